@@ -1,0 +1,199 @@
+"""The nouns of the trade: services, batches, chunks, items, orders, and what became of them.
+
+Frozen types and enums only. This module must not know HTTP, SQL, files or Flask.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What became of one IMEI of a batch: always exactly one of these."""
+
+    WAITING = "waiting"  #: not answered yet; nothing is known to be placed
+    ORDERED = "ordered"  #: the provider named it with an order id
+    DUPLICATE = "duplicate"  #: already known to the provider, or to us; not ordered again
+    REFUSED = "refused"  #: the provider said no to this IMEI; nothing was placed
+    IN_DOUBT = "in_doubt"  #: it was sent and may have been charged; nobody knows yet
+    CANCELLED = "cancelled"  #: taken back before it was sent
+
+
+class ChunkState(StrEnum):
+    """Where one call of up to 100 IMEIs stands."""
+
+    PLANNED = "planned"  #: written down, not sent
+    SENDING = "sending"  #: the intent is on disk; the call may be on the wire
+    ANSWERED = "answered"  #: every IMEI of it has a settled outcome
+    IN_DOUBT = "in_doubt"  #: at least one IMEI of it may have been placed without our knowing
+    CANCELLED = "cancelled"  #: taken back before it was sent
+
+
+class BatchState(StrEnum):
+    """Where one upload stands."""
+
+    RUNNING = "running"  #: the runner may send its chunks
+    PAUSED = "paused"  #: nothing more of it is sent until it is resumed
+    FINISHED = "finished"  #: no chunk of it is planned or on the wire
+
+
+class OrderStatus(StrEnum):
+    """The provider's words for an order (statusId 1 to 4)."""
+
+    PENDING = "Pending"
+    COMPLETED = "Completed"
+    REJECTED = "Rejected"
+    IN_PROCESS = "In Process"
+
+
+#: A status after which the provider changes nothing any more.
+FINAL_STATUSES = frozenset({OrderStatus.COMPLETED, OrderStatus.REJECTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service (the provider's "package") that an IMEI can be ordered from."""
+
+    service_id: str
+    title: str
+    price: float  #: US dollars an IMEI
+    category: str = ""
+    delivery: str = ""  #: the provider's words, such as "Instant-5 Minutes"
+    must_read: str = ""  #: the provider's HTML notice, untrusted
+    required_fields: tuple[str, ...] = ()  #: mandatory custom fields besides the IMEI
+
+    @property
+    def orderable(self) -> bool:
+        """Whether an IMEI alone is enough to order it."""
+        return not self.required_fields
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOrder:
+    """An order that the provider named in its answer to placeorder."""
+
+    order_id: str
+    imei: str
+    status: str = OrderStatus.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementAnswer:
+    """The provider's readable answer to one placeorder call."""
+
+    orders: tuple[PlacedOrder, ...] = ()
+    duplicates: tuple[str, ...] = ()  #: IMEIs that it named as already known
+    errors: tuple[tuple[str, str], ...] = ()  #: (IMEI, the provider's words)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOrder:
+    """An order as getimeis lists it."""
+
+    order_id: str
+    imei: str
+    status: str  #: one of OrderStatus where known, else the provider's own word
+    code: str = ""  #: the result text, raw
+    service_id: str = ""  #: the provider's <package>, as it came
+    requested_at: str = ""  #: the provider's text, without a time zone
+    replied_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What accountinfo says."""
+
+    credits: float | None  #: None where no number could be read
+    text: str  #: the provider's words, such as "$ 150.00 USD"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One IMEI of a batch."""
+
+    item_id: int
+    imei: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Up to 100 IMEIs of one batch that travel in one call."""
+
+    chunk_id: int
+    batch_id: int
+    service_id: str
+    attempt: int  #: 1 for the first call, counted when the intent is written
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one answer means for one item."""
+
+    item_id: int
+    imei: str
+    outcome: Outcome
+    order_id: str | None = None
+    status: str = OrderStatus.PENDING
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A batch at one moment, as every page, stream and command shows it."""
+
+    batch_id: int
+    label: str
+    state: BatchState
+    service_id: str
+    service_name: str
+    unit_price: float
+    total: int
+    outcomes: dict[Outcome, int]  #: one entry an outcome; the values sum to total
+    chunks: dict[ChunkState, int]  #: one entry a state
+    revision: int  #: grows with every change
+    notice: str = ""  #: why it is paused or slow, in the provider's or our words
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def done(self) -> int:
+        """IMEIs whose outcome is no longer waiting."""
+        return sum(n for outcome, n in self.outcomes.items() if outcome is not Outcome.WAITING)
+
+    @property
+    def percent(self) -> int:
+        """Whole percent done, 100 only when all are."""
+        return 100 * self.done // self.total if self.total else 100
+
+    @property
+    def cost(self) -> float:
+        """US dollars if every IMEI of it were ordered."""
+        return self.unit_price * self.total
+
+    @property
+    def spent(self) -> float:
+        """US dollars of the orders that are known to be placed."""
+        return self.unit_price * self.outcomes[Outcome.ORDERED]
+
+    @property
+    def at_stake(self) -> float:
+        """US dollars that may have been charged for items in doubt."""
+        return self.unit_price * self.outcomes[Outcome.IN_DOUBT]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionResult:
+    """What became of one call of submit_batch."""
+
+    batch_id: int
+    total: int
+    successful: int
+    duplicates: int
+    failed: int
+    in_doubt: int
+    duration_seconds: float
+    throughput: float  #: IMEIs a second
+    orders: tuple[dict[str, object], ...] = field(default=(), repr=False)
+    errors: tuple[dict[str, str], ...] = field(default=(), repr=False)

@@ -1,0 +1,128 @@
+"""The environment, read once and checked: a wrong value stops the start with a sentence that mends it.
+
+Nothing else in the program reads os.environ. This module must not import anything of ours.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+DEFAULT_BASE_URL = "https://hammerfusion.com"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|::1)$")
+
+
+class SettingsError(ValueError):
+    """The environment holds something the program cannot work with; the message says how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the environment decides."""
+
+    api_key: str = field(default="", repr=False)
+    username: str = ""
+    base_url: str = DEFAULT_BASE_URL
+    log_level: str = "INFO"
+    data_dir: Path = Path()
+    port: int = 8000
+    admin_password: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    auto_sync_interval: float = 300.0  #: seconds; 0 switches the sync off
+    daily_budget: float | None = None  #: US dollars a UTC day; None is no limit
+    max_batch_imeis: int = 100_000
+    confirm_above: float = 100.0  #: US dollars; a dearer batch asks for a typed confirmation
+    call_timeout: float = 120.0  #: seconds a provider call may take in all
+    workers: int = 30
+    chunk_size: int = 100
+    settle_quiet: float = 120.0  #: seconds after a doubtful call before absence may be believed
+    volatile_disk: bool = False  #: the data would be lost at the next deploy
+
+    @property
+    def demo(self) -> bool:
+        """Whether the simulator stands in for the provider."""
+        return not self.api_key
+
+    @property
+    def database_path(self) -> Path:
+        return self.data_dir / "imei_orders.db"
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings in environ (a mapping like os.environ). Raises SettingsError."""
+    api_key, username = _text(environ, "GSM_FUSION_API_KEY"), _text(environ, "GSM_FUSION_USERNAME")
+    if bool(api_key) != bool(username):
+        missing = "GSM_FUSION_USERNAME" if api_key else "GSM_FUSION_API_KEY"
+        raise SettingsError(f"{missing} is missing: set both credentials, or neither for the demo.")
+    on_railway = bool(_text(environ, "RAILWAY_ENVIRONMENT") or _text(environ, "RAILWAY_PROJECT_ID"))
+    volume = _text(environ, "RAILWAY_VOLUME_MOUNT_PATH")
+    folder = _text(environ, "DATA_DIR") or volume
+    return Settings(
+        api_key=api_key,
+        username=username,
+        base_url=_base_url(_text(environ, "GSM_FUSION_BASE_URL") or DEFAULT_BASE_URL),
+        log_level=_log_level(_text(environ, "LOG_LEVEL") or "INFO"),
+        data_dir=_data_dir(folder),
+        port=int(_number(environ, "PORT", 8000, 1, 65535)),
+        admin_password=_text(environ, "ADMIN_PASSWORD"),
+        secret_key=_text(environ, "SECRET_KEY"),
+        auto_sync_interval=_number(environ, "AUTO_SYNC_INTERVAL", 300, 0, 86_400),
+        daily_budget=_number(environ, "DAILY_BUDGET", 0, 0, 1e9) if _text(environ, "DAILY_BUDGET") else None,
+        max_batch_imeis=int(_number(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000)),
+        confirm_above=_number(environ, "CONFIRM_ABOVE", 100, 0, 1e9),
+        call_timeout=_number(environ, "GSM_FUSION_TIMEOUT", 120, 1, 600),
+        workers=int(_number(environ, "WORKERS", 30, 1, 100)),
+        settle_quiet=_number(environ, "SETTLE_QUIET", 120, 0, 3600),
+        volatile_disk=on_railway and not _inside(folder, volume),
+    )
+
+
+def _text(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(name, "").strip()
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
+    text = _text(environ, name)
+    if not text:
+        return default
+    try:
+        value = float(text.lstrip("$"))
+    except ValueError as error:
+        raise SettingsError(f"{name} is {text!r}: it must be a number, such as {default:g}.") from error
+    if not least <= value <= most:
+        raise SettingsError(f"{name} is {text}: it must be between {least:g} and {most:g}.")
+    return value
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url if "//" in url else f"https://{url}")
+    if parts.scheme == "http" and not LOOPBACK.match(parts.hostname or ""):
+        raise SettingsError(
+            f"GSM_FUSION_BASE_URL is {url}: it must begin with https://, or the key would travel in the open."
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"GSM_FUSION_BASE_URL is {url!r}: it must look like {DEFAULT_BASE_URL}.")
+    return parts.geturl().rstrip("/")
+
+
+def _log_level(name: str) -> str:
+    if name.upper() not in LOG_LEVELS:
+        raise SettingsError(f"LOG_LEVEL is {name!r}: it must be one of {', '.join(LOG_LEVELS)}.")
+    return name.upper()
+
+
+def _data_dir(folder: str) -> Path:
+    path = Path(folder or ".").expanduser().resolve()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"DATA_DIR {path} cannot be made: {error.strerror}.") from error
+    return path
+
+
+def _inside(folder: str, volume: str) -> bool:
+    if not volume:
+        return False
+    return Path(folder or ".").resolve().is_relative_to(Path(volume).resolve())
