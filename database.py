@@ -1,0 +1,384 @@
+"""The SQLite file: safe connections, short transactions, orders, services and settings.
+
+This module knows no HTTP and no Flask. Batches, chunks and items live in
+batch_store.py, on the same transactions.
+"""
+
+import fcntl
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Select,
+    create_engine,
+    event,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import IntegrityError
+
+from orders import Service
+from schema import list_proofs, orders, services, settings
+
+try:
+    from pysqlite3 import dbapi2 as driver
+except ImportError:  # no wheel for this platform
+    driver = sqlite3
+
+logger = logging.getLogger(__name__)
+
+#: From this version on, two connections cannot corrupt a WAL file by checkpointing at the same instant.
+SAFE_WAL_VERSION = (3, 51, 3)
+BUSY_TIMEOUT_MS = 30_000
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+OrderRow = dict[str, Any]
+
+
+def utc_now() -> datetime:
+    """The time now in UTC, without a zone mark, as the tables keep it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class IMEIDatabase:
+    """Orders on disk. Thread-safe; must not be carried across a fork."""
+
+    def __init__(self, path: str | Path = "imei_orders.db") -> None:
+        """Open the file at path, making or migrating it first. Raises OSError or SQLAlchemyError."""
+        self.path = Path(path).resolve()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.engine = _engine(self.path)
+        _migrate(self.engine, self.path)
+
+    def __enter__(self) -> "IMEIDatabase":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        self.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection on one consistent snapshot."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection inside BEGIN IMMEDIATE: committed at the end, rolled back on an exception."""
+        with (
+            self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    # Orders
+
+    def insert_order(self, order_data: Mapping[str, Any]) -> int | None:
+        """Store one order (columns of the orders table). Returns its row id, or None for a known order id."""
+        known = {name: value for name, value in order_data.items() if name in orders.c}
+        try:
+            with self.write() as connection:
+                key = connection.execute(insert(orders).values(**known)).inserted_primary_key
+        except IntegrityError:
+            if self.get_order(str(known.get("order_id"))) is None:
+                raise
+            return None
+        return int(key[0]) if key else None
+
+    def get_order(self, order_id: str) -> OrderRow | None:
+        """The order with the provider's id order_id."""
+        return next(iter(self._orders(select(orders).where(orders.c.order_id == order_id))), None)
+
+    def get_orders_by_imei(self, imei: str) -> list[OrderRow]:
+        """Every order of this IMEI, newest first."""
+        return self._orders(select(orders).where(orders.c.imei == imei).order_by(orders.c.id.desc()))
+
+    def get_orders_by_status(self, status: str, limit: int = 1000) -> list[OrderRow]:
+        """Orders whose status is status, oldest first."""
+        return self._orders(
+            select(orders).where(orders.c.status == status).order_by(orders.c.id).limit(limit)
+        )
+
+    def get_recent_orders(self, limit: int = 100, before_id: int | None = None) -> list[OrderRow]:
+        """The newest orders; before_id continues behind the row id of the last one seen."""
+        query = select(orders).order_by(orders.c.id.desc()).limit(limit)
+        return self._orders(query if before_id is None else query.where(orders.c.id < before_id))
+
+    def search_orders(
+        self,
+        text: str = "",
+        *,
+        status: str = "",
+        service_id: str = "",
+        batch_id: int | None = None,
+        before_id: int | None = None,
+        limit: int | None = 100,
+    ) -> list[OrderRow]:
+        """Orders that fit every given filter, newest first; text: an IMEI, its beginning, or an order id."""
+        with self.read() as connection:
+            query = order_query(text, status, service_id, batch_id)
+            if before_id is not None:
+                query = query.where(orders.c.id < before_id)
+            return _dicts(connection.execute(query.order_by(orders.c.id.desc()).limit(limit)))
+
+    def iterate_orders(
+        self, text: str = "", *, status: str = "", service_id: str = "", batch_id: int | None = None
+    ) -> Iterator[OrderRow]:
+        """All orders that fit, newest first, read a thousand at a time without a long transaction."""
+        last: int | None = None
+        filters: dict[str, Any] = {"status": status, "service_id": service_id, "batch_id": batch_id}
+        while rows := self.search_orders(text, **filters, before_id=last, limit=1000):
+            yield from rows
+            last = rows[-1]["id"]
+
+    def update_order_status(
+        self, order_id: str, status: str, result_data: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Set status and result columns of one order in one UPDATE. Returns whether the order is known."""
+        values = {name: value for name, value in (result_data or {}).items() if name in orders.c}
+        values |= {"status": status, "updated_at": utc_now()}
+        with self.write() as connection:
+            changed = connection.execute(update(orders).where(orders.c.order_id == order_id).values(**values))
+            return changed.rowcount == 1
+
+    def get_statistics(self) -> dict[str, Any]:
+        """total_orders, total_credits (US dollars), by_status and by_service counts."""
+        with self.read() as connection:
+            by_status = _counts(connection, select(orders.c.status, func.count()).group_by(orders.c.status))
+            by_service = _counts(
+                connection, select(orders.c.service_name, func.count()).group_by(orders.c.service_name)
+            )
+            spent = connection.execute(select(func.coalesce(func.sum(orders.c.credits), 0.0))).scalar_one()
+        return {
+            "total_orders": sum(by_status.values()),
+            "total_credits": round(float(spent), 4),
+            "by_status": by_status,
+            "by_service": by_service,
+        }
+
+    def count_orders(self) -> int:
+        """How many orders there are."""
+        with self.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(orders)).scalar_one())
+
+    def _orders(self, query: Select[Any]) -> list[OrderRow]:
+        with self.read() as connection:
+            return _dicts(connection.execute(query))
+
+    # Services
+
+    def store_services(self, listed: Sequence[Service], now: float) -> None:
+        """Replace the service list by what the provider lists; now is Unix time in seconds."""
+        with self.write() as connection:
+            old: dict[str, float] = {
+                row[0]: row[1] for row in connection.execute(select(services.c.service_id, services.c.price))
+            }
+            connection.execute(update(services).values(listed=False))
+            rows = [_service_row(service, i, now, old) for i, service in enumerate(listed)]
+            if rows:
+                statement = upsert(services)
+                changed: dict[str, Any] = {name: statement.excluded[name] for name in rows[0]}
+                changed["previous_price"] = func.coalesce(
+                    changed["previous_price"], services.c.previous_price
+                )
+                connection.execute(
+                    statement.on_conflict_do_update(index_elements=["service_id"], set_=changed), rows
+                )
+
+    def get_services(self) -> tuple[list[Service], float]:
+        """The stored list in the provider's order, and when it was read (Unix time, 0 for never)."""
+        with self.read() as connection:
+            rows = connection.execute(
+                select(services).where(services.c.listed).order_by(services.c.position)
+            ).all()
+        return [_service(row) for row in rows], max((row.refreshed_at for row in rows), default=0.0)
+
+    def get_service(self, service_id: str) -> Service | None:
+        """One stored service, also when the provider no longer lists it."""
+        with self.read() as connection:
+            row = connection.execute(select(services).where(services.c.service_id == service_id)).first()
+        return _service(row) if row else None
+
+    # Settings and upkeep
+
+    def get_setting(self, key: str) -> str | None:
+        """A remembered value."""
+        with self.read() as connection:
+            return connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar()
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Remember a value."""
+        with self.write() as connection:
+            connection.execute(
+                upsert(settings)
+                .values(key=key, value=value)
+                .on_conflict_do_update(index_elements=["key"], set_={"value": value})
+            )
+
+    def setdefault_setting(self, key: str, value: str) -> str:
+        """Remember value unless there is one already; returns what is remembered. Safe between processes."""
+        with self.write() as connection:
+            connection.execute(upsert(settings).values(key=key, value=value).on_conflict_do_nothing())
+            return str(connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar_one())
+
+    def backup(self, folder: Path) -> Path:
+        """Write a consistent copy into folder and return its path. Raises OSError when the disk is full."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return _copy(self.engine, self.path, folder)
+
+    def check_integrity(self) -> str:
+        """SQLite's own word on the file: "ok", or what is wrong."""
+        with self.read() as connection:
+            return "; ".join(row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(5)"))
+
+
+def order_query(text: str, status: str, service_id: str, batch_id: int | None) -> Select[Any]:
+    """The SELECT for a history filter. A text of 14 or more characters is a whole IMEI or order id."""
+    query = select(orders)
+    text = text.strip()
+    if len(text) >= 14:
+        query = query.where(or_(orders.c.imei == text, orders.c.order_id == text))
+    elif text:
+        query = query.where(or_(orders.c.imei.startswith(text, autoescape=True), orders.c.order_id == text))
+    if status:
+        query = query.where(orders.c.status == status)
+    if service_id:
+        query = query.where(orders.c.service_id == service_id)
+    return query if batch_id is None else query.where(orders.c.batch_id == batch_id)
+
+
+def read_list_limit(connection: Connection, service_id: str) -> int:
+    """The longest comma list of this service that an answer has named in full; 0 while unproven."""
+    query = select(list_proofs.c.longest).where(list_proofs.c.service_id == service_id)
+    return int(connection.execute(query).scalar() or 0)
+
+
+def write_list_limit(connection: Connection, service_id: str, longest: int) -> None:
+    """Remember, with the date, how long a comma list this service is proven for."""
+    values = {"longest": longest, "proven_at": utc_now()}
+    connection.execute(
+        upsert(list_proofs)
+        .values(service_id=service_id, **values)
+        .on_conflict_do_update(index_elements=["service_id"], set_=values)
+    )
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        module=driver,
+        pool_size=10,
+        max_overflow=50,
+        connect_args={"check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_connection)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    safe_wal = driver.sqlite_version_info >= SAFE_WAL_VERSION
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        f"journal_mode = {'WAL' if safe_wal else 'DELETE'}",
+        f"synchronous = {'FULL' if safe_wal else 'EXTRA'}",
+        "foreign_keys = ON",
+        "cache_size = -16000",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def _migrate(engine: Engine, path: Path) -> None:
+    """Bring the file to the newest schema; one process at a time, with a backup of an existing file first."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with path.with_suffix(".migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+            holds_tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() > 0
+        if current == head:
+            return
+        if holds_tables:
+            copy = _copy(engine, path, path.parent / "backups")
+            logger.info("Backed up the database to %s before migrating it", copy)
+        with engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection, connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        logger.info("Migrated the database from %s to %s", current, head)
+
+
+def _copy(engine: Engine, path: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{path.stem}-{utc_now():%Y%m%dT%H%M%S}-{time.monotonic_ns() % 10**6:06}Z.db"
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("VACUUM INTO ?", (str(target),))
+    finally:
+        connection.close()
+    return target
+
+
+def _dicts(rows: Any) -> list[OrderRow]:
+    return [dict(row) for row in rows.mappings()]
+
+
+def _counts(connection: Connection, query: Select[Any]) -> dict[str, int]:
+    return {str(name or ""): int(count) for name, count in connection.execute(query)}
+
+
+def _service_row(service: Service, position: int, now: float, old: Mapping[str, float]) -> dict[str, Any]:
+    before = old.get(service.service_id)
+    return {
+        "service_id": service.service_id,
+        "position": position,
+        "title": service.title,
+        "price": service.price,
+        "previous_price": before if before != service.price else None,
+        "category": service.category,
+        "delivery": service.delivery,
+        "must_read": service.must_read,
+        "required_fields": json.dumps(service.required_fields),
+        "listed": True,
+        "refreshed_at": now,
+    }
+
+
+def _service(row: Row[Any]) -> Service:
+    return Service(
+        service_id=row.service_id,
+        title=row.title,
+        price=row.price,
+        category=row.category,
+        delivery=row.delivery,
+        must_read=row.must_read,
+        required_fields=tuple(json.loads(row.required_fields)),
+    )

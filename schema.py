@@ -1,0 +1,199 @@
+"""The tables, as SQLAlchemy sees them. Migrations make them; nothing here touches a connection.
+
+Times are UTC. `orders` keeps the names that people know from `sqlite3 imei_orders.db`.
+"""
+
+from sqlalchemy import (
+    REAL,
+    TIMESTAMP,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    func,
+    text,
+)
+
+from orders import BatchState, ChunkState, Outcome
+
+metadata = MetaData()
+
+
+def _one_of(column: str, states: type[Outcome] | type[ChunkState] | type[BatchState]) -> CheckConstraint:
+    words = ", ".join(f"'{state}'" for state in states)
+    return CheckConstraint(f"{column} IN ({words})", name=f"{column}_is_known")
+
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("order_id", Text, unique=True),
+    Column("service_name", Text),
+    Column("service_id", Text),
+    Column("imei", Text, nullable=False),
+    Column("imei2", Text),
+    Column("credits", REAL),
+    Column("status", Text),
+    Column("order_date", TIMESTAMP),
+    Column("carrier", Text),
+    Column("simlock", Text),
+    Column("model", Text),
+    Column("fmi", Text),
+    Column("result_code", Text),
+    Column("result_code_display", Text),
+    Column("notes", Text),
+    Column("raw_response", Text),
+    Column("created_at", TIMESTAMP, server_default=func.current_timestamp()),
+    Column("updated_at", TIMESTAMP, server_default=func.current_timestamp()),
+    Column("blacklist", Text),
+    Column("serial", Text),
+    Column("warranty", Text),
+    Column("batch_id", Integer, ForeignKey("batches.id")),
+    Column("attempt_id", Integer),
+    sqlite_autoincrement=True,
+)
+Index("idx_imei", orders.c.imei)
+Index("idx_order_id", orders.c.order_id)
+Index("idx_order_date", orders.c.order_date.desc())
+Index("idx_status", orders.c.status)
+Index("idx_orders_batch", orders.c.batch_id)
+
+import_history = Table(
+    "import_history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("filename", Text, nullable=False),
+    Column("imported_at", TIMESTAMP, server_default=func.current_timestamp()),
+    Column("rows_read", Integer, nullable=False, default=0),
+    Column("rows_new", Integer, nullable=False, default=0),
+    Column("rows_updated", Integer, nullable=False, default=0),
+    Column("rows_unchanged", Integer, nullable=False, default=0),
+    Column("rows_failed", Integer, nullable=False, default=0),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("service_id", Text, nullable=False),
+    Column("service_name", Text, nullable=False),
+    Column("unit_price", REAL, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("notice", Text, nullable=False, server_default=""),
+    Column("resumes_itself", Boolean, nullable=False, server_default=text("0")),
+    Column("confirm_token", Text, unique=True),
+    Column("fingerprint", Text, nullable=False, server_default=""),
+    Column("revision", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
+    Column("started_at", TIMESTAMP),
+    Column("finished_at", TIMESTAMP),
+    _one_of("state", BatchState),
+    sqlite_autoincrement=True,
+)
+Index("idx_batches_state", batches.c.state)
+Index("idx_batches_fingerprint", batches.c.fingerprint)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("batch_id", Integer, ForeignKey("batches.id"), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("message", Text, nullable=False, server_default=""),
+    _one_of("state", ChunkState),
+    sqlite_autoincrement=True,
+)
+Index("idx_chunks_batch", chunks.c.batch_id, chunks.c.state)
+Index("idx_chunks_open", chunks.c.state, sqlite_where=chunks.c.state.in_(["sending", "in_doubt"]))
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("chunk_id", Integer, ForeignKey("chunks.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("imeis", Integer, nullable=False),
+    Column("sent_at", TIMESTAMP, nullable=False),
+    Column("ended_at", TIMESTAMP),
+    Column("result", Text),
+    Column("message", Text, nullable=False, server_default=""),
+    sqlite_autoincrement=True,
+)
+Index("idx_attempts_chunk", attempts.c.chunk_id)
+
+items = Table(
+    "items",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("batch_id", Integer, ForeignKey("batches.id"), nullable=False),
+    Column("chunk_id", Integer, ForeignKey("chunks.id")),
+    Column("service_id", Text, nullable=False),
+    Column("imei", Text, nullable=False),
+    Column("source_row", Integer),
+    Column("outcome", Text, nullable=False),
+    Column("message", Text),
+    _one_of("outcome", Outcome),
+)
+Index("idx_items_chunk", items.c.chunk_id)
+Index("idx_items_batch", items.c.batch_id, items.c.outcome)
+Index(
+    "idx_items_one_in_flight",
+    items.c.service_id,
+    items.c.imei,
+    unique=True,
+    sqlite_where=items.c.outcome.in_(["waiting", "in_doubt"]),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("service_id", Text, nullable=False),
+    Column("choice", Text, nullable=False, server_default="{}"),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
+)
+
+services = Table(
+    "services",
+    metadata,
+    Column("service_id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("price", REAL, nullable=False),
+    Column("previous_price", REAL),
+    Column("category", Text, nullable=False, server_default=""),
+    Column("delivery", Text, nullable=False, server_default=""),
+    Column("must_read", Text, nullable=False, server_default=""),
+    Column("required_fields", Text, nullable=False, server_default="[]"),
+    Column("listed", Boolean, nullable=False, server_default=text("1")),
+    Column("refreshed_at", REAL, nullable=False),
+)
+
+list_proofs = Table(
+    "list_proofs",
+    metadata,
+    Column("service_id", Text, primary_key=True),
+    Column("longest", Integer, nullable=False),
+    Column("proven_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
