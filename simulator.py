@@ -1,0 +1,410 @@
+"""A GSM Fusion provider on a loopback socket, with a ledger of every charge: for demo, tests and benchmarks.
+
+One thread serves all connections, so many calls may wait at once. Run it by itself, or inside a test as a
+context manager. It imports nothing of the program that it is used to try.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import fcntl
+import http.client
+import json
+import logging
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from simulator_http import Connection, Request, form_fields
+from simulator_knobs import NOBODY, Fault, Knobs, Reply, knob_from_text, plain_reply, spoiled_reply
+from simulator_provider import Charge, Ledger, Provider, SimulatedOrder
+
+__all__ = [
+    "Call",
+    "Charge",
+    "DemoError",
+    "DemoProvider",
+    "Knobs",
+    "SimulatedOrder",
+    "Simulator",
+    "ensure_running",
+]
+
+logger = logging.getLogger(__name__)
+
+DEMO_KEY, DEMO_USERNAME = "DEMO-KEY", "demo"
+DEMO_KNOBS = {"latency": 1.2, "jitter": 0.4, "read_latency": 0.1, "turnaround": 60, "rejection_share": 0.02}
+API_PATH = "/gsmfusion_api/index.php"
+#: Seconds that a demo provider gets to announce itself, and to say that it is alive.
+START_PATIENCE, ALIVE_PATIENCE = 15.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the API as the provider saw it."""
+
+    action: str
+    number: int  #: among the calls of this action, from 1
+    imeis: int  #: how many were sent, for placeorder
+    started: float  #: seconds since 1970
+    ended: float | None = None  #: when the answer was ready; None while the call waits
+    fault: Fault = ""
+    status: int = 0  #: HTTP; 0 while the call waits, or if no answer was sent
+
+
+class Simulator:
+    """The provider, serving from construction until close(). Raises OSError if port or ledger is taken.
+
+    Changes by set() and the HTTP controls take effect at once: GET and POST /control (JSON), POST /complete,
+    GET /ledger and /calls (both with ?since=N), GET /whoami.
+    """
+
+    def __init__(
+        self,
+        knobs: Knobs | None = None,
+        ledger: Path | None = None,
+        port: int = 0,
+        api_key: str = DEMO_KEY,
+        username: str = DEMO_USERNAME,
+        seed: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=512)
+        self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        try:
+            self._ledger = Ledger(ledger)
+        except (OSError, ValueError):
+            self._socket.close()
+            raise
+        self.ledger_path = ledger
+        self._provider = Provider(knobs or Knobs(), self._ledger, clock, seed)
+        self._credentials, self._clock = (api_key, username), clock
+        self._calls: list[Call] = []
+        self._numbers: Counter[str] = Counter()
+        self._connections: set[Connection] = set()
+        self._loop = asyncio.new_event_loop()
+        started = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(started,), name="simulator", daemon=True)
+        self._thread.start()
+        started.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def port(self) -> int:
+        return int(self.base_url.rsplit(":", 1)[1])
+
+    def set(self, **knobs: Any) -> None:
+        """Change knobs, all or none. Raises TypeError for a wrong name, ValueError for a wrong value."""
+        self._provider.change(knobs)
+
+    def knobs(self) -> Knobs:
+        """The knobs as they stand, credit being what is left."""
+        return self._provider.current()
+
+    def charges(self) -> list[Charge]:
+        """Every charge so far, oldest first: the truth about who paid for what."""
+        return list(self._ledger.charges)
+
+    def orders(self) -> list[SimulatedOrder]:
+        """Every order as it stands now, oldest first."""
+        return self._provider.orders()
+
+    def calls(self) -> list[Call]:
+        """Every call of the API so far, also those that still wait, in order of arrival."""
+        return list(self._calls)
+
+    def complete(self) -> None:
+        """Give every order placed until now its result."""
+        self._provider.complete()
+
+    def close(self) -> None:
+        """Stop at once, as a crash would: calls that wait get no answer and, if that charges, no charge."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._ledger.close()
+
+    def _serve(self, started: threading.Event) -> None:
+        self._loop.run_until_complete(
+            self._loop.create_server(
+                lambda: Connection(self.receive, self._connections), sock=self._socket, backlog=512
+            )
+        )
+        started.set()
+        self._loop.run_forever()
+        self._socket.close()
+        for connection in list(self._connections):
+            connection.transport.abort()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    def receive(self, request: Request, connection: Connection) -> None:
+        """Answer one request, now or after the latency."""
+        if urlsplit(request.target).path == API_PATH:
+            self._receive_call(request, connection)
+        else:
+            connection.send(self._control(request))
+
+    def _receive_call(self, request: Request, connection: Connection) -> None:
+        fields = form_fields(request.content_type, request.body)
+        action = fields.get("action", "")
+        self._numbers[action] += 1
+        number, place = self._numbers[action], len(self._calls)
+        imeis = fields.get("imei", "")
+        self._calls.append(Call(action, number, imeis.count(",") + 1 if imeis else 0, self._clock()))
+        if (fields.get("apiKey"), fields.get("userId")) != self._credentials:
+            return self._finish(place, connection, plain_reply("<error>Invalid User!</error>"))
+        wait = self._provider.limited(action)
+        if wait:
+            return self._finish(place, connection, self._limit_reply(wait))
+        return self._schedule(place, connection, fields)
+
+    def _limit_reply(self, wait: float) -> Reply:
+        seconds = math.ceil(wait) if self._provider.knobs.retry_after else None
+        return Reply(b"Too Many Requests", 429, "text/plain", retry_after=seconds)
+
+    def _schedule(self, place: int, connection: Connection, fields: Mapping[str, str]) -> None:
+        """Charge on arrival if that is how it is, and answer when the latency has passed, hung up or not."""
+        call, knobs = self._calls[place], self._provider.knobs
+        paid = call.action == "placeorder"
+        fault = self._provider.fault_for(call.action, call.number)
+        self._calls[place] = call = dataclasses.replace(call, fault=fault)
+        early = self._perform(call, fields, knobs) if paid and knobs.charge_when == "arrival" else None
+
+        def answer() -> None:
+            self._finish(place, connection, early or self._perform(call, fields, knobs))
+
+        delay = knobs.read_latency
+        if paid:
+            delay = knobs.latency + knobs.jitter * self._provider.chance(call.number, "jitter")
+        if delay:
+            self._loop.call_later(delay, answer)
+        else:
+            answer()
+
+    def _perform(self, call: Call, fields: Mapping[str, str], knobs: Knobs) -> Reply:
+        nothing_placed = call.fault and call.action == "placeorder" and knobs.fault_when == "before"
+        try:
+            xml = NOBODY if nothing_placed else self._provider.answer(call.action, fields, call.number)
+        except Exception:  # the request ends here; the client must not wait for ever
+            logger.exception("A %s call failed", call.action)
+            return Reply(b"Internal Server Error", 500, "text/plain")
+        return spoiled_reply(call.fault, xml, knobs) if call.fault else plain_reply(xml, knobs.quirks)
+
+    def _finish(self, place: int, connection: Connection, reply: Reply) -> None:
+        silent = reply.manner in ("hang", "close", "reset")
+        self._calls[place] = dataclasses.replace(
+            self._calls[place], ended=self._clock(), status=0 if silent else reply.status
+        )
+        connection.send(reply)
+
+    def _control(self, request: Request) -> Reply:
+        """The answer to the paths that the real provider does not have."""
+        target = urlsplit(request.target)
+        since = int(dict(parse_qsl(target.query)).get("since", "0") or 0)
+        match (request.method, target.path):
+            case ("GET", "/ledger"):
+                return _json_reply(self._ledger_summary(since))
+            case ("GET", "/calls"):
+                return _json_reply([dataclasses.asdict(call) for call in self._calls[since:]])
+            case ("GET", "/whoami"):
+                return _json_reply({"pid": os.getpid(), "ledger": str(self.ledger_path or "")})
+            case ("GET", "/control"):
+                return _json_reply(dataclasses.asdict(self.knobs()))
+            case ("POST", "/control"):
+                return self._control_change(request.body)
+            case ("POST", "/complete"):
+                self.complete()
+                return _json_reply({"orders": len(self._ledger.charges)})
+        return _json_reply({"error": "no such page"}, 404)
+
+    def _control_change(self, body: bytes) -> Reply:
+        try:
+            self.set(**json.loads(body))
+        except (TypeError, ValueError) as error:
+            return _json_reply({"error": str(error)}, 400)
+        return _json_reply(dataclasses.asdict(self.knobs()))
+
+    def _ledger_summary(self, since: int) -> dict[str, Any]:
+        charges = self._ledger.charges
+        return {
+            "charges": [charge._asdict() for charge in charges[since:]],
+            "total": len(charges),
+            "credits": round(sum(charge.credits for charge in charges), 2),
+            "calls": self._numbers["placeorder"],
+        }
+
+
+def _json_reply(value: object, status: int = 200) -> Reply:
+    return Reply(json.dumps(value).encode(), status, "application/json")
+
+
+class DemoError(RuntimeError):
+    """The demo provider could not be started; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoProvider:
+    """A running demo provider. Keep it: the one that this process started ends when its input closes."""
+
+    base_url: str
+    process: subprocess.Popen[bytes] | None = None  #: None if another process had started it
+    api_key: str = DEMO_KEY
+    username: str = DEMO_USERNAME
+
+    def close(self) -> None:
+        """End the provider if this process started it."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+            self.process.wait()
+
+
+def ensure_running(folder: Path) -> DemoProvider:
+    """The demo provider of this folder, started if it is not alive, on its former port where that is free.
+
+    May be called from several processes at once, and again when the provider is gone. Raises DemoError.
+    """
+    demo = folder / "demo"
+    demo.mkdir(parents=True, exist_ok=True)
+    with _locked(demo / "lock"):
+        pid, port = _announced(demo / "simulator.json")
+        if port and _alive(pid, port):
+            return DemoProvider(f"http://127.0.0.1:{port}")
+        for wanted in dict.fromkeys((port, 0)):
+            process = _spawn(demo, wanted)
+            port = _await_announcement(demo / "simulator.json", process)
+            if port:
+                logger.info("Demo provider started with pid %d on port %d", process.pid, port)
+                return DemoProvider(f"http://127.0.0.1:{port}", process)
+    raise DemoError("The demo provider did not start: see its message on standard error.")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _announced(path: Path) -> tuple[int, int]:
+    """The pid and port that a provider wrote down, zeros if none did."""
+    try:
+        said = json.loads(path.read_bytes())
+        return int(said["pid"]), int(said["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, 0
+
+
+def _alive(pid: int, port: int) -> bool:
+    """Whether this very process answers there; another folder's provider may have got the port meanwhile."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ALIVE_PATIENCE)
+    try:
+        connection.request("GET", "/whoami")
+        return bool(json.loads(connection.getresponse().read())["pid"] == pid)
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return False
+    finally:
+        connection.close()
+
+
+def _spawn(demo: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start a provider that ends with us; in a session of its own, so that Ctrl-C lets us end first."""
+    options = {
+        "port": port,
+        "ledger": demo / "ledger.jsonl",
+        "announce": demo / "simulator.json",
+        **DEMO_KNOBS,
+    }
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    return subprocess.Popen(
+        [sys.executable, Path(__file__).resolve(), "--until-stdin-closes", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _await_announcement(path: Path, process: subprocess.Popen[bytes]) -> int:
+    """The port of the new process; 0 when it ends, or is ended for saying nothing in time."""
+    until = time.monotonic() + START_PATIENCE
+    while process.poll() is None:
+        pid, port = _announced(path)
+        if pid == process.pid:
+            return port
+        if time.monotonic() > until:
+            process.kill()
+        time.sleep(0.02)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGINT, SIGTERM or, if asked to, the end of standard input."""
+    options = vars(_parser().parse_args(arguments))
+    knobs = {field.name: options.pop(field.name) for field in dataclasses.fields(Knobs)}
+    given = {name: knob_from_text(name, text) for name, text in knobs.items() if text is not None}
+    announce, tied = options.pop("announce"), options.pop("until_stdin_closes")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with Simulator(Knobs(**given), **options) as simulator:
+        if announce:
+            _announce(announce, simulator.port)
+        print(simulator.base_url, flush=True)
+        if tied:
+            threading.Thread(target=_await_end_of_input, args=(stop,), daemon=True).start()
+        stop.wait()
+    return 0
+
+
+def _await_end_of_input(stop: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    stop.set()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="A GSM Fusion provider on loopback; nothing is charged.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--ledger", type=Path, help="file that remembers the charges")
+    parser.add_argument("--announce", type=Path, help="file that gets the port and the pid, as JSON")
+    parser.add_argument("--api-key", default=DEMO_KEY)
+    parser.add_argument("--username", default=DEMO_USERNAME)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--until-stdin-closes", action="store_true")
+    for field in dataclasses.fields(Knobs):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", help=f"a knob, as JSON ({field.default!r})")
+    return parser
+
+
+def _announce(path: Path, port: int) -> None:
+    """Write the file in one step, so that nobody reads half of it."""
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps({"port": port, "pid": os.getpid()}))
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

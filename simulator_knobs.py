@@ -1,0 +1,223 @@
+"""How the simulated provider can be made to behave: the knobs, and what each fault makes of an answer.
+
+Decides only, and does nothing: the answer says in which manner it is to be sent. Imports nothing of ours.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+PROLOG = '<?xml version="1.0" encoding="utf-8"?>'
+#: The answer to a list of which nothing was placed and nothing is said.
+NOBODY = "<result></result>"
+XML, HTML = "application/xml", "text/html"
+BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+HTML_PAGE = "<!DOCTYPE html><html><body><h1>Just a moment...</h1><p>Checking your browser<br></body></html>"
+PHP_NOTICE = (
+    "<br />\n<b>Notice</b>:  Undefined index: mep in <b>/api/index.php</b> on line <b>214</b><br />\n"
+)
+ERRORS = {
+    "maintenance": "Website is in maintenance, please try again later",
+    "auth": "Invalid User!",
+    "withdrawn": "Invalid value of Network Id!",
+}
+ORDER = re.compile(r"<imeis><id>(\d+)</id><imei>(\d+)</imei>.*?</imeis>")
+#: IMEIs and order ids of somebody else.
+FOREIGN_IMEI, FOREIGN_ID = "359999990000001", 14_999_999
+
+Fault = Literal[
+    "",  # none
+    "503", "502", "429", "html200", "empty", "reset", "close", "hang", "late", "trickle", "trickle_head",
+    "cut_body", "truncated", "phpxml", "bom", "blank", "notice", "bare_amp", "latin1", "doctype", "two_roots",
+    "maintenance", "auth", "withdrawn", "fewer", "more", "foreign", "repeated", "repeated_ids",
+]  # fmt: skip
+Quirk = Literal["phpxml", "bom", "blank", "bare_amp", "notice"]
+
+
+#: How an answer reaches the client: "hang" and "close" send nothing, "late" sends it after a silence.
+Manner = Literal["whole", "hang", "late", "close", "reset", "trickle", "trickle_head", "cut"]
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """How the provider behaves; a wrong name raises TypeError, a wrong value ValueError."""
+
+    latency: float = 0.0  #: seconds that a placeorder call takes
+    jitter: float = 0.0  #: seconds, at most, on top of latency; by the seed and the call number
+    read_latency: float = 0.0  #: seconds that any other action takes
+    charge_when: Literal["arrival", "answer"] = "arrival"  #: before or after the latency has passed
+    rate_limit: int = 0  #: calls a window, beyond which 429 is answered at once; 0 is no limit
+    rate_window: float = 60.0  #: seconds of a fixed window
+    rate_actions: tuple[str, ...] = ("placeorder", "imeiservices")  #: the actions that count
+    retry_after: bool = True  #: whether a 429 says how many seconds are left of the window
+    duplicates: Literal["always", "pending", "never"] = "always"  #: when a known IMEI + service is refused
+    #: What a list that holds a known or invalid IMEI gets: each such IMEI named in its own element; one error
+    #: text after those before it were placed and charged; one error text and nothing placed.
+    duplicate_style: Literal["per_imei", "whole_call", "whole_call_clean"] = "per_imei"
+    #: What a list of nothing but known IMEIs gets under per_imei (the captured provider says one error text).
+    all_known: Literal["error", "list"] = "error"
+    comma_list: Literal["all", "last", "first", "charge_all_report_last"] = "all"  #: how a list is read
+    first_n: int = 1  #: how many of a list are read when comma_list is "first"
+    listing: Literal["on", "off", "empty", "lagging"] = "on"  #: getimeis without ids; "off" is an error text
+    listing_lag: float = 60.0  #: seconds until an order shows in a lagging listing
+    listing_limit: int = 0  #: orders on the listing, newest first; 0 is all of them
+    package_as: Literal["title", "id"] = "title"  #: what <package> holds in getimeis
+    credit: float | None = None  #: US dollars left now, falling with each charge; None is without limit
+    turnaround: float = 0.0  #: seconds until the slowest result is there
+    rejection_share: float = 0.0  #: 0 to 1 of the orders; a wrong check digit is always rejected
+    fault: Fault = ""  #: what goes wrong
+    fault_when: Literal["before", "after"] = "before"  #: whether the call has placed and charged by then
+    fault_calls: tuple[int, ...] = ()  #: these calls of the action, counted from 1 since the start
+    fault_every: int = 0  #: else every so many calls; 0 is off
+    fault_share: float = 1.0  #: else this share of calls, by the seed and the call number
+    fault_limit: int = 0  #: at most so many, counted from when fault was last set; 0 is no limit
+    fault_actions: tuple[str, ...] = ("placeorder",)
+    hang_seconds: float = 30.0  #: how long "hang" (then closes) and "late" (then answers) keep silent
+    trickle_seconds: float = 1.0  #: between two bytes of a trickling answer
+    quirks: tuple[Quirk, ...] = ()  #: harmless oddities of form, on every answer of every action
+
+    def __post_init__(self) -> None:
+        for name, (words, several) in _CHOICES.items():
+            value = getattr(self, name)
+            if not set(value if several else (value,)) <= set(words):
+                raise ValueError(f"{name} is {value!r}: it must be of {', '.join(map(repr, words))}")
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value < 0:
+                raise ValueError(f"{name} is {value!r}: it must be a number from 0 up")
+
+
+def _choices() -> dict[str, tuple[tuple[str, ...], bool]]:
+    """For each knob of fixed words: the words, and whether it holds several of them."""
+    found = {}
+    for name, hint in get_type_hints(Knobs).items():
+        inner = get_args(hint)[0] if get_origin(hint) is tuple else hint
+        if get_origin(inner) is Literal:
+            found[name] = (get_args(inner), inner is not hint)
+    return found
+
+
+_CHOICES = _choices()
+_NUMBERS = tuple(name for name, hint in get_type_hints(Knobs).items() if hint in (int, float))
+
+
+def changed(knobs: Knobs, changes: Mapping[str, Any]) -> Knobs:
+    """The knobs with these changed; lists (as JSON has them) become tuples. Raises TypeError, ValueError."""
+    fixed: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
+    }
+    return dataclasses.replace(knobs, **fixed)
+
+
+def knob_from_text(name: str, text: str) -> Any:
+    """The value of a knob on a command line: words as they are, all else as JSON. Raises ValueError."""
+    words, several = _CHOICES.get(name, ((), True))
+    return text if words and not several else json.loads(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer, and how it is to be sent."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = XML
+    manner: Manner = "whole"
+    pause: float = 0.0  #: seconds of silence, or between two bytes, if the manner has any
+    retry_after: int | None = None  #: seconds
+
+
+def plain_reply(xml: str, quirks: tuple[Quirk, ...] = ()) -> Reply:
+    """The answer as the provider means it, with these oddities of form."""
+    document = PROLOG + xml
+    for quirk in quirks:
+        document = _odd(quirk, document)
+    return Reply(document.encode())
+
+
+def spoiled_reply(fault: Fault, xml: str, knobs: Knobs) -> Reply:
+    """What the fault makes of the answer, xml being what an undisturbed call would have said."""
+    quirks = knobs.quirks
+    if fault in ERRORS:
+        return plain_reply(f"<error>{ERRORS[fault]}</error>", quirks)
+    match fault:
+        case "503":
+            return Reply(b"Service Unavailable", 503, "text/plain")
+        case "502":
+            return Reply(BAD_GATEWAY.encode(), 502, HTML)
+        case "429":
+            return Reply(b"Too Many Requests", 429, "text/plain", retry_after=1)
+        case "html200":
+            return Reply(HTML_PAGE.encode(), 200, HTML)
+        case "empty":
+            return Reply(b"")
+        case "reset" | "close":
+            return Reply(b"", manner=fault)
+        case "hang" | "late":
+            return dataclasses.replace(plain_reply(xml, quirks), manner=fault, pause=knobs.hang_seconds)
+        case "trickle" | "trickle_head":
+            return dataclasses.replace(plain_reply(xml, quirks), manner=fault, pause=knobs.trickle_seconds)
+        case "cut_body":
+            return dataclasses.replace(plain_reply(xml, quirks), manner="cut")
+        case "latin1":
+            noted = _with_note(f'<?phpxml version="1.0"?>{xml}', "M\xe9xico")
+            return Reply(noted.encode("latin-1", "replace"))
+        case "phpxml" | "bom" | "blank" | "notice" | "bare_amp":
+            return plain_reply(xml, (*quirks, fault))
+    return plain_reply(_misquoted(fault, xml), quirks)
+
+
+def _odd(quirk: Quirk, document: str) -> str:
+    match quirk:
+        case "phpxml":
+            return document.replace("<?xml", "<?phpxml", 1)
+        case "bom":
+            return "\ufeff" + document
+        case "blank":
+            return "\n " + document
+        case "notice":
+            return PHP_NOTICE + document
+        case "bare_amp":
+            return _with_note(document, "AT&amp;T").replace("&amp;", "&")
+
+
+def _with_note(document: str, text: str) -> str:
+    """The document with one more element before the end of its root."""
+    end = document.rindex("</")
+    return f"{document[:end]}<note>{text}</note>{document[end:]}"
+
+
+def _misquoted(fault: Fault, xml: str) -> str:
+    """A document that is cut, doubled, or says other orders than were placed."""
+    match fault:
+        case "truncated":
+            return xml[: max(len(xml) * 2 // 3, 9)]
+        case "doctype":
+            return f'<!DOCTYPE result [<!ENTITY a "aaaaaaaa">]>{xml}'
+        case "two_roots":
+            return xml + xml
+    orders = [found.group() for found in ORDER.finditer(xml)]
+    if not orders:
+        return xml
+    told = _misquoted_orders(fault, orders)
+    return xml.replace("".join(orders), "".join(told), 1)
+
+
+def _misquoted_orders(fault: Fault, orders: list[str]) -> list[str]:
+    foreign = f"<imeis><id>{FOREIGN_ID}</id><imei>{FOREIGN_IMEI}</imei><status>Pending</status></imeis>"
+    match fault:
+        case "fewer":
+            return orders[: len(orders) // 2]
+        case "more":
+            return [*orders, foreign]
+        case "foreign":
+            return [*orders[:-1], foreign]
+        case "repeated":
+            return [*orders, orders[0]]
+        case "repeated_ids":
+            first = ORDER.sub(r"<id>\1</id>", orders[0])
+            return [re.sub(r"<id>\d+</id>", first, order) for order in orders]
+    return orders

@@ -1,0 +1,341 @@
+"""What the simulated provider sells and says: 236 services, and a result text for any IMEI.
+
+Everything follows from the service and the digits of the IMEI, so two runs say the same. The forms are those
+of real answers (HTML with coloured spans, escaped HTML, plain lines, "Label: value - Label: value"). It knows
+no orders, no money that was charged and no sockets, and imports nothing of ours.
+"""
+
+import html
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+SERVICE_COUNT = 236
+REJECTIONS = ("Rejected by Admin", "IMEI not found", "Wrong IMEI or unsupported device", "")
+COLOURS = {
+    "Unlocked": "green", "Clean": "green", "OFF": "green", "Locked": "red", "Blacklisted": "red", "ON": "red",
+}  # fmt: skip
+FAST = ("Instant-5 Minutes", "Instant", "1-15 Minutes", "1-6 Hours")
+SLOW = ("1-3 Days", "1-24 Hours", "3-7 Working Days")
+FORMS = ("spans", "lines", "dashes", "escaped")
+
+APPLE_MODELS = (
+    "iPhone 11 64GB Black [A2111] [iPhone12,1]", "iPhone 11 Purple 64GB",
+    "iPhone 11 Pro 256GB Midnight Green", "iPhone 12 128GB Blue [A2403] [iPhone13,2]",
+    "iPhone 12 mini 64GB White", "iPhone 12 Pro Max 256GB Silver", "iPhone 13 128GB Midnight",
+    "iPhone 13 Pro 256GB Sierra Blue [A2483] [iPhone14,2]", "iPhone 14 128GB Starlight",
+    "iPhone 14 Pro Max 512GB Deep Purple", "iPhone 15 128GB Pink", "iPhone 15 Pro 256GB Natural Titanium",
+    "iPhone 16 128GB Ultramarine", "iPhone SE (3rd generation) 64GB Red", "iPhone XR 128GB Coral",
+    "iPhone XS 64GB Space Gray [A1920]",
+)  # fmt: skip
+OTHER_MODELS = {
+    "Samsung": ("Galaxy S21 FE 5G (SM-G990B/DS)", "Galaxy S24 Ultra (SM-S928U)", "Galaxy A54 5G (SM-A546E)"),
+    "Xiaomi": ("Xiaomi 14", "Redmi Note 12 Pro+ 5G", "POCO X5 Pro 5G", "Mi 11 Lite 5G NE"),
+    "Google": ("Pixel 8", "Pixel 7a", "Pixel 6 Pro"),
+    "Motorola": ("moto g84 5G", "edge 40 neo", "razr 40 ultra"),
+    "Huawei": ("P30 Pro (VOG-L29)", "Mate 20 lite", "nova 9"),
+    "LG": ("Velvet 5G (LM-G900)", "K51", "Stylo 6"),
+    "OnePlus": ("11 5G (CPH2449)", "Nord N200 5G", "9 Pro"),
+    "Sony": ("Xperia 1 V (XQ-DQ54)", "Xperia 10 IV"),
+    "Oppo": ("Find X5 Pro", "Reno8 5G", "A78 5G"),
+    "Vivo": ("V25 Pro 8G+128G", "Y36"),
+    "ZTE": ("Blade V 2020", "Axon 40 Ultra"),
+    "Nokia": ("G42 5G", "X30 5G"),
+    "Alcatel": ("Idol3-4.7", "1S (2021)"),
+}  # fmt: skip
+CARRIERS = (
+    "Unlocked", "US T-Mobile", "US AT&T", "US Verizon", "US Sprint/T-Mobile Locked Policy", "10 - Unlock",
+    "US Cricket", "US Xfinity Mobile", "UK EE", "UK O2", "UK Vodafone", "Canada Rogers", "France Orange",
+    "Spain Movistar", "Mexico Telcel", "US Reseller Flex Policy",
+)  # fmt: skip
+NETWORKS = (
+    "T-Mobile USA", "AT&T USA", "Verizon USA", "Sprint USA", "Cricket USA", "Metro by T-Mobile",
+    "Xfinity Mobile USA", "US Cellular", "Boost Mobile USA", "TracFone USA", "EE UK", "O2 UK", "Vodafone UK",
+    "Three UK", "Tesco UK", "Rogers Canada", "Bell & Virgin Canada", "Telus & Koodo Canada", "Freedom Canada",
+    "Orange France", "SFR France", "Bouygues France", "Movistar Spain", "Vodafone Spain", "Yoigo Spain",
+    "Telekom Germany", "O2 Germany", "TIM Italy", "Vodafone Italy", "KPN Netherlands", "Swisscom",
+    "Telia Sweden", "Telenor Norway", "Orange Poland", "Meo Portugal", "Telcel Mexico", "Claro Brazil",
+    "Optus Australia", "Telstra Australia", "SoftBank Japan", "Docomo Japan",
+)  # fmt: skip
+APPLE_CHECKS = (
+    ("10-7.1# Apple iPhone IMEI Carrier + Simlock + FMI", 8, "apple"),
+    ("Apple Carrier + SimLock + FMI + Blacklist (GSX) 🔥", 12, "apple"),
+    ("Apple Basic Info: Model & Serial & Warranty", 3, "apple_basic"),
+    ("Apple Find My iPhone ON/OFF ⚡", 2, "fmi"),
+    ("Apple iCloud Clean/Lost Status", 4, "icloud"),
+    ("Apple SIM Lock Status - IMEI only", 5, "apple_lock"),
+    ("Apple Sold By + Coverage", 180, "apple_basic"),
+    ("Apple MDM Status ON/OFF", 45, "icloud"),
+    ("Apple Full GSX Report + Case History", 250, "apple"),
+    ("Apple Next Tether Policy ID", 6, "apple_lock"),
+    ("Apple Serial <-> IMEI Converter", 3, "apple_basic"),
+    ("Apple Activation & Purchase Date", 3, "apple_basic"),
+)
+BLACKLISTS = (
+    "GSMA Blacklist Worldwide 🌍", "GSMA Blacklist Pro + Reason & Country",
+    "USA Blacklist (T-Mobile + AT&T + Verizon)", "UK CheckMEND Report", "Canada Blacklist (CWTA)",
+    "Australia AMTA Lost & Stolen", "Mexico IMEI Status (IFT)", "Brazil Anatel - Celular Legal",
+    "India CEIR Status", "Japan Network Restriction ○△✕",
+)  # fmt: skip
+BRAND_CHECKS = ("Model & Info", "Info + Warranty", "Carrier + Country", "Blacklist + Info")
+MUST_READ = (
+    "",
+    "<p><b>Read first:</b> no refund for wrong IMEI.<br>Working days only.</p>",
+    "<div style='color:red'>Bulk accepted &amp; welcome</div><ul><li>No verify</li><li>No cancel</li></ul>",
+    "Supported: all models\nNot supported: demo units",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One service, as imeiservices lists it."""
+
+    package_id: str
+    title: str
+    cents: int  #: US cents an IMEI
+    category: str
+    category_id: int
+    delivery: str
+    must_read: str  #: HTML
+    required: tuple[str, ...]  #: mandatory custom fields
+    kind: str  #: which facts its result tells
+    brand: str
+    form: str  #: how its result is laid out, one of FORMS
+
+    @property
+    def price(self) -> float:
+        """US dollars an IMEI."""
+        return self.cents / 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A service before it has an id."""
+
+    title: str
+    cents: int
+    category: str
+    kind: str
+    brand: str = "Apple"
+    required: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    """What is true of one made-up device, whichever service is asked."""
+
+    imei: str
+    imei2: str
+    serial: str
+    model: str
+    carrier: str
+    lock: str
+    fmi: str
+    listed: str  #: on the blacklist or not
+    bought: str
+    warranty: str
+    policy: str
+    code: str  #: eight digits that unlock it
+
+
+def catalogue() -> tuple[Package, ...]:
+    """The 236 services, the same in every run; 1739 and 269 cost $0.08."""
+    offers = (_apple_offers() + _network_offers() + _brand_offers() + _blacklist_offers())[:SERVICE_COUNT]
+    categories = sorted({offer.category for offer in offers})
+    return tuple(_package(place, offer, categories) for place, offer in enumerate(offers))
+
+
+def luhn_ok(digits: str) -> bool:
+    """Whether the last digit is the check digit of those before it."""
+    return _check_sum(digits) % 10 == 0
+
+
+def is_rejected(package: Package, imei: str, share: float) -> bool:
+    """Whether the order ends as Rejected: a wrong check digit always, else this share (0 to 1) of IMEIs."""
+    return not luhn_ok(imei) or int.from_bytes(_digest(package.package_id, imei)[:4]) < share * 2**32
+
+
+def rejection_text(package: Package, imei: str) -> str:
+    """The provider's words for a rejected order; may be empty."""
+    return REJECTIONS[_digest(package.package_id, imei)[5] % len(REJECTIONS)]
+
+
+def result_text(package: Package, imei: str) -> str:
+    """The result of a completed order, raw, as it stands in <code> before XML escaping."""
+    return _lay_out(_facts(package, imei), package.form)
+
+
+def _apple_offers() -> list[_Offer]:
+    return [_Offer(title, cents, "Apple Checks", kind) for title, cents, kind in APPLE_CHECKS]
+
+
+def _network_offers() -> list[_Offer]:
+    offers = []
+    for place, network in enumerate(NETWORKS):
+        unlock = 300 + 137 * place % 2201
+        cents = 8 if network == "T-Mobile USA" else 5 + 11 * place % 60
+        offers.append(_Offer(f"{network} - Status Check", cents, "Network Status Checks", "network"))
+        offers.append(_Offer(f"{network} - iPhone Factory Unlock (Clean)", unlock, "iPhone Unlock", "unlock"))
+        offers.append(
+            _Offer(f"{network} - iPhone Premium Unlock 🔓", 2500 - place * 23, "iPhone Unlock", "unlock")
+        )
+    offers[1] = replace(offers[1], required=("Email",))
+    return offers
+
+
+def _brand_offers() -> list[_Offer]:
+    offers = []
+    for place, brand in enumerate(OTHER_MODELS):
+        kind = brand.lower() if brand in ("Samsung", "Xiaomi") else "generic"
+        for number, what in enumerate(BRAND_CHECKS):
+            offers.append(_Offer(f"{brand} {what}", 2 + number * 4 + place, f"{brand} Checks", kind, brand))
+        for number, region in enumerate(("Worldwide", "Europe", "USA")):
+            cents = 150 + place * 90 + number * 210
+            required = ("Network", "Country") if place == number == 2 else ()
+            offers.append(
+                _Offer(f"{brand} Unlock Code - {region}", cents, "Unlock Codes", "code", brand, required)
+            )
+    return offers
+
+
+def _blacklist_offers() -> list[_Offer]:
+    offers = [
+        _Offer(title, 2 + place * 5, "Blacklist Checks", "blacklist")
+        for place, title in enumerate(BLACKLISTS)
+    ]
+    offers[3] = replace(offers[3], required=("Serial Number",))
+    return offers
+
+
+def _package(place: int, offer: _Offer, categories: list[str]) -> Package:
+    fixed = {APPLE_CHECKS[0][0]: "1739", "T-Mobile USA - Status Check": "269"}
+    deliveries = SLOW if offer.kind in ("unlock", "code") else FAST
+    return Package(
+        package_id=fixed.get(offer.title, str(11 + place * 7)),
+        title=offer.title,
+        cents=offer.cents,
+        category=offer.category,
+        category_id=categories.index(offer.category) + 1,
+        delivery=deliveries[place % len(deliveries)],
+        must_read=MUST_READ[place % len(MUST_READ)],
+        required=offer.required,
+        kind=offer.kind,
+        brand=offer.brand,
+        form=FORMS[place % len(FORMS)],
+    )
+
+
+def _digest(*parts: str) -> bytes:
+    """16 bytes that depend on nothing but the parts."""
+    return blake2b("/".join(parts).encode(), digest_size=16).digest()
+
+
+def _check_sum(digits: str) -> int:
+    doubled = (int(digit) * 2 for digit in digits[-2::-2])
+    plain = (int(digit) for digit in digits[::-2])
+    return sum(value - 9 if value > 9 else value for value in doubled) + sum(plain)
+
+
+def _with_check_digit(body: str) -> str:
+    return body + str(-_check_sum(body + "0") % 10)
+
+
+def _serial(digest: bytes) -> str:
+    return "".join("0123456789CDFGHJKLMNPQRTVWXY"[byte % 28] for byte in digest[:12])
+
+
+def _device(brand: str, imei: str) -> _Device:
+    tac, own = _digest(imei[:8]), _digest(imei)
+    models = OTHER_MODELS.get(brand, APPLE_MODELS)
+    carrier = CARRIERS[own[1] % len(CARRIERS)]
+    free = carrier in ("Unlocked", "10 - Unlock") or own[2] % 4 == 0
+    return _Device(
+        imei=imei,
+        imei2=_with_check_digit(imei[:8] + f"{int.from_bytes(own[5:9]) % 1_000_000:06d}"),
+        serial=_serial(own),
+        model=models[tac[0] % len(models)],
+        carrier=carrier,
+        lock="Unlocked" if free else "Locked",
+        fmi="ON" if own[3] % 3 == 0 else "OFF",
+        listed="Blacklisted" if own[4] % 20 == 0 else "Clean",
+        bought=f"20{19 + own[9] % 6}-{1 + own[10] % 12:02d}-{1 + own[11] % 28:02d}",
+        warranty="Apple Limited Warranty" if own[12] % 3 else "Out Of Warranty",
+        policy=str(10 + own[13] % 90),
+        code=f"{int.from_bytes(own[:4]) % 10**8:08d}",
+    )
+
+
+def _facts(package: Package, imei: str) -> list[tuple[str, str]]:
+    """The labels and values that this kind of service tells, in the order it tells them."""
+    device = _device(package.brand, imei)
+    return (
+        _apple_facts(package.kind, device)
+        or _network_facts(package.kind, device)
+        or _brand_facts(package, device)
+    )
+
+
+def _apple_facts(kind: str, device: _Device) -> list[tuple[str, str]]:
+    who = [("Model", device.model), ("IMEI Number", device.imei)]
+    ids = [
+        ("Serial Number", device.serial),
+        ("IMEI2 Number", device.imei2),
+        ("MEID Number", device.imei[:14]),
+    ]
+    bought, fmi = ("Estimated Purchase Date", device.bought), ("Find My iPhone", device.fmi)
+    if kind == "apple":
+        policy = [("Carrier", device.carrier), ("Next Tether Policy", device.policy)]
+        listed = ("Current GSMA Status", device.listed)
+        return [*who, *ids, bought, *policy, listed, fmi, ("SimLock", device.lock)]
+    if kind == "apple_basic":
+        return [*who, *ids, bought, ("Warranty Status", device.warranty), ("Demo Unit", "No")]
+    if kind == "apple_lock":
+        return [*who, ids[0], ("Locked Carrier", device.carrier), ("SIM-Lock Status", device.lock)]
+    if kind == "fmi":
+        return [("IMEI", device.imei), fmi]
+    if kind == "icloud":
+        return [*who, fmi, ("iCloud Status", "Clean" if device.listed == "Clean" else "Lost Mode")]
+    if kind == "unlock":
+        return [*who, ("SIM-Lock Status", "Unlocked"), ("Message", "Connect to Wi-Fi and restore to finish")]
+    return []
+
+
+def _network_facts(kind: str, device: _Device) -> list[tuple[str, str]]:
+    imei, listed = ("IMEI", device.imei), ("Blacklist Status", device.listed)
+    if kind == "network":
+        lock = [("Network", device.carrier), ("Lock Status", device.lock)]
+        return [("Device Model", device.model), imei, *lock, listed, ("FMI", device.fmi)]
+    if kind == "blacklist":
+        records = "None" if device.listed == "Clean" else "1"
+        return [imei, ("Model", device.model), listed, ("Blacklist Records", records)]
+    if kind == "code":
+        return [imei, ("NCK", device.code), ("Unfreeze", device.code[::-1])]
+    return []
+
+
+def _brand_facts(package: Package, device: _Device) -> list[tuple[str, str]]:
+    who = [("IMEI", device.imei), ("Model Name", device.model), ("Serial Number", device.serial)]
+    if package.kind == "samsung":
+        made = [("Warranty Until", device.bought), ("Carrier", device.carrier)]
+        return [*who, *made, ("Knox Guard", device.fmi), ("Country", "United States")]
+    if package.kind == "xiaomi":
+        return [
+            *who,
+            ("MI Lock Status", device.fmi),
+            ("MI Lost Status", device.listed),
+            ("Purchase Country", "N/A"),
+        ]
+    return [*who, ("Purchase Date", device.bought), ("Blacklist Status", device.listed)]
+
+
+def _lay_out(facts: list[tuple[str, str]], form: str) -> str:
+    if form == "lines":
+        return "\n".join(f"{label}: {value}" for label, value in facts)
+    if form == "dashes":
+        return " - ".join(f"{label}: {value}" for label, value in facts)
+    text = "<br>".join(f"{label}: {_coloured(value)}" for label, value in facts)
+    return html.escape(text, quote=False) if form == "escaped" else text
+
+
+def _coloured(value: str) -> str:
+    colour = COLOURS.get(value)
+    return f'<span style="color:{colour};">{value}</span>' if colour else html.escape(value, quote=False)
