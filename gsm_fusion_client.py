@@ -1,0 +1,417 @@
+"""The provider's XML API, and what each failure of a call means.
+
+Every error answers one question first: may it have been charged? NotSentError says no, RefusedError says what
+the provider said, OutcomeUnknownError says maybe. A call that costs money is one POST, never repeated in here.
+This module must not know the database, batches or pages.
+"""
+
+import base64
+import http.client
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+from xml.etree.ElementTree import Element
+
+import provider_xml
+from orders import Account, PlacementAnswer, ProviderOrder, Service
+from provider_http import BrokenCallError, NotConnectedError, PostSession, Reply
+from provider_xml import Record, UnreadableError
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+Keep = Callable[[bytes], None]
+
+API_PATH = "/gsmfusion_api/index.php"
+LONGEST_WAIT = 60.0  #: seconds a Retry-After is obeyed
+SHOWN_WORDS = 300  #: characters of the provider's words that an error carries
+RESERVED_FIELDS = frozenset({"apikey", "userid", "action", "imei", "networkid"})
+
+
+class RefusalKind(StrEnum):
+    """Why the provider said no."""
+
+    CREDENTIALS = "credentials"  #: key, user or address; every call would be refused
+    CREDIT = "credit"  #: no money; earlier IMEIs of the same call may have been placed
+    SERVICE = "service"  #: no such service
+    INVALID_IMEI = "invalid_imei"  #: one IMEI is not accepted
+    DUPLICATE = "duplicate"  #: already known; for a call of many it is not said which
+    ORDER_ID = "order_id"  #: getimeis does not know an order
+    UNKNOWN = "unknown"  #: words that nobody has seen yet, or several reasons at once: stop and ask
+
+
+#: The provider's words, lower case, matched as a part of the text.
+REFUSALS = (
+    ("invalid user", RefusalKind.CREDENTIALS),
+    ("invalid api key", RefusalKind.CREDENTIALS),
+    ("api access to you is not allowed", RefusalKind.CREDENTIALS),
+    ("this user is not active", RefusalKind.CREDENTIALS),
+    ("invalid ip request", RefusalKind.CREDENTIALS),
+    ("credit has been finished", RefusalKind.CREDIT),
+    ("credits have been finished", RefusalKind.CREDIT),
+    ("invalid value of network id", RefusalKind.SERVICE),
+    ("invalid imei", RefusalKind.INVALID_IMEI),
+    ("imei already exists", RefusalKind.DUPLICATE),
+    ("invalid order id", RefusalKind.ORDER_ID),
+)
+MAINTENANCE = "website is in maintenance"
+
+
+class GSMFusionError(Exception):
+    """A call did not bring what it was made for; str() never holds the key and is safe to show (escaped)."""
+
+    def __init__(
+        self, message: str, *, raw: str = "", retry_after: float | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.raw = raw  #: the provider's words, if any
+        self.retry_after = retry_after  #: seconds the provider asks to wait, at most LONGEST_WAIT
+        self.status = status  #: the HTTP status where it is the reason
+
+    def hide(self, secret: str) -> None:
+        """Take a secret that the provider echoed out of the message and the words."""
+        if secret:
+            self.raw = self.raw.replace(secret, "[hidden]")
+            self.args = tuple(str(arg).replace(secret, "[hidden]") for arg in self.args)
+
+
+class NotSentError(GSMFusionError):
+    """It is certain that nothing was placed: the call may be made again."""
+
+
+class MaintenanceError(NotSentError):
+    """The provider is down for maintenance and placed nothing: wait, then call again."""
+
+
+class RateLimitedError(NotSentError):
+    """The provider turned the call away (HTTP 429): wait, then call again."""
+
+
+class RefusedError(GSMFusionError):
+    """The provider said no to the whole call; kind says why."""
+
+    def __init__(self, kind: RefusalKind, raw: str) -> None:
+        super().__init__(f"The provider refused: {raw}", raw=raw)
+        self.kind = kind
+
+
+class OutcomeUnknownError(GSMFusionError):
+    """The call was sent and no readable answer came: what it asked for may have been placed and charged."""
+
+
+def refusal_kind(words: str) -> RefusalKind:
+    """Why the provider says no in these words; UNKNOWN for new words and for several reasons at once."""
+    text = " ".join(words.lower().split())
+    kinds = {kind for part, kind in REFUSALS if part in text}
+    return kinds.pop() if len(kinds) == 1 else RefusalKind.UNKNOWN
+
+
+def parse_placement(raw: bytes) -> PlacementAnswer:
+    """What the whole body of an answer to placeorder names; see provider_xml.read_placement.
+
+    Raises RefusedError or MaintenanceError where the whole answer is an <error>, OutcomeUnknownError where it
+    cannot be read or names no IMEI.
+    """
+    root = _root(raw)
+    answer = provider_xml.read_placement(root)
+    if not answer.orders and not answer.duplicates and root.find(".//imei") is None:
+        _raise_refusal(root)
+    if not (answer.orders or answer.duplicates or answer.errors):
+        raise OutcomeUnknownError("The provider's answer names no IMEI.")
+    return answer
+
+
+def parse_orders(raw: bytes) -> list[ProviderOrder]:
+    """The orders of a getimeis answer; an empty list where it lists none. Raises GSMFusionError."""
+    root = _root(raw)
+    orders = provider_xml.read_orders(root)
+    if not orders:
+        _raise_refusal(root)
+    return orders
+
+
+def parse_services(raw: bytes) -> list[Service]:
+    """The services of a list, never an empty list. Raises GSMFusionError."""
+    root = _root(raw)
+    services = provider_xml.read_services(root)
+    if not services:
+        _raise_refusal(root)
+        raise OutcomeUnknownError("The provider's answer lists no service.")
+    return services
+
+
+def parse_account(raw: bytes) -> Account:
+    """What accountinfo says. Raises GSMFusionError."""
+    root = _root(raw)
+    account = provider_xml.read_account(root)
+    if account is None:
+        _raise_refusal(root)
+        raise OutcomeUnknownError("The provider's answer names no credits.")
+    return account
+
+
+def parse_records(raw: bytes) -> list[Record]:
+    """The plain fields of an answer whose shape is not proven. Raises GSMFusionError."""
+    root = _root(raw)
+    _raise_refusal(root)
+    return provider_xml.read_records(root)
+
+
+def parse_paid_records(raw: bytes) -> list[Record]:
+    """The same for an order: without an order id it is open what was placed. Raises GSMFusionError."""
+    records = parse_records(raw)
+    if not any(record.fields.get("id", "").strip("0") for record in records):
+        raise OutcomeUnknownError("The provider's answer names no order.")
+    return records
+
+
+def _root(raw: bytes) -> Element:
+    try:
+        return provider_xml.read_root(raw)
+    except UnreadableError as error:
+        raise OutcomeUnknownError(f"The provider's answer cannot be read: {error}.") from error
+
+
+def _raise_refusal(root: Element) -> None:
+    texts = provider_xml.error_texts(root)
+    if not texts:
+        return
+    words = "; ".join(texts)[:SHOWN_WORDS]
+    kinds = {refusal_kind(text) for text in texts}
+    kind = kinds.pop() if len(kinds) == 1 else RefusalKind.UNKNOWN
+    if kind is RefusalKind.UNKNOWN and all(MAINTENANCE in text.lower() for text in texts):
+        raise MaintenanceError(f"The provider is down: {words}", raw=words)
+    raise RefusedError(kind, words)
+
+
+def parse_retry_after(value: str, now: datetime) -> float | None:
+    """Seconds (0 to LONGEST_WAIT) that a Retry-After header, seconds or an HTTP date, asks to wait.
+
+    None where it cannot be read; now needs a time zone.
+    """
+    text = value.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+        return min(float(text), LONGEST_WAIT)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), LONGEST_WAIT)
+
+
+def read_delay(attempt: int, retry_after: float | None, jitter: float) -> float:
+    """Seconds before a read is repeated: 1, 2, 4 after attempt 1, 2, 3, plus up to a quarter by jitter (0-1).
+
+    Never less than retry_after, never more than LONGEST_WAIT.
+    """
+    backoff = 2.0 ** (attempt - 1) * (1 + jitter / 4)
+    return min(max(backoff, retry_after or 0.0), LONGEST_WAIT)
+
+
+def may_repeat_read(error: GSMFusionError) -> bool:
+    """Whether a call that places nothing may bring more the next time."""
+    if isinstance(error, MaintenanceError):
+        return False
+    if isinstance(error, OutcomeUnknownError):
+        return error.status is None or error.status >= 500
+    return isinstance(error, NotSentError)
+
+
+class GSMFusionClient:
+    """The provider's API for one account, for any number of threads; a context manager that closes its sockets.
+
+    timeout is the total of one call in seconds, connect_timeout a part of it; a read that is repeated
+    (max_retries times) has it anew each time. ca_file replaces the usual certificate authorities.
+    Raises ValueError for a base_url that would carry the key in the open.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        username: str,
+        base_url: str = "https://hammerfusion.com",
+        timeout: float = 120.0,
+        max_retries: int = 3,
+        pool_size: int = 30,
+        connect_timeout: float = 10.0,
+        sleep: Callable[[float], None] = time.sleep,
+        ca_file: str | None = None,
+    ) -> None:
+        self._url = _checked_base(base_url) + API_PATH
+        self._credentials = {"apiKey": api_key, "userId": username}
+        self._max_retries = max_retries
+        self._sleep = sleep
+        self._session = PostSession(timeout, connect_timeout, pool_size, ca_file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._session.close()
+
+    def get_imei_services(self) -> list[Service]:
+        """The services that an IMEI can be ordered from. Raises GSMFusionError."""
+        return self._read("imeiservices", parse_services)
+
+    def place_imei_order(
+        self, imei: str | Sequence[str], network_id: str, *, keep: Keep | None = None, **optional_fields: str
+    ) -> PlacementAnswer:
+        """Order one service (network_id) for one or many IMEIs in one POST, which is never repeated in here.
+
+        keep is called with the whole body of an HTTP 200 answer before it is parsed; what it raises goes
+        through. optional_fields are the manual's, or a service's own. Raises NotSentError, RefusedError or
+        OutcomeUnknownError; ValueError, before anything is sent, for no IMEI or a reserved field.
+        """
+        reserved = RESERVED_FIELDS.intersection(name.lower() for name in optional_fields)
+        if reserved:
+            raise ValueError(f"Not an optional field: {', '.join(sorted(reserved))}.")
+        fields = {**optional_fields, "imei": _comma_list(imei), "networkId": network_id}
+        return self._place("placeorder", parse_placement, fields, keep)
+
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+        """The orders of these ids that the provider knows; one that it leaves out is unchanged.
+
+        Raises GSMFusionError (RefusedError of kind ORDER_ID for an id it refuses), ValueError for no id.
+        """
+        return self._read("getimeis", parse_orders, orderIds=_comma_list(order_ids))
+
+    def list_recent_orders(self) -> list[ProviderOrder]:
+        """The recent orders, as many and as far back as the provider chooses. Raises GSMFusionError."""
+        return self._read("getimeis", parse_orders)
+
+    def get_account(self) -> Account:
+        """The account's credits. Raises GSMFusionError."""
+        return self._read("accountinfo", parse_account)
+
+    def get_file_services(self) -> list[Service]:
+        """The services that a file can be ordered from. Raises GSMFusionError."""
+        return self._read("fileservices", parse_services)
+
+    def get_server_services(self) -> list[Service]:
+        """The services of the server kind. Raises GSMFusionError."""
+        return self._read("serverservices", parse_services)
+
+    def place_file_order(
+        self, network_id: str, file_name: str, content: bytes, *, keep: Keep | None = None
+    ) -> list[Record]:
+        """Order a file service, as place_imei_order orders an IMEI. Raises GSMFusionError."""
+        data = base64.b64encode(content).decode("ascii")
+        fields = {"networkId": network_id, "fileName": file_name, "fileData": data}
+        return self._place("placefileorder", parse_paid_records, fields, keep)
+
+    def get_file_order(self, order_id: str) -> list[Record]:
+        """One file order. Raises GSMFusionError."""
+        return self._read("getfileorder", parse_records, orderId=order_id)
+
+    def place_server_order(self, service_id: str, *, keep: Keep | None = None, **fields: str) -> list[Record]:
+        """Order a server service, as place_imei_order orders an IMEI. Raises GSMFusionError."""
+        return self._place("placeserverorder", parse_paid_records, {**fields, "serviceId": service_id}, keep)
+
+    def get_server_order(self, order_id: str) -> list[Record]:
+        """One server order. Raises GSMFusionError."""
+        return self._read("getserverorder", parse_records, orderId=order_id)
+
+    def get_providers(self) -> list[Record]:
+        """Countries and their networks. Raises GSMFusionError."""
+        return self._read("getproviders", parse_records)
+
+    def get_mobiles(self) -> list[Record]:
+        """Brands and their models. Raises GSMFusionError."""
+        return self._read("getmobiles", parse_records)
+
+    def get_services(self) -> list[Record]:
+        """The kinds of optional fields that get_service_details explains. Raises GSMFusionError."""
+        return self._read("getservices", parse_records)
+
+    def get_service_details(self, st: str) -> list[Record]:
+        """The values of one kind of optional field. Raises GSMFusionError."""
+        return self._read("getservicedtls", parse_records, st=st)
+
+    def _place(
+        self, action: str, parse: Callable[[bytes], Answer], fields: Mapping[str, str], keep: Keep | None
+    ) -> Answer:
+        try:
+            raw = self._post(action, fields)
+            if keep:
+                keep(raw)
+            return parse(raw)
+        except GSMFusionError as error:
+            error.hide(self._credentials["apiKey"])
+            raise
+
+    def _read(self, action: str, parse: Callable[[bytes], Answer], **fields: str) -> Answer:
+        attempt = 1
+        while True:
+            try:
+                return parse(self._post(action, fields))
+            except GSMFusionError as error:
+                error.hide(self._credentials["apiKey"])
+                if attempt > self._max_retries or not may_repeat_read(error):
+                    raise
+                delay = read_delay(attempt, error.retry_after, secrets.randbelow(1000) / 1000)
+                log.warning("%s failed, will be repeated in %.1f s: %s", action, delay, error)
+            self._sleep(delay)
+            attempt += 1
+
+    def _post(self, action: str, fields: Mapping[str, str]) -> bytes:
+        """The whole HTTP 200 body of one POST. Raises NotSentError or OutcomeUnknownError."""
+        form = {**fields, **self._credentials, "action": action}
+        try:
+            reply = self._session.post(self._url, form)
+        except NotConnectedError as error:
+            raise NotSentError(f"The provider cannot be reached: {error}") from error
+        except BrokenCallError as error:
+            raise OutcomeUnknownError(f"The outcome is unknown: {error}.") from error
+        return _answered(reply)
+
+
+def _answered(reply: Reply) -> bytes:
+    """The body of HTTP 200, the one status under which the provider answers; another raises GSMFusionError."""
+    status = reply.status
+    if status == http.client.OK:
+        return reply.body
+    wait = parse_retry_after(reply.retry_after, datetime.now(UTC))
+    if status == http.client.TOO_MANY_REQUESTS:
+        message = "The provider asks for fewer calls (HTTP 429)."
+        raise RateLimitedError(message, retry_after=wait, status=status)
+    meaning = "redirected the call" if 300 <= status < 400 else "did not answer the call"
+    raise OutcomeUnknownError(f"The provider {meaning} (HTTP {status}).", retry_after=wait, status=status)
+
+
+def _comma_list(values: str | Sequence[str]) -> str:
+    parts = [values] if isinstance(values, str) else values
+    if not parts or not all(part.strip() for part in parts):
+        raise ValueError("An empty list, or an empty entry in it, cannot be sent.")
+    return ",".join(parts)
+
+
+def _checked_base(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme == "https" and parts.hostname:
+        return base_url.rstrip("/")
+    if parts.scheme == "http" and _is_loopback(parts.hostname or ""):
+        return base_url.rstrip("/")
+    raise ValueError("The provider's address must begin with https://, or the key would travel in the open.")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,190 @@
+"""One POST over a pooled session: sent at most once, ended in time, and honest about whether it was sent.
+
+This module must not know XML, the provider's actions, or what an answer means.
+"""
+
+import http.client
+import io
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.util import Timeout
+
+MAX_BODY = 16 * 1024 * 1024  #: bytes after decompression; a list of 236 services is about 0.2 MB
+READ_SIZE = 64 * 1024  #: bytes
+#: Seconds a connection may rest before it is replaced; below the shortest usual keep-alive time (Apache: 5),
+#: so that a call is rarely written to a socket that the server is just closing.
+IDLE_LIMIT = 4.0
+
+
+class NotConnectedError(Exception):
+    """No connection was made, so nothing was sent. Not an OSError: urllib3 would wrap it like the others."""
+
+
+class BrokenCallError(Exception):
+    """The call may have been sent, and no complete answer came; the message is safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the server answered."""
+
+    status: int
+    retry_after: str  #: the Retry-After header, or empty
+    body: bytes  #: decompressed and complete; empty unless status is 200
+
+
+class _BoundedReader(io.RawIOBase):
+    """A socket's bytes until one deadline for all; a read timeout alone starts anew with every byte."""
+
+    def __init__(self, raw: Any, sock: socket.socket, deadline: float) -> None:
+        self._raw, self._sock, self._deadline = raw, sock, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self._raw.fileno())
+
+    def readinto(self, buffer: Any) -> int | None:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(remaining)
+        count: int | None = self._raw.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    """Headers and body must arrive within the timeout that the socket carries once the request is out."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        seconds = sock.gettimeout()
+        if seconds is not None:
+            raw = self.fp.detach()
+            self.fp = io.BufferedReader(_BoundedReader(raw, sock, time.monotonic() + seconds))
+
+
+class _Connection(HTTPConnection):
+    """A connection that says when nothing was sent, ends in time, and is not reused after a rest."""
+
+    response_class = _BoundedResponse
+    _used = 0.0  #: monotonic time of the last answer
+
+    def connect(self) -> None:
+        started = time.monotonic()
+        try:
+            super().connect()
+        except (OSError, HTTPError, ValueError) as error:
+            raise NotConnectedError(str(error)) from error
+        if self.timeout is not None and time.monotonic() - started > self.timeout:
+            raise NotConnectedError(f"connecting took longer than {self.timeout:g} s")
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()
+        self._used = time.monotonic()
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        return super().is_connected and time.monotonic() - self._used < IDLE_LIMIT
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    """The same over TLS; a failed handshake or certificate is a failed connect."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Pools of the connections above."""
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
+        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+
+class _Session(requests.Session):
+    """A session without retries, redirects, cookies, proxies or .netrc."""
+
+    def __init__(self, pool_size: int, ca_file: str | None) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.verify = ca_file or True
+        self.headers["User-Agent"] = "HAMMER-API"
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0))
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """No target: a redirected POST would be sent again, or as a GET without its fields."""
+
+
+class PostSession:
+    """POSTs of forms to one host, from any number of threads.
+
+    timeout is the total of one POST in seconds, from connecting to the last byte of the answer; connect_timeout
+    is the part of it for connecting. ca_file replaces the usual certificate authorities.
+    """
+
+    def __init__(
+        self, timeout: float, connect_timeout: float, pool_size: int, ca_file: str | None = None
+    ) -> None:
+        self._timeout = timeout
+        # With a total, urllib3 sets the socket's timeout after sending to what is left of it.
+        self._limits = Timeout(total=timeout, connect=min(connect_timeout, timeout))
+        self._session = _Session(pool_size, ca_file)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._session.close()
+
+    def post(self, url: str, form: Mapping[str, str]) -> Reply:
+        """Send one form, once. Raises NotConnectedError or BrokenCallError."""
+        try:
+            with self._session.post(
+                url,
+                data=form,
+                stream=True,
+                allow_redirects=False,
+                timeout=self._limits,  # type: ignore[arg-type]
+            ) as response:
+                body = _body(response) if response.status_code == http.client.OK else b""
+                return Reply(response.status_code, response.headers.get("Retry-After", ""), body)
+        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as error:
+            raise BrokenCallError(self._reason(error)) from error
+
+    def _reason(self, error: Exception) -> str:
+        causes = (error, *error.args)
+        if any(isinstance(cause, (requests.Timeout, ReadTimeoutError, TimeoutError)) for cause in causes):
+            return f"no complete answer came within {self._timeout:g} s"
+        return "the connection broke before a complete answer came"
+
+
+def _body(response: requests.Response) -> bytes:
+    body = bytearray()
+    for piece in response.iter_content(READ_SIZE):
+        body += piece
+        if len(body) > MAX_BODY:
+            raise BrokenCallError(f"the answer is larger than {MAX_BODY} bytes")
+    return bytes(body)

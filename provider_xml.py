@@ -1,0 +1,349 @@
+"""The provider's XML, read tolerantly: bodies that are not quite XML become the nouns of orders.py.
+
+Only what needs no guess is repaired; everything else is an UnreadableError. This module must not know HTTP,
+and it draws no conclusion about money: what an unreadable or unwelcome answer means is the client's to say.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from html.entities import html5
+from xml.etree import ElementTree as ET
+
+from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer, ProviderOrder, Service
+
+log = logging.getLogger(__name__)
+
+PROLOG = re.compile(r"<\?(?:php)?xml\b[^<>]*\?>", re.IGNORECASE)
+#: What may stand before a root or a DOCTYPE.
+MISC = re.compile(r"(?:\s+|<!--.*?-->|<\?.*?\?>)*", re.DOTALL)
+KNOWN_ROOT = re.compile(
+    r"<(?:result|response|error|packages|client|imeis|networks|mobiles|services)\s*/?>", re.IGNORECASE
+)
+#: Tags that PHP and its debuggers print around a notice.
+NOTICE_TAG = re.compile(
+    r"</?(?:br|b|i|u|p|a|em|hr|strong|font|pre|span|div|code|table|tbody|thead|tr|th|td)\b[^<>]*>|<!--.*?-->",
+    re.IGNORECASE | re.DOTALL,
+)
+CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+VOID_CLOSE = re.compile(r"</(?:br|hr|img)\s*>", re.IGNORECASE)
+VOID_OPEN = re.compile(r"<(br|hr|img)\b[^<>]*>", re.IGNORECASE)
+AMPERSAND = re.compile(r"&(?:#(\d{1,7});|#[xX]([0-9a-fA-F]{1,6});|(\w{1,31};))?")
+XML_ENTITIES = frozenset({"amp;", "lt;", "gt;", "quot;", "apos;"})
+#: Elements after which a reader sees a new line; a result text keeps them as <br>.
+BREAKS = frozenset({"br", "p", "div", "li", "tr"})
+
+MAX_DEPTH = 40  #: levels of elements; the deepest answer known has 5, and walks here may be quadratic in it
+#: Longest number in a price or a balance; longer digits are no amount of money.
+AMOUNT_LENGTH = 15
+AMOUNT = re.compile(r"[\d.,]*\d")
+MINUS_BEFORE = re.compile(r"-\s?[^\w\s-]?\s?$")
+
+ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package", "requestedat", "repliedat"})
+STATUS_BY_ID = dict(zip("1234", OrderStatus, strict=True))
+STATUS_BY_WORD = {re.sub(r"\W", "", status).lower(): status for status in OrderStatus}
+OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})
+INVALID_IMEI = re.compile(r"invalid imei:\s*(\d+)", re.IGNORECASE)
+
+
+class UnreadableError(ValueError):
+    """The body cannot be read without guessing; the message says why and quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One element with plain fields, from an answer whose shape no capture proves."""
+
+    kind: str  #: the element's name in lower case, such as "country"
+    fields: dict[str, str]  #: field name in lower case -> text
+
+
+def read_root(raw: bytes) -> ET.Element:
+    """The root of a body; every tag in it is lower case and without a namespace. Raises UnreadableError."""
+    text = _decode(raw)
+    if not text:
+        raise UnreadableError("it is empty")
+    root = _parse(PROLOG.sub("", text, count=1) if PROLOG.match(text) else text)
+    if root is None:
+        root = _parse(_repair(text))
+    if root is None:
+        raise UnreadableError("it is not XML, or it is cut off")
+    _normalise(root)
+    if root.tag == "html":
+        raise UnreadableError("it is a web page")
+    return root
+
+
+def _decode(raw: bytes) -> str:
+    body = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        text = body.decode("cp1252", errors="replace")
+    return text.strip("\ufeff \t\r\n")
+
+
+def _parse(text: str) -> ET.Element | None:
+    misc = MISC.match(text)
+    if misc and text.startswith("<!", misc.end()):
+        raise UnreadableError("it carries a DOCTYPE")
+    try:
+        return ET.fromstring(text)  # noqa: S314  # without a DOCTYPE there is no entity to expand
+    except ET.ParseError:
+        return None
+
+
+def _normalise(root: ET.Element) -> None:
+    level = [root]
+    for _ in range(MAX_DEPTH):
+        for element in level:
+            element.tag = element.tag.rpartition("}")[2].lower()
+            if element.tag in BREAKS:
+                element.tail = "<br>" + (element.tail or "")
+        level = [child for element in level for child in element]
+    if level:
+        raise UnreadableError("it is nested too deeply")
+
+
+def _repair(text: str) -> str:
+    pieces = CDATA.split(CONTROL.sub(" ", _without_notice(text)))
+    return "".join(piece if index % 2 else _mend(piece) for index, piece in enumerate(pieces))
+
+
+def _without_notice(text: str) -> str:
+    """The text from its root on, if all that stands before the root is a PHP notice."""
+    prolog, root = PROLOG.search(text), KNOWN_ROOT.search(text)
+    if prolog and (root is None or prolog.start() < root.start()):
+        before, rest = text[: prolog.start()], text[prolog.end() :]
+    elif root:
+        before, rest = text[: root.start()], text[root.start() :]
+    else:
+        return text
+    return text if "<" in NOTICE_TAG.sub("", before) else rest.strip()
+
+
+def _mend(text: str) -> str:
+    text = VOID_OPEN.sub(r"<\1/>", VOID_CLOSE.sub("", text))
+    return AMPERSAND.sub(_mend_ampersand, text)
+
+
+def _mend_ampersand(match: re.Match[str]) -> str:
+    decimal, hexadecimal, name = match.groups()
+    if name in XML_ENTITIES:
+        return match[0]
+    if name:
+        return escape(html5[name]) if name in html5 else f"&amp;{name}"
+    if decimal or hexadecimal:
+        return match[0] if _is_xml_char(int(decimal) if decimal else int(hexadecimal, 16)) else " "
+    return "&amp;"
+
+
+def _is_xml_char(code: int) -> bool:
+    if code < 0x20:
+        return code in (9, 10, 13)
+    return code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code < 0x110000
+
+
+def error_texts(root: ET.Element) -> list[str]:
+    """The words of every <error>, the root's own included, blanks collapsed; empty ones are left out."""
+    texts = (" ".join(_text(element).split()) for element in root.iter("error"))
+    return [text for text in texts if text]
+
+
+def read_placement(root: ET.Element) -> PlacementAnswer:
+    """What an answer to placeorder names. An order without an id or an IMEI is not named.
+
+    Words that name no IMEI stand under the empty IMEI; an answer of another shape is an empty PlacementAnswer.
+    """
+    records = [r for r in _order_records(root) if r.get("imei") and _is_id(r.get("id", ""))]
+    return PlacementAnswer(
+        orders=tuple(PlacedOrder(r["id"], r["imei"], _status(r) or OrderStatus.PENDING) for r in records),
+        duplicates=tuple(_duplicates(root)),
+        errors=tuple(_named_errors(root)),
+    )
+
+
+def _is_id(text: str) -> bool:
+    """Some panels write 0 where nothing was placed."""
+    return bool(text.strip("0"))
+
+
+def _duplicates(root: ET.Element) -> Iterator[str]:
+    for wrapper in root.iter("imeiduplicates"):
+        leaves = wrapper.findall(".//imei") if len(wrapper) else [wrapper]
+        for leaf in leaves:
+            yield from _split(_text(leaf))
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in re.split(r"[\s,;]+", text) if part]
+
+
+def _named_errors(root: ET.Element) -> Iterator[tuple[str, str]]:
+    refused = {id(element) for wrapper in root.iter("imeierrors") for element in wrapper.iter()}
+    if root.tag == "error":
+        yield from (("", text) for text in error_texts(root))
+    for parent in root.iter():
+        if parent.find("id") is None:
+            yield from _errors_among(parent, id(parent) in refused)
+
+
+def _errors_among(parent: ET.Element, refused: bool) -> Iterator[tuple[str, str]]:
+    """(IMEI, words) among an element's children; with refused, an IMEI needs no words."""
+    imeis: list[str] = []
+    for child in parent:
+        if child.tag == "imei" and not len(child):
+            imeis += _split(_text(child))
+        elif child.tag == "error" and (words := " ".join(_text(child).split())):
+            yield from ((imei, words) for imei in imeis or [_imei_in(words)])
+            imeis = []
+    if refused:
+        yield from ((imei, "") for imei in imeis)
+
+
+def _imei_in(words: str) -> str:
+    match = INVALID_IMEI.search(words)
+    return match[1] if match else ""
+
+
+def read_orders(root: ET.Element) -> list[ProviderOrder]:
+    """The orders of a getimeis answer that carry an id, in its order."""
+    return [
+        ProviderOrder(
+            order_id=record["id"],
+            imei=record.get("imei", ""),
+            status=_status(record),
+            code=record.get("code", ""),
+            service_id=record.get("package", ""),
+            requested_at=record.get("requestedat", ""),
+            replied_at=record.get("repliedat", ""),
+        )
+        for record in _order_records(root)
+        if _is_id(record.get("id", ""))
+    ]
+
+
+def _order_records(root: ET.Element) -> Iterator[dict[str, str]]:
+    """The records inside <imeis>, whether it repeats, wraps them, or strings their fields together."""
+    waiting = [(root, False)]
+    while waiting:
+        element, inside = waiting.pop()
+        inside = inside or element.tag == "imeis"
+        if inside:
+            yield from _groups(element)
+        waiting += [(child, inside) for child in reversed(element) if len(child) or child.tag == "imeis"]
+
+
+def _groups(element: ET.Element) -> list[dict[str, str]]:
+    """The children's fields, cut where a field comes again; none where it is open what belongs together."""
+    groups: list[dict[str, str]] = []
+    for child in element:
+        if child.tag not in ORDER_FIELDS or (child.tag == "imei" and len(child)):
+            continue
+        if not groups or child.tag in groups[-1]:
+            groups.append({})
+        groups[-1][child.tag] = _text(child)
+    if len(groups) > 1 and {next(iter(group)) for group in groups} not in ({"id"}, {"imei"}):
+        return []
+    return groups
+
+
+def _status(record: dict[str, str]) -> str:
+    """The known status, else the provider's own word, else empty; a word outranks a statusId."""
+    word = record.get("status", "")
+    known = STATUS_BY_WORD.get(re.sub(r"[\W_]", "", word).lower()) or STATUS_BY_ID.get(word)
+    if word:
+        return known or word
+    number = record.get("statusid", "")
+    return STATUS_BY_ID.get(number) or number
+
+
+def read_services(root: ET.Element) -> list[Service]:
+    """The services of a list, each id once; one without an id or a readable price is left out."""
+    services: dict[str, Service] = {}
+    for package in root.iter("package"):
+        service = _service(package)
+        if service:
+            services.setdefault(service.service_id, service)
+        elif len(package):
+            log.warning("Left out service %.40r without a readable price", _field(package, "packageid"))
+    return list(services.values())
+
+
+def _service(package: ET.Element) -> Service | None:
+    service_id, price = _field(package, "packageid"), amount(_field(package, "packageprice"))
+    if not service_id or price is None or price < 0:
+        return None
+    return Service(
+        service_id=service_id,
+        title=_field(package, "packagetitle"),
+        price=price,
+        category=_field(package, "category"),
+        delivery=_field(package, "timetaken"),
+        must_read=_field(package, "mustread"),
+        required_fields=tuple(_required_fields(package)),
+    )
+
+
+def _required_fields(package: ET.Element) -> Iterator[str]:
+    for custom in package.iter():
+        if custom.find("mandatory") is None or _field(custom, "mandatory").lower() in OPTIONAL_WORDS:
+            continue
+        name = _field(custom, "fieldname") or _field(custom, "fieldlabel") or "unnamed field"
+        if name.lower() != "imei":
+            yield name
+
+
+def read_account(root: ET.Element) -> Account | None:
+    """What accountinfo says; None where it names no credits."""
+    for element in root.iter():
+        if element.tag in ("clientcredits", "credits", "credit", "balance"):
+            text = _text(element)
+            return Account(amount(text), text)
+    return None
+
+
+def read_records(root: ET.Element) -> list[Record]:
+    """Every element that has plain fields, in document order."""
+    records = []
+    for element in root.iter():
+        fields = {child.tag: _text(child) for child in element if not len(child)}
+        if fields:
+            records.append(Record(element.tag, fields))
+    return records
+
+
+def amount(text: str) -> float | None:
+    """The one number in words such as "$ 150.00 USD"; None for none, for two, and for one of two readings."""
+    found = list(AMOUNT.finditer(text))
+    if len(found) != 1 or len(found[0][0]) > AMOUNT_LENGTH:
+        return None
+    number = _plain_number(found[0][0])
+    if number is None or "-" not in text:
+        return number
+    return -number if MINUS_BEFORE.search(text[: found[0].start()]) and text.count("-") == 1 else None
+
+
+def _plain_number(digits: str) -> float | None:
+    """The value of digits with separators; None for "1,234", which may mean 1.234 or 1234."""
+    if re.fullmatch(r"\d*\.?\d+", digits):
+        return float(digits)
+    if re.fullmatch(r"0?,\d+|\d+,(\d|\d\d|\d{4,})", digits):
+        return float(digits.replace(",", "."))
+    if re.fullmatch(r"\d{1,3}((,\d{3})+\.\d+|(,\d{3}){2,})", digits):
+        return float(digits.replace(",", ""))
+    if re.fullmatch(r"\d{1,3}((\.\d{3})+,\d+|(\.\d{3}){2,})", digits):
+        return float(digits.replace(".", "").replace(",", "."))
+    return None
+
+
+def _field(element: ET.Element, name: str) -> str:
+    child = element.find(name)
+    return "" if child is None else _text(child)
+
+
+def _text(element: ET.Element) -> str:
+    return "".join(element.itertext()).strip()
