@@ -33,7 +33,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from orders import Service
 from schema import list_proofs, orders, services, settings
@@ -51,6 +51,10 @@ BUSY_TIMEOUT_MS = 30_000
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 OrderRow = dict[str, Any]
+#: What the write functions of the stores take: a connection inside a transaction of ours.
+Transaction = Connection
+#: The file cannot be read or written now: full, locked, gone.
+DatabaseUnavailableError = DBAPIError
 
 
 def utc_now() -> datetime:

@@ -123,6 +123,7 @@ class Chunk:
     batch_id: int
     service_id: str
     attempt: int  #: 1 for the first call, counted when the intent is written
+    attempt_id: int  #: the row that says when it was sent
     items: tuple[Item, ...]
 
 
@@ -153,6 +154,7 @@ class Progress:
     chunks: dict[ChunkState, int]  #: one entry a state
     revision: int  #: grows with every change
     notice: str = ""  #: why it is paused or slow, in the provider's or our words
+    resumes_itself: bool = False  #: paused until the provider's maintenance ends
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -192,8 +194,11 @@ class SubmissionResult:
     successful: int
     duplicates: int
     failed: int
-    in_doubt: int
+    in_doubt: int  #: sent, and nobody knows yet whether they were charged
     duration_seconds: float
     throughput: float  #: IMEIs a second
+    waiting: int = 0  #: not sent yet, because the batch is paused
+    state: str = BatchState.FINISHED.value
+    notice: str = ""  #: why it is paused
     orders: tuple[dict[str, object], ...] = field(default=(), repr=False)
     errors: tuple[dict[str, str], ...] = field(default=(), repr=False)

@@ -124,6 +124,7 @@ attempts = Table(
     Column("chunk_id", Integer, ForeignKey("chunks.id"), nullable=False),
     Column("number", Integer, nullable=False),
     Column("imeis", Integer, nullable=False),
+    Column("ended_before", Integer, nullable=False, server_default=text("0")),
     Column("sent_at", TIMESTAMP, nullable=False),
     Column("ended_at", TIMESTAMP),
     Column("result", Text),

@@ -131,6 +131,7 @@ def upgrade() -> None:
     sa.Column('chunk_id', sa.Integer(), nullable=False),
     sa.Column('number', sa.Integer(), nullable=False),
     sa.Column('imeis', sa.Integer(), nullable=False),
+    sa.Column('ended_before', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('sent_at', sa.TIMESTAMP(), nullable=False),
     sa.Column('ended_at', sa.TIMESTAMP(), nullable=True),
     sa.Column('result', sa.Text(), nullable=True),

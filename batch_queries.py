@@ -1,0 +1,256 @@
+"""What people and programs ask about batches. Reads only; every total is a sum of what is there."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, select
+
+from database import IMEIDatabase, OrderRow, utc_now
+from orders import BatchState, ChunkState, Outcome, Progress
+from schema import attempts, batches, chunks, items, orders
+
+#: What a page shows of an order beside its item.
+RESULT_COLUMNS = (
+    "order_id",
+    "status",
+    "credits",
+    "order_date",
+    "carrier",
+    "simlock",
+    "model",
+    "fmi",
+    "blacklist",
+    "imei2",
+    "result_code_display",
+    "service_name",
+)
+
+
+def progress(database: IMEIDatabase, batch_id: int) -> Progress | None:
+    """The batch as it is now, or None for an unknown id."""
+    return next(iter(progresses(database, select(batches).where(batches.c.id == batch_id))), None)
+
+
+def recent_batches(database: IMEIDatabase, limit: int = 20) -> list[Progress]:
+    """The newest batches."""
+    return progresses(database, select(batches).order_by(batches.c.id.desc()).limit(limit))
+
+
+def unfinished_batches(database: IMEIDatabase) -> list[Progress]:
+    """Batches that are running or paused, oldest first."""
+    return progresses(
+        database, select(batches).where(batches.c.state != BatchState.FINISHED).order_by(batches.c.id)
+    )
+
+
+def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
+    """The batches that a SELECT of batches gives, each with its counts, from one snapshot."""
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+        ids = [row.id for row in rows]
+        outcomes = _grouped(connection, items.c.batch_id, items.c.outcome, ids)
+        states = _grouped(connection, chunks.c.batch_id, chunks.c.state, ids)
+    return [_progress(row, outcomes.get(row.id, {}), states.get(row.id, {})) for row in rows]
+
+
+def revision(database: IMEIDatabase, batch_id: int) -> int | None:
+    """The batch's revision: it grows with every change. None for an unknown id."""
+    with database.read() as connection:
+        return connection.execute(select(batches.c.revision).where(batches.c.id == batch_id)).scalar()
+
+
+def chunk_map(database: IMEIDatabase, batch_id: int, limit: int = 2000) -> list[tuple[int, ChunkState, int]]:
+    """(chunk id, state, IMEIs) of a batch in the order they are sent."""
+    query = select(chunks.c.id, chunks.c.state, chunks.c.size).where(chunks.c.batch_id == batch_id)
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(chunks.c.id).limit(limit)).all()
+    return [(row.id, ChunkState(row.state), row.size) for row in rows]
+
+
+def batch_errors(database: IMEIDatabase, batch_id: int) -> list[tuple[Outcome, str, int]]:
+    """(outcome, words, how many IMEIs) of every group of items that has something to say, largest first."""
+    query = (
+        select(items.c.outcome, items.c.message, func.count().label("imeis"))
+        .where(items.c.batch_id == batch_id, items.c.message.is_not(None))
+        .group_by(items.c.outcome, items.c.message)
+        .order_by(func.count().desc())
+        .limit(50)
+    )
+    with database.read() as connection:
+        return [(Outcome(row.outcome), row.message, row.imeis) for row in connection.execute(query)]
+
+
+def batch_failures(database: IMEIDatabase, batch_id: int) -> list[dict[str, str]]:
+    """imei, outcome and error of every IMEI of a batch that was not ordered."""
+    query = select(items.c.imei, items.c.outcome, items.c.message).where(
+        items.c.batch_id == batch_id, items.c.outcome.not_in([Outcome.ORDERED, Outcome.WAITING])
+    )
+    with database.read() as connection:
+        return [
+            {"imei": row.imei, "outcome": row.outcome, "error": row.message or ""}
+            for row in connection.execute(query.order_by(items.c.id))
+        ]
+
+
+def latest_orders(database: IMEIDatabase, batch_id: int, limit: int | None = 20) -> list[OrderRow]:
+    """The newest orders of a batch; all of them with limit None."""
+    return database.search_orders(batch_id=batch_id, limit=limit)
+
+
+def batch_items(
+    database: IMEIDatabase, batch_id: int, outcome: Outcome | None = None, after: int = 0, limit: int = 100
+) -> list[OrderRow]:
+    """Items with the columns of their order, in the order of the file; after is the last item id seen."""
+    query = _item_query(batch_id).where(items.c.id > after).order_by(items.c.id).limit(limit)
+    if outcome is not None:
+        query = query.where(items.c.outcome == outcome)
+    with database.read() as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def iterate_batch_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderRow]:
+    """Every item of a batch, a thousand rows a transaction."""
+    after = 0
+    while rows := batch_items(database, batch_id, after=after, limit=1000):
+        yield from rows
+        after = rows[-1]["item_id"]
+
+
+def _item_query(batch_id: int) -> Select[Any]:
+    order = orders.alias("placed")
+    return (
+        select(
+            items.c.id.label("item_id"),
+            items.c.imei,
+            items.c.outcome,
+            items.c.message,
+            items.c.source_row,
+            items.c.chunk_id,
+            *(order.c[name] for name in RESULT_COLUMNS),
+        )
+        .outerjoin(order, and_(order.c.imei == items.c.imei, order.c.batch_id == items.c.batch_id))
+        .where(items.c.batch_id == batch_id)
+    )
+
+
+def doubtful_items(database: IMEIDatabase, batch_id: int | None = None, limit: int = 1000) -> list[OrderRow]:
+    """In doubt: item_id, imei, message, chunk_id, batch_id, label, service_name, unit_price, sent_at."""
+    sent_at = (
+        select(func.max(attempts.c.sent_at))
+        .where(attempts.c.chunk_id == items.c.chunk_id)
+        .correlate(items)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            items.c.id.label("item_id"),
+            items.c.imei,
+            items.c.message,
+            items.c.chunk_id,
+            items.c.batch_id,
+            batches.c.label,
+            batches.c.service_name,
+            batches.c.unit_price,
+            sent_at.label("sent_at"),
+        )
+        .join(batches, batches.c.id == items.c.batch_id)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .where(items.c.outcome == Outcome.IN_DOUBT, chunks.c.state == ChunkState.IN_DOUBT)
+        .order_by(items.c.id)
+        .limit(limit)
+    )
+    if batch_id is not None:
+        query = query.where(items.c.batch_id == batch_id)
+    with database.read() as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def order_timeline(database: IMEIDatabase, order: OrderRow) -> list[tuple[datetime, str]]:
+    """(UTC time, what happened) for one row of orders, oldest first."""
+    events = [(order["order_date"] or order["created_at"], "placed with the provider")]
+    if order["attempt_id"]:
+        with database.read() as connection:
+            attempt = connection.execute(select(attempts).where(attempts.c.id == order["attempt_id"])).first()
+        if attempt is not None:
+            events.append((attempt.sent_at, f"sent in a call of {attempt.imeis} (attempt {attempt.number})"))
+    if order["updated_at"] and order["updated_at"] != order["created_at"]:
+        events.append((order["updated_at"], f"last update: {order['status']}"))
+    return sorted((event for event in events if event[0] is not None), key=lambda event: event[0])
+
+
+def spent_since(database: IMEIDatabase, since: datetime) -> float:
+    """US dollars of orders placed since a UTC time."""
+    with database.read() as connection:
+        total = connection.execute(
+            select(func.coalesce(func.sum(orders.c.credits), 0.0)).where(orders.c.order_date >= since)
+        ).scalar_one()
+    return float(total)
+
+
+def committed(database: IMEIDatabase) -> float:
+    """US dollars that unfinished batches may still spend, and that items in doubt may have cost."""
+    with database.read() as connection:
+        total = connection.execute(
+            select(func.coalesce(func.sum(batches.c.unit_price), 0.0))
+            .select_from(items)
+            .join(batches, batches.c.id == items.c.batch_id)
+            .where(items.c.outcome.in_([Outcome.WAITING, Outcome.IN_DOUBT]))
+        ).scalar_one()
+    return float(total)
+
+
+def today(database: IMEIDatabase) -> dict[str, Any]:
+    """This UTC day: orders, spent (US dollars), in_doubt (IMEIs), at_stake (US dollars), oldest_pending."""
+    midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+    with database.read() as connection:
+        placed, spent = connection.execute(
+            select(func.count(), func.coalesce(func.sum(orders.c.credits), 0.0)).where(
+                orders.c.order_date >= midnight
+            )
+        ).one()
+        in_doubt, at_stake = connection.execute(
+            select(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
+            .select_from(items)
+            .join(batches, batches.c.id == items.c.batch_id)
+            .where(items.c.outcome == Outcome.IN_DOUBT)
+        ).one()
+        oldest = connection.execute(
+            select(func.min(orders.c.order_date)).where(orders.c.status.in_(["Pending", "In Process"]))
+        ).scalar()
+    return {
+        "orders": int(placed),
+        "spent": float(spent),
+        "in_doubt": int(in_doubt),
+        "at_stake": float(at_stake),
+        "oldest_pending": oldest,
+    }
+
+
+def _grouped(connection: Connection, by: Any, word: Any, ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    found: dict[int, dict[str, int]] = {}
+    for batch_id, name, count in connection.execute(
+        select(by, word, func.count()).where(by.in_(ids)).group_by(by, word)
+    ):
+        found.setdefault(batch_id, {})[name] = count
+    return found
+
+
+def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int]) -> Progress:
+    return Progress(
+        batch_id=row.id,
+        label=row.label,
+        state=BatchState(row.state),
+        service_id=row.service_id,
+        service_name=row.service_name,
+        unit_price=row.unit_price,
+        total=row.total,
+        outcomes={outcome: outcomes.get(outcome, 0) for outcome in Outcome},
+        chunks={state: states.get(state, 0) for state in ChunkState},
+        revision=row.revision,
+        notice=row.notice,
+        resumes_itself=row.resumes_itself,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,431 @@
+"""Batches, chunks, items and attempts on disk: every move is one guarded UPDATE whose row count is read.
+
+The functions take a connection inside a write transaction of database.py, so that the runner can put several
+moves into one commit. This module knows no HTTP and decides nothing about money: it writes what it is told.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, func, insert, select, update
+
+from database import utc_now
+from orders import BatchState, Chunk, ChunkState, Item, Outcome, Verdict
+from schema import attempts, batches, chunks, items, orders, services
+
+#: How many values go into one IN list.
+IN_LIST = 500
+
+
+class WrongStateError(Exception):
+    """Somebody else moved the row first; what was decided on its old state must not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBatch:
+    """A batch that has planned chunks and may send them."""
+
+    batch_id: int
+    service_id: str
+
+
+# What the runner moves
+
+
+def running_batches(connection: Connection) -> list[RunningBatch]:
+    """Batches that may send and have something planned, oldest first."""
+    planned = exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.PLANNED)
+    query = select(batches.c.id, batches.c.service_id).where(batches.c.state == BatchState.RUNNING, planned)
+    return [RunningBatch(row.id, row.service_id) for row in connection.execute(query.order_by(batches.c.id))]
+
+
+def planned_chunks(connection: Connection, batch_id: int, limit: int) -> list[tuple[int, int]]:
+    """The next planned chunks of a batch as (chunk id, size)."""
+    query = select(chunks.c.id, chunks.c.size).where(
+        chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED
+    )
+    return [(row.id, row.size) for row in connection.execute(query.order_by(chunks.c.id).limit(limit))]
+
+
+def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) -> None:
+    """Leave the first items in a planned chunk and put the others into new chunks of rest each."""
+    row = connection.execute(select(chunks.c.batch_id, chunks.c.state).where(chunks.c.id == chunk_id)).one()
+    _expect(row.state == ChunkState.PLANNED, f"chunk {chunk_id} is {row.state}, not planned")
+    ids = [r[0] for r in connection.execute(_items_of(chunk_id, items.c.id))]
+    for start in range(first, len(ids), rest):
+        insert_chunk(connection, row.batch_id, ids[start : start + rest])
+    connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(size=min(first, len(ids))))
+
+
+def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int]) -> int:
+    """A planned chunk of these items, taken out of whatever chunk they were in."""
+    key = connection.execute(
+        insert(chunks).values(batch_id=batch_id, size=len(item_ids), state=ChunkState.PLANNED)
+    ).inserted_primary_key
+    chunk_id = int(key[0]) if key else 0
+    for part in parts(item_ids):
+        connection.execute(update(items).where(items.c.id.in_(part)).values(chunk_id=chunk_id))
+    return chunk_id
+
+
+def write_intent(connection: Connection, chunk_id: int, ended_before: int = 0) -> Chunk:
+    """planned → sending, with a row in attempts. Committed before the call. Raises WrongStateError.
+
+    ended_before: every attempt with a smaller id has ended already. It orders calls without trusting a clock.
+    """
+    _move(connection, chunk_id, ChunkState.PLANNED, ChunkState.SENDING, attempt=chunks.c.attempt + 1)
+    row = connection.execute(
+        select(chunks.c.batch_id, chunks.c.attempt, batches.c.service_id)
+        .join(batches, batches.c.id == chunks.c.batch_id)
+        .where(chunks.c.id == chunk_id)
+    ).one()
+    found = tuple(
+        Item(r.id, r.imei) for r in connection.execute(_items_of(chunk_id, items.c.id, items.c.imei))
+    )
+    key = connection.execute(
+        insert(attempts).values(
+            chunk_id=chunk_id,
+            number=row.attempt,
+            imeis=len(found),
+            ended_before=ended_before,
+            sent_at=utc_now(),
+        )
+    ).inserted_primary_key
+    touch(connection, row.batch_id, started_at=func.coalesce(batches.c.started_at, utc_now()))
+    return Chunk(chunk_id, row.batch_id, row.service_id, row.attempt, int(key[0]) if key else 0, found)
+
+
+def release(connection: Connection, chunk: Chunk, message: str) -> None:
+    """sending → planned: only for a call that certainly placed nothing. Raises WrongStateError."""
+    _move(connection, chunk.chunk_id, ChunkState.SENDING, ChunkState.PLANNED, message=message)
+    _end_attempt(connection, chunk, "not placed", message)
+    touch(connection, chunk.batch_id)
+
+
+def record(
+    connection: Connection,
+    chunk: Chunk,
+    verdicts: Sequence[Verdict],
+    message: str = "",
+    result: str = "answered",
+) -> None:
+    """sending or in_doubt → answered (or in_doubt while a verdict says so), orders and outcomes with it.
+
+    An order id that another IMEI has already is not believed: that item is in doubt. Raises WrongStateError.
+    """
+    verdicts = _insert_orders(connection, chunk, verdicts)
+    doubtful = any(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts)
+    _write_outcomes(connection, chunk, verdicts)
+    state = ChunkState.IN_DOUBT if doubtful else ChunkState.ANSWERED
+    moved = connection.execute(
+        update(chunks)
+        .where(chunks.c.id == chunk.chunk_id, chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT]))
+        .values(state=state, message=message)
+    )
+    _expect(moved.rowcount == 1, f"chunk {chunk.chunk_id} is neither sending nor in doubt")
+    _end_attempt(connection, chunk, "in doubt" if doubtful and result == "answered" else result, message)
+    touch(connection, chunk.batch_id)
+    finish_if_done(connection, chunk.batch_id)
+
+
+def _insert_orders(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+    placed = [verdict for verdict in verdicts if verdict.outcome is Outcome.ORDERED]
+    if not placed:
+        return verdicts
+    name, price = connection.execute(
+        select(batches.c.service_name, batches.c.unit_price).where(batches.c.id == chunk.batch_id)
+    ).one()
+    now = utc_now().isoformat(" ")
+    common = (name, chunk.service_id, price, now, now, now, chunk.batch_id, chunk.attempt_id, None)
+    cursor = connection.exec_driver_sql(
+        "INSERT INTO orders (order_id, imei, status, raw_response, service_name, service_id, credits,"
+        " order_date, created_at, updated_at, batch_id, attempt_id, notes)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (order_id) DO NOTHING",
+        [(v.order_id, v.imei, v.status, _raw(v), *common) for v in placed],
+    )
+    if cursor.rowcount == len(placed):
+        return verdicts
+    return _distrust_foreign_ids(connection, verdicts)
+
+
+def _raw(verdict: Verdict) -> str:
+    return json.dumps({"id": verdict.order_id, "imei": verdict.imei, "status": verdict.status})
+
+
+def _distrust_foreign_ids(connection: Connection, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Put in doubt each verdict whose order id belongs to another IMEI."""
+    owners: dict[str | None, str] = {}
+    for part in parts([verdict.order_id for verdict in verdicts if verdict.order_id]):
+        rows = connection.execute(select(orders.c.order_id, orders.c.imei).where(orders.c.order_id.in_(part)))
+        owners |= {row.order_id: row.imei for row in rows}
+    return [
+        verdict
+        if verdict.outcome is not Outcome.ORDERED or owners.get(verdict.order_id) == verdict.imei
+        else Verdict(
+            verdict.item_id,
+            verdict.imei,
+            Outcome.IN_DOUBT,
+            message=f"the provider gave order {verdict.order_id} to another IMEI too",
+        )
+        for verdict in verdicts
+    ]
+
+
+def _write_outcomes(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
+    undecided = items.c.outcome.in_([Outcome.WAITING, Outcome.IN_DOUBT])
+    same = {(verdict.outcome, verdict.message) for verdict in verdicts}
+    if len(same) == 1 and len(verdicts) == len(chunk.items):
+        outcome, message = same.pop()
+        written = connection.execute(
+            update(items)
+            .where(items.c.chunk_id == chunk.chunk_id, undecided)
+            .values(outcome=outcome, message=message or None)
+        ).rowcount
+    else:
+        written = connection.exec_driver_sql(
+            "UPDATE items SET outcome = ?, message = ? WHERE id = ? AND outcome IN ('waiting', 'in_doubt')",
+            [(v.outcome.value, v.message or None, v.item_id) for v in verdicts],
+        ).rowcount
+    _expect(
+        written == len(verdicts),
+        f"{written} of {len(verdicts)} items of chunk {chunk.chunk_id} were undecided",
+    )
+
+
+def adopt(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
+    """Record orders for some of the items of a chunk in doubt; it is answered when none is left in doubt."""
+    verdicts = _insert_orders(connection, chunk, verdicts)
+    _write_outcomes(connection, chunk, verdicts)
+    _answered_if_settled(connection, chunk)
+    touch(connection, chunk.batch_id)
+
+
+def send_again(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str) -> int:
+    """in_doubt items of which it is certain that none was placed → a new planned chunk. Returns its id."""
+    taken = 0
+    for part in parts(item_ids):
+        taken += connection.execute(
+            update(items)
+            .where(
+                items.c.id.in_(part), items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT
+            )
+            .values(outcome=Outcome.WAITING, message=message)
+        ).rowcount
+    _expect(
+        taken == len(item_ids), f"{taken} of {len(item_ids)} items of chunk {chunk.chunk_id} were in doubt"
+    )
+    new = insert_chunk(connection, chunk.batch_id, item_ids)
+    _answered_if_settled(connection, chunk)
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == chunk.batch_id, batches.c.state == BatchState.FINISHED)
+        .values(state=BatchState.RUNNING, finished_at=None)
+    )
+    touch(connection, chunk.batch_id)
+    return new
+
+
+def _answered_if_settled(connection: Connection, chunk: Chunk) -> None:
+    doubtful = exists().where(items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
+    connection.execute(
+        update(chunks)
+        .where(chunks.c.id == chunk.chunk_id, chunks.c.state == ChunkState.IN_DOUBT, ~doubtful)
+        .values(
+            state=ChunkState.ANSWERED,
+            size=select(func.count()).where(items.c.chunk_id == chunk.chunk_id).scalar_subquery(),
+        )
+    )
+
+
+def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
+    """Chunks in a state (sending or in_doubt) with their undecided items, oldest first."""
+    rows = connection.execute(
+        select(
+            chunks.c.id,
+            chunks.c.batch_id,
+            chunks.c.attempt,
+            batches.c.service_id,
+            _last_attempt().label("attempt_id"),
+        )
+        .join(batches, batches.c.id == chunks.c.batch_id)
+        .where(chunks.c.state == state)
+        .order_by(chunks.c.id)
+    ).all()
+    wanted = Outcome.IN_DOUBT if state is ChunkState.IN_DOUBT else Outcome.WAITING
+    return [
+        Chunk(
+            row.id,
+            row.batch_id,
+            row.service_id,
+            row.attempt,
+            row.attempt_id or 0,
+            _undecided(connection, row.id, wanted),
+        )
+        for row in rows
+    ]
+
+
+def _last_attempt() -> Any:
+    return (
+        select(func.max(attempts.c.id))
+        .where(attempts.c.chunk_id == chunks.c.id)
+        .correlate(chunks)
+        .scalar_subquery()
+    )
+
+
+def _undecided(connection: Connection, chunk_id: int, outcome: Outcome) -> tuple[Item, ...]:
+    query = _items_of(chunk_id, items.c.id, items.c.imei).where(items.c.outcome == outcome)
+    return tuple(Item(row.id, row.imei) for row in connection.execute(query))
+
+
+def service_labels(connection: Connection) -> dict[str, str]:
+    """Every id and unambiguous title of a stored service, in lower case → its service id."""
+    rows = connection.execute(select(services.c.service_id, services.c.title)).all()
+    titles = Counter(row.title.strip().lower() for row in rows)
+    found = {
+        row.title.strip().lower(): row.service_id for row in rows if titles[row.title.strip().lower()] == 1
+    }
+    return found | {row.service_id.lower(): row.service_id for row in rows}
+
+
+def all_orders_are_among(connection: Connection, known: int) -> bool:
+    """Whether a list that shows `known` orders of ours shows all that we ever placed."""
+    return int(connection.execute(select(func.count()).select_from(orders)).scalar_one()) <= known
+
+
+def attempts_ended_before(connection: Connection, attempt_id: int) -> int:
+    """The bound that was written with an attempt's intent: attempts below it had ended when it began."""
+    query = select(attempts.c.ended_before).where(attempts.c.id == attempt_id)
+    return int(connection.execute(query).scalar() or 0)
+
+
+def newest_attempt(connection: Connection) -> int:
+    """The id of the newest attempt: every later one began after now."""
+    return int(connection.execute(select(func.coalesce(func.max(attempts.c.id), 0))).scalar_one())
+
+
+def order_owners(connection: Connection, order_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Order id → (IMEI, attempt id that placed it or 0), for those of order_ids that we know."""
+    found: dict[str, tuple[str, int]] = {}
+    for part in parts(order_ids):
+        rows = connection.execute(
+            select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(orders.c.order_id.in_(part))
+        )
+        found |= {row.order_id: (row.imei, row.attempt_id or 0) for row in rows}
+    return found
+
+
+# What people move
+
+
+def pause(connection: Connection, batch_id: int, notice: str, resumes_itself: bool = False) -> bool:
+    """running → paused. Returns whether it was running."""
+    return _set_batch(connection, batch_id, BatchState.RUNNING, BatchState.PAUSED, notice, resumes_itself)
+
+
+def pause_all(connection: Connection, notice: str, resumes_itself: bool = False) -> list[int]:
+    """Pause every running batch; returns their ids."""
+    running = (
+        connection.execute(select(batches.c.id).where(batches.c.state == BatchState.RUNNING)).scalars().all()
+    )
+    return [batch_id for batch_id in running if pause(connection, batch_id, notice, resumes_itself)]
+
+
+def resume(connection: Connection, batch_id: int) -> bool:
+    """paused → running. Returns whether it was paused."""
+    return _set_batch(connection, batch_id, BatchState.PAUSED, BatchState.RUNNING, "", False)
+
+
+def resume_self_resuming(connection: Connection) -> int:
+    """Resume the batches that wait for the provider's maintenance to end. Returns how many."""
+    waiting = select(batches.c.id).where(batches.c.state == BatchState.PAUSED, batches.c.resumes_itself)
+    return sum(resume(connection, batch_id) for batch_id in connection.execute(waiting).scalars().all())
+
+
+def cancel_rest(connection: Connection, batch_id: int) -> int:
+    """planned → cancelled for every chunk that was not sent. Returns how many IMEIs were taken back."""
+    planned = and_(chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED)
+    ids = connection.execute(select(chunks.c.id).where(planned)).scalars().all()
+    taken = 0
+    for part in parts(ids):
+        taken += connection.execute(
+            update(items)
+            .where(items.c.chunk_id.in_(part), items.c.outcome == Outcome.WAITING)
+            .values(outcome=Outcome.CANCELLED, message="cancelled before it was sent")
+        ).rowcount
+    connection.execute(update(chunks).where(planned).values(state=ChunkState.CANCELLED))
+    touch(connection, batch_id)
+    finish_if_done(connection, batch_id)
+    return taken
+
+
+def set_notice(connection: Connection, notice: str) -> None:
+    """Say on every running batch why it is slow; an empty notice takes the words back."""
+    connection.execute(
+        update(batches)
+        .where(batches.c.state == BatchState.RUNNING, batches.c.notice != notice)
+        .values(notice=notice, revision=batches.c.revision + 1)
+    )
+
+
+def touch(connection: Connection, batch_id: int, **values: Any) -> None:
+    """Make the batch's revision grow, so that every open page shows it anew."""
+    connection.execute(
+        update(batches).where(batches.c.id == batch_id).values(revision=batches.c.revision + 1, **values)
+    )
+
+
+def _set_batch(
+    connection: Connection, batch_id: int, old: BatchState, new: BatchState, notice: str, resumes_itself: bool
+) -> bool:
+    moved = connection.execute(
+        update(batches)
+        .where(batches.c.id == batch_id, batches.c.state == old)
+        .values(state=new, notice=notice, resumes_itself=resumes_itself, revision=batches.c.revision + 1)
+    )
+    return moved.rowcount == 1
+
+
+def finish_if_done(connection: Connection, batch_id: int) -> None:
+    """running or paused → finished, when nothing of the batch is planned or on the wire."""
+    unfinished = exists().where(
+        chunks.c.batch_id == batch_id, chunks.c.state.in_([ChunkState.PLANNED, ChunkState.SENDING])
+    )
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == batch_id, batches.c.state != BatchState.FINISHED, ~unfinished)
+        .values(state=BatchState.FINISHED, finished_at=utc_now(), notice="", revision=batches.c.revision + 1)
+    )
+
+
+def _move(connection: Connection, chunk_id: int, old: ChunkState, new: ChunkState, **values: Any) -> None:
+    moved = connection.execute(
+        update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == old).values(state=new, **values)
+    )
+    _expect(moved.rowcount == 1, f"chunk {chunk_id} is not {old}")
+
+
+def _end_attempt(connection: Connection, chunk: Chunk, result: str, message: str) -> None:
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == chunk.attempt_id)
+        .values(ended_at=func.coalesce(attempts.c.ended_at, utc_now()), result=result, message=message)
+    )
+
+
+def _items_of(chunk_id: int, *columns: Any) -> Any:
+    return select(*columns).where(items.c.chunk_id == chunk_id).order_by(items.c.id)
+
+
+def _expect(condition: bool, message: str) -> None:
+    if not condition:
+        raise WrongStateError(message)
+
+
+def parts(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    """values in pieces that fit one IN list."""
+    return (values[start : start + IN_LIST] for start in range(0, len(values), IN_LIST))

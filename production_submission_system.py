@@ -1,0 +1,484 @@
+"""The heart: chunk by chunk, intent on disk → POST → answer on disk → orders, outcomes and progress in one commit.
+
+One thread (`run`) writes to the database; up to 30 workers only call the provider. Each turn of the loop takes the
+answers that have come, commits what they mean together with the intents of the next calls, and hands those to the
+workers. So a commit carries many answers under load and one when it is quiet, and nothing is sent before it is
+written. This module knows no XML and no Flask; what an answer means is decided in verdicts.py.
+"""
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import batch_store
+from batch_creation import NewBatch, create_batch, fingerprint
+from batch_queries import batch_failures, latest_orders, progress
+from checkpoints import Checkpoints, is_disk_full
+from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
+from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, parse_placement
+from orders import (
+    BatchState,
+    Chunk,
+    ChunkState,
+    Outcome,
+    PlacementAnswer,
+    Progress,
+    ProviderOrder,
+    Service,
+    SubmissionResult,
+)
+from settlement import REQUESTED, Settler
+from verdicts import Judgement, Pause, hold_seconds, judge_answer, judge_error, proven_length
+
+logger = logging.getLogger(__name__)
+
+STOPPED = "the program stopped while this call was on the wire"
+
+
+class Provider(Protocol):
+    """What the heart needs of gsm_fusion_client.GSMFusionClient."""
+
+    def place_imei_order(
+        self, imei: str | Sequence[str], network_id: str, *, keep: Callable[[bytes], None] | None = None
+    ) -> PlacementAnswer: ...
+
+    def list_recent_orders(self) -> list[ProviderOrder]: ...
+
+    def get_imei_services(self) -> list[Service]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How hard and how patiently to work. Times are seconds."""
+
+    workers: int = 30
+    chunk_size: int = 100
+    settle_quiet: float = 120.0
+    poll: float = 0.25  #: how often to look for new batches while nothing happens
+    maintenance_wait: float = 30.0
+    patience: float = 10.0  #: how long submit_batch waits for doubt to settle after the last answer
+    canaries: int = 3  #: IMEIs held back while something is in doubt, to prove the provider's list fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one call."""
+
+    chunk: Chunk
+    content: PlacementAnswer | GSMFusionError
+
+
+class ProductionSubmissionSystem:
+    """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py)."""
+
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        client: Provider,
+        checkpoints: Checkpoints,
+        options: Options | None = None,
+    ) -> None:
+        self.database = database
+        self.client = client
+        self.checkpoints = checkpoints
+        self.options = options or Options()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._listings: queue.SimpleQueue[list[ProviderOrder]] = queue.SimpleQueue()
+        self._unwritten: list[Answer] = []
+        self._in_flight: dict[int, Chunk] = {}
+        self._settler = Settler(self.options.settle_quiet)
+        self._listing = False
+        self._settle_request: str | None = None
+        self._failures = 0
+        self._hold_until = 0.0
+        self._resume_at: float | None = None
+        self._next_note = 0.0
+
+    def submit_batch(
+        self,
+        imeis: Sequence[str],
+        service_id: str,
+        progress_callback: Callable[[Progress], None] | None = None,
+        label: str = "submit_batch",
+    ) -> SubmissionResult:
+        """Order every IMEI from the service and return when each has an outcome, or the batch is paused.
+
+        The same unfinished list is continued, not ordered again. progress_callback gets a Progress whenever
+        something changed. Raises ValueError for a service that cannot be ordered by IMEI alone.
+        """
+        service = self._service(service_id)
+        batch_id = create_batch(
+            self.database,
+            NewBatch(
+                label=label,
+                source="command",
+                service_id=service.service_id,
+                service_name=service.title,
+                unit_price=service.price,
+                imeis=[(imei, row) for row, imei in enumerate(imeis, 1)],
+                fingerprint=fingerprint(service_id, imeis),
+            ),
+            self.options.chunk_size,
+        )
+        return self.run_batch(batch_id, progress_callback)
+
+    def run_batch(self, batch_id: int, progress_callback: Callable[[Progress], None] | None = None) -> SubmissionResult:
+        """Run until this batch is finished or paused (others run along), and say what became of it."""
+        started = time.monotonic()
+        watcher = _Watcher(self.database, batch_id, self.options.patience, progress_callback)
+        self.run(threading.Event(), watcher.is_over)
+        return submission_result(self.database, batch_id, time.monotonic() - started)
+
+    def run(self, stop: threading.Event, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Recover, then send and record until stop is set or is_over(); calls on the wire are waited for."""
+        self._recover()
+        with ThreadPoolExecutor(self.options.workers + 1, thread_name_prefix="call") as pool:
+            while True:
+                ending = stop.is_set() or is_over()
+                if ending and not self._in_flight:
+                    return
+                answers = self._unwritten + self._collect()
+                self._unwritten = []
+                for chunk in self._commit(answers, may_claim=not ending):
+                    pool.submit(self._call, chunk)
+                self._settle(pool)
+
+    # One turn of the loop
+
+    def _collect(self) -> list[Answer]:
+        """Wait for the next answer, but not long, and take all that have come."""
+        found: list[Answer] = []
+        try:
+            found.append(self._answers.get(timeout=self.options.poll))
+            while True:
+                found.append(self._answers.get_nowait())
+        except queue.Empty:
+            return found
+
+    def _commit(self, answers: list[Answer], may_claim: bool) -> list[Chunk]:
+        """Write what the answers mean and the intents of the next calls. Returns the chunks to call."""
+        may_claim = may_claim and self.checkpoints.has_space()
+        touched = {answer.chunk.batch_id for answer in answers}
+        try:
+            with self.database.write() as connection:
+                judged = [(answer, self._judge(answer)) for answer in answers]
+                for answer, judgement in judged:
+                    self._write(connection, answer.chunk, judgement)
+                self._resume_after_maintenance(connection)
+                claimed = self._claim(connection, answers) if may_claim else []
+        except batch_store.WrongStateError:
+            logger.exception("Somebody else moved a chunk; each answer is written by itself")
+            return self._commit_one_by_one(answers)
+        except DatabaseUnavailableError as error:
+            return self._keep_for_later(answers, error)
+        for answer in answers:
+            self._in_flight.pop(answer.chunk.chunk_id, None)
+        for chunk in claimed:
+            self._in_flight[chunk.chunk_id] = chunk
+        for _, judgement in judged:
+            self._slow_down(judgement)
+        self._write_progress(touched)
+        return claimed
+
+    def _commit_one_by_one(self, answers: list[Answer]) -> list[Chunk]:
+        """The same without the answers whose chunk is no longer ours."""
+        if len(answers) > 1:
+            for answer in answers:
+                self._commit([answer], may_claim=False)
+        for answer in answers:
+            self._in_flight.pop(answer.chunk.chunk_id, None)
+        return []
+
+    def _keep_for_later(self, answers: list[Answer], error: DatabaseUnavailableError) -> list[Chunk]:
+        """The database cannot be written now: hold the answers in memory, give the disk its ballast, try again."""
+        logger.error("The database cannot be written (%s); %d answers wait", error.orig, len(answers))
+        self._unwritten = answers
+        self.checkpoints.drop_ballast()
+        time.sleep(self.options.poll)
+        return []
+
+    def _judge(self, answer: Answer) -> Judgement:
+        if isinstance(answer.content, PlacementAnswer):
+            return judge_answer(answer.chunk, answer.content)
+        return judge_error(answer.chunk, answer.content)
+
+    def _write(self, connection: Transaction, chunk: Chunk, judgement: Judgement) -> None:
+        if judgement.verdicts is None:
+            batch_store.release(connection, chunk, judgement.message)
+        else:
+            batch_store.record(connection, chunk, judgement.verdicts, judgement.message)
+            self._learn_list_length(connection, chunk, judgement)
+        if judgement.pause is Pause.BATCH:
+            batch_store.pause(connection, chunk.batch_id, judgement.message)
+        elif judgement.pause is Pause.ALL:
+            batch_store.pause_all(connection, judgement.message)
+        elif judgement.pause is Pause.ALL_FOR_A_WHILE:
+            batch_store.pause_all(connection, judgement.message, resumes_itself=True)
+        elif judgement.hold:
+            batch_store.set_notice(connection, judgement.message)
+        elif self._failures:
+            batch_store.set_notice(connection, "")
+
+    def _learn_list_length(self, connection: Transaction, chunk: Chunk, judgement: Judgement) -> None:
+        """After an answer that could be read, remember how long a comma list of this service may be."""
+        if judgement.pause is not Pause.NOBODY or not judgement.verdicts:
+            return
+        if all(verdict.outcome is Outcome.IN_DOUBT for verdict in judgement.verdicts):
+            return  # no answer at all, which says nothing about lists
+        known = read_list_limit(connection, chunk.service_id)
+        proven = proven_length(len(chunk.items), judgement.verdicts, known, self.options.chunk_size)
+        if proven != known:
+            write_list_limit(connection, chunk.service_id, proven)
+            logger.info("Service %s takes lists of %d IMEIs", chunk.service_id, proven)
+
+    def _slow_down(self, judgement: Judgement) -> None:
+        now = time.monotonic()
+        if judgement.pause is Pause.ALL_FOR_A_WHILE:
+            self._resume_at = now + self.options.maintenance_wait
+        if not judgement.hold:
+            self._failures = 0
+            return
+        if now < self._hold_until and judgement.retry_after is None:
+            return  # the same outage, seen by another worker
+        self._failures += 1
+        wait = hold_seconds(self._failures, judgement.retry_after, random.random())  # noqa: S311
+        self._hold_until = max(self._hold_until, now + wait)
+        logger.warning("Nothing is sent for %.1f s: %s", wait, judgement.message)
+
+    def _resume_after_maintenance(self, connection: Transaction) -> None:
+        if self._resume_at is not None and time.monotonic() >= self._resume_at:
+            self._resume_at = None
+            batch_store.resume_self_resuming(connection)
+
+    def _write_progress(self, batch_ids: Iterable[int]) -> None:
+        for batch_id in batch_ids:
+            found = progress(self.database, batch_id)
+            if found is None:
+                continue
+            done = found.chunks[ChunkState.ANSWERED] + found.chunks[ChunkState.IN_DOUBT]
+            try:
+                self.checkpoints.write_progress(
+                    batch_id, done, sum(found.chunks.values()), found.outcomes[Outcome.ORDERED]
+                )
+            except OSError as error:
+                logger.warning("progress.json of batch %d was not written: %s", batch_id, error.strerror)
+
+    # What to send next
+
+    def _claim(self, connection: Transaction, answered: Sequence[Answer]) -> list[Chunk]:
+        """Write the intents of the next calls: the batch with the fewest calls on the wire comes first."""
+        if time.monotonic() < self._hold_until:
+            return []
+        busy = self._in_flight.keys() - {answer.chunk.chunk_id for answer in answered}
+        on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
+        workers = 1 if self._failures else self.options.workers  # after an outage one call tries the water
+        waiting = batch_store.running_batches(connection)
+        claimed: list[Chunk] = []
+        while waiting and len(on_the_wire) < workers:
+            load = Counter(chunk.batch_id for chunk in on_the_wire)
+            batch = min(waiting, key=lambda running: (load[running.batch_id], running.batch_id))
+            chunk_id = self._next_chunk(connection, batch, on_the_wire)
+            if chunk_id is None:
+                waiting.remove(batch)
+                continue
+            oldest = min((chunk.attempt_id for chunk in on_the_wire), default=None)
+            bound = batch_store.newest_attempt(connection) + 1 if oldest is None else oldest
+            claimed.append(batch_store.write_intent(connection, chunk_id, bound))
+            on_the_wire.append(claimed[-1])
+        return claimed
+
+    def _next_chunk(
+        self, connection: Transaction, batch: batch_store.RunningBatch, on_the_wire: Sequence[Chunk]
+    ) -> int | None:
+        """The next chunk of a batch, cut to a length that its service is proven for; None when it must wait."""
+        planned = batch_store.planned_chunks(connection, batch.batch_id, 2)
+        if not planned:
+            return None
+        chunk_id, size = planned[0]
+        limit = read_list_limit(connection, batch.service_id)
+        if size > 1 and limit == 0:
+            if any(len(chunk.items) > 1 and chunk.service_id == batch.service_id for chunk in on_the_wire):
+                return None  # the two that prove the comma list are on their way
+            batch_store.split_chunk(connection, chunk_id, 2, self.options.chunk_size)
+        elif size > max(limit, 1):
+            batch_store.split_chunk(connection, chunk_id, limit, limit)
+        elif len(planned) == 1 and self._settler.watches:
+            return self._spare_canaries(connection, chunk_id, size)
+        return chunk_id
+
+    def _spare_canaries(self, connection: Transaction, chunk_id: int, size: int) -> int | None:
+        """While something is in doubt, hold the last IMEIs of a batch back: their orders prove the list fresh."""
+        if size > self.options.canaries:
+            batch_store.split_chunk(connection, chunk_id, size - self.options.canaries, 1)
+            return chunk_id
+        return chunk_id if self._settler.wants_witness(connection) else None
+
+    # One call, in a worker thread
+
+    def _call(self, chunk: Chunk) -> None:
+        imeis = [item.imei for item in chunk.items]
+        try:
+            content: PlacementAnswer | GSMFusionError = self.client.place_imei_order(
+                imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw)
+            )
+        except GSMFusionError as error:
+            content = error
+        except Exception:  # a thread ends here, and its chunk must not be forgotten
+            logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
+            content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
+        self._answers.put(Answer(chunk, content))
+
+    def _keep(self, chunk: Chunk, raw: bytes) -> None:
+        """Put the answer on disk. On a full disk the ballast goes first; without room the commit still follows."""
+        try:
+            self.checkpoints.keep(chunk, raw)
+        except OSError as error:
+            if is_disk_full(error):
+                self.checkpoints.drop_ballast()
+            logger.error("The answer for chunk %d has no checkpoint: %s", chunk.chunk_id, error.strerror)
+
+    # Doubt and recovery
+
+    def _recover(self) -> None:
+        """What was on the wire when a process died is recorded from its checkpoint, or in doubt."""
+        with self.database.write() as connection:
+            for chunk in batch_store.open_chunks(connection, ChunkState.SENDING):
+                self._write(connection, chunk, self._judge(Answer(chunk, self._kept_answer(chunk))))
+                logger.warning("Recovered chunk %d of batch %d", chunk.chunk_id, chunk.batch_id)
+            batch_store.resume_self_resuming(connection)
+
+    def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionError:
+        raw = self.checkpoints.answer_of(chunk)
+        if raw is None:
+            return OutcomeUnknownError(STOPPED)
+        try:
+            return parse_placement(raw)
+        except GSMFusionError as error:
+            return error
+
+    def _settle(self, pool: ThreadPoolExecutor) -> None:
+        """Look at the provider's list when it is due, and write what it shows."""
+        now = time.monotonic()
+        if now >= self._next_note:
+            self._next_note = now + self.options.poll
+            self._note_doubt(now)
+        if self._settler.is_due(now) and not self._listing:
+            self._listing = True
+            pool.submit(self._list)
+        try:
+            listed = self._listings.get_nowait()
+        except queue.Empty:
+            return
+        self._listing = False
+        self._settler.looked(time.monotonic())
+        try:
+            with self.database.write() as connection:
+                self._settler.apply(connection, listed)
+        except DatabaseUnavailableError as error:
+            logger.error("Doubt could not be settled now: %s", error.orig)
+
+    def _note_doubt(self, now: float) -> None:
+        with self.database.read() as connection:
+            self._settler.note(connection, now)
+        request = self.database.get_setting(REQUESTED)
+        if request != self._settle_request:
+            self._settle_request = request
+            self._settler.look_soon(now)
+
+    def _list(self) -> None:
+        listed: list[ProviderOrder] = []
+        try:
+            listed = self.client.list_recent_orders()
+        except GSMFusionError as error:
+            logger.warning("The provider does not list its orders: %s", error)
+        except Exception:  # a thread ends here
+            logger.exception("Listing the provider's orders failed in an unforeseen way")
+        self._listings.put(listed)
+
+    def _service(self, service_id: str) -> Service:
+        service = self.database.get_service(service_id)
+        if service is None:
+            self.database.store_services(self.client.get_imei_services(), time.time())
+            service = self.database.get_service(service_id)
+        if service is None:
+            raise ValueError(f"The provider has no service {service_id}.")
+        if not service.orderable:
+            raise ValueError(f"{service.title} needs more than an IMEI: {', '.join(service.required_fields)}.")
+        return service
+
+
+class _Watcher:
+    """Says when a batch is over, and tells the caller of each change on the way."""
+
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        batch_id: int,
+        patience: float,
+        callback: Callable[[Progress], None] | None,
+    ) -> None:
+        self._database = database
+        self._batch_id = batch_id
+        self._patience = patience
+        self._callback = callback
+        self._revision = -1
+        self._finished_since: float | None = None
+
+    def is_over(self) -> bool:
+        """Finished and free of doubt, finished and out of patience, or paused until a person acts."""
+        found = progress(self._database, self._batch_id)
+        if found is None:
+            return True
+        if found.revision != self._revision:
+            self._revision = found.revision
+            if self._callback:
+                self._callback(found)
+        if found.state is BatchState.PAUSED:
+            return not found.resumes_itself
+        if found.state is BatchState.RUNNING:
+            self._finished_since = None
+            return False
+        now = time.monotonic()
+        self._finished_since = now if self._finished_since is None else self._finished_since
+        return not found.outcomes[Outcome.IN_DOUBT] or now - self._finished_since > self._patience
+
+
+def submission_result(database: IMEIDatabase, batch_id: int, seconds: float) -> SubmissionResult:
+    """What became of a batch. seconds is how long it took. Raises LookupError for an unknown batch."""
+    found = progress(database, batch_id)
+    if found is None:
+        raise LookupError(f"There is no batch {batch_id}.")
+    counts = found.outcomes
+    return SubmissionResult(
+        batch_id=batch_id,
+        total=found.total,
+        successful=counts[Outcome.ORDERED],
+        duplicates=counts[Outcome.DUPLICATE],
+        failed=counts[Outcome.REFUSED] + counts[Outcome.CANCELLED],
+        in_doubt=counts[Outcome.IN_DOUBT],
+        waiting=counts[Outcome.WAITING],
+        state=found.state.value,
+        notice=found.notice,
+        duration_seconds=round(seconds, 3),
+        throughput=round(found.done / seconds, 1) if seconds > 0 else 0.0,
+        orders=tuple(latest_orders(database, batch_id, limit=None)),
+        errors=tuple(batch_failures(database, batch_id)),
+    )
+
+
+def metrics(result: SubmissionResult, found: Progress) -> dict[str, float]:
+    """The figures that monitoring reads; a "batch" is a call of up to 100 IMEIs there."""
+    return {
+        "total_batches": sum(found.chunks.values()),
+        "successful_batches": found.chunks[ChunkState.ANSWERED],
+        "failed_batches": found.chunks[ChunkState.IN_DOUBT] + found.chunks[ChunkState.CANCELLED],
+        "total_duration_seconds": result.duration_seconds,
+        "throughput": result.throughput,
+    }

@@ -1,0 +1,179 @@
+"""One runner among any number of processes: elected by a file lock, watched by nobody, safe to kill.
+
+The kernel frees the lock however its holder dies; another process takes over within a second. The guarded UPDATEs
+of batch_store.py keep money safe even if two ran.
+"""
+
+import fcntl
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from batch_queries import progress
+from checkpoints import Checkpoints
+from database import IMEIDatabase
+from gsm_fusion_client import GSMFusionClient
+from order_sync import OrderSync
+from orders import BatchState, Outcome, Progress, SubmissionResult
+from production_submission_system import Options, ProductionSubmissionSystem, submission_result
+from settings import Settings
+from simulator import ensure_running
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two tries to become the runner, and after the runner failed.
+ELECTION_INTERVAL = 1.0
+#: Seconds between two looks at a batch that another process runs.
+FOLLOW_INTERVAL = 0.3
+#: Seconds that doubt gets to settle after the last answer.
+PATIENCE = 10.0
+DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
+
+
+class RunnerLock:
+    """The lock file beside the database. Held by at most one process of this machine."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "runner.lock"
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free. Returns whether it is ours."""
+        file = self._path.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Give the lock to whoever wants it."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def runner_alive(data_dir: Path) -> bool:
+    """Whether some process is the runner of this data directory."""
+    lock = RunnerLock(data_dir)
+    if lock.acquire():
+        lock.release()
+        return False
+    return True
+
+
+@contextmanager
+def make_client(settings: Settings) -> Iterator[GSMFusionClient]:
+    """A client of the provider; in the demo, of the simulator, which is started if nobody has."""
+    demo = ensure_running(settings.data_dir) if settings.demo else None  # held: it ends with the last that holds it
+    with GSMFusionClient(
+        DEMO_KEY if demo else settings.api_key,
+        DEMO_USER if demo else settings.username,
+        demo.base_url if demo else settings.base_url,
+        timeout=settings.call_timeout,
+        pool_size=settings.workers + 2,
+    ) as client:
+        yield client
+
+
+def make_system(settings: Settings, database: IMEIDatabase, client: GSMFusionClient) -> ProductionSubmissionSystem:
+    """The submission system as the settings want it."""
+    options = Options(workers=settings.workers, chunk_size=settings.chunk_size, settle_quiet=settings.settle_quiet)
+    return ProductionSubmissionSystem(database, client, Checkpoints(settings.data_dir / "checkpoints"), options)
+
+
+@dataclass(slots=True)
+class Background:
+    """The election thread of one process, and the runner and sync threads while it is elected."""
+
+    settings: Settings
+    database: IMEIDatabase
+    stopping: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Stand for election until stop()."""
+        self.thread = threading.Thread(target=self._stand, name="runner", daemon=True)
+        self.thread.start()
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """Send nothing more and wait up to timeout seconds for the calls on the wire."""
+        self.stopping.set()
+        if self.thread is not None:
+            self.thread.join(timeout)
+
+    def _stand(self) -> None:
+        lock = RunnerLock(self.settings.data_dir)
+        while not self.stopping.is_set():
+            if lock.acquire():
+                try:
+                    self._run()
+                except Exception:  # a thread ends here; the next turn elects anew
+                    logger.exception("The runner failed and will start again")
+                finally:
+                    lock.release()
+            self.stopping.wait(ELECTION_INTERVAL)
+
+    def _run(self) -> None:
+        logger.info("This process is the runner")
+        with make_client(self.settings) as client:
+            sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
+            worker = threading.Thread(target=sync.run, args=(self.stopping,), name="sync", daemon=True)
+            worker.start()
+            make_system(self.settings, self.database, client).run(self.stopping)
+            worker.join(5)
+
+
+def start_background(settings: Settings, database: IMEIDatabase) -> Background:
+    """Let this process stand for election as the runner."""
+    background = Background(settings, database)
+    background.start()
+    return background
+
+
+def run_or_follow(
+    settings: Settings, database: IMEIDatabase, batch_id: int, on_progress: Callable[[Progress], None]
+) -> SubmissionResult:
+    """See a batch through: run it here when no process is the runner, else follow the one that is.
+
+    Returns when it is finished (and doubt has had a moment to settle) or paused until a person acts.
+    """
+    lock, started = RunnerLock(settings.data_dir), time.monotonic()
+    while True:
+        if lock.acquire():
+            try:
+                with make_client(settings) as client:
+                    make_system(settings, database, client).run_batch(batch_id, on_progress)
+            finally:
+                lock.release()
+            return submission_result(database, batch_id, time.monotonic() - started)
+        if _followed_to_the_end(settings.data_dir, database, batch_id, on_progress):
+            return submission_result(database, batch_id, time.monotonic() - started)
+
+
+def _followed_to_the_end(
+    data_dir: Path, database: IMEIDatabase, batch_id: int, on_progress: Callable[[Progress], None]
+) -> bool:
+    """Tell on_progress of each change. True at the end of the batch, False when the runner is gone."""
+    revision, finished_at = -1, 0.0
+    while True:
+        found = progress(database, batch_id)
+        if found is None or (found.state is BatchState.PAUSED and not found.resumes_itself):
+            return True
+        if found.revision != revision:
+            revision = found.revision
+            on_progress(found)
+        if found.state is BatchState.FINISHED:
+            finished_at = finished_at or time.monotonic()
+            if not found.outcomes[Outcome.IN_DOUBT] or time.monotonic() - finished_at > PATIENCE:
+                return True
+        elif not runner_alive(data_dir):
+            return False
+        time.sleep(FOLLOW_INTERVAL)

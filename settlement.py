@@ -1,0 +1,184 @@
+"""Settling doubt: what became of an IMEI that was sent without a readable answer.
+
+The provider's list of recent orders is asked. An order of the IMEI that we do not know is adopted. Absence is
+believed only between two witnesses: the list shows an order of ours whose call had ended before the doubtful
+call began (it reaches back far enough), and one whose call began well after the doubtful call ended (it is fresh
+enough). Only then is the IMEI sent again. Where the provider cannot say, a person decides.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import batch_store
+from database import IMEIDatabase, Transaction
+from orders import Chunk, ChunkState, Item, Outcome, ProviderOrder, Verdict
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at the provider's list while something is in doubt.
+LOOKS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
+REQUESTED = "settle_requested"
+
+
+@dataclass(slots=True)
+class Watch:
+    """What this process knows of one doubtful call."""
+
+    since: float  #: monotonic seconds when it was first seen in doubt
+    witness_from: int | None = None  #: calls with a larger attempt id began after the quiet time
+
+
+@dataclass(slots=True)
+class Settler:
+    """Keeps the doubtful calls, says when to look at the provider's list, and writes what it shows."""
+
+    quiet: float  #: seconds after which the provider cannot still be working on a call that we gave up
+    watches: dict[int, Watch] = field(default_factory=dict)
+    looks: int = 0
+    next_look: float = 0.0
+
+    def note(self, connection: Transaction, now: float) -> bool:
+        """Take in what is in doubt (now in monotonic seconds). Returns whether anything is."""
+        doubtful = {chunk.chunk_id for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)}
+        if doubtful - self.watches.keys():
+            self.look_soon(now)
+        for chunk_id in doubtful:
+            watch = self.watches.setdefault(chunk_id, Watch(now))
+            if watch.witness_from is None and now - watch.since >= self.quiet:
+                watch.witness_from = batch_store.newest_attempt(connection)
+        for chunk_id in self.watches.keys() - doubtful:
+            del self.watches[chunk_id]
+        return bool(doubtful)
+
+    def look_soon(self, now: float) -> None:
+        """Begin the series of looks anew."""
+        self.looks, self.next_look = 0, min(self.next_look, now + LOOKS[1]) if self.looks else now
+
+    def is_due(self, now: float) -> bool:
+        """Whether to ask the provider for its list now."""
+        return bool(self.watches) and now >= self.next_look
+
+    def looked(self, now: float) -> None:
+        """Plan the next look."""
+        self.looks += 1
+        self.next_look = now + LOOKS[min(self.looks, len(LOOKS) - 1)]
+
+    def wants_witness(self, connection: Transaction) -> bool:
+        """Whether a doubtful call has been quiet long enough, and no later call has been made that could prove it."""
+        newest = batch_store.newest_attempt(connection)
+        return any(watch.witness_from == newest for watch in self.watches.values())
+
+    def apply(self, connection: Transaction, listed: Sequence[ProviderOrder]) -> int:
+        """Adopt, send again or leave in doubt, chunk by chunk. Returns how many IMEIs were settled."""
+        labels = batch_store.service_labels(connection)
+        owners = batch_store.order_owners(connection, [order.order_id for order in listed])
+        unknown = _by_imei(order for order in listed if order.order_id not in owners)
+        wanted = Wanted(unknown, labels)
+        settled = 0
+        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
+            settled += self._settle(connection, chunk, owners, wanted)
+        return settled
+
+    def _settle(
+        self,
+        connection: Transaction,
+        chunk: Chunk,
+        owners: Mapping[str, tuple[str, int]],
+        wanted: "Wanted",
+    ) -> int:
+        verdicts = [wanted.adopt(item, chunk.service_id) for item in chunk.items]
+        found = [verdict for verdict in verdicts if verdict is not None]
+        missing = [item for item, verdict in zip(chunk.items, verdicts, strict=True) if verdict is None]
+        if found:
+            batch_store.adopt(connection, chunk, found)
+            logger.info("Adopted %d orders of chunk %d from the provider's list", len(found), chunk.chunk_id)
+        if missing and self._is_proof(connection, chunk, [attempt for _, attempt in owners.values()]):
+            batch_store.send_again(
+                connection,
+                chunk,
+                [item.item_id for item in missing],
+                "not placed by the provider's list; sent again",
+            )
+            logger.info("Chunk %d: %d IMEIs were not placed, sending them again", chunk.chunk_id, len(missing))
+            return len(found) + len(missing)
+        return len(found)
+
+    def _is_proof(self, connection: Transaction, chunk: Chunk, listed_attempts: Sequence[int]) -> bool:
+        watch = self.watches.get(chunk.chunk_id)
+        if watch is None or watch.witness_from is None:
+            return False
+        fresh = any(attempt > watch.witness_from for attempt in listed_attempts)
+        bound = batch_store.attempts_ended_before(connection, chunk.attempt_id)
+        reaches_back = any(0 < attempt < bound for attempt in listed_attempts)
+        return fresh and (reaches_back or batch_store.all_orders_are_among(connection, len(listed_attempts)))
+
+
+def _by_imei(listed: Iterable[ProviderOrder]) -> dict[str, list[ProviderOrder]]:
+    found: dict[str, list[ProviderOrder]] = {}
+    for order in listed:
+        found.setdefault(order.imei, []).append(order)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Orders that the provider lists and we do not know, by IMEI."""
+
+    unknown: dict[str, list[ProviderOrder]]
+    labels: Mapping[str, str]  #: service id or title in lower case → service id
+
+    def adopt(self, item: Item, service_id: str) -> Verdict | None:
+        """The verdict for an order of this IMEI, unless it is certainly one of another service. Takes it out.
+
+        The wire does not say whether <package> is an id, a title or something else, so what is not recognised
+        counts as ours: to send again what was placed would cost money, to adopt it costs nothing.
+        """
+        for order in self.unknown.get(item.imei, []):
+            if self.labels.get(order.service_id.strip().lower(), service_id) == service_id:
+                self.unknown[item.imei].remove(order)
+                words = "found in the provider's list"
+                return Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status, words)
+        return None
+
+
+# What a person decides
+
+
+def ask_again(database: IMEIDatabase) -> None:
+    """Have the runner look at the provider's list now."""
+    with database.write() as connection:
+        newest = batch_store.newest_attempt(connection)
+    previous = int(database.get_setting(REQUESTED) or 0)
+    database.set_setting(REQUESTED, str(max(previous + 1, newest)))
+
+
+def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int]) -> int:
+    """A person says that these items in doubt were not placed: they are sent again. Returns how many."""
+    wanted, sent = set(item_ids), 0
+    with database.write() as connection:
+        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
+            chosen = [item.item_id for item in chunk.items if item.item_id in wanted]
+            if chosen:
+                batch_store.send_again(connection, chunk, chosen, "sent again: not placed, said a person")
+                sent += len(chosen)
+    return sent
+
+
+def was_placed(database: IMEIDatabase, item_id: int, order_id: str) -> None:
+    """A person found the order of an item in doubt. Raises ValueError with a sentence for the page."""
+    order_id = order_id.strip()
+    if not order_id:
+        raise ValueError("Give the provider's order id, as its order page shows it.")
+    with database.write() as connection:
+        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
+            item = next((item for item in chunk.items if item.item_id == item_id), None)
+            if item is None:
+                continue
+            owner = batch_store.order_owners(connection, [order_id]).get(order_id)
+            if owner is not None:
+                raise ValueError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
+            verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, message="order id given by a person")
+            batch_store.adopt(connection, chunk, [verdict])
+            return
+    raise ValueError("This IMEI is no longer in doubt.")

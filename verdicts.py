@@ -1,0 +1,137 @@
+"""What one answer, or one failure, means for each IMEI of a call. Pure: no I/O, no clock, no database.
+
+The rule above all others: an IMEI that was sent and is neither named nor certainly unplaced is in doubt.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gsm_fusion_client import (
+    GSMFusionError,
+    MaintenanceError,
+    NotSentError,
+    RateLimitedError,
+    RefusalKind,
+    RefusedError,
+)
+from orders import Chunk, Outcome, PlacedOrder, PlacementAnswer, Verdict
+
+#: The longest wait (seconds) between two tries while the provider cannot be reached or asks for patience.
+LONGEST_HOLD = 60.0
+
+
+class Pause(StrEnum):
+    """Whom a failure stops."""
+
+    NOBODY = "nobody"
+    BATCH = "batch"  #: this batch, until a person resumes it
+    ALL = "all"  #: every batch, until a person resumes them
+    ALL_FOR_A_WHILE = "all for a while"  #: every batch; they resume by themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What to write after one call. verdicts is None: nothing was placed, the chunk may be sent again."""
+
+    verdicts: tuple[Verdict, ...] | None
+    message: str = ""
+    pause: Pause = Pause.NOBODY
+    hold: bool = False  #: nobody sends for a while
+    retry_after: float | None = None  #: seconds that the provider asked for
+
+
+def judge_answer(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
+    """Read a whole, readable answer: ordered, duplicate and refused by name, everything else in doubt."""
+    placed: dict[str, PlacedOrder] = {}
+    for order in answer.orders:
+        placed.setdefault(order.imei, order)
+    errors = dict(answer.errors)
+    duplicates = set(answer.duplicates)
+    verdicts = tuple(_judge_item(item.item_id, item.imei, placed, duplicates, errors) for item in chunk.items)
+    unnamed = sum(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts)
+    message = f"the answer named {len(verdicts) - unnamed} of {len(verdicts)} IMEIs" if unnamed else ""
+    return Judgement(verdicts, message)
+
+
+def _judge_item(
+    item_id: int, imei: str, placed: dict[str, PlacedOrder], duplicates: set[str], errors: dict[str, str]
+) -> Verdict:
+    if imei in placed:
+        order = placed[imei]
+        return Verdict(item_id, imei, Outcome.ORDERED, order.order_id, order.status)
+    if imei in duplicates or "already exists" in errors.get(imei, "").lower():
+        return Verdict(item_id, imei, Outcome.DUPLICATE, message="the provider has this IMEI already")
+    if imei in errors:
+        return Verdict(item_id, imei, Outcome.REFUSED, message=errors[imei] or "refused without a reason")
+    return Verdict(item_id, imei, Outcome.IN_DOUBT, message="sent, but the answer does not name it")
+
+
+def judge_error(chunk: Chunk, error: GSMFusionError) -> Judgement:
+    """Read a failure. Only NotSentError and clear refusals give the chunk back; the rest is doubt."""
+    words = str(error)
+    if isinstance(error, MaintenanceError):
+        return Judgement(None, words, Pause.ALL_FOR_A_WHILE)
+    if isinstance(error, NotSentError):
+        asked = error.retry_after if isinstance(error, RateLimitedError) else None
+        return Judgement(None, words, hold=True, retry_after=asked)
+    if isinstance(error, RefusedError):
+        return _judge_refusal(chunk, error)
+    return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words)
+
+
+def _judge_refusal(chunk: Chunk, error: RefusedError) -> Judgement:
+    words, alone = str(error), len(chunk.items) == 1
+    match error.kind:
+        case RefusalKind.CREDENTIALS:
+            return Judgement(None, words, Pause.ALL)
+        case RefusalKind.SERVICE:
+            return Judgement(None, words, Pause.BATCH)
+        case RefusalKind.CREDIT if alone:
+            return Judgement(None, words, Pause.ALL)
+        case RefusalKind.CREDIT:  # the IMEIs before the money ran out may have been placed
+            return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words, Pause.ALL)
+        case RefusalKind.DUPLICATE:
+            return Judgement(_all(chunk, Outcome.DUPLICATE if alone else Outcome.IN_DOUBT, words), words)
+        case RefusalKind.INVALID_IMEI:
+            return Judgement(_invalid(chunk, error, alone), words)
+        case _:
+            return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words, Pause.BATCH)
+
+
+def _invalid(chunk: Chunk, error: RefusedError, alone: bool) -> tuple[Verdict, ...]:
+    """The IMEI that the text names is refused; the others of the call may have been placed before it."""
+    named = set(re.findall(r"\d{5,}", error.raw))
+    return tuple(
+        Verdict(item.item_id, item.imei, Outcome.REFUSED, message=str(error))
+        if alone or item.imei in named
+        else Verdict(item.item_id, item.imei, Outcome.IN_DOUBT, message=str(error))
+        for item in chunk.items
+    )
+
+
+def _all(chunk: Chunk, outcome: Outcome, words: str) -> tuple[Verdict, ...]:
+    return tuple(Verdict(item.item_id, item.imei, outcome, message=words) for item in chunk.items)
+
+
+def proven_length(sent: int, verdicts: Sequence[Verdict], known: int, full: int) -> int:
+    """How long a comma list may be after an answer to a call of `sent` IMEIs (0 is unproven).
+
+    known is the bound before, full the chunk size. A list that came back whole proves the chunk size; one that
+    came back cut is believed only as far as its beginning was named, and one IMEI a call where not even that.
+    """
+    if sent < 2:
+        return known
+    named = [verdict.outcome is not Outcome.IN_DOUBT for verdict in verdicts]
+    if all(named):
+        return max(known, full)
+    beginning = named.index(False)
+    return max(1, beginning if not any(named[beginning:]) else 1)
+
+
+def hold_seconds(failures: int, retry_after: float | None, jitter: float) -> float:
+    """How long nobody sends after `failures` (1, 2, …) in a row; jitter is between 0 and 1."""
+    if retry_after is not None:
+        return min(LONGEST_HOLD, retry_after) + 0.25 * jitter
+    return float(min(LONGEST_HOLD, 2.0 ** (failures - 1))) * (1 + 0.25 * jitter)
