@@ -1,0 +1,350 @@
+"""The locked door: who may come in, CSRF tokens on every form, and the headers that each answer carries.
+
+The demo on loopback needs no login; everybody else is the user "admin" with ADMIN_PASSWORD. This module knows
+nothing of batches, orders or the provider.
+"""
+
+import fcntl
+import hmac
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from ipaddress import IPv6Address, ip_address
+from math import ceil
+from pathlib import Path
+from typing import cast
+
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+from flask.sessions import SecureCookieSessionInterface
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError, CSRFProtect
+
+from database import IMEIDatabase
+from settings import Settings
+
+logger = logging.getLogger(__name__)
+
+USER = "admin"
+#: A session ends this long after its last page, in seconds.
+IDLE_SECONDS = 12 * 3600.0
+#: The cookie is written anew at most this often, in seconds: it carries the time of the last page.
+SEEN_EVERY = 60.0
+#: Paths and endpoints that answer without a login.
+OPEN_PATHS = frozenset({"/health"})
+OPEN_ENDPOINTS = frozenset({"static"})
+#: Wrong passwords from one address that cost nothing; after them each doubles the wait.
+FREE_FAILURES = 5
+#: The same for all addresses together that never logged in: a guesser who has many addresses is slowed too.
+FREE_FAILURES_OF_STRANGERS = 50
+LONGEST_WAIT = 60.0  #: seconds
+FORGET_AFTER = 3600.0  #: seconds without a failure until an address starts afresh
+REMEMBERED_ADDRESSES = 200
+STRANGERS = "*"
+FAILURES_KEY = "login_failures"
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self';"
+        " frame-ancestors 'none'; object-src 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+door = Blueprint("door", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """What is remembered of the logins from one address. Times are Unix seconds."""
+
+    failures: int = 0
+    last: float = 0.0
+    until: float = 0.0  #: no further attempt is looked at before this time
+    known: bool = False  #: a login from here has succeeded
+
+
+class LoginThrottle:
+    """Slows down whoever guesses passwords. Kept in the database, so that all processes count together."""
+
+    def __init__(self, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._lock_path = database.path.with_name("login.lock")
+        self._clock = clock
+
+    def attempt(self, address: str, check: Callable[[], bool]) -> float | None:
+        """None when check() says yes, else how many seconds to wait before the next attempt (0 for none).
+
+        check is not called while the address has to wait. One attempt is looked at at a time.
+        """
+        with _locked(self._lock_path):
+            now = self._clock()
+            seen = self._load(now)
+            wait = _waiting(seen, address, now)
+            if wait > 0:
+                return wait
+            right = check()
+            seen = after_success(seen, address, now) if right else after_failure(seen, address, now)
+            self._database.set_setting(FAILURES_KEY, json.dumps({who: asdict(a) for who, a in seen.items()}))
+        return None if right else _waiting(seen, address, now)
+
+    def _load(self, now: float) -> dict[str, Attempts]:
+        stored = json.loads(self._database.get_setting(FAILURES_KEY) or "{}")
+        seen = {who: Attempts(**values) for who, values in stored.items()}
+        return {who: a for who, a in seen.items() if a.known or now - a.last < FORGET_AFTER}
+
+
+def wait_after(failures: int, free: int) -> float:
+    """Seconds to wait after so many failures, of which the first few are free: 1, 2, 4 … up to 60."""
+    return 0.0 if failures < free else min(LONGEST_WAIT, 2.0 ** min(failures - free, 10))
+
+
+def after_failure(seen: dict[str, Attempts], address: str, now: float) -> dict[str, Attempts]:
+    """What is remembered once a password from address was wrong."""
+    old = seen.get(address, Attempts())
+    failures = old.failures + 1 if now - old.last < FORGET_AFTER else 1
+    changed = {
+        address: replace(old, failures=failures, last=now, until=now + wait_after(failures, FREE_FAILURES))
+    }
+    if not old.known:
+        count = seen.get(STRANGERS, Attempts()).failures + 1
+        changed[STRANGERS] = Attempts(count, now, now + wait_after(count, FREE_FAILURES_OF_STRANGERS))
+    return _newest(seen | changed)
+
+
+def after_success(seen: dict[str, Attempts], address: str, now: float) -> dict[str, Attempts]:
+    """What is remembered once a password from address was right."""
+    return _newest(seen | {address: Attempts(last=now, known=True)})
+
+
+def _newest(seen: dict[str, Attempts]) -> dict[str, Attempts]:
+    """At most REMEMBERED_ADDRESSES of them: those that once logged in first, then the latest."""
+    order = sorted(seen, key=lambda who: (who == STRANGERS, seen[who].known, seen[who].last), reverse=True)
+    return {who: seen[who] for who in order[:REMEMBERED_ADDRESSES]}
+
+
+def _waiting(seen: dict[str, Attempts], address: str, now: float) -> float:
+    own = seen.get(address, Attempts())
+    until = own.until if own.known else max(own.until, seen.get(STRANGERS, Attempts()).until)
+    return max(0.0, until - now)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What the gate compares with."""
+
+    settings: Settings
+    mark: str  #: what a session holds that came in with today's password
+    user_digest: bytes
+    password_digest: bytes
+    digest_key: bytes
+    throttle: LoginThrottle
+
+    def opens_for(self, user: str, password: str) -> bool:
+        """Whether these are the right ones; takes the same time whichever is wrong."""
+        right_user = hmac.compare_digest(_digest(self.digest_key, user), self.user_digest)
+        right_password = hmac.compare_digest(_digest(self.digest_key, password), self.password_digest)
+        return bool(self.settings.admin_password) and right_user and right_password
+
+
+class DoorSession(SecureCookieSessionInterface):
+    """Session cookies that are Secure exactly when the request came over https."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+def init_auth(app: Flask, settings: Settings, database: IMEIDatabase) -> None:
+    """Put the gate before every endpoint of app but /health, /login and static files."""
+    app.secret_key = settings.secret_key or database.setdefault_setting("secret_key", secrets.token_hex(32))
+    app.config.update(
+        SESSION_COOKIE_NAME="hammer_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(seconds=IDLE_SECONDS),
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+    app.session_interface = DoorSession()
+    app.extensions["door"] = make_door(settings, database, app.secret_key)
+    app.register_blueprint(door)
+    app.before_request(gate)
+    CSRFProtect(app)
+    app.register_error_handler(CSRFError, refuse_form)
+    app.after_request(add_headers)
+    app.context_processor(lambda: {"current_user": current_user(), "demo": settings.demo})
+
+
+def make_door(settings: Settings, database: IMEIDatabase, secret_key: str | bytes) -> Door:
+    """The door for these settings. A session's mark depends on the password: a new one ends old sessions."""
+    key = secrets.token_bytes(32)
+    return Door(
+        settings=settings,
+        mark=_digest(secret_key, "session " + settings.admin_password).hex(),
+        user_digest=_digest(key, USER),
+        password_digest=_digest(key, settings.admin_password),
+        digest_key=key,
+        throttle=LoginThrottle(database),
+    )
+
+
+def _digest(key: str | bytes, text: str) -> bytes:
+    return hmac.digest(key.encode() if isinstance(key, str) else key, text.encode(), "sha256")
+
+
+def gate() -> ResponseReturnValue | None:
+    """Before every request: let in, ask for the password, or say that there is none."""
+    if request.path in OPEN_PATHS or request.endpoint in OPEN_ENDPOINTS:
+        return None
+    if is_open_demo() or current_user():
+        _remember_visit()
+        return None
+    if not _door().settings.admin_password:
+        return _locked_page()
+    if request.endpoint == "door.login":
+        return None
+    if not _wants_page():
+        return {
+            "error": "You are not logged in, or your session has ended.",
+            "login": url_for("door.login"),
+        }, 401
+    back = request.full_path.rstrip("?") if request.method == "GET" else "/"
+    return redirect(url_for("door.login", next=back if back != "/" else None), 303)
+
+
+def is_open_demo() -> bool:
+    """Whether nothing is at stake: the demo, asked from this very machine and not through a proxy."""
+    if not _door().settings.demo or "X-Forwarded-For" in request.headers:
+        return False
+    try:
+        return ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
+
+
+def current_user() -> str:
+    """Who is logged in, or an empty text."""
+    if not hmac.compare_digest(str(session.get("mark", "")), _door().mark):
+        return ""
+    return USER if time.time() - float(session.get("seen", 0)) < IDLE_SECONDS else ""
+
+
+def safe_next(target: str) -> str:
+    """The path of this site that target names, or "/" for anything else."""
+    if not target.startswith("/") or target.startswith(("//", "/login")):
+        return "/"
+    return target if "\\" not in target and target.isprintable() else "/"
+
+
+@door.route("/login", methods=["GET", "POST"])
+def login() -> ResponseReturnValue:
+    """Ask for the password, and let in whoever knows it."""
+    target = safe_next(request.values.get("next", "/"))
+    if request.method == "GET":
+        return (
+            redirect(target, 303) if current_user() else render_template("login.html", next=target, error="")
+        )
+    user, password = request.form.get("username", ""), request.form.get("password", "")
+    wait = _door().throttle.attempt(client_address(), lambda: _door().opens_for(user, password))
+    if wait is not None:
+        return _turned_away(target, wait)
+    session.clear()
+    session.permanent = True
+    session.update(mark=_door().mark, seen=time.time())
+    logger.info("Logged in from %s", client_address())
+    return redirect(target, 303)
+
+
+@door.post("/logout")
+def logout() -> ResponseReturnValue:
+    """End the session of this browser."""
+    session.clear()
+    return redirect(url_for("door.login"), 303)
+
+
+def _turned_away(target: str, wait: float) -> ResponseReturnValue:
+    logger.warning("Refused a login from %s", client_address())
+    if not wait:
+        error = "The user name or the password is wrong."
+        return render_template("login.html", next=target, error=error), 401
+    seconds = ceil(wait)
+    error = f"Too many wrong passwords: wait {seconds} second{'s' if seconds > 1 else ''}, then try again."
+    return render_template("login.html", next=target, error=error), 429, {"Retry-After": str(seconds)}
+
+
+def client_address() -> str:
+    """The address that the throttle counts by: of IPv6 the network that one customer gets."""
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address) and not address.is_loopback:
+        return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+    return str(address)
+
+
+def refuse_form(error: CSRFError) -> ResponseReturnValue:
+    """400 for a form without a valid token: nothing was done."""
+    logger.info("Refused a form for %s: %s", request.path, error.description)
+    if not _wants_page():
+        return {"error": "The page is out of date. Reload it and try again; nothing was done."}, 400
+    return render_template("expired.html"), 400
+
+
+def add_headers(response: Response) -> Response:
+    """Headers that every answer carries."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if request.endpoint != "static":
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _locked_page() -> ResponseReturnValue:
+    if not _wants_page():
+        return {"error": "The app is locked: set ADMIN_PASSWORD and start it again."}, 503
+    return render_template("locked.html"), 503
+
+
+def _wants_page() -> bool:
+    """Whether a person's browser asks for a page, rather than a script or an event stream."""
+    if request.path.startswith("/api/") or "text/event-stream" in request.headers.get("Accept", ""):
+        return False
+    return request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+
+
+def _remember_visit() -> None:
+    """Keep the session alive for pages that a person opens, not for what an open tab fetches by itself."""
+    if session.get("mark") and _wants_page() and time.time() - float(session.get("seen", 0)) > SEEN_EVERY:
+        session["seen"] = time.time()
+
+
+def _door() -> Door:
+    return cast(Door, current_app.extensions["door"])
