@@ -29,7 +29,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from simulator_http import Connection, Request, form_fields
-from simulator_knobs import NOBODY, Fault, Knobs, Reply, knob_from_text, plain_reply, spoiled_reply
+from simulator_knobs import NOBODY, Fault, Knobs, Reply, changed, knob_from_text, plain_reply, spoiled_reply
 from simulator_provider import Charge, Ledger, Provider, SimulatedOrder
 
 __all__ = [
@@ -46,7 +46,14 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 DEMO_KEY, DEMO_USERNAME = "DEMO-KEY", "demo"
-DEMO_KNOBS = {"latency": 1.2, "jitter": 0.4, "read_latency": 0.1, "turnaround": 60, "rejection_share": 0.02}
+DEMO_KNOBS = {
+    "latency": 1.2,
+    "jitter": 0.4,
+    "read_latency": 0.1,
+    "turnaround": 60,
+    "rejection_share": 0.02,
+    "listing_limit": 2000,
+}
 API_PATH = "/gsmfusion_api/index.php"
 #: Seconds that a demo provider gets to announce itself, and to say that it is alive.
 START_PATIENCE, ALIVE_PATIENCE = 15.0, 5.0
@@ -221,7 +228,10 @@ class Simulator:
     def _control(self, request: Request) -> Reply:
         """The answer to the paths that the real provider does not have."""
         target = urlsplit(request.target)
-        since = int(dict(parse_qsl(target.query)).get("since", "0") or 0)
+        since_text = dict(parse_qsl(target.query)).get("since", "0")
+        if not since_text.isdecimal():
+            return _json_reply({"error": "since must be a number"}, 400)
+        since = int(since_text)
         match (request.method, target.path):
             case ("GET", "/ledger"):
                 return _json_reply(self._ledger_summary(since))
@@ -357,19 +367,26 @@ def _await_announcement(path: Path, process: subprocess.Popen[bytes]) -> int:
         if time.monotonic() > until:
             process.kill()
         time.sleep(0.02)
+    if process.stdin is not None:
+        process.stdin.close()
     return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT, SIGTERM or, if asked to, the end of standard input."""
-    options = vars(_parser().parse_args(arguments))
-    knobs = {field.name: options.pop(field.name) for field in dataclasses.fields(Knobs)}
-    given = {name: knob_from_text(name, text) for name, text in knobs.items() if text is not None}
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
     announce, tied = options.pop("announce"), options.pop("until_stdin_closes")
+    given = {field.name: options.pop(field.name) for field in dataclasses.fields(Knobs)}
+    try:
+        knobs = {name: knob_from_text(name, text) for name, text in given.items() if text is not None}
+        simulator = Simulator(changed(Knobs(), knobs), **options)
+    except (OSError, TypeError, ValueError) as error:
+        parser.exit(1, f"The provider did not start: {error}\n")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with Simulator(Knobs(**given), **options) as simulator:
+    with simulator:
         if announce:
             _announce(announce, simulator.port)
         print(simulator.base_url, flush=True)

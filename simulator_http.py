@@ -162,9 +162,7 @@ def form_fields(content_type: str, body: bytes) -> dict[str, str]:
         head, _, value = part.partition(b"\r\n\r\n")
         name = PART_NAME.search(head)
         if name:
-            fields[name.group(1).decode("utf-8", "replace")] = value.removesuffix(b"\r\n").decode(
-                "utf-8", "replace"
-            )
+            fields[name.group(1).decode("utf-8", "replace")] = value.removesuffix(b"\r\n").decode("utf-8", "replace")
     return fields
 
 

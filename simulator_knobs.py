@@ -16,9 +16,7 @@ NOBODY = "<result></result>"
 XML, HTML = "application/xml", "text/html"
 BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 HTML_PAGE = "<!DOCTYPE html><html><body><h1>Just a moment...</h1><p>Checking your browser<br></body></html>"
-PHP_NOTICE = (
-    "<br />\n<b>Notice</b>:  Undefined index: mep in <b>/api/index.php</b> on line <b>214</b><br />\n"
-)
+PHP_NOTICE = "<br />\n<b>Notice</b>:  Undefined index: mep in <b>/api/index.php</b> on line <b>214</b><br />\n"
 ERRORS = {
     "maintenance": "Website is in maintenance, please try again later",
     "auth": "Invalid User!",
@@ -80,6 +78,9 @@ class Knobs:
     quirks: tuple[Quirk, ...] = ()  #: harmless oddities of form, on every answer of every action
 
     def __post_init__(self) -> None:
+        for name in _TUPLES:
+            if not isinstance(getattr(self, name), tuple):
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be a list")
         for name, (words, several) in _CHOICES.items():
             value = getattr(self, name)
             if not set(value if several else (value,)) <= set(words):
@@ -101,6 +102,7 @@ def _choices() -> dict[str, tuple[tuple[str, ...], bool]]:
 
 
 _CHOICES = _choices()
+_TUPLES = tuple(name for name, hint in get_type_hints(Knobs).items() if get_origin(hint) is tuple)
 _NUMBERS = tuple(name for name, hint in get_type_hints(Knobs).items() if hint in (int, float))
 
 

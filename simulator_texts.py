@@ -175,9 +175,7 @@ def _network_offers() -> list[_Offer]:
         cents = 8 if network == "T-Mobile USA" else 5 + 11 * place % 60
         offers.append(_Offer(f"{network} - Status Check", cents, "Network Status Checks", "network"))
         offers.append(_Offer(f"{network} - iPhone Factory Unlock (Clean)", unlock, "iPhone Unlock", "unlock"))
-        offers.append(
-            _Offer(f"{network} - iPhone Premium Unlock 🔓", 2500 - place * 23, "iPhone Unlock", "unlock")
-        )
+        offers.append(_Offer(f"{network} - iPhone Premium Unlock 🔓", 2500 - place * 23, "iPhone Unlock", "unlock"))
     offers[1] = replace(offers[1], required=("Email",))
     return offers
 
@@ -191,17 +189,12 @@ def _brand_offers() -> list[_Offer]:
         for number, region in enumerate(("Worldwide", "Europe", "USA")):
             cents = 150 + place * 90 + number * 210
             required = ("Network", "Country") if place == number == 2 else ()
-            offers.append(
-                _Offer(f"{brand} Unlock Code - {region}", cents, "Unlock Codes", "code", brand, required)
-            )
+            offers.append(_Offer(f"{brand} Unlock Code - {region}", cents, "Unlock Codes", "code", brand, required))
     return offers
 
 
 def _blacklist_offers() -> list[_Offer]:
-    offers = [
-        _Offer(title, 2 + place * 5, "Blacklist Checks", "blacklist")
-        for place, title in enumerate(BLACKLISTS)
-    ]
+    offers = [_Offer(title, 2 + place * 5, "Blacklist Checks", "blacklist") for place, title in enumerate(BLACKLISTS)]
     offers[3] = replace(offers[3], required=("Serial Number",))
     return offers
 
@@ -267,11 +260,7 @@ def _device(brand: str, imei: str) -> _Device:
 def _facts(package: Package, imei: str) -> list[tuple[str, str]]:
     """The labels and values that this kind of service tells, in the order it tells them."""
     device = _device(package.brand, imei)
-    return (
-        _apple_facts(package.kind, device)
-        or _network_facts(package.kind, device)
-        or _brand_facts(package, device)
-    )
+    return _apple_facts(package.kind, device) or _network_facts(package.kind, device) or _brand_facts(package, device)
 
 
 def _apple_facts(kind: str, device: _Device) -> list[tuple[str, str]]:
