@@ -1,0 +1,125 @@
+"""What the dashboard and the database page ask about all orders together. Reads only."""
+
+import logging
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from database import IMEIDatabase, utc_now
+from orders import OrderStatus
+from schema import batches, metadata, orders, services
+
+logger = logging.getLogger(__name__)
+
+#: How many of the newest results the dashboard sums up.
+NEWEST_RESULTS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What one UTC day brought."""
+
+    day: date
+    orders: int
+    spent: float  #: US dollars
+
+
+def daily(database: IMEIDatabase, days: int = 14) -> list[Day]:
+    """The last days, today last, days without orders included."""
+    first = utc_now().date() - timedelta(days=days - 1)
+    day = func.date(orders.c.order_date)
+    query = (
+        select(day, func.count(), func.coalesce(func.sum(orders.c.credits), 0.0))
+        .where(func.date(orders.c.order_date) >= first.isoformat(), orders.c.order_date >= _midnight(first))
+        .group_by(day)
+    )
+    with database.read() as connection:
+        found = {row[0]: (int(row[1]), float(row[2])) for row in connection.execute(query)}
+    wanted = (first + timedelta(days=i) for i in range(days))
+    return [Day(one, *found.get(one.isoformat(), (0, 0.0))) for one in wanted]
+
+
+def _midnight(day: date) -> Any:
+    return utc_now().replace(year=day.year, month=day.month, day=day.day, hour=0, minute=0, second=0)
+
+
+def result_counts(database: IMEIDatabase, most: int = 5) -> dict[str, list[tuple[str, int]]]:
+    """For carrier, simlock and fmi: the commonest words among the newest results, with their counts."""
+    newest = (
+        select(orders.c.carrier, orders.c.simlock, orders.c.fmi)
+        .where(orders.c.status == OrderStatus.COMPLETED)
+        .order_by(orders.c.id.desc())
+        .limit(NEWEST_RESULTS)
+        .subquery()
+    )
+    with database.read() as connection:
+        return {
+            name: _commonest(connection, newest.c[name], most) for name in ("carrier", "simlock", "fmi")
+        }
+
+
+def _commonest(connection: Connection, column: ColumnElement[Any], most: int) -> list[tuple[str, int]]:
+    query = (
+        select(column, func.count())
+        .where(column.is_not(None), column != "")
+        .group_by(column)
+        .order_by(func.count().desc(), column)
+        .limit(most)
+    )
+    return [(str(word), int(count)) for word, count in connection.execute(query)]
+
+
+def previous_prices(database: IMEIDatabase) -> dict[str, float]:
+    """Service id → its price (US dollars) before the last change, for services that changed."""
+    query = select(services.c.service_id, services.c.previous_price).where(
+        services.c.previous_price.is_not(None), services.c.previous_price != services.c.price
+    )
+    with database.read() as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def ordered_services(database: IMEIDatabase) -> list[tuple[str, str]]:
+    """(service id, name) of every service that a batch used, for filters."""
+    query = (
+        select(batches.c.service_id, func.max(batches.c.service_name))
+        .group_by(batches.c.service_id)
+        .order_by(func.max(batches.c.service_name))
+    )
+    with database.read() as connection:
+        return [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
+    """Status → orders of one batch."""
+    query = (
+        select(orders.c.status, func.count()).where(orders.c.batch_id == batch_id).group_by(orders.c.status)
+    )
+    with database.read() as connection:
+        return {str(status): int(count) for status, count in connection.execute(query)}
+
+
+def table_counts(database: IMEIDatabase) -> dict[str, int]:
+    """Rows of each table."""
+    with database.read() as connection:
+        return {
+            table.name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+            for table in metadata.sorted_tables
+        }
+
+
+def checked_count(database: IMEIDatabase) -> int | None:
+    """How many orders there are, or None when the database cannot be read (the log says why)."""
+    try:
+        return database.count_orders()
+    except (SQLAlchemyError, OSError):
+        logger.exception("The database could not be read")
+        return None
+
+
+def sqlite_version(database: IMEIDatabase) -> str:
+    """The version of the SQLite library in use."""
+    with database.read() as connection:
+        return str(connection.execute(select(func.sqlite_version())).scalar_one())

@@ -1,0 +1,202 @@
+"""What the provider offers and what our account holds, kept in the database so that all processes share it.
+
+A page never waits long for the provider: an old answer with its age is better than none. This module knows no
+HTTP and no Flask; it is given functions that ask.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from database import IMEIDatabase
+from gsm_fusion_client import GSMFusionError
+from orders import Account, Service
+
+logger = logging.getLogger(__name__)
+
+#: Seconds a page waits for the provider when it has nothing older to show, and when it has.
+PATIENCE, BRIEF = 10.0, 1.0
+#: Seconds without another question after a failed one.
+PAUSE_AFTER_FAILURE = 30.0
+#: Seconds after which a balance is asked again, and after which it no longer counts as known.
+BALANCE_MAX_AGE, BALANCE_TRUSTED = 60.0, 600.0
+
+SERVICES_FAILED, ACCOUNT_FAILED, ACCOUNT = "services_failed", "account_failed", "account"
+PROVIDER_STATE = "provider_state"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The service list as we know it."""
+
+    services: tuple[Service, ...]
+    refreshed_at: float  #: Unix time, 0 for never
+    stale: bool  #: older than it should be, because the provider did not answer
+    error: str  #: why the last question failed, or ""
+
+    def find(self, service_id: str) -> Service | None:
+        """The listed service with this id."""
+        return next((service for service in self.services if service.service_id == service_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The account's credits as we last heard."""
+
+    credits: float | None  #: US dollars; None where unknown
+    text: str  #: the provider's words
+    at: float  #: Unix time, 0 for never
+    trusted: bool  #: young enough to refuse a batch that costs more
+
+
+class ServiceCatalog:
+    """The service list: asked again when it is max_age seconds old, by one thread at a time."""
+
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        fetch: Callable[[], list[Service]],
+        max_age: float = 300.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._max_age = max_age
+        self._clock = clock
+        self._errand = _Errand(database, SERVICES_FAILED, fetch, self._store, clock)
+
+    def current(self) -> Catalogue:
+        """The list, refreshed first if it is old and the provider answers in time."""
+        services, refreshed_at = self._database.get_services()
+        if self._clock() - refreshed_at >= self._max_age:
+            self._errand.run(BRIEF if services else PATIENCE)
+            services, refreshed_at = self._database.get_services()
+        stale = self._clock() - refreshed_at >= self._max_age
+        return Catalogue(tuple(services), refreshed_at, stale, self._errand.failure() if stale else "")
+
+    def stored(self) -> Catalogue:
+        """The list as it is on disk; asks nobody."""
+        services, refreshed_at = self._database.get_services()
+        return Catalogue(
+            tuple(services), refreshed_at, self._clock() - refreshed_at >= self._max_age, self._errand.failure()
+        )
+
+    def _store(self, listed: list[Service]) -> None:
+        if not listed:
+            raise GSMFusionError("The provider listed no services.")
+        self._database.store_services(listed, self._clock())
+
+
+class AccountBalance:
+    """The account's credits: asked again when they are a minute old."""
+
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        fetch: Callable[[], Account],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._errand = _Errand(database, ACCOUNT_FAILED, fetch, self._store, clock)
+
+    def current(self, patience: float = 3.0) -> Balance:
+        """The balance, asked first if it is old; waits at most patience seconds."""
+        balance = self.stored()
+        if self._clock() - balance.at < BALANCE_MAX_AGE:
+            return balance
+        self._errand.run(patience)
+        return self.stored()
+
+    def stored(self) -> Balance:
+        """The last balance that we heard; asks nobody."""
+        known = _read_json(self._database, ACCOUNT)
+        at = float(known.get("at", 0))
+        trusted = known.get("credits") is not None and self._clock() - at < BALANCE_TRUSTED
+        return Balance(known.get("credits"), str(known.get("text", "")), at, trusted)
+
+    def _store(self, account: Account) -> None:
+        known = {"credits": account.credits, "text": account.text, "at": self._clock()}
+        self._database.set_setting(ACCOUNT, json.dumps(known))
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """How the provider's last answer went."""
+
+    ok: bool | None  #: None before the first question
+    ms: int
+    at: float  #: Unix time
+    error: str
+
+
+def provider_state(database: IMEIDatabase) -> ProviderState:
+    """What the last call, of whichever process, said about the provider."""
+    known = _read_json(database, PROVIDER_STATE)
+    return ProviderState(
+        known.get("ok"), int(known.get("ms", 0)), float(known.get("at", 0)), str(known.get("error", ""))
+    )
+
+
+class _Errand:
+    """One question to the provider at a time, in a thread, with its failure remembered for all processes."""
+
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        failure_key: str,
+        fetch: Callable[[], Any],
+        store: Callable[[Any], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._failure_key = failure_key
+        self._fetch = fetch
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def run(self, patience: float) -> None:
+        """Ask unless the last question failed just now, and wait at most patience seconds."""
+        failed = _read_json(self._database, self._failure_key)
+        if self._clock() - float(failed.get("at", 0)) < PAUSE_AFTER_FAILURE:
+            return
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._ask, name=self._failure_key, daemon=True)
+                self._thread.start()
+            thread = self._thread
+        thread.join(patience)
+
+    def failure(self) -> str:
+        """Why the last question failed, or ""."""
+        return str(_read_json(self._database, self._failure_key).get("error", ""))
+
+    def _ask(self) -> None:
+        started = self._clock()
+        try:
+            self._store(self._fetch())
+        except GSMFusionError as error:
+            logger.warning("The provider did not answer: %s", error)
+            self._remember(started, str(error))
+        except Exception:
+            logger.exception("Asking the provider failed")
+            self._remember(started, "The provider could not be asked; the log says why.")
+        else:
+            self._remember(started, "")
+
+    def _remember(self, started: float, error: str) -> None:
+        now = self._clock()
+        failure = {"at": now, "error": error} if error else {}
+        self._database.set_setting(self._failure_key, json.dumps(failure))
+        state = {"ok": not error, "ms": round((now - started) * 1000), "at": now, "error": error}
+        self._database.set_setting(PROVIDER_STATE, json.dumps(state))
+
+
+def _read_json(database: IMEIDatabase, key: str) -> dict[str, Any]:
+    text = database.get_setting(key)
+    return json.loads(text) if text else {}
