@@ -1,0 +1,142 @@
+"""What kind of file some bytes are, told from the bytes and never from the name.
+
+This module must not read tables or know what an IMEI is.
+"""
+
+import time
+import zipfile
+from collections.abc import Sequence
+from enum import StrEnum
+from io import BytesIO
+
+#: (number from 1, cells, whether the row is hidden or filtered out)
+Row = tuple[int, Sequence[object], bool]
+
+
+class UnreadableFileError(Exception):
+    """The file cannot be taken; the message is one sentence that says what was found and what to do."""
+
+
+class FileKind(StrEnum):
+    """What can be read."""
+
+    CSV = "csv"  #: any delimited text
+    XLSX = "xlsx"
+    TEXT = "text"  #: pasted
+
+
+class Deadline:
+    """The seconds that one file may take to read."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raises UnreadableFileError when time is up."""
+        if time.monotonic() > self._end:
+            raise UnreadableFileError(
+                f"The file takes longer than {self.seconds:g} seconds to read: "
+                "bring only the sheet with the IMEIs, or split it."
+            )
+
+
+SAVE_AS_XLSX = "open it and save it as Excel workbook (.xlsx) or CSV"
+
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_OLE_START = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_XLS_STARTS = (b"\x09\x08\x10\x00", b"\x09\x08\x08\x00", b"\x09\x04\x06\x00", b"\x09\x02\x06\x00")
+_OTHER_STARTS = (
+    (b"%PDF", "a PDF document: copy the IMEIs out of it and paste them, or ask for the Excel file"),
+    (b"\x89PNG", "a picture: type or paste the IMEIs"),
+    (b"\xff\xd8\xff", "a picture: type or paste the IMEIs"),
+    (b"GIF8", "a picture: type or paste the IMEIs"),
+    (b"RIFF", "a media file: bring a CSV or Excel file"),
+    (b"\x1f\x8b", "a gzip archive: unpack it and bring the file inside"),
+    (b"Rar!", "a RAR archive: unpack it and bring the file inside"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it and bring the file inside"),
+    (b"{\\rtf", f"a rich text document: {SAVE_AS_XLSX}"),
+    (b"SQLite format 3", "a database: bring a CSV or Excel file"),
+)
+_MARKUP_STARTS = (b"<!doctype", b"<html", b"<?xml", b"<table", b"<head", b"<meta", b"<style", b"<div")
+_CONTROL_SIGNS = bytes(set(range(32)) - set(b"\t\n\r\v\f\x00\x1a\x1b"))
+_UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def find_kind(data: bytes) -> FileKind:
+    """CSV or XLSX. Raises UnreadableFileError with a sentence for every other kind, and for nothing."""
+    if not data.strip(b" \t\r\n\0\xef\xbb\xbf\xff\xfe"):
+        raise UnreadableFileError("The file is empty: save it again and bring it once more.")
+    if data.startswith(_ZIP_STARTS):
+        _check_zip(data)
+        return FileKind.XLSX
+    if data.startswith(_OLE_START):
+        raise UnreadableFileError(_ole_sentence(data))
+    if data.startswith(_XLS_STARTS):
+        raise UnreadableFileError(_old_excel())
+    for start, sentence in _OTHER_STARTS:
+        if data.startswith(start):
+            raise UnreadableFileError(f"The file is {sentence}.")
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:16].lower().startswith(_MARKUP_STARTS):
+        raise UnreadableFileError(f"The file is a web page or XML, whatever its name says: {SAVE_AS_XLSX}.")
+    if _is_binary(data[:65536]):
+        raise UnreadableFileError("The file is neither text nor an Excel workbook: bring CSV or .xlsx.")
+    return FileKind.CSV
+
+
+def _check_zip(data: bytes) -> None:
+    """Raises UnreadableFileError unless the archive is an XLSX workbook."""
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            names = {name.lower().replace("\\", "/").lstrip("/") for name in archive.namelist()}
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise UnreadableFileError(damaged_workbook()) from error
+    sentence = _zip_sentence(names)
+    if sentence:
+        raise UnreadableFileError(sentence)
+
+
+def _zip_sentence(names: set[str]) -> str:
+    if "xl/workbook.bin" in names:
+        return f"The file is a binary Excel workbook (.xlsb): {SAVE_AS_XLSX}."
+    if any(name.endswith("word/document.xml") for name in names):
+        return "The file is a Word document: copy the IMEIs out of it and paste them."
+    if "index/document.iwa" in names or "index.zip" in names:
+        return "The file is an Apple Numbers sheet: export it as Excel or CSV."
+    if "content.xml" in names and "mimetype" in names:
+        return f"The file is an OpenDocument sheet (.ods): {SAVE_AS_XLSX}."
+    if "[content_types].xml" in names and any(name.endswith("workbook.xml") for name in names):
+        return ""
+    return "The file is a ZIP archive and not an Excel workbook: unpack it and bring the file inside."
+
+
+def damaged_workbook() -> str:
+    """The sentence for a workbook that cannot be read to its end."""
+    return "The Excel workbook is damaged: open it in Excel, save it again and bring the new file."
+
+
+def _old_excel() -> str:
+    return f"The file is an old Excel workbook (.xls): {SAVE_AS_XLSX}."
+
+
+def _ole_sentence(data: bytes) -> str:
+    if "EncryptedPackage".encode("utf-16-le") in data:
+        return "The workbook is protected with a password: save it without one and bring it again."
+    if "Workbook".encode("utf-16-le") in data or "Book".encode("utf-16-le") in data:
+        return _old_excel()
+    return f"The file is an old Office document: {SAVE_AS_XLSX}."
+
+
+def _is_binary(sample: bytes) -> bool:
+    if sample.startswith(_UTF16_STARTS) or sample.count(0) * 10 > len(sample) * 3:
+        return not _is_utf16_like(sample)
+    controls = len(sample) - len(sample.translate(None, _CONTROL_SIGNS))
+    return controls * 20 > len(sample)
+
+
+def _is_utf16_like(sample: bytes) -> bool:
+    """Whether one half of the byte pairs is nearly all NUL, as in UTF-16 text of digits, or a mark is there."""
+    if sample.startswith(_UTF16_STARTS):
+        return True
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    return max(even, odd) > 0.6 * len(sample) / 2 and min(even, odd) < 0.1 * len(sample) / 2

@@ -1,0 +1,120 @@
+"""Delimited text in: from bytes to rows of cells, whatever the encoding, the delimiter or the line ends.
+
+This module must not know what an order is; of IMEIs it knows only their look, to find the delimiter.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from file_kinds import Deadline, Row, UnreadableFileError
+
+DELIMITERS = (",", ";", "\t", "|")
+DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE = 32 * 1024  #: characters that the delimiter is chosen by
+_BLOCK = 1024 * 1024  #: bytes a step of the UTF-8 check
+_SEP_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
+_IMEI_CELL = re.compile(
+    r"[\s'\"=]*(?:[0-9](?:[ \-./]?[0-9]){13,15}|[0-9][.,][0-9]{2,}[eE]\+?1[0-9]|[0-9]{14,15}[.,]0+)[\s'\"]*"
+)
+_DIGITS = re.compile(r"[0-9]{14}")
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A delimited text and how it is read."""
+
+    data: bytes
+    encoding: str
+    delimiter: str
+    quoted: bool = True  #: whether a double quote opens a quoted cell
+
+    def rows(self, deadline: Deadline) -> Iterator[Row]:
+        """The rows, numbered from 1 as an editor that keeps quoted line ends together would.
+
+        Raises UnreadableFileError when a cell is longer than the csv module takes, or time is up.
+        """
+        stream = io.TextIOWrapper(io.BytesIO(self.data), self.encoding, errors="replace", newline="")
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+        number = 0
+        try:
+            for number, cells in enumerate(csv.reader(stream, delimiter=self.delimiter, quoting=quoting), 1):
+                if not number & 4095:
+                    deadline.check()
+                if number == 1 and _is_sep_line(cells, self.delimiter):
+                    continue
+                yield number, cells, False
+        except csv.Error as error:
+            raise UnreadableFileError(
+                f"A cell after row {number} is longer than 131,072 characters: this is not a list of IMEIs."
+            ) from error
+
+
+def find_encoding(data: bytes) -> str:
+    """The encoding by byte order mark, NUL bytes, or strict UTF-8; else Windows' western one."""
+    for mark, name in _BOMS:
+        if data.startswith(mark):
+            return name
+    sample = data[:4096]
+    if sample.count(0) * 10 > len(sample) * 3:
+        return "utf-16-be" if sample[::2].count(0) > sample[1::2].count(0) else "utf-16-le"
+    return "utf-8" if data.isascii() or _is_utf8(data) else "cp1252"
+
+
+def find_delimiter(data: bytes, encoding: str) -> str:
+    """The delimiter that yields most cells that look like an IMEI, by a sample or, if that has none, by more."""
+    sample = _decoded(data, encoding, _SAMPLE)
+    declared = _SEP_LINE.match(sample)
+    if declared is not None:
+        return declared[1]
+    for text in (sample, _decoded(data, encoding, 64 * _SAMPLE)):
+        scores = {delimiter: _score(text, delimiter) for delimiter in DELIMITERS}
+        if any(scores.values()):
+            return max(DELIMITERS, key=lambda delimiter: scores[delimiter])
+    return max(DELIMITERS, key=sample.count)
+
+
+def swallows_lines(cell: str) -> bool:
+    """Whether a quote that was never closed seems to have made one cell of three or more lines with IMEIs."""
+    return "\n" in cell and sum(_DIGITS.search(line) is not None for line in cell.split("\n")) >= 3
+
+
+def _score(text: str, delimiter: str) -> int:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        return sum(_IMEI_CELL.fullmatch(cell) is not None for cells in reader for cell in islice(cells, 256))
+    except csv.Error:
+        return 0
+
+
+def _decoded(data: bytes, encoding: str, characters: int) -> str:
+    with io.TextIOWrapper(io.BytesIO(data), encoding, errors="replace", newline="") as stream:
+        return stream.read(characters)
+
+
+def _is_utf8(data: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(data), _BLOCK):
+            decoder.decode(data[start : start + _BLOCK])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_sep_line(cells: list[str], delimiter: str) -> bool:
+    return _SEP_LINE.fullmatch(delimiter.join(cells)) is not None

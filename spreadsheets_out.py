@@ -1,0 +1,265 @@
+"""CSV and Excel out: orders in the provider's format or with everything that is known, and the rejects of a file.
+
+Rows come as mappings with the names of the orders table and are written one by one, so that any number of them
+needs the same memory. What the provider wrote is hostile: it must never become a formula.
+This module must not know where the rows come from.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import islice
+from os import PathLike, fspath
+from typing import IO
+
+import xlsxwriter
+
+from imei import Kind
+from intake import Intake
+
+
+@dataclass(frozen=True, slots=True)
+class OutColumn:
+    """One column of an export."""
+
+    title: str
+    key: str  #: the name in the orders table
+    width: int  #: characters, in Excel
+    money: bool = False  #: US dollars
+    digits: bool = False  #: an IMEI: left as it is when it is digits
+
+
+#: Exactly the provider's own export, in its order.
+PROVIDER_COLUMNS = (
+    OutColumn("SERVICE", "service_name", 34),
+    OutColumn("IMEI NO.", "imei", 17, digits=True),
+    OutColumn("CREDITS", "credits", 9, money=True),
+    OutColumn("STATUS", "status", 11),
+    OutColumn("CODE", "result_code_display", 60),
+    OutColumn("IMEI 2", "imei2", 17, digits=True),
+    OutColumn("CARRIER", "carrier", 20),
+    OutColumn("SIMLOCK", "simlock", 11),
+    OutColumn("MODEL", "model", 30),
+    OutColumn("FMI", "fmi", 7),
+    OutColumn("ORDER DATE", "order_date", 20),
+)
+
+EXTENDED_COLUMNS = (
+    *PROVIDER_COLUMNS,
+    OutColumn("ORDER ID", "order_id", 14),
+    OutColumn("BATCH", "batch_id", 9),
+    OutColumn("SERIAL", "serial", 16),
+    OutColumn("BLACKLIST", "blacklist", 12),
+    OutColumn("WARRANTY", "warranty", 20),
+    OutColumn("OUTCOME", "outcome", 11),
+    OutColumn("ERROR", "error", 40),
+    OutColumn("CREATED", "created_at", 20),
+    OutColumn("UPDATED", "updated_at", 20),
+)
+
+MAX_CELL = 32_767  #: UTF-16 units, Excel's own limit
+MAX_SHEET_ROWS = 1_048_575  #: below the header, Excel's own limit
+
+_CUT_MARK = " … (cut)"
+_BLOCK = 500  #: rows that leave in one piece
+_FORMULA_START = frozenset("=+-@＝＋－＠")
+_INVISIBLE_START = re.compile("^[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x1f]*")
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_NAME_SIGNS = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of an Excel export."""
+
+    rows: int
+    cut: int  #: cells that were longer than Excel takes
+    cleaned: int  #: cells with signs that Excel does not take, which were left out
+
+
+def guarded(text: str) -> str:
+    """The text with a leading ' if a spreadsheet could read it as a formula (OWASP, CSV injection)."""
+    if not text or text[0].isalnum():
+        return text
+    if text[0] in "\t\r" or _INVISIBLE_START.sub("", text)[:1] in _FORMULA_START:
+        return "'" + text
+    return text
+
+
+def write_provider_csv(rows: Iterable[Mapping[str, object]], bom: bool = True) -> Iterator[bytes]:
+    """CSV in the provider's format (RFC 4180, CRLF, UTF-8), in pieces as they are ready."""
+    return write_csv(rows, PROVIDER_COLUMNS, bom)
+
+
+def write_csv(
+    rows: Iterable[Mapping[str, object]], columns: tuple[OutColumn, ...], bom: bool = True
+) -> Iterator[bytes]:
+    """CSV with the given columns, in pieces of some hundred rows."""
+    out = io.StringIO(newline="")
+    write = csv.writer(out, lineterminator="\r\n").writerow
+    write([column.title for column in columns])
+    remaining = iter(rows)
+    encoding = "utf-8-sig" if bom else "utf-8"
+    while True:
+        count = 0
+        for count, row in enumerate(islice(remaining, _BLOCK), 1):  # noqa: B007
+            write([_csv_text(row.get(column.key), column) for column in columns])
+        if out.tell():
+            yield out.getvalue().encode(encoding, "replace")
+        if count < _BLOCK:
+            return
+        encoding = "utf-8"
+        out.seek(0)
+        out.truncate()
+
+
+def write_xlsx(
+    rows: Iterable[Mapping[str, object]],
+    path_or_file: str | PathLike[str] | IO[bytes],
+    columns: tuple[OutColumn, ...] = PROVIDER_COLUMNS,
+) -> Written:
+    """An Excel workbook: text cells (IMEIs keep their 15 digits), credits as dollars, frozen header, filter.
+
+    Rows past Excel's limit go on in further sheets. What had to be cut or left out is counted, and said in a
+    sheet "Notes".
+    """
+    target = fspath(path_or_file) if isinstance(path_or_file, (str, PathLike)) else path_or_file
+    book = xlsxwriter.Workbook(target, {"constant_memory": True})
+    try:
+        writer = _SheetWriter(book, columns)
+        for row in rows:
+            writer.write(row)
+        written = writer.finish()
+    finally:
+        book.close()
+    return written
+
+
+def export_name(batch_id: int, label: str, what: str, moment: datetime, suffix: str) -> str:
+    """A file name that says what it is: `batch-41_november-stock_results_20261123T2210Z.xlsx`."""
+    parts = (
+        f"batch-{batch_id}",
+        _name_part(label),
+        _name_part(what),
+        f"{moment.astimezone(UTC):%Y%m%dT%H%MZ}",
+    )
+    return "_".join(part for part in parts if part) + f".{suffix.lstrip('.')}"
+
+
+def rejects_csv(intake: Intake) -> bytes:
+    """What is not in the order and why, by row: rejected values, wrong check digits and repeats. UTF-8 with BOM."""
+    out = io.StringIO(newline="")
+    write = csv.writer(out).writerow
+    write(("ROW", "VALUE", "KIND", "REASON"))
+    for row, text, kind, reason in sorted(_rejects(intake)):
+        write((row, guarded(text), kind, reason))
+    return out.getvalue().encode("utf-8-sig", "replace")
+
+
+def _rejects(intake: Intake) -> Iterator[tuple[int, str, str, str]]:
+    for rejected in intake.rejected:
+        yield rejected.row, rejected.text, rejected.kind, rejected.reason
+    for failed in intake.luhn_failed:
+        yield failed.row, failed.text or failed.imei, Kind.LUHN_FAILED, failed.note
+    for repeated in intake.repeated:
+        yield repeated.row, repeated.imei, "repeated", f"Already in row {repeated.first_row}."
+
+
+class _SheetWriter:
+    """Writes rows top down, as constant memory wants it, and begins a new sheet where one is full."""
+
+    def __init__(self, book: xlsxwriter.Workbook, columns: tuple[OutColumn, ...]) -> None:
+        self._book, self._columns = book, columns
+        self._bold = book.add_format({"bold": True, "bottom": 1})
+        self._text = book.add_format({"num_format": "@"})
+        self._money = book.add_format({"num_format": '"$"0.00##'})
+        self._sheets = 0
+        self._total = self._cut = self._cleaned = 0
+        self._begin()
+
+    def write(self, row: Mapping[str, object]) -> None:
+        if self._row == MAX_SHEET_ROWS:
+            self._end()
+            self._begin()
+        self._row += 1
+        self._total += 1
+        for index, column in enumerate(self._columns):
+            self._write_cell(index, column, row.get(column.key))
+
+    def finish(self) -> Written:
+        self._end()
+        if self._cut or self._cleaned:
+            notes = self._book.add_worksheet("Notes")
+            notes.write_string(0, 0, f"{self._cut:,} cells were cut: Excel takes 32,767 characters a cell.")
+            notes.write_string(1, 0, f"{self._cleaned:,} cells had control characters, which were left out.")
+        return Written(self._total, self._cut, self._cleaned)
+
+    def _begin(self) -> None:
+        self._sheets += 1
+        self._sheet = self._book.add_worksheet("Orders" if self._sheets == 1 else f"Orders {self._sheets}")
+        self._row = 0
+        self._sheet.freeze_panes(1, 0)
+        for index, column in enumerate(self._columns):
+            self._sheet.set_column(index, index, column.width)
+            self._sheet.write_string(0, index, column.title, self._bold)
+
+    def _end(self) -> None:
+        self._sheet.autofilter(0, 0, self._row, len(self._columns) - 1)
+        self._sheet.ignore_errors({"number_stored_as_text": f"A1:T{self._row + 1}"})
+
+    def _write_cell(self, index: int, column: OutColumn, value: object) -> None:
+        if value is None or value == "":
+            return
+        if column.money and isinstance(value, (int, float, Decimal)) and value == value:
+            self._sheet.write_number(self._row, index, value, self._money)
+            return
+        text = _plain_text(value)
+        clean = _NOT_XML.sub("", text)
+        short = _shortened(clean)
+        self._cleaned += clean != text
+        self._cut += short != clean
+        self._sheet.write_string(self._row, index, short, self._text if column.digits else None)
+
+
+def _csv_text(value: object, column: OutColumn) -> str:
+    if value is None:
+        return ""
+    if column.money and isinstance(value, (int, float, Decimal)):
+        return _dollars(value)
+    text = _plain_text(value)
+    return text if column.digits and text.isdigit() else guarded(text.replace("\0", ""))
+
+
+def _dollars(value: int | float | Decimal) -> str:
+    """The amount as the provider writes it: $0.08, with more decimals only where it has them."""
+    amount = Decimal(str(value))
+    if not amount.is_finite():
+        return ""
+    sign, amount = ("-" if amount < 0 else ""), abs(amount)
+    text = f"{amount:.6f}".rstrip("0")
+    whole, _, fraction = text.partition(".")
+    return f"{sign}${whole}.{fraction:0<2}"
+
+
+def _plain_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value)
+
+
+def _shortened(text: str) -> str:
+    """At most 32,767 UTF-16 units, with a mark where something was cut."""
+    if len(text) * 2 <= MAX_CELL or len(text.encode("utf-16-le")) <= 2 * MAX_CELL:
+        return text
+    kept = text.encode("utf-16-le")[: 2 * (MAX_CELL - len(_CUT_MARK))]
+    return kept.decode("utf-16-le", "ignore") + _CUT_MARK
+
+
+def _name_part(text: str) -> str:
+    return _NAME_SIGNS.sub("-", text.lower()).strip("-")[:40]
