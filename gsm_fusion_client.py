@@ -1,7 +1,7 @@
 """The provider's XML API, and what each failure of a call means.
 
 Every error answers one question first: may it have been charged? NotSentError says no, RefusedError says what
-the provider said, OutcomeUnknownError says maybe. A call that costs money is one POST, never repeated in here.
+the provider said, OutcomeUnknownError says maybe. A call that costs money is one POST, never repeated here.
 This module must not know the database, batches or pages.
 """
 
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from ipaddress import ip_address
+from textwrap import shorten
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
@@ -184,7 +185,8 @@ def _raise_refusal(root: Element) -> None:
     texts = provider_xml.error_texts(root)
     if not texts:
         return
-    words = "; ".join(texts)[:SHOWN_WORDS]
+    # Cut between words only: half of an echoed key could not be recognised and hidden.
+    words = shorten("; ".join(texts), SHOWN_WORDS, break_on_hyphens=False, placeholder=" …")
     kinds = {refusal_kind(text) for text in texts}
     kind = kinds.pop() if len(kinds) == 1 else RefusalKind.UNKNOWN
     if kind is RefusalKind.UNKNOWN and all(MAINTENANCE in text.lower() for text in texts):
@@ -202,11 +204,10 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
         return min(float(text), LONGEST_WAIT)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), LONGEST_WAIT)
+    return min(max(seconds.total_seconds(), 0.0), LONGEST_WAIT)
 
 
 def read_delay(attempt: int, retry_after: float | None, jitter: float) -> float:
@@ -228,7 +229,7 @@ def may_repeat_read(error: GSMFusionError) -> bool:
 
 
 class GSMFusionClient:
-    """The provider's API for one account, for any number of threads; a context manager that closes its sockets.
+    """The provider's API for one account, for any number of threads; a context manager that closes itself.
 
     timeout is the total of one call in seconds, connect_timeout a part of it; a read that is repeated
     (max_retries times) has it anew each time. ca_file replaces the usual certificate authorities.
@@ -380,7 +381,7 @@ class GSMFusionClient:
 
 
 def _answered(reply: Reply) -> bytes:
-    """The body of HTTP 200, the one status under which the provider answers; another raises GSMFusionError."""
+    """The body of HTTP 200, the one status under which the provider answers; others raise GSMFusionError."""
     status = reply.status
     if status == http.client.OK:
         return reply.body
@@ -393,8 +394,8 @@ def _answered(reply: Reply) -> bytes:
 
 
 def _comma_list(values: str | Sequence[str]) -> str:
-    parts = [values] if isinstance(values, str) else values
-    if not parts or not all(part.strip() for part in parts):
+    parts = [part.strip() for part in ([values] if isinstance(values, str) else values)]
+    if not parts or not all(parts):
         raise ValueError("An empty list, or an empty entry in it, cannot be sent.")
     return ",".join(parts)
 

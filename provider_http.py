@@ -143,8 +143,8 @@ class _Session(requests.Session):
 class PostSession:
     """POSTs of forms to one host, from any number of threads.
 
-    timeout is the total of one POST in seconds, from connecting to the last byte of the answer; connect_timeout
-    is the part of it for connecting. ca_file replaces the usual certificate authorities.
+    timeout is the total of one POST in seconds, from connecting to the last byte of the answer, connect_timeout
+    the part of it for connecting. ca_file replaces the usual certificate authorities.
     """
 
     def __init__(

@@ -156,7 +156,7 @@ def error_texts(root: ET.Element) -> list[str]:
 def read_placement(root: ET.Element) -> PlacementAnswer:
     """What an answer to placeorder names. An order without an id or an IMEI is not named.
 
-    Words that name no IMEI stand under the empty IMEI; an answer of another shape is an empty PlacementAnswer.
+    Words that name no IMEI stand under the empty IMEI; an answer of another shape is an empty answer.
     """
     records = [r for r in _order_records(root) if r.get("imei") and _is_id(r.get("id", ""))]
     return PlacementAnswer(

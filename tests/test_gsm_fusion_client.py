@@ -1,0 +1,517 @@
+"""The client against a real server on loopback: what each fault means, and that a paid POST is sent once."""
+
+import gzip
+import logging
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from scripted_server import ScriptedServer, Step, hang, raw, reply, reset, trickle
+
+import provider_http
+from gsm_fusion_client import (
+    GSMFusionClient,
+    GSMFusionError,
+    MaintenanceError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RefusalKind,
+    RefusedError,
+    parse_retry_after,
+    read_delay,
+)
+from orders import PlacedOrder
+
+KEY, USER = "K3Y0-TEST-0000-SECRET", "someone"
+IMEI = "350000000000014"
+PLACED = f"<result><imeis><id>15562209</id><imei>{IMEI}</imei><status>Pending</status></imeis></result>"
+SERVICES = """<Packages><Package><PackageId>7</PackageId><PackageTitle>A</PackageTitle>
+<PackagePrice>0.08</PackagePrice></Package></Packages>"""
+REDIRECT = ("307 Temporary Redirect", "Location: /gsmfusion_api/index.php")
+
+
+def client_of(server: ScriptedServer, timeout: float = 5.0, **kwargs: object) -> GSMFusionClient:
+    return GSMFusionClient(KEY, USER, server.url, timeout=timeout, **kwargs)  # type: ignore[arg-type]
+
+
+def order(server: ScriptedServer, timeout: float = 5.0) -> GSMFusionError:
+    """The error of one paid call."""
+    with client_of(server, timeout) as client, pytest.raises(GSMFusionError) as caught:
+        client.place_imei_order(IMEI, "7")
+    return caught.value
+
+
+def test_a_paid_call_sends_its_form_once_and_keeps_the_whole_answer_before_reading_it() -> None:
+    kept: list[bytes] = []
+    with ScriptedServer(reply(PLACED)) as server, client_of(server) as client:
+        answer = client.place_imei_order([IMEI, "350000000000022"], "7", keep=kept.append, modelNo="A")
+    assert answer.orders == (PlacedOrder("15562209", IMEI),)
+    assert kept == [PLACED.encode()]
+    (request,) = server.requests
+    assert request.head.startswith("POST /gsmfusion_api/index.php HTTP/1.1")
+    assert request.form == {
+        "apiKey": KEY,
+        "userId": USER,
+        "action": "placeorder",
+        "imei": f"{IMEI},350000000000022",
+        "networkId": "7",
+        "modelNo": "A",
+    }
+
+
+def test_an_answer_is_kept_even_when_it_cannot_be_read() -> None:
+    kept: list[bytes] = []
+    with (
+        ScriptedServer(reply("<result><ime")) as server,
+        client_of(server) as client,
+        pytest.raises(OutcomeUnknownError),
+    ):
+        client.place_imei_order(IMEI, "7", keep=kept.append)
+    assert kept == [b"<result><ime"]
+
+
+def test_an_error_of_the_keeper_goes_through() -> None:
+    def full(body: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with (
+        ScriptedServer(reply(PLACED)) as server,
+        client_of(server) as client,
+        pytest.raises(OSError, match="No space left"),
+    ):
+        client.place_imei_order(IMEI, "7", keep=full)
+
+
+def test_a_compressed_answer_is_read() -> None:
+    body = gzip.compress(PLACED.encode())
+    with (
+        ScriptedServer(reply(body, "200 OK", "Content-Encoding: gzip")) as server,
+        client_of(server) as client,
+    ):
+        assert client.place_imei_order(IMEI, "7").orders
+
+
+HEAD = f"HTTP/1.1 200 OK\r\nContent-Length: {len(PLACED)}\r\n\r\n"
+CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+UNKNOWN_AFTER: dict[str, Step] = {
+    "503 after the body": reply("<error>down</error>", "503 Service Unavailable"),
+    "maintenance text under 503": reply(
+        "<error>Website is in maintenance</error>", "503 Service Unavailable"
+    ),
+    "502 web page": reply("<html><body>Bad Gateway</body></html>", "502 Bad Gateway"),
+    "403 web page": reply("<html>Attention</html>", "403 Forbidden"),
+    "web page under 200": reply("<html><body>Bad Gateway</body></html>"),
+    "307": reply("", *REDIRECT),
+    "301": reply(PLACED, "301 Moved Permanently", "Location: https://127.0.0.1/"),
+    "reset": reset,
+    "closed without a word": raw(b""),
+    "closed within the status": raw(b"HTTP/1."),
+    "closed within the headers": raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "closed within the body": raw((HEAD + PLACED[:50]).encode()),
+    "closed within a chunk": raw((CHUNKED + "ff\r\n" + PLACED[:50]).encode()),
+    "closed before the last chunk": raw((CHUNKED + f"{len(PLACED):x}\r\n{PLACED}\r\n").encode()),
+    "cut without a length": raw(f"HTTP/1.1 200 OK\r\n\r\n{PLACED[:-3]}".encode()),
+    "cut XML": reply(PLACED[:-3]),
+    "not HTTP": raw(b"\x00\x01\x02\r\n\r\n"),
+    "bad compression": reply(PLACED, "200 OK", "Content-Encoding: gzip"),
+    "empty": reply(""),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN_AFTER)
+def test_a_fault_after_sending_leaves_the_outcome_unknown_and_is_never_sent_again(name: str) -> None:
+    with ScriptedServer(UNKNOWN_AFTER[name], reply(PLACED)) as server:
+        error = order(server)
+    assert type(error) is OutcomeUnknownError
+    assert len(server.requests) == 1
+    assert_free_of_the_key(error)
+
+
+def assert_free_of_the_key(error: BaseException) -> None:
+    assert KEY not in "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
+
+
+TRICKLES: dict[str, Step] = {
+    "silence": hang(),
+    "status line": trickle(HEAD.encode()),
+    "headers": trickle(b"HTTP/1.1 200 OK\r\n" + b"X-Slow: 1\r\n" * 99),
+    "body": trickle((HEAD + PLACED).encode()),
+    "body after quick headers": lambda sock: raw(HEAD.encode())(sock) or trickle(PLACED.encode())(sock),
+    "chunks": trickle((CHUNKED + "1\r\n<\r\n" * 99).encode()),
+}
+
+
+@pytest.mark.parametrize("name", TRICKLES)
+def test_a_call_ends_at_its_deadline_however_the_answer_trickles(name: str) -> None:
+    with ScriptedServer(TRICKLES[name]) as server:
+        started = time.monotonic()
+        error = order(server, timeout=0.4)
+        took = time.monotonic() - started
+    assert type(error) is OutcomeUnknownError
+    assert "within 0.4 s" in str(error)
+    assert 0.3 < took < 1.5
+    assert len(server.requests) == 1
+
+
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider_http, "MAX_BODY", 100_000)
+    bomb = gzip.compress(b"<result>" + b" " * 5_000_000 + b"</result>")
+    with ScriptedServer(reply(bomb, "200 OK", "Content-Encoding: gzip")) as server:
+        error = order(server)
+    assert type(error) is OutcomeUnknownError
+    assert "larger" in str(error)
+
+
+def test_a_refused_connection_is_certain_not_to_have_been_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    client = GSMFusionClient(KEY, USER, f"http://127.0.0.1:{port}")
+    with pytest.raises(NotSentError) as caught:
+        client.place_imei_order(IMEI, "7")
+    assert type(caught.value) is NotSentError
+    assert_free_of_the_key(caught.value)
+
+
+def test_a_name_that_does_not_resolve_is_certain_not_to_have_been_sent() -> None:
+    client = GSMFusionClient(KEY, USER, "https://nowhere.invalid", timeout=5)
+    with pytest.raises(NotSentError):
+        client.place_imei_order(IMEI, "7")
+
+
+def test_a_connection_that_nobody_accepts_in_time_is_certain_not_to_have_been_sent() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            client = GSMFusionClient(KEY, USER, f"http://127.0.0.1:{port}", timeout=5, connect_timeout=0.2)
+            with pytest.raises(NotSentError):
+                client.place_imei_order(IMEI, "7")
+
+
+def no_tls(sock: socket.socket) -> bool:
+    sock.recv(10)
+    return raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")(sock)
+
+
+@pytest.mark.parametrize("on_accept", [no_tls, reset, raw(b""), hang(2.0)])
+def test_a_failed_handshake_is_certain_not_to_have_been_sent(on_accept: Step) -> None:
+    with ScriptedServer(reply(PLACED), on_accept=on_accept) as server:
+        url = server.url.replace("http:", "https:")
+        client = GSMFusionClient(KEY, USER, url, timeout=2, connect_timeout=0.3)
+        with pytest.raises(NotSentError):
+            client.place_imei_order(IMEI, "7")
+    assert server.requests == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a fresh key and a self-signed certificate for 127.0.0.1."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is missing: it makes the certificate")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    key, cert = path.with_name("key.pem"), path.with_name("cert.pem")
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-nodes",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+    ]
+    command += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    path.write_bytes(key.read_bytes() + cert.read_bytes())
+    return path
+
+
+@pytest.fixture
+def tls(certificate: Path) -> Iterator[ssl.SSLContext]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    yield context
+
+
+def test_an_untrusted_certificate_is_certain_not_to_have_been_sent(tls: ssl.SSLContext) -> None:
+    with ScriptedServer(reply(PLACED), tls=tls) as server:
+        assert type(order(server)) is NotSentError
+    assert server.requests == []
+
+
+def test_a_tls_error_after_the_body_leaves_the_outcome_unknown(
+    tls: ssl.SSLContext, certificate: Path
+) -> None:
+    def garble(sock: socket.socket) -> bool:
+        with socket.socket(fileno=sock.detach()) as plain:
+            plain.sendall(b"this is no TLS record, but the order may be placed")
+        return False
+
+    with ScriptedServer(reply(PLACED), garble, tls=tls) as server:
+        client = client_of(server, ca_file=str(certificate))
+        assert client.place_imei_order(IMEI, "7").orders
+        with pytest.raises(OutcomeUnknownError):
+            client.place_imei_order(IMEI, "7")
+        client.close()
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("step", [trickle((HEAD + PLACED).encode()), hang()])
+def test_the_deadline_holds_over_tls(step: Step, tls: ssl.SSLContext, certificate: Path) -> None:
+    with ScriptedServer(step, tls=tls) as server, client_of(server, 0.5, ca_file=str(certificate)) as client:
+        started = time.monotonic()
+        with pytest.raises(OutcomeUnknownError):
+            client.place_imei_order(IMEI, "7")
+        assert time.monotonic() - started < 1.5
+
+
+def test_429_is_certain_not_to_have_been_placed_and_says_how_long_to_wait() -> None:
+    with ScriptedServer(reply("", "429 Too Many Requests", "Retry-After: 17")) as server:
+        error = order(server)
+    assert isinstance(error, RateLimitedError)
+    assert error.retry_after == 17.0
+    assert len(server.requests) == 1
+
+
+def test_the_providers_words_arrive_as_refusal_or_maintenance() -> None:
+    steps = (
+        reply("<error>Credit has been finished!</error>"),
+        reply("<error>Website is in maintenance</error>"),
+    )
+    with ScriptedServer(*steps) as server:
+        refused, down = order(server), order(server)
+    assert isinstance(refused, RefusedError)
+    assert refused.kind is RefusalKind.CREDIT
+    assert isinstance(down, MaintenanceError)
+
+
+def test_a_key_that_the_provider_echoes_is_hidden(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with (
+        ScriptedServer(reply(f"<error>Invalid API Key! {KEY}</error>")) as server,
+        client_of(server) as client,
+    ):
+        for call in (lambda: client.place_imei_order(IMEI, "7"), client.get_account):
+            with pytest.raises(RefusedError) as caught:
+                call()
+            assert_free_of_the_key(caught.value)
+            assert caught.value.raw == "Invalid API Key! [hidden]"
+        assert KEY not in repr(client)
+    with ScriptedServer(reply(f"<error>{'word ' * 57}{KEY}</error>")) as server:
+        assert KEY[:8] not in str(order(server))
+    assert KEY not in caplog.text
+
+
+def test_reads_are_repeated_with_growing_pauses_until_they_bring_something() -> None:
+    pauses: list[float] = []
+    busy = reply("", "429 Too Many Requests", "Retry-After: 30")
+    steps = reset, reply("<Packa"), busy, reply(SERVICES)
+    with ScriptedServer(*steps) as server, client_of(server, sleep=pauses.append) as client:
+        assert [service.service_id for service in client.get_imei_services()] == ["7"]
+    assert 1 <= pauses[0] <= 1.25
+    assert 2 <= pauses[1] <= 2.5
+    assert pauses[2:] == [30.0]
+    assert len(server.requests) == 4
+
+
+def test_reads_give_up_after_their_repeats() -> None:
+    pauses: list[float] = []
+    down = reply("", "503 Service Unavailable", "Retry-After: 3600")
+    with ScriptedServer(down) as server, client_of(server, sleep=pauses.append) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            client.list_recent_orders()
+        assert caught.value.retry_after == 60.0
+    assert caught.value.status == 503
+    assert pauses == [60.0] * 3
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        reply("<error>Invalid User!</error>"),
+        reply("<error>Website is in maintenance</error>"),
+        reply("", *REDIRECT),
+        reply("", "404 Not Found"),
+    ],
+)
+def test_reads_are_not_repeated_where_the_next_answer_would_be_the_same(step: Step) -> None:
+    with ScriptedServer(step) as server, client_of(server) as client, pytest.raises(GSMFusionError):
+        client.get_account()
+    assert len(server.requests) == 1
+
+
+def test_orders_are_asked_for_by_id_or_all_of_them() -> None:
+    listing = f"<result><imeis><id>1</id><imei>{IMEI}</imei><statusId>2</statusId></imeis></result>"
+    with ScriptedServer(reply(listing)) as server, client_of(server) as client:
+        assert [found.order_id for found in client.get_imei_orders(["1", "2"])] == ["1"]
+        assert len(client.list_recent_orders()) == 1
+    assert server.requests[0].form["orderIds"] == "1,2"
+    assert "orderIds" not in server.requests[1].form
+
+
+def test_the_other_actions_send_what_the_manual_names() -> None:
+    placed = reply("<result><order><id>502</id><status>Pending</status></order></result>")
+    listed = reply("<Networks><Country><ID>1</ID></Country></Networks>")
+    steps = reply(SERVICES), reply(SERVICES), placed, placed, listed
+    with ScriptedServer(*steps) as server, client_of(server) as client:
+        assert client.get_file_services() == client.get_server_services()
+        assert client.place_file_order("5", "a.bcl", b"\x00\x01")[0].fields["id"] == "502"
+        assert client.place_server_order("10", Email="a@example.com")[0].kind == "order"
+        for call in (client.get_providers, client.get_mobiles, client.get_services):
+            assert call()[0].fields == {"id": "1"}
+        client.get_file_order("301")
+        client.get_server_order("502")
+        client.get_service_details("models")
+    forms = [request.form for request in server.requests]
+    actions = [
+        "fileservices",
+        "serverservices",
+        "placefileorder",
+        "placeserverorder",
+        "getproviders",
+        "getmobiles",
+    ]
+    actions += ["getservices", "getfileorder", "getserverorder", "getservicedtls"]
+    assert [form["action"] for form in forms] == actions
+    assert forms[2]["fileData"] == "AAE="
+    assert (forms[3]["serviceId"], forms[3]["Email"]) == ("10", "a@example.com")
+    assert (forms[7]["orderId"], forms[9]["st"]) == ("301", "models")
+
+
+def test_a_paid_call_of_another_kind_without_an_order_id_is_unknown() -> None:
+    with (
+        ScriptedServer(reply("<result><order/></result>")) as server,
+        client_of(server) as client,
+        pytest.raises(OutcomeUnknownError),
+    ):
+        client.place_server_order("10")
+    assert len(server.requests) == 1
+
+
+def test_connections_are_reused_and_replaced_when_the_server_closed_them() -> None:
+    with ScriptedServer(reply(PLACED)) as server, client_of(server) as client:
+        for _ in range(3):
+            client.place_imei_order(IMEI, "7")
+        assert server.connections == 1
+        server.drop_connections()
+        client.place_imei_order(IMEI, "7")
+        assert server.connections == 2
+    assert len(server.requests) == 4
+
+
+def test_a_connection_that_rested_too_long_is_not_trusted_with_money(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider_http, "IDLE_LIMIT", 0.05)
+    with ScriptedServer(reply(PLACED)) as server, client_of(server) as client:
+        client.place_imei_order(IMEI, "7")
+        time.sleep(0.1)
+        client.place_imei_order(IMEI, "7")
+    assert [request.connection for request in server.requests] == [1, 2]
+
+
+def test_thirty_threads_share_the_client_without_mixing_answers_or_leaking_threads() -> None:
+    together = threading.Barrier(30)
+
+    def slow(sock: socket.socket) -> bool:
+        together.wait(timeout=10)
+        return reply(PLACED)(sock)
+
+    def work() -> None:
+        for _ in range(3):
+            answers.append(client.place_imei_order(IMEI, "7").orders[0].imei)
+
+    answers: list[str] = []
+    with ScriptedServer(slow) as server, client_of(server, timeout=20) as client:
+        before = threading.active_count()
+        threads = [threading.Thread(target=work) for _ in range(30)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=20)
+        assert threading.active_count() - before <= server.connections
+    assert answers == [IMEI] * 90
+    assert len(server.requests) == 90
+    assert server.connections == 30
+
+
+def test_the_surroundings_change_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with ScriptedServer(reply(PLACED, "200 OK", "Set-Cookie: a=b")) as server, client_of(server) as client:
+        for _ in range(2):
+            client.place_imei_order(IMEI, "7")
+    heads = " ".join(request.head for request in server.requests).lower()
+    assert "cookie" not in heads
+    assert "authorization" not in heads
+
+
+@pytest.mark.parametrize(
+    "url", ["http://hammerfusion.com", "ftp://127.0.0.1", "", "https://", "http://127.0.0.1.evil.test"]
+)
+def test_an_address_that_would_carry_the_key_in_the_open_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="https://"):
+        GSMFusionClient(KEY, USER, url)
+
+
+def test_loopback_and_https_are_accepted() -> None:
+    for url in ("https://hammerfusion.com/", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"):
+        GSMFusionClient(KEY, USER, url).close()
+
+
+def test_an_empty_list_or_a_reserved_field_is_never_sent() -> None:
+    with ScriptedServer(reply(PLACED)) as server, client_of(server) as client:
+        for nothing in ("", [], [IMEI, " "]):
+            with pytest.raises(ValueError, match="empty"):
+                client.place_imei_order(nothing, "7")
+            with pytest.raises(ValueError, match="empty"):
+                client.get_imei_orders(nothing)
+        with pytest.raises(ValueError, match="action"):
+            client.place_imei_order(IMEI, "7", action="accountinfo")
+    assert server.requests == []
+
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("5", 5.0),
+        (" 1.5 ", 1.5),
+        ("3600", 60.0),
+        ("Sun, 01 Mar 2026 12:00:10 GMT", 10.0),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("Sun, 01 Mar 2026 12:00:10 -0000", 10.0),
+        ("Mon, 01 Mar 2027 12:00:00 GMT", 60.0),
+        ("", None),
+        ("-5", None),
+        ("soon", None),
+        ("nan", None),
+        ("Sun, 99 Mar 2026 12:00:10 GMT", None),
+        ("Sun, 01 Mar 99999999999999999999 12:00:10 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_and_capped(value: str, seconds: float | None) -> None:
+    assert parse_retry_after(value, NOW) == seconds
+
+
+def test_the_pause_before_a_repeat_doubles_with_jitter_and_obeys_the_provider() -> None:
+    assert [read_delay(attempt, None, 0.0) for attempt in (1, 2, 3)] == [1.0, 2.0, 4.0]
+    assert read_delay(3, None, 1.0) == 5.0
+    assert read_delay(1, 20.0, 0.5) == 20.0
+    assert read_delay(2, 0.0, 0.0) == 2.0
+    assert read_delay(20, None, 1.0) == 60.0

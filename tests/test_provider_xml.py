@@ -1,0 +1,339 @@
+"""The provider's bodies as captures, the manual and sister panels show them; all IMEIs are made up."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gsm_fusion_client import (
+    GSMFusionError,
+    MaintenanceError,
+    OutcomeUnknownError,
+    RefusalKind,
+    RefusedError,
+    parse_account,
+    parse_orders,
+    parse_placement,
+    parse_records,
+    parse_services,
+)
+from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer
+from provider_xml import Record, UnreadableError, amount, read_root
+
+IMEI_A, IMEI_B, IMEI_C = "350000000000014", "350000000000022", "350000000000030"
+ORDER_A = f"<imeis><id>15562209</id><imei>{IMEI_A}</imei><status>Pending</status></imeis>"
+ORDER_B = f"<imeis><id>15562210</id><imei>{IMEI_B}</imei><status>Pending</status></imeis>"
+PLACED_A, PLACED_B = PlacedOrder("15562209", IMEI_A), PlacedOrder("15562210", IMEI_B)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<result>{ORDER_A}</result>",
+        f"<response>{ORDER_A}</response>",
+        f"<RESULT><IMEIS><ID>15562209</ID><IMEI> {IMEI_A}\n</IMEI></IMEIS></RESULT>",
+        f'<?xml version="1.0" encoding="utf-8"?><result>{ORDER_A}</result>',
+        f'<?phpxml version="1.0" encoding="utf-8"?><result>{ORDER_A}</result>',
+        f'\ufeff<?xml version="1.0"?><result>{ORDER_A}</result>',
+        f' \r\n<?xml version="1.0"?>\n<result>{ORDER_A}</result>\n\n',
+        f"\ufeff <result>{ORDER_A}</result>",
+        f'<?xml version="1.0" encoding="utf-16"?><result>{ORDER_A}</result>',
+        f"<br />\n<b>Notice</b>:  Undefined index: x in <b>/a/b.php</b> on line <b>12</b><br />\n"
+        f'<?phpxml version="1.0"?><result>{ORDER_A}</result>',
+        f"<br />\n<b>Warning</b>: $a->b & c in <b>/a.php</b><br /><result>{ORDER_A}</result>",
+        f"<result><message>AT&T & co&nbsp;&copy;</message>{ORDER_A}</result>",
+        f"<result><message>a\x00b\x1b&#1;&#xFFFF;&#99999999;</message>{ORDER_A}</result>",
+        f"<result><message>one<br>two<BR clear=all>three<br/>four</br><hr></message>{ORDER_A}</result>",
+        f"<result><imeis><order><id>15562209</id><imei>{IMEI_A}</imei></order></imeis></result>",
+        f"<result><imeis><imei><id>15562209</id><imei>{IMEI_A}</imei><status>1</status></imei></imeis></result>",
+        f'<result xmlns="urn:x">{ORDER_A}</result>',
+    ],
+)
+def test_an_order_is_read_from_every_body_that_can_be_repaired_without_guessing(body: str) -> None:
+    assert parse_placement(body.encode()) == PlacementAnswer(orders=(PLACED_A,))
+
+
+def test_latin_1_bytes_are_read_under_any_prolog() -> None:
+    body = f'<?phpxml version="1.0" encoding="utf-8"?><result><m>caf\xe9 \x80</m>{ORDER_A}</result>'.encode(
+        "latin-1"
+    )
+    assert parse_placement(body).orders == (PLACED_A,)
+    assert parse_placement(b"\xef\xbb\xbf" + body).orders == (PLACED_A,)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        " \n",
+        "OK",
+        f"<result>{ORDER_A}",
+        f"<result>{ORDER_A}</resu",
+        f"<result>{ORDER_A}</result><result>{ORDER_B}</result>",
+        f"<x>{ORDER_B}</x><result>{ORDER_A}</result>",
+        f"<!DOCTYPE result><result>{ORDER_A}</result>",
+        f'<?xml version="1.0"?><!-- a --><!DOCTYPE r [<!ENTITY x "y">]><result>{ORDER_A}</result>',
+        f'<br/><!DOCTYPE r [<!ENTITY x "y">]><result>&x;{ORDER_A}</result>',
+        "<html><body>502 Bad Gateway</body></html>",
+        "<!doctype html><html><body><h1>Just a moment</h1></body></html>",
+        "<result/>",
+        "<result>IMEI already exists!</result>",
+        "<a>" * 60 + "</a>" * 60,
+    ],
+)
+def test_everything_else_leaves_the_outcome_unknown(body: str) -> None:
+    with pytest.raises(OutcomeUnknownError):
+        parse_placement(body.encode())
+
+
+@pytest.mark.parametrize("cut", range(1, len(f"<result>{ORDER_A}{ORDER_B}</result>")))
+def test_no_cut_answer_is_taken_for_a_whole_one(cut: int) -> None:
+    with pytest.raises(OutcomeUnknownError):
+        parse_placement(f"<result>{ORDER_A}{ORDER_B}</result>".encode()[:cut])
+
+
+def test_a_deeply_nested_body_is_refused_in_time() -> None:
+    body = b"<imeis>" * 100_000 + b"</imeis>" * 100_000
+    with pytest.raises(UnreadableError, match="deeply"):
+        read_root(body)
+
+
+def test_repeated_and_strung_together_orders_are_told_apart() -> None:
+    strung = ORDER_A.removesuffix("</imeis>") + ORDER_B.removeprefix("<imeis>")
+    for inner in (ORDER_A + ORDER_B, strung, f"<imeis>{ORDER_A}{ORDER_B}</imeis>"):
+        assert parse_placement(f"<result>{inner}</result>".encode()).orders == (PLACED_A, PLACED_B)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        f"<imeis><imei>{IMEI_A}</imei><status>Pending</status></imeis>",
+        f"<imeis><id></id><imei>{IMEI_A}</imei></imeis>",
+        f"<imeis><id>0</id><imei>{IMEI_A}</imei></imeis>",
+        "<imeis><id>15562209</id></imeis>",
+        f"<imeis><status>Pending</status><id>1</id><status>x</status><imei>{IMEI_A}</imei><id>2</id></imeis>",
+        f"<other><id>15562209</id><imei>{IMEI_A}</imei></other>",
+    ],
+)
+def test_an_order_without_an_id_or_an_imei_is_not_named(order: str) -> None:
+    answer = parse_placement(f"<result>{ORDER_B}{order}</result>".encode())
+    assert answer == PlacementAnswer(orders=(PLACED_B,))
+
+
+def test_duplicates_and_errors_are_read_beside_orders() -> None:
+    body = f"""<result>{ORDER_A}<imeiduplicates><imei>{IMEI_B}, {IMEI_C}</imei></imeiduplicates>
+        <imeierrors><imei>111</imei><error>Invalid  IMEI</error><imei>222</imei><error>Other</error></imeierrors>
+        <imeierrors><imei>333</imei></imeierrors><error>Invalid IMEI: 444</error>
+        <error>Credit has been finished!</error></result>"""
+    answer = parse_placement(body.encode())
+    assert answer.orders == (PLACED_A,)
+    assert answer.duplicates == (IMEI_B, IMEI_C)
+    assert sorted(answer.errors) == [
+        ("", "Credit has been finished!"),
+        ("111", "Invalid IMEI"),
+        ("222", "Other"),
+        ("333", ""),
+        ("444", "Invalid IMEI: 444"),
+    ]
+
+
+def test_an_answer_of_duplicates_alone_is_an_answer() -> None:
+    for inner in (f"{IMEI_A},{IMEI_B}", f"<imei>{IMEI_A}</imei><imei>{IMEI_B}</imei>"):
+        body = f"<result><imeiduplicates>{inner}</imeiduplicates></result>".encode()
+        assert parse_placement(body).duplicates == (IMEI_A, IMEI_B)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Invalid User!", RefusalKind.CREDENTIALS),
+        ("INVALID API KEY!", RefusalKind.CREDENTIALS),
+        ("API access to you is not allowed!", RefusalKind.CREDENTIALS),
+        ("This user is not active", RefusalKind.CREDENTIALS),
+        ("Invalid IP request![192.0.2.1]", RefusalKind.CREDENTIALS),
+        ("Credit has been finished!", RefusalKind.CREDIT),
+        ("Your Credits have been finished!", RefusalKind.CREDIT),
+        ("Invalid value of Network Id!", RefusalKind.SERVICE),
+        ("Invalid IMEI: 12345", RefusalKind.INVALID_IMEI),
+        (" imei  already exists! ", RefusalKind.DUPLICATE),
+        ("Invalid Order ID", RefusalKind.ORDER_ID),
+        ("Something new", RefusalKind.UNKNOWN),
+        ("Invalid User! Invalid IMEI: 1", RefusalKind.UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("frame", ["{}", "<result>{}</result>", "<result><imeis>{}</imeis><imeis/></result>"])
+def test_a_lone_error_is_classified_wherever_it_stands(text: str, kind: RefusalKind, frame: str) -> None:
+    body = '<?phpxml version="1.0" encoding="utf-8"?>' + frame.format(f"<error>{text}</error>")
+    with pytest.raises(RefusedError) as caught:
+        parse_placement(body.encode())
+    assert caught.value.kind is kind
+    assert caught.value.raw == " ".join(text.split())
+    assert caught.value.raw in str(caught.value)
+
+
+def test_the_maintenance_text_is_certain_that_nothing_was_placed() -> None:
+    with pytest.raises(MaintenanceError):
+        parse_placement(b"<error>Website is in Maintenance, please try again later</error>")
+    with pytest.raises(RefusedError):
+        parse_placement(b"<r><error>Website is in maintenance</error><error>IMEI already exists!</error></r>")
+
+
+LISTING = f"""<result>
+<imeis><id>1</id><package>A & B</package><imei>{IMEI_A}</imei><statusId>2</statusId><status>completed</status>
+<code>Model: iPhone 13<br>Carrier: <b>AT&T</b><br/>SIM: &lt;br&gt; T-Mobile</code>
+<requestedat>2026-07-30 14:22:00</requestedat><repliedat>2026-07-30 14:25:00</repliedat></imeis>
+<imeis><id>2</id><imei>{IMEI_B}</imei><statusId>4</statusId></imeis>
+<imeis><id>3</id><status>IN PROCESS</status><code><![CDATA[AT&T <br> x]]></code></imeis>
+<imeis><id>4</id><status>On Hold</status><statusId>1</statusId></imeis>
+<imeis><id></id><imei>{IMEI_C}</imei><status>Completed</status></imeis>
+</result>"""
+
+
+def test_a_listing_is_read_by_id_with_its_statuses_and_whole_codes() -> None:
+    first, second, third, fourth = parse_orders(LISTING.encode())
+    assert first.code == "Model: iPhone 13<br>Carrier: AT&T<br>SIM: <br> T-Mobile"
+    assert (first.order_id, first.imei, first.status, first.service_id) == (
+        "1",
+        IMEI_A,
+        OrderStatus.COMPLETED,
+        "A & B",
+    )
+    assert (first.requested_at, first.replied_at) == ("2026-07-30 14:22:00", "2026-07-30 14:25:00")
+    assert (second.status, second.code) == (OrderStatus.IN_PROCESS, "")
+    assert (third.status, third.code) == (OrderStatus.IN_PROCESS, "AT&T <br> x")
+    assert fourth.status == "On Hold"
+
+
+def test_an_empty_listing_is_empty_and_an_unknown_order_is_refused() -> None:
+    assert parse_orders(b"<result><imeis/></result>") == []
+    with pytest.raises(RefusedError) as caught:
+        parse_orders(b"<error>Invalid Order ID</error>")
+    assert caught.value.kind is RefusalKind.ORDER_ID
+
+
+SERVICES = """<Packages><Package><CategoryId>1</CategoryId><Category>Apple</Category><PackageId>1739</PackageId>
+<PackageTitle>10-7.1# Apple iPhone & Carrier \N{FIRE}</PackageTitle><PackagePrice>$0.08</PackagePrice>
+<TimeTaken>Instant-5 Minutes</TimeTaken><MustRead><p>Read <b>this</b></p></MustRead></Package>
+<Package><PackageId>2</PackageId><PackageTitle>Needs more</PackageTitle><PackagePrice>0,50</PackagePrice><CustomFields>
+<CustomField><FieldName>Email</FieldName><Mandatory>Yes</Mandatory></CustomField>
+<CustomField><FieldName>Note</FieldName><Mandatory>No</Mandatory></CustomField>
+<CustomField><FieldName>IMEI</FieldName><Mandatory>Yes</Mandatory></CustomField></CustomFields></Package>
+<Package><PackageId>3</PackageId><PackageTitle>No price</PackageTitle><PackagePrice>ask</PackagePrice></Package>
+<Package><PackageId>1739</PackageId><PackageTitle>Again</PackageTitle><PackagePrice>9</PackagePrice></Package>
+</Packages>"""
+
+
+def test_services_carry_price_words_and_mandatory_fields() -> None:
+    first, second = parse_services(SERVICES.encode())
+    assert (first.service_id, first.price, first.category) == ("1739", 0.08, "Apple")
+    assert first.title == "10-7.1# Apple iPhone & Carrier \N{FIRE}"
+    assert (first.delivery, first.must_read) == ("Instant-5 Minutes", "Read this<br>")
+    assert first.orderable
+    assert (second.price, second.required_fields) == (0.5, ("Email",))
+
+
+def test_an_answer_without_services_or_credits_is_not_taken_for_an_empty_one() -> None:
+    for parse in (parse_services, parse_account):
+        with pytest.raises(OutcomeUnknownError):
+            parse(b"<Packages/>")
+        with pytest.raises(RefusedError):
+            parse(b"<error>Invalid User!</error>")
+
+
+def test_an_account_keeps_its_words() -> None:
+    body = b"<Client><ClientCredits>$ 150.00 USD</ClientCredits></Client>"
+    assert parse_account(body) == Account(150.0, "$ 150.00 USD")
+
+
+def test_an_answer_of_no_proven_shape_becomes_records() -> None:
+    body = b"<Networks><Country><ID>1</ID><Name>USA</Name><Network><ID>10</ID></Network></Country></Networks>"
+    assert parse_records(body) == [
+        Record("country", {"id": "1", "name": "USA"}),
+        Record("network", {"id": "10"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.08", 0.08),
+        ("$0.08", 0.08),
+        ("0,08", 0.08),
+        ("$ 150.00 USD", 150.0),
+        ("USD 1,500.00", 1500.0),
+        ("1.500,00 EUR", 1500.0),
+        ("1,234,567", 1234567.0),
+        ("12,5", 12.5),
+        (".50", 0.5),
+        ("$ -5.00", -5.0),
+        ("-$5.00", -5.0),
+        ("5", 5.0),
+        ("1,234", None),
+        ("1 500.00", None),
+        ("10-20", None),
+        ("5.00-", None),
+        ("", None),
+        ("free", None),
+        ("9" * 400, None),
+        ("1.2.3", None),
+    ],
+)
+def test_an_amount_is_one_number_or_none(text: str, value: float | None) -> None:
+    assert amount(text) == value
+
+
+def test_an_answer_of_100_orders_is_read_in_milliseconds() -> None:
+    orders = "".join(
+        f"<imeis><id>{n}</id><imei>{n:015}</imei><status>Pending</status></imeis>" for n in range(1, 101)
+    )
+    body = f'<?phpxml version="1.0"?><result>{orders}</result>'.encode()
+    started = time.perf_counter()
+    for _ in range(10):
+        assert len(parse_placement(body).orders) == 100
+    assert time.perf_counter() - started < 0.5
+
+
+TAGS = ["result", "imeis", "id", "imei", "error", "imeierrors", "imeiduplicates", "html"]
+MARKUP = [
+    "&",
+    "&nbsp;",
+    "&#0;",
+    "<br>",
+    "<![CDATA[",
+    "]]>",
+    "<!--",
+    "-->",
+    "<?phpxml?>",
+    '<?xml version="1.0"?>',
+]
+MARKS = ["<!DOCTYPE", "1", "\ud7ff", "\ufeff", "\x00"]
+PIECES = st.sampled_from([f"<{tag}>" for tag in TAGS] + [f"</{tag}>" for tag in TAGS] + MARKUP + MARKS)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=200), st.lists(PIECES, max_size=20).map(lambda pieces: "".join(pieces).encode())
+    )
+)
+def test_whatever_comes_only_the_errors_of_the_contract_are_raised(body: bytes) -> None:
+    for parse in (parse_placement, parse_orders, parse_services, parse_account, parse_records):
+        try:
+            parse(body)
+        except GSMFusionError:
+            pass
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_damaged_answer_names_no_imei_that_was_not_there(data: st.DataObject) -> None:
+    body = bytearray(f"<result>{ORDER_A}{ORDER_B}</result>".encode())
+    place = data.draw(st.integers(0, len(body) - 1))
+    body[place] = data.draw(st.integers(0, 255).filter(lambda byte: not 0x30 <= byte <= 0x39))
+    try:
+        answer = parse_placement(bytes(body))
+    except GSMFusionError:
+        return
+    for order in answer.orders:
+        assert order.imei in (IMEI_A, IMEI_B) or not order.imei.isdigit() or len(order.imei) < 15
