@@ -1,0 +1,175 @@
+"""What providers call the facts about a device: the table of labels, and the name that each is kept under."""
+
+import re
+from collections.abc import Callable, Iterator
+from types import MappingProxyType
+
+from device_states import plain_letters
+
+#: Characters of a label that are looked at.
+LABEL_REACH = 80
+#: Label texts by the name that they are kept under; case, spaces and punctuation do not matter. Where a main field
+#: has several names, MAIN_FIELDS says in which order.
+LABEL_TEXTS = """
+imei: imei, imei 1, 1st imei, first imei, primary imei, imei meid, meid imei, imei esn, imei sn, sn imei,
+    imei serial, imei serial number, imei slot 1, imei sim 1, imei code, 串号, imei1 number, nomor imei,
+    numero imei, numero de imei
+imei2: imei 2, 2nd imei, second imei, secondary imei, imei slot 2, imei sim 2, imei2 number, imei 2 number,
+    imei number 2, alternate imei, alt imei, imei secondary, imei second, dual imei, second sim imei
+serial: serial, serial number, s n, sn, serial no, serialnr, serial num, sn number, numero de serie, n de
+    serie, no de serie, numero serie, seriennummer, 序列号, серийный номер, nomor seri, numero di serie
+model: model, device model, phone model, iphone model, make model, brand model, modelo, modelo do aparelho,
+    modele, modell, 型号, модель, gerat, modello
+model_description: model description, model desc, device description, product description, sku description
+model_name: model name, model title, marketing name, market name, commercial name
+device_name: device, device name, product, product name, phone, phone name, handset, dispositivo, equipo,
+    appareil, 设备
+model_number: model number, model no, model nr, model num
+carrier: carrier, locked carrier, carrier name, locked network, locked to, operator, operator name, network
+    operator, network provider, current carrier, sim carrier, locked to carrier, locked operator, network
+    carrier, carrier network, service provider, wireless carrier, compania, operadora, operador, operateur,
+    netzbetreiber, anbieter, 运营商, оператор, operatore, nha mang
+network: network, network name, red, rede, reseau, netz, 网络
+initial_carrier: initial carrier, original carrier, first carrier, sold carrier, purchase carrier,
+    activation carrier
+simlock: simlock, sim lock, sim locked, sim status, sim state, sim restriction, sim card lock, simlock
+    carrier status, unlock status, unlocked status, bloqueo sim, bloqueo de sim, bloqueio sim, bloqueio de
+    sim, blocage sim, verrouillage sim, verrouillage operateur, 网络锁, sim锁, блокировка sim, sim lock code
+    status, locked status
+carrier_lock: carrier lock, network lock, operator lock, carrier locked, network locked, netlock, net lock,
+    subsidy lock, bloqueo de red, bloqueo de operadora, is locked, locked
+lock: lock, lock status, lock state, phone locked status
+unlocked: unlocked, is unlocked, sim unlocked, carrier unlocked, network unlocked, factory unlocked, sim
+    free
+fmi: fmi, find my iphone, find my, fmip, fmi lock, fmi on, fmi enabled, fmip enabled, find my phone, find my
+    ipad, find my mac, find my watch, find my apple watch, find my iphone fmi, fmi find my iphone, find my
+    iphone icloud, icloud lock, icloud lock status, icloud activation lock, activation lock, apple
+    activation lock, apple id lock, fmi icloud, icloud fmi, fmi icloud lock, icloud fmi status, icloud find
+    my iphone, icloud on off, buscar mi iphone, buscar iphone, buscar meu iphone, bloqueo de activacion,
+    bloqueio de ativacao, localiser mon iphone, verrouillage d activation, mein iphone suchen,
+    aktivierungssperre, 查找我的iphone, 激活锁, найти iphone
+find_my_device: find my device, find device, find my mobile
+icloud: icloud, icloud status, icloud state, icloud account status, apple icloud, icloud clean lost
+blacklist: blacklist, black list, blacklisted, black listed, gsma, gsma status, gsma blacklist, gsma
+    blacklisted, gsma black list, is blacklisted, blocklist, block list, blocklisted, blacklist gsma,
+    blacklist check, gsma check, imei blacklist, blacklist status gsma, us block status, blacklist usa,
+    lista negra, liste noire, sperrliste, schwarze liste, 黑名单, черный список, daftar hitam, lost stolen
+    status, lost or stolen status, ceir status
+esn: esn, esn status, esn check, bad esn, us esn, esn imei status, meid status
+imei_status: imei status, imei state, imei check
+network_status: network status, network state
+status: status, device status result, result status, estado, 状态
+warranty: warranty, warranty status, limited warranty, limited warranty status, coverage, coverage status,
+    warranty coverage, warranty state, apple warranty, garantia, garantie, garanzia, 保修, 保修状态, гарантия,
+    garansi, bao hanh
+service_coverage: repairs service coverage, repairs and service coverage, repair coverage, repair and
+    service coverage, repairs coverage, service coverage, hardware coverage, repairs and services coverage
+warranty_end: warranty until, warranty end, warranty end date, warranty expiration date, warranty
+    expiration, warranty expires, warranty expiry, warranty expiry date, warranty ends on, coverage end
+    date, coverage expires, coverage end, warranty valid until, warranty expires on
+warranty_start: warranty start, warranty start date, coverage start date, warranty from
+warranty_days: limited warranty period, warranty period, warranty days, warranty days left, days remaining,
+    warranty remaining
+meid: meid, meid number, meid dec, meid hex
+applecare: applecare, applecare eligible, apple care, apple care eligible, applecare status
+purchase_date: purchase date, estimated purchase date, est purchase date, date of purchase, purchased on,
+    fecha de compra, data da compra, date d achat, kaufdatum, 预计购买日期, 购买日期
+technical_support: technical support, telephone technical support, phone technical support, tech support
+replaced: replaced, replaced device, replaced by apple, is replaced
+replacement: replacement, replacement device, is replacement
+demo: demo, demo unit, demo device, is demo
+loaner: loaner, loaner device, loaner unit, is loaner
+refurbished: refurbished, refurbished device, is refurbished, refurbished unit
+activation: activation status, activation state, activation
+activated: activated, is activated, device activated
+registration: registration status, registration, registered, registered device
+brand: brand, mark, make, marca, marque, marke, 品牌
+manufacturer: manufacturer, manufactured by, maker, fabricante, fabricant, hersteller
+color: color, colour, model color, model colour, device color, farbe, couleur, cor, 颜色
+capacity: capacity, storage, memory, storage capacity, storage size, device capacity, capacidad, capacidade
+part_number: part number, part no, mpn, manufacturer part number, part num
+mi_lock: mi lock, mi lock status, mi account lock, mi account, xiaomi lock, mi cloud, mi cloud lock, xiaomi
+    mi lock, mi activation lock, mi cloud status, xiaomi account lock
+mi_lost: mi lost, mi lost status, mi status, xiaomi lost status, mi cloud lost
+knox_guard: knox guard, kg lock, knox guard status, knox guard lock, samsung knox guard
+mdm: mdm, mdm status, mdm lock, mdm lock status, mdm enrolled
+unlock_code: unlock code, unlocking code, network unlock code, simlock code, sim unlock code, sim network
+    unlock pin, codigo de desbloqueo, codigo
+code: code
+nck: nck, network code, nck code, netlock code
+mck: mck, mck code, master code
+unfreeze: unfreeze, unfreeze code, defreeze, defreeze code, unfreeze pin
+reason: reason, reject reason, rejection reason, motivo, rejected reason
+error: error, errors, err, error message, fehler, erreur, erro
+message: message, msg, mensaje, mensagem
+order: order
+"""
+#: Labels that are kept under their own name; known, so that they end a value in text without separators.
+OWN_NAME_LABELS = """
+next tether policy, next tether policy id, next tether policy details, next tether activation policy
+description, tether policy, activation policy, initial activation policy, initial activation policy id,
+initial activation policy description, initial activation policy details, applied activation policy, applied
+activation policy id, applied activation policy description, applied activation policy details, next
+activation policy, next activation policy id, last activation policy, sim policy, valid purchase date,
+purchase country, country, country of purchase, sold by, sold to, sold to name, sold by country, ship to
+country, sales buyer, sold date, ship date, production date, manufacture date, first activation date, last
+activation date, activation date, last restore date, last unbrick date, unbrick, unbricked, unlock date,
+description, error code, device sku, sku, identifier, model id, model code, model region, region, product
+type, product line, product version, device age, age, device status, device id, device lock, phone lock,
+device type, repairs and service expiration date, repairs and service expired by, repairs and service
+coverage expiration date, general list status, event type, record date, blacklist records, blacklist record,
+blacklist reason, blacklist date, blacklist country, blacklist history, blacklisted by, blacklisted on,
+blacklist type, reported by, reported date, search term, do number, full name, material code, board tracking
+no, msn, kg status, kg message, knox, knox status, knox warranty, frp, frp lock, frp status, google lock,
+google account, google account lock, samsung account, samsung lock, reactivation lock, oem lock, bootloader,
+bootloader lock, bootloader status, lost mode, contract status, contract, finance status, financed,
+financial status, blocked by, year, week, factory, type, phone category, iccid, imsi, eid, csn, ecid, udid,
+ios, ios version, os version, software version, wifi mac, wifi mac address, wi fi mac address, bluetooth mac
+address, bluetooth mac, mac address, zip ssn required, sim type, dual sim, esim, sim slot, ram, chipset,
+cpu, note, notes, comment, remark, result, response, success, tac, carrier country, network type, network
+technology, policy id, simlock policy, lock policy, lock type, lock date, unlock eligible, unlock
+eligibility, eligibility, spck, spck code, pck, puk, cp code, sp code
+"""
+#: Words around a label that do not change what it says.
+PREFIXES = (
+    "current", "estimated", "device", "phone", "apple", "iphone", "gsma", "usa", "us", "uk", "global", "worldwide",
+    "international", "full", "live", "new", "your", "the", "handset", "product", "mobile", "samsung", "latest",
+)  # fmt: skip
+SUFFIXES = ("status", "state", "number", "no", "num", "result", "check")
+
+
+def label_key(label: str) -> str:
+    """A label as the table spells it: letters and digits only."""
+    return "".join(filter(str.isalnum, plain_letters(label)))
+
+
+def _labels() -> dict[str, str]:
+    table = [line.split(":") for line in LABEL_TEXTS.replace("\n    ", " ").strip().splitlines()]
+    names = {label_key(text): name for name, texts in table for text in texts.split(",")}
+    return {label_key(text): slug(text) for text in OWN_NAME_LABELS.split(",")} | names
+
+
+def slug(label: str) -> str:
+    words = re.sub(r"(?<=[a-z]{2})(?=[A-Z])", " ", label[:LABEL_REACH])
+    return "_".join(re.findall(r"[^\W_]+", words.casefold()))
+
+
+LABELS = MappingProxyType(_labels())
+KNOWN_NAMES = frozenset({*LABELS.values(), "network_modes", "network_status", "icloud_status", "esn_status"})
+
+
+def name_of(key: str, prefixes: tuple[str, ...] = PREFIXES, suffixes: tuple[str, ...] = SUFFIXES) -> str:
+    """The name for a label key, also without words that only decorate it; empty where the table has none."""
+    for front in _stripped(key[:LABEL_REACH], prefixes, str.removeprefix):
+        for core in _stripped(front, suffixes, str.removesuffix):
+            name = LABELS.get(core, "")
+            if name and (name != "lock" or front == key or key.startswith("current")):
+                return name
+    return ""
+
+
+def _stripped(key: str, affixes: tuple[str, ...], strip: Callable[[str, str], str]) -> Iterator[str]:
+    """The key, then the key with one affix after the other taken off."""
+    while key:
+        yield key
+        key = next((shorter for affix in affixes if (shorter := strip(key, affix)) != key), "")

@@ -1,0 +1,162 @@
+"""A result text as clean lines: HTML, escaped HTML, JSON and BBCode in, plain text out.
+
+The text is hostile: each step is linear in its length, scripts and styles are dropped, and what remains is plain text
+that must be escaped on output. This module must not know what the lines mean.
+"""
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from types import MappingProxyType
+
+JSON_DEPTH = 8
+FOLDED = MappingProxyType({
+    **dict.fromkeys([*range(9), *range(0x0E, 0x20), *range(0x7F, 0xA0), 0xAD, 0xFEFF, 0xFE0E, 0xFE0F]),
+    **dict.fromkeys([*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), *range(0xD800, 0xE000)]),
+    **dict.fromkeys([0x0B, 0x0C, 0x0D, 0x85, 0x2028, 0x2029], "\n"),
+    **dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " "),
+    **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
+})  # fmt: skip
+ROW, CELL = "\x1e", "\x1f"
+#: An attribute value ends at the next "<" at the latest, which keeps the search linear on unclosed quotes.
+TAG = re.compile(
+    r"""<!--|<!\[CDATA\[|\]\]>|<[!?][^<>]*>|<(/?)([A-Za-z][\w:.-]*+)((?:[^<>"']++|"[^"<]*"|'[^'<]*')*+|[^<>]*)>"""
+)
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});|&(?:nbsp|lt|gt|amp|quot)\b")
+ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([nrt/\"']))")
+ESCAPED = MappingProxyType({"n": "\n", "r": "\n", "t": "\t"})
+BBCODE = re.compile(r"\[/?(?:b|i|u|s|color|size|font|center|quote|url|list|li|\*)(?:=[^\[\]\n]{0,100})?\]", re.IGNORECASE)
+SPACE_RUN = re.compile(r" {2,}")
+
+def _tags(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+DROPPED_TAGS = _tags(
+    "script style template noscript iframe object svg math head title"
+)
+BREAK_TAGS = _tags(
+    "br p div li ul ol dl hr h1 h2 h3 h4 h5 h6 table tbody thead tfoot caption section article header footer main aside nav "
+    "center blockquote pre form fieldset figure figcaption address option select legend details summary body html"
+)
+ROW_TAGS, CELL_TAGS = frozenset({"tr", "dt"}), frozenset({"td", "th", "dd"})
+INLINE_TAGS = _tags(
+    "a abbr acronym area audio b base bdi bdo big button canvas cite code col colgroup data datalist del dfn dialog em embed font "
+    "frame frameset i img input ins kbd label link map mark marquee meta meter nobr output param picture progress q rp rt ruby s "
+    "samp slot small source span strike strong sub sup textarea time track tt u var video wbr"
+)
+HTML_TAGS = DROPPED_TAGS | BREAK_TAGS | ROW_TAGS | CELL_TAGS | INLINE_TAGS
+
+
+def clean_lines(text: str, *, is_label: Callable[[str], bool]) -> list[str]:
+    """The text as lines without markup, no line blank; tabs stand between the cells of a table row.
+
+    is_label says which unknown tags name a fact, as in <model>iPhone 15</model>; these become rows of two cells.
+    """
+    text = _from_json(text) or ESCAPE.sub(_unescaped, text)
+    text = _without_tags(text.translate(FOLDED), lambda tag: _row_for(tag, is_label))
+    for _ in range(2):
+        decoded = ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text
+        if decoded == text:
+            break
+        text = _without_tags(decoded.translate(FOLDED), lambda tag: tag[0])
+    if "[/" in text:
+        text = BBCODE.sub(lambda tag: "\n" if tag[0] == "[*]" else "", text)
+    lines = "\n".join(map(_joined_cells, text.split(ROW))).split("\n")
+    return [line for line in map(str.strip, lines) if line]
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16)) if escape[1] else ESCAPED.get(escape[2], escape[2])
+
+
+def _joined_cells(row: str) -> str:
+    if CELL not in row:
+        return row
+    cells = [cell for cell in map(str.strip, row.split(CELL)) if cell]
+    if len(cells) < 2:
+        return "".join(cells)
+    return "\t".join(" ".join(cell.split()) for cell in cells)
+
+
+def _row_for(tag: re.Match[str], is_label: Callable[[str], bool]) -> str:
+    if not is_label(tag[2]):
+        return ""
+    return ROW if tag[1] else f"{ROW}{tag[2]}{CELL}"
+
+
+def _without_tags(text: str, unknown: Callable[[re.Match[str]], str]) -> str:
+    """The text with HTML's tags turned into breaks or nothing, and other tags into what `unknown` makes of them."""
+    if "<" not in text:
+        return text
+    kept: list[str] = []
+    at, closed = 0, False
+    while tag := TAG.search(text, at):
+        kept.append(text[at : tag.start()])
+        closing = bool(tag[1])
+        if closed and tag.start() == at and not closing:
+            kept.append(" ")
+        kept.append(_instead_of(tag, unknown))
+        at, closed = _end_of(tag), closing
+    return "".join([*kept, text[at:]])
+
+
+def _end_of(tag: re.Match[str]) -> int:
+    """Where reading goes on: after the tag, or after all that a comment, script or style holds."""
+    text, name = tag.string, (tag[2] or "").lower()
+    if tag[0] == "<!--":
+        end = text.find("-->", tag.end())
+        return end + 3 if end >= 0 else len(text)
+    if name in DROPPED_TAGS and not tag[1]:
+        found = re.compile(rf"</{name}", re.IGNORECASE).search(text, tag.end())
+        return found.start() if found else len(text)
+    return tag.end()
+
+
+def _instead_of(tag: re.Match[str], unknown: Callable[[re.Match[str]], str]) -> str:
+    name = (tag[2] or "").lower()
+    if name in BREAK_TAGS:
+        return "\n"
+    if name in ROW_TAGS or (name == "dd" and tag[1]):
+        return ROW
+    if name in CELL_TAGS:
+        return "" if tag[1] else CELL
+    return unknown(tag) if name and name not in HTML_TAGS else ""
+
+
+def _from_json(text: str) -> str:
+    """The members of a JSON object or list as "key TAB value" lines; empty where the text is not JSON."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return ""
+    try:
+        # Objects become tuples of pairs, so that a repeated key is not lost.
+        data = json.loads(text, object_pairs_hook=tuple, parse_int=str, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return ""
+    return "\n".join(_json_lines("", data, JSON_DEPTH)) if isinstance(data, tuple | list) else ""
+
+
+def _json_lines(key: str, data: object, depth: int) -> Iterator[str]:
+    """The members below a key, to a depth. A tuple is an object, and {"label": l, "value": v} is one member."""
+    if isinstance(data, tuple) and depth:
+        texts = [value for _, value in data if isinstance(value, str)]
+        if len(texts) == len(data) == 2 and data[0][0] in ("label", "name", "key", "title", "field"):
+            yield "\t".join(texts)
+            return
+        for name, value in data:
+            yield from _json_lines(name, value, depth - 1)
+    elif isinstance(data, list) and depth:
+        for value in data:
+            yield from _json_lines(key, value, depth - 1)
+    elif isinstance(data, bool):
+        yield f"{key}\t{'Yes' if data else 'No'}"
+    elif isinstance(data, str):
+        yield f"{key}\t{data}" if key else data
+
+
+def shown_line(line: str) -> str:
+    cells = [SPACE_RUN.sub(" ", cell.strip()) for cell in line.split("\t") if cell.strip()]
+    if len(cells) == 2:
+        return f"{cells[0].rstrip(' :')}: {cells[1]}"
+    return " | ".join(cells)

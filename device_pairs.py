@@ -1,0 +1,236 @@
+"""Where labels and values are in the lines of a result text: on one line or two, in cells, many in a row without separators.
+
+This module must not know what a label means beyond that the table has it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from types import MappingProxyType
+
+from device_labels import LABEL_REACH, label_key, name_of
+from device_markup import SPACE_RUN
+from device_states import VERDICTS, plain_letters
+
+LABEL_LENGTH, LABEL_WORDS = 48, 6
+Pair = tuple[str, str]
+STRONG = re.compile(r":+(?!//)(?:-(?=\s))?|=>|(?<![<>=!])=(?!=)")
+HARD = re.compile(r"[|·•▪►●→⇒;‖¦»★]|(?<=\s)(?:->|=>)(?=\s)")
+SOFT = re.compile(r"\s[-–—/]\s|,\s")
+IMEI = re.compile(r"(?<![^\W_])\d[\dxX*]{13,15}(?![^\W_])")
+TRAILING = re.compile(r"(?:\s?[|·•▪►●→⇒‖¦»★]|\s[-–—/])+$")
+WEAK = MappingProxyType({
+    name: re.compile(pattern)
+    for name, pattern in {
+        "space": r" {2,}", ";": r";", "|": r"\|", "→": r"\s?(?:→|⇒|->|»)\s?", "-": r"\s[-–—]\s", "~": r"~", ",": r",",
+    }.items()
+})  # fmt: skip
+#: Weak separators that may also end an unknown label, once two known labels in the text are written so.
+STYLES = frozenset({"space", ";", "|", "→"})
+CLOSED_VALUE = re.compile(
+    r"\s*(?:\d{8,}|on|off|yes|no|clean|blacklisted|blocked|locked|unlocked|active|expired|n/a|[\d./-]{8,10})\s+(?=[A-Z])", re.IGNORECASE
+)
+BULLET = re.compile(r"\s*(?:[-–—*+>#•▪►●·✓✔★]+\s*|\(?\d{1,2}[.)]\s+)")
+#: Symbols that decorate labels and values: arrows, dingbats, emoji.
+DECORATION = "".join(map(chr, [*range(0x2190, 0x2C00), *range(0x1F000, 0x1FB00)])) + " \t"
+NEAR_PREFIXES, NEAR_SUFFIXES = ("current", "estimated"), ("status", "state", "number", "no")
+
+
+def label_pairs(lines: Sequence[str]) -> list[Pair]:
+    """Every label with its value, in order, wherever they stand: on a line, in cells, or on two lines."""
+    parsed = [_pairs_in(line) for line in lines]
+    styles = frozenset(style for style, count in Counter(map(_style, lines)).items() if count > 1)
+    pairs: list[Pair] = []
+    at = 0
+    while at < len(lines):
+        here, taken = _pairs_at(lines, parsed, at, styles)
+        pairs += here
+        at += taken
+    tidied = ((_tidy_label(label), tidy(value)) for label, value in pairs if value.strip())
+    return [(label, value) for label, value in tidied if label]
+
+
+def _pairs_at(
+    lines: Sequence[str], parsed: Sequence[list[Pair]], at: int, styles: frozenset[str]
+) -> tuple[list[Pair], int]:
+    """The pairs that begin on a line, and how many lines they take."""
+    below = lines[at + 1] if at + 1 < len(lines) else ""
+    header = _under_header(lines[at], below)
+    if header:
+        return header, 2
+    here = parsed[at] or _weak(lines[at], styles)
+    if not below or parsed[at + 1] or name_of(label_key(below)):
+        return here, 1
+    if here and not here[-1][1]:
+        return [*here[:-1], (here[-1][0], below)], 2
+    if not here and name_of(label_key(lines[at])):
+        return [(lines[at], below)], 2
+    return here, 1
+
+
+def _style(line: str) -> str:
+    """The weak separator after a known label at the start of a line, if it is one that sets a style."""
+    for style in STYLES:
+        head, _, tail = _parted(line, WEAK[style])
+        if tail and name_of(label_key(head)):
+            return style
+    return ""
+
+
+def _under_header(line: str, below: str) -> list[Pair]:
+    """The pairs of a header row of labels and the row of values below it."""
+    if "\t" not in line or "\t" not in below:
+        return []
+    labels, values = line.split("\t"), below.split("\t")
+    if len(labels) != len(values) or not all(name_of(label_key(label)) for label in labels):
+        return []
+    return [] if any(name_of(label_key(value)) for value in values) else list(zip(labels, values, strict=True))
+
+
+def _pairs_in(line: str) -> list[Pair]:
+    """The pairs of one line by itself; a label at its end has an empty value."""
+    bullet = BULLET.match(line)
+    line = line[bullet.end() :] if bullet else line
+    cells = [cell.strip() for cell in line.split("\t") if cell.strip()]
+    if len(cells) > 1:
+        return _pairs_in_cells(cells)
+    return _strong(line) or _weak(line) or _spoken(line)
+
+
+def _pairs_in_cells(cells: Sequence[str]) -> list[Pair]:
+    pairs: list[Pair] = []
+    at = 0
+    while at < len(cells):
+        label, value = cells[at].rstrip(" :="), cells[at + 1] if at + 1 < len(cells) else ""
+        if value and _plausible(label) and not _holds_known(cells[at]):
+            pairs += _strong(value) if _holds_known(value) else [(label, value)]
+            at += 1
+        else:
+            pairs += _strong(cells[at])
+        at += 1
+    return pairs
+
+
+def _holds_known(cell: str) -> bool:
+    """Whether a cell holds a pair with a known label by itself."""
+    return any(value and name_of(label_key(label)) for label, value in _strong(cell))
+
+
+def _strong(line: str) -> list[Pair]:
+    """The pairs of a line by its colons and equals signs."""
+    labels: list[tuple[int, int, int]] = []
+    value_at = 0
+    for separator in STRONG.finditer(line):
+        start = _label_start(line, value_at, separator.start())
+        if start >= 0:
+            value_at = separator.end()
+            labels.append((start, separator.start(), value_at))
+    ends = [*(start for start, _, _ in labels), len(line)][1:]
+    return [
+        (line[start:stop], line[value:end].strip())
+        for (start, stop, value), end in zip(labels, ends, strict=True)
+    ]
+
+
+def _label_start(line: str, value_at: int, at: int) -> int:
+    """Where the label begins that ends at `at`, or -1; between value_at (0 for none) and it lies the value before."""
+    floor = max(value_at, at - LABEL_REACH)
+    hard = max((mark.end() for mark in HARD.finditer(line, floor, at)), default=floor)
+    soft = max((mark.end() for mark in SOFT.finditer(line, hard, at)), default=hard)
+    opens = hard > floor or floor == 0
+    if opens and name_of(label_key(line[hard:at])):
+        return hard
+    if soft > hard and name_of(label_key(line[soft:at])):
+        return soft
+    near = _near_label(line[hard:at])
+    number = _inside_number(line, at)
+    if opens and not number and _plausible(line[hard:at]) and not (near and _runs_on(line[hard:at], near)):
+        return hard
+    if near or number:
+        return at - len(near) if near else -1
+    if soft > hard and _in_soft_style(line, soft) and _plausible(line[soft:at]):
+        return soft
+    closed = CLOSED_VALUE.match(line, floor, at) if floor == value_at else None
+    return closed.end() if closed and _plausible(line[closed.end() : at]) else -1
+
+
+def _runs_on(gap: str, near: str) -> bool:
+    """Whether what stands before a known label is a text of its own, such as an IMEI, and not the label's first words."""
+    before = gap[: len(gap) - len(near)].rstrip()
+    return bool(before) and (before[-1] in ".!,)" or before[-1].isdigit() or len(gap.split()) > LABEL_WORDS)
+
+
+def _in_soft_style(line: str, soft: int) -> bool:
+    """Whether a soft separator before an unknown label is how this line separates: a known label follows another one."""
+    mark = line[soft - 2 : soft].strip()
+    for other in re.finditer(rf"{re.escape(mark)}\s([^:=]{{1,40}})[:=]", line[: soft + 4000]):
+        if other.start(1) != soft and name_of(label_key(other[1])):
+            return True
+    return mark == "," and soft > 0
+
+
+def _near_label(gap: str) -> str:
+    """The longest known label that the text ends with, at a word's edge; empty where there is none."""
+    for word in list(re.finditer(r"\S+", gap))[-LABEL_WORDS:]:
+        tail = gap[word.start() :]
+        if tail[0].isalnum() and name_of(label_key(tail), NEAR_PREFIXES, NEAR_SUFFIXES):
+            return tail
+    return ""
+
+
+def _inside_number(line: str, at: int) -> bool:
+    """Whether the separator stands between digits, as in a time of day."""
+    word = line[max(0, at - 12) : at].rpartition(" ")[2]
+    return word.isdigit() and line[at + 1 : at + 2].isdigit()
+
+
+def _plausible(label: str) -> bool:
+    """Whether an unknown label looks like one: a few words, no sentence, no address."""
+    label = label.strip()
+    if not 0 < len(label) <= LABEL_LENGTH or len(label.split()) > LABEL_WORDS:
+        return False
+    if SOFT.search(label) or label[-1] in ".!?," or ". " in label or "?" in label or "//" in label:
+        return False
+    return any(map(str.isalpha, label))
+
+
+def _weak(line: str, styles: frozenset[str] = frozenset()) -> list[Pair]:
+    """The pairs of a line by separators that values hold too: only after a known label, or where they are the style."""
+    for name, pattern in WEAK.items():
+        head, _, tail = _parted(line, pattern)
+        if head and tail and (name_of(label_key(head)) or (name in styles and _plausible(head))):
+            first, *rest = HARD.split(tail, maxsplit=20) if name not in STYLES else [tail]
+            more = [pair for piece in rest for pair in _weak(piece.strip())]
+            return [(head, first), *more] if more else [(head, tail)]
+    return []
+
+
+def _parted(line: str, pattern: re.Pattern[str]) -> tuple[str, str, str]:
+    found = pattern.search(line, 0, LABEL_REACH)
+    return (line[: found.start()].strip(), found[0], line[found.end() :].strip()) if found else ("", "", "")
+
+
+def _spoken(line: str) -> list[Pair]:
+    """The pair of a short line without separator, such as "FMI OFF" or "IMEI 353979105704801"."""
+    words = line.split() if len(line) <= LABEL_REACH else []
+    for count in range(min(LABEL_WORDS, len(words) - 1), 0, -1):
+        label, value = " ".join(words[:count]), " ".join(words[count:])
+        name = name_of(label_key(label))
+        states = VERDICTS.get(name, frozenset())
+        if plain_letters(value) in states or (name in ("imei", "imei2") and IMEI.fullmatch(value)):
+            return [(label, value)]
+    return []
+
+
+def _tidy_label(label: str) -> str:
+    bare = label.strip(DECORATION).strip(" \"'`*_[]{},;|.-–—#>")
+    return SPACE_RUN.sub(" ", bare.removeprefix("(").strip(DECORATION))
+
+
+def tidy(value: str) -> str:
+    """A value without the separators and decoration around it; a value of nothing else stays."""
+    text = " ".join(value.split())
+    bare = TRAILING.sub("", text.strip(DECORATION)).rstrip(" ,;|").strip(DECORATION)
+    if bare[:1] in "\"'`*" and len(bare) > 1:
+        bare = bare.strip("\"'`* ")
+    return bare.rstrip("*`}\"" if bare.count('"') == 1 and not bare[-2:-1].isdigit() else "*`") or text

@@ -1,0 +1,314 @@
+"""What the provider's result text says about a device: any markup in, one frozen report out.
+
+Markup becomes clean lines, lines become pairs of label and value, pairs become fields. The first value of a field wins;
+of two verdicts the worse, so that no later line turns bad into good. It must not know HTTP, SQL, files or Flask.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from device_labels import KNOWN_NAMES, label_key, name_of, slug
+from device_markup import clean_lines, shown_line
+from device_pairs import IMEI, Pair, label_pairs, tidy
+from device_states import (
+    ANSWERS,
+    LIST_BAD,
+    LIST_GOOD,
+    SIM_BAD,
+    SIM_GOOD,
+    VERDICT_FIELDS,
+    VERDICT_WORDS_OF,
+    BlacklistState,
+    FmiState,
+    SimState,
+    blacklist_state,
+    fmi_state,
+    plain_letters,
+    sim_state,
+    verdict,
+    word_set,
+)
+
+__all__ = [
+    "BlacklistState",
+    "DeviceReport",
+    "FmiState",
+    "ReportKind",
+    "SimState",
+    "blacklist_state",
+    "fmi_state",
+    "read_report",
+    "sim_state",
+]
+
+#: Characters of a text that are read; real ones have under 10,000, and the raw text is kept elsewhere.
+MAX_TEXT = 200_000
+#: Where a main field is taken from: the first of these names that the text holds.
+MAIN_FIELDS = MappingProxyType({
+    "imei": ("imei",),
+    "imei2": ("imei2",),
+    "serial": ("serial",),
+    "model": ("model", "model_description", "model_name", "device_name", "model_number"),
+    "carrier": ("carrier", "network", "initial_carrier"),
+    "simlock": ("simlock", "lock"),
+    "fmi": ("fmi",),
+    "blacklist": ("blacklist",),
+    "warranty": ("warranty", "service_coverage"),
+})
+
+#: Names that alone do not make a text a report about a device.
+TALK = word_set(
+    "message result response success note notes comment remark status order reason error code error_code ordered_imei imei imei2"
+)
+CODE_NAMES = frozenset({"unlock_code", "nck", "mck", "unfreeze", "spck", "spck_code", "cp_code", "sp_code"})
+
+ERROR_PHRASES = (
+    "already available", "already exist", "already in your", "already ordered", "pending in your account", "duplicate", "ya existe",
+    "credit has been finished", "credits have been finished", "insufficient", "not enough credit", "no credit", "suficiente cr",
+    "saldo", "low balance", "invalid api", "invalid user", "invalid ip", "api access", "access denied", "unauthorized", "user is not active",
+    "maintenance", "timed out", "timeout", "server error", "internal error", "try again", "connection", "unavailable",
+)  # fmt: skip
+REJECT_PHRASES = (
+    "reject", "not found", "no encontrado", "no encontrada", "invalid", "wrong imei", "incorrect imei", "bad imei", "not valid",
+    "not supported", "unsupported", "cancel", "refused", "denied", "unable to", "cannot", "can't", "could not", "not available",
+    "no data", "no record", "no result", "no information", "not eligible", "refund", "failed", "rechazad", "tidak ditemukan",
+)  # fmt: skip
+
+PLACEHOLDERS = frozenset({"", "na", "null", "undefined", "nil", "nan"})
+#: Fields in which "None" says nothing; elsewhere it is an answer ("Blacklist Records: None").
+NEVER_NONE = frozenset({"imei", "imei2", "serial", "model", "carrier", "network", "initial_carrier", "warranty", "device_name"})
+RADIO = re.compile(
+    r"(?:GSM|CDMA|LTE|WCDMA|UMTS|HSPA|HSDPA|EVDO|EDGE|GPRS|NR|TD-?SCDMA|TD-?LTE|VOLTE|[2345]G|[\s/,+&-])+", re.IGNORECASE
+)
+CODE = re.compile(r"(?=.*\d)[0-9A-Fa-f#*+-]{4,40}|\d[\d ,]{3,60}")
+APPLE_PART = re.compile(r"[A-Z0-9]{4,6}[A-Z]{1,2}/[A-Z]")
+STOCK_TEXT = re.compile(r",|//")
+OTHER_MAKERS = ("xiaomi", "redmi", "samsung", "galaxy", "google", "pixel", "huawei", "oppo", "motorola")
+SWITCH = word_set(
+    "on off enabled disabled locked unlocked yes no true false active inactive"
+)
+#: Words in a label that is about a verdict but does not hold it.
+ASIDE = re.compile(
+    r"record|reason|date|histor|count|_by$|operator|provider|carrier|polic|message|time|type|detail|url|eligib|period|until|expir"
+    r"|start|note|source|_id$|_on$|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
+)
+
+
+
+class ReportKind(StrEnum):
+    """What sort of answer a result text is."""
+
+    COMPLETED = "completed"  #: it says something about a device
+    FREE_TEXT = "free_text"  #: words without a fact about a device
+    EMPTY = "empty"  #: nothing, or a placeholder for nothing
+    UNLOCK_CODE = "unlock_code"  #: codes to unlock the device with
+    REJECTED = "rejected"  #: the provider looked, and has no result for this IMEI
+    ERROR = "error"  #: the order itself went wrong: credit, duplicate, access, outage
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReport:
+    """A result text, read; None where the text does not say it. All of it is plain text: escape it on output."""
+
+    kind: ReportKind
+    imei: str | None  #: 14 to 16 digits, or masked with x, X or *
+    imei2: str | None
+    serial: str | None
+    model: str | None
+    carrier: str | None
+    simlock: str | None  #: the provider's words; sim_state() reads them
+    fmi: str | None  #: the provider's words; fmi_state() reads them
+    blacklist: str | None  #: the provider's words; blacklist_state() reads them
+    warranty: str | None
+    other: dict[str, str]  #: what else it says, by snake_case name; the first value of a name
+    pairs: tuple[tuple[str, str], ...]  #: every label and value in order, nothing left out
+    display: str  #: the text without markup, line by line
+
+    def is_about_another_device(self, ordered_imei: str) -> bool:
+        """Whether the text names IMEIs and none of them is the ordered one (compared without check digit)."""
+        named = [imei for imei in (self.imei, self.imei2) if imei]
+        ordered = "".join(filter(str.isdigit, ordered_imei))
+        if len(ordered) < 14 or not named:
+            return False
+        return not any(_same_body(imei, ordered) for imei in named)
+
+
+def read_report(text: str) -> DeviceReport:
+    """The report in a provider's result text (HTML, JSON or plain, in any mixture). Never raises."""
+    lead, marked, lines = _leading_imei(clean_lines(text[:MAX_TEXT], is_label=lambda tag: bool(name_of(label_key(tag)))))
+    pairs = label_pairs(lines)
+    found = _found(pairs, "\n".join(lines).casefold())
+    if lead:
+        found.setdefault("ordered_imei" if marked or "imei" in found else "imei", lead)
+    display = "\n".join(filter(None, [lead, *map(shown_line, lines)]))
+    kind, reason = _kind(found, display)
+    if reason:
+        found.setdefault("reason", reason)
+    fields = {field: _main(found, field) for field in MAIN_FIELDS}
+    other = {name: value for name, value in found.items() if name not in MAIN_FIELDS and name != "lock"}
+    return DeviceReport(kind=kind, other=other, pairs=tuple(pairs), display=display, **fields)
+
+
+def _found(pairs: Iterable[Pair], text: str) -> dict[str, str]:
+    """The first value of every name; of two verdicts the worse, so that no later line turns bad into good."""
+    found: dict[str, str] = {}
+    for label, raw in pairs:
+        if _is_placeholder(raw):
+            continue
+        for name, value in _named(label, raw, text):
+            if name in NEVER_NONE and label_key(value) == "none":
+                continue
+            if name not in found or (_is_bad(name, value) and not _is_bad(name, found[name])):
+                found[name] = value
+    return found
+
+
+def _is_placeholder(value: str) -> bool:
+    return label_key(value) in PLACEHOLDERS
+
+
+def _is_bad(name: str, value: str) -> bool:
+    return name in VERDICT_WORDS_OF and verdict(value, *VERDICT_WORDS_OF[name]) is False
+
+
+def _named(label: str, value: str, text: str) -> list[Pair]:
+    """The names that a pair is kept under; some labels mean one thing or another by their value."""
+    name = name_of(label_key(label)) or name_of(label_key(label.split("(")[0])) or _by_keyword(label)
+    if name in ("imei", "imei2"):
+        return _named_imei(name, value)
+    if name in VERDICT_FIELDS or name in ("carrier", "lock"):
+        value = _without_full_stop(value)
+    return [(_by_value(name, label, value, text), _answer(label, value) if name == "unlocked" else value)]
+
+
+def _answer(label: str, value: str) -> str:
+    """The SIM lock in the value of a label that asks whether the device is unlocked."""
+    negative = ANSWERS.get(label_key(value))
+    return value if negative is None else "Locked" if negative else "Unlocked"
+
+
+def _named_imei(name: str, value: str) -> list[Pair]:
+    """The IMEI, or both, in a value; what is no IMEI is kept under a name of its own."""
+    joined = re.sub(r"[ ./-]", "", value)
+    imeis = [joined] if IMEI.fullmatch(joined) else IMEI.findall(value)
+    if imeis:
+        return list(zip((name, "imei2"), imeis[:2] if name == "imei" else imeis[:1], strict=False))
+    if re.fullmatch(r"(?=.*[A-Z])(?=.*\d)[A-Z0-9]{8,14}", value):
+        return [("serial", value)]
+    return [_status_of_imei(value)] if name == "imei" else [("imei2_text", value)]
+
+
+def _status_of_imei(value: str) -> Pair:
+    listed = verdict(value, LIST_GOOD, LIST_BAD)
+    return ("imei_text" if listed is None else "blacklist", value)
+
+
+def _by_keyword(label: str) -> str:
+    """The name for a label that the table has not, by the one word that makes its meaning plain."""
+    name = slug(label)
+    if ASIDE.search(name):
+        return name
+    key = name.replace("_", "")
+    if "blacklist" in key or "blocklist" in key:
+        return "blacklist"
+    if "simlock" in key:
+        return "simlock"
+    if "findmyi" in key or "icloudlock" in key or "activationlock" in key or "fmi" in name.split("_"):
+        return "fmi"
+    return name
+
+
+def _by_value(name: str, label: str, value: str, text: str) -> str:
+    """The name that a pair is kept under, where the value decides what the label means."""
+    listed = verdict(value, LIST_GOOD, LIST_BAD)
+    sim = verdict(value, SIM_GOOD, SIM_BAD)
+    first_word = plain_letters(value).split(" ")[0].strip(".,;()")
+    match name:
+        case "icloud":
+            return "fmi" if first_word in SWITCH else "icloud_status"
+        case "find_my_device":
+            return name if any(maker in text for maker in OTHER_MAKERS) else "fmi"
+        case "carrier_lock":
+            return "carrier" if sim is None else "simlock"
+        case "unlocked":
+            return "simlock"
+        case "network" | "carrier" if RADIO.fullmatch(value):
+            return "network_modes"
+        case "network" | "network_status" if listed is not None and sim is None:
+            return "network_status"
+        case "network_status":
+            return "network_status" if sim is None else "simlock"
+        case "esn" | "imei_status":
+            return "blacklist" if listed is not None and first_word not in SWITCH else slug(label)
+        case "status":
+            return "blacklist" if listed is False and first_word not in SWITCH else "status"
+        case "code":
+            return "unlock_code" if CODE.fullmatch(value) else "code"
+        case "order":
+            return "part_number" if APPLE_PART.fullmatch(value) else "order"
+        case "unlock_code":
+            return name if CODE.fullmatch(value) else "unlock_code_text"
+    return name
+
+
+def _without_full_stop(value: str) -> str:
+    last = value.rpartition(" ")[2]
+    return value[:-1] if value.endswith(".") and len(value.split()) <= 4 and "." not in last[:-1] and len(last) > 4 else value
+
+
+def _main(found: dict[str, str], field: str) -> str | None:
+    """A main field's value: by the first of its names that the text holds."""
+    names = MAIN_FIELDS[field]
+    if field == "model" and "model_name" in found and STOCK_TEXT.search(found.get("model_description", "")):
+        names = ("model", "model_name")
+    return next((found[name] for name in names if name in found), None)
+
+
+def _leading_imei(lines: list[str]) -> tuple[str, bool, list[str]]:
+    """An IMEI that opens the text without a label, whether "!" marks it as the ordered one, and the lines without it."""
+    lead = re.match(r"(\d{14,16})(?:\s*([!:,|;-])\s*|\s+|$)", lines[0]) if lines else None
+    if not lead or (len(lines) == 1 and lead.end() == len(lines[0])):
+        return "", False, lines
+    rest = lines[0][lead.end() :]
+    return lead[1], lead[2] == "!", [rest, *lines[1:]] if rest else lines[1:]
+
+
+def _kind(found: dict[str, str], display: str) -> tuple[ReportKind, str]:
+    """What sort of answer it is, and for a rejection or an error the provider's reason."""
+    if _is_placeholder(display):
+        return ReportKind.EMPTY, ""
+    if found.keys() & CODE_NAMES and not found.keys() & {*VERDICT_FIELDS, "warranty"}:
+        return ReportKind.UNLOCK_CODE, ""
+    if re.fullmatch(r"\d{8}|\d{10}|\d{12}|\d{16}", display):
+        return ReportKind.UNLOCK_CODE, ""
+    facts = found.keys() - TALK
+    if facts & KNOWN_NAMES or len(facts) > 1:
+        return ReportKind.COMPLETED, ""
+    return _kind_of_words(found, display)
+
+
+def _kind_of_words(found: dict[str, str], display: str) -> tuple[ReportKind, str]:
+    words = display.casefold()
+    error = found.get("error", "")
+    said = next((found[name] for name in ("reason", "error", "message", "result", "comment") if name in found), "")
+    reason = said or next((line for line in map(tidy, display.split("\n")) if _says_no(line)), "").lstrip(" ,;:-")
+    if (error and label_key(error) not in ("no", "false", "none", "0")) or any(phrase in words for phrase in ERROR_PHRASES):
+        return ReportKind.ERROR, reason
+    if any(phrase in words for phrase in REJECT_PHRASES):
+        return ReportKind.REJECTED, reason
+    return (ReportKind.COMPLETED if "imei" in found else ReportKind.FREE_TEXT), ""
+
+
+def _says_no(line: str) -> bool:
+    words = line.casefold()
+    return any(phrase in words for phrase in (*ERROR_PHRASES, *REJECT_PHRASES))
+
+
+def _same_body(imei: str, ordered: str) -> bool:
+    """Whether an IMEI, perhaps masked, agrees with the ordered one in each digit before the check digit."""
+    return len(imei) >= 14 and all(
+        ours == theirs or not theirs.isdigit() for ours, theirs in zip(ordered[:14], imei[:14], strict=True)
+    )
