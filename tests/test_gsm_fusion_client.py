@@ -162,6 +162,28 @@ def test_a_call_ends_at_its_deadline_however_the_answer_trickles(name: str) -> N
     assert len(server.requests) == 1
 
 
+def test_a_late_first_byte_does_not_buy_the_rest_a_new_timeout() -> None:
+    def late(sock: socket.socket) -> bool:
+        time.sleep(0.8)
+        sock.sendall(HEAD.encode())
+        return hang()(sock)
+
+    with ScriptedServer(late) as server:
+        started = time.monotonic()
+        assert type(order(server, timeout=1.0)) is OutcomeUnknownError
+        assert time.monotonic() - started < 1.5
+
+
+def test_the_body_of_a_redirect_is_not_waited_for() -> None:
+    def endless(sock: socket.socket) -> bool:
+        sock.sendall(f"HTTP/1.1 {REDIRECT[0]}\r\n{REDIRECT[1]}\r\nContent-Length: 99\r\n\r\n".encode())
+        return hang()(sock)
+
+    with ScriptedServer(endless) as server:
+        assert order(server, timeout=1.0).status == 307
+    assert len(server.requests) == 1
+
+
 def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider_http, "MAX_BODY", 100_000)
     bomb = gzip.compress(b"<result>" + b" " * 5_000_000 + b"</result>")
