@@ -9,9 +9,10 @@ import subprocess
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from scripted_server import ScriptedServer, Step, hang, raw, reply, reset, trickle
@@ -31,7 +32,7 @@ from gsm_fusion_client import (
 )
 from orders import PlacedOrder
 
-KEY, USER = "K3Y0-TEST-0000-SECRET", "someone"
+KEY, USER = "KEYS-TEST-ONLY-SECRET", "someone"
 IMEI = "350000000000014"
 PLACED = f"<result><imeis><id>15562209</id><imei>{IMEI}</imei><status>Pending</status></imeis></result>"
 SERVICES = """<Packages><Package><PackageId>7</PackageId><PackageTitle>A</PackageTitle>
@@ -235,12 +236,12 @@ def test_a_failed_handshake_is_certain_not_to_have_been_sent(on_accept: Step) ->
     assert server.requests == []
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def certificate(tmp_path: Path, require: Callable[[str], NoReturn]) -> Path:
     """A file with a fresh key and a self-signed certificate for 127.0.0.1."""
     if not shutil.which("openssl"):
-        pytest.skip("openssl is missing: it makes the certificate")
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
+        require("openssl is missing: it makes the certificate")
+    path = tmp_path / "both.pem"
     key, cert = path.with_name("key.pem"), path.with_name("cert.pem")
     command = [
         "openssl",
@@ -260,10 +261,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tls(certificate: Path) -> Iterator[ssl.SSLContext]:
+def tls(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    yield context
+    return context
 
 
 def test_an_untrusted_certificate_is_certain_not_to_have_been_sent(tls: ssl.SSLContext) -> None:
