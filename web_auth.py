@@ -121,9 +121,7 @@ def after_failure(seen: dict[str, Attempts], address: str, now: float) -> dict[s
     """What is remembered once a password from address was wrong."""
     old = seen.get(address, Attempts())
     failures = old.failures + 1 if now - old.last < FORGET_AFTER else 1
-    changed = {
-        address: replace(old, failures=failures, last=now, until=now + wait_after(failures, FREE_FAILURES))
-    }
+    changed = {address: replace(old, failures=failures, last=now, until=now + wait_after(failures, FREE_FAILURES))}
     if not old.known:
         count = seen.get(STRANGERS, Attempts()).failures + 1
         changed[STRANGERS] = Attempts(count, now, now + wait_after(count, FREE_FAILURES_OF_STRANGERS))
@@ -164,6 +162,7 @@ class Door:
     password_digest: bytes
     digest_key: bytes
     throttle: LoginThrottle
+    clock: Callable[[], float]  #: Unix time
 
     def opens_for(self, user: str, password: str) -> bool:
         """Whether these are the right ones; takes the same time whichever is wrong."""
@@ -179,7 +178,7 @@ class DoorSession(SecureCookieSessionInterface):
         return request.is_secure
 
 
-def init_auth(app: Flask, settings: Settings, database: IMEIDatabase) -> None:
+def init_auth(app: Flask, settings: Settings, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
     """Put the gate before every endpoint of app but /health, /login and static files."""
     app.secret_key = settings.secret_key or database.setdefault_setting("secret_key", secrets.token_hex(32))
     app.config.update(
@@ -191,7 +190,7 @@ def init_auth(app: Flask, settings: Settings, database: IMEIDatabase) -> None:
         WTF_CSRF_TIME_LIMIT=None,
     )
     app.session_interface = DoorSession()
-    app.extensions["door"] = make_door(settings, database, app.secret_key)
+    app.extensions["door"] = make_door(settings, database, app.secret_key, clock)
     app.register_blueprint(door)
     app.before_request(gate)
     CSRFProtect(app)
@@ -200,7 +199,7 @@ def init_auth(app: Flask, settings: Settings, database: IMEIDatabase) -> None:
     app.context_processor(lambda: {"current_user": current_user(), "demo": settings.demo})
 
 
-def make_door(settings: Settings, database: IMEIDatabase, secret_key: str | bytes) -> Door:
+def make_door(settings: Settings, database: IMEIDatabase, secret_key: str | bytes, clock: Callable[[], float]) -> Door:
     """The door for these settings. A session's mark depends on the password: a new one ends old sessions."""
     key = secrets.token_bytes(32)
     return Door(
@@ -209,7 +208,8 @@ def make_door(settings: Settings, database: IMEIDatabase, secret_key: str | byte
         user_digest=_digest(key, USER),
         password_digest=_digest(key, settings.admin_password),
         digest_key=key,
-        throttle=LoginThrottle(database),
+        throttle=LoginThrottle(database, clock),
+        clock=clock,
     )
 
 
@@ -251,7 +251,7 @@ def current_user() -> str:
     """Who is logged in, or an empty text."""
     if not hmac.compare_digest(str(session.get("mark", "")), _door().mark):
         return ""
-    return USER if time.time() - float(session.get("seen", 0)) < IDLE_SECONDS else ""
+    return USER if _door().clock() - float(session.get("seen", 0)) < IDLE_SECONDS else ""
 
 
 def safe_next(target: str) -> str:
@@ -266,16 +266,15 @@ def login() -> ResponseReturnValue:
     """Ask for the password, and let in whoever knows it."""
     target = safe_next(request.values.get("next", "/"))
     if request.method == "GET":
-        return (
-            redirect(target, 303) if current_user() else render_template("login.html", next=target, error="")
-        )
+        inside = current_user() or is_open_demo()
+        return redirect(target, 303) if inside else render_template("login.html", next=target, error="")
     user, password = request.form.get("username", ""), request.form.get("password", "")
     wait = _door().throttle.attempt(client_address(), lambda: _door().opens_for(user, password))
     if wait is not None:
         return _turned_away(target, wait)
     session.clear()
     session.permanent = True
-    session.update(mark=_door().mark, seen=time.time())
+    session.update(mark=_door().mark, seen=_door().clock())
     logger.info("Logged in from %s", client_address())
     return redirect(target, 303)
 
@@ -342,8 +341,9 @@ def _wants_page() -> bool:
 
 def _remember_visit() -> None:
     """Keep the session alive for pages that a person opens, not for what an open tab fetches by itself."""
-    if session.get("mark") and _wants_page() and time.time() - float(session.get("seen", 0)) > SEEN_EVERY:
-        session["seen"] = time.time()
+    now = _door().clock()
+    if session.get("mark") and _wants_page() and now - float(session.get("seen", 0)) > SEEN_EVERY:
+        session["seen"] = now
 
 
 def _door() -> Door:

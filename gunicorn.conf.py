@@ -1,0 +1,144 @@
+"""How gunicorn serves web_app:app, on a desk and in production; `gunicorn web_app:app` reads it by itself.
+
+The first process checks the settings and, in the demo, starts the provider. Each worker stands for election as the
+runner. When the server is told to stop, event streams end and nothing more is sent to the provider.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from dotenv import load_dotenv
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from runner import start_background
+from settings import Settings, SettingsError, load_settings
+from simulator import DemoError, ensure_running
+
+#: Seconds that calls on the wire get to end before a worker leaves; less than graceful_timeout.
+RUNNER_GRACE = 20.0
+LOG_FORMAT = "%(asctime)s - %(name)s - [%(levelname)s] - %(message)s"
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings, or the end of the program with the sentence that mends them."""
+    try:
+        return load_settings(environ)
+    except SettingsError as error:
+        sys.exit(f"HAMMER-API cannot start. {error}")
+
+
+def whole_number(environ: Mapping[str, str], name: str, default: int) -> int:
+    """A count that only the server needs, or the end of the program with a sentence."""
+    text = environ.get(name, "").strip() or str(default)
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
+        sys.exit(f"HAMMER-API cannot start. {name} is {text!r}: it must be a whole number from 1 to 64.")
+    return int(text)
+
+
+def bind_address(settings: Settings, port_is_given: bool, on_railway: bool) -> str:
+    """Loopback for the demo and for a desk; every interface where a platform says which port it watches."""
+    public = on_railway or (port_is_given and not settings.demo)
+    return f"{'0.0.0.0' if public else '127.0.0.1'}:{settings.port}"  # noqa: S104
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """Our events and gunicorn's in one format on standard error; requests on standard output where asked for."""
+    ours = {"level": level, "handlers": ["events"], "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"events": {"format": LOG_FORMAT}, "requests": {"format": "%(message)s"}},
+        "handlers": {
+            "events": {"class": "logging.StreamHandler", "formatter": "events", "stream": "ext://sys.stderr"},
+            "requests": {"class": "logging.StreamHandler", "formatter": "requests", "stream": "ext://sys.stdout"},
+        },
+        "root": {"level": level, "handlers": ["events"]},
+        "loggers": {
+            "gunicorn.error": ours,
+            "gunicorn.access": {"level": "INFO", "handlers": ["requests"], "propagate": False},
+            # Each request to the provider would be a line, and its connections say nothing new.
+            "urllib3": {"level": "INFO"},
+        },
+    }
+
+
+load_dotenv(Path(__file__).with_name(".env"))
+app_settings = read_settings(os.environ)
+behind_railway = bool(os.environ.get("RAILWAY_ENVIRONMENT") or os.environ.get("RAILWAY_PROJECT_ID"))
+
+bind = bind_address(app_settings, bool(os.environ.get("PORT")), behind_railway)
+worker_class = "gthread"
+workers = whole_number(os.environ, "WEB_CONCURRENCY", 2)
+threads = 16  # an event stream holds one
+timeout = 120
+graceful_timeout = 25
+keepalive = 75  # longer than the platform's proxy keeps an idle connection, which costs no thread here
+control_socket_disable = True
+logconfig_dict = logging_config(app_settings.log_level)
+
+
+def on_starting(server: Any) -> None:
+    """In the demo, start the provider once, before the workers look for it."""
+    if app_settings.demo:
+        try:
+            server.demo_provider = ensure_running(app_settings.data_dir)
+        except DemoError as error:
+            sys.exit(f"HAMMER-API cannot start. {error}")
+
+
+def when_ready(server: Any) -> None:
+    """Say where the page is."""
+    address = str(server.LISTENERS[0]).replace("//0.0.0.0", "//127.0.0.1")
+    mode = "Demo, nothing is charged. " if app_settings.demo else ""
+    sys.stdout.write(f"\n  {mode}Open {address}\n\n")
+    sys.stdout.flush()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Stand for election as the runner, and learn at once when the server is told to stop."""
+    app = worker.app.wsgi()
+    background = start_background(app_settings, app.extensions["database"])
+    worker.background = background
+    worker.stopping = (app.extensions["stopping"], background.stopping)
+    _stop_at(signal.SIGTERM, worker.stopping)
+    if behind_railway:
+        worker.wsgi = ProxyFix(worker.wsgi, x_for=1, x_proto=1)
+
+
+def worker_int(worker: Any) -> None:
+    """Ctrl-C or SIGQUIT: end streams and send nothing more."""
+    for event in getattr(worker, "stopping", ()):
+        event.set()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Wait for the calls that are on the wire. Called in the first process too, where there is nothing to stop."""
+    background = getattr(worker, "background", None)
+    if background is not None:
+        background.stop(RUNNER_GRACE)
+
+
+def on_exit(server: Any) -> None:
+    """End the demo's provider after the last worker."""
+    provider = getattr(server, "demo_provider", None)
+    if provider is not None:
+        provider.close()
+
+
+def _stop_at(number: signal.Signals, events: tuple[threading.Event, ...]) -> None:
+    """Set the events when the signal comes, then do what gunicorn does."""
+    gunicorns = signal.getsignal(number)
+
+    def stop(received: int, frame: FrameType | None) -> None:
+        for event in events:
+            event.set()
+        if callable(gunicorns):
+            gunicorns(received, frame)
+
+    signal.signal(number, stop)

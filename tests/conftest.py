@@ -1,0 +1,44 @@
+"""What every test may ask for: a data directory, settings, a database; and honest skips."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from database import IMEIDatabase
+from settings import Settings
+
+
+@pytest.fixture
+def require() -> Callable[[str], NoReturn]:
+    """Call it with what the machine lacks: the test is skipped, or fails under REQUIRE_ALL=1."""
+
+    def lack(reason: str) -> NoReturn:
+        if os.environ.get("REQUIRE_ALL") == "1":
+            pytest.fail(f"REQUIRE_ALL=1, and {reason}")
+        pytest.skip(reason)
+
+    return lack
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A fresh directory for database, checkpoints and uploads."""
+    path = tmp_path / "data"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def settings(data_dir: Path) -> Settings:
+    """The demo's settings, in the fresh directory."""
+    return Settings(data_dir=data_dir)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[IMEIDatabase]:
+    """An empty, migrated database."""
+    with IMEIDatabase(settings.database_path) as opened:
+        yield opened

@@ -1,0 +1,110 @@
+"""The environment is read once, and a wrong value gets a sentence that names the variable."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from settings import DEFAULT_BASE_URL, SettingsError, load_settings
+
+ROOT = Path(__file__).parents[1]
+REAL = {"GSM_FUSION_API_KEY": "AAAA-BBBB", "GSM_FUSION_USERNAME": "someone"}
+
+
+def test_an_empty_environment_is_the_demo_with_every_default() -> None:
+    settings = load_settings({})
+    assert settings.demo
+    assert (settings.base_url, settings.port, settings.log_level) == (DEFAULT_BASE_URL, 8000, "INFO")
+    assert (settings.auto_sync_interval, settings.daily_budget, settings.workers) == (300.0, None, 30)
+
+
+def test_both_credentials_make_it_real_and_the_key_is_never_shown() -> None:
+    settings = load_settings(REAL | {"ADMIN_PASSWORD": "correct horse", "SECRET_KEY": "s3cret"})
+    assert not settings.demo
+    assert not any(word in repr(settings) for word in ("AAAA-BBBB", "correct horse", "s3cret"))
+
+
+@pytest.mark.parametrize("missing", sorted(REAL))
+def test_one_credential_alone_names_the_other(missing: str) -> None:
+    with pytest.raises(SettingsError, match=missing):
+        load_settings({name: value for name, value in REAL.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "0"),
+        ("PORT", "70000"),
+        ("LOG_LEVEL", "LOUD"),
+        ("AUTO_SYNC_INTERVAL", "-1"),
+        ("DAILY_BUDGET", "a lot"),
+        ("DAILY_BUDGET", "nan"),
+        ("MAX_BATCH_IMEIS", "0"),
+        ("CONFIRM_ABOVE", "some"),
+        ("GSM_FUSION_TIMEOUT", "0"),
+        ("WORKERS", "1000"),
+        ("SETTLE_QUIET", "soon"),
+        ("GSM_FUSION_BASE_URL", "http://hammerfusion.com"),
+        ("GSM_FUSION_BASE_URL", "ftp://hammerfusion.com"),
+        ("GSM_FUSION_BASE_URL", "https://"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load_settings({name: value})
+
+
+def test_plain_http_is_for_loopback_only_and_a_bare_host_means_https() -> None:
+    for url in ("http://127.0.0.1:9/", "http://localhost:9"):
+        assert load_settings({"GSM_FUSION_BASE_URL": url}).base_url == url.rstrip("/")
+    assert load_settings({"GSM_FUSION_BASE_URL": "example.com"}).base_url == "https://example.com"
+
+
+def test_a_budget_may_carry_its_currency_and_zero_is_a_budget() -> None:
+    assert load_settings({"DAILY_BUDGET": "$250.50"}).daily_budget == 250.5
+    assert load_settings({"DAILY_BUDGET": "0"}).daily_budget == 0.0
+
+
+def test_the_data_directory_is_made_and_holds_the_database(tmp_path: Path) -> None:
+    settings = load_settings({"DATA_DIR": str(tmp_path / "a" / "b")})
+    assert settings.data_dir.is_dir()
+    assert settings.database_path == settings.data_dir / "imei_orders.db"
+
+
+def test_a_data_directory_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SettingsError, match="DATA_DIR"):
+        load_settings({"DATA_DIR": str(tmp_path / "file" / "data")})
+
+
+def test_railway_without_a_volume_is_a_volatile_disk(tmp_path: Path) -> None:
+    railway = {"RAILWAY_ENVIRONMENT": "production"}
+    volume = {"RAILWAY_VOLUME_MOUNT_PATH": str(tmp_path / "volume")}
+    assert load_settings(railway | {"DATA_DIR": str(tmp_path)}).volatile_disk
+    assert load_settings(railway | volume | {"DATA_DIR": str(tmp_path / "elsewhere")}).volatile_disk
+    with_volume = load_settings(railway | volume)
+    assert not with_volume.volatile_disk
+    assert with_volume.data_dir == tmp_path / "volume"
+    assert not load_settings({"DATA_DIR": str(tmp_path)}).volatile_disk
+
+
+def test_the_example_file_names_every_variable_and_is_itself_a_valid_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
+    read = set(re.findall(r'"([A-Z][A-Z_]{3,})"', (ROOT / "settings.py").read_text(encoding="utf-8")))
+    told_by_the_platform = {name for name in read if name.startswith("RAILWAY_")}
+    levels = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
+    assert read - told_by_the_platform - levels <= example.keys()
+    assert load_settings(example).demo
+
+
+def test_each_variable_of_the_example_file_is_explained() -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    for before, line in pairwise(lines):
+        if re.match(r"[A-Z_]+=", line) and not line.startswith("GSM_FUSION_USERNAME"):
+            assert before.startswith("# "), line
