@@ -4,16 +4,36 @@ This module plans and writes; it sends nothing.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, select
+from sqlalchemy import Connection, RowMapping, insert, select, text
 
-from batch_store import finish_if_done, insert_chunk, parts, resume
+from batch_store import finish_if_done, resume
 from database import IMEIDatabase, utc_now
 from orders import FINAL_STATUSES, BatchState, Outcome
-from schema import batches, items, orders
+from schema import batches, orders
+
+# Lists travel as one JSON text each: one statement for 20,000 rows, and no limit on the number of parameters.
+OPEN_ITEMS = text(
+    "SELECT imei, batch_id FROM items WHERE service_id = :service AND outcome IN ('waiting', 'in_doubt')"
+    " AND imei IN (SELECT value FROM json_each(:imeis))"
+)
+KNOWN_ORDERS = text(
+    "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist FROM orders WHERE id IN"
+    " (SELECT max(id) FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service"
+    "  GROUP BY imei)"
+).columns(order_date=orders.c.order_date.type)
+INSERT_CHUNKS = text(
+    "INSERT INTO chunks (batch_id, size, state) SELECT :batch, value, 'planned' FROM json_each(:sizes) ORDER BY key"
+)
+FIRST_CHUNK = text("SELECT min(id) FROM chunks WHERE batch_id = :batch")
+INSERT_ITEMS = text(
+    "INSERT INTO items (batch_id, service_id, imei, source_row, outcome, message, chunk_id)"
+    " SELECT :batch, :service, value ->> 0, value ->> 1, value ->> 2, value ->> 3, :first + (value ->> 4)"
+    " FROM json_each(:rows) ORDER BY key"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +71,20 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
             return earlier
         left_out = _left_out(connection, new)
         batch_id = _insert_batch(connection, new)
-        waiting = _insert_items(connection, batch_id, new, left_out)
-        _plan_chunks(connection, batch_id, waiting, chunk_size)
+        _insert_items(connection, batch_id, new, left_out, chunk_size)
         finish_if_done(connection, batch_id)
         return batch_id
 
 
 def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
     if new.confirm_token is not None:
-        known = connection.execute(
-            select(batches.c.id).where(batches.c.confirm_token == new.confirm_token)
-        ).scalar()
+        known = connection.execute(select(batches.c.id).where(batches.c.confirm_token == new.confirm_token)).scalar()
         if known is not None:
             return int(known)
     if not new.fingerprint:
         return None
     unfinished = connection.execute(
-        select(batches.c.id).where(
-            batches.c.fingerprint == new.fingerprint, batches.c.state != BatchState.FINISHED
-        )
+        select(batches.c.id).where(batches.c.fingerprint == new.fingerprint, batches.c.state != BatchState.FINISHED)
     ).scalar()
     if unfinished is None:
         return None
@@ -81,8 +96,8 @@ def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:
     """IMEI → why it must not be sent again."""
     imeis = [imei for imei, _ in new.imeis]
     found = {
-        row.imei: f"in batch {row.batch_id} already, not answered yet"
-        for row in _open_items(connection, new.service_id, imeis)
+        imei: f"in batch {batch_id} already, not answered yet"
+        for imei, batch_id in _open_items(connection, new.service_id, imeis).items()
     }
     for order in known_orders(connection, new.service_id, imeis):
         if not (new.recheck and order["status"] in FINAL_STATUSES):
@@ -90,46 +105,23 @@ def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:
     return found
 
 
-def _open_items(connection: Connection, service_id: str, imeis: Sequence[str]) -> Iterable[Any]:
-    for part in parts(imeis):
-        yield from connection.execute(
-            select(items.c.imei, items.c.batch_id, items.c.outcome).where(
-                items.c.service_id == service_id,
-                items.c.imei.in_(part),
-                items.c.outcome.in_([Outcome.WAITING, Outcome.IN_DOUBT]),
-            )
-        )
+def _open_items(connection: Connection, service_id: str, imeis: Sequence[str]) -> dict[str, int]:
+    return {
+        row.imei: row.batch_id
+        for row in connection.execute(OPEN_ITEMS, {"service": service_id, "imeis": json.dumps(list(imeis))})
+    }
 
 
-def known_orders(connection: Connection, service_id: str, imeis: Sequence[str]) -> Iterable[RowMapping]:
+def known_orders(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[RowMapping]:
     """The newest order of each IMEI with this service: imei, order_id, status, dates and verdict columns."""
-    columns = [
-        orders.c[name]
-        for name in (
-            "imei",
-            "order_id",
-            "status",
-            "order_date",
-            "carrier",
-            "simlock",
-            "model",
-            "fmi",
-            "blacklist",
-        )
-    ]
-    for part in parts(imeis):
-        newest = (
-            select(func.max(orders.c.id))
-            .where(orders.c.imei.in_(part), orders.c.service_id == service_id)
-            .group_by(orders.c.imei)
-        )
-        yield from connection.execute(select(*columns).where(orders.c.id.in_(newest))).mappings()
+    given = {"service": service_id, "imeis": json.dumps(list(imeis))}
+    return list(connection.execute(KNOWN_ORDERS, given).mappings())
 
 
 def in_flight(database: IMEIDatabase, service_id: str, imeis: Sequence[str]) -> dict[str, int]:
     """IMEI → batch id of those that wait or are in doubt with this service."""
     with database.read() as connection:
-        return {row.imei: row.batch_id for row in _open_items(connection, service_id, imeis)}
+        return _open_items(connection, service_id, imeis)
 
 
 def _insert_batch(connection: Connection, new: NewBatch) -> int:
@@ -150,31 +142,22 @@ def _insert_batch(connection: Connection, new: NewBatch) -> int:
     return int(key[0]) if key else 0
 
 
-def _insert_items(connection: Connection, batch_id: int, new: NewBatch, left_out: Mapping[str, str]) -> int:
-    """Insert the items, duplicates without a chunk. Returns how many wait."""
+def _insert_items(
+    connection: Connection, batch_id: int, new: NewBatch, left_out: Mapping[str, str], chunk_size: int
+) -> None:
+    """Insert the planned chunks, and the items: waiting ones into their chunk, duplicates into none."""
     seen = dict(left_out)
-    rows = []
+    rows: list[tuple[str, int | None, str, str | None, int | None]] = []
+    waiting = 0
     for imei, row in new.imeis:
-        outcome, message = (Outcome.DUPLICATE, seen[imei]) if imei in seen else (Outcome.WAITING, None)
-        seen.setdefault(imei, "stands more than once in this batch")
-        rows.append((batch_id, new.service_id, imei, row, outcome.value, message))
-    if rows:
-        connection.exec_driver_sql(
-            "INSERT INTO items (batch_id, service_id, imei, source_row, outcome, message)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            rows,
-        )
-    return sum(row[4] == Outcome.WAITING.value for row in rows)
-
-
-def _plan_chunks(connection: Connection, batch_id: int, waiting: int, size: int) -> None:
-    ids = [
-        row[0]
-        for row in connection.execute(
-            select(items.c.id)
-            .where(items.c.batch_id == batch_id, items.c.outcome == Outcome.WAITING)
-            .order_by(items.c.id)
-        )
-    ]
-    for start in range(0, waiting, size):
-        insert_chunk(connection, batch_id, ids[start : start + size])
+        if imei in seen:
+            rows.append((imei, row, Outcome.DUPLICATE.value, seen[imei], None))
+            continue
+        seen[imei] = "stands more than once in this batch"
+        rows.append((imei, row, Outcome.WAITING.value, None, waiting // chunk_size))
+        waiting += 1
+    sizes = [min(chunk_size, waiting - start) for start in range(0, waiting, chunk_size)]
+    connection.execute(INSERT_CHUNKS, {"batch": batch_id, "sizes": json.dumps(sizes)})
+    first = connection.execute(FIRST_CHUNK, {"batch": batch_id}).scalar()
+    given = {"batch": batch_id, "service": new.service_id, "first": first, "rows": json.dumps(rows)}
+    connection.execute(INSERT_ITEMS, given)

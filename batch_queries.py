@@ -1,10 +1,11 @@
 """What people and programs ask about batches. Reads only; every total is a sum of what is there."""
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, select, text
 
 from database import IMEIDatabase, OrderRow, utc_now
 from orders import BatchState, ChunkState, Outcome, Progress
@@ -27,6 +28,12 @@ RESULT_COLUMNS = (
 )
 
 
+PLACED_ORDERS = text(
+    "SELECT json_group_array(json_object('order_id', order_id, 'imei', imei, 'status', status, 'credits', credits))"
+    " FROM (SELECT * FROM orders WHERE batch_id = :batch ORDER BY id)"
+)
+
+
 def progress(database: IMEIDatabase, batch_id: int) -> Progress | None:
     """The batch as it is now, or None for an unknown id."""
     return next(iter(progresses(database, select(batches).where(batches.c.id == batch_id))), None)
@@ -39,9 +46,7 @@ def recent_batches(database: IMEIDatabase, limit: int = 20) -> list[Progress]:
 
 def unfinished_batches(database: IMEIDatabase) -> list[Progress]:
     """Batches that are running or paused, oldest first."""
-    return progresses(
-        database, select(batches).where(batches.c.state != BatchState.FINISHED).order_by(batches.c.id)
-    )
+    return progresses(database, select(batches).where(batches.c.state != BatchState.FINISHED).order_by(batches.c.id))
 
 
 def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
@@ -52,6 +57,21 @@ def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
         outcomes = _grouped(connection, items.c.batch_id, items.c.outcome, ids)
         states = _grouped(connection, chunks.c.batch_id, chunks.c.state, ids)
     return [_progress(row, outcomes.get(row.id, {}), states.get(row.id, {})) for row in rows]
+
+
+def batch_state(database: IMEIDatabase, batch_id: int) -> tuple[BatchState | None, int]:
+    """State and revision of a batch, without counting anything; (None, -1) for an unknown id."""
+    with database.read() as connection:
+        query = select(batches.c.state, batches.c.revision).where(batches.c.id == batch_id)
+        row = connection.execute(query).first()
+    return (BatchState(row.state), row.revision) if row else (None, -1)
+
+
+def placed_orders(database: IMEIDatabase, batch_id: int) -> list[dict[str, object]]:
+    """order_id, imei, status and credits of every order of a batch, oldest first, in one row of JSON."""
+    with database.read() as connection:
+        listed = connection.execute(PLACED_ORDERS, {"batch": batch_id}).scalar_one()
+    return list(json.loads(listed))
 
 
 def revision(database: IMEIDatabase, batch_id: int) -> int | None:
@@ -205,9 +225,7 @@ def today(database: IMEIDatabase) -> dict[str, Any]:
     midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
     with database.read() as connection:
         placed, spent = connection.execute(
-            select(func.count(), func.coalesce(func.sum(orders.c.credits), 0.0)).where(
-                orders.c.order_date >= midnight
-            )
+            select(func.count(), func.coalesce(func.sum(orders.c.credits), 0.0)).where(orders.c.order_date >= midnight)
         ).one()
         in_doubt, at_stake = connection.execute(
             select(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))

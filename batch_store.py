@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, exists, func, insert, select, update
@@ -50,14 +51,17 @@ def planned_chunks(connection: Connection, batch_id: int, limit: int) -> list[tu
     return [(row.id, row.size) for row in connection.execute(query.order_by(chunks.c.id).limit(limit))]
 
 
-def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) -> None:
-    """Leave the first items in a planned chunk and put the others into new chunks of rest each."""
+def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) -> list[tuple[int, int]]:
+    """Leave the first items in a planned chunk and put the others into new chunks of rest each.
+
+    Returns the new chunks as (id, size). Raises WrongStateError.
+    """
     row = connection.execute(select(chunks.c.batch_id, chunks.c.state).where(chunks.c.id == chunk_id)).one()
-    _expect(row.state == ChunkState.PLANNED, f"chunk {chunk_id} is {row.state}, not planned")
+    expect(row.state == ChunkState.PLANNED, f"chunk {chunk_id} is {row.state}, not planned")
     ids = [r[0] for r in connection.execute(_items_of(chunk_id, items.c.id))]
-    for start in range(first, len(ids), rest):
-        insert_chunk(connection, row.batch_id, ids[start : start + rest])
+    pieces = [ids[start : start + rest] for start in range(first, len(ids), rest)]
     connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(size=min(first, len(ids))))
+    return [(insert_chunk(connection, row.batch_id, piece), len(piece)) for piece in pieces]
 
 
 def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int]) -> int:
@@ -69,33 +73,6 @@ def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int])
     for part in parts(item_ids):
         connection.execute(update(items).where(items.c.id.in_(part)).values(chunk_id=chunk_id))
     return chunk_id
-
-
-def write_intent(connection: Connection, chunk_id: int, ended_before: int = 0) -> Chunk:
-    """planned → sending, with a row in attempts. Committed before the call. Raises WrongStateError.
-
-    ended_before: every attempt with a smaller id has ended already. It orders calls without trusting a clock.
-    """
-    _move(connection, chunk_id, ChunkState.PLANNED, ChunkState.SENDING, attempt=chunks.c.attempt + 1)
-    row = connection.execute(
-        select(chunks.c.batch_id, chunks.c.attempt, batches.c.service_id)
-        .join(batches, batches.c.id == chunks.c.batch_id)
-        .where(chunks.c.id == chunk_id)
-    ).one()
-    found = tuple(
-        Item(r.id, r.imei) for r in connection.execute(_items_of(chunk_id, items.c.id, items.c.imei))
-    )
-    key = connection.execute(
-        insert(attempts).values(
-            chunk_id=chunk_id,
-            number=row.attempt,
-            imeis=len(found),
-            ended_before=ended_before,
-            sent_at=utc_now(),
-        )
-    ).inserted_primary_key
-    touch(connection, row.batch_id, started_at=func.coalesce(batches.c.started_at, utc_now()))
-    return Chunk(chunk_id, row.batch_id, row.service_id, row.attempt, int(key[0]) if key else 0, found)
 
 
 def release(connection: Connection, chunk: Chunk, message: str) -> None:
@@ -125,7 +102,7 @@ def record(
         .where(chunks.c.id == chunk.chunk_id, chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT]))
         .values(state=state, message=message)
     )
-    _expect(moved.rowcount == 1, f"chunk {chunk.chunk_id} is neither sending nor in doubt")
+    expect(moved.rowcount == 1, f"chunk {chunk.chunk_id} is neither sending nor in doubt")
     _end_attempt(connection, chunk, "in doubt" if doubtful and result == "answered" else result, message)
     touch(connection, chunk.batch_id)
     finish_if_done(connection, chunk.batch_id)
@@ -189,7 +166,7 @@ def _write_outcomes(connection: Connection, chunk: Chunk, verdicts: Sequence[Ver
             "UPDATE items SET outcome = ?, message = ? WHERE id = ? AND outcome IN ('waiting', 'in_doubt')",
             [(v.outcome.value, v.message or None, v.item_id) for v in verdicts],
         ).rowcount
-    _expect(
+    expect(
         written == len(verdicts),
         f"{written} of {len(verdicts)} items of chunk {chunk.chunk_id} were undecided",
     )
@@ -209,14 +186,10 @@ def send_again(connection: Connection, chunk: Chunk, item_ids: Sequence[int], me
     for part in parts(item_ids):
         taken += connection.execute(
             update(items)
-            .where(
-                items.c.id.in_(part), items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT
-            )
+            .where(items.c.id.in_(part), items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
             .values(outcome=Outcome.WAITING, message=message)
         ).rowcount
-    _expect(
-        taken == len(item_ids), f"{taken} of {len(item_ids)} items of chunk {chunk.chunk_id} were in doubt"
-    )
+    expect(taken == len(item_ids), f"{taken} of {len(item_ids)} items of chunk {chunk.chunk_id} were in doubt")
     new = insert_chunk(connection, chunk.batch_id, item_ids)
     _answered_if_settled(connection, chunk)
     connection.execute(
@@ -269,12 +242,7 @@ def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
 
 
 def _last_attempt() -> Any:
-    return (
-        select(func.max(attempts.c.id))
-        .where(attempts.c.chunk_id == chunks.c.id)
-        .correlate(chunks)
-        .scalar_subquery()
-    )
+    return select(func.max(attempts.c.id)).where(attempts.c.chunk_id == chunks.c.id).correlate(chunks).scalar_subquery()
 
 
 def _undecided(connection: Connection, chunk_id: int, outcome: Outcome) -> tuple[Item, ...]:
@@ -286,9 +254,7 @@ def service_labels(connection: Connection) -> dict[str, str]:
     """Every id and unambiguous title of a stored service, in lower case → its service id."""
     rows = connection.execute(select(services.c.service_id, services.c.title)).all()
     titles = Counter(row.title.strip().lower() for row in rows)
-    found = {
-        row.title.strip().lower(): row.service_id for row in rows if titles[row.title.strip().lower()] == 1
-    }
+    found = {row.title.strip().lower(): row.service_id for row in rows if titles[row.title.strip().lower()] == 1}
     return found | {row.service_id.lower(): row.service_id for row in rows}
 
 
@@ -329,9 +295,7 @@ def pause(connection: Connection, batch_id: int, notice: str, resumes_itself: bo
 
 def pause_all(connection: Connection, notice: str, resumes_itself: bool = False) -> list[int]:
     """Pause every running batch; returns their ids."""
-    running = (
-        connection.execute(select(batches.c.id).where(batches.c.state == BatchState.RUNNING)).scalars().all()
-    )
+    running = connection.execute(select(batches.c.id).where(batches.c.state == BatchState.RUNNING)).scalars().all()
     return [batch_id for batch_id in running if pause(connection, batch_id, notice, resumes_itself)]
 
 
@@ -372,11 +336,12 @@ def set_notice(connection: Connection, notice: str) -> None:
     )
 
 
-def touch(connection: Connection, batch_id: int, **values: Any) -> None:
-    """Make the batch's revision grow, so that every open page shows it anew."""
-    connection.execute(
-        update(batches).where(batches.c.id == batch_id).values(revision=batches.c.revision + 1, **values)
-    )
+def touch(connection: Connection, batch_id: int, starting: datetime | None = None) -> None:
+    """Make the batch's revision grow, so that every open page shows it anew; starting is when its first call began."""
+    values: dict[str, Any] = {"revision": batches.c.revision + 1}
+    if starting is not None:
+        values["started_at"] = func.coalesce(batches.c.started_at, starting)
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(values))
 
 
 def _set_batch(
@@ -406,7 +371,7 @@ def _move(connection: Connection, chunk_id: int, old: ChunkState, new: ChunkStat
     moved = connection.execute(
         update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == old).values(state=new, **values)
     )
-    _expect(moved.rowcount == 1, f"chunk {chunk_id} is not {old}")
+    expect(moved.rowcount == 1, f"chunk {chunk_id} is not {old}")
 
 
 def _end_attempt(connection: Connection, chunk: Chunk, result: str, message: str) -> None:
@@ -421,7 +386,8 @@ def _items_of(chunk_id: int, *columns: Any) -> Any:
     return select(*columns).where(items.c.chunk_id == chunk_id).order_by(items.c.id)
 
 
-def _expect(condition: bool, message: str) -> None:
+def expect(condition: bool, message: str) -> None:
+    """Raise WrongStateError with this message unless the condition holds."""
     if not condition:
         raise WrongStateError(message)
 

@@ -6,6 +6,7 @@ Frozen types and enums only. This module must not know HTTP, SQL, files or Flask
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Outcome(StrEnum):
@@ -68,8 +69,7 @@ class Service:
         return not self.required_fields
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedOrder:
+class PlacedOrder(NamedTuple):
     """An order that the provider named in its answer to placeorder."""
 
     order_id: str
@@ -107,8 +107,7 @@ class Account:
     text: str  #: the provider's words, such as "$ 150.00 USD"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One IMEI of a batch."""
 
     item_id: int
@@ -127,8 +126,7 @@ class Chunk:
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one answer means for one item."""
 
     item_id: int

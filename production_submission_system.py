@@ -11,15 +11,16 @@ import queue
 import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import batch_store
 from batch_creation import NewBatch, create_batch, fingerprint
-from batch_queries import batch_failures, latest_orders, progress
+from batch_queries import batch_failures, batch_state, placed_orders, progress
+from call_log import is_clean, record_clean, write_intents
 from checkpoints import Checkpoints, is_disk_full
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
 from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, parse_placement
@@ -61,7 +62,8 @@ class Options:
     workers: int = 30
     chunk_size: int = 100
     settle_quiet: float = 120.0
-    poll: float = 0.25  #: how often to look for new batches while nothing happens
+    poll: float = 0.25  #: how often to look around while calls are on the wire
+    idle: float = 0.05  #: how often to look for new batches while there are none
     maintenance_wait: float = 30.0
     patience: float = 10.0  #: how long submit_batch waits for doubt to settle after the last answer
     canaries: int = 3  #: IMEIs held back while something is in doubt, to prove the provider's list fresh
@@ -100,6 +102,8 @@ class ProductionSubmissionSystem:
         self._hold_until = 0.0
         self._resume_at: float | None = None
         self._next_note = 0.0
+        self._unreported: set[int] = set()
+        self._next_report = 0.0
 
     def submit_batch(
         self,
@@ -140,15 +144,16 @@ class ProductionSubmissionSystem:
         """Recover, then send and record until stop is set or is_over(); calls on the wire are waited for."""
         self._recover()
         with ThreadPoolExecutor(self.options.workers + 1, thread_name_prefix="call") as pool:
+            answers: list[Answer] = []
             while True:
                 ending = stop.is_set() or is_over()
                 if ending and not self._in_flight:
                     return
-                answers = self._unwritten + self._collect()
-                self._unwritten = []
                 for chunk in self._commit(answers, may_claim=not ending):
                     pool.submit(self._call, chunk)
                 self._settle(pool)
+                answers = self._unwritten + self._collect()
+                self._unwritten = []
 
     # One turn of the loop
 
@@ -156,7 +161,7 @@ class ProductionSubmissionSystem:
         """Wait for the next answer, but not long, and take all that have come."""
         found: list[Answer] = []
         try:
-            found.append(self._answers.get(timeout=self.options.poll))
+            found.append(self._answers.get(timeout=self.options.poll if self._in_flight else self.options.idle))
             while True:
                 found.append(self._answers.get_nowait())
         except queue.Empty:
@@ -165,12 +170,11 @@ class ProductionSubmissionSystem:
     def _commit(self, answers: list[Answer], may_claim: bool) -> list[Chunk]:
         """Write what the answers mean and the intents of the next calls. Returns the chunks to call."""
         may_claim = may_claim and self.checkpoints.has_space()
-        touched = {answer.chunk.batch_id for answer in answers}
+        self._unreported |= {answer.chunk.batch_id for answer in answers}
         try:
             with self.database.write() as connection:
                 judged = [(answer, self._judge(answer)) for answer in answers]
-                for answer, judgement in judged:
-                    self._write(connection, answer.chunk, judgement)
+                self._write_all(connection, judged)
                 self._resume_after_maintenance(connection)
                 claimed = self._claim(connection, answers) if may_claim else []
         except batch_store.WrongStateError:
@@ -184,7 +188,7 @@ class ProductionSubmissionSystem:
             self._in_flight[chunk.chunk_id] = chunk
         for _, judgement in judged:
             self._slow_down(judgement)
-        self._write_progress(touched)
+        self._report()
         return claimed
 
     def _commit_one_by_one(self, answers: list[Answer]) -> list[Chunk]:
@@ -208,6 +212,24 @@ class ProductionSubmissionSystem:
         if isinstance(answer.content, PlacementAnswer):
             return judge_answer(answer.chunk, answer.content)
         return judge_error(answer.chunk, answer.content)
+
+    def _write_all(self, connection: Transaction, judged: Sequence[tuple[Answer, Judgement]]) -> None:
+        """Clean answers together, everything else one by one."""
+        clean = [(a.chunk, j.verdicts) for a, j in judged if j.verdicts is not None and is_clean(j.verdicts)]
+        together = record_clean(connection, clean)
+        for answer, judgement in judged:
+            if not (together and judgement.verdicts is not None and is_clean(judgement.verdicts)):
+                self._write(connection, answer.chunk, judgement)
+        for service_id, longest in {c.service_id: len(c.items) for c, _ in clean if len(c.items) > 1}.items():
+            self._raise_list_limit(connection, service_id, longest)
+        if clean and self._failures:
+            batch_store.set_notice(connection, "")
+
+    def _raise_list_limit(self, connection: Transaction, service_id: str, longest: int) -> None:
+        known = read_list_limit(connection, service_id)
+        if longest > 1 and known == 0:
+            write_list_limit(connection, service_id, self.options.chunk_size)
+            logger.info("Service %s is proven to take comma lists", service_id)
 
     def _write(self, connection: Transaction, chunk: Chunk, judgement: Judgement) -> None:
         if judgement.verdicts is None:
@@ -257,8 +279,13 @@ class ProductionSubmissionSystem:
             self._resume_at = None
             batch_store.resume_self_resuming(connection)
 
-    def _write_progress(self, batch_ids: Iterable[int]) -> None:
-        for batch_id in batch_ids:
+    def _report(self) -> None:
+        """Write progress.json of the batches that moved, not more often than every half second, and at the end."""
+        now = time.monotonic()
+        if not self._unreported or (now < self._next_report and self._in_flight):
+            return
+        self._next_report = now + 0.5
+        for batch_id in self._unreported:
             found = progress(self.database, batch_id)
             if found is None:
                 continue
@@ -269,6 +296,7 @@ class ProductionSubmissionSystem:
                 )
             except OSError as error:
                 logger.warning("progress.json of batch %d was not written: %s", batch_id, error.strerror)
+        self._unreported.clear()
 
     # What to send next
 
@@ -278,38 +306,49 @@ class ProductionSubmissionSystem:
             return []
         busy = self._in_flight.keys() - {answer.chunk.chunk_id for answer in answered}
         on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
+        load = Counter(chunk.batch_id for chunk in on_the_wire)
+        listed = Counter(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1)
         workers = 1 if self._failures else self.options.workers  # after an outage one call tries the water
-        waiting = batch_store.running_batches(connection)
-        claimed: list[Chunk] = []
-        while waiting and len(on_the_wire) < workers:
-            load = Counter(chunk.batch_id for chunk in on_the_wire)
-            batch = min(waiting, key=lambda running: (load[running.batch_id], running.batch_id))
-            chunk_id = self._next_chunk(connection, batch, on_the_wire)
+        free = workers - len(on_the_wire)
+        waiting = {running.batch_id: running for running in batch_store.running_batches(connection)} if free > 0 else {}
+        planned = {batch_id: deque(batch_store.planned_chunks(connection, batch_id, free + 1)) for batch_id in waiting}
+        claimed: list[int] = []
+        while waiting and len(claimed) < free:
+            batch = min(waiting.values(), key=lambda running: (load[running.batch_id], running.batch_id))
+            chunk_id = self._next_chunk(connection, batch, planned[batch.batch_id], listed)
             if chunk_id is None:
-                waiting.remove(batch)
+                del waiting[batch.batch_id]
                 continue
-            oldest = min((chunk.attempt_id for chunk in on_the_wire), default=None)
-            bound = batch_store.newest_attempt(connection) + 1 if oldest is None else oldest
-            claimed.append(batch_store.write_intent(connection, chunk_id, bound))
-            on_the_wire.append(claimed[-1])
-        return claimed
+            load[batch.batch_id] += 1
+            claimed.append(chunk_id)
+        newest = batch_store.newest_attempt(connection)
+        bound = min((chunk.attempt_id for chunk in on_the_wire), default=newest + 1)
+        return write_intents(connection, claimed, bound)
 
     def _next_chunk(
-        self, connection: Transaction, batch: batch_store.RunningBatch, on_the_wire: Sequence[Chunk]
+        self,
+        connection: Transaction,
+        batch: batch_store.RunningBatch,
+        planned: deque[tuple[int, int]],
+        listed: Counter[str],
     ) -> int | None:
-        """The next chunk of a batch, cut to a length that its service is proven for; None when it must wait."""
-        planned = batch_store.planned_chunks(connection, batch.batch_id, 2)
+        """The next chunk of a batch, cut to a length that its service is proven for; None when it must wait.
+
+        planned are the batch's next chunks as (id, size); listed counts the calls of many by service.
+        """
         if not planned:
             return None
-        chunk_id, size = planned[0]
-        limit = read_list_limit(connection, batch.service_id)
-        if size > 1 and limit == 0:
-            if any(len(chunk.items) > 1 and chunk.service_id == batch.service_id for chunk in on_the_wire):
+        chunk_id, size = planned.popleft()
+        if size > 1:
+            limit = read_list_limit(connection, batch.service_id)
+            if limit == 0 and listed[batch.service_id]:
                 return None  # the two that prove the comma list are on their way
-            batch_store.split_chunk(connection, chunk_id, 2, self.options.chunk_size)
-        elif size > max(limit, 1):
-            batch_store.split_chunk(connection, chunk_id, limit, limit)
-        elif len(planned) == 1 and self._settler.watches:
+            listed[batch.service_id] += 1
+            if size > (limit or 2):
+                rest = limit or self.options.chunk_size
+                planned.extendleft(reversed(batch_store.split_chunk(connection, chunk_id, limit or 2, rest)))
+                return chunk_id
+        if not planned and self._settler.watches:
             return self._spare_canaries(connection, chunk_id, size)
         return chunk_id
 
@@ -433,13 +472,16 @@ class _Watcher:
 
     def is_over(self) -> bool:
         """Finished and free of doubt, finished and out of patience, or paused until a person acts."""
+        state, revision = batch_state(self._database, self._batch_id)
+        changed, self._revision = revision != self._revision, revision
+        if state is BatchState.RUNNING and not (changed and self._callback):
+            self._finished_since = None
+            return False
         found = progress(self._database, self._batch_id)
         if found is None:
             return True
-        if found.revision != self._revision:
-            self._revision = found.revision
-            if self._callback:
-                self._callback(found)
+        if changed and self._callback:
+            self._callback(found)
         if found.state is BatchState.PAUSED:
             return not found.resumes_itself
         if found.state is BatchState.RUNNING:
@@ -468,7 +510,7 @@ def submission_result(database: IMEIDatabase, batch_id: int, seconds: float) -> 
         notice=found.notice,
         duration_seconds=round(seconds, 3),
         throughput=round(found.done / seconds, 1) if seconds > 0 else 0.0,
-        orders=tuple(latest_orders(database, batch_id, limit=None)),
+        orders=tuple(placed_orders(database, batch_id)),
         errors=tuple(batch_failures(database, batch_id)),
     )
 

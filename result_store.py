@@ -35,13 +35,13 @@ def store_results(
             for row in connection.execute(select(*columns).where(orders.c.order_id.in_(part))):
                 rows[row.order_id] = row
         for order in found:
-            row = rows.get(order.order_id)
-            values = change(order, row) if row is not None else {}
-            if row is None or not values:
+            stored: Any = rows.get(order.order_id)
+            values = change(order, stored) if stored is not None else {}
+            if not values:
                 continue
-            guard = (orders.c.order_id == order.order_id) & (orders.c.status == row.status)
+            guard = (orders.c.order_id == order.order_id) & (orders.c.status == stored.status)
             changed += connection.execute(update(orders).where(guard).values(values)).rowcount
-            touched |= {row.batch_id} if row.batch_id else set()
+            touched |= {stored.batch_id} if stored.batch_id else set()
         for batch_id in touched:
             batch_store.touch(connection, batch_id)
     return changed

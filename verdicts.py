@@ -15,8 +15,9 @@ from gsm_fusion_client import (
     RateLimitedError,
     RefusalKind,
     RefusedError,
+    refusal_kind,
 )
-from orders import Chunk, Outcome, PlacedOrder, PlacementAnswer, Verdict
+from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer, Verdict
 
 #: The longest wait (seconds) between two tries while the provider cannot be reached or asks for patience.
 LONGEST_HOLD = 60.0
@@ -44,6 +45,10 @@ class Judgement:
 
 def judge_answer(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
     """Read a whole, readable answer: ordered, duplicate and refused by name, everything else in doubt."""
+    if len(answer.orders) == len(chunk.items):
+        named = {order.imei: order for order in answer.orders}
+        if not answer.duplicates and not answer.errors and all(item.imei in named for item in chunk.items):
+            return Judgement(tuple(_ordered(item, named[item.imei]) for item in chunk.items))
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
         placed.setdefault(order.imei, order)
@@ -51,8 +56,14 @@ def judge_answer(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
     duplicates = set(answer.duplicates)
     verdicts = tuple(_judge_item(item.item_id, item.imei, placed, duplicates, errors) for item in chunk.items)
     unnamed = sum(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts)
+    if "" in errors:
+        return Judgement(verdicts, errors[""], _pause_for(refusal_kind(errors[""])))
     message = f"the answer named {len(verdicts) - unnamed} of {len(verdicts)} IMEIs" if unnamed else ""
     return Judgement(verdicts, message)
+
+
+def _ordered(item: Item, order: PlacedOrder) -> Verdict:
+    return Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status)
 
 
 def _judge_item(
@@ -66,6 +77,13 @@ def _judge_item(
     if imei in errors:
         return Verdict(item_id, imei, Outcome.REFUSED, message=errors[imei] or "refused without a reason")
     return Verdict(item_id, imei, Outcome.IN_DOUBT, message="sent, but the answer does not name it")
+
+
+def _pause_for(kind: RefusalKind) -> Pause:
+    """Whom words stop that stand in an answer beside orders and name no IMEI."""
+    if kind in (RefusalKind.CREDENTIALS, RefusalKind.CREDIT):
+        return Pause.ALL
+    return Pause.NOBODY if kind in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI) else Pause.BATCH
 
 
 def judge_error(chunk: Chunk, error: GSMFusionError) -> Judgement:
