@@ -7,7 +7,6 @@ IMEIs. This module must not know orders, HTTP or the database.
 """
 
 from array import array
-from codecs import lookup
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -77,8 +76,8 @@ def _content(data: bytes | Path) -> bytes:
 
 
 def _read_delimited(data: bytes, kind: FileKind, choice: Choice, limit: int, deadline: Deadline) -> Intake:
+    _check(choice)
     encoding = choice.encoding or find_encoding(data)
-    _check_encoding(encoding)
     table = Delimited(data, encoding, choice.delimiter or find_delimiter(data, encoding))
     found = survey(table.rows(deadline), _most_rows(limit))
     warnings = []
@@ -93,11 +92,15 @@ def _read_delimited(data: bytes, kind: FileKind, choice: Choice, limit: int, dea
     return _sort(kind, chosen, sheets, warnings, table.rows(deadline), limit)
 
 
-def _check_encoding(encoding: str) -> None:
+def _check(choice: Choice) -> None:
+    """Raises UnreadableFileError for an encoding or a delimiter that is none."""
     try:
-        b"".decode(lookup(encoding).name)
+        "".encode(choice.encoding or "utf-8")
     except LookupError as error:
-        raise UnreadableFileError(f"{encoding!r} is not a text encoding: choose another.") from error
+        raise UnreadableFileError(f"{choice.encoding!r} is not a text encoding: choose another.") from error
+    delimiter = choice.delimiter or ","
+    if len(delimiter) != 1 or delimiter in '\r\n"\0':
+        raise UnreadableFileError(f"The delimiter {delimiter!r} is not one sign: choose another.")
 
 
 def _read_workbook(data: bytes, choice: Choice, limit: int, deadline: Deadline) -> Intake:
@@ -141,7 +144,7 @@ def _choose(choice: Choice, found: Survey, loose: bool, what: str) -> Choice:
 
 def _nothing_found(found: Survey, what: str) -> str:
     first = next((str(cell).strip() for _, cells, _ in found.top for cell in cells if cell), "")
-    seen = f", which begins with {first[:40]!r}," if first else ""
+    seen = f" that begins with {first[:40]!r}" if first else ""
     return f"No IMEI was found in {_count(found.rows, 'row')} of {what}{seen}: an IMEI has 15 digits; check the file."
 
 

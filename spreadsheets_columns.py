@@ -25,36 +25,15 @@ from intake import ALL_COLUMNS, Column
 from spreadsheets_csv import swallows_lines
 
 TOP_ROWS = 20  #: rows with content in which a header may stand
-MOST_COLUMNS = 256  #: what stands further right is counted with the last one
+MOST_COLUMNS = 256  #: columns that can be chosen; what stands further right is counted as one more
 SAMPLES = 3
 
 _NAMES = frozenset(
-    [
-        "imei",
-        "imeis",
-        "imeino",
-        "imeinumber",
-        "imeinr",
-        "imeicode",
-        "imei1",
-        "imeino1",
-        "imeinumber1",
-        "imeimeid",
-        "imeiesn",
-        "imeisn",
-        "imeiorserial",
-        "imeiserial",
-        "serialimei",
-        "imeisv",
-        "deviceimei",
-        "primaryimei",
-        "phoneimei",
-        "esn",
-        "esnimei",
-        "meidimei",
-        "deviceid",
-        "device",
-    ]
+    {
+        *("imei", "imeis", "imeino", "imeinumber", "imeinr", "imeicode", "imei1", "imeino1", "imeinumber1", "imeimeid"),
+        *("imeiesn", "imeisn", "imeiorserial", "imeiserial", "serialimei", "imeisv", "deviceimei", "primaryimei"),
+        *("phoneimei", "esn", "esnimei", "meidimei", "deviceid", "device"),
+    }
 )
 _SECOND = re.compile(r"imei.{0,8}(2|ii|second)|(second|2nd).{0,8}imei", re.IGNORECASE)
 _COMPLETIONS = frozenset({COMPLETED, COMPLETED_NUMBER, IMEISV})
@@ -86,7 +65,7 @@ class Survey:
 
     def columns(self, header_row: int | None) -> Iterator[Column]:
         """The columns with any content; without a header row each has the header that would be found for it."""
-        for index, tally in enumerate(self.tallies):
+        for index, tally in enumerate(self.tallies[:MOST_COLUMNS]):
             if tally.filled:
                 row = find_header_row(self.top, index) if header_row is None else header_row
                 header = _text(self.top, row, index)
@@ -107,12 +86,12 @@ def survey(rows: Iterable[Row], most_rows: int) -> Survey:
             raise UnreadableFileError(f"The table has more than {most_rows:,} rows: split it.")
         if len(found.top) < TOP_ROWS and any(cells):
             found.top.append(row)
-        while len(tallies) < len(cells) and len(tallies) < MOST_COLUMNS:
+        while len(tallies) < len(cells) and len(tallies) <= MOST_COLUMNS:
             tallies.append(Tally())
         for index, cell in enumerate(cells):
             if cell is None or cell == "":
                 continue
-            tally = tallies[index] if index < MOST_COLUMNS else tallies[-1]
+            tally = tallies[index if index < MOST_COLUMNS else MOST_COLUMNS]
             tally.filled += 1
             if tally.filled <= SAMPLES + 1:
                 tally.samples.append(str(cell)[:60])
@@ -134,9 +113,9 @@ def choose_column(found: Survey, loose: bool) -> int | None:
     if not any(weights):
         return None
     headers = [_header(found.top, index) if weight else "" for index, weight in enumerate(weights)]
-    if _is_list(found, headers, loose):
+    candidates = [index for index, weight in enumerate(weights[:MOST_COLUMNS]) if weight]
+    if not candidates or _is_list(found, headers, loose):
         return ALL_COLUMNS
-    candidates = [index for index, weight in enumerate(weights) if weight]
     firsts = [index for index in candidates if not _SECOND.search(headers[index])]
     serious = [index for index in firsts if _share(found.tallies[index]) >= 0.5]
     candidates = serious or candidates
@@ -190,8 +169,8 @@ def _weight(value: Found) -> float:
 
 
 def _is_list(found: Survey, headers: list[str], loose: bool) -> bool:
-    """Whether nearly every cell is an IMEI and no header says that the columns differ."""
-    if any(_name_rank(header) < 2 for header in headers):
+    """Whether nearly every cell is an IMEI and no headers say that the columns differ."""
+    if sum(map(bool, headers)) > 1 or any(_name_rank(header) != 2 for header in headers):
         return False
     filled, imeis = sum(t.filled for t in found.tallies), sum(t.imeis for t in found.tallies)
     wide = sum(1 for tally in found.tallies if tally.imeis)

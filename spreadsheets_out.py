@@ -69,6 +69,7 @@ _BLOCK = 500  #: rows that leave in one piece
 _FORMULA_START = frozenset("=+-@＝＋－＠")
 _INVISIBLE_START = re.compile("^[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x1f]*")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_LINE_END = re.compile("\r\n?")
 _NAME_SIGNS = re.compile(r"[^a-z0-9]+")
 
 
@@ -217,7 +218,7 @@ class _SheetWriter:
         if column.money and isinstance(value, (int, float, Decimal)) and value == value:
             self._sheet.write_number(self._row, index, value, self._money)
             return
-        text = _plain_text(value)
+        text = _LINE_END.sub("\n", _plain_text(value))
         clean = _NOT_XML.sub("", text)
         short = _shortened(clean)
         self._cleaned += clean != text
