@@ -1,0 +1,276 @@
+"""The command line: `flask --app web_app submit|services|backup`.
+
+What people read goes to standard error, what programs read to standard output. This module decides nothing about
+money that the pages do not decide too; it reads, asks, hands over to the runner and reports.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import with_appcontext
+from tqdm import tqdm
+
+from batch_creation import NewBatch, create_batch
+from batch_queries import progress
+from database import IMEIDatabase
+from gsm_fusion_client import GSMFusionError
+from orders import Outcome, Progress, Service, SubmissionResult
+from runner import make_client, run_or_follow
+from settings import Settings
+from simulator import DemoError
+from spreadsheets import Intake, UnreadableFileError, read_file
+from web_context import Backend, backend
+from web_format import money, outcome_label, plural
+from web_plan import Plan, make_plan, service_objection
+
+#: Exit codes: every IMEI is settled; something was not sent; the wish was refused; something may have been charged.
+SETTLED, UNSETTLED, REFUSED, IN_DOUBT, INTERRUPTED = 0, 1, 2, 3, 130
+#: Fields of SubmissionResult that are lists, and stay out of --json.
+LISTS = frozenset({"orders", "errors"})
+
+
+class Refusal(click.ClickException):
+    """The command does nothing; the message is one sentence that says why and what to do."""
+
+    exit_code = REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was typed."""
+
+    file: Path
+    service_id: str
+    yes: bool
+    as_json: bool
+
+
+def init_commands(app: Flask, *_: object) -> None:
+    """Give `flask --app web_app` the commands of this program. They use the app's backend."""
+    for command in (submit, services, backup):
+        app.cli.add_command(command)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--service", "service_id", required=True, metavar="ID", help="Service id; see `services`.")
+@click.option("--yes", is_flag=True, help="Do not ask before ordering.")
+@click.option("--json", "as_json", is_flag=True, help="The last line is the figures as one JSON object.")
+@click.pass_context
+@with_appcontext
+def submit(context: click.Context, file: Path, service_id: str, yes: bool, as_json: bool) -> None:
+    """Order every IMEI in FILE (CSV, Excel or text). The same FILE again continues what was interrupted.
+
+    Exit code 0: every IMEI was ordered, known already or refused. 1: some were not sent. 2: nothing was done.
+    3: some are in doubt.
+    """
+    context.exit(submit_file(backend(), Wish(file, service_id, yes, as_json)))
+
+
+@click.command()
+@click.option("--refresh", is_flag=True, help="Ask the provider now, also when the list is fresh.")
+@with_appcontext
+def services(refresh: bool) -> None:
+    """List the services: id, price in US dollars, title."""
+    list_services(backend(), refresh)
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
+@with_appcontext
+def backup(folder: Path | None) -> None:
+    """Write a consistent copy of the database into FOLDER (`backups` beside it by default)."""
+    write_backup(backend().database, folder or backend().settings.data_dir / "backups")
+
+
+def submit_file(backend: Backend, wish: Wish) -> int:
+    """Read, show the cost, ask, order, report. Returns the exit code. Raises Refusal before it writes anything."""
+    settings = backend.settings
+    intake = _read(settings, wish.file)
+    try:
+        with make_client(settings):  # held, so that the demo's provider lives as long as the command
+            plan = make_plan(backend, _find_service(backend, wish.service_id), _pairs(intake))
+            _say(*read_lines(wish.file.name, intake), *plan_lines(plan))
+            _refuse_objections(plan)
+            _ask(settings, plan, wish.yes)
+            batch_id = create_batch(backend.database, new_batch(plan, wish.file.name), settings.chunk_size)
+            return _see_through(backend, batch_id, wish.as_json)
+    except DemoError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def list_services(backend: Backend, refresh: bool) -> None:
+    """Print the service list, one a line, tabs between id, price and title."""
+    try:
+        with make_client(backend.settings) as client:
+            if refresh:
+                backend.database.store_services(client.get_imei_services(), time.time())
+            catalogue = backend.catalog.current()
+    except (GSMFusionError, DemoError) as error:
+        raise click.ClickException(str(error)) from error
+    for service in catalogue.services:
+        click.echo(f"{service.service_id}\t{service.price:g}\t{service.title}")
+    if catalogue.error:
+        raise click.ClickException(f"The provider did not answer, so this list may be old. {catalogue.error}")
+
+
+def write_backup(database: IMEIDatabase, folder: Path) -> None:
+    """Print the path of the copy."""
+    try:
+        click.echo(database.backup(folder))
+    except OSError as error:
+        raise click.ClickException(f"No backup was written to {folder}: {error.strerror}.") from error
+
+
+def new_batch(plan: Plan, label: str) -> NewBatch:
+    """The batch that a plan becomes."""
+    return NewBatch(
+        label=label,
+        source="command",
+        service_id=plan.service.service_id,
+        service_name=plan.service.title,
+        unit_price=plan.service.price,
+        imeis=plan.imeis,
+        fingerprint=plan.fingerprint,
+    )
+
+
+def exit_code(outcomes: Mapping[Outcome, int]) -> int:
+    """0 only when every IMEI was ordered, known already or refused; doubt weighs more than what was not sent."""
+    if outcomes[Outcome.IN_DOUBT]:
+        return IN_DOUBT
+    return UNSETTLED if outcomes[Outcome.WAITING] or outcomes[Outcome.CANCELLED] else SETTLED
+
+
+def figures(result: SubmissionResult) -> dict[str, object]:
+    """Every field of the result but the lists."""
+    return {f.name: getattr(result, f.name) for f in fields(result) if f.name not in LISTS}
+
+
+def read_lines(name: str, intake: Intake) -> list[str]:
+    """What was read from the file, bucket by bucket."""
+    lines = [f"{name}: {intake.rows_read:,} rows read, {plural(len(intake.ready), 'IMEI')} ready"]
+    repaired = sum(1 for ready in intake.ready if ready.note)
+    if repaired:
+        lines.append(f"  {plural(repaired, 'IMEI')} repaired, such as a missing check digit added")
+    if intake.luhn_failed:
+        first = intake.luhn_failed[0]
+        example = f"row {first.row}: {first.imei}"
+        lines.append(f"  {plural(len(intake.luhn_failed), 'IMEI')} left out: wrong check digit ({example})")
+    if intake.rejected:
+        cell = intake.rejected[0]
+        example = f"row {cell.row}, {cell.text[:40]!r}: {cell.reason}"
+        lines.append(f"  {plural(len(intake.rejected), 'value')} left out ({example})")
+    if intake.repeated:
+        again = intake.repeated[0]
+        example = f"row {again.row} repeats row {again.first_row}"
+        lines.append(f"  {plural(len(intake.repeated), 'value')} repeated in the file, ordered once ({example})")
+    return lines + [f"  {warning}" for warning in intake.warnings]
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """What would be ordered, and what it costs."""
+    price = money(plan.service.price)
+    lines = [f"Service {plan.service.service_id}: {plan.service.title}, {price} an IMEI"]
+    if plan.continues is not None:
+        return [*lines, f"Batch {plan.continues} was interrupted and is continued; nothing is ordered twice."]
+    left_out = len(plan.imeis) - plan.count
+    if left_out:
+        lines.append(f"  {plural(left_out, 'IMEI')} left out: ordered from this service already, or under way")
+    return [*lines, f"Cost: {plural(plan.count, 'IMEI')} x {price} = {money(plan.cost)}"]
+
+
+def result_lines(found: Progress, result: SubmissionResult) -> list[str]:
+    """What became of the batch."""
+    lines = [
+        f"Batch {found.batch_id}: {plural(found.total, 'IMEI')} in {result.duration_seconds:,.1f} s, {found.state}",
+        *(f"  {outcome_label(outcome):<10}{count:>10,}" for outcome, count in found.outcomes.items() if count),
+        f"  {'Spent':<10}{money(found.spent):>10}",
+    ]
+    if found.at_stake:
+        lines.append(f"Up to {money(found.at_stake)} more may have been charged: settle the doubt on the batch's page.")
+    if found.notice:
+        lines.append(f"Why it stopped: {found.notice}")
+    if result.waiting:
+        lines.append("Run the same command again to continue.")
+    return lines
+
+
+def _read(settings: Settings, file: Path) -> Intake:
+    try:
+        intake = read_file(file, limit=settings.max_batch_imeis)
+    except UnreadableFileError as error:
+        raise Refusal(str(error)) from error
+    if not intake.ready:
+        _say(*read_lines(file.name, intake))
+        raise Refusal(f"{file.name} holds no IMEI that can be ordered.")
+    return intake
+
+
+def _find_service(backend: Backend, service_id: str) -> Service:
+    catalogue = backend.catalog.current()
+    if not catalogue.services:
+        raise Refusal(f"The provider's services could not be read, so the price is unknown. {catalogue.error}")
+    service = catalogue.find(service_id)
+    objection = service_objection(service, service_id)
+    if service is None or objection:
+        raise Refusal(f"{objection} `flask --app web_app services` lists what there is.")
+    return service
+
+
+def _pairs(intake: Intake) -> list[tuple[str, int | None]]:
+    return [(ready.imei, ready.row) for ready in intake.ready]
+
+
+def _refuse_objections(plan: Plan) -> None:
+    """A plan that sends nothing new needs no money: it ends with every IMEI named as a duplicate."""
+    if plan.objections and plan.count:
+        raise Refusal(" ".join(plan.objections))
+
+
+def _ask(settings: Settings, plan: Plan, yes: bool) -> None:
+    """Return when the user agrees; leave with exit code 1 when not."""
+    if yes or not plan.count or plan.continues is not None:
+        return
+    if plan.cost > settings.confirm_above:
+        typed = click.prompt(f"Type {plan.count} to order them", err=True, default="", show_default=False)
+        agreed = typed.strip().replace(",", "") == str(plan.count)
+    else:
+        agreed = click.confirm("Order them?", err=True)
+    if not agreed:
+        raise click.ClickException("Nothing was ordered.")
+
+
+def _see_through(backend: Backend, batch_id: int, as_json: bool) -> int:
+    try:
+        with tqdm(unit=" IMEIs", desc=f"Batch {batch_id}", file=sys.stderr) as bar:
+            result = run_or_follow(backend.settings, backend.database, batch_id, lambda found: _draw(bar, found))
+    except KeyboardInterrupt:
+        _say(f"Stopped. Run the same command again to continue batch {batch_id}; nothing is ordered twice.")
+        return INTERRUPTED
+    found = progress(backend.database, batch_id)
+    if found is None:
+        raise click.ClickException(f"Batch {batch_id} is gone from the database.")
+    click.echo("\n".join(result_lines(found, result)), err=as_json)
+    if as_json:
+        click.echo(json.dumps(figures(result)))
+    return exit_code(found.outcomes)
+
+
+def _draw(bar: "tqdm[Any]", found: Progress) -> None:
+    bar.total, bar.n = found.total, found.done
+    words = [money(found.spent)]
+    if found.outcomes[Outcome.IN_DOUBT]:
+        words.append(f"{found.outcomes[Outcome.IN_DOUBT]:,} in doubt")
+    bar.set_postfix_str(", ".join([*words, found.notice] if found.notice else words))
+
+
+def _say(*lines: str) -> None:
+    click.echo("\n".join(lines), err=True)
