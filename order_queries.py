@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from batch_queries import progresses
 from database import IMEIDatabase, utc_now
-from orders import OrderStatus
+from orders import OrderStatus, Progress
 from schema import batches, metadata, orders, services
 
 logger = logging.getLogger(__name__)
@@ -56,9 +57,7 @@ def result_counts(database: IMEIDatabase, most: int = 5) -> dict[str, list[tuple
         .subquery()
     )
     with database.read() as connection:
-        return {
-            name: _commonest(connection, newest.c[name], most) for name in ("carrier", "simlock", "fmi")
-        }
+        return {name: _commonest(connection, newest.c[name], most) for name in ("carrier", "simlock", "fmi")}
 
 
 def _commonest(connection: Connection, column: ColumnElement[Any], most: int) -> list[tuple[str, int]]:
@@ -99,6 +98,12 @@ def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
     )
     with database.read() as connection:
         return {str(status): int(count) for status, count in connection.execute(query)}
+
+
+def listed_batches(database: IMEIDatabase, limit: int, before: int | None = None) -> list[Progress]:
+    """The newest batches; before continues behind the id of the last one seen."""
+    query = select(batches).order_by(batches.c.id.desc()).limit(limit)
+    return progresses(database, query if before is None else query.where(batches.c.id < before))
 
 
 def table_counts(database: IMEIDatabase) -> dict[str, int]:

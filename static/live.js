@@ -1,0 +1,136 @@
+// One batch as it goes: server-sent events, and questions every two seconds where a stream cannot be had.
+import { money, number, plural } from "./app.js";
+
+const root = document.querySelector("[data-live]");
+const STATES = { running: "Running", paused: "Paused", finished: "Finished" };
+const OUTCOMES = { ordered: "Ordered", waiting: "Waiting", duplicate: "Duplicate", refused: "Refused", in_doubt: "In doubt", cancelled: "Cancelled" };
+const CHUNKS = { p: "planned", s: "sending", a: "answered", d: "in_doubt", c: "cancelled" };
+const CHUNK_WORDS = { planned: "planned", sending: "sending", answered: "answered", in_doubt: "in doubt", cancelled: "cancelled" };
+const POLL = 2000;
+const POLL_RESULTS = 10000;
+const title = document.title.replace(/^\d+% · /, "");
+let spoken = Math.floor(Number(root.querySelector('[data-field="percent"]').textContent) / 10);
+let state = root.dataset.state;
+
+const find = (selector) => root.querySelector(selector);
+const at = (data, path) => path.split(".").reduce((value, key) => value?.[key], data);
+
+function duration(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  return seconds < 3600 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+}
+
+function show(data) {
+  for (const element of root.querySelectorAll("[data-field]")) {
+    const value = at(data, element.dataset.field);
+    if (typeof value === "number") element.textContent = number(value);
+  }
+  for (const element of root.querySelectorAll("[data-money]")) element.textContent = money(data[element.dataset.money]);
+  for (const element of root.querySelectorAll("[data-outcome]")) element.classList.toggle("zero", !data.outcomes[element.dataset.outcome]);
+  showState(data);
+  showPace(data);
+  if (data.map !== undefined) showDetails(data);
+}
+
+function showState(data) {
+  const badge = find('[data-field="state"]');
+  badge.textContent = STATES[data.state];
+  badge.className = `badge state-${data.state}`;
+  for (const form of root.querySelectorAll("[data-when]")) form.hidden = !form.dataset.when.split(" ").includes(data.state);
+  const notice = find("[data-notice]");
+  notice.hidden = !data.notice;
+  notice.textContent = data.notice;
+  find("[data-doubt]").hidden = !data.outcomes.in_doubt;
+  state = data.state;
+  document.title = data.state === "finished" ? title : `${data.percent}% · ${title}`;
+  const tenth = Math.floor(data.percent / 10);
+  if (tenth > spoken || data.state === "finished") {
+    const words = data.state === "finished" ? `Finished: ${plural(data.outcomes.ordered, "IMEI")} ordered.` : `${data.percent} percent done.`;
+    if (find("[data-announce]").textContent !== words) find("[data-announce]").textContent = words;
+  }
+  spoken = tenth;
+}
+
+function showPace(data) {
+  const bar = find("[data-bar]");
+  bar.max = data.total || 1;
+  bar.value = data.total ? data.done : 1;
+  find("[data-rate]").textContent = data.rate ? `${data.rate < 10 ? data.rate.toFixed(1) : number(data.rate)} a second` : "–";
+  find("[data-eta]").textContent = data.state === "finished" ? "done" : data.eta === null ? "–" : `about ${duration(data.eta)}`;
+  find("[data-chunk-words]").textContent = Object.entries(data.chunks).filter(([, count]) => count).map(([name, count]) => `${number(count)} ${CHUNK_WORDS[name]}`).join(", ");
+}
+
+function showDetails(data) {
+  showMap(data.map);
+  find("[data-results]").textContent = Object.entries(data.results).map(([word, count]) => `${number(count)} ${word}`).join(" · ");
+  if (data.latest.length) find("[data-latest]").replaceChildren(...data.latest.map(orderRow));
+  const groups = data.errors.map((error) => element("li", {}, element("p", {},
+    element("strong", { className: "num" }, number(error.imeis)), " ",
+    element("span", { className: `badge outcome-${error.outcome}` }, OUTCOMES[error.outcome]), " ", error.message)));
+  if (groups.length) find("[data-errors]").replaceChildren(...groups);
+}
+
+function showMap(letters) {
+  const map = find("[data-map]");
+  while (map.children.length > letters.length) map.lastElementChild.remove();
+  while (map.children.length < letters.length) map.append(document.createElement("i"));
+  [...letters].forEach((letter, place) => {
+    const cell = map.children[place];
+    if (cell.className !== CHUNKS[letter]) {
+      cell.className = CHUNKS[letter];
+      cell.title = `Call ${place + 1}: ${CHUNK_WORDS[CHUNKS[letter]]}`;
+    }
+  });
+}
+
+function orderRow(order) {
+  const link = element("a", { href: root.dataset.orderUrl.replace("ORDER", encodeURIComponent(order.order_id)) }, order.order_id);
+  const status = element("span", { className: `badge status-${(order.status || "unknown").toLowerCase().replaceAll(" ", "-")}` }, order.status);
+  const device = [order.model, order.carrier, order.simlock].filter(Boolean).join(" · ");
+  return element("tr", {}, element("td", {}, element("code", {}, order.imei)), element("td", {}, link), element("td", {}, status), element("td", {}, device));
+}
+
+function element(name, properties, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+async function ask() {
+  const answer = await fetch(root.dataset.progress, { headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new Error(answer.statusText);
+  const data = await answer.json();
+  show(data);
+  return data;
+}
+
+async function poll() {
+  try {
+    const data = await ask();
+    if (data.state === "finished") return followResults(data);
+  } catch { /* the next turn asks again */ }
+  setTimeout(poll, POLL);
+}
+
+// After the end the results still come in; an open page shows them without being reloaded.
+async function followResults(data) {
+  const open = (data.results.Pending ?? 0) + (data.results["In Process"] ?? 0) + data.outcomes.in_doubt;
+  if (!open) return;
+  await new Promise((done) => setTimeout(done, POLL_RESULTS));
+  let next = data;
+  try { if (!document.hidden) next = await ask(); } catch { /* the next turn asks again */ }
+  if (next.state === "finished") followResults(next); else follow();
+}
+
+function follow() {
+  const source = new EventSource(root.dataset.events);
+  let last = null;
+  source.addEventListener("progress", (event) => { last = { ...last, ...JSON.parse(event.data) }; show(last); });
+  source.addEventListener("end", () => { source.close(); followResults(last); });
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) poll();
+  });
+  addEventListener("pagehide", () => source.close(), { once: true });
+}
+
+follow();

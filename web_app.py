@@ -1,0 +1,189 @@
+"""The web application: `create_app()` for tests and tools, `app` for gunicorn, `python3 web_app.py` for a look.
+
+Importing this starts no thread: the runner is started by gunicorn.conf.py in each worker, and by main() here.
+"""
+
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from dotenv import load_dotenv
+from flask import Flask, Response, g, jsonify, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from commands import init_commands
+from database import IMEIDatabase
+from orders import Account, Service
+from runner import make_client, start_background
+from service_catalog import AccountBalance, ServiceCatalog
+from settings import Settings, load_settings
+from web_auth import init_auth
+from web_batches import batches
+from web_context import Backend, backend
+from web_format import filters
+from web_health import health, status_report
+from web_orders import orders
+from web_pages import pages
+from web_preview import preview
+from web_submit import submit
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of one request: a file of 25 MB and what surrounds it.
+MAX_REQUEST = 26 * 1024 * 1024
+
+TITLES = {
+    400: "That could not be read",
+    403: "That is not allowed",
+    404: "Nothing is here",
+    405: "That is not done this way",
+    413: "That is too large",
+    500: "Something broke",
+    503: "Not now",
+}
+SENTENCES = {
+    400: "The request did not hold what the page needs. Go back and try once more.",
+    403: "You may not do this.",
+    404: "The address may be mistyped, or what it named is gone.",
+    405: "This address does not answer requests of this kind.",
+    413: "At most 25 MB can be brought at once. Split the file, or save only the column with the IMEIs.",
+    500: "It is our fault, and it is in the log. What was sent to the provider before is safe; look at the batch.",
+    503: "The app cannot do this at the moment. Try again in a minute.",
+}
+
+
+def create_app(
+    settings: Settings | None = None,
+    database: IMEIDatabase | None = None,
+    *,
+    fetch_services: Callable[[], list[Service]] | None = None,
+    fetch_account: Callable[[], Account] | None = None,
+) -> Flask:
+    """The application. Without arguments it reads the environment and opens its database.
+
+    Raises SettingsError when the environment holds something that it cannot work with.
+    """
+    settings = settings or load_settings(os.environ)
+    database = database or IMEIDatabase(settings.database_path)
+    app = Flask(__name__)
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_REQUEST, MAX_FORM_MEMORY_SIZE=MAX_REQUEST, MAX_FORM_PARTS=120_000
+    )
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    app.jinja_env.filters.update(filters())
+    stopping = threading.Event()
+    app.extensions.update(
+        settings=settings,
+        database=database,
+        stopping=stopping,
+        backend=Backend(
+            settings=settings,
+            database=database,
+            catalog=ServiceCatalog(database, fetch_services or _ask_services(settings)),
+            account=AccountBalance(database, fetch_account or _ask_account(settings)),
+            stopping=stopping,
+        ),
+    )
+    app.before_request(_name_request)
+    init_auth(app, settings, database)
+    for blueprint in (pages, preview, submit, batches, orders, health):
+        app.register_blueprint(blueprint)
+    app.context_processor(_page_context)
+    app.after_request(_carry_request_id)
+    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(Exception, _broken)
+    init_commands(app)
+    return app
+
+
+def main() -> None:
+    """Serve on this machine only, with the runner in this process."""
+    app = _from_environment()
+    settings: Settings = app.extensions["settings"]
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s - %(name)s - [%(levelname)s] - %(message)s"
+    )
+    background = start_background(settings, app.extensions["database"])
+    try:
+        app.run("127.0.0.1", settings.port, threaded=True)
+    finally:
+        app.extensions["stopping"].set()
+        background.stop()
+
+
+def __getattr__(name: str) -> Flask:
+    """`web_app.app`, made when it is first asked for: importing create_app touches neither disk nor .env."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    app = globals()["app"] = _from_environment()
+    return app
+
+
+def _from_environment() -> Flask:
+    load_dotenv(Path(__file__).with_name(".env"))
+    return create_app()
+
+
+def _ask_services(settings: Settings) -> Callable[[], list[Service]]:
+    def ask() -> list[Service]:
+        with make_client(settings) as client:
+            return client.get_imei_services()
+
+    return ask
+
+
+def _ask_account(settings: Settings) -> Callable[[], Account]:
+    def ask() -> Account:
+        with make_client(settings) as client:
+            return client.get_account()
+
+    return ask
+
+
+def _name_request() -> None:
+    g.request_id = uuid.uuid4().hex[:12]
+
+
+def _carry_request_id(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    return response
+
+
+def _page_context() -> dict[str, object]:
+    return {"status_bar": lambda: status_report(backend())}
+
+
+def _refused(error: HTTPException) -> ResponseReturnValue:
+    """A page that says in plain words why not."""
+    code = error.code or 500
+    own_words = isinstance(error.description, str) and error.description != type(error).description
+    sentence = error.description if own_words else SENTENCES.get(code, error.description)
+    if isinstance(error, RequestEntityTooLarge):
+        sentence = SENTENCES[413]
+    if error.response is not None or 300 <= code < 400:
+        return error.get_response()
+    return _error_page(code, str(sentence))
+
+
+def _broken(error: Exception) -> ResponseReturnValue:
+    """The same for a failure of ours; the traceback goes to the log only."""
+    logger.error("Request %s for %s failed", g.get("request_id"), request.path, exc_info=error)
+    return _error_page(500, SENTENCES[500])
+
+
+def _error_page(code: int, sentence: str) -> ResponseReturnValue:
+    request_id = g.get("request_id", "")
+    if request.path.startswith("/api/") or request.path.endswith((".json", "/events", "-stream")):
+        return jsonify(error=sentence, request_id=request_id), code
+    title = TITLES.get(code, "That did not work")
+    return render_template(
+        "error.html", code=code, title=title, sentence=sentence, request_id=request_id
+    ), code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The batches: their list, one of them live, what people do to it, what they take away, and what is in doubt."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    flash,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    send_file,
+    stream_with_context,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+
+import batch_queries
+import batch_store
+import order_queries
+import settlement
+from database import IMEIDatabase, utc_now
+from orders import Progress
+from spreadsheets_out import write_provider_csv, write_xlsx
+from web_context import backend, batch_or_404
+from web_format import outcome_label, plural
+from web_stream import chunk_cells, chunk_words, stream, whole_snapshot
+
+batches = Blueprint("batches", __name__, url_prefix="/batches")
+
+LISTED = 50
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+BY_HAND = "Paused by hand."
+
+
+@batches.get("")
+def listing() -> ResponseReturnValue:
+    """The newest batches."""
+    before = request.args.get("before", type=int)
+    found = order_queries.listed_batches(backend().database, LISTED, before)
+    return render_template("batches.html", batches=found, more=len(found) == LISTED)
+
+
+@batches.get("/<int:batch_id>")
+def live(batch_id: int) -> ResponseReturnValue:
+    """One batch as it goes."""
+    progress, database = batch_or_404(batch_id), backend().database
+    return render_template(
+        "live.html",
+        batch=progress,
+        data=whole_snapshot(database, progress),
+        cells=chunk_cells(database, batch_id),
+        chunk_words=chunk_words(progress),
+    )
+
+
+@batches.get("/<int:batch_id>/events")
+def events(batch_id: int) -> Response:
+    """Its progress as server-sent events."""
+    batch_or_404(batch_id)
+    if not backend().streams.acquire(blocking=False):
+        abort(503, "Too many streams are open; the page asks for its progress instead.")
+    return stream(backend(), batch_id)
+
+
+@batches.get("/<int:batch_id>/progress.json")
+def progress(batch_id: int) -> Response:
+    """Its progress once, for a page without a stream."""
+    return jsonify(whole_snapshot(backend().database, batch_or_404(batch_id)))
+
+
+@batches.post("/<int:batch_id>/pause")
+def pause(batch_id: int) -> ResponseReturnValue:
+    """Send nothing more of it until it is resumed."""
+    batch_or_404(batch_id)
+    with backend().database.write() as connection:
+        done = batch_store.pause(connection, batch_id, BY_HAND)
+    flash("Paused: what is on the wire is still answered." if done else "It was not running.")
+    return _back(batch_id)
+
+
+@batches.post("/<int:batch_id>/resume")
+def resume(batch_id: int) -> ResponseReturnValue:
+    """Go on with it."""
+    batch_or_404(batch_id)
+    if not backend().may_spend:
+        flash("No paid orders are placed, because this disk is lost at the next deploy.", "error")
+        return _back(batch_id)
+    with backend().database.write() as connection:
+        done = batch_store.resume(connection, batch_id)
+    flash("Running again." if done else "It was not paused.")
+    return _back(batch_id)
+
+
+@batches.post("/<int:batch_id>/cancel")
+def cancel(batch_id: int) -> ResponseReturnValue:
+    """Take back what was not sent."""
+    batch_or_404(batch_id)
+    with backend().database.write() as connection:
+        taken = batch_store.cancel_rest(connection, batch_id)
+    flash(f"Cancelled {plural(taken, 'IMEI')} that had not been sent.")
+    return _back(batch_id)
+
+
+@batches.get("/<int:batch_id>/results.csv")
+def results_csv(batch_id: int) -> Response:
+    """Every IMEI of it in the provider's format."""
+    progress = batch_or_404(batch_id)
+    rows = result_rows(backend().database, progress)
+    lines = write_provider_csv(rows, bom=request.args.get("bom") != "0")
+    response = Response(stream_with_context(lines), mimetype="text/csv")
+    response.headers.set("Content-Disposition", "attachment", filename=file_name(progress, "csv"))
+    return response
+
+
+@batches.get("/<int:batch_id>/results.xlsx")
+def results_xlsx(batch_id: int) -> ResponseReturnValue:
+    """The same as a workbook."""
+    progress = batch_or_404(batch_id)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
+    write_xlsx(result_rows(backend().database, progress), file)
+    file.seek(0)
+    return send_file(file, XLSX, as_attachment=True, download_name=file_name(progress, "xlsx"))
+
+
+@batches.get("/<int:batch_id>/doubt")
+def doubt(batch_id: int) -> ResponseReturnValue:
+    """What may have been charged, what is at stake, and the three things to do."""
+    return _doubt_page(batch_id, "")
+
+
+@batches.post("/<int:batch_id>/doubt/ask")
+def ask(batch_id: int) -> ResponseReturnValue:
+    """Ask the provider again."""
+    batch_or_404(batch_id)
+    settlement.ask_again(backend().database)
+    flash("The provider is being asked. What its list shows appears here within a minute.")
+    return redirect(url_for("batches.doubt", batch_id=batch_id), 303)
+
+
+@batches.post("/<int:batch_id>/doubt/not-placed")
+def not_placed(batch_id: int) -> ResponseReturnValue:
+    """A person says that nothing was placed: send the chosen ones again."""
+    doubtful = {row["item_id"] for row in batch_queries.doubtful_items(backend().database, batch_id)}
+    chosen = [item_id for item_id in request.form.getlist("item_id", type=int) if item_id in doubtful]
+    if not chosen:
+        return _doubt_page(batch_id, "Nothing was sent: tick the IMEIs that were not placed."), 400
+    if "sure" not in request.form:
+        return _doubt_page(batch_id, "Nothing was sent: tick that you looked at the provider's site."), 400
+    sent = settlement.was_not_placed(backend().database, chosen)
+    flash(f"{plural(sent, 'IMEI')} will be sent again.", "good")
+    return _back(batch_id)
+
+
+@batches.post("/<int:batch_id>/doubt/placed")
+def placed(batch_id: int) -> ResponseReturnValue:
+    """A person found the order: adopt it."""
+    batch_or_404(batch_id)
+    item_id, order_id = request.form.get("item_id", type=int), request.form.get("order_id", "")
+    if item_id is None:
+        abort(400, "It is not clear which IMEI the order belongs to.")
+    try:
+        settlement.was_placed(backend().database, item_id, order_id)
+    except ValueError as error:
+        return _doubt_page(batch_id, str(error)), 400
+    flash(f"Order {order_id.strip()} is recorded.", "good")
+    return redirect(url_for("batches.doubt", batch_id=batch_id), 303)
+
+
+def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:
+    """Each IMEI of a batch as an export row; what has no order says its outcome instead."""
+    for item in batch_queries.iterate_batch_items(database, progress.batch_id):
+        yield item | {
+            "service_name": item["service_name"] or progress.service_name,
+            "status": item["status"] or outcome_label(item["outcome"]),
+            "result_code_display": item["result_code_display"] or item["message"],
+        }
+
+
+def file_name(progress: Progress, ending: str) -> str:
+    """Such as batch-41_november-stock_results_20261123T2210Z.xlsx."""
+    words = re.sub(r"[^a-z0-9]+", "-", progress.label.rsplit(".", 1)[0].lower()).strip("-")[:40]
+    return f"batch-{progress.batch_id}_{words or 'imeis'}_results_{utc_now():%Y%m%dT%H%MZ}.{ending}"
+
+
+def _back(batch_id: int) -> ResponseReturnValue:
+    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+
+
+def _doubt_page(batch_id: int, error: str) -> str:
+    progress = batch_or_404(batch_id)
+    doubtful = batch_queries.doubtful_items(backend().database, batch_id)
+    return render_template("doubt.html", batch=progress, items=doubtful, error=error)

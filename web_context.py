@@ -1,0 +1,87 @@
+"""What every view may call, made once by the factory and found on the app; and answers remembered for seconds."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from flask import abort, current_app
+
+import batch_queries
+import order_queries
+from database import IMEIDatabase
+from orders import Progress
+from service_catalog import AccountBalance, ServiceCatalog
+from settings import Settings
+
+#: Each stream holds a thread of the server; some threads must stay free for pages and the health probe.
+STREAMS_PER_PROCESS = 12
+
+
+class Remembered:
+    """A function's last answer, kept for some seconds."""
+
+    def __init__(
+        self, seconds: float, ask: Callable[[], Any], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds = seconds
+        self._ask = ask
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._answer: Any = None
+        self._until = float("-inf")
+
+    def __call__(self) -> Any:
+        with self._lock:
+            if self._clock() >= self._until:
+                self._answer = self._ask()
+                self._until = self._clock() + self._seconds
+            return self._answer
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the views work with."""
+
+    settings: Settings
+    database: IMEIDatabase
+    catalog: ServiceCatalog
+    account: AccountBalance
+    stopping: threading.Event  #: set when the process is told to end; streams watch it
+    streams: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS)
+    )
+    order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
+    daily: Remembered = field(init=False)
+    results: Remembered = field(init=False)
+
+    def __post_init__(self) -> None:
+        database = self.database
+        object.__setattr__(self, "order_count", Remembered(10, lambda: order_queries.checked_count(database)))
+        object.__setattr__(self, "daily", Remembered(30, lambda: order_queries.daily(database)))
+        object.__setattr__(self, "results", Remembered(30, lambda: order_queries.result_counts(database)))
+
+    @property
+    def uploads(self) -> Path:
+        """Where unconfirmed uploads lie."""
+        return self.settings.data_dir / "uploads"
+
+    @property
+    def may_spend(self) -> bool:
+        """Whether orders would survive the next deploy; without that, none is paid for."""
+        return self.settings.demo or not self.settings.volatile_disk
+
+
+def backend() -> Backend:
+    """The backend of the app that answers this request."""
+    return cast(Backend, current_app.extensions["backend"])
+
+
+def batch_or_404(batch_id: int) -> Progress:
+    """The batch, or a 404 page that names it."""
+    found = batch_queries.progress(backend().database, batch_id)
+    if found is None:
+        abort(404, f"There is no batch {batch_id}.")
+    return found

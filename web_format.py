@@ -1,0 +1,165 @@
+"""How pages show numbers, money, times and states. Pure functions; templates call them as filters."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from order_queries import Day
+from orders import BatchState, ChunkState, Outcome
+
+OUTCOMES = {
+    Outcome.ORDERED: ("Ordered", "The provider named an order for it."),
+    Outcome.WAITING: ("Waiting", "Not sent yet, or no answer yet."),
+    Outcome.DUPLICATE: ("Duplicate", "Known already; not ordered and not paid again."),
+    Outcome.REFUSED: ("Refused", "The provider said no; nothing was placed."),
+    Outcome.IN_DOUBT: ("In doubt", "Sent without a readable answer; it may have been charged."),
+    Outcome.CANCELLED: ("Cancelled", "Taken back before it was sent."),
+}
+CHUNKS = {
+    ChunkState.PLANNED: "Planned",
+    ChunkState.SENDING: "Sending",
+    ChunkState.ANSWERED: "Answered",
+    ChunkState.IN_DOUBT: "In doubt",
+    ChunkState.CANCELLED: "Cancelled",
+}
+BATCHES = {
+    BatchState.RUNNING: "Running",
+    BatchState.PAUSED: "Paused",
+    BatchState.FINISHED: "Finished",
+}
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+CHART_WIDTH, CHART_HEIGHT = 560, 120
+
+
+def number(value: float | int | None) -> str:
+    """1234567 → 1,234,567; None → –."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def money(value: float | None) -> str:
+    """US dollars with cents, and with up to four decimals where the cents would lie: $1,234.50, $0.085."""
+    if value is None:
+        return "–"
+    text = f"{abs(value):,.4f}"
+    while text.endswith("0") and text[-3] != ".":
+        text = text[:-1]
+    return f"-${text}" if value < 0 else f"${text}"
+
+
+def size(value: float) -> str:
+    """Bytes in the unit that people read."""
+    for unit in ("bytes", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"
+
+
+def as_utc(value: datetime | float | str | None) -> datetime | None:
+    """A moment from what tables (UTC without a zone) and Unix clocks give; None for nothing."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return datetime.fromtimestamp(value, UTC) if value else None
+
+
+def when(value: datetime | float | str | None) -> Markup:
+    """A <time> element in UTC, which the page's script turns into the reader's zone."""
+    moment = as_utc(value)
+    if moment is None:
+        return Markup('<span class="none">–</span>')
+    return Markup('<time datetime="{}" title="{} UTC">{} UTC</time>').format(
+        moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        moment.strftime("%Y-%m-%d %H:%M:%S"),
+        moment.strftime("%d %b %Y %H:%M"),
+    )
+
+
+def ago(value: datetime | float | str | None, now: datetime | None = None) -> str:
+    """How long ago, in one unit."""
+    moment = as_utc(value)
+    if moment is None:
+        return "never"
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    if seconds < MINUTE:
+        return "just now"
+    return f"{duration(seconds)} ago"
+
+
+def duration(seconds: float | None) -> str:
+    """A span in its largest unit: 40 s, 3 min, 2 h, 5 days."""
+    if seconds is None:
+        return "–"
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < HOUR:
+        return f"{seconds / MINUTE:.0f} min"
+    if seconds < 2 * DAY:
+        return f"{seconds / HOUR:.0f} h"
+    return f"{seconds / DAY:.0f} days"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """1 IMEI, 2,000 IMEIs."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def outcome_label(outcome: Outcome | str) -> str:
+    """The word for an outcome."""
+    return OUTCOMES[Outcome(outcome)][0]
+
+
+def outcome_hint(outcome: Outcome | str) -> str:
+    """What an outcome means, in a sentence."""
+    return OUTCOMES[Outcome(outcome)][1]
+
+
+def status_class(status: str | None) -> str:
+    """The CSS class of an order's status."""
+    return "status-" + (status or "unknown").lower().replace(" ", "-")
+
+
+def bars(days: Sequence[Day]) -> list[dict[str, Any]]:
+    """The columns of the dashboard's chart: x, y, width, height (SVG units), and what each says."""
+    most = max((day.orders for day in days), default=0) or 1
+    slot = CHART_WIDTH / max(len(days), 1)
+    return [
+        {
+            "x": round(i * slot + slot * 0.14, 1),
+            "y": round(CHART_HEIGHT - _height(day, most), 1),
+            "width": round(slot * 0.72, 1),
+            "height": round(_height(day, most), 1),
+            "middle": round(i * slot + slot / 2, 1),
+            "day": day.day,
+            "title": f"{day.day:%a %d %b}: {plural(day.orders, 'order')}, {money(day.spent)}",
+        }
+        for i, day in enumerate(days)
+    ]
+
+
+def _height(day: Day, most: int) -> float:
+    return max(2.0, (CHART_HEIGHT - 8) * day.orders / most)
+
+
+def filters() -> dict[str, Any]:
+    """The filters by the name that templates use."""
+    return {
+        "number": number,
+        "money": money,
+        "size": size,
+        "when": when,
+        "ago": ago,
+        "duration": duration,
+        "plural": plural,
+        "outcome_label": outcome_label,
+        "outcome_hint": outcome_hint,
+        "chunk_label": lambda state: CHUNKS[ChunkState(state)],
+        "batch_label": lambda state: BATCHES[BatchState(state)],
+        "status_class": status_class,
+    }

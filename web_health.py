@@ -1,0 +1,129 @@
+"""Whether everything is well: for Railway's probe, for the status bar, and for people.
+
+Nothing here asks the provider: its state is what the last call of any process left in the database.
+"""
+
+import time
+from typing import Any
+
+from flask import Blueprint, jsonify, url_for
+from flask.typing import ResponseReturnValue
+
+import batch_queries
+from database import utc_now
+from runner import runner_alive
+from service_catalog import provider_state
+from web_context import Backend, backend
+
+health = Blueprint("health", __name__)
+
+#: Seconds that the runner's state is remembered: looking at it touches its lock.
+HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
+
+
+@health.get("/health")
+def probe() -> ResponseReturnValue:
+    """200 while the app can do its work, also when the provider cannot; 503 when it cannot."""
+    report = health_report(backend())
+    return jsonify(report), 503 if report["status"] == UNHEALTHY else 200
+
+
+@health.get("/api/status")
+def status() -> ResponseReturnValue:
+    """What the status bar shows."""
+    return jsonify(status_report(backend()))
+
+
+def health_report(backend: Backend) -> dict[str, Any]:
+    """status, checks (database, api, cache, environment, runner) and metrics."""
+    orders = backend.order_count()
+    if orders is None:
+        checks: dict[str, Any] = {"database": {"status": "failed"}, "environment": environment_check(backend)}
+        return {"status": UNHEALTHY, "checks": checks, "metrics": {}}
+    api = _api_check(backend)
+    checks = {
+        "database": {"status": "connected", "orders": orders},
+        "api": api,
+        "cache": _cache_check(backend),
+        "environment": environment_check(backend),
+        "runner": {"status": "alive" if runner_alive(backend.settings.data_dir) else "absent"},
+    }
+    metrics = {"total_orders": orders, "api_response_time_ms": api.get("response_time_ms")}
+    return {"status": overall(checks), "checks": checks, "metrics": metrics}
+
+
+def overall(checks: dict[str, Any]) -> str:
+    """healthy when nothing is wrong, unhealthy when something failed, else degraded."""
+    states = {check["status"] for check in checks.values()}
+    if "failed" in states:
+        return UNHEALTHY
+    return DEGRADED if states & {"failing", "stale", "absent", "incomplete"} else HEALTHY
+
+
+def environment_check(backend: Backend) -> dict[str, Any]:
+    """Whether the settings allow paid orders, and what is missing. A wrong value stops the start."""
+    advice = environment_advice(backend)
+    mode = "demo" if backend.settings.demo else "live"
+    return {"status": "incomplete" if advice else "ok", "mode": mode} | ({"advice": advice} if advice else {})
+
+
+def environment_advice(backend: Backend) -> list[str]:
+    """A sentence for each setting that is missing."""
+    settings, advice = backend.settings, []
+    if not settings.demo and not settings.admin_password:
+        advice.append("ADMIN_PASSWORD is not set, so nobody can log in: set it and start again.")
+    if settings.volatile_disk:
+        advice.append(
+            "The data lies on a disk that is lost at the next deploy, so no paid orders are placed: "
+            "attach a volume, or set DATA_DIR to a folder on one."
+        )
+    return advice
+
+
+def status_report(backend: Backend) -> dict[str, Any]:
+    """Provider, database and runner, and how much is running. Holds no secrets."""
+    if backend.order_count() is None:
+        return {"provider": "unknown", "database": "failed", "runner": "unknown", "running": []}
+    state, balance = provider_state(backend.database), backend.account.stored()
+    unfinished = batch_queries.unfinished_batches(backend.database)
+    return {
+        "mode": "demo" if backend.settings.demo else "live",
+        "provider": {True: "ok", False: "failing", None: "unknown"}[state.ok],
+        "provider_error": state.error,
+        "provider_ms": state.ms,
+        "database": "ok",
+        "orders": backend.order_count(),
+        "runner": "alive" if runner_alive(backend.settings.data_dir) else "absent",
+        "balance": balance.credits,
+        "balance_at": balance.at,
+        "running": [
+            {
+                "batch_id": batch.batch_id,
+                "label": batch.label,
+                "state": batch.state,
+                "percent": batch.percent,
+                "done": batch.done,
+                "total": batch.total,
+                "url": url_for("batches.live", batch_id=batch.batch_id),
+            }
+            for batch in unfinished
+        ],
+        "waiting": sum(batch.total - batch.done for batch in unfinished),
+        "time": utc_now().isoformat(timespec="seconds") + "Z",
+    }
+
+
+def _api_check(backend: Backend) -> dict[str, Any]:
+    state = provider_state(backend.database)
+    if state.ok is None:
+        return {"status": "unknown", "response_time_ms": None}
+    check = {"response_time_ms": state.ms, "age_seconds": round(time.time() - state.at)}
+    return {"status": "ok"} | check if state.ok else {"status": "failing", "error": state.error} | check
+
+
+def _cache_check(backend: Backend) -> dict[str, Any]:
+    catalogue = backend.catalog.stored()
+    if not catalogue.services:
+        return {"status": "empty", "services": 0}
+    failing = catalogue.stale and catalogue.error
+    return {"status": "stale" if failing else "active", "services": len(catalogue.services)}

@@ -1,0 +1,151 @@
+"""The dashboard, the services, the database and the status page."""
+
+import platform
+import shutil
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, send_file, url_for
+from flask.typing import ResponseReturnValue
+
+import batch_queries
+import order_queries
+from orders import Service
+from service_catalog import provider_state
+from web_context import Backend, backend
+from web_format import CHART_HEIGHT, CHART_WIDTH, bars
+from web_health import environment_advice, health_report
+
+pages = Blueprint("pages", __name__)
+
+RECENT_BATCHES = 8
+PACKAGES = ("flask", "sqlalchemy", "requests", "gunicorn")
+
+
+@pages.get("/")
+def dashboard() -> ResponseReturnValue:
+    """The day at a glance."""
+    database = backend().database
+    days = backend().daily()
+    return render_template(
+        "dashboard.html",
+        balance=backend().account.current(patience=0.2),
+        today=batch_queries.today(database),
+        running=batch_queries.unfinished_batches(database),
+        recent=batch_queries.recent_batches(database, RECENT_BATCHES),
+        days=days,
+        bars=bars(days),
+        chart=(CHART_WIDTH, CHART_HEIGHT),
+        results=backend().results(),
+        catalogue=backend().catalog.current(),
+        total=backend().order_count(),
+    )
+
+
+@pages.get("/services")
+def services() -> ResponseReturnValue:
+    """What can be ordered; q and category in the URL."""
+    catalogue = backend().catalog.current()
+    q, category = request.args.get("q", "").strip(), request.args.get("category", "")
+    return render_template(
+        "services.html",
+        catalogue=catalogue,
+        services=[service for service in catalogue.services if _fits(service, q, category)],
+        categories=sorted({service.category for service in catalogue.services if service.category}),
+        previous=order_queries.previous_prices(backend().database),
+        q=q,
+        category=category,
+    )
+
+
+@pages.get("/database")
+def database() -> ResponseReturnValue:
+    """What is stored, and how to look inside."""
+    return _database_page("")
+
+
+@pages.post("/database/check")
+def check_database() -> ResponseReturnValue:
+    """SQLite's own check of the file."""
+    started = time.monotonic()
+    word = backend().database.check_integrity()
+    seconds = time.monotonic() - started
+    return _database_page(
+        f"Checked in {seconds:.1f} s: no damage found." if word == "ok" else f"Damaged: {word}"
+    )
+
+
+@pages.post("/database/backup")
+def backup() -> ResponseReturnValue:
+    """A consistent copy of the database, kept in the backup folder and sent to the browser."""
+    try:
+        copy = backend().database.backup(_backup_folder(backend()))
+    except OSError as error:
+        flash(f"No backup was made: {error.strerror}.", "error")
+        return redirect(url_for("pages.database"), 303)
+    return send_file(copy, "application/vnd.sqlite3", as_attachment=True, download_name=copy.name)
+
+
+@pages.get("/status")
+def status() -> ResponseReturnValue:
+    """Provider, runner, queue, disk, versions, and what to mend."""
+    disk = shutil.disk_usage(backend().settings.data_dir)
+    unfinished = batch_queries.unfinished_batches(backend().database)
+    return render_template(
+        "status.html",
+        report=health_report(backend()),
+        provider=provider_state(backend().database),
+        balance=backend().account.stored(),
+        catalogue=backend().catalog.stored(),
+        unfinished=unfinished,
+        waiting=sum(batch.total - batch.done for batch in unfinished),
+        today=batch_queries.today(backend().database),
+        disk=disk,
+        backups=_backups(backend()),
+        versions=_versions(backend()),
+        advice=environment_advice(backend()),
+        settings=backend().settings,
+    )
+
+
+def _fits(service: Service, q: str, category: str) -> bool:
+    text = f"{service.service_id} {service.title} {service.category} {service.delivery}".lower()
+    return (not category or service.category == category) and all(word in text for word in q.lower().split())
+
+
+def _database_page(checked: str) -> str:
+    path = backend().database.path
+    return render_template(
+        "database.html",
+        counts=order_queries.table_counts(backend().database),
+        path=path,
+        size=_file_size(path) + _file_size(path.with_name(path.name + "-wal")),
+        statistics=backend().database.get_statistics(),
+        backups=_backups(backend()),
+        checked=checked,
+    )
+
+
+def _file_size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _backup_folder(backend: Backend) -> Path:
+    return backend.settings.data_dir / "backups"
+
+
+def _backups(backend: Backend) -> list[dict[str, Any]]:
+    """The copies in the backup folder, newest first."""
+    found = [(path, path.stat()) for path in _backup_folder(backend).glob("*.db")]
+    found.sort(key=lambda pair: -pair[1].st_mtime)
+    return [{"name": path.name, "size": stat.st_size, "at": stat.st_mtime} for path, stat in found]
+
+
+def _versions(backend: Backend) -> dict[str, str]:
+    versions = {name: version(name) for name in PACKAGES}
+    return {
+        "python": platform.python_version(),
+        "sqlite": order_queries.sqlite_version(backend.database),
+    } | versions

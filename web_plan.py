@@ -1,0 +1,128 @@
+"""What confirming would do: which IMEIs would be sent, what that costs, and what speaks against it.
+
+The plan is made anew when the user confirms. This module reads; it writes nothing and knows no request.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import batch_queries
+import batch_uploads
+from batch_creation import fingerprint, in_flight, known_orders
+from database import utc_now
+from orders import FINAL_STATUSES, Service
+from service_catalog import Balance
+from web_context import Backend
+from web_format import money
+
+#: Half a hundredth of a cent: sums of float prices are compared with this tolerance, in US dollars.
+TOLERANCE = 0.00005
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be sent, and why not."""
+
+    service: Service
+    imeis: Sequence[tuple[str, int | None]]  #: everything that the batch would hold, with source rows
+    fingerprint: str
+    recheck: bool
+    settled: tuple[dict[str, Any], ...]  #: orders that have a final result, left out unless recheck
+    pending: tuple[dict[str, Any], ...]  #: orders that wait for their result, left out
+    in_flight: dict[str, int]  #: IMEI → unfinished batch that it is in, left out
+    continues: int | None  #: the unfinished batch that confirming resumes
+    count: int  #: IMEIs that would be sent
+    balance: Balance
+    promised: float  #: US dollars that unfinished batches may still take
+    budget_left: float | None  #: US dollars of today's budget; None is no limit
+    objections: tuple[str, ...] = ()
+
+    @property
+    def cost(self) -> float:
+        """US dollars if every one of them is accepted."""
+        return self.service.price * self.count
+
+    @property
+    def balance_after(self) -> float | None:
+        """US dollars that the account would hold; None where the balance is unknown."""
+        return None if self.balance.credits is None else self.balance.credits - self.cost
+
+
+def make_plan(
+    backend: Backend, service: Service, imeis: Sequence[tuple[str, int | None]], recheck: bool = False
+) -> Plan:
+    """What a batch of these IMEIs would send now."""
+    database, names = backend.database, [imei for imei, _ in imeis]
+    flying = in_flight(database, service.service_id, names)
+    with database.read() as connection:
+        known = [dict(order) for order in known_orders(connection, service.service_id, names)]
+    known = [order for order in known if order["imei"] not in flying]
+    settled = tuple(order for order in known if order["status"] in FINAL_STATUSES)
+    pending = tuple(order for order in known if order["status"] not in FINAL_STATUSES)
+    left_out = flying.keys() | {order["imei"] for order in (pending if recheck else known)}
+    mark = fingerprint(service.service_id, names)
+    plan = Plan(
+        service=service,
+        imeis=imeis,
+        fingerprint=mark,
+        recheck=recheck,
+        settled=settled,
+        pending=pending,
+        in_flight=flying,
+        continues=batch_uploads.unfinished_batch(database, mark),
+        count=sum(imei not in left_out for imei in names),
+        balance=backend.account.current(),
+        promised=batch_queries.committed(database),
+        budget_left=_budget_left(backend),
+    )
+    return plan if plan.continues else _with_objections(plan, backend)
+
+
+def service_objection(service: Service | None, service_id: str) -> str:
+    """Why this service cannot be ordered, or ""."""
+    if not service_id:
+        return "Choose a service first."
+    if service is None:
+        return f"The provider does not list a service {service_id}: choose another one."
+    if not service.orderable:
+        needed = ", ".join(service.required_fields)
+        return f"“{service.title}” needs more than an IMEI ({needed}), so it cannot be ordered here."
+    return ""
+
+
+def money_objections(
+    cost: float, balance: Balance, promised: float, budget_left: float | None
+) -> tuple[str, ...]:
+    """Why the money does not suffice; amounts in US dollars."""
+    found = []
+    held = balance.credits
+    if balance.trusted and held is not None and cost + promised > held + TOLERANCE:
+        other = f", of which {money(promised)} is promised to unfinished batches" if promised else ""
+        found.append(f"This costs {money(cost)}, but the account holds {money(held)}{other}.")
+    if budget_left is not None and cost > budget_left + TOLERANCE:
+        found.append(
+            f"This costs {money(cost)}, but {money(max(budget_left, 0.0))} of today's budget is left."
+        )
+    return tuple(found)
+
+
+def _with_objections(plan: Plan, backend: Backend) -> Plan:
+    found = list(money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left))
+    if not plan.count:
+        found.append("Nothing is left to send: each of these IMEIs is ordered or under way already.")
+    if not backend.may_spend:
+        found.append(
+            "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
+            "or set DATA_DIR to a folder on one."
+        )
+    objection = service_objection(plan.service, plan.service.service_id)
+    return replace(plan, objections=(objection, *found) if objection else tuple(found))
+
+
+def _budget_left(backend: Backend) -> float | None:
+    if backend.settings.daily_budget is None:
+        return None
+    midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+    used = batch_queries.spent_since(backend.database, midnight) + batch_queries.committed(backend.database)
+    return backend.settings.daily_budget - used

@@ -1,0 +1,308 @@
+"""From a file or a paste to a confirmed batch: nothing is sent before the second page's button.
+
+The upload's token is the confirm token of its batch, so that a second click gives the same batch.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    flash,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+
+from batch_creation import NewBatch, create_batch
+from batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
+from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text
+from spreadsheets_out import rejects_csv
+from web_context import Backend, backend
+from web_format import plural
+from web_plan import Plan, make_plan, service_objection
+
+preview = Blueprint("preview", __name__)
+
+#: Rows shown of each bucket.
+SAMPLES = 8
+TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
+CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows")
+DELIMITERS = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Bar"}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Cells that the same thing would repair."""
+
+    reason: str
+    count: int
+    rows: tuple[int, ...]  #: the first row numbers
+    samples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the confirm button was pressed on: the price and the number that the page showed."""
+
+    price: str
+    count: str
+
+    def fits(self, plan: Plan) -> bool:
+        """Whether the page told the truth about this plan."""
+        return self.price == price_mark(plan) and self.count == str(plan.count)
+
+
+@preview.get("/batch")
+def batch() -> ResponseReturnValue:
+    """Ask for a file or a paste, and a service."""
+    return _new_batch_page("", request.args.get("service_id", ""))
+
+
+@preview.post("/batch")
+def upload() -> ResponseReturnValue:
+    """Keep what was brought, if IMEIs can be read from it, and lead to the preview."""
+    service_id, text = request.form.get("service_id", "").strip(), request.form.get("imeis", "")
+    file = request.files.get("file")
+    name = (file.filename or "") if file else ""
+    data = file.read() if file else b""
+    objection = service_objection(backend().catalog.current().find(service_id), service_id)
+    if not objection and name and text.strip():
+        objection = "A file and a paste came together: bring one of them at a time."
+    if not objection and not name and not text.strip():
+        objection = "Nothing came: choose a file, or paste IMEIs."
+    if objection:
+        return _new_batch_page(objection, service_id, text), 400
+    kind, content = ("upload", data) if name else ("paste", text.encode("utf-8", "replace"))
+    try:
+        read_intake(backend(), kind, content, Choice())
+    except UnreadableFileError as error:
+        return _new_batch_page(str(error), service_id, text), 400
+    token = keep(kind, content, name or "Pasted IMEIs", service_id)
+    return redirect(url_for("preview.show", token=token), 303)
+
+
+@preview.get("/batch/template.csv")
+def template() -> Response:
+    """An empty file with the one column that is needed."""
+    return _download(TEMPLATE, "imei-template.csv")
+
+
+@preview.get("/batch/preview/<token>")
+def show(token: str) -> ResponseReturnValue:
+    """What was read, what would be sent, what it costs."""
+    batch_id = batch_of_token(backend().database, token)
+    if batch_id is not None:
+        return redirect(url_for("batches.live", batch_id=batch_id), 303)
+    return _preview_page(_upload_or_404(token))
+
+
+@preview.post("/batch/preview/<token>/options")
+def options(token: str) -> ResponseReturnValue:
+    """Read the file another way, or count other IMEIs in."""
+    found = _upload_or_404(token)
+    choice = chosen_options(request.form.to_dict(), found.choice)
+    try:
+        read_intake(backend(), found.kind, found.path.read_bytes(), _choice(choice))
+    except UnreadableFileError as error:
+        flash(f"Not changed: {error}", "error")
+        return redirect(url_for("preview.show", token=token), 303)
+    change_upload(backend().database, token, request.form.get("service_id") or found.service_id, choice)
+    return redirect(url_for("preview.show", token=token), 303)
+
+
+@preview.post("/batch/preview/<token>")
+def confirm(token: str) -> ResponseReturnValue:
+    """Make the batch that the preview showed, once; show the preview again if it is no longer true."""
+    batch_id = batch_of_token(backend().database, token)
+    if batch_id is None:
+        found = _upload_or_404(token)
+        intake, plan = _read_and_plan(found)
+        notice = _reason_to_look_again(plan)
+        batch_id = batch_of_token(backend().database, token)  # a first click may have ended meanwhile
+        if batch_id is None:
+            if notice or plan is None:
+                return _page(found, intake, plan, notice), 409
+            batch_id = start_batch(backend(), plan, found.label, found.kind, token)
+            flash(_started(plan, batch_id), "good")
+    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+
+
+@preview.get("/batch/preview/<token>/rejects.csv")
+def rejects(token: str) -> Response:
+    """Every value that is not sent, with its row and the reason."""
+    found = _upload_or_404(token)
+    intake = read_intake(backend(), found.kind, found.path.read_bytes(), _choice(found.choice))
+    return _download(rejects_csv(intake), f"{found.label.rsplit('.', 1)[0]}_rejects.csv")
+
+
+def read_intake(backend: Backend, kind: str, content: bytes, choice: Choice) -> Intake:
+    """What an upload or paste holds. Raises UnreadableFileError."""
+    limit = backend.settings.max_batch_imeis
+    if kind == "paste":
+        return read_text(content.decode("utf-8", "replace"), choice, limit)
+    return read_file(content, choice, limit)
+
+
+def keep(kind: str, content: bytes, label: str, service_id: str) -> str:
+    """Store an upload for its preview; returns its token."""
+    return store_upload(
+        backend().database, backend().uploads, content, label=label, kind=kind, service_id=service_id
+    )
+
+
+def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
+    """Write the batch that a plan describes, or continue the unfinished one. Returns its id."""
+    new = NewBatch(
+        label=label,
+        source=source,
+        service_id=plan.service.service_id,
+        service_name=plan.service.title,
+        unit_price=plan.service.price,
+        imeis=plan.imeis,
+        fingerprint=plan.fingerprint,
+        confirm_token=token,
+        recheck=plan.recheck,
+    )
+    return create_batch(backend.database, new, backend.settings.chunk_size)
+
+
+def price_mark(plan: Plan) -> str:
+    """The price as the confirm form carries it."""
+    return f"{plan.service.price:.6f}"
+
+
+def must_type(backend: Backend, plan: Plan) -> bool:
+    """Whether confirming asks for the number of IMEIs, typed."""
+    return plan.continues is None and plan.cost > backend.settings.confirm_above
+
+
+def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, Any]:
+    """The options form as stored choices; another sheet or delimiter lets column and header be found anew."""
+    choice = {name: before[name] for name in CHOICES if name in before}
+    for name in ("sheet", "delimiter", "column", "header_row"):
+        value = form.get(name)
+        if value is not None and value != form.get(f"was_{name}"):
+            if name in ("sheet", "delimiter"):
+                choice = {key: choice[key] for key in choice if key not in ("column", "header_row")}
+            if name == "column":
+                choice.pop("header_row", None)
+            choice[name] = _whole(value) if name in ("column", "header_row") else value
+    if "was_hidden_rows" in form:
+        choice["hidden_rows"] = "hidden_rows" in form
+    return choice | {"include_luhn": "include_luhn" in form, "recheck": "recheck" in form}
+
+
+def grouped(entries: Iterable[tuple[int, str, str]]) -> list[Group]:
+    """(row, text, reason) triples by reason, the most frequent first."""
+    found: dict[str, list[Any]] = {}
+    for row, text, reason in entries:
+        group = found.setdefault(reason, [0, [], []])
+        group[0] += 1
+        if len(group[1]) < SAMPLES:
+            group[1].append(row)
+            group[2].append(text)
+    groups = [Group(reason, n, tuple(rows), tuple(texts)) for reason, (n, rows, texts) in found.items()]
+    return sorted(groups, key=lambda group: -group.count)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        abort(400, f"“{text}” is not a number of a row or column.")
+
+
+def _upload_or_404(token: str) -> Upload:
+    found = find_upload(backend().database, backend().uploads, token)
+    if found is None:
+        abort(404, "This upload is not there any more: bring the file again.")
+    return found
+
+
+def _choice(choice: dict[str, Any]) -> Choice:
+    return Choice(**{name: choice[name] for name in CHOICES if name in choice})
+
+
+def _read_and_plan(found: Upload) -> tuple[Intake, Plan | None]:
+    intake = read_intake(backend(), found.kind, found.path.read_bytes(), _choice(found.choice))
+    service = backend().catalog.current().find(found.service_id)
+    if service is None:
+        return intake, None
+    chosen = [*intake.ready, *intake.luhn_failed] if found.choice.get("include_luhn") else intake.ready
+    imeis = [(ready.imei, ready.row) for ready in chosen]
+    return intake, make_plan(backend(), service, imeis, bool(found.choice.get("recheck")))
+
+
+def _reason_to_look_again(plan: Plan | None) -> str:
+    """Why confirming did nothing; "" when there is no reason."""
+    if plan is None:
+        return "Nothing was sent: the provider does not list this service any more. Choose another one."
+    if plan.objections:
+        return "Nothing was sent. " + " ".join(plan.objections)
+    shown = Shown(request.form.get("price", ""), request.form.get("count", ""))
+    if not shown.fits(plan):
+        return "Nothing was sent: the price or the number of IMEIs has changed since. Please look again."
+    typed = request.form.get("typed", "").replace(",", "").replace(" ", "")
+    if must_type(backend(), plan) and typed != str(plan.count):
+        return f"Nothing was sent: to confirm, type the number of IMEIs, {plan.count}."
+    return ""
+
+
+def _started(plan: Plan, batch_id: int) -> str:
+    if plan.continues is not None:
+        return f"Batch {batch_id} continues where it stopped."
+    return f"Batch {batch_id} has started: {plural(plan.count, 'IMEI')} to send."
+
+
+def _preview_page(found: Upload) -> str:
+    return _page(found, *_read_and_plan(found), "")
+
+
+def _page(found: Upload, intake: Intake, plan: Plan | None, notice: str) -> str:
+    catalogue = backend().catalog.current()
+    sheet = next((sheet for sheet in intake.sheets if sheet.name == intake.chosen.sheet), None)
+    return render_template(
+        "preview.html",
+        upload=found,
+        intake=intake,
+        plan=plan,
+        notice=notice,
+        sheet=sheet,
+        catalogue=catalogue,
+        service_id=found.service_id,
+        delimiters=DELIMITERS,
+        repaired=_repaired(intake),
+        rejected=grouped((r.row, r.text, r.reason) for r in intake.rejected),
+        luhn=intake.luhn_failed[:SAMPLES],
+        repeated=intake.repeated[:SAMPLES],
+        price=price_mark(plan) if plan else "",
+        must_type=must_type(backend(), plan) if plan else False,
+        chosen=asdict(intake.chosen),
+    )
+
+
+def _repaired(intake: Intake) -> Sequence[Group]:
+    return grouped((r.row, f"{r.text} → {r.imei}", r.note) for r in intake.ready if r.note)
+
+
+def _new_batch_page(error: str, service_id: str, text: str = "") -> str:
+    return render_template(
+        "batch.html",
+        error=error,
+        service_id=service_id,
+        text=text,
+        catalogue=backend().catalog.current(),
+        limit=backend().settings.max_batch_imeis,
+    )
+
+
+def _download(data: bytes, name: str) -> Response:
+    response = Response(data, mimetype="text/csv")
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response

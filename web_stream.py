@@ -1,0 +1,174 @@
+"""Progress as server-sent events (WHATWG HTML, section 9.2): the snapshot, then each change of it, then an end.
+
+A stream polls the batch's revision, reads a snapshot when it has grown, and never holds a transaction. It ends
+when the batch does, or when the process is told to stop; a browser that reconnects gets the snapshot first.
+"""
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+
+import batch_queries
+import order_queries
+from database import IMEIDatabase
+from orders import BatchState, ChunkState, Outcome, Progress
+from web_context import Backend
+from web_format import CHUNKS
+
+#: Seconds between two looks at the revision: at most two events a second.
+INTERVAL = 0.5
+#: Seconds of silence after which a comment is sent, so that proxies keep the connection.
+HEARTBEAT = 15.0
+#: Seconds of the past that the rate is measured over.
+PACE_WINDOW = 30.0
+#: Seconds between two reads of what costs more to read: newest orders, grouped messages, results.
+DETAILS_EVERY = 2.0
+#: An estimate of the time left is shown from this many seconds and this share of the batch on.
+ETA_AFTER, ETA_FROM_PERCENT = 8.0, 2
+CHUNK_CELLS = 2000
+LETTERS = {
+    ChunkState.PLANNED: "p",
+    ChunkState.SENDING: "s",
+    ChunkState.ANSWERED: "a",
+    ChunkState.IN_DOUBT: "d",
+    ChunkState.CANCELLED: "c",
+}
+
+
+@dataclass(slots=True)
+class Pace:
+    """IMEIs a second over the last half minute."""
+
+    samples: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def rate(self, now: float, done: int, overall: float | None) -> float | None:
+        """Note done IMEIs at now (seconds); the overall rate stands in until the window says something."""
+        self.samples.append((now, done))
+        while now - self.samples[0][0] > PACE_WINDOW:
+            self.samples.popleft()
+        first_at, first_done = self.samples[0]
+        if now - first_at < ETA_AFTER:
+            return overall
+        return (done - first_done) / (now - first_at)
+
+
+def overall_rate(progress: Progress) -> float | None:
+    """IMEIs a second since the batch began; None before it means something."""
+    if progress.started_at is None:
+        return None
+    end = progress.finished_at or datetime.now(UTC).replace(tzinfo=None)
+    seconds = (end - progress.started_at).total_seconds()
+    answered = progress.done - progress.outcomes[Outcome.CANCELLED]
+    return answered / seconds if seconds > 0.5 and answered else None
+
+
+def seconds_left(progress: Progress, rate: float | None) -> float | None:
+    """How long the rest takes at this rate; None while that would be a guess."""
+    if progress.state is not BatchState.RUNNING or not rate or progress.percent < ETA_FROM_PERCENT:
+        return None
+    return progress.outcomes[Outcome.WAITING] / rate
+
+
+def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
+    """The batch as the live page's script reads it; money in US dollars, times in seconds."""
+    outcomes = progress.outcomes
+    chargeable = outcomes[Outcome.WAITING] + outcomes[Outcome.ORDERED] + outcomes[Outcome.IN_DOUBT]
+    return {
+        "batch_id": progress.batch_id,
+        "label": progress.label,
+        "state": progress.state,
+        "notice": progress.notice,
+        "revision": progress.revision,
+        "total": progress.total,
+        "done": progress.done,
+        "percent": progress.percent,
+        "outcomes": dict(outcomes),
+        "chunks": dict(progress.chunks),
+        "chunks_total": sum(progress.chunks.values()),
+        "spent": round(progress.spent, 4),
+        "cost": round(progress.unit_price * chargeable, 4),
+        "at_stake": round(progress.at_stake, 4),
+        "rate": rate,
+        "eta": seconds_left(progress, rate),
+    }
+
+
+def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
+    """What the live page shows below the counts: chunk map, newest orders, grouped messages, results."""
+    return {
+        "map": "".join(LETTERS[state] for _, state, _ in chunk_cells(database, batch_id)),
+        "latest": [
+            {
+                name: order[name] or ""
+                for name in ("order_id", "imei", "status", "model", "carrier", "simlock")
+            }
+            for order in batch_queries.latest_orders(database, batch_id, 12)
+        ],
+        "errors": [
+            {"outcome": outcome, "message": message, "imeis": count}
+            for outcome, message, count in batch_queries.batch_errors(database, batch_id)
+        ],
+        "results": order_queries.status_counts(database, batch_id),
+    }
+
+
+def chunk_cells(database: IMEIDatabase, batch_id: int) -> list[tuple[int, ChunkState, int]]:
+    """The first chunks of a batch, as many as the map has cells."""
+    return batch_queries.chunk_map(database, batch_id, CHUNK_CELLS)
+
+
+def whole_snapshot(database: IMEIDatabase, progress: Progress) -> dict[str, Any]:
+    """Everything that a page needs to draw a batch at one moment."""
+    return snapshot(progress, overall_rate(progress)) | details(database, progress.batch_id)
+
+
+def events(backend: Backend, batch_id: int) -> Iterator[str]:
+    """Server-sent events of one batch until it is finished or the process stops."""
+    pace, seen = Pace(), -1
+    detailed_at = spoken_at = 0.0
+    yield "retry: 2000\n\n"
+    while not backend.stopping.is_set():
+        now = time.monotonic()
+        if batch_queries.revision(backend.database, batch_id) != seen:
+            progress = batch_queries.progress(backend.database, batch_id)
+            if progress is None:
+                return
+            finished = progress.state is BatchState.FINISHED
+            data = snapshot(progress, pace.rate(now, progress.done, overall_rate(progress)))
+            if finished or seen < 0 or now - detailed_at >= DETAILS_EVERY:
+                data |= details(backend.database, batch_id)
+                detailed_at = now
+            seen, spoken_at = progress.revision, now
+            yield event("progress", data, seen)
+            if finished:
+                yield event("end", {"batch_id": batch_id, "state": progress.state}, seen)
+                return
+        elif now - spoken_at >= HEARTBEAT:
+            spoken_at = now
+            yield ": still here\n\n"
+        backend.stopping.wait(INTERVAL)
+
+
+def event(name: str, data: dict[str, Any], event_id: int) -> str:
+    """One event; JSON holds no line break, so one data line is enough."""
+    return f"id: {event_id}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+def stream(backend: Backend, batch_id: int) -> Response:
+    """The events as an answer. The caller has acquired backend.streams; the answer's end releases it."""
+    response = Response(events(backend, batch_id), mimetype="text/event-stream")
+    response.headers["X-Accel-Buffering"] = "no"
+    response.call_on_close(backend.streams.release)
+    return response
+
+
+def chunk_words(progress: Progress) -> str:
+    """The chunk map in words, for those who cannot see it."""
+    parts = [f"{count:,} {CHUNKS[state].lower()}" for state, count in progress.chunks.items() if count]
+    return ", ".join(parts) or "no chunks"

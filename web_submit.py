@@ -1,0 +1,116 @@
+"""One or a few IMEIs, ordered from one page; and the same as a stream for programs that wait."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from batch_uploads import batch_of_token
+from spreadsheets import UnreadableFileError, read_text
+from web_context import backend
+from web_format import plural
+from web_plan import Plan, make_plan, service_objection
+from web_preview import keep, must_type, start_batch
+from web_stream import stream
+
+submit = Blueprint("submit", __name__)
+
+#: More than this many go through the preview of a batch.
+FEW = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What the form holds."""
+
+    text: str
+    service_id: str
+    token: str | None  #: one token makes one batch
+    recheck: bool
+
+
+@submit.get("/submit")
+def form() -> ResponseReturnValue:
+    """Ask for IMEIs and a service."""
+    text = request.args.get("imei", "")
+    return _page(Posted(text, request.args.get("service_id", ""), None, False))
+
+
+@submit.post("/submit")
+def order() -> ResponseReturnValue:
+    """Order them at once, or lead to the preview when there are many or they are dear."""
+    posted = _posted()
+    batch_id = batch_of_token(backend().database, posted.token) if posted.token else None
+    if batch_id is not None:
+        return redirect(url_for("batches.live", batch_id=batch_id), 303)
+    plan, objections = _plan(posted)
+    if plan is not None and (len(plan.imeis) > FEW or must_type(backend(), plan)):
+        token = keep("paste", posted.text.encode(), _label(plan.imeis), posted.service_id)
+        return redirect(url_for("preview.show", token=token), 303)
+    if plan is None or objections:
+        return _page(posted, objections, plan), 400
+    batch_id = start_batch(backend(), plan, _label(plan.imeis), "single", posted.token)
+    flash(f"Sent to batch {batch_id}: {plural(plan.count, 'IMEI')}.", "good")
+    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+
+
+@submit.post("/submit-stream")
+def order_and_follow() -> Response:
+    """Order the posted IMEIs and stream their progress until all have an outcome."""
+    posted = _posted()
+    plan, objections = _plan(posted)
+    if plan is None or objections:
+        abort(400, " ".join(objections))
+    if not backend().streams.acquire(blocking=False):
+        abort(503, "Too many streams are open: nothing was sent. Try again in a minute.")
+    try:
+        batch_id = start_batch(backend(), plan, _label(plan.imeis), "single", posted.token)
+    except BaseException:
+        backend().streams.release()
+        raise
+    return stream(backend(), batch_id)
+
+
+def _posted() -> Posted:
+    form = request.form
+    text = "\n".join(form.getlist("imei") + form.getlist("imeis"))
+    return Posted(
+        text.strip(), form.get("service_id", "").strip(), form.get("token") or None, "recheck" in form
+    )
+
+
+def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
+    """What would be sent, and every sentence that speaks against it."""
+    service = backend().catalog.current().find(posted.service_id)
+    objection = service_objection(service, posted.service_id)
+    if service is None or objection:
+        return None, (objection,)
+    try:
+        intake = read_text(posted.text, limit=backend().settings.max_batch_imeis)
+    except UnreadableFileError as error:
+        return None, (str(error),)
+    wrong = [f"{bad.text or bad.imei}: {bad.note}" for bad in intake.luhn_failed[:3]]
+    wrong += [f"{bad.text}: {bad.reason}" for bad in intake.rejected[:3]]
+    if wrong:
+        return None, tuple(wrong)
+    plan = make_plan(backend(), service, [(ready.imei, None) for ready in intake.ready], posted.recheck)
+    return plan, plan.objections
+
+
+def _label(imeis: Sequence[tuple[str, Any]]) -> str:
+    return imeis[0][0] if len(imeis) == 1 else plural(len(imeis), "IMEI")
+
+
+def _page(posted: Posted, objections: Sequence[str] = (), plan: Plan | None = None) -> str:
+    return render_template(
+        "submit.html",
+        posted=posted,
+        service_id=posted.service_id,
+        objections=objections,
+        plan=plan,
+        token=posted.token or secrets.token_urlsafe(18),
+        catalogue=backend().catalog.current(),
+    )
