@@ -27,6 +27,7 @@ class Watch:
 
     since: float  #: monotonic seconds when it was first seen in doubt
     witness_from: int | None = None  #: calls with a larger attempt id began after the quiet time
+    witnessed: bool = False  #: such a call has been made, and the list was asked anew because of it
 
 
 @dataclass(slots=True)
@@ -41,12 +42,16 @@ class Settler:
     def note(self, connection: Transaction, now: float) -> bool:
         """Take in what is in doubt (now in monotonic seconds). Returns whether anything is."""
         doubtful = {chunk.chunk_id for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)}
+        newest = batch_store.newest_attempt(connection) if doubtful else 0
         if doubtful - self.watches.keys():
             self.look_soon(now)
         for chunk_id in doubtful:
             watch = self.watches.setdefault(chunk_id, Watch(now))
             if watch.witness_from is None and now - watch.since >= self.quiet:
-                watch.witness_from = batch_store.newest_attempt(connection)
+                watch.witness_from = newest
+            if watch.witness_from is not None and newest > watch.witness_from and not watch.witnessed:
+                watch.witnessed = True
+                self.look_soon(now)
         for chunk_id in self.watches.keys() - doubtful:
             del self.watches[chunk_id]
         return bool(doubtful)

@@ -1,0 +1,49 @@
+"""A simulator, and a submission system that talks to it; the ledger is the judge."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from checkpoints import Checkpoints
+from database import IMEIDatabase, write_list_limit
+from gsm_fusion_client import GSMFusionClient
+from production_submission_system import Options, ProductionSubmissionSystem
+from simulator import Knobs, Simulator
+
+SERVICE = "269"
+QUICK = {"workers": 5, "settle_quiet": 0.2, "patience": 4.0, "maintenance_wait": 0.3, "poll": 0.05}
+
+
+def imeis(count: int, first: int = 0) -> list[str]:
+    """Made-up IMEIs of 15 digits with a right check digit."""
+    return [with_check_digit(f"35{number:012d}") for number in range(first, first + count)]
+
+
+def with_check_digit(body: str) -> str:
+    doubled = [int(digit) * (1 + position % 2) for position, digit in enumerate(body)]
+    return body + str(-sum(number // 10 + number % 10 for number in doubled) % 10)
+
+
+@contextmanager
+def system(
+    simulator: Simulator, database: IMEIDatabase, timeout: float = 5, proven: bool = True, **options: float
+) -> Iterator[ProductionSubmissionSystem]:
+    """A submission system on this database, with quick waits; its service is proven unless said otherwise."""
+    if proven:
+        with database.write() as connection:
+            write_list_limit(connection, SERVICE, 100)
+    with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url, timeout=timeout, sleep=lambda _: None) as client:
+        folder = Path(database.path).parent / "checkpoints"
+        yield ProductionSubmissionSystem(database, client, Checkpoints(folder), Options(**{**QUICK, **options}))
+
+
+def judge(simulator: Simulator, database: IMEIDatabase) -> tuple[int, int]:
+    """(IMEIs charged more than once, charges of which our database knows nothing)."""
+    charges = simulator.charges()
+    twice = sum(count > 1 for count in Counter((charge.imei, charge.service_id) for charge in charges).values())
+    known = {row["order_id"] for row in database.iterate_orders()}
+    return twice, len({str(charge.order_id) for charge in charges} - known)
+
+
+__all__ = ["QUICK", "SERVICE", "Knobs", "Simulator", "imeis", "judge", "system"]

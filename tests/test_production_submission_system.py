@@ -1,0 +1,352 @@
+"""The promise, judged by the provider's ledger: nothing lost, nothing paid twice, one outcome for every IMEI."""
+
+import dataclasses
+import json
+import sqlite3
+import threading
+import time
+
+import pytest
+
+import batch_store
+from batch_creation import NewBatch, create_batch
+from batch_queries import progress
+from call_log import write_intents
+from checkpoints import Checkpoints
+from database import read_list_limit
+from orders import BatchState, ChunkState, Outcome
+from production_submission_system import metrics
+from settlement import was_not_placed, was_placed
+from tests.provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+
+
+@pytest.fixture
+def simulator():
+    with Simulator(Knobs()) as running:
+        yield running
+
+
+def new_batch(numbers, **changes):
+    values = {"label": "test", "source": "command", "service_id": SERVICE, "service_name": "T-Mobile"}
+    listed = [(imei, row) for row, imei in enumerate(numbers, 1)]
+    return NewBatch(**{**values, "unit_price": 0.08, "imeis": listed, **changes})
+
+
+def outcomes(database, batch_id):
+    found = progress(database, batch_id)
+    assert sum(found.outcomes.values()) == found.total
+    return {outcome: count for outcome, count in found.outcomes.items() if count}
+
+
+def test_every_imei_is_ordered_once_and_stored_with_price_and_order_id(simulator, database):
+    with system(simulator, database) as running:
+        result = running.submit_batch(imeis(450), SERVICE)
+    assert (result.total, result.successful, result.failed, result.in_doubt) == (450, 450, 0, 0)
+    assert len(simulator.charges()) == 450
+    assert judge(simulator, database) == (0, 0)
+    assert {row["credits"] for row in database.iterate_orders()} == {0.08}
+    assert len(result.orders) == 450 and result.errors == ()
+    assert metrics(result, progress(database, result.batch_id))["successful_batches"] == 5
+
+
+def test_progress_file_says_how_far_the_batch_is(simulator, database):
+    with system(simulator, database) as running:
+        batch_id = running.submit_batch(imeis(250), SERVICE).batch_id
+        path = running.checkpoints.folder / str(batch_id) / "progress.json"
+    expected = {"batch_id": batch_id, "completed_batches": 3, "total_batches": 3, "successful_orders": 250}
+    assert json.loads(path.read_text()) == expected
+
+
+def test_progress_callback_ends_at_the_total(simulator, database):
+    seen = []
+    with system(simulator, database) as running:
+        running.submit_batch(imeis(300), SERVICE, lambda found: seen.append(found.done))
+    assert seen == sorted(seen) and seen[-1] == 300
+
+
+def test_repeated_imeis_are_sent_once_and_come_out_as_duplicates(simulator, database):
+    numbers = imeis(5)
+    with system(simulator, database) as running:
+        result = running.submit_batch(numbers + numbers[:2], SERVICE)
+    assert (result.total, result.successful, result.duplicates) == (7, 5, 2)
+    assert len(simulator.charges()) == 5
+
+
+def test_an_ordered_imei_is_not_sent_again_by_another_batch(simulator, database):
+    simulator.set(duplicates="never")
+    with system(simulator, database) as running:
+        running.submit_batch(imeis(10), SERVICE)
+        again = running.submit_batch(imeis(12), SERVICE)
+    assert (again.successful, again.duplicates) == (2, 10)
+    assert judge(simulator, database) == (0, 0)
+
+
+def test_a_recheck_orders_only_settled_orders_again(simulator, database):
+    simulator.set(duplicates="never")
+    numbers = imeis(4)
+    with system(simulator, database) as running:
+        running.submit_batch(numbers, SERVICE)
+        settled = database.get_orders_by_imei(numbers[0])[0]
+        database.update_order_status(settled["order_id"], "Completed")
+        batch_id = create_batch(database, new_batch(numbers, recheck=True))
+        running.run_batch(batch_id)
+    assert outcomes(database, batch_id) == {Outcome.ORDERED: 1, Outcome.DUPLICATE: 3}
+
+
+def test_one_confirmation_token_makes_one_batch(database):
+    first = create_batch(database, new_batch(imeis(3), confirm_token="a"))
+    assert create_batch(database, new_batch(imeis(3), confirm_token="a")) == first
+
+
+def test_two_confirmations_at_the_same_instant_make_one_batch(database):
+    barrier, made = threading.Barrier(8), []
+
+    def confirm():
+        barrier.wait()
+        made.append(create_batch(database, new_batch(imeis(300), confirm_token="b")))
+
+    threads = [threading.Thread(target=confirm) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 1
+
+
+def test_two_batches_in_flight_never_hold_the_same_imei(database):
+    first = create_batch(database, new_batch(imeis(3)))
+    second = create_batch(database, new_batch(imeis(5)))
+    assert outcomes(database, first) == {Outcome.WAITING: 3}
+    assert outcomes(database, second) == {Outcome.WAITING: 2, Outcome.DUPLICATE: 3}
+
+
+def test_a_new_service_is_proven_with_two_imeis_before_a_hundred_follow(simulator, database):
+    with system(simulator, database, proven=False) as running:
+        assert running.submit_batch(imeis(250), SERVICE).successful == 250
+    assert next(call.imeis for call in simulator.calls() if call.action == "placeorder") == 2
+    with database.read() as connection:
+        assert read_list_limit(connection, SERVICE) == 100
+
+
+@pytest.mark.parametrize("reading", ["last", "charge_all_report_last"])
+def test_a_provider_that_answers_for_the_last_imei_only_gets_one_imei_a_call(simulator, database, reading):
+    simulator.set(comma_list=reading)
+    with system(simulator, database, proven=False) as running:
+        result = running.submit_batch(imeis(40), SERVICE)
+    assert judge(simulator, database) == (0, 0)
+    assert (result.successful, result.in_doubt) == (40, 0)
+
+
+def test_a_provider_that_reads_only_the_beginning_of_a_list_gets_shorter_lists(simulator, database):
+    simulator.set(comma_list="first", first_n=30)
+    with system(simulator, database, proven=False, workers=1, settle_quiet=0.05) as running:
+        result = running.submit_batch(imeis(200), SERVICE)
+    assert judge(simulator, database) == (0, 0)
+    assert result.successful + result.in_doubt == 200 and result.successful >= 130
+
+
+FAULTS = ("503", "502", "html200", "reset", "close", "truncated", "cut_body", "two_roots")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_before_or_after_charging_costs_nothing_twice_and_loses_nothing(simulator, database, fault, when):
+    simulator.set(fault=fault, fault_when=when, fault_calls=(2, 4))
+    with system(simulator, database, workers=2) as running:
+        result = running.submit_batch(imeis(1200), SERVICE)
+    assert judge(simulator, database) == (0, 0)
+    assert (result.successful, result.in_doubt) == (1200, 0)
+
+
+def test_a_fault_that_only_looks_odd_is_read_all_the_same(simulator, database):
+    simulator.set(quirks=("phpxml", "bare_amp"))
+    with system(simulator, database) as running:
+        assert running.submit_batch(imeis(120), SERVICE).successful == 120
+
+
+def test_a_hanging_answer_is_in_doubt_and_settled_from_the_list(simulator, database):
+    simulator.set(fault="hang", fault_when="after", fault_calls=(1,), hang_seconds=3)
+    with system(simulator, database, timeout=0.5) as running:
+        assert running.submit_batch(imeis(300), SERVICE).successful == 300
+    assert judge(simulator, database) == (0, 0)
+
+
+def test_without_a_list_exactly_the_doubtful_imeis_stay_in_doubt(simulator, database):
+    simulator.set(fault="reset", fault_when="after", fault_calls=(2,), listing="off")
+    with system(simulator, database, patience=0.5) as running:
+        result = running.submit_batch(imeis(300), SERVICE)
+    assert (result.successful, result.in_doubt) == (200, 100)
+    assert len(simulator.charges()) == 300
+    assert all(error["outcome"] == "in_doubt" for error in result.errors)
+
+
+def test_a_person_settles_what_the_provider_cannot(simulator, database):
+    simulator.set(fault="reset", fault_when="before", fault_calls=(1,), listing="off")
+    numbers = imeis(2)
+    with system(simulator, database, patience=0.2) as running:
+        batch_id = running.submit_batch(numbers, SERVICE).batch_id
+        with database.read() as connection:
+            items = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)[0].items
+        was_placed(database, items[0].item_id, "990001")
+        assert was_not_placed(database, [items[1].item_id]) == 1
+        running.run_batch(batch_id)
+    assert outcomes(database, batch_id) == {Outcome.ORDERED: 2}
+    assert [charge.imei for charge in simulator.charges()] == [numbers[1]]
+
+
+def test_a_provider_that_is_down_makes_the_batch_wait_and_then_go_on(simulator, database):
+    simulator.set(rate_limit=3, rate_window=1.0)
+    with system(simulator, database) as running:
+        assert running.submit_batch(imeis(600), SERVICE).successful == 600
+    assert judge(simulator, database) == (0, 0)
+
+
+def test_maintenance_pauses_with_the_providers_words_and_goes_on_by_itself(simulator, database):
+    simulator.set(fault="maintenance", fault_when="before", fault_calls=(1,))
+    words = []
+    with system(simulator, database) as running:
+        result = running.submit_batch(
+            imeis(50), SERVICE, lambda found: words.append(found.notice) if found.state is BatchState.PAUSED else None
+        )
+    assert result.successful == 50
+    assert any("maintenance" in word for word in words)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [({"fault": "auth", "fault_when": "before"}, "Invalid User!"), ({"fault": "withdrawn"}, "Network Id")],
+)
+def test_credentials_and_service_pause_the_batch_with_the_providers_words(simulator, database, knobs, words):
+    simulator.set(**knobs)
+    with system(simulator, database) as running:
+        result = running.submit_batch(imeis(300), SERVICE)
+        assert (result.state, result.waiting, result.successful) == ("paused", 300, 0)
+        assert words in result.notice
+        simulator.set(fault="")
+        with database.write() as connection:
+            batch_store.resume(connection, result.batch_id)
+        assert running.run_batch(result.batch_id).successful == 300
+
+
+def test_credit_that_ends_in_the_middle_of_a_call_pauses_and_doubts_only_that_call(simulator, database):
+    simulator.set(credit=0.08 * 150)
+    with system(simulator, database, workers=1) as running:
+        result = running.submit_batch(imeis(400), SERVICE)
+    assert result.state == "paused" and "Credit" in result.notice
+    assert judge(simulator, database)[0] == 0
+    assert result.successful + result.in_doubt + result.waiting == 400
+
+
+def test_the_same_list_continues_the_batch_that_was_interrupted(simulator, database):
+    simulator.set(fault="auth", fault_calls=(3,))
+    with system(simulator, database, workers=1) as running:
+        first = running.submit_batch(imeis(400), SERVICE)
+        assert first.state == "paused"
+        second = running.submit_batch(imeis(400), SERVICE)
+    assert second.batch_id == first.batch_id
+    assert second.successful == 400
+    assert judge(simulator, database) == (0, 0)
+
+
+def test_cancelling_the_rest_takes_back_what_was_not_sent(simulator, database):
+    batch_id = create_batch(database, new_batch(imeis(250)))
+    with database.write() as connection:
+        planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]
+        write_intents(connection, planned, 1)
+        assert batch_store.cancel_rest(connection, batch_id) == 150
+    assert outcomes(database, batch_id) == {Outcome.WAITING: 100, Outcome.CANCELLED: 150}
+
+
+class TestContinuesFromEachChunkState:
+    """A process died; the next one takes over."""
+
+    def start(self, database):
+        batch_id = create_batch(database, new_batch(imeis(100)))
+        with database.write() as connection:
+            planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]
+            return batch_id, write_intents(connection, planned, 1)[0]
+
+    def place(self, running, chunk):
+        kept = []
+        answer = running.client.place_imei_order([i.imei for i in chunk.items], SERVICE, keep=kept.append)
+        return kept[0], answer
+
+    def test_planned(self, simulator, database):
+        batch_id = create_batch(database, new_batch(imeis(100)))
+        with system(simulator, database) as running:
+            assert running.run_batch(batch_id).successful == 100
+
+    def test_sending_and_never_sent(self, simulator, database):
+        batch_id, _ = self.start(database)
+        with system(simulator, database, patience=0.3) as running:
+            result = running.run_batch(batch_id)
+            assert result.in_doubt == 100  # nothing after it could prove that it was not placed
+            running.submit_batch(imeis(3, first=5000), SERVICE)
+            running.options = dataclasses.replace(running.options, patience=4.0)
+            assert running.run_batch(batch_id).successful == 100
+        assert judge(simulator, database) == (0, 0)
+
+    def test_sending_and_placed_without_a_checkpoint(self, simulator, database):
+        batch_id, chunk = self.start(database)
+        with system(simulator, database) as running:
+            self.place(running, chunk)
+            assert running.run_batch(batch_id).successful == 100
+        assert judge(simulator, database) == (0, 0) and len(simulator.charges()) == 100
+
+    def test_sending_with_a_checkpoint_is_recorded_without_asking(self, simulator, database):
+        batch_id, chunk = self.start(database)
+        with system(simulator, database) as running:
+            raw, _ = self.place(running, chunk)
+            running.checkpoints.keep(chunk, raw)
+            simulator.set(listing="off")
+            assert running.run_batch(batch_id).successful == 100
+        assert len(simulator.charges()) == 100
+
+    def test_sending_with_a_damaged_checkpoint_is_in_doubt_first(self, simulator, database):
+        batch_id, chunk = self.start(database)
+        with system(simulator, database) as running:
+            raw, _ = self.place(running, chunk)
+            running.checkpoints.keep(chunk, raw)
+            path = next(Checkpoints(running.checkpoints.folder).folder.glob("*/*.xml"))
+            path.write_bytes(path.read_bytes()[:-40])
+            assert running.run_batch(batch_id).successful == 100
+        assert judge(simulator, database) == (0, 0)
+
+    def test_answered(self, simulator, database):
+        with system(simulator, database) as running:
+            batch_id = running.submit_batch(imeis(100), SERVICE).batch_id
+            assert running.run_batch(batch_id).successful == 100
+        assert len(simulator.charges()) == 100
+
+
+def test_a_small_batch_behind_a_large_one_is_placed_within_two_call_times(simulator, database):
+    simulator.set(latency=0.3)
+    large = create_batch(database, new_batch(imeis(5000)))
+    with system(simulator, database, workers=3) as running:
+        stop = threading.Event()
+        thread = threading.Thread(target=running.run, args=(stop,))
+        thread.start()
+        time.sleep(0.45)
+        small, started = create_batch(database, new_batch(imeis(5, first=9000))), time.monotonic()
+        while progress(database, small).state is not BatchState.FINISHED and time.monotonic() < started + 5:
+            time.sleep(0.02)
+        took = time.monotonic() - started
+        stop.set()
+        thread.join(10)
+    assert took < 0.3 * 2 + 0.3
+    assert progress(database, large).state is BatchState.RUNNING
+
+
+def test_a_locked_database_delays_the_record_and_loses_nothing(simulator, database):
+    simulator.set(latency=0.2)
+    batch_id = create_batch(database, new_batch(imeis(100)))
+    with system(simulator, database) as running:
+        thread = threading.Thread(target=running.run_batch, args=(batch_id,))
+        thread.start()
+        time.sleep(0.1)
+        with sqlite3.connect(database.path, timeout=5) as other:
+            other.execute("BEGIN IMMEDIATE")
+            time.sleep(0.6)
+            other.rollback()
+        thread.join(20)
+    assert outcomes(database, batch_id) == {Outcome.ORDERED: 100}
