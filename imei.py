@@ -64,6 +64,7 @@ EXCEL_ERROR = "An Excel error instead of a value."
 TRUTH = "TRUE or FALSE instead of an IMEI."
 DATE = "A date instead of an IMEI."
 NO_DIGITS = "No IMEI: an IMEI has 15 digits."
+AMBIGUOUS = "14 digits beside others: write the 15 digits of the IMEI alone."
 WRONG_DIGIT = tuple(f"The check digit is wrong: after these 14 digits it would be {d}." for d in range(10))
 
 #: 0, 111111111111111, 222222222222222, ... are the multiples of this.
@@ -75,13 +76,16 @@ _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _MIDDLE = bytes(n // 100 + _DOUBLED[n // 10 % 10] + n % 10 for n in range(1000))
 _OUTER = bytes(_DOUBLED[n // 100] + n // 10 % 10 + _DOUBLED[n % 10] for n in range(1000))
 
-_SEPARATORS = " -./\\_:"
+_SEPARATORS = " -./"
 _QUOTES = "'\"`´‘’“”"
 _SIGNS = str.maketrans({"−": "-", "⁄": "/", "∕": "/", "·": ".", "•": "."})
 _SCIENTIFIC = re.compile(r"([0-9]+)(?:[.,]([0-9]*))?[eE]\+?([0-9]{1,2})")
 _WHOLE_NUMBER = re.compile(r"([0-9]+)[.,]0+")
+#: How 14 and 16 digits are grouped in an IMEI; anything else of that length is a date and time, or a phone number.
+_GROUPED_BODIES = frozenset({(2, 6, 6), (6, 2, 6), (8, 6)})
+_GROUPED_VERSIONS = frozenset({(2, 6, 6, 2), (6, 2, 6, 2), (8, 6, 2), (14, 2), (4, 4, 4, 4)})
 _THOUSANDS = re.compile(r"[0-9]{2,3}(?:[,'][0-9]{3}){4,}")
-_GROUPED = re.compile(r"[0-9]+(?:[ \-./\\_:]+[0-9]+)*")
+_GROUPED = re.compile(r"[0-9]+(?:[ \-./]+[0-9]+)*")
 _LABEL = re.compile(r"\bIMEI(?:SV)?\s*(?:NUMBER|NO|NR|[12](?![0-9]))?[\s.:#=()]*(?=[0-9])", re.IGNORECASE)
 _RUN_OF_15 = re.compile(r"(?<![0-9A-Za-z])[0-9]{15}(?![0-9A-Za-z])")
 _GROUPED_15 = re.compile(r"(?<![0-9A-Za-z])[0-9]{2}[ -][0-9]{6}[ -][0-9]{6}[ -][0-9](?![0-9A-Za-z])")
@@ -89,7 +93,7 @@ _QUOTED_FORMULA = re.compile(r'=\s*"?\s*([0-9][0-9 ./-]*?)\s*"?')
 _HEX_MEID = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f]{14,15}")
 _SERIAL = re.compile(r"(?=.*[A-Z])(?=.*[0-9])[A-Z0-9]{10,12}")
 _PIECES = re.compile(r"[,;|\t]")
-_MAYBE = re.compile(r"[0-9](?:[ \-./\\_:,']{0,3}[0-9]){13}|[0-9][eE]\+?1[0-9]|[0-9A-Fa-f]{14}")
+_MAYBE = re.compile(r"[0-9](?:[ \-./,']{0,3}[0-9]){13}|[0-9][eE]\+?1[0-9]|[0-9A-Fa-f]{14}")
 
 
 def check_digit_of(body: int) -> int:
@@ -238,15 +242,22 @@ def _classify_text(text: str) -> tuple[Found, ...]:
     number = _SCIENTIFIC.fullmatch(bare)
     if number is not None:
         return (_judge_scientific(number, text),)
-    whole = _WHOLE_NUMBER.fullmatch(bare)
-    if whole is not None and len(whole[1]) >= 13:
-        return (_judge_number(int(whole[1]), text),)
-    if _THOUSANDS.fullmatch(bare):
-        return (_judge_number(int(re.sub("[^0-9]", "", bare)), text),)
+    whole = _whole_number(bare)
+    if whole:
+        number_of_15 = len(whole) <= 15
+        return (_judge_number(int(whole), text) if number_of_15 else _rejected(text, TOO_LONG, Kind.DAMAGED),)
     bare = _LABEL.sub("", bare)
     if _GROUPED.fullmatch(bare):
         return _judge_groups(re.findall("[0-9]+", bare), text)
     return _judge_words(bare, text)
+
+
+def _whole_number(bare: str) -> str:
+    """The digits of a number written with an empty fraction or with signs between the thousands, else ""."""
+    whole = _WHOLE_NUMBER.fullmatch(bare)
+    if whole is not None and len(whole[1]) >= 13:
+        return whole[1]
+    return re.sub("[^0-9]", "", bare) if _THOUSANDS.fullmatch(bare) else ""
 
 
 def _judge_scientific(number: re.Match[str], text: str) -> Found:
@@ -265,19 +276,27 @@ def _judge_scientific(number: re.Match[str], text: str) -> Found:
 
 def _judge_groups(groups: list[str], text: str) -> tuple[Found, ...]:
     """A cell of nothing but digits and signs between them."""
+    lengths = tuple(map(len, groups))
+    if len(groups) == 1:
+        return (_judge_digits(groups[0], text),)
+    if set(lengths) <= {14, 15, 16}:
+        return tuple(_noted(_judge_digits(group, text), ONE_OF_SEVERAL) for group in groups)
+    if 15 in lengths:
+        note = VERSION_DROPPED if lengths == (15, 2) else TAKEN_OUT
+        return tuple(_noted(_judge_digits(group, text), note) for group in groups if len(group) == 15)
     digits = "".join(groups)
-    if len(groups) > 1 and all(len(group) in (14, 15, 16) for group in groups):
-        return tuple(_one_of_several(_judge_digits(group, text)) for group in groups)
-    if len(digits) == 17 and len(groups) > 1 and len(groups[-1]) == 2:
+    if len(digits) == 17 and lengths[-1] == 2:
         return (_judge_15(int(digits[:15]), text, VERSION_DROPPED),)
-    if len(digits) > 18 and len(groups) > 1:
-        imeis = _cut_at_15(groups)
-        if imeis:
-            return tuple(_one_of_several(_judge_digits(imei, text)) for imei in imeis)
-    found = _judge_digits(digits, text)
-    if len(groups) > 1 and found.kind is Kind.READY:
-        found = Found(Kind.REPAIRED, found.imei, text, JOINED)
-    return (found,)
+    if 14 in lengths and lengths != (14, 1) and lengths not in _GROUPED_VERSIONS:
+        return (_rejected(text, AMBIGUOUS),)
+    if len(digits) == 15:
+        return (_judge_15(int(digits), text, JOINED),)
+    if lengths in _GROUPED_BODIES or lengths in _GROUPED_VERSIONS:
+        return (_judge_digits(digits, text),)
+    imeis = _cut_at_15(groups)
+    if len(imeis) > 1:
+        return tuple(_judge_15(int(imei), text, ONE_OF_SEVERAL) for imei in imeis)
+    return (_rejected(text, _digits_sentence(len(digits))),)
 
 
 def _cut_at_15(groups: list[str]) -> list[str]:
@@ -293,10 +312,8 @@ def _cut_at_15(groups: list[str]) -> list[str]:
     return [] if run else runs
 
 
-def _one_of_several(found: Found) -> Found:
-    if found.kind is not Kind.READY:
-        return found
-    return Found(Kind.REPAIRED, found.imei, found.text, ONE_OF_SEVERAL)
+def _noted(found: Found, note: str) -> Found:
+    return Found(Kind.REPAIRED, found.imei, found.text, note) if found.kind is Kind.READY else found
 
 
 def _judge_digits(digits: str, text: str) -> Found:
@@ -344,6 +361,7 @@ def _fold(text: str) -> str:
         text = "".join(map(_fold_sign, text))
     if not text.isprintable():
         text = "".join(sign for sign in text if sign.isprintable() or sign in "\t\n\r\v\f")
+    if "  " in text or not text.isprintable():
         text = " ".join(text.split())
     return text.strip().strip(_QUOTES).strip()
 

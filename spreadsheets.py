@@ -39,6 +39,7 @@ __all__ = [
 
 MAX_BYTES = 25 * 1024 * 1024
 MAX_SECONDS = 30.0
+MOST_ROWS = 1_100_000  #: rows with content: Excel's own limit and some, more only where more IMEIs may come
 MAX_TEXT = 200  #: characters of a rejected cell that are kept
 
 
@@ -155,8 +156,7 @@ def _sheet(name: str, hidden: bool, found: Survey, chosen: Choice) -> Sheet:
 
 
 def _most_rows(limit: int) -> int:
-    """Excel's own limit, or more where the limit of IMEIs is higher than that."""
-    return max(1_100_000, 2 * limit)
+    return max(MOST_ROWS, 2 * limit)
 
 
 def _sort(
@@ -207,7 +207,7 @@ class _Bucket:
     """IMEIs with their rows, kept as numbers; notes only where there are any."""
 
     def __init__(self) -> None:
-        self.imeis, self.rows = array("Q"), array("L")
+        self.imeis, self.rows = array("Q"), array("Q")
         self.notes: dict[int, tuple[str, str]] = {}
 
     def __len__(self) -> int:
@@ -301,4 +301,4 @@ class _Sorter:
 
 
 def _any_filled(cells: Sequence[object]) -> bool:
-    return any(cell is not None and cell != "" and not (isinstance(cell, str) and cell.isspace()) for cell in cells)
+    return any(map(classify, cells))
