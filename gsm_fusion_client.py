@@ -121,6 +121,9 @@ def parse_placement(raw: bytes) -> PlacementAnswer:
     Raises RefusedError or MaintenanceError where the whole answer is an <error>, OutcomeUnknownError where it
     cannot be read or names no IMEI.
     """
+    plain = provider_xml.read_plain_placement(raw)
+    if plain is not None:
+        return plain
     root = _root(raw)
     answer = provider_xml.read_placement(root)
     if not answer.orders and not answer.duplicates and root.find(".//imei") is None:

@@ -20,7 +20,7 @@ from gsm_fusion_client import (
     parse_services,
 )
 from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer
-from provider_xml import Record, UnreadableError, amount, read_root
+from provider_xml import Record, UnreadableError, amount, read_placement, read_plain_placement, read_root
 
 IMEI_A, IMEI_B, IMEI_C = "350000000000014", "350000000000022", "350000000000030"
 ORDER_A = f"<imeis><id>15562209</id><imei>{IMEI_A}</imei><status>Pending</status></imeis>"
@@ -56,9 +56,7 @@ def test_an_order_is_read_from_every_body_that_can_be_repaired_without_guessing(
 
 
 def test_latin_1_bytes_are_read_under_any_prolog() -> None:
-    body = f'<?phpxml version="1.0" encoding="utf-8"?><result><m>caf\xe9 \x80</m>{ORDER_A}</result>'.encode(
-        "latin-1"
-    )
+    body = f'<?phpxml version="1.0" encoding="utf-8"?><result><m>caf\xe9 \x80</m>{ORDER_A}</result>'.encode("latin-1")
     assert parse_placement(body).orders == (PLACED_A,)
     assert parse_placement(b"\xef\xbb\xbf" + body).orders == (PLACED_A,)
 
@@ -285,9 +283,7 @@ def test_an_amount_is_one_number_or_none(text: str, value: float | None) -> None
 
 
 def test_an_answer_of_100_orders_is_read_in_milliseconds() -> None:
-    orders = "".join(
-        f"<imeis><id>{n}</id><imei>{n:015}</imei><status>Pending</status></imeis>" for n in range(1, 101)
-    )
+    orders = "".join(f"<imeis><id>{n}</id><imei>{n:015}</imei><status>Pending</status></imeis>" for n in range(1, 101))
     body = f'<?phpxml version="1.0"?><result>{orders}</result>'.encode()
     started = time.perf_counter()
     for _ in range(10):
@@ -313,11 +309,7 @@ PIECES = st.sampled_from([f"<{tag}>" for tag in TAGS] + [f"</{tag}>" for tag in 
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    st.one_of(
-        st.binary(max_size=200), st.lists(PIECES, max_size=20).map(lambda pieces: "".join(pieces).encode())
-    )
-)
+@given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=20).map(lambda pieces: "".join(pieces).encode())))
 def test_whatever_comes_only_the_errors_of_the_contract_are_raised(body: bytes) -> None:
     for parse in (parse_placement, parse_orders, parse_services, parse_account, parse_records):
         try:
@@ -338,3 +330,15 @@ def test_a_damaged_answer_names_no_imei_that_was_not_there(data: st.DataObject) 
         return
     for order in answer.orders:
         assert order.imei in (IMEI_A, IMEI_B) or not re.fullmatch("[0-9]{15}", order.imei)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["1", "0", "15", " 7 "]), st.sampled_from(["353", " 354 ", ""])), max_size=4),
+    st.sampled_from(["result", "response", "imeis", "error"]),
+    st.sampled_from(["Pending", "pending", "", "Odd"]),
+)
+def test_the_quick_way_reads_nothing_that_the_tolerant_way_reads_otherwise(records, tag, status):
+    inner = "".join(f"<imeis><id>{i}</id><imei>{m}</imei><status>{status}</status></imeis>" for i, m in records)
+    raw = f"<{tag}>{inner}</{tag}>".encode()
+    plain = read_plain_placement(raw)
+    assert plain is None or plain == read_placement(read_root(raw))
