@@ -62,8 +62,7 @@ class Options:
     workers: int = 30
     chunk_size: int = 100
     settle_quiet: float = 120.0
-    poll: float = 0.25  #: how often to look around while calls are on the wire
-    idle: float = 0.05  #: how often to look for new batches while there are none
+    poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
     patience: float = 10.0  #: how long submit_batch waits for doubt to settle after the last answer
     canaries: int = 3  #: IMEIs held back while something is in doubt, to prove the provider's list fresh
@@ -147,10 +146,10 @@ class ProductionSubmissionSystem:
             answers: list[Answer] = []
             while True:
                 ending = stop.is_set() or is_over()
-                if ending and not self._in_flight:
-                    return
                 for chunk in self._commit(answers, may_claim=not ending):
                     pool.submit(self._call, chunk)
+                if not self._in_flight and (stop.is_set() or is_over()):
+                    return
                 self._settle(pool)
                 answers = self._unwritten + self._collect()
                 self._unwritten = []
@@ -161,7 +160,7 @@ class ProductionSubmissionSystem:
         """Wait for the next answer, but not long, and take all that have come."""
         found: list[Answer] = []
         try:
-            found.append(self._answers.get(timeout=self.options.poll if self._in_flight else self.options.idle))
+            found.append(self._answers.get(timeout=self.options.poll))
             while True:
                 found.append(self._answers.get_nowait())
         except queue.Empty:

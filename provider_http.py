@@ -90,7 +90,7 @@ class _Connection(HTTPConnection):
         try:
             super().connect()
         except (OSError, HTTPError, ValueError) as error:
-            raise NotConnectedError(str(error)) from error
+            raise NotConnectedError(_plain_reason(error)) from error
         if self.timeout is not None and time.monotonic() - started > self.timeout:
             raise NotConnectedError(f"connecting took longer than {self.timeout:g} s")
 
@@ -179,6 +179,12 @@ class PostSession:
         if any(isinstance(cause, (requests.Timeout, ReadTimeoutError, TimeoutError)) for cause in causes):
             return f"no complete answer came within {self._timeout:g} s"
         return "the connection broke before a complete answer came"
+
+
+def _plain_reason(error: Exception) -> str:
+    """The system's own words for a failed connect, without the library's object names and error numbers."""
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    return getattr(cause, "strerror", None) or str(error).rpartition(": ")[2]
 
 
 def _body(response: requests.Response) -> bytes:

@@ -22,7 +22,7 @@ from order_sync import OrderSync
 from orders import BatchState, Outcome, Progress, SubmissionResult
 from production_submission_system import Options, ProductionSubmissionSystem, submission_result
 from settings import Settings
-from simulator import ensure_running
+from simulator import DemoError, DemoProvider, ensure_running
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ ELECTION_INTERVAL = 1.0
 FOLLOW_INTERVAL = 0.3
 #: Seconds that doubt gets to settle after the last answer.
 PATIENCE = 10.0
+#: Seconds between two looks whether the demo provider is alive.
+DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
 
 
@@ -71,16 +73,36 @@ def runner_alive(data_dir: Path) -> bool:
 
 @contextmanager
 def make_client(settings: Settings) -> Iterator[GSMFusionClient]:
-    """A client of the provider; in the demo, of the simulator, which is started if nobody has."""
-    demo = ensure_running(settings.data_dir) if settings.demo else None  # held: it ends with the last that holds it
-    with GSMFusionClient(
-        DEMO_KEY if demo else settings.api_key,
-        DEMO_USER if demo else settings.username,
-        demo.base_url if demo else settings.base_url,
-        timeout=settings.call_timeout,
-        pool_size=settings.workers + 2,
-    ) as client:
-        yield client
+    """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client."""
+    if not settings.demo:
+        with _client(settings, settings.api_key, settings.username, settings.base_url) as client:
+            yield client
+        return
+    closing = threading.Event()
+    demo = ensure_running(settings.data_dir)
+    keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
+    keeper.start()
+    try:
+        with _client(settings, DEMO_KEY, DEMO_USER, demo.base_url) as client:
+            yield client
+    finally:
+        closing.set()
+        keeper.join()
+
+
+def _client(settings: Settings, key: str, user: str, base_url: str) -> GSMFusionClient:
+    return GSMFusionClient(key, user, base_url, timeout=settings.call_timeout, pool_size=settings.workers + 2)
+
+
+def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:
+    """Start the simulator again, on its port, when the process that had started it is gone."""
+    held = [demo]  # a provider that we started ends when nobody holds it
+    while not closing.wait(DEMO_CHECK_INTERVAL):
+        try:
+            held.append(ensure_running(data_dir))
+        except DemoError:
+            logger.exception("The demo provider is gone and did not start again")
+        held = [provider for provider in held if provider.process is not None]
 
 
 def make_system(settings: Settings, database: IMEIDatabase, client: GSMFusionClient) -> ProductionSubmissionSystem:

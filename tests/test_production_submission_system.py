@@ -17,7 +17,7 @@ from database import read_list_limit
 from orders import BatchState, ChunkState, Outcome
 from production_submission_system import metrics
 from settlement import was_not_placed, was_placed
-from tests.provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 
 
 @pytest.fixture
