@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
 
-from device_states import plain_letters
+from device_states import STATE_WORDS, plain_letters
 
 #: Characters of a label that are looked at.
 LABEL_REACH = 80
-#: Label texts by the name that they are kept under; case, spaces and punctuation do not matter. Where a main field
-#: has several names, MAIN_FIELDS says in which order.
+#: Label texts by the name that they are kept under; case, spaces and punctuation do not matter.
+#: Where a main field has several names, MAIN_FIELDS of the report says in which order.
 LABEL_TEXTS = """
 imei: imei, imei 1, 1st imei, first imei, primary imei, imei meid, meid imei, imei esn, imei sn, sn imei,
     imei serial, imei serial number, imei slot 1, imei sim 1, imei code, 串号, imei1 number, nomor imei,
@@ -52,7 +52,8 @@ find_my_device: find my device, find device, find my mobile
 icloud: icloud, icloud status, icloud state, icloud account status, apple icloud, icloud clean lost
 blacklist: blacklist, black list, blacklisted, black listed, gsma, gsma status, gsma blacklist, gsma
     blacklisted, gsma black list, is blacklisted, blocklist, block list, blocklisted, blacklist gsma,
-    blacklist check, gsma check, imei blacklist, blacklist status gsma, us block status, blacklist usa,
+    blacklist check, gsma check, imei blacklist, blacklist status gsma, us block status, block status,
+    blocked status, blocked, is blocked, blacklist usa,
     lista negra, liste noire, sperrliste, schwarze liste, 黑名单, черный список, daftar hitam, lost stolen
     status, lost or stolen status, ceir status
 esn: esn, esn status, esn check, bad esn, us esn, esn imei status, meid status
@@ -132,8 +133,9 @@ eligibility, eligibility, spck, spck code, pck, puk, cp code, sp code
 """
 #: Words around a label that do not change what it says.
 PREFIXES = (
-    "current", "estimated", "device", "phone", "apple", "iphone", "gsma", "usa", "us", "uk", "global", "worldwide",
-    "international", "full", "live", "new", "your", "the", "handset", "product", "mobile", "samsung", "latest",
+    "current", "estimated", "device", "phone", "apple", "iphone", "gsma", "usa", "us", "uk", "global",
+    "worldwide", "international", "full", "live", "new", "your", "the", "handset", "product", "mobile",
+    "samsung", "latest",
 )  # fmt: skip
 SUFFIXES = ("status", "state", "number", "no", "num", "result", "check")
 
@@ -166,6 +168,12 @@ def name_of(key: str, prefixes: tuple[str, ...] = PREFIXES, suffixes: tuple[str,
             if name and (name != "lock" or front == key or key.startswith("current")):
                 return name
     return ""
+
+
+def is_label(text: str) -> bool:
+    """Whether the table has the label, and it is not a word that is also a value, such as "Locked"."""
+    key = label_key(text)
+    return key not in STATE_WORDS and bool(name_of(key))
 
 
 def _stripped(key: str, affixes: tuple[str, ...], strip: Callable[[str, str], str]) -> Iterator[str]:

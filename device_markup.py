@@ -1,7 +1,7 @@
 """A result text as clean lines: HTML, escaped HTML, JSON and BBCode in, plain text out.
 
-The text is hostile: each step is linear in its length, scripts and styles are dropped, and what remains is plain text
-that must be escaped on output. This module must not know what the lines mean.
+The text is hostile: each step is linear in its length, scripts and styles are dropped, and what remains is
+plain text that must be escaped on output. This module must not know what the lines mean.
 """
 
 import html
@@ -13,7 +13,8 @@ from types import MappingProxyType
 JSON_DEPTH = 8
 FOLDED = MappingProxyType({
     **dict.fromkeys([*range(9), *range(0x0E, 0x20), *range(0x7F, 0xA0), 0xAD, 0xFEFF, 0xFE0E, 0xFE0F]),
-    **dict.fromkeys([*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), *range(0xD800, 0xE000)]),
+    **dict.fromkeys([*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A)]),
+    **dict.fromkeys(range(0xD800, 0xE000)),
     **dict.fromkeys([0x0B, 0x0C, 0x0D, 0x85, 0x2028, 0x2029], "\n"),
     **dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " "),
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
@@ -23,11 +24,20 @@ ROW, CELL = "\x1e", "\x1f"
 TAG = re.compile(
     r"""<!--|<!\[CDATA\[|\]\]>|<[!?][^<>]*>|<(/?)([A-Za-z][\w:.-]*+)((?:[^<>"']++|"[^"<]*"|'[^'<]*')*+|[^<>]*)>"""
 )
-ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});|&(?:nbsp|lt|gt|amp|quot)\b")
+LABEL_ELEMENT = re.compile(
+    r"([:=]\s{0,3})?<(b|strong|span|font|em|i|u|label)\b[^<>]*>([^<>:=]{1,48})</\2>(?!\s{0,3}[:=])",
+    re.IGNORECASE,
+)
+ENTITY = re.compile(
+    r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});|&(?:nbsp|lt|gt|amp|quot)\b"
+)
 ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([nrt/\"']))")
 ESCAPED = MappingProxyType({"n": "\n", "r": "\n", "t": "\t"})
-BBCODE = re.compile(r"\[/?(?:b|i|u|s|color|size|font|center|quote|url|list|li|\*)(?:=[^\[\]\n]{0,100})?\]", re.IGNORECASE)
+BBCODE = re.compile(
+    r"\[/?(?:b|i|u|s|color|size|font|center|quote|url|list|li|\*)(?:=[^\[\]\n]{0,100})?\]", re.IGNORECASE
+)
 SPACE_RUN = re.compile(r" {2,}")
+
 
 def _tags(names: str) -> frozenset[str]:
     return frozenset(names.split())
@@ -37,30 +47,34 @@ DROPPED_TAGS = _tags(
     "script style template noscript iframe object svg math head title"
 )
 BREAK_TAGS = _tags(
-    "br p div li ul ol dl hr h1 h2 h3 h4 h5 h6 table tbody thead tfoot caption section article header footer main aside nav "
-    "center blockquote pre form fieldset figure figcaption address option select legend details summary body html"
+    "br p div li ul ol dl hr h1 h2 h3 h4 h5 h6 table tbody thead tfoot caption section article "
+    "header footer main aside nav center blockquote pre form fieldset figure figcaption address "
+    "option select legend details summary body html"
 )
-ROW_TAGS, CELL_TAGS = frozenset({"tr", "dt"}), frozenset({"td", "th", "dd"})
+ROW_TAGS, CELL_TAGS, LIST_TAGS = frozenset({"tr"}), frozenset({"td", "th"}), frozenset({"dt", "dd"})
 INLINE_TAGS = _tags(
-    "a abbr acronym area audio b base bdi bdo big button canvas cite code col colgroup data datalist del dfn dialog em embed font "
-    "frame frameset i img input ins kbd label link map mark marquee meta meter nobr output param picture progress q rp rt ruby s "
-    "samp slot small source span strike strong sub sup textarea time track tt u var video wbr"
+    "a abbr acronym area audio b base bdi bdo big button canvas cite code col colgroup data "
+    "datalist del dfn dialog em embed font frame frameset i img input ins kbd label link map "
+    "mark marquee meta meter nobr output param picture progress q rp rt ruby s samp slot small "
+    "source span strike strong sub sup textarea time track tt u var video wbr"
 )
-HTML_TAGS = DROPPED_TAGS | BREAK_TAGS | ROW_TAGS | CELL_TAGS | INLINE_TAGS
+HTML_TAGS = DROPPED_TAGS | BREAK_TAGS | ROW_TAGS | CELL_TAGS | LIST_TAGS | INLINE_TAGS
 
 
 def clean_lines(text: str, *, is_label: Callable[[str], bool]) -> list[str]:
     """The text as lines without markup, no line blank; tabs stand between the cells of a table row.
 
-    is_label says which unknown tags name a fact, as in <model>iPhone 15</model>; these become rows of two cells.
+    is_label says which texts name a fact; tags of that name, as in <model>iPhone 15</model>, become rows of
+    two cells.
     """
     text = _from_json(text) or ESCAPE.sub(_unescaped, text)
-    text = _without_tags(text.translate(FOLDED), lambda tag: _row_for(tag, is_label))
+    text = LABEL_ELEMENT.sub(lambda element: _with_colon(element, is_label), text.translate(FOLDED))
+    text = _without_tags(text, lambda tag: _row_for(tag, is_label))
     for _ in range(2):
-        decoded = ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text
+        decoded = ENTITY.sub(_decoded, text) if "&" in text else text
         if decoded == text:
             break
-        text = _without_tags(decoded.translate(FOLDED), lambda tag: tag[0])
+        text = _without_tags(decoded, lambda tag: tag[0])
     if "[/" in text:
         text = BBCODE.sub(lambda tag: "\n" if tag[0] == "[*]" else "", text)
     lines = "\n".join(map(_joined_cells, text.split(ROW))).split("\n")
@@ -69,6 +83,15 @@ def clean_lines(text: str, *, is_label: Callable[[str], bool]) -> list[str]:
 
 def _unescaped(escape: re.Match[str]) -> str:
     return chr(int(escape[1], 16)) if escape[1] else ESCAPED.get(escape[2], escape[2])
+
+
+def _with_colon(element: re.Match[str], is_label: Callable[[str], bool]) -> str:
+    """An element that alone sets a label apart from its value, as in <b>Model</b> iPhone 15, as a colon."""
+    return element[0] if element[1] or not is_label(element[3]) else f"{element[3]}: "
+
+
+def _decoded(entity: re.Match[str]) -> str:
+    return html.unescape(entity[0]).translate(FOLDED)
 
 
 def _joined_cells(row: str) -> str:
@@ -87,7 +110,7 @@ def _row_for(tag: re.Match[str], is_label: Callable[[str], bool]) -> str:
 
 
 def _without_tags(text: str, unknown: Callable[[re.Match[str]], str]) -> str:
-    """The text with HTML's tags turned into breaks or nothing, and other tags into what `unknown` makes of them."""
+    """The text with HTML's tags as breaks or nothing, and other tags as what `unknown` makes of them."""
     if "<" not in text:
         return text
     kept: list[str] = []
@@ -118,10 +141,12 @@ def _instead_of(tag: re.Match[str], unknown: Callable[[re.Match[str]], str]) -> 
     name = (tag[2] or "").lower()
     if name in BREAK_TAGS:
         return "\n"
-    if name in ROW_TAGS or (name == "dd" and tag[1]):
+    if name in ROW_TAGS:
         return ROW
     if name in CELL_TAGS:
         return "" if tag[1] else CELL
+    if name in LIST_TAGS:
+        return (CELL, ROW, ROW, "")[2 * (name == "dt") + bool(tag[1])]
     return unknown(tag) if name and name not in HTML_TAGS else ""
 
 
@@ -138,7 +163,7 @@ def _from_json(text: str) -> str:
 
 
 def _json_lines(key: str, data: object, depth: int) -> Iterator[str]:
-    """The members below a key, to a depth. A tuple is an object, and {"label": l, "value": v} is one member."""
+    """The members below a key, to a depth; a tuple is an object, and {"label": l, "value": v} one member."""
     if isinstance(data, tuple) and depth:
         texts = [value for _, value in data if isinstance(value, str)]
         if len(texts) == len(data) == 2 and data[0][0] in ("label", "name", "key", "title", "field"):

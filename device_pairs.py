@@ -1,4 +1,4 @@
-"""Where labels and values are in the lines of a result text: on one line or two, in cells, many in a row without separators.
+"""Where labels and values stand in a result text: on one line or two, in cells, or many in a row.
 
 This module must not know what a label means beyond that the table has it.
 """
@@ -8,27 +8,30 @@ from collections import Counter
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from device_labels import LABEL_REACH, label_key, name_of
+from device_labels import LABEL_REACH, is_label, label_key, name_of
 from device_markup import SPACE_RUN
 from device_states import VERDICTS, plain_letters
 
 LABEL_LENGTH, LABEL_WORDS = 48, 6
 Pair = tuple[str, str]
-STRONG = re.compile(r":+(?!//)(?:-(?=\s))?|=>|(?<![<>=!])=(?!=)")
+STRONG = re.compile(r":(?:\s{0,2}:)*(?!//)(?:-(?=\s))?|=>|(?<![<>=!])=(?!=)")
 HARD = re.compile(r"[|·•▪►●→⇒;‖¦»★]|(?<=\s)(?:->|=>)(?=\s)")
 SOFT = re.compile(r"\s[-–—/]\s|,\s")
 IMEI = re.compile(r"(?<![^\W_])\d[\dxX*]{13,15}(?![^\W_])")
 TRAILING = re.compile(r"(?:\s?[|·•▪►●→⇒‖¦»★]|\s[-–—/])+$")
+SOFT_LABEL = re.compile(r"(?:\s(?=[-–—/]))?([-–—/,])\s([^:=,]{1,40})[:=]")
 WEAK = MappingProxyType({
     name: re.compile(pattern)
     for name, pattern in {
-        "space": r" {2,}", ";": r";", "|": r"\|", "→": r"\s?(?:→|⇒|->|»)\s?", "-": r"\s[-–—]\s", "~": r"~", ",": r",",
+        "space": r" {2,}",
+        ";": r";", "|": r"\|", "→": r"\s?(?:→|⇒|->|»)\s?", "-": r"\s[-–—]\s", "~": r"~", ",": r",",
     }.items()
 })  # fmt: skip
 #: Weak separators that may also end an unknown label, once two known labels in the text are written so.
 STYLES = frozenset({"space", ";", "|", "→"})
 CLOSED_VALUE = re.compile(
-    r"\s*(?:\d{8,}|on|off|yes|no|clean|blacklisted|blocked|locked|unlocked|active|expired|n/a|[\d./-]{8,10})\s+(?=[A-Z])", re.IGNORECASE
+    r"\s*(?:\d{8,}|on|off|yes|no|clean|blacklisted|blocked|locked|unlocked|active|expired|n/a|[\d./-]{8,10})\s+(?=[A-Z])",
+    re.IGNORECASE,
 )
 BULLET = re.compile(r"\s*(?:[-–—*+>#•▪►●·✓✔★]+\s*|\(?\d{1,2}[.)]\s+)")
 #: Symbols that decorate labels and values: arrows, dingbats, emoji.
@@ -59,11 +62,11 @@ def _pairs_at(
     if header:
         return header, 2
     here = parsed[at] or _weak(lines[at], styles)
-    if not below or parsed[at + 1] or name_of(label_key(below)):
+    if not below or parsed[at + 1] or is_label(below):
         return here, 1
     if here and not here[-1][1]:
         return [*here[:-1], (here[-1][0], below)], 2
-    if not here and name_of(label_key(lines[at])):
+    if not here and is_label(lines[at]):
         return [(lines[at], below)], 2
     return here, 1
 
@@ -82,9 +85,9 @@ def _under_header(line: str, below: str) -> list[Pair]:
     if "\t" not in line or "\t" not in below:
         return []
     labels, values = line.split("\t"), below.split("\t")
-    if len(labels) != len(values) or not all(name_of(label_key(label)) for label in labels):
+    if len(labels) != len(values) or not all(map(is_label, labels)):
         return []
-    return [] if any(name_of(label_key(value)) for value in values) else list(zip(labels, values, strict=True))
+    return [] if any(map(is_label, values)) else list(zip(labels, values, strict=True))
 
 
 def _pairs_in(line: str) -> list[Pair]:
@@ -120,8 +123,10 @@ def _strong(line: str) -> list[Pair]:
     """The pairs of a line by its colons and equals signs."""
     labels: list[tuple[int, int, int]] = []
     value_at = 0
-    for separator in STRONG.finditer(line):
-        start = _label_start(line, value_at, separator.start())
+    separators = list(STRONG.finditer(line))
+    style = _soft_style(line) | {","} if len(separators) > 1 else frozenset()
+    for separator in separators:
+        start = _label_start(line, value_at, separator.start(), style)
         if start >= 0:
             value_at = separator.end()
             labels.append((start, separator.start(), value_at))
@@ -132,8 +137,8 @@ def _strong(line: str) -> list[Pair]:
     ]
 
 
-def _label_start(line: str, value_at: int, at: int) -> int:
-    """Where the label begins that ends at `at`, or -1; between value_at (0 for none) and it lies the value before."""
+def _label_start(line: str, value_at: int, at: int, style: frozenset[str]) -> int:
+    """Where the label that ends at `at` begins, or -1; the value before it begins at value_at (or 0)."""
     floor = max(value_at, at - LABEL_REACH)
     hard = max((mark.end() for mark in HARD.finditer(line, floor, at)), default=floor)
     soft = max((mark.end() for mark in SOFT.finditer(line, hard, at)), default=hard)
@@ -148,30 +153,26 @@ def _label_start(line: str, value_at: int, at: int) -> int:
         return hard
     if near or number:
         return at - len(near) if near else -1
-    if soft > hard and _in_soft_style(line, soft) and _plausible(line[soft:at]):
+    if soft > hard and line[soft - 2] in style and _plausible(line[soft:at]):
         return soft
     closed = CLOSED_VALUE.match(line, floor, at) if floor == value_at else None
     return closed.end() if closed and _plausible(line[closed.end() : at]) else -1
 
 
 def _runs_on(gap: str, near: str) -> bool:
-    """Whether what stands before a known label is a text of its own, such as an IMEI, and not the label's first words."""
+    """Whether the words before a known label are a text of their own, such as an IMEI."""
     before = gap[: len(gap) - len(near)].rstrip()
     return bool(before) and (before[-1] in ".!,)" or before[-1].isdigit() or len(gap.split()) > LABEL_WORDS)
 
 
-def _in_soft_style(line: str, soft: int) -> bool:
-    """Whether a soft separator before an unknown label is how this line separates: a known label follows another one."""
-    mark = line[soft - 2 : soft].strip()
-    for other in re.finditer(rf"{re.escape(mark)}\s([^:=]{{1,40}})[:=]", line[: soft + 4000]):
-        if other.start(1) != soft and name_of(label_key(other[1])):
-            return True
-    return mark == "," and soft > 0
+def _soft_style(line: str) -> frozenset[str]:
+    """The soft separators that stand before known labels in a line, and so may stand before unknown ones."""
+    return frozenset(mark[1] for mark in SOFT_LABEL.finditer(line) if name_of(label_key(mark[2])))
 
 
 def _near_label(gap: str) -> str:
     """The longest known label that the text ends with, at a word's edge; empty where there is none."""
-    for word in list(re.finditer(r"\S+", gap))[-LABEL_WORDS:]:
+    for word in list(re.finditer(r"[^\s,;|]+", gap))[-LABEL_WORDS:]:
         tail = gap[word.start() :]
         if tail[0].isalnum() and name_of(label_key(tail), NEAR_PREFIXES, NEAR_SUFFIXES):
             return tail
@@ -195,7 +196,8 @@ def _plausible(label: str) -> bool:
 
 
 def _weak(line: str, styles: frozenset[str] = frozenset()) -> list[Pair]:
-    """The pairs of a line by separators that values hold too: only after a known label, or where they are the style."""
+    """The pairs of a line by separators that values hold too: after a known label, or where they are
+    the style."""
     for name, pattern in WEAK.items():
         head, _, tail = _parted(line, pattern)
         if head and tail and (name_of(label_key(head)) or (name in styles and _plausible(head))):
@@ -214,7 +216,7 @@ def _spoken(line: str) -> list[Pair]:
     """The pair of a short line without separator, such as "FMI OFF" or "IMEI 353979105704801"."""
     words = line.split() if len(line) <= LABEL_REACH else []
     for count in range(min(LABEL_WORDS, len(words) - 1), 0, -1):
-        label, value = " ".join(words[:count]), " ".join(words[count:])
+        label, value = " ".join(words[:count]), " ".join(words[count:]).strip("[]()")
         name = name_of(label_key(label))
         states = VERDICTS.get(name, frozenset())
         if plain_letters(value) in states or (name in ("imei", "imei2") and IMEI.fullmatch(value)):
@@ -223,14 +225,19 @@ def _spoken(line: str) -> list[Pair]:
 
 
 def _tidy_label(label: str) -> str:
-    bare = label.strip(DECORATION).strip(" \"'`*_[]{},;|.-–—#>")
-    return SPACE_RUN.sub(" ", bare.removeprefix("(").strip(DECORATION))
+    bare = _undecorated(label).strip(" \"'`*_[]{},;|.-–—#>")
+    return SPACE_RUN.sub(" ", _undecorated(bare.removeprefix("(")))
 
 
 def tidy(value: str) -> str:
     """A value without the separators and decoration around it; a value of nothing else stays."""
     text = " ".join(value.split())
-    bare = TRAILING.sub("", text.strip(DECORATION)).rstrip(" ,;|").strip(DECORATION)
-    if bare[:1] in "\"'`*" and len(bare) > 1:
+    bare = _undecorated(TRAILING.sub("", _undecorated(text)).rstrip(" ,;|"))
+    if len(bare) > 1 and bare[0] in "\"'`*":
         bare = bare.strip("\"'`* ")
-    return bare.rstrip("*`}\"" if bare.count('"') == 1 and not bare[-2:-1].isdigit() else "*`") or text
+    inches = bare[-2:-1].isdigit()
+    return bare.rstrip("*`" if inches or bare.count('"') != 1 else '*`}"') or text
+
+
+def _undecorated(text: str) -> str:
+    return text.strip() if text.isascii() else text.strip(DECORATION)

@@ -1,7 +1,8 @@
 """What the provider's result text says about a device: any markup in, one frozen report out.
 
-Markup becomes clean lines, lines become pairs of label and value, pairs become fields. The first value of a field wins;
-of two verdicts the worse, so that no later line turns bad into good. It must not know HTTP, SQL, files or Flask.
+Markup becomes clean lines, lines become pairs of label and value, pairs become fields. The first value of a
+field wins; of two verdicts the worse, so that no later line turns bad into good. It must not know HTTP, SQL,
+files or Flask.
 """
 
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from device_labels import KNOWN_NAMES, label_key, name_of, slug
+from device_labels import KNOWN_NAMES, is_label, label_key, name_of, slug
 from device_markup import clean_lines, shown_line
 from device_pairs import IMEI, Pair, label_pairs, tidy
 from device_states import (
@@ -45,57 +46,68 @@ __all__ = [
 ]
 
 #: Characters of a text that are read; real ones have under 10,000, and the raw text is kept elsewhere.
-MAX_TEXT = 200_000
+MAX_TEXT = 65_536
 #: Where a main field is taken from: the first of these names that the text holds.
-MAIN_FIELDS = MappingProxyType({
-    "imei": ("imei",),
-    "imei2": ("imei2",),
-    "serial": ("serial",),
-    "model": ("model", "model_description", "model_name", "device_name", "model_number"),
-    "carrier": ("carrier", "network", "initial_carrier"),
-    "simlock": ("simlock", "lock"),
-    "fmi": ("fmi",),
-    "blacklist": ("blacklist",),
-    "warranty": ("warranty", "service_coverage"),
-})
+MAIN_FIELDS = MappingProxyType(
+    {
+        "imei": ("imei",),
+        "imei2": ("imei2",),
+        "serial": ("serial",),
+        "model": ("model", "model_description", "model_name", "device_name", "model_number"),
+        "carrier": ("carrier", "network", "initial_carrier"),
+        "simlock": ("simlock", "lock"),
+        "fmi": ("fmi",),
+        "blacklist": ("blacklist",),
+        "warranty": ("warranty", "service_coverage"),
+    }
+)
 
 #: Names that alone do not make a text a report about a device.
 TALK = word_set(
-    "message result response success note notes comment remark status order reason error code error_code ordered_imei imei imei2"
+    "message result response success note notes comment remark status order reason error code "
+    "error_code ordered_imei imei imei2"
 )
+REASON_NAMES = ("reason", "error", "message", "result", "comment", "status")
 CODE_NAMES = frozenset({"unlock_code", "nck", "mck", "unfreeze", "spck", "spck_code", "cp_code", "sp_code"})
 
 ERROR_PHRASES = (
-    "already available", "already exist", "already in your", "already ordered", "pending in your account", "duplicate", "ya existe",
-    "credit has been finished", "credits have been finished", "insufficient", "not enough credit", "no credit", "suficiente cr",
-    "saldo", "low balance", "invalid api", "invalid user", "invalid ip", "api access", "access denied", "unauthorized", "user is not active",
-    "maintenance", "timed out", "timeout", "server error", "internal error", "try again", "connection", "unavailable",
+    "already available", "already exist", "already in your", "already ordered",
+    "pending in your account", "duplicate", "ya existe", "credit has been finished",
+    "credits have been finished", "insufficient", "not enough credit", "no credit", "suficiente cr",
+    "saldo", "low balance", "invalid api", "invalid user", "invalid ip", "api access", "access denied",
+    "unauthorized", "user is not active", "maintenance", "timed out", "timeout", "server error",
+    "internal error", "try again", "connection", "unavailable",
 )  # fmt: skip
 REJECT_PHRASES = (
-    "reject", "not found", "no encontrado", "no encontrada", "invalid", "wrong imei", "incorrect imei", "bad imei", "not valid",
-    "not supported", "unsupported", "cancel", "refused", "denied", "unable to", "cannot", "can't", "could not", "not available",
-    "no data", "no record", "no result", "no information", "not eligible", "refund", "failed", "rechazad", "tidak ditemukan",
+    "reject", "not found", "no encontrado", "no encontrada", "invalid", "wrong imei", "incorrect imei",
+    "bad imei", "not valid", "not supported", "unsupported", "cancel", "refused", "denied", "unable to",
+    "cannot", "can't", "could not", "not available", "no data", "no record", "no result",
+    "no information", "not eligible", "refund", "failed", "rechazad", "tidak ditemukan",
 )  # fmt: skip
 
 PLACEHOLDERS = frozenset({"", "na", "null", "undefined", "nil", "nan"})
 #: Fields in which "None" says nothing; elsewhere it is an answer ("Blacklist Records: None").
-NEVER_NONE = frozenset({"imei", "imei2", "serial", "model", "carrier", "network", "initial_carrier", "warranty", "device_name"})
+NEVER_NONE = frozenset(
+    {"imei", "imei2", "serial", "model", "carrier", "network", "initial_carrier", "warranty", "device_name"}
+)
 RADIO = re.compile(
-    r"(?:GSM|CDMA|LTE|WCDMA|UMTS|HSPA|HSDPA|EVDO|EDGE|GPRS|NR|TD-?SCDMA|TD-?LTE|VOLTE|[2345]G|[\s/,+&-])+", re.IGNORECASE
+    r"(?:GSM|CDMA|LTE|WCDMA|UMTS|HSPA|HSDPA|EVDO|EDGE|GPRS|NR|TD-?SCDMA|TD-?LTE|VOLTE|[2345]G|[\s/,+&-])+",
+    re.IGNORECASE,
 )
 CODE = re.compile(r"(?=.*\d)[0-9A-Fa-f#*+-]{4,40}|\d[\d ,]{3,60}")
 APPLE_PART = re.compile(r"[A-Z0-9]{4,6}[A-Z]{1,2}/[A-Z]")
 STOCK_TEXT = re.compile(r",|//")
 OTHER_MAKERS = ("xiaomi", "redmi", "samsung", "galaxy", "google", "pixel", "huawei", "oppo", "motorola")
+#: Names whose meaning hangs on whether the value is about a network, a SIM lock or a blacklist.
+LISTED_BY_VALUE = frozenset({"network", "carrier", "network_status", "esn", "imei_status", "status"})
 SWITCH = word_set(
     "on off enabled disabled locked unlocked yes no true false active inactive"
 )
 #: Words in a label that is about a verdict but does not hold it.
 ASIDE = re.compile(
-    r"record|reason|date|histor|count|_by$|operator|provider|carrier|polic|message|time|type|detail|url|eligib|period|until|expir"
-    r"|start|note|source|_id$|_on$|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
+    r"record|reason|date|histor|count|_by$|operator|provider|carrier|polic|message|time|type|detail|url|eligib"
+    r"|period|until|expir|start|note|source|_id$|_on$|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
 )
-
 
 
 class ReportKind(StrEnum):
@@ -111,7 +123,7 @@ class ReportKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceReport:
-    """A result text, read; None where the text does not say it. All of it is plain text: escape it on output."""
+    """A result text, read; None where it does not say so. All of it is plain text: escape it on output."""
 
     kind: ReportKind
     imei: str | None  #: 14 to 16 digits, or masked with x, X or *
@@ -124,8 +136,8 @@ class DeviceReport:
     blacklist: str | None  #: the provider's words; blacklist_state() reads them
     warranty: str | None
     other: dict[str, str]  #: what else it says, by snake_case name; the first value of a name
-    pairs: tuple[tuple[str, str], ...]  #: every label and value in order, nothing left out
-    display: str  #: the text without markup, line by line
+    pairs: tuple[tuple[str, str], ...]  #: every label that has a value, in order
+    display: str  #: the text without markup, line by line, to MAX_TEXT
 
     def is_about_another_device(self, ordered_imei: str) -> bool:
         """Whether the text names IMEIs and none of them is the ordered one (compared without check digit)."""
@@ -138,7 +150,7 @@ class DeviceReport:
 
 def read_report(text: str) -> DeviceReport:
     """The report in a provider's result text (HTML, JSON or plain, in any mixture). Never raises."""
-    lead, marked, lines = _leading_imei(clean_lines(text[:MAX_TEXT], is_label=lambda tag: bool(name_of(label_key(tag)))))
+    lead, marked, lines = _leading_imei(clean_lines(text[:MAX_TEXT], is_label=is_label))
     pairs = label_pairs(lines)
     found = _found(pairs, "\n".join(lines).casefold())
     if lead:
@@ -181,10 +193,10 @@ def _named(label: str, value: str, text: str) -> list[Pair]:
         return _named_imei(name, value)
     if name in VERDICT_FIELDS or name in ("carrier", "lock"):
         value = _without_full_stop(value)
-    return [(_by_value(name, label, value, text), _answer(label, value) if name == "unlocked" else value)]
+    return [(_by_value(name, label, value, text), _answer(value) if name == "unlocked" else value)]
 
 
-def _answer(label: str, value: str) -> str:
+def _answer(value: str) -> str:
     """The SIM lock in the value of a label that asks whether the device is unlocked."""
     negative = ANSWERS.get(label_key(value))
     return value if negative is None else "Locked" if negative else "Unlocked"
@@ -223,40 +235,52 @@ def _by_keyword(label: str) -> str:
 
 def _by_value(name: str, label: str, value: str, text: str) -> str:
     """The name that a pair is kept under, where the value decides what the label means."""
-    listed = verdict(value, LIST_GOOD, LIST_BAD)
-    sim = verdict(value, SIM_GOOD, SIM_BAD)
-    first_word = plain_letters(value).split(" ")[0].strip(".,;()")
+    if name in LISTED_BY_VALUE:
+        return _by_list_state(name, label, value)
     match name:
         case "icloud":
-            return "fmi" if first_word in SWITCH else "icloud_status"
+            return "fmi" if _first_word(value) in SWITCH else "icloud_status"
         case "find_my_device":
             return name if any(maker in text for maker in OTHER_MAKERS) else "fmi"
         case "carrier_lock":
-            return "carrier" if sim is None else "simlock"
+            return "carrier" if verdict(value, SIM_GOOD, SIM_BAD) is None else "simlock"
         case "unlocked":
             return "simlock"
-        case "network" | "carrier" if RADIO.fullmatch(value):
-            return "network_modes"
-        case "network" | "network_status" if listed is not None and sim is None:
-            return "network_status"
-        case "network_status":
-            return "network_status" if sim is None else "simlock"
-        case "esn" | "imei_status":
-            return "blacklist" if listed is not None and first_word not in SWITCH else slug(label)
-        case "status":
-            return "blacklist" if listed is False and first_word not in SWITCH else "status"
-        case "code":
-            return "unlock_code" if CODE.fullmatch(value) else "code"
+        case "code" | "unlock_code":
+            return "unlock_code" if CODE.fullmatch(value) else f"{name}_text"
         case "order":
             return "part_number" if APPLE_PART.fullmatch(value) else "order"
-        case "unlock_code":
-            return name if CODE.fullmatch(value) else "unlock_code_text"
     return name
 
 
+def _by_list_state(name: str, label: str, value: str) -> str:
+    """The name for a label that may be about a network, a SIM lock or a blacklist."""
+    listed = verdict(value, LIST_GOOD, LIST_BAD)
+    locked = verdict(value, SIM_GOOD, SIM_BAD)
+    switch = _first_word(value) in SWITCH
+    match name:
+        case "network" | "carrier" if RADIO.fullmatch(value):
+            return "network_modes"
+        case "network" if listed is not None and locked is None:
+            return "network_status"
+        case "network_status" if locked is not None:
+            return "simlock"
+        case "esn" | "imei_status":
+            return "blacklist" if listed is not None and not switch else slug(label)
+        case "status" if listed is False and not switch:
+            return "blacklist"
+    return name
+
+
+def _first_word(value: str) -> str:
+    return plain_letters(value[:40]).partition(" ")[0].strip(".,;()")
+
+
 def _without_full_stop(value: str) -> str:
-    last = value.rpartition(" ")[2]
-    return value[:-1] if value.endswith(".") and len(value.split()) <= 4 and "." not in last[:-1] and len(last) > 4 else value
+    """A short value without the full stop of a sentence; that of an abbreviation ("Inc.") stays."""
+    words = value.split()
+    ends = value.endswith(".") and len(words) <= 4 and len(words[-1]) > 4 and value.count(".") == 1
+    return value[:-1] if ends else value
 
 
 def _main(found: dict[str, str], field: str) -> str | None:
@@ -268,7 +292,7 @@ def _main(found: dict[str, str], field: str) -> str | None:
 
 
 def _leading_imei(lines: list[str]) -> tuple[str, bool, list[str]]:
-    """An IMEI that opens the text without a label, whether "!" marks it as the ordered one, and the lines without it."""
+    """An IMEI that opens the text without a label, whether "!" marks it as the ordered one, and the rest."""
     lead = re.match(r"(\d{14,16})(?:\s*([!:,|;-])\s*|\s+|$)", lines[0]) if lines else None
     if not lead or (len(lines) == 1 and lead.end() == len(lines[0])):
         return "", False, lines
@@ -291,20 +315,25 @@ def _kind(found: dict[str, str], display: str) -> tuple[ReportKind, str]:
 
 
 def _kind_of_words(found: dict[str, str], display: str) -> tuple[ReportKind, str]:
-    words = display.casefold()
-    error = found.get("error", "")
-    said = next((found[name] for name in ("reason", "error", "message", "result", "comment") if name in found), "")
-    reason = said or next((line for line in map(tidy, display.split("\n")) if _says_no(line)), "").lstrip(" ,;:-")
-    if (error and label_key(error) not in ("no", "false", "none", "0")) or any(phrase in words for phrase in ERROR_PHRASES):
-        return ReportKind.ERROR, reason
-    if any(phrase in words for phrase in REJECT_PHRASES):
-        return ReportKind.REJECTED, reason
+    """The kind of a text without facts, by the phrases that providers use, and the reason that it gives."""
+    error = label_key(found.get("error", "no")) not in ("no", "false", "none", "0")
+    if error or _holds(display, ERROR_PHRASES):
+        return ReportKind.ERROR, _reason(found, display)
+    if _holds(display, REJECT_PHRASES):
+        return ReportKind.REJECTED, _reason(found, display)
     return (ReportKind.COMPLETED if "imei" in found else ReportKind.FREE_TEXT), ""
 
 
-def _says_no(line: str) -> bool:
-    words = line.casefold()
-    return any(phrase in words for phrase in (*ERROR_PHRASES, *REJECT_PHRASES))
+def _reason(found: dict[str, str], display: str) -> str:
+    """The provider's words for why there is no result."""
+    said = [found[name] for name in REASON_NAMES if name in found]
+    lines = [tidy(line).lstrip(" ,;:-") for line in display.split("\n")]
+    return next(iter([*said, *(line for line in lines if _holds(line, ERROR_PHRASES + REJECT_PHRASES))]), "")
+
+
+def _holds(text: str, phrases: tuple[str, ...]) -> bool:
+    words = text.casefold()
+    return any(phrase in words for phrase in phrases)
 
 
 def _same_body(imei: str, ordered: str) -> bool:

@@ -1,5 +1,6 @@
-"""Whether words mean locked or unlocked, on or off, blacklisted or clean: "Not Blacklisted" is clean, "Not found" is neither.
+"""Whether words mean locked or unlocked, on or off, blacklisted or clean.
 
+"Not Blacklisted" is clean and "Unlocked" holds no "locked"; "Not found" is neither good nor bad.
 This module must not know labels or markup: it reads one value at a time.
 """
 
@@ -54,33 +55,34 @@ def blacklist_state(blacklist: str | None) -> BlacklistState:
 
 
 VERDICT_FIELDS = frozenset({"simlock", "lock", "fmi", "blacklist"})
+
+
 def word_set(text: str) -> frozenset[str]:
     """The words of a text."""
     return frozenset(text.split())
 
 
-NEGATIONS = word_set(
-    "no not non never without un isnt isn ohne nicht sin nao pas sem"
-)
+NEGATIONS = word_set("no not non never without un isnt isn ohne nicht sin nao pas sem")
 CLAUSE_ENDS = frozenset({",", ";", ".", "(", ")", "|", "-", "–", "—", "but", "pero", "aber", "mas"})
 SIM_GOOD = word_set(
-    "unlocked unlock open free simfree liberado libre livre desbloqueado desbloqueada entsperrt deverrouille 已解锁 无锁"
+    "unlocked unlock open free simfree liberado libre livre desbloqueado desbloqueada entsperrt "
+    "deverrouille 已解锁 无锁"
 )
 SIM_BAD = word_set(
     "locked lock relocked bloqueado bloqueada gesperrt verrouille bloque 有锁 已锁 已锁定"
 )
 FMI_GOOD = word_set(
-    "off disabled disable unlocked inactive deactivated desactivado desactivada desativado aus unlock 关闭 已关闭"
+    "off disabled disable unlocked inactive deactivated desactivado desactivada desativado aus "
+    "unlock 关闭 已关闭"
 )
 FMI_BAD = word_set(
     "on enabled enable locked active activated lost activado activada ativado ein lock 开启 已开启"
 )
-LIST_GOOD = word_set(
-    "clean clear cleared limpio limpia limpo propre sauber 正常"
-)
+LIST_GOOD = word_set("clean clear cleared limpio limpia limpo propre sauber 正常")
 LIST_BAD = word_set(
-    "blacklisted blocklisted blocked block barred banned stolen theft lost reported flagged fraud unpaid listed bad dirty "
-    "robado robada roubado bloqueado bloqueada gesperrt gestohlen vole perdu 黑名单"
+    "blacklisted blocklisted blocked block barred banned stolen theft lost reported flagged "
+    "fraud unpaid listed bad dirty robado robada roubado bloqueado bloqueada gesperrt gestohlen "
+    "vole perdu 黑名单"
 )
 #: Whole values that answer the question in the label: "SIM Lock: Yes" is locked, "Blacklist: No" is clean.
 ANSWERS = MappingProxyType({
@@ -89,9 +91,11 @@ ANSWERS = MappingProxyType({
 })  # fmt: skip
 #: The good and the bad words of each verdict.
 VERDICT_WORDS_OF = MappingProxyType({
-    "simlock": (SIM_GOOD, SIM_BAD), "lock": (SIM_GOOD, SIM_BAD), "fmi": (FMI_GOOD, FMI_BAD), "blacklist": (LIST_GOOD, LIST_BAD),
+    "simlock": (SIM_GOOD, SIM_BAD), "lock": (SIM_GOOD, SIM_BAD),
+    "fmi": (FMI_GOOD, FMI_BAD), "blacklist": (LIST_GOOD, LIST_BAD),
 })  # fmt: skip
 VERDICTS = MappingProxyType({name: good | bad for name, (good, bad) in VERDICT_WORDS_OF.items()})
+STATE_WORDS = frozenset[str]().union(*VERDICTS.values())
 VERDICT_WORDS = re.compile(r"[^\W_]+|[,;.()|]|(?<=\s)[-–—](?=\s)")
 
 
