@@ -62,8 +62,9 @@ def logging_config(level: str) -> dict[str, Any]:
         "loggers": {
             "gunicorn.error": ours,
             "gunicorn.access": {"level": "INFO", "handlers": ["requests"], "propagate": False},
-            # Each request to the provider would be a line, and its connections say nothing new.
+            # One says each call to the provider, the other each look at the schema; neither is an event.
             "urllib3": {"level": "INFO"},
+            "alembic": {"level": "WARNING"},
         },
     }
 

@@ -1,6 +1,8 @@
 """What every test may ask for: a data directory, settings, a database; and honest skips."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -9,6 +11,16 @@ import pytest
 
 from database import IMEIDatabase
 from settings import Settings
+
+#: What a developer's .env may hold and no test may see: importing web_app reads the environment.
+KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECRET_KEY", "DAILY_BUDGET")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test touches the real account or the real database, whatever the environment or .env says."""
+    os.environ.update(dict.fromkeys(KEPT_OUT, ""))
+    os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="hammer-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(os.environ["DATA_DIR"], ignore_errors=True))
 
 
 @pytest.fixture

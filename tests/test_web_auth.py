@@ -14,8 +14,10 @@ from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import TestResponse
 
+import web_app
 import web_auth
 from database import IMEIDatabase
+from orders import Account
 from settings import Settings
 from web_auth import (
     FREE_FAILURES,
@@ -159,6 +161,54 @@ def test_the_demo_is_closed_to_other_machines_until_it_has_a_password(
     assert client.get("/", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 503
     guarded = make_app(replace(settings, admin_password=PASSWORD), database).test_client()
     assert guarded.get("/", environ_overrides=FAR_AWAY).location == "/login"
+
+
+# The app itself
+
+
+@pytest.fixture
+def whole_app(real: Settings, database: IMEIDatabase) -> Flask:
+    return web_app.create_app(real, database, fetch_services=list, fetch_account=lambda: Account(None, ""))
+
+
+def addresses(app: Flask, method: str) -> list[str]:
+    """Every address of the app that answers to method, with something in place of each variable."""
+    adapter = app.url_map.bind("localhost")
+    return [
+        adapter.build(rule.endpoint, dict.fromkeys(rule.arguments, 1), method=method)
+        for rule in app.url_map.iter_rules()
+        if method in (rule.methods or ())
+    ]
+
+
+def test_every_address_of_the_app_is_behind_the_door(whole_app: Flask) -> None:
+    stranger = whole_app.test_client()
+    pages = addresses(whole_app, "GET")
+    assert len(pages) > 15
+    for path in pages:
+        if path not in ("/health", "/login", "/static/1"):
+            assert stranger.get(path).status_code in (303, 401), path
+    for path in addresses(whole_app, "POST"):
+        answer = stranger.post(path)
+        assert (answer.status_code in (303, 401)) or path == "/login", path
+        assert answer.location is None or answer.location.startswith("/login")
+
+
+def test_every_form_of_the_app_wants_a_token(whole_app: Flask) -> None:
+    client = whole_app.test_client()
+    log_in(client)
+    for path in addresses(whole_app, "POST"):
+        answer = client.post(path, data={"imei": "353370080089458"})
+        assert (answer.status_code, "Nothing was done" in answer.text) == (400, True), path
+
+
+def test_the_pages_of_the_door_stand_in_the_apps_own_frame(whole_app: Flask, settings: Settings) -> None:
+    client = whole_app.test_client()
+    for text in (client.get("/login").text, log_in(client, "wrong").text):
+        assert "<html lang=" in text
+        assert 'name="password"' in text
+    locked = web_app.create_app(replace(settings, api_key="k", username="u")).test_client().get("/")
+    assert (locked.status_code, "<html lang=" in locked.text) == (503, True)
 
 
 # Sessions

@@ -1,0 +1,222 @@
+"""The server as people start it: the address it prints, what stops it, and what it leaves behind."""
+
+import http.client
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from batch_creation import NewBatch, create_batch
+from batch_store import pause
+from database import IMEIDatabase
+from settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 30.0  #: seconds; only a failure takes that long
+
+
+def environ_of(data_dir: Path, **more: str) -> dict[str, str]:
+    """This machine's environment without settings of ours, then these; empty ones win over a .env file."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
+    empty = {"GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": "", "ADMIN_PASSWORD": "", "WEB_CONCURRENCY": "2"}
+    return plain | empty | {"DATA_DIR": str(data_dir)} | more
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+class Server:
+    """gunicorn as `make run` starts it."""
+
+    def __init__(self, data_dir: Path, port: int, **more: str) -> None:
+        self.port = port
+        self.log = data_dir / "server.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "web_app:app"],
+                cwd=ROOT,
+                env=environ_of(data_dir, PORT=str(port), **more),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def get(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def answers(self) -> bool:
+        try:
+            return self.get("/health")[0] == 200
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End what a failed test may have left of this server, all of it in its own process group."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait(10)
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def server(data_dir: Path, port: int) -> Iterator[Server]:
+    running = Server(data_dir, port)
+    try:
+        wait_until(running.answers, "the server answers")
+        yield running
+    finally:
+        running.kill()
+
+
+def simulator_port(data_dir: Path) -> int:
+    return int(json.loads((data_dir / "demo" / "simulator.json").read_text())["port"])
+
+
+def is_closed(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(5)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_the_demo_prints_its_address_runs_and_ends_with_everything_it_started(server: Server, data_dir: Path) -> None:
+    assert f"Open http://127.0.0.1:{server.port}" in server.log.read_text()
+    assert server.get("/")[0] == 200
+    wait_until(lambda: json.loads(server.get("/health")[1])["checks"]["runner"]["status"] == "alive", "a runner")
+    provider = simulator_port(data_dir)
+    server.process.terminate()
+    assert server.process.wait(PATIENCE) == 0
+    assert is_closed(server.port)
+    assert is_closed(provider)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_killed_server_leaves_no_worker_and_no_provider_behind(server: Server, data_dir: Path) -> None:
+    provider = simulator_port(data_dir)
+    server.process.kill()
+    server.process.wait(PATIENCE)
+    wait_until(lambda: is_closed(server.port), "the workers are gone")
+    wait_until(lambda: is_closed(provider), "the provider is gone")
+
+
+def test_an_open_stream_does_not_hold_up_the_end(data_dir: Path, port: int, paused_batch: int) -> None:
+    running = Server(data_dir, port)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        wait_until(running.answers, "the server answers")
+        connection.request("GET", f"/batches/{paused_batch}/events", headers={"Accept": "text/event-stream"})
+        stream = connection.getresponse()
+        assert stream.status == 200
+        assert stream.readline()
+        began = time.monotonic()
+        running.process.terminate()
+        stream.read()
+        assert running.process.wait(PATIENCE) == 0
+        assert time.monotonic() - began < 15
+    finally:
+        connection.close()
+        running.kill()
+
+
+@pytest.fixture
+def paused_batch(settings: Settings) -> int:
+    """A batch that nobody works on, so that its stream stays open."""
+    new = NewBatch("waiting", "upload", "1739", "a service", 0.08, [("353370080089458", 1)])
+    with IMEIDatabase(settings.database_path) as database:
+        batch_id = create_batch(database, new)
+        with database.write() as connection:
+            assert pause(connection, batch_id, "Paused by hand.")
+    return batch_id
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "eighty"), ("LOG_LEVEL", "LOUD"), ("WEB_CONCURRENCY", "0"), ("GSM_FUSION_API_KEY", "k")],
+)
+def test_a_wrong_variable_stops_the_start_with_one_sentence(data_dir: Path, name: str, value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "web_app:app"],
+        cwd=ROOT,
+        env=environ_of(data_dir, **{name: value}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr.startswith("HAMMER-API cannot start. ")
+    assert done.stderr.count("\n") == 1
+
+
+def load_config(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> ModuleType:
+    """gunicorn.conf.py as gunicorn reads it, in this environment."""
+    for name in [name for name in os.environ if name.startswith(("GSM_", "RAILWAY_", "PORT"))]:
+        monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    spec = importlib.util.spec_from_file_location("conf", ROOT / "gunicorn.conf.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def conf(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> ModuleType:
+    return load_config(monkeypatch, environ_of(data_dir))
+
+
+def test_the_demo_and_a_desk_listen_on_loopback_only(conf: ModuleType, settings: Settings) -> None:
+    real = replace(settings, api_key="k", username="u", port=9)
+    assert conf.bind_address(settings, True, False) == "127.0.0.1:8000"
+    assert conf.bind_address(real, False, False) == "127.0.0.1:9"
+    assert conf.bind_address(real, True, False) == "0.0.0.0:9"
+    assert conf.bind_address(settings, True, True) == "0.0.0.0:8000"
+
+
+def test_streams_have_threads_to_spare_and_the_control_socket_is_off(conf: ModuleType) -> None:
+    assert (conf.worker_class, conf.workers, conf.control_socket_disable) == ("gthread", 2, True)
+    assert conf.threads >= 16
+    assert conf.graceful_timeout > conf.RUNNER_GRACE
+
+
+def test_the_log_has_the_format_that_the_manual_names(conf: ModuleType) -> None:
+    assert conf.LOG_FORMAT == "%(asctime)s - %(name)s - [%(levelname)s] - %(message)s"
+    assert conf.logging_config("WARNING")["root"]["level"] == "WARNING"
+
+
+def test_the_platform_files_start_the_same_app_and_leave_time_to_drain(conf: ModuleType) -> None:
+    procfile = (ROOT / "Procfile").read_text(encoding="utf-8")
+    deploy = json.loads((ROOT / "railway.json").read_text(encoding="utf-8"))["deploy"]
+    assert procfile.startswith("web: " + deploy["startCommand"])
+    assert re.search(r"--bind 0\.0\.0\.0:\$PORT --workers 2 --timeout 120", procfile)
+    assert deploy["healthcheckPath"] == "/health"
+    assert deploy["drainingSeconds"] > conf.graceful_timeout
