@@ -230,8 +230,8 @@ def _judge_16(digits: str, text: str) -> Found:
 
 def _classify_text(text: str) -> tuple[Found, ...]:
     bare = _fold(text)
-    if len(bare) == 15 and bare.isdigit():
-        return (_judge_15(int(bare), text),)
+    if bare.isdigit() and bare.isascii():
+        return (_judge_digits(bare, text),)
     if not bare:
         return () if _is_blank(text) else (_rejected(text, NO_DIGITS),)
     if bare[0] == "=":

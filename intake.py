@@ -139,7 +139,7 @@ class Intake:
     blank: int  #: of these, rows whose cell in the chosen column is blank
     ready: Rows[Ready]
     luhn_failed: Rows[Ready]
-    rejected: Sequence[Rejected]
+    rejected: Rows[Rejected]
     repeated: Rows[Repeated]
 
     @property

@@ -6,18 +6,16 @@ The file is walked twice, once to choose and once to sort, so that a million row
 IMEIs. This module must not know orders, HTTP or the database.
 """
 
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 
 from file_kinds import Deadline, FileKind, Row, UnreadableFileError, find_kind
-from imei import ORDERABLE, Found, Kind, classify, plain_number
 from intake import ALL_COLUMNS, FIND_IT, Choice, Column, Intake, Ready, Rejected, Repeated, Rows, Sheet
 from spreadsheets_columns import Survey, choose_column, find_header_row, survey
-from spreadsheets_csv import DELIMITER_NAMES, Delimited, find_delimiter, find_encoding
+from spreadsheets_csv import DELIMITER_NAMES, Delimited, LongCellError, find_delimiter, find_encoding
+from spreadsheets_sort import Sorter, counted
 from spreadsheets_xlsx import Sheet as Worksheet
 from spreadsheets_xlsx import Workbook
 
@@ -40,7 +38,6 @@ __all__ = [
 MAX_BYTES = 25 * 1024 * 1024
 MAX_SECONDS = 30.0
 MOST_ROWS = 1_100_000  #: rows with content: Excel's own limit and some, more only where more IMEIs may come
-MAX_TEXT = 200  #: characters of a rejected cell that are kept
 
 
 def read_file(
@@ -80,17 +77,25 @@ def _read_delimited(data: bytes, kind: FileKind, choice: Choice, limit: int, dea
     _check(choice)
     encoding = choice.encoding or find_encoding(data)
     table = Delimited(data, encoding, choice.delimiter or find_delimiter(data, encoding))
-    found = survey(table.rows(deadline), _most_rows(limit))
-    warnings = []
-    if found.open_quote:
-        table = replace(table, quoted=False)
-        found = survey(table.rows(deadline), _most_rows(limit))
-        warnings.append("A double quote is never closed, so all double quotes are read as plain signs.")
+    table, found = _survey_delimited(table, _most_rows(limit), deadline)
+    warnings = [] if table.quoted else ["A double quote is never closed, so all of them are read as plain signs."]
     chosen = replace(choice, sheet="", encoding=encoding, delimiter=table.delimiter)
     loose = kind is FileKind.TEXT and table.delimiter != "\t"
     chosen = _choose(chosen, found, loose, f"{DELIMITER_NAMES.get(table.delimiter, 'sign')}-separated text")
     sheets = (_sheet("", False, found, chosen),)
     return _sort(kind, chosen, sheets, warnings, table.rows(deadline), limit)
+
+
+def _survey_delimited(table: Delimited, most_rows: int, deadline: Deadline) -> tuple[Delimited, Survey]:
+    """The survey, with quotes read as plain signs where one that is never closed would swallow rows."""
+    try:
+        found = survey(table.rows(deadline), most_rows)
+    except LongCellError:
+        found = None
+    if found is not None and not found.open_quote:
+        return table, found
+    plain = replace(table, quoted=False)
+    return plain, survey(plain.rows(deadline), most_rows)
 
 
 def _check(choice: Choice) -> None:
@@ -129,7 +134,7 @@ def _choose_sheet(surveys: dict[Worksheet, Survey], name: str | None) -> Workshe
 
 def _other_sheet(sheet: Sheet) -> str:
     hidden = "hidden " if sheet.hidden else ""
-    return f"The {hidden}sheet {sheet.name!r} also holds {_count(sheet.imeis, 'IMEI')}, which are not taken."
+    return f"The {hidden}sheet {sheet.name!r} also holds {counted(sheet.imeis, 'IMEI')}, which are not taken."
 
 
 def _choose(choice: Choice, found: Survey, loose: bool, what: str) -> Choice:
@@ -146,7 +151,7 @@ def _choose(choice: Choice, found: Survey, loose: bool, what: str) -> Choice:
 def _nothing_found(found: Survey, what: str) -> str:
     first = next((str(cell).strip() for _, cells, _ in found.top for cell in cells if cell), "")
     seen = f" that begins with {first[:40]!r}" if first else ""
-    return f"No IMEI was found in {_count(found.rows, 'row')} of {what}{seen}: an IMEI has 15 digits; check the file."
+    return f"No IMEI was found in {counted(found.rows, 'row')} of {what}{seen}: an IMEI has 15 digits; check the file."
 
 
 def _sheet(name: str, hidden: bool, found: Survey, chosen: Choice) -> Sheet:
@@ -168,7 +173,7 @@ def _sort(
     limit: int,
 ) -> Intake:
     """Every value of the chosen column into its bucket. Raises UnreadableFileError past the limit."""
-    sorter = _Sorter(chosen)
+    sorter = Sorter(chosen)
     for number, cells, hidden in rows:
         sorter.take_row(number, cells, hidden)
     if len(sorter.ready) > limit:
@@ -185,7 +190,7 @@ def _sort(
         blank=sorter.blank,
         ready=sorter.ready.frozen(),
         luhn_failed=sorter.luhn_failed.frozen(),
-        rejected=tuple(sorter.rejected),
+        rejected=sorter.rejected(),
         repeated=sorter.repeated(),
     )
 
@@ -196,109 +201,4 @@ def _column_warnings(chosen: Choice, columns: tuple[Column, ...]) -> Iterator[st
         return
     for column in columns:
         if column.index != chosen.column and column.imeis and column.share >= 0.5:
-            yield f"{column.title} also holds {_count(column.imeis, 'IMEI')}, which are not taken."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-class _Bucket:
-    """IMEIs with their rows, kept as numbers; notes only where there are any."""
-
-    def __init__(self) -> None:
-        self.imeis, self.rows = array("Q"), array("Q")
-        self.notes: dict[int, tuple[str, str]] = {}
-
-    def __len__(self) -> int:
-        return len(self.imeis)
-
-    def add(self, imei: int, row: int, note: str = "", text: str = "") -> None:
-        if note:
-            self.notes[len(self.imeis)] = (note, text)
-        self.imeis.append(imei)
-        self.rows.append(row)
-
-    def frozen(self) -> Rows[Ready]:
-        imeis, rows, notes = self.imeis, self.rows, self.notes
-        nothing = ("", "")
-        return Rows(len(imeis), lambda i: Ready(f"{imeis[i]:015d}", rows[i], *notes.get(i, nothing)))
-
-
-class _Sorter:
-    """Puts each value of the chosen column into exactly one bucket; the first of equal IMEIs is taken."""
-
-    def __init__(self, chosen: Choice) -> None:
-        self._column, self._header_row = chosen.column or 0, chosen.header_row or 0
-        self._hidden_rows = chosen.hidden_rows
-        self._seen: set[int] = set()
-        self.ready, self.luhn_failed, self._again = _Bucket(), _Bucket(), _Bucket()
-        self.rejected: list[Rejected] = []
-        self.rows_read = self.blank = self._hidden = self._several = 0
-
-    def take_row(self, row: int, cells: Sequence[object], hidden: bool) -> None:
-        if row <= self._header_row or not cells:
-            return
-        if self._column >= 0:
-            taken = self._take(row, cells[self._column], hidden) if self._column < len(cells) else 0
-            filled = taken or _any_filled(cells)
-        else:
-            taken = sum(self._take(row, cell, hidden) for cell in cells)
-            filled = taken
-        if filled:
-            self.rows_read += 1
-            self.blank += not taken
-
-    def _take(self, row: int, cell: object, hidden: bool) -> int:
-        """How many values the cell gave; 0 for a blank one."""
-        number = plain_number(cell)
-        if number >= 0 and not hidden:
-            if number in self._seen:
-                self._again.add(number, row)
-            else:
-                self._seen.add(number)
-                self.ready.add(number, row)
-            return 1
-        values = classify(cell)
-        for found in values:
-            self._put(row, found, hidden)
-        self._several += len(values) > 1
-        return len(values)
-
-    def _put(self, row: int, found: Found, hidden: bool) -> None:
-        orderable = found.kind in ORDERABLE
-        self._hidden += hidden and orderable
-        if hidden and not self._hidden_rows:
-            self._reject(row, found.text, Kind.HIDDEN, "Its row is hidden or filtered out in the sheet.")
-        elif not orderable:
-            self._reject(row, found.text, found.kind, found.note)
-        elif int(found.imei) in self._seen:
-            self._again.add(int(found.imei), row)
-        else:
-            self._seen.add(int(found.imei))
-            bucket = self.luhn_failed if found.kind is Kind.LUHN_FAILED else self.ready
-            bucket.add(int(found.imei), row, found.note, found.text if found.text != found.imei else "")
-
-    def _reject(self, row: int, text: str, kind: Kind, reason: str) -> None:
-        self.rejected.append(Rejected(row, text[:MAX_TEXT], kind, reason))
-
-    def repeated(self) -> Rows[Repeated]:
-        imeis, rows = self._again.imeis, self._again.rows
-        wanted = set(imeis)
-        taken = chain(
-            zip(self.ready.imeis, self.ready.rows, strict=True),
-            zip(self.luhn_failed.imeis, self.luhn_failed.rows, strict=True),
-        )
-        first = {imei: row for imei, row in taken if imei in wanted} if wanted else {}
-        return Rows(len(imeis), lambda i: Repeated(rows[i], f"{imeis[i]:015d}", first[imeis[i]]))
-
-    def warnings(self) -> Iterator[str]:
-        if self._hidden:
-            fate = "taken too" if self._hidden_rows else "left out"
-            yield f"Hidden or filtered rows also hold {_count(self._hidden, 'IMEI')}, which are {fate}."
-        if self._several:
-            yield f"{_count(self._several, 'cell')} with several IMEIs: each of them is taken."
-
-
-def _any_filled(cells: Sequence[object]) -> bool:
-    return any(map(classify, cells))
+            yield f"{column.title} also holds {counted(column.imeis, 'IMEI')}, which are not taken."

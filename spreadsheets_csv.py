@@ -14,6 +14,7 @@ from typing import Literal
 
 from file_kinds import Deadline, Row, UnreadableFileError
 
+MOST_CELLS = 1_500_000  #: in one row, where a list may stand side by side
 DELIMITERS = (",", ";", "\t", "|")
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
@@ -33,6 +34,10 @@ _IMEI_CELL = re.compile(
 _DIGITS = re.compile(r"[0-9]{14}")
 
 
+class LongCellError(UnreadableFileError):
+    """A cell is longer than the csv module takes, as when a quote is never closed."""
+
+
 @dataclass(frozen=True)
 class Delimited:
     """A delimited text and how it is read."""
@@ -45,7 +50,7 @@ class Delimited:
     def rows(self, deadline: Deadline) -> Iterator[Row]:
         """The rows, numbered from 1 as an editor that keeps quoted line ends together would.
 
-        Raises UnreadableFileError when a cell is longer than the csv module takes, or time is up.
+        Raises LongCellError, and UnreadableFileError when a row has too many cells or time is up.
         """
         stream = io.TextIOWrapper(io.BytesIO(self.data), self.encoding, errors="replace", newline="")
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
@@ -54,11 +59,13 @@ class Delimited:
             for number, cells in enumerate(csv.reader(stream, delimiter=self.delimiter, quoting=quoting), 1):
                 if not number & 4095:
                     deadline.check()
+                if len(cells) > MOST_CELLS:
+                    raise UnreadableFileError(f"Row {number:,} has more than {MOST_CELLS:,} cells: split the file.")
                 if number == 1 and _is_sep_line(cells, self.delimiter):
                     continue
                 yield number, cells, False
         except csv.Error as error:
-            raise UnreadableFileError(
+            raise LongCellError(
                 f"A cell after row {number} is longer than 131,072 characters: this is not a list of IMEIs."
             ) from error
 

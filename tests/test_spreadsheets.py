@@ -11,12 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import spreadsheets
-import spreadsheets_xlsx
-from imei import Kind, classify
-from spreadsheets import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
-from tests.sample_files import (
+from sample_files import (
     STRICT_NS,
     archive,
     imei,
@@ -27,6 +22,12 @@ from tests.sample_files import (
     workbook,
     wrong,
 )
+
+import spreadsheets
+import spreadsheets_csv
+import spreadsheets_xlsx
+from imei import Kind, classify
+from spreadsheets import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
 
 FIVE = imeis(5)
 
@@ -122,6 +123,18 @@ def test_a_quote_that_is_never_closed_hides_no_imei() -> None:
     intake = read_file(lines("Model,IMEI,Note", *rows))
     assert taken(intake) == FIVE
     assert "never closed" in intake.warnings[0]
+
+
+def test_a_quote_that_is_never_closed_in_a_long_file_hides_no_imei() -> None:
+    intake = read_file(b'"' + lines(*imeis(10_000)))
+    assert taken(intake) == imeis(10_000)
+    assert "never closed" in intake.warnings[0]
+
+
+def test_a_row_of_too_many_cells_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreadsheets_csv, "MOST_CELLS", 1000)
+    with pytest.raises(UnreadableFileError, match="Row 2 has more than 1,000 cells"):
+        read_file(lines(FIVE[0], "," * 1000))
 
 
 def test_names_only_break_ties_between_columns_of_imeis() -> None:

@@ -14,6 +14,7 @@ import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_files import imei, imeis, wrong
 
 import spreadsheets_out
 from spreadsheets import read_file
@@ -27,7 +28,6 @@ from spreadsheets_out import (
     write_provider_csv,
     write_xlsx,
 )
-from tests.sample_files import imei, imeis, wrong
 
 GOLDEN = Path(__file__).parent / "data" / "provider_export.csv"
 ROOT = Path(__file__).parents[1]
