@@ -52,7 +52,7 @@ class Wish:
     as_json: bool
 
 
-def init_commands(app: Flask, *_: object) -> None:
+def init_commands(app: Flask) -> None:
     """Give `flask --app web_app` the commands of this program. They use the app's backend."""
     for command in (submit, services, backup):
         app.cli.add_command(command)

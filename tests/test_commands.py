@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -305,3 +307,40 @@ def test_the_flask_command_runs_the_demo_to_the_end_in_its_own_process(data_dir:
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["total"] == 250 == said["successful"] + said["duplicates"] + said["failed"]
+
+
+def test_ctrl_c_and_the_same_command_again_order_every_imei_once(
+    provider: Simulator, data_dir: Path, stock: Path
+) -> None:
+    provider.set(latency=0.4)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RAILWAY_")}
+    environ |= {
+        "DATA_DIR": str(data_dir),
+        "GSM_FUSION_API_KEY": "DEMO-KEY",
+        "GSM_FUSION_USERNAME": "demo",
+        "GSM_FUSION_BASE_URL": provider.base_url,
+        "WORKERS": "1",
+    }
+    words = ["-m", "flask", "--app", "web_app", "submit", str(stock), "--service", SERVICE, "--yes", "--json"]
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as first:
+        wait_until(lambda: len(provider.charges()) > 100)
+        first.send_signal(signal.SIGINT)
+        _, said = first.communicate(timeout=30)
+    assert first.returncode == 130, said
+    assert "Run the same command again" in said
+    assert 100 < len(provider.charges()) < 250
+    second = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert second.returncode == 0, second.stderr
+    assert json.loads(second.stdout.splitlines()[-1])["successful"] == 250
+    assert len({charge.imei for charge in provider.charges()}) == len(provider.charges()) == 250
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
