@@ -68,11 +68,14 @@ class ServiceCatalog:
         self._clock = clock
         self._errand = _Errand(database, SERVICES_FAILED, fetch, self._store, clock)
 
-    def current(self) -> Catalogue:
-        """The list, refreshed first if it is old and the provider answers in time."""
+    def current(self, patience: float = PATIENCE) -> Catalogue:
+        """The list, refreshed first if it is old and the provider answers in time.
+
+        Waits at most patience seconds, and a moment only when there is an older list to show.
+        """
         services, refreshed_at = self._database.get_services()
         if self._clock() - refreshed_at >= self._max_age:
-            self._errand.run(BRIEF if services else PATIENCE)
+            self._errand.run(min(BRIEF, patience) if services else patience)
             services, refreshed_at = self._database.get_services()
         stale = self._clock() - refreshed_at >= self._max_age
         return Catalogue(tuple(services), refreshed_at, stale, self._errand.failure() if stale else "")
@@ -81,7 +84,10 @@ class ServiceCatalog:
         """The list as it is on disk; asks nobody."""
         services, refreshed_at = self._database.get_services()
         return Catalogue(
-            tuple(services), refreshed_at, self._clock() - refreshed_at >= self._max_age, self._errand.failure()
+            tuple(services),
+            refreshed_at,
+            self._clock() - refreshed_at >= self._max_age,
+            self._errand.failure(),
         )
 
     def _store(self, listed: list[Service]) -> None:

@@ -181,7 +181,7 @@ def _error_page(code: int, sentence: str) -> ResponseReturnValue:
         return jsonify(error=sentence, request_id=request_id), code
     title = TITLES.get(code, "That did not work")
     return render_template(
-        "error.html", code=code, title=title, sentence=sentence, request_id=request_id
+        "error.html", code=code, title=title, sentence=sentence, request_id=request_id, bare=code >= 500
     ), code
 
 

@@ -29,6 +29,7 @@ from orders import Progress
 from spreadsheets_out import write_provider_csv, write_xlsx
 from web_context import backend, batch_or_404
 from web_format import outcome_label, plural
+from web_plan import VOLATILE
 from web_stream import chunk_cells, chunk_words, stream, whole_snapshot
 
 batches = Blueprint("batches", __name__, url_prefix="/batches")
@@ -89,7 +90,7 @@ def resume(batch_id: int) -> ResponseReturnValue:
     """Go on with it."""
     batch_or_404(batch_id)
     if not backend().may_spend:
-        flash("No paid orders are placed, because this disk is lost at the next deploy.", "error")
+        flash(VOLATILE, "error")
         return _back(batch_id)
     with backend().database.write() as connection:
         done = batch_store.resume(connection, batch_id)

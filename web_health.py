@@ -14,10 +14,10 @@ from database import utc_now
 from runner import runner_alive
 from service_catalog import provider_state
 from web_context import Backend, backend
+from web_plan import VOLATILE
 
 health = Blueprint("health", __name__)
 
-#: Seconds that the runner's state is remembered: looking at it touches its lock.
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 
 
@@ -73,10 +73,7 @@ def environment_advice(backend: Backend) -> list[str]:
     if not settings.demo and not settings.admin_password:
         advice.append("ADMIN_PASSWORD is not set, so nobody can log in: set it and start again.")
     if settings.volatile_disk:
-        advice.append(
-            "The data lies on a disk that is lost at the next deploy, so no paid orders are placed: "
-            "attach a volume, or set DATA_DIR to a folder on one."
-        )
+        advice.append(VOLATILE)
     return advice
 
 

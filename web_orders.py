@@ -50,7 +50,7 @@ def history() -> ResponseReturnValue:
         chosen=chosen,
         statuses=list(OrderStatus),
         services=order_queries.ordered_services(backend().database),
-        total=backend().order_count(),
+        total=backend().database.count_orders(),
     )
 
 

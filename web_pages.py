@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 
 import batch_queries
 import order_queries
+from database import utc_now
 from orders import Service
 from service_catalog import provider_state
 from web_context import Backend, backend
@@ -28,19 +29,20 @@ PACKAGES = ("flask", "sqlalchemy", "requests", "gunicorn")
 def dashboard() -> ResponseReturnValue:
     """The day at a glance."""
     database = backend().database
-    days = backend().daily()
+    today = batch_queries.today(database)
+    days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today["orders"], today["spent"])]
     return render_template(
         "dashboard.html",
         balance=backend().account.current(patience=0.2),
-        today=batch_queries.today(database),
+        today=today,
         running=batch_queries.unfinished_batches(database),
         recent=batch_queries.recent_batches(database, RECENT_BATCHES),
         days=days,
         bars=bars(days),
         chart=(CHART_WIDTH, CHART_HEIGHT),
         results=backend().results(),
-        catalogue=backend().catalog.current(),
-        total=backend().order_count(),
+        catalogue=backend().catalog.current(patience=1.0),
+        total=database.count_orders(),
     )
 
 

@@ -18,6 +18,11 @@ from web_format import money
 
 #: Half a hundredth of a cent: sums of float prices are compared with this tolerance, in US dollars.
 TOLERANCE = 0.00005
+VOLATILE = (
+    "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
+    "or set DATA_DIR to a folder on one."
+)
+NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def make_plan(
         promised=batch_queries.committed(database),
         budget_left=_budget_left(backend),
     )
-    return plan if plan.continues else _with_objections(plan, backend)
+    return _with_objections(plan, backend)
 
 
 def service_objection(service: Service | None, service_id: str) -> str:
@@ -108,16 +113,12 @@ def money_objections(
 
 
 def _with_objections(plan: Plan, backend: Backend) -> Plan:
-    found = list(money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left))
-    if not plan.count:
-        found.append("Nothing is left to send: each of these IMEIs is ordered or under way already.")
-    if not backend.may_spend:
-        found.append(
-            "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
-            "or set DATA_DIR to a folder on one."
-        )
-    objection = service_objection(plan.service, plan.service.service_id)
-    return replace(plan, objections=(objection, *found) if objection else tuple(found))
+    found = [] if backend.may_spend else [VOLATILE]
+    if plan.continues is None:
+        found += money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left)
+        found += [] if plan.count else [NOTHING_LEFT]
+        found += [service_objection(plan.service, plan.service.service_id)]
+    return replace(plan, objections=tuple(sentence for sentence in found if sentence))
 
 
 def _budget_left(backend: Backend) -> float | None:

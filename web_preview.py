@@ -83,7 +83,7 @@ def upload() -> ResponseReturnValue:
         read_intake(backend(), kind, content, Choice())
     except UnreadableFileError as error:
         return _new_batch_page(str(error), service_id, text), 400
-    token = keep(kind, content, name or "Pasted IMEIs", service_id)
+    token = keep(kind, content, _label(name), service_id)
     return redirect(url_for("preview.show", token=token), 303)
 
 
@@ -129,7 +129,7 @@ def confirm(token: str) -> ResponseReturnValue:
             if notice or plan is None:
                 return _page(found, intake, plan, notice), 409
             batch_id = start_batch(backend(), plan, found.label, found.kind, token)
-            flash(_started(plan, batch_id), "good")
+            flash(started(plan, batch_id), "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
@@ -211,6 +211,11 @@ def grouped(entries: Iterable[tuple[int, str, str]]) -> list[Group]:
     return sorted(groups, key=lambda group: -group.count)
 
 
+def _label(file_name: str) -> str:
+    """A file's name without what would break a line or a header."""
+    return " ".join("".join(c if c.isprintable() else " " for c in file_name).split())[:100] or "Pasted IMEIs"
+
+
 def _whole(text: str) -> int:
     try:
         return int(text)
@@ -254,7 +259,8 @@ def _reason_to_look_again(plan: Plan | None) -> str:
     return ""
 
 
-def _started(plan: Plan, batch_id: int) -> str:
+def started(plan: Plan, batch_id: int) -> str:
+    """What confirming did, in numbers."""
     if plan.continues is not None:
         return f"Batch {batch_id} continues where it stopped."
     return f"Batch {batch_id} has started: {plural(plan.count, 'IMEI')} to send."

@@ -100,9 +100,8 @@ def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
 
 
 def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
-    """What the live page shows below the counts: chunk map, newest orders, grouped messages, results."""
+    """What costs more to read: newest orders, grouped messages, results."""
     return {
-        "map": "".join(LETTERS[state] for _, state, _ in chunk_cells(database, batch_id)),
         "latest": [
             {
                 name: order[name] or ""
@@ -118,6 +117,11 @@ def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
     }
 
 
+def chunk_letters(database: IMEIDatabase, batch_id: int) -> dict[str, str]:
+    """The chunk map as the page's script draws it, one letter a chunk."""
+    return {"map": "".join(LETTERS[state] for _, state, _ in chunk_cells(database, batch_id))}
+
+
 def chunk_cells(database: IMEIDatabase, batch_id: int) -> list[tuple[int, ChunkState, int]]:
     """The first chunks of a batch, as many as the map has cells."""
     return batch_queries.chunk_map(database, batch_id, CHUNK_CELLS)
@@ -125,24 +129,31 @@ def chunk_cells(database: IMEIDatabase, batch_id: int) -> list[tuple[int, ChunkS
 
 def whole_snapshot(database: IMEIDatabase, progress: Progress) -> dict[str, Any]:
     """Everything that a page needs to draw a batch at one moment."""
-    return snapshot(progress, overall_rate(progress)) | details(database, progress.batch_id)
+    return (
+        snapshot(progress, overall_rate(progress))
+        | chunk_letters(database, progress.batch_id)
+        | details(database, progress.batch_id)
+    )
 
 
 def events(backend: Backend, batch_id: int) -> Iterator[str]:
     """Server-sent events of one batch until it is finished or the process stops."""
-    pace, seen = Pace(), -1
-    detailed_at = spoken_at = 0.0
+    database, pace, seen = backend.database, Pace(), -1
+    detailed_at, owes_details, spoken_at = float("-inf"), False, time.monotonic()
     yield "retry: 2000\n\n"
     while not backend.stopping.is_set():
         now = time.monotonic()
-        if batch_queries.revision(backend.database, batch_id) != seen:
-            progress = batch_queries.progress(backend.database, batch_id)
+        details_due = now - detailed_at >= DETAILS_EVERY
+        if batch_queries.revision(database, batch_id) != seen or (owes_details and details_due):
+            progress = batch_queries.progress(database, batch_id)
             if progress is None:
                 return
             finished = progress.state is BatchState.FINISHED
             data = snapshot(progress, pace.rate(now, progress.done, overall_rate(progress)))
-            if finished or seen < 0 or now - detailed_at >= DETAILS_EVERY:
-                data |= details(backend.database, batch_id)
+            data |= chunk_letters(database, batch_id)
+            owes_details = not (finished or details_due)
+            if not owes_details:
+                data |= details(database, batch_id)
                 detailed_at = now
             seen, spoken_at = progress.revision, now
             yield event("progress", data, seen)

@@ -13,7 +13,7 @@ from spreadsheets import UnreadableFileError, read_text
 from web_context import backend
 from web_format import plural
 from web_plan import Plan, make_plan, service_objection
-from web_preview import keep, must_type, start_batch
+from web_preview import keep, must_type, start_batch, started
 from web_stream import stream
 
 submit = Blueprint("submit", __name__)
@@ -53,7 +53,7 @@ def order() -> ResponseReturnValue:
     if plan is None or objections:
         return _page(posted, objections, plan), 400
     batch_id = start_batch(backend(), plan, _label(plan.imeis), "single", posted.token)
-    flash(f"Sent to batch {batch_id}: {plural(plan.count, 'IMEI')}.", "good")
+    flash(started(plan, batch_id), "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 

@@ -6,10 +6,16 @@ export const money = (value) =>
 export const plural = (count, one, many = one + "s") => `${number(count)} ${count === 1 ? one : many}`;
 
 const STATUS_INTERVAL = 15000;
+const STATUS_WHILE_RUNNING = 3000;
 
 function localTimes(root = document) {
-  const format = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: undefined, year: "numeric", hour12: false });
-  for (const time of root.querySelectorAll("time[datetime]")) time.textContent = format.format(new Date(time.dateTime));
+  const short = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const thisYear = new Intl.DateTimeFormat(undefined, short);
+  const otherYear = new Intl.DateTimeFormat(undefined, { ...short, year: "numeric" });
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    time.textContent = (moment.getFullYear() === new Date().getFullYear() ? thisYear : otherYear).format(moment);
+  }
 }
 
 function copyButtons() {
@@ -50,7 +56,7 @@ function statusBar() {
       database.querySelector("b").textContent = "no connection";
     }
   };
-  setInterval(ask, document.querySelector("[data-running]") ? 3000 : STATUS_INTERVAL);
+  setInterval(ask, document.querySelector("[data-running], [data-live]:not([data-state=finished])") ? STATUS_WHILE_RUNNING : STATUS_INTERVAL);
   document.addEventListener("visibilitychange", ask);
 }
 
@@ -99,7 +105,6 @@ function picker(root) {
 
 function selfSendingForms() {
   for (const form of document.querySelectorAll("form[data-auto-submit]")) {
-    form.querySelector("[data-hide-with-js]")?.setAttribute("hidden", "");
     form.addEventListener("change", (event) => {
       if (event.target.matches("select") && !event.target.value && event.target.name === "service_id") return;
       form.requestSubmit();

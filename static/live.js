@@ -10,7 +10,6 @@ const POLL = 2000;
 const POLL_RESULTS = 10000;
 const title = document.title.replace(/^\d+% · /, "");
 let spoken = Math.floor(Number(root.querySelector('[data-field="percent"]').textContent) / 10);
-let state = root.dataset.state;
 
 const find = (selector) => root.querySelector(selector);
 const at = (data, path) => path.split(".").reduce((value, key) => value?.[key], data);
@@ -29,7 +28,8 @@ function show(data) {
   for (const element of root.querySelectorAll("[data-outcome]")) element.classList.toggle("zero", !data.outcomes[element.dataset.outcome]);
   showState(data);
   showPace(data);
-  if (data.map !== undefined) showDetails(data);
+  showMap(data.map);
+  if (data.latest) showDetails(data);
 }
 
 function showState(data) {
@@ -41,7 +41,7 @@ function showState(data) {
   notice.hidden = !data.notice;
   notice.textContent = data.notice;
   find("[data-doubt]").hidden = !data.outcomes.in_doubt;
-  state = data.state;
+  root.dataset.state = data.state;
   document.title = data.state === "finished" ? title : `${data.percent}% · ${title}`;
   const tenth = Math.floor(data.percent / 10);
   if (tenth > spoken || data.state === "finished") {
@@ -61,7 +61,6 @@ function showPace(data) {
 }
 
 function showDetails(data) {
-  showMap(data.map);
   find("[data-results]").textContent = Object.entries(data.results).map(([word, count]) => `${number(count)} ${word}`).join(" · ");
   if (data.latest.length) find("[data-latest]").replaceChildren(...data.latest.map(orderRow));
   const groups = data.errors.map((error) => element("li", {}, element("p", {},
