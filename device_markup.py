@@ -25,7 +25,7 @@ TAG = re.compile(
     r"""<!--|<!\[CDATA\[|\]\]>|<[!?][^<>]*>|<(/?)([A-Za-z][\w:.-]*+)((?:[^<>"']++|"[^"<]*"|'[^'<]*')*+|[^<>]*)>"""
 )
 LABEL_ELEMENT = re.compile(
-    r"([:=]\s{0,3})?<(b|strong|span|font|em|i|u|label)\b[^<>]*>([^<>:=]{1,48})</\2>(?!\s{0,3}[:=])",
+    r"([:=]\s{0,3})?<(b|strong|span|font|em|i|u|label)\b[^<>]*>([^<>:=]{1,48})</\2>(?!\s{0,3}(?:[:=\n]|$|</?(?:br|p|div|ul|ol|li|t[rdh]|table|h\d)\b))",
     re.IGNORECASE,
 )
 ENTITY = re.compile(
@@ -43,15 +43,17 @@ def _tags(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-DROPPED_TAGS = _tags(
-    "script style template noscript iframe object svg math head title"
-)
+DROPPED_TAGS = _tags("script style template noscript iframe object svg math head title")
 BREAK_TAGS = _tags(
-    "br p div li ul ol dl hr h1 h2 h3 h4 h5 h6 table tbody thead tfoot caption section article "
+    "br p div li ul ol dl hr h1 h2 h3 h4 h5 h6 caption section article "
     "header footer main aside nav center blockquote pre form fieldset figure figcaption address "
     "option select legend details summary body html"
 )
-ROW_TAGS, CELL_TAGS, LIST_TAGS = frozenset({"tr"}), frozenset({"td", "th"}), frozenset({"dt", "dd"})
+ROW_TAGS, CELL_TAGS, LIST_TAGS = (
+    frozenset({"tr", "table", "tbody", "thead", "tfoot"}),
+    frozenset({"td", "th"}),
+    frozenset({"dt", "dd"}),
+)
 INLINE_TAGS = _tags(
     "a abbr acronym area audio b base bdi bdo big button canvas cite code col colgroup data "
     "datalist del dfn dialog em embed font frame frameset i img input ins kbd label link map "
@@ -97,10 +99,12 @@ def _decoded(entity: re.Match[str]) -> str:
 def _joined_cells(row: str) -> str:
     if CELL not in row:
         return row
-    cells = [cell for cell in map(str.strip, row.split(CELL)) if cell]
-    if len(cells) < 2:
-        return "".join(cells)
-    return "\t".join(" ".join(cell.split()) for cell in cells)
+    before, _, opening = row.partition(CELL)[0].rpartition("\n")
+    parts = [opening, *row.split(CELL)[1:]]
+    cells = [cell for cell in map(str.strip, parts) if cell]
+    # The only cell of a row is layout, and keeps its lines.
+    joined = "".join(cells) if len(cells) < 2 else "\t".join(" ".join(cell.split()) for cell in cells)
+    return f"{before}\n{joined}"
 
 
 def _row_for(tag: re.Match[str], is_label: Callable[[str], bool]) -> str:
