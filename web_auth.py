@@ -196,7 +196,7 @@ def init_auth(app: Flask, settings: Settings, database: IMEIDatabase, clock: Cal
     CSRFProtect(app)
     app.register_error_handler(CSRFError, refuse_form)
     app.after_request(add_headers)
-    app.context_processor(lambda: {"current_user": current_user(), "demo": settings.demo})
+    app.context_processor(describe_visitor)
 
 
 def make_door(settings: Settings, database: IMEIDatabase, secret_key: str | bytes, clock: Callable[[], float]) -> Door:
@@ -237,6 +237,12 @@ def gate() -> ResponseReturnValue | None:
     return redirect(url_for("door.login", next=back if back != "/" else None), 303)
 
 
+def describe_visitor() -> dict[str, object]:
+    """What every template knows: who is there, and that a stranger gets the bare page without what is inside."""
+    user = current_user()
+    return {"current_user": user, "demo": _door().settings.demo, "bare": not (user or is_open_demo())}
+
+
 def is_open_demo() -> bool:
     """Whether nothing is at stake: the demo, asked from this very machine and not through a proxy."""
     if not _door().settings.demo or "X-Forwarded-For" in request.headers:
@@ -267,7 +273,7 @@ def login() -> ResponseReturnValue:
     target = safe_next(request.values.get("next", "/"))
     if request.method == "GET":
         inside = current_user() or is_open_demo()
-        return redirect(target, 303) if inside else render_template("login.html", next=target, error="")
+        return redirect(target, 303) if inside else _login_page(target)
     user, password = request.form.get("username", ""), request.form.get("password", "")
     wait = _door().throttle.attempt(client_address(), lambda: _door().opens_for(user, password))
     if wait is not None:
@@ -290,10 +296,10 @@ def _turned_away(target: str, wait: float) -> ResponseReturnValue:
     logger.warning("Refused a login from %s", client_address())
     if not wait:
         error = "The user name or the password is wrong."
-        return render_template("login.html", next=target, error=error), 401
+        return _login_page(target, error), 401
     seconds = ceil(wait)
     error = f"Too many wrong passwords: wait {seconds} second{'s' if seconds > 1 else ''}, then try again."
-    return render_template("login.html", next=target, error=error), 429, {"Retry-After": str(seconds)}
+    return _login_page(target, error), 429, {"Retry-After": str(seconds)}
 
 
 def client_address() -> str:
@@ -324,6 +330,10 @@ def add_headers(response: Response) -> Response:
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _login_page(target: str, error: str = "") -> str:
+    return render_template("login.html", next=target, error=error)
 
 
 def _locked_page() -> ResponseReturnValue:

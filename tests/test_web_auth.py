@@ -211,6 +211,21 @@ def test_the_pages_of_the_door_stand_in_the_apps_own_frame(whole_app: Flask, set
     assert (locked.status_code, "<html lang=" in locked.text) == (503, True)
 
 
+def test_a_stranger_at_the_demo_sees_nothing_of_what_is_inside(settings: Settings, database: IMEIDatabase) -> None:
+    for closed in (settings, replace(settings, admin_password=PASSWORD)):
+        client = web_app.create_app(closed, database).test_client()
+        for answer in (
+            client.get("/login", environ_overrides=FAR_AWAY),
+            client.post("/login", environ_overrides=FAR_AWAY),
+        ):
+            assert answer.status_code in (200, 400, 503)
+            assert ("<h1>" in answer.text, "<nav" in answer.text, "data-status-bar" in answer.text) == (
+                True,
+                False,
+                False,
+            )
+
+
 # Sessions
 
 
