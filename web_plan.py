@@ -22,6 +22,7 @@ VOLATILE = (
     "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
     "or set DATA_DIR to a folder on one."
 )
+NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring another file."
 NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."
 
 
@@ -116,7 +117,7 @@ def _with_objections(plan: Plan, backend: Backend) -> Plan:
     found = [] if backend.may_spend else [VOLATILE]
     if plan.continues is None:
         found += money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left)
-        found += [] if plan.count else [NOTHING_LEFT]
+        found += [] if plan.count else [NOTHING_LEFT if plan.imeis else NO_IMEI]
         found += [service_objection(plan.service, plan.service.service_id)]
     return replace(plan, objections=tuple(sentence for sentence in found if sentence))
 

@@ -1,0 +1,354 @@
+"""The pages around the batches: dashboard, history, services, database, health, errors, and a crawl."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from provider_fixture import imeis
+from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
+
+from batch_creation import NewBatch, create_batch
+from database import IMEIDatabase
+from orders import Outcome, Service
+from service_catalog import AccountBalance, ServiceCatalog, provider_state
+from settings import Settings
+from web_app import create_app
+
+PAGES = ("/", "/submit", "/batch", "/batches", "/history", "/services", "/database", "/status")
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider(list(SERVICES))
+
+
+@pytest.fixture
+def app(settings: Settings, database: IMEIDatabase, provider: Provider) -> Iterator[Flask]:
+    made = make_app(settings, database, provider)
+    yield made
+    made.extensions["stopping"].set()
+
+
+@pytest.fixture
+def browser(app: Flask) -> Browser:
+    return Browser(app)
+
+
+def order_batch(database: IMEIDatabase, numbers: list[str], service: Service = CARRIER) -> int:
+    batch_id = create_batch(
+        database,
+        NewBatch(
+            "stock.csv",
+            "upload",
+            service.service_id,
+            service.title,
+            service.price,
+            [(n, None) for n in numbers],
+        ),
+    )
+    answer_chunks(database)
+    return batch_id
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_page_opens_empty_and_says_demo(browser: Browser, page: str) -> None:
+    answer = browser.get(page)
+    assert answer.status_code == 200
+    assert "Demo: nothing is charged." in words(answer)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_page_opens_while_the_provider_is_down(browser: Browser, provider: Provider, page: str) -> None:
+    provider.down = True
+    assert browser.get(page).status_code == 200
+
+
+def test_importing_the_module_opens_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert callable(create_app)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_empty_dashboard_leads_to_the_first_batch(browser: Browser) -> None:
+    text = words(browser.get("/"))
+    assert "Nothing has been ordered yet" in text
+    assert "Start the first batch" in text
+
+
+def test_the_dashboard_shows_balance_orders_and_doubt(browser: Browser, database: IMEIDatabase) -> None:
+    order_batch(database, imeis(3))
+    text = words(browser.get("/"))
+    assert "$150.00" in text
+    assert "Ordered today 3" in text
+    assert "Spent today $0.24" in text
+
+
+def test_health_is_200_and_asks_nobody(browser: Browser, provider: Provider) -> None:
+    answer = browser.get("/health")
+    assert answer.status_code == 200
+    assert provider.asked == 0
+    body = answer.get_json()
+    assert body["status"] in ("healthy", "degraded")
+    assert set(body["checks"]) == {"database", "api", "cache", "environment", "runner"}
+    assert body["metrics"] == {"total_orders": 0, "api_response_time_ms": None}
+
+
+def test_health_is_degraded_but_200_while_the_provider_fails(browser: Browser, provider: Provider) -> None:
+    provider.down = True
+    browser.get("/services")
+    answer = browser.get("/health")
+    assert answer.status_code == 200
+    assert answer.get_json()["status"] == "degraded"
+    assert answer.get_json()["checks"]["api"]["status"] == "failing"
+
+
+def test_health_is_503_when_the_database_cannot_be_read(
+    app: Flask, browser: Browser, database: IMEIDatabase
+) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE orders RENAME TO gone")
+    answer = browser.get("/health")
+    assert answer.status_code == 503
+    assert answer.get_json()["status"] == "unhealthy"
+    assert answer.get_json()["checks"]["database"]["status"] == "failed"
+
+
+def test_a_failure_is_told_in_plain_words_with_a_request_id(browser: Browser, database: IMEIDatabase) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE orders RENAME TO gone")
+    answer = browser.get("/history")
+    assert answer.status_code == 500
+    assert "Traceback" not in answer.text
+    assert "gone" not in words(answer)
+    assert answer.headers["X-Request-ID"] in answer.text
+
+
+def test_the_status_bar_holds_no_secrets(
+    settings: Settings, database: IMEIDatabase, provider: Provider
+) -> None:
+    real = replace(settings, api_key="SECRET-KEY", username="someone", admin_password="hunter2hunter2")
+    browser = Browser(make_app(real, database, provider))
+    assert browser.get("/api/status").status_code == 401
+    assert browser.get("/health").status_code == 200
+    for answer in (browser.get("/health"), browser.get("/api/status")):
+        assert "SECRET-KEY" not in answer.text
+        assert "hunter2" not in answer.text
+
+
+def test_the_status_bar_tells_what_runs(browser: Browser, database: IMEIDatabase) -> None:
+    create_batch(database, NewBatch("a.csv", "upload", "269", "T-Mobile", 0.1, [(imeis(1)[0], 1)]))
+    status = browser.get("/api/status").get_json()
+    assert status["waiting"] == 1
+    assert [batch["label"] for batch in status["running"]] == ["a.csv"]
+
+
+@pytest.mark.parametrize(("url", "sentence"), [("/batches/77", "batch 77"), ("/orders/99", "order 99")])
+def test_what_is_unknown_is_a_404_that_names_it(browser: Browser, url: str, sentence: str) -> None:
+    answer = browser.get(url)
+    assert answer.status_code == 404
+    assert f"There is no {sentence}." in words(answer)
+
+
+def test_too_large_an_upload_is_refused_in_plain_words(app: Flask, browser: Browser) -> None:
+    token = browser.token()
+    app.config["MAX_CONTENT_LENGTH"] = 1000
+    answer = browser.client.post("/batch", data={"csrf_token": token, "imeis": "3" * 5000})
+    assert answer.status_code == 413
+    assert "At most 25 MB" in words(answer)
+
+
+def test_a_paste_of_50000_imeis_is_not_too_large(browser: Browser) -> None:
+    assert browser.paste(imeis(50_000)).startswith("/batch/preview/")
+
+
+def test_a_form_without_a_token_does_nothing(browser: Browser, database: IMEIDatabase) -> None:
+    answer = browser.client.post("/submit", data={"imei": imeis(1)[0], "service_id": "1739"})
+    assert answer.status_code == 400
+    assert browser.get("/api/status").get_json()["running"] == []
+
+
+# History
+
+
+@pytest.fixture
+def orders(database: IMEIDatabase) -> list[str]:
+    numbers = imeis(250)
+    order_batch(database, numbers)
+    order_batch(database, imeis(5, first=1000), SERVICES[2])
+    database.update_order_status("15000001", "Completed", {"carrier": "T-Mobile", "model": "iPhone 13"})
+    return numbers
+
+
+def rows_on(page: str) -> list[str]:
+    return re.findall(r"data-copy=\"(\d{15})\"", page)
+
+
+def test_history_pages_by_key_and_misses_none(browser: Browser, orders: list[str]) -> None:
+    url, seen = "/history", []
+    while url:
+        page = browser.get(url).text
+        seen += rows_on(page)
+        more = re.search(r'rel="next" href="([^"]+)"', page)
+        url = more[1].replace("&amp;", "&") if more else ""
+    assert len(seen) == len(set(seen)) == 255
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("status=Completed", 1),
+        ("service=269", 5),
+        ("batch=2", 5),
+        ("q=15000001", 1),
+        ("batch=1&status=Completed", 1),
+        ("batch=2&status=Completed", 0),
+        ("q=no-such-thing-at-all", 0),
+        ("batch=x&before=y", 100),
+    ],
+)
+def test_history_filters_live_in_the_url(browser: Browser, orders: list[str], query: str, count: int) -> None:
+    assert len(rows_on(browser.get(f"/history?{query}").text)) == count
+
+
+def test_history_finds_an_imei(browser: Browser, orders: list[str]) -> None:
+    assert rows_on(browser.get(f"/history?q={orders[7]}").text) == [orders[7]]
+
+
+def test_the_export_holds_exactly_the_filter(browser: Browser, orders: list[str]) -> None:
+    text = browser.get("/history.csv?service=269").data.decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 5
+    assert list(rows[0])[:4] == ["SERVICE", "IMEI NO.", "CREDITS", "STATUS"]
+    assert len(browser.get("/history.csv?bom=0").data.decode().splitlines()) == 256
+
+
+def test_an_order_shows_its_fields_and_keeps_hostile_text_harmless(
+    browser: Browser, database: IMEIDatabase, orders: list[str]
+) -> None:
+    hostile = "Model: iPhone 11<br>Carrier: <script>alert(1)</script>T-Mobile<img src=x onerror=alert(2)>"
+    database.update_order_status("15000002", "Completed", {"result_code": hostile, "model": "<b>iPhone</b>"})
+    page = browser.get("/orders/15000002")
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text
+    assert "<img src=x" not in page.text
+    assert "<b>iPhone" not in page.text
+
+
+# Services
+
+
+def test_services_are_asked_once_for_all_pages(browser: Browser, provider: Provider) -> None:
+    for _ in range(3):
+        browser.get("/services")
+    assert provider.asked == 1
+
+
+def test_services_search_in_the_url(browser: Browser) -> None:
+    text = words(browser.get("/services?q=status+check"))
+    assert "T-Mobile USA - Status Check" in text
+    assert "1 of 3" in text
+    assert "1 of 3" in words(browser.get("/services?category=Unlock"))
+
+
+def test_a_service_that_needs_more_cannot_be_used(browser: Browser) -> None:
+    assert "needs Email" in words(browser.get("/services"))
+
+
+def test_a_stale_list_is_better_than_none_and_is_not_asked_for_at_once_again(database: IMEIDatabase) -> None:
+    now, provider = [1000.0], Provider(list(SERVICES))
+    catalog = ServiceCatalog(database, provider.list_services, clock=lambda: now[0])
+    assert [s.service_id for s in catalog.current().services] == [s.service_id for s in SERVICES]
+    provider.down = True
+    now[0] += 400
+    for _ in range(3):
+        old = catalog.current()
+        assert old.stale
+        assert len(old.services) == 3
+        assert "maintenance" in old.error
+    assert provider.asked == 2
+    now[0] += 31
+    provider.down = False
+    assert not catalog.current().stale
+    assert provider_state(database).ok
+
+
+def test_an_empty_list_does_not_replace_a_full_one(database: IMEIDatabase) -> None:
+    now, provider = [1000.0], Provider(list(SERVICES))
+    catalog = ServiceCatalog(database, provider.list_services, clock=lambda: now[0])
+    catalog.current()
+    provider.services = []
+    now[0] += 400
+    assert len(catalog.current().services) == 3
+
+
+def test_a_balance_is_trusted_while_it_is_young(database: IMEIDatabase) -> None:
+    now, provider = [1000.0], Provider([], credits=12.5)
+    account = AccountBalance(database, provider.account, clock=lambda: now[0])
+    assert account.current().credits == 12.5
+    provider.down = True
+    now[0] += 3600
+    old = account.current()
+    assert (old.credits, old.trusted) == (12.5, False)
+
+
+def test_a_changed_price_is_marked(app: Flask, browser: Browser, database: IMEIDatabase) -> None:
+    database.store_services(SERVICES, 1.0)
+    database.store_services([replace(SERVICES[0], price=0.09), *SERVICES[1:]], 9e9)
+    assert "was $0.08" in words(browser.get("/services"))
+
+
+# Database
+
+
+def test_the_database_page_counts_checks_and_backs_up(browser: Browser, database: IMEIDatabase) -> None:
+    order_batch(database, imeis(2))
+    assert "Orders 2" in words(browser.get("/database"))
+    assert "no damage found" in words(browser.post("/database/check"))
+    copy = browser.post("/database/backup")
+    assert copy.status_code == 200
+    assert copy.data.startswith(b"SQLite format 3")
+    assert copy.headers["Content-Disposition"].startswith("attachment")
+
+
+# A crawl
+
+
+def test_every_link_and_form_target_exists(browser: Browser, database: IMEIDatabase) -> None:
+    order_batch(database, imeis(120))
+    batch = NewBatch("b.csv", "upload", "269", "T-Mobile", 0.1, [(n, None) for n in imeis(3, first=500)])
+    doubtful = create_batch(database, batch)
+    answer_chunks(database, lambda imei: (Outcome.IN_DOUBT, "no readable answer"))
+    preview = browser.paste(imeis(5, first=900))
+    queue, seen, forms = (
+        ["/", preview, f"/batches/{doubtful}/doubt", "/orders/15000001"],
+        set[str](),
+        set[str](),
+    )
+    while queue:
+        url = queue.pop()
+        path = url.split("#")[0]
+        if path in seen or re.match(r"/(history|services)\?.*(before|q)=", path):
+            continue
+        seen.add(path)
+        answer = browser.get(path)
+        assert answer.status_code in (200, 302, 303), (path, answer.status_code)
+        if answer.mimetype == "text/html":
+            links = re.findall(r'(?:href|src)="(/[^"]*)"', answer.text)
+            queue += [link.replace("&amp;", "&") for link in links if not _is_one_of_many(link)]
+            forms |= set(re.findall(r'<form method="post" action="([^"]+)"', answer.text))
+    assert len(seen) > 30
+    for target in forms:
+        assert browser.get(target).status_code in (200, 302, 303, 405), target
+    streams = set(re.findall(r'data-(?:events|progress|url)="([^"]+)"', browser.get("/batches/1").text))
+    assert "/batches/1/events" in streams
+    json.loads(browser.get("/batches/1/progress.json").text)
+
+
+def _is_one_of_many(link: str) -> bool:
+    return bool(re.match(r"/orders/15(?!000001)|/batch\?service_id=(?!1739)", link))

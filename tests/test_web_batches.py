@@ -1,0 +1,563 @@
+"""From a file to a finished batch through the pages: preview, confirmation, progress, controls, doubt, downloads."""
+
+import io
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import openpyxl
+import pytest
+from flask import Flask
+from provider_fixture import imeis
+from web_fixture import CARRIER, MAIL, SERVICES, Browser, Provider, answer_chunks, make_app, words
+
+import batch_queries
+from database import IMEIDatabase, utc_now
+from orders import BatchState, Outcome
+from settings import Settings
+from web_context import Backend
+from web_stream import Pace, events
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider(list(SERVICES))
+
+
+@pytest.fixture
+def app(settings: Settings, database: IMEIDatabase, provider: Provider) -> Iterator[Flask]:
+    made = make_app(settings, database, provider)
+    yield made
+    made.extensions["stopping"].set()
+
+
+@pytest.fixture
+def browser(app: Flask) -> Browser:
+    return Browser(app)
+
+
+@pytest.fixture
+def backend(app: Flask) -> Backend:
+    found: Backend = app.extensions["backend"]
+    return found
+
+
+def csv_of(numbers: list[str]) -> bytes:
+    return ("Stock,,\nIMEI,Model\n" + "".join(f"{n},iPhone\n" for n in numbers)).encode()
+
+
+def batch_count(database: IMEIDatabase) -> int:
+    return len(batch_queries.recent_batches(database, 1000))
+
+
+def with_settings(app: Flask, **changed: object) -> Browser:
+    """A browser on the same database under other settings."""
+    backend: Backend = app.extensions["backend"]
+    app.extensions["backend"] = replace(backend, settings=replace(backend.settings, **changed))  # type: ignore[arg-type]
+    return Browser(app)
+
+
+# Bringing a file
+
+
+def test_a_file_leads_through_the_preview_to_the_live_page(browser: Browser, database: IMEIDatabase) -> None:
+    numbers = imeis(250)
+    answer = browser.upload(csv_of([*numbers, numbers[0], "n/a"]))
+    assert answer.status_code == 303
+    text = words(browser.get(answer.location))
+    assert "250 ready" in text
+    assert "1 repeated in the file" in text
+    assert "1 not an IMEI" in text
+    assert "Cost $20.00" in text
+    assert "Balance after $130.00" in text
+    assert batch_count(database) == 0
+    confirmed = browser.confirm(answer.location)
+    assert confirmed.location == "/batches/1"
+    assert "0 of 250" in words(browser.get("/batches/1"))
+    answer_chunks(database)
+    assert "250 of 250" in words(browser.get("/batches/1"))
+    assert "Finished" in words(browser.get("/batches/1"))
+    assert database.count_orders() == 250
+
+
+def test_a_second_click_on_confirm_gives_the_same_batch(browser: Browser, database: IMEIDatabase) -> None:
+    preview = browser.paste(imeis(10))
+    first, second = browser.confirm(preview), browser.post(preview, {"price": "0.080000", "count": "10"})
+    assert first.location == second.location == "/batches/1"
+    assert batch_count(database) == 1
+
+
+def test_clicks_at_the_same_instant_give_one_batch(app: Flask, database: IMEIDatabase) -> None:
+    browser = Browser(app)
+    preview = browser.paste(imeis(300))
+    clients = [Browser(app) for _ in range(6)]
+    tokens = [client.token() for client in clients]
+    barrier = threading.Barrier(6)
+
+    def click(place: int) -> str:
+        barrier.wait()
+        form = {"csrf_token": tokens[place], "price": "0.080000", "count": "300"}
+        return clients[place].client.post(preview, data=form).location
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(click, range(6))) == {"/batches/1"}
+    assert batch_count(database) == 1
+
+
+def test_a_confirmed_preview_leads_to_its_batch(browser: Browser) -> None:
+    preview = browser.paste(imeis(3))
+    browser.confirm(preview)
+    assert browser.get(preview).location == "/batches/1"
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"imeis": "353370080089458"}, "Choose a service first."),
+        ({"imeis": "353370080089458", "service_id": "404"}, "does not list a service 404"),
+        ({"imeis": "353370080089458", "service_id": MAIL.service_id}, "needs more than an IMEI (Email)"),
+        ({"service_id": "1739"}, "Nothing came: choose a file, or paste IMEIs."),
+        ({"service_id": "1739", "imeis": "no numbers at all"}, ""),
+        ({"service_id": "1739", "file": (b"%PDF-1.7 stuff", "list.csv")}, "PDF"),
+        ({"service_id": "1739", "file": (b"", "empty.csv")}, "empty"),
+        ({"service_id": "1739", "file": (b"a,b\n1,2\n", "none.csv")}, ""),
+        ({"service_id": "1739", "file": (b"PK\x03\x04broken", "broken.xlsx")}, ""),
+        ({"service_id": "1739", "file": (b"x", "x.csv"), "imeis": "1"}, "one of them at a time"),
+    ],
+)
+def test_a_bad_upload_gets_a_sentence_and_leaves_nothing(
+    browser: Browser, backend: Backend, form: dict[str, object], sentence: str
+) -> None:
+    if isinstance(form.get("file"), tuple):
+        content, name = form["file"]  # type: ignore[misc]
+        form = form | {"file": (io.BytesIO(content), name)}
+    answer = browser.post("/batch", form)
+    assert answer.status_code == 400
+    said = re.search(r'<p class="flash error" role="alert">([^<]+)</p>', answer.text)
+    assert said
+    assert sentence.lower() in said[1].replace("&#39;", "'").lower()
+    assert not list(backend.uploads.glob("*"))
+
+
+def test_an_upload_over_the_limit_is_refused_with_the_number(app: Flask, database: IMEIDatabase) -> None:
+    answer = with_settings(app, max_batch_imeis=20).upload(csv_of(imeis(30)))
+    assert answer.status_code == 400
+    assert "20" in words(answer)
+    assert batch_count(database) == 0
+
+
+def test_wrong_check_digits_are_left_out_until_they_are_ticked(browser: Browser) -> None:
+    good, bad = imeis(2)
+    bad = bad[:-1] + str((int(bad[-1]) + 1) % 10)
+    preview = browser.upload(csv_of([good, bad])).location
+    assert "IMEIs to send 1" in words(browser.get(preview))
+    browser.post(preview + "/options", {"include_luhn": "on"})
+    assert "IMEIs to send 2" in words(browser.get(preview))
+    browser.post(preview + "/options")
+    assert "IMEIs to send 1" in words(browser.get(preview))
+
+
+def test_another_column_can_be_chosen(browser: Browser) -> None:
+    one, two = imeis(5), imeis(5, first=100)
+    table = "IMEI,IMEI 2\n" + "".join(f"{a},{b}\n" for a, b in zip(one, two, strict=True))
+    preview = browser.upload(table.encode()).location
+    page = browser.get(preview).text
+    was = re.search(r'name="was_column" value="(-?\d+)"', page)
+    assert was
+    browser.post(preview + "/options", {"was_column": was[1], "column": "1"})
+    assert browser.confirm(preview).status_code == 303
+    answer = browser.get("/batches/1/results.csv?bom=0").text
+    assert two[0] in answer
+    assert one[0] not in answer
+
+
+def test_a_column_without_imeis_cannot_be_confirmed(browser: Browser) -> None:
+    preview = browser.upload(csv_of(imeis(4))).location
+    browser.post(preview + "/options", {"was_column": "0", "column": "1"})
+    assert "There is no IMEI to send" in words(browser.get(preview))
+    assert browser.confirm(preview).status_code == 409
+
+
+@pytest.mark.parametrize("column", ["9", "x"])
+def test_an_impossible_choice_is_not_kept(browser: Browser, column: str) -> None:
+    preview = browser.upload(csv_of(imeis(4))).location
+    browser.post(preview + "/options", {"was_column": "0", "column": column})
+    assert "IMEIs to send 4" in words(browser.get(preview))
+
+
+def test_the_rejects_can_be_taken_away(browser: Browser) -> None:
+    preview = browser.upload(csv_of([*imeis(2), "3.5337E+14", "=cmd()"]), "büro liste.csv").location
+    answer = browser.get(preview + "/rejects.csv")
+    assert answer.status_code == 200
+    assert "3.5337E+14" in answer.text
+    assert "attachment" in answer.headers["Content-Disposition"]
+
+
+def test_an_unknown_preview_is_a_404(browser: Browser) -> None:
+    assert browser.get("/batch/preview/nothing").status_code == 404
+    assert browser.post("/batch/preview/nothing").status_code == 404
+
+
+# What must not be sent twice
+
+
+def test_what_was_checked_is_left_out_unless_ticked(browser: Browser, database: IMEIDatabase) -> None:
+    browser.start(imeis(3))
+    answer_chunks(database)
+    for order in database.get_recent_orders():
+        database.update_order_status(order["order_id"], "Completed", {"carrier": "Verizon"})
+    preview = browser.paste(imeis(5))
+    text = words(browser.get(preview))
+    assert "3 already checked" in text
+    assert "Verizon" in text
+    assert "IMEIs to send 2" in text
+    browser.post(preview + "/options", {"recheck": "on"})
+    assert "IMEIs to send 5" in words(browser.get(preview))
+
+
+def test_a_pending_order_is_never_checked_again(browser: Browser, database: IMEIDatabase) -> None:
+    browser.start(imeis(3))
+    answer_chunks(database)
+    preview = browser.paste(imeis(3))
+    browser.post(preview + "/options", {"recheck": "on"})
+    refused = browser.confirm(preview)
+    assert refused.status_code == 409
+    assert "Nothing is left to send" in words(refused)
+    assert batch_count(database) == 1
+
+
+def test_the_same_file_continues_its_unfinished_batch(browser: Browser, database: IMEIDatabase) -> None:
+    batch_id = browser.start(imeis(40))
+    browser.post(f"/batches/{batch_id}/pause")
+    preview = browser.paste(imeis(40))
+    assert f"Continue batch {batch_id}" in words(browser.get(preview))
+    assert browser.confirm(preview).location == f"/batches/{batch_id}"
+    progress = batch_queries.progress(database, batch_id)
+    assert progress is not None
+    assert progress.state is BatchState.RUNNING
+    assert batch_count(database) == 1
+
+
+def test_imeis_of_another_unfinished_batch_are_left_out(browser: Browser) -> None:
+    browser.start(imeis(3))
+    text = words(browser.get(browser.paste(imeis(5))))
+    assert "3 under way now" in text
+    assert "IMEIs to send 2" in text
+
+
+# Money
+
+
+def test_a_batch_dearer_than_the_balance_is_refused(
+    browser: Browser, provider: Provider, database: IMEIDatabase
+) -> None:
+    provider.credits = 1.0
+    preview = browser.paste(imeis(20))
+    refused = browser.confirm(preview)
+    assert refused.status_code == 409
+    assert "This costs $1.60, but the account holds $1.00." in words(refused)
+    assert batch_count(database) == 0
+
+
+def test_what_running_batches_may_spend_is_not_spent_twice(browser: Browser, provider: Provider) -> None:
+    provider.credits = 2.0
+    browser.start(imeis(20))
+    refused = browser.confirm(browser.paste(imeis(20, first=100)))
+    assert refused.status_code == 409
+    assert "$1.60 is promised to unfinished batches" in words(refused)
+
+
+def test_an_unknown_balance_stops_nobody(browser: Browser, provider: Provider) -> None:
+    provider.credits = None
+    assert browser.confirm(browser.paste(imeis(20))).status_code == 303
+
+
+def test_the_daily_budget_counts_what_was_spent_and_promised(app: Flask, database: IMEIDatabase) -> None:
+    browser = with_settings(app, daily_budget=2.0)
+    browser.start(imeis(20))
+    answer_chunks(database)
+    refused = browser.confirm(browser.paste(imeis(10, first=50)))
+    assert refused.status_code == 409
+    assert "$0.40 of today's budget is left" in words(refused)
+    assert browser.confirm(browser.paste(imeis(5, first=50))).status_code == 303
+
+
+def test_a_dear_batch_wants_its_number_typed(app: Flask, database: IMEIDatabase) -> None:
+    browser = with_settings(app, confirm_above=1.0)
+    preview = browser.paste(imeis(20))
+    for typed in ("", "19", "yes"):
+        refused = browser.confirm(preview, typed=typed)
+        assert refused.status_code == 409
+        assert "type the number of IMEIs, 20" in words(refused)
+    assert batch_count(database) == 0
+    assert browser.confirm(preview, typed="20").status_code == 303
+
+
+def test_a_price_that_changed_shows_the_preview_again(browser: Browser, database: IMEIDatabase) -> None:
+    preview = browser.paste(imeis(4))
+    browser.get(preview)
+    database.store_services([replace(CARRIER, price=0.5), *SERVICES[1:]], time.time())
+    refused = browser.post(preview, {"price": "0.080000", "count": "4"})
+    assert refused.status_code == 409
+    assert "has changed since" in words(refused)
+    assert "Cost $2.00" in words(refused)
+    assert browser.confirm(preview).status_code == 303
+
+
+def test_no_paid_orders_on_a_disk_that_will_be_lost(app: Flask, database: IMEIDatabase) -> None:
+    browser = Browser(app)
+    preview = browser.paste(imeis(2))
+    backend: Backend = app.extensions["backend"]
+    app.extensions["backend"] = replace(
+        backend, settings=replace(backend.settings, volatile_disk=True, api_key="K", username="u")
+    )
+    refused = browser.confirm(preview)
+    assert refused.status_code == 409
+    assert "lost at the next deploy" in words(refused)
+    assert batch_count(database) == 0
+
+
+# One or a few
+
+
+def test_one_imei_is_ordered_at_once(browser: Browser, database: IMEIDatabase) -> None:
+    number = imeis(1)[0]
+    form = {"imei": number, "service_id": "1739", "token": "once"}
+    assert browser.post("/submit", form).location == "/batches/1"
+    assert browser.post("/submit", form).location == "/batches/1"
+    assert batch_count(database) == 1
+    answer_chunks(database)
+    assert len(database.get_orders_by_imei(number)) == 1
+
+
+def test_the_earlier_result_is_shown_instead_of_ordering_again(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    number = imeis(1)[0]
+    browser.post("/submit", {"imei": number, "service_id": "1739"})
+    answer_chunks(database)
+    order = database.get_orders_by_imei(number)[0]
+    database.update_order_status(order["order_id"], "Completed", {"model": "iPhone 12"})
+    answer = browser.post("/submit", {"imei": number, "service_id": "1739"})
+    assert answer.status_code == 400
+    assert "iPhone 12" in words(answer)
+    assert browser.post("/submit", {"imei": number, "service_id": "1739", "recheck": "on"}).status_code == 303
+
+
+@pytest.mark.parametrize("text", ["", "353370080089459", "hello", "123"])
+def test_a_mistyped_imei_gets_a_sentence(browser: Browser, database: IMEIDatabase, text: str) -> None:
+    answer = browser.post("/submit", {"imei": text, "service_id": "1739"})
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text
+    assert batch_count(database) == 0
+
+
+def test_many_imeis_go_through_the_preview(browser: Browser, database: IMEIDatabase) -> None:
+    answer = browser.post("/submit", {"imei": "\n".join(imeis(60)), "service_id": "1739"})
+    assert answer.location.startswith("/batch/preview/")
+    assert batch_count(database) == 0
+
+
+# Streams
+
+
+def events_of(text: str) -> list[tuple[str, str, dict[str, object]]]:
+    """(id, name, data) of each event."""
+    found = re.findall(r"id: (\d+)\nevent: (\w+)\ndata: (.+)\n\n", text)
+    return [(number, name, json.loads(data)) for number, name, data in found]
+
+
+def test_a_finished_batch_streams_its_snapshot_and_ends(browser: Browser, database: IMEIDatabase) -> None:
+    batch_id = browser.start(imeis(120))
+    answer_chunks(database)
+    answer = browser.get(f"/batches/{batch_id}/events")
+    assert answer.mimetype == "text/event-stream"
+    (_, first, data), (_, last, _) = events_of(answer.text)
+    assert (first, last) == ("progress", "end")
+    assert data["done"] == data["total"] == 120
+    assert data["map"] == "aa"
+    assert sum(data["outcomes"].values()) == 120  # type: ignore[attr-defined]
+
+
+def test_a_stream_shows_changes_with_growing_ids_and_a_reconnect_starts_with_the_snapshot(
+    browser: Browser, backend: Backend, database: IMEIDatabase
+) -> None:
+    batch_id = browser.start(imeis(120))
+    stream = events(backend, batch_id)
+    assert next(stream).startswith("retry:")
+    (before, _, waiting) = events_of(next(stream))[0]
+    assert waiting["done"] == 0
+    answer_chunks(database)
+    (after, _, finished) = events_of(next(stream))[0]
+    assert int(after) > int(before)
+    assert finished["done"] == 120
+    again = events(backend, batch_id)
+    next(again)
+    assert events_of(next(again))[0][2]["done"] == 120
+
+
+def test_a_stream_ends_when_the_process_stops(
+    browser: Browser, backend: Backend, database: IMEIDatabase
+) -> None:
+    stream = events(backend, browser.start(imeis(2)))
+    next(stream), next(stream)
+    backend.stopping.set()
+    assert list(stream) == []
+
+
+def test_a_silent_stream_sends_a_comment(
+    browser: Browser, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web_stream.HEARTBEAT", 0.1)
+    stream = events(backend, browser.start(imeis(2)))
+    next(stream), next(stream)
+    assert next(stream).startswith(":")
+
+
+def test_streams_are_limited_and_given_back(
+    browser: Browser, backend: Backend, database: IMEIDatabase
+) -> None:
+    batch_id = browser.start(imeis(2))
+    answer_chunks(database)
+    taken = 0
+    while backend.streams.acquire(blocking=False):
+        taken += 1
+    assert browser.get(f"/batches/{batch_id}/events").status_code == 503
+    assert browser.get(f"/batches/{batch_id}/progress.json").get_json()["percent"] == 100
+    backend.streams.release()
+    for _ in range(3):
+        answer = browser.get(f"/batches/{batch_id}/events")
+        assert answer.status_code == 200
+        answer.close()
+    assert taken == 12
+
+
+def test_submit_stream_orders_and_follows_to_the_end(browser: Browser, database: IMEIDatabase) -> None:
+    def answer_soon() -> None:
+        while not database.count_orders():
+            answer_chunks(database)
+            time.sleep(0.05)
+
+    runner = threading.Thread(target=answer_soon)
+    runner.start()
+    answer = browser.post("/submit-stream", {"imeis": "\n".join(imeis(3)), "service_id": "1739"})
+    runner.join()
+    assert answer.status_code == 200
+    found = events_of(answer.text)
+    assert found[-1][1] == "end"
+    assert found[-2][2]["outcomes"]["ordered"] == 3  # type: ignore[index]
+
+
+def test_submit_stream_says_why_not(browser: Browser, database: IMEIDatabase) -> None:
+    answer = browser.post("/submit-stream", {"imei": imeis(1)[0]})
+    assert answer.status_code == 400
+    assert answer.get_json()["error"] == "Choose a service first."
+    assert batch_count(database) == 0
+
+
+def test_a_rate_is_measured_over_the_last_half_minute() -> None:
+    pace = Pace()
+    assert pace.rate(0, 0, None) is None
+    assert pace.rate(1, 100, 5.0) == 5.0
+    assert pace.rate(10, 1000, 5.0) == 100
+    assert pace.rate(100, 1000, 5.0) == 5.0
+
+
+# Controls
+
+
+def test_pause_resume_and_cancel(browser: Browser, database: IMEIDatabase) -> None:
+    batch_id = browser.start(imeis(250))
+    browser.post(f"/batches/{batch_id}/pause")
+    answer_chunks(database)
+    assert database.count_orders() == 0
+    assert "Paused by hand." in words(browser.get(f"/batches/{batch_id}"))
+    browser.post(f"/batches/{batch_id}/resume")
+    browser.post(f"/batches/{batch_id}/cancel")
+    text = words(browser.get(f"/batches/{batch_id}"))
+    assert "Cancelled 250 IMEIs that had not been sent." in text
+    assert "Finished" in text
+
+
+@pytest.mark.parametrize(
+    "action", ["pause", "resume", "cancel", "doubt/ask", "doubt/not-placed", "doubt/placed"]
+)
+def test_an_unknown_batch_cannot_be_moved(browser: Browser, action: str) -> None:
+    assert browser.post(f"/batches/9/{action}").status_code in (400, 404)
+
+
+# Downloads
+
+
+def test_results_hold_one_row_an_imei_with_its_outcome(browser: Browser, database: IMEIDatabase) -> None:
+    numbers = imeis(4)
+    batch_id = browser.start(numbers)
+    answer_chunks(
+        database,
+        lambda imei: (Outcome.REFUSED, "Invalid IMEI") if imei == numbers[0] else (Outcome.ORDERED, ""),
+    )
+    answer = browser.get(f"/batches/{batch_id}/results.csv")
+    assert answer.data.startswith(b"\xef\xbb\xbfSERVICE,IMEI NO.,CREDITS,STATUS,CODE")
+    lines = answer.data.decode("utf-8-sig").splitlines()
+    assert len(lines) == 5
+    assert "Refused" in lines[1]
+    assert "Invalid IMEI" in lines[1]
+    assert f"{utc_now():%Y%m%d}" in answer.headers["Content-Disposition"]
+
+
+def test_the_workbook_keeps_imeis_as_text(browser: Browser, database: IMEIDatabase) -> None:
+    numbers = imeis(3)
+    batch_id = browser.start(numbers)
+    answer_chunks(database)
+    answer = browser.get(f"/batches/{batch_id}/results.xlsx")
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.data)).worksheets[0]
+    assert [row[1] for row in sheet.iter_rows(min_row=2, values_only=True)] == numbers
+
+
+# In doubt
+
+
+@pytest.fixture
+def doubtful(browser: Browser, database: IMEIDatabase) -> int:
+    batch_id = browser.start(imeis(3))
+    answer_chunks(database, lambda imei: (Outcome.IN_DOUBT, "no readable answer"))
+    return batch_id
+
+
+def item_ids(database: IMEIDatabase, batch_id: int) -> list[int]:
+    return [row["item_id"] for row in batch_queries.doubtful_items(database, batch_id)]
+
+
+def test_doubt_says_what_is_at_stake(browser: Browser, doubtful: int) -> None:
+    text = words(browser.get(f"/batches/{doubtful}/doubt"))
+    assert "3 IMEIs in doubt" in text
+    assert "$0.24 is at stake" in text
+    assert browser.post(f"/batches/{doubtful}/doubt/ask").status_code == 303
+
+
+def test_an_order_found_by_hand_is_adopted(browser: Browser, database: IMEIDatabase, doubtful: int) -> None:
+    first = item_ids(database, doubtful)[0]
+    answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "  "})
+    assert answer.status_code == 400
+    answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "15990001"})
+    assert answer.status_code == 303
+    assert database.get_order("15990001") is not None
+    assert len(item_ids(database, doubtful)) == 2
+
+
+def test_only_ticked_items_are_sent_again_and_only_when_sure(
+    browser: Browser, database: IMEIDatabase, doubtful: int
+) -> None:
+    ids = item_ids(database, doubtful)
+    url = f"/batches/{doubtful}/doubt/not-placed"
+    assert browser.post(url, {"sure": "on"}).status_code == 400
+    assert browser.post(url, {"item_id": ids[:1]}).status_code == 400
+    assert browser.post(url, {"item_id": [*ids[:2], 999], "sure": "on"}).status_code == 303
+    progress = batch_queries.progress(database, doubtful)
+    assert progress is not None
+    assert progress.outcomes[Outcome.WAITING] == 2
+    assert progress.outcomes[Outcome.IN_DOUBT] == 1
