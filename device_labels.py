@@ -38,6 +38,7 @@ simlock: simlock, sim lock, sim locked, sim status, sim state, sim restriction, 
     status, locked status
 carrier_lock: carrier lock, network lock, operator lock, carrier locked, network locked, netlock, net lock,
     subsidy lock, bloqueo de red, bloqueo de operadora, is locked, locked
+sim: sim
 lock: lock, lock status, lock state, phone locked status
 unlocked: unlocked, is unlocked, sim unlocked, carrier unlocked, network unlocked, factory unlocked, sim
     free

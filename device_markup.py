@@ -125,8 +125,15 @@ def _without_tags(text: str, unknown: Callable[[re.Match[str]], str]) -> str:
         if closed and tag.start() == at and not closing:
             kept.append(" ")
         kept.append(_instead_of(tag, unknown))
+        if closing and kept[-1] == "" and _joins_words(text, tag):
+            kept.append(" ")
         at, closed = _end_of(tag), closing
     return "".join([*kept, text[at:]])
+
+
+def _joins_words(text: str, tag: re.Match[str]) -> bool:
+    """Whether a value and the label after it would run together without the tag between them."""
+    return text[tag.end() : tag.end() + 1].isupper() and text[tag.start() - 1].isalnum()
 
 
 def _end_of(tag: re.Match[str]) -> int:

@@ -10,16 +10,16 @@ from types import MappingProxyType
 
 from device_labels import LABEL_REACH, is_label, label_key, name_of
 from device_markup import SPACE_RUN
-from device_states import VERDICTS, plain_letters
+from device_states import STATE_WORDS, VERDICTS, plain_letters
 
 LABEL_LENGTH, LABEL_WORDS = 48, 6
 Pair = tuple[str, str]
 STRONG = re.compile(r":(?:\s{0,2}:)*(?!//)(?:-(?=\s))?|=>|(?<![<>=!])=(?!=)")
 HARD = re.compile(r"[|·•▪►●→⇒;‖¦»★]|(?<=\s)(?:->|=>)(?=\s)")
-SOFT = re.compile(r"\s[-–—/]\s|,\s")
+SOFT = re.compile(r"\s[-–—/~*]\s|,\s")
 IMEI = re.compile(r"(?<![^\W_])\d[\dxX*]{13,15}(?![^\W_])")
-TRAILING = re.compile(r"(?:\s?[|·•▪►●→⇒‖¦»★]|\s[-–—/])+$")
-SOFT_LABEL = re.compile(r"(?:\s(?=[-–—/]))?([-–—/,])\s([^:=,]{1,40})[:=]")
+TRAILING = re.compile(r"(?:\s?[|·•▪►●→⇒‖¦»★]|\s[-–—/~*_+])+$")
+SOFT_LABEL = re.compile(r"([-–—/~*,])\s([^:=,]{1,40})[:=]")
 WEAK = MappingProxyType({
     name: re.compile(pattern)
     for name, pattern in {
@@ -27,6 +27,8 @@ WEAK = MappingProxyType({
         ";": r";", "|": r"\|", "→": r"\s?(?:→|⇒|->|»)\s?", "-": r"\s[-–—]\s", "~": r"~", ",": r",",
     }.items()
 })  # fmt: skip
+#: What parts the columns of a header row.
+COLUMN_MARKS = ("\t", "|", ";", ",")
 #: Weak separators that may also end an unknown label, once two known labels in the text are written so.
 STYLES = frozenset({"space", ";", "|", "→"})
 CLOSED_VALUE = re.compile(
@@ -82,12 +84,11 @@ def _style(line: str) -> str:
 
 def _under_header(line: str, below: str) -> list[Pair]:
     """The pairs of a header row of labels and the row of values below it."""
-    if "\t" not in line or "\t" not in below:
-        return []
-    labels, values = line.split("\t"), below.split("\t")
-    if len(labels) != len(values) or not all(map(is_label, labels)):
-        return []
-    return [] if any(map(is_label, values)) else list(zip(labels, values, strict=True))
+    for mark in COLUMN_MARKS:
+        labels, values = line.split(mark), below.split(mark)
+        if len(labels) == len(values) > 1 and all(map(is_label, labels)) and not any(map(is_label, values)):
+            return list(zip(labels, values, strict=True))
+    return []
 
 
 def _pairs_in(line: str) -> list[Pair]:
@@ -124,7 +125,7 @@ def _strong(line: str) -> list[Pair]:
     labels: list[tuple[int, int, int]] = []
     value_at = 0
     separators = list(STRONG.finditer(line))
-    style = _soft_style(line) | {","} if len(separators) > 1 else frozenset()
+    style = _soft_style(line) if len(separators) > 1 else Counter[str]()
     for separator in separators:
         start = _label_start(line, value_at, separator.start(), style)
         if start >= 0:
@@ -137,7 +138,7 @@ def _strong(line: str) -> list[Pair]:
     ]
 
 
-def _label_start(line: str, value_at: int, at: int, style: frozenset[str]) -> int:
+def _label_start(line: str, value_at: int, at: int, style: Counter[str]) -> int:
     """Where the label that ends at `at` begins, or -1; the value before it begins at value_at (or 0)."""
     floor = max(value_at, at - LABEL_REACH)
     hard = max((mark.end() for mark in HARD.finditer(line, floor, at)), default=floor)
@@ -145,15 +146,16 @@ def _label_start(line: str, value_at: int, at: int, style: frozenset[str]) -> in
     opens = hard > floor or floor == 0
     if opens and name_of(label_key(line[hard:at])):
         return hard
-    if soft > hard and name_of(label_key(line[soft:at])):
+    mark = line[soft - 2] if soft > hard else ""
+    if mark and _is_after_mark(line[floor : soft - 2], line[soft:at], style[mark]):
         return soft
-    near = _near_label(line[hard:at])
+    near = _near_label(line[hard:at], owes_value=hard == value_at > 0)
     number = _inside_number(line, at)
     if opens and not number and _plausible(line[hard:at]) and not (near and _runs_on(line[hard:at], near)):
         return hard
     if near or number:
         return at - len(near) if near else -1
-    if soft > hard and line[soft - 2] in style and _plausible(line[soft:at]):
+    if (mark == "," or style[mark]) and _plausible(line[soft:at]):
         return soft
     closed = CLOSED_VALUE.match(line, floor, at) if floor == value_at else None
     return closed.end() if closed and _plausible(line[closed.end() : at]) else -1
@@ -165,18 +167,33 @@ def _runs_on(gap: str, near: str) -> bool:
     return bool(before) and (before[-1] in ".!,)" or before[-1].isdigit() or len(gap.split()) > LABEL_WORDS)
 
 
-def _soft_style(line: str) -> frozenset[str]:
-    """The soft separators that stand before known labels in a line, and so may stand before unknown ones."""
-    return frozenset(mark[1] for mark in SOFT_LABEL.finditer(line) if name_of(label_key(mark[2])))
+def _soft_style(line: str) -> Counter[str]:
+    """How often each soft separator stands before a known label in a line, and so may before unknown ones."""
+    return Counter(mark[1] for mark in SOFT_LABEL.finditer(line) if name_of(label_key(mark[2])))
 
 
-def _near_label(gap: str) -> str:
-    """The longest known label that the text ends with, at a word's edge; empty where there is none."""
-    for word in list(re.finditer(r"[^\s,;|]+", gap))[-LABEL_WORDS:]:
-        tail = gap[word.start() :]
-        if tail[0].isalnum() and name_of(label_key(tail), NEAR_PREFIXES, NEAR_SUFFIXES):
-            return tail
-    return ""
+def _is_after_mark(value: str, label: str, seen: int) -> bool:
+    """Whether a soft separator ends a value before a known label, and is not inside it ("T-Mobile - USA")."""
+    key = label_key(label)
+    if name_of(key, NEAR_PREFIXES, NEAR_SUFFIXES):
+        return True
+    closed = label_key(value) in STATE_WORDS or label_key(value).isdigit()
+    return bool(name_of(key)) and (seen > 1 or closed)
+
+
+def _near_label(gap: str, *, owes_value: bool) -> str:
+    """The longest known label that the text ends with, at a word's edge; empty where there is none.
+
+    Where a value is owed to the label before, "Locked Carrier" is the value "Locked" and the label "Carrier".
+    """
+    words = list(re.finditer(r"[^\s,;|]+", gap))
+    tails = [gap[word.start() :] for word in words[-LABEL_WORDS:]]
+    known = [
+        tail for tail in tails if tail[0].isalnum() and name_of(label_key(tail), NEAR_PREFIXES, NEAR_SUFFIXES)
+    ]
+    if owes_value and len(known) > 1 and known[0] == tails[0] and label_key(words[0][0]) in STATE_WORDS:
+        return known[1]
+    return known[0] if known else ""
 
 
 def _inside_number(line: str, at: int) -> bool:
@@ -236,7 +253,7 @@ def tidy(value: str) -> str:
     if len(bare) > 1 and bare[0] in "\"'`*":
         bare = bare.strip("\"'`* ")
     inches = bare[-2:-1].isdigit()
-    return bare.rstrip("*`" if inches or bare.count('"') != 1 else '*`}"') or text
+    return bare.rstrip("*` " if inches or bare.count('"') != 1 else '*`}" ') or text
 
 
 def _undecorated(text: str) -> str:

@@ -246,6 +246,8 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
             return "carrier" if verdict(value, SIM_GOOD, SIM_BAD) is None else "simlock"
         case "unlocked":
             return "simlock"
+        case "sim":
+            return name if verdict(value, SIM_GOOD, SIM_BAD) is None else "simlock"
         case "code" | "unlock_code":
             return "unlock_code" if CODE.fullmatch(value) else f"{name}_text"
         case "order":

@@ -78,7 +78,7 @@ FMI_GOOD = word_set(
 FMI_BAD = word_set(
     "on enabled enable locked active activated lost activado activada ativado ein lock 开启 已开启"
 )
-LIST_GOOD = word_set("clean clear cleared limpio limpia limpo propre sauber 正常")
+LIST_GOOD = word_set("clean good clear cleared limpio limpia limpo propre sauber 正常")
 LIST_BAD = word_set(
     "blacklisted blocklisted blocked block barred banned stolen theft lost reported flagged "
     "fraud unpaid listed bad dirty robado robada roubado bloqueado bloqueada gesperrt gestohlen "
