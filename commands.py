@@ -5,7 +5,9 @@ money that the pages do not decide too; it reads, asks, hands over to the runner
 """
 
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -249,10 +251,12 @@ def _ask(settings: Settings, plan: Plan, yes: bool) -> None:
 
 
 def _see_through(backend: Backend, batch_id: int, as_json: bool) -> int:
-    try:
-        with tqdm(unit=" IMEIs", desc=f"Batch {batch_id}", file=sys.stderr) as bar:
-            result = run_or_follow(backend.settings, backend.database, batch_id, lambda found: _draw(bar, found))
-    except KeyboardInterrupt:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with tqdm(unit=" IMEIs", desc=f"Batch {batch_id}", file=sys.stderr) as bar:
+        result = run_or_follow(backend.settings, backend.database, batch_id, lambda found: _draw(bar, found), stop)
+    if stop.is_set():
         _say(f"Stopped. Run the same command again to continue batch {batch_id}; nothing is ordered twice.")
         return INTERRUPTED
     found = progress(backend.database, batch_id)

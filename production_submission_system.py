@@ -132,11 +132,16 @@ class ProductionSubmissionSystem:
         )
         return self.run_batch(batch_id, progress_callback)
 
-    def run_batch(self, batch_id: int, progress_callback: Callable[[Progress], None] | None = None) -> SubmissionResult:
-        """Run until this batch is finished or paused (others run along), and say what became of it."""
+    def run_batch(
+        self,
+        batch_id: int,
+        progress_callback: Callable[[Progress], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> SubmissionResult:
+        """Run until this batch is finished or paused (others run along) or stop is set; say what became of it."""
         started = time.monotonic()
         watcher = _Watcher(self.database, batch_id, self.options.patience, progress_callback)
-        self.run(threading.Event(), watcher.is_over)
+        self.run(stop or threading.Event(), watcher.is_over)
         return submission_result(self.database, batch_id, time.monotonic() - started)
 
     def run(self, stop: threading.Event, is_over: Callable[[], bool] = lambda: False) -> None:
@@ -356,7 +361,7 @@ class ProductionSubmissionSystem:
         if size > self.options.canaries:
             batch_store.split_chunk(connection, chunk_id, size - self.options.canaries, 1)
             return chunk_id
-        return chunk_id if self._settler.wants_witness(connection) else None
+        return chunk_id if self._settler.wants_witness(connection, time.monotonic()) else None
 
     # One call, in a worker thread
 

@@ -161,31 +161,40 @@ def start_background(settings: Settings, database: IMEIDatabase) -> Background:
 
 
 def run_or_follow(
-    settings: Settings, database: IMEIDatabase, batch_id: int, on_progress: Callable[[Progress], None]
+    settings: Settings,
+    database: IMEIDatabase,
+    batch_id: int,
+    on_progress: Callable[[Progress], None],
+    stop: threading.Event,
 ) -> SubmissionResult:
     """See a batch through: run it here when no process is the runner, else follow the one that is.
 
-    Returns when it is finished (and doubt has had a moment to settle) or paused until a person acts.
+    Returns when it is finished (and doubt has had a moment to settle), paused until a person acts, or stop is set
+    and the calls on the wire have ended.
     """
     lock, started = RunnerLock(settings.data_dir), time.monotonic()
     while True:
         if lock.acquire():
             try:
                 with make_client(settings) as client:
-                    make_system(settings, database, client).run_batch(batch_id, on_progress)
+                    make_system(settings, database, client).run_batch(batch_id, on_progress, stop)
             finally:
                 lock.release()
             return submission_result(database, batch_id, time.monotonic() - started)
-        if _followed_to_the_end(settings.data_dir, database, batch_id, on_progress):
+        if _followed_to_the_end(settings.data_dir, database, batch_id, on_progress, stop):
             return submission_result(database, batch_id, time.monotonic() - started)
 
 
 def _followed_to_the_end(
-    data_dir: Path, database: IMEIDatabase, batch_id: int, on_progress: Callable[[Progress], None]
+    data_dir: Path,
+    database: IMEIDatabase,
+    batch_id: int,
+    on_progress: Callable[[Progress], None],
+    stop: threading.Event,
 ) -> bool:
     """Tell on_progress of each change. True at the end of the batch, False when the runner is gone."""
     revision, finished_at = -1, 0.0
-    while True:
+    while not stop.wait(FOLLOW_INTERVAL):
         found = progress(database, batch_id)
         if found is None or (found.state is BatchState.PAUSED and not found.resumes_itself):
             return True
@@ -198,4 +207,4 @@ def _followed_to_the_end(
                 return True
         elif not runner_alive(data_dir):
             return False
-        time.sleep(FOLLOW_INTERVAL)
+    return True

@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 #: Seconds between two looks at the provider's list while something is in doubt.
 LOOKS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 REQUESTED = "settle_requested"
+#: After so many looks without any order of ours the provider counts as one that does not list.
+USELESS_LOOKS = 3
+#: Seconds beyond the quiet time after which no IMEI is held back any more for the sake of a proof.
+LONGEST_PROOF = 60.0
 
 
 @dataclass(slots=True)
@@ -37,6 +41,7 @@ class Settler:
     quiet: float  #: seconds after which the provider cannot still be working on a call that we gave up
     watches: dict[int, Watch] = field(default_factory=dict)
     looks: int = 0
+    idle_looks: int = 0  #: looks in a row at a list that showed no order of ours
     next_look: float = 0.0
 
     def note(self, connection: Transaction, now: float) -> bool:
@@ -69,15 +74,25 @@ class Settler:
         self.looks += 1
         self.next_look = now + LOOKS[min(self.looks, len(LOOKS) - 1)]
 
-    def wants_witness(self, connection: Transaction) -> bool:
-        """Whether a doubtful call has been quiet long enough, and no later call has been made that could prove it."""
+    def wants_witness(self, connection: Transaction, now: float) -> bool:
+        """Whether one of the last IMEIs may be sent now: as a proof, or because no proof is to be had.
+
+        It waits while a doubtful call has its quiet time, and until the list has been asked about an earlier proof.
+        """
+        if self.idle_looks >= USELESS_LOOKS:
+            return True  # the provider does not list: nothing will ever be proven
         newest = batch_store.newest_attempt(connection)
-        return any(watch.witness_from == newest for watch in self.watches.values())
+        return all(
+            watch.witness_from is not None
+            and (watch.witness_from == newest or now - watch.since > self.quiet + LONGEST_PROOF)
+            for watch in self.watches.values()
+        )
 
     def apply(self, connection: Transaction, listed: Sequence[ProviderOrder]) -> int:
         """Adopt, send again or leave in doubt, chunk by chunk. Returns how many IMEIs were settled."""
         labels = batch_store.service_labels(connection)
         owners = batch_store.order_owners(connection, [order.order_id for order in listed])
+        self.idle_looks = 0 if owners else self.idle_looks + 1
         unknown = _by_imei(order for order in listed if order.order_id not in owners)
         wanted = Wanted(unknown, labels)
         settled = 0
