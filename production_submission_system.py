@@ -43,6 +43,10 @@ logger = logging.getLogger(__name__)
 STOPPED = "the program stopped while this call was on the wire"
 
 
+#: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
+QUICK_CALL = 0.2
+
+
 class Provider(Protocol):
     """What the heart needs of gsm_fusion_client.GSMFusionClient."""
 
@@ -74,6 +78,7 @@ class Answer:
 
     chunk: Chunk
     content: PlacementAnswer | GSMFusionError
+    seconds: float = QUICK_CALL  #: how long the call took
 
 
 class ProductionSubmissionSystem:
@@ -312,8 +317,9 @@ class ProductionSubmissionSystem:
         on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
         load = Counter(chunk.batch_id for chunk in on_the_wire)
         listed = Counter(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1)
-        workers = 1 if self._failures else self.options.workers  # after an outage one call tries the water
-        free = workers - len(on_the_wire)
+        ahead = self.options.workers if any(answer.seconds < QUICK_CALL for answer in answered) else 0
+        room = 1 if self._failures else self.options.workers + ahead  # after an outage one call tries the water
+        free = room - len(on_the_wire)
         waiting = {running.batch_id: running for running in batch_store.running_batches(connection)} if free > 0 else {}
         planned = {batch_id: deque(batch_store.planned_chunks(connection, batch_id, free + 1)) for batch_id in waiting}
         claimed: list[int] = []
@@ -367,6 +373,7 @@ class ProductionSubmissionSystem:
 
     def _call(self, chunk: Chunk) -> None:
         imeis = [item.imei for item in chunk.items]
+        started = time.monotonic()
         try:
             content: PlacementAnswer | GSMFusionError = self.client.place_imei_order(
                 imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw)
@@ -376,7 +383,7 @@ class ProductionSubmissionSystem:
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
             content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
-        self._answers.put(Answer(chunk, content))
+        self._answers.put(Answer(chunk, content, time.monotonic() - started))
 
     def _keep(self, chunk: Chunk, raw: bytes) -> None:
         """Put the answer on disk. On a full disk the ballast goes first; without room the commit still follows."""

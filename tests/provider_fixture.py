@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
@@ -12,7 +13,7 @@ from production_submission_system import Options, ProductionSubmissionSystem
 from simulator import Knobs, Simulator
 
 SERVICE = "269"
-QUICK = {"workers": 5, "settle_quiet": 0.2, "patience": 4.0, "maintenance_wait": 0.3, "poll": 0.05}
+QUICK: dict[str, Any] = {"workers": 5, "settle_quiet": 0.2, "patience": 4.0, "maintenance_wait": 0.3, "poll": 0.05}
 
 
 def imeis(count: int, first: int = 0) -> list[str]:
@@ -27,7 +28,7 @@ def with_check_digit(body: str) -> str:
 
 @contextmanager
 def system(
-    simulator: Simulator, database: IMEIDatabase, timeout: float = 5, proven: bool = True, **options: float
+    simulator: Simulator, database: IMEIDatabase, timeout: float = 5, proven: bool = True, **options: Any
 ) -> Iterator[ProductionSubmissionSystem]:
     """A submission system on this database, with quick waits; its service is proven unless said otherwise."""
     if proven:

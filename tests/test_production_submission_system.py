@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 
 import batch_store
 from batch_creation import NewBatch, create_batch
@@ -17,7 +18,6 @@ from database import read_list_limit
 from orders import BatchState, ChunkState, Outcome
 from production_submission_system import metrics
 from settlement import was_not_placed, was_placed
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 
 
 @pytest.fixture
@@ -32,10 +32,14 @@ def new_batch(numbers, **changes):
     return NewBatch(**{**values, "unit_price": 0.08, "imeis": listed, **changes})
 
 
+def found(database, batch_id):
+    there = progress(database, batch_id)
+    assert there is not None and sum(there.outcomes.values()) == there.total
+    return there
+
+
 def outcomes(database, batch_id):
-    found = progress(database, batch_id)
-    assert sum(found.outcomes.values()) == found.total
-    return {outcome: count for outcome, count in found.outcomes.items() if count}
+    return {outcome: count for outcome, count in found(database, batch_id).outcomes.items() if count}
 
 
 def test_every_imei_is_ordered_once_and_stored_with_price_and_order_id(simulator, database):
@@ -46,7 +50,7 @@ def test_every_imei_is_ordered_once_and_stored_with_price_and_order_id(simulator
     assert judge(simulator, database) == (0, 0)
     assert {row["credits"] for row in database.iterate_orders()} == {0.08}
     assert len(result.orders) == 450 and result.errors == ()
-    assert metrics(result, progress(database, result.batch_id))["successful_batches"] == 5
+    assert metrics(result, found(database, result.batch_id))["successful_batches"] == 5
 
 
 def test_progress_file_says_how_far_the_batch_is(simulator, database):
@@ -60,7 +64,7 @@ def test_progress_file_says_how_far_the_batch_is(simulator, database):
 def test_progress_callback_ends_at_the_total(simulator, database):
     seen = []
     with system(simulator, database) as running:
-        running.submit_batch(imeis(300), SERVICE, lambda found: seen.append(found.done))
+        running.submit_batch(imeis(300), SERVICE, lambda seen_now: seen.append(seen_now.done))
     assert seen == sorted(seen) and seen[-1] == 300
 
 
@@ -206,7 +210,7 @@ def test_maintenance_pauses_with_the_providers_words_and_goes_on_by_itself(simul
     words = []
     with system(simulator, database) as running:
         result = running.submit_batch(
-            imeis(50), SERVICE, lambda found: words.append(found.notice) if found.state is BatchState.PAUSED else None
+            imeis(50), SERVICE, lambda now: words.append(now.notice) if now.state is BatchState.PAUSED else None
         )
     assert result.successful == 50
     assert any("maintenance" in word for word in words)
@@ -267,7 +271,7 @@ class TestContinuesFromEachChunkState:
             return batch_id, write_intents(connection, planned, 1)[0]
 
     def place(self, running, chunk):
-        kept = []
+        kept: list[bytes] = []
         answer = running.client.place_imei_order([i.imei for i in chunk.items], SERVICE, keep=kept.append)
         return kept[0], answer
 
@@ -328,13 +332,13 @@ def test_a_small_batch_behind_a_large_one_is_placed_within_two_call_times(simula
         thread.start()
         time.sleep(0.45)
         small, started = create_batch(database, new_batch(imeis(5, first=9000))), time.monotonic()
-        while progress(database, small).state is not BatchState.FINISHED and time.monotonic() < started + 5:
+        while found(database, small).state is not BatchState.FINISHED and time.monotonic() < started + 5:
             time.sleep(0.02)
         took = time.monotonic() - started
         stop.set()
         thread.join(10)
     assert took < 0.3 * 2 + 0.3
-    assert progress(database, large).state is BatchState.RUNNING
+    assert found(database, large).state is BatchState.RUNNING
 
 
 def test_a_locked_database_delays_the_record_and_loses_nothing(simulator, database):
