@@ -65,7 +65,7 @@ class Options:
 
     workers: int = 30
     chunk_size: int = 100
-    settle_quiet: float = 120.0
+    settle_quiet: float = 60.0
     poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
     patience: float = 10.0  #: how long submit_batch waits for doubt to settle after the last answer

@@ -37,7 +37,7 @@ class Settings:
     call_timeout: float = 120.0  #: seconds a provider call may take in all
     workers: int = 30
     chunk_size: int = 100
-    settle_quiet: float = 120.0  #: seconds after a doubtful call before absence may be believed
+    settle_quiet: float = 60.0  #: seconds after a doubtful call before absence may be believed
     volatile_disk: bool = False  #: the data would be lost at the next deploy
 
     @property
@@ -74,7 +74,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         confirm_above=_number(environ, "CONFIRM_ABOVE", 100, 0, 1e9),
         call_timeout=_number(environ, "GSM_FUSION_TIMEOUT", 120, 1, 600),
         workers=int(_number(environ, "WORKERS", 30, 1, 100)),
-        settle_quiet=_number(environ, "SETTLE_QUIET", 120, 0, 3600),
+        settle_quiet=_number(environ, "SETTLE_QUIET", 60, 0, 3600),
         volatile_disk=on_railway and not _inside(folder, volume),
     )
 
