@@ -1,17 +1,18 @@
-"""What the dashboard and the database page ask about all orders together. Reads only."""
+"""What pages and exports ask across orders, items and batches. Reads only."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from batch_queries import progresses
-from database import IMEIDatabase, utc_now
+from batch_queries import RESULT_COLUMNS, progresses
+from database import IMEIDatabase, OrderRow, utc_now
 from orders import OrderStatus, Progress
-from schema import batches, metadata, orders, services
+from schema import batches, items, metadata, orders, services
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,36 @@ def listed_batches(database: IMEIDatabase, limit: int, before: int | None = None
     """The newest batches; before continues behind the id of the last one seen."""
     query = select(batches).order_by(batches.c.id.desc()).limit(limit)
     return progresses(database, query if before is None else query.where(batches.c.id < before))
+
+
+def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderRow]:
+    """Every item of a batch with the columns of its order, in the order of the file, a thousand a transaction."""
+    with database.read() as connection:
+        ends = select(func.min(items.c.id), func.max(items.c.id)).where(items.c.batch_id == batch_id)
+        first, last = connection.execute(ends).one()
+    after = (first or 0) - 1
+    while last is not None and after < last:
+        with database.read() as connection:
+            found = connection.execute(_page_of_items(batch_id, after, last)).mappings().all()
+        yield from map(dict, found)
+        after = found[-1]["item_id"] if found else last
+
+
+def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:
+    """The + 0 keeps SQLite from the batch indexes: it walks the primary key, and finds each order by its IMEI."""
+    return (
+        select(
+            items.c.id.label("item_id"),
+            items.c.imei,
+            items.c.outcome,
+            items.c.message,
+            *(orders.c[name] for name in RESULT_COLUMNS),
+        )
+        .outerjoin(orders, and_(orders.c.imei == items.c.imei, orders.c.batch_id + 0 == items.c.batch_id))
+        .where(items.c.batch_id + 0 == batch_id, items.c.id > after, items.c.id <= last)
+        .order_by(items.c.id)
+        .limit(1000)
+    )
 
 
 def table_counts(database: IMEIDatabase) -> dict[str, int]:

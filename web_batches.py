@@ -25,7 +25,7 @@ import batch_store
 import order_queries
 import settlement
 from database import IMEIDatabase, utc_now
-from orders import Progress
+from orders import Outcome, Progress
 from spreadsheets_out import write_provider_csv, write_xlsx
 from web_context import backend, batch_or_404
 from web_format import outcome_label, plural
@@ -35,6 +35,8 @@ from web_stream import chunk_cells, chunk_words, stream, whole_snapshot
 batches = Blueprint("batches", __name__, url_prefix="/batches")
 
 LISTED = 50
+#: Items in doubt on one page, and in one decision.
+DOUBTFUL_SHOWN, MOST_DOUBTFUL = 50, 1_000_000
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 BY_HAND = "Paused by hand."
 
@@ -147,8 +149,11 @@ def ask(batch_id: int) -> ResponseReturnValue:
 @batches.post("/<int:batch_id>/doubt/not-placed")
 def not_placed(batch_id: int) -> ResponseReturnValue:
     """A person says that nothing was placed: send the chosen ones again."""
-    doubtful = {row["item_id"] for row in batch_queries.doubtful_items(backend().database, batch_id)}
-    chosen = [item_id for item_id in request.form.getlist("item_id", type=int) if item_id in doubtful]
+    batch_or_404(batch_id)
+    doubtful = batch_queries.doubtful_items(backend().database, batch_id, limit=MOST_DOUBTFUL)
+    ticked = set(request.form.getlist("item_id", type=int))
+    every = "all" in request.form
+    chosen = [row["item_id"] for row in doubtful if every or row["item_id"] in ticked]
     if not chosen:
         return _doubt_page(batch_id, "Nothing was sent: tick the IMEIs that were not placed."), 400
     if "sure" not in request.form:
@@ -175,7 +180,7 @@ def placed(batch_id: int) -> ResponseReturnValue:
 
 def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:
     """Each IMEI of a batch as an export row; what has no order says its outcome instead."""
-    for item in batch_queries.iterate_batch_items(database, progress.batch_id):
+    for item in order_queries.result_items(database, progress.batch_id):
         yield item | {
             "service_name": item["service_name"] or progress.service_name,
             "status": item["status"] or outcome_label(item["outcome"]),
@@ -195,5 +200,6 @@ def _back(batch_id: int) -> ResponseReturnValue:
 
 def _doubt_page(batch_id: int, error: str) -> str:
     progress = batch_or_404(batch_id)
-    doubtful = batch_queries.doubtful_items(backend().database, batch_id)
-    return render_template("doubt.html", batch=progress, items=doubtful, error=error)
+    doubtful = batch_queries.doubtful_items(backend().database, batch_id, limit=DOUBTFUL_SHOWN)
+    count = progress.outcomes[Outcome.IN_DOUBT]
+    return render_template("doubt.html", batch=progress, items=doubtful, count=count, error=error)

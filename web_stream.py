@@ -94,7 +94,7 @@ def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
         "spent": round(progress.spent, 4),
         "cost": round(progress.unit_price * chargeable, 4),
         "at_stake": round(progress.at_stake, 4),
-        "rate": rate,
+        "rate": None if progress.state is BatchState.PAUSED else rate,
         "eta": seconds_left(progress, rate),
     }
 

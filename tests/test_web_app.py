@@ -141,6 +141,23 @@ def test_the_status_bar_holds_no_secrets(
         assert "hunter2" not in answer.text
 
 
+def test_behind_the_door_pages_show_who_is_in(
+    settings: Settings, database: IMEIDatabase, provider: Provider
+) -> None:
+    real = replace(settings, api_key="SECRET-KEY", username="someone", admin_password="hunter2hunter2")
+    browser = Browser(make_app(real, database, provider))
+    assert browser.get("/history").location == "/login?next=/history"
+    page = browser.get("/login").text
+    assert "Dashboard</span>" not in page
+    token = re.search(r'name="csrf-token" content="([^"]+)"', page)
+    assert token
+    form = {"csrf_token": token[1], "username": "admin", "password": "hunter2hunter2", "next": "/history"}
+    assert browser.client.post("/login", data=form).location == "/history"
+    text = words(browser.get("/history"))
+    assert "Log out" in text
+    assert "Demo" not in text
+
+
 def test_the_status_bar_tells_what_runs(browser: Browser, database: IMEIDatabase) -> None:
     create_batch(database, NewBatch("a.csv", "upload", "269", "T-Mobile", 0.1, [(imeis(1)[0], 1)]))
     status = browser.get("/api/status").get_json()

@@ -13,7 +13,7 @@ import openpyxl
 import pytest
 from flask import Flask
 from provider_fixture import imeis
-from web_fixture import CARRIER, MAIL, SERVICES, Browser, Provider, answer_chunks, make_app, words
+from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
 
 import batch_queries
 from database import IMEIDatabase, utc_now
@@ -115,27 +115,25 @@ def test_a_confirmed_preview_leads_to_its_batch(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "sentence"),
+    ("form", "file", "sentence"),
     [
-        ({"imeis": "353370080089458"}, "Choose a service first."),
-        ({"imeis": "353370080089458", "service_id": "404"}, "does not list a service 404"),
-        ({"imeis": "353370080089458", "service_id": MAIL.service_id}, "needs more than an IMEI (Email)"),
-        ({"service_id": "1739"}, "Nothing came: choose a file, or paste IMEIs."),
-        ({"service_id": "1739", "imeis": "no numbers at all"}, ""),
-        ({"service_id": "1739", "file": (b"%PDF-1.7 stuff", "list.csv")}, "PDF"),
-        ({"service_id": "1739", "file": (b"", "empty.csv")}, "empty"),
-        ({"service_id": "1739", "file": (b"a,b\n1,2\n", "none.csv")}, ""),
-        ({"service_id": "1739", "file": (b"PK\x03\x04broken", "broken.xlsx")}, ""),
-        ({"service_id": "1739", "file": (b"x", "x.csv"), "imeis": "1"}, "one of them at a time"),
+        ({"imeis": "353370080089458"}, None, "Choose a service first."),
+        ({"imeis": "353370080089458", "service_id": "404"}, None, "does not list a service 404"),
+        ({"imeis": "353370080089458", "service_id": "102"}, None, "needs more than an IMEI (Email)"),
+        ({"service_id": "1739"}, None, "Nothing came: choose a file, or paste IMEIs."),
+        ({"service_id": "1739", "imeis": "no numbers at all"}, None, "no IMEI"),
+        ({"service_id": "1739"}, b"%PDF-1.7 stuff", "PDF"),
+        ({"service_id": "1739"}, b"", "empty"),
+        ({"service_id": "1739"}, b"a,b\n1,2\n", "no IMEI"),
+        ({"service_id": "1739"}, b"PK\x03\x04broken", "damaged"),
+        ({"service_id": "1739", "imeis": "1"}, b"x", "one of them at a time"),
     ],
 )
 def test_a_bad_upload_gets_a_sentence_and_leaves_nothing(
-    browser: Browser, backend: Backend, form: dict[str, object], sentence: str
+    browser: Browser, backend: Backend, form: dict[str, str], file: bytes | None, sentence: str
 ) -> None:
-    if isinstance(form.get("file"), tuple):
-        content, name = form["file"]  # type: ignore[misc]
-        form = form | {"file": (io.BytesIO(content), name)}
-    answer = browser.post("/batch", form)
+    sent = {} if file is None else {"file": (io.BytesIO(file), "list.csv")}
+    answer = browser.post("/batch", form | sent)
     assert answer.status_code == 400
     said = re.search(r'<p class="flash error" role="alert">([^<]+)</p>', answer.text)
     assert said
@@ -509,6 +507,18 @@ def test_results_hold_one_row_an_imei_with_its_outcome(browser: Browser, databas
     assert f"{utc_now():%Y%m%d}" in answer.headers["Content-Disposition"]
 
 
+def test_results_of_several_pages_keep_the_order_of_the_file(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    browser.start(imeis(10, first=9000))
+    numbers = imeis(2300)
+    batch_id = browser.start(numbers)
+    browser.start(imeis(10, first=8000))
+    answer_chunks(database)
+    lines = browser.get(f"/batches/{batch_id}/results.csv?bom=0").text.splitlines()[1:]
+    assert [line.split(",")[1] for line in lines] == numbers
+
+
 def test_the_workbook_keeps_imeis_as_text(browser: Browser, database: IMEIDatabase) -> None:
     numbers = imeis(3)
     batch_id = browser.start(numbers)
@@ -547,6 +557,13 @@ def test_an_order_found_by_hand_is_adopted(browser: Browser, database: IMEIDatab
     assert answer.status_code == 303
     assert database.get_order("15990001") is not None
     assert len(item_ids(database, doubtful)) == 2
+
+
+def test_all_can_be_sent_again_at_once(browser: Browser, database: IMEIDatabase, doubtful: int) -> None:
+    assert (
+        browser.post(f"/batches/{doubtful}/doubt/not-placed", {"all": "on", "sure": "on"}).status_code == 303
+    )
+    assert item_ids(database, doubtful) == []
 
 
 def test_only_ticked_items_are_sent_again_and_only_when_sure(
