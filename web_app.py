@@ -179,10 +179,10 @@ def _error_page(code: int, sentence: str) -> ResponseReturnValue:
     request_id = g.get("request_id", "")
     if request.path.startswith("/api/") or request.path.endswith((".json", "/events", "-stream")):
         return jsonify(error=sentence, request_id=request_id), code
-    title = TITLES.get(code, "That did not work")
-    return render_template(
-        "error.html", code=code, title=title, sentence=sentence, request_id=request_id, bare=code >= 500
-    ), code
+    page = {"code": code, "title": TITLES.get(code, "That did not work"), "sentence": sentence}
+    if code >= 500:
+        page["bare"] = True  # nothing on it needs the database
+    return render_template("error.html", request_id=request_id, **page), code
 
 
 if __name__ == "__main__":

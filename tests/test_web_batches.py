@@ -511,7 +511,7 @@ def test_results_of_several_pages_keep_the_order_of_the_file(
     browser: Browser, database: IMEIDatabase
 ) -> None:
     browser.start(imeis(10, first=9000))
-    numbers = imeis(2300)
+    numbers = imeis(1200)
     batch_id = browser.start(numbers)
     browser.start(imeis(10, first=8000))
     answer_chunks(database)
