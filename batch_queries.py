@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, and_, func, select, text
 
 from database import IMEIDatabase, OrderRow, utc_now
 from orders import BatchState, ChunkState, Outcome, Progress
-from schema import attempts, batches, chunks, items, orders
+from schema import attempts, batches, chunks, items, orders, status_changes
 
 #: What a page shows of an order beside its item.
 RESULT_COLUMNS = (
@@ -194,7 +194,11 @@ def order_timeline(database: IMEIDatabase, order: OrderRow) -> list[tuple[dateti
             attempt = connection.execute(select(attempts).where(attempts.c.id == order["attempt_id"])).first()
         if attempt is not None:
             events.append((attempt.sent_at, f"sent in a call of {attempt.imeis} (attempt {attempt.number})"))
-    if order["updated_at"] and order["updated_at"] != order["created_at"]:
+    with database.read() as connection:
+        query = select(status_changes).where(status_changes.c.order_row == order["id"]).order_by(status_changes.c.id)
+        moves = connection.execute(query).all()
+    events += [(move.changed_at, f"{move.old or 'unknown'} → {move.new}") for move in moves]
+    if not moves and order["updated_at"] and order["updated_at"] != order["created_at"]:
         events.append((order["updated_at"], f"last update: {order['status']}"))
     return sorted((event for event in events if event[0] is not None), key=lambda event: event[0])
 

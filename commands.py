@@ -1,4 +1,4 @@
-"""The command line: `flask --app web_app submit|services|backup`.
+"""The command line: `flask --app web_app submit|services|sync|reparse|backup`.
 
 What people read goes to standard error, what programs read to standard output. This module decides nothing about
 money that the pages do not decide too; it reads, asks, hands over to the runner and reports.
@@ -19,6 +19,7 @@ from flask import Flask
 from flask.cli import with_appcontext
 from tqdm import tqdm
 
+import order_sync
 from batch_creation import NewBatch, create_batch
 from batch_queries import progress
 from database import IMEIDatabase
@@ -56,7 +57,7 @@ class Wish:
 
 def init_commands(app: Flask) -> None:
     """Give `flask --app web_app` the commands of this program. They use the app's backend."""
-    for command in (submit, services, backup):
+    for command in (submit, services, sync, reparse, backup):
         app.cli.add_command(command)
 
 
@@ -82,6 +83,21 @@ def submit(context: click.Context, file: Path, service_id: str, yes: bool, as_js
 def services(refresh: bool) -> None:
     """List the services: id, price in US dollars, title."""
     list_services(backend(), refresh)
+
+
+@click.command()
+@with_appcontext
+def sync() -> None:
+    """Ask the provider for the results of all pending orders. Exit code 1: the provider did not answer."""
+    sync_results(backend())
+
+
+@click.command()
+@with_appcontext
+def reparse() -> None:
+    """Read the stored result texts anew, as after an update that reads them better."""
+    read, changed = order_sync.reparse(backend().database)
+    click.echo(f"{plural(read, 'result text')} read, {plural(changed, 'order')} changed.")
 
 
 @click.command()
@@ -121,6 +137,21 @@ def list_services(backend: Backend, refresh: bool) -> None:
         click.echo(f"{service.service_id}\t{service.price:g}\t{service.title}")
     if catalogue.error:
         raise click.ClickException(f"The provider did not answer, so this list may be old. {catalogue.error}")
+
+
+def sync_results(backend: Backend) -> None:
+    """Print what a round over all pending orders brought."""
+    try:
+        with make_client(backend.settings) as client:
+            report = order_sync.OrderSync(backend.database, client, 0).sync()
+    except DemoError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"{plural(report.asked, 'order')} asked for in {plural(report.calls, 'call')}: "
+        f"{report.updated:,} changed, {report.pending:,} still pending."
+    )
+    if report.error:
+        raise click.ClickException(f"The round ended early. {report.error}")
 
 
 def write_backup(database: IMEIDatabase, folder: Path) -> None:

@@ -1,47 +1,103 @@
-"""Results on disk: which orders still wait for one, and one provider answer a transaction.
+"""Results on disk: which orders still wait for one, one provider answer a transaction, each change of status timed.
 
 This module knows neither HTTP nor result texts; what changes is decided by the function that it is given.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import func, insert, select, update
 
 import batch_store
-from database import IMEIDatabase
-from orders import OrderStatus, ProviderOrder
-from schema import orders
+from database import IMEIDatabase, OrderRow, utc_now
+from orders import ProviderOrder
+from schema import NOT_FINAL, orders, services, status_changes
+
+#: Stored texts that are read anew in one transaction.
+REPARSED_AT_ONCE = 500
+
+Change = Callable[[ProviderOrder, Any], dict[str, Any]]
 
 
-def pending_order_ids(database: IMEIDatabase) -> list[str]:
-    """Ids of the orders whose status is not final, newest first."""
-    waiting = orders.c.status.in_([OrderStatus.PENDING, OrderStatus.IN_PROCESS])
-    query = select(orders.c.order_id).where(waiting, orders.c.order_id.is_not(None))
+class PendingOrder(NamedTuple):
+    """An order whose status is not final."""
+
+    order_id: str
+    placed_at: datetime | None  #: UTC
+    delivery: str  #: the provider's words for its service, such as "Instant-5 Minutes"
+
+
+def pending_orders(database: IMEIDatabase) -> list[PendingOrder]:
+    """Every order of the provider whose status is not final, newest first."""
+    query = (
+        select(orders.c.order_id, func.coalesce(orders.c.order_date, orders.c.created_at), services.c.delivery)
+        .outerjoin(services, services.c.service_id == orders.c.service_id)
+        .where(NOT_FINAL, orders.c.order_id.is_not(None))
+        .order_by(orders.c.id.desc())
+    )
     with database.read() as connection:
-        return [str(order_id) for order_id in connection.execute(query.order_by(orders.c.id.desc())).scalars()]
+        return [PendingOrder(row[0], row[1], row[2] or "") for row in connection.execute(query)]
 
 
-def store_results(
-    database: IMEIDatabase, found: Sequence[ProviderOrder], change: Callable[[ProviderOrder, Any], dict[str, Any]]
-) -> int:
-    """Write what change(listed order, stored row) gives for each known order. Returns how many changed."""
+def count_pending(database: IMEIDatabase) -> int:
+    """How many orders wait for a result."""
+    query = select(func.count()).select_from(orders).where(NOT_FINAL, orders.c.order_id.is_not(None))
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def store_results(database: IMEIDatabase, found: Sequence[ProviderOrder], change: Change) -> int:
+    """Write what change(listed order, stored row) gives for each known order, all or nothing. Returns how many."""
     changed = 0
     touched: set[int] = set()
-    columns = [orders.c[name] for name in ("order_id", "imei", "status", "result_code", "batch_id")]
+    columns = [orders.c[name] for name in ("id", "order_id", "imei", "status", "result_code", "batch_id")]
     with database.write() as connection:
         rows: dict[str, Any] = {}
         for part in batch_store.parts([order.order_id for order in found]):
             for row in connection.execute(select(*columns).where(orders.c.order_id.in_(part))):
                 rows[row.order_id] = row
-        for order in found:
+        moves: list[dict[str, Any]] = []
+        for order in {order.order_id: order for order in found}.values():
             stored: Any = rows.get(order.order_id)
             values = change(order, stored) if stored is not None else {}
             if not values:
                 continue
-            guard = (orders.c.order_id == order.order_id) & (orders.c.status == stored.status)
-            changed += connection.execute(update(orders).where(guard).values(values)).rowcount
+            now = utc_now()
+            connection.execute(update(orders).where(orders.c.id == stored.id).values(**values, updated_at=now))
+            changed += 1
             touched |= {stored.batch_id} if stored.batch_id else set()
+            if values.get("status", stored.status) != stored.status:
+                moves.append(
+                    {"order_row": stored.id, "old": stored.status, "new": values["status"], "changed_at": now}
+                )
+        if moves:
+            connection.execute(insert(status_changes), moves)
         for batch_id in touched:
             batch_store.touch(connection, batch_id)
     return changed
+
+
+def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], dict[str, Any]]) -> tuple[int, int]:
+    """Read every stored raw text anew by values_of(text, ordered IMEI). Returns (texts read, orders changed)."""
+    read = changed = last = 0
+    while True:
+        with database.write() as connection:
+            query = select(orders).where(orders.c.id > last, orders.c.result_code != "")
+            rows = connection.execute(query.order_by(orders.c.id).limit(REPARSED_AT_ONCE)).mappings().all()
+            touched: set[int] = set()
+            for row in rows:
+                values = values_of(row["result_code"], row["imei"])
+                if _differs(dict(row), values):
+                    connection.execute(update(orders).where(orders.c.id == row["id"]).values(values))
+                    changed += 1
+                    touched |= {row["batch_id"]} if row["batch_id"] else set()
+            for batch_id in touched:
+                batch_store.touch(connection, batch_id)
+        if not rows:
+            return read, changed
+        read, last = read + len(rows), rows[-1]["id"]
+
+
+def _differs(row: OrderRow, values: dict[str, Any]) -> bool:
+    return any((row[name] or "") != (value or "") for name, value in values.items())

@@ -56,6 +56,7 @@ orders = Table(
     Column("warranty", Text),
     Column("batch_id", Integer, ForeignKey("batches.id")),
     Column("attempt_id", Integer),
+    Column("other_imei", Text),
     sqlite_autoincrement=True,
 )
 Index("idx_imei", orders.c.imei)
@@ -63,6 +64,27 @@ Index("idx_order_id", orders.c.order_id)
 Index("idx_order_date", orders.c.order_date.desc())
 Index("idx_status", orders.c.status)
 Index("idx_orders_batch", orders.c.batch_id)
+Index("idx_orders_service", orders.c.service_id)
+#: The words of the index that finds what the sync asks for; a query must hold exactly these to use it.
+NOT_FINAL = text("status NOT IN ('Completed', 'Rejected')")
+Index("idx_orders_pending", orders.c.id, sqlite_where=NOT_FINAL)
+# Found seldom or filled late: partial, so that placing an order does not pay for them.
+Index("idx_orders_imei2", orders.c.imei2, sqlite_where=orders.c.imei2.is_not(None))
+Index("idx_orders_other_imei", orders.c.other_imei, sqlite_where=orders.c.other_imei.is_not(None))
+Index("idx_orders_carrier", orders.c.carrier, sqlite_where=orders.c.carrier.is_not(None))
+Index("idx_orders_simlock", orders.c.simlock, sqlite_where=orders.c.simlock.is_not(None))
+Index("idx_orders_fmi", orders.c.fmi, sqlite_where=orders.c.fmi.is_not(None))
+
+status_changes = Table(
+    "status_changes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("order_row", Integer, ForeignKey("orders.id"), nullable=False),
+    Column("old", Text),
+    Column("new", Text, nullable=False),
+    Column("changed_at", TIMESTAMP, nullable=False),
+)
+Index("idx_status_changes_order", status_changes.c.order_row)
 
 import_history = Table(
     "import_history",
@@ -75,7 +97,20 @@ import_history = Table(
     Column("rows_updated", Integer, nullable=False, default=0),
     Column("rows_unchanged", Integer, nullable=False, default=0),
     Column("rows_failed", Integer, nullable=False, default=0),
+    Column("undone_at", TIMESTAMP),
 )
+
+import_changes = Table(
+    "import_changes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("import_id", Integer, ForeignKey("import_history.id"), nullable=False),
+    Column("order_row", Integer, nullable=False),
+    Column("before", Text),
+    Column("after", Text, nullable=False),
+)
+Index("idx_import_changes_import", import_changes.c.import_id)
+Index("idx_import_changes_order", import_changes.c.order_row)
 
 batches = Table(
     "batches",

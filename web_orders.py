@@ -3,13 +3,14 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flask import Blueprint, Response, abort, render_template, request, stream_with_context
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 
 import batch_queries
 import order_queries
 from database import utc_now
 from device_report import read_report
+from order_sync import request_sync
 from orders import OrderStatus
 from spreadsheets_out import write_provider_csv
 from web_context import backend
@@ -52,6 +53,14 @@ def history() -> ResponseReturnValue:
         services=order_queries.ordered_services(backend().database),
         total=backend().database.count_orders(),
     )
+
+
+@orders.post("/history/sync")
+def sync_now() -> ResponseReturnValue:
+    """Ask for all pending results, by the process that talks to the provider."""
+    request_sync(backend().database)
+    flash("The provider is being asked for all pending results. They appear within a minute.")
+    return redirect(url_for("orders.history", **_filter().arguments()), 303)
 
 
 @orders.get("/history.csv")

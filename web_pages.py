@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 import batch_queries
 import order_queries
 from database import utc_now
+from order_sync import last_sync
 from orders import Service
 from service_catalog import provider_state
 from web_context import Backend, backend
@@ -109,6 +110,7 @@ def status() -> ResponseReturnValue:
         versions=_versions(backend()),
         advice=environment_advice(backend()),
         settings=backend().settings,
+        synced=last_sync(backend().database),
     )
 
 

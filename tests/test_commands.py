@@ -344,3 +344,15 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_sync_and_reparse_say_what_they_did(app: Flask, provider: Simulator, database: IMEIDatabase) -> None:
+    runner = app.test_cli_runner()
+    assert "0 orders asked for" in runner.invoke(args=["sync"]).output
+    order = {"order_id": "5", "imei": imeis(1)[0], "status": "Pending", "result_code": "Model: iPhone 12"}
+    database.insert_order(order)
+    asked = runner.invoke(args=["sync"])
+    assert asked.output.startswith("1 order asked for in 1 call: 0 changed, 1 still pending.")
+    provider.set(fault="maintenance", fault_actions=("getimeis",))
+    assert runner.invoke(args=["sync"]).exit_code == 1
+    assert runner.invoke(args=["reparse"]).output == "1 result text read, 1 order changed.\n"
