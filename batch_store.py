@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, exists, func, insert, select, update
@@ -267,6 +267,14 @@ def attempts_ended_before(connection: Connection, attempt_id: int) -> int:
     """The bound that was written with an attempt's intent: attempts below it had ended when it began."""
     query = select(attempts.c.ended_before).where(attempts.c.id == attempt_id)
     return int(connection.execute(query).scalar() or 0)
+
+
+def attempt_ages(connection: Connection, seconds: float) -> list[float]:
+    """How many seconds ago each call of the last seconds began, by the wall clock."""
+    now = utc_now()
+    since = now - timedelta(seconds=seconds)
+    recent = connection.execute(select(attempts.c.sent_at).where(attempts.c.sent_at > since)).scalars()
+    return [(now - sent_at).total_seconds() for sent_at in recent]
 
 
 def newest_attempt(connection: Connection) -> int:

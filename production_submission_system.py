@@ -19,13 +19,12 @@ from typing import Protocol
 
 import batch_store
 from batch_creation import NewBatch, create_batch, fingerprint
-from batch_queries import batch_failures, batch_state, placed_orders, progress
+from batch_queries import progress
 from call_log import is_clean, record_clean, write_intents
 from checkpoints import Checkpoints, is_disk_full
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
-from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, parse_placement
+from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, RateLimitedError, parse_placement
 from orders import (
-    BatchState,
     Chunk,
     ChunkState,
     Outcome,
@@ -34,9 +33,12 @@ from orders import (
     ProviderOrder,
     Service,
     SubmissionResult,
+    Verdict,
 )
+from pace import MINUTE, Pace
 from settlement import REQUESTED, Settler
-from verdicts import Judgement, Pause, hold_seconds, judge_answer, judge_error, proven_length
+from submission_report import Watcher, submission_result
+from verdicts import Judgement, Pause, judge_answer, judge_error, proven_length, trial_length
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class Options:
     workers: int = 30
     chunk_size: int = 100
     settle_quiet: float = 60.0
+    rate_limit: int | None = None  #: calls a minute that are never passed
     poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
     patience: float = 10.0  #: how long submit_batch waits for doubt to settle after the last answer
@@ -77,7 +80,7 @@ class Answer:
     """What came of one call."""
 
     chunk: Chunk
-    content: PlacementAnswer | GSMFusionError
+    content: PlacementAnswer | GSMFusionError | None  #: None: it was held back before it was sent
     seconds: float = QUICK_CALL  #: how long the call took
 
 
@@ -102,8 +105,8 @@ class ProductionSubmissionSystem:
         self._settler = Settler(self.options.settle_quiet)
         self._listing = False
         self._settle_request: str | None = None
-        self._failures = 0
-        self._hold_until = 0.0
+        self.pace = Pace(self.options.workers, self.options.rate_limit)
+        self._hold = threading.Event()  # set: calls that have not begun give their chunk back
         self._resume_at: float | None = None
         self._next_note = 0.0
         self._unreported: set[int] = set()
@@ -145,7 +148,7 @@ class ProductionSubmissionSystem:
     ) -> SubmissionResult:
         """Run until this batch is finished or paused (others run along) or stop is set; say what became of it."""
         started = time.monotonic()
-        watcher = _Watcher(self.database, batch_id, self.options.patience, progress_callback)
+        watcher = Watcher(self.database, batch_id, self.options.patience, progress_callback)
         self.run(stop or threading.Event(), watcher.is_over)
         return submission_result(self.database, batch_id, time.monotonic() - started)
 
@@ -156,8 +159,11 @@ class ProductionSubmissionSystem:
             answers: list[Answer] = []
             while True:
                 ending = stop.is_set() or is_over()
-                for chunk in self._commit(answers, may_claim=not ending):
-                    pool.submit(self._call, chunk)
+                claimed = self._commit(answers, may_claim=not ending)
+                if claimed:
+                    self._hold.clear()
+                for chunk, start in zip(claimed, self.pace.start(time.monotonic(), len(claimed)), strict=True):
+                    pool.submit(self._call, chunk, start)
                 if not self._in_flight and (stop.is_set() or is_over()):
                     return
                 self._settle(pool)
@@ -170,7 +176,7 @@ class ProductionSubmissionSystem:
         """Wait for the next answer, but not long, and take all that have come."""
         found: list[Answer] = []
         try:
-            found.append(self._answers.get(timeout=self.options.poll))
+            found.append(self._answers.get(timeout=self.pace.wait(time.monotonic(), self.options.poll)))
             while True:
                 found.append(self._answers.get_nowait())
         except queue.Empty:
@@ -195,8 +201,8 @@ class ProductionSubmissionSystem:
             self._in_flight.pop(answer.chunk.chunk_id, None)
         for chunk in claimed:
             self._in_flight[chunk.chunk_id] = chunk
-        for _, judgement in judged:
-            self._slow_down(judgement)
+        for answer, judgement in judged:
+            self._adapt(answer, judgement)
         self._report()
         return claimed
 
@@ -218,6 +224,8 @@ class ProductionSubmissionSystem:
         return []
 
     def _judge(self, answer: Answer) -> Judgement:
+        if answer.content is None:
+            return Judgement(None)
         if isinstance(answer.content, PlacementAnswer):
             return judge_answer(answer.chunk, answer.content)
         return judge_error(answer.chunk, answer.content)
@@ -229,23 +237,18 @@ class ProductionSubmissionSystem:
         for answer, judgement in judged:
             if not (together and judgement.verdicts is not None and is_clean(judgement.verdicts)):
                 self._write(connection, answer.chunk, judgement)
-        for service_id, longest in {c.service_id: len(c.items) for c, _ in clean if len(c.items) > 1}.items():
-            self._raise_list_limit(connection, service_id, longest)
-        if clean and self._failures:
+        for chunk, verdicts in {(chunk.service_id, len(chunk.items)): (chunk, v) for chunk, v in clean}.values():
+            self._learn_list_length(connection, chunk, verdicts)
+        if clean and self.pace.failures:
             batch_store.set_notice(connection, "")
-
-    def _raise_list_limit(self, connection: Transaction, service_id: str, longest: int) -> None:
-        known = read_list_limit(connection, service_id)
-        if longest > 1 and known == 0:
-            write_list_limit(connection, service_id, self.options.chunk_size)
-            logger.info("Service %s is proven to take comma lists", service_id)
 
     def _write(self, connection: Transaction, chunk: Chunk, judgement: Judgement) -> None:
         if judgement.verdicts is None:
             batch_store.release(connection, chunk, judgement.message)
         else:
             batch_store.record(connection, chunk, judgement.verdicts, judgement.message)
-            self._learn_list_length(connection, chunk, judgement)
+            if judgement.pause is Pause.NOBODY:
+                self._learn_list_length(connection, chunk, judgement.verdicts)
         if judgement.pause is Pause.BATCH:
             batch_store.pause(connection, chunk.batch_id, judgement.message)
         elif judgement.pause is Pause.ALL:
@@ -254,34 +257,35 @@ class ProductionSubmissionSystem:
             batch_store.pause_all(connection, judgement.message, resumes_itself=True)
         elif judgement.hold:
             batch_store.set_notice(connection, judgement.message)
-        elif self._failures:
+        elif self.pace.failures:
             batch_store.set_notice(connection, "")
 
-    def _learn_list_length(self, connection: Transaction, chunk: Chunk, judgement: Judgement) -> None:
+    def _learn_list_length(self, connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
         """After an answer that could be read, remember how long a comma list of this service may be."""
-        if judgement.pause is not Pause.NOBODY or not judgement.verdicts:
-            return
-        if all(verdict.outcome is Outcome.IN_DOUBT for verdict in judgement.verdicts):
+        if all(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts):
             return  # no answer at all, which says nothing about lists
         known = read_list_limit(connection, chunk.service_id)
-        proven = proven_length(len(chunk.items), judgement.verdicts, known, self.options.chunk_size)
+        proven = proven_length(len(chunk.items), verdicts, known, self.options.chunk_size)
         if proven != known:
             write_list_limit(connection, chunk.service_id, proven)
             logger.info("Service %s takes lists of %d IMEIs", chunk.service_id, proven)
 
-    def _slow_down(self, judgement: Judgement) -> None:
-        now = time.monotonic()
+    def _adapt(self, answer: Answer, judgement: Judgement) -> None:
+        """Let the pace learn from one answer."""
+        now, before = time.monotonic(), self.pace.hold_until
         if judgement.pause is Pause.ALL_FOR_A_WHILE:
             self._resume_at = now + self.options.maintenance_wait
-        if not judgement.hold:
-            self._failures = 0
-            return
-        if now < self._hold_until and judgement.retry_after is None:
-            return  # the same outage, seen by another worker
-        self._failures += 1
-        wait = hold_seconds(self._failures, judgement.retry_after, random.random())  # noqa: S311
-        self._hold_until = max(self._hold_until, now + wait)
-        logger.warning("Nothing is sent for %.1f s: %s", wait, judgement.message)
+        if answer.content is None:
+            self.pace.take_back()
+        elif judgement.limited:
+            self.pace.limited(now, judgement.retry_after, random.random())  # noqa: S311
+        elif judgement.hold:
+            self.pace.unreachable(now, random.random())  # noqa: S311
+        else:
+            self.pace.answered(answer.seconds)
+        if self.pace.hold_until > before:
+            self._hold.set()
+            logger.warning("Nothing is sent for %.1f s: %s", self.pace.hold_until - now, judgement.message)
 
     def _resume_after_maintenance(self, connection: Transaction) -> None:
         if self._resume_at is not None and time.monotonic() >= self._resume_at:
@@ -311,16 +315,15 @@ class ProductionSubmissionSystem:
 
     def _claim(self, connection: Transaction, answered: Sequence[Answer]) -> list[Chunk]:
         """Write the intents of the next calls: the batch with the fewest calls on the wire comes first."""
-        if time.monotonic() < self._hold_until:
-            return []
         busy = self._in_flight.keys() - {answer.chunk.chunk_id for answer in answered}
         on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
         load = Counter(chunk.batch_id for chunk in on_the_wire)
         listed = Counter(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1)
         ahead = self.options.workers if any(answer.seconds < QUICK_CALL for answer in answered) else 0
-        room = 1 if self._failures else self.options.workers + ahead  # after an outage one call tries the water
-        free = room - len(on_the_wire)
-        waiting = {running.batch_id: running for running in batch_store.running_batches(connection)} if free > 0 else {}
+        free = self.pace.permits(time.monotonic(), len(on_the_wire), ahead)
+        if not free:
+            return []
+        waiting = {running.batch_id: running for running in batch_store.running_batches(connection)}
         planned = {batch_id: deque(batch_store.planned_chunks(connection, batch_id, free + 1)) for batch_id in waiting}
         claimed: list[int] = []
         while waiting and len(claimed) < free:
@@ -350,13 +353,14 @@ class ProductionSubmissionSystem:
             return None
         chunk_id, size = planned.popleft()
         if size > 1:
-            limit = read_list_limit(connection, batch.service_id)
-            if limit == 0 and listed[batch.service_id]:
-                return None  # the two that prove the comma list are on their way
+            proven = read_list_limit(connection, batch.service_id)
+            if proven in (0, 2) and listed[batch.service_id]:
+                return None  # the call that proves the comma list is on its way
             listed[batch.service_id] += 1
-            if size > (limit or 2):
-                rest = limit or self.options.chunk_size
-                planned.extendleft(reversed(batch_store.split_chunk(connection, chunk_id, limit or 2, rest)))
+            longest = trial_length(proven, self.options.chunk_size)
+            if size > longest:
+                rest = self.options.chunk_size if proven in (0, 2) else longest
+                planned.extendleft(reversed(batch_store.split_chunk(connection, chunk_id, longest, rest)))
                 return chunk_id
         if not planned and self._settler.watches:
             return self._spare_canaries(connection, chunk_id, size)
@@ -371,7 +375,10 @@ class ProductionSubmissionSystem:
 
     # One call, in a worker thread
 
-    def _call(self, chunk: Chunk) -> None:
+    def _call(self, chunk: Chunk, start: float) -> None:
+        if self._hold.wait(max(0.0, start - time.monotonic())):
+            self._answers.put(Answer(chunk, None))
+            return
         imeis = [item.imei for item in chunk.items]
         started = time.monotonic()
         try:
@@ -380,6 +387,8 @@ class ProductionSubmissionSystem:
             )
         except GSMFusionError as error:
             content = error
+            if isinstance(error, RateLimitedError):
+                self._hold.set()  # at once: those that have not begun would only be refused too
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
             content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
@@ -403,6 +412,9 @@ class ProductionSubmissionSystem:
                 self._write(connection, chunk, self._judge(Answer(chunk, self._kept_answer(chunk))))
                 logger.warning("Recovered chunk %d of batch %d", chunk.chunk_id, chunk.batch_id)
             batch_store.resume_self_resuming(connection)
+            if self.options.rate_limit:  # another process may have used up this minute's calls
+                ages = batch_store.attempt_ages(connection, MINUTE)
+                self.pace.starts.extend(sorted(time.monotonic() - age for age in ages))
 
     def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionError:
         raw = self.checkpoints.answer_of(chunk)
@@ -462,76 +474,3 @@ class ProductionSubmissionSystem:
         if not service.orderable:
             raise ValueError(f"{service.title} needs more than an IMEI: {', '.join(service.required_fields)}.")
         return service
-
-
-class _Watcher:
-    """Says when a batch is over, and tells the caller of each change on the way."""
-
-    def __init__(
-        self,
-        database: IMEIDatabase,
-        batch_id: int,
-        patience: float,
-        callback: Callable[[Progress], None] | None,
-    ) -> None:
-        self._database = database
-        self._batch_id = batch_id
-        self._patience = patience
-        self._callback = callback
-        self._revision = -1
-        self._finished_since: float | None = None
-
-    def is_over(self) -> bool:
-        """Finished and free of doubt, finished and out of patience, or paused until a person acts."""
-        state, revision = batch_state(self._database, self._batch_id)
-        changed, self._revision = revision != self._revision, revision
-        if state is BatchState.RUNNING and not (changed and self._callback):
-            self._finished_since = None
-            return False
-        found = progress(self._database, self._batch_id)
-        if found is None:
-            return True
-        if changed and self._callback:
-            self._callback(found)
-        if found.state is BatchState.PAUSED:
-            return not found.resumes_itself
-        if found.state is BatchState.RUNNING:
-            self._finished_since = None
-            return False
-        now = time.monotonic()
-        self._finished_since = now if self._finished_since is None else self._finished_since
-        return not found.outcomes[Outcome.IN_DOUBT] or now - self._finished_since > self._patience
-
-
-def submission_result(database: IMEIDatabase, batch_id: int, seconds: float) -> SubmissionResult:
-    """What became of a batch. seconds is how long it took. Raises LookupError for an unknown batch."""
-    found = progress(database, batch_id)
-    if found is None:
-        raise LookupError(f"There is no batch {batch_id}.")
-    counts = found.outcomes
-    return SubmissionResult(
-        batch_id=batch_id,
-        total=found.total,
-        successful=counts[Outcome.ORDERED],
-        duplicates=counts[Outcome.DUPLICATE],
-        failed=counts[Outcome.REFUSED] + counts[Outcome.CANCELLED],
-        in_doubt=counts[Outcome.IN_DOUBT],
-        waiting=counts[Outcome.WAITING],
-        state=found.state.value,
-        notice=found.notice,
-        duration_seconds=round(seconds, 3),
-        throughput=round(found.done / seconds, 1) if seconds > 0 else 0.0,
-        orders=tuple(placed_orders(database, batch_id)),
-        errors=tuple(batch_failures(database, batch_id)),
-    )
-
-
-def metrics(result: SubmissionResult, found: Progress) -> dict[str, float]:
-    """The figures that monitoring reads; a "batch" is a call of up to 100 IMEIs there."""
-    return {
-        "total_batches": sum(found.chunks.values()),
-        "successful_batches": found.chunks[ChunkState.ANSWERED],
-        "failed_batches": found.chunks[ChunkState.IN_DOUBT] + found.chunks[ChunkState.CANCELLED],
-        "total_duration_seconds": result.duration_seconds,
-        "throughput": result.throughput,
-    }

@@ -20,9 +20,10 @@ from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
 from order_sync import OrderSync
 from orders import BatchState, Outcome, Progress, SubmissionResult
-from production_submission_system import Options, ProductionSubmissionSystem, submission_result
+from production_submission_system import Options, ProductionSubmissionSystem
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
+from submission_report import submission_result
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,12 @@ def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> 
 
 def make_system(settings: Settings, database: IMEIDatabase, client: GSMFusionClient) -> ProductionSubmissionSystem:
     """The submission system as the settings want it."""
-    options = Options(workers=settings.workers, chunk_size=settings.chunk_size, settle_quiet=settings.settle_quiet)
+    options = Options(
+        workers=settings.workers,
+        chunk_size=settings.chunk_size,
+        settle_quiet=settings.settle_quiet,
+        rate_limit=settings.rate_limit,
+    )
     return ProductionSubmissionSystem(database, client, Checkpoints(settings.data_dir / "checkpoints"), options)
 
 

@@ -35,6 +35,7 @@ class Settings:
     max_batch_imeis: int = 100_000
     confirm_above: float = 100.0  #: US dollars; a dearer batch asks for a typed confirmation
     call_timeout: float = 120.0  #: seconds a provider call may take in all
+    rate_limit: int | None = None  #: calls a minute to the provider, in all
     workers: int = 30
     chunk_size: int = 100
     settle_quiet: float = 60.0  #: seconds after a doubtful call before absence may be believed
@@ -73,6 +74,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         max_batch_imeis=int(_number(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000)),
         confirm_above=_number(environ, "CONFIRM_ABOVE", 100, 0, 1e9),
         call_timeout=_number(environ, "GSM_FUSION_TIMEOUT", 120, 1, 600),
+        rate_limit=int(_number(environ, "GSM_FUSION_RATE_LIMIT", 0, 0, 100_000)) or None,
         workers=int(_number(environ, "WORKERS", 30, 1, 100)),
         settle_quiet=_number(environ, "SETTLE_QUIET", 60, 0, 3600),
         volatile_disk=on_railway and not _inside(folder, volume),

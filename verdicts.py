@@ -19,9 +19,6 @@ from gsm_fusion_client import (
 )
 from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer, Verdict
 
-#: The longest wait (seconds) between two tries while the provider cannot be reached or asks for patience.
-LONGEST_HOLD = 60.0
-
 
 class Pause(StrEnum):
     """Whom a failure stops."""
@@ -40,6 +37,7 @@ class Judgement:
     message: str = ""
     pause: Pause = Pause.NOBODY
     hold: bool = False  #: nobody sends for a while
+    limited: bool = False  #: the hold is a 429
     retry_after: float | None = None  #: seconds that the provider asked for
 
 
@@ -92,8 +90,8 @@ def judge_error(chunk: Chunk, error: GSMFusionError) -> Judgement:
     if isinstance(error, MaintenanceError):
         return Judgement(None, words, Pause.ALL_FOR_A_WHILE)
     if isinstance(error, NotSentError):
-        asked = error.retry_after if isinstance(error, RateLimitedError) else None
-        return Judgement(None, words, hold=True, retry_after=asked)
+        limited = isinstance(error, RateLimitedError)
+        return Judgement(None, words, hold=True, limited=limited, retry_after=error.retry_after if limited else None)
     if isinstance(error, RefusedError):
         return _judge_refusal(chunk, error)
     return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words)
@@ -133,23 +131,25 @@ def _all(chunk: Chunk, outcome: Outcome, words: str) -> tuple[Verdict, ...]:
     return tuple(Verdict(item.item_id, item.imei, outcome, message=words) for item in chunk.items)
 
 
-def proven_length(sent: int, verdicts: Sequence[Verdict], known: int, full: int) -> int:
-    """How long a comma list may be after an answer to a call of `sent` IMEIs (0 is unproven).
+def trial_length(proven: int, full: int) -> int:
+    """How many IMEIs the next call may carry where lists of `proven` came back whole (0: none was tried).
 
-    known is the bound before, full the chunk size. A list that came back whole proves the chunk size; one that
-    came back cut is believed only as far as its beginning was named, and one IMEI a call where not even that.
+    Two prove that a comma list is read at all, then one call of the full length proves that all of it is; while
+    proven is below three, such a call goes alone.
+    """
+    return {0: 2, 2: full}.get(proven, proven)
+
+
+def proven_length(sent: int, verdicts: Sequence[Verdict], known: int, full: int) -> int:
+    """How long a comma list may be after an answer to a call of `sent` IMEIs (see trial_length).
+
+    known is the bound before, full the chunk size. A list that came back cut is believed only as far as its
+    beginning was named, and one IMEI a call where not even that.
     """
     if sent < 2:
         return known
     named = [verdict.outcome is not Outcome.IN_DOUBT for verdict in verdicts]
     if all(named):
-        return max(known, full)
+        return max(known, full if sent > 2 else 2)
     beginning = named.index(False)
-    return max(1, beginning if not any(named[beginning:]) else 1)
-
-
-def hold_seconds(failures: int, retry_after: float | None, jitter: float) -> float:
-    """How long nobody sends after `failures` (1, 2, …) in a row; jitter is between 0 and 1."""
-    if retry_after is not None:
-        return min(LONGEST_HOLD, retry_after) + 0.25 * jitter
-    return float(min(LONGEST_HOLD, 2.0 ** (failures - 1))) * (1 + 0.25 * jitter)
+    return beginning if beginning > 2 and not any(named[beginning:]) else 1

@@ -18,13 +18,14 @@ ROOT = Path(__file__).parents[1]
 #: floor → what stands on it. A module may import from its own floor, without a cycle, and from those below.
 FLOORS: dict[int, tuple[str, ...]] = {
     5: ("web_*", "commands", "gunicorn.conf"),
-    4: ("production_submission_system", "runner", "settlement", "verdicts", "order_sync", "service_catalog"),
+    4: ("production_submission_system", "runner", "settlement", "verdicts", "pace", "submission_report", "order_sync", "service_catalog"),
     3: (
         "gsm_fusion_client",
         "provider_*",
         "database",
         "batch_*",
         "order_queries",
+        "order_import",
         "result_store",
         "call_log",
         "checkpoints",
@@ -53,7 +54,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "urllib3": ("gsm_fusion_client", "provider_*"),
     "http": ("gsm_fusion_client", "provider_*", SIMULATOR),
     "xml": ("gsm_fusion_client", "provider_*", "spreadsheets_xlsx", SIMULATOR),
-    "sqlalchemy": ("database", "schema", "batch_*", "order_queries", "result_store", "call_log"),
+    "sqlalchemy": ("database", "schema", "batch_*", "order_queries", "order_import", "result_store", "call_log"),
     "alembic": ("database",),
     "sqlite3": ("database",),
     "pysqlite3": ("database",),

@@ -16,8 +16,8 @@ from call_log import write_intents
 from checkpoints import Checkpoints
 from database import read_list_limit
 from orders import BatchState, ChunkState, Outcome
-from production_submission_system import metrics
 from settlement import was_not_placed, was_placed
+from submission_report import metrics
 
 
 @pytest.fixture

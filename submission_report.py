@@ -1,0 +1,81 @@
+"""When a batch is over, and what became of it: for those who wait for one. Reads only."""
+
+import time
+from collections.abc import Callable
+
+from batch_queries import batch_failures, batch_state, placed_orders, progress
+from database import IMEIDatabase
+from orders import BatchState, ChunkState, Outcome, Progress, SubmissionResult
+
+
+class Watcher:
+    """Says when a batch is over, and tells the caller of each change on the way."""
+
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        batch_id: int,
+        patience: float,
+        callback: Callable[[Progress], None] | None,
+    ) -> None:
+        self._database = database
+        self._batch_id = batch_id
+        self._patience = patience
+        self._callback = callback
+        self._revision = -1
+        self._finished_since: float | None = None
+
+    def is_over(self) -> bool:
+        """Finished and free of doubt, finished and out of patience, or paused until a person acts."""
+        state, revision = batch_state(self._database, self._batch_id)
+        changed, self._revision = revision != self._revision, revision
+        if state is BatchState.RUNNING and not (changed and self._callback):
+            self._finished_since = None
+            return False
+        found = progress(self._database, self._batch_id)
+        if found is None:
+            return True
+        if changed and self._callback:
+            self._callback(found)
+        if found.state is BatchState.PAUSED:
+            return not found.resumes_itself
+        if found.state is BatchState.RUNNING:
+            self._finished_since = None
+            return False
+        now = time.monotonic()
+        self._finished_since = now if self._finished_since is None else self._finished_since
+        return not found.outcomes[Outcome.IN_DOUBT] or now - self._finished_since > self._patience
+
+
+def submission_result(database: IMEIDatabase, batch_id: int, seconds: float) -> SubmissionResult:
+    """What became of a batch. seconds is how long it took. Raises LookupError for an unknown batch."""
+    found = progress(database, batch_id)
+    if found is None:
+        raise LookupError(f"There is no batch {batch_id}.")
+    counts = found.outcomes
+    return SubmissionResult(
+        batch_id=batch_id,
+        total=found.total,
+        successful=counts[Outcome.ORDERED],
+        duplicates=counts[Outcome.DUPLICATE],
+        failed=counts[Outcome.REFUSED] + counts[Outcome.CANCELLED],
+        in_doubt=counts[Outcome.IN_DOUBT],
+        waiting=counts[Outcome.WAITING],
+        state=found.state.value,
+        notice=found.notice,
+        duration_seconds=round(seconds, 3),
+        throughput=round(found.done / seconds, 1) if seconds > 0 else 0.0,
+        orders=tuple(placed_orders(database, batch_id)),
+        errors=tuple(batch_failures(database, batch_id)),
+    )
+
+
+def metrics(result: SubmissionResult, found: Progress) -> dict[str, float]:
+    """The figures that monitoring reads; a "batch" is a call of up to 100 IMEIs there."""
+    return {
+        "total_batches": sum(found.chunks.values()),
+        "successful_batches": found.chunks[ChunkState.ANSWERED],
+        "failed_batches": found.chunks[ChunkState.IN_DOUBT] + found.chunks[ChunkState.CANCELLED],
+        "total_duration_seconds": result.duration_seconds,
+        "throughput": result.throughput,
+    }
