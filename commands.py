@@ -1,4 +1,4 @@
-"""The command line: `flask --app web_app submit|services|sync|reparse|backup`.
+"""The command line: `flask --app web_app submit|services|sync|reparse|import|backup`.
 
 What people read goes to standard error, what programs read to standard output. This module decides nothing about
 money that the pages do not decide too; it reads, asks, hands over to the runner and reports.
@@ -19,6 +19,7 @@ from flask import Flask
 from flask.cli import with_appcontext
 from tqdm import tqdm
 
+import order_import
 import order_sync
 from batch_creation import NewBatch, create_batch
 from batch_queries import progress
@@ -29,6 +30,7 @@ from runner import make_client, run_or_follow
 from settings import Settings
 from simulator import DemoError
 from spreadsheets import Intake, UnreadableFileError, read_file
+from spreadsheets_import import read_orders
 from web_context import Backend, backend
 from web_format import money, outcome_label, plural
 from web_plan import Plan, make_plan, service_objection
@@ -57,7 +59,7 @@ class Wish:
 
 def init_commands(app: Flask) -> None:
     """Give `flask --app web_app` the commands of this program. They use the app's backend."""
-    for command in (submit, services, sync, reparse, backup):
+    for command in (submit, services, sync, reparse, import_file, undo_import, backup):
         app.cli.add_command(command)
 
 
@@ -98,6 +100,27 @@ def reparse() -> None:
     """Read the stored result texts anew, as after an update that reads them better."""
     read, changed = order_sync.reparse(backend().database)
     click.echo(f"{plural(read, 'result text')} read, {plural(changed, 'order')} changed.")
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@with_appcontext
+def import_file(file: Path, dry_run: bool) -> None:
+    """Import FILE, the provider's Advanced Export or an export of ours. Exit code 2: it is no such file."""
+    import_orders(backend().database, file, dry_run)
+
+
+@click.command("undo-import")
+@click.argument("import_id", type=int)
+@with_appcontext
+def undo_import(import_id: int) -> None:
+    """Take back import IMPORT_ID where nothing has changed since."""
+    try:
+        restored, kept = order_import.undo_import(backend().database, import_id)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    click.echo(f"{plural(restored, 'order')} restored, {kept:,} kept because something changed since.")
 
 
 @click.command()
@@ -152,6 +175,22 @@ def sync_results(backend: Backend) -> None:
     )
     if report.error:
         raise click.ClickException(f"The round ended early. {report.error}")
+
+
+def import_orders(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
+    """Print what an import does, or would do, and every row that is not understood."""
+    try:
+        rows = read_orders(file)
+        if dry_run:
+            plan = order_import.plan_import(database, rows)
+        else:
+            import_id, plan = order_import.import_orders(database, rows, file.name)
+    except UnreadableFileError as error:
+        raise Refusal(str(error)) from error
+    for row in plan.of(order_import.Fate.NOT_UNDERSTOOD):
+        _say(f"row {row.number}: {row.reason}")
+    counts = ", ".join(f"{plan.count(fate):,} {fate}" for fate in order_import.Fate)
+    click.echo(f"{'Nothing was written' if dry_run else f'Import {import_id}'}: {counts}.")
 
 
 def write_backup(database: IMEIDatabase, folder: Path) -> None:

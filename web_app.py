@@ -26,6 +26,7 @@ from web_batches import batches
 from web_context import Backend, backend
 from web_format import filters
 from web_health import health, status_report
+from web_imports import imports
 from web_orders import orders
 from web_pages import pages
 from web_preview import preview
@@ -90,7 +91,7 @@ def create_app(
     )
     app.before_request(_name_request)
     init_auth(app, settings, database)
-    for blueprint in (pages, preview, submit, batches, orders, health):
+    for blueprint in (pages, imports, preview, submit, batches, orders, health):
         app.register_blueprint(blueprint)
     app.context_processor(_page_context)
     app.after_request(_carry_request_id)

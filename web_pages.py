@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 import batch_queries
 import order_queries
 from database import utc_now
+from order_import import past_imports
 from order_sync import last_sync
 from orders import Service
 from service_catalog import provider_state
@@ -129,6 +130,7 @@ def _database_page(checked: str) -> str:
         statistics=backend().database.get_statistics(),
         backups=_backups(backend()),
         checked=checked,
+        imports=past_imports(backend().database),
     )
 
 

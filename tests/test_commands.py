@@ -356,3 +356,18 @@ def test_sync_and_reparse_say_what_they_did(app: Flask, provider: Simulator, dat
     provider.set(fault="maintenance", fault_actions=("getimeis",))
     assert runner.invoke(args=["sync"]).exit_code == 1
     assert runner.invoke(args=["reparse"]).output == "1 result text read, 1 order changed.\n"
+
+
+def test_an_import_says_what_it_would_do_and_does_it(app: Flask, database: IMEIDatabase, tmp_path: Path) -> None:
+    file = tmp_path / "export.csv"
+    file.write_text(f"SERVICE,IMEI NO.,STATUS,ORDER DATE\nA,{imeis(1)[0]},Completed,2025-11-14 3:33:00\nA,x,Pending,\n")
+    runner = app.test_cli_runner()
+    dry = runner.invoke(args=["import", str(file), "--dry-run"])
+    assert "row 3: 'x' is not an IMEI." in dry.output
+    assert "Nothing was written: 1 new, 0 updated, 0 unchanged, 1 not understood." in dry.output
+    assert database.count_orders() == 0
+    assert "Import 1: 1 new" in runner.invoke(args=["import", str(file)]).output
+    assert "1 order restored" in runner.invoke(args=["undo-import", "1"]).output
+    assert runner.invoke(args=["undo-import", "1"]).exit_code == 2
+    file.write_text("colour\nblack\n")
+    assert runner.invoke(args=["import", str(file)]).exit_code == 2

@@ -1,0 +1,86 @@
+"""Files of orders brought back: kept, shown as a dry run, imported by a second click, and undone by a third."""
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from batch_uploads import Upload, find_upload, store_upload
+from order_import import Fate, ImportPlan, import_orders, plan_import, undo_import
+from spreadsheets import UnreadableFileError
+from spreadsheets_import import read_orders
+from web_context import backend
+from web_format import plural
+
+imports = Blueprint("imports", __name__, url_prefix="/database/import")
+
+KIND = "import"
+#: Rows shown of each fate.
+SHOWN = 12
+
+
+@imports.post("")
+def upload() -> ResponseReturnValue:
+    """Keep the file and lead to the dry run."""
+    file = request.files.get("file")
+    if file is None or not file.filename:
+        flash("Nothing came: choose a file of orders.", "error")
+        return redirect(url_for("pages.database"), 303)
+    data = file.read()
+    try:
+        next(read_orders(data), None)
+    except UnreadableFileError as error:
+        flash(f"Not imported: {error}", "error")
+        return redirect(url_for("pages.database"), 303)
+    label = "".join(sign if sign.isprintable() else " " for sign in file.filename)[:100]
+    database, folder = backend().database, backend().uploads
+    token = store_upload(database, folder, data, label=label, kind=KIND, service_id="")
+    return redirect(url_for("imports.preview", token=token), 303)
+
+
+@imports.get("/<token>")
+def preview(token: str) -> ResponseReturnValue:
+    """What importing the file would do."""
+    found = _upload_or_404(token)
+    try:
+        plan = plan_import(backend().database, read_orders(found.path))
+    except UnreadableFileError as error:
+        flash(f"Not imported: {error}", "error")
+        return redirect(url_for("pages.database"), 303)
+    return render_template("import.html", upload=found, plan=plan, fates=list(Fate), shown=SHOWN)
+
+
+@imports.post("/<token>")
+def confirm(token: str) -> ResponseReturnValue:
+    """Import it. A second click finds everything unchanged."""
+    found = _upload_or_404(token)
+    try:
+        import_id, plan = import_orders(backend().database, read_orders(found.path), found.label)
+    except UnreadableFileError as error:
+        flash(f"Not imported: {error}", "error")
+        return redirect(url_for("pages.database"), 303)
+    flash(f"Import {import_id}: {counted(plan)}.", "good")
+    return redirect(url_for("pages.database"), 303)
+
+
+@imports.post("/<int:import_id>/undo")
+def undo(import_id: int) -> ResponseReturnValue:
+    """Take an import back where nothing has changed since."""
+    try:
+        restored, kept = undo_import(backend().database, import_id)
+    except ValueError as error:
+        flash(str(error), "error")
+    else:
+        more = f"; {plural(kept, 'order')} kept, because something changed since" if kept else ""
+        flash(f"Import {import_id} is undone: {plural(restored, 'order')} restored{more}.", "good")
+    return redirect(url_for("pages.database"), 303)
+
+
+def counted(plan: ImportPlan) -> str:
+    """Such as: 3 new, 1 updated, 0 unchanged, 2 not understood."""
+    return ", ".join(f"{plan.count(fate):,} {fate}" for fate in Fate)
+
+
+def _upload_or_404(token: str) -> Upload:
+    found = find_upload(backend().database, backend().uploads, token)
+    if found is None or found.kind != KIND:
+        abort(404, "This file is not there any more: bring it again.")
+    return found
