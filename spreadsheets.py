@@ -45,7 +45,7 @@ def read_file(
 ) -> Intake:
     """What a CSV, TSV, TXT or XLSX file holds, at most `limit` IMEIs. Raises UnreadableFileError."""
     deadline = Deadline(seconds)
-    content = _content(data)
+    content = read_content(data)
     kind = find_kind(content)
     if kind is FileKind.XLSX:
         return _read_workbook(content, choice, limit, deadline)
@@ -56,12 +56,13 @@ def read_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000, seconds
     """What pasted text holds: a list in any shape, or a table copied from a sheet. Raises UnreadableFileError."""
     if not text.strip():
         raise UnreadableFileError("Nothing was pasted: paste one IMEI a line.")
-    content = _content(text.encode("utf-8", "replace"))
+    content = read_content(text.encode("utf-8", "replace"))
     chosen = replace(choice, encoding="utf-8")
     return _read_delimited(content, FileKind.TEXT, chosen, limit, Deadline(seconds))
 
 
-def _content(data: bytes | Path) -> bytes:
+def read_content(data: bytes | Path) -> bytes:
+    """The bytes of a file of at most 25 MB. Raises UnreadableFileError."""
     try:
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
         if size > MAX_BYTES:

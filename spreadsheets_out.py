@@ -64,11 +64,11 @@ EXTENDED_COLUMNS = (
 MAX_CELL = 32_767  #: UTF-16 units, Excel's own limit
 MAX_SHEET_ROWS = 1_048_575  #: below the header, Excel's own limit
 
-_CUT_MARK = " … (cut)"
+CUT_MARK = " … (cut)"
 _BLOCK = 500  #: rows that leave in one piece
 _FORMULA_START = frozenset("=+-@＝＋－＠")
 _INVISIBLE_START = re.compile("^[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x1f]*")
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _LINE_END = re.compile("\r\n?")
 _NAME_SIGNS = re.compile(r"[^a-z0-9]+")
 
@@ -219,7 +219,7 @@ class _SheetWriter:
             self._sheet.write_number(self._row, index, value, self._money)
             return
         text = _LINE_END.sub("\n", _plain_text(value))
-        clean = _NOT_XML.sub("", text)
+        clean = NOT_XML.sub("", text)
         short = _shortened(clean)
         self._cleaned += clean != text
         self._cut += short != clean
@@ -258,8 +258,8 @@ def _shortened(text: str) -> str:
     """At most 32,767 UTF-16 units, with a mark where something was cut."""
     if len(text) * 2 <= MAX_CELL or len(text.encode("utf-16-le")) <= 2 * MAX_CELL:
         return text
-    kept = text.encode("utf-16-le")[: 2 * (MAX_CELL - len(_CUT_MARK))]
-    return kept.decode("utf-16-le", "ignore") + _CUT_MARK
+    kept = text.encode("utf-16-le")[: 2 * (MAX_CELL - len(CUT_MARK))]
+    return kept.decode("utf-16-le", "ignore") + CUT_MARK
 
 
 def _name_part(text: str) -> str:

@@ -1,0 +1,299 @@
+"""Orders from files into the table: what an import would change, the change in one transaction, and its undoing.
+
+The key of a row is its order id where it has one, else IMEI, service and order date together. Nothing final becomes
+less by an import, and importing twice changes nothing. This module must not know files.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from batch_store import parts, service_labels
+from database import IMEIDatabase, OrderRow, Transaction, utc_now
+from orders import FINAL_STATUSES
+from schema import import_changes, import_history, orders, status_changes
+from spreadsheets_import import ImportRow, plain, says_the_same
+
+#: What a result text fills. Where the provider's raw text is stored, a file only fills what is blank.
+RESULT_COLUMNS = frozenset(
+    {"result_code_display", "imei2", "carrier", "simlock", "model", "fmi", "blacklist", "serial", "warranty"}
+)
+#: Rows that one INSERT carries.
+INSERTED_AT_ONCE = 1000
+
+Key = tuple[str, ...]
+
+
+class Fate(StrEnum):
+    """What an import does with a row."""
+
+    NEW = "new"  #: becomes an order
+    UPDATED = "updated"  #: states more than we know of its order
+    UNCHANGED = "unchanged"  #: states nothing that we do not know
+    NOT_UNDERSTOOD = "not understood"  #: is left out; the reason is said
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would be done with one row."""
+
+    number: int  #: of the row in the file, from 1
+    fate: Fate
+    imei: str = ""
+    order_row: int | None = None  #: the order that it is about
+    values: Mapping[str, Any] = field(default_factory=dict)  #: columns that would be written
+    reason: str = ""  #: why it is not understood
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What an import would do, row by row in the order of the file."""
+
+    rows: tuple[Planned, ...]
+
+    def of(self, fate: Fate) -> list[Planned]:
+        """The rows with this fate."""
+        return [row for row in self.rows if row.fate is fate]
+
+    def count(self, fate: Fate) -> int:
+        """How many rows have this fate."""
+        return sum(row.fate is fate for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class PastImport:
+    """One import that was done."""
+
+    import_id: int
+    filename: str
+    imported_at: datetime
+    rows_read: int
+    rows_new: int
+    rows_updated: int
+    rows_unchanged: int
+    rows_failed: int
+    undone_at: datetime | None
+
+
+def plan_import(database: IMEIDatabase, rows: Iterable[ImportRow]) -> ImportPlan:
+    """What importing these rows would do now. Writes nothing."""
+    given = list(rows)
+    with database.read() as connection:
+        return _plan(connection, given)
+
+
+def import_orders(database: IMEIDatabase, rows: Iterable[ImportRow], filename: str) -> tuple[int, ImportPlan]:
+    """Import in one transaction. Returns the id in import_history, and what was done."""
+    given = list(rows)
+    with database.write() as connection:
+        plan = _plan(connection, given)
+        import_id = _record(connection, plan, filename)
+        _insert_new(connection, import_id, plan.of(Fate.NEW))
+        for row in plan.of(Fate.UPDATED):
+            _update(connection, import_id, row)
+    return import_id, plan
+
+
+def undo_import(database: IMEIDatabase, import_id: int) -> tuple[int, int]:
+    """Take back what an import did, where nothing has changed since. Returns (orders restored, orders kept).
+
+    Raises ValueError for an import that is unknown or undone already.
+    """
+    with database.write() as connection:
+        marked = connection.execute(
+            update(import_history)
+            .where(import_history.c.id == import_id, import_history.c.undone_at.is_(None))
+            .values(undone_at=utc_now())
+        )
+        if marked.rowcount != 1:
+            raise ValueError(f"There is no import {import_id} that could be undone.")
+        query = select(import_changes).where(import_changes.c.import_id == import_id)
+        changes = connection.execute(query.order_by(import_changes.c.id.desc())).all()
+        restored = sum(_restore(connection, change) for change in changes)
+    return restored, len(changes) - restored
+
+
+def past_imports(database: IMEIDatabase, limit: int = 20) -> list[PastImport]:
+    """The newest imports."""
+    query = select(import_history).order_by(import_history.c.id.desc()).limit(limit)
+    with database.read() as connection:
+        return [
+            PastImport(
+                import_id=row.id,
+                filename=row.filename,
+                imported_at=row.imported_at,
+                rows_read=row.rows_read,
+                rows_new=row.rows_new,
+                rows_updated=row.rows_updated,
+                rows_unchanged=row.rows_unchanged,
+                rows_failed=row.rows_failed,
+                undone_at=row.undone_at,
+            )
+            for row in connection.execute(query)
+        ]
+
+
+# Deciding
+
+
+def _plan(connection: Connection, rows: Sequence[ImportRow]) -> ImportPlan:
+    known = _Known(connection, rows)
+    labels = service_labels(connection)
+    return ImportPlan(tuple(_decide(row, known, labels) for row in rows))
+
+
+class _Known:
+    """The stored orders that the rows of a file may be about, and the rows that were decided before."""
+
+    def __init__(self, connection: Connection, rows: Sequence[ImportRow]) -> None:
+        self.stored: dict[Key, OrderRow] = {}
+        self.first: dict[Key, ImportRow] = {}
+        ids = {row.values["order_id"] for row in rows if "order_id" in row.values}
+        imeis = {row.values["imei"] for row in rows if "imei" in row.values and "order_id" not in row.values}
+        for column, wanted in ((orders.c.order_id, ids), (orders.c.imei, imeis)):
+            for part in parts(sorted(wanted)):
+                for found in connection.execute(select(orders).where(column.in_(part))).mappings():
+                    for key in _keys_of(dict(found)):
+                        self.stored.setdefault(key, dict(found))
+
+
+def _keys_of(order: Mapping[str, Any]) -> tuple[Key, ...]:
+    date = order.get("order_date")
+    when = f"{date:%Y-%m-%d %H:%M:%S}" if date is not None else ""
+    plain_key = (order["imei"], plain(order.get("service_name")), when)
+    return ((order["order_id"],), plain_key) if order.get("order_id") else (plain_key,)
+
+
+def _decide(row: ImportRow, known: _Known, labels: Mapping[str, str]) -> Planned:
+    if row.failure:
+        return Planned(row.number, Fate.NOT_UNDERSTOOD, reason=row.failure)
+    key, imei = _keys_of(row.values)[0], row.values["imei"]
+    before = known.first.setdefault(key, row)
+    if before is not row:
+        if before.values == row.values:
+            return Planned(row.number, Fate.UNCHANGED, imei)
+        return Planned(row.number, Fate.NOT_UNDERSTOOD, imei, reason=f"It contradicts row {before.number}.")
+    stored = known.stored.get(key)
+    if stored is None:
+        service_id = labels.get(row.values.get("service_name", "").strip().lower())
+        more = {"service_id": service_id} if service_id else {}
+        return Planned(row.number, Fate.NEW, imei, values={**row.values, **more})
+    if stored["imei"] != imei:
+        reason = f"Order {stored['order_id']} is about IMEI {stored['imei']}."
+        return Planned(row.number, Fate.NOT_UNDERSTOOD, imei, reason=reason)
+    changes = changed_values(stored, row.values)
+    fate = Fate.UPDATED if changes else Fate.UNCHANGED
+    return Planned(row.number, fate, imei, stored["id"], changes)
+
+
+def changed_values(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns in which a row states more than is stored; nothing final becomes less."""
+    was_final = stored["status"] in FINAL_STATUSES
+    if was_final and given["status"] not in FINAL_STATUSES:
+        return {}
+    changes = {}
+    for name, value in given.items():
+        blank = stored[name] in (None, "")
+        only_blanks = name == "service_name" or (name in RESULT_COLUMNS and stored["result_code"])
+        if says_the_same(stored[name], value) or (only_blanks and not blank):
+            continue
+        changes[name] = value
+    return changes
+
+
+# Writing
+
+
+def _record(connection: Transaction, plan: ImportPlan, filename: str) -> int:
+    key = connection.execute(
+        insert(import_history).values(
+            filename=filename,
+            imported_at=utc_now(),
+            rows_read=len(plan.rows),
+            rows_new=plan.count(Fate.NEW),
+            rows_updated=plan.count(Fate.UPDATED),
+            rows_unchanged=plan.count(Fate.UNCHANGED),
+            rows_failed=plan.count(Fate.NOT_UNDERSTOOD),
+        )
+    ).inserted_primary_key
+    return int(key[0]) if key else 0
+
+
+def _insert_new(connection: Transaction, import_id: int, rows: Sequence[Planned]) -> None:
+    names = sorted({name for row in rows for name in row.values})
+    now = utc_now()
+    last = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
+    for start in range(0, len(rows), INSERTED_AT_ONCE):
+        part = rows[start : start + INSERTED_AT_ONCE]
+        values = [{**dict.fromkeys(names), **row.values, "created_at": now, "updated_at": now} for row in part]
+        connection.execute(insert(orders), values)
+    placed = connection.execute(select(orders.c.id).where(orders.c.id > last).order_by(orders.c.id)).scalars().all()
+    if placed:
+        told = zip(placed, rows, strict=True)  # one connection writes, so ids grow in the order of the rows
+        connection.execute(
+            insert(import_changes),
+            [{"import_id": import_id, "order_row": n, "before": None, "after": _json(r.values)} for n, r in told],
+        )
+
+
+def _update(connection: Transaction, import_id: int, row: Planned) -> None:
+    columns = [orders.c[name] for name in row.values]
+    before = dict(connection.execute(select(*columns).where(orders.c.id == row.order_row)).mappings().one())
+    now = utc_now()
+    connection.execute(update(orders).where(orders.c.id == row.order_row).values(**row.values, updated_at=now))
+    if "status" in row.values:
+        move = {"order_row": row.order_row, "old": before["status"], "new": row.values["status"], "changed_at": now}
+        connection.execute(insert(status_changes).values(move))
+    connection.execute(
+        insert(import_changes).values(
+            import_id=import_id, order_row=row.order_row, before=_json(before), after=_json(row.values)
+        )
+    )
+
+
+def _restore(connection: Transaction, change: Any) -> bool:
+    """Take one change back. False when the order has changed since."""
+    after = json.loads(change.after)
+    stored = connection.execute(select(orders).where(orders.c.id == change.order_row)).mappings().first()
+    if stored is None or json.loads(_json({name: stored[name] for name in after})) != after:
+        return False
+    if change.before is None:
+        if _changed_since(connection, change):
+            return False
+        connection.execute(delete(orders).where(orders.c.id == change.order_row))
+        return True
+    before = {name: _from_json(name, value) for name, value in json.loads(change.before).items()}
+    connection.execute(update(orders).where(orders.c.id == change.order_row).values(**before, updated_at=utc_now()))
+    if "status" in before:
+        move = {"order_row": change.order_row, "old": after["status"], "new": before["status"] or ""}
+        connection.execute(insert(status_changes).values(**move, changed_at=utc_now()))
+    return True
+
+
+def _changed_since(connection: Connection, change: Any) -> bool:
+    """Whether an imported order got a result or another import's word after it came."""
+    moved = select(status_changes.c.id).where(status_changes.c.order_row == change.order_row)
+    later = (
+        select(import_changes.c.id)
+        .join(import_history, import_history.c.id == import_changes.c.import_id)
+        .where(
+            import_changes.c.order_row == change.order_row,
+            import_changes.c.import_id > change.import_id,
+            import_history.c.undone_at.is_(None),
+        )
+    )
+    return connection.execute(moved.limit(1)).first() is not None or connection.execute(later).first() is not None
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), default=str, ensure_ascii=False)
+
+
+def _from_json(name: str, value: Any) -> Any:
+    is_time = name in ("order_date", "created_at", "updated_at") and value is not None
+    return datetime.fromisoformat(value) if is_time else value

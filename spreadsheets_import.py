@@ -1,0 +1,205 @@
+"""Orders coming back in: the provider's "Advanced Export" and our own exports, row by row, as columns of orders.
+
+A row becomes the values that it states, or one sentence that says why it cannot be understood. This module must not
+know which orders there are already.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from file_kinds import Row, UnreadableFileError
+from imei import ORDERABLE, classify
+from orders import OrderStatus, Outcome
+from spreadsheets_out import CUT_MARK, EXTENDED_COLUMNS, NOT_XML, guarded
+from spreadsheets_tables import find_table
+
+#: Title without blanks and points, in capitals → the name in the orders table.
+TITLES = MappingProxyType(
+    {re.sub(r"[\W_]+", "", column.title).upper(): column.key for column in EXTENDED_COLUMNS}
+    | {"NOTES": "notes", "IMEI": "imei", "IMEI1": "imei"}
+)
+#: What a file of orders must say of each.
+NEEDED = frozenset({"imei", "status"})
+#: What is ours alone, and not taken from a file.
+NOT_TAKEN = frozenset({"batch_id", "outcome", "error", "created_at", "updated_at"})
+STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
+#: What our own exports say in the status column of an IMEI that has no order.
+NO_ORDER = frozenset({outcome.replace("_", " ") for outcome in Outcome if outcome is not Outcome.ORDERED})
+
+_DATE = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?(?:\.\d+)?)?")
+_MONEY = re.compile(r"(-?)\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*USD)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRow:
+    """One row of a file of orders."""
+
+    number: int  #: from 1, as the sheet counts
+    values: Mapping[str, Any]  #: columns of the orders table; only what the row states
+    failure: str = ""  #: why it is not understood; then values holds nothing
+
+
+class NotUnderstoodError(ValueError):
+    """A cell does not say what its column is for; the message names both."""
+
+
+def read_orders(data: bytes | Path) -> Iterator[ImportRow]:
+    """Every row with content below the titles. Raises UnreadableFileError for a file that is no export of orders."""
+    rows = find_table(data, lambda row: _is_header(row[1]))
+    if rows is None:
+        raise UnreadableFileError(
+            "The file is not an export of orders: no row has the titles SERVICE, IMEI NO. and STATUS, "
+            "as the provider's Advanced Export has."
+        )
+    return _below_titles(rows)
+
+
+def _below_titles(rows: Iterator[Row]) -> Iterator[ImportRow]:
+    columns: list[str] = []
+    for number, cells, _ in rows:
+        if not columns:
+            columns = _columns(cells) if _is_header(cells) else []
+        elif any(cell not in (None, "") for cell in cells):
+            yield _row(number, dict(zip(columns, cells, strict=False)))
+
+
+def _is_header(cells: Any) -> bool:
+    found = set(_columns(cells))
+    return found >= NEEDED and bool(found & {"service_name", "order_id"})
+
+
+def _columns(cells: Any) -> list[str]:
+    """The orders column that each cell names, "" for none; of two equal titles the first counts."""
+    names: list[str] = []
+    for cell in cells:
+        name = TITLES.get(re.sub(r"[\W_]+", "", str(cell or "")).upper(), "")
+        names.append("" if name in names else name)
+    return names
+
+
+def _row(number: int, cells: dict[str, Any]) -> ImportRow:
+    try:
+        return ImportRow(number, _values(cells))
+    except NotUnderstoodError as error:
+        return ImportRow(number, {}, str(error))
+
+
+def _values(cells: dict[str, Any]) -> dict[str, Any]:
+    """What a row states, blanks left out. Raises NotUnderstoodError."""
+    values: dict[str, Any] = {}
+    outcome = plain(cells.get("outcome")).lower()
+    status = plain(cells.get("status")).lower()
+    dated = plain(cells.get("order_date")) or plain(cells.get("order_id"))
+    if outcome not in ("", Outcome.ORDERED) or (status in NO_ORDER and not dated):
+        raise NotUnderstoodError(f"No order was placed for it: {plain(cells.get('status'))}.")
+    for name, cell in cells.items():
+        if name and name not in NOT_TAKEN:
+            read = READERS.get(name, plain)
+            value = read(cell)
+            if value not in (None, ""):
+                values[name] = value
+    if "imei" not in values:
+        raise NotUnderstoodError("It has no IMEI.")
+    if "status" not in values:
+        raise NotUnderstoodError("It has no status.")
+    return values
+
+
+def plain(cell: object) -> str:
+    """A cell as text: without the guard against formulas and without what a sheet cannot hold."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    if isinstance(cell, datetime):
+        return f"{cell:%Y-%m-%d %H:%M:%S}"
+    text = str(cell)
+    return cleaned(text[1:] if text.startswith("'") and guarded(text[1:]) == text else text)
+
+
+def cleaned(text: str) -> str:
+    """Text as it looks after a way through CSV or Excel."""
+    return NOT_XML.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def says_the_same(stored: object, value: object) -> bool:
+    """Whether what a file states is what is stored, whatever its way through CSV or Excel did to it."""
+    if isinstance(value, float):
+        return isinstance(stored, int | float) and abs(stored - value) < 0.0000005
+    if isinstance(value, datetime):
+        return isinstance(stored, datetime) and stored.replace(microsecond=0) == value
+    before, after = cleaned(str(stored or "")), str(value)
+    if after.endswith(CUT_MARK):
+        return before.startswith(after.removesuffix(CUT_MARK))
+    return before == after or plain(before) == after
+
+
+def _imei(cell: object) -> str:
+    text = plain(cell)
+    if len(text) == 15 and text.isascii() and text.isdigit():
+        return text
+    found = classify(cell)
+    if len(found) == 1 and found[0].kind in ORDERABLE:
+        return found[0].imei
+    if not text:
+        return ""
+    raise NotUnderstoodError(f"{text[:40]!r} is not an IMEI. {found[0].note if found else ''}".strip())
+
+
+def _second_imei(cell: object) -> str:
+    """Whatever stands there: it may be masked, and is shown only."""
+    return plain(cell)
+
+
+def _status(cell: object) -> str:
+    text = plain(cell)
+    return STATUSES.get(text.lower(), text)
+
+
+def _credits(cell: object) -> float | None:
+    if isinstance(cell, int | float):
+        return float(cell)
+    text = plain(cell)
+    if not text:
+        return None
+    found = _MONEY.fullmatch(text)
+    if found is None:
+        raise NotUnderstoodError(f"{text[:40]!r} is not a price in US dollars.")
+    try:
+        return float(Decimal(found[1] + found[2].replace(",", "")))
+    except InvalidOperation as error:
+        raise NotUnderstoodError(f"{text[:40]!r} is not a price in US dollars.") from error
+
+
+def _moment(cell: object) -> datetime | None:
+    if isinstance(cell, datetime):
+        return cell.replace(microsecond=0, tzinfo=None)
+    if isinstance(cell, date):
+        return datetime(cell.year, cell.month, cell.day)
+    text = plain(cell)
+    if not text:
+        return None
+    found = _DATE.fullmatch(text)
+    try:
+        if found is not None:
+            return datetime(*(int(part or 0) for part in found.groups()))  # type: ignore[arg-type]
+    except ValueError:
+        pass
+    raise NotUnderstoodError(f"{text[:40]!r} is not a date such as 2025-11-14 11:46:39.")
+
+
+READERS: Mapping[str, Callable[[object], Any]] = MappingProxyType(
+    {
+        "imei": _imei,
+        "imei2": _second_imei,
+        "status": _status,
+        "credits": _credits,
+        "order_date": _moment,
+    }
+)

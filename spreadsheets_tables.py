@@ -1,0 +1,60 @@
+"""Any file with one table in it: from bytes to rows of cells, whatever its kind.
+
+Where several sheets could be meant, the caller's test of a row says which one it is. This module must not know
+orders or IMEIs.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from file_kinds import Deadline, FileKind, Row, UnreadableFileError, find_kind
+from spreadsheets import MAX_SECONDS, read_content
+from spreadsheets_csv import DELIMITERS, Delimited, LongCellError, find_encoding
+from spreadsheets_xlsx import Workbook
+
+TOP_ROWS = 20  #: rows in which the titles may stand
+
+#: Whether the cells of a row are the titles that are looked for.
+IsHeader = Callable[[Row], bool]
+
+
+def find_table(data: bytes | Path, is_header: IsHeader, seconds: float = MAX_SECONDS) -> Iterator[Row] | None:
+    """The rows of the first table that has the titles near its top, these included; None where no table has.
+
+    Raises UnreadableFileError, also while the rows are taken.
+    """
+    deadline = Deadline(seconds)
+    content = read_content(data)
+    if find_kind(content) is FileKind.XLSX:
+        return _in_workbook(content, is_header, deadline)
+    return _in_text(content, is_header, deadline)
+
+
+def _in_workbook(content: bytes, is_header: IsHeader, deadline: Deadline) -> Iterator[Row] | None:
+    book = Workbook(content, deadline)
+    for sheet in sorted(book.sheets, key=lambda sheet: sheet.hidden):
+        if _has_header(book.rows(sheet), is_header):
+            return book.rows(sheet)
+    return None
+
+
+def _in_text(content: bytes, is_header: IsHeader, deadline: Deadline) -> Iterator[Row] | None:
+    encoding = find_encoding(content)
+    for delimiter in DELIMITERS:
+        table = Delimited(content, encoding, delimiter)
+        for reading in (table, replace(table, quoted=False)):
+            try:
+                if _has_header(reading.rows(deadline), is_header):
+                    return reading.rows(deadline)
+            except LongCellError:
+                continue
+    return None
+
+
+def _has_header(rows: Iterator[Row], is_header: IsHeader) -> bool:
+    return any(is_header(row) for row in islice(rows, TOP_ROWS))
+
+
+__all__ = ["Row", "UnreadableFileError", "find_table"]

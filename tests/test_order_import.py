@@ -1,0 +1,206 @@
+"""Files of orders coming back: what they say, what they change, and that they never do it twice."""
+
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from provider_fixture import imeis
+
+from database import IMEIDatabase
+from file_kinds import UnreadableFileError
+from order_import import Fate, changed_values, import_orders, past_imports, plan_import, undo_import
+from spreadsheets_import import ImportRow, plain, read_orders, says_the_same
+from spreadsheets_out import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
+
+TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"
+FIRST, SECOND, THIRD = imeis(3)
+
+
+def rows_of(*lines: str, titles: str = TITLES) -> list[ImportRow]:
+    return list(read_orders("\r\n".join([titles, *lines]).encode("utf-8-sig")))
+
+
+def line(
+    imei: str = FIRST, status: str = "Completed", model: str = "iPhone 12", date: str = "2025-11-14 3:33:00"
+) -> str:
+    return f"Service A,{imei},$0.08,{status},Model: {model},,T-Mobile,Locked,{model},ON,{date}"
+
+
+def fates(database: IMEIDatabase, rows: list[ImportRow]) -> list[str]:
+    return [str(row.fate) for row in plan_import(database, rows).rows]
+
+
+def test_a_row_of_the_providers_export_becomes_an_order(database: IMEIDatabase) -> None:
+    import_orders(database, rows_of(line()), "export.csv")
+    [order] = database.get_orders_by_imei(FIRST)
+    assert order["order_date"] == datetime(2025, 11, 14, 3, 33)
+    assert order["credits"] == 0.08
+    assert (order["status"], order["carrier"], order["fmi"]) == ("Completed", "T-Mobile", "ON")
+    assert order["order_id"] is None
+
+
+def test_titles_may_stand_below_others_and_a_twelfth_column_holds_notes() -> None:
+    top = f"Advanced Export,,\r\n,,\r\n{TITLES},NOTES"
+    [row] = rows_of(line() + ",for Bob", titles=top)
+    assert row.number == 4
+    assert row.values["notes"] == "for Bob"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_another_delimiter_is_found(delimiter: str) -> None:
+    text = f"{TITLES}\n{line()}".replace(",", delimiter)
+    assert [row.values["imei"] for row in read_orders(text.encode())] == [FIRST]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (line(imei="3.5337E+14"), "Shortened"),
+        (line(imei=""), "no IMEI"),
+        (line(imei="hello"), "not an IMEI"),
+        (line(status=""), "no status"),
+        (line(date="14/11/2025"), "not a date"),
+        (line(date="2025-13-45"), "not a date"),
+        (line().replace("$0.08", "a lot"), "not a price"),
+        (line(status="Refused", date=""), "No order was placed"),
+        (line(status="In doubt", date=""), "No order was placed"),
+    ],
+)
+def test_a_row_that_is_not_understood_says_why_and_is_left_out(database: IMEIDatabase, bad: str, reason: str) -> None:
+    rows = rows_of(bad, line(SECOND))
+    assert reason in rows[0].failure
+    assert fates(database, rows) == [Fate.NOT_UNDERSTOOD, Fate.NEW]
+    import_orders(database, rows, "export.csv")
+    assert [row["imei"] for row in database.get_recent_orders()] == [SECOND]
+
+
+@pytest.mark.parametrize("data", [b"IMEI\n353370080089458\n", b"a,b\n1,2\n", b"%PDF-1.7", b""])
+def test_a_file_that_is_no_export_is_refused_with_a_sentence(data: bytes) -> None:
+    with pytest.raises(UnreadableFileError):
+        list(read_orders(data))
+
+
+def test_a_dry_run_writes_nothing(database: IMEIDatabase) -> None:
+    assert fates(database, rows_of(line())) == [Fate.NEW]
+    assert database.count_orders() == 0
+    assert past_imports(database) == []
+
+
+def test_importing_twice_changes_nothing(database: IMEIDatabase) -> None:
+    rows = rows_of(line(), line(SECOND), line(date="2025-11-15"), line())
+    import_orders(database, rows, "export.csv")
+    before = database.get_recent_orders()
+    assert len(before) == 3
+    _, again = import_orders(database, rows, "export.csv")
+    assert {row.fate for row in again.rows} == {Fate.UNCHANGED}
+    assert database.get_recent_orders() == before
+    assert [(done.rows_new, done.rows_unchanged) for done in past_imports(database)] == [(0, 4), (3, 1)]
+
+
+def test_two_rows_with_one_key_that_differ_are_not_guessed_about(database: IMEIDatabase) -> None:
+    assert fates(database, rows_of(line(), line(model="iPhone 13"))) == [Fate.NEW, Fate.NOT_UNDERSTOOD]
+
+
+def test_a_result_fills_a_pending_order_and_is_timed(database: IMEIDatabase) -> None:
+    import_orders(database, rows_of(line(status="Pending")), "one.csv")
+    _, plan = import_orders(database, rows_of(line(model="iPhone 13")), "two.csv")
+    assert plan.count(Fate.UPDATED) == 1
+    assert database.get_orders_by_imei(FIRST)[0]["model"] == "iPhone 13"
+
+
+def test_an_import_never_makes_a_final_order_less() -> None:
+    stored = {"status": "Completed", "result_code": "raw", "carrier": "T-Mobile", "model": None}
+    assert changed_values(stored, {"status": "Pending", "carrier": "AT&T"}) == {}
+    assert changed_values(stored, {"status": "Completed", "carrier": "AT&T", "model": "iPhone"}) == {"model": "iPhone"}
+
+
+def test_an_order_id_is_the_key_where_there_is_one(database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending"})
+    titles = f"{TITLES},ORDER ID"
+    assert fates(database, rows_of(line() + ",77", titles=titles)) == [Fate.UPDATED]
+    assert fates(database, rows_of(line(SECOND) + ",77", titles=titles)) == [Fate.NOT_UNDERSTOOD]
+    assert fates(database, rows_of(line() + ",78", titles=titles)) == [Fate.NEW]
+
+
+def hostile_orders(database: IMEIDatabase) -> None:
+    texts = ["=1+1", "'quoted", "+49", "-", "@x", "line\r\nline", " padded ", "a,b;c\t\"d\"", "\x07bell", "ü–漢", "'=x"]
+    for n, (imei, text) in enumerate(zip(imeis(len(texts), 50), texts, strict=True)):
+        order: dict[str, Any] = {
+            "order_id": str(1000 + n),
+            "imei": imei,
+            "status": "Completed" if n % 2 else "Pending",
+            "service_name": text,
+            "credits": 0.085 if n % 3 else None,
+            "order_date": datetime(2026, 1, 2, 3, 4, n, 123456),
+            "result_code_display": text * 3,
+            "carrier": text,
+            "warranty": text,
+        }
+        database.insert_order(order)
+
+
+@pytest.mark.parametrize("columns", [PROVIDER_COLUMNS, EXTENDED_COLUMNS])
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_what_we_export_and_import_again_is_the_same(database: IMEIDatabase, columns: Any, kind: str) -> None:
+    hostile_orders(database)
+    if kind == "csv":
+        data = b"".join(write_csv(database.iterate_orders(), columns))
+    else:
+        file = BytesIO()
+        write_xlsx(database.iterate_orders(), file, columns)
+        data = file.getvalue()
+    rows = list(read_orders(data))
+    assert len(rows) == database.count_orders()
+    assert {(row.fate, row.reason) for row in plan_import(database, rows).rows} == {(Fate.UNCHANGED, "")}
+
+
+def test_an_export_restores_an_empty_database(database: IMEIDatabase, tmp_path: Path) -> None:
+    hostile_orders(database)
+    file = BytesIO()
+    write_xlsx(database.iterate_orders(), file, EXTENDED_COLUMNS)
+    with IMEIDatabase(tmp_path / "other.db") as other:
+        import_orders(other, read_orders(file.getvalue()), "orders.xlsx")
+        assert {row["order_id"] for row in other.iterate_orders()} == {r["order_id"] for r in database.iterate_orders()}
+
+
+def test_an_import_can_be_undone_once(database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending", "model": "old"})
+    before = database.get_order("77")
+    rows = rows_of(line() + ",77", line(SECOND) + ",", titles=f"{TITLES},ORDER ID")
+    import_id, _ = import_orders(database, rows, "export.csv")
+    assert database.count_orders() == 2
+    assert undo_import(database, import_id) == (2, 0)
+    after = database.get_order("77")
+    assert before
+    assert after
+    assert after | {"updated_at": 0} == before | {"updated_at": 0}
+    assert database.get_orders_by_imei(SECOND) == []
+    with pytest.raises(ValueError, match="could be undone"):
+        undo_import(database, import_id)
+
+
+def test_undoing_keeps_what_has_changed_since(database: IMEIDatabase) -> None:
+    import_id, _ = import_orders(database, rows_of(line(status="Pending")), "export.csv")
+    later, _ = import_orders(database, rows_of(line()), "later.csv")
+    assert undo_import(database, import_id) == (0, 1)
+    assert database.get_orders_by_imei(FIRST)[0]["status"] == "Completed"
+    assert undo_import(database, later) == (1, 0)
+    assert database.get_orders_by_imei(FIRST)[0]["status"] == "Pending"
+
+
+def test_a_failing_import_leaves_nothing(database: IMEIDatabase) -> None:
+    rows = [*rows_of(line()), ImportRow(9, {"imei": SECOND, "status": "Completed", "carrier": object()})]
+    with pytest.raises(Exception, match="object"):
+        import_orders(database, rows, "export.csv")
+    assert database.count_orders() == 0
+    assert past_imports(database) == []
+
+
+@given(st.text(max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_any_text_survives_the_guard_against_formulas(text: str) -> None:
+    assert says_the_same(text, plain(guarded(text.replace("\0", ""))))
