@@ -22,6 +22,9 @@ class FileKind(StrEnum):
 
     CSV = "csv"  #: any delimited text
     XLSX = "xlsx"
+    XLS = "xls"  #: Excel 97 to 2003
+    XLSB = "xlsb"
+    ODS = "ods"  #: OpenDocument
     TEXT = "text"  #: pasted
 
 
@@ -35,11 +38,19 @@ class Deadline:
     def check(self) -> None:
         """Raises UnreadableFileError when time is up."""
         if time.monotonic() > self._end:
-            raise UnreadableFileError(
-                f"The file takes longer than {self.seconds:g} seconds to read: "
-                "bring only the sheet with the IMEIs, or split it."
-            )
+            raise UnreadableFileError(self.sentence)
 
+    @property
+    def sentence(self) -> str:
+        """What is said when time is up."""
+        return (
+            f"The file takes longer than {self.seconds:g} seconds to read: "
+            "bring only the sheet with the IMEIs, or split it."
+        )
+
+
+#: Kinds that only a guarded child process may read.
+OLD_KINDS = frozenset({FileKind.XLS, FileKind.XLSB, FileKind.ODS})
 
 SAVE_AS_XLSX = "open it and save it as Excel workbook (.xlsx) or CSV"
 
@@ -64,16 +75,15 @@ _UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def find_kind(data: bytes) -> FileKind:
-    """CSV or XLSX. Raises UnreadableFileError with a sentence for every other kind, and for nothing."""
+    """CSV or a kind of workbook. Raises UnreadableFileError with a sentence for every other kind, and for nothing."""
     if not data.strip(b" \t\r\n\0\xef\xbb\xbf\xff\xfe"):
         raise UnreadableFileError("The file is empty: save it again and bring it once more.")
     if data.startswith(_ZIP_STARTS):
-        _check_zip(data)
-        return FileKind.XLSX
+        return _kind_of_zip(data)
     if data.startswith(_OLE_START):
-        raise UnreadableFileError(_ole_sentence(data))
+        return _kind_of_ole(data)
     if data.startswith(_XLS_STARTS):
-        raise UnreadableFileError(_old_excel())
+        raise UnreadableFileError(f"The file is a very old Excel workbook (.xls): {SAVE_AS_XLSX}.")
     for start, sentence in _OTHER_STARTS:
         if data.startswith(start):
             raise UnreadableFileError(f"The file is {sentence}.")
@@ -84,27 +94,28 @@ def find_kind(data: bytes) -> FileKind:
     return FileKind.CSV
 
 
-def _check_zip(data: bytes) -> None:
-    """Raises UnreadableFileError unless the archive is an XLSX workbook."""
+def _kind_of_zip(data: bytes) -> FileKind:
+    """Raises UnreadableFileError unless the archive is a workbook."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             names = {name.lower().replace("\\", "/").lstrip("/") for name in archive.namelist()}
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
         raise UnreadableFileError(damaged_workbook()) from error
+    if "xl/workbook.bin" in names:
+        return FileKind.XLSB
+    if "content.xml" in names and "mimetype" in names:
+        return FileKind.ODS
     sentence = _zip_sentence(names)
     if sentence:
         raise UnreadableFileError(sentence)
+    return FileKind.XLSX
 
 
 def _zip_sentence(names: set[str]) -> str:
-    if "xl/workbook.bin" in names:
-        return f"The file is a binary Excel workbook (.xlsb): {SAVE_AS_XLSX}."
     if any(name.endswith("word/document.xml") for name in names):
         return "The file is a Word document: copy the IMEIs out of it and paste them."
     if "index/document.iwa" in names or "index.zip" in names:
         return "The file is an Apple Numbers sheet: export it as Excel or CSV."
-    if "content.xml" in names and "mimetype" in names:
-        return f"The file is an OpenDocument sheet (.ods): {SAVE_AS_XLSX}."
     if "[content_types].xml" in names and any(name.endswith("workbook.xml") for name in names):
         return ""
     return "The file is a ZIP archive and not an Excel workbook: unpack it and bring the file inside."
@@ -115,16 +126,13 @@ def damaged_workbook() -> str:
     return "The Excel workbook is damaged: open it in Excel, save it again and bring the new file."
 
 
-def _old_excel() -> str:
-    return f"The file is an old Excel workbook (.xls): {SAVE_AS_XLSX}."
-
-
-def _ole_sentence(data: bytes) -> str:
+def _kind_of_ole(data: bytes) -> FileKind:
+    """Raises UnreadableFileError unless the container holds an Excel workbook that is not locked."""
     if "EncryptedPackage".encode("utf-16-le") in data:
-        return "The workbook is protected with a password: save it without one and bring it again."
+        raise UnreadableFileError("The workbook is protected with a password: save it without one and bring it again.")
     if "Workbook".encode("utf-16-le") in data or "Book".encode("utf-16-le") in data:
-        return _old_excel()
-    return f"The file is an old Office document: {SAVE_AS_XLSX}."
+        return FileKind.XLS
+    raise UnreadableFileError(f"The file is an old Office document: {SAVE_AS_XLSX}.")
 
 
 def _is_binary(sample: bytes) -> bool:

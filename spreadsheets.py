@@ -11,10 +11,11 @@ from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
-from file_kinds import Deadline, FileKind, Row, UnreadableFileError, find_kind
+from file_kinds import OLD_KINDS, Deadline, FileKind, Row, UnreadableFileError, find_kind
 from intake import ALL_COLUMNS, FIND_IT, Choice, Column, Intake, Ready, Rejected, Repeated, Rows, Sheet
 from spreadsheets_columns import Survey, choose_column, find_header_row, survey
 from spreadsheets_csv import DELIMITER_NAMES, Delimited, LongCellError, find_delimiter, find_encoding
+from spreadsheets_guarded import OldWorkbook
 from spreadsheets_sort import Sorter, counted
 from spreadsheets_xlsx import Sheet as Worksheet
 from spreadsheets_xlsx import Workbook
@@ -43,12 +44,12 @@ MOST_ROWS = 1_100_000  #: rows with content: Excel's own limit and some, more on
 def read_file(
     data: bytes | Path, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS
 ) -> Intake:
-    """What a CSV, TSV, TXT or XLSX file holds, at most `limit` IMEIs. Raises UnreadableFileError."""
+    """What a CSV, TSV, TXT, XLSX, XLS, XLSB or ODS file holds, at most `limit` IMEIs. Raises UnreadableFileError."""
     deadline = Deadline(seconds)
     content = read_content(data)
     kind = find_kind(content)
-    if kind is FileKind.XLSX:
-        return _read_workbook(content, choice, limit, deadline)
+    if kind is not FileKind.CSV:
+        return _read_workbook(content, kind, choice, limit, deadline)
     return _read_delimited(content, FileKind.CSV, choice, limit, deadline)
 
 
@@ -110,8 +111,13 @@ def _check(choice: Choice) -> None:
         raise UnreadableFileError(f"The delimiter {delimiter!r} is not one sign: choose another.")
 
 
-def _read_workbook(data: bytes, choice: Choice, limit: int, deadline: Deadline) -> Intake:
-    workbook = Workbook(data, deadline)
+def open_workbook(data: bytes, kind: FileKind, deadline: Deadline) -> Workbook | OldWorkbook:
+    """A workbook of any kind. Raises UnreadableFileError."""
+    return OldWorkbook(data, deadline) if kind in OLD_KINDS else Workbook(data, deadline)
+
+
+def _read_workbook(data: bytes, kind: FileKind, choice: Choice, limit: int, deadline: Deadline) -> Intake:
+    workbook = open_workbook(data, kind, deadline)
     surveys = {sheet: survey(workbook.rows(sheet), _most_rows(limit)) for sheet in workbook.sheets}
     if not surveys:
         raise UnreadableFileError("The workbook has no sheet with cells: bring another file.")
@@ -120,7 +126,7 @@ def _read_workbook(data: bytes, choice: Choice, limit: int, deadline: Deadline) 
     chosen = _choose(chosen, surveys[sheet], False, f"sheet {sheet.name!r}")
     sheets = tuple(_sheet(each.name, each.hidden, found, chosen) for each, found in surveys.items())
     warnings = [_other_sheet(other) for other in sheets if other.name != sheet.name and other.imeis]
-    return _sort(FileKind.XLSX, chosen, sheets, warnings, workbook.rows(sheet), limit)
+    return _sort(kind, chosen, sheets, warnings, workbook.rows(sheet), limit)
 
 
 def _choose_sheet(surveys: dict[Worksheet, Survey], name: str | None) -> Worksheet:

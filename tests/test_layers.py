@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 
 #: floor → what stands on it. A module may import from its own floor, without a cycle, and from those below.
 FLOORS: dict[int, tuple[str, ...]] = {
-    5: ("web_*", "commands", "gunicorn.conf"),
-    4: ("production_submission_system", "runner", "settlement", "verdicts", "pace", "submission_report", "order_sync", "service_catalog"),
+    5: ("web_*", "commands*", "gunicorn.conf"),
+    4: ("production_submission_system", "runner", "settlement", "verdicts", "pace", "submission_report", "order_sync", "audit", "service_catalog"),
     3: (
         "gsm_fusion_client",
         "provider_*",
@@ -27,6 +27,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "order_queries",
         "order_import",
         "result_store",
+        "audit_store",
         "call_log",
         "checkpoints",
         "spreadsheets*",
@@ -38,7 +39,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
 }
 #: The provider that stands in for the real one imports nothing of ours, and only these may start it.
 SIMULATOR = "simulator*"
-STARTS_THE_SIMULATOR = ("runner", "commands", "gunicorn.conf", SIMULATOR)
+STARTS_THE_SIMULATOR = ("runner", "commands*", "gunicorn.conf", SIMULATOR)
 
 #: library → the modules that may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
@@ -47,20 +48,21 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "werkzeug": FLOORS[5],
     "jinja2": FLOORS[5],
     "markupsafe": FLOORS[5],
-    "click": ("commands",),
+    "click": ("commands*",),
     "tqdm": ("commands",),
     "dotenv": ("web_app", "gunicorn.conf"),
     "requests": ("gsm_fusion_client", "provider_*"),
     "urllib3": ("gsm_fusion_client", "provider_*"),
     "http": ("gsm_fusion_client", "provider_*", SIMULATOR),
     "xml": ("gsm_fusion_client", "provider_*", "spreadsheets_xlsx", SIMULATOR),
-    "sqlalchemy": ("database", "schema", "batch_*", "order_queries", "order_import", "result_store", "call_log"),
+    "sqlalchemy": ("database", "schema", "batch_*", "order_queries", "order_import", "result_store", "audit_store", "call_log"),
     "alembic": ("database",),
     "sqlite3": ("database",),
     "pysqlite3": ("database",),
     "csv": ("spreadsheets*",),
     "openpyxl": ("spreadsheets*",),
     "xlsxwriter": ("spreadsheets*",),
+    "python_calamine": ("spreadsheets_child",),
 }
 READS_THE_ENVIRONMENT = ("settings", "web_app", "gunicorn.conf", "simulator")
 PRINTS = ("commands", "simulator")
