@@ -23,6 +23,7 @@ import order_import
 import order_sync
 from batch_creation import NewBatch, create_batch
 from batch_queries import progress
+from commands_audit import audit, rebuild_from_provider
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import Outcome, Progress, Service, SubmissionResult
@@ -59,7 +60,7 @@ class Wish:
 
 def init_commands(app: Flask) -> None:
     """Give `flask --app web_app` the commands of this program. They use the app's backend."""
-    for command in (submit, services, sync, reparse, import_file, undo_import, backup):
+    for command in (submit, services, sync, reparse, import_file, undo_import, backup, audit, rebuild_from_provider):
         app.cli.add_command(command)
 
 

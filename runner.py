@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from audit import NightlyAudit
 from batch_queries import progress
 from checkpoints import Checkpoints
 from database import IMEIDatabase
@@ -119,7 +120,7 @@ def make_system(settings: Settings, database: IMEIDatabase, client: GSMFusionCli
 
 @dataclass(slots=True)
 class Background:
-    """The election thread of one process, and the runner and sync threads while it is elected."""
+    """The election thread of one process, and the runner, sync and audit threads while it is elected."""
 
     settings: Settings
     database: IMEIDatabase
@@ -153,10 +154,16 @@ class Background:
         logger.info("This process is the runner")
         with make_client(self.settings) as client:
             sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
-            worker = threading.Thread(target=sync.run, args=(self.stopping,), name="sync", daemon=True)
-            worker.start()
+            audits = NightlyAudit(self.database, client)
+            workers = [
+                threading.Thread(target=sync.run, args=(self.stopping,), name="sync", daemon=True),
+                threading.Thread(target=audits.run, args=(self.stopping,), name="audit", daemon=True),
+            ]
+            for worker in workers:
+                worker.start()
             make_system(self.settings, self.database, client).run(self.stopping)
-            worker.join(5)
+            for worker in workers:
+                worker.join(5)
 
 
 def start_background(settings: Settings, database: IMEIDatabase) -> Background:

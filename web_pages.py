@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 
 import batch_queries
 import order_queries
+from audit import last_audit
 from database import utc_now
 from order_import import past_imports
 from order_sync import last_sync
@@ -112,6 +113,7 @@ def status() -> ResponseReturnValue:
         advice=environment_advice(backend()),
         settings=backend().settings,
         synced=last_sync(backend().database),
+        audited=last_audit(backend().database),
     )
 
 

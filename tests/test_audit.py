@@ -1,0 +1,432 @@
+"""The audit and the rebuild, against a provider on a real socket whose ledger is the judge."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from sqlalchemy import delete, update
+
+import audit
+from audit import NightlyAudit, last_audit, next_nightly, plan_rebuild, rebuild, run_audit
+from batch_creation import NewBatch, create_batch
+from batch_queries import progress
+from commands_audit import audit as audit_command
+from commands_audit import figures, rebuild_from_provider, report_lines, verdict
+from database import IMEIDatabase, utc_now
+from gsm_fusion_client import GSMFusionClient
+from orders import Account, BatchState, ChunkState, Outcome, Service
+from schema import attempts, batches, chunks, items, orders
+from service_catalog import AccountBalance, ServiceCatalog
+from settings import Settings
+from web_context import Backend
+
+COUNT = 30
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(Knobs()) as running:
+        yield running
+
+
+@contextmanager
+def client_of(simulator: Simulator) -> Iterator[GSMFusionClient]:
+    with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url, timeout=5, sleep=lambda _: None) as client:
+        yield client
+
+
+def place(simulator: Simulator, database: IMEIDatabase, count: int = COUNT) -> list[str]:
+    """That many orders by a batch; returns their ids, oldest first."""
+    with client_of(simulator) as client:
+        database.store_services(client.get_imei_services(), time.time())
+    with system(simulator, database) as running:
+        running.submit_batch(imeis(count), SERVICE)
+    return sorted(row["order_id"] for row in database.iterate_orders())
+
+
+def audited(simulator: Simulator, database: IMEIDatabase, since: datetime | None = None) -> audit.AuditReport:
+    with client_of(simulator) as client:
+        return run_audit(database, client, since)
+
+
+def restored(simulator: Simulator, database: IMEIDatabase) -> audit.RebuildReport:
+    with client_of(simulator) as client:
+        return rebuild(database, *plan_rebuild(database, client))
+
+
+def counts(report: audit.AuditReport) -> tuple[int, int, int, int]:
+    found = (report.unknown_to_us, report.unknown_to_them, report.charged_twice, report.other_device)
+    return (found[0].count, found[1].count, found[2].count, found[3].count)
+
+
+def forget(database: IMEIDatabase, order_id: str) -> None:
+    with database.write() as connection:
+        connection.execute(delete(orders).where(orders.c.order_id == order_id))
+
+
+# The audit
+
+
+@pytest.mark.parametrize("package_as", ["title", "id"])
+def test_a_clean_run_agrees_and_both_sides_spent_the_same(
+    simulator: Simulator, database: IMEIDatabase, package_as: str
+) -> None:
+    simulator.set(package_as=package_as)
+    place(simulator, database)
+    report = audited(simulator, database)
+    assert report.agrees
+    assert (report.ours, report.theirs, report.listed, counts(report)) == (COUNT, COUNT, COUNT, (0, 0, 0, 0))
+    assert report.our_spend == report.their_spend == round(sum(charge.credits for charge in simulator.charges()), 4)
+    assert last_audit(database) == report
+
+
+def test_nothing_on_either_side_agrees(simulator: Simulator, database: IMEIDatabase) -> None:
+    assert audited(simulator, database).agrees
+
+
+def test_an_order_that_we_lost_is_charged_and_unknown_to_us(simulator: Simulator, database: IMEIDatabase) -> None:
+    lost = place(simulator, database)[3]
+    forget(database, lost)
+    report = audited(simulator, database)
+    assert not report.agrees
+    assert counts(report) == (1, 0, 0, 0)
+    [example] = report.unknown_to_us.examples
+    assert (example.order_id, example.service) == (lost, SERVICE)
+    assert report.their_spend > report.our_spend
+
+
+def test_an_invented_order_of_ours_is_unknown_to_them(simulator: Simulator, database: IMEIDatabase) -> None:
+    place(simulator, database)
+    database.insert_order({"order_id": "77", "imei": imeis(1, 500)[0], "service_id": SERVICE, "status": "Pending"})
+    report = audited(simulator, database)
+    assert counts(report) == (0, 1, 0, 0)
+    assert report.unknown_to_them.examples[0].order_id == "77"
+    assert not report.agrees
+
+
+def test_a_second_charge_by_hand_is_charged_twice(simulator: Simulator, database: IMEIDatabase) -> None:
+    place(simulator, database)
+    simulator.set(duplicates="never")
+    with client_of(simulator) as client:
+        client.place_imei_order(imeis(1)[0], SERVICE)
+    assert judge(simulator, database) == (1, 1)
+    report = audited(simulator, database)
+    assert counts(report) == (1, 0, 1, 0)
+    assert report.charged_twice.examples[0].imei == imeis(1)[0]
+
+
+def test_a_second_charge_that_we_recorded_in_the_same_batch_is_charged_twice(
+    simulator: Simulator, database: IMEIDatabase
+) -> None:
+    place(simulator, database)
+    simulator.set(duplicates="never")
+    with client_of(simulator) as client:
+        [again] = client.place_imei_order(imeis(1)[0], SERVICE).orders
+    row = {"order_id": again.order_id, "imei": again.imei, "service_id": SERVICE, "status": "Pending", "batch_id": 1}
+    database.insert_order(row | {"order_date": utc_now()})
+    assert counts(audited(simulator, database)) == (0, 0, 1, 0)
+
+
+def test_a_wanted_check_again_is_not_charged_twice(simulator: Simulator, database: IMEIDatabase) -> None:
+    place(simulator, database)
+    simulator.set(duplicates="never")
+    with database.write() as connection:
+        connection.execute(update(orders).values(status="Completed"))
+    again = NewBatch("again", "upload", SERVICE, "name", 0.1, [(imeis(1)[0], None)], recheck=True)
+    batch_id = create_batch(database, again)
+    with system(simulator, database) as running:
+        running.run_batch(batch_id)
+    assert len(simulator.charges()) == COUNT + 1
+    assert counts(audited(simulator, database)) == (0, 0, 0, 0)
+
+
+def test_a_doubt_stands_in_the_way_and_names_what_is_at_stake(simulator: Simulator, database: IMEIDatabase) -> None:
+    simulator.set(fault="close", fault_when="after", listing="off")
+    with client_of(simulator) as client:
+        database.store_services(client.get_imei_services(), time.time())
+    with system(simulator, database, patience=0.2) as running:
+        running.submit_batch(imeis(5), SERVICE)
+    simulator.set(fault="", listing="on")
+    report = audited(simulator, database)
+    assert report.in_doubt == report.unknown_to_us.count == 5
+    assert report.at_stake == report.their_spend > 0
+    assert not report.agrees
+
+
+def test_a_provider_that_does_not_list_is_said_and_never_agrees(simulator: Simulator, database: IMEIDatabase) -> None:
+    place(simulator, database)
+    simulator.set(listing="off")
+    report = audited(simulator, database)
+    assert "Invalid Order ID" in report.error
+    assert not report.agrees
+    assert counts(report) == (0, 0, 0, 0)
+    assert "could not be asked" in verdict(report)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "listed"), [({"listing_limit": 10}, 10), ({"listing": "empty"}, 0), ({"listing": "lagging"}, 0)]
+)
+def test_what_a_short_list_leaves_out_is_asked_for_by_id_and_agreement_is_not_claimed(
+    simulator: Simulator, database: IMEIDatabase, knobs: dict[str, Any], listed: int
+) -> None:
+    place(simulator, database)
+    simulator.set(**knobs)
+    report = audited(simulator, database)
+    assert (report.listed, report.only_by_id, report.theirs) == (listed, COUNT - listed, COUNT)
+    assert counts(report) == (0, 0, 0, 0)
+    assert not report.agrees
+    assert "may hide beyond" in verdict(report)
+
+
+def test_an_order_id_of_another_imei_is_a_difference(simulator: Simulator, database: IMEIDatabase) -> None:
+    first = place(simulator, database)[0]
+    with database.write() as connection:
+        connection.execute(update(orders).where(orders.c.order_id == first).values(imei=imeis(1, 900)[0]))
+    assert counts(audited(simulator, database)) == (0, 0, 0, 1)
+
+
+def test_a_call_without_an_answer_yet_is_no_difference(simulator: Simulator, database: IMEIDatabase) -> None:
+    lost = place(simulator, database, 1)[0]
+    forget(database, lost)
+    with database.write() as connection:
+        connection.execute(update(items).values(outcome=Outcome.WAITING))
+        connection.execute(update(chunks).values(state=ChunkState.SENDING))
+    report = audited(simulator, database)
+    assert (report.under_way, report.differences) == (1, 0)
+
+
+def test_since_leaves_older_orders_of_both_sides_alone(simulator: Simulator, database: IMEIDatabase) -> None:
+    placed = place(simulator, database)
+    with database.write() as connection:
+        first = update(orders).where(orders.c.order_id == placed[0])
+        connection.execute(first.values(order_date=datetime(2020, 1, 1)))
+    database.insert_order({"order_id": "77", "imei": imeis(1, 500)[0], "order_date": datetime(2020, 1, 1)})
+    report = audited(simulator, database, datetime(2021, 1, 1))
+    assert report.agrees
+    assert (report.ours, report.theirs, report.since) == (COUNT - 1, COUNT - 1, "2021-01-01")
+    later = audited(simulator, database, utc_now() + timedelta(days=3))
+    assert (later.ours, later.theirs, later.differences) == (0, 0, 0)
+
+
+def test_an_order_from_a_file_without_ids_stands_for_one_on_the_list(
+    simulator: Simulator, database: IMEIDatabase
+) -> None:
+    first = place(simulator, database)[0]
+    with database.write() as connection:
+        connection.execute(update(orders).where(orders.c.order_id == first).values(order_id=None, batch_id=None))
+    assert counts(audited(simulator, database)) == (0, 0, 0, 0)
+    assert restored(simulator, database).restored.linked == 1
+    assert database.get_order(first)
+    assert database.count_orders() == COUNT
+
+
+# The rebuild
+
+
+def test_an_empty_database_is_rebuilt_audits_clean_and_orders_nothing_again(
+    simulator: Simulator, database: IMEIDatabase, tmp_path: Path
+) -> None:
+    """After the loss of a disk, every order is back, and the same IMEIs cost nothing."""
+    placed = place(simulator, database)
+    simulator.complete()
+    with IMEIDatabase(tmp_path / "new.db") as fresh:
+        report = restored(simulator, fresh)
+        assert (report.listed, report.restored.new, report.known) == (COUNT, COUNT, 0)
+        assert sorted(row["order_id"] for row in fresh.iterate_orders()) == placed
+        assert audited(simulator, fresh).agrees
+        assert judge(simulator, fresh) == (0, 0)
+        first = fresh.get_order(placed[0])
+        assert first
+        assert first["status"] == "Completed"
+        assert first["result_code"]
+        assert first["order_date"]
+        simulator.set(duplicates="never")
+        with system(simulator, fresh) as running:
+            result = running.submit_batch(imeis(COUNT), SERVICE)
+        assert (result.successful, result.duplicates) == (0, COUNT)
+        assert len(simulator.charges()) == COUNT
+
+
+def test_a_rebuild_may_be_repeated_and_takes_nothing_back(simulator: Simulator, database: IMEIDatabase) -> None:
+    placed = place(simulator, database)
+    simulator.complete()
+    forget(database, placed[1])
+    database.update_order_status(placed[0], "Completed", {"result_code": "Model: kept", "model": "kept"})
+    simulator.set(turnaround=10_000)
+    first = restored(simulator, database)
+    before = list(database.iterate_orders())
+    second = restored(simulator, database)
+    assert first.restored.new == 1
+    assert (second.restored.new, second.known, second.updated) == (0, COUNT, 0)
+    assert list(database.iterate_orders()) == before
+
+
+def test_what_an_old_copy_still_means_to_send_is_not_sent_again(simulator: Simulator, database: IMEIDatabase) -> None:
+    """A copy from before the batch was sent: its planned IMEIs are ordered already, but for five."""
+    with client_of(simulator) as client:
+        database.store_services(client.get_imei_services(), time.time())
+        client.place_imei_order(imeis(COUNT - 5), SERVICE)
+    pairs: list[tuple[str, int | None]] = [(imei, None) for imei in imeis(COUNT)]
+    batch_id = create_batch(database, NewBatch("old", "upload", SERVICE, "name", 0.1, pairs), 10)
+    simulator.set(duplicates="never")
+    assert restored(simulator, database).restored.taken_over == COUNT - 5
+    with system(simulator, database) as running:
+        running.run_batch(batch_id)
+    found = progress(database, batch_id)
+    assert found
+    assert (found.state, found.outcomes[Outcome.ORDERED]) == (BatchState.FINISHED, COUNT)
+    assert judge(simulator, database) == (0, 0)
+    assert len(simulator.charges()) == COUNT
+
+
+def test_what_is_in_doubt_is_left_to_the_runner_which_adopts_it(simulator: Simulator, database: IMEIDatabase) -> None:
+    simulator.set(fault="close", fault_when="after", fault_limit=1, listing="off", duplicates="never")
+    with system(simulator, database, patience=0.2) as running:
+        running.submit_batch(imeis(5), SERVICE)
+    simulator.set(listing="on")
+    report = restored(simulator, database)
+    assert (report.restored.new, report.restored.left) == (0, 5)
+    with system(simulator, database) as running:
+        running.run_batch(1)
+    assert judge(simulator, database) == (0, 0)
+    assert len(simulator.charges()) == 5
+    assert audited(simulator, database).agrees
+
+
+# When
+
+
+@pytest.mark.parametrize(
+    ("after", "night"),
+    [
+        (datetime(2026, 3, 1, 2, 59), datetime(2026, 3, 1, 3)),
+        (datetime(2026, 3, 1, 3, 0), datetime(2026, 3, 2, 3)),
+        (datetime(2026, 12, 31, 23, 0), datetime(2027, 1, 1, 3)),
+    ],
+)
+def test_the_next_night_is_at_three(after: datetime, night: datetime) -> None:
+    assert next_nightly(after) == night
+
+
+def test_an_audit_is_due_every_night_and_after_a_batch_with_doubt(
+    simulator: Simulator, database: IMEIDatabase
+) -> None:
+    place(simulator, database, 2)
+    now = utc_now()
+    with client_of(simulator) as client:
+        assert not NightlyAudit(database, client, lambda: now - timedelta(seconds=60)).is_due()
+        assert NightlyAudit(database, client, lambda: now - timedelta(seconds=60)).audit().agrees
+        assert NightlyAudit(database, client, lambda: now + timedelta(days=1)).is_due()
+        late = NightlyAudit(database, client)
+        assert not late.is_due() or utc_now() >= next_nightly(now)
+        with database.write() as connection:
+            connection.execute(update(attempts).values(result="in doubt"))
+            connection.execute(update(batches).values(finished_at=utc_now() + timedelta(seconds=1)))
+        assert late.is_due()
+
+
+def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
+    simulator: Simulator, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(simulator, database, 2)
+    monkeypatch.setattr(audit, "LOOK", 0.01)
+    database.set_setting(audit.LAST, "{damaged")
+    stop = Event()
+    with client_of(simulator) as client:
+        nightly = NightlyAudit(database, client)
+        nightly._started = utc_now() - timedelta(days=2)
+        thread = Thread(target=nightly.run, args=(stop,))
+        thread.start()
+        time.sleep(0.05)
+        database.set_setting(audit.LAST, "null")
+        until = time.monotonic() + 10
+        while last_audit(database) is None and time.monotonic() < until:
+            time.sleep(0.02)
+        stop.set()
+        thread.join()
+    found = last_audit(database)
+    assert found
+    assert found.agrees
+
+
+# The commands
+
+
+@pytest.fixture
+def app(settings: Settings, database: IMEIDatabase, simulator: Simulator) -> Flask:
+    def services() -> list[Service]:
+        with client_of(simulator) as client:
+            return client.get_imei_services()
+
+    def account() -> Account:
+        with client_of(simulator) as client:
+            return client.get_account()
+
+    real = replace(settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url)
+    app = Flask("audit_test")
+    app.extensions["backend"] = Backend(
+        settings=real,
+        database=database,
+        catalog=ServiceCatalog(database, services),
+        account=AccountBalance(database, account),
+        stopping=Event(),
+    )
+    for command in (audit_command, rebuild_from_provider):
+        app.cli.add_command(command)
+    return app
+
+
+def run(app: Flask, *words: str, typed: str | None = None) -> Result:
+    return app.test_cli_runner().invoke(args=words, input=typed)
+
+
+def test_the_command_exits_with_zero_only_when_both_sides_agree(
+    app: Flask, simulator: Simulator, database: IMEIDatabase
+) -> None:
+    placed = place(simulator, database)
+    clean = run(app, "audit", "--json")
+    assert clean.exit_code == 0, clean.output
+    said = json.loads(clean.stdout.splitlines()[-1])
+    assert (said["agrees"], said["ours"], said["unknown_to_us"]) == (True, COUNT, {"count": 0, "examples": []})
+    assert "Both sides agree." in clean.stderr
+    forget(database, placed[0])
+    lost = run(app, "audit")
+    assert lost.exit_code == 1
+    assert f"order {placed[0]}" in lost.stdout
+    simulator.set(listing="off")
+    silent = run(app, "audit", "--since", "2020-01-01")
+    assert silent.exit_code == 1
+    assert "could not be asked" in silent.stdout
+    assert "time zone is unknown" in silent.stdout
+
+
+def test_examples_are_bounded_and_the_rest_is_counted(simulator: Simulator, database: IMEIDatabase) -> None:
+    with client_of(simulator) as client:
+        client.place_imei_order(imeis(50), SERVICE)
+    report = audited(simulator, database)
+    assert (report.unknown_to_us.count, len(report.unknown_to_us.examples)) == (50, 20)
+    assert "    and 30 more" in report_lines(report)
+    assert figures(report).keys() == asdict(report).keys() | {"agrees", "complete"}
+
+
+def test_the_rebuild_asks_first_and_says_what_it_did(app: Flask, simulator: Simulator, database: IMEIDatabase) -> None:
+    with client_of(simulator) as client:
+        client.place_imei_order(imeis(5), SERVICE)
+    assert run(app, "rebuild-from-provider", typed="n\n").exit_code == 1
+    assert database.count_orders() == 0
+    done = run(app, "rebuild-from-provider", "--yes")
+    assert (done.exit_code, database.count_orders()) == (0, 5)
+    assert "5 orders restored" in done.stdout
+    assert "0 orders restored" in run(app, "rebuild-from-provider", "--yes").stdout
+    simulator.set(listing="off")
+    assert "Nothing was restored" in run(app, "rebuild-from-provider", "--yes").stderr
