@@ -1,0 +1,220 @@
+"""The main job as people do it: by clicking, dropping, pasting and typing, in a real browser on the real server."""
+
+import re
+from pathlib import Path
+
+import pytest
+import xlsxwriter
+from browser_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    SERVICE,
+    Site,
+    Visitor,
+    chromium_fixture,
+    csv_of,
+    made_up_imeis,
+    site_fixture,
+    visitor_fixture,
+)
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+LIVE = re.compile(r"/batches/\d+$")
+
+
+def choose_file(page: Page, name: str, content: bytes) -> None:
+    page.goto("/batch")
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "text/csv", "buffer": content})
+    page.locator("#service_id").select_option(SERVICE)
+    page.get_by_role("button", name="Read it and show the cost").click()
+
+
+def confirm(page: Page) -> str:
+    """Type the number if that is asked for, and confirm; the path of the live page."""
+    typed = page.locator("#typed")
+    if typed.count():
+        typed.fill(re.sub(r"\D", "", page.locator("label[for=typed]").inner_text()))
+    page.get_by_role("button", name="Confirm and send").click()
+    return live_path(page)
+
+
+def live_path(page: Page) -> str:
+    page.wait_for_url(LIVE)
+    return "/batches/" + page.url.rsplit("/", 1)[1]
+
+
+def done(page: Page) -> int:
+    return int(page.locator("[data-field=done]").inner_text().replace(",", ""))
+
+
+def wait_for_more(page: Page, than: int) -> None:
+    page.wait_for_function(
+        "than => Number(document.querySelector('[data-field=done]').textContent.replaceAll(',', '')) > than", arg=than
+    )
+
+
+def expect_state(page: Page, state: str) -> None:
+    expect(page.locator("[data-live]")).to_have_attribute("data-state", state)
+
+
+def test_a_file_of_20_000_goes_from_the_file_button_to_the_history(visitor: Visitor, site: Site) -> None:
+    """Upload, preview, typed confirmation, progress that climbs, a closed tab, and 20,000 orders at the end."""
+    site.provider(latency=1.0)
+    before = site.one("SELECT COUNT(*) FROM orders")
+    window = visitor.window()
+    page = window.new_page()
+    choose_file(page, "stock.csv", csv_of(made_up_imeis(0, 20_000)))
+    cost = page.locator("aside.cost")
+    expect(cost).to_contain_text("20,000")
+    expect(cost).to_contain_text("$1,600.00")
+    live = confirm(page)
+    wait_for_more(page, 0)
+    wait_for_more(page, done(page))
+    assert re.match(r"\d+% · ", page.title())
+    page.close()
+    page = window.new_page()
+    page.goto(live)
+    expect_state(page, "finished")
+    expect(page.locator("[data-field='outcomes.ordered']")).to_have_text("20,000")
+    page.goto("/history")
+    expect(page.locator("main .lead")).to_have_text(f"{before + 20_000:,} orders recorded")
+    assert site.one("SELECT COUNT(*) FROM orders") == before + 20_000
+    assert site.charged() == before + 20_000
+
+
+def test_a_workbook_can_be_dropped_on_the_page(visitor: Visitor, tmp_path: Path) -> None:
+    path = tmp_path / "stock.xlsx"
+    with xlsxwriter.Workbook(path) as workbook:
+        workbook.add_worksheet().write_column(0, 0, ["IMEI", *made_up_imeis(20_000, 40)])
+    page = visitor.open("/batch")
+    drop(page, path)
+    expect(page.locator("[data-drop-text]")).to_contain_text("stock.xlsx")
+    page.locator("#service_id").select_option(SERVICE)
+    page.get_by_role("button", name="Read it and show the cost").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("stock.xlsx")
+    expect(page.locator("aside.cost")).to_contain_text("$3.20")
+
+
+def drop(page: Page, path: Path) -> None:
+    """Drag a file from the desk to the drop zone, as the browser itself sees it."""
+    box = page.locator("[data-drop]").bounding_box()
+    assert box is not None
+    session = page.context.new_cdp_session(page)
+    where = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, **where, "data": data})
+
+
+def test_a_paste_of_30_000_is_counted_and_read(visitor: Visitor) -> None:
+    page = visitor.open("/batch", permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate("text => navigator.clipboard.writeText(text)", "\n".join(made_up_imeis(30_000, 30_000)))
+    page.locator("#imeis").focus()
+    page.keyboard.press("Control+V")
+    expect(page.locator("[data-paste-count]")).to_have_text("30,000 IMEIs in 30,000 entries")
+    page.locator("#service_id").select_option(SERVICE)
+    expect(page.locator("[data-estimate]")).to_have_text("about $2,400.00")
+    page.get_by_role("button", name="Read it and show the cost").click()
+    expect(page.locator(".buckets .good")).to_contain_text("30,000")
+    expect(page.locator("aside.cost")).to_contain_text("$2,400.00")
+
+
+def test_pause_resume_and_cancel_show_in_two_tabs_alike(visitor: Visitor, site: Site) -> None:
+    """Nothing more is sent while paused, resuming goes on, cancelling leaves each IMEI with one outcome."""
+    site.provider(latency=1.5)
+    window = visitor.window()
+    page, other = window.new_page(), window.new_page()
+    live = site.order(made_up_imeis(100_000, 12_000))
+    page.goto(live)
+    other.goto(live)
+    wait_for_more(page, 0)
+    page.get_by_role("button", name="Pause").click()
+    expect_state(page, "paused")
+    expect_state(other, "paused")
+    expect(page.locator(".legend")).to_be_visible()
+    page.wait_for_function("() => !document.querySelector('[data-map] .sending')")
+    other.wait_for_function("() => !document.querySelector('[data-map] .sending')")
+    held = done(page)
+    assert 0 < held < 12_000
+    assert done(other) == held
+    page.get_by_role("button", name="Resume").click()
+    expect_state(other, "running")
+    wait_for_more(other, held)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Cancel the rest").click()
+    for tab in (page, other):
+        expect_state(tab, "finished")
+        expect(tab.locator("[data-field=done]")).to_have_text("12,000")
+    outcomes = site.progress(live)["outcomes"]
+    assert outcomes["cancelled"] > 0
+    assert outcomes["cancelled"] + outcomes["ordered"] == 12_000
+
+
+def test_the_live_page_goes_on_by_itself_after_the_server_was_killed(visitor: Visitor, site: Site) -> None:
+    """The open page finds the new server, shows the rest, and not one IMEI is charged twice or lost."""
+    visitor.expected = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED_ENCODING",
+                        "ERR_EMPTY_RESPONSE")  # fmt: skip
+    before = site.charged()
+    site.provider(latency=1.0)
+    page = visitor.open(site.order(made_up_imeis(200_000, 6_000)))
+    page.evaluate("window.sameDocument = true")
+    wait_for_more(page, 0)
+    shown = done(page)
+    site.kill()
+    site.start()
+    wait_for_more(page, shown)
+    expect_state(page, "finished")
+    assert page.evaluate("window.sameDocument")
+    expect(page.locator("[data-field='outcomes.ordered']")).to_have_text("6,000")
+    assert site.charged() == before + 6_000
+
+
+def test_one_imei_can_be_ordered_with_the_keyboard_alone(visitor: Visitor, site: Site) -> None:
+    [imei] = made_up_imeis(300_000, 1)
+    page = visitor.open("/submit")
+    tab_to(page, "#imei")
+    page.keyboard.type(imei)
+    expect(page.locator("[data-luhn]")).to_contain_text("the check digit fits")
+    tab_to(page, "[data-picker-search]")
+    page.keyboard.type(SERVICE)
+    tab_to(page, "button[type=submit]")
+    page.keyboard.press("Enter")
+    live_path(page)
+    expect_state(page, "finished")
+    assert site.one(f"SELECT COUNT(*) FROM orders WHERE imei = '{imei}'") == 1
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until the element has the focus."""
+    for _ in range(40):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{selector} cannot be reached by Tab")
+
+
+def test_without_javascript_a_batch_goes_from_upload_to_its_end(visitor: Visitor, site: Site) -> None:
+    """The live page asks to be refreshed by the browser itself until it is finished."""
+    page = visitor.window(java_script_enabled=False).new_page()
+    site.provider(latency=1.0)
+    choose_file(page, "plain.csv", csv_of(made_up_imeis(301_000, 150)))
+    expect(page.locator("aside.cost")).to_contain_text("$12.00")
+    live = confirm(page)
+    assert page.locator("noscript meta[http-equiv=refresh]").count() or site.progress(live)["state"] == "finished"
+    site.finish(live)
+    page.reload()
+    expect_state(page, "finished")
+    expect(page.locator("[data-field=done]")).to_have_text("150")
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_a_double_click_on_confirm_makes_one_batch(visitor: Visitor, site: Site, scripted: bool) -> None:
+    """Whether the page's script or only the server stands between the second click and the money."""
+    imeis = made_up_imeis(310_000 if scripted else 311_000, 30)
+    batches, charged = site.one("SELECT COUNT(*) FROM batches"), site.charged()
+    page = visitor.open(site.upload(imeis), java_script_enabled=scripted)
+    page.get_by_role("button", name="Confirm and send").dblclick()
+    live = live_path(page)
+    site.finish(live)
+    assert site.one("SELECT COUNT(*) FROM batches") == batches + 1
+    assert site.charged() == charged + 30

@@ -1,0 +1,165 @@
+"""Each page in a real browser: readable for everybody, in light and dark, on a small screen, with no dead link."""
+
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    QUICK,
+    Site,
+    Visitor,
+    chromium_fixture,
+    made_up_imeis,
+    site_fixture,
+    visitor_fixture,
+    wait_until,
+)
+
+pytestmark = pytest.mark.browser
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A site where every page has something to show, and the paths of its pages."""
+
+    site: Site
+    paths: tuple[str, ...]
+
+
+@pytest.fixture(scope="module", name="filled")
+def filled_fixture(site: Site) -> Filled:
+    """A finished batch with results, one with IMEIs in doubt, one that waits, and previews of both kinds of input."""
+    finished = site.order(made_up_imeis(0, 60), "finished stock.csv")
+    site.finish(finished)
+    site.complete()
+    site.post("/history/sync", {})
+    wait_until(lambda: bool(site.one("SELECT COUNT(*) >= 60 FROM orders WHERE status != 'Pending'")), "results")
+    site.provider(fault="reset", fault_when="after", fault_limit=1, listing="off")
+    doubtful = site.order(made_up_imeis(100, 40), "doubtful stock.csv")
+    wait_until(lambda: site.progress(doubtful)["outcomes"]["in_doubt"] == 40, "40 are in doubt")
+    site.provider(**QUICK | {"listing": "off", "latency": 5.0})
+    paused = site.order(made_up_imeis(200, 300), "paused stock.csv")
+    site.post(f"{paused}/pause", {})
+    mixed = ["IMEI", *made_up_imeis(0, 20), *made_up_imeis(600, 40), "353370080000001", "12345", "n/a"]
+    preview = site.upload(mixed + made_up_imeis(600, 3), "mixed stock.csv")
+    export = site.session.get(f"{site.url}/history.csv", timeout=30).content
+    imported = site.post("/database/import", {}, {"file": ("orders.csv", export)})
+    order = site.one("SELECT order_id FROM orders WHERE status = 'Completed' LIMIT 1")
+    pages = ("/", "/batch", "/submit", "/batches", "/history", "/services", "/database", "/status", "/login")
+    asked = ("/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
+    return Filled(site, (*pages, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
+                         preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
+
+
+#: A page that is not there says so on the console, and rightly.
+MISSING = ("status of 404",)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(visitor: Visitor, filled: Filled, scheme: str) -> None:
+    visitor.expected = MISSING
+    page = visitor.window(color_scheme=scheme).new_page()
+    found = []
+    for path in filled.paths:
+        page.goto(path)
+        for violation in Axe().run(page).response["violations"]:
+            found += [f"{path}: {violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
+    assert found == []
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_no_page_scrolls_sideways_at_390_pixels(visitor: Visitor, filled: Filled, scripted: bool) -> None:
+    visitor.expected = MISSING
+    page = visitor.window(viewport={"width": 390, "height": 844}, java_script_enabled=scripted).new_page()
+    wide = []
+    for path in filled.paths:
+        page.goto(path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        wide += [f"{path} is {width} wide"] if width > 390 else []
+    assert wide == []
+
+
+class Targets(HTMLParser):
+    """Where a page leads: what can be fetched, and what forms post to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gets: list[str] = []
+        self.posts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            known = self.posts if given.get("method", "get").lower() == "post" else self.gets
+            known.append(given.get("action", ""))
+        for name in ("href", "src", "data-url", "data-events", "data-progress"):
+            if name in given:
+                self.gets.append(given[name])
+
+
+@dataclass
+class Crawl:
+    """A walk over every page of the site that any page leads to."""
+
+    site: Site
+    status: dict[str, int] = field(default_factory=dict)  #: by path, of what was fetched
+    posts: set[str] = field(default_factory=set)  #: paths that forms post to
+
+    def walk(self, starts: tuple[str, ...]) -> None:
+        waiting = list(starts)
+        while waiting:
+            path = waiting.pop()
+            if path not in self.status:
+                waiting += self.visit(path)
+
+    def visit(self, path: str) -> list[str]:
+        """Fetch a path and say where it leads; of a stream, only its beginning is read."""
+        with self.site.session.get(self.site.url + path, timeout=30, stream=True) as answer:
+            self.status[path] = answer.status_code
+            if not answer.headers["Content-Type"].startswith("text/html"):
+                return []
+            targets = Targets()
+            targets.feed(answer.text)
+        self.posts.update(filter(None, (self.local(path, target) for target in targets.posts)))
+        return [found for found in (self.local(path, target) for target in targets.gets) if found]
+
+    def local(self, page: str, target: str) -> str:
+        """The path on this site that a target on a page names; "" where it leads elsewhere."""
+        url = urldefrag(urljoin(self.site.url + page, target)).url
+        parts = urlsplit(url)
+        own = f"{parts.scheme}://{parts.netloc}" == self.site.url
+        return url.removeprefix(self.site.url) if own else ""
+
+
+def test_every_link_leads_somewhere_and_every_form_is_heard(filled: Filled) -> None:
+    """All that pages link, load or ask for answers 200; a form that is posted without its token is refused as such."""
+    crawl = Crawl(filled.site)
+    crawl.walk(tuple(path for path in filled.paths if path != "/no-such-page"))
+    assert len(crawl.status) > 100
+    assert {path: status for path, status in crawl.status.items() if status != 200} == {}
+    site = filled.site
+    heard = {path: site.session.post(site.url + path, timeout=30).status_code for path in sorted(crawl.posts)}
+    assert len(heard) > 10
+    assert {path: status for path, status in heard.items() if status != 400} == {}
+
+
+def test_the_menu_is_walked_by_clicking(visitor: Visitor, filled: Filled) -> None:
+    page = visitor.open("/")
+    for link in page.get_by_role("navigation", name="Pages").get_by_role("link").all_inner_texts():
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=link, exact=True).click()
+        page.wait_for_load_state()
+        assert page.locator("h1").inner_text().startswith(link)
+        assert page.locator("nav [aria-current=page]").inner_text() == link
+
+
+def test_times_are_the_readers_and_keep_utc_to_hover(visitor: Visitor, filled: Filled) -> None:
+    page = visitor.open("/history", timezone_id="Asia/Tokyo")
+    time = page.locator("time[datetime]").first
+    shown, moment = time.inner_text(), time.get_attribute("datetime")
+    assert moment is not None
+    expected = page.evaluate("moment => new Date(moment).getHours()", moment)
+    assert re.search(rf"\b0?{expected % 12 or 12}:|\b{expected:02d}:", shown)
+    assert "UTC" in (time.get_attribute("title") or "")
