@@ -140,10 +140,16 @@ def run_audit(database: IMEIDatabase, provider: AuditedProvider, since: datetime
 
 
 def last_audit(database: IMEIDatabase) -> AuditReport | None:
-    """What the last audit found, by any process; None before the first."""
-    stored = json.loads(database.get_setting(LAST) or "null")
-    if stored is None:
+    """What the last audit found, by any process; None before the first, or where another version wrote it."""
+    try:
+        stored = json.loads(database.get_setting(LAST) or "null")
+        return None if stored is None else _report(stored)
+    except (ValueError, TypeError, KeyError):
+        logger.warning("The last audit cannot be read")
         return None
+
+
+def _report(stored: dict[str, Any]) -> AuditReport:
     for name, value in stored.items():
         if isinstance(value, dict):
             stored[name] = Difference(value["count"], tuple(Example(*example) for example in value["examples"]))
@@ -234,6 +240,7 @@ def compare(
     strange = [order for order in on_list.values() if order.order_id not in sides.ours and sides.is_in_window(order)]
     under_way = {order.order_id for order in strange if sides.is_under_way(order)}
     unknown = [o for o in strange if o.order_id not in under_way and not sides.takes_nameless(o)]
+    told = [order for order in dict.fromkeys([*listed, *by_id]) if sides.is_in_window(order)]
     theirs = [o for o in sides.theirs.values() if sides.is_in_window(o) and o.order_id not in under_way]
     missing = [order for order in ours if order.order_id and order.order_id not in sides.theirs]
     twice, repeats = _repeats(sides, theirs, {order.order_id for order in unknown})
@@ -257,7 +264,7 @@ def compare(
         # An error leaves open what the provider knows: then nothing is said to be missing there.
         unknown_to_them=_difference(_our_example(order) for order in ([] if start.error else missing)),
         charged_twice=_difference(_example(sides, order) for order in twice),
-        other_device=_difference(_example(sides, order) for order in theirs if _is_another(sides, order)),
+        other_device=_difference(_example(sides, order) for order in told if _is_another(sides, order)),
         repeats=_difference(_example(sides, order) for order in repeats),
     )
 

@@ -1,4 +1,4 @@
-"""The command line: `flask --app web_app submit|services|sync|reparse|import|backup`.
+"""The command line: `flask --app web_app submit|services|sync|reparse|import|backup`, and that of commands_audit.py.
 
 What people read goes to standard error, what programs read to standard output. This module decides nothing about
 money that the pages do not decide too; it reads, asks, hands over to the runner and reports.

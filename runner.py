@@ -8,7 +8,7 @@ import fcntl
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,8 @@ ELECTION_INTERVAL = 1.0
 FOLLOW_INTERVAL = 0.3
 #: Seconds that doubt gets to settle after the last answer.
 PATIENCE = 10.0
+#: Seconds that a question to the provider under way gets to end when the runner ends.
+WORKERS_PATIENCE = 5.0
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
@@ -155,15 +157,25 @@ class Background:
         with make_client(self.settings) as client:
             sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
             audits = NightlyAudit(self.database, client)
+            ended = threading.Event()
             workers = [
-                threading.Thread(target=sync.run, args=(self.stopping,), name="sync", daemon=True),
-                threading.Thread(target=audits.run, args=(self.stopping,), name="audit", daemon=True),
+                threading.Thread(target=work, args=(ended,), name=name, daemon=True)
+                for name, work in (("sync", sync.run), ("audit", audits.run))
             ]
             for worker in workers:
                 worker.start()
-            make_system(self.settings, self.database, client).run(self.stopping)
-            for worker in workers:
-                worker.join(5)
+            try:
+                make_system(self.settings, self.database, client).run(self.stopping)
+            finally:  # also when it failed: the next turn starts its own
+                ended.set()
+                _join(workers, WORKERS_PATIENCE)
+
+
+def _join(workers: Sequence[threading.Thread], seconds: float) -> None:
+    """Wait up to so many seconds in all for these threads to end."""
+    deadline = time.monotonic() + seconds
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
 
 
 def start_background(settings: Settings, database: IMEIDatabase) -> Background:

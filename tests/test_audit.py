@@ -15,8 +15,10 @@ from click.testing import Result
 from flask import Flask
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 from sqlalchemy import delete, update
+from web_fixture import SERVICES, Browser, Provider, make_app
 
 import audit
+import audit_store
 from audit import NightlyAudit, last_audit, next_nightly, plan_rebuild, rebuild, run_audit
 from batch_creation import NewBatch, create_batch
 from batch_queries import progress
@@ -195,6 +197,15 @@ def test_an_order_id_of_another_imei_is_a_difference(simulator: Simulator, datab
     assert counts(audited(simulator, database)) == (0, 0, 0, 1)
 
 
+def test_an_order_id_that_is_listed_for_two_imeis_is_a_difference(simulator: Simulator, database: IMEIDatabase) -> None:
+    place(simulator, database)
+    with client_of(simulator) as client:
+        listed = client.list_recent_orders()
+        twin = replace(listed[0], imei=imeis(1, 900)[0])
+        records = audit_store.read_records(database, None, [])
+        assert counts(audit.compare(audit.AuditReport(0.0), records, [twin, *listed], [])) == (0, 0, 0, 1)
+
+
 def test_a_call_without_an_answer_yet_is_no_difference(simulator: Simulator, database: IMEIDatabase) -> None:
     lost = place(simulator, database, 1)[0]
     forget(database, lost)
@@ -340,15 +351,19 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
 ) -> None:
     place(simulator, database, 2)
     monkeypatch.setattr(audit, "LOOK", 0.01)
-    database.set_setting(audit.LAST, "{damaged")
-    stop = Event()
+    stop, started, broken = Event(), utc_now(), Event()
+
+    def clock() -> datetime:
+        if utc_now() > started and not broken.is_set():
+            broken.set()
+            raise OSError("the disk is gone for a moment")
+        return utc_now()
+
     with client_of(simulator) as client:
-        nightly = NightlyAudit(database, client)
-        nightly._started = utc_now() - timedelta(days=2)
+        nightly = NightlyAudit(database, client, lambda: started - timedelta(days=2))
+        nightly._clock = clock
         thread = Thread(target=nightly.run, args=(stop,))
         thread.start()
-        time.sleep(0.05)
-        database.set_setting(audit.LAST, "null")
         until = time.monotonic() + 10
         while last_audit(database) is None and time.monotonic() < until:
             time.sleep(0.02)
@@ -357,6 +372,22 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
     found = last_audit(database)
     assert found
     assert found.agrees
+    assert broken.is_set()
+
+
+def test_the_status_page_shows_the_last_audit(
+    simulator: Simulator, settings: Settings, database: IMEIDatabase
+) -> None:
+    page = Browser(make_app(settings, database, Provider(SERVICES)))
+    assert "it runs every night" in page.get("/status").text
+    place(simulator, database)
+    audited(simulator, database)
+    assert "both sides agree" in page.get("/status").text
+    database.insert_order({"order_id": "77", "imei": imeis(1, 500)[0], "status": "Pending", "order_date": utc_now()})
+    audited(simulator, database)
+    assert "1 unknown to them" in page.get("/status").text
+    database.set_setting(audit.LAST, '{"at": 1, "word_of_another_version": 2}')
+    assert "it runs every night" in page.get("/status").text
 
 
 # The commands
