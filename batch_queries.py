@@ -25,6 +25,11 @@ RESULT_COLUMNS = (
     "imei2",
     "result_code_display",
     "service_name",
+    "serial",
+    "warranty",
+    "batch_id",
+    "created_at",
+    "updated_at",
 )
 
 

@@ -24,6 +24,7 @@ from settings import Settings, load_settings
 from web_auth import init_auth
 from web_batches import batches
 from web_context import Backend, backend
+from web_exports import exports
 from web_format import filters
 from web_health import health, status_report
 from web_imports import imports
@@ -91,7 +92,7 @@ def create_app(
     )
     app.before_request(_name_request)
     init_auth(app, settings, database)
-    for blueprint in (pages, imports, preview, submit, batches, orders, health):
+    for blueprint in (pages, imports, exports, preview, submit, batches, orders, health):
         app.register_blueprint(blueprint)
     app.context_processor(_page_context)
     app.after_request(_carry_request_id)

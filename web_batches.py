@@ -1,7 +1,6 @@
 """The batches: their list, one of them live, what people do to it, what they take away, and what is in doubt."""
 
 import re
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +13,6 @@ from flask import (
     redirect,
     render_template,
     request,
-    send_file,
-    stream_with_context,
     url_for,
 )
 from flask.typing import ResponseReturnValue
@@ -26,8 +23,8 @@ import order_queries
 import settlement
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Progress
-from spreadsheets_out import write_provider_csv, write_xlsx
 from web_context import backend, batch_or_404
+from web_exports import columns_asked, csv_download, xlsx_download
 from web_format import outcome_label, plural
 from web_plan import VOLATILE
 from web_stream import chunk_cells, chunk_words, stream, whole_snapshot
@@ -37,7 +34,6 @@ batches = Blueprint("batches", __name__, url_prefix="/batches")
 LISTED = 50
 #: Items in doubt on one page, and in one decision.
 DOUBTFUL_SHOWN, MOST_DOUBTFUL = 50, 1_000_000
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 BY_HAND = "Paused by hand."
 
 
@@ -112,23 +108,18 @@ def cancel(batch_id: int) -> ResponseReturnValue:
 
 @batches.get("/<int:batch_id>/results.csv")
 def results_csv(batch_id: int) -> Response:
-    """Every IMEI of it in the provider's format."""
+    """Every IMEI of it in the provider's format, or with ?format=extended with all that is known."""
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
-    lines = write_provider_csv(rows, bom=request.args.get("bom") != "0")
-    response = Response(stream_with_context(lines), mimetype="text/csv")
-    response.headers.set("Content-Disposition", "attachment", filename=file_name(progress, "csv"))
-    return response
+    return csv_download(rows, columns_asked(), file_name(progress, "csv"))
 
 
 @batches.get("/<int:batch_id>/results.xlsx")
 def results_xlsx(batch_id: int) -> ResponseReturnValue:
-    """The same as a workbook."""
+    """The same as a workbook; a long one is built in the background."""
     progress = batch_or_404(batch_id)
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
-    write_xlsx(result_rows(backend().database, progress), file)
-    file.seek(0)
-    return send_file(file, XLSX, as_attachment=True, download_name=file_name(progress, "xlsx"))
+    rows = result_rows(backend().database, progress)
+    return xlsx_download(rows, columns_asked(), file_name(progress, "xlsx"), progress.total)
 
 
 @batches.get("/<int:batch_id>/doubt")
@@ -185,6 +176,8 @@ def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str
             "service_name": item["service_name"] or progress.service_name,
             "status": item["status"] or outcome_label(item["outcome"]),
             "result_code_display": item["result_code_display"] or item["message"],
+            "batch_id": progress.batch_id,
+            "error": item["message"],
         }
 
 

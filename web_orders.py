@@ -1,48 +1,33 @@
 """The history of orders, its export, and one order."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, stream_with_context, url_for
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 import batch_queries
+import order_filters
 import order_queries
-from database import utc_now
+from database import IMEIDatabase, utc_now
 from device_report import read_report
+from order_filters import OrderFilter
 from order_sync import request_sync
-from orders import OrderStatus
-from spreadsheets_out import write_provider_csv
+from orders import OrderStatus, Outcome
 from web_context import backend
+from web_exports import columns_asked, csv_download, xlsx_download
 
 orders = Blueprint("orders", __name__)
 
 PAGE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What the history shows. It lives in the URL."""
-
-    q: str = ""
-    status: str = ""
-    service: str = ""
-    batch: int | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        """The filter as url_for wants it, without what is not set."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", None)}
-
-    def terms(self) -> dict[str, Any]:
-        """The filter as the database wants it."""
-        return {"text": self.q, "status": self.status, "service_id": self.service, "batch_id": self.batch}
-
-
 @orders.get("/history")
 def history() -> ResponseReturnValue:
     """Orders that fit the filter, newest first."""
     chosen, before = _filter(), request.args.get("before", type=int)
-    found = backend().database.search_orders(**chosen.terms(), before_id=before, limit=PAGE + 1)
+    found = order_filters.page(backend().database, chosen, before, PAGE + 1)
     return render_template(
         "history.html",
         orders=found[:PAGE],
@@ -52,6 +37,7 @@ def history() -> ResponseReturnValue:
         statuses=list(OrderStatus),
         services=order_queries.ordered_services(backend().database),
         total=backend().database.count_orders(),
+        mismatched=order_filters.mismatched_count(backend().database),
     )
 
 
@@ -65,13 +51,16 @@ def sync_now() -> ResponseReturnValue:
 
 @orders.get("/history.csv")
 def history_csv() -> Response:
-    """All orders that fit the filter, in the provider's format."""
-    rows = backend().database.iterate_orders(**_filter().terms())
-    lines = write_provider_csv(rows, bom=request.args.get("bom") != "0")
-    response = Response(stream_with_context(lines), mimetype="text/csv")
-    name = f"orders_{utc_now():%Y%m%dT%H%MZ}.csv"
-    response.headers.set("Content-Disposition", "attachment", filename=name)
-    return response
+    """All orders that fit the filter, in the provider's format, or with ?format=extended with all that is known."""
+    return csv_download(_export_rows(backend().database, _filter()), columns_asked(), _export_name("csv"))
+
+
+@orders.get("/history.xlsx")
+def history_xlsx() -> ResponseReturnValue:
+    """The same as a workbook; a long one is built in the background."""
+    chosen = _filter()
+    total = order_filters.count(backend().database, chosen)
+    return xlsx_download(_export_rows(backend().database, chosen), columns_asked(), _export_name("xlsx"), total)
 
 
 @orders.get("/orders/<order_id>")
@@ -92,11 +81,23 @@ def order(order_id: str) -> ResponseReturnValue:
     )
 
 
-def _filter() -> Filter:
+def _export_rows(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
+    for order in order_filters.walk(database, chosen):
+        yield order | {"outcome": Outcome.ORDERED}
+
+
+def _export_name(ending: str) -> str:
+    return f"orders_{utc_now():%Y%m%dT%H%MZ}.{ending}"
+
+
+def _filter() -> OrderFilter:
+    """The filter in the URL; a date that is none is not set."""
     given = request.args
-    return Filter(
-        q=given.get("q", "").strip(),
-        status=given.get("status", "").strip(),
-        service=given.get("service", "").strip(),
+    words = {name: given.get(name, "").strip() for name in ("q", "status", "service", "carrier", "simlock", "fmi")}
+    return OrderFilter(
+        **words,
         batch=given.get("batch", type=int),
+        since=given.get("since", type=date.fromisoformat),
+        until=given.get("until", type=date.fromisoformat),
+        mismatch="mismatch" in given,
     )

@@ -1,16 +1,28 @@
 """What people do with results on the pages: ask for them, take them away, bring them back."""
 
+import csv
+import io
+import json
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from io import BytesIO
 
+import openpyxl
 import pytest
 from flask import Flask
-from web_fixture import SERVICES, Browser, Provider, make_app, words
+from provider_fixture import imeis
+from sqlalchemy import insert
+from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app, words
 from werkzeug.test import TestResponse
 
 import order_sync
+import web_exports
 from database import IMEIDatabase
+from orders import Outcome
+from schema import orders
 from settings import Settings
+from spreadsheets_out import EXTENDED_COLUMNS
 
 
 @pytest.fixture
@@ -77,3 +89,113 @@ def test_an_import_needs_a_token(browser: Browser, database: IMEIDatabase) -> No
     assert browser.client.post("/database/import").status_code == 400
     assert browser.get("/database/import/unknown").status_code == 404
     assert database.count_orders() == 0
+
+
+def ordered(database: IMEIDatabase, count: int) -> list[str]:
+    """That many completed orders; every tenth is about another IMEI."""
+    numbers = imeis(count)
+    rows = [
+        {
+            "order_id": str(1000 + n),
+            "imei": imei,
+            "imei2": numbers[-n - 1],
+            "status": "Completed" if n % 3 else "Rejected",
+            "service_name": "A",
+            "service_id": "269",
+            "credits": 0.1,
+            "order_date": datetime(2026, 1, 1 + n % 20, 12),
+            "carrier": "T-Mobile" if n % 2 else "AT&T",
+            "fmi": "ON" if n % 2 else "OFF",
+            "serial": f"F4GK{n:08}",
+            "other_imei": "350000000000014" if n % 10 == 0 else None,
+        }
+        for n, imei in enumerate(numbers)
+    ]
+    with database.write() as connection:
+        connection.execute(insert(orders), rows)
+    return numbers
+
+
+def csv_rows(answer: TestResponse) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"))))
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 60),
+        ("carrier=T-Mobile", 30),
+        ("fmi=ON&status=Rejected", 10),
+        ("since=2026-01-02&until=2026-01-03", 6),
+        ("since=nonsense", 60),
+        ("mismatch=1", 6),
+        ("q=1005", 1),
+        ("service=269&carrier=AT%26T", 30),
+    ],
+)
+def test_an_export_holds_exactly_what_the_filter_shows(
+    browser: Browser, database: IMEIDatabase, query: str, count: int
+) -> None:
+    ordered(database, 60)
+    assert len(csv_rows(browser.get(f"/history.csv?{query}"))) == count
+    sheet = openpyxl.load_workbook(BytesIO(browser.get(f"/history.xlsx?{query}").data)).active
+    assert sheet
+    assert sheet.max_row == count + 1
+
+
+def test_an_imei_is_found_by_its_second_number(browser: Browser, database: IMEIDatabase) -> None:
+    numbers = ordered(database, 10)
+    found = csv_rows(browser.get(f"/history.csv?q={numbers[2]}"))
+    assert {row["IMEI NO."] for row in found} == {numbers[2], numbers[7]}
+
+
+def test_the_history_counts_results_about_another_imei(browser: Browser, database: IMEIDatabase) -> None:
+    ordered(database, 30)
+    assert "3 results about another IMEI" in words(browser.get("/history"))
+
+
+def test_the_extended_format_says_all_that_is_known(browser: Browser, database: IMEIDatabase) -> None:
+    ordered(database, 3)
+    [_, _, row] = csv_rows(browser.get("/history.csv?format=extended"))
+    assert list(row) == [column.title for column in EXTENDED_COLUMNS]
+    assert (row["ORDER ID"], row["SERIAL"], row["OUTCOME"]) == ("1000", "F4GK00000000", "ordered")
+
+
+def test_a_batch_is_exported_extended_with_what_was_not_ordered(browser: Browser, database: IMEIDatabase) -> None:
+    numbers = imeis(4)
+    browser.start(numbers)
+    refuse = (Outcome.REFUSED, "no such phone")
+    answer_chunks(database, lambda imei: refuse if imei == numbers[1] else (Outcome.ORDERED, ""))
+    rows = csv_rows(browser.get("/batches/1/results.csv?format=extended"))
+    assert [row["OUTCOME"] for row in rows] == ["ordered", "refused", "ordered", "ordered"]
+    assert rows[1]["ERROR"] == "no such phone"
+    assert {row["BATCH"] for row in rows} == {"1"}
+    assert all(row["ORDER ID"] for row in rows if row["OUTCOME"] == "ordered")
+    again = bring(browser, browser.get("/batches/1/results.csv?format=extended").data).location
+    assert "0 new 0 updated 3 unchanged 1 not understood" in words(browser.get(again))
+
+
+def test_a_long_workbook_is_built_in_the_background(
+    browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered(database, 60)
+    monkeypatch.setattr(web_exports, "AT_ONCE", 50)
+    page = browser.get("/history.xlsx").location
+    until = time.monotonic() + 10
+    while "ready" not in words(browser.get(page)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert "60 rows, ready." in words(browser.get(page))
+    sheet = openpyxl.load_workbook(BytesIO(browser.get(f"{page}/file").data)).active
+    assert sheet
+    assert sheet.max_row == 61
+    assert browser.get("/exports/unknown").status_code == 404
+    assert browser.get("/exports/..%2Fsecret").status_code == 404
+
+
+def test_an_export_that_died_says_so(browser: Browser, settings: Settings) -> None:
+    folder = settings.data_dir / "exports"
+    folder.mkdir()
+    state = {"token": "a1", "name": "x.xlsx", "total": 9, "rows": 4, "at": 0}
+    (folder / "a1.json").write_text(json.dumps(state))
+    assert "It was interrupted: start it again." in words(browser.get("/exports/a1"))
+    assert browser.get("/exports/a1/file").status_code == 303

@@ -1,0 +1,129 @@
+"""Which orders a person asks for, and those orders: pages by key, endless walks in little memory, counts.
+
+Every query here is bounded or walks an index; tests look at its plan. Reads only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, or_, select
+
+from database import IMEIDatabase, OrderRow
+from schema import orders
+
+#: Orders that a walk reads at a time, without holding a transaction between.
+WALKED_AT_ONCE = 2000
+#: A text of so many digits is looked for as a whole IMEI or order id; a shorter one as the beginning of an IMEI.
+WHOLE = 14
+#: The fewest digits of a beginning that the index of IMEIs serves better than a walk from the newest order.
+SELECTIVE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """Terms that must all hold; an unset one holds for every order."""
+
+    q: str = ""  #: an IMEI, its beginning, an IMEI 2, or an order id
+    status: str = ""
+    service: str = ""
+    batch: int | None = None
+    carrier: str = ""
+    simlock: str = ""
+    fmi: str = ""
+    since: date | None = None  #: first UTC day of the order
+    until: date | None = None  #: last UTC day
+    mismatch: bool = False  #: only results that are about another IMEI
+
+    def arguments(self) -> dict[str, Any]:
+        """What is set, as a URL holds it."""
+        found = {name: value for name, value in asdict(self).items() if value not in ("", None, False)}
+        return {name: _in_url(value) for name, value in found.items()}
+
+
+def filtered(chosen: OrderFilter) -> Select[Any]:
+    """The SELECT of the orders that fit, newest first."""
+    query = select(orders).where(*_terms(chosen)).order_by(orders.c.id.desc())
+    return query.where(_about(chosen.q.strip())) if chosen.q.strip() else query
+
+
+def page_query(chosen: OrderFilter, before: int | None, limit: int | None) -> Select[Any]:
+    """The SELECT of one page; before is the row id of the last order seen."""
+    query = filtered(chosen).limit(limit)
+    return query if before is None else query.where(orders.c.id < before)
+
+
+def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None, limit: int = 100) -> list[OrderRow]:
+    """The newest orders that fit."""
+    with database.read() as connection:
+        return [dict(row) for row in connection.execute(page_query(chosen, before, limit)).mappings()]
+
+
+def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
+    """All orders that fit, newest first, in the memory of some thousand."""
+    last: int | None = None
+    while rows := page(database, chosen, last, WALKED_AT_ONCE):
+        yield from rows
+        if len(rows) < WALKED_AT_ONCE:
+            return
+        last = rows[-1]["id"]
+
+
+def count(database: IMEIDatabase, chosen: OrderFilter, most: int = 1_000_000) -> int:
+    """How many orders fit, counted up to `most`."""
+    few = filtered(chosen).order_by(None).with_only_columns(orders.c.id).limit(most).subquery()
+    with database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(few)).scalar_one())
+
+
+def imeis_of(database: IMEIDatabase, chosen: OrderFilter, most: int) -> list[str]:
+    """The different IMEIs of the orders that fit, newest first, at most `most` of them."""
+    found: dict[str, None] = {}
+    for order in walk(database, chosen):
+        found.setdefault(order["imei"])
+        if len(found) == most:
+            break
+    return list(found)
+
+
+def mismatched_count(database: IMEIDatabase, batch_id: int | None = None) -> int:
+    """How many results are about another IMEI than the one that was ordered."""
+    query = select(func.count()).select_from(orders).where(orders.c.other_imei.is_not(None))
+    with database.read() as connection:
+        narrowed = query if batch_id is None else query.where(orders.c.batch_id == batch_id)
+        return int(connection.execute(narrowed).scalar_one())
+
+
+def _terms(chosen: OrderFilter) -> Iterator[ColumnElement[bool]]:
+    pairs = (
+        (orders.c.status, chosen.status),
+        (orders.c.service_id, chosen.service),
+        (orders.c.carrier, chosen.carrier),
+        (orders.c.simlock, chosen.simlock),
+        (orders.c.fmi, chosen.fmi),
+    )
+    yield from (column == value for column, value in pairs if value)
+    if chosen.batch is not None:
+        yield orders.c.batch_id == chosen.batch
+    if chosen.since is not None:
+        yield orders.c.order_date >= datetime.combine(chosen.since, time())
+    if chosen.until is not None:
+        yield orders.c.order_date < datetime.combine(chosen.until + timedelta(days=1), time())
+    if chosen.mismatch:
+        yield orders.c.other_imei.is_not(None)
+
+
+def _about(given: str) -> ColumnElement[bool]:
+    """An IMEI, a second IMEI or an order id; or, for few digits, also the beginning of an IMEI."""
+    whole = or_(orders.c.imei == given, orders.c.imei2 == given, orders.c.order_id == given)
+    if len(given) >= WHOLE or not given.isdecimal():
+        return whole
+    if len(given) < SELECTIVE:
+        return or_(func.substr(orders.c.imei, 1, len(given)) == given, orders.c.order_id == given)
+    # A range and not LIKE, which SQLite answers without the index; ":" comes behind every digit.
+    return or_(orders.c.imei.between(given, given + ":"), orders.c.order_id == given)
+
+
+def _in_url(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else 1 if value is True else value
