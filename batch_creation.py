@@ -148,13 +148,13 @@ def _insert_items(
     """Insert the planned chunks, and the items: waiting ones into their chunk, duplicates into none."""
     seen = dict(left_out)
     rows: list[tuple[str, int | None, str, str | None, int | None]] = []
-    waiting = 0
+    waiting, fresh, duplicate = 0, Outcome.WAITING.value, Outcome.DUPLICATE.value
     for imei, row in new.imeis:
         if imei in seen:
-            rows.append((imei, row, Outcome.DUPLICATE.value, seen[imei], None))
+            rows.append((imei, row, duplicate, seen[imei], None))
             continue
         seen[imei] = "stands more than once in this batch"
-        rows.append((imei, row, Outcome.WAITING.value, None, waiting // chunk_size))
+        rows.append((imei, row, fresh, None, waiting // chunk_size))
         waiting += 1
     sizes = [min(chunk_size, waiting - start) for start in range(0, waiting, chunk_size)]
     connection.execute(INSERT_CHUNKS, {"batch": batch_id, "sizes": json.dumps(sizes)})

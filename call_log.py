@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from batch_store import expect, finish_if_done, touch
 from database import Transaction, utc_now
-from orders import Chunk, Item, Outcome, Verdict
+from orders import Chunk, Item, Verdict
 
 CLAIM = text(
     "UPDATE chunks SET state = 'sending', attempt = attempt + 1"
@@ -70,11 +70,6 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int], ended_befor
     for batch_id in {chunk.batch_id for chunk in found}:
         touch(connection, batch_id, starting=now)
     return found
-
-
-def is_clean(verdicts: Sequence[Verdict]) -> bool:
-    """Whether every IMEI of the call was ordered."""
-    return all(verdict.outcome is Outcome.ORDERED for verdict in verdicts)
 
 
 def record_clean(connection: Transaction, answered: Sequence[tuple[Chunk, Sequence[Verdict]]]) -> bool:

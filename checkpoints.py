@@ -1,7 +1,8 @@
 """Checkpoint files: the provider's answer is on disk before anything else happens to it.
 
-checkpoints/<batch>/<chunk>-<attempt>.xml holds a line with length and SHA-256, then the raw answer;
-progress.json beside them is for people. This module must not know XML, SQL or HTTP.
+checkpoints/<batch>/answers.log grows by one record an answer: a line with chunk, attempt, length and SHA-256, then the
+raw answer. Answers that come together share one fsync. progress.json beside it is for people. This module must not
+know XML, SQL or HTTP.
 """
 
 import errno
@@ -10,6 +11,8 @@ import json
 import logging
 import os
 import shutil
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orders import Chunk
@@ -23,30 +26,72 @@ BALLAST_SIZE = 8 * 1024 * 1024
 MARK = b"hammer-checkpoint"
 
 
+@dataclass(slots=True)
+class _Log:
+    """One open answers.log; appends are one write() each, and an fsync covers all that was appended before it."""
+
+    descriptor: int
+    appending: threading.Lock = field(default_factory=threading.Lock)
+    syncing: threading.Lock = field(default_factory=threading.Lock)
+    appended: int = 0
+    synced: int = 0
+
+    def add(self, record: bytes) -> None:
+        """Append and return when the record is on disk. Raises OSError."""
+        with self.appending:
+            written = os.write(self.descriptor, record)
+            while written < len(record):
+                written += os.write(self.descriptor, record[written:])
+            self.appended += 1
+            mine = self.appended
+        with self.syncing:
+            if self.synced >= mine:
+                return  # the one before us in the queue has synced our record with its own
+            covered = self.appended
+            os.fsync(self.descriptor)
+            self.synced = covered
+
+
 class Checkpoints:
-    """The checkpoint folder of one data directory. Thread-safe: each call writes a file of its own."""
+    """The checkpoint folder of one data directory. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._ballast = folder / "ballast"
+        self._logs: dict[int, _Log] = {}
+        self._opening = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def keep(self, chunk: Chunk, raw: bytes) -> None:
-        """Write the raw answer of this chunk's newest attempt and fsync it. Raises OSError."""
-        folder = self._batch_folder(chunk.batch_id)
-        header = b"%s %d %s\n" % (MARK, len(raw), hashlib.sha256(raw).hexdigest().encode())
-        _write_durably(self._path(chunk), header + raw)
-        _sync_folder(folder)
+        """Put the raw answer of this chunk's newest attempt on disk. Raises OSError."""
+        digest = hashlib.sha256(raw).hexdigest().encode()
+        header = b"%s %d %d %d %s\n" % (MARK, chunk.chunk_id, chunk.attempt, len(raw), digest)
+        self._log(chunk.batch_id).add(b"\n" + header + raw)
 
     def answer_of(self, chunk: Chunk) -> bytes | None:
         """The kept answer of this chunk's newest attempt; None when there is none or it is damaged."""
         try:
-            header, raw = self._path(chunk).read_bytes().split(b"\n", 1)
-            mark, length, digest = header.split(b" ")
-        except (OSError, ValueError):
+            content = self._path(chunk.batch_id).read_bytes()
+        except OSError:
             return None
-        expected = hashlib.sha256(raw).hexdigest().encode()
-        return raw if (mark, length, digest) == (MARK, str(len(raw)).encode(), expected) else None
+        start = content.find(b"\n%s %d %d " % (MARK, chunk.chunk_id, chunk.attempt))
+        if start < 0:
+            return None
+        header, _, rest = content[start + 1 :].partition(b"\n")
+        try:
+            _, _, _, length, digest = header.split(b" ")
+            raw = rest[: int(length)]
+        except ValueError:
+            return None
+        whole = len(raw) == int(length) and digest.decode("ascii", "replace") == hashlib.sha256(raw).hexdigest()
+        return raw if whole else None
+
+    def close(self) -> None:
+        """Close the files of this process."""
+        with self._opening:
+            for log in self._logs.values():
+                os.close(log.descriptor)
+            self._logs.clear()
 
     def write_progress(self, batch_id: int, completed: int, total: int, successful: int) -> None:
         """Write progress.json of a batch: chunks done, chunks in all, orders placed. Raises OSError."""
@@ -80,6 +125,15 @@ class Checkpoints:
         """Give the ballast's bytes back to the disk."""
         self._ballast.unlink(missing_ok=True)
 
+    def _log(self, batch_id: int) -> _Log:
+        with self._opening:
+            if batch_id not in self._logs:
+                folder = self._batch_folder(batch_id)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                self._logs[batch_id] = _Log(os.open(self._path(batch_id), flags, 0o600))
+                _sync_folder(folder)
+            return self._logs[batch_id]
+
     def _batch_folder(self, batch_id: int) -> Path:
         folder = self.folder / str(batch_id)
         if not folder.is_dir():
@@ -87,8 +141,8 @@ class Checkpoints:
             _sync_folder(self.folder)
         return folder
 
-    def _path(self, chunk: Chunk) -> Path:
-        return self.folder / str(chunk.batch_id) / f"{chunk.chunk_id}-{chunk.attempt}.xml"
+    def _path(self, batch_id: int) -> Path:
+        return self.folder / str(batch_id) / "answers.log"
 
 
 def is_disk_full(error: OSError) -> bool:
@@ -97,14 +151,10 @@ def is_disk_full(error: OSError) -> bool:
 
 
 def _write_durably(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

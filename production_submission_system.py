@@ -20,7 +20,7 @@ from typing import Protocol
 import batch_store
 from batch_creation import NewBatch, create_batch, fingerprint
 from batch_queries import progress
-from call_log import is_clean, record_clean, write_intents
+from call_log import record_clean, write_intents
 from checkpoints import Checkpoints, is_disk_full
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
 from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, RateLimitedError, parse_placement
@@ -232,10 +232,10 @@ class ProductionSubmissionSystem:
 
     def _write_all(self, connection: Transaction, judged: Sequence[tuple[Answer, Judgement]]) -> None:
         """Clean answers together, everything else one by one."""
-        clean = [(a.chunk, j.verdicts) for a, j in judged if j.verdicts is not None and is_clean(j.verdicts)]
+        clean = [(answer.chunk, judgement.verdicts or ()) for answer, judgement in judged if judgement.clean]
         together = record_clean(connection, clean)
         for answer, judgement in judged:
-            if not (together and judgement.verdicts is not None and is_clean(judgement.verdicts)):
+            if not (together and judgement.clean):
                 self._write(connection, answer.chunk, judgement)
         for chunk, verdicts in {(chunk.service_id, len(chunk.items)): (chunk, v) for chunk, v in clean}.values():
             self._learn_list_length(connection, chunk, verdicts)
@@ -325,10 +325,11 @@ class ProductionSubmissionSystem:
             return []
         waiting = {running.batch_id: running for running in batch_store.running_batches(connection)}
         planned = {batch_id: deque(batch_store.planned_chunks(connection, batch_id, free + 1)) for batch_id in waiting}
+        limits: dict[str, int] = {}
         claimed: list[int] = []
         while waiting and len(claimed) < free:
             batch = min(waiting.values(), key=lambda running: (load[running.batch_id], running.batch_id))
-            chunk_id = self._next_chunk(connection, batch, planned[batch.batch_id], listed)
+            chunk_id = self._next_chunk(connection, batch, planned[batch.batch_id], listed, limits)
             if chunk_id is None:
                 del waiting[batch.batch_id]
                 continue
@@ -344,16 +345,20 @@ class ProductionSubmissionSystem:
         batch: batch_store.RunningBatch,
         planned: deque[tuple[int, int]],
         listed: Counter[str],
+        limits: dict[str, int],
     ) -> int | None:
         """The next chunk of a batch, cut to a length that its service is proven for; None when it must wait.
 
-        planned are the batch's next chunks as (id, size); listed counts the calls of many by service.
+        planned are the batch's next chunks as (id, size); listed counts the calls of many on
+        the wire by service, limits remembers what was read of a service in this turn.
         """
         if not planned:
             return None
         chunk_id, size = planned.popleft()
         if size > 1:
-            proven = read_list_limit(connection, batch.service_id)
+            proven = limits.setdefault(batch.service_id, -1)
+            if proven < 0:
+                proven = limits[batch.service_id] = read_list_limit(connection, batch.service_id)
             if proven in (0, 2) and listed[batch.service_id]:
                 return None  # the call that proves the comma list is on its way
             listed[batch.service_id] += 1

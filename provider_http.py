@@ -10,7 +10,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -21,6 +23,7 @@ from urllib3.util import Timeout
 
 MAX_BODY = 16 * 1024 * 1024  #: bytes after decompression; a list of 236 services is about 0.2 MB
 READ_SIZE = 64 * 1024  #: bytes
+FORM = MappingProxyType({"Content-Type": "application/x-www-form-urlencoded"})
 #: Seconds a connection may rest before it is replaced; below the shortest usual keep-alive time (Apache: 5),
 #: so that a call is rarely written to a socket that the server is just closing.
 IDLE_LIMIT = 4.0
@@ -147,9 +150,7 @@ class PostSession:
     the part of it for connecting. ca_file replaces the usual certificate authorities.
     """
 
-    def __init__(
-        self, timeout: float, connect_timeout: float, pool_size: int, ca_file: str | None = None
-    ) -> None:
+    def __init__(self, timeout: float, connect_timeout: float, pool_size: int, ca_file: str | None = None) -> None:
         self._timeout = timeout
         # With a total, urllib3 sets the socket's timeout after sending to what is left of it.
         self._limits = Timeout(total=timeout, connect=min(connect_timeout, timeout))
@@ -164,7 +165,8 @@ class PostSession:
         try:
             with self._session.post(
                 url,
-                data=form,
+                data=urlencode(form, safe=","),  # a list of 100 IMEIs is not worth 99 escapes
+                headers=FORM,
                 stream=True,
                 allow_redirects=False,
                 timeout=self._limits,  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ class Judgement:
     hold: bool = False  #: nobody sends for a while
     limited: bool = False  #: the hold is a 429
     retry_after: float | None = None  #: seconds that the provider asked for
+    clean: bool = False  #: every IMEI of the call was ordered, and nothing else was said
 
 
 def judge_answer(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
@@ -46,7 +47,7 @@ def judge_answer(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
     if len(answer.orders) == len(chunk.items):
         named = {order.imei: order for order in answer.orders}
         if not answer.duplicates and not answer.errors and all(item.imei in named for item in chunk.items):
-            return Judgement(tuple(_ordered(item, named[item.imei]) for item in chunk.items))
+            return Judgement(tuple(_ordered(item, named[item.imei]) for item in chunk.items), clean=True)
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
         placed.setdefault(order.imei, order)

@@ -42,31 +42,31 @@ def drive(pace: Pace, calls: int, limit: int, window: float, latency: float, ret
 
 
 @pytest.mark.parametrize("latency", [0.1, 1.0, 3.5])
-def test_a_fixed_window_of_60_calls_is_used_fully_and_hardly_ever_passed(latency):
+def test_a_fixed_window_of_60_calls_is_used_fully_and_hardly_ever_passed(latency: float) -> None:
     seconds, refused = drive(Pace(30), 200, 60, 60.0, latency, retry_after=True)
     least = (60.0 - 7.0) + 2 * 60.0 + latency  # 60 at once, 60 at each reset, 20 after the third
     assert seconds <= 1.15 * least
     assert refused <= 0.05 * 200
 
 
-def test_without_retry_after_the_window_is_found_by_single_calls():
+def test_without_retry_after_the_window_is_found_by_single_calls() -> None:
     seconds, refused = drive(Pace(30), 200, 60, 60.0, 1.0, retry_after=False)
     assert seconds <= 1.5 * (53.0 + 120.0)
     assert refused <= 0.12 * 200
 
 
-def test_a_limit_that_is_known_is_never_passed():
+def test_a_limit_that_is_known_is_never_passed() -> None:
     _, refused = drive(Pace(30, limit=60), 200, 60, 60.0, 0.5, retry_after=True)
     assert refused == 0
 
 
-def test_a_wait_of_hours_is_capped():
+def test_a_wait_of_hours_is_capped() -> None:
     pace = Pace(30)
     pace.limited(0.0, 9999.0, 0.0)
     assert 0 < pace.hold_until <= LONGEST_HOLD + 1
 
 
-def test_after_an_outage_one_call_tries_the_water():
+def test_after_an_outage_one_call_tries_the_water() -> None:
     pace = Pace(30)
     pace.unreachable(0.0, 0.0)
     assert pace.permits(0.5, 0) == 0
@@ -75,7 +75,7 @@ def test_after_an_outage_one_call_tries_the_water():
     assert pace.permits(5.0, 0) == 30
 
 
-def test_concurrency_falls_while_latency_climbs_and_grows_again():
+def test_concurrency_falls_while_latency_climbs_and_grows_again() -> None:
     pace = Pace(30)
     for _ in range(60):
         pace.answered(1.0)
