@@ -77,7 +77,7 @@ def verdict_summary(database: IMEIDatabase, batch_id: int) -> list[VerdictCount]
 def disputes(database: IMEIDatabase) -> Iterator[dict[str, Any]]:
     """Orders that were rejected or answered about another IMEI, and items in doubt, with why and since when."""
     columns = ("order_id", "imei", "service_name", "credits", "order_date", "status", "batch_id", "other_imei")
-    rejected = or_(orders.c.status == OrderStatus.REJECTED, orders.c.other_imei.is_not(None))
+    rejected = or_(orders.c.status == OrderStatus.REJECTED, orders.c.other_imei > "")
     placed = select(*(orders.c[name] for name in columns), orders.c.result_code_display.label("said")).where(rejected)
     sent_at = select(func.max(attempts.c.sent_at)).where(attempts.c.chunk_id == items.c.chunk_id).scalar_subquery()
     doubtful = (

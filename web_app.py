@@ -31,6 +31,7 @@ from web_imports import imports
 from web_orders import orders
 from web_pages import pages
 from web_preview import preview
+from web_reports import reports
 from web_submit import submit
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def create_app(
     )
     app.before_request(_name_request)
     init_auth(app, settings, database)
-    for blueprint in (pages, imports, exports, preview, submit, batches, orders, health):
+    for blueprint in (pages, imports, exports, reports, preview, submit, batches, orders, health):
         app.register_blueprint(blueprint)
     app.context_processor(_page_context)
     app.after_request(_carry_request_id)

@@ -24,7 +24,7 @@ exports = Blueprint("exports", __name__, url_prefix="/exports")
 logger = logging.getLogger(__name__)
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-#: Rows of a workbook that a request may wait for; about eight seconds.
+#: Rows of a workbook that a request may wait for; some ten seconds.
 AT_ONCE = 50_000
 #: Exports under way at the same time, all processes together.
 MOST_AT_ONCE = 2

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 import batch_queries
 import order_filters
 import order_queries
+from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
 from device_report import read_report
 from order_filters import OrderFilter
@@ -17,6 +18,8 @@ from order_sync import request_sync
 from orders import OrderStatus, Outcome
 from web_context import backend
 from web_exports import columns_asked, csv_download, xlsx_download
+from web_plan import service_objection
+from web_preview import keep
 
 orders = Blueprint("orders", __name__)
 
@@ -38,6 +41,7 @@ def history() -> ResponseReturnValue:
         services=order_queries.ordered_services(backend().database),
         total=backend().database.count_orders(),
         mismatched=order_filters.mismatched_count(backend().database),
+        catalogue=backend().catalog.current(patience=1.0),
     )
 
 
@@ -47,6 +51,26 @@ def sync_now() -> ResponseReturnValue:
     request_sync(backend().database)
     flash("The provider is being asked for all pending results. They appear within a minute.")
     return redirect(url_for("orders.history", **_filter().arguments()), 303)
+
+
+@orders.post("/history/recheck")
+def recheck() -> ResponseReturnValue:
+    """Check the IMEIs of the filter again, with the service of the form: leads to the preview, which says the cost."""
+    chosen, service_id = _filter(), request.form.get("service_id", "").strip()
+    objection = service_objection(backend().catalog.current().find(service_id), service_id)
+    imeis = [] if objection else order_filters.imeis_of(backend().database, chosen, _most() + 1)
+    if not objection and not imeis:
+        objection = "No order fits this filter, so there is nothing to check again."
+    if len(imeis) > _most():
+        objection = f"More than {_most():,} IMEIs fit this filter: narrow it."
+    if objection:
+        flash(objection, "error")
+        return redirect(url_for("orders.history", **chosen.arguments()), 303)
+    label = imeis[0] if len(imeis) == 1 else f"Checked again: {len(imeis):,} IMEIs"
+    token = keep("paste", "\n".join(imeis).encode(), label, service_id)
+    choice = {"recheck": True, "include_luhn": True}  # the provider has taken them before
+    change_upload(backend().database, token, service_id, choice)
+    return redirect(url_for("preview.show", token=token), 303)
 
 
 @orders.get("/history.csv")
@@ -78,7 +102,12 @@ def order(order_id: str) -> ResponseReturnValue:
         report=read_report(text),
         others=others,
         timeline=batch_queries.order_timeline(database, found),
+        catalogue=backend().catalog.current(patience=1.0),
     )
+
+
+def _most() -> int:
+    return backend().settings.max_batch_imeis
 
 
 def _export_rows(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[dict[str, Any]]:

@@ -99,6 +99,19 @@ def test_results_arrive_with_the_time_of_each_change(simulator: Simulator, datab
     assert f"Pending → {order['status']}" in [words for _, words in batch_queries.order_timeline(database, order)]
 
 
+def test_an_open_page_learns_of_results(simulator: Simulator, database: IMEIDatabase) -> None:
+    """Each answer makes the batch's revision grow, which streams watch."""
+    place(simulator, database, 10)
+    before = batch_queries.revision(database, 1)
+    simulator.complete()
+    with client_of(simulator) as client:
+        OrderSync(database, client, 300).sync()
+    after = batch_queries.revision(database, 1)
+    assert before is not None
+    assert after is not None
+    assert after > before
+
+
 def test_a_second_round_changes_nothing_and_asks_nothing(simulator: Simulator, database: IMEIDatabase) -> None:
     place(simulator, database, 10)
     simulator.complete()

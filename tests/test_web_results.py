@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 
 import order_sync
 import web_exports
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from orders import Outcome
 from schema import orders
 from settings import Settings
@@ -199,3 +199,68 @@ def test_an_export_that_died_says_so(browser: Browser, settings: Settings) -> No
     (folder / "a1.json").write_text(json.dumps(state))
     assert "It was interrupted: start it again." in words(browser.get("/exports/a1"))
     assert browser.get("/exports/a1/file").status_code == 303
+
+
+def test_the_orders_of_a_filter_are_checked_again_by_way_of_the_preview(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    ordered(database, 60)
+    database.insert_order(
+        {"order_id": "7", "imei": imeis(1)[0], "service_id": "1739", "status": "Completed", "order_date": utc_now()}
+    )
+    shown = browser.post("/history/recheck?fmi=ON", {"service_id": "1739"}).location
+    text = words(browser.get(shown))
+    assert "30 ready" in text
+    assert "Nothing has been sent." in text
+    one = browser.post("/history/recheck?q=" + imeis(1)[0], {"service_id": "1739"}).location
+    assert "checked again, as you wish" in words(browser.get(one))
+    started = browser.confirm(one)
+    assert started.location == "/batches/1"
+    answer_chunks(database, lambda imei: (Outcome.DUPLICATE, "IMEI already exists!"))
+    assert "IMEI already exists!" in words(browser.get("/batches/1"))
+
+
+@pytest.mark.parametrize(("query", "service"), [("fmi=MAYBE", "1739"), ("", "404"), ("", ""), ("", "102")])
+def test_nothing_is_checked_again_without_orders_or_a_service(
+    browser: Browser, database: IMEIDatabase, query: str, service: str
+) -> None:
+    ordered(database, 10)
+    assert browser.post(f"/history/recheck?{query}", {"service_id": service}).location.startswith("/history")
+    assert browser.get("/orders/1001").status_code == 200
+
+
+def test_spend_is_summed_up_by_day_service_and_batch(browser: Browser, database: IMEIDatabase) -> None:
+    ordered(database, 60)
+    assert "60 orders, $6.00" in words(browser.get("/reports"))
+    by_day = csv_rows(browser.get("/reports/spend.csv?by=day"))
+    assert len(by_day) == 20
+    assert by_day[0] == {"KEY": "2026-01-20", "ORDERS": "3", "COMPLETED": "2", "REJECTED": "1", "SPENT": "$0.30"}
+    assert [row["SPENT"] for row in csv_rows(browser.get("/reports/spend.csv?by=service"))] == ["$6.00"]
+    assert [row["ORDERS"] for row in csv_rows(browser.get("/reports/spend.csv?by=batch&since=2026-01-20"))] == ["3"]
+    assert browser.get("/reports?by=colour").status_code == 400
+
+
+def test_the_verdicts_of_a_batch_are_counted(browser: Browser, database: IMEIDatabase) -> None:
+    browser.start(imeis(4))
+    answer_chunks(database)
+    for n, order in enumerate(database.iterate_orders()):
+        result = {"carrier": "T-Mobile" if n else "AT&T", "fmi": "ON", "simlock": "Locked"}
+        database.update_order_status(order["order_id"], "Completed", result)
+    assert "T-Mobile 3" in words(browser.get("/batches/1/verdicts"))
+    rows = csv_rows(browser.get("/batches/1/verdicts.csv"))
+    assert {"FIELD": "carrier", "VALUE": "AT&T", "ORDERS": "1"} in rows
+    assert {"FIELD": "blacklist", "VALUE": "", "ORDERS": "4"} in rows
+
+
+def test_the_disputes_name_what_was_rejected_in_doubt_or_about_another_imei(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    ordered(database, 30)
+    doubtful = imeis(2, 500)
+    browser.start(doubtful)
+    answer_chunks(database, lambda imei: (Outcome.IN_DOUBT, "no answer"))
+    rows = csv_rows(browser.get("/reports/disputes.csv"))
+    assert sum(row["STATUS"] == "In doubt" for row in rows) == 2
+    assert sum(row["WHY"].startswith("The result is about IMEI") for row in rows) == 3
+    assert sum(row["STATUS"] == "Rejected" for row in rows) == 10
+    assert all(row["ORDER ID"] for row in rows if row["STATUS"] != "In doubt")

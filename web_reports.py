@@ -1,0 +1,123 @@
+"""What was spent, what a batch's results say, and what to take up with the provider: as tables and as files."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from flask import Blueprint, Response, abort, render_template, request
+from flask.typing import ResponseReturnValue
+
+import order_filters
+import order_reports
+from database import utc_now
+from spreadsheets_out import OutColumn
+from web_context import backend, batch_or_404
+from web_exports import csv_download
+
+reports = Blueprint("reports", __name__)
+
+#: Rows of the spend table on the page; the file has all.
+SHOWN = 60
+#: SVG units of the bar of the most frequent verdict.
+BAR = 200
+
+SPEND_COLUMNS = (
+    OutColumn("KEY", "key", 30),
+    OutColumn("ORDERS", "orders", 9),
+    OutColumn("COMPLETED", "completed", 9),
+    OutColumn("REJECTED", "rejected", 9),
+    OutColumn("SPENT", "spent", 9, money=True),
+)
+VERDICT_COLUMNS = (
+    OutColumn("FIELD", "field", 12),
+    OutColumn("VALUE", "value", 30),
+    OutColumn("ORDERS", "orders", 9),
+)
+DISPUTE_COLUMNS = (
+    OutColumn("ORDER ID", "order_id", 14),
+    OutColumn("IMEI NO.", "imei", 17, digits=True),
+    OutColumn("SERVICE", "service_name", 34),
+    OutColumn("CREDITS", "credits", 9, money=True),
+    OutColumn("ORDER DATE", "order_date", 20),
+    OutColumn("STATUS", "status", 11),
+    OutColumn("WHY", "why", 40),
+    OutColumn("BATCH", "batch_id", 9),
+    OutColumn("CODE", "said", 60),
+)
+
+
+@reports.get("/reports")
+def spend() -> ResponseReturnValue:
+    """Spend by day, service or batch, and the way to the disputes."""
+    by, since = _by(), request.args.get("since", type=date.fromisoformat)
+    rows = order_reports.spend(backend().database, by, since)
+    return render_template(
+        "reports.html",
+        by=by,
+        ways=order_reports.BY,
+        since=since,
+        rows=rows[:SHOWN],
+        more=max(0, len(rows) - SHOWN),
+        total=sum(row.spent for row in rows),
+        orders=sum(row.orders for row in rows),
+        mismatched=order_filters.mismatched_count(backend().database),
+    )
+
+
+@reports.get("/reports/spend.csv")
+def spend_csv() -> Response:
+    """The same as a file, with every row."""
+    by, since = _by(), request.args.get("since", type=date.fromisoformat)
+    return _csv(order_reports.spend(backend().database, by, since), SPEND_COLUMNS, f"spend-by-{by}")
+
+
+@reports.get("/reports/disputes.csv")
+def disputes_csv() -> Response:
+    """Every order that was rejected, is in doubt, or has a result about another IMEI."""
+    return csv_download(order_reports.disputes(backend().database), DISPUTE_COLUMNS, _name("disputes"))
+
+
+@reports.get("/batches/<int:batch_id>/verdicts")
+def verdicts(batch_id: int) -> ResponseReturnValue:
+    """What the results of a batch say."""
+    batch = batch_or_404(batch_id)
+    found = order_reports.verdict_summary(backend().database, batch_id)
+    most = max((row.orders for row in found), default=1)
+    return render_template(
+        "verdicts.html",
+        batch=batch,
+        fields=[(name, [row for row in found if row.field == name]) for name in order_reports.VERDICTS],
+        widths={row: round(BAR * row.orders / most, 1) for row in found},
+        bar=BAR,
+        mismatched=order_filters.mismatched_count(backend().database, batch_id),
+    )
+
+
+@reports.get("/batches/<int:batch_id>/verdicts.csv")
+def verdicts_csv(batch_id: int) -> Response:
+    """The same as a file."""
+    label = batch_or_404(batch_id).label
+    words = re.sub(r"[^a-z0-9]+", "-", label.rsplit(".", 1)[0].lower()).strip("-")[:40] or "imeis"
+    found = order_reports.verdict_summary(backend().database, batch_id)
+    return _csv(found, VERDICT_COLUMNS, f"batch-{batch_id}_{words}_verdicts")
+
+
+def _by() -> str:
+    by = request.args.get("by", "day")
+    if by not in order_reports.BY:
+        abort(400, "Spend is summed up by day, service or batch.")
+    return by
+
+
+def _csv(rows: Iterable[Any], columns: tuple[OutColumn, ...], name: str) -> Response:
+    return csv_download(_mappings(rows, columns), columns, _name(name))
+
+
+def _mappings(rows: Iterable[Any], columns: tuple[OutColumn, ...]) -> Iterator[Mapping[str, object]]:
+    for row in rows:
+        yield {column.key: getattr(row, column.key) for column in columns}
+
+
+def _name(what: str) -> str:
+    return f"{what}_{utc_now():%Y%m%dT%H%MZ}.csv"
