@@ -1,0 +1,160 @@
+"""The SQLite file: what people inspect by hand, safe settings, migrations with a backup, and guarded methods."""
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from database import SAFE_WAL_VERSION, IMEIDatabase
+from orders import Service
+from schema import metadata
+
+SPECIFIED_COLUMNS = [
+    "id",
+    "order_id",
+    "service_name",
+    "service_id",
+    "imei",
+    "imei2",
+    "credits",
+    "status",
+    "order_date",
+    "carrier",
+    "simlock",
+    "model",
+    "fmi",
+    "result_code",
+    "result_code_display",
+    "notes",
+    "raw_response",
+    "created_at",
+    "updated_at",
+]
+ORDER: dict[str, Any] = {
+    "order_id": "15000001",
+    "imei": "353000000000003",
+    "service_id": "269",
+    "credits": 0.08,
+    "status": "Pending",
+}
+
+
+def test_the_orders_table_has_the_columns_and_indexes_that_people_know(database: IMEIDatabase) -> None:
+    with sqlite3.connect(database.path) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(orders)")]
+        indexes = {row[1] for row in connection.execute("PRAGMA index_list(orders)")}
+    assert [name for name in columns if name in SPECIFIED_COLUMNS] == SPECIFIED_COLUMNS
+    assert {"idx_imei", "idx_order_id", "idx_order_date", "idx_status"} <= indexes
+
+
+def test_migrations_and_schema_say_the_same(database: IMEIDatabase) -> None:
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_known_order_id_is_not_stored_twice(database: IMEIDatabase) -> None:
+    assert database.insert_order(ORDER) is not None
+    assert database.insert_order({**ORDER, "imei": "353000000000011"}) is None
+    assert database.count_orders() == 1
+
+
+def test_orders_are_found_by_imei_status_text_and_newest_first(database: IMEIDatabase) -> None:
+    for number in range(3):
+        database.insert_order({**ORDER, "order_id": f"1500000{number}"})
+    assert [row["order_id"] for row in database.get_orders_by_imei(ORDER["imei"])] == [
+        "15000002",
+        "15000001",
+        "15000000",
+    ]
+    assert len(database.get_orders_by_status("Pending")) == 3
+    assert [row["order_id"] for row in database.search_orders("15000001")] == ["15000001"]
+    assert len(database.search_orders("35300")) == 3
+    assert [row["order_id"] for row in database.get_recent_orders(1)] == ["15000002"]
+
+
+def test_a_result_is_written_in_one_update_and_an_unknown_order_is_reported(database: IMEIDatabase) -> None:
+    database.insert_order(ORDER)
+    assert database.update_order_status("15000001", "Completed", {"carrier": "T-Mobile", "fmi": "OFF"})
+    assert not database.update_order_status("1", "Completed")
+    row = database.get_order("15000001")
+    assert row is not None and (row["status"], row["carrier"], row["fmi"]) == ("Completed", "T-Mobile", "OFF")
+
+
+def test_statistics_are_sums_of_what_is_there(database: IMEIDatabase) -> None:
+    database.insert_order(ORDER)
+    database.insert_order({**ORDER, "order_id": "2", "status": "Completed"})
+    found = database.get_statistics()
+    assert (found["total_orders"], found["total_credits"]) == (2, 0.16)
+    assert found["by_status"] == {"Pending": 1, "Completed": 1}
+
+
+def test_an_older_orders_table_is_kept_completed_and_backed_up_first(tmp_path: Path) -> None:
+    path = tmp_path / "imei_orders.db"
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOINCREMENT, order_id TEXT UNIQUE, imei TEXT NOT NULL)"
+        )
+        old.execute("INSERT INTO orders (order_id, imei) VALUES ('7', '353000000000003')")
+    old.close()
+    with IMEIDatabase(path) as database:
+        assert [row["imei"] for row in database.get_recent_orders()] == ["353000000000003"]
+        assert database.insert_order(ORDER) is not None
+    (backup,) = (tmp_path / "backups").glob("*.db")
+    with sqlite3.connect(backup) as copy:
+        assert copy.execute("SELECT order_id FROM orders").fetchall() == [("7",)]
+
+
+def test_eight_processes_worth_of_threads_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    problems: list[Exception] = []
+    barrier = threading.Barrier(8)
+
+    def open_it() -> None:
+        barrier.wait()
+        try:
+            IMEIDatabase(tmp_path / "imei_orders.db").close()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the test shows it
+            problems.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+
+
+def test_the_file_is_never_written_in_a_mode_that_this_sqlite_can_corrupt(database: IMEIDatabase) -> None:
+    with database.read() as connection:
+        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+        foreign_keys = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
+        version = str(connection.exec_driver_sql("SELECT sqlite_version()").scalar())
+    safe = tuple(map(int, version.split("."))) >= SAFE_WAL_VERSION
+    assert (journal, synchronous, foreign_keys) == (("wal", 2, 1) if safe else ("delete", 3, 1))
+
+
+def test_an_exception_inside_a_write_leaves_nothing_behind(database: IMEIDatabase) -> None:
+    with pytest.raises(RuntimeError), database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO settings VALUES ('a', 'b')")
+        raise RuntimeError
+    assert database.get_setting("a") is None
+
+
+def test_services_keep_their_former_price_and_leave_when_they_are_no_longer_listed(database: IMEIDatabase) -> None:
+    database.store_services([Service("1", "One", 0.5), Service("2", "Two", 1.0)], 100.0)
+    database.store_services([Service("1", "One", 0.7)], 200.0)
+    assert database.get_services() == ([Service("1", "One", 0.7)], 200.0)
+    assert database.get_service("2") is not None
+    with sqlite3.connect(database.path) as connection:
+        assert connection.execute("SELECT previous_price FROM services WHERE service_id = '1'").fetchone() == (0.5,)
+
+
+def test_a_backup_is_a_whole_database(database: IMEIDatabase, tmp_path: Path) -> None:
+    database.insert_order(ORDER)
+    with sqlite3.connect(database.backup(tmp_path / "copies")) as copy:
+        assert copy.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
