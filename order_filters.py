@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from database import IMEIDatabase, OrderRow
+from orders import OrderStatus
 from schema import orders
 
 #: Orders that a walk reads at a time, without holding a transaction between.
@@ -103,22 +104,30 @@ def _key(chosen: OrderFilter) -> ColumnElement[int]:
 
 
 def _terms(chosen: OrderFilter) -> Iterator[ColumnElement[bool]]:
-    pairs = (
-        (orders.c.status, chosen.status),
-        (orders.c.service_id, chosen.service),
+    rare_status = chosen.status if chosen.status != OrderStatus.COMPLETED else ""
+    pairs = [
+        (orders.c.batch_id, chosen.batch),
+        (orders.c.status, rare_status),
         (orders.c.carrier, chosen.carrier),
+        (orders.c.service_id, chosen.service),
         (orders.c.simlock, chosen.simlock),
         (orders.c.fmi, chosen.fmi),
-    )
-    yield from (column == value for column, value in pairs if value)
-    if chosen.batch is not None:
-        yield orders.c.batch_id == chosen.batch
+        (orders.c.status, "" if rare_status else chosen.status),
+    ]
+    given = [(column, value) for column, value in pairs if value not in ("", None)]
+    # The first is the one that most likely says much: SQLite must not walk the index of another.
+    yield from (column == value for column, value in given[:1])
+    yield from (_without_index(column) == value for column, value in given[1:])
     if chosen.since is not None:
         yield orders.c.order_date >= datetime.combine(chosen.since, time())
     if chosen.until is not None:
         yield orders.c.order_date < datetime.combine(chosen.until + timedelta(days=1), time())
     if chosen.mismatch:
         yield MISMATCHED
+
+
+def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(column, None)
 
 
 def _about(given: str) -> ColumnElement[bool]:

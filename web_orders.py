@@ -55,10 +55,11 @@ def sync_now() -> ResponseReturnValue:
 
 @orders.post("/history/recheck")
 def recheck() -> ResponseReturnValue:
-    """Check the IMEIs of the filter again, with the service of the form: leads to the preview, which says the cost."""
+    """Check the IMEIs of the filter again, or the one IMEI of the form: leads to the preview, which says the cost."""
     chosen, service_id = _filter(), request.form.get("service_id", "").strip()
     objection = service_objection(backend().catalog.current().find(service_id), service_id)
-    imeis = [] if objection else order_filters.imeis_of(backend().database, chosen, _most() + 1)
+    one = request.form.get("imei", "").strip()
+    imeis = [one] if one else order_filters.imeis_of(backend().database, chosen, _most() + 1)
     if not objection and not imeis:
         objection = "No order fits this filter, so there is nothing to check again."
     if len(imeis) > _most():

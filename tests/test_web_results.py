@@ -212,7 +212,7 @@ def test_the_orders_of_a_filter_are_checked_again_by_way_of_the_preview(
     text = words(browser.get(shown))
     assert "30 ready" in text
     assert "Nothing has been sent." in text
-    one = browser.post("/history/recheck?q=" + imeis(1)[0], {"service_id": "1739"}).location
+    one = browser.post("/history/recheck", {"service_id": "1739", "imei": imeis(1)[0]}).location
     assert "checked again, as you wish" in words(browser.get(one))
     started = browser.confirm(one)
     assert started.location == "/batches/1"
