@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 
-.PHONY: run test lint bench soak lock clean
+.PHONY: run test lint matrix bench soak lock clean
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,9 @@ test: $(VENV)/.installed-dev     ## everything; REQUIRE_ALL=1 turns skips into f
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
+
+matrix: $(VENV)/.installed-dev   ## every fault at a share of the calls, judged by the ledger, as a table
+	$(BIN)/python tests/fault_matrix.py
 
 bench: $(VENV)/.installed-dev    ## the table of ratios; see benchmarks/README.md
 	$(BIN)/python -m benchmarks

@@ -28,13 +28,18 @@ def with_check_digit(body: str) -> str:
 
 @contextmanager
 def system(
-    simulator: Simulator, database: IMEIDatabase, timeout: float = 5, proven: bool = True, **options: Any
+    simulator: Simulator,
+    database: IMEIDatabase,
+    timeout: float = 5,
+    proven: bool = True,
+    client_class: type[GSMFusionClient] = GSMFusionClient,
+    **options: Any,
 ) -> Iterator[ProductionSubmissionSystem]:
     """A submission system on this database, with quick waits; its service is proven unless said otherwise."""
     if proven:
         with database.write() as connection:
             write_list_limit(connection, SERVICE, 100)
-    with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url, timeout=timeout, sleep=lambda _: None) as client:
+    with client_class("DEMO-KEY", "demo", simulator.base_url, timeout=timeout, sleep=lambda _: None) as client:
         folder = Path(database.path).parent / "checkpoints"
         yield ProductionSubmissionSystem(database, client, Checkpoints(folder), Options(**{**QUICK, **options}))
 

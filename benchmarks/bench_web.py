@@ -1,0 +1,107 @@
+"""What a web process weighs while 20,000 IMEIs go through it, by the browser's way: upload, preview, confirm, stream."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+IMEIS = 20_000
+SERVICE = "269"
+
+
+def with_check_digit(body: str) -> str:
+    """An IMEI from its first 14 digits."""
+    doubled = [int(digit) * (1 + position % 2) for position, digit in enumerate(body)]
+    return body + str(-sum(number // 10 + number % 10 for number in doubled) % 10)
+
+
+def peak_megabytes(pid: int) -> float:
+    """The most memory that a process has held, by the kernel's account."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def token(page: str) -> str:
+    """The CSRF token of a form."""
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    if not found:
+        raise RuntimeError("the page has no CSRF token")
+    return found[1]
+
+
+def send(base: str) -> float:
+    """Bring 20,000 IMEIs through the pages; returns the seconds from the upload to the last outcome."""
+    session = requests.Session()
+    file = "IMEI\n" + "\n".join(with_check_digit(f"35{number:012d}") for number in range(IMEIS))
+    form = {"csrf_token": token(session.get(f"{base}/batch", timeout=30).text), "service_id": SERVICE}
+    started = time.perf_counter()
+    preview = session.post(f"{base}/batch", data=form, files={"file": ("phones.csv", file)}, timeout=60)
+    confirm = {"csrf_token": token(preview.text), "typed": str(IMEIS), "confirm": "1", "count": str(IMEIS)}
+    for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', preview.text):
+        confirm.setdefault(name, value)
+    live = session.post(preview.url, data=confirm, timeout=60)
+    if "/batches/" not in live.url:
+        raise RuntimeError(f"the batch was not confirmed: {live.status_code} {live.url}")
+    stream = threading.Thread(target=follow, args=(f"{live.url}/events",), daemon=True)
+    stream.start()
+    while time.perf_counter() - started < 120:
+        found = session.get(f"{live.url}/progress.json", timeout=30).json()
+        if found.get("state") == "finished":
+            return time.perf_counter() - started
+        time.sleep(0.25)
+    raise RuntimeError("20,000 IMEIs did not come through in two minutes")
+
+
+def follow(url: str) -> None:
+    """Read an event stream to its end, as an open page does."""
+    with requests.get(url, stream=True, timeout=60) as stream:
+        for _ in stream.iter_lines():
+            pass
+
+
+def run() -> list[tuple[str, str, str]]:
+    """Rows of (what, measured, limit)."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept_out = ("GSM_", "RAILWAY_", "ADMIN_", "DAILY_")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(kept_out)}
+        environ |= {"DATA_DIR": folder, "PORT": "8099", "LOG_LEVEL": "WARNING"}
+        with subprocess.Popen([sys.executable, "-m", "gunicorn", "web_app:app"], cwd=ROOT, env=environ) as server:
+            try:
+                seconds, peak = measure(server.pid, Path(folder))
+            finally:
+                server.terminate()
+    return [
+        ("largest web process while 20,000 IMEIs pass", f"{peak:.0f} MB", "120 MB"),
+        ("upload to last outcome, demo at 0.3 s a call", f"{seconds:.1f} s", "-"),
+    ]
+
+
+def measure(master: int, folder: Path) -> tuple[float, float]:
+    """(seconds of the job, megabytes of the largest worker)."""
+    base = "http://127.0.0.1:8099"
+    for _ in range(100):
+        try:
+            requests.get(f"{base}/health", timeout=5)
+            break
+        except requests.ConnectionError:
+            time.sleep(0.2)
+    port = json.loads((folder / "demo" / "simulator.json").read_text())["port"]
+    requests.post(f"http://127.0.0.1:{port}/control", json={"latency": 0.3, "jitter": 0}, timeout=10).raise_for_status()
+    seconds = send(base)
+    children = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
+    workers = [pid for pid in map(int, children) if b"simulator" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return seconds, max(peak_megabytes(pid) for pid in workers)
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(*row)
