@@ -1,4 +1,4 @@
-"""What a web process weighs while 20,000 IMEIs go through it, by the browser's way: upload, preview, confirm, stream."""
+"""What a web process weighs while 20,000 IMEIs go through it, as a browser sends them: upload, preview, confirm."""
 
 import json
 import os

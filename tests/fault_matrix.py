@@ -123,9 +123,8 @@ CONTROL = Row("negative control: re-sends on error", {**RESET, "duplicates": "ne
 
 def main() -> None:
     """Print the table."""
-    print(
-        "| what the provider does | IMEIs | faulty calls | charged twice | lost | left in doubt |\n|---|--:|--:|--:|--:|--:|"
-    )
+    print("| what the provider does | IMEIs | faulty calls | charged twice | lost | left in doubt |")
+    print("|---|--:|--:|--:|--:|--:|")
     for row in [*ROWS, CONTROL]:
         found = run(row, ResendingClient if row is CONTROL else GSMFusionClient)
         cells = [found.imeis, found.faulty_calls, found.twice, found.lost, found.in_doubt]
