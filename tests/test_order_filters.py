@@ -1,10 +1,11 @@
 """What the history asks for is found by an index, in the order of the page, and never by reading everything."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Select, select
 from sqlalchemy.dialects import sqlite
 
 import order_filters
@@ -94,3 +95,29 @@ def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:
     assert found == [str(n) for n in reversed(range(4500))]
     assert order_filters.count(database, OrderFilter(q=NUMBER)) == 4500
     assert order_filters.imeis_of(database, OrderFilter(), 10) == [NUMBER]
+
+
+def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with IMEIDatabase(path) as database:
+        database.insert_order({"order_id": "77", "imei": NUMBER, "status": "Pending"})
+        with database.write() as connection:
+            _take_back_second_schema(connection)
+    with IMEIDatabase(path) as database:
+        order = database.get_order("77")
+        assert order
+        assert (order["imei"], order["other_imei"]) == (NUMBER, None)
+        assert result_store.count_pending(database) == 1
+
+
+def _take_back_second_schema(connection: Connection) -> None:
+    names = ("service", "pending", "imei2", "other_imei", "carrier", "simlock", "fmi")
+    for statement in (
+        *(f"DROP INDEX idx_orders_{name}" for name in names),
+        "ALTER TABLE orders DROP COLUMN other_imei",
+        "ALTER TABLE import_history DROP COLUMN undone_at",
+        "DROP TABLE import_changes",
+        "DROP TABLE status_changes",
+        "UPDATE alembic_version SET version_num = '0001'",
+    ):
+        connection.exec_driver_sql(statement)
