@@ -94,9 +94,14 @@ class Pace:
         ordered = sorted(self.times)
         return ordered[len(ordered) // 10]
 
-    def answered(self, seconds: float) -> None:
-        """A call got through and took so long: more calls at once if it was quick, fewer if it climbed."""
+    def answered(self, seconds: float | None) -> None:
+        """A call got through and took so long: more calls at once if it was quick, fewer if it climbed.
+
+        seconds is None for a call too short to be compared with the others.
+        """
         self.failures, self.probing = 0, False
+        if seconds is None:
+            return
         self.times.append(seconds)
         if seconds > CLIMB * self.usual and seconds > self.usual + CLIMB_SECONDS:
             self.concurrency = max(1.0, self.concurrency * (1 - (1 - DECREASE) / max(1.0, self.concurrency)))

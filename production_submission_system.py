@@ -282,7 +282,8 @@ class ProductionSubmissionSystem:
         elif judgement.hold:
             self.pace.unreachable(now, random.random())  # noqa: S311
         else:
-            self.pace.answered(answer.seconds)
+            full = 2 * len(answer.chunk.items) >= self.options.chunk_size  # short calls are quick and say little
+            self.pace.answered(answer.seconds if full else None)
         if self.pace.hold_until > before:
             self._hold.set()
             logger.warning("Nothing is sent for %.1f s: %s", self.pace.hold_until - now, judgement.message)
@@ -367,7 +368,7 @@ class ProductionSubmissionSystem:
                 rest = self.options.chunk_size if proven in (0, 2) else longest
                 planned.extendleft(reversed(batch_store.split_chunk(connection, chunk_id, longest, rest)))
                 return chunk_id
-        if not planned and self._settler.watches:
+        if not planned and self._settler.doubts(batch.batch_id):
             return self._spare_canaries(connection, chunk_id, size)
         return chunk_id
 

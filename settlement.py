@@ -29,6 +29,7 @@ LONGEST_PROOF = 60.0
 class Watch:
     """What this process knows of one doubtful call."""
 
+    batch_id: int
     since: float  #: monotonic seconds when it was first seen in doubt
     witness_from: int | None = None  #: calls with a larger attempt id began after the quiet time
     witnessed: bool = False  #: such a call has been made, and the list was asked anew because of it
@@ -46,18 +47,19 @@ class Settler:
 
     def note(self, connection: Transaction, now: float) -> bool:
         """Take in what is in doubt (now in monotonic seconds). Returns whether anything is."""
-        doubtful = {chunk.chunk_id for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)}
+        found = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
+        doubtful = {chunk.chunk_id: chunk.batch_id for chunk in found}
         newest = batch_store.newest_attempt(connection) if doubtful else 0
-        if doubtful - self.watches.keys():
+        if doubtful.keys() - self.watches.keys():
             self.look_soon(now)
-        for chunk_id in doubtful:
-            watch = self.watches.setdefault(chunk_id, Watch(now))
+        for chunk_id, batch_id in doubtful.items():
+            watch = self.watches.setdefault(chunk_id, Watch(batch_id, now))
             if watch.witness_from is None and now - watch.since >= self.quiet:
                 watch.witness_from = newest
             if watch.witness_from is not None and newest > watch.witness_from and not watch.witnessed:
                 watch.witnessed = True
                 self.look_soon(now)
-        for chunk_id in self.watches.keys() - doubtful:
+        for chunk_id in self.watches.keys() - doubtful.keys():
             del self.watches[chunk_id]
         return bool(doubtful)
 
@@ -73,6 +75,10 @@ class Settler:
         """Plan the next look."""
         self.looks += 1
         self.next_look = now + LOOKS[min(self.looks, len(LOOKS) - 1)]
+
+    def doubts(self, batch_id: int) -> bool:
+        """Whether a call of this batch is in doubt."""
+        return any(watch.batch_id == batch_id for watch in self.watches.values())
 
     def wants_witness(self, connection: Transaction, now: float) -> bool:
         """Whether one of the last IMEIs may be sent now: as a proof, or because no proof is to be had.

@@ -354,3 +354,12 @@ def test_a_locked_database_delays_the_record_and_loses_nothing(simulator, databa
             other.rollback()
         thread.join(20)
     assert outcomes(database, batch_id) == {Outcome.ORDERED: 100}
+
+
+def test_a_small_order_does_not_wait_for_the_doubt_of_another_batch(simulator, database):
+    simulator.set(fault="reset", fault_when="before", fault_calls=(1,))
+    with system(simulator, database, settle_quiet=30.0, patience=0.1) as running:
+        assert running.submit_batch(imeis(100), SERVICE).in_doubt == 100
+        started = time.monotonic()
+        assert running.submit_batch(imeis(1, first=9000), SERVICE).successful == 1
+    assert time.monotonic() - started < 2
