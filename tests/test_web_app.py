@@ -149,7 +149,7 @@ def test_behind_the_door_pages_show_who_is_in(
     assert browser.get("/history").location == "/login?next=/history"
     page = browser.get("/login").text
     assert "Dashboard</span>" not in page
-    token = re.search(r'name="csrf-token" content="([^"]+)"', page)
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert token
     form = {"csrf_token": token[1], "username": "admin", "password": "hunter2hunter2", "next": "/history"}
     assert browser.client.post("/login", data=form).location == "/history"
