@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, insert, select, text
+from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, text
 
 from batch_store import finish_if_done, resume
 from database import IMEIDatabase, utc_now
 from orders import FINAL_STATUSES, BatchState, Outcome
-from schema import batches, orders
+from schema import batches, items, orders
 
 # Lists travel as one JSON text each: one statement for 20,000 rows, and no limit on the number of parameters.
 OPEN_ITEMS = text(
@@ -62,8 +62,8 @@ def fingerprint(service_id: str, imeis: Iterable[str]) -> str:
 def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -> int:
     """Write batch, items and chunks in one transaction and return the batch id.
 
-    A known confirm token, or an unfinished batch of the same fingerprint, gives that batch back (running
-    again). IMEIs that are in flight, in doubt or already ordered with this service become duplicates.
+    A known confirm token, or a batch of the same fingerprint that is unfinished or in doubt, gives that batch back
+    (running again). IMEIs that are in flight, in doubt or already ordered with this service become duplicates.
     """
     with database.write() as connection:
         earlier = _earlier_batch(connection, new)
@@ -83,8 +83,11 @@ def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
             return int(known)
     if not new.fingerprint:
         return None
+    doubtful = exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT)
     unfinished = connection.execute(
-        select(batches.c.id).where(batches.c.fingerprint == new.fingerprint, batches.c.state != BatchState.FINISHED)
+        select(batches.c.id).where(
+            batches.c.fingerprint == new.fingerprint, or_(batches.c.state != BatchState.FINISHED, doubtful)
+        )
     ).scalar()
     if unfinished is None:
         return None

@@ -190,6 +190,8 @@ class ProductionSubmissionSystem:
             with self.database.write() as connection:
                 judged = [(answer, self._judge(answer)) for answer in answers]
                 self._write_all(connection, judged)
+                if any(judgement.verdicts and not judgement.clean for _, judgement in judged):
+                    self._settler.note(connection, time.monotonic())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
                 claimed = self._claim(connection, answers) if may_claim else []
         except batch_store.WrongStateError:

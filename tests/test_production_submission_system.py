@@ -158,6 +158,9 @@ def test_a_fault_before_or_after_charging_costs_nothing_twice_and_loses_nothing(
     simulator.set(fault=fault, fault_when=when, fault_calls=(2, 4))
     with system(simulator, database, workers=2) as running:
         result = running.submit_batch(imeis(1200), SERVICE)
+        if result.in_doubt:  # every IMEI was on its way already: the next order is the proof
+            running.submit_batch(imeis(3, first=9000), SERVICE)
+            result = running.run_batch(result.batch_id)
     assert judge(simulator, database) == (0, 0)
     assert (result.successful, result.in_doubt) == (1200, 0)
 
@@ -363,3 +366,15 @@ def test_a_small_order_does_not_wait_for_the_doubt_of_another_batch(simulator, d
         started = time.monotonic()
         assert running.submit_batch(imeis(1, first=9000), SERVICE).successful == 1
     assert time.monotonic() - started < 2
+
+
+def test_a_finished_batch_in_doubt_is_continued_by_the_same_list(simulator, database):
+    simulator.set(fault="reset", fault_when="after", fault_calls=(1,), listing="off")
+    with system(simulator, database, patience=0.2) as running:
+        first = running.submit_batch(imeis(100), SERVICE)
+        assert (first.state, first.in_doubt) == ("finished", 100)
+        simulator.set(listing="on")
+        running.options = dataclasses.replace(running.options, patience=15.0)
+        second = running.submit_batch(imeis(100), SERVICE)
+    assert second.batch_id == first.batch_id
+    assert second.successful == 100 and judge(simulator, database) == (0, 0)
