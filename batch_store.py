@@ -87,7 +87,6 @@ def record(
     chunk: Chunk,
     verdicts: Sequence[Verdict],
     message: str = "",
-    result: str = "answered",
 ) -> None:
     """sending or in_doubt → answered (or in_doubt while a verdict says so), orders and outcomes with it.
 
@@ -103,7 +102,7 @@ def record(
         .values(state=state, message=message)
     )
     expect(moved.rowcount == 1, f"chunk {chunk.chunk_id} is neither sending nor in doubt")
-    _end_attempt(connection, chunk, "in doubt" if doubtful and result == "answered" else result, message)
+    _end_attempt(connection, chunk, "in doubt" if doubtful else "answered", message)
     touch(connection, chunk.batch_id)
     finish_if_done(connection, chunk.batch_id)
 
