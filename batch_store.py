@@ -92,6 +92,7 @@ def record(
 
     An order id that another IMEI has already is not believed: that item is in doubt. Raises WrongStateError.
     """
+    expect(len(verdicts) == len(chunk.items), f"{len(verdicts)} verdicts for {len(chunk.items)} items")
     verdicts = _insert_orders(connection, chunk, verdicts)
     doubtful = any(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts)
     _write_outcomes(connection, chunk, verdicts)

@@ -33,12 +33,11 @@ from orders import (
     ProviderOrder,
     Service,
     SubmissionResult,
-    Verdict,
 )
 from pace import MINUTE, Pace
 from settlement import REQUESTED, Settler
 from submission_report import Watcher, submission_result
-from verdicts import Judgement, Pause, judge_answer, judge_error, proven_length, trial_length
+from verdicts import Judgement, Pause, judge_answer, judge_by_name, judge_error, proven_length, trial_length
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +189,7 @@ class ProductionSubmissionSystem:
             with self.database.write() as connection:
                 judged = [(answer, self._judge(answer)) for answer in answers]
                 self._write_all(connection, judged)
-                if any(judgement.verdicts and not judgement.clean for _, judgement in judged):
+                if any(judgement.verdicts for _, judgement in judged):
                     self._settler.note(connection, time.monotonic())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
                 claimed = self._claim(connection, answers) if may_claim else []
@@ -234,13 +233,15 @@ class ProductionSubmissionSystem:
 
     def _write_all(self, connection: Transaction, judged: Sequence[tuple[Answer, Judgement]]) -> None:
         """Clean answers together, everything else one by one."""
-        clean = [(answer.chunk, judgement.verdicts or ()) for answer, judgement in judged if judgement.clean]
+        clean = [(answer.chunk, judgement.clean) for answer, judgement in judged if judgement.clean]
         together = record_clean(connection, clean)
         for answer, judgement in judged:
-            if not (together and judgement.clean):
+            if not judgement.clean:
                 self._write(connection, answer.chunk, judgement)
-        for chunk, verdicts in {(chunk.service_id, len(chunk.items)): (chunk, v) for chunk, v in clean}.values():
-            self._learn_list_length(connection, chunk, verdicts)
+            elif not together and isinstance(answer.content, PlacementAnswer):
+                self._write(connection, answer.chunk, judge_by_name(answer.chunk, answer.content))
+        for chunk, named in {(chunk.service_id, len(chunk.items)): (chunk, orders) for chunk, orders in clean}.values():
+            self._learn_list_length(connection, chunk, [True] * len(named))
         if clean and self.pace.failures:
             batch_store.set_notice(connection, "")
 
@@ -250,7 +251,8 @@ class ProductionSubmissionSystem:
         else:
             batch_store.record(connection, chunk, judgement.verdicts, judgement.message)
             if judgement.pause is Pause.NOBODY:
-                self._learn_list_length(connection, chunk, judgement.verdicts)
+                named = [verdict.outcome is not Outcome.IN_DOUBT for verdict in judgement.verdicts]
+                self._learn_list_length(connection, chunk, named)
         if judgement.pause is Pause.BATCH:
             batch_store.pause(connection, chunk.batch_id, judgement.message)
         elif judgement.pause is Pause.ALL:
@@ -262,12 +264,12 @@ class ProductionSubmissionSystem:
         elif self.pace.failures:
             batch_store.set_notice(connection, "")
 
-    def _learn_list_length(self, connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
+    def _learn_list_length(self, connection: Transaction, chunk: Chunk, named: Sequence[bool]) -> None:
         """After an answer that could be read, remember how long a comma list of this service may be."""
-        if all(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts):
+        if not any(named):
             return  # no answer at all, which says nothing about lists
         known = read_list_limit(connection, chunk.service_id)
-        proven = proven_length(len(chunk.items), verdicts, known, self.options.chunk_size)
+        proven = proven_length(named, known, self.options.chunk_size)
         if proven != known:
             write_list_limit(connection, chunk.service_id, proven)
             logger.info("Service %s takes lists of %d IMEIs", chunk.service_id, proven)
@@ -416,9 +418,10 @@ class ProductionSubmissionSystem:
     def _recover(self) -> None:
         """What was on the wire when a process died is recorded from its checkpoint, or in doubt."""
         with self.database.write() as connection:
-            for chunk in batch_store.open_chunks(connection, ChunkState.SENDING):
-                self._write(connection, chunk, self._judge(Answer(chunk, self._kept_answer(chunk))))
-                logger.warning("Recovered chunk %d of batch %d", chunk.chunk_id, chunk.batch_id)
+            kept = [Answer(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
+            self._write_all(connection, [(answer, self._judge(answer)) for answer in kept])
+            if kept:
+                logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
             batch_store.resume_self_resuming(connection)
             if self.options.rate_limit:  # another process may have used up this minute's calls
                 ages = batch_store.attempt_ages(connection, MINUTE)
