@@ -192,7 +192,8 @@ class ProductionSubmissionSystem:
                 if any(judgement.verdicts for _, judgement in judged):
                     self._settler.note(connection, time.monotonic())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
-                claimed = self._claim(connection, answers) if may_claim else []
+                slower = any(judgement.hold for _, judgement in judged)  # what it means for the pace is learned below
+                claimed = self._claim(connection, answers) if may_claim and not slower else []
         except batch_store.WrongStateError:
             logger.exception("Somebody else moved a chunk; each answer is written by itself")
             return self._commit_one_by_one(answers)
@@ -397,12 +398,14 @@ class ProductionSubmissionSystem:
             )
         except GSMFusionError as error:
             content = error
-            if isinstance(error, RateLimitedError):
-                self._hold.set()  # at once: those that have not begun would only be refused too
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
             content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
         self._answers.put(Answer(chunk, content, time.monotonic() - started))
+        if isinstance(content, RateLimitedError):
+            # At once: those that have not begun would only be refused too. But behind the answer, which must be
+            # understood before the chunks that they give back are planned anew.
+            self._hold.set()
 
     def _keep(self, chunk: Chunk, raw: bytes) -> None:
         """Put the answer on disk. On a full disk the ballast goes first; without room the commit still follows."""
