@@ -263,6 +263,12 @@ def all_orders_are_among(connection: Connection, known: int) -> bool:
     return int(connection.execute(select(func.count()).select_from(orders)).scalar_one()) <= known
 
 
+def newest_orders(connection: Connection, first_attempt: int, most: int) -> set[str]:
+    """The ids of the orders that attempts from first_attempt on have placed, looked for among the newest `most`."""
+    query = select(orders.c.order_id, orders.c.attempt_id).order_by(orders.c.id.desc()).limit(most)
+    return {row.order_id for row in connection.execute(query) if (row.attempt_id or 0) >= first_attempt}
+
+
 def attempts_ended_before(connection: Connection, attempt_id: int) -> int:
     """The bound that was written with an attempt's intent: attempts below it had ended when it began."""
     query = select(attempts.c.ended_before).where(attempts.c.id == attempt_id)

@@ -46,6 +46,8 @@ STOPPED = "the program stopped while this call was on the wire"
 
 #: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
 QUICK_CALL = 0.2
+#: Seconds that doubt is waited for after the last answer where the provider does not list its orders.
+HOPELESS_PATIENCE = 2.0
 
 
 class Provider(Protocol):
@@ -70,7 +72,7 @@ class Options:
     rate_limit: int | None = None  #: calls a minute that are never passed
     poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
-    patience: float = 10.0  #: how long submit_batch waits for doubt to settle after the last answer
+    patience: float = 200.0  #: how long submit_batch waits for doubt to settle after the last answer
     canaries: int = 3  #: IMEIs held back while something is in doubt, to prove the provider's list fresh
 
 
@@ -81,6 +83,7 @@ class Answer:
     chunk: Chunk
     content: PlacementAnswer | GSMFusionError | None  #: None: it was held back before it was sent
     seconds: float = QUICK_CALL  #: how long the call took
+    began: float = 0.0  #: when, in monotonic seconds
 
 
 class ProductionSubmissionSystem:
@@ -98,7 +101,7 @@ class ProductionSubmissionSystem:
         self.checkpoints = checkpoints
         self.options = options or Options()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._listings: queue.SimpleQueue[list[ProviderOrder]] = queue.SimpleQueue()
+        self._listings: queue.SimpleQueue[tuple[list[ProviderOrder], float]] = queue.SimpleQueue()
         self._unwritten: list[Answer] = []
         self._in_flight: dict[int, Chunk] = {}
         self._settler = Settler(self.options.settle_quiet)
@@ -147,9 +150,13 @@ class ProductionSubmissionSystem:
     ) -> SubmissionResult:
         """Run until this batch is finished or paused (others run along) or stop is set; say what became of it."""
         started = time.monotonic()
-        watcher = Watcher(self.database, batch_id, self.options.patience, progress_callback)
-        self.run(stop or threading.Event(), watcher.is_over)
+        watcher = Watcher(self.database, batch_id, progress_callback)
+        self.run(stop or threading.Event(), lambda: watcher.is_over(self._patience()))
         return submission_result(self.database, batch_id, time.monotonic() - started)
+
+    def _patience(self) -> float:
+        """How long doubt is waited for: not long where the provider shows no order of ours."""
+        return min(HOPELESS_PATIENCE, self.options.patience) if self._settler.is_hopeless else self.options.patience
 
     def run(self, stop: threading.Event, is_over: Callable[[], bool] = lambda: False) -> None:
         """Recover, then send and record until stop is set or is_over(); calls on the wire are waited for."""
@@ -276,8 +283,10 @@ class ProductionSubmissionSystem:
             logger.info("Service %s takes lists of %d IMEIs", chunk.service_id, proven)
 
     def _adapt(self, answer: Answer, judgement: Judgement) -> None:
-        """Let the pace learn from one answer."""
+        """Let the pace, and who settles doubt, learn from one answer."""
         now, before = time.monotonic(), self.pace.hold_until
+        if judgement.clean:
+            self._settler.placed(answer.began)
         if judgement.pause is Pause.ALL_FOR_A_WHILE:
             self._resume_at = now + self.options.maintenance_wait
         if answer.content is None:
@@ -401,7 +410,7 @@ class ProductionSubmissionSystem:
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
             content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
-        self._answers.put(Answer(chunk, content, time.monotonic() - started))
+        self._answers.put(Answer(chunk, content, time.monotonic() - started, started))
         if isinstance(content, RateLimitedError):
             # At once: those that have not begun would only be refused too. But behind the answer, which must be
             # understood before the chunks that they give back are planned anew.
@@ -449,16 +458,16 @@ class ProductionSubmissionSystem:
             self._listing = True
             pool.submit(self._list)
         try:
-            listed = self._listings.get_nowait()
+            listed, asked_at = self._listings.get_nowait()
         except queue.Empty:
             return
         self._listing = False
-        self._settler.looked(time.monotonic())
         try:
             with self.database.write() as connection:
-                self._settler.apply(connection, listed)
+                self._settler.apply(connection, listed, asked_at)
         except DatabaseUnavailableError as error:
             logger.error("Doubt could not be settled now: %s", error.orig)
+        self._settler.looked(time.monotonic())
 
     def _note_doubt(self, now: float) -> None:
         with self.database.read() as connection:
@@ -470,13 +479,14 @@ class ProductionSubmissionSystem:
 
     def _list(self) -> None:
         listed: list[ProviderOrder] = []
+        asked_at = time.monotonic()
         try:
             listed = self.client.list_recent_orders()
         except GSMFusionError as error:
             logger.warning("The provider does not list its orders: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Listing the provider's orders failed in an unforeseen way")
-        self._listings.put(listed)
+        self._listings.put((listed, asked_at))
 
     def _service(self, service_id: str) -> Service:
         service = self.database.get_service(service_id)

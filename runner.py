@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 ELECTION_INTERVAL = 1.0
 #: Seconds between two looks at a batch that another process runs.
 FOLLOW_INTERVAL = 0.3
-#: Seconds that doubt gets to settle after the last answer.
-PATIENCE = 10.0
 #: Seconds that a question to the provider under way gets to end when the runner ends.
 WORKERS_PATIENCE = 5.0
 #: Seconds between two looks whether the demo provider is alive.
@@ -116,8 +114,14 @@ def make_system(settings: Settings, database: IMEIDatabase, client: GSMFusionCli
         chunk_size=settings.chunk_size,
         settle_quiet=settings.settle_quiet,
         rate_limit=settings.rate_limit,
+        patience=_patience(settings),
     )
     return ProductionSubmissionSystem(database, client, Checkpoints(settings.data_dir / "checkpoints"), options)
+
+
+def _patience(settings: Settings) -> float:
+    """Seconds that doubt gets to settle after the last answer: the quiet time, and a list that lags behind as long."""
+    return 3 * settings.settle_quiet + 10
 
 
 @dataclass(slots=True)
@@ -206,12 +210,12 @@ def run_or_follow(
             finally:
                 lock.release()
             return submission_result(database, batch_id, time.monotonic() - started)
-        if _followed_to_the_end(settings.data_dir, database, batch_id, on_progress, stop):
+        if _followed_to_the_end(settings, database, batch_id, on_progress, stop):
             return submission_result(database, batch_id, time.monotonic() - started)
 
 
 def _followed_to_the_end(
-    data_dir: Path,
+    settings: Settings,
     database: IMEIDatabase,
     batch_id: int,
     on_progress: Callable[[Progress], None],
@@ -228,8 +232,8 @@ def _followed_to_the_end(
             on_progress(found)
         if found.state is BatchState.FINISHED:
             finished_at = finished_at or time.monotonic()
-            if not found.outcomes[Outcome.IN_DOUBT] or time.monotonic() - finished_at > PATIENCE:
+            if not found.outcomes[Outcome.IN_DOUBT] or time.monotonic() - finished_at > _patience(settings):
                 return True
-        elif not runner_alive(data_dir):
+        if not runner_alive(settings.data_dir):
             return False
     return True
