@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from batch_store import expect, finish_if_done, touch
 from database import Transaction, utc_now
-from orders import Chunk, Item, PlacedOrder
+from orders import Chunk, Item
 
 CLAIM = text(
     "UPDATE chunks SET state = 'sending', attempt = attempt + 1"
@@ -72,16 +72,17 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int], ended_befor
     return found
 
 
-def record_clean(connection: Transaction, answered: Sequence[tuple[Chunk, Sequence[PlacedOrder]]]) -> bool:
+def record_clean(connection: Transaction, answered: Sequence[tuple[Chunk, str]]) -> bool:
     """sending → answered for chunks whose every IMEI was ordered once, with orders and outcomes.
 
-    Returns False, with nothing settled but orders inserted, when an order id was known already: then each chunk
-    wants the closer look of batch_store.record. Raises WrongStateError.
+    Each comes with the provider's records, a JSON list of id, imei, status. Returns False, with nothing settled
+    but orders inserted, when an order id was known already: then each chunk wants the closer look of
+    batch_store.record. Raises WrongStateError.
     """
     if not answered:
         return True
-    now, count = utc_now().isoformat(" "), sum(len(orders) for _, orders in answered)
-    answers = json.dumps([(chunk.attempt_id, list(map(_as_listed, orders))) for chunk, orders in answered])
+    now, count = utc_now().isoformat(" "), sum(len(chunk.items) for chunk, _ in answered)
+    answers = "[" + ",".join(f"[{chunk.attempt_id},{records}]" for chunk, records in answered) + "]"
     if connection.execute(PLACE, {"answers": answers, "now": now}).rowcount != count:
         return False
     ids = json.dumps([chunk.chunk_id for chunk, _ in answered])
@@ -94,9 +95,3 @@ def record_clean(connection: Transaction, answered: Sequence[tuple[Chunk, Sequen
         touch(connection, batch_id)
         finish_if_done(connection, batch_id)
     return True
-
-
-def _as_listed(order: PlacedOrder) -> dict[str, str]:
-    """The provider's record of an order, as orders.raw_response keeps it."""
-    order_id, imei, status = order
-    return {"id": order_id, "imei": imei, "status": status}

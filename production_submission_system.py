@@ -1,9 +1,9 @@
 """The heart: chunk by chunk, intent on disk → POST → answer on disk → orders, outcomes and progress in one commit.
 
-One thread (`run`) writes to the database; up to 30 workers only call the provider. Each turn of the loop takes the
-answers that have come, commits what they mean together with the intents of the next calls, and hands those to the
-workers. So a commit carries many answers under load and one when it is quiet, and nothing is sent before it is
-written. This module knows no XML and no Flask; what an answer means is decided in verdicts.py.
+One thread (`run`) writes to the database; up to 30 workers call the provider and judge its answers. Each turn of the
+loop takes the answers that have come, commits what they mean together with the intents of the next calls, and hands
+those to the workers. So a commit carries many answers under load and one when it is quiet, and nothing is sent before
+it is written. This module knows no XML and no Flask; what an answer means is decided in verdicts.py.
 """
 
 import logging
@@ -37,7 +37,7 @@ from orders import (
 from pace import MINUTE, Pace
 from settlement import REQUESTED, Settler
 from submission_report import Watcher, submission_result
-from verdicts import Judgement, Pause, judge_answer, judge_by_name, judge_error, proven_length, trial_length
+from verdicts import Judgement, Pause, judge, judge_by_name, proven_length, trial_length
 
 logger = logging.getLogger(__name__)
 
@@ -78,10 +78,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one call."""
+    """What came of one call, and what it means."""
 
     chunk: Chunk
     content: PlacementAnswer | GSMFusionError | None  #: None: it was held back before it was sent
+    judgement: Judgement
     seconds: float = QUICK_CALL  #: how long the call took
     began: float = 0.0  #: when, in monotonic seconds
 
@@ -195,12 +196,11 @@ class ProductionSubmissionSystem:
         self._unreported |= {answer.chunk.batch_id for answer in answers}
         try:
             with self.database.write() as connection:
-                judged = [(answer, self._judge(answer)) for answer in answers]
-                self._write_all(connection, judged)
-                if any(judgement.verdicts for _, judgement in judged):
+                self._write_all(connection, answers)
+                if any(answer.judgement.verdicts for answer in answers):
                     self._settler.note(connection, time.monotonic())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
-                slower = any(judgement.hold for _, judgement in judged)  # what it means for the pace is learned below
+                slower = any(answer.judgement.hold for answer in answers)  # the pace learns of it below
                 claimed = self._claim(connection, answers) if may_claim and not slower else []
         except batch_store.WrongStateError:
             logger.exception("Somebody else moved a chunk; each answer is written by itself")
@@ -211,8 +211,8 @@ class ProductionSubmissionSystem:
             self._in_flight.pop(answer.chunk.chunk_id, None)
         for chunk in claimed:
             self._in_flight[chunk.chunk_id] = chunk
-        for answer, judgement in judged:
-            self._adapt(answer, judgement)
+        for answer in answers:
+            self._adapt(answer, answer.judgement)
         self._report()
         return claimed
 
@@ -233,24 +233,17 @@ class ProductionSubmissionSystem:
         time.sleep(self.options.poll)
         return []
 
-    def _judge(self, answer: Answer) -> Judgement:
-        if answer.content is None:
-            return Judgement(None)
-        if isinstance(answer.content, PlacementAnswer):
-            return judge_answer(answer.chunk, answer.content)
-        return judge_error(answer.chunk, answer.content)
-
-    def _write_all(self, connection: Transaction, judged: Sequence[tuple[Answer, Judgement]]) -> None:
+    def _write_all(self, connection: Transaction, answers: Sequence[Answer]) -> None:
         """Clean answers together, everything else one by one."""
-        clean = [(answer.chunk, judgement.clean) for answer, judgement in judged if judgement.clean]
+        clean = [(answer.chunk, answer.judgement.clean) for answer in answers if answer.judgement.clean]
         together = record_clean(connection, clean)
-        for answer, judgement in judged:
-            if not judgement.clean:
-                self._write(connection, answer.chunk, judgement)
+        for answer in answers:
+            if not answer.judgement.clean:
+                self._write(connection, answer.chunk, answer.judgement)
             elif not together and isinstance(answer.content, PlacementAnswer):
                 self._write(connection, answer.chunk, judge_by_name(answer.chunk, answer.content))
-        for chunk, named in {(chunk.service_id, len(chunk.items)): (chunk, orders) for chunk, orders in clean}.values():
-            self._learn_list_length(connection, chunk, [True] * len(named))
+        for chunk in {(chunk.service_id, len(chunk.items)): chunk for chunk, _ in clean}.values():
+            self._learn_list_length(connection, chunk, [True] * len(chunk.items))
         if clean and self.pace.failures:
             batch_store.set_notice(connection, "")
 
@@ -398,7 +391,7 @@ class ProductionSubmissionSystem:
 
     def _call(self, chunk: Chunk, start: float) -> None:
         if self._hold.wait(max(0.0, start - time.monotonic())):
-            self._answers.put(Answer(chunk, None))
+            self._answers.put(Answer(chunk, None, Judgement(None)))
             return
         imeis = [item.imei for item in chunk.items]
         started = time.monotonic()
@@ -411,7 +404,7 @@ class ProductionSubmissionSystem:
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
             content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
-        self._answers.put(Answer(chunk, content, time.monotonic() - started, started))
+        self._answers.put(Answer(chunk, content, judge(chunk, content), time.monotonic() - started, started))
         if isinstance(content, RateLimitedError):
             # At once: those that have not begun would only be refused too. But behind the answer, which must be
             # understood before the chunks that they give back are planned anew.
@@ -431,8 +424,9 @@ class ProductionSubmissionSystem:
     def _recover(self) -> None:
         """What was on the wire when a process died is recorded from its checkpoint, or in doubt."""
         with self.database.write() as connection:
-            kept = [Answer(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
-            self._write_all(connection, [(answer, self._judge(answer)) for answer in kept])
+            sending = [(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
+            kept = [Answer(chunk, content, judge(chunk, content)) for chunk, content in sending]
+            self._write_all(connection, kept)
             if kept:
                 logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
             batch_store.resume_self_resuming(connection)

@@ -3,6 +3,7 @@
 The rule above all others: an IMEI that was sent and is neither named nor certainly unplaced is in doubt.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,14 +40,18 @@ class Judgement:
     hold: bool = False  #: nobody sends for a while
     limited: bool = False  #: the hold is a 429
     retry_after: float | None = None  #: seconds that the provider asked for
-    clean: tuple[PlacedOrder, ...] = ()  #: every IMEI of the call has its order, and nothing else was said
+    #: Where the answer orders every IMEI of the call once and says no more: a JSON list of its id, imei and status.
+    clean: str = ""
 
 
-def judge_answer(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
-    """Read a whole, readable answer. One that orders every IMEI once and says no more needs no verdict for each."""
-    if _orders_each_once(chunk, answer):
-        return Judgement((), clean=answer.orders)
-    return judge_by_name(chunk, answer)
+def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionError) -> Judgement:
+    """What a readable answer, or a failure, means. A clean answer needs no verdict for each IMEI."""
+    if isinstance(content, GSMFusionError):
+        return judge_error(chunk, content)
+    if _orders_each_once(chunk, content):
+        records = [{"id": order_id, "imei": imei, "status": status} for order_id, imei, status in content.orders]
+        return Judgement((), clean=json.dumps(records))
+    return judge_by_name(chunk, content)
 
 
 def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
