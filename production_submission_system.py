@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,8 +84,16 @@ class Answer:
     seconds: float = QUICK_CALL  #: how long the call took
 
 
+def call_threads(count: int) -> Executor:
+    """The threads in which calls are made."""
+    return ThreadPoolExecutor(count, thread_name_prefix="call")
+
+
 class ProductionSubmissionSystem:
-    """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py)."""
+    """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py).
+
+    clock tells seconds that never go back; pool makes the executor for so many calls at once.
+    """
 
     def __init__(
         self,
@@ -93,11 +101,15 @@ class ProductionSubmissionSystem:
         client: Provider,
         checkpoints: Checkpoints,
         options: Options | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pool: Callable[[int], Executor] = call_threads,
     ) -> None:
         self.database = database
         self.client = client
         self.checkpoints = checkpoints
         self.options = options or Options()
+        self._clock = clock
+        self._pool = pool
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._listings: queue.SimpleQueue[list[ProviderOrder]] = queue.SimpleQueue()
         self._unwritten: list[Answer] = []
@@ -155,14 +167,14 @@ class ProductionSubmissionSystem:
     def run(self, stop: threading.Event, is_over: Callable[[], bool] = lambda: False) -> None:
         """Recover, then send and record until stop is set or is_over(); calls on the wire are waited for."""
         self._recover()
-        with ThreadPoolExecutor(self.options.workers + 1, thread_name_prefix="call") as pool:
+        with self._pool(self.options.workers + 1) as pool:
             answers: list[Answer] = []
             while True:
                 ending = stop.is_set() or is_over()
                 claimed = self._commit(answers, may_claim=not ending)
                 if claimed:
                     self._hold.clear()
-                for chunk, start in zip(claimed, self.pace.start(time.monotonic(), len(claimed)), strict=True):
+                for chunk, start in zip(claimed, self.pace.start(self._clock(), len(claimed)), strict=True):
                     pool.submit(self._call, chunk, start)
                 if not self._in_flight and (stop.is_set() or is_over()):
                     return
@@ -176,7 +188,7 @@ class ProductionSubmissionSystem:
         """Wait for the next answer, but not long, and take all that have come."""
         found: list[Answer] = []
         try:
-            found.append(self._answers.get(timeout=self.pace.wait(time.monotonic(), self.options.poll)))
+            found.append(self._answers.get(timeout=self.pace.wait(self._clock(), self.options.poll)))
             while True:
                 found.append(self._answers.get_nowait())
         except queue.Empty:
@@ -191,7 +203,7 @@ class ProductionSubmissionSystem:
                 judged = [(answer, self._judge(answer)) for answer in answers]
                 self._write_all(connection, judged)
                 if any(judgement.verdicts and not judgement.clean for _, judgement in judged):
-                    self._settler.note(connection, time.monotonic())  # before the last IMEIs are claimed
+                    self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
                 claimed = self._claim(connection, answers) if may_claim else []
         except batch_store.WrongStateError:
@@ -274,7 +286,7 @@ class ProductionSubmissionSystem:
 
     def _adapt(self, answer: Answer, judgement: Judgement) -> None:
         """Let the pace learn from one answer."""
-        now, before = time.monotonic(), self.pace.hold_until
+        now, before = self._clock(), self.pace.hold_until
         if judgement.pause is Pause.ALL_FOR_A_WHILE:
             self._resume_at = now + self.options.maintenance_wait
         if answer.content is None:
@@ -291,13 +303,13 @@ class ProductionSubmissionSystem:
             logger.warning("Nothing is sent for %.1f s: %s", self.pace.hold_until - now, judgement.message)
 
     def _resume_after_maintenance(self, connection: Transaction) -> None:
-        if self._resume_at is not None and time.monotonic() >= self._resume_at:
+        if self._resume_at is not None and self._clock() >= self._resume_at:
             self._resume_at = None
             batch_store.resume_self_resuming(connection)
 
     def _report(self) -> None:
         """Write progress.json of the batches that moved, not more often than every half second, and at the end."""
-        now = time.monotonic()
+        now = self._clock()
         if not self._unreported or (now < self._next_report and self._in_flight):
             return
         self._next_report = now + 0.5
@@ -323,7 +335,7 @@ class ProductionSubmissionSystem:
         load = Counter(chunk.batch_id for chunk in on_the_wire)
         listed = Counter(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1)
         ahead = self.options.workers if any(answer.seconds < QUICK_CALL for answer in answered) else 0
-        free = self.pace.permits(time.monotonic(), len(on_the_wire), ahead)
+        free = self.pace.permits(self._clock(), len(on_the_wire), ahead)
         if not free:
             return []
         waiting = {running.batch_id: running for running in batch_store.running_batches(connection)}
@@ -379,16 +391,16 @@ class ProductionSubmissionSystem:
         if size > self.options.canaries:
             batch_store.split_chunk(connection, chunk_id, size - self.options.canaries, 1)
             return chunk_id
-        return chunk_id if self._settler.wants_witness(connection, time.monotonic()) else None
+        return chunk_id if self._settler.wants_witness(connection, self._clock()) else None
 
     # One call, in a worker thread
 
     def _call(self, chunk: Chunk, start: float) -> None:
-        if self._hold.wait(max(0.0, start - time.monotonic())):
+        if self._hold.wait(max(0.0, start - self._clock())):
             self._answers.put(Answer(chunk, None))
             return
         imeis = [item.imei for item in chunk.items]
-        started = time.monotonic()
+        started = self._clock()
         try:
             content: PlacementAnswer | GSMFusionError = self.client.place_imei_order(
                 imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw)
@@ -400,7 +412,7 @@ class ProductionSubmissionSystem:
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
             content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
-        self._answers.put(Answer(chunk, content, time.monotonic() - started))
+        self._answers.put(Answer(chunk, content, self._clock() - started))
 
     def _keep(self, chunk: Chunk, raw: bytes) -> None:
         """Put the answer on disk. On a full disk the ballast goes first; without room the commit still follows."""
@@ -422,7 +434,7 @@ class ProductionSubmissionSystem:
             batch_store.resume_self_resuming(connection)
             if self.options.rate_limit:  # another process may have used up this minute's calls
                 ages = batch_store.attempt_ages(connection, MINUTE)
-                self.pace.starts.extend(sorted(time.monotonic() - age for age in ages))
+                self.pace.starts.extend(sorted(self._clock() - age for age in ages))
 
     def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionError:
         raw = self.checkpoints.answer_of(chunk)
@@ -433,9 +445,9 @@ class ProductionSubmissionSystem:
         except GSMFusionError as error:
             return error
 
-    def _settle(self, pool: ThreadPoolExecutor) -> None:
+    def _settle(self, pool: Executor) -> None:
         """Look at the provider's list when it is due, and write what it shows."""
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._next_note:
             self._next_note = now + self.options.poll
             self._note_doubt(now)
@@ -447,7 +459,7 @@ class ProductionSubmissionSystem:
         except queue.Empty:
             return
         self._listing = False
-        self._settler.looked(time.monotonic())
+        self._settler.looked(self._clock())
         try:
             with self.database.write() as connection:
                 self._settler.apply(connection, listed)
