@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import batch_store
 from database import IMEIDatabase, Transaction
+from gsm_fusion_client import RefusalKind, refusal_kind
 from orders import Chunk, ChunkState, Item, Outcome, ProviderOrder, Verdict
 
 logger = logging.getLogger(__name__)
@@ -125,6 +126,7 @@ class Settler:
                 chunk,
                 [item.item_id for item in missing],
                 "not placed by the provider's list; sent again",
+                one_by_one=_one_spoils_all(connection, chunk),
             )
             logger.info("Chunk %d: %d IMEIs were not placed, sending them again", chunk.chunk_id, len(missing))
             return len(found) + len(missing)
@@ -138,6 +140,12 @@ class Settler:
         bound = batch_store.attempts_ended_before(connection, chunk.attempt_id)
         reaches_back = any(0 < attempt < bound for attempt in listed_attempts)
         return fresh and (reaches_back or batch_store.all_orders_are_among(connection, len(listed_attempts)))
+
+
+def _one_spoils_all(connection: Transaction, chunk: Chunk) -> bool:
+    """Whether the whole call was refused because of one IMEI that is not told: together they would be refused again."""
+    words = batch_store.attempt_message(connection, chunk.attempt_id)
+    return refusal_kind(words) in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI)
 
 
 def _by_imei(listed: Iterable[ProviderOrder]) -> dict[str, list[ProviderOrder]]:
@@ -186,7 +194,8 @@ def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int]) -> int:
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
             chosen = [item.item_id for item in chunk.items if item.item_id in wanted]
             if chosen:
-                batch_store.send_again(connection, chunk, chosen, "sent again: not placed, said a person")
+                words = "sent again: not placed, said a person"
+                batch_store.send_again(connection, chunk, chosen, words, _one_spoils_all(connection, chunk))
                 sent += len(chosen)
     return sent
 

@@ -378,3 +378,20 @@ def test_a_finished_batch_in_doubt_is_continued_by_the_same_list(simulator, data
         second = running.submit_batch(imeis(100), SERVICE)
     assert second.batch_id == first.batch_id
     assert second.successful == 100 and judge(simulator, database) == (0, 0)
+
+
+@pytest.mark.parametrize("style", ["whole_call", "whole_call_clean"])
+def test_a_list_refused_because_of_one_imei_that_is_not_told_is_sent_again_one_by_one(simulator, database, style):
+    """Together they would be refused for ever: the doubt is settled, sent again, refused, and in doubt."""
+    numbers = imeis(6)
+    with system(simulator, database) as running:
+        running.submit_batch(numbers[2:3], SERVICE)
+        simulator.set(duplicate_style=style)
+        simulator.complete()
+        database.update_order_status(next(database.iterate_orders())["order_id"], "Completed")
+        batch_id = create_batch(database, new_batch(numbers, recheck=True))
+        running.run_batch(batch_id)
+        running.submit_batch(imeis(3, first=9000), SERVICE)
+        running.run_batch(batch_id)
+    assert outcomes(database, batch_id) == {Outcome.ORDERED: 5, Outcome.DUPLICATE: 1}
+    assert judge(simulator, database) == (0, 0)
