@@ -215,7 +215,7 @@ class Process:
                 self.system.run(threading.Event(), self._is_over)
         except Killed:
             pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a thread ends here; the test raises it
             self._error = error
         finally:
             self._back.put(None)
