@@ -24,10 +24,11 @@ KNOWN_ROOT = re.compile(
 )
 #: Tags that PHP and its debuggers print around a notice.
 NOTICE_TAG = re.compile(
-    r"</?(?:br|b|i|u|p|a|em|hr|strong|font|pre|span|div|code|table|tbody|thead|tr|th|td)\b[^<>]*>|<!--.*?-->",
+    r"</?(?:br|b|i|u|p|a|em|hr|strong|font|pre|span|div|code|table|tbody|thead|tr|th|td)\b[^<>]*>|(?P<comment><!--).*?(?P<end>-->|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
+#: One that never ends takes the rest, so that a body full of beginnings is searched once and not once for each.
+CDATA = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z))", re.DOTALL)
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 VOID_CLOSE = re.compile(r"</(?:br|hr|img)\s*>", re.IGNORECASE)
 VOID_OPEN = re.compile(r"<(br|hr|img)\b[^<>]*>", re.IGNORECASE)
@@ -133,7 +134,12 @@ def _without_notice(text: str) -> str:
         before, rest = text[: root.start()], text[root.start() :]
     else:
         return text
-    return text if "<" in NOTICE_TAG.sub("", before) else rest.strip()
+    return text if "<" in NOTICE_TAG.sub(_open_comment, before) else rest.strip()
+
+
+def _open_comment(tag: re.Match[str]) -> str:
+    """What is left of a notice's tag: nothing, but of a comment that never ends its beginning."""
+    return "<" if tag["comment"] and not tag["end"] else ""
 
 
 def _mend(text: str) -> str:

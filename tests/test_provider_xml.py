@@ -342,3 +342,17 @@ def test_the_quick_way_reads_nothing_that_the_tolerant_way_reads_otherwise(recor
     raw = f"<{tag}>{inner}</{tag}>".encode()
     plain = read_plain_placement(raw)
     assert plain is None or plain == read_placement(read_root(raw))
+
+
+@pytest.mark.parametrize("beginning", ["<![CDATA[", "<!--"])
+def test_a_body_full_of_beginnings_that_never_end_is_refused_in_time(beginning: str) -> None:
+    started = time.process_time()
+    for body in (f"<result>{beginning * 100_000}", f"{beginning * 100_000}<result>{ORDER_A}</result>"):
+        with pytest.raises(OutcomeUnknownError):
+            parse_placement(body.encode())
+    assert time.process_time() - started < 1
+
+
+def test_an_order_in_a_comment_that_never_ends_is_not_placed() -> None:
+    with pytest.raises(OutcomeUnknownError):
+        parse_placement(f"<b>Notice</b> <!-- <result>{ORDER_A}</result>".encode())
