@@ -4,6 +4,7 @@ The rule above all others: an IMEI that was sent and is neither named nor certai
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -44,13 +45,15 @@ class Judgement:
 
 def judge_answer(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
     """Read a whole, readable answer: ordered, duplicate and refused by name, everything else in doubt."""
-    if len(answer.orders) == len(chunk.items):
+    if len(answer.orders) == len(chunk.items) == len({order.order_id for order in answer.orders}):
         named = {order.imei: order for order in answer.orders}
         if not answer.duplicates and not answer.errors and all(item.imei in named for item in chunk.items):
             return Judgement(tuple(_ordered(item, named[item.imei]) for item in chunk.items), clean=True)
+    owners = Counter(order_id for order_id, _ in {(order.order_id, order.imei) for order in answer.orders})
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
-        placed.setdefault(order.imei, order)
+        if owners[order.order_id] == 1:  # an id of two IMEIs says of neither that it is its own
+            placed.setdefault(order.imei, order)
     errors = dict(answer.errors)
     duplicates = set(answer.duplicates)
     verdicts = tuple(_judge_item(item.item_id, item.imei, placed, duplicates, errors) for item in chunk.items)

@@ -5,6 +5,7 @@ steps give the same run.
 """
 
 import queue
+import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -28,7 +29,8 @@ from simulator_provider import Charge, Ledger, Provider
 #: Nothing was placed, and it is certain.
 TURNED_AWAY = ("not connected", "429", "maintenance", "auth", "withdrawn")
 #: The answer came, and says other than what was done, or nothing that can be read.
-SPOILED = ("truncated", "two_roots", "html200", "empty", "fewer", "more", "foreign", "repeated", "repeated_ids")
+SPOILED = ("truncated", "two_roots", "html200", "empty", "fewer", "more", "foreign", "repeated", "repeated_ids",
+           "last_id")  # fmt: skip
 #: No answer comes: before it was charged, after, or it is charged while nobody waits any more.
 SILENT = ("lost before", "lost after", "late")
 #: The words with which a provider stops in the middle of a list; what stood before was placed.
@@ -180,6 +182,8 @@ class ModelClient:
 
 
 def _spoiled(fault: str, xml: str) -> bytes:
+    if fault == "last_id":
+        return re.sub(r"<id>\d+(?=.*<id>(\d+))", r"<id>\1", xml).encode()
     known: Fault = fault  # type: ignore[assignment]
     return spoiled_reply(known, xml, Knobs()).body
 

@@ -77,7 +77,7 @@ CHUNK = Chunk(1, 1, "269", 1, 1, tuple(Item(number, imei) for number, imei in en
 
 #: What a reader takes out, or what holds nothing.
 NOT_SEEN = re.compile(
-    r"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>|&#x1F;|[\x01-\x08\x0b\x0c\x0e-\x1f]|<[^<>]*/>|</br\s*>",
+    r"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>|&#(?:0|x1F);|[\x01-\x08\x0b\x0c\x0e-\x1f]|<[^<>]*/>|</br\s*>",
     re.DOTALL | re.IGNORECASE,
 )
 FIELD = re.compile(r"<(/?)(?:[\w.-]+:)?(imeis|id|imei)\b[^<>]*>([^<]*)", re.IGNORECASE)
