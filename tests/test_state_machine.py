@@ -59,7 +59,7 @@ OPTIONS = Options(workers=2, chunk_size=3, settle_quiet=QUIET, poll=0.0, canarie
 FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 MACHINE = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=30,
     derandomize=True,
     database=None,
