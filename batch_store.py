@@ -180,8 +180,10 @@ def adopt(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> 
     touch(connection, chunk.batch_id)
 
 
-def send_again(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str) -> int:
-    """in_doubt items of which it is certain that none was placed → a new planned chunk. Returns its id."""
+def send_again(
+    connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str, one_by_one: bool = False
+) -> None:
+    """in_doubt items of which it is certain that none was placed → a new planned chunk, or one for each."""
     taken = 0
     for part in parts(item_ids):
         taken += connection.execute(
@@ -190,7 +192,8 @@ def send_again(connection: Connection, chunk: Chunk, item_ids: Sequence[int], me
             .values(outcome=Outcome.WAITING, message=message)
         ).rowcount
     expect(taken == len(item_ids), f"{taken} of {len(item_ids)} items of chunk {chunk.chunk_id} were in doubt")
-    new = insert_chunk(connection, chunk.batch_id, item_ids)
+    for piece in [[item_id] for item_id in item_ids] if one_by_one else [item_ids]:
+        insert_chunk(connection, chunk.batch_id, piece)
     _answered_if_settled(connection, chunk)
     connection.execute(
         update(batches)
@@ -198,7 +201,6 @@ def send_again(connection: Connection, chunk: Chunk, item_ids: Sequence[int], me
         .values(state=BatchState.RUNNING, finished_at=None)
     )
     touch(connection, chunk.batch_id)
-    return new
 
 
 def _answered_if_settled(connection: Connection, chunk: Chunk) -> None:
@@ -273,6 +275,11 @@ def attempts_ended_before(connection: Connection, attempt_id: int) -> int:
     """The bound that was written with an attempt's intent: attempts below it had ended when it began."""
     query = select(attempts.c.ended_before).where(attempts.c.id == attempt_id)
     return int(connection.execute(query).scalar() or 0)
+
+
+def attempt_message(connection: Connection, attempt_id: int) -> str:
+    """What was written about the end of an attempt, in the provider's words where it said any."""
+    return str(connection.execute(select(attempts.c.message).where(attempts.c.id == attempt_id)).scalar() or "")
 
 
 def attempt_ages(connection: Connection, seconds: float) -> list[float]:

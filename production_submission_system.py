@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,8 +87,20 @@ class Answer:
     began: float = 0.0  #: when, in monotonic seconds
 
 
+def call_threads(count: int) -> Executor:
+    """The threads in which calls are made, all waiting: to start one between busy ones stalls the writer."""
+    pool, all_there = ThreadPoolExecutor(count, thread_name_prefix="call"), threading.Barrier(count + 1)
+    for _ in range(count):
+        pool.submit(all_there.wait)
+    all_there.wait()
+    return pool
+
+
 class ProductionSubmissionSystem:
-    """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py)."""
+    """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py).
+
+    clock tells seconds that never go back; pool makes the executor for so many calls at once.
+    """
 
     def __init__(
         self,
@@ -96,11 +108,15 @@ class ProductionSubmissionSystem:
         client: Provider,
         checkpoints: Checkpoints,
         options: Options | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pool: Callable[[int], Executor] = call_threads,
     ) -> None:
         self.database = database
         self.client = client
         self.checkpoints = checkpoints
         self.options = options or Options()
+        self._clock = clock
+        self._pool = pool
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._listings: queue.SimpleQueue[tuple[list[ProviderOrder], float]] = queue.SimpleQueue()
         self._unwritten: list[Answer] = []
@@ -162,15 +178,14 @@ class ProductionSubmissionSystem:
     def run(self, stop: threading.Event, is_over: Callable[[], bool] = lambda: False) -> None:
         """Recover, then send and record until stop is set or is_over(); calls on the wire are waited for."""
         self._recover()
-        with ThreadPoolExecutor(self.options.workers + 1, thread_name_prefix="call") as pool:
-            _start_threads(pool, self.options.workers)
+        with self._pool(self.options.workers + 1) as pool:
             answers: list[Answer] = []
             while True:
                 ending = stop.is_set() or is_over()
                 claimed = self._commit(answers, may_claim=not ending)
                 if claimed:
                     self._hold.clear()
-                for chunk, start in zip(claimed, self.pace.start(time.monotonic(), len(claimed)), strict=True):
+                for chunk, start in zip(claimed, self.pace.start(self._clock(), len(claimed)), strict=True):
                     pool.submit(self._call, chunk, start)
                 if not self._in_flight and (stop.is_set() or is_over()):
                     return
@@ -184,7 +199,7 @@ class ProductionSubmissionSystem:
         """Wait for the next answer, but not long, and take all that have come."""
         found: list[Answer] = []
         try:
-            found.append(self._answers.get(timeout=self.pace.wait(time.monotonic(), self.options.poll)))
+            found.append(self._answers.get(timeout=self.pace.wait(self._clock(), self.options.poll)))
             while True:
                 found.append(self._answers.get_nowait())
         except queue.Empty:
@@ -198,7 +213,7 @@ class ProductionSubmissionSystem:
             with self.database.write() as connection:
                 self._write_all(connection, answers)
                 if any(answer.judgement.verdicts for answer in answers):
-                    self._settler.note(connection, time.monotonic())  # before the last IMEIs are claimed
+                    self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
                 slower = any(answer.judgement.hold for answer in answers)  # the pace learns of it below
                 claimed = self._claim(connection, answers) if may_claim and not slower else []
@@ -278,7 +293,7 @@ class ProductionSubmissionSystem:
 
     def _adapt(self, answer: Answer, judgement: Judgement) -> None:
         """Let the pace, and who settles doubt, learn from one answer."""
-        now, before = time.monotonic(), self.pace.hold_until
+        now, before = self._clock(), self.pace.hold_until
         if judgement.clean:
             self._settler.placed(answer.began)
         if judgement.pause is Pause.ALL_FOR_A_WHILE:
@@ -297,13 +312,13 @@ class ProductionSubmissionSystem:
             logger.warning("Nothing is sent for %.1f s: %s", self.pace.hold_until - now, judgement.message)
 
     def _resume_after_maintenance(self, connection: Transaction) -> None:
-        if self._resume_at is not None and time.monotonic() >= self._resume_at:
+        if self._resume_at is not None and self._clock() >= self._resume_at:
             self._resume_at = None
             batch_store.resume_self_resuming(connection)
 
     def _report(self) -> None:
         """Write progress.json of the batches that moved, not more often than every half second, and at the end."""
-        now = time.monotonic()
+        now = self._clock()
         if not self._unreported or (now < self._next_report and self._in_flight):
             return
         self._next_report = now + 0.5
@@ -329,7 +344,7 @@ class ProductionSubmissionSystem:
         load = Counter(chunk.batch_id for chunk in on_the_wire)
         listed = Counter(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1)
         ahead = self.options.workers if any(answer.seconds < QUICK_CALL for answer in answered) else 0
-        free = self.pace.permits(time.monotonic(), len(on_the_wire), ahead)
+        free = self.pace.permits(self._clock(), len(on_the_wire), ahead)
         if not free:
             return []
         waiting = {running.batch_id: running for running in batch_store.running_batches(connection)}
@@ -385,16 +400,16 @@ class ProductionSubmissionSystem:
         if size > self.options.canaries:
             batch_store.split_chunk(connection, chunk_id, size - self.options.canaries, 1)
             return chunk_id
-        return chunk_id if self._settler.wants_witness(connection, time.monotonic()) else None
+        return chunk_id if self._settler.wants_witness(connection, self._clock()) else None
 
     # One call, in a worker thread
 
     def _call(self, chunk: Chunk, start: float) -> None:
-        if self._hold.wait(max(0.0, start - time.monotonic())):
+        if self._hold.wait(max(0.0, start - self._clock())):
             self._answers.put(Answer(chunk, None, Judgement(None)))
             return
         imeis = [item.imei for item in chunk.items]
-        started = time.monotonic()
+        started = self._clock()
         try:
             content: PlacementAnswer | GSMFusionError = self.client.place_imei_order(
                 imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw)
@@ -404,7 +419,7 @@ class ProductionSubmissionSystem:
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
             content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
-        self._answers.put(Answer(chunk, content, judge(chunk, content), time.monotonic() - started, started))
+        self._answers.put(Answer(chunk, content, judge(chunk, content), self._clock() - started, started))
         if isinstance(content, RateLimitedError):
             # At once: those that have not begun would only be refused too. But behind the answer, which must be
             # understood before the chunks that they give back are planned anew.
@@ -432,7 +447,7 @@ class ProductionSubmissionSystem:
             batch_store.resume_self_resuming(connection)
             if self.options.rate_limit:  # another process may have used up this minute's calls
                 ages = batch_store.attempt_ages(connection, MINUTE)
-                self.pace.starts.extend(sorted(time.monotonic() - age for age in ages))
+                self.pace.starts.extend(sorted(self._clock() - age for age in ages))
 
     def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionError:
         raw = self.checkpoints.answer_of(chunk)
@@ -443,9 +458,9 @@ class ProductionSubmissionSystem:
         except GSMFusionError as error:
             return error
 
-    def _settle(self, pool: ThreadPoolExecutor) -> None:
+    def _settle(self, pool: Executor) -> None:
         """Look at the provider's list when it is due, and write what it shows."""
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._next_note:
             self._next_note = now + self.options.poll
             self._note_doubt(now)
@@ -462,7 +477,7 @@ class ProductionSubmissionSystem:
                 self._settler.apply(connection, listed, asked_at)
         except DatabaseUnavailableError as error:
             logger.error("Doubt could not be settled now: %s", error.orig)
-        self._settler.looked(time.monotonic())
+        self._settler.looked(self._clock())
 
     def _note_doubt(self, now: float) -> None:
         with self.database.read() as connection:
@@ -474,7 +489,7 @@ class ProductionSubmissionSystem:
 
     def _list(self) -> None:
         listed: list[ProviderOrder] = []
-        asked_at = time.monotonic()
+        asked_at = self._clock()
         try:
             listed = self.client.list_recent_orders()
         except GSMFusionError as error:
@@ -493,11 +508,3 @@ class ProductionSubmissionSystem:
         if not service.orderable:
             raise ValueError(f"{service.title} needs more than an IMEI: {', '.join(service.required_fields)}.")
         return service
-
-
-def _start_threads(pool: ThreadPoolExecutor, count: int) -> None:
-    """Have so many threads of the pool wait for work: to start one between busy ones takes a thousand times longer."""
-    all_there = threading.Barrier(count + 1)
-    for _ in range(count):
-        pool.submit(all_there.wait)
-    all_there.wait()

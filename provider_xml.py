@@ -24,10 +24,12 @@ KNOWN_ROOT = re.compile(
 )
 #: Tags that PHP and its debuggers print around a notice.
 NOTICE_TAG = re.compile(
-    r"</?(?:br|b|i|u|p|a|em|hr|strong|font|pre|span|div|code|table|tbody|thead|tr|th|td)\b[^<>]*>|<!--.*?-->",
+    r"</?(?:br|b|i|u|p|a|em|hr|strong|font|pre|span|div|code|table|tbody|thead|tr|th|td)\b[^<>]*>"
+    r"|(?P<comment><!--).*?(?P<end>-->|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
+#: One that never ends takes the rest, so that a body full of beginnings is searched once and not once for each.
+CDATA = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z))", re.DOTALL)
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 VOID_CLOSE = re.compile(r"</(?:br|hr|img)\s*>", re.IGNORECASE)
 VOID_OPEN = re.compile(r"<(br|hr|img)\b[^<>]*>", re.IGNORECASE)
@@ -42,6 +44,8 @@ AMOUNT_LENGTH = 15
 AMOUNT = re.compile(r"[\d.,]*\d")
 MINUS_BEFORE = re.compile(r"-\s?[^\w\s-]?\s?$")
 
+#: What an order id looks like. One with blanks or foreign signs in it was damaged on its way.
+ORDER_ID = re.compile(r"[\w.#/:-]{1,64}", re.ASCII)
 ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package", "requestedat", "repliedat"})
 STATUS_BY_ID = dict(zip("1234", OrderStatus, strict=True))
 STATUS_BY_WORD = {re.sub(r"\W", "", status).lower(): status for status in OrderStatus}
@@ -133,7 +137,12 @@ def _without_notice(text: str) -> str:
         before, rest = text[: root.start()], text[root.start() :]
     else:
         return text
-    return text if "<" in NOTICE_TAG.sub("", before) else rest.strip()
+    return text if "<" in NOTICE_TAG.sub(_open_comment, before) else rest.strip()
+
+
+def _open_comment(tag: re.Match[str]) -> str:
+    """What is left of a notice's tag: nothing, but of a comment that never ends its beginning."""
+    return "<" if tag["comment"] and not tag["end"] else ""
 
 
 def _mend(text: str) -> str:
@@ -165,11 +174,15 @@ def error_texts(root: ET.Element) -> list[str]:
 
 
 def read_placement(root: ET.Element) -> PlacementAnswer:
-    """What an answer to placeorder names. An order without an id or an IMEI is not named.
+    """What an answer to placeorder names. An order without an IMEI, or an id that may be one, is not named.
 
     Words that name no IMEI stand under the empty IMEI; an answer of another shape is an empty answer.
     """
-    records = [r for r in _order_records(root) if r.get("imei") and _is_id(r.get("id", ""))]
+    records = [
+        record
+        for record in _order_records(root)
+        if record.get("imei") and _is_id(record.get("id", "")) and ORDER_ID.fullmatch(record["id"])
+    ]
     return PlacementAnswer(
         orders=tuple(PlacedOrder(r["id"], r["imei"], _status(r) or OrderStatus.PENDING) for r in records),
         duplicates=tuple(_duplicates(root)),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import batch_store
 from database import IMEIDatabase, Transaction
+from gsm_fusion_client import RefusalKind, refusal_kind
 from orders import Chunk, ChunkState, Item, Outcome, ProviderOrder, Verdict
 
 logger = logging.getLogger(__name__)
@@ -146,6 +147,7 @@ class Settler:
                 chunk,
                 [item.item_id for item in missing],
                 "not placed by the provider's list; sent again",
+                one_by_one=_one_spoils_all(connection, chunk),
             )
             logger.info("Chunk %d: %d IMEIs were not placed, sending them again", chunk.chunk_id, len(missing))
             return len(found) + len(missing)
@@ -177,6 +179,12 @@ class Settler:
         """Seconds beyond the quiet time after which a list that lags behind would show what was placed."""
         longest = LONGEST_LAG * self.quiet
         return longest if self.lag is None else min(longest, max(self.quiet, 2 * self.lag))
+
+
+def _one_spoils_all(connection: Transaction, chunk: Chunk) -> bool:
+    """Whether the whole call was refused because of one IMEI that is not told: together they would be refused again."""
+    words = batch_store.attempt_message(connection, chunk.attempt_id)
+    return refusal_kind(words) in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI)
 
 
 def _by_imei(listed: Iterable[ProviderOrder]) -> dict[str, list[ProviderOrder]]:
@@ -234,7 +242,8 @@ def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int]) -> int:
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
             chosen = [item.item_id for item in chunk.items if item.item_id in wanted]
             if chosen:
-                batch_store.send_again(connection, chunk, chosen, "sent again: not placed, said a person")
+                words = "sent again: not placed, said a person"
+                batch_store.send_again(connection, chunk, chosen, words, _one_spoils_all(connection, chunk))
                 sent += len(chosen)
     return sent
 

@@ -5,6 +5,7 @@ The rule above all others: an IMEI that was sent and is neither named nor certai
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,16 +56,21 @@ def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionError) -> Judgement:
 
 
 def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
-    if len(answer.orders) != len(chunk.items) or answer.duplicates or answer.errors:
+    size = len(chunk.items)
+    if answer.duplicates or answer.errors or len(answer.orders) != size:
+        return False
+    if len({order_id for order_id, _, _ in answer.orders}) != size:
         return False
     return {imei for _, imei, _ in answer.orders} == {imei for _, imei in chunk.items}
 
 
 def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
     """A verdict for each IMEI: ordered, duplicate and refused by name, everything else in doubt."""
+    owners = Counter(order_id for order_id, _ in {(order.order_id, order.imei) for order in answer.orders})
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
-        placed.setdefault(order.imei, order)
+        if owners[order.order_id] == 1:  # an id of two IMEIs says of neither that it is its own
+            placed.setdefault(order.imei, order)
     errors = dict(answer.errors)
     duplicates = set(answer.duplicates)
     verdicts = tuple(_judge_item(item.item_id, item.imei, placed, duplicates, errors) for item in chunk.items)

@@ -17,9 +17,10 @@ from call_log import write_intents
 from checkpoints import Checkpoints
 from database import read_list_limit
 from gsm_fusion_client import GSMFusionClient, RateLimitedError
-from orders import BatchState, ChunkState, Outcome
+from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
 from settlement import was_not_placed, was_placed
 from submission_report import metrics
+from verdicts import judge_by_name
 
 
 @pytest.fixture
@@ -400,3 +401,31 @@ def test_a_finished_batch_in_doubt_is_continued_by_the_same_list(simulator, data
         second = running.submit_batch(imeis(100), SERVICE)
     assert second.batch_id == first.batch_id
     assert second.successful == 100 and judge(simulator, database) == (0, 0)
+
+
+@pytest.mark.parametrize("style", ["whole_call", "whole_call_clean"])
+def test_a_list_refused_because_of_one_imei_that_is_not_told_is_sent_again_one_by_one(simulator, database, style):
+    """Together they would be refused for ever: the doubt is settled, sent again, refused, and in doubt."""
+    numbers = imeis(6)
+    with system(simulator, database) as running:
+        running.submit_batch(numbers[2:3], SERVICE)
+        simulator.set(duplicate_style=style)
+        simulator.complete()
+        database.update_order_status(next(database.iterate_orders())["order_id"], "Completed")
+        batch_id = create_batch(database, new_batch(numbers, recheck=True))
+        running.run_batch(batch_id)
+        running.submit_batch(imeis(3, first=9000), SERVICE)
+        running.run_batch(batch_id)
+    assert outcomes(database, batch_id) == {Outcome.ORDERED: 5, Outcome.DUPLICATE: 1}
+    assert judge(simulator, database) == (0, 0)
+
+
+def test_an_order_id_that_an_answer_gives_to_two_imeis_is_believed_of_neither(simulator, database):
+    """Which of them it belongs to only the list can say; the first may be the wrong one."""
+    chunk = Chunk(1, 1, SERVICE, 1, 1, (Item(1, "350000000000006"), Item(2, "350000000000014")))
+    both = PlacementAnswer(orders=(PlacedOrder("7", chunk.items[0].imei), PlacedOrder("7", chunk.items[1].imei)))
+    assert {verdict.outcome for verdict in judge_by_name(chunk, both).verdicts or ()} == {Outcome.IN_DOUBT}
+    simulator.set(fault="repeated_ids", fault_when="after", fault_calls=(1,))
+    with system(simulator, database) as running:
+        assert running.submit_batch(imeis(300), SERVICE).successful == 300
+    assert judge(simulator, database) == (0, 0)

@@ -342,3 +342,25 @@ def test_the_quick_way_reads_nothing_that_the_tolerant_way_reads_otherwise(recor
     raw = f"<{tag}>{inner}</{tag}>".encode()
     plain = read_plain_placement(raw)
     assert plain is None or plain == read_placement(read_root(raw))
+
+
+@pytest.mark.parametrize("beginning", ["<![CDATA[", "<!--"])
+def test_a_body_full_of_beginnings_that_never_end_is_refused_in_time(beginning: str) -> None:
+    started = time.process_time()
+    for body in (f"<result>{beginning * 100_000}", f"{beginning * 100_000}<result>{ORDER_A}</result>"):
+        with pytest.raises(OutcomeUnknownError):
+            parse_placement(body.encode())
+    assert time.process_time() - started < 1
+
+
+def test_an_order_in_a_comment_that_never_ends_is_not_placed() -> None:
+    with pytest.raises(OutcomeUnknownError):
+        parse_placement(f"<b>Notice</b> <!-- <result>{ORDER_A}</result>".encode())
+
+
+@pytest.mark.parametrize("order_id", ["1556\x072209", "1556 2209", "15é2209", "15&lt;562209\n1"])
+def test_an_order_whose_id_was_damaged_on_its_way_is_not_named(order_id: str) -> None:
+    """Its IMEI is in doubt, and the list brings the right id; the damaged one would never be found again."""
+    damaged = ORDER_A.replace("15562209", order_id)
+    answer = parse_placement(f"<result>{damaged}{ORDER_B}</result>".encode())
+    assert answer.orders == (PLACED_B,)
