@@ -127,7 +127,7 @@ def run_audit(database: IMEIDatabase, provider: AuditedProvider, since: datetime
     start = AuditReport(time.time(), f"{since:%Y-%m-%d}" if since else "")
     error, listed, by_id = "", list[ProviderOrder](), list[ProviderOrder]()
     try:
-        listed = provider.list_recent_orders()
+        listed = [order for order in provider.list_recent_orders() if order.order_id]
         by_id = _ask_for_the_rest(provider, audit_store.read_records(database, since, _ids(listed)), listed)
     except GSMFusionError as failure:
         logger.warning("The provider could not be audited: %s", failure)
@@ -349,7 +349,7 @@ def plan_rebuild(
     The service list is stored first: without it the provider's titles could not become service ids.
     """
     database.store_services(provider.get_imei_services(), time.time())
-    listed = list({order.order_id: order for order in provider.list_recent_orders()}.values())
+    listed = list({order.order_id: order for order in provider.list_recent_orders() if order.order_id}.values())
     records = audit_store.read_records(database, None, [])
     known = {order.order_id for order in records.orders}
     new = [order for order in reversed(listed) if order.order_id not in known]

@@ -282,6 +282,13 @@ def attempt_message(connection: Connection, attempt_id: int) -> str:
     return str(connection.execute(select(attempts.c.message).where(attempts.c.id == attempt_id)).scalar() or "")
 
 
+def seconds_since(connection: Connection, attempt_id: int) -> float:
+    """Seconds, by the wall clock, since an attempt ended, or began if its end is unknown; never negative."""
+    query = select(func.coalesce(attempts.c.ended_at, attempts.c.sent_at)).where(attempts.c.id == attempt_id)
+    moment = connection.execute(query).scalar()
+    return max(0.0, (utc_now() - moment).total_seconds()) if moment is not None else 0.0
+
+
 def attempt_ages(connection: Connection, seconds: float) -> list[float]:
     """How many seconds ago each call of the last seconds began, by the wall clock."""
     now = utc_now()

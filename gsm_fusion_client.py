@@ -291,10 +291,14 @@ class GSMFusionClient:
 
         Raises GSMFusionError (RefusedError of kind ORDER_ID for an id it refuses), ValueError for no id.
         """
-        return self._read("getimeis", parse_orders, orderIds=_comma_list(order_ids))
+        listed = self._read("getimeis", parse_orders, orderIds=_comma_list(order_ids))
+        return [order for order in listed if order.order_id]
 
     def list_recent_orders(self) -> list[ProviderOrder]:
-        """The recent orders, as many and as far back as the provider chooses. Raises GSMFusionError."""
+        """The recent orders, as many and as far back as the provider chooses. Raises GSMFusionError.
+
+        An order whose id cannot be read has an empty one.
+        """
         return self._read("getimeis", parse_orders)
 
     def get_account(self) -> Account:

@@ -44,6 +44,7 @@ AMOUNT_LENGTH = 15
 AMOUNT = re.compile(r"[\d.,]*\d")
 MINUS_BEFORE = re.compile(r"-\s?[^\w\s-]?\s?$")
 
+IMEI_LIKE = re.compile(r"(?<!\d)\d{14,16}(?!\d)")
 #: What an order id looks like. One with blanks or foreign signs in it was damaged on its way.
 ORDER_ID = re.compile(r"[\w.#/:-]{1,64}", re.ASCII)
 ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package", "requestedat", "repliedat"})
@@ -251,8 +252,12 @@ def _imei_in(words: str) -> str:
 
 
 def read_orders(root: ET.Element) -> list[ProviderOrder]:
-    """The orders of a getimeis answer that carry an id, in its order."""
-    return [
+    """The orders of a getimeis answer, in its order.
+
+    Behind them, with an empty order id, each IMEI that it names without an order that can be read: nobody may take
+    such an IMEI for one that was not placed.
+    """
+    found = [
         ProviderOrder(
             order_id=record["id"],
             imei=record.get("imei", ""),
@@ -265,6 +270,8 @@ def read_orders(root: ET.Element) -> list[ProviderOrder]:
         for record in _order_records(root)
         if _is_id(record.get("id", ""))
     ]
+    named = {imei for element in root.iter("imei") for imei in IMEI_LIKE.findall(_text(element))}
+    return found + [ProviderOrder("", imei, "") for imei in sorted(named - {order.imei for order in found})]
 
 
 def _order_records(root: ET.Element) -> Iterator[dict[str, str]]:

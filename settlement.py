@@ -125,9 +125,10 @@ class Settler:
         labels = batch_store.service_labels(connection)
         owners = batch_store.order_owners(connection, [order.order_id for order in listed])
         self.idle_looks = 0 if owners else self.idle_looks + 1
-        unknown = _by_imei(order for order in listed if order.order_id not in owners)
-        shown = Shown(frozenset(owners), tuple(attempt for _, attempt in owners.values()), asked_at)
-        wanted = Wanted(unknown, labels)
+        unknown = _by_imei(order for order in listed if order.order_id and order.order_id not in owners)
+        nameless = any(not order.imei and order.order_id not in owners for order in listed)
+        shown = Shown(frozenset(owners), tuple(attempt for _, attempt in owners.values()), nameless, asked_at)
+        wanted = Wanted(unknown, labels, frozenset(order.imei[:14] for order in listed if not order.order_id))
         settled = 0
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
             settled += self._settle(connection, chunk, shown, wanted)
@@ -136,7 +137,8 @@ class Settler:
     def _settle(self, connection: Transaction, chunk: Chunk, shown: "Shown", wanted: "Wanted") -> int:
         verdicts = [wanted.adopt(item, chunk.service_id) for item in chunk.items]
         found = [verdict for verdict in verdicts if verdict is not None]
-        missing = [item for item, verdict in zip(chunk.items, verdicts, strict=True) if verdict is None]
+        absent = [item for item, verdict in zip(chunk.items, verdicts, strict=True) if verdict is None]
+        missing = [item for item in absent if item.imei[:14] not in wanted.unreadable]
         would_hold_it = self._would_hold(connection, chunk, shown)  # judged by what was known before adopting
         if found:
             batch_store.adopt(connection, chunk, found)
@@ -156,7 +158,7 @@ class Settler:
     def _would_hold(self, connection: Transaction, chunk: Chunk, shown: "Shown") -> bool:
         """Whether a list that shows these orders of ours would show whatever this call has placed."""
         watch = self.watches.get(chunk.chunk_id)
-        if watch is None or not shown.order_ids:
+        if watch is None or not shown.order_ids or shown.nameless:
             return False
         bound = batch_store.attempts_ended_before(connection, chunk.attempt_id)
         rested = self._has_rested(connection, watch, bound, shown)
@@ -200,6 +202,7 @@ class Shown:
 
     order_ids: frozenset[str]
     attempts: tuple[int, ...]  #: the attempts that placed them, 0 where none of ours did
+    nameless: bool  #: whether it also shows an unknown order without saying of which IMEI
     asked_at: float  #: monotonic seconds
 
 
@@ -209,6 +212,7 @@ class Wanted:
 
     unknown: dict[str, list[ProviderOrder]]
     labels: Mapping[str, str]  #: service id or title in lower case → service id
+    unreadable: frozenset[str]  #: the first 14 digits of IMEIs that the list names without an order that can be read
 
     def adopt(self, item: Item, service_id: str) -> Verdict | None:
         """The verdict for an order of this IMEI, unless it is certainly one of another service. Takes it out.
@@ -235,13 +239,20 @@ def ask_again(database: IMEIDatabase) -> None:
     database.set_setting(REQUESTED, str(max(previous + 1, newest)))
 
 
-def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int]) -> int:
-    """A person says that these items in doubt were not placed: they are sent again. Returns how many."""
+def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], quiet: float) -> int:
+    """A person says that these items in doubt were not placed: they are sent again. Returns how many.
+
+    Raises ValueError with a sentence for the page within the quiet time (seconds) after a call: what the provider
+    does not show yet it may still place.
+    """
     wanted, sent = set(item_ids), 0
     with database.write() as connection:
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
             chosen = [item.item_id for item in chunk.items if item.item_id in wanted]
             if chosen:
+                left = quiet - batch_store.seconds_since(connection, chunk.attempt_id)
+                if left > 0:
+                    raise ValueError(f"The provider may still be working on it. Look once more in {left:.0f} seconds.")
                 words = "sent again: not placed, said a person"
                 batch_store.send_again(connection, chunk, chosen, words, _one_spoils_all(connection, chunk))
                 sent += len(chosen)

@@ -149,7 +149,10 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
         return _doubt_page(batch_id, "Nothing was sent: tick the IMEIs that were not placed."), 400
     if "sure" not in request.form:
         return _doubt_page(batch_id, "Nothing was sent: tick that you looked at the provider's site."), 400
-    sent = settlement.was_not_placed(backend().database, chosen)
+    try:
+        sent = settlement.was_not_placed(backend().database, chosen, backend().settings.settle_quiet)
+    except ValueError as error:
+        return _doubt_page(batch_id, f"Nothing was sent. {error}"), 400
     flash(f"{plural(sent, 'IMEI')} will be sent again.", "good")
     return _back(batch_id)
 

@@ -190,7 +190,7 @@ LISTING = f"""<result>
 
 
 def test_a_listing_is_read_by_id_with_its_statuses_and_whole_codes() -> None:
-    first, second, third, fourth = parse_orders(LISTING.encode())
+    first, second, third, fourth, without_id = parse_orders(LISTING.encode())
     assert first.code == "Model: iPhone 13<br>Carrier: AT&T<br>SIM: <br> T-Mobile"
     assert (first.order_id, first.imei, first.status, first.service_id) == (
         "1",
@@ -202,6 +202,7 @@ def test_a_listing_is_read_by_id_with_its_statuses_and_whole_codes() -> None:
     assert (second.status, second.code) == (OrderStatus.IN_PROCESS, "")
     assert (third.status, third.code) == (OrderStatus.IN_PROCESS, "AT&T <br> x")
     assert fourth.status == "On Hold"
+    assert (without_id.order_id, without_id.imei) == ("", IMEI_C)
 
 
 def test_an_empty_listing_is_empty_and_an_unknown_order_is_refused() -> None:
@@ -364,3 +365,17 @@ def test_an_order_whose_id_was_damaged_on_its_way_is_not_named(order_id: str) ->
     damaged = ORDER_A.replace("15562209", order_id)
     answer = parse_placement(f"<result>{damaged}{ORDER_B}</result>".encode())
     assert answer.orders == (PLACED_B,)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        f"<imeis><id></id><imei>{IMEI_B}</imei><status>Pending</status></imeis>",
+        f"<imeis><imei>{IMEI_B}</imei></imeis>",
+        f"<imeis><status>Pending</status><id>7</id><imei>{IMEI_B}</imei><status>1</status><id>8</id></imeis>",
+        f"<list><imei> {IMEI_B} </imei></list>",
+    ],
+)
+def test_an_imei_that_a_list_names_without_a_readable_order_does_not_count_as_absent(record: str) -> None:
+    listed = parse_orders(f"<result>{ORDER_A}{record}</result>".encode())
+    assert [(order.order_id, order.imei) for order in listed] == [("15562209", IMEI_A), ("", IMEI_B)]

@@ -1,6 +1,7 @@
 """Doubt ends by itself where the provider lists its orders, and never by sending what may have been placed."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
@@ -70,6 +71,21 @@ def test_absence_from_a_list_with_gaps_is_not_believed(simulator, database):
     assert (result.successful, result.in_doubt) == (TOTAL - 100, 100)
 
 
+class Blurred(GSMFusionClient):
+    """Sees the doubtful call's IMEIs in the list, but not the ids of their orders."""
+
+    def list_recent_orders(self):
+        doubtful = set(imeis(200)[100:])
+        return [replace(o, order_id="") if o.imei in doubtful else o for o in super().list_recent_orders()]
+
+
+def test_an_imei_that_the_list_names_without_an_order_id_is_not_sent_again(simulator, database):
+    simulator.set(fault="reset", fault_when="after", fault_calls=(2,), duplicates="never")
+    result = place(simulator, database, client_class=Blurred, patience=3.0, workers=1)
+    assert (result.successful, result.in_doubt) == (TOTAL - 100, 100)
+    assert len(simulator.charges()) == TOTAL
+
+
 def test_where_nothing_tells_how_far_the_list_lags_it_is_given_ten_quiet_times(simulator, database):
     """A process that starts with the doubt knows of no order that it has placed itself."""
     simulator.set(fault="reset", fault_when="before", fault_calls=(2,))
@@ -87,6 +103,6 @@ def test_a_person_may_decide_before_the_list_does(simulator, database):
     with database.read() as connection:
         query = "SELECT id FROM items WHERE outcome = 'in_doubt'"
         ids = [row[0] for row in connection.exec_driver_sql(query)]
-    assert was_not_placed(database, ids) == 100
+    assert was_not_placed(database, ids, 0.0) == 100
     assert place(simulator, database).successful == TOTAL
     assert judge(simulator, database) == (0, 0)

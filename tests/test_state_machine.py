@@ -186,7 +186,7 @@ class Promise(RuleBasedStateMachine):
         if unknown:
             was_placed(self.database, item_id, unknown[0])
         elif not any(imei in late.imeis for late in self.model.late):
-            was_not_placed(self.database, [item_id])
+            was_not_placed(self.database, [item_id], 0.0)
 
     @rule()
     def ask_the_list_now(self) -> None:

@@ -535,6 +535,8 @@ def test_the_workbook_keeps_imeis_as_text(browser: Browser, database: IMEIDataba
 def doubtful(browser: Browser, database: IMEIDatabase) -> int:
     batch_id = browser.start(imeis(3))
     answer_chunks(database, lambda imei: (Outcome.IN_DOUBT, "no readable answer"))
+    with database.write() as connection:  # long enough ago for the provider to be done with it
+        connection.exec_driver_sql("UPDATE attempts SET sent_at = '2026-01-01', ended_at = '2026-01-01'")
     return batch_id
 
 
@@ -564,6 +566,17 @@ def test_all_can_be_sent_again_at_once(browser: Browser, database: IMEIDatabase,
         browser.post(f"/batches/{doubtful}/doubt/not-placed", {"all": "on", "sure": "on"}).status_code == 303
     )
     assert item_ids(database, doubtful) == []
+
+
+def test_nothing_is_sent_again_while_the_provider_may_still_work_on_it(
+    browser: Browser, database: IMEIDatabase, doubtful: int
+) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE attempts SET ended_at = CURRENT_TIMESTAMP")
+    answer = browser.post(f"/batches/{doubtful}/doubt/not-placed", {"all": "on", "sure": "on"})
+    assert answer.status_code == 400
+    assert "Nothing was sent. The provider may still be working on it." in words(answer)
+    assert len(item_ids(database, doubtful)) == 3
 
 
 def test_only_ticked_items_are_sent_again_and_only_when_sure(
