@@ -419,6 +419,7 @@ class ProductionSubmissionSystem:
             for chunk in batch_store.open_chunks(connection, ChunkState.SENDING):
                 self._write(connection, chunk, self._judge(Answer(chunk, self._kept_answer(chunk))))
                 logger.warning("Recovered chunk %d of batch %d", chunk.chunk_id, chunk.batch_id)
+            self._settler.note(connection, time.monotonic())  # before the last IMEIs are claimed
             batch_store.resume_self_resuming(connection)
             if self.options.rate_limit:  # another process may have used up this minute's calls
                 ages = batch_store.attempt_ages(connection, MINUTE)
