@@ -7,10 +7,12 @@ there as kill -9 would: at once, without a finally. `work` is what `flask submit
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import provider_http
 from checkpoints import Checkpoints
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
+from orders import Chunk
 from runner import run_or_follow
 from settings import Settings
 
@@ -56,9 +59,22 @@ class Job:
 
 def start(job: Job) -> "multiprocessing.context.ForkServerProcess":
     """Let a process work on this job."""
+    _start_server()
     process = context.Process(target=work, args=(job,), daemon=True)
     process.start()
     return process
+
+
+def _start_server() -> None:
+    """Start the process that the others are forked from. It must find our modules before anybody tells it where."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 def work(job: Job) -> None:
@@ -163,15 +179,15 @@ def in_checkpoint(countdown: _Countdown) -> None:
     keep, write = Checkpoints.keep, os.write
     torn = threading.local()
 
-    def half(descriptor: int, data: bytes) -> int:
+    def half(descriptor: int, data: Any) -> int:
         if getattr(torn, "now", False):
             write(descriptor, data[: len(data) // 2])
             die()
         return write(descriptor, data)
 
-    def tearing(self: Checkpoints, *args: Any) -> None:
+    def tearing(self: Checkpoints, chunk: Chunk, raw: bytes) -> None:
         torn.now = countdown.reached()
-        keep(self, *args)
+        keep(self, chunk, raw)
 
     Checkpoints.keep = tearing  # type: ignore[method-assign]
     os.write = half
@@ -185,9 +201,9 @@ def after_checkpoint(countdown: _Countdown) -> None:
 def _around_keep(before: Callable[[], None], after: Callable[[], None]) -> None:
     keep = Checkpoints.keep
 
-    def watched(self: Checkpoints, *args: Any) -> None:
+    def watched(self: Checkpoints, chunk: Chunk, raw: bytes) -> None:
         before()
-        keep(self, *args)
+        keep(self, chunk, raw)
         after()
 
     Checkpoints.keep = watched  # type: ignore[method-assign]
