@@ -5,6 +5,7 @@ Importing this starts no thread: the runner is started by gunicorn.conf.py in ea
 
 import logging
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from database import IMEIDatabase
 from orders import Account, Service
 from runner import make_client, start_background
 from service_catalog import AccountBalance, ServiceCatalog
-from settings import Settings, load_settings
+from settings import Settings, SettingsError, load_settings
 from web_auth import init_auth
 from web_batches import batches
 from web_context import Backend, backend
@@ -128,7 +129,10 @@ def __getattr__(name: str) -> Flask:
 
 def _from_environment() -> Flask:
     load_dotenv(Path(__file__).with_name(".env"))
-    return create_app()
+    try:
+        return create_app()
+    except SettingsError as error:
+        sys.exit(f"HAMMER-API cannot start. {error}")
 
 
 def _ask_services(settings: Settings) -> Callable[[], list[Service]]:
