@@ -24,6 +24,8 @@ LEAST_FREE = 32 * 1024 * 1024
 #: Bytes given back when the disk is full, so that answers on their way can still be written.
 BALLAST_SIZE = 8 * 1024 * 1024
 MARK = b"hammer-checkpoint"
+DISK_FULL = f"Nothing is sent, because the disk is almost full: free at least {LEAST_FREE // 2**20} MB."
+READ_ONLY = "Nothing is sent, because the data folder cannot be written: make its disk writable again."
 
 
 @dataclass(slots=True)
@@ -143,6 +145,13 @@ class Checkpoints:
 
     def _path(self, batch_id: int) -> Path:
         return self.folder / str(batch_id) / "answers.log"
+
+
+def disk_objection(folder: Path) -> str:
+    """Why nothing can be sent while this folder is as it is, in a sentence; "" when it is well."""
+    if not os.access(folder, os.W_OK):
+        return READ_ONLY
+    return DISK_FULL if shutil.disk_usage(folder).free < LEAST_FREE else ""
 
 
 def is_disk_full(error: OSError) -> bool:

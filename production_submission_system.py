@@ -21,7 +21,7 @@ import batch_store
 from batch_creation import NewBatch, create_batch, fingerprint
 from batch_queries import progress
 from call_log import record_clean, write_intents
-from checkpoints import Checkpoints, is_disk_full
+from checkpoints import DISK_FULL, Checkpoints, is_disk_full
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
 from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, RateLimitedError, parse_placement
 from orders import (
@@ -111,6 +111,7 @@ class ProductionSubmissionSystem:
         self._next_note = 0.0
         self._unreported: set[int] = set()
         self._next_report = 0.0
+        self._had_space = False  #: unknown at first: then the words of a process before this one are taken back
 
     def submit_batch(
         self,
@@ -184,7 +185,7 @@ class ProductionSubmissionSystem:
 
     def _commit(self, answers: list[Answer], may_claim: bool) -> list[Chunk]:
         """Write what the answers mean and the intents of the next calls. Returns the chunks to call."""
-        may_claim = may_claim and self.checkpoints.has_space()
+        has_space = self.checkpoints.has_space()
         self._unreported |= {answer.chunk.batch_id for answer in answers}
         try:
             with self.database.write() as connection:
@@ -193,12 +194,15 @@ class ProductionSubmissionSystem:
                 if any(judgement.verdicts and not judgement.clean for _, judgement in judged):
                     self._settler.note(connection, time.monotonic())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
-                claimed = self._claim(connection, answers) if may_claim else []
+                if not (has_space and self._had_space):
+                    batch_store.set_notice(connection, "" if has_space else DISK_FULL)
+                claimed = self._claim(connection, answers) if may_claim and has_space else []
         except batch_store.WrongStateError:
             logger.exception("Somebody else moved a chunk; each answer is written by itself")
             return self._commit_one_by_one(answers)
         except DatabaseUnavailableError as error:
             return self._keep_for_later(answers, error)
+        self._had_space = has_space
         for answer in answers:
             self._in_flight.pop(answer.chunk.chunk_id, None)
         for chunk in claimed:

@@ -10,6 +10,7 @@ from flask import Blueprint, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
 import batch_queries
+from checkpoints import disk_objection
 from database import utc_now
 from runner import runner_alive
 from service_catalog import provider_state
@@ -68,13 +69,14 @@ def environment_check(backend: Backend) -> dict[str, Any]:
 
 
 def environment_advice(backend: Backend) -> list[str]:
-    """A sentence for each setting that is missing."""
+    """A sentence for each setting that is missing, and for a disk that takes nothing more."""
     settings, advice = backend.settings, []
     if not settings.demo and not settings.admin_password:
         advice.append("ADMIN_PASSWORD is not set, so nobody can log in: set it and start again.")
     if settings.volatile_disk:
         advice.append(VOLATILE)
-    return advice
+    objection = disk_objection(settings.data_dir)
+    return [*advice, objection] if objection else advice
 
 
 def status_report(backend: Backend) -> dict[str, Any]:
