@@ -1,7 +1,10 @@
 """What the tests of crashes, disks and clocks share: a batch on disk, what became of it, and what the user is told."""
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from provider_fixture import SERVICE, imeis, judge
@@ -84,3 +87,24 @@ def rows(database: IMEIDatabase, query: str) -> list[Any]:
     """What a query of the tables gives."""
     with database.read() as connection:
         return [tuple(row) for row in connection.execute(text(query))]
+
+
+LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked_by_another_program(database: IMEIDatabase) -> Iterator[None]:
+    """Nobody else can write while the block lasts. (A lock of this very process would keep nobody out.)"""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCK, str(database.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        yield
+        other.communicate()  # the end of its input ends it, and the lock
