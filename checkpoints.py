@@ -10,9 +10,11 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import threading
 from dataclasses import dataclass, field
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from orders import Chunk
@@ -24,6 +26,7 @@ LEAST_FREE = 32 * 1024 * 1024
 #: Bytes given back when the disk is full, so that answers on their way can still be written.
 BALLAST_SIZE = 8 * 1024 * 1024
 MARK = b"hammer-checkpoint"
+HEADER = re.compile(rb"\n%s (\d{1,18}) (\d{1,18}) \d+ [0-9a-f]{64}\n" % MARK)
 DISK_FULL = f"Nothing is sent, because the disk is almost full: free at least {LEAST_FREE // 2**20} MB."
 READ_ONLY = "Nothing is sent, because the data folder cannot be written: make its disk writable again."
 
@@ -87,6 +90,19 @@ class Checkpoints:
             return None
         whole = len(raw) == int(length) and digest.decode("ascii", "replace") == hashlib.sha256(raw).hexdigest()
         return raw if whole else None
+
+    def batches(self) -> list[int]:
+        """The ids of all batches of which answers are kept."""
+        return [int(path.parent.name) for path in self.folder.glob("*/answers.log") if path.parent.name.isdecimal()]
+
+    def newest_attempts(self, batch_id: int) -> dict[int, int]:
+        """Chunk id → the newest attempt of which an answer is kept, of one batch."""
+        try:
+            with self._path(batch_id).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+                kept = [(int(found[1]), int(found[2])) for found in HEADER.finditer(content)]
+        except (OSError, ValueError):  # none is there, or an empty one
+            return {}
+        return dict(sorted(kept))
 
     def close(self) -> None:
         """Close the files of this process."""

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+import batch_older_copy
 import batch_store
 from batch_creation import NewBatch, create_batch, fingerprint
 from batch_queries import progress
@@ -420,6 +421,7 @@ class ProductionSubmissionSystem:
     def _recover(self) -> None:
         """What was on the wire when a process died is recorded from its checkpoint, or in doubt."""
         with self.database.write() as connection:
+            batch_older_copy.reopen_answered(connection, self.checkpoints)
             for chunk in batch_store.open_chunks(connection, ChunkState.SENDING):
                 self._write(connection, chunk, self._judge(Answer(chunk, self._kept_answer(chunk))))
                 logger.warning("Recovered chunk %d of batch %d", chunk.chunk_id, chunk.batch_id)

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,3 +110,26 @@ def locked_by_another_program(database: IMEIDatabase) -> Iterator[None]:
         assert other.stdout.readline() == b"locked\n"
         yield
         other.communicate()  # the end of its input ends it, and the lock
+
+
+def paid_calls(simulator: Simulator) -> int:
+    """How many paid calls have reached the provider."""
+    return sum(call.action == "placeorder" for call in simulator.calls())
+
+
+def waits(simulator: Simulator) -> int:
+    """How many of them wait for their answer."""
+    return sum(call.action == "placeorder" and call.ended is None for call in simulator.calls())
+
+
+@contextmanager
+def at_work(running: ProductionSubmissionSystem) -> Iterator[None]:
+    """The runner, in a thread, until the end of the block. What ends it before that is raised there."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(running.run, stop)
+        try:
+            yield
+        finally:
+            stop.set()
+        done.result(PATIENCE)

@@ -18,15 +18,18 @@ from typing import Any, NoReturn
 import pytest
 from hardship_fixture import (
     assert_all_paid_once,
+    at_work,
     found,
     locked_by_another_program,
     new_batch,
     outcomes,
+    paid_calls,
     rows,
     see_through,
     told_by_command,
     told_by_page,
     wait_until,
+    waits,
 )
 from planted import CHUNK, Job, start
 from provider_fixture import Knobs, Simulator, system
@@ -37,7 +40,6 @@ from web_fixture import SERVICES, Browser, Provider, make_app, words
 from checkpoints import DISK_FULL, READ_ONLY, Checkpoints
 from database import IMEIDatabase
 from orders import Chunk
-from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
 
 TOTAL = 12 * CHUNK
@@ -92,29 +94,6 @@ def data_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path: Path = small / "data"
     path.mkdir()
     return path
-
-
-def paid_calls(simulator: Simulator) -> int:
-    return sum(call.action == "placeorder" for call in simulator.calls())
-
-
-def waits(simulator: Simulator) -> int:
-    """How many paid calls wait for their answer."""
-    return sum(call.action == "placeorder" and call.ended is None for call in simulator.calls())
-
-
-@contextlib.contextmanager
-def at_work(running: ProductionSubmissionSystem) -> Iterator[None]:
-    """The runner, in a thread, until the end of the block."""
-    stop = threading.Event()
-    thread = threading.Thread(target=running.run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(30)
-    assert not thread.is_alive()
 
 
 def nothing_is_open(database: IMEIDatabase) -> bool:

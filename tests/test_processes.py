@@ -21,10 +21,12 @@ from hardship_fixture import (
     found,
     new_batch,
     outcomes,
+    paid_calls,
     rows,
     see_through,
     told_by_page,
     wait_until,
+    waits,
 )
 from planted import CHUNK, Job, start
 from provider_fixture import Knobs, Simulator, judge, system
@@ -76,15 +78,6 @@ def runner_of(data_dir: Path) -> int:
     inode = str(lock.stat().st_ino)
     locks = (line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" not in line)
     return next((int(words[4]) for words in locks if words[1] == "FLOCK" and words[5].endswith(f":{inode}")), 0)
-
-
-def paid_calls(simulator: Simulator) -> int:
-    return sum(call.action == "placeorder" for call in simulator.calls())
-
-
-def waits(simulator: Simulator) -> int:
-    """How many paid calls wait for their answer."""
-    return sum(call.action == "placeorder" and call.ended is None for call in simulator.calls())
 
 
 def test_killed_at_twenty_random_moments_every_imei_is_ordered_once(
