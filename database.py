@@ -33,7 +33,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from orders import Service
 from schema import list_proofs, orders, services, settings
@@ -55,7 +55,7 @@ OrderRow = dict[str, Any]
 #: What the write functions of the stores take: a connection inside a transaction of ours.
 Transaction = Connection
 #: The file cannot be read or written now: full, locked, gone, replaced.
-DatabaseUnavailableError = DBAPIError
+DatabaseUnavailableError = OperationalError
 
 
 class DatabaseReplacedError(OperationalError):

@@ -34,6 +34,7 @@ from hardship_fixture import (
 from planted import CHUNK, Job, start
 from provider_fixture import Knobs, Simulator, system
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import IntegrityError
 from test_gunicorn_conf import ROOT, environ_of
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
@@ -300,4 +301,27 @@ def test_a_damaged_checkpoint_is_not_believed_but_settled(
         assert outcomes(database, batch_id) == {"in_doubt": CHUNK, "waiting": 2 * CHUNK}
         assert "Up to $5.00 more may have been charged" in told_by_command(database, batch_id)
         assert see_through(running, batch_id) == 0
+    assert_all_paid_once(simulator, database, batch_id)
+
+
+# Refused
+
+
+def test_a_refused_row_ends_the_run_aloud_and_the_next_run_records_the_kept_answers(
+    simulator: Simulator, database: IMEIDatabase
+) -> None:
+    """To wait and try again, as on a full disk, would be to wait for ever without a word."""
+    batch_id = new_batch(database, 3 * CHUNK, CHUNK)
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON orders BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+    with system(simulator, database, chunk_size=CHUNK) as running:
+        with pytest.raises(IntegrityError, match="refused"):
+            running.run_batch(batch_id)
+        with database.write() as connection:
+            connection.exec_driver_sql("DROP TRIGGER refuse")
+    simulator.set(listing="off")
+    with system(simulator, database, chunk_size=CHUNK) as running:
+        running.run_batch(batch_id)
     assert_all_paid_once(simulator, database, batch_id)
