@@ -48,6 +48,8 @@ STOPPED = "the program stopped while this call was on the wire"
 
 #: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
 QUICK_CALL = 0.2
+#: So many calls in a row without any readable answer: the provider is down, and each further call is one more doubt.
+UNANSWERED = 3
 
 
 class Provider(Protocol):
@@ -112,6 +114,7 @@ class ProductionSubmissionSystem:
         self._next_note = 0.0
         self._unreported: set[int] = set()
         self._next_report = 0.0
+        self._unanswered = 0  #: calls in a row
         self._had_space = False  #: unknown at first: then the words of a process before this one are taken back
 
     def submit_batch(
@@ -262,9 +265,9 @@ class ProductionSubmissionSystem:
             batch_store.pause_all(connection, judgement.message)
         elif judgement.pause is Pause.ALL_FOR_A_WHILE:
             batch_store.pause_all(connection, judgement.message, resumes_itself=True)
-        elif judgement.hold:
+        elif judgement.hold or (judgement.unanswered and self._unanswered + 1 >= UNANSWERED):
             batch_store.set_notice(connection, judgement.message)
-        elif self.pace.failures:
+        elif self.pace.failures and not judgement.unanswered:
             batch_store.set_notice(connection, "")
 
     def _learn_list_length(self, connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
@@ -282,11 +285,13 @@ class ProductionSubmissionSystem:
         now, before = time.monotonic(), self.pace.hold_until
         if judgement.pause is Pause.ALL_FOR_A_WHILE:
             self._resume_at = now + self.options.maintenance_wait
+        if answer.content is not None:
+            self._unanswered = self._unanswered + 1 if judgement.unanswered else 0
         if answer.content is None:
             self.pace.take_back()
         elif judgement.limited:
             self.pace.limited(now, judgement.retry_after, random.random())  # noqa: S311
-        elif judgement.hold:
+        elif judgement.hold or self._unanswered >= UNANSWERED:
             self.pace.unreachable(now, random.random())  # noqa: S311
         else:
             full = 2 * len(answer.chunk.items) >= self.options.chunk_size  # short calls are quick and say little

@@ -1,8 +1,8 @@
 """Faults that change while the program runs, for as long as you like: `python tests/soak.py [minutes]`, by default ten.
 
 Each round puts a batch through a provider that fails in ever new ways, while processes are killed or stopped, or
-another program locks the database for a minute. Then the provider is well again, and its ledger is the judge. Exit code 1: an
-IMEI was charged twice or lost, or a doubt was left.
+another program locks the database for a minute. Then the provider is well again, and its ledger is the judge.
+Exit code 1: an IMEI was charged twice or lost, or a doubt was left.
 """
 
 import contextlib

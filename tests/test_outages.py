@@ -3,6 +3,7 @@
 Each row ends as a person would end it: the trouble is over, the batch is resumed if it does not resume by itself.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -123,6 +124,26 @@ def test_while_the_provider_is_gone_the_batch_waits_says_so_and_goes_on(
         with Simulator(knobs, ledger, port=simulator.port) as again:
             wait_until(lambda: outcomes(database, batch_id) == {"ordered": TOTAL}, "every IMEI is ordered")
             assert_all_paid_once(again, database, batch_id)
+
+
+@pytest.mark.parametrize(("fault", "word"), [("503", "HTTP 503"), ("close", "connection broke")])
+def test_a_provider_that_answers_nothing_readable_is_left_alone_before_all_is_in_doubt(
+    simulator: Simulator, database: IMEIDatabase, settings: Settings, fault: str, word: str
+) -> None:
+    simulator.set(listing="off", duplicates="never")
+    batch_id = new_batch(database, 3 * TOTAL, CHUNK)
+    with system(simulator, database, workers=2, chunk_size=CHUNK) as running, at_work(running):
+        wait_until(lambda: outcomes(database, batch_id).get("ordered", 0) >= 4 * CHUNK, "some orders")
+        simulator.set(fault=fault, fault_when="before")
+        wait_until(lambda: word in found(database, batch_id).notice, "the notice")
+        assert word in told_by_page(database, settings, batch_id)
+        time.sleep(1.0)  # in which all the other calls could be made
+        assert outcomes(database, batch_id)["in_doubt"] <= TOTAL
+        assert found(database, batch_id).state is BatchState.RUNNING
+        simulator.set(fault="", listing="on")
+        wait_until(lambda: outcomes(database, batch_id) == {"ordered": 3 * TOTAL}, "every IMEI is ordered")
+    assert found(database, batch_id).notice == ""
+    assert_all_paid_once(simulator, database, batch_id)
 
 
 @pytest.mark.parametrize("style", ["whole_call", "whole_call_clean"])
