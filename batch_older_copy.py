@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, select, text, update
 
-from batch_store import newest_attempt, pause_all
+from batch_store import newest_attempt, pause_all, resume_self_resuming
 from call_log import write_intents
 from checkpoints import Checkpoints
 from database import IMEIDatabase
@@ -84,6 +84,8 @@ def _reopen(connection: Connection, batch_id: int, kept: Mapping[int, int]) -> l
 
 
 def _stop(connection: Connection) -> None:
+    """Nothing goes on by itself, also not what waits for the provider's maintenance to end."""
+    resume_self_resuming(connection)
     pause_all(connection, SENTENCE)
     connection.execute(REMEMBER, {"key": OLDER_COPY, "value": SENTENCE})
     logger.error(SENTENCE)

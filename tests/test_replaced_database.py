@@ -90,9 +90,10 @@ def test_a_file_replaced_under_the_running_program_stops_it_loudly(
             assert SENTENCE in told_by_page(database, settings, batch_id)
             assert len(simulator.charges()) == charged
             assert outcomes(database, batch_id) == {"ordered": charged, "waiting": TOTAL - charged}
+            browser_on(database, settings).post(f"/batches/{batch_id}/resume")
+            assert found(database, batch_id).state is BatchState.PAUSED  # not before the orders were restored
             restore_orders(running, database)
-            with database.write() as connection:
-                batch_store.resume(connection, batch_id)
+            browser_on(database, settings).post(f"/batches/{batch_id}/resume")
             running.run_batch(batch_id)
         assert_all_paid_once(simulator, database, batch_id)
 
