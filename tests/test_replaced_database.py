@@ -36,7 +36,7 @@ from orders import BatchState
 from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
 
-TOTAL = 12 * CHUNK
+TOTAL, FEW = 12 * CHUNK, 3 * CHUNK
 
 
 @pytest.fixture
@@ -124,23 +124,23 @@ def test_an_empty_file_is_recognised_before_anything_is_ordered_with_it(
     simulator: Simulator, settings: Settings
 ) -> None:
     with IMEIDatabase(settings.database_path) as database, system(simulator, database, chunk_size=CHUNK) as running:
-        assert running.submit_batch(imeis(TOTAL), SERVICE).successful == TOTAL
+        assert running.submit_batch(imeis(FEW), SERVICE).successful == FEW
     put_in_place(None, settings.database_path)
 
     with IMEIDatabase(settings.database_path) as database:
         browser = browser_on(database, settings)
         assert SENTENCE in words(browser.get("/status"))
-        preview = browser.paste(imeis(TOTAL), SERVICE)
+        preview = browser.paste(imeis(FEW), SERVICE)
         assert SENTENCE in words(browser.get(preview))
         assert browser.confirm(preview).status_code != 303
         with system(simulator, database, chunk_size=CHUNK) as running:
             restore_orders(running, database)
             assert browser_on(database, settings).get("/health").get_json()["checks"]["environment"]["status"] == "ok"
-            again = running.submit_batch(imeis(TOTAL + 3), SERVICE)
-        assert (again.duplicates, again.successful) == (TOTAL, 3)
+            again = running.submit_batch(imeis(FEW + 3), SERVICE)
+        assert (again.duplicates, again.successful) == (FEW, 3)
         assert again.batch_id == 2  # and not the one whose answers are kept
         assert judge(simulator, database) == (0, 0)
-        assert len(simulator.charges()) == TOTAL + 3
+        assert len(simulator.charges()) == FEW + 3
 
 
 def test_a_database_beside_its_own_answers_is_no_older_copy(simulator: Simulator, database: IMEIDatabase) -> None:
