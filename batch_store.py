@@ -290,11 +290,11 @@ def seconds_since(connection: Connection, attempt_id: int) -> float:
 
 
 def attempt_ages(connection: Connection, seconds: float) -> list[float]:
-    """How many seconds ago each call of the last seconds began, by the wall clock."""
+    """How many seconds ago each call of the last seconds began, by the wall clock; 0 where the clock was put back."""
     now = utc_now()
     since = now - timedelta(seconds=seconds)
     recent = connection.execute(select(attempts.c.sent_at).where(attempts.c.sent_at > since)).scalars()
-    return [(now - sent_at).total_seconds() for sent_at in recent]
+    return [max(0.0, (now - sent_at).total_seconds()) for sent_at in recent]
 
 
 def newest_attempt(connection: Connection) -> int:

@@ -10,9 +10,11 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import threading
 from dataclasses import dataclass, field
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from orders import Chunk
@@ -24,6 +26,9 @@ LEAST_FREE = 32 * 1024 * 1024
 #: Bytes given back when the disk is full, so that answers on their way can still be written.
 BALLAST_SIZE = 8 * 1024 * 1024
 MARK = b"hammer-checkpoint"
+HEADER = re.compile(rb"\n%s (\d{1,18}) (\d{1,18}) \d+ [0-9a-f]{64}\n" % MARK)
+DISK_FULL = f"Nothing is sent, because the disk is almost full: free at least {LEAST_FREE // 2**20} MB."
+READ_ONLY = "Nothing is sent, because the data folder cannot be written: make its disk writable again."
 
 
 @dataclass(slots=True)
@@ -86,6 +91,19 @@ class Checkpoints:
         whole = len(raw) == int(length) and digest.decode("ascii", "replace") == hashlib.sha256(raw).hexdigest()
         return raw if whole else None
 
+    def batches(self) -> list[int]:
+        """The ids of all batches of which answers are kept."""
+        return [int(path.parent.name) for path in self.folder.glob("*/answers.log") if path.parent.name.isdecimal()]
+
+    def newest_attempts(self, batch_id: int) -> dict[int, int]:
+        """Chunk id → the newest attempt of which an answer is kept, of one batch."""
+        try:
+            with self._path(batch_id).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+                kept = [(int(found[1]), int(found[2])) for found in HEADER.finditer(content)]
+        except (OSError, ValueError):  # none is there, or an empty one
+            return {}
+        return dict(sorted(kept))
+
     def close(self) -> None:
         """Close the files of this process."""
         with self._opening:
@@ -143,6 +161,13 @@ class Checkpoints:
 
     def _path(self, batch_id: int) -> Path:
         return self.folder / str(batch_id) / "answers.log"
+
+
+def disk_objection(folder: Path) -> str:
+    """Why nothing can be sent while this folder is as it is, in a sentence; "" when it is well."""
+    if not os.access(folder, os.W_OK):
+        return READ_ONLY
+    return DISK_FULL if shutil.disk_usage(folder).free < LEAST_FREE else ""
 
 
 def is_disk_full(error: OSError) -> bool:

@@ -24,7 +24,7 @@ import order_sync
 from batch_creation import NewBatch, create_batch
 from batch_queries import progress
 from commands_audit import audit, rebuild_from_provider
-from database import IMEIDatabase
+from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import BatchState, Outcome, Progress, Service, SubmissionResult
 from runner import make_client, run_or_follow
@@ -38,6 +38,7 @@ from web_plan import Plan, make_plan, service_objection
 
 #: Exit codes: every IMEI is settled; something was not sent; the wish was refused; something may have been charged.
 SETTLED, UNSETTLED, REFUSED, IN_DOUBT, INTERRUPTED = 0, 1, 2, 3, 130
+AGAIN = "Run the same command again to continue; nothing is ordered twice."
 #: Fields of SubmissionResult that are lists, and stay out of --json.
 LISTS = frozenset({"orders", "errors"})
 
@@ -146,6 +147,8 @@ def submit_file(backend: Backend, wish: Wish) -> int:
             return _see_through(backend, batch_id, wish.as_json)
     except DemoError as error:
         raise click.ClickException(str(error)) from error
+    except DatabaseUnavailableError as error:
+        raise click.ClickException(f"The database cannot be used now: {error.orig}. {AGAIN}") from error
 
 
 def list_services(backend: Backend, refresh: bool) -> None:

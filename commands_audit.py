@@ -10,6 +10,7 @@ from datetime import datetime
 import click
 from flask.cli import with_appcontext
 
+import batch_older_copy
 from audit import AuditReport, Difference, RebuildReport, plan_rebuild, run_audit
 from audit import rebuild as restore_orders
 from gsm_fusion_client import GSMFusionError
@@ -77,6 +78,7 @@ def rebuild_now(backend: Backend, yes: bool) -> None:
     if rows and not yes and not click.confirm(f"Restore {plural(len(rows), 'order')}?", err=True):
         raise click.ClickException("Nothing was restored.")
     click.echo("\n".join(rebuilt_lines(restore_orders(backend.database, planned, listed, rows))))
+    batch_older_copy.settle(backend.database)
 
 
 def figures(report: AuditReport) -> dict[str, object]:

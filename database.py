@@ -33,7 +33,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from orders import Service
 from schema import list_proofs, orders, services, settings
@@ -48,13 +48,21 @@ logger = logging.getLogger(__name__)
 #: From this version on, two connections cannot corrupt a WAL file by checkpointing at the same instant.
 SAFE_WAL_VERSION = (3, 51, 3)
 BUSY_TIMEOUT_MS = 30_000
+REPLACED = "another file was put in its place while the program ran: start the program again"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 OrderRow = dict[str, Any]
 #: What the write functions of the stores take: a connection inside a transaction of ours.
 Transaction = Connection
-#: The file cannot be read or written now: full, locked, gone.
-DatabaseUnavailableError = DBAPIError
+#: The file cannot be read or written now: full, locked, gone, replaced.
+DatabaseUnavailableError = OperationalError
+
+
+class DatabaseReplacedError(OperationalError):
+    """Another file stands where ours was opened: nothing may be read or written until the program starts again."""
+
+    def __init__(self) -> None:
+        super().__init__("", None, driver.OperationalError(REPLACED))
 
 
 def utc_now() -> datetime:
@@ -71,6 +79,7 @@ class IMEIDatabase:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.engine = _engine(self.path)
         _migrate(self.engine, self.path)
+        self._file = self._file_now()
 
     def __enter__(self) -> "IMEIDatabase":
         return self
@@ -85,17 +94,35 @@ class IMEIDatabase:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection on one consistent snapshot."""
+        self._check_file()
         with self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection inside BEGIN IMMEDIATE: committed at the end, rolled back on an exception."""
+        self._check_file()
         with (
             self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection,
             connection.begin(),
         ):
             yield connection
+
+    def _file_now(self) -> tuple[int, int] | None:
+        """Which file stands at the path; None for none."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_file(self) -> None:
+        """Raise DatabaseReplacedError when another file stands where ours was opened.
+
+        Open connections would go on writing to the old one, which nobody will ever read again.
+        """
+        if self._file_now() != self._file:
+            raise DatabaseReplacedError
 
     # Orders
 

@@ -17,11 +17,12 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+import batch_older_copy
 import batch_store
 from batch_creation import NewBatch, create_batch, fingerprint
 from batch_queries import progress
 from call_log import record_clean, write_intents
-from checkpoints import Checkpoints, is_disk_full
+from checkpoints import DISK_FULL, Checkpoints, is_disk_full
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
 from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, RateLimitedError, parse_placement
 from orders import (
@@ -48,6 +49,8 @@ STOPPED = "the program stopped while this call was on the wire"
 QUICK_CALL = 0.2
 #: Seconds that doubt is waited for after the last answer where the provider does not list its orders.
 HOPELESS_PATIENCE = 2.0
+#: So many calls in a row without any readable answer: the provider is down, and each further call is one more doubt.
+UNANSWERED = 3
 
 
 class Provider(Protocol):
@@ -130,6 +133,8 @@ class ProductionSubmissionSystem:
         self._next_note = 0.0
         self._unreported: set[int] = set()
         self._next_report = 0.0
+        self._unanswered = 0  #: calls in a row
+        self._had_space = False  #: unknown at first: then the words of a process before this one are taken back
 
     def submit_batch(
         self,
@@ -207,7 +212,7 @@ class ProductionSubmissionSystem:
 
     def _commit(self, answers: list[Answer], may_claim: bool) -> list[Chunk]:
         """Write what the answers mean and the intents of the next calls. Returns the chunks to call."""
-        may_claim = may_claim and self.checkpoints.has_space()
+        has_space = self.checkpoints.has_space()
         self._unreported |= {answer.chunk.batch_id for answer in answers}
         try:
             with self.database.write() as connection:
@@ -215,13 +220,16 @@ class ProductionSubmissionSystem:
                 if any(answer.judgement.verdicts for answer in answers):
                     self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
+                if not (has_space and self._had_space):
+                    batch_store.set_notice(connection, "" if has_space else DISK_FULL)
                 slower = any(answer.judgement.hold for answer in answers)  # the pace learns of it below
-                claimed = self._claim(connection, answers) if may_claim and not slower else []
+                claimed = self._claim(connection, answers) if may_claim and has_space and not slower else []
         except batch_store.WrongStateError:
             logger.exception("Somebody else moved a chunk; each answer is written by itself")
             return self._commit_one_by_one(answers)
         except DatabaseUnavailableError as error:
             return self._keep_for_later(answers, error)
+        self._had_space = has_space
         for answer in answers:
             self._in_flight.pop(answer.chunk.chunk_id, None)
         for chunk in claimed:
@@ -276,9 +284,9 @@ class ProductionSubmissionSystem:
             batch_store.pause_all(connection, judgement.message)
         elif judgement.pause is Pause.ALL_FOR_A_WHILE:
             batch_store.pause_all(connection, judgement.message, resumes_itself=True)
-        elif judgement.hold:
+        elif judgement.hold or (judgement.unanswered and self._unanswered + 1 >= UNANSWERED):
             batch_store.set_notice(connection, judgement.message)
-        elif self.pace.failures:
+        elif self.pace.failures and not judgement.unanswered:
             batch_store.set_notice(connection, "")
 
     def _learn_list_length(self, connection: Transaction, chunk: Chunk, named: Sequence[bool]) -> None:
@@ -298,11 +306,13 @@ class ProductionSubmissionSystem:
             self._settler.placed(answer.began)
         if judgement.pause is Pause.ALL_FOR_A_WHILE:
             self._resume_at = now + self.options.maintenance_wait
+        if answer.content is not None:
+            self._unanswered = self._unanswered + 1 if judgement.unanswered else 0
         if answer.content is None:
             self.pace.take_back()
         elif judgement.limited:
             self.pace.limited(now, judgement.retry_after, random.random())  # noqa: S311
-        elif judgement.hold:
+        elif judgement.hold or self._unanswered >= UNANSWERED:
             self.pace.unreachable(now, random.random())  # noqa: S311
         else:
             full = 2 * len(answer.chunk.items) >= self.options.chunk_size  # short calls are quick and say little
@@ -439,11 +449,13 @@ class ProductionSubmissionSystem:
     def _recover(self) -> None:
         """What was on the wire when a process died is recorded from its checkpoint, or in doubt."""
         with self.database.write() as connection:
+            batch_older_copy.reopen_answered(connection, self.checkpoints)
             sending = [(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
             kept = [Answer(chunk, content, judge(chunk, content)) for chunk, content in sending]
             self._write_all(connection, kept)
             if kept:
                 logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
+            self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
             batch_store.resume_self_resuming(connection)
             if self.options.rate_limit:  # another process may have used up this minute's calls
                 ages = batch_store.attempt_ages(connection, MINUTE)

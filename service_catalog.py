@@ -74,10 +74,10 @@ class ServiceCatalog:
         Waits at most patience seconds, and a moment only when there is an older list to show.
         """
         services, refreshed_at = self._database.get_services()
-        if self._clock() - refreshed_at >= self._max_age:
+        if not is_young(refreshed_at, self._clock(), self._max_age):
             self._errand.run(min(BRIEF, patience) if services else patience)
             services, refreshed_at = self._database.get_services()
-        stale = self._clock() - refreshed_at >= self._max_age
+        stale = not is_young(refreshed_at, self._clock(), self._max_age)
         return Catalogue(tuple(services), refreshed_at, stale, self._errand.failure() if stale else "")
 
     def stored(self) -> Catalogue:
@@ -86,7 +86,7 @@ class ServiceCatalog:
         return Catalogue(
             tuple(services),
             refreshed_at,
-            self._clock() - refreshed_at >= self._max_age,
+            not is_young(refreshed_at, self._clock(), self._max_age),
             self._errand.failure(),
         )
 
@@ -112,7 +112,7 @@ class AccountBalance:
     def current(self, patience: float = 3.0) -> Balance:
         """The balance, asked first if it is old; waits at most patience seconds."""
         balance = self.stored()
-        if self._clock() - balance.at < BALANCE_MAX_AGE:
+        if is_young(balance.at, self._clock(), BALANCE_MAX_AGE):
             return balance
         self._errand.run(patience)
         return self.stored()
@@ -121,7 +121,7 @@ class AccountBalance:
         """The last balance that we heard; asks nobody."""
         known = _read_json(self._database, ACCOUNT)
         at = float(known.get("at", 0))
-        trusted = known.get("credits") is not None and self._clock() - at < BALANCE_TRUSTED
+        trusted = known.get("credits") is not None and is_young(at, self._clock(), BALANCE_TRUSTED)
         return Balance(known.get("credits"), str(known.get("text", "")), at, trusted)
 
     def _store(self, account: Account) -> None:
@@ -169,7 +169,7 @@ class _Errand:
     def run(self, patience: float) -> None:
         """Ask unless the last question failed just now, and wait at most patience seconds."""
         failed = _read_json(self._database, self._failure_key)
-        if self._clock() - float(failed.get("at", 0)) < PAUSE_AFTER_FAILURE:
+        if is_young(float(failed.get("at", 0)), self._clock(), PAUSE_AFTER_FAILURE):
             return
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
@@ -201,6 +201,11 @@ class _Errand:
         self._database.set_setting(self._failure_key, json.dumps(failure))
         state = {"ok": not error, "ms": round((now - started) * 1000), "at": now, "error": error}
         self._database.set_setting(PROVIDER_STATE, json.dumps(state))
+
+
+def is_young(at: float, now: float, seconds: float) -> bool:
+    """Whether at (Unix time) was less than so many seconds ago. What lies ahead was written by a wrong clock."""
+    return 0 <= now - at < seconds
 
 
 def _read_json(database: IMEIDatabase, key: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Nothing else in the program reads os.environ. This module must not import anything of ours.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -121,6 +122,8 @@ def _data_dir(folder: str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"DATA_DIR {path} cannot be made: {error.strerror}.") from error
+    if not os.access(path, os.W_OK):
+        raise SettingsError(f"DATA_DIR {path} cannot be written: make its disk writable, or choose another folder.")
     return path
 
 

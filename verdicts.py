@@ -41,6 +41,7 @@ class Judgement:
     hold: bool = False  #: nobody sends for a while
     limited: bool = False  #: the hold is a 429
     retry_after: float | None = None  #: seconds that the provider asked for
+    unanswered: bool = False  #: nothing readable came back at all
     #: Where the answer orders every IMEI of the call once and says no more: a JSON list of its id, imei and status.
     clean: str = ""
 
@@ -111,7 +112,7 @@ def judge_error(chunk: Chunk, error: GSMFusionError) -> Judgement:
         return Judgement(None, words, hold=True, limited=limited, retry_after=error.retry_after if limited else None)
     if isinstance(error, RefusedError):
         return _judge_refusal(chunk, error)
-    return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words)
+    return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words, unanswered=True)
 
 
 def _judge_refusal(chunk: Chunk, error: RefusedError) -> Judgement:

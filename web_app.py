@@ -5,6 +5,7 @@ Importing this starts no thread: the runner is started by gunicorn.conf.py in ea
 
 import logging
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -15,12 +16,14 @@ from flask import Flask, Response, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+import batch_older_copy
+from checkpoints import Checkpoints
 from commands import init_commands
-from database import IMEIDatabase
+from database import DatabaseReplacedError, IMEIDatabase
 from orders import Account, Service
 from runner import make_client, start_background
 from service_catalog import AccountBalance, ServiceCatalog
-from settings import Settings, load_settings
+from settings import Settings, SettingsError, load_settings
 from web_auth import init_auth
 from web_batches import batches
 from web_context import Backend, backend
@@ -72,6 +75,7 @@ def create_app(
     """
     settings = settings or load_settings(os.environ)
     database = database or IMEIDatabase(settings.database_path)
+    batch_older_copy.recognise(database, Checkpoints(settings.data_dir / "checkpoints"))
     app = Flask(__name__)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_REQUEST, MAX_FORM_MEMORY_SIZE=MAX_REQUEST, MAX_FORM_PARTS=120_000
@@ -128,7 +132,10 @@ def __getattr__(name: str) -> Flask:
 
 def _from_environment() -> Flask:
     load_dotenv(Path(__file__).with_name(".env"))
-    return create_app()
+    try:
+        return create_app()
+    except SettingsError as error:
+        sys.exit(f"HAMMER-API cannot start. {error}")
 
 
 def _ask_services(settings: Settings) -> Callable[[], list[Service]]:
@@ -175,6 +182,8 @@ def _refused(error: HTTPException) -> ResponseReturnValue:
 def _broken(error: Exception) -> ResponseReturnValue:
     """The same for a failure of ours; the traceback goes to the log only."""
     logger.error("Request %s for %s failed", g.get("request_id"), request.path, exc_info=error)
+    if isinstance(error, DatabaseReplacedError):
+        return _error_page(503, f"The database cannot be used now: {error.orig}.")
     return _error_page(500, SENTENCES[500])
 
 

@@ -17,6 +17,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+import batch_older_copy
 import batch_queries
 import batch_store
 import order_queries
@@ -87,8 +88,9 @@ def pause(batch_id: int) -> ResponseReturnValue:
 def resume(batch_id: int) -> ResponseReturnValue:
     """Go on with it."""
     batch_or_404(batch_id)
-    if not backend().may_spend:
-        flash(VOLATILE, "error")
+    objection = batch_older_copy.objection(backend().database) if backend().may_spend else VOLATILE
+    if objection:
+        flash(objection, "error")
         return _back(batch_id)
     with backend().database.write() as connection:
         done = batch_store.resume(connection, batch_id)

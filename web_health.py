@@ -9,7 +9,9 @@ from typing import Any
 from flask import Blueprint, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
+import batch_older_copy
 import batch_queries
+from checkpoints import disk_objection
 from database import utc_now
 from runner import runner_alive
 from service_catalog import provider_state
@@ -68,13 +70,16 @@ def environment_check(backend: Backend) -> dict[str, Any]:
 
 
 def environment_advice(backend: Backend) -> list[str]:
-    """A sentence for each setting that is missing."""
+    """A sentence for each setting that is missing, for a disk that takes nothing more, and for an older database."""
     settings, advice = backend.settings, []
     if not settings.demo and not settings.admin_password:
         advice.append("ADMIN_PASSWORD is not set, so nobody can log in: set it and start again.")
     if settings.volatile_disk:
         advice.append(VOLATILE)
-    return advice
+    advice.append(disk_objection(settings.data_dir))
+    if backend.order_count() is not None:
+        advice.append(batch_older_copy.objection(backend.database))
+    return [sentence for sentence in advice if sentence]
 
 
 def status_report(backend: Backend) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import batch_older_copy
 import batch_queries
 import batch_uploads
 from batch_creation import fingerprint, in_flight, known_orders
@@ -115,6 +116,7 @@ def money_objections(
 
 def _with_objections(plan: Plan, backend: Backend) -> Plan:
     found = [] if backend.may_spend else [VOLATILE]
+    found.append(batch_older_copy.objection(backend.database))
     if plan.continues is None:
         found += money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left)
         found += [] if plan.count else [NOTHING_LEFT if plan.imeis else NO_IMEI]

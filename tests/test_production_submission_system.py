@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-import sqlite3
 import threading
 import time
 from typing import ClassVar
 
 import pytest
+from hardship_fixture import locked_by_another_program
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 
 import batch_store
@@ -374,10 +374,8 @@ def test_a_locked_database_delays_the_record_and_loses_nothing(simulator, databa
         thread = threading.Thread(target=running.run_batch, args=(batch_id,))
         thread.start()
         time.sleep(0.1)
-        with sqlite3.connect(database.path, timeout=5) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with locked_by_another_program(database):
             time.sleep(0.6)
-            other.rollback()
         thread.join(20)
     assert outcomes(database, batch_id) == {Outcome.ORDERED: 100}
 

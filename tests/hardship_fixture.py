@@ -1,0 +1,135 @@
+"""What the tests of crashes, disks and clocks share: a batch on disk, what became of it, and what the user is told."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from provider_fixture import SERVICE, imeis, judge
+from sqlalchemy import text
+from web_fixture import SERVICES, Browser, Provider, make_app, words
+
+from batch_creation import NewBatch, create_batch
+from batch_queries import progress
+from commands import result_lines
+from database import IMEIDatabase, write_list_limit
+from orders import Outcome, Progress
+from production_submission_system import ProductionSubmissionSystem
+from settings import Settings
+from simulator import Simulator
+from submission_report import submission_result
+
+PRICE = 0.1  #: US dollars an IMEI of SERVICE
+PATIENCE = 30.0  #: seconds; only a failure takes that long
+
+
+def new_batch(database: IMEIDatabase, count: int, chunk_size: int, first: int = 0) -> int:
+    """A confirmed batch of so many made-up IMEIs; its service is proven to take lists."""
+    with database.write() as connection:
+        write_list_limit(connection, SERVICE, 100)
+    listed = [(imei, row) for row, imei in enumerate(imeis(count, first), 1)]
+    new = NewBatch("stock.csv", "command", SERVICE, "T-Mobile USA - Status Check", PRICE, listed)
+    return create_batch(database, new, chunk_size)
+
+
+def found(database: IMEIDatabase, batch_id: int) -> Progress:
+    """The batch as it is now; its outcomes sum to its total."""
+    there = progress(database, batch_id)
+    assert there is not None
+    assert sum(there.outcomes.values()) == there.total
+    return there
+
+
+def outcomes(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
+    """How many IMEIs have which outcome, without zeros."""
+    return {outcome.value: count for outcome, count in found(database, batch_id).outcomes.items() if count}
+
+
+def told_by_command(database: IMEIDatabase, batch_id: int) -> str:
+    """What `flask submit` prints of the batch when it ends, as one line."""
+    lines = result_lines(found(database, batch_id), submission_result(database, batch_id, 1.0))
+    return " ".join(" ".join(lines).split())
+
+
+def told_by_page(database: IMEIDatabase, settings: Settings, batch_id: int) -> str:
+    """What the batch's page says, without markup."""
+    return words(Browser(make_app(settings, database, Provider(list(SERVICES)))).get(f"/batches/{batch_id}"))
+
+
+def wait_until(true: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Look until it is so; fail with these words when it never is."""
+    deadline = time.monotonic() + patience
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def see_through(running: ProductionSubmissionSystem, batch_id: int) -> int:
+    """Work until the batch is free of doubt; where only a later order proves absence, place it. Returns how many."""
+    if not running.run_batch(batch_id).in_doubt:
+        return 0
+    more = running.submit_batch(imeis(3, first=90_000), SERVICE).successful
+    wait_until(lambda: not running.run_batch(batch_id).in_doubt, "every doubt is settled")
+    return more
+
+
+def assert_all_paid_once(simulator: Simulator, database: IMEIDatabase, batch_id: int, more: int = 0) -> None:
+    """Each IMEI was charged once and is recorded as ordered; nothing else was charged but `more`."""
+    total = found(database, batch_id).total
+    assert judge(simulator, database) == (0, 0)
+    assert outcomes(database, batch_id) == {Outcome.ORDERED.value: total}
+    assert len(simulator.charges()) == total + more == database.count_orders()
+
+
+def rows(database: IMEIDatabase, query: str) -> list[Any]:
+    """What a query of the tables gives."""
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked_by_another_program(database: IMEIDatabase) -> Iterator[None]:
+    """Nobody else can write while the block lasts. (A lock of this very process would keep nobody out.)"""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCK, str(database.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        yield
+        other.communicate()  # the end of its input ends it, and the lock
+
+
+def paid_calls(simulator: Simulator) -> int:
+    """How many paid calls have reached the provider."""
+    return sum(call.action == "placeorder" for call in simulator.calls())
+
+
+def waits(simulator: Simulator) -> int:
+    """How many of them wait for their answer."""
+    return sum(call.action == "placeorder" and call.ended is None for call in simulator.calls())
+
+
+@contextmanager
+def at_work(running: ProductionSubmissionSystem) -> Iterator[None]:
+    """The runner, in a thread, until the end of the block. What ends it before that is raised there."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(running.run, stop)
+        try:
+            yield
+        finally:
+            stop.set()
+        done.result(PATIENCE)
