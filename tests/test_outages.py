@@ -93,7 +93,7 @@ def test_an_outage_in_the_middle_is_told_and_nothing_is_paid_twice(
             there = found(database, batch_id)
             if outage.state is BatchState.PAUSED and not outage.resumes_itself:
                 assert there.state is outage.state
-            assert outage.words in told_by_page(database, settings, batch_id)
+                wait_until(lambda: outage.words in told_by_page(database, settings, batch_id), "the words on the page")
             assert ("in_doubt" in outcomes(database, batch_id)) == outage.doubtful
             assert 4 * CHUNK <= len(simulator.charges()) < TOTAL
         simulator.set(**outage.over)
