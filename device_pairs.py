@@ -24,17 +24,25 @@ WEAK = MappingProxyType({
     name: re.compile(pattern)
     for name, pattern in {
         "space": r" {2,}",
-        ";": r";", "|": r"\|", "→": r"\s?(?:→|⇒|->|»)\s?", "-": r"\s[-–—]\s", "~": r"~", ",": r",",
+        ";": r";", "|": r"\|", "...": r"\s?(?:\.{3,}|_{3,})\s?",
+        "→": r"\s?(?:→|⇒|->|»)\s?", "-": r"\s[-–—]\s", "~": r"~", ",": r",",
     }.items()
 })  # fmt: skip
 #: What parts the columns of a header row.
 COLUMN_MARKS = ("\t", "|", ";", ",")
 #: Weak separators that may also end an unknown label, once two known labels in the text are written so.
-STYLES = frozenset({"space", ";", "|", "→"})
+STYLES = frozenset({"space", ";", "|", "→", "..."})
 CLOSED_VALUE = re.compile(
     r"\s*(?:\d{8,}|on|off|yes|no|clean|blacklisted|blocked|locked|unlocked|active|expired|n/a|[\d./-]{8,10})\s+(?=[A-Z])",
     re.IGNORECASE,
 )
+NOTE = re.compile(
+    r"(notes?|notice|disclaimer|warning|attention|important|remarks?|nota|aviso|hinweis|remarque)\s?:\s*",
+    re.IGNORECASE,
+)
+#: Words that make the label after them part of a sentence, as in "make sure FMI: OFF".
+CONDITION = re.compile(r"\b(?:if|when|unless|until|before|sure|must|please|should)\b", re.IGNORECASE)
+BOXED = re.compile(r"([^\[\]()]{2,40})[\[(]\s*([^\[\]()]{1,60}?)\s*[\])]")
 BULLET = re.compile(r"\s*(?:[-–—*+>#•▪►●·✓✔★]+\s*|\(?\d{1,2}[.)]\s+)")
 #: Symbols that decorate labels and values: arrows, dingbats, emoji.
 DECORATION = "".join(map(chr, [*range(0x2190, 0x2C00), *range(0x1F000, 0x1FB00)])) + " \t"
@@ -121,7 +129,10 @@ def _holds_known(cell: str) -> bool:
 
 
 def _strong(line: str) -> list[Pair]:
-    """The pairs of a line by its colons and equals signs."""
+    """The pairs of a line by its colons and equals signs; what a note says is its value to the line's end."""
+    note = NOTE.match(line)
+    if note and not HARD.search(line):
+        return [(note[1], line[note.end() :].strip())]
     labels: list[tuple[int, int, int]] = []
     value_at = 0
     separators = list(STRONG.finditer(line))
@@ -149,8 +160,14 @@ def _label_start(line: str, value_at: int, at: int, style: Counter[str]) -> int:
     mark = line[soft - 2] if soft > hard else ""
     if mark and _is_after_mark(line[floor : soft - 2], line[soft:at], style[mark]):
         return soft
-    near = _near_label(line[hard:at], owes_value=hard == value_at > 0)
     number = _inside_number(line, at)
+    if style[mark] > 1 and not number and _plausible(line[soft:at]):
+        return soft
+    near = _near_label(line[hard:at], owes_value=hard == value_at > 0)
+    if hard == value_at > 0:
+        near = _glued_label(line[hard:at], near) or near
+    if near and CONDITION.search(line, hard, at - len(near)):
+        near = ""
     if opens and not number and _plausible(line[hard:at]) and not (near and _runs_on(line[hard:at], near)):
         return hard
     if near or number:
@@ -196,6 +213,18 @@ def _near_label(gap: str, *, owes_value: bool) -> str:
     return known[0] if known else ""
 
 
+def _glued_label(gap: str, near: str) -> str:
+    """A known label that a lost line break has glued to the value before it ("OFFSimLock"), if it explains more
+    than the label that stands by itself."""
+    for at in range(max(1, len(gap) - LABEL_LENGTH), len(gap)):
+        if gap[at].isupper() and gap[at - 1].isalnum():
+            label = gap[at:]
+            if name_of(label_key(label), NEAR_PREFIXES, NEAR_SUFFIXES):
+                alone = near == gap.strip() and label_key(gap[:at]) in STATE_WORDS
+                return label if alone or len(label) > len(near) else ""
+    return ""
+
+
 def _inside_number(line: str, at: int) -> bool:
     """Whether the separator stands between digits, as in a time of day."""
     word = line[max(0, at - 12) : at].rpartition(" ")[2]
@@ -230,7 +259,10 @@ def _parted(line: str, pattern: re.Pattern[str]) -> tuple[str, str, str]:
 
 
 def _spoken(line: str) -> list[Pair]:
-    """The pair of a short line without separator, such as "FMI OFF" or "IMEI 353979105704801"."""
+    """The pair of a short line without separator, such as "FMI OFF", "iCloud [Clean]" or "IMEI 353979105704801"."""
+    boxed = BOXED.fullmatch(line)
+    if boxed and is_label(boxed[1]) and not name_of(label_key(boxed[2])):
+        return [(boxed[1], boxed[2])]
     words = line.split() if len(line) <= LABEL_REACH else []
     for count in range(min(LABEL_WORDS, len(words) - 1), 0, -1):
         label, value = " ".join(words[:count]), " ".join(words[count:]).strip("[]()")
@@ -252,6 +284,8 @@ def tidy(value: str) -> str:
     bare = _undecorated(TRAILING.sub("", _undecorated(text)).rstrip(" ,;|"))
     if len(bare) > 1 and bare[0] in "\"'`*":
         bare = bare.strip("\"'`* ")
+    if bare.endswith("'}") and bare.count("'") % 2:
+        bare = bare[:-2]
     inches = bare[-2:-1].isdigit()
     return bare.rstrip("*` " if inches or bare.count('"') != 1 else '*`}" ') or text
 

@@ -82,7 +82,10 @@ REJECT_PHRASES = (
     "reject", "not found", "no encontrado", "no encontrada", "invalid", "wrong imei", "incorrect imei",
     "bad imei", "not valid", "not supported", "unsupported", "cancel", "refused", "denied", "unable to",
     "cannot", "can't", "could not", "not available", "no data", "no record", "no result",
-    "no information", "not eligible", "refund", "failed", "rechazad", "tidak ditemukan",
+    "no information", "not eligible", "not exist", "not apple", "not an apple", "not a ", "unknown imei",
+    "refund", "failed", "rechazad", "tidak ditemukan", "nicht gefunden", "introuvable", "non trouve",
+    "nao encontrad", "no se encontr", "no existe", "non trovat", "ungultig", "invalide", "abgelehnt",
+    "rejete", "rejeitad",
 )  # fmt: skip
 
 PLACEHOLDERS = frozenset({"", "na", "null", "undefined", "nil", "nan"})
@@ -94,6 +97,8 @@ RADIO = re.compile(
     r"(?:GSM|CDMA|LTE|WCDMA|UMTS|HSPA|HSDPA|EVDO|EDGE|GPRS|NR|TD-?SCDMA|TD-?LTE|VOLTE|[2345]G|[\s/,+&-])+",
     re.IGNORECASE,
 )
+#: An IMEI in a sentence, such as "Result for 353979105704801:" or "IMEI 353979105704801 is clean".
+SAID_IMEI = re.compile(r"\b(?:imei|for|device)\b[^\w\n]{0,3}(\d{15})(?!\w)", re.IGNORECASE)
 CODE = re.compile(r"(?=.*\d)[0-9A-Fa-f#*+-]{4,40}|\d[\d ,]{3,60}")
 APPLE_PART = re.compile(r"[A-Z0-9]{4,6}[A-Z]{1,2}/[A-Z]")
 STOCK_TEXT = re.compile(r",|//")
@@ -106,7 +111,7 @@ SWITCH = word_set(
 #: Words in a label that is about a verdict but does not hold it.
 ASIDE = re.compile(
     r"record|reason|date|histor|count|_by$|operator|provider|carrier|polic|message|time|type|detail|url|eligib"
-    r"|period|until|expir|start|note|source|_id$|_on$|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
+    r"|period|until|expir|start|note|source|_id$|_on$|(?:^|_)(?:if|when|unless|before|sure|must|please|should)_|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
 )
 
 
@@ -151,10 +156,12 @@ class DeviceReport:
 def read_report(text: str) -> DeviceReport:
     """The report in a provider's result text (HTML, JSON or plain, in any mixture). Never raises."""
     lead, marked, lines = _leading_imei(clean_lines(text[:MAX_TEXT], is_label=is_label))
-    pairs = label_pairs(lines)
-    found = _found(pairs, "\n".join(lines).casefold())
+    pairs, text = label_pairs(lines), "\n".join(lines)
+    found = _found(pairs, text.casefold())
     if lead:
         found.setdefault("ordered_imei" if marked or "imei" in found else "imei", lead)
+    if "imei" not in found and (said := SAID_IMEI.search(text)):
+        found["imei"] = said[1]
     display = "\n".join(filter(None, [lead, *map(shown_line, lines)]))
     kind, reason = _kind(found, display)
     if reason:
@@ -323,6 +330,8 @@ def _kind_of_words(found: dict[str, str], display: str) -> tuple[ReportKind, str
         return ReportKind.ERROR, _reason(found, display)
     if _holds(display, REJECT_PHRASES):
         return ReportKind.REJECTED, _reason(found, display)
+    if _holds(display, ("error",)):
+        return ReportKind.ERROR, _reason(found, display) or tidy(display)
     return (ReportKind.COMPLETED if "imei" in found else ReportKind.FREE_TEXT), ""
 
 
@@ -334,7 +343,7 @@ def _reason(found: dict[str, str], display: str) -> str:
 
 
 def _holds(text: str, phrases: tuple[str, ...]) -> bool:
-    words = text.casefold()
+    words = plain_letters(text)
     return any(phrase in words for phrase in phrases)
 
 

@@ -20,9 +20,13 @@ from device_report import (
     sim_state,
 )
 
-EXAMPLES: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parent / "data" / "result_texts.json").read_text(encoding="utf-8")
-)
+DATA = Path(__file__).parent / "data"
+#: Texts with what a careful reader takes from them, settled before the parser ran; made-up identifiers.
+EXAMPLES: list[dict[str, Any]] = [
+    example
+    for name in ("result_texts.json", "more_result_texts.json")
+    for example in json.loads((DATA / name).read_text(encoding="utf-8"))
+]
 MAIN_FIELDS = ("imei", "imei2", "serial", "model", "carrier", "simlock", "fmi", "blacklist", "warranty")
 
 #: Texts in further layouts, with what a careful reader takes from them; None where the text does not say it.
@@ -471,10 +475,11 @@ def said(report: DeviceReport, name: str) -> str | None:
 def test_example_texts_are_read_as_a_careful_reader_would(example: dict[str, Any]) -> None:
     report = read_report(example["raw"])
     expected, accepted = example["expected"], example.get("accept", {})
-    assert report.kind == example["kind"]
+    assert report.kind in [example["kind"], *accepted.get("kind", [])]
     for name in MAIN_FIELDS:
         assert said(report, name) in [expected[name], *accepted.get(name, [])], name
-    assert {name: report.other.get(name) for name in expected["other"]} == expected["other"]
+    for name, value in expected["other"].items():
+        assert report.other.get(name) in [value, *accepted.get(name, [])], name
 
 
 @pytest.mark.parametrize(("text", "expected"), LAYOUTS, ids=range(len(LAYOUTS)))
@@ -509,6 +514,12 @@ def test_no_order_of_lines_turns_bad_into_good(first: str, second: str) -> None:
         ("Not Locked", "Unlocked"),
         ("SIM-free", "Unlocked"),
         ("NO", "Unlocked"),
+        ("Déverrouillé", "Unlocked"),
+        ("No SIM restrictions", "Unlocked"),
+        ("Non bloqué", "Unlocked"),
+        ("Locked - not eligible for unlock", "Locked"),
+        ("Locked by AT&T, please contact AT&T to unlock", "Locked"),
+        ("Pending", "Unknown"),
         ("Locked / Unlocked", "Locked"),
         ("Not unlocked", "Locked"),
         ("Not found", "Unknown"),
@@ -531,6 +542,10 @@ def test_sim_state_reads_words_not_letters(value: str | None, state: str) -> Non
         ("Unlocked", "OFF"),
         ("Not active", "OFF"),
         ("false", "OFF"),
+        ("Désactivé", "OFF"),
+        ("Activé", "ON"),
+        ("ON (Family Sharing: OFF)", "ON"),
+        ("Error, try again", "Unknown"),
         ("N/A", "Unknown"),
         ("Not found", "Unknown"),
         (None, "Unknown"),
@@ -552,6 +567,11 @@ def test_fmi_state_reads_words_not_letters(value: str | None, state: str) -> Non
         ("Not clean", "Blacklisted"),
         ("Clean, but reported stolen", "Blacklisted"),
         ("Yes", "Blacklisted"),
+        ("Reportado por robo", "Blacklisted"),
+        ("BAD ESN (Lost/Stolen)", "Blacklisted"),
+        ("Nein", "Clean"),
+        ("Unable to verify", "Unknown"),
+        ("NO RECORD FOUND", "Unknown"),
         ("Not found", "Unknown"),
         ("Not found in GSMA blacklist", "Unknown"),
         ("No records found", "Unknown"),
@@ -580,6 +600,13 @@ def test_blacklist_state_calls_nothing_clean_that_is_not_said_to_be(value: str |
 )
 def test_a_text_about_another_device_is_flagged(text: str, other_device: bool) -> None:
     assert read_report(text).is_about_another_device("353979105704801") is other_device
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"), [("YES", "Unlocked"), ("No", "Locked"), ("Unlocked", "Unlocked"), ("Locked", "Locked")]
+)
+def test_yes_to_an_unlock_status_means_unlocked(answer: str, state: str) -> None:
+    assert sim_state(read_report(f"Model: Moto G<br>Unlocked Status: {answer}").simlock) == state
 
 
 def test_every_pair_is_kept_in_order_with_repeated_and_unknown_labels() -> None:
@@ -622,6 +649,7 @@ def test_texts_of_the_simulated_provider_tell_their_facts_in_each_form() -> None
         "<", "<a '", '<a "', "<script>", "<!--", "a: ", "Model: x ", "a - b: ", "a=b,", "{",
         "[", '{"a":', "&lt;",
         " ",
+        "Abc" * 16 + ":", "OFFSimLock:", "if FMI: ", "x [y] ", "a.... ", "Model <b>x</b>", "Note: ", "for 1",
         "\t", "\n", "Model;x\n", "🔴", "not ", "<b>Model</b>", "<td>", "\\n", "status",
     ],
 )  # fmt: skip
