@@ -16,6 +16,7 @@ from typing import IO
 
 from audit import NightlyAudit
 from batch_queries import progress
+from call_budget import CallBudget
 from checkpoints import Checkpoints
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
@@ -76,10 +77,13 @@ def runner_alive(data_dir: Path) -> bool:
 
 
 @contextmanager
-def make_client(settings: Settings) -> Iterator[GSMFusionClient]:
-    """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client."""
+def make_client(settings: Settings, budget: CallBudget | None = None) -> Iterator[GSMFusionClient]:
+    """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
+
+    budget says when its reads may start; without one they just do.
+    """
     if not settings.demo:
-        with _client(settings, settings.api_key, settings.username, settings.base_url) as client:
+        with _client(settings, settings.api_key, settings.username, settings.base_url, budget) as client:
             yield client
         return
     closing = threading.Event()
@@ -87,15 +91,16 @@ def make_client(settings: Settings) -> Iterator[GSMFusionClient]:
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        with _client(settings, DEMO_KEY, DEMO_USER, demo.base_url) as client:
+        with _client(settings, DEMO_KEY, DEMO_USER, demo.base_url, budget) as client:
             yield client
     finally:
         closing.set()
         keeper.join()
 
 
-def _client(settings: Settings, key: str, user: str, base_url: str) -> GSMFusionClient:
-    return GSMFusionClient(key, user, base_url, timeout=settings.call_timeout, pool_size=settings.workers + 2)
+def _client(settings: Settings, key: str, user: str, base_url: str, budget: CallBudget | None) -> GSMFusionClient:
+    pool_size = settings.workers + 2
+    return GSMFusionClient(key, user, base_url, timeout=settings.call_timeout, pool_size=pool_size, turns=budget)
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:
@@ -109,15 +114,17 @@ def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> 
         held = [provider for provider in held if provider.process is not None]
 
 
-def make_system(settings: Settings, database: IMEIDatabase, client: GSMFusionClient) -> ProductionSubmissionSystem:
+def make_system(
+    settings: Settings, database: IMEIDatabase, client: GSMFusionClient, budget: CallBudget
+) -> ProductionSubmissionSystem:
     """The submission system as the settings want it."""
     options = Options(
         workers=settings.workers,
         chunk_size=settings.chunk_size,
         settle_quiet=settings.settle_quiet,
-        rate_limit=settings.rate_limit,
     )
-    return ProductionSubmissionSystem(database, client, Checkpoints(settings.data_dir / "checkpoints"), options)
+    checkpoints = Checkpoints(settings.data_dir / "checkpoints")
+    return ProductionSubmissionSystem(database, client, checkpoints, options, budget)
 
 
 @dataclass(slots=True)
@@ -154,7 +161,8 @@ class Background:
 
     def _run(self) -> None:
         logger.info("This process is the runner")
-        with make_client(self.settings) as client:
+        budget = CallBudget(self.settings.rate_limit)
+        with make_client(self.settings, budget) as client:
             sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
             audits = NightlyAudit(self.database, client)
             ended = threading.Event()
@@ -165,7 +173,7 @@ class Background:
             for worker in workers:
                 worker.start()
             try:
-                make_system(self.settings, self.database, client).run(self.stopping)
+                make_system(self.settings, self.database, client, budget).run(self.stopping)
             finally:  # also when it failed: the next turn starts its own
                 ended.set()
                 _join(workers, WORKERS_PATIENCE)
@@ -201,8 +209,9 @@ def run_or_follow(
     while True:
         if lock.acquire():
             try:
-                with make_client(settings) as client:
-                    make_system(settings, database, client).run_batch(batch_id, on_progress, stop)
+                budget = CallBudget(settings.rate_limit)
+                with make_client(settings, budget) as client:
+                    make_system(settings, database, client, budget).run_batch(batch_id, on_progress, stop)
             finally:
                 lock.release()
             return submission_result(database, batch_id, time.monotonic() - started)
