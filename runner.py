@@ -20,7 +20,7 @@ from call_budget import CallBudget
 from checkpoints import Checkpoints
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
-from order_sync import OrderSync
+from order_sync import OrderSync, SyncReport, is_requested, last_sync, request_sync
 from orders import BatchState, Outcome, Progress, SubmissionResult
 from production_submission_system import Options, ProductionSubmissionSystem
 from settings import Settings
@@ -217,6 +217,26 @@ def run_or_follow(
             return submission_result(database, batch_id, time.monotonic() - started)
         if _followed_to_the_end(settings.data_dir, database, batch_id, on_progress, stop):
             return submission_result(database, batch_id, time.monotonic() - started)
+
+
+def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
+    """Ask for every pending result: here when no process is the runner, else by the one that is, within its limit."""
+    lock, wished = RunnerLock(settings.data_dir), False
+    while True:
+        if lock.acquire():
+            try:
+                with make_client(settings, CallBudget(settings.rate_limit)) as client:
+                    return OrderSync(database, client, 0).sync()
+            finally:
+                lock.release()
+        if not wished:
+            request_sync(database)
+            wished = True
+        while is_requested(database) and runner_alive(settings.data_dir):
+            time.sleep(FOLLOW_INTERVAL)
+        report = last_sync(database)
+        if report is not None and not is_requested(database):
+            return report
 
 
 def _followed_to_the_end(
