@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from types import MappingProxyType
 
 from device_states import STATE_WORDS, plain_letters
 
 #: Characters of a label that are looked at.
 LABEL_REACH = 80
+#: Labels whose name is remembered: those of one service are the same in each of its texts.
+REMEMBERED = 8192
 #: Label texts by the name that they are kept under; case, spaces and punctuation do not matter.
 #: Where a main field has several names, MAIN_FIELDS of the report says in which order.
 LABEL_TEXTS = """
@@ -122,17 +125,18 @@ description, error code, device sku, sku, identifier, model id, model code, mode
 type, product line, product version, device age, age, device status, device id, device lock, phone lock,
 device type, repairs and service expiration date, repairs and service expired by, repairs and service
 coverage expiration date, general list status, event type, record date, blacklist records, blacklist record,
-blacklist reason, blacklist date, blacklist country, blacklist history, blacklisted by, blacklisted on,
-blacklist type, reported by, reported date, search term, do number, full name, material code, board tracking
-no, msn, kg status, kg message, knox, knox status, knox warranty, frp, frp lock, frp status, google lock,
-google account, google account lock, samsung account, samsung lock, reactivation lock, oem lock, bootloader,
-bootloader lock, bootloader status, lost mode, contract status, contract, finance status, financed,
-financial status, blocked by, year, week, factory, type, phone category, iccid, imsi, eid, csn, ecid, udid,
-ios, ios version, os version, software version, wifi mac, wifi mac address, wi fi mac address, bluetooth mac
-address, bluetooth mac, mac address, zip ssn required, sim type, dual sim, esim, sim slot, ram, chipset,
-cpu, note, notes, comment, remark, result, response, success, tac, carrier country, network type, network
-technology, policy id, simlock policy, lock policy, lock type, lock date, unlock eligible, unlock
-eligibility, eligibility, spck, spck code, pck, puk, cp code, sp code
+reporting operator, reporting carrier, reported carrier, reported operator, blacklist reason, blacklist
+date, blacklist country, blacklist history, blacklisted by, blacklisted on, blacklist type, reported by,
+reported date, search term, do number, full name, material code, board tracking no, msn, kg status, kg
+message, knox, knox status, knox warranty, frp, frp lock, frp status, google lock, google account, google
+account lock, samsung account, samsung lock, reactivation lock, oem lock, bootloader, bootloader lock,
+bootloader status, lost mode, contract status, contract, finance status, financed, financial status, blocked
+by, year, week, factory, type, phone category, iccid, imsi, eid, csn, ecid, udid, ios, ios version, os
+version, software version, wifi mac, wifi mac address, wi fi mac address, bluetooth mac address, bluetooth
+mac, mac address, zip ssn required, sim type, dual sim, esim, sim slot, ram, chipset, cpu, note, notes,
+comment, remark, result, response, success, tac, carrier country, network type, network technology, policy
+id, simlock policy, lock policy, lock type, lock date, unlock eligible, unlock eligibility, eligibility,
+spck, spck code, pck, puk, cp code, sp code
 """
 #: Words around a label that do not change what it says.
 PREFIXES = (
@@ -165,6 +169,7 @@ LABELS = MappingProxyType(_labels())
 KNOWN_NAMES = frozenset({*LABELS.values(), "network_modes", "network_status", "icloud_status", "esn_status"})
 
 
+@lru_cache(maxsize=REMEMBERED)
 def name_of(key: str, prefixes: tuple[str, ...] = PREFIXES, suffixes: tuple[str, ...] = SUFFIXES) -> str:
     """The name for a label key, also without words that only decorate it; empty where the table has none."""
     for front in _stripped(key[:LABEL_REACH], prefixes, str.removeprefix):
@@ -173,6 +178,17 @@ def name_of(key: str, prefixes: tuple[str, ...] = PREFIXES, suffixes: tuple[str,
             if name and (name not in AMBIGUOUS or front == key or key.startswith("current")):
                 return name
     return ""
+
+
+def known_name(label: str) -> str:
+    """The name for a label, perhaps by what stands before a bracket in it: "Blacklist Status (Brazil)"."""
+    return _known_name(label[: 2 * LABEL_REACH])
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _known_name(label: str) -> str:
+    whole = name_of(label_key(label))
+    return name_of(label_key(label.partition("(")[0])) if not whole and "(" in label else whole
 
 
 def is_label(text: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from device_labels import KNOWN_NAMES, is_label, label_key, name_of, slug
+from device_labels import KNOWN_NAMES, is_label, known_name, label_key, slug
 from device_markup import clean_lines, shown_line
 from device_pairs import IMEI, Pair, label_pairs, tidy
 from device_states import (
@@ -195,7 +195,7 @@ def _is_bad(name: str, value: str) -> bool:
 
 def _named(label: str, value: str, text: str) -> list[Pair]:
     """The names that a pair is kept under; some labels mean one thing or another by their value."""
-    name = name_of(label_key(label)) or name_of(label_key(label.split("(")[0])) or _by_keyword(label)
+    name = known_name(label) or _by_keyword(label)
     if name in ("imei", "imei2"):
         return _named_imei(name, value)
     if name in VERDICT_FIELDS or name in ("carrier", "lock"):
@@ -212,7 +212,8 @@ def _answer(value: str) -> str:
 def _named_imei(name: str, value: str) -> list[Pair]:
     """The IMEI, or both, in a value; what is no IMEI is kept under a name of its own."""
     joined = re.sub(r"[ ./-]", "", value)
-    imeis = [joined] if IMEI.fullmatch(joined) else IMEI.findall(value)
+    run_on = re.match(r"\d{15}(?=[^\W\d])", value)  # what follows is a label that could not be told apart
+    imeis = [joined] if IMEI.fullmatch(joined) else [run_on[0]] if run_on else IMEI.findall(value)
     if imeis:
         return list(zip((name, "imei2"), imeis[:2] if name == "imei" else imeis[:1], strict=False))
     if re.fullmatch(r"(?=.*[A-Z])(?=.*\d)[A-Z0-9]{8,14}", value):

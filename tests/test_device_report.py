@@ -4,6 +4,8 @@ import html
 import json
 import re
 import time
+from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,31 @@ LAYOUTS: list[tuple[str, dict[str, str | None]]] = [
     (
         '353979105704801 Find My iPhone: <font color="red"><b>ON</b></font>',
         {"imei": "353979105704801", "fmi": "ON"},
+    ),
+    (
+        "Model: iPhone 6SIMEI: 351230009990043Carrier: UnlockedSimLock: UNLOCKEDFind My iPhone: ONiCloud Status: "
+        "CleanCurrent GSMA Status: Clean",
+        {"model": "iPhone 6S", "simlock": "UNLOCKED", "fmi": "ON", "blacklist": "Clean"},
+    ),
+    (
+        "IMEI: 353012340001175 - Mi Cloud: Locked - Account Lock: Yes",
+        {"imei": "353012340001175", "simlock": None, "account_lock": "Yes"},
+    ),
+    (
+        "IMEI: 353012340001282 Loan Status: Unpaid Blacklist: Clean Carrier: Total Wireless",
+        {"loan_status": "Unpaid", "blacklist": "Clean", "carrier": "Total Wireless"},
+    ),
+    (
+        "Simlock: UNLOCKED Network: 4G LTE Knox: OFF Samsung Account Lock: ON",
+        {"simlock": "UNLOCKED", "carrier": None, "samsung_account_lock": "ON"},
+    ),
+    (
+        "Black Listed: YES Reported Date: 2021-12-01 Reporting Operator: Claro Colombia Country: Colombia",
+        {"blacklist": "YES", "carrier": None, "country": "Colombia"},
+    ),
+    (
+        "IMEI: 352233001122441Status: Clean",
+        {"imei": "352233001122441", "blacklist": None},
     ),
     (
         "FMI ON\nSimlock UNLOCKED\nBlacklist CLEAN",
@@ -480,6 +507,49 @@ def test_example_texts_are_read_as_a_careful_reader_would(example: dict[str, Any
         assert said(report, name) in [expected[name], *accepted.get(name, [])], name
     for name, value in expected["other"].items():
         assert report.other.get(name) in [value, *accepted.get(name, [])], name
+
+
+Pairs = tuple[tuple[str, str], ...]
+#: The same pairs as providers may write them.
+REWRITTEN: dict[str, Callable[[Pairs], str]] = {
+    "bold labels": lambda pairs: "<br/>\n".join(f"<b>{escape(label)}:</b> {escape(value)}" for label, value in pairs),
+    "escaped fonts": lambda pairs: escape(
+        "<br>".join(f"{escape(label)}: <font color='red'>{escape(value)}</font>" for label, value in pairs)
+    ),
+    "dashes": lambda pairs: " - ".join(f"{label}: {value}" for label, value in pairs),
+    "commas": lambda pairs: ", ".join(f"{label}: {value}" for label, value in pairs),
+    "bars": lambda pairs: " | ".join(f"{label} : {value}" for label, value in pairs),
+    "semicolons": lambda pairs: "\r\n".join(f"{label};{value}" for label, value in pairs),
+    "arrows": lambda pairs: "\n".join(f"{label} => {value}" for label, value in pairs),
+    "a table": lambda pairs: "".join(
+        f"<tr><td>{escape(label)}</td><td><span>{escape(value)}</span></td></tr>" for label, value in pairs
+    ),
+    "JSON": lambda pairs: json.dumps(dict(pairs)),
+    "capitals": lambda pairs: "\\n".join(f"{label.upper()} = {value}" for label, value in pairs),
+    "no-break spaces": lambda pairs: "<br>".join(
+        f"{escape(label)}&nbsp;:&nbsp;{escape(value)}&nbsp;" for label, value in pairs
+    ),
+    "ticks": lambda pairs: "\n".join(f"🔹 {label}: {value} ✅" for label, value in pairs),
+    "two lines": lambda pairs: "\n".join(f"{label}:\n{value}" for label, value in pairs),
+}
+
+
+@pytest.mark.parametrize("layout", REWRITTEN)
+def test_the_same_pairs_say_the_same_in_any_layout(layout: str) -> None:
+    """Every example that is a list of different labels, written anew, gives the same main fields."""
+    rewritten = 0
+    for example in EXAMPLES:
+        report = read_report(example["raw"])
+        labels = {label.upper() for label, _ in report.pairs}
+        if example["kind"] != "completed" or len(labels) != len(report.pairs) or len(labels) < 2:
+            continue
+        rewritten += 1
+        text = REWRITTEN[layout](report.pairs)
+        again = read_report(text)
+        for name in MAIN_FIELDS:
+            accepted = [said(report, name), *example.get("accept", {}).get(name, [])]
+            assert said(again, name) in accepted, (name, text)
+    assert rewritten > 150
 
 
 @pytest.mark.parametrize(("text", "expected"), LAYOUTS, ids=range(len(LAYOUTS)))
