@@ -65,7 +65,7 @@ MAIN_FIELDS = MappingProxyType(
 #: Names that alone do not make a text a report about a device.
 TALK = word_set(
     "message result response success note notes comment remark status order reason error code "
-    "error_code ordered_imei imei imei2"
+    "description error_code ordered_imei imei imei2"
 )
 REASON_NAMES = ("reason", "error", "message", "result", "comment", "status")
 CODE_NAMES = frozenset({"unlock_code", "nck", "mck", "unfreeze", "spck", "spck_code", "cp_code", "sp_code"})
@@ -258,6 +258,8 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
             return name if verdict(value, SIM_GOOD, SIM_BAD) is None else "simlock"
         case "code" | "unlock_code":
             return "unlock_code" if CODE.fullmatch(value) else f"{name}_text"
+        case "device_name" if not any(map(str.isalpha, value)):
+            return slug(label)  # "Phone: +1 555 0100"
         case "order":
             return "part_number" if APPLE_PART.fullmatch(value) else "order"
     return name
