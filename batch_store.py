@@ -92,6 +92,7 @@ def record(
 
     An order id that another IMEI has already is not believed: that item is in doubt. Raises WrongStateError.
     """
+    expect(len(verdicts) == len(chunk.items), f"{len(verdicts)} verdicts for {len(chunk.items)} items")
     verdicts = _insert_orders(connection, chunk, verdicts)
     doubtful = any(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts)
     _write_outcomes(connection, chunk, verdicts)
@@ -260,6 +261,12 @@ def service_labels(connection: Connection) -> dict[str, str]:
 def all_orders_are_among(connection: Connection, known: int) -> bool:
     """Whether a list that shows `known` orders of ours shows all that we ever placed."""
     return int(connection.execute(select(func.count()).select_from(orders)).scalar_one()) <= known
+
+
+def newest_orders(connection: Connection, first_attempt: int, most: int) -> set[str]:
+    """The ids of the orders that attempts from first_attempt on have placed, looked for among the newest `most`."""
+    query = select(orders.c.order_id, orders.c.attempt_id).order_by(orders.c.id.desc()).limit(most)
+    return {row.order_id for row in connection.execute(query) if (row.attempt_id or 0) >= first_attempt}
 
 
 def attempts_ended_before(connection: Connection, attempt_id: int) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from batch_store import expect, finish_if_done, touch
 from database import Transaction, utc_now
-from orders import Chunk, Item, Verdict
+from orders import Chunk, Item, PlacedOrder
 
 CLAIM = text(
     "UPDATE chunks SET state = 'sending', attempt = attempt + 1"
@@ -32,11 +32,11 @@ CLAIMED = text(
 PLACE = text(
     "INSERT INTO orders (order_id, imei, status, raw_response, service_name, service_id, credits,"
     " order_date, created_at, updated_at, batch_id, attempt_id)"
-    " SELECT v.value ->> 0, v.value ->> 1, v.value ->> 2,"
-    "  json_object('id', v.value ->> 0, 'imei', v.value ->> 1, 'status', v.value ->> 2),"
+    " SELECT o.value ->> 'id', o.value ->> 'imei', o.value ->> 'status', o.value,"
     "  b.service_name, b.service_id, b.unit_price, :now, :now, :now, b.id, a.id"
-    " FROM json_each(:rows) v CROSS JOIN attempts a ON a.id = v.value ->> 3"
+    " FROM json_each(:answers) v CROSS JOIN attempts a ON a.id = v.value ->> 0"
     " CROSS JOIN chunks c ON c.id = a.chunk_id CROSS JOIN batches b ON b.id = c.batch_id"
+    " CROSS JOIN json_each(v.value, '$[1]') o"
     " WHERE true ON CONFLICT (order_id) DO NOTHING"
 )
 ORDERED = text(
@@ -72,17 +72,17 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int], ended_befor
     return found
 
 
-def record_clean(connection: Transaction, answered: Sequence[tuple[Chunk, Sequence[Verdict]]]) -> bool:
-    """sending → answered for chunks whose every IMEI was ordered, with orders and outcomes.
+def record_clean(connection: Transaction, answered: Sequence[tuple[Chunk, Sequence[PlacedOrder]]]) -> bool:
+    """sending → answered for chunks whose every IMEI was ordered once, with orders and outcomes.
 
     Returns False, with nothing settled but orders inserted, when an order id was known already: then each chunk
     wants the closer look of batch_store.record. Raises WrongStateError.
     """
     if not answered:
         return True
-    rows = [(v.order_id, v.imei, v.status, chunk.attempt_id) for chunk, verdicts in answered for v in verdicts]
-    count, now = len(rows), utc_now().isoformat(" ")
-    if connection.execute(PLACE, {"rows": json.dumps(rows), "now": now}).rowcount != count:
+    now, count = utc_now().isoformat(" "), sum(len(orders) for _, orders in answered)
+    answers = json.dumps([(chunk.attempt_id, list(map(_as_listed, orders))) for chunk, orders in answered])
+    if connection.execute(PLACE, {"answers": answers, "now": now}).rowcount != count:
         return False
     ids = json.dumps([chunk.chunk_id for chunk, _ in answered])
     ordered = connection.execute(ORDERED, {"ids": ids}).rowcount
@@ -94,3 +94,9 @@ def record_clean(connection: Transaction, answered: Sequence[tuple[Chunk, Sequen
         touch(connection, batch_id)
         finish_if_done(connection, batch_id)
     return True
+
+
+def _as_listed(order: PlacedOrder) -> dict[str, str]:
+    """The provider's record of an order, as orders.raw_response keeps it."""
+    order_id, imei, status = order
+    return {"id": order_id, "imei": imei, "status": status}

@@ -26,7 +26,7 @@ from batch_queries import progress
 from commands_audit import audit, rebuild_from_provider
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
-from orders import Outcome, Progress, Service, SubmissionResult
+from orders import BatchState, Outcome, Progress, Service, SubmissionResult
 from runner import make_client, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
@@ -342,7 +342,8 @@ def _draw(bar: "tqdm[Any]", found: Progress) -> None:
     bar.total, bar.n = found.total, found.done
     words = [money(found.spent)]
     if found.outcomes[Outcome.IN_DOUBT]:
-        words.append(f"{found.outcomes[Outcome.IN_DOUBT]:,} in doubt")
+        asking = ", asking the provider's list" if found.state is BatchState.FINISHED else ""
+        words.append(f"{found.outcomes[Outcome.IN_DOUBT]:,} in doubt{asking}")
     bar.set_postfix_str(", ".join([*words, found.notice] if found.notice else words))
 
 

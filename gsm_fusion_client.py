@@ -260,12 +260,12 @@ class GSMFusionClient:
         ca_file: str | None = None,
         turns: ReadTurns | None = None,
     ) -> None:
-        self._url = _checked_base(base_url) + API_PATH
+        url = _checked_base(base_url) + API_PATH
         self._credentials = {"apiKey": api_key, "userId": username}
         self._max_retries = max_retries
         self._sleep = sleep
         self._turns = turns
-        self._session = PostSession(timeout, connect_timeout, pool_size, ca_file)
+        self._session = PostSession(url, timeout, connect_timeout, pool_size, ca_file)
 
     def __enter__(self) -> Self:
         return self
@@ -389,7 +389,7 @@ class GSMFusionClient:
         """The whole HTTP 200 body of one POST. Raises NotSentError or OutcomeUnknownError."""
         form = {**fields, **self._credentials, "action": action}
         try:
-            reply = self._session.post(self._url, form)
+            reply = self._session.post(form)
         except NotConnectedError as error:
             raise NotSentError(f"The provider cannot be reached: {error}") from error
         except BrokenCallError as error:

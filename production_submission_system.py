@@ -34,12 +34,11 @@ from orders import (
     ProviderOrder,
     Service,
     SubmissionResult,
-    Verdict,
 )
 from pace import Pace
 from settlement import REQUESTED, Settler
 from submission_report import Watcher, submission_result
-from verdicts import Judgement, Pause, judge_answer, judge_error, proven_length, trial_length
+from verdicts import Judgement, Pause, judge_answer, judge_by_name, judge_error, proven_length, trial_length
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +47,8 @@ STOPPED = "the program stopped while this call was on the wire"
 
 #: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
 QUICK_CALL = 0.2
+#: Seconds that doubt is waited for after the last answer where the provider does not list its orders.
+HOPELESS_PATIENCE = 2.0
 
 
 class Provider(Protocol):
@@ -71,7 +72,7 @@ class Options:
     settle_quiet: float = 60.0
     poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
-    patience: float = 10.0  #: how long submit_batch waits for doubt to settle after the last answer
+    patience: float = 200.0  #: how long submit_batch waits for doubt to settle after the last answer
     canaries: int = 3  #: IMEIs held back while something is in doubt, to prove the provider's list fresh
 
 
@@ -82,6 +83,7 @@ class Answer:
     chunk: Chunk
     content: PlacementAnswer | GSMFusionError | None  #: None: it was held back before it was sent
     seconds: float = QUICK_CALL  #: how long the call took
+    began: float = 0.0  #: when, in monotonic seconds
 
 
 class ProductionSubmissionSystem:
@@ -101,7 +103,7 @@ class ProductionSubmissionSystem:
         self.checkpoints = checkpoints
         self.options = options or Options()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._listings: queue.SimpleQueue[list[ProviderOrder]] = queue.SimpleQueue()
+        self._listings: queue.SimpleQueue[tuple[list[ProviderOrder], float]] = queue.SimpleQueue()
         self._unwritten: list[Answer] = []
         self._in_flight: dict[int, Chunk] = {}
         self._settler = Settler(self.options.settle_quiet)
@@ -151,9 +153,13 @@ class ProductionSubmissionSystem:
     ) -> SubmissionResult:
         """Run until this batch is finished or paused (others run along) or stop is set; say what became of it."""
         started = time.monotonic()
-        watcher = Watcher(self.database, batch_id, self.options.patience, progress_callback)
-        self.run(stop or threading.Event(), watcher.is_over)
+        watcher = Watcher(self.database, batch_id, progress_callback)
+        self.run(stop or threading.Event(), lambda: watcher.is_over(self._patience()))
         return submission_result(self.database, batch_id, time.monotonic() - started)
+
+    def _patience(self) -> float:
+        """How long doubt is waited for: not long where the provider shows no order of ours."""
+        return min(HOPELESS_PATIENCE, self.options.patience) if self._settler.is_hopeless else self.options.patience
 
     def run(self, stop: threading.Event, is_over: Callable[[], bool] = lambda: False) -> None:
         """Recover, then send and record until stop is set or is_over(); calls on the wire are waited for."""
@@ -162,6 +168,7 @@ class ProductionSubmissionSystem:
             ThreadPoolExecutor(self.options.workers + 1, thread_name_prefix="call") as pool,
             self.budget.open(),  # closed first, so that a listing that waits for its turn ends
         ):
+            _start_threads(pool, self.options.workers)
             answers: list[Answer] = []
             while True:
                 ending = stop.is_set() or is_over()
@@ -198,10 +205,11 @@ class ProductionSubmissionSystem:
             with self.database.write() as connection:
                 judged = [(answer, self._judge(answer)) for answer in answers]
                 self._write_all(connection, judged)
-                if any(judgement.verdicts and not judgement.clean for _, judgement in judged):
+                if any(judgement.verdicts for _, judgement in judged):
                     self._settler.note(connection, time.monotonic())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
-                claimed = self._claim(connection, answers) if may_claim else []
+                slower = any(judgement.hold for _, judgement in judged)  # what it means for the pace is learned below
+                claimed = self._claim(connection, answers) if may_claim and not slower else []
         except batch_store.WrongStateError:
             logger.exception("Somebody else moved a chunk; each answer is written by itself")
             return self._commit_one_by_one(answers)
@@ -242,13 +250,15 @@ class ProductionSubmissionSystem:
 
     def _write_all(self, connection: Transaction, judged: Sequence[tuple[Answer, Judgement]]) -> None:
         """Clean answers together, everything else one by one."""
-        clean = [(answer.chunk, judgement.verdicts or ()) for answer, judgement in judged if judgement.clean]
+        clean = [(answer.chunk, judgement.clean) for answer, judgement in judged if judgement.clean]
         together = record_clean(connection, clean)
         for answer, judgement in judged:
-            if not (together and judgement.clean):
+            if not judgement.clean:
                 self._write(connection, answer.chunk, judgement)
-        for chunk, verdicts in {(chunk.service_id, len(chunk.items)): (chunk, v) for chunk, v in clean}.values():
-            self._learn_list_length(connection, chunk, verdicts)
+            elif not together and isinstance(answer.content, PlacementAnswer):
+                self._write(connection, answer.chunk, judge_by_name(answer.chunk, answer.content))
+        for chunk, named in {(chunk.service_id, len(chunk.items)): (chunk, orders) for chunk, orders in clean}.values():
+            self._learn_list_length(connection, chunk, [True] * len(named))
         if clean and self.pace.failures:
             batch_store.set_notice(connection, "")
 
@@ -258,7 +268,8 @@ class ProductionSubmissionSystem:
         else:
             batch_store.record(connection, chunk, judgement.verdicts, judgement.message)
             if judgement.pause is Pause.NOBODY:
-                self._learn_list_length(connection, chunk, judgement.verdicts)
+                named = [verdict.outcome is not Outcome.IN_DOUBT for verdict in judgement.verdicts]
+                self._learn_list_length(connection, chunk, named)
         if judgement.pause is Pause.BATCH:
             batch_store.pause(connection, chunk.batch_id, judgement.message)
         elif judgement.pause is Pause.ALL:
@@ -270,19 +281,21 @@ class ProductionSubmissionSystem:
         elif self.pace.failures:
             batch_store.set_notice(connection, "")
 
-    def _learn_list_length(self, connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
+    def _learn_list_length(self, connection: Transaction, chunk: Chunk, named: Sequence[bool]) -> None:
         """After an answer that could be read, remember how long a comma list of this service may be."""
-        if all(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts):
+        if not any(named):
             return  # no answer at all, which says nothing about lists
         known = read_list_limit(connection, chunk.service_id)
-        proven = proven_length(len(chunk.items), verdicts, known, self.options.chunk_size)
+        proven = proven_length(named, known, self.options.chunk_size)
         if proven != known:
             write_list_limit(connection, chunk.service_id, proven)
             logger.info("Service %s takes lists of %d IMEIs", chunk.service_id, proven)
 
     def _adapt(self, answer: Answer, judgement: Judgement) -> None:
-        """Let the pace learn from one answer."""
+        """Let the pace, and who settles doubt, learn from one answer."""
         now, before = time.monotonic(), self.pace.hold_until
+        if judgement.clean:
+            self._settler.placed(answer.began)
         if judgement.pause is Pause.ALL_FOR_A_WHILE:
             self._resume_at = now + self.options.maintenance_wait
         if answer.content is None:
@@ -407,12 +420,14 @@ class ProductionSubmissionSystem:
             )
         except GSMFusionError as error:
             content = error
-            if isinstance(error, RateLimitedError):
-                self._hold.set()  # at once: those that have not begun would only be refused too
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
             content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
-        self._answers.put(Answer(chunk, content, time.monotonic() - started))
+        self._answers.put(Answer(chunk, content, time.monotonic() - started, started))
+        if isinstance(content, RateLimitedError):
+            # At once: those that have not begun would only be refused too. But behind the answer, which must be
+            # understood before the chunks that they give back are planned anew.
+            self._hold.set()
 
     def _keep(self, chunk: Chunk, raw: bytes) -> None:
         """Put the answer on disk. On a full disk the ballast goes first; without room the commit still follows."""
@@ -428,9 +443,10 @@ class ProductionSubmissionSystem:
     def _recover(self) -> None:
         """What was on the wire when a process died is recorded from its checkpoint, or in doubt."""
         with self.database.write() as connection:
-            for chunk in batch_store.open_chunks(connection, ChunkState.SENDING):
-                self._write(connection, chunk, self._judge(Answer(chunk, self._kept_answer(chunk))))
-                logger.warning("Recovered chunk %d of batch %d", chunk.chunk_id, chunk.batch_id)
+            kept = [Answer(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
+            self._write_all(connection, [(answer, self._judge(answer)) for answer in kept])
+            if kept:
+                logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
             batch_store.resume_self_resuming(connection)
             if self.budget.limit:  # another process may have used up this minute's calls
                 self.budget.used_before(batch_store.attempt_ages(connection, MINUTE))
@@ -454,16 +470,16 @@ class ProductionSubmissionSystem:
             self._listing = True
             pool.submit(self._list)
         try:
-            listed = self._listings.get_nowait()
+            listed, asked_at = self._listings.get_nowait()
         except queue.Empty:
             return
         self._listing = False
-        self._settler.looked(time.monotonic())
         try:
             with self.database.write() as connection:
-                self._settler.apply(connection, listed)
+                self._settler.apply(connection, listed, asked_at)
         except DatabaseUnavailableError as error:
             logger.error("Doubt could not be settled now: %s", error.orig)
+        self._settler.looked(time.monotonic())
 
     def _note_doubt(self, now: float) -> None:
         with self.database.read() as connection:
@@ -475,13 +491,14 @@ class ProductionSubmissionSystem:
 
     def _list(self) -> None:
         listed: list[ProviderOrder] = []
+        asked_at = time.monotonic()
         try:
             listed = self.client.list_recent_orders()
         except GSMFusionError as error:
             logger.warning("The provider does not list its orders: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Listing the provider's orders failed in an unforeseen way")
-        self._listings.put(listed)
+        self._listings.put((listed, asked_at))
 
     def _service(self, service_id: str) -> Service:
         service = self.database.get_service(service_id)
@@ -493,3 +510,11 @@ class ProductionSubmissionSystem:
         if not service.orderable:
             raise ValueError(f"{service.title} needs more than an IMEI: {', '.join(service.required_fields)}.")
         return service
+
+
+def _start_threads(pool: ThreadPoolExecutor, count: int) -> None:
+    """Have so many threads of the pool wait for work: to start one between busy ones takes a thousand times longer."""
+    all_there = threading.Barrier(count + 1)
+    for _ in range(count):
+        pool.submit(all_there.wait)
+    all_there.wait()

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -23,7 +22,13 @@ from urllib3.util import Timeout
 
 MAX_BODY = 16 * 1024 * 1024  #: bytes after decompression; a list of 236 services is about 0.2 MB
 READ_SIZE = 64 * 1024  #: bytes
-FORM = MappingProxyType({"Content-Type": "application/x-www-form-urlencoded"})
+HEADERS = MappingProxyType(
+    {
+        "User-Agent": "HAMMER-API",
+        "Accept-Encoding": "gzip, deflate",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+)
 #: Seconds a connection may rest before it is replaced; below the shortest usual keep-alive time (Apache: 5),
 #: so that a call is rarely written to a socket that the server is just closing.
 IDLE_LIMIT = 4.0
@@ -127,52 +132,43 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
-class _Session(requests.Session):
-    """A session without retries, redirects, cookies, proxies or .netrc."""
-
-    def __init__(self, pool_size: int, ca_file: str | None) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.verify = ca_file or True
-        self.headers["User-Agent"] = "HAMMER-API"
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("https://", "http://"):
-            self.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0))
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """No target: a redirected POST would be sent again, or as a GET without its fields."""
-
-
 class PostSession:
-    """POSTs of forms to one host, from any number of threads.
+    """POSTs of forms to one URL, from any number of threads.
+
+    It speaks to the library's transport adapter, the pool of connections beneath a requests.Session: what a session
+    would add (redirects, cookies, proxies and .netrc of the environment) must not happen to a paid call.
 
     timeout is the total of one POST in seconds, from connecting to the last byte of the answer, connect_timeout
     the part of it for connecting. ca_file replaces the usual certificate authorities.
     """
 
-    def __init__(self, timeout: float, connect_timeout: float, pool_size: int, ca_file: str | None = None) -> None:
+    def __init__(
+        self, url: str, timeout: float, connect_timeout: float, pool_size: int, ca_file: str | None = None
+    ) -> None:
+        self._request = requests.Request("POST", url, headers=HEADERS).prepare()
         self._timeout = timeout
         # With a total, urllib3 sets the socket's timeout after sending to what is left of it.
         self._limits = Timeout(total=timeout, connect=min(connect_timeout, timeout))
-        self._session = _Session(pool_size, ca_file)
+        self._verify = ca_file or True
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0)
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._session.close()
+        self._adapter.close()
 
-    def post(self, url: str, form: Mapping[str, str]) -> Reply:
+    def post(self, form: Mapping[str, str]) -> Reply:
         """Send one form, once. Raises NotConnectedError or BrokenCallError."""
+        request = self._request.copy()
+        request.prepare_body(urlencode(form, safe=","), None)  # a list of 100 IMEIs is not worth 99 escapes
         try:
-            with self._session.post(
-                url,
-                data=urlencode(form, safe=","),  # a list of 100 IMEIs is not worth 99 escapes
-                headers=FORM,
+            with self._adapter.send(
+                request,
                 stream=True,
-                allow_redirects=False,
                 timeout=self._limits,  # type: ignore[arg-type]
+                verify=self._verify,
             ) as response:
-                body = _body(response) if response.status_code == http.client.OK else b""
-                return Reply(response.status_code, response.headers.get("Retry-After", ""), body)
+                content = _body(response) if response.status_code == http.client.OK else b""
+                return Reply(response.status_code, response.headers.get("Retry-After", ""), content)
         except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as error:
             raise BrokenCallError(self._reason(error)) from error
 

@@ -5,6 +5,7 @@ of batch_store.py keep money safe even if two ran.
 """
 
 import fcntl
+import gc
 import logging
 import threading
 import time
@@ -33,8 +34,6 @@ logger = logging.getLogger(__name__)
 ELECTION_INTERVAL = 1.0
 #: Seconds between two looks at a batch that another process runs.
 FOLLOW_INTERVAL = 0.3
-#: Seconds that doubt gets to settle after the last answer.
-PATIENCE = 10.0
 #: Seconds that a question to the provider under way gets to end when the runner ends.
 WORKERS_PATIENCE = 5.0
 #: Seconds between two looks whether the demo provider is alive.
@@ -114,6 +113,12 @@ def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> 
         held = [provider for provider in held if provider.process is not None]
 
 
+def spare_collector() -> None:
+    """Keep the garbage collector from walking what is loaded by now, again and again while thousands of orders pass."""
+    gc.collect()
+    gc.freeze()
+
+
 def make_system(
     settings: Settings, database: IMEIDatabase, client: GSMFusionClient, budget: CallBudget
 ) -> ProductionSubmissionSystem:
@@ -122,9 +127,15 @@ def make_system(
         workers=settings.workers,
         chunk_size=settings.chunk_size,
         settle_quiet=settings.settle_quiet,
+        patience=_patience(settings),
     )
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
     return ProductionSubmissionSystem(database, client, checkpoints, options, budget)
+
+
+def _patience(settings: Settings) -> float:
+    """Seconds that doubt gets to settle after the last answer: the quiet time, and a list that lags behind as long."""
+    return 3 * settings.settle_quiet + 10
 
 
 @dataclass(slots=True)
@@ -161,6 +172,7 @@ class Background:
 
     def _run(self) -> None:
         logger.info("This process is the runner")
+        spare_collector()
         budget = CallBudget(self.settings.rate_limit)
         with make_client(self.settings, budget) as client:
             sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
@@ -208,6 +220,7 @@ def run_or_follow(
     lock, started = RunnerLock(settings.data_dir), time.monotonic()
     while True:
         if lock.acquire():
+            spare_collector()
             try:
                 budget = CallBudget(settings.rate_limit)
                 with make_client(settings, budget) as client:
@@ -215,7 +228,7 @@ def run_or_follow(
             finally:
                 lock.release()
             return submission_result(database, batch_id, time.monotonic() - started)
-        if _followed_to_the_end(settings.data_dir, database, batch_id, on_progress, stop):
+        if _followed_to_the_end(settings, database, batch_id, on_progress, stop):
             return submission_result(database, batch_id, time.monotonic() - started)
 
 
@@ -240,7 +253,7 @@ def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
 
 
 def _followed_to_the_end(
-    data_dir: Path,
+    settings: Settings,
     database: IMEIDatabase,
     batch_id: int,
     on_progress: Callable[[Progress], None],
@@ -257,8 +270,8 @@ def _followed_to_the_end(
             on_progress(found)
         if found.state is BatchState.FINISHED:
             finished_at = finished_at or time.monotonic()
-            if not found.outcomes[Outcome.IN_DOUBT] or time.monotonic() - finished_at > PATIENCE:
+            if not found.outcomes[Outcome.IN_DOUBT] or time.monotonic() - finished_at > _patience(settings):
                 return True
-        elif not runner_alive(data_dir):
+        if not runner_alive(settings.data_dir):
             return False
     return True

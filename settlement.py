@@ -1,9 +1,13 @@
 """Settling doubt: what became of an IMEI that was sent without a readable answer.
 
 The provider's list of recent orders is asked. An order of the IMEI that we do not know is adopted. Absence is
-believed only between two witnesses: the list shows an order of ours whose call had ended before the doubtful
-call began (it reaches back far enough), and one whose call began well after the doubtful call ended (it is fresh
-enough). Only then is the IMEI sent again. Where the provider cannot say, a person decides.
+believed only when the list is known to hold what it would hold:
+- it reaches back far enough: it shows an order of ours whose call had ended before the doubtful call began;
+- it is fresh enough: it shows an order of ours whose call began after the quiet time, in which the provider may still
+  work on the doubtful call. Where no such call will be made (the doubtful one was the last of the day), it must show
+  every order that we know of since the doubtful call, and twice the time that it lags behind must have passed beyond
+  the quiet time. How much it lags is told by the first look that shows the newest of those orders.
+Only then is the IMEI sent again. Where the provider cannot say, a person decides.
 """
 
 import logging
@@ -23,6 +27,10 @@ REQUESTED = "settle_requested"
 USELESS_LOOKS = 3
 #: Seconds beyond the quiet time after which no IMEI is held back any more for the sake of a proof.
 LONGEST_PROOF = 60.0
+#: How many times the quiet time a list may lag behind where nothing has told how much it does.
+LONGEST_LAG = 10
+#: How many of the newest orders must stand in a list that shows "every" order since a call.
+NEWEST = 5000
 
 
 @dataclass(slots=True)
@@ -44,6 +52,8 @@ class Settler:
     looks: int = 0
     idle_looks: int = 0  #: looks in a row at a list that showed no order of ours
     next_look: float = 0.0
+    newest_call: float | None = None  #: when the newest call that placed orders began, in this process
+    lag: float | None = None  #: seconds that the list lags behind at most, as far as it was seen since the last doubt
 
     def note(self, connection: Transaction, now: float) -> bool:
         """Take in what is in doubt (now in monotonic seconds). Returns whether anything is."""
@@ -51,6 +61,7 @@ class Settler:
         doubtful = {chunk.chunk_id: chunk.batch_id for chunk in found}
         newest = batch_store.newest_attempt(connection) if doubtful else 0
         if doubtful.keys() - self.watches.keys():
+            self.lag = None
             self.look_soon(now)
         for chunk_id, batch_id in doubtful.items():
             watch = self.watches.setdefault(chunk_id, Watch(batch_id, now))
@@ -72,9 +83,20 @@ class Settler:
         return bool(self.watches) and now >= self.next_look
 
     def looked(self, now: float) -> None:
-        """Plan the next look."""
+        """Plan the next look: later each time, but as soon as a call may count as not placed."""
         self.looks += 1
         self.next_look = now + LOOKS[min(self.looks, len(LOOKS) - 1)]
+        rested = [watch.since + self.quiet + self._rest() for watch in self.watches.values()]
+        self.next_look = min((moment for moment in (self.next_look, *rested) if moment > now), default=self.next_look)
+
+    def placed(self, began: float) -> None:
+        """A call that began then (monotonic seconds) has placed orders that we know."""
+        self.newest_call = began if self.newest_call is None else max(began, self.newest_call)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the provider's list shows no order of ours, look after look."""
+        return self.idle_looks >= USELESS_LOOKS
 
     def doubts(self, batch_id: int) -> bool:
         """Whether a call of this batch is in doubt."""
@@ -85,41 +107,40 @@ class Settler:
 
         It waits while a doubtful call has its quiet time, and until the list has been asked about an earlier proof.
         """
-        if self.idle_looks >= USELESS_LOOKS:
+        if self.is_hopeless:
             return True  # the provider does not list: nothing will ever be proven
         newest = batch_store.newest_attempt(connection)
+        longest = self.quiet + min(LONGEST_PROOF, LONGEST_LAG * self.quiet)
         return all(
-            watch.witness_from is not None
-            and (watch.witness_from == newest or now - watch.since > self.quiet + LONGEST_PROOF)
+            watch.witness_from is not None and (watch.witness_from == newest or now - watch.since > longest)
             for watch in self.watches.values()
         )
 
-    def apply(self, connection: Transaction, listed: Sequence[ProviderOrder]) -> int:
-        """Adopt, send again or leave in doubt, chunk by chunk. Returns how many IMEIs were settled."""
+    def apply(self, connection: Transaction, listed: Sequence[ProviderOrder], asked_at: float) -> int:
+        """Adopt, send again or leave in doubt, chunk by chunk. Returns how many IMEIs were settled.
+
+        listed is the provider's whole answer to a question that was asked at asked_at (monotonic seconds).
+        """
         labels = batch_store.service_labels(connection)
         owners = batch_store.order_owners(connection, [order.order_id for order in listed])
         self.idle_looks = 0 if owners else self.idle_looks + 1
         unknown = _by_imei(order for order in listed if order.order_id not in owners)
+        shown = Shown(frozenset(owners), tuple(attempt for _, attempt in owners.values()), asked_at)
         wanted = Wanted(unknown, labels)
         settled = 0
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
-            settled += self._settle(connection, chunk, owners, wanted)
+            settled += self._settle(connection, chunk, shown, wanted)
         return settled
 
-    def _settle(
-        self,
-        connection: Transaction,
-        chunk: Chunk,
-        owners: Mapping[str, tuple[str, int]],
-        wanted: "Wanted",
-    ) -> int:
+    def _settle(self, connection: Transaction, chunk: Chunk, shown: "Shown", wanted: "Wanted") -> int:
         verdicts = [wanted.adopt(item, chunk.service_id) for item in chunk.items]
         found = [verdict for verdict in verdicts if verdict is not None]
         missing = [item for item, verdict in zip(chunk.items, verdicts, strict=True) if verdict is None]
+        would_hold_it = self._would_hold(connection, chunk, shown)  # judged by what was known before adopting
         if found:
             batch_store.adopt(connection, chunk, found)
             logger.info("Adopted %d orders of chunk %d from the provider's list", len(found), chunk.chunk_id)
-        if missing and self._is_proof(connection, chunk, [attempt for _, attempt in owners.values()]):
+        if missing and would_hold_it:
             batch_store.send_again(
                 connection,
                 chunk,
@@ -130,14 +151,32 @@ class Settler:
             return len(found) + len(missing)
         return len(found)
 
-    def _is_proof(self, connection: Transaction, chunk: Chunk, listed_attempts: Sequence[int]) -> bool:
+    def _would_hold(self, connection: Transaction, chunk: Chunk, shown: "Shown") -> bool:
+        """Whether a list that shows these orders of ours would show whatever this call has placed."""
         watch = self.watches.get(chunk.chunk_id)
-        if watch is None or watch.witness_from is None:
+        if watch is None or not shown.order_ids:
             return False
-        fresh = any(attempt > watch.witness_from for attempt in listed_attempts)
         bound = batch_store.attempts_ended_before(connection, chunk.attempt_id)
-        reaches_back = any(0 < attempt < bound for attempt in listed_attempts)
-        return fresh and (reaches_back or batch_store.all_orders_are_among(connection, len(listed_attempts)))
+        rested = self._has_rested(connection, watch, bound, shown)
+        witnessed = watch.witness_from is not None and any(a > watch.witness_from for a in shown.attempts)
+        if not (witnessed or rested):
+            return False
+        reaches_back = any(0 < attempt < bound for attempt in shown.attempts)
+        return reaches_back or batch_store.all_orders_are_among(connection, len(shown.order_ids))
+
+    def _has_rested(self, connection: Transaction, watch: Watch, bound: int, shown: "Shown") -> bool:
+        """Whether the list shows all that we know since this call, and enough time has passed for it to lag behind."""
+        if not batch_store.newest_orders(connection, bound, NEWEST) <= shown.order_ids:
+            return False
+        if self.newest_call is not None:
+            seen = shown.asked_at - self.newest_call
+            self.lag = seen if self.lag is None else min(seen, self.lag)
+        return shown.asked_at - watch.since >= self.quiet + self._rest()
+
+    def _rest(self) -> float:
+        """Seconds beyond the quiet time after which a list that lags behind would show what was placed."""
+        longest = LONGEST_LAG * self.quiet
+        return longest if self.lag is None else min(longest, max(self.quiet, 2 * self.lag))
 
 
 def _by_imei(listed: Iterable[ProviderOrder]) -> dict[str, list[ProviderOrder]]:
@@ -145,6 +184,15 @@ def _by_imei(listed: Iterable[ProviderOrder]) -> dict[str, list[ProviderOrder]]:
     for order in listed:
         found.setdefault(order.imei, []).append(order)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one look at the provider's list showed of the orders that we know."""
+
+    order_ids: frozenset[str]
+    attempts: tuple[int, ...]  #: the attempts that placed them, 0 where none of ours did
+    asked_at: float  #: monotonic seconds
 
 
 @dataclass(frozen=True, slots=True)

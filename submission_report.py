@@ -15,18 +15,16 @@ class Watcher:
         self,
         database: IMEIDatabase,
         batch_id: int,
-        patience: float,
         callback: Callable[[Progress], None] | None,
     ) -> None:
         self._database = database
         self._batch_id = batch_id
-        self._patience = patience
         self._callback = callback
         self._revision = -1
         self._finished_since: float | None = None
 
-    def is_over(self) -> bool:
-        """Finished and free of doubt, finished and out of patience, or paused until a person acts."""
+    def is_over(self, patience: float) -> bool:
+        """Finished and free of doubt, finished for more than patience seconds, or paused until a person acts."""
         state, revision = batch_state(self._database, self._batch_id)
         changed, self._revision = revision != self._revision, revision
         if state is BatchState.RUNNING and not (changed and self._callback):
@@ -44,7 +42,7 @@ class Watcher:
             return False
         now = time.monotonic()
         self._finished_since = now if self._finished_since is None else self._finished_since
-        return not found.outcomes[Outcome.IN_DOUBT] or now - self._finished_since > self._patience
+        return not found.outcomes[Outcome.IN_DOUBT] or now - self._finished_since > patience
 
 
 def submission_result(database: IMEIDatabase, batch_id: int, seconds: float) -> SubmissionResult:

@@ -17,7 +17,7 @@ from gsm_fusion_client import (
     RefusedError,
     refusal_kind,
 )
-from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer, Verdict
+from orders import Chunk, Outcome, PlacedOrder, PlacementAnswer, Verdict
 
 
 class Pause(StrEnum):
@@ -39,15 +39,24 @@ class Judgement:
     hold: bool = False  #: nobody sends for a while
     limited: bool = False  #: the hold is a 429
     retry_after: float | None = None  #: seconds that the provider asked for
-    clean: bool = False  #: every IMEI of the call was ordered, and nothing else was said
+    clean: tuple[PlacedOrder, ...] = ()  #: every IMEI of the call has its order, and nothing else was said
 
 
 def judge_answer(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
-    """Read a whole, readable answer: ordered, duplicate and refused by name, everything else in doubt."""
-    if len(answer.orders) == len(chunk.items):
-        named = {order.imei: order for order in answer.orders}
-        if not answer.duplicates and not answer.errors and all(item.imei in named for item in chunk.items):
-            return Judgement(tuple(_ordered(item, named[item.imei]) for item in chunk.items), clean=True)
+    """Read a whole, readable answer. One that orders every IMEI once and says no more needs no verdict for each."""
+    if _orders_each_once(chunk, answer):
+        return Judgement((), clean=answer.orders)
+    return judge_by_name(chunk, answer)
+
+
+def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
+    if len(answer.orders) != len(chunk.items) or answer.duplicates or answer.errors:
+        return False
+    return {imei for _, imei, _ in answer.orders} == {imei for _, imei in chunk.items}
+
+
+def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
+    """A verdict for each IMEI: ordered, duplicate and refused by name, everything else in doubt."""
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
         placed.setdefault(order.imei, order)
@@ -59,10 +68,6 @@ def judge_answer(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
         return Judgement(verdicts, errors[""], _pause_for(refusal_kind(errors[""])))
     message = f"the answer named {len(verdicts) - unnamed} of {len(verdicts)} IMEIs" if unnamed else ""
     return Judgement(verdicts, message)
-
-
-def _ordered(item: Item, order: PlacedOrder) -> Verdict:
-    return Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status)
 
 
 def _judge_item(
@@ -141,15 +146,15 @@ def trial_length(proven: int, full: int) -> int:
     return {0: 2, 2: full}.get(proven, proven)
 
 
-def proven_length(sent: int, verdicts: Sequence[Verdict], known: int, full: int) -> int:
-    """How long a comma list may be after an answer to a call of `sent` IMEIs (see trial_length).
+def proven_length(named: Sequence[bool], known: int, full: int) -> int:
+    """How long a comma list may be after an answer that named these of the IMEIs of a call (see trial_length).
 
     known is the bound before, full the chunk size. A list that came back cut is believed only as far as its
     beginning was named, and one IMEI a call where not even that.
     """
+    sent = len(named)
     if sent < 2:
         return known
-    named = [verdict.outcome is not Outcome.IN_DOUBT for verdict in verdicts]
     if all(named):
         return max(known, full if sent > 2 else 2)
     beginning = named.index(False)

@@ -29,6 +29,7 @@ from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
 from orders import BatchState
 from production_submission_system import Options, ProductionSubmissionSystem
+from runner import spare_collector
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "269"
@@ -123,6 +124,7 @@ def run() -> list[tuple[str, str, str]]:
     with tempfile.TemporaryDirectory() as name, provider(Path(name)) as url:
         folder = Path(name)
         floor(url, folder, 90), ours(url, folder, 90)
+        spare_collector()  # as the server does, and for both
         pairs = [(floor(url, folder, turn), *ours(url, folder, turn)) for turn in range(TURNS)]
         requests.post(f"{url}/control", json={"latency": LATENCY}, timeout=10).raise_for_status()
         _, slow = ours(url, folder, 99)

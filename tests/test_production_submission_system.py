@@ -5,6 +5,7 @@ import json
 import sqlite3
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
@@ -15,6 +16,7 @@ from batch_queries import progress
 from call_log import write_intents
 from checkpoints import Checkpoints
 from database import read_list_limit
+from gsm_fusion_client import GSMFusionClient, RateLimitedError
 from orders import BatchState, ChunkState, Outcome
 from settlement import was_not_placed, was_placed
 from submission_report import metrics
@@ -206,6 +208,26 @@ def test_a_provider_that_is_down_makes_the_batch_wait_and_then_go_on(simulator, 
     with system(simulator, database) as running:
         assert running.submit_batch(imeis(600), SERVICE).successful == 600
     assert judge(simulator, database) == (0, 0)
+
+
+class AsksOnceForPatience(GSMFusionClient):
+    """Says 429 to its first call, and notes when each call began."""
+
+    began: ClassVar[list[float]] = []
+
+    def place_imei_order(self, *args, **kwargs):
+        self.began.append(time.monotonic())
+        if len(self.began) == 1:
+            raise RateLimitedError("fewer calls", retry_after=0.5, status=429)
+        return super().place_imei_order(*args, **kwargs)
+
+
+def test_no_call_is_planned_together_with_a_429(simulator, database):
+    """It would only be refused too: what the answer means for the pace comes first."""
+    with system(simulator, database, workers=1, client_class=AsksOnceForPatience) as running:
+        assert running.submit_batch(imeis(200), SERVICE).successful == 200
+    first, second, third = AsksOnceForPatience.began
+    assert second - first >= 0.5 and third >= second
 
 
 def test_maintenance_pauses_with_the_providers_words_and_goes_on_by_itself(simulator, database):
