@@ -210,7 +210,8 @@ def _after_closed_value(place: _Place) -> int:
     for pattern in FIRST_WORD, FIRST_WORDS:
         first = pattern.match(place.line, place.value_at, place.at)
         if first and _is_closed(label_key(first[1]), place.owner):
-            return first.end() if _reads_like_label(place.line[first.end() : place.at]) else -1
+            short = place.at - first.end() <= LABEL_LENGTH
+            return first.end() if short and _reads_like_label(place.line[first.end() : place.at]) else -1
     return -1
 
 
@@ -237,8 +238,9 @@ def _last_words(place: _Place) -> int:
 
     Of a word that says nothing by itself ("Lock", "Status"), the last two.
     """
-    line, value_at, at = place.line, place.value_at, place.at
-    words = TITLED.search(line, max(value_at, at - LABEL_REACH), at)
+    line, at = place.line, place.at
+    value_at = max(place.value_at, at - LABEL_REACH)
+    words = TITLED.search(line, value_at, at)
     if place.labels < 2 or not words or line[at + 1 : at + 2] != " " or CONDITION.search(line, value_at, at):
         return -1
     last, before = label_key(words[2]), line[value_at : words.start()].strip()
