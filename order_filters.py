@@ -4,17 +4,16 @@ A verdict ("ON", "Unlocked") finds every wording that means it: providers write 
 Every query here is bounded or walks an index; tests look at its plan. Reads only.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from database import IMEIDatabase, OrderRow
-from device_states import SimState, fmi_state, sim_state
+from order_wordings import VERDICTS, wordings
 from orders import OrderStatus
 from schema import orders
 
@@ -27,9 +26,6 @@ SELECTIVE = 6
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
 
-#: Wordings of a verdict that are looked at; sentences could make their number endless.
-MOST_WORDINGS = 2000
-VERDICTS: Mapping[str, Callable[[str], StrEnum]] = MappingProxyType({"simlock": sim_state, "fmi": fmi_state})
 Wordings = Mapping[str, Sequence[str]]
 NO_WORDINGS: Wordings = MappingProxyType({})
 
@@ -55,17 +51,17 @@ class OrderFilter:
         return {name: _in_url(value) for name, value in found.items()}
 
 
-def filtered(chosen: OrderFilter, wordings: Wordings = NO_WORDINGS) -> Select[Any]:
-    """The SELECT of the orders that fit, newest first; wordings are what the table holds for its verdicts."""
-    query = select(orders).where(*_terms(chosen, wordings)).order_by(_key(chosen).desc())
+def filtered(chosen: OrderFilter, meanings: Wordings = NO_WORDINGS) -> Select[Any]:
+    """The SELECT of the orders that fit, newest first; meanings are what the table holds for its verdicts."""
+    query = select(orders).where(*_terms(chosen, meanings)).order_by(_key(chosen).desc())
     return query.where(_about(chosen.q.strip())) if chosen.q.strip() else query
 
 
 def page_query(
-    chosen: OrderFilter, before: int | None, limit: int | None, wordings: Wordings = NO_WORDINGS
+    chosen: OrderFilter, before: int | None, limit: int | None, meanings: Wordings = NO_WORDINGS
 ) -> Select[Any]:
     """The SELECT of one page; before is the row id of the last order seen."""
-    query = filtered(chosen, wordings).limit(limit)
+    query = filtered(chosen, meanings).limit(limit)
     return query if before is None else query.where(_key(chosen) < before)
 
 
@@ -114,22 +110,9 @@ def mismatched_count(database: IMEIDatabase, batch_id: int | None = None) -> int
 
 def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
     """For each verdict of the filter, such as "ON", every stored wording that means it."""
-    found: dict[str, list[str]] = {}
-    for name, state_of in VERDICTS.items():
-        wanted = getattr(chosen, name)
-        meant = state_of(wanted)
-        if meant != SimState.UNKNOWN and meant.casefold() == wanted.casefold():
-            words = connection.execute(stored_words(orders.c[name])).scalars()
-            found[name] = [word for word in words if word and state_of(word) == meant] or [wanted]
-    return found
-
-
-def stored_words(column: ColumnElement[Any]) -> Select[Any]:
-    """The different values of an indexed column, by one look into the index for each."""
-    first = select(func.min(column).label("word")).where(column > "").cte("stored", recursive=True)
-    after = select(func.min(column)).where(column > first.c.word).scalar_subquery()
-    words = first.union_all(select(after).where(first.c.word.is_not(None)))
-    return select(words.c.word).limit(MOST_WORDINGS)
+    return {
+        name: wordings(connection, name, getattr(chosen, name)) for name in VERDICTS if getattr(chosen, name)
+    }
 
 
 def _key(chosen: OrderFilter) -> ColumnElement[int]:
@@ -137,8 +120,8 @@ def _key(chosen: OrderFilter) -> ColumnElement[int]:
     return orders.c.id + 0 if chosen.mismatch else orders.c.id.expression
 
 
-def _terms(chosen: OrderFilter, wordings: Wordings) -> Iterator[ColumnElement[bool]]:
-    meant = {name: wordings.get(name, [word]) for name in VERDICTS if (word := getattr(chosen, name))}
+def _terms(chosen: OrderFilter, meanings: Wordings) -> Iterator[ColumnElement[bool]]:
+    meant = {name: meanings.get(name, [word]) for name in VERDICTS if (word := getattr(chosen, name))}
     rare_status = chosen.status if chosen.status != OrderStatus.COMPLETED else ""
     pairs = [
         (orders.c.batch_id, chosen.batch),

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, select
 from sqlalchemy.dialects import sqlite
 
 import order_filters
+import order_wordings
 import result_store
 from database import IMEIDatabase
 from order_filters import OrderFilter, page_query
@@ -116,7 +117,7 @@ def test_a_verdict_finds_every_wording_that_means_it(database: IMEIDatabase) -> 
 
 @pytest.mark.parametrize("name", ["fmi", "simlock"])
 def test_the_wordings_of_a_verdict_are_looked_up_in_its_index(database: IMEIDatabase, name: str) -> None:
-    words = plan(database, order_filters.stored_words(orders.c[name]))
+    words = plan(database, order_wordings.stored_words(name))
     assert f"idx_orders_{name}" in words
     assert "SCAN orders" not in words
 
