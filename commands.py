@@ -27,7 +27,7 @@ from commands_audit import audit, rebuild_from_provider
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import BatchState, Outcome, Progress, Service, SubmissionResult
-from runner import make_client, run_or_follow
+from runner import make_client, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
 from spreadsheets import Intake, UnreadableFileError, read_file
@@ -169,8 +169,7 @@ def list_services(backend: Backend, refresh: bool) -> None:
 def sync_results(backend: Backend) -> None:
     """Print what a round over all pending orders brought."""
     try:
-        with make_client(backend.settings) as client:
-            report = order_sync.OrderSync(backend.database, client, 0).sync()
+        report = sync_or_follow(backend.settings, backend.database)
     except DemoError as error:
         raise click.ClickException(str(error)) from error
     click.echo(

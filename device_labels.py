@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from types import MappingProxyType
 
 from device_states import STATE_WORDS, plain_letters
 
 #: Characters of a label that are looked at.
 LABEL_REACH = 80
+#: Labels whose name is remembered: those of one service are the same in each of its texts.
+REMEMBERED = 8192
 #: Label texts by the name that they are kept under; case, spaces and punctuation do not matter.
 #: Where a main field has several names, MAIN_FIELDS of the report says in which order.
 LABEL_TEXTS = """
@@ -26,44 +29,46 @@ device_name: device, device name, product, product name, phone, phone name, hand
     appareil, 设备
 model_number: model number, model no, model nr, model num
 carrier: carrier, locked carrier, carrier name, locked network, locked to, operator, operator name, network
-    operator, network provider, current carrier, sim carrier, locked to carrier, locked operator, network
-    carrier, carrier network, service provider, wireless carrier, compania, operadora, operador, operateur,
+    operator, network provider, current carrier, sim carrier, simlock carrier, sim lock carrier, locked to
+    carrier, locked operator, network carrier, carrier network, home network, operador de red, service
+    provider, wireless carrier, compania, operadora, operador, operateur, operateur verrouille,
     netzbetreiber, anbieter, 运营商, оператор, operatore, nha mang
 network: network, network name, red, rede, reseau, netz, 网络
 initial_carrier: initial carrier, original carrier, first carrier, sold carrier, purchase carrier,
-    activation carrier
+    activation carrier, original network, initial network, original operator
 simlock: simlock, sim lock, sim locked, sim status, sim state, sim restriction, sim card lock, simlock
-    carrier status, unlock status, unlocked status, bloqueo sim, bloqueo de sim, bloqueio sim, bloqueio de
-    sim, blocage sim, verrouillage sim, verrouillage operateur, 网络锁, sim锁, блокировка sim, sim lock code
-    status, locked status
+    carrier status, bloqueo sim, bloqueo de sim, bloqueio sim, bloqueio de sim, blocage sim, verrouillage
+    sim, verrouillage operateur, estado de bloqueo, 网络锁, sim锁, блокировка sim, sim lock code status, locked
+    status
 carrier_lock: carrier lock, network lock, operator lock, carrier locked, network locked, netlock, net lock,
     subsidy lock, bloqueo de red, bloqueo de operadora, is locked, locked
 sim: sim
 lock: lock, lock status, lock state, phone locked status
-unlocked: unlocked, is unlocked, sim unlocked, carrier unlocked, network unlocked, factory unlocked, sim
-    free
+unlocked: unlocked, unlock status, unlocked status, is unlocked, sim unlocked, carrier unlocked, network
+    unlocked, factory unlocked, sim free
 fmi: fmi, find my iphone, find my, fmip, fmi lock, fmi on, fmi enabled, fmip enabled, find my phone, find my
     ipad, find my mac, find my watch, find my apple watch, find my iphone fmi, fmi find my iphone, find my
     iphone icloud, icloud lock, icloud lock status, icloud activation lock, activation lock, apple
     activation lock, apple id lock, fmi icloud, icloud fmi, fmi icloud lock, icloud fmi status, icloud find
     my iphone, icloud on off, buscar mi iphone, buscar iphone, buscar meu iphone, bloqueo de activacion,
     bloqueio de ativacao, localiser mon iphone, verrouillage d activation, mein iphone suchen,
-    aktivierungssperre, 查找我的iphone, 激活锁, найти iphone
+    aktivierungssperre, wo ist, wo ist fmi, wo ist mein iphone, 查找我的iphone, 激活锁, найти iphone
 find_my_device: find my device, find device, find my mobile
 icloud: icloud, icloud status, icloud state, icloud account status, apple icloud, icloud clean lost
 blacklist: blacklist, black list, blacklisted, black listed, gsma, gsma status, gsma blacklist, gsma
     blacklisted, gsma black list, is blacklisted, blocklist, block list, blocklisted, blacklist gsma,
     blacklist check, gsma check, imei blacklist, blacklist status gsma, us block status, block status,
-    blocked status, blocked, is blocked, blacklist usa,
-    lista negra, liste noire, sperrliste, schwarze liste, 黑名单, черный список, daftar hitam, lost stolen
-    status, lost or stolen status, ceir status
+    blocked status, blocked, is blocked, blacklist usa, barred, barred status, stolen, stolen status, lost
+    stolen, lost or stolen, reported stolen, reported lost or stolen, reported lost stolen, lista negra,
+    liste noire, sperrliste, schwarze liste, 黑名单, черный список, daftar hitam, lost stolen status, lost or
+    stolen status, ceir status
 esn: esn, esn status, esn check, bad esn, us esn, esn imei status, meid status
 imei_status: imei status, imei state, imei check
 network_status: network status, network state
 status: status, device status result, result status, estado, 状态
 warranty: warranty, warranty status, limited warranty, limited warranty status, coverage, coverage status,
-    warranty coverage, warranty state, apple warranty, garantia, garantie, garanzia, 保修, 保修状态, гарантия,
-    garansi, bao hanh
+    warranty coverage, warranty state, apple warranty, factory warranty, manufacturer warranty, hardware
+    warranty, garantia, garantie, garanzia, 保修, 保修状态, гарантия, garansi, bao hanh
 service_coverage: repairs service coverage, repairs and service coverage, repair coverage, repair and
     service coverage, repairs coverage, service coverage, hardware coverage, repairs and services coverage
 warranty_end: warranty until, warranty end, warranty end date, warranty expiration date, warranty
@@ -95,8 +100,8 @@ mi_lock: mi lock, mi lock status, mi account lock, mi account, xiaomi lock, mi c
 mi_lost: mi lost, mi lost status, mi status, xiaomi lost status, mi cloud lost
 knox_guard: knox guard, kg lock, knox guard status, knox guard lock, samsung knox guard
 mdm: mdm, mdm status, mdm lock, mdm lock status, mdm enrolled
-unlock_code: unlock code, unlocking code, network unlock code, simlock code, sim unlock code, sim network
-    unlock pin, codigo de desbloqueo, codigo
+unlock_code: unlock code, unlock pin, network unlock pin, network pin, unlocking code, network unlock code,
+    simlock code, sim unlock code, sim network unlock pin, codigo de desbloqueo, codigo
 code: code
 nck: nck, network code, nck code, netlock code
 mck: mck, mck code, master code
@@ -120,24 +125,27 @@ description, error code, device sku, sku, identifier, model id, model code, mode
 type, product line, product version, device age, age, device status, device id, device lock, phone lock,
 device type, repairs and service expiration date, repairs and service expired by, repairs and service
 coverage expiration date, general list status, event type, record date, blacklist records, blacklist record,
-blacklist reason, blacklist date, blacklist country, blacklist history, blacklisted by, blacklisted on,
-blacklist type, reported by, reported date, search term, do number, full name, material code, board tracking
-no, msn, kg status, kg message, knox, knox status, knox warranty, frp, frp lock, frp status, google lock,
-google account, google account lock, samsung account, samsung lock, reactivation lock, oem lock, bootloader,
-bootloader lock, bootloader status, lost mode, contract status, contract, finance status, financed,
-financial status, blocked by, year, week, factory, type, phone category, iccid, imsi, eid, csn, ecid, udid,
-ios, ios version, os version, software version, wifi mac, wifi mac address, wi fi mac address, bluetooth mac
-address, bluetooth mac, mac address, zip ssn required, sim type, dual sim, esim, sim slot, ram, chipset,
-cpu, note, notes, comment, remark, result, response, success, tac, carrier country, network type, network
-technology, policy id, simlock policy, lock policy, lock type, lock date, unlock eligible, unlock
-eligibility, eligibility, spck, spck code, pck, puk, cp code, sp code
+reporting operator, reporting carrier, reported carrier, reported operator, blacklist reason, blacklist
+date, blacklist country, blacklist history, blacklisted by, blacklisted on, blacklist type, reported by,
+reported date, search term, do number, full name, material code, board tracking no, msn, kg status, kg
+message, knox, knox status, knox warranty, frp, frp lock, frp status, google lock, google account, google
+account lock, samsung account, samsung lock, reactivation lock, oem lock, bootloader, bootloader lock,
+bootloader status, lost mode, contract status, contract, finance status, financed, financial status, blocked
+by, year, week, factory, type, phone category, iccid, imsi, eid, csn, ecid, udid, ios, ios version, os
+version, software version, wifi mac, wifi mac address, wi fi mac address, bluetooth mac address, bluetooth
+mac, mac address, zip ssn required, sim type, dual sim, esim, sim slot, ram, chipset, cpu, note, notes,
+comment, remark, result, response, success, tac, carrier country, network type, network technology, policy
+id, simlock policy, lock policy, lock type, lock date, unlock eligible, unlock eligibility, eligibility,
+spck, spck code, pck, puk, cp code, sp code
 """
 #: Words around a label that do not change what it says.
 PREFIXES = (
     "current", "estimated", "device", "phone", "apple", "iphone", "gsma", "usa", "us", "uk", "global",
     "worldwide", "international", "full", "live", "new", "your", "the", "handset", "product", "mobile",
-    "samsung", "latest",
+    "samsung", "latest", "status", "estadode", "estadoen", "estado", "statut", "stato", "numerode",
 )  # fmt: skip
+#: Names that a label has only as it stands: "Phone Lock" is not the SIM lock, "Status Code" no unlock code.
+AMBIGUOUS = frozenset({"lock", "code"})
 SUFFIXES = ("status", "state", "number", "no", "num", "result", "check")
 
 
@@ -161,14 +169,26 @@ LABELS = MappingProxyType(_labels())
 KNOWN_NAMES = frozenset({*LABELS.values(), "network_modes", "network_status", "icloud_status", "esn_status"})
 
 
+@lru_cache(maxsize=REMEMBERED)
 def name_of(key: str, prefixes: tuple[str, ...] = PREFIXES, suffixes: tuple[str, ...] = SUFFIXES) -> str:
     """The name for a label key, also without words that only decorate it; empty where the table has none."""
     for front in _stripped(key[:LABEL_REACH], prefixes, str.removeprefix):
         for core in _stripped(front, suffixes, str.removesuffix):
             name = LABELS.get(core, "")
-            if name and (name != "lock" or front == key or key.startswith("current")):
+            if name and (name not in AMBIGUOUS or front == key or key.startswith("current")):
                 return name
     return ""
+
+
+def known_name(label: str) -> str:
+    """The name for a label, perhaps by what stands before a bracket in it: "Blacklist Status (Brazil)"."""
+    return _known_name(label[: 2 * LABEL_REACH])
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _known_name(label: str) -> str:
+    whole = name_of(label_key(label))
+    return name_of(label_key(label.partition("(")[0])) if not whole and "(" in label else whole
 
 
 def is_label(text: str) -> bool:

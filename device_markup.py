@@ -28,6 +28,10 @@ LABEL_ELEMENT = re.compile(
     r"([:=]\s{0,3})?<(b|strong|span|font|em|i|u|label)\b[^<>]*>([^<>:=]{1,48})</\2>(?!\s{0,3}(?:[:=\n]|$|</?(?:br|p|div|ul|ol|li|t[rdh]|table|h\d)\b))",
     re.IGNORECASE,
 )
+VALUE_ELEMENT = re.compile(
+    r"(^|[>\n])([^<>:=\n]{1,48})(<(b|strong|span|font|em|i|u)\b[^<>]*>[^<>]{1,80}</\4>)(?!\s{0,3}[:=])",
+    re.IGNORECASE,
+)
 ENTITY = re.compile(
     r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});|&(?:nbsp|lt|gt|amp|quot)\b"
 )
@@ -43,6 +47,10 @@ def _tags(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
+#: JSON keys that hold the device, that hold the value of the key around them, and that hold records of events.
+WRAPPERS = _tags("result results response data device devices object report info details order items")
+VALUE_KEYS = _tags("status state value result text")
+RECORDS = re.compile(r"record|histor|event|entries", re.IGNORECASE)
 DROPPED_TAGS = _tags("script style template noscript iframe object svg math head title")
 BREAK_TAGS = _tags(
     "br p div li ul ol dl hr h1 h2 h3 h4 h5 h6 caption section article "
@@ -71,6 +79,7 @@ def clean_lines(text: str, *, is_label: Callable[[str], bool]) -> list[str]:
     """
     text = _from_json(text) or ESCAPE.sub(_unescaped, text)
     text = LABEL_ELEMENT.sub(lambda element: _with_colon(element, is_label), text.translate(FOLDED))
+    text = VALUE_ELEMENT.sub(lambda element: _before_value(element, is_label), text)
     text = _without_tags(text, lambda tag: _row_for(tag, is_label))
     for _ in range(2):
         decoded = ENTITY.sub(_decoded, text) if "&" in text else text
@@ -90,6 +99,13 @@ def _unescaped(escape: re.Match[str]) -> str:
 def _with_colon(element: re.Match[str], is_label: Callable[[str], bool]) -> str:
     """An element that alone sets a label apart from its value, as in <b>Model</b> iPhone 15, as a colon."""
     return element[0] if element[1] or not is_label(element[3]) else f"{element[3]}: "
+
+
+def _before_value(element: re.Match[str], is_label: Callable[[str], bool]) -> str:
+    """A label that only the element of its value sets apart, as in Model <b>iPhone 15</b>, with a colon."""
+    label, value = element[2].strip(), element[3].partition(">")[2].partition("<")[0]
+    apart = label[-1:].isalnum() and is_label(label) and not is_label(value)
+    return f"{element[1]}{element[2]}: {element[3]}" if apart else element[0]
 
 
 def _decoded(entity: re.Match[str]) -> str:
@@ -174,14 +190,17 @@ def _from_json(text: str) -> str:
 
 
 def _json_lines(key: str, data: object, depth: int) -> Iterator[str]:
-    """The members below a key, to a depth; a tuple is an object, and {"label": l, "value": v} one member."""
+    """The members below a key, to a depth; a tuple is an object, and {"label": l, "value": v} one member.
+
+    In {"fmi": {"status": "ON"}} the outer key names the fact; what is a record's own keeps the record's name.
+    """
     if isinstance(data, tuple) and depth:
         texts = [value for _, value in data if isinstance(value, str)]
         if len(texts) == len(data) == 2 and data[0][0] in ("label", "name", "key", "title", "field"):
             yield "\t".join(texts)
             return
         for name, value in data:
-            yield from _json_lines(name, value, depth - 1)
+            yield from _json_lines(_member(key, name), value, depth - 1)
     elif isinstance(data, list) and depth:
         for value in data:
             yield from _json_lines(key, value, depth - 1)
@@ -189,6 +208,15 @@ def _json_lines(key: str, data: object, depth: int) -> Iterator[str]:
         yield f"{key}\t{'Yes' if data else 'No'}"
     elif isinstance(data, str):
         yield f"{key}\t{data}" if key else data
+
+
+def _member(key: str, name: str) -> str:
+    """The label of an object's member, where the object itself stands under a key."""
+    if not key or key.casefold() in WRAPPERS:
+        return name
+    if name.casefold() in VALUE_KEYS:
+        return key
+    return f"{key} {name}" if RECORDS.search(key) else name
 
 
 def shown_line(line: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from device_labels import KNOWN_NAMES, is_label, label_key, name_of, slug
+from device_labels import KNOWN_NAMES, is_label, known_name, label_key, slug
 from device_markup import clean_lines, shown_line
 from device_pairs import IMEI, Pair, label_pairs, tidy
 from device_states import (
@@ -65,7 +65,7 @@ MAIN_FIELDS = MappingProxyType(
 #: Names that alone do not make a text a report about a device.
 TALK = word_set(
     "message result response success note notes comment remark status order reason error code "
-    "error_code ordered_imei imei imei2"
+    "description error_code ordered_imei imei imei2"
 )
 REASON_NAMES = ("reason", "error", "message", "result", "comment", "status")
 CODE_NAMES = frozenset({"unlock_code", "nck", "mck", "unfreeze", "spck", "spck_code", "cp_code", "sp_code"})
@@ -82,7 +82,10 @@ REJECT_PHRASES = (
     "reject", "not found", "no encontrado", "no encontrada", "invalid", "wrong imei", "incorrect imei",
     "bad imei", "not valid", "not supported", "unsupported", "cancel", "refused", "denied", "unable to",
     "cannot", "can't", "could not", "not available", "no data", "no record", "no result",
-    "no information", "not eligible", "refund", "failed", "rechazad", "tidak ditemukan",
+    "no information", "not eligible", "not exist", "not apple", "not an apple", "not a ", "unknown imei",
+    "refund", "failed", "rechazad", "tidak ditemukan", "nicht gefunden", "introuvable", "non trouve",
+    "nao encontrad", "no se encontr", "no existe", "non trovat", "ungultig", "invalide", "abgelehnt",
+    "rejete", "rejeitad",
 )  # fmt: skip
 
 PLACEHOLDERS = frozenset({"", "na", "null", "undefined", "nil", "nan"})
@@ -94,6 +97,8 @@ RADIO = re.compile(
     r"(?:GSM|CDMA|LTE|WCDMA|UMTS|HSPA|HSDPA|EVDO|EDGE|GPRS|NR|TD-?SCDMA|TD-?LTE|VOLTE|[2345]G|[\s/,+&-])+",
     re.IGNORECASE,
 )
+#: An IMEI in a sentence, such as "Result for 353979105704801:" or "IMEI 353979105704801 is clean".
+SAID_IMEI = re.compile(r"\b(?:imei|for|device)\b[^\w\n]{0,3}(\d{15})(?!\w)", re.IGNORECASE)
 CODE = re.compile(r"(?=.*\d)[0-9A-Fa-f#*+-]{4,40}|\d[\d ,]{3,60}")
 APPLE_PART = re.compile(r"[A-Z0-9]{4,6}[A-Z]{1,2}/[A-Z]")
 STOCK_TEXT = re.compile(r",|//")
@@ -106,7 +111,7 @@ SWITCH = word_set(
 #: Words in a label that is about a verdict but does not hold it.
 ASIDE = re.compile(
     r"record|reason|date|histor|count|_by$|operator|provider|carrier|polic|message|time|type|detail|url|eligib"
-    r"|period|until|expir|start|note|source|_id$|_on$|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
+    r"|period|until|expir|start|note|source|_id$|_on$|(?:^|_)(?:if|when|unless|before|sure|must|please|should)_|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
 )
 
 
@@ -151,10 +156,12 @@ class DeviceReport:
 def read_report(text: str) -> DeviceReport:
     """The report in a provider's result text (HTML, JSON or plain, in any mixture). Never raises."""
     lead, marked, lines = _leading_imei(clean_lines(text[:MAX_TEXT], is_label=is_label))
-    pairs = label_pairs(lines)
-    found = _found(pairs, "\n".join(lines).casefold())
+    pairs, text = label_pairs(lines), "\n".join(lines)
+    found = _found(pairs, text.casefold())
     if lead:
         found.setdefault("ordered_imei" if marked or "imei" in found else "imei", lead)
+    if "imei" not in found and (said := SAID_IMEI.search(text)):
+        found["imei"] = said[1]
     display = "\n".join(filter(None, [lead, *map(shown_line, lines)]))
     kind, reason = _kind(found, display)
     if reason:
@@ -188,7 +195,7 @@ def _is_bad(name: str, value: str) -> bool:
 
 def _named(label: str, value: str, text: str) -> list[Pair]:
     """The names that a pair is kept under; some labels mean one thing or another by their value."""
-    name = name_of(label_key(label)) or name_of(label_key(label.split("(")[0])) or _by_keyword(label)
+    name = known_name(label) or _by_keyword(label)
     if name in ("imei", "imei2"):
         return _named_imei(name, value)
     if name in VERDICT_FIELDS or name in ("carrier", "lock"):
@@ -205,7 +212,8 @@ def _answer(value: str) -> str:
 def _named_imei(name: str, value: str) -> list[Pair]:
     """The IMEI, or both, in a value; what is no IMEI is kept under a name of its own."""
     joined = re.sub(r"[ ./-]", "", value)
-    imeis = [joined] if IMEI.fullmatch(joined) else IMEI.findall(value)
+    run_on = re.match(r"\d{15}(?=[^\W\d])", value)  # what follows is a label that could not be told apart
+    imeis = [joined] if IMEI.fullmatch(joined) else [run_on[0]] if run_on else IMEI.findall(value)
     if imeis:
         return list(zip((name, "imei2"), imeis[:2] if name == "imei" else imeis[:1], strict=False))
     if re.fullmatch(r"(?=.*[A-Z])(?=.*\d)[A-Z0-9]{8,14}", value):
@@ -250,6 +258,8 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
             return name if verdict(value, SIM_GOOD, SIM_BAD) is None else "simlock"
         case "code" | "unlock_code":
             return "unlock_code" if CODE.fullmatch(value) else f"{name}_text"
+        case "device_name" if not any(map(str.isalpha, value)):
+            return slug(label)  # "Phone: +1 555 0100"
         case "order":
             return "part_number" if APPLE_PART.fullmatch(value) else "order"
     return name
@@ -323,6 +333,8 @@ def _kind_of_words(found: dict[str, str], display: str) -> tuple[ReportKind, str
         return ReportKind.ERROR, _reason(found, display)
     if _holds(display, REJECT_PHRASES):
         return ReportKind.REJECTED, _reason(found, display)
+    if _holds(display, ("error",)):
+        return ReportKind.ERROR, _reason(found, display) or tidy(display)
     return (ReportKind.COMPLETED if "imei" in found else ReportKind.FREE_TEXT), ""
 
 
@@ -334,7 +346,7 @@ def _reason(found: dict[str, str], display: str) -> str:
 
 
 def _holds(text: str, phrases: tuple[str, ...]) -> bool:
-    words = text.casefold()
+    words = plain_letters(text)
     return any(phrase in words for phrase in phrases)
 
 

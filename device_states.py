@@ -62,27 +62,33 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-NEGATIONS = word_set("no not non never without un isnt isn ohne nicht sin nao pas sem")
+NEGATIONS = word_set("no not non never without un isnt isn ohne nicht kein keine sin nao pas sem sans aucune ninguna")
 CLAUSE_ENDS = frozenset({",", ";", ".", "(", ")", "|", "-", "–", "—", "but", "pero", "aber", "mas"})
 SIM_GOOD = word_set(
     "unlocked unlock open free simfree liberado libre livre desbloqueado desbloqueada entsperrt "
-    "deverrouille 已解锁 无锁"
+    "deverrouille 已解锁 无锁 liberada debloque sbloccato sbloccata freigeschaltet simlockfrei"
 )
 SIM_BAD = word_set(
-    "locked lock relocked bloqueado bloqueada gesperrt verrouille bloque 有锁 已锁 已锁定"
+    "locked lock relocked bloqueado bloqueada gesperrt verrouille bloque 有锁 已锁 已锁定 bloquee verrouillee "
+    "bloccato bloccata restricted restriction restrictions"
 )
 FMI_GOOD = word_set(
-    "off disabled disable unlocked inactive deactivated desactivado desactivada desativado aus "
-    "unlock 关闭 已关闭"
+    "off disabled disable unlocked inactive deactivated desactivado desactivada desativado aus unlock 关闭 "
+    "已关闭 desactive desactivee inactif inactivo inativo apagado desligado deaktiviert ausgeschaltet "
+    "disattivato"
 )
 FMI_BAD = word_set(
-    "on enabled enable locked active activated lost activado activada ativado ein lock 开启 已开启"
+    "on enabled enable locked active activated lost activado activada ativado ein lock 开启 已开启 activee "
+    "actif activo ativo ativada encendido ligado aktiviert eingeschaltet attivo attivato"
 )
-LIST_GOOD = word_set("clean good clear cleared limpio limpia limpo propre sauber 正常")
+LIST_GOOD = word_set(
+    "clean good clear cleared limpio limpia limpo propre sauber 正常 limpa saine pulito pulita"
+)
 LIST_BAD = word_set(
-    "blacklisted blocklisted blocked block barred banned stolen theft lost reported flagged "
-    "fraud unpaid listed bad dirty robado robada roubado bloqueado bloqueada gesperrt gestohlen "
-    "vole perdu 黑名单"
+    "blacklisted blocklisted blocked block barred banned stolen theft lost reported flagged fraud unpaid "
+    "listed bad dirty robado robada roubado bloqueado bloqueada gesperrt gestohlen vole perdu 黑名单 robo "
+    "hurto hurtado reportado reportada perdido extravio roubo roubada denunciado bloquee verloren rubato "
+    "restriccion restricao restricted restriction restrictions"
 )
 #: Whole values that answer the question in the label: "SIM Lock: Yes" is locked, "Blacklist: No" is clean.
 ANSWERS = MappingProxyType({

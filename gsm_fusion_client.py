@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from ipaddress import ip_address
 from textwrap import shorten
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
@@ -231,11 +231,19 @@ def may_repeat_read(error: GSMFusionError) -> bool:
     return isinstance(error, NotSentError)
 
 
+class ReadTurns(Protocol):
+    """Who says when a call that places nothing may start."""
+
+    def before_read(self) -> None: ...
+    def read_limited(self, seconds: float) -> None: ...
+
+
 class GSMFusionClient:
     """The provider's API for one account, for any number of threads; a context manager that closes itself.
 
     timeout is the total of one call in seconds, connect_timeout a part of it; a read that is repeated
-    (max_retries times) has it anew each time. ca_file replaces the usual certificate authorities.
+    (max_retries times) has it anew each time. ca_file replaces the usual certificate authorities; turns says when a
+    read may start.
     Raises ValueError for a base_url that would carry the key in the open.
     """
 
@@ -250,11 +258,13 @@ class GSMFusionClient:
         connect_timeout: float = 10.0,
         sleep: Callable[[float], None] = time.sleep,
         ca_file: str | None = None,
+        turns: ReadTurns | None = None,
     ) -> None:
         url = _checked_base(base_url) + API_PATH
         self._credentials = {"apiKey": api_key, "userId": username}
         self._max_retries = max_retries
         self._sleep = sleep
+        self._turns = turns
         self._session = PostSession(url, timeout, connect_timeout, pool_size, ca_file)
 
     def __enter__(self) -> Self:
@@ -364,13 +374,17 @@ class GSMFusionClient:
     def _read(self, action: str, parse: Callable[[bytes], Answer], **fields: str) -> Answer:
         attempt = 1
         while True:
+            if self._turns:
+                self._turns.before_read()
             try:
                 return parse(self._post(action, fields))
             except GSMFusionError as error:
                 error.hide(self._credentials["apiKey"])
+                delay = read_delay(attempt, error.retry_after, secrets.randbelow(1000) / 1000)
+                if self._turns and isinstance(error, RateLimitedError):
+                    self._turns.read_limited(delay)
                 if attempt > self._max_retries or not may_repeat_read(error):
                     raise
-                delay = read_delay(attempt, error.retry_after, secrets.randbelow(1000) / 1000)
                 log.warning("%s failed, will be repeated in %.1f s: %s", action, delay, error)
             self._sleep(delay)
             attempt += 1

@@ -1,16 +1,19 @@
 """Which orders a person asks for, and those orders: pages by key, endless walks in little memory, counts.
 
+A verdict ("ON", "Unlocked") finds every wording that means it: providers write On, Enabled, Yes or Lost Mode too.
 Every query here is bounded or walks an index; tests look at its plan. Reads only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from database import IMEIDatabase, OrderRow
+from order_wordings import VERDICTS, wordings
 from orders import OrderStatus
 from schema import orders
 
@@ -22,6 +25,9 @@ WHOLE = 14
 SELECTIVE = 6
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
+
+Wordings = Mapping[str, Sequence[str]]
+NO_WORDINGS: Wordings = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +51,25 @@ class OrderFilter:
         return {name: _in_url(value) for name, value in found.items()}
 
 
-def filtered(chosen: OrderFilter) -> Select[Any]:
-    """The SELECT of the orders that fit, newest first."""
-    query = select(orders).where(*_terms(chosen)).order_by(_key(chosen).desc())
+def filtered(chosen: OrderFilter, meanings: Wordings = NO_WORDINGS) -> Select[Any]:
+    """The SELECT of the orders that fit, newest first; meanings are what the table holds for its verdicts."""
+    query = select(orders).where(*_terms(chosen, meanings)).order_by(_key(chosen).desc())
     return query.where(_about(chosen.q.strip())) if chosen.q.strip() else query
 
 
-def page_query(chosen: OrderFilter, before: int | None, limit: int | None) -> Select[Any]:
+def page_query(
+    chosen: OrderFilter, before: int | None, limit: int | None, meanings: Wordings = NO_WORDINGS
+) -> Select[Any]:
     """The SELECT of one page; before is the row id of the last order seen."""
-    query = filtered(chosen).limit(limit)
+    query = filtered(chosen, meanings).limit(limit)
     return query if before is None else query.where(_key(chosen) < before)
 
 
 def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None, limit: int = 100) -> list[OrderRow]:
     """The newest orders that fit."""
     with database.read() as connection:
-        return [dict(row) for row in connection.execute(page_query(chosen, before, limit)).mappings()]
+        query = page_query(chosen, before, limit, wordings_of(connection, chosen))
+        return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
@@ -75,8 +84,9 @@ def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
 
 def count(database: IMEIDatabase, chosen: OrderFilter, most: int = 1_000_000) -> int:
     """How many orders fit, counted up to `most`."""
-    few = filtered(chosen).order_by(None).with_only_columns(orders.c.id).limit(most).subquery()
     with database.read() as connection:
+        fitting = filtered(chosen, wordings_of(connection, chosen))
+        few = fitting.order_by(None).with_only_columns(orders.c.id).limit(most).subquery()
         return int(connection.execute(select(func.count()).select_from(few)).scalar_one())
 
 
@@ -98,26 +108,34 @@ def mismatched_count(database: IMEIDatabase, batch_id: int | None = None) -> int
         return int(connection.execute(narrowed).scalar_one())
 
 
+def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
+    """For each verdict of the filter, such as "ON", every stored wording that means it."""
+    return {
+        name: wordings(connection, name, getattr(chosen, name)) for name in VERDICTS if getattr(chosen, name)
+    }
+
+
 def _key(chosen: OrderFilter) -> ColumnElement[int]:
     """What pages are sorted by; + 0 keeps SQLite from walking the whole table for the few that are mismatched."""
     return orders.c.id + 0 if chosen.mismatch else orders.c.id.expression
 
 
-def _terms(chosen: OrderFilter) -> Iterator[ColumnElement[bool]]:
+def _terms(chosen: OrderFilter, meanings: Wordings) -> Iterator[ColumnElement[bool]]:
+    meant = {name: meanings.get(name, [word]) for name in VERDICTS if (word := getattr(chosen, name))}
     rare_status = chosen.status if chosen.status != OrderStatus.COMPLETED else ""
     pairs = [
         (orders.c.batch_id, chosen.batch),
         (orders.c.status, rare_status),
         (orders.c.carrier, chosen.carrier),
         (orders.c.service_id, chosen.service),
-        (orders.c.simlock, chosen.simlock),
-        (orders.c.fmi, chosen.fmi),
+        *((orders.c[name], words[0]) for name, words in meant.items() if len(words) == 1),
         (orders.c.status, "" if rare_status else chosen.status),
     ]
     given = [(column, value) for column, value in pairs if value not in ("", None)]
     # The first is the one that most likely says much: SQLite must not walk the index of another.
     yield from (column == value for column, value in given[:1])
     yield from (_without_index(column) == value for column, value in given[1:])
+    yield from (_without_index(orders.c[name]).in_(words) for name, words in meant.items() if len(words) > 1)
     if chosen.since is not None:
         yield orders.c.order_date >= datetime.combine(chosen.since, time())
     if chosen.until is not None:

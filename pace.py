@@ -1,4 +1,4 @@
-"""How fast to call: within a known limit, within what 429s teach, and no harder than the provider bears.
+"""How fast to call: within what 429s teach, and no harder than the provider bears.
 
 Pure: time (monotonic seconds) comes in as an argument and nothing here waits. One Pace serves all workers, so they
 slow down together and start again one after another, not as a herd.
@@ -7,8 +7,6 @@ slow down together and start again one after another, not as a herd.
 from collections import deque
 from dataclasses import dataclass, field
 
-#: Seconds of the window that a limit "a minute" means.
-MINUTE = 60.0
 #: Between two starts lies a call's usual time by the number of workers, within these seconds: so the first 429 of a
 #: window comes back before thirty calls have run into it.
 SHORTEST_SPACING, LONGEST_SPACING, FIRST_SPACING = 0.001, 0.02, 0.005
@@ -23,11 +21,9 @@ MEMORY = 60
 
 @dataclass(slots=True)
 class Pace:
-    """Permits for calls. limit is calls a minute that must never be passed, None for no such wish."""
+    """Permits for calls. A limit that is known beforehand is kept by call_budget.CallBudget."""
 
     workers: int
-    limit: int | None = None
-    starts: deque[float] = field(default_factory=deque)  #: within the last minute
     hold_until: float = 0.0
     failures: int = 0  #: in a row: 429 or not reachable
     probing: bool = False  #: nobody knows when it goes on: one call tries the water
@@ -53,7 +49,7 @@ class Pace:
             return 0
         if self.resting:
             self.resting, self.used = False, on_the_wire
-        free_run = not self.failures and self.limit is None and self.quota is None
+        free_run = not self.failures and self.quota is None
         room = 1 if self.probing else int(self.concurrency) + (ahead if free_run else 0)
         left = self._left(now)
         return max(0, room - on_the_wire if left is None else min(room - on_the_wire, left))
@@ -65,15 +61,11 @@ class Pace:
         times = [first + self.spacing * number for number in range(count)]
         if times:
             self.next_start = times[-1] + self.spacing
-        if self.limit is not None:
-            self.starts.extend(times)
         return times
 
     def take_back(self) -> None:
         """One of the calls was held back before it was sent."""
         self.used = max(0, self.used - 1)
-        if self.starts:
-            self.starts.pop()
 
     def wait(self, now: float, longest: float) -> float:
         """Seconds (at most longest) after which there may be permits again."""
@@ -144,14 +136,9 @@ class Pace:
         self.resting, self.probing = True, retry_after is None
 
     def _left(self, now: float) -> int | None:
-        """Calls that may still start in the windows that are known; None where none is known."""
-        bounds = []
-        if self.limit is not None:
-            while self.starts and self.starts[0] <= now - MINUTE:
-                self.starts.popleft()
-            bounds.append(self.limit - len(self.starts))
-        if self.quota is not None and self.period is not None and self.reset is not None:
-            if now >= self.reset + self.period:
-                self.reset, self.used, self.quota = max(self.reset + self.period, now - self.period), 0, self.quota + 1
-            bounds.append(self.quota - self.used)
-        return min(bounds) if bounds else None
+        """Calls that may still start in the window that 429s have taught; None where none is known."""
+        if self.quota is None or self.period is None or self.reset is None:
+            return None
+        if now >= self.reset + self.period:
+            self.reset, self.used, self.quota = max(self.reset + self.period, now - self.period), 0, self.quota + 1
+        return self.quota - self.used

@@ -21,6 +21,7 @@ import batch_older_copy
 import batch_store
 from batch_creation import NewBatch, create_batch, fingerprint
 from batch_queries import progress
+from call_budget import MINUTE, CallBudget
 from call_log import record_clean, write_intents
 from checkpoints import DISK_FULL, Checkpoints, is_disk_full
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
@@ -35,7 +36,7 @@ from orders import (
     Service,
     SubmissionResult,
 )
-from pace import MINUTE, Pace
+from pace import Pace
 from settlement import REQUESTED, Settler
 from submission_report import Watcher, submission_result
 from verdicts import Judgement, Pause, judge, judge_by_name, proven_length, trial_length
@@ -72,7 +73,6 @@ class Options:
     workers: int = 30
     chunk_size: int = 100
     settle_quiet: float = 60.0
-    rate_limit: int | None = None  #: calls a minute that are never passed
     poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
     patience: float = 200.0  #: how long submit_batch waits for doubt to settle after the last answer
@@ -111,9 +111,11 @@ class ProductionSubmissionSystem:
         client: Provider,
         checkpoints: Checkpoints,
         options: Options | None = None,
+        budget: CallBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
         pool: Callable[[int], Executor] = call_threads,
     ) -> None:
+        """budget is the limit that is shared with whoever else calls the provider; without one there is none."""
         self.database = database
         self.client = client
         self.checkpoints = checkpoints
@@ -127,7 +129,8 @@ class ProductionSubmissionSystem:
         self._settler = Settler(self.options.settle_quiet)
         self._listing = False
         self._settle_request: str | None = None
-        self.pace = Pace(self.options.workers, self.options.rate_limit)
+        self.pace = Pace(self.options.workers)
+        self.budget = budget or CallBudget()
         self._hold = threading.Event()  # set: calls that have not begun give their chunk back
         self._resume_at: float | None = None
         self._next_note = 0.0
@@ -183,14 +186,19 @@ class ProductionSubmissionSystem:
     def run(self, stop: threading.Event, is_over: Callable[[], bool] = lambda: False) -> None:
         """Recover, then send and record until stop is set or is_over(); calls on the wire are waited for."""
         self._recover()
-        with self._pool(self.options.workers + 1) as pool:
+        with (
+            self._pool(self.options.workers + 1) as pool,
+            self.budget.open(),  # closed first, so that a listing that waits for its turn ends
+        ):
             answers: list[Answer] = []
             while True:
                 ending = stop.is_set() or is_over()
                 claimed = self._commit(answers, may_claim=not ending)
                 if claimed:
                     self._hold.clear()
-                for chunk, start in zip(claimed, self.pace.start(self._clock(), len(claimed)), strict=True):
+                starts = self.pace.start(self._clock(), len(claimed))
+                self.budget.started(starts)
+                for chunk, start in zip(claimed, starts, strict=True):
                     pool.submit(self._call, chunk, start)
                 if not self._in_flight and (stop.is_set() or is_over()):
                     return
@@ -310,6 +318,7 @@ class ProductionSubmissionSystem:
             self._unanswered = self._unanswered + 1 if judgement.unanswered else 0
         if answer.content is None:
             self.pace.take_back()
+            self.budget.take_back()
         elif judgement.limited:
             self.pace.limited(now, judgement.retry_after, random.random())  # noqa: S311
         elif judgement.hold or self._unanswered >= UNANSWERED:
@@ -319,6 +328,7 @@ class ProductionSubmissionSystem:
             self.pace.answered(answer.seconds if full else None)
         if self.pace.hold_until > before:
             self._hold.set()
+            self.budget.hold(self.pace.hold_until)
             logger.warning("Nothing is sent for %.1f s: %s", self.pace.hold_until - now, judgement.message)
 
     def _resume_after_maintenance(self, connection: Transaction) -> None:
@@ -353,8 +363,9 @@ class ProductionSubmissionSystem:
         on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
         load = Counter(chunk.batch_id for chunk in on_the_wire)
         listed = Counter(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1)
-        ahead = self.options.workers if any(answer.seconds < QUICK_CALL for answer in answered) else 0
-        free = self.pace.permits(self._clock(), len(on_the_wire), ahead)
+        may_plan = self.budget.limit is None and any(answer.seconds < QUICK_CALL for answer in answered)
+        ahead = self.options.workers if may_plan else 0
+        free = self.budget.orders(self.pace.permits(self._clock(), len(on_the_wire), ahead))
         if not free:
             return []
         waiting = {running.batch_id: running for running in batch_store.running_batches(connection)}
@@ -369,6 +380,7 @@ class ProductionSubmissionSystem:
                 continue
             load[batch.batch_id] += 1
             claimed.append(chunk_id)
+        self.budget.orders_wait(len(claimed) == free, self.pace.quota, self.pace.period)
         newest = batch_store.newest_attempt(connection)
         bound = min((chunk.attempt_id for chunk in on_the_wire), default=newest + 1)
         return write_intents(connection, claimed, bound)
@@ -457,9 +469,8 @@ class ProductionSubmissionSystem:
                 logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
             batch_store.resume_self_resuming(connection)
-            if self.options.rate_limit:  # another process may have used up this minute's calls
-                ages = batch_store.attempt_ages(connection, MINUTE)
-                self.pace.starts.extend(sorted(self._clock() - age for age in ages))
+            if self.budget.limit:  # another process may have used up this minute's calls
+                self.budget.used_before(batch_store.attempt_ages(connection, MINUTE))
 
     def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionError:
         raw = self.checkpoints.answer_of(chunk)

@@ -17,10 +17,11 @@ from typing import IO
 
 from audit import NightlyAudit
 from batch_queries import progress
+from call_budget import CallBudget
 from checkpoints import Checkpoints
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
-from order_sync import OrderSync
+from order_sync import OrderSync, SyncReport, is_requested, last_sync, request_sync
 from orders import BatchState, Outcome, Progress, SubmissionResult
 from production_submission_system import Options, ProductionSubmissionSystem
 from settings import Settings
@@ -75,10 +76,13 @@ def runner_alive(data_dir: Path) -> bool:
 
 
 @contextmanager
-def make_client(settings: Settings) -> Iterator[GSMFusionClient]:
-    """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client."""
+def make_client(settings: Settings, budget: CallBudget | None = None) -> Iterator[GSMFusionClient]:
+    """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
+
+    budget says when its reads may start; without one they just do.
+    """
     if not settings.demo:
-        with _client(settings, settings.api_key, settings.username, settings.base_url) as client:
+        with _client(settings, settings.api_key, settings.username, settings.base_url, budget) as client:
             yield client
         return
     closing = threading.Event()
@@ -86,15 +90,16 @@ def make_client(settings: Settings) -> Iterator[GSMFusionClient]:
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        with _client(settings, DEMO_KEY, DEMO_USER, demo.base_url) as client:
+        with _client(settings, DEMO_KEY, DEMO_USER, demo.base_url, budget) as client:
             yield client
     finally:
         closing.set()
         keeper.join()
 
 
-def _client(settings: Settings, key: str, user: str, base_url: str) -> GSMFusionClient:
-    return GSMFusionClient(key, user, base_url, timeout=settings.call_timeout, pool_size=settings.workers + 2)
+def _client(settings: Settings, key: str, user: str, base_url: str, budget: CallBudget | None) -> GSMFusionClient:
+    pool_size = settings.workers + 2
+    return GSMFusionClient(key, user, base_url, timeout=settings.call_timeout, pool_size=pool_size, turns=budget)
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:
@@ -114,16 +119,18 @@ def spare_collector() -> None:
     gc.freeze()
 
 
-def make_system(settings: Settings, database: IMEIDatabase, client: GSMFusionClient) -> ProductionSubmissionSystem:
+def make_system(
+    settings: Settings, database: IMEIDatabase, client: GSMFusionClient, budget: CallBudget
+) -> ProductionSubmissionSystem:
     """The submission system as the settings want it."""
     options = Options(
         workers=settings.workers,
         chunk_size=settings.chunk_size,
         settle_quiet=settings.settle_quiet,
-        rate_limit=settings.rate_limit,
         patience=_patience(settings),
     )
-    return ProductionSubmissionSystem(database, client, Checkpoints(settings.data_dir / "checkpoints"), options)
+    checkpoints = Checkpoints(settings.data_dir / "checkpoints")
+    return ProductionSubmissionSystem(database, client, checkpoints, options, budget)
 
 
 def _patience(settings: Settings) -> float:
@@ -166,7 +173,8 @@ class Background:
     def _run(self) -> None:
         logger.info("This process is the runner")
         spare_collector()
-        with make_client(self.settings) as client:
+        budget = CallBudget(self.settings.rate_limit)
+        with make_client(self.settings, budget) as client:
             sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
             audits = NightlyAudit(self.database, client)
             ended = threading.Event()
@@ -177,7 +185,7 @@ class Background:
             for worker in workers:
                 worker.start()
             try:
-                make_system(self.settings, self.database, client).run(self.stopping)
+                make_system(self.settings, self.database, client, budget).run(self.stopping)
             finally:  # also when it failed: the next turn starts its own
                 ended.set()
                 _join(workers, WORKERS_PATIENCE)
@@ -214,13 +222,34 @@ def run_or_follow(
         if lock.acquire():
             spare_collector()
             try:
-                with make_client(settings) as client:
-                    make_system(settings, database, client).run_batch(batch_id, on_progress, stop)
+                budget = CallBudget(settings.rate_limit)
+                with make_client(settings, budget) as client:
+                    make_system(settings, database, client, budget).run_batch(batch_id, on_progress, stop)
             finally:
                 lock.release()
             return submission_result(database, batch_id, time.monotonic() - started)
         if _followed_to_the_end(settings, database, batch_id, on_progress, stop):
             return submission_result(database, batch_id, time.monotonic() - started)
+
+
+def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
+    """Ask for every pending result: here when no process is the runner, else by the one that is, within its limit."""
+    lock, wished = RunnerLock(settings.data_dir), False
+    while True:
+        if lock.acquire():
+            try:
+                with make_client(settings, CallBudget(settings.rate_limit)) as client:
+                    return OrderSync(database, client, 0).sync()
+            finally:
+                lock.release()
+        if not wished:
+            request_sync(database)
+            wished = True
+        while is_requested(database) and runner_alive(settings.data_dir):
+            time.sleep(FOLLOW_INTERVAL)
+        report = last_sync(database)
+        if report is not None and not is_requested(database):
+            return report
 
 
 def _followed_to_the_end(

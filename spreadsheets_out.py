@@ -141,12 +141,15 @@ def write_xlsx(
 
 
 def export_name(batch_id: int, label: str, what: str, moment: datetime, suffix: str) -> str:
-    """A file name that says what it is: `batch-41_november-stock_results_20261123T2210Z.xlsx`."""
+    """A file name that says what it is: `batch-41_november-stock_results_20261123T2210Z.xlsx`.
+
+    label is the name of the file that the batch came in, or what a person called it; a time zone is UTC if not said.
+    """
     parts = (
         f"batch-{batch_id}",
-        _name_part(label),
+        _name_part(label.rsplit(".", 1)[0]) or "imeis",
         _name_part(what),
-        f"{moment.astimezone(UTC):%Y%m%dT%H%MZ}",
+        f"{(moment.astimezone(UTC) if moment.tzinfo else moment):%Y%m%dT%H%MZ}",
     )
     return "_".join(part for part in parts if part) + f".{suffix.lstrip('.')}"
 

@@ -1,6 +1,5 @@
 """The batches: their list, one of them live, what people do to it, what they take away, and what is in doubt."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +23,7 @@ import order_queries
 import settlement
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Progress
+from spreadsheets_out import export_name
 from web_context import backend, batch_or_404
 from web_exports import columns_asked, csv_download, xlsx_download
 from web_format import outcome_label, plural
@@ -113,7 +113,7 @@ def results_csv(batch_id: int) -> Response:
     """Every IMEI of it in the provider's format, or with ?format=extended with all that is known."""
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
-    return csv_download(rows, columns_asked(), file_name(progress, "csv"))
+    return csv_download(rows, columns_asked(), _file_name(progress, "csv"))
 
 
 @batches.get("/<int:batch_id>/results.xlsx")
@@ -121,7 +121,7 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
     """The same as a workbook; a long one is built in the background."""
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
-    return xlsx_download(rows, columns_asked(), file_name(progress, "xlsx"), progress.total)
+    return xlsx_download(rows, columns_asked(), _file_name(progress, "xlsx"), progress.total)
 
 
 @batches.get("/<int:batch_id>/doubt")
@@ -186,10 +186,8 @@ def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str
         }
 
 
-def file_name(progress: Progress, ending: str) -> str:
-    """Such as batch-41_november-stock_results_20261123T2210Z.xlsx."""
-    words = re.sub(r"[^a-z0-9]+", "-", progress.label.rsplit(".", 1)[0].lower()).strip("-")[:40]
-    return f"batch-{progress.batch_id}_{words or 'imeis'}_results_{utc_now():%Y%m%dT%H%MZ}.{ending}"
+def _file_name(progress: Progress, ending: str) -> str:
+    return export_name(progress.batch_id, progress.label, "results", utc_now(), ending)
 
 
 def _back(batch_id: int) -> ResponseReturnValue:

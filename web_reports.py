@@ -1,6 +1,5 @@
 """What was spent, what a batch's results say, and what to take up with the provider: as tables and as files."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -11,7 +10,7 @@ from flask.typing import ResponseReturnValue
 import order_filters
 import order_reports
 from database import utc_now
-from spreadsheets_out import OutColumn
+from spreadsheets_out import OutColumn, export_name
 from web_context import backend, batch_or_404
 from web_exports import csv_download
 
@@ -97,10 +96,9 @@ def verdicts(batch_id: int) -> ResponseReturnValue:
 @reports.get("/batches/<int:batch_id>/verdicts.csv")
 def verdicts_csv(batch_id: int) -> Response:
     """The same as a file."""
-    label = batch_or_404(batch_id).label
-    words = re.sub(r"[^a-z0-9]+", "-", label.rsplit(".", 1)[0].lower()).strip("-")[:40] or "imeis"
+    name = export_name(batch_id, batch_or_404(batch_id).label, "verdicts", utc_now(), "csv")
     found = order_reports.verdict_summary(backend().database, batch_id)
-    return _csv(found, VERDICT_COLUMNS, f"batch-{batch_id}_{words}_verdicts")
+    return csv_download(_mappings(found, VERDICT_COLUMNS), VERDICT_COLUMNS, name)
 
 
 def _by() -> str:

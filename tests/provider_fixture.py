@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from call_budget import CallBudget
 from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
@@ -33,6 +34,7 @@ def system(
     timeout: float = 5,
     proven: bool = True,
     client_class: type[GSMFusionClient] = GSMFusionClient,
+    budget: CallBudget | None = None,
     **options: Any,
 ) -> Iterator[ProductionSubmissionSystem]:
     """A submission system on this database, with quick waits; its service is proven unless said otherwise."""
@@ -41,7 +43,7 @@ def system(
             write_list_limit(connection, SERVICE, 100)
     with client_class("DEMO-KEY", "demo", simulator.base_url, timeout=timeout, sleep=lambda _: None) as client:
         folder = Path(database.path).parent / "checkpoints"
-        yield ProductionSubmissionSystem(database, client, Checkpoints(folder), Options(**{**QUICK, **options}))
+        yield ProductionSubmissionSystem(database, client, Checkpoints(folder), Options(**{**QUICK, **options}), budget)
 
 
 def judge(simulator: Simulator, database: IMEIDatabase) -> tuple[int, int]:

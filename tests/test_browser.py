@@ -14,6 +14,7 @@ from browser_fixture import (  # noqa: F401 - the fixtures are asked for by name
     made_up_imeis,
     site_fixture,
     visitor_fixture,
+    wait_until,
 )
 from playwright.sync_api import Page, expect
 
@@ -55,6 +56,26 @@ def wait_for_more(page: Page, than: int) -> None:
 
 def expect_state(page: Page, state: str) -> None:
     expect(page.locator("[data-live]")).to_have_attribute("data-state", state)
+
+
+def test_results_appear_on_an_open_page_by_themselves(visitor: Visitor, site: Site) -> None:
+    """The page of a finished batch stays open while the provider gives results; nobody reloads it."""
+    site.provider(latency=0.0)
+    live = site.order(made_up_imeis(700_000, 5))
+    site.finish(live)
+    page = visitor.window().new_page()
+    page.clock.install()  # so that the test need not wait as long as the page does
+    page.goto(live)
+    results = page.locator("[data-results]")
+    expect(results).to_contain_text("Pending")
+    site.complete()
+    site.post("/history/sync", {})
+
+    def shown() -> bool:
+        page.clock.fast_forward(11_000)
+        return "Completed" in results.inner_text()
+
+    wait_until(shown, "the results on the open page")
 
 
 def test_a_file_of_20_000_goes_from_the_file_button_to_the_history(visitor: Visitor, site: Site) -> None:

@@ -15,10 +15,10 @@ from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 from web_fixture import CARRIER
 
 import database as database_module
+from call_budget import KEPT, MINUTE, SLACK, CallBudget
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
 from orders import Account, Service
-from pace import MINUTE
 from service_catalog import AccountBalance, ServiceCatalog
 
 HOUR = 3600.0
@@ -79,14 +79,16 @@ def test_a_step_in_the_middle_of_a_run_with_doubt_pays_every_imei_once(
 def test_after_a_step_a_restarted_rate_limit_waits_a_minute_at_most(
     simulator: Simulator, database: IMEIDatabase, clock: Clock, step: float
 ) -> None:
-    with system(simulator, database, rate_limit=3, chunk_size=CHUNK) as running:
+    with system(simulator, database, chunk_size=CHUNK) as running:
         assert running.submit_batch(imeis(3 * CHUNK), SERVICE).successful == 3 * CHUNK
     clock.step(step)
-    with system(simulator, database, rate_limit=3, chunk_size=CHUNK) as restarted:
+    later = [0.0]
+    budget = CallBudget(3 + KEPT, clock=lambda: time.monotonic() + later[0])
+    with system(simulator, database, budget=budget, chunk_size=CHUNK) as restarted:
         restarted.run(_set_event())
-        now = time.monotonic()
-        assert restarted.pace.permits(now, 0) == (0 if step < 0 else 3)
-        assert restarted.pace.permits(now + MINUTE, 0) == 3
+        assert budget.orders(3) == (0 if step < 0 else 3)
+        later[0] = MINUTE + SLACK
+        assert budget.orders(3) == 3
 
 
 def _set_event() -> threading.Event:

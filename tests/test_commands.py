@@ -15,12 +15,13 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
+import order_sync
 from commands import exit_code, figures, init_commands
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
 from imei import luhn_check_digit
 from orders import Account, Outcome, Service, SubmissionResult
-from runner import make_client, start_background
+from runner import make_client, runner_alive, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from simulator import Knobs, Simulator
@@ -356,6 +357,23 @@ def test_sync_and_reparse_say_what_they_did(app: Flask, provider: Simulator, dat
     provider.set(fault="maintenance", fault_actions=("getimeis",))
     assert runner.invoke(args=["sync"]).exit_code == 1
     assert runner.invoke(args=["reparse"]).output == "1 result text read, 1 order changed.\n"
+
+
+def test_sync_is_done_by_the_process_that_is_the_runner(
+    app: Flask, real: Settings, provider: Simulator, database: IMEIDatabase
+) -> None:
+    """Only one process asks, so that the limit of calls is kept; the command says what that round brought."""
+    database.insert_order({"order_id": "5", "imei": imeis(1)[0], "status": "Pending"})
+    background = start_background(replace(real, auto_sync_interval=0), database)
+    try:
+        wait_until(lambda: runner_alive(real.data_dir))
+        asked = app.test_cli_runner().invoke(args=["sync"])
+    finally:
+        background.stop()
+    assert asked.output.startswith("1 order asked for in 1 call: 0 changed, 1 still pending.")
+    done = [database.get_setting(name) for name in (order_sync.REQUESTED, order_sync.DONE)]
+    assert done[0] == done[1] is not None
+    assert [call.action for call in provider.calls()].count("getimeis") == 1
 
 
 def test_an_import_says_what_it_would_do_and_does_it(app: Flask, database: IMEIDatabase, tmp_path: Path) -> None:

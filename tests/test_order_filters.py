@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, select
 from sqlalchemy.dialects import sqlite
 
 import order_filters
+import order_wordings
 import result_store
 from database import IMEIDatabase
 from order_filters import OrderFilter, page_query
@@ -95,6 +96,30 @@ def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:
     assert found == [str(n) for n in reversed(range(4500))]
     assert order_filters.count(database, OrderFilter(q=NUMBER)) == 4500
     assert order_filters.imeis_of(database, OrderFilter(), 10) == [NUMBER]
+
+
+def test_a_verdict_finds_every_wording_that_means_it(database: IMEIDatabase) -> None:
+    """"ON" is also On, Enabled and Lost Mode; a sentence is found by itself; "Not found" is no verdict."""
+    words = ["ON", "On", "Enabled", "Lost Mode", "OFF", "Not active", "Not found", None]
+    rows = [{"imei": NUMBER, "order_id": str(n), "batch_id": None, "fmi": word} for n, word in enumerate(words)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+
+    def found(fmi: str) -> list[str]:
+        return [row["fmi"] for row in order_filters.walk(database, OrderFilter(fmi=fmi, q=NUMBER))]
+
+    assert sorted(found("ON")) == sorted(found("on")) == ["Enabled", "Lost Mode", "ON", "On"]
+    assert sorted(found("OFF")) == ["Not active", "OFF"]
+    assert found("Enabled") == ["Enabled"]
+    assert found("Unknown") == []
+    assert order_filters.count(database, OrderFilter(fmi="ON")) == 4
+
+
+@pytest.mark.parametrize("name", ["fmi", "simlock"])
+def test_the_wordings_of_a_verdict_are_looked_up_in_its_index(database: IMEIDatabase, name: str) -> None:
+    words = plan(database, order_wordings.stored_words(name))
+    assert f"idx_orders_{name}" in words
+    assert "SCAN orders" not in words
 
 
 def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_path: Path) -> None:

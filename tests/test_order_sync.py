@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
@@ -17,6 +18,7 @@ from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionClient
 from order_sync import RAREST, OrderSync, request_sync, result_values, wait_between
 from orders import ProviderOrder
+from result_store import store_results
 from schema import orders, status_changes
 
 
@@ -59,28 +61,18 @@ class Partial:
 
 def test_pending_orders_take_one_call_a_hundred(simulator: Simulator, database: IMEIDatabase) -> None:
     """Twenty thousand pending orders are asked for in at most 1.1 times the 200 calls that they need."""
-    old = utc_now() - timedelta(hours=1)
-    with system(simulator, database) as running:
-        running.submit_batch(imeis(100), SERVICE)
-    first = int(min(row["order_id"] for row in database.iterate_orders()))
-    rows = [
-        {"order_id": str(first + 100 + n), "imei": imei, "status": "Pending", "order_date": old, "service_id": SERVICE}
-        for n, imei in enumerate(imeis(19_900, 1000))
-    ]
-    with database.write() as connection:
-        connection.execute(insert(orders), rows)
-    listed = {str(row["order_id"]): str(row["imei"]) for row in rows}
-
-    class Known(Partial):
-        def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
-            self.lists.append(len(order_ids))
-            return [ProviderOrder(i, listed.get(i, imeis(1)[0]), "Pending") for i in order_ids]
-
+    numbers = imeis(20_000)
     with client_of(simulator) as client:
-        provider = Known(client)
-        report = OrderSync(database, provider, 300).sync()
-    assert (report.asked, report.calls) == (20_000, 200)
-    assert len(provider.lists) <= 220
+        rows = [
+            {"order_id": order.order_id, "imei": order.imei, "status": "Pending", "service_id": SERVICE}
+            for at in range(0, len(numbers), 100)
+            for order in client.place_imei_order(numbers[at : at + 100], SERVICE).orders
+        ]
+        with database.write() as connection:
+            connection.execute(insert(orders), rows)
+        report = OrderSync(database, client, 300).sync()
+    assert (report.asked, report.pending, report.error) == (20_000, 20_000, "")
+    assert report.calls == asks(simulator) <= 220
 
 
 def test_results_arrive_with_the_time_of_each_change(simulator: Simulator, database: IMEIDatabase) -> None:
@@ -110,6 +102,25 @@ def test_an_open_page_learns_of_results(simulator: Simulator, database: IMEIData
     assert before is not None
     assert after is not None
     assert after > before
+
+
+def test_an_answer_is_written_whole_or_not_at_all(simulator: Simulator, database: IMEIDatabase) -> None:
+    """A failure at the last order of an answer takes back what was written of the others, history included."""
+    placed = place(simulator, database, 5)
+    simulator.complete()
+
+    def change(order: ProviderOrder, row: Any) -> dict[str, Any]:
+        if order.order_id == placed[-1]:
+            raise ValueError("cannot be read")
+        return result_values(order, row)
+
+    with client_of(simulator) as client:
+        found = client.get_imei_orders(placed)
+    with pytest.raises(ValueError, match="cannot be read"):
+        store_results(database, found, change)
+    assert {row["status"] for row in database.iterate_orders()} == {"Pending"}
+    with database.read() as connection:
+        assert connection.execute(select(status_changes)).all() == []
 
 
 def test_a_second_round_changes_nothing_and_asks_nothing(simulator: Simulator, database: IMEIDatabase) -> None:

@@ -55,11 +55,6 @@ def test_without_retry_after_the_window_is_found_by_single_calls() -> None:
     assert refused <= 0.12 * 200
 
 
-def test_a_limit_that_is_known_is_never_passed() -> None:
-    _, refused = drive(Pace(30, limit=60), 200, 60, 60.0, 0.5, retry_after=True)
-    assert refused == 0
-
-
 def test_a_wait_of_hours_is_capped() -> None:
     pace = Pace(30)
     pace.limited(0.0, 9999.0, 0.0)

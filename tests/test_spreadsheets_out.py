@@ -29,7 +29,8 @@ from spreadsheets_out import (
     write_xlsx,
 )
 
-GOLDEN = Path(__file__).parent / "data" / "provider_export.csv"
+DATA = Path(__file__).parent / "data"
+GOLDEN = DATA / "provider_export.csv"
 ROOT = Path(__file__).parents[1]
 
 ORDERS: list[Mapping[str, object]] = [
@@ -72,6 +73,37 @@ ORDERS: list[Mapping[str, object]] = [
 ]
 
 
+#: The same with all that is known of them.
+EXTENDED_ORDERS: list[Mapping[str, object]] = [
+    {
+        **ORDERS[0],
+        "order_id": "15562209",
+        "batch_id": 41,
+        "serial": "F4GKVV0HT54H",
+        "blacklist": "Clean",
+        "warranty": "Out Of Warranty",
+        "outcome": "ordered",
+        "created_at": datetime(2026, 11, 23, 22, 10, 4, 999_999),
+        "updated_at": datetime(2026, 11, 23, 22, 15, 0),
+    },
+    {**ORDERS[1], "order_id": "00771", "batch_id": 41, "serial": "=1", "blacklist": "-", "outcome": "ordered"},
+    {**ORDERS[2], "batch_id": 41, "outcome": "in_doubt", "error": "+sent, and no answer"},
+    {**ORDERS[3], "outcome": "refused", "error": "Invalid IMEI: 12345\r\nask support", "warranty": "@SUM(A1)"},
+    {**ORDERS[4], "order_id": "=1+1", "outcome": "duplicate", "error": 'IMEI "already" exists!'},
+]
+
+
+def cells_of(data: bytes) -> str:
+    """Every cell of the first sheet on a line of its own: where, what kind, in which format, and what it says."""
+    sheet = openpyxl.load_workbook(io.BytesIO(data)).worksheets[0]
+    return "".join(
+        f"{cell.coordinate}\t{cell.data_type}\t{cell.number_format}\t{cell.value!r}\n"
+        for row in sheet.iter_rows()
+        for cell in row
+        if cell.value is not None
+    )
+
+
 def book_of(rows: list[Mapping[str, object]], **options: object) -> openpyxl.Workbook:
     out = io.BytesIO()
     write_xlsx(rows, out, **options)  # type: ignore[arg-type]
@@ -89,6 +121,16 @@ def test_the_csv_is_the_providers_to_the_byte() -> None:
 
 def test_the_byte_order_mark_can_be_left_out() -> None:
     assert b"".join(write_provider_csv(ORDERS, bom=False)) == GOLDEN.read_bytes().removeprefix(b"\xef\xbb\xbf")
+
+
+def test_the_extended_csv_is_pinned_to_the_byte() -> None:
+    assert b"".join(write_csv(EXTENDED_ORDERS, EXTENDED_COLUMNS)) == (DATA / "extended_export.csv").read_bytes()
+
+
+def test_the_workbook_is_pinned_cell_by_cell() -> None:
+    out = io.BytesIO()
+    write_xlsx(EXTENDED_ORDERS, out, EXTENDED_COLUMNS)
+    assert cells_of(out.getvalue()) == (DATA / "extended_export_cells.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1000])
@@ -222,7 +264,7 @@ def test_file_names_say_what_they_are() -> None:
         "batch-41_november-stock_results_20261123T2210Z.xlsx"
     )
     hostile = export_name(7, '../../"\r\n', "rejects", datetime(2026, 1, 2, tzinfo=UTC), ".csv")
-    assert hostile == "batch-7_rejects_20260102T0000Z.csv"
+    assert hostile == "batch-7_imeis_rejects_20260102T0000Z.csv"
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak memory of a process is read from /proc")

@@ -220,6 +220,25 @@ def test_the_orders_of_a_filter_are_checked_again_by_way_of_the_preview(
     assert "IMEI already exists!" in words(browser.get("/batches/1"))
 
 
+def test_the_imeis_of_a_batch_with_find_my_on_are_checked_again(browser: Browser, database: IMEIDatabase) -> None:
+    """However the provider words it, and of this batch only; the preview says what is known and how old it is."""
+    numbers = imeis(6)
+    browser.start(numbers[:5])
+    answer_chunks(database)
+    said = ["ON", "Enabled", "OFF", "Lost Mode", "Not found"]
+    order_of = {order["imei"]: order["order_id"] for order in database.iterate_orders()}
+    for imei, fmi in zip(numbers, said, strict=False):
+        database.update_order_status(order_of[imei], "Completed", {"fmi": fmi, "model": "iPhone 12"})
+    database.insert_order({"order_id": "7", "imei": numbers[5], "status": "Completed", "fmi": "ON"})
+    shown = browser.post("/history/recheck?batch=1&fmi=ON", {"service_id": SERVICES[0].service_id}).location
+    text = words(browser.get(shown))
+    assert "3 ready" in text
+    assert "3 IMEIs with a result: checked again, as you wish" in text
+    assert "Completed iPhone 12 · FMI Lost Mode" in text
+    assert f"{utc_now():%d %b %Y}" in text
+    assert database.count_orders() == 6
+
+
 @pytest.mark.parametrize(("query", "service"), [("fmi=MAYBE", "1739"), ("", "404"), ("", ""), ("", "102")])
 def test_nothing_is_checked_again_without_orders_or_a_service(
     browser: Browser, database: IMEIDatabase, query: str, service: str
