@@ -32,6 +32,7 @@ from web_orders import orders
 from web_pages import pages
 from web_preview import preview
 from web_reports import reports
+from web_searches import searches
 from web_submit import submit
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def create_app(
     )
     app.before_request(_name_request)
     init_auth(app, settings, database)
-    for blueprint in (pages, imports, exports, reports, preview, submit, batches, orders, health):
+    for blueprint in (pages, imports, exports, reports, preview, submit, batches, orders, searches, health):
         app.register_blueprint(blueprint)
     app.context_processor(_page_context)
     app.after_request(_carry_request_id)

@@ -18,16 +18,22 @@ function localTimes(root = document) {
   }
 }
 
-function copyButtons() {
+// Each [data-copy] gets a button that copies its text, or that of the element it names. A place is kept for it.
+export function copyButtons(root = document) {
   if (!navigator.clipboard) return;
-  for (const button of document.querySelectorAll("button.copy")) button.hidden = false;
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest("button.copy");
-    if (!button) return;
-    await navigator.clipboard.writeText(button.dataset.copy);
-    button.classList.add("copied");
-    setTimeout(() => button.classList.remove("copied"), 1200);
-  });
+  const made = document.querySelector("#copy-button").content.firstElementChild;
+  for (const place of root.querySelectorAll("[data-copy]")) {
+    const button = made.cloneNode(true);
+    const source = place.dataset.copy ? document.querySelector(place.dataset.copy) : place;
+    const words = place.dataset.copyWords ?? source.textContent.trim();
+    button.setAttribute("aria-label", `Copy ${words}`);
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(source.textContent.trim());
+      button.classList.add("copied");
+      setTimeout(() => button.classList.remove("copied"), 1200);
+    });
+    place.append(button);
+  }
 }
 
 function statusBar() {
@@ -103,6 +109,21 @@ function picker(root) {
   describe();
 }
 
+// A box for many IMEIs says while it is filled how many it holds; the server reads it again, and knows more.
+function pasteBox(box) {
+  const count = document.querySelector("[data-paste-count]");
+  const idle = count.textContent;
+  const show = () => {
+    const entries = box.value.split(/[\n,;\t]+/).filter((entry) => entry.trim()).length;
+    const imeis = new Set(box.value.match(/(?<!\d)\d{14,16}(?!\d)/g) ?? []).size;
+    count.textContent = entries ? `${plural(imeis, "IMEI")} in ${plural(entries, "entry", "entries")}` : idle;
+    box.dataset.paste = imeis;
+    box.dispatchEvent(new CustomEvent("pasted"));
+  };
+  box.addEventListener("input", show);
+  show();
+}
+
 function selfSendingForms() {
   for (const form of document.querySelectorAll("form[data-auto-submit]")) {
     form.addEventListener("change", (event) => {
@@ -113,8 +134,12 @@ function selfSendingForms() {
   for (const form of document.querySelectorAll("form[data-once]")) {
     form.addEventListener("submit", () => {
       const button = form.querySelector("button[type=submit]");
-      setTimeout(() => { button.disabled = true; });
-      addEventListener("pageshow", () => { button.disabled = false; });
+      const words = [...button.childNodes];
+      setTimeout(() => {
+        button.disabled = true;
+        if (button.dataset.busy) button.replaceChildren(button.dataset.busy);
+      });
+      addEventListener("pageshow", () => { button.disabled = false; button.replaceChildren(...words); });
     });
   }
   for (const form of document.querySelectorAll("form[data-confirm]")) {
@@ -127,3 +152,4 @@ copyButtons();
 statusBar();
 selfSendingForms();
 document.querySelectorAll("[data-picker]").forEach(picker);
+document.querySelectorAll("[data-paste]").forEach(pasteBox);
