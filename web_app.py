@@ -17,13 +17,14 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from commands import init_commands
 from database import IMEIDatabase
-from orders import Account, Service
+from orders import Account, ProviderOrder, Service
 from runner import make_client, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings, load_settings
 from web_auth import init_auth
 from web_batches import batches
 from web_context import Backend, backend
+from web_doubt import doubt
 from web_exports import exports
 from web_format import filters
 from web_health import health, status_report
@@ -66,6 +67,7 @@ def create_app(
     *,
     fetch_services: Callable[[], list[Service]] | None = None,
     fetch_account: Callable[[], Account] | None = None,
+    fetch_orders: Callable[[], list[ProviderOrder]] | None = None,
 ) -> Flask:
     """The application. Without arguments it reads the environment and opens its database.
 
@@ -89,12 +91,13 @@ def create_app(
             database=database,
             catalog=ServiceCatalog(database, fetch_services or _ask_services(settings)),
             account=AccountBalance(database, fetch_account or _ask_account(settings)),
+            recent_orders=fetch_orders or _ask_orders(settings),
             stopping=stopping,
         ),
     )
     app.before_request(_name_request)
     init_auth(app, settings, database)
-    for blueprint in (pages, imports, exports, reports, preview, submit, batches, orders, searches, health):
+    for blueprint in (pages, imports, exports, reports, preview, submit, batches, doubt, orders, searches, health):
         app.register_blueprint(blueprint)
     app.context_processor(_page_context)
     app.after_request(_carry_request_id)
@@ -144,6 +147,14 @@ def _ask_account(settings: Settings) -> Callable[[], Account]:
     def ask() -> Account:
         with make_client(settings) as client:
             return client.get_account()
+
+    return ask
+
+
+def _ask_orders(settings: Settings) -> Callable[[], list[ProviderOrder]]:
+    def ask() -> list[ProviderOrder]:
+        with make_client(settings) as client:
+            return client.list_recent_orders()
 
     return ask
 

@@ -147,8 +147,44 @@ function selfSendingForms() {
   }
 }
 
+// A part of the page that takes a while, such as an answer of the provider, comes when the rest stands.
+async function loadPart(part) {
+  const fallback = [...part.childNodes];
+  part.textContent = "Asking…";
+  try {
+    const answer = await fetch(part.dataset.load);
+    if (!answer.ok) throw new Error(answer.statusText);
+    part.innerHTML = await answer.text();
+    localTimes(part);
+    copyButtons(part);
+  } catch {
+    part.replaceChildren(...fallback);
+  }
+}
+
+// Says when a number that the page shows has changed; what a person is typing stays.
+function watch(note) {
+  const timer = setInterval(async () => {
+    if (document.hidden) return;
+    try {
+      const data = await (await fetch(note.dataset.watch, { headers: { Accept: "application/json" } })).json();
+      const value = note.dataset.watched.split(".").reduce((found, key) => found[key], data);
+      if (String(value) === note.dataset.was) return;
+      note.querySelector("[data-watch-words]").textContent = number(value);
+      note.hidden = false;
+      clearInterval(timer);
+    } catch { /* the next turn asks again */ }
+  }, STATUS_WHILE_RUNNING);
+}
+
 localTimes();
 copyButtons();
+document.querySelectorAll("[data-load]").forEach(loadPart);
+document.querySelectorAll("[data-watch]").forEach(watch);
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
+}
 statusBar();
 selfSendingForms();
 document.querySelectorAll("[data-picker]").forEach(picker);

@@ -24,6 +24,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "settlement",
         "verdicts",
         "pace",
+        "doubt_lookup",
         "submission_report",
         "order_sync",
         "audit",

@@ -203,7 +203,7 @@ def orders(database: IMEIDatabase) -> list[str]:
 
 
 def rows_on(page: str) -> list[str]:
-    return re.findall(r"data-copy=\"(\d{15})\"", page)
+    return re.findall(r"data-copy><code>(\d{15})<", page)
 
 
 def test_history_pages_by_key_and_misses_none(browser: Browser, orders: list[str]) -> None:
