@@ -48,7 +48,6 @@ def history() -> ResponseReturnValue:
         services=order_queries.ordered_services(backend().database),
         total=backend().database.count_orders(),
         mismatched=order_filters.mismatched_count(backend().database),
-        catalogue=backend().catalog.current(patience=1.0),
     )
 
 
@@ -60,8 +59,20 @@ def sync_now() -> ResponseReturnValue:
     return redirect(url_for("orders.history", **filter_asked().arguments()), 303)
 
 
-@orders.post("/history/recheck")
+@orders.get("/history/recheck")
 def recheck() -> ResponseReturnValue:
+    """Ask which service shall check the IMEIs of the filter again."""
+    chosen = filter_asked()
+    return render_template(
+        "recheck.html",
+        chosen=chosen,
+        count=order_filters.count(backend().database, chosen),
+        catalogue=backend().catalog.current(),
+    )
+
+
+@orders.post("/history/recheck")
+def preview_recheck() -> ResponseReturnValue:
     """Check the IMEIs of the filter again, or the one IMEI of the form: leads to the preview, which says the cost."""
     chosen, service_id = filter_asked(), request.form.get("service_id", "").strip()
     objection = service_objection(backend().catalog.current().find(service_id), service_id)
