@@ -49,7 +49,7 @@ function showState(data) {
   const again = data.outcomes.refused + data.outcomes.cancelled;
   find("[data-again]").hidden = !again;
   find("[data-again-count]").textContent = number(again);
-  notify(data);
+  if (root.dataset.state !== data.state) notify(data);
   root.dataset.state = data.state;
   document.title = data.state === "finished" ? title : `${data.percent}% · ${title}`;
   const tenth = Math.floor(data.percent / 10);
