@@ -19,6 +19,8 @@ class Sort(StrEnum):
     IMEI = "imei"
 
 
+#: Digits of a number that no row has.
+LONGEST = 19
 #: Between the two parts of a key in a URL.
 PARTING = "~"
 ORDERINGS: dict[Sort, tuple[ColumnElement[Any], ...]] = {
@@ -37,7 +39,7 @@ def sorts(chosen: OrderFilter) -> list[Sort]:
 def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, limit: int) -> list[OrderRow]:
     """The orders that follow the one with this key; a key that is none begins anew."""
     imei, _, row = after.rpartition(PARTING)
-    before = int(row) if row.isdecimal() else None
+    before = int(row) if row.isdecimal() and len(row) < LONGEST else None
     if sort is Sort.NEWEST:
         return order_filters.page(database, chosen, before, limit)
     query = order_filters.filtered(chosen).order_by(None).order_by(*ORDERINGS[sort]).limit(limit)

@@ -131,11 +131,27 @@ def filter_asked() -> OrderFilter:
     words = {name: given.get(name, "").strip() for name in ("q", "status", "service", "carrier", "simlock", "fmi")}
     return OrderFilter(
         **words,
-        batch=given.get("batch", type=int),
-        since=given.get("since", type=date.fromisoformat),
-        until=given.get("until", type=date.fromisoformat),
+        batch=given.get("batch", type=row_number),
+        since=given.get("since", type=_day),
+        until=given.get("until", type=_day),
         mismatch="mismatch" in given,
     )
+
+
+def row_number(text: str) -> int:
+    """A whole number that a table can hold. Raises ValueError."""
+    number = int(text)
+    if not 0 <= number < 2**62:
+        raise ValueError(text)
+    return number
+
+
+def _day(text: str) -> date:
+    """A day that has a next one. Raises ValueError."""
+    day = date.fromisoformat(text)
+    if day == date.max:
+        raise ValueError(text)
+    return day
 
 
 def _most() -> int:

@@ -17,7 +17,7 @@ from spreadsheets_out import OutColumn
 from web_context import backend
 from web_exports import columns_asked, csv_download, xlsx_download
 from web_format import plural
-from web_orders import PAGE, filter_asked
+from web_orders import PAGE, filter_asked, row_number
 from web_plan import service_objection
 from web_preview import keep
 
@@ -110,7 +110,7 @@ def _search_or_404(search_id: int) -> SavedSearch:
 
 def _found(search_id: int, chosen: OrderFilter) -> dict[str, Any]:
     """What the page of orders shows, and the key of the next one."""
-    place, row = request.args.get("after", type=int), request.args.get("row", type=int)
+    place, row = request.args.get("after", type=row_number), request.args.get("row", type=row_number)
     after = None if place is None or row is None else (place, row)
     found = order_searches.found_page(backend().database, search_id, chosen, after, PAGE + 1)
     last = found[PAGE - 1] if len(found) > PAGE else None
@@ -119,7 +119,7 @@ def _found(search_id: int, chosen: OrderFilter) -> dict[str, Any]:
 
 
 def _missing(search_id: int) -> dict[str, Any]:
-    after = request.args.get("after", type=int)
+    after = request.args.get("after", type=row_number)
     found = order_searches.missing_page(backend().database, search_id, after, MISSING_SHOWN + 1)
     following = {"after": found[MISSING_SHOWN - 1][0]} if len(found) > MISSING_SHOWN else {}
     return {"imeis": [imei for _, imei in found[:MISSING_SHOWN]], "following": following, "first_page": after is None}
