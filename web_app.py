@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 from flask import Flask, Response, g, jsonify, render_template, request
@@ -23,7 +24,7 @@ from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings, load_settings
 from web_auth import init_auth
 from web_batches import batches
-from web_context import Backend, backend
+from web_context import Backend, Remembered, backend
 from web_doubt import doubt
 from web_exports import exports
 from web_format import filters
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 #: Bytes of one request: a file of 25 MB and what surrounds it.
 MAX_REQUEST = 26 * 1024 * 1024
+
+#: Seconds for which the provider's list of orders, read for a person, is not asked for again.
+LIST_KEPT = 15.0
 
 TITLES = {
     400: "That could not be read",
@@ -91,7 +95,7 @@ def create_app(
             database=database,
             catalog=ServiceCatalog(database, fetch_services or _ask_services(settings)),
             account=AccountBalance(database, fetch_account or _ask_account(settings)),
-            recent_orders=fetch_orders or _ask_orders(settings),
+            recent_orders=Remembered(LIST_KEPT, fetch_orders or _ask_orders(settings)),
             stopping=stopping,
         ),
     )
@@ -195,6 +199,8 @@ def _error_page(code: int, sentence: str) -> ResponseReturnValue:
     if request.path.startswith("/api/") or request.path.endswith((".json", "/events", "-stream")):
         return jsonify(error=sentence, request_id=request_id), code
     page = {"code": code, "title": TITLES.get(code, "That did not work"), "sentence": sentence}
+    if request.referrer and urlsplit(request.referrer).netloc == request.host:
+        page["back"] = request.referrer
     if code >= 500:
         page["bare"] = True  # nothing on it needs the database
     return render_template("error.html", request_id=request_id, **page), code

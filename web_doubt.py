@@ -14,7 +14,7 @@ from web_format import plural
 doubt = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
 
 #: Items in doubt on one page, and in one decision.
-SHOWN, MOST = 50, 1_000_000
+SHOWN, MOST = 25, 1_000_000
 
 
 @doubt.get("")
