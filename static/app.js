@@ -7,6 +7,7 @@ export const plural = (count, one, many = one + "s") => `${number(count)} ${coun
 
 const STATUS_INTERVAL = 15000;
 const STATUS_WHILE_RUNNING = 3000;
+const RENEW_AFTER = 2000;
 
 function localTimes(root = document) {
   const short = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
@@ -177,8 +178,22 @@ function watch(note) {
   }, STATUS_WHILE_RUNNING);
 }
 
+// A page about work that goes on shows by itself how far it is.
+function renew() {
+  setTimeout(async () => {
+    try {
+      const answer = await fetch(location.href);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      document.title = page.title;
+      document.querySelector("#main").replaceChildren(...page.querySelector("#main").childNodes);
+    } catch { /* the next turn asks again */ }
+    if (document.querySelector("[data-renew]")) renew();
+  }, RENEW_AFTER);
+}
+
 localTimes();
 copyButtons();
+if (document.querySelector("[data-renew]")) renew();
 document.querySelectorAll("[data-load]").forEach(loadPart);
 document.querySelectorAll("[data-watch]").forEach(watch);
 for (const button of document.querySelectorAll("[data-print]")) {
