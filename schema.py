@@ -203,6 +203,16 @@ uploads = Table(
     Column("created_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
 )
 
+saved_searches = Table(
+    "saved_searches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("imeis", Text, nullable=False),  # a JSON list, in the order of the paste
+    Column("rejected", Integer, nullable=False),
+    Column("created_at", TIMESTAMP, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 services = Table(
     "services",
     metadata,

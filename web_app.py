@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 from flask import Flask, Response, g, jsonify, render_template, request
@@ -20,13 +21,14 @@ import batch_older_copy
 from checkpoints import Checkpoints
 from commands import init_commands
 from database import DatabaseReplacedError, IMEIDatabase
-from orders import Account, Service
+from orders import Account, ProviderOrder, Service
 from runner import make_client, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings, SettingsError, load_settings
 from web_auth import init_auth
 from web_batches import batches
-from web_context import Backend, backend
+from web_context import Backend, Remembered, backend
+from web_doubt import doubt
 from web_exports import exports
 from web_format import filters
 from web_health import health, status_report
@@ -35,12 +37,16 @@ from web_orders import orders
 from web_pages import pages
 from web_preview import preview
 from web_reports import reports
+from web_searches import searches
 from web_submit import submit
 
 logger = logging.getLogger(__name__)
 
 #: Bytes of one request: a file of 25 MB and what surrounds it.
 MAX_REQUEST = 26 * 1024 * 1024
+
+#: Seconds for which the provider's list of orders, read for a person, is not asked for again.
+LIST_KEPT = 15.0
 
 TITLES = {
     400: "That could not be read",
@@ -68,6 +74,7 @@ def create_app(
     *,
     fetch_services: Callable[[], list[Service]] | None = None,
     fetch_account: Callable[[], Account] | None = None,
+    fetch_orders: Callable[[], list[ProviderOrder]] | None = None,
 ) -> Flask:
     """The application. Without arguments it reads the environment and opens its database.
 
@@ -92,12 +99,13 @@ def create_app(
             database=database,
             catalog=ServiceCatalog(database, fetch_services or _ask_services(settings)),
             account=AccountBalance(database, fetch_account or _ask_account(settings)),
+            recent_orders=Remembered(LIST_KEPT, fetch_orders or _ask_orders(settings)),
             stopping=stopping,
         ),
     )
     app.before_request(_name_request)
     init_auth(app, settings, database)
-    for blueprint in (pages, imports, exports, reports, preview, submit, batches, orders, health):
+    for blueprint in (pages, imports, exports, reports, preview, submit, batches, doubt, orders, searches, health):
         app.register_blueprint(blueprint)
     app.context_processor(_page_context)
     app.after_request(_carry_request_id)
@@ -154,6 +162,14 @@ def _ask_account(settings: Settings) -> Callable[[], Account]:
     return ask
 
 
+def _ask_orders(settings: Settings) -> Callable[[], list[ProviderOrder]]:
+    def ask() -> list[ProviderOrder]:
+        with make_client(settings) as client:
+            return client.list_recent_orders()
+
+    return ask
+
+
 def _name_request() -> None:
     g.request_id = uuid.uuid4().hex[:12]
 
@@ -192,6 +208,8 @@ def _error_page(code: int, sentence: str) -> ResponseReturnValue:
     if request.path.startswith("/api/") or request.path.endswith((".json", "/events", "-stream")):
         return jsonify(error=sentence, request_id=request_id), code
     page = {"code": code, "title": TITLES.get(code, "That did not work"), "sentence": sentence}
+    if request.referrer and urlsplit(request.referrer).netloc == request.host:
+        page["back"] = request.referrer
     if code >= 500:
         page["bare"] = True  # nothing on it needs the database
     return render_template("error.html", request_id=request_id, **page), code

@@ -1,4 +1,4 @@
-"""The batches: their list, one of them live, what people do to it, what they take away, and what is in doubt."""
+"""The batches: their list, one of them live, what people do to it, and what they take away."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ import batch_older_copy
 import batch_queries
 import batch_store
 import order_queries
-import settlement
+from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Progress
 from spreadsheets_out import export_name
@@ -28,13 +28,14 @@ from web_context import backend, batch_or_404
 from web_exports import columns_asked, csv_download, xlsx_download
 from web_format import outcome_label, plural
 from web_plan import VOLATILE
+from web_preview import keep
 from web_stream import chunk_cells, chunk_words, stream, whole_snapshot
 
 batches = Blueprint("batches", __name__, url_prefix="/batches")
 
 LISTED = 50
-#: Items in doubt on one page, and in one decision.
-DOUBTFUL_SHOWN, MOST_DOUBTFUL = 50, 1_000_000
+#: What certainly was not placed, so that sending it costs nothing twice.
+SAFE_AGAIN = (Outcome.REFUSED, Outcome.CANCELLED)
 BY_HAND = "Paused by hand."
 
 
@@ -56,6 +57,7 @@ def live(batch_id: int) -> ResponseReturnValue:
         data=whole_snapshot(database, progress),
         cells=chunk_cells(database, batch_id),
         chunk_words=chunk_words(progress),
+        again=sum(progress.outcomes[outcome] for outcome in SAFE_AGAIN),
     )
 
 
@@ -108,6 +110,21 @@ def cancel(batch_id: int) -> ResponseReturnValue:
     return _back(batch_id)
 
 
+@batches.post("/<int:batch_id>/retry")
+def retry(batch_id: int) -> ResponseReturnValue:
+    """Lead what was refused or cancelled to the preview of a new batch; nothing is sent before that is confirmed."""
+    progress, database = batch_or_404(batch_id), backend().database
+    failures = batch_queries.batch_failures(database, batch_id)
+    imeis = [failed["imei"] for failed in failures if failed["outcome"] in SAFE_AGAIN]
+    if not imeis:
+        flash("Nothing of this batch was refused or cancelled, so nothing is sent again.")
+        return _back(batch_id)
+    label = f"Again: {progress.label}"[:100]
+    token = keep("paste", "\n".join(imeis).encode(), label, progress.service_id)
+    change_upload(database, token, progress.service_id, {"include_luhn": True})  # they were taken before
+    return redirect(url_for("preview.show", token=token), 303)
+
+
 @batches.get("/<int:batch_id>/results.csv")
 def results_csv(batch_id: int) -> Response:
     """Every IMEI of it in the provider's format, or with ?format=extended with all that is known."""
@@ -122,56 +139,6 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
     return xlsx_download(rows, columns_asked(), _file_name(progress, "xlsx"), progress.total)
-
-
-@batches.get("/<int:batch_id>/doubt")
-def doubt(batch_id: int) -> ResponseReturnValue:
-    """What may have been charged, what is at stake, and the three things to do."""
-    return _doubt_page(batch_id, "")
-
-
-@batches.post("/<int:batch_id>/doubt/ask")
-def ask(batch_id: int) -> ResponseReturnValue:
-    """Ask the provider again."""
-    batch_or_404(batch_id)
-    settlement.ask_again(backend().database)
-    flash("The provider is being asked. What its list shows appears here within a minute.")
-    return redirect(url_for("batches.doubt", batch_id=batch_id), 303)
-
-
-@batches.post("/<int:batch_id>/doubt/not-placed")
-def not_placed(batch_id: int) -> ResponseReturnValue:
-    """A person says that nothing was placed: send the chosen ones again."""
-    batch_or_404(batch_id)
-    doubtful = batch_queries.doubtful_items(backend().database, batch_id, limit=MOST_DOUBTFUL)
-    ticked = set(request.form.getlist("item_id", type=int))
-    every = "all" in request.form
-    chosen = [row["item_id"] for row in doubtful if every or row["item_id"] in ticked]
-    if not chosen:
-        return _doubt_page(batch_id, "Nothing was sent: tick the IMEIs that were not placed."), 400
-    if "sure" not in request.form:
-        return _doubt_page(batch_id, "Nothing was sent: tick that you looked at the provider's site."), 400
-    try:
-        sent = settlement.was_not_placed(backend().database, chosen, backend().settings.settle_quiet)
-    except ValueError as error:
-        return _doubt_page(batch_id, f"Nothing was sent. {error}"), 400
-    flash(f"{plural(sent, 'IMEI')} will be sent again.", "good")
-    return _back(batch_id)
-
-
-@batches.post("/<int:batch_id>/doubt/placed")
-def placed(batch_id: int) -> ResponseReturnValue:
-    """A person found the order: adopt it."""
-    batch_or_404(batch_id)
-    item_id, order_id = request.form.get("item_id", type=int), request.form.get("order_id", "")
-    if item_id is None:
-        abort(400, "It is not clear which IMEI the order belongs to.")
-    try:
-        settlement.was_placed(backend().database, item_id, order_id)
-    except ValueError as error:
-        return _doubt_page(batch_id, str(error)), 400
-    flash(f"Order {order_id.strip()} is recorded.", "good")
-    return redirect(url_for("batches.doubt", batch_id=batch_id), 303)
 
 
 def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:
@@ -193,9 +160,3 @@ def _file_name(progress: Progress, ending: str) -> str:
 def _back(batch_id: int) -> ResponseReturnValue:
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
-
-def _doubt_page(batch_id: int, error: str) -> str:
-    progress = batch_or_404(batch_id)
-    doubtful = batch_queries.doubtful_items(backend().database, batch_id, limit=DOUBTFUL_SHOWN)
-    count = progress.outcomes[Outcome.IN_DOUBT]
-    return render_template("doubt.html", batch=progress, items=doubtful, count=count, error=error)

@@ -12,7 +12,7 @@ from flask import abort, current_app
 import batch_queries
 import order_queries
 from database import IMEIDatabase
-from orders import Progress
+from orders import Progress, ProviderOrder
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 
@@ -49,6 +49,7 @@ class Backend:
     database: IMEIDatabase
     catalog: ServiceCatalog
     account: AccountBalance
+    recent_orders: Callable[[], list[ProviderOrder]]  #: asks the provider; raises GSMFusionError
     stopping: threading.Event  #: set when the process is told to end; streams watch it
     streams: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS)

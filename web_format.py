@@ -1,6 +1,6 @@
 """How pages show numbers, money, times and states. Pure functions; templates call them as filters."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ BATCHES = {
     BatchState.FINISHED: "Finished",
 }
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-CHART_WIDTH, CHART_HEIGHT = 560, 120
+CHART_WIDTH, CHART_HEIGHT = 560, 72
 
 
 def number(value: float | int | None) -> str:
@@ -81,6 +81,12 @@ def when(value: datetime | float | str | None) -> Markup:
     )
 
 
+def moment(value: datetime | float | str | None) -> str:
+    """The moment in UTC to the second, for what is shown as an age."""
+    found = as_utc(value)
+    return f"{found:%Y-%m-%d %H:%M:%S} UTC" if found else ""
+
+
 def ago(value: datetime | float | str | None, now: datetime | None = None) -> str:
     """How long ago, in one unit."""
     moment = as_utc(value)
@@ -125,26 +131,27 @@ def status_class(status: str | None) -> str:
     return "status-" + (status or "unknown").lower().replace(" ", "-")
 
 
-def bars(days: Sequence[Day]) -> list[dict[str, Any]]:
-    """The columns of the dashboard's chart: x, y, width, height (SVG units), and what each says."""
-    most = max((day.orders for day in days), default=0) or 1
+def bars(days: Sequence[Day], amount: Callable[[Day], float]) -> list[dict[str, Any]]:
+    """The columns of one of the dashboard's charts: x, y, width, height (SVG units), and what each says."""
+    most = max((amount(day) for day in days), default=0) or 1
     slot = CHART_WIDTH / max(len(days), 1)
     return [
         {
             "x": round(i * slot + slot * 0.14, 1),
-            "y": round(CHART_HEIGHT - _height(day, most), 1),
+            "y": round(CHART_HEIGHT - _height(amount(day) / most), 1),
             "width": round(slot * 0.72, 1),
-            "height": round(_height(day, most), 1),
+            "height": round(_height(amount(day) / most), 1),
             "middle": round(i * slot + slot / 2, 1),
             "day": day.day,
+            "empty": not amount(day),
             "title": f"{day.day:%a %d %b}: {plural(day.orders, 'order')}, {money(day.spent)}",
         }
         for i, day in enumerate(days)
     ]
 
 
-def _height(day: Day, most: int) -> float:
-    return max(2.0, (CHART_HEIGHT - 8) * day.orders / most)
+def _height(share: float) -> float:
+    return max(1.5, (CHART_HEIGHT - 4) * share)
 
 
 def filters() -> dict[str, Any]:
@@ -155,6 +162,7 @@ def filters() -> dict[str, Any]:
         "size": size,
         "when": when,
         "ago": ago,
+        "moment": moment,
         "duration": duration,
         "plural": plural,
         "outcome_label": outcome_label,

@@ -16,10 +16,13 @@ from database import utc_now
 from runner import runner_alive
 from service_catalog import provider_state
 from web_context import Backend, backend
+from web_format import ago
 from web_plan import VOLATILE
 
 health = Blueprint("health", __name__)
 
+#: The share of a disk that must be free, and the seconds after which a backup is old.
+LITTLE_DISK, OLD_BACKUP = 0.03, 7 * 86_400.0
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 
 
@@ -80,6 +83,29 @@ def environment_advice(backend: Backend) -> list[str]:
     if backend.order_count() is not None:
         advice.append(batch_older_copy.objection(backend.database))
     return [sentence for sentence in advice if sentence]
+
+
+def mending(backend: Backend, report: dict[str, Any], free: float, newest_backup: float | None) -> list[str]:
+    """A sentence for everything that is not as it should be, with what mends it.
+
+    report is a health report, free the share of the disk that is free, newest_backup a Unix time.
+    """
+    found, checks = environment_advice(backend), report["checks"]
+    if checks["runner"]["status"] == "absent":
+        found.append("No process sends batches or fetches results: start the app with “make run”, or look at its log.")
+    if checks["api"]["status"] == "failing":
+        found.append(
+            f"The provider did not answer the last call: {checks['api']['error']} Batches go on by themselves when it"
+            " does; if it stays so, check GSM_FUSION_BASE_URL and the two credentials."
+        )
+    if free < LITTLE_DISK:
+        found.append("The disk is almost full, and without space nothing is sent: delete old copies in “backups”.")
+    if not backend.settings.auto_sync_interval:
+        found.append("Results are fetched only by hand, because AUTO_SYNC_INTERVAL is 0: set it to 300.")
+    if checks["database"]["orders"] and (newest_backup is None or time.time() - newest_backup > OLD_BACKUP):
+        age = "There is no backup" if newest_backup is None else f"The last backup was made {ago(newest_backup)}"
+        found.append(f"{age}: download one on the page Database, and keep it on another machine.")
+    return found
 
 
 def status_report(backend: Backend) -> dict[str, Any]:

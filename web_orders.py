@@ -9,11 +9,13 @@ from flask.typing import ResponseReturnValue
 
 import batch_queries
 import order_filters
+import order_pages
 import order_queries
 from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
 from device_report import read_report
 from order_filters import OrderFilter
+from order_pages import Sort
 from order_sync import request_sync
 from orders import OrderStatus, Outcome
 from web_context import backend
@@ -28,20 +30,24 @@ PAGE = 100
 
 @orders.get("/history")
 def history() -> ResponseReturnValue:
-    """Orders that fit the filter, newest first."""
-    chosen, before = _filter(), request.args.get("before", type=int)
-    found = order_filters.page(backend().database, chosen, before, PAGE + 1)
+    """Orders that fit the filter, newest first unless ?sort= says otherwise."""
+    chosen, before = filter_asked(), request.args.get("before", "")
+    sorts = order_pages.sorts(chosen)
+    sort = request.args.get("sort", sorts[0], type=Sort)
+    sort = sort if sort in sorts else sorts[0]
+    found = order_pages.page(backend().database, chosen, sort, before, PAGE + 1)
     return render_template(
         "history.html",
         orders=found[:PAGE],
-        next_before=found[PAGE - 1]["id"] if len(found) > PAGE else None,
-        first_page=before is None,
+        next_before=order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None,
+        first_page=not before,
+        sort=sort,
+        sorts=sorts,
         chosen=chosen,
         statuses=list(OrderStatus),
         services=order_queries.ordered_services(backend().database),
         total=backend().database.count_orders(),
         mismatched=order_filters.mismatched_count(backend().database),
-        catalogue=backend().catalog.current(patience=1.0),
     )
 
 
@@ -50,13 +56,25 @@ def sync_now() -> ResponseReturnValue:
     """Ask for all pending results, by the process that talks to the provider."""
     request_sync(backend().database)
     flash("The provider is being asked for all pending results. They appear within a minute.")
-    return redirect(url_for("orders.history", **_filter().arguments()), 303)
+    return redirect(url_for("orders.history", **filter_asked().arguments()), 303)
+
+
+@orders.get("/history/recheck")
+def recheck() -> ResponseReturnValue:
+    """Ask which service shall check the IMEIs of the filter again."""
+    chosen = filter_asked()
+    return render_template(
+        "recheck.html",
+        chosen=chosen,
+        count=order_filters.count(backend().database, chosen),
+        catalogue=backend().catalog.current(),
+    )
 
 
 @orders.post("/history/recheck")
-def recheck() -> ResponseReturnValue:
+def preview_recheck() -> ResponseReturnValue:
     """Check the IMEIs of the filter again, or the one IMEI of the form: leads to the preview, which says the cost."""
-    chosen, service_id = _filter(), request.form.get("service_id", "").strip()
+    chosen, service_id = filter_asked(), request.form.get("service_id", "").strip()
     objection = service_objection(backend().catalog.current().find(service_id), service_id)
     one = request.form.get("imei", "").strip()
     imeis = [one] if one else order_filters.imeis_of(backend().database, chosen, _most() + 1)
@@ -77,13 +95,13 @@ def recheck() -> ResponseReturnValue:
 @orders.get("/history.csv")
 def history_csv() -> Response:
     """All orders that fit the filter, in the provider's format, or with ?format=extended with all that is known."""
-    return csv_download(_export_rows(backend().database, _filter()), columns_asked(), _export_name("csv"))
+    return csv_download(_export_rows(backend().database, filter_asked()), columns_asked(), _export_name("csv"))
 
 
 @orders.get("/history.xlsx")
 def history_xlsx() -> ResponseReturnValue:
     """The same as a workbook; a long one is built in the background."""
-    chosen = _filter()
+    chosen = filter_asked()
     total = order_filters.count(backend().database, chosen)
     return xlsx_download(_export_rows(backend().database, chosen), columns_asked(), _export_name("xlsx"), total)
 
@@ -107,6 +125,35 @@ def order(order_id: str) -> ResponseReturnValue:
     )
 
 
+def filter_asked() -> OrderFilter:
+    """The filter in the URL; a date that is none is not set."""
+    given = request.args
+    words = {name: given.get(name, "").strip() for name in ("q", "status", "service", "carrier", "simlock", "fmi")}
+    return OrderFilter(
+        **words,
+        batch=given.get("batch", type=row_number),
+        since=given.get("since", type=_day),
+        until=given.get("until", type=_day),
+        mismatch="mismatch" in given,
+    )
+
+
+def row_number(text: str) -> int:
+    """A whole number that a table can hold. Raises ValueError."""
+    number = int(text)
+    if not 0 <= number < 2**62:
+        raise ValueError(text)
+    return number
+
+
+def _day(text: str) -> date:
+    """A day that has a next one. Raises ValueError."""
+    day = date.fromisoformat(text)
+    if day == date.max:
+        raise ValueError(text)
+    return day
+
+
 def _most() -> int:
     return backend().settings.max_batch_imeis
 
@@ -118,16 +165,3 @@ def _export_rows(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[dict[s
 
 def _export_name(ending: str) -> str:
     return f"orders_{utc_now():%Y%m%dT%H%MZ}.{ending}"
-
-
-def _filter() -> OrderFilter:
-    """The filter in the URL; a date that is none is not set."""
-    given = request.args
-    words = {name: given.get(name, "").strip() for name in ("q", "status", "service", "carrier", "simlock", "fmi")}
-    return OrderFilter(
-        **words,
-        batch=given.get("batch", type=int),
-        since=given.get("since", type=date.fromisoformat),
-        until=given.get("until", type=date.fromisoformat),
-        mismatch="mismatch" in given,
-    )

@@ -19,12 +19,14 @@ from order_sync import last_sync
 from orders import Service
 from service_catalog import provider_state
 from web_context import Backend, backend
-from web_format import CHART_HEIGHT, CHART_WIDTH, bars
-from web_health import environment_advice, health_report
+from web_format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
+from web_health import health_report, mending
 
 pages = Blueprint("pages", __name__)
 
 RECENT_BATCHES = 8
+#: Rows of the services page, so that it stays small; the search reaches the rest.
+SERVICES_SHOWN = 400
 PACKAGES = ("flask", "sqlalchemy", "requests", "gunicorn")
 
 
@@ -40,8 +42,10 @@ def dashboard() -> ResponseReturnValue:
         today=today,
         running=batch_queries.unfinished_batches(database),
         recent=batch_queries.recent_batches(database, RECENT_BATCHES),
-        days=days,
-        bars=bars(days),
+        charts=[
+            ("Orders", number(sum(day.orders for day in days)), bars(days, lambda day: day.orders)),
+            ("Spent", money(sum(day.spent for day in days)), bars(days, lambda day: day.spent)),
+        ],
         chart=(CHART_WIDTH, CHART_HEIGHT),
         results=backend().results(),
         catalogue=backend().catalog.current(patience=1.0),
@@ -60,6 +64,7 @@ def services() -> ResponseReturnValue:
         services=[service for service in catalogue.services if _fits(service, q, category)],
         categories=sorted({service.category for service in catalogue.services if service.category}),
         previous=order_queries.previous_prices(backend().database),
+        shown=SERVICES_SHOWN,
         q=q,
         category=category,
     )
@@ -98,9 +103,10 @@ def status() -> ResponseReturnValue:
     """Provider, runner, queue, disk, versions, and what to mend."""
     disk = shutil.disk_usage(backend().settings.data_dir)
     unfinished = batch_queries.unfinished_batches(backend().database)
+    report, backups = health_report(backend()), _backups(backend())
     return render_template(
         "status.html",
-        report=health_report(backend()),
+        report=report,
         provider=provider_state(backend().database),
         balance=backend().account.stored(),
         catalogue=backend().catalog.stored(),
@@ -108,9 +114,9 @@ def status() -> ResponseReturnValue:
         waiting=sum(batch.total - batch.done for batch in unfinished),
         today=batch_queries.today(backend().database),
         disk=disk,
-        backups=_backups(backend()),
+        backups=backups,
         versions=_versions(backend()),
-        advice=environment_advice(backend()),
+        advice=mending(backend(), report, disk.free / disk.total, backups[0]["at"] if backups else None),
         settings=backend().settings,
         synced=last_sync(backend().database),
         audited=last_audit(backend().database),

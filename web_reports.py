@@ -7,7 +7,9 @@ from typing import Any
 from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
+import batch_queries
 import order_filters
+import order_queries
 import order_reports
 from database import utc_now
 from spreadsheets_out import OutColumn, export_name
@@ -18,6 +20,8 @@ reports = Blueprint("reports", __name__)
 
 #: Rows of the spend table on the page; the file has all.
 SHOWN = 60
+#: Verdicts of each kind on the printed report.
+PRINTED = 12
 #: SVG units of the bar of the most frequent verdict.
 BAR = 200
 
@@ -90,6 +94,23 @@ def verdicts(batch_id: int) -> ResponseReturnValue:
         widths={row: round(BAR * row.orders / most, 1) for row in found},
         bar=BAR,
         mismatched=order_filters.mismatched_count(backend().database, batch_id),
+    )
+
+
+@reports.get("/batches/<int:batch_id>/report")
+def report(batch_id: int) -> ResponseReturnValue:
+    """A batch on paper: what was asked, what it cost, what the results say, and what did not work."""
+    batch, database = batch_or_404(batch_id), backend().database
+    found = order_reports.verdict_summary(database, batch_id)
+    return render_template(
+        "report.html",
+        batch=batch,
+        now=utc_now(),
+        results=order_queries.status_counts(database, batch_id),
+        fields=[(name, [row for row in found if row.field == name]) for name in order_reports.VERDICTS],
+        errors=batch_queries.batch_errors(database, batch_id),
+        shown=PRINTED,
+        mismatched=order_filters.mismatched_count(database, batch_id),
     )
 
 

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from batch_uploads import batch_of_token
+from database import OrderRow
 from spreadsheets import UnreadableFileError, read_text
 from web_context import backend
-from web_format import plural
+from web_format import ago, plural
 from web_plan import Plan, make_plan, service_objection
 from web_preview import keep, must_type, start_batch, started
 from web_stream import stream
@@ -37,6 +38,13 @@ def form() -> ResponseReturnValue:
     """Ask for IMEIs and a service."""
     text = request.args.get("imei", "")
     return _page(Posted(text, request.args.get("service_id", ""), None, False))
+
+
+@submit.get("/submit/known.json")
+def known() -> Response:
+    """The newest order of each typed IMEI, with any service, and how old it is."""
+    typed = dict.fromkeys(imei for imei in request.args.getlist("imei")[:FEW] if imei.isdecimal())
+    return jsonify([_known(order) for imei in typed for order in backend().database.get_orders_by_imei(imei)[:1]])
 
 
 @submit.post("/submit")
@@ -72,6 +80,17 @@ def order_and_follow() -> Response:
         backend().streams.release()
         raise
     return stream(backend(), batch_id)
+
+
+def _known(order: OrderRow) -> dict[str, str]:
+    verdicts = [order["model"], order["carrier"], order["simlock"], order["fmi"] and f"FMI {order['fmi']}"]
+    return {
+        "imei": order["imei"],
+        "service": order["service_name"] or "",
+        "says": " · ".join(filter(None, verdicts)) or order["status"] or "no result yet",
+        "age": ago(order["order_date"] or order["created_at"]),
+        "url": url_for("orders.order", order_id=order["order_id"]) if order["order_id"] else "",
+    }
 
 
 def _posted() -> Posted:

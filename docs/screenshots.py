@@ -25,9 +25,10 @@ def fill(site: Site) -> None:
     wait_until(lambda: site.progress(doubtful)["outcomes"]["in_doubt"] > 0, "a call is in doubt")
     wait_until(lambda: site.progress(doubtful)["outcomes"]["waiting"] == 0, "the rest is answered")
     site.complete()
+    site.provider(latency=0.02)
     site.post("/history/sync", {})
     pending = "SELECT COUNT(*) FROM orders WHERE status = 'Pending'"
-    wait_until(lambda: site.one(pending) == 0, "all results are there", 120)
+    wait_until(lambda: site.one(pending) == 0, "all results are there", 240)
 
 
 def start_a_long_one(site: Site) -> str:

@@ -7,6 +7,7 @@ export const plural = (count, one, many = one + "s") => `${number(count)} ${coun
 
 const STATUS_INTERVAL = 15000;
 const STATUS_WHILE_RUNNING = 3000;
+const RENEW_AFTER = 2000;
 
 function localTimes(root = document) {
   const short = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
@@ -18,16 +19,22 @@ function localTimes(root = document) {
   }
 }
 
-function copyButtons() {
+// Each [data-copy] gets a button that copies its text, or that of the element it names. A place is kept for it.
+export function copyButtons(root = document) {
   if (!navigator.clipboard) return;
-  for (const button of document.querySelectorAll("button.copy")) button.hidden = false;
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest("button.copy");
-    if (!button) return;
-    await navigator.clipboard.writeText(button.dataset.copy);
-    button.classList.add("copied");
-    setTimeout(() => button.classList.remove("copied"), 1200);
-  });
+  const made = document.querySelector("#copy-button").content.firstElementChild;
+  for (const place of root.querySelectorAll("[data-copy]")) {
+    const button = made.cloneNode(true);
+    const source = place.dataset.copy ? document.querySelector(place.dataset.copy) : place;
+    const words = place.dataset.copyWords ?? source.textContent.trim();
+    button.setAttribute("aria-label", `Copy ${words}`);
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(source.textContent.trim());
+      button.classList.add("copied");
+      setTimeout(() => button.classList.remove("copied"), 1200);
+    });
+    place.append(button);
+  }
 }
 
 function statusBar() {
@@ -103,6 +110,21 @@ function picker(root) {
   describe();
 }
 
+// A box for many IMEIs says while it is filled how many it holds; the server reads it again, and knows more.
+function pasteBox(box) {
+  const count = document.querySelector("[data-paste-count]");
+  const idle = count.textContent;
+  const show = () => {
+    const entries = box.value.split(/[\n,;\t]+/).filter((entry) => entry.trim()).length;
+    const imeis = new Set(box.value.match(/(?<!\d)\d{14,16}(?!\d)/g) ?? []).size;
+    count.textContent = entries ? `${plural(imeis, "IMEI")} in ${plural(entries, "entry", "entries")}` : idle;
+    box.dataset.paste = imeis;
+    box.dispatchEvent(new CustomEvent("pasted"));
+  };
+  box.addEventListener("input", show);
+  show();
+}
+
 function selfSendingForms() {
   for (const form of document.querySelectorAll("form[data-auto-submit]")) {
     form.addEventListener("change", (event) => {
@@ -113,8 +135,12 @@ function selfSendingForms() {
   for (const form of document.querySelectorAll("form[data-once]")) {
     form.addEventListener("submit", () => {
       const button = form.querySelector("button[type=submit]");
-      setTimeout(() => { button.disabled = true; });
-      addEventListener("pageshow", () => { button.disabled = false; });
+      const words = [...button.childNodes];
+      setTimeout(() => {
+        button.disabled = true;
+        if (button.dataset.busy) button.replaceChildren(button.dataset.busy);
+      });
+      addEventListener("pageshow", () => { button.disabled = false; button.replaceChildren(...words); });
     });
   }
   for (const form of document.querySelectorAll("form[data-confirm]")) {
@@ -122,8 +148,59 @@ function selfSendingForms() {
   }
 }
 
+// A part of the page that takes a while, such as an answer of the provider, comes when the rest stands.
+async function loadPart(part) {
+  const fallback = [...part.childNodes];
+  part.textContent = "Asking…";
+  try {
+    const answer = await fetch(part.dataset.load);
+    if (!answer.ok) throw new Error(answer.statusText);
+    part.innerHTML = await answer.text();
+    localTimes(part);
+    copyButtons(part);
+  } catch {
+    part.replaceChildren(...fallback);
+  }
+}
+
+// Says when a number that the page shows has changed; what a person is typing stays.
+function watch(note) {
+  const timer = setInterval(async () => {
+    if (document.hidden) return;
+    try {
+      const data = await (await fetch(note.dataset.watch, { headers: { Accept: "application/json" } })).json();
+      const value = note.dataset.watched.split(".").reduce((found, key) => found[key], data);
+      if (String(value) === note.dataset.was) return;
+      note.querySelector("[data-watch-words]").textContent = number(value);
+      note.hidden = false;
+      clearInterval(timer);
+    } catch { /* the next turn asks again */ }
+  }, STATUS_WHILE_RUNNING);
+}
+
+// A page about work that goes on shows by itself how far it is.
+function renew() {
+  setTimeout(async () => {
+    try {
+      const answer = await fetch(location.href);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      document.title = page.title;
+      document.querySelector("#main").replaceChildren(...page.querySelector("#main").childNodes);
+    } catch { /* the next turn asks again */ }
+    if (document.querySelector("[data-renew]")) renew();
+  }, RENEW_AFTER);
+}
+
 localTimes();
 copyButtons();
+if (document.querySelector("[data-renew]")) renew();
+document.querySelectorAll("[data-load]").forEach(loadPart);
+document.querySelectorAll("[data-watch]").forEach(watch);
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
+}
 statusBar();
 selfSendingForms();
 document.querySelectorAll("[data-picker]").forEach(picker);
+document.querySelectorAll("[data-paste]").forEach(pasteBox);

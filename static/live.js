@@ -1,13 +1,18 @@
 // One batch as it goes: server-sent events, and questions every two seconds where a stream cannot be had.
-import { money, number, plural } from "./app.js";
+import { copyButtons, money, number, plural } from "./app.js";
 
 const root = document.querySelector("[data-live]");
 const STATES = { running: "Running", paused: "Paused", finished: "Finished" };
 const OUTCOMES = { ordered: "Ordered", waiting: "Waiting", duplicate: "Duplicate", refused: "Refused", in_doubt: "In doubt", cancelled: "Cancelled" };
 const CHUNKS = { p: "planned", s: "sending", a: "answered", d: "in_doubt", c: "cancelled" };
 const CHUNK_WORDS = { planned: "planned", sending: "sending", answered: "answered", in_doubt: "in doubt", cancelled: "cancelled" };
-const POLL = 2000;
+const TURN = 2000;
 const POLL_RESULTS = 10000;
+// Turns without a stream after which one is tried again; milliseconds between two turns that mean the machine slept;
+// and milliseconds of silence after which a stream is not believed any more (the server speaks when something changes).
+const TURNS_TO_STREAM = 10;
+const SLEPT = 15000;
+const SILENCE = 45000;
 const title = document.title.replace(/^\d+% · /, "");
 let spoken = Math.floor(Number(root.querySelector('[data-field="percent"]').textContent) / 10);
 
@@ -41,6 +46,10 @@ function showState(data) {
   notice.hidden = !data.notice;
   notice.textContent = data.notice;
   find("[data-doubt]").hidden = !data.outcomes.in_doubt;
+  const again = data.outcomes.refused + data.outcomes.cancelled;
+  find("[data-again]").hidden = !again;
+  find("[data-again-count]").textContent = number(again);
+  if (root.dataset.state !== data.state) notify(data);
   root.dataset.state = data.state;
   document.title = data.state === "finished" ? title : `${data.percent}% · ${title}`;
   const tenth = Math.floor(data.percent / 10);
@@ -62,7 +71,10 @@ function showPace(data) {
 
 function showDetails(data) {
   find("[data-results]").textContent = Object.entries(data.results).map(([word, count]) => `${number(count)} ${word}`).join(" · ");
-  if (data.latest.length) find("[data-latest]").replaceChildren(...data.latest.map(orderRow));
+  if (data.latest.length) {
+    find("[data-latest]").replaceChildren(...data.latest.map(orderRow));
+    copyButtons(find("[data-latest]"));
+  }
   const groups = data.errors.map((error) => element("li", {}, element("p", {},
     element("strong", { className: "num" }, number(error.imeis)), " ",
     element("span", { className: `badge outcome-${error.outcome}` }, OUTCOMES[error.outcome]), " ", error.message)));
@@ -75,7 +87,7 @@ function showMap(letters) {
   while (map.children.length < letters.length) map.append(document.createElement("i"));
   [...letters].forEach((letter, place) => {
     const cell = map.children[place];
-    if (cell.className !== CHUNKS[letter]) {
+    if (cell.className !== CHUNKS[letter] || !cell.title) {
       cell.className = CHUNKS[letter];
       cell.title = `Call ${place + 1}: ${CHUNK_WORDS[CHUNKS[letter]]}`;
     }
@@ -86,7 +98,9 @@ function orderRow(order) {
   const link = element("a", { href: root.dataset.orderUrl.replace("ORDER", encodeURIComponent(order.order_id)) }, order.order_id);
   const status = element("span", { className: `badge status-${(order.status || "unknown").toLowerCase().replaceAll(" ", "-")}` }, order.status);
   const device = [order.model, order.carrier, order.simlock].filter(Boolean).join(" · ");
-  return element("tr", {}, element("td", {}, element("code", {}, order.imei)), element("td", {}, link), element("td", {}, status), element("td", {}, device));
+  const imei = element("span", { className: "imei" }, element("code", {}, order.imei));
+  imei.dataset.copy = "";
+  return element("tr", {}, element("td", {}, imei), element("td", {}, link), element("td", {}, status), element("td", {}, device));
 }
 
 function element(name, properties, ...children) {
@@ -95,41 +109,102 @@ function element(name, properties, ...children) {
   return made;
 }
 
+// A system notification, only for those who asked for it with the button.
+const bell = find("[data-notify]");
+let notified = false;
+
+function offerNotification() {
+  if (!("Notification" in window) || root.dataset.state === "finished") return;
+  bell.hidden = false;
+  bell.addEventListener("click", async () => {
+    notified = (await Notification.requestPermission()) === "granted";
+    bell.disabled = true;
+    bell.querySelector("span").textContent = notified ? "You will be told" : "The browser does not allow it";
+  });
+}
+
+function notify(data) {
+  if (data.state === "running") return;
+  if (data.state === "finished") bell.hidden = true;
+  if (!notified) return;
+  notified = false;
+  const body = data.state === "finished" ? `${plural(data.outcomes.ordered, "IMEI")} ordered, ${money(data.spent)} spent.` : data.notice;
+  new Notification(`${data.label}: ${STATES[data.state].toLowerCase()}`, { body, tag: `batch-${data.batch_id}` });
+}
+
+// The stream. A hidden tab gives its connection back and asks instead; after sleep, after silence and when the
+// network is back a new stream begins, whose first event is the whole snapshot.
+let source = null;
+let last = null;
+let heard = Date.now();
+let turned = Date.now();
+let turnsWithout = 0;
+let ended = false;
+
+function open() {
+  close();
+  if (ended) return;
+  heard = Date.now();
+  turnsWithout = 0;
+  source = new EventSource(root.dataset.events);
+  source.addEventListener("progress", (event) => take(JSON.parse(event.data)));
+  source.addEventListener("end", end);
+  source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) close(); });
+}
+
+function close() {
+  source?.close();
+  source = null;
+}
+
+function take(data) {
+  heard = Date.now();
+  last = { ...last, ...data };
+  show(last);
+}
+
+function end() {
+  ended = true;
+  close();
+  followResults();
+}
+
 async function ask() {
   const answer = await fetch(root.dataset.progress, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(answer.statusText);
-  const data = await answer.json();
-  show(data);
-  return data;
+  take(await answer.json());
+  if (last.state === "finished" && !ended) end();
 }
 
-async function poll() {
+async function turn() {
+  const now = Date.now();
+  const slept = now - turned > SLEPT;
+  turned = now;
+  if (ended) return;
   try {
-    const data = await ask();
-    if (data.state === "finished") return followResults(data);
+    if (document.hidden) { close(); await ask(); }
+    else if (slept || (source && now - heard > SILENCE)) open();
+    else if (!source && ++turnsWithout >= TURNS_TO_STREAM) open();
+    else if (!source) await ask();
   } catch { /* the next turn asks again */ }
-  setTimeout(poll, POLL);
 }
 
 // After the end the results still come in; an open page shows them without being reloaded.
-async function followResults(data) {
-  const open = (data.results.Pending ?? 0) + (data.results["In Process"] ?? 0) + data.outcomes.in_doubt;
-  if (!open) return;
-  await new Promise((done) => setTimeout(done, POLL_RESULTS));
-  let next = data;
-  try { if (!document.hidden) next = await ask(); } catch { /* the next turn asks again */ }
-  if (next.state === "finished") followResults(next); else follow();
+async function followResults() {
+  while (ended && (last.results.Pending ?? 0) + (last.results["In Process"] ?? 0) + last.outcomes.in_doubt) {
+    await new Promise((done) => setTimeout(done, POLL_RESULTS));
+    try { if (!document.hidden) await ask(); } catch { /* the next turn asks again */ }
+    if (last.state !== "finished") {
+      ended = false;
+      open();
+    }
+  }
 }
 
-function follow() {
-  const source = new EventSource(root.dataset.events);
-  let last = null;
-  source.addEventListener("progress", (event) => { last = { ...last, ...JSON.parse(event.data) }; show(last); });
-  source.addEventListener("end", () => { source.close(); followResults(last); });
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) poll();
-  });
-  addEventListener("pagehide", () => source.close(), { once: true });
-}
-
-follow();
+offerNotification();
+open();
+setInterval(turn, TURN);
+addEventListener("online", open);
+addEventListener("pagehide", close);
+addEventListener("pageshow", (event) => { if (event.persisted) open(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden) open(); });

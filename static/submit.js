@@ -1,6 +1,8 @@
 // Each IMEI is checked while it is typed; the server checks again.
 const box = document.querySelector("#imei");
 const list = document.querySelector("[data-luhn]");
+const TYPING_PAUSE = 350;
+let pause = 0;
 
 function luhn(digits) {
   let sum = 0;
@@ -26,11 +28,35 @@ function show() {
     const item = document.createElement("li");
     const [kind, words] = judge(line);
     item.className = kind;
+    item.dataset.imei = line.replace(/[\s./-]/g, "");
     const code = document.createElement("code");
     code.textContent = line.slice(0, 24);
     item.append(code, " ", words);
     return item;
   }));
+  clearTimeout(pause);
+  pause = setTimeout(showKnown, TYPING_PAUSE);
+}
+
+// The earlier result of each whole IMEI, and its age, stand under it.
+async function showKnown() {
+  const whole = [...list.querySelectorAll(".good")];
+  if (!whole.length) return;
+  const asked = new URLSearchParams(whole.map((item) => ["imei", item.dataset.imei]));
+  try {
+    const answer = await fetch(`${list.dataset.known}?${asked}`);
+    for (const order of await answer.json()) {
+      const item = whole.find((one) => one.dataset.imei === order.imei);
+      if (!item?.isConnected || item.querySelector(".sub")) continue;
+      const note = document.createElement("span");
+      note.className = "sub";
+      const link = document.createElement(order.url ? "a" : "span");
+      if (order.url) link.href = order.url;
+      link.textContent = order.says;
+      note.append(`Checked ${order.age}: `, link, order.service ? ` (${order.service})` : "");
+      item.append(note);
+    }
+  } catch { /* without it the page still orders */ }
 }
 
 box.addEventListener("input", show);

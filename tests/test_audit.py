@@ -410,6 +410,7 @@ def app(settings: Settings, database: IMEIDatabase, simulator: Simulator) -> Fla
         database=database,
         catalog=ServiceCatalog(database, services),
         account=AccountBalance(database, account),
+        recent_orders=list,
         stopping=Event(),
     )
     for command in (audit_command, rebuild_from_provider):

@@ -222,6 +222,124 @@ def test_a_double_click_on_confirm_makes_one_batch(visitor: Visitor, site: Site,
     assert site.charged() == charged + 30
 
 
+def test_many_imeis_are_looked_up_by_pasting_them(visitor: Visitor, site: Site) -> None:
+    """6,000 pasted into the history: what is found, what is missing, and a file of each."""
+    site.finish(site.order(made_up_imeis(500_000, 200)))
+    page = visitor.open("/history", permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate("text => navigator.clipboard.writeText(text)", "\n".join(made_up_imeis(500_000, 6_000)))
+    page.get_by_text("Look up many IMEIs at once").click()
+    page.locator("#imeis").press("Control+V")
+    expect(page.locator("[data-paste-count]")).to_have_text("6,000 IMEIs in 6,000 entries")
+    page.get_by_role("button", name="Look them up").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("6,000 IMEIs looked up")
+    expect(page.locator(".tabs")).to_contain_text("200 found")
+    assert page.locator("tbody tr").count() == 100
+    page.get_by_role("link", name="5,800 missing").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Missing as CSV").click()
+    assert len(download.value.path().read_text().split()) - 2 == 5_800
+
+
+WATCH = """() => {
+    window.shift = 0;
+    window.said = [];
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.shift += entry.value; }))
+        .observe({ type: "layout-shift" });
+    new MutationObserver(() => window.said.push(document.querySelector("[data-announce]").textContent))
+        .observe(document.querySelector("[data-announce]"), { childList: true });
+    window.events = [];
+    const source = new EventSource(document.querySelector("[data-live]").dataset.events);
+    source.addEventListener("progress", () => window.events.push(performance.now()));
+    source.addEventListener("end", () => source.close());
+}"""
+
+
+def test_a_live_page_is_calm(visitor: Visitor, site: Site) -> None:
+    """Nothing moves while numbers change, two updates a second at most, and a screen reader hears each tenth once."""
+    site.provider(latency=1.0)
+    page = visitor.open(site.order(made_up_imeis(510_000, 9_000)), viewport={"width": 1280, "height": 1600})
+    wait_for_more(page, 0)
+    page.evaluate(WATCH)
+    expect_state(page, "finished")
+    page.wait_for_function("() => window.said.at(-1)?.startsWith('Finished')")
+    said = page.evaluate("window.said")
+    assert 1 <= len(said) <= 11
+    assert len(said) == len(set(said))
+    times = page.evaluate("window.events")
+    assert len(times) >= 2
+    assert len(times) <= 2 * (times[-1] - times[0]) / 1000 + 2
+    assert page.evaluate("window.shift") < 0.1
+
+
+@pytest.mark.parametrize("how", ["asleep", "offline"])
+def test_a_live_page_finds_back_after_sleep_and_without_network(visitor: Visitor, site: Site, how: str) -> None:
+    """What happened meanwhile is shown, by the same document, without anybody reloading it."""
+    visitor.expected = ("ERR_INTERNET_DISCONNECTED", "ERR_NETWORK_IO_SUSPENDED", "ERR_NETWORK_CHANGED")
+    site.provider(latency=1.0)
+    page = visitor.open(live := site.order(made_up_imeis(530_000 if how == "asleep" else 540_000, 6_000)))
+    page.evaluate("window.sameDocument = true")
+    wait_for_more(page, 0)
+    session = page.context.new_cdp_session(page)
+    if how == "asleep":
+        session.send("Page.setWebLifecycleState", {"state": "frozen"})
+    else:
+        page.context.set_offline(True)
+    site.finish(live)
+    if how == "asleep":
+        session.send("Page.setWebLifecycleState", {"state": "active"})
+    else:
+        page.context.set_offline(False)
+    expect_state(page, "finished")
+    expect(page.locator("[data-field=done]")).to_have_text("6,000")
+    assert page.evaluate("window.sameDocument")
+
+
+def test_a_notification_comes_only_to_those_who_asked(visitor: Visitor, site: Site) -> None:
+    """The browser is asked for leave by the button alone, and the end of the batch is told once."""
+    site.provider(latency=2.0)
+    window = visitor.window(permissions=["notifications"])
+    window.add_init_script("""
+        window.told = [];
+        window.asked = 0;
+        const Real = Notification;
+        window.Notification = class extends Real {
+            constructor(title, more) { super(title, more); window.told.push([title, more.body]); }
+            static requestPermission() { window.asked += 1; return Real.requestPermission(); }
+        };""")
+    asking, silent = window.new_page(), window.new_page()
+    live = site.order(made_up_imeis(550_000, 6_000), "told.csv")
+    site.post(f"{live}/pause", {})
+    for page in (asking, silent):
+        page.goto(live)
+        expect_state(page, "paused")
+    assert asking.evaluate("window.asked") == 0
+    asking.get_by_role("button", name="Tell me when it ends").click()
+    expect(asking.get_by_role("button", name="You will be told")).to_be_visible()
+    site.post(f"{live}/resume", {})
+    for page in (asking, silent):
+        expect_state(page, "finished")
+    assert asking.evaluate("window.told") == [["told.csv: finished", "6,000 IMEIs ordered, $480.00 spent."]]
+    assert silent.evaluate("[window.asked, window.told]") == [0, []]
+
+
+def test_what_is_known_of_an_imei_is_shown_while_it_is_typed(visitor: Visitor, site: Site) -> None:
+    [imei] = made_up_imeis(560_000, 1)
+    site.finish(site.order([imei]))
+    page = visitor.open("/submit")
+    page.locator("#imei").press_sequentially(imei)
+    expect(page.locator("[data-luhn]")).to_contain_text("Checked just now")
+    page.locator("[data-luhn]").get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(imei)
+
+
+def test_an_imei_is_copied_with_its_button(visitor: Visitor, site: Site) -> None:
+    [imei] = made_up_imeis(570_000, 1)
+    site.finish(site.order([imei]))
+    page = visitor.open(f"/history?q={imei}", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name=f"Copy {imei}").click()
+    page.wait_for_function("async imei => await navigator.clipboard.readText() === imei", arg=imei)
+
+
 def test_the_live_page_goes_on_by_itself_after_the_server_was_killed(visitor: Visitor, site: Site) -> None:
     """The open page finds the new server and shows the rest; no IMEI is charged twice, none is lost from sight.
 

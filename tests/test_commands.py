@@ -66,6 +66,7 @@ def make_app(
         database=database,
         catalog=ServiceCatalog(database, ask_services or services),
         account=AccountBalance(database, account),
+        recent_orders=list,
         stopping=Event(),
     )
     init_commands(app)

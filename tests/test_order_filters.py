@@ -143,6 +143,7 @@ def _take_back_second_schema(connection: Connection) -> None:
         "ALTER TABLE import_history DROP COLUMN undone_at",
         "DROP TABLE import_changes",
         "DROP TABLE status_changes",
+        "DROP TABLE saved_searches",
         "UPDATE alembic_version SET version_num = '0001'",
     ):
         connection.exec_driver_sql(statement)

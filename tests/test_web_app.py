@@ -129,6 +129,33 @@ def test_a_failure_is_told_in_plain_words_with_a_request_id(browser: Browser, da
     assert answer.headers["X-Request-ID"] in answer.text
 
 
+def test_an_error_leads_back_to_where_one_was_and_never_elsewhere(browser: Browser) -> None:
+    own = browser.get("/orders/9", headers={"Referer": "http://localhost/history?q=1"}).text
+    assert '<a class="button primary" href="http://localhost/history?q=1">Back</a>' in own
+    assert "evil.example" not in browser.get("/orders/9", headers={"Referer": "http://evil.example/"}).text
+
+
+def test_the_status_page_says_what_to_mend(browser: Browser, database: IMEIDatabase, provider: Provider) -> None:
+    """No runner, no backup, a provider that fails: each with what mends it; a backup takes its sentence away."""
+    order_batch(database, imeis(3))
+    provider.down = True
+    browser.get("/services")
+    text = words(browser.get("/status"))
+    assert "No process sends batches or fetches results: start the app" in text
+    assert "The provider did not answer the last call: The provider is in maintenance." in text
+    assert "There is no backup: download one" in text
+    browser.post("/database/backup")
+    assert "There is no backup" not in words(browser.get("/status"))
+
+
+def test_what_is_known_of_typed_imeis_is_told(browser: Browser, database: IMEIDatabase) -> None:
+    first, second = imeis(2)
+    order_batch(database, [first])
+    query = f"/submit/known.json?imei={first}&imei={second}&imei=x"
+    [known] = json.loads(browser.get(query).text)
+    assert (known["imei"], known["age"], known["url"]) == (first, "just now", "/orders/15000001")
+
+
 def test_the_status_bar_holds_no_secrets(
     settings: Settings, database: IMEIDatabase, provider: Provider
 ) -> None:
@@ -203,7 +230,7 @@ def orders(database: IMEIDatabase) -> list[str]:
 
 
 def rows_on(page: str) -> list[str]:
-    return re.findall(r"data-copy=\"(\d{15})\"", page)
+    return re.findall(r"data-copy><code>(\d{15})<", page)
 
 
 def test_history_pages_by_key_and_misses_none(browser: Browser, orders: list[str]) -> None:

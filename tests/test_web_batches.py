@@ -547,7 +547,7 @@ def item_ids(database: IMEIDatabase, batch_id: int) -> list[int]:
 def test_doubt_says_what_is_at_stake(browser: Browser, doubtful: int) -> None:
     text = words(browser.get(f"/batches/{doubtful}/doubt"))
     assert "3 IMEIs in doubt" in text
-    assert "$0.24 is at stake" in text
+    assert "May have been charged $0.24" in text
     assert browser.post(f"/batches/{doubtful}/doubt/ask").status_code == 303
 
 

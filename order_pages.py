@@ -1,0 +1,60 @@
+"""One page of orders in an order that a person chose: only what an index holds sorted, so that pages go by key."""
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_
+
+import order_filters
+from database import IMEIDatabase, OrderRow
+from order_filters import OrderFilter
+from schema import orders
+
+
+class Sort(StrEnum):
+    """The orders in which a page can be read."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    IMEI = "imei"
+
+
+#: Digits of a number that no row has.
+LONGEST = 19
+#: Between the two parts of a key in a URL.
+PARTING = "~"
+ORDERINGS: dict[Sort, tuple[ColumnElement[Any], ...]] = {
+    Sort.OLDEST: (orders.c.id.asc(),),
+    Sort.IMEI: (orders.c.imei.asc(), orders.c.id.asc()),
+}
+
+
+def sorts(chosen: OrderFilter) -> list[Sort]:
+    """What can be sorted by with this filter: another index than the filter's own would walk the whole table."""
+    if chosen.mismatch:
+        return [Sort.NEWEST]
+    return [Sort.NEWEST, Sort.OLDEST] if chosen.arguments() else list(Sort)
+
+
+def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, limit: int) -> list[OrderRow]:
+    """The orders that follow the one with this key; a key that is none begins anew."""
+    imei, _, row = after.rpartition(PARTING)
+    before = int(row) if row.isdecimal() and len(row) < LONGEST else None
+    if sort is Sort.NEWEST:
+        return order_filters.page(database, chosen, before, limit)
+    query = order_filters.filtered(chosen).order_by(None).order_by(*ORDERINGS[sort]).limit(limit)
+    if before is not None:
+        query = query.where(_behind(sort, imei, before))
+    with database.read() as connection:
+        return [dict(order) for order in connection.execute(query).mappings()]
+
+
+def key(order: OrderRow, sort: Sort) -> str:
+    """What names an order's place in this sort."""
+    return f"{order['imei']}{PARTING}{order['id']}" if sort is Sort.IMEI else str(order["id"])
+
+
+def _behind(sort: Sort, imei: str, row: int) -> ColumnElement[bool]:
+    if sort is Sort.OLDEST:
+        return orders.c.id > row
+    return and_(orders.c.imei >= imei, or_(orders.c.imei > imei, orders.c.id > row))

@@ -1,0 +1,140 @@
+"""Saved searches and sorted pages: everything once, in its order, by the index of IMEIs whatever the filter is."""
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from provider_fixture import imeis
+
+import order_pages
+import order_searches
+from database import IMEIDatabase
+from order_filters import OrderFilter
+from order_pages import Sort
+from schema import orders
+
+NOTHING = OrderFilter()
+
+
+@pytest.fixture(name="known")
+def known_fixture(database: IMEIDatabase) -> list[str]:
+    """200 IMEIs, each with two orders: the first Rejected, the second Completed with a carrier by turns."""
+    numbers = imeis(200)
+    rows = [
+        {"imei": imei, "order_id": f"{turn}{place}", "status": ("Rejected", "Completed")[turn], "service_id": "1739",
+         "carrier": ("T-Mobile", "AT&T")[place % 2] if turn else None}
+        for turn in (0, 1)
+        for place, imei in enumerate(numbers)
+    ]  # fmt: skip
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    return numbers
+
+
+def all_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter, size: int) -> list[dict[str, Any]]:
+    """Every order, a page after the other."""
+    found: list[dict[str, Any]] = []
+    after = None
+    while page := order_searches.found_page(database, search_id, chosen, after, size):
+        assert len(page) <= size
+        found += page
+        after = (page[-1]["place"], page[-1]["id"])
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_pages_of_a_search_give_every_order_once_in_the_order_of_the_paste(
+    database: IMEIDatabase, known: list[str], size: int
+) -> None:
+    asked = list(reversed(known[50:80]))
+    search_id = order_searches.save_search(database, asked, 0)
+    found = all_found(database, search_id, NOTHING, size)
+    assert [row["imei"] for row in found[::2]] == asked
+    assert [row["order_id"][0] for row in found] == ["1", "0"] * 30
+    walked = order_searches.walk_found(database, search_id, NOTHING)
+    assert [row["id"] for row in walked] == [row["id"] for row in found]
+
+
+def test_a_search_counts_what_is_known_now_and_not_what_was(database: IMEIDatabase, known: list[str]) -> None:
+    new = imeis(5, first=900_000)
+    search_id = order_searches.save_search(database, [*known[:10], *new], 3)
+    search = order_searches.find_search(database, search_id)
+    assert search
+    assert (search.found, search.missing, search.rejected) == (10, 5, 3)
+    assert [imei for _, imei in order_searches.missing_page(database, search_id, None, 100)] == new
+    assert [imei for _, imei in order_searches.missing_page(database, search_id, 11, 2)] == new[2:4]
+    database.insert_order({"imei": new[0], "order_id": "new"})
+    search = order_searches.find_search(database, search_id)
+    assert search
+    assert (search.found, search.missing) == (11, 4)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"),
+    [
+        (OrderFilter(status="Completed"), 200),
+        (OrderFilter(carrier="AT&T"), 100),
+        (OrderFilter(carrier="AT&T", status="Rejected"), 0),
+        (OrderFilter(service="1739", carrier="T-Mobile"), 100),
+        (OrderFilter(service="2"), 0),
+        (OrderFilter(batch=4), 0),
+        (OrderFilter(fmi="ON"), 0),
+        (OrderFilter(simlock="Locked"), 0),
+        (OrderFilter(mismatch=True), 0),
+        (OrderFilter(since=date(2026, 5, 2)), 1),
+        (OrderFilter(until=date(2026, 5, 2)), 1),
+        (OrderFilter(until=date(2026, 5, 1)), 0),
+    ],
+)
+def test_a_search_takes_the_filters_of_the_history(
+    database: IMEIDatabase, known: list[str], chosen: OrderFilter, count: int
+) -> None:
+    database.update_order_status("0199", "Rejected", {"order_date": datetime(2026, 5, 2, 23, 59)})
+    search_id = order_searches.save_search(database, known, 0)
+    assert order_searches.count_found(database, search_id, chosen) == count
+    assert len(all_found(database, search_id, chosen, 33)) == count
+    assert len(list(order_searches.walk_found(database, search_id, chosen))) == count
+
+
+def test_a_search_goes_from_the_list_to_the_index_of_imeis(database: IMEIDatabase) -> None:
+    given = order_searches._terms(1, OrderFilter(carrier="Rare", status="Pending", batch=3))
+    for statement in (order_searches.FOUND, order_searches.COUNT, order_searches.KNOWN, order_searches.MISSING):
+        with database.read() as connection:
+            plan = connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {statement}", given | {"place": 0, "row": 1, "limit": 9}
+            )
+            words = "; ".join(row[3] for row in plan)
+        assert "INDEX idx_imei (imei=?)" in words
+        assert "SCAN orders" not in words
+
+
+def test_a_migrated_database_can_save_a_search_of_100_000(tmp_path: Path) -> None:
+    with IMEIDatabase(tmp_path / "new.db") as database:
+        numbers = [f"35{serial:013d}" for serial in range(100_000)]
+        search_id = order_searches.save_search(database, numbers, 0)
+        search = order_searches.find_search(database, search_id)
+        assert search
+        assert (search.found, search.missing) == (0, 100_000)
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+def test_each_sort_pages_through_everything_once(database: IMEIDatabase, known: list[str], sort: Sort) -> None:
+    seen, after = [], ""
+    while page := order_pages.page(database, NOTHING, sort, after, 33):
+        seen += page
+        after = order_pages.key(page[-1], sort)
+    ids = [row["id"] for row in seen]
+    assert sorted(ids) == list(range(1, 401))
+    expected = {
+        Sort.NEWEST: sorted(ids, reverse=True),
+        Sort.OLDEST: sorted(ids),
+        Sort.IMEI: [row["id"] for row in sorted(seen, key=lambda row: (row["imei"], row["id"]))],
+    }
+    assert ids == expected[sort]
+
+
+def test_a_filter_is_sorted_only_by_what_its_own_index_gives() -> None:
+    assert order_pages.sorts(NOTHING) == list(Sort)
+    assert order_pages.sorts(OrderFilter(status="Pending")) == [Sort.NEWEST, Sort.OLDEST]
+    assert order_pages.sorts(OrderFilter(mismatch=True)) == [Sort.NEWEST]

@@ -1,0 +1,106 @@
+"""The preview shows how a file was read, and lets every choice be changed: sheet, column, header row, delimiter."""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+
+import pytest
+import xlsxwriter
+from flask import Flask
+from provider_fixture import imeis
+from web_fixture import SERVICES, Browser, Provider, make_app, words
+
+from database import IMEIDatabase
+from settings import Settings
+
+
+@pytest.fixture(name="browser")
+def browser_fixture(settings: Settings, database: IMEIDatabase) -> Iterator[Browser]:
+    made: Flask = make_app(settings, database, Provider(list(SERVICES)))
+    yield Browser(made)
+    made.extensions["stopping"].set()
+
+
+def workbook(**sheets: Sequence[Sequence[str]]) -> bytes:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        for name, rows in sheets.items():
+            sheet = book.add_worksheet(name)
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+    return file.getvalue()
+
+
+def chosen(page: str) -> dict[str, str]:
+    """What each choice stands at, by the name of its field."""
+    fields = re.findall(r'<select id="(sheet|column|header_row|delimiter)".*?</select>', page, re.DOTALL)
+    found = {}
+    for name in fields:
+        select = re.search(rf'<select id="{name}".*?</select>', page, re.DOTALL)
+        assert select
+        option = re.search(r'<option value="([^"]*)" selected', select[0])
+        found[name] = option[1] if option else ""
+    return found
+
+
+def change(browser: Browser, preview: str, **fields: str) -> str:
+    """Change one choice, with the others as the page has them; the page that follows."""
+    page = browser.get(preview).text
+    now = chosen(page)
+    form = {f"was_{name}": value for name, value in now.items()} | now | fields
+    return browser.post(preview + "/options", form, follow_redirects=True).text
+
+
+def ready(page: str) -> int:
+    found = re.search(r'<b class="num">([\d,]+)</b><span>ready', page)
+    assert found
+    return int(found[1].replace(",", ""))
+
+
+def test_a_workbook_shows_and_changes_sheet_column_and_header_row(browser: Browser) -> None:
+    one, two = imeis(5), imeis(3, first=100)
+    rows = [["IMEI", "IMEI 2"], *zip(one, imeis(5, first=50), strict=True)]
+    data = workbook(Stock=rows, Old=[["Number"], *([imei] for imei in two)])
+    preview = browser.upload(data, "stock.xlsx").location
+    page = browser.get(preview).text
+    assert chosen(page) == {"sheet": "Stock", "column": "0", "header_row": "1"}
+    assert ready(page) == 5
+    page = change(browser, preview, column="1")
+    assert (chosen(page)["column"], ready(page)) == ("1", 5)
+    page = change(browser, preview, header_row="0")
+    assert chosen(page)["header_row"] == "0"
+    assert "1 not an IMEI" in words(browser.get(preview))
+    page = change(browser, preview, sheet="Old")
+    assert chosen(page) == {"sheet": "Old", "column": "0", "header_row": "1"}
+    assert ready(page) == 3
+
+
+def test_a_csv_file_shows_and_changes_delimiter_column_and_header_row(browser: Browser) -> None:
+    numbers = imeis(4)
+    text = "\r\n".join(["note;IMEI", *(f"a,{n};{imei}" for n, imei in enumerate(numbers))])
+    preview = browser.upload(text.encode()).location
+    page = browser.get(preview).text
+    assert chosen(page) == {"column": "1", "header_row": "1", "delimiter": ";"}
+    assert ready(page) == 4
+    page = change(browser, preview, delimiter=",")
+    assert chosen(page)["delimiter"] == ","
+    page = change(browser, preview, delimiter=";")
+    assert (chosen(page)["column"], ready(page)) == ("1", 4)
+    assert ready(change(browser, preview, header_row="3")) == 2
+
+
+def test_a_pasted_table_shows_and_changes_column_and_delimiter(browser: Browser) -> None:
+    numbers, others = imeis(4), imeis(4, first=60)
+    preview = browser.paste(["IMEI\tIMEI 2", *(f"{one}\t{other}" for one, other in zip(numbers, others, strict=True))])
+    page = browser.get(preview).text
+    assert chosen(page)["delimiter"] == "\t"
+    page = change(browser, preview, column="1")
+    assert (chosen(page)["column"], ready(page)) == ("1", 4)
+    assert chosen(change(browser, preview, header_row="0"))["header_row"] == "0"
+
+
+def test_what_speaks_of_a_changed_choice_is_told_and_the_old_one_kept(browser: Browser) -> None:
+    preview = browser.upload("\r\n".join(["IMEI", *imeis(3)]).encode()).location
+    page = change(browser, preview, column="7")
+    assert "Not changed: There is no column 8" in page
+    assert ready(page) == 3

@@ -1,0 +1,101 @@
+"""What is in doubt in a batch: what happened, what is at stake, what the provider says now, and three choices."""
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+import batch_queries
+import settlement
+from doubt_lookup import Look, look
+from gsm_fusion_client import GSMFusionError
+from orders import Outcome, Progress
+from web_context import backend, batch_or_404
+from web_format import plural
+
+doubt = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
+
+#: Items in doubt on one page, and in one decision.
+SHOWN, MOST = 25, 1_000_000
+
+
+@doubt.get("")
+def show(batch_id: int) -> ResponseReturnValue:
+    """Everything about it; with ?look=1 the provider is asked first, for pages without a script."""
+    return _page(batch_id, "", looked="look" in request.args)
+
+
+@doubt.get("/listed")
+def listed(batch_id: int) -> ResponseReturnValue:
+    """What the provider's list says now, as the part of the page that its script fetches."""
+    progress = batch_or_404(batch_id)
+    found, error = _look(progress)
+    return render_template("doubt_listed.html", batch=progress, look=found, unheard=error)
+
+
+@doubt.post("/ask")
+def ask(batch_id: int) -> ResponseReturnValue:
+    """Have the runner ask the provider and settle what its list proves."""
+    batch_or_404(batch_id)
+    settlement.ask_again(backend().database)
+    flash("The provider is being asked. What its list settles disappears from this page by itself.")
+    return redirect(url_for("doubt.show", batch_id=batch_id), 303)
+
+
+@doubt.post("/not-placed")
+def not_placed(batch_id: int) -> ResponseReturnValue:
+    """A person says that nothing was placed: send the chosen ones again."""
+    batch_or_404(batch_id)
+    doubtful = batch_queries.doubtful_items(backend().database, batch_id, limit=MOST)
+    ticked = set(request.form.getlist("item_id", type=int))
+    every = "all" in request.form
+    chosen = [row["item_id"] for row in doubtful if every or row["item_id"] in ticked]
+    if not chosen:
+        return _page(batch_id, "Nothing was sent: tick the IMEIs that were not placed."), 400
+    if "sure" not in request.form:
+        return _page(batch_id, "Nothing was sent: tick that you looked at the provider's site."), 400
+    try:
+        sent = settlement.was_not_placed(backend().database, chosen, backend().settings.settle_quiet)
+    except ValueError as error:
+        return _page(batch_id, f"Nothing was sent. {error}"), 400
+    flash(f"{plural(sent, 'IMEI')} will be sent again.", "good")
+    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+
+
+@doubt.post("/placed")
+def placed(batch_id: int) -> ResponseReturnValue:
+    """A person found the order: adopt it."""
+    batch_or_404(batch_id)
+    item_id, order_id = request.form.get("item_id", type=int), request.form.get("order_id", "")
+    if item_id is None:
+        abort(400, "It is not clear which IMEI the order belongs to.")
+    try:
+        settlement.was_placed(backend().database, item_id, order_id)
+    except ValueError as error:
+        return _page(batch_id, str(error)), 400
+    flash(f"Order {order_id.strip()} is recorded.", "good")
+    return redirect(url_for("doubt.show", batch_id=batch_id), 303)
+
+
+def _page(batch_id: int, error: str, looked: bool = False) -> str:
+    progress, database = batch_or_404(batch_id), backend().database
+    found, unheard = _look(progress) if looked else (None, "")
+    said = batch_queries.batch_errors(database, batch_id)
+    return render_template(
+        "doubt.html",
+        batch=progress,
+        items=batch_queries.doubtful_items(database, batch_id, limit=SHOWN),
+        count=progress.outcomes[Outcome.IN_DOUBT],
+        said=[(words, count) for outcome, words, count in said if outcome is Outcome.IN_DOUBT],
+        error=error,
+        look=found,
+        unheard=unheard,
+    )
+
+
+def _look(progress: Progress) -> tuple[Look | None, str]:
+    """What the provider lists now, or why it cannot be said."""
+    database = backend().database
+    doubtful = batch_queries.doubtful_items(database, progress.batch_id, limit=MOST)
+    try:
+        return look(database, doubtful, progress.service_id, backend().recent_orders()), ""
+    except GSMFusionError as error:
+        return None, str(error)

@@ -1,0 +1,134 @@
+"""Many IMEIs looked up at once: the paste becomes a saved search with an address of its own, found and missing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+import order_queries
+import order_searches
+from database import IMEIDatabase, utc_now
+from order_filters import OrderFilter
+from order_searches import SavedSearch
+from orders import OrderStatus, Outcome
+from spreadsheets import UnreadableFileError, read_text
+from spreadsheets_out import OutColumn
+from web_context import backend
+from web_exports import columns_asked, csv_download, xlsx_download
+from web_format import plural
+from web_orders import PAGE, filter_asked, row_number
+from web_plan import service_objection
+from web_preview import keep
+
+searches = Blueprint("searches", __name__, url_prefix="/history/search")
+
+MISSING_COLUMNS = (OutColumn("IMEI NO.", "imei", 17, digits=True),)
+#: The most IMEIs of one list.
+MOST = 100_000
+MISSING_SHOWN = 500
+
+
+@searches.post("")
+def save() -> ResponseReturnValue:
+    """Keep the pasted list and lead to what is known of it."""
+    try:
+        intake = read_text(request.form.get("imeis", ""), limit=MOST)
+    except UnreadableFileError as error:
+        flash(f"Nothing was looked up: {error}", "error")
+        return redirect(url_for("orders.history"), 303)
+    found = dict.fromkeys(entry.imei for entry in (*intake.ready, *intake.luhn_failed))
+    search_id = order_searches.save_search(backend().database, list(found), len(intake.rejected))
+    return redirect(url_for("searches.show", search_id=search_id), 303)
+
+
+@searches.get("/<int:search_id>")
+def show(search_id: int) -> ResponseReturnValue:
+    """The orders of the list that fit the filter, or with ?show=missing the IMEIs without any."""
+    search, chosen = _search_or_404(search_id), filter_asked()
+    missing = request.args.get("show") == "missing"
+    listed = _missing(search_id) if missing else _found(search_id, chosen)
+    return render_template(
+        "search.html",
+        search=search,
+        chosen=chosen,
+        missing=missing,
+        statuses=list(OrderStatus),
+        services=order_queries.ordered_services(backend().database),
+        catalogue=backend().catalog.current(patience=1.0) if missing else None,
+        **listed,
+    )
+
+
+@searches.get("/<int:search_id>/found.csv")
+def found_csv(search_id: int) -> Response:
+    """All orders of the list that fit the filter."""
+    _search_or_404(search_id)
+    rows = _rows(backend().database, search_id, filter_asked())
+    return csv_download(rows, columns_asked(), _name(search_id, "found.csv"))
+
+
+@searches.get("/<int:search_id>/found.xlsx")
+def found_xlsx(search_id: int) -> ResponseReturnValue:
+    """The same as a workbook; a long one is built in the background."""
+    _search_or_404(search_id)
+    database, chosen = backend().database, filter_asked()
+    total = order_searches.count_found(database, search_id, chosen)
+    return xlsx_download(_rows(database, search_id, chosen), columns_asked(), _name(search_id, "found.xlsx"), total)
+
+
+@searches.get("/<int:search_id>/missing.csv")
+def missing_csv(search_id: int) -> Response:
+    """The IMEIs of the list that were never ordered."""
+    _search_or_404(search_id)
+    rows = [{"imei": imei} for _, imei in order_searches.missing_page(backend().database, search_id, None, MOST)]
+    return csv_download(rows, MISSING_COLUMNS, _name(search_id, "missing.csv"))
+
+
+@searches.post("/<int:search_id>/order")
+def order_missing(search_id: int) -> ResponseReturnValue:
+    """Lead what was never ordered to the preview of a batch."""
+    _search_or_404(search_id)
+    service_id = request.form.get("service_id", "").strip()
+    imeis = [imei for _, imei in order_searches.missing_page(backend().database, search_id, None, MOST)]
+    objection = service_objection(backend().catalog.current().find(service_id), service_id)
+    if not objection and not imeis:
+        objection = "None is missing any more: each IMEI of this list has an order."
+    if objection:
+        flash(objection, "error")
+        return redirect(url_for("searches.show", search_id=search_id, show="missing"), 303)
+    token = keep("paste", "\n".join(imeis).encode(), f"Search {search_id}: {plural(len(imeis), 'IMEI')}", service_id)
+    return redirect(url_for("preview.show", token=token), 303)
+
+
+def _search_or_404(search_id: int) -> SavedSearch:
+    found = order_searches.find_search(backend().database, search_id)
+    if found is None:
+        abort(404, "This search is not there any more: paste the IMEIs again.")
+    return found
+
+
+def _found(search_id: int, chosen: OrderFilter) -> dict[str, Any]:
+    """What the page of orders shows, and the key of the next one."""
+    place, row = request.args.get("after", type=row_number), request.args.get("row", type=row_number)
+    after = None if place is None or row is None else (place, row)
+    found = order_searches.found_page(backend().database, search_id, chosen, after, PAGE + 1)
+    last = found[PAGE - 1] if len(found) > PAGE else None
+    following = {"after": last["place"], "row": last["id"]} if last else {}
+    return {"orders": found[:PAGE], "following": following, "first_page": after is None}
+
+
+def _missing(search_id: int) -> dict[str, Any]:
+    after = request.args.get("after", type=row_number)
+    found = order_searches.missing_page(backend().database, search_id, after, MISSING_SHOWN + 1)
+    following = {"after": found[MISSING_SHOWN - 1][0]} if len(found) > MISSING_SHOWN else {}
+    return {"imeis": [imei for _, imei in found[:MISSING_SHOWN]], "following": following, "first_page": after is None}
+
+
+def _rows(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
+    for order in order_searches.walk_found(database, search_id, chosen):
+        yield order | {"outcome": Outcome.ORDERED}
+
+
+def _name(search_id: int, ending: str) -> str:
+    return f"search-{search_id}_{utc_now():%Y%m%dT%H%MZ}_{ending}"
