@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+MINUTES ?= 10
 
 .PHONY: run test lint matrix bench soak lock clean
 
@@ -27,6 +28,9 @@ lint: $(VENV)/.installed-dev
 
 matrix: $(VENV)/.installed-dev   ## every fault at a share of the calls, judged by the ledger, as a table
 	$(BIN)/python tests/fault_matrix.py
+
+soak: $(VENV)/.installed-dev     ## kills, stops, locks and changing faults for MINUTES, judged by the ledger
+	$(BIN)/python tests/soak.py $(MINUTES)
 
 bench: $(VENV)/.installed-dev    ## the table of ratios; see benchmarks/README.md
 	$(BIN)/python -m benchmarks
