@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from database import IMEIDatabase, utc_now
 from orders import Service
+from upkeep import tend
 
 #: IMEIs of the newest finished batch, whose results are still pending, and of the one that is running.
 PENDING, RUNNING, DOUBTFUL = 10_000, 20_000, 200
@@ -111,7 +112,7 @@ def fill(database: IMEIDatabase, total: int) -> Years:
             " SELECT n FROM c"
         )
     database.store_services(SERVICES, utc_now().timestamp())
-    maker = _Maker(database, random.Random(7))  # noqa: S311 - no secret
+    maker = _Maker(database, random.Random(7))
     big = BIG if total >= 10 * BIG else 0
     sizes = list(maker.usual_sizes(total - big - PENDING - RUNNING // 2))
     starts = list(maker.starts([*sizes[: len(sizes) // 2], big or 1, *sizes[len(sizes) // 2 :]]))
@@ -125,6 +126,8 @@ def fill(database: IMEIDatabase, total: int) -> Years:
     running = maker.running(now)
     with database.write() as connection:
         connection.exec_driver_sql("DROP TABLE numbers")
+    tend(database, 0)
+    database.optimize()
     return Years(usual[-1], pending, running, doubtful, the_big)
 
 

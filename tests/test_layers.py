@@ -27,6 +27,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "submission_report",
         "order_sync",
         "audit",
+        "upkeep",
         "service_catalog",
     ),
     3: (
@@ -38,6 +39,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "order_import",
         "order_filters",
         "order_reports",
+        "order_totals",
         "result_store",
         "audit_store",
         "call_log",
@@ -75,6 +77,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "order_import",
         "order_filters",
         "order_reports",
+        "order_totals",
         "result_store",
         "audit_store",
         "call_log",

@@ -108,11 +108,20 @@ def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_pat
         assert order
         assert (order["imei"], order["other_imei"]) == (NUMBER, None)
         assert result_store.count_pending(database) == 1
+        assert database.get_statistics()["by_status"] == {"Pending": 1}
 
 
 def _take_back_second_schema(connection: Connection) -> None:
     names = ("service", "pending", "imei2", "other_imei", "carrier", "simlock", "fmi")
     for statement in (
+        "DROP TRIGGER orders_recounted",
+        "DROP TRIGGER orders_uncounted",
+        "DROP TABLE order_totals",
+        "DROP TABLE totals_mark",
+        "DROP INDEX idx_batches_untallied",
+        "DROP INDEX idx_items_message",
+        "ALTER TABLE batches DROP COLUMN tally",
+        "ALTER TABLE batches DROP COLUMN tally_revision",
         *(f"DROP INDEX idx_orders_{name}" for name in names),
         "ALTER TABLE orders DROP COLUMN other_imei",
         "ALTER TABLE import_history DROP COLUMN undone_at",
