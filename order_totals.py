@@ -5,6 +5,8 @@ lie. So an INSERT pays nothing, and upkeep moves the mark on when many have come
 below the mark is carried over by a trigger of the database itself, whoever makes it.
 """
 
+from typing import Any
+
 from sqlalchemy import Connection, Integer, Subquery, cast, func, literal_column, select, text, union_all
 
 from schema import order_totals, orders, totals_mark
@@ -27,7 +29,7 @@ DO UPDATE SET orders = orders + excluded.orders, millionths = millionths + exclu
 def sums() -> Subquery:
     """batch_id, day, service_name, status, orders and millionths of a dollar: together every order exactly once."""
     mark = select(totals_mark.c.upto).scalar_subquery()
-    newer = select(
+    newer: Any = select(
         func.coalesce(orders.c.batch_id, 0).label("batch_id"),
         func.coalesce(func.date(orders.c.order_date), "").label("day"),
         func.coalesce(orders.c.service_name, "").label("service_name"),

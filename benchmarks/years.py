@@ -9,8 +9,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from database import IMEIDatabase, utc_now
 from orders import Service
@@ -23,9 +24,7 @@ USUAL = 1_000  #: batches, besides these
 FEWEST, MOST = 6_000, 20_000  #: orders a day
 
 SERVICES = [
-    Service(
-        str(200 + number), f"{number}. Status Check of Network {number}", 0.05 + number / 100, "Network", "Instant"
-    )
+    Service(str(200 + number), f"{number}. Status Check of Network {number}", 0.05 + number / 100, "Network", "Instant")
     for number in range(40)
 ]
 
@@ -46,8 +45,8 @@ FROM (SELECT *, 'Model: ' || model || char(10) || 'IMEI Number: ' || imei || cha
          || fmi || char(10) || 'SimLock: ' || simlock AS said
       FROM (SELECT *, '' || (15000000 + i) AS id, printf('F4G%09d', h) AS serial, status = 'Completed' AS done,
                 CASE WHEN status <> 'Completed' THEN NULL WHEN h % 50021 = 3 THEN 'Rare Mobile'
-                     WHEN h % 100 < 40 THEN 'T-Mobile USA' WHEN h % 100 < 65 THEN 'AT&T' WHEN h % 100 < 80 THEN 'Verizon'
-                     WHEN h % 100 < 95 THEN 'Unlocked' ELSE 'Carrier ' || h % 61 END AS carrier,
+                     WHEN h % 100 < 40 THEN 'T-Mobile USA' WHEN h % 100 < 65 THEN 'AT&T'
+                     WHEN h % 100 < 80 THEN 'Verizon' WHEN h % 100 < 95 THEN 'Unlocked' ELSE 'Carrier ' || h % 61 END AS carrier,
                 CASE WHEN status <> 'Completed' THEN NULL WHEN h % 70001 = 5 THEN 'Relocked'
                      WHEN h % 100 < 50 THEN 'Locked' ELSE 'Unlocked' END AS simlock,
                 CASE WHEN status <> 'Completed' THEN NULL WHEN h % 40009 = 9 THEN 'UNKNOWN'
@@ -90,6 +89,9 @@ CHANGES = text(
     "INSERT INTO status_changes (order_row, old, new, changed_at)"
     " SELECT id, 'Pending', status, order_date FROM orders WHERE id >= :order AND status <> 'Pending'"
 )
+
+
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class _Maker:
             self._open(connection, batch, DOUBTFUL, start, "in_doubt")
         return int(batch["batch"])
 
-    def _batch(self, connection, size: int, start: datetime, state: str) -> dict[str, object]:  # type: ignore[no-untyped-def]
+    def _batch(self, connection: Connection, size: int, start: datetime, state: str) -> Batch:
         service = self.chance.choices(SERVICES, self.weights)[0]
         number = connection.execute(
             text(
@@ -206,7 +208,7 @@ class _Maker:
         ).scalar_one()
         return {"batch": number, "service": service.service_id, "name": service.title, "price": service.price}
 
-    def _answered(self, connection, batch, size: int, start: datetime, pending: bool) -> None:  # type: ignore[no-untyped-def]
+    def _answered(self, connection: Connection, batch: Batch, size: int, start: datetime, pending: bool) -> None:
         chunk, attempt = self._chunks(connection, batch, size, start, "answered")
         given = {**batch, "attempt": attempt, "start": f"{start:%Y-%m-%d %H:%M:%S}", "pending": pending}
         connection.execute(ORDERS, {**given, "first": self.orders, "count": size})
@@ -214,13 +216,13 @@ class _Maker:
         connection.execute(CHANGES, {"order": self.orders + 1})
         self.orders += size
 
-    def _open(self, connection, batch, size: int, start: datetime, state: str) -> None:  # type: ignore[no-untyped-def]
+    def _open(self, connection: Connection, batch: Batch, size: int, start: datetime, state: str) -> None:
         chunk, _ = self._chunks(connection, batch, size, start, state)
         outcome, message = ("waiting", None) if state == "planned" else ("in_doubt", "the connection was lost")
         given = {"batch": batch["batch"], "service": batch["service"], "chunk": chunk, "count": size}
         connection.execute(OPEN_ITEMS, {**given, "outcome": outcome, "message": message})
 
-    def _chunks(self, connection, batch, size: int, start: datetime, state: str) -> tuple[int, int]:  # type: ignore[no-untyped-def]
+    def _chunks(self, connection: Connection, batch: Batch, size: int, start: datetime, state: str) -> tuple[int, int]:
         before = connection.exec_driver_sql(
             "SELECT (SELECT coalesce(max(id), 0) FROM chunks), (SELECT coalesce(max(id), 0) FROM attempts)"
         ).one()
