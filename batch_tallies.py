@@ -31,7 +31,7 @@ def counts(connection: Connection, rows: Sequence[Any]) -> dict[int, Counts]:
 def tally_finished(database: IMEIDatabase) -> int:
     """Count some of the finished batches that changed since they were counted. Returns how many."""
     with database.write() as connection:
-        query = select(batches).where(UNTALLIED).order_by(batches.c.id.desc()).limit(TALLIED_AT_ONCE)
+        query = select(batches).where(UNTALLIED).limit(TALLIED_AT_ONCE)
         rows = connection.execute(query).all()
         for batch_id, counted in counts(connection, rows).items():
             values = {"tally": json.dumps(counted), "tally_revision": batches.c.revision}

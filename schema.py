@@ -157,7 +157,7 @@ Index("idx_batches_state", batches.c.state)
 Index("idx_batches_fingerprint", batches.c.fingerprint)
 #: The words of the index that finds finished batches whose tally is missing or no longer true.
 UNTALLIED = text("state = 'finished' AND tally_revision IS NOT revision")
-Index("idx_batches_untallied", batches.c.id, sqlite_where=UNTALLIED)
+Index("idx_batches_untallied", batches.c.state, sqlite_where=UNTALLIED)
 
 chunks = Table(
     "chunks",

@@ -46,7 +46,8 @@ FROM (SELECT *, 'Model: ' || model || char(10) || 'IMEI Number: ' || imei || cha
       FROM (SELECT *, '' || (15000000 + i) AS id, printf('F4G%09d', h) AS serial, status = 'Completed' AS done,
                 CASE WHEN status <> 'Completed' THEN NULL WHEN h % 50021 = 3 THEN 'Rare Mobile'
                      WHEN h % 100 < 40 THEN 'T-Mobile USA' WHEN h % 100 < 65 THEN 'AT&T'
-                     WHEN h % 100 < 80 THEN 'Verizon' WHEN h % 100 < 95 THEN 'Unlocked' ELSE 'Carrier ' || h % 61 END AS carrier,
+                     WHEN h % 100 < 80 THEN 'Verizon' WHEN h % 100 < 95 THEN 'Unlocked'
+                     ELSE 'Carrier ' || h % 61 END AS carrier,
                 CASE WHEN status <> 'Completed' THEN NULL WHEN h % 70001 = 5 THEN 'Relocked'
                      WHEN h % 100 < 50 THEN 'Locked' ELSE 'Unlocked' END AS simlock,
                 CASE WHEN status <> 'Completed' THEN NULL WHEN h % 40009 = 9 THEN 'UNKNOWN'

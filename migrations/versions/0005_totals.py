@@ -57,7 +57,7 @@ def upgrade() -> None:
     op.create_index(
         "idx_batches_untallied",
         "batches",
-        ["id"],
+        ["state"],
         sqlite_where=sa.text("state = 'finished' AND tally_revision IS NOT revision"),
     )
     op.create_index(
