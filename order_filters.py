@@ -147,9 +147,13 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
 def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: int | None) -> Select[Any]:
     """The SELECT of one page; before is the row id of the last order seen.
 
-    The ids come first, from indexes where that can be, so that only the orders of the page are read whole.
+    Where there is something to test or to sort, the ids come first, from indexes where that can be, so that only the
+    orders of the page are read whole.
     """
-    ids = select(orders.c.id).where(*_conditions(chosen, guided, before)).order_by(*_order(chosen, guided)).limit(limit)
+    conditions, order = _conditions(chosen, guided, before), _order(chosen, guided)
+    if len(list(_terms(chosen))) <= 1 and not guided.sorts:
+        return select(orders).where(*conditions).order_by(*order).limit(limit)
+    ids = select(orders.c.id).where(*conditions).order_by(*order).limit(limit)
     return select(orders).where(orders.c.id.in_(ids)).order_by(*_order(chosen, Guide(sorts=True)))
 
 
