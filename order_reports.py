@@ -1,6 +1,5 @@
 """What was spent, what the results of a batch say, and what to dispute with the provider. Reads only."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -8,13 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, literal, or_, select, union_all
 
+from batch_tallies import VERDICTS, verdicts
 from database import IMEIDatabase
 from order_totals import MILLIONTH, sums
 from orders import ChunkState, OrderStatus, Outcome
 from schema import OPEN_CALL, attempts, batches, chunks, items, orders
 
-#: What the results of a batch are summed up by.
-VERDICTS = ("carrier", "simlock", "fmi", "blacklist")
 BY = ("day", "service", "batch")
 COMPLETED, REJECTED = OrderStatus.COMPLETED, OrderStatus.REJECTED
 
@@ -64,17 +62,12 @@ def _batch_words(connection: Connection) -> dict[int, str]:
 
 def verdict_summary(database: IMEIDatabase, batch_id: int) -> list[VerdictCount]:
     """For each of VERDICTS what the completed orders of a batch say, the most frequent first."""
-    columns = [func.coalesce(orders.c[name], "") for name in VERDICTS]
-    query = select(*columns, func.count()).where(orders.c.batch_id == batch_id, orders.c.status == COMPLETED)
-    counts: dict[str, Counter[str]] = {name: Counter() for name in VERDICTS}
     with database.read() as connection:
-        for *values, count in connection.execute(query.group_by(*columns)):
-            for name, value in zip(VERDICTS, values, strict=True):
-                counts[name][value] += count
+        counts = verdicts(connection, batch_id)
     return [
         VerdictCount(name, value, count)
-        for name, found in counts.items()
-        for value, count in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+        for name in VERDICTS
+        for value, count in sorted(counts[name].items(), key=lambda pair: (-pair[1], pair[0]))
     ]
 
 

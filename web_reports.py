@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 
 import order_filters
 import order_reports
+from batch_tallies import VERDICTS
 from database import utc_now
 from spreadsheets_out import OutColumn
 from web_context import backend, batch_or_404
@@ -87,7 +88,7 @@ def verdicts(batch_id: int) -> ResponseReturnValue:
     return render_template(
         "verdicts.html",
         batch=batch,
-        fields=[(name, [row for row in found if row.field == name]) for name in order_reports.VERDICTS],
+        fields=[(name, [row for row in found if row.field == name]) for name in VERDICTS],
         widths={row: round(BAR * row.orders / most, 1) for row in found},
         bar=BAR,
         mismatched=order_filters.mismatched_count(backend().database, batch_id),

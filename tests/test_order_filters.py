@@ -198,6 +198,7 @@ def _take_back_second_schema(connection: Connection) -> None:
     for statement in (
         "DROP TRIGGER orders_recounted",
         "DROP TRIGGER orders_uncounted",
+        "DROP TRIGGER orders_untallied",
         "DROP TABLE order_totals",
         "DROP TABLE totals_mark",
         "DROP INDEX idx_batches_untallied",

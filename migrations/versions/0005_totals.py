@@ -27,6 +27,12 @@ LOWER = "UPDATE totals_mark SET upto = min(upto, (SELECT coalesce(max(id), 0) FR
 COLUMNS = ("status", "credits", "order_date", "service_name", "batch_id")
 CHANGED = " OR ".join(f"old.{name} IS NOT new.{name}" for name in COLUMNS)
 
+TALLIED = ("batch_id", "status", "carrier", "simlock", "fmi", "blacklist")
+FORGET = (
+    "UPDATE batches SET tally_revision = NULL"
+    " WHERE id IN (old.batch_id, new.batch_id) AND tally_revision IS NOT NULL;"
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -54,6 +60,10 @@ def upgrade() -> None:
     op.execute(f"CREATE TRIGGER orders_uncounted AFTER DELETE ON orders WHEN {COUNTED} BEGIN {TAKE} {LOWER} END")
     op.add_column("batches", sa.Column("tally", sa.Text()))
     op.add_column("batches", sa.Column("tally_revision", sa.Integer()))
+    op.execute(
+        f"CREATE TRIGGER orders_untallied AFTER UPDATE OF {', '.join(TALLIED)} ON orders"
+        f" WHEN {' OR '.join(f'old.{name} IS NOT new.{name}' for name in TALLIED)} BEGIN {FORGET} END"
+    )
     op.create_index(
         "idx_batches_untallied",
         "batches",
