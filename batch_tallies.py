@@ -17,7 +17,7 @@ from orders import OrderStatus
 from schema import UNTALLIED, batches, chunks, items, orders
 
 #: Finished batches that are tallied in one transaction.
-TALLIED_AT_ONCE = 10
+TALLIED_AT_ONCE = 20
 
 #: What the results of a batch are summed up by.
 VERDICTS = ("carrier", "simlock", "fmi", "blacklist")
@@ -49,11 +49,12 @@ def tally_finished(database: IMEIDatabase) -> int:
         rows = connection.execute(select(batches).where(UNTALLIED).limit(TALLIED_AT_ONCE)).all()
         counted = counts(connection, rows)
         found = {row: (*counted[row.id], _count_verdicts(connection, row.id)) for row in rows}
-    for row, tally in found.items():
-        unchanged = (batches.c.id == row.id) & (batches.c.revision == row.revision)
+    if found:
         with database.write() as connection:
-            values = {"tally": json.dumps(tally), "tally_revision": row.revision}
-            connection.execute(update(batches).where(unchanged).values(**values))
+            for row, tally in found.items():
+                unchanged = (batches.c.id == row.id) & (batches.c.revision == row.revision)
+                values = {"tally": json.dumps(tally), "tally_revision": row.revision}
+                connection.execute(update(batches).where(unchanged).values(**values))
     return len(rows)
 
 
