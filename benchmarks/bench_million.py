@@ -68,6 +68,7 @@ def legs(batches: int) -> list[Leg]:
         try:
             place(database, system, 0, 2000)  # warm
             found = [place(database, system, 1, FIRST)]
+            print(f"  first: {found[0]}", file=sys.stderr, flush=True)
             for number in range(2, 2 + batches):
                 found.append(place(database, system, number, EACH))
                 print(f"  batch {number - 1}: {found[-1]}", file=sys.stderr, flush=True)

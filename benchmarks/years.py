@@ -20,7 +20,7 @@ from upkeep import tend
 #: IMEIs of the newest finished batch, whose results are still pending, and of the one that is running.
 PENDING, RUNNING, DOUBTFUL = 10_000, 20_000, 200
 BIG = 100_000  #: IMEIs of the largest batch
-USUAL = 1_000  #: batches, besides these
+USUAL = 1_000  #: batches, besides these; and IMEIs of the one whose pages are compared
 FEWEST, MOST = 6_000, 20_000  #: orders a day
 
 SERVICES = [
@@ -99,7 +99,7 @@ Batch = dict[str, Any]
 class Years:
     """What was made, for those who ask for its pages."""
 
-    usual: int  #: a finished batch of usual size
+    usual: int  #: a finished batch of a thousand, the same at every size
     pending: int  #: a finished batch of 10,000 whose results are pending
     running: int  #: a batch of which half is sent
     doubtful: int  #: a batch with IMEIs in doubt
@@ -117,12 +117,13 @@ def fill(database: IMEIDatabase, total: int) -> Years:
     database.store_services(SERVICES, utc_now().timestamp())
     maker = _Maker(database, random.Random(7))
     big = BIG if total >= 10 * BIG else 0
-    sizes = list(maker.usual_sizes(total - big - PENDING - RUNNING // 2))
+    sizes = list(maker.usual_sizes(total - big - PENDING - RUNNING // 2 - USUAL))
     starts = list(maker.starts([*sizes[: len(sizes) // 2], big or 1, *sizes[len(sizes) // 2 :]]))
     middle = len(sizes) // 2
     usual = [maker.finished(size, start) for size, start in zip(sizes[:middle], starts, strict=False)]
     the_big = maker.finished(big, starts[middle]) if big else None
     usual += [maker.finished(size, start) for size, start in zip(sizes[middle:], starts[middle + 1 :], strict=True)]
+    usual.append(maker.finished(USUAL, starts[-1]))
     now = utc_now()
     doubtful = maker.doubtful(now)
     pending = maker.finished(PENDING, now - timedelta(minutes=20), pending=True)
