@@ -1,7 +1,6 @@
 """An answer that was kept is there again, byte for byte, or not at all."""
 
 import json
-import os
 import threading
 from pathlib import Path
 
@@ -82,7 +81,7 @@ def test_ballast_is_laid_and_can_be_given_back(checkpoints: Checkpoints) -> None
 
 
 def test_a_process_that_lives_for_many_batches_does_not_keep_their_files_open(checkpoints: Checkpoints) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
 
     def answer(batches: range) -> None:
         for batch_id in batches:
@@ -94,6 +93,6 @@ def test_a_process_that_lives_for_many_batches_does_not_keep_their_files_open(ch
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(os.listdir("/proc/self/fd")) - before <= MOST_OPEN
+    assert len(list(Path("/proc/self/fd").iterdir())) - before <= MOST_OPEN
     assert all(checkpoints.answer_of(chunk(1, batch_id=n)) == b"%d" % n for n in range(10, 200))
     checkpoints.close()
