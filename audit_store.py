@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, exists, func, insert, select, update
 import batch_store
 from database import IMEIDatabase
 from orders import BatchState, ChunkState, Outcome
-from schema import attempts, batches, chunks, items, orders, services
+from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
 
 #: Orders written in one transaction.
 RESTORED_AT_ONCE = 500
@@ -89,7 +89,8 @@ def _doubt() -> Select[Any]:
         select(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
         .select_from(items)
         .join(batches, batches.c.id == items.c.batch_id)
-        .where(items.c.outcome == Outcome.IN_DOUBT)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
     )
 
 
@@ -97,7 +98,7 @@ def _under_way(connection: Connection) -> dict[str, frozenset[str]]:
     query = (
         select(items.c.imei, items.c.service_id)
         .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(chunks.c.state == ChunkState.SENDING, items.c.outcome == Outcome.WAITING)
+        .where(OPEN_CALL, chunks.c.state == ChunkState.SENDING, items.c.outcome == Outcome.WAITING)
     )
     found: dict[str, frozenset[str]] = {}
     for imei, service_id in connection.execute(query):
@@ -152,7 +153,7 @@ def _open_item(connection: Connection, row: Mapping[str, Any]) -> Any:
     query = (
         select(items.c.id, items.c.batch_id, items.c.chunk_id, items.c.service_id, chunks.c.state)
         .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(items.c.imei == row["imei"], items.c.outcome.in_([Outcome.WAITING, Outcome.IN_DOUBT]))
+        .where(items.c.imei == row["imei"], UNDECIDED)
     )
     if row["service_id"]:
         query = query.where(items.c.service_id == row["service_id"])

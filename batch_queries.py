@@ -1,15 +1,17 @@
 """What people and programs ask about batches. Reads only; every total is a sum of what is there."""
 
 import json
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select, text
 
+from batch_tallies import counts
 from database import IMEIDatabase, OrderRow, utc_now
+from order_totals import MILLIONTH, sums
 from orders import BatchState, ChunkState, Outcome, Progress
-from schema import attempts, batches, chunks, items, orders, status_changes
+from schema import NOT_FINAL, OPEN_CALL, attempts, batches, chunks, items, orders, status_changes
 
 #: What a page shows of an order beside its item.
 RESULT_COLUMNS = (
@@ -33,6 +35,7 @@ RESULT_COLUMNS = (
 )
 
 
+UNFINISHED = batches.c.state.in_([BatchState.RUNNING, BatchState.PAUSED])
 PLACED_ORDERS = text(
     "SELECT json_group_array(json_object('order_id', order_id, 'imei', imei, 'status', status, 'credits', credits))"
     " FROM (SELECT * FROM orders WHERE batch_id = :batch ORDER BY id)"
@@ -51,17 +54,15 @@ def recent_batches(database: IMEIDatabase, limit: int = 20) -> list[Progress]:
 
 def unfinished_batches(database: IMEIDatabase) -> list[Progress]:
     """Batches that are running or paused, oldest first."""
-    return progresses(database, select(batches).where(batches.c.state != BatchState.FINISHED).order_by(batches.c.id))
+    return progresses(database, select(batches).where(UNFINISHED).order_by(batches.c.id))
 
 
 def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
     """The batches that a SELECT of batches gives, each with its counts, from one snapshot."""
     with database.read() as connection:
         rows = connection.execute(query).all()
-        ids = [row.id for row in rows]
-        outcomes = _grouped(connection, items.c.batch_id, items.c.outcome, ids)
-        states = _grouped(connection, chunks.c.batch_id, chunks.c.state, ids)
-    return [_progress(row, outcomes.get(row.id, {}), states.get(row.id, {})) for row in rows]
+        counted = counts(connection, rows)
+    return [_progress(row, *counted[row.id]) for row in rows]
 
 
 def batch_state(database: IMEIDatabase, batch_id: int) -> tuple[BatchState | None, int]:
@@ -181,7 +182,7 @@ def doubtful_items(database: IMEIDatabase, batch_id: int | None = None, limit: i
         )
         .join(batches, batches.c.id == items.c.batch_id)
         .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(items.c.outcome == Outcome.IN_DOUBT, chunks.c.state == ChunkState.IN_DOUBT)
+        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
         .order_by(items.c.id)
         .limit(limit)
     )
@@ -208,59 +209,58 @@ def order_timeline(database: IMEIDatabase, order: OrderRow) -> list[tuple[dateti
     return sorted((event for event in events if event[0] is not None), key=lambda event: event[0])
 
 
-def spent_since(database: IMEIDatabase, since: datetime) -> float:
-    """US dollars of orders placed since a UTC time."""
+def spent_since(database: IMEIDatabase, since: date) -> float:
+    """US dollars of orders placed on a UTC day and after it."""
     with database.read() as connection:
-        total = connection.execute(
-            select(func.coalesce(func.sum(orders.c.credits), 0.0)).where(orders.c.order_date >= since)
-        ).scalar_one()
-    return float(total)
+        return _placed_since(connection, since)[1]
 
 
 def committed(database: IMEIDatabase) -> float:
     """US dollars that unfinished batches may still spend, and that items in doubt may have cost."""
     with database.read() as connection:
-        total = connection.execute(
+        waiting = connection.execute(
             select(func.coalesce(func.sum(batches.c.unit_price), 0.0))
-            .select_from(items)
-            .join(batches, batches.c.id == items.c.batch_id)
-            .where(items.c.outcome.in_([Outcome.WAITING, Outcome.IN_DOUBT]))
+            .select_from(batches)
+            .join(items, (items.c.batch_id == batches.c.id) & (items.c.outcome == Outcome.WAITING))
+            .where(UNFINISHED)
         ).scalar_one()
-    return float(total)
+        return float(waiting) + _in_doubt(connection)[1]
 
 
 def today(database: IMEIDatabase) -> dict[str, Any]:
     """This UTC day: orders, spent (US dollars), in_doubt (IMEIs), at_stake (US dollars), oldest_pending."""
-    midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
     with database.read() as connection:
-        placed, spent = connection.execute(
-            select(func.count(), func.coalesce(func.sum(orders.c.credits), 0.0)).where(orders.c.order_date >= midnight)
-        ).one()
-        in_doubt, at_stake = connection.execute(
-            select(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
-            .select_from(items)
-            .join(batches, batches.c.id == items.c.batch_id)
-            .where(items.c.outcome == Outcome.IN_DOUBT)
-        ).one()
-        oldest = connection.execute(
-            select(func.min(orders.c.order_date)).where(orders.c.status.in_(["Pending", "In Process"]))
-        ).scalar()
+        placed, spent = _placed_since(connection, utc_now().date())
+        in_doubt, at_stake = _in_doubt(connection)
+        oldest = connection.execute(select(func.min(orders.c.order_date)).where(NOT_FINAL)).scalar()
     return {
-        "orders": int(placed),
-        "spent": float(spent),
-        "in_doubt": int(in_doubt),
-        "at_stake": float(at_stake),
+        "orders": placed,
+        "spent": spent,
+        "in_doubt": in_doubt,
+        "at_stake": at_stake,
         "oldest_pending": oldest,
     }
 
 
-def _grouped(connection: Connection, by: Any, word: Any, ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    found: dict[int, dict[str, int]] = {}
-    for batch_id, name, count in connection.execute(
-        select(by, word, func.count()).where(by.in_(ids)).group_by(by, word)
-    ):
-        found.setdefault(batch_id, {})[name] = count
-    return found
+def _placed_since(connection: Connection, day: date) -> tuple[int, float]:
+    """Orders of a UTC day and those after it, and their US dollars."""
+    added = sums()
+    query = select(func.sum(added.c.orders), func.sum(added.c.millionths)).where(added.c.day >= day.isoformat())
+    placed, spent = connection.execute(query).one()
+    return int(placed or 0), (spent or 0) * MILLIONTH
+
+
+def _in_doubt(connection: Connection) -> tuple[int, float]:
+    """IMEIs in doubt, found by their calls, and the US dollars at stake."""
+    query = (
+        select(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
+        .select_from(chunks)
+        .join(items, items.c.chunk_id == chunks.c.id)
+        .join(batches, batches.c.id == chunks.c.batch_id)
+        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
+    )
+    count, at_stake = connection.execute(query).one()
+    return int(count), float(at_stake)
 
 
 def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int]) -> Progress:

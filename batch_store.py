@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, exists, func, insert, select, update
 
 from database import utc_now
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, Verdict
-from schema import attempts, batches, chunks, items, orders, services
+from schema import OPEN_CALL, attempts, batches, chunks, items, orders, services
 
 #: How many values go into one IN list.
 IN_LIST = 500
@@ -226,7 +226,7 @@ def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
             _last_attempt().label("attempt_id"),
         )
         .join(batches, batches.c.id == chunks.c.batch_id)
-        .where(chunks.c.state == state)
+        .where(OPEN_CALL, chunks.c.state == state)
         .order_by(chunks.c.id)
     ).all()
     wanted = Outcome.IN_DOUBT if state is ChunkState.IN_DOUBT else Outcome.WAITING
@@ -262,7 +262,8 @@ def service_labels(connection: Connection) -> dict[str, str]:
 
 def all_orders_are_among(connection: Connection, known: int) -> bool:
     """Whether a list that shows `known` orders of ours shows all that we ever placed."""
-    return int(connection.execute(select(func.count()).select_from(orders)).scalar_one()) <= known
+    few = select(orders.c.id).limit(known + 1).subquery()
+    return int(connection.execute(select(func.count()).select_from(few)).scalar_one()) <= known
 
 
 def newest_orders(connection: Connection, first_attempt: int, most: int) -> set[str]:

@@ -32,11 +32,11 @@ CLAIMED = text(
 PLACE = text(
     "INSERT INTO orders (order_id, imei, status, raw_response, service_name, service_id, credits,"
     " order_date, created_at, updated_at, batch_id, attempt_id)"
-    " SELECT o.value ->> 'id', o.value ->> 'imei', o.value ->> 'status', o.value,"
+    " SELECT listed.value ->> 'id', listed.value ->> 'imei', listed.value ->> 'status', listed.value,"
     "  b.service_name, b.service_id, b.unit_price, :now, :now, :now, b.id, a.id"
     " FROM json_each(:answers) v CROSS JOIN attempts a ON a.id = v.value ->> 0"
     " CROSS JOIN chunks c ON c.id = a.chunk_id CROSS JOIN batches b ON b.id = c.batch_id"
-    " CROSS JOIN json_each(v.value, '$[1]') o"
+    " CROSS JOIN json_each(v.value, '$[1]') listed"
     " WHERE true ON CONFLICT (order_id) DO NOTHING"
 )
 ORDERED = text(

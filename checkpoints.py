@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 LEAST_FREE = 32 * 1024 * 1024
 #: Bytes given back when the disk is full, so that answers on their way can still be written.
 BALLAST_SIZE = 8 * 1024 * 1024
+#: Logs that stay open between two answers; a process has some thousand files at most, and lives for many batches.
+MOST_OPEN = 32
 MARK = b"hammer-checkpoint"
 HEADER = re.compile(rb"\n%s (\d{1,18}) (\d{1,18}) \d+ [0-9a-f]{64}\n" % MARK)
 DISK_FULL = f"Nothing is sent, because the disk is almost full: free at least {LEAST_FREE // 2**20} MB."
@@ -40,6 +42,7 @@ class _Log:
     syncing: threading.Lock = field(default_factory=threading.Lock)
     appended: int = 0
     synced: int = 0
+    users: int = 0  #: answers on their way into it; changed under the lock of all logs
 
     def add(self, record: bytes) -> None:
         """Append and return when the record is on disk. Raises OSError."""
@@ -71,7 +74,12 @@ class Checkpoints:
         """Put the raw answer of this chunk's newest attempt on disk. Raises OSError."""
         digest = hashlib.sha256(raw).hexdigest().encode()
         header = b"%s %d %d %d %s\n" % (MARK, chunk.chunk_id, chunk.attempt, len(raw), digest)
-        self._log(chunk.batch_id).add(b"\n" + header + raw)
+        log = self._borrow(chunk.batch_id)
+        try:
+            log.add(b"\n" + header + raw)
+        finally:
+            with self._opening:
+                log.users -= 1
 
     def answer_of(self, chunk: Chunk) -> bytes | None:
         """The kept answer of this chunk's newest attempt; None when there is none or it is damaged."""
@@ -143,14 +151,24 @@ class Checkpoints:
         """Give the ballast's bytes back to the disk."""
         self._ballast.unlink(missing_ok=True)
 
-    def _log(self, batch_id: int) -> _Log:
+    def _borrow(self, batch_id: int) -> _Log:
+        """The log of a batch, opened if need be; it stays open while it has users."""
         with self._opening:
             if batch_id not in self._logs:
+                self._close_unused()
                 folder = self._batch_folder(batch_id)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 self._logs[batch_id] = _Log(os.open(self._path(batch_id), flags, 0o600))
                 _sync_folder(folder)
-            return self._logs[batch_id]
+            log = self._logs[batch_id] = self._logs.pop(batch_id)  # to the end: used last
+            log.users += 1
+            return log
+
+    def _close_unused(self) -> None:
+        """Make room for one more open file: those that were not used for the longest go first."""
+        idle = [batch_id for batch_id, log in self._logs.items() if not log.users]
+        for batch_id in idle[: max(0, len(self._logs) + 1 - MOST_OPEN)]:
+            os.close(self._logs.pop(batch_id).descriptor)
 
     def _batch_folder(self, batch_id: int) -> Path:
         folder = self.folder / str(batch_id)

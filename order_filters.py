@@ -1,16 +1,18 @@
 """Which orders a person asks for, and those orders: pages by key, endless walks in little memory, counts.
 
-A verdict ("ON", "Unlocked") finds every wording that means it: providers write On, Enabled, Yes or Lost Mode too.
-Every query here is bounded or walks an index; tests look at its plan. Reads only.
+Of the terms of a filter, one is looked up by its index, and the others are tested on what it finds. Which one is
+decided by counting in the indexes, as far as it matters. A verdict ("ON", "Unlocked") finds every wording that means
+it: providers write On, Enabled, Yes or Lost Mode too. Every query here is bounded or walks an index; tests look at its
+plan. Reads only.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, text
 
 from database import IMEIDatabase, OrderRow
 from order_wordings import VERDICTS, wordings
@@ -19,13 +21,21 @@ from schema import orders
 
 #: Orders that a walk reads at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000
+#: Entries of indexes that may be looked at for one page. Of what more orders than this fit, a page fills soon.
+FEW = 30_000
+#: What fits a term is counted up to this first: it often settles the matter.
+VERY_FEW = 2000
+#: How many entries of an index one can look at in the time in which one order is read.
+READ = 5
 #: A text of so many digits is looked for as a whole IMEI or order id; a shorter one as the beginning of an IMEI.
 WHOLE = 14
-#: The fewest digits of a beginning that the index of IMEIs serves better than a walk from the newest order.
-SELECTIVE = 6
+#: The index of dates, by which orders between dates are sorted.
+DATE = "idx_order_date"
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
 
+
+#: verdict → the wordings of it that are stored; one that is not in it is taken at its word.
 Wordings = Mapping[str, Sequence[str]]
 NO_WORDINGS: Wordings = MappingProxyType({})
 
@@ -50,32 +60,45 @@ class OrderFilter:
         found = {name: value for name, value in asdict(self).items() if value not in ("", None, False)}
         return {name: _in_url(value) for name, value in found.items()}
 
+    @property
+    def dated(self) -> bool:
+        """Whether its orders are sorted by their date; else they are by their row id."""
+        return self.since is not None or self.until is not None
 
-def filtered(chosen: OrderFilter, meanings: Wordings = NO_WORDINGS) -> Select[Any]:
-    """The SELECT of the orders that fit, newest first; meanings are what the table holds for its verdicts."""
-    query = select(orders).where(*_terms(chosen, meanings)).order_by(_key(chosen).desc())
-    return query.where(_about(chosen.q.strip())) if chosen.q.strip() else query
+
+class Term(NamedTuple):
+    """One term of a filter in two wordings, and what its index is like."""
+
+    name: str
+    seek: ColumnElement[bool]  #: as SQLite finds it by an index
+    test: ColumnElement[bool]  #: so that SQLite does not walk an index for it
+    exact: bool = True  #: its index holds the orders that fit by row id, and the test is a look into it
 
 
-def page_query(
-    chosen: OrderFilter, before: int | None, limit: int | None, meanings: Wordings = NO_WORDINGS
-) -> Select[Any]:
-    """The SELECT of one page; before is the row id of the last order seen."""
-    query = filtered(chosen, meanings).limit(limit)
-    return query if before is None else query.where(_key(chosen) < before)
+class Guide(NamedTuple):
+    """Which term is looked up by its index, and what the verdicts of the filter mean."""
+
+    name: str = ""  #: of the term; "": the table itself is walked from its end
+    sorts: bool = False  #: what is found is not in the order of the page
+    meanings: Wordings = NO_WORDINGS
 
 
 def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None, limit: int = 100) -> list[OrderRow]:
-    """The newest orders that fit."""
+    """The newest orders that fit; before is the row id of the last one seen."""
     with database.read() as connection:
-        query = page_query(chosen, before, limit, wordings_of(connection, chosen))
+        query = page_query(chosen, guide(connection, chosen), before, limit)
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
     """All orders that fit, newest first, in the memory of some thousand."""
+    with database.read() as connection:
+        guided = guide(connection, chosen)
     last: int | None = None
-    while rows := page(database, chosen, last, WALKED_AT_ONCE):
+    while True:
+        with database.read() as connection:
+            query = page_query(chosen, guided, last, WALKED_AT_ONCE)
+            rows = [dict(row) for row in connection.execute(query).mappings()]
         yield from rows
         if len(rows) < WALKED_AT_ONCE:
             return
@@ -84,9 +107,11 @@ def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
 
 def count(database: IMEIDatabase, chosen: OrderFilter, most: int = 1_000_000) -> int:
     """How many orders fit, counted up to `most`."""
+    if chosen == OrderFilter():
+        return min(database.count_orders(), most)
     with database.read() as connection:
-        fitting = filtered(chosen, wordings_of(connection, chosen))
-        few = fitting.order_by(None).with_only_columns(orders.c.id).limit(most).subquery()
+        guided = guide(connection, chosen)
+        few = select(orders.c.id).where(*_conditions(chosen, guided, None)).limit(most).subquery()
         return int(connection.execute(select(func.count()).select_from(few)).scalar_one())
 
 
@@ -104,59 +129,146 @@ def mismatched_count(database: IMEIDatabase, batch_id: int | None = None) -> int
     """How many results are about another IMEI than the one that was ordered."""
     query = select(func.count()).select_from(orders).where(MISMATCHED)
     with database.read() as connection:
-        narrowed = query if batch_id is None else query.where(orders.c.batch_id == batch_id)
+        narrowed = query if batch_id is None else query.where(_without_index(orders.c.batch_id) == batch_id)
         return int(connection.execute(narrowed).scalar_one())
+
+
+def guide(connection: Connection, chosen: OrderFilter) -> Guide:
+    """The term that says most. What fits each is counted in its index, up to FEW.
+
+    Where many fit every term, a page soon fills while the orders are walked in the order of the page.
+    """
+    meanings = wordings_of(connection, chosen)
+    terms = list(_terms(chosen, meanings))
+    in_order = [term.name for term in terms if (term.name == DATE if chosen.dated else term.exact)]
+    if len(terms) == len(in_order) <= 1:
+        return Guide(in_order[0] if in_order else "", meanings=meanings)
+    counts = {term.name: _count_of(connection, term, VERY_FEW) for term in terms}
+    if min(counts.values()) > VERY_FEW:
+        counts = {term.name: _count_of(connection, term, FEW) for term in terms}
+    read = [term.name for term in terms if not term.exact]  # tested by reading the order
+    costs = {name: count * (READ if set(read) - {name} else 1) for name, count in counts.items()}
+    least = min(costs, key=lambda name: costs[name])
+    if costs[least] <= FEW:
+        return Guide(least, least not in in_order, meanings)
+    return Guide(min(in_order, key=lambda name: counts[name], default=""), meanings=meanings)
 
 
 def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
     """For each verdict of the filter, such as "ON", every stored wording that means it."""
-    return {
-        name: wordings(connection, name, getattr(chosen, name)) for name in VERDICTS if getattr(chosen, name)
-    }
+    return {name: wordings(connection, name, getattr(chosen, name)) for name in VERDICTS if getattr(chosen, name)}
 
 
-def _key(chosen: OrderFilter) -> ColumnElement[int]:
-    """What pages are sorted by; + 0 keeps SQLite from walking the whole table for the few that are mismatched."""
-    return orders.c.id + 0 if chosen.mismatch else orders.c.id.expression
+def fitting(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[bool]]:
+    """The terms of a filter for an order of pages that is not newest first."""
+    return _conditions(chosen, guided, None)
 
 
-def _terms(chosen: OrderFilter, meanings: Wordings) -> Iterator[ColumnElement[bool]]:
-    meant = {name: meanings.get(name, [word]) for name in VERDICTS if (word := getattr(chosen, name))}
+def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: int | None) -> Select[Any]:
+    """The SELECT of one page; before is the row id of the last order seen.
+
+    Where there is something to test or to sort, the ids come first, from indexes where that can be, so that only the
+    orders of the page are read whole.
+    """
+    conditions, order = _conditions(chosen, guided, before), _order(chosen, guided)
+    if len(list(_terms(chosen, guided.meanings))) <= 1 and not guided.sorts:
+        return select(orders).where(*conditions).order_by(*order).limit(limit)
+    ids = select(orders.c.id).where(*conditions).order_by(*order).limit(limit)
+    return select(orders).where(orders.c.id.in_(ids)).order_by(*_order(chosen, Guide(sorts=True)))
+
+
+def _count_of(connection: Connection, term: Term, most: int) -> int:
+    few = select(orders.c.id).where(term.seek).limit(most + 1).subquery()
+    return int(connection.execute(select(func.count()).select_from(few)).scalar_one())
+
+
+def _conditions(chosen: OrderFilter, guided: Guide, before: int | None) -> list[ColumnElement[bool]]:
+    found = [term.seek if term.name == guided.name else term.test for term in _terms(chosen, guided.meanings, before)]
+    if before is not None and not chosen.dated:
+        found.append(_key(guided) < before)
+    return found
+
+
+def _order(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[Any]]:
+    """Newest first. Orders of one instant stand as its index holds them."""
+    if not chosen.dated:
+        return [_key(guided).desc()]
+    placed = _without_index(orders.c.order_date) if guided.sorts else orders.c.order_date
+    return [placed.desc(), orders.c.id]
+
+
+def _key(guided: Guide) -> ColumnElement[int]:
+    """The row id; + 0 keeps SQLite from walking the whole table in its order for what is sorted anyway."""
+    return orders.c.id + 0 if guided.sorts else orders.c.id.expression
+
+
+def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -> Iterator[Term]:
+    """The terms that are set; first the one that most likely says much."""
+    if chosen.q.strip():
+        yield _about(chosen.q.strip())
     rare_status = chosen.status if chosen.status != OrderStatus.COMPLETED else ""
-    pairs = [
-        (orders.c.batch_id, chosen.batch),
-        (orders.c.status, rare_status),
-        (orders.c.carrier, chosen.carrier),
-        (orders.c.service_id, chosen.service),
-        *((orders.c[name], words[0]) for name, words in meant.items() if len(words) == 1),
-        (orders.c.status, "" if rare_status else chosen.status),
-    ]
-    given = [(column, value) for column, value in pairs if value not in ("", None)]
-    # The first is the one that most likely says much: SQLite must not walk the index of another.
-    yield from (column == value for column, value in given[:1])
-    yield from (_without_index(column) == value for column, value in given[1:])
-    yield from (_without_index(orders.c[name]).in_(words) for name, words in meant.items() if len(words) > 1)
-    if chosen.since is not None:
-        yield orders.c.order_date >= datetime.combine(chosen.since, time())
-    if chosen.until is not None:
-        yield orders.c.order_date < datetime.combine(chosen.until + timedelta(days=1), time())
+    for name, column, value in (
+        ("idx_orders_batch", orders.c.batch_id, chosen.batch),
+        ("idx_status", orders.c.status, rare_status),
+        ("idx_orders_carrier", orders.c.carrier, chosen.carrier),
+        ("idx_orders_service", orders.c.service_id, chosen.service),
+        ("idx_status", orders.c.status, "" if rare_status else chosen.status),
+    ):
+        if value not in ("", None):
+            yield Term(name, column == value, _is_in_index(name, column.name, value))
+    yield from (_verdict(name, meanings.get(name, [word])) for name in VERDICTS if (word := getattr(chosen, name)))
+    if chosen.dated:
+        placed = orders.c.order_date
+        yield Term(DATE, _placed(chosen, before, placed), _placed(chosen, before, _without_index(placed)), exact=False)
     if chosen.mismatch:
-        yield MISMATCHED
+        yield Term("idx_orders_other_imei", MISMATCHED, func.coalesce(orders.c.other_imei, "") > "", exact=False)
+
+
+def _verdict(name: str, words: Sequence[str]) -> Term:
+    """One wording is found in the order of its index; several are not."""
+    index, column = f"idx_orders_{name}", orders.c[name]
+    if len(words) == 1:
+        return Term(index, column == words[0], _is_in_index(index, name, words[0]))
+    return Term(index, column.in_(words), _without_index(column).in_(words), exact=False)
+
+
+def _placed(chosen: OrderFilter, before: int | None, placed: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Ordered on one of the days, and behind the last order seen. One bound above only: SQLite seeks by one."""
+    terms, end = [], datetime.max
+    if chosen.until is not None:
+        end = datetime.combine(chosen.until + timedelta(days=1), time())
+    if chosen.since is not None:
+        terms.append(placed >= datetime.combine(chosen.since, time()))
+    if before is not None:
+        # The stored text itself, because older ones have no fraction of a second.
+        seen = orders.alias("seen")
+        last = func.coalesce(select(seen.c.order_date).where(seen.c.id == before).scalar_subquery(), end)
+        terms += [placed <= last, or_(placed < last, orders.c.id > before)]
+    elif chosen.until is not None:
+        terms.append(placed < end)
+    return and_(*terms)
+
+
+def _is_in_index(index: str, column: str, value: Any) -> ColumnElement[bool]:
+    """Whether an order has this value, by one look into the index instead of reading the order."""
+    words = f"EXISTS (SELECT 1 FROM orders AS o INDEXED BY {index} WHERE o.{column} = :{index} AND o.id = orders.id)"
+    return text(words).bindparams(**{index: value})  # type: ignore[return-value]
 
 
 def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.coalesce(column, None)
 
 
-def _about(given: str) -> ColumnElement[bool]:
-    """An IMEI, a second IMEI or an order id; or, for few digits, also the beginning of an IMEI."""
-    whole = or_(orders.c.imei == given, orders.c.imei2 == given, orders.c.order_id == given)
+def _about(given: str) -> Term:
+    """An IMEI, a second IMEI or an order id; or, for few digits, the beginning of an IMEI or an order id."""
     if len(given) >= WHOLE or not given.isdecimal():
-        return whole
-    if len(given) < SELECTIVE:
-        return or_(func.substr(orders.c.imei, 1, len(given)) == given, orders.c.order_id == given)
+        whole = or_(orders.c.imei == given, orders.c.imei2 == given, orders.c.order_id == given)
+        return Term("q", whole, whole, exact=False)
     # A range and not LIKE, which SQLite answers without the index; ":" comes behind every digit.
-    return or_(orders.c.imei.between(given, given + ":"), orders.c.order_id == given)
+    begins = orders.c.imei.between(given, given + ":")
+    tested = func.substr(orders.c.imei, 1, len(given)) == given
+    named = _without_index(orders.c.order_id) == given
+    return Term("q", or_(begins, orders.c.order_id == given), or_(tested, named), exact=False)
 
 
 def _in_url(value: Any) -> Any:

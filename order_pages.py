@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, or_, select
 
 import order_filters
 from database import IMEIDatabase, OrderRow
@@ -31,7 +31,7 @@ ORDERINGS: dict[Sort, tuple[ColumnElement[Any], ...]] = {
 
 def sorts(chosen: OrderFilter) -> list[Sort]:
     """What can be sorted by with this filter: another index than the filter's own would walk the whole table."""
-    if chosen.mismatch:
+    if chosen.mismatch or chosen.dated:
         return [Sort.NEWEST]
     return [Sort.NEWEST, Sort.OLDEST] if chosen.arguments() else list(Sort)
 
@@ -42,10 +42,11 @@ def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, li
     before = int(row) if row.isdecimal() and len(row) < LONGEST else None
     if sort is Sort.NEWEST:
         return order_filters.page(database, chosen, before, limit)
-    query = order_filters.filtered(chosen).order_by(None).order_by(*ORDERINGS[sort]).limit(limit)
-    if before is not None:
-        query = query.where(_behind(sort, imei, before))
     with database.read() as connection:
+        terms = order_filters.fitting(chosen, order_filters.guide(connection, chosen))
+        query = select(orders).where(*terms).order_by(*ORDERINGS[sort]).limit(limit)
+        if before is not None:
+            query = query.where(_behind(sort, imei, before))
         return [dict(order) for order in connection.execute(query).mappings()]
 
 

@@ -1,18 +1,20 @@
 """What pages and exports ask across orders, items and batches. Reads only."""
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from batch_queries import RESULT_COLUMNS, progresses
 from database import IMEIDatabase, OrderRow, utc_now
+from order_totals import MILLIONTH, sums
 from orders import OrderStatus, Progress
-from schema import batches, items, metadata, orders, services
+from schema import attempts, batches, items, orders, services
 
 logger = logging.getLogger(__name__)
 
@@ -32,44 +34,32 @@ class Day:
 def daily(database: IMEIDatabase, days: int = 14) -> list[Day]:
     """The last days, today last, days without orders included."""
     first = utc_now().date() - timedelta(days=days - 1)
-    day = func.date(orders.c.order_date)
-    query = (
-        select(day, func.count(), func.coalesce(func.sum(orders.c.credits), 0.0))
-        .where(func.date(orders.c.order_date) >= first.isoformat(), orders.c.order_date >= _midnight(first))
-        .group_by(day)
-    )
+    added = sums()
+    query = select(added.c.day, func.sum(added.c.orders), func.sum(added.c.millionths))
+    query = query.where(added.c.day >= first.isoformat()).group_by(added.c.day)
     with database.read() as connection:
-        found = {row[0]: (int(row[1]), float(row[2])) for row in connection.execute(query)}
+        found = {row[0]: (int(row[1]), row[2] * MILLIONTH) for row in connection.execute(query)}
     wanted = (first + timedelta(days=i) for i in range(days))
     return [Day(one, *found.get(one.isoformat(), (0, 0.0))) for one in wanted]
 
 
-def _midnight(day: date) -> Any:
-    return utc_now().replace(year=day.year, month=day.month, day=day.day, hour=0, minute=0, second=0)
-
-
 def result_counts(database: IMEIDatabase, most: int = 5) -> dict[str, list[tuple[str, int]]]:
     """For carrier, simlock and fmi: the commonest words among the newest results, with their counts."""
+    names = ("carrier", "simlock", "fmi")
     newest = (
-        select(orders.c.carrier, orders.c.simlock, orders.c.fmi)
+        select(*(orders.c[name] for name in names))
         .where(orders.c.status == OrderStatus.COMPLETED)
         .order_by(orders.c.id.desc())
         .limit(NEWEST_RESULTS)
-        .subquery()
     )
     with database.read() as connection:
-        return {name: _commonest(connection, newest.c[name], most) for name in ("carrier", "simlock", "fmi")}
+        columns = list(zip(*connection.execute(newest), strict=True)) or [()] * len(names)
+    return {name: _commonest(column, most) for name, column in zip(names, columns, strict=True)}
 
 
-def _commonest(connection: Connection, column: ColumnElement[Any], most: int) -> list[tuple[str, int]]:
-    query = (
-        select(column, func.count())
-        .where(column.is_not(None), column != "")
-        .group_by(column)
-        .order_by(func.count().desc(), column)
-        .limit(most)
-    )
-    return [(str(word), int(count)) for word, count in connection.execute(query)]
+def _commonest(words: Iterable[str | None], most: int) -> list[tuple[str, int]]:
+    found = Counter(word for word in words if word)
+    return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
 
 
 def previous_prices(database: IMEIDatabase) -> dict[str, float]:
@@ -94,11 +84,11 @@ def ordered_services(database: IMEIDatabase) -> list[tuple[str, str]]:
 
 def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
     """Status → orders of one batch."""
-    query = (
-        select(orders.c.status, func.count()).where(orders.c.batch_id == batch_id).group_by(orders.c.status)
-    )
+    added = sums()
+    count = func.sum(added.c.orders)
+    query = select(added.c.status, count).where(added.c.batch_id == batch_id).group_by(added.c.status)
     with database.read() as connection:
-        return {str(status): int(count) for status, count in connection.execute(query)}
+        return {status: int(found) for status, found in connection.execute(query.having(count > 0))}
 
 
 def listed_batches(database: IMEIDatabase, limit: int, before: int | None = None) -> list[Progress]:
@@ -138,12 +128,13 @@ def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:
 
 
 def table_counts(database: IMEIDatabase) -> dict[str, int]:
-    """Rows of each table."""
+    """Rows of the tables that people ask about: orders, batches, items, attempts, services."""
+    counts = {"orders": database.count_orders()}
     with database.read() as connection:
-        return {
-            table.name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
-            for table in metadata.sorted_tables
-        }
+        for table in (batches, attempts, services):
+            counts[table.name] = int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+        held = select(func.coalesce(func.sum(batches.c.total), 0))  # every IMEI of a batch is one item
+        return counts | {"items": int(connection.execute(held).scalar_one())}
 
 
 def checked_count(database: IMEIDatabase) -> int | None:

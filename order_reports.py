@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date
 from typing import Any
 
-from sqlalchemy import func, literal, or_, select, union_all
+from sqlalchemy import Connection, func, literal, or_, select, union_all
 
+from batch_tallies import VERDICTS, verdicts
 from database import IMEIDatabase
-from orders import OrderStatus, Outcome
-from schema import attempts, batches, items, orders
+from order_totals import MILLIONTH, sums
+from orders import ChunkState, OrderStatus, Outcome
+from schema import OPEN_CALL, attempts, batches, chunks, items, orders
 
-#: What the results of a batch are summed up by.
-VERDICTS = ("carrier", "simlock", "fmi", "blacklist")
 BY = ("day", "service", "batch")
+COMPLETED, REJECTED = OrderStatus.COMPLETED, OrderStatus.REJECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,46 +39,42 @@ class VerdictCount:
 
 def spend(database: IMEIDatabase, by: str, since: date | None = None) -> list[Spend]:
     """Spend by "day" (newest first), "service" or "batch", of the orders since a UTC day. Raises ValueError."""
-    columns: dict[str, Any] = {
-        "day": func.date(orders.c.order_date),
-        "service": func.coalesce(orders.c.service_name, ""),
-        "batch": func.coalesce(literal("#").concat(orders.c.batch_id).concat(" ").concat(batches.c.label), ""),
-    }
-    if by not in columns:
+    if by not in BY:
         raise ValueError(f"Spend is summed up by {', '.join(BY)}, not by {by!r}.")
-    key, amount = columns[by], func.coalesce(func.sum(orders.c.credits), 0.0)
-    query = select(
-        key,
-        func.count(),
-        func.count().filter(orders.c.status == OrderStatus.COMPLETED),
-        func.count().filter(orders.c.status == OrderStatus.REJECTED),
-        amount,
-    ).group_by(key)
-    query = query.order_by(key.desc() if by == "day" else amount.desc())
-    if by == "batch":
-        query = query.select_from(orders.outerjoin(batches, batches.c.id == orders.c.batch_id))
+    added = sums()
+    key = {"day": added.c.day, "service": added.c.service_name, "batch": added.c.batch_id}[by]
+    count, amount = func.sum(added.c.orders), func.sum(added.c.millionths)
+    of_status = [func.sum(added.c.orders).filter(added.c.status == status) for status in (COMPLETED, REJECTED)]
+    query = select(key, count, *(func.coalesce(one, 0) for one in of_status), amount).group_by(key)
+    query = query.having(count > 0).order_by(key.desc() if by == "day" else amount.desc())
     if since is not None:
-        query = query.where(orders.c.order_date >= datetime.combine(since, time()))
+        query = query.where(added.c.day >= since.isoformat())
     with database.read() as connection:
-        return [Spend(str(row[0] or ""), row[1], row[2], row[3], float(row[4])) for row in connection.execute(query)]
+        rows = connection.execute(query).all()
+        words = _batch_words(connection) if by == "batch" else {}
+    return [Spend(words.get(row[0], "") if by == "batch" else row[0], *row[1:4], row[4] * MILLIONTH) for row in rows]
+
+
+def _batch_words(connection: Connection) -> dict[int, str]:
+    rows = connection.execute(select(batches.c.id, batches.c.label))
+    return {row.id: f"#{row.id} {row.label}" for row in rows}
 
 
 def verdict_summary(database: IMEIDatabase, batch_id: int) -> list[VerdictCount]:
     """For each of VERDICTS what the completed orders of a batch say, the most frequent first."""
-    of_batch = (orders.c.batch_id == batch_id, orders.c.status == OrderStatus.COMPLETED)
-    found: list[VerdictCount] = []
     with database.read() as connection:
-        for name in VERDICTS:
-            value = func.coalesce(orders.c[name], "")
-            query = select(value, func.count()).where(*of_batch).group_by(value).order_by(func.count().desc(), value)
-            found += [VerdictCount(name, row[0], row[1]) for row in connection.execute(query)]
-    return found
+        counts = verdicts(connection, batch_id)
+    return [
+        VerdictCount(name, value, count)
+        for name in VERDICTS
+        for value, count in sorted(counts[name].items(), key=lambda pair: (-pair[1], pair[0]))
+    ]
 
 
 def disputes(database: IMEIDatabase) -> Iterator[dict[str, Any]]:
     """Orders that were rejected or answered about another IMEI, and items in doubt, with why and since when."""
     columns = ("order_id", "imei", "service_name", "credits", "order_date", "status", "batch_id", "other_imei")
-    rejected = or_(orders.c.status == OrderStatus.REJECTED, orders.c.other_imei > "")
+    rejected = or_(orders.c.status == REJECTED, orders.c.other_imei > "")
     placed = select(*(orders.c[name] for name in columns), orders.c.result_code_display.label("said")).where(rejected)
     sent_at = select(func.max(attempts.c.sent_at)).where(attempts.c.chunk_id == items.c.chunk_id).scalar_subquery()
     doubtful = (
@@ -93,7 +90,8 @@ def disputes(database: IMEIDatabase) -> Iterator[dict[str, Any]]:
             items.c.message,
         )
         .join(batches, batches.c.id == items.c.batch_id)
-        .where(items.c.outcome == Outcome.IN_DOUBT)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
     )
     with database.read() as connection:
         for row in connection.execute(union_all(placed, doubtful)).mappings():
@@ -103,4 +101,4 @@ def disputes(database: IMEIDatabase) -> Iterator[dict[str, Any]]:
 def _why(row: Any) -> str:
     if row["other_imei"]:
         return f"The result is about IMEI {row['other_imei']}"
-    return "Rejected" if row["status"] == OrderStatus.REJECTED else "Sent, and no answer says whether it was placed"
+    return "Rejected" if row["status"] == REJECTED else "Sent, and no answer says whether it was placed"

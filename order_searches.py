@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 
 from database import IMEIDatabase, OrderRow, utc_now
-from order_filters import OrderFilter
+from order_filters import OrderFilter, wordings_of
 from schema import orders, saved_searches
 
 #: How long a list is kept.
@@ -27,7 +27,8 @@ MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
  WHERE search.id = :search AND orders.imei = wanted.value AND wanted.key >= :place AND wanted.key < :end
  AND (:status = '' OR orders.status = :status) AND (:service = '' OR orders.service_id = :service)
  AND (:batch IS NULL OR orders.batch_id = :batch) AND (:carrier = '' OR orders.carrier = :carrier)
- AND (:simlock = '' OR orders.simlock = :simlock) AND (:fmi = '' OR orders.fmi = :fmi)
+ AND (:simlock = '' OR orders.simlock IN (SELECT value FROM json_each(:simlock)))
+ AND (:fmi = '' OR orders.fmi IN (SELECT value FROM json_each(:fmi)))
  AND (:since IS NULL OR orders.order_date >= :since) AND (:until IS NULL OR orders.order_date < :until)
  AND (NOT :mismatch OR orders.other_imei > '')"""
 #: Keys first and rows afterwards: what is sorted stays small.
@@ -89,8 +90,8 @@ def found_page(
     Each holds its place in the list besides its columns; after is the (place, row id) of the last one seen.
     """
     place, row = after or (0, NO_END)
-    given = _terms(search_id, chosen) | {"place": place, "row": row, "limit": limit}
     with database.read() as connection:
+        given = _terms(connection, search_id, chosen) | {"place": place, "row": row, "limit": limit}
         return [dict(found) for found in connection.execute(FOUND, given).mappings()]
 
 
@@ -99,8 +100,8 @@ def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> I
     found = find_search(database, search_id)
     total = found.found + found.missing if found else 0
     for place in range(0, total, WALKED_AT_ONCE):
-        given = _terms(search_id, chosen) | {"place": place, "end": place + WALKED_AT_ONCE}
         with database.read() as connection:
+            given = _terms(connection, search_id, chosen) | {"place": place, "end": place + WALKED_AT_ONCE}
             rows = connection.execute(FOUND, given | {"row": NO_END, "limit": -1}).mappings().all()
         yield from map(dict, rows)
 
@@ -108,7 +109,7 @@ def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> I
 def count_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> int:
     """How many orders of the list fit the filter."""
     with database.read() as connection:
-        return int(connection.execute(COUNT, _terms(search_id, chosen) | {"place": 0}).scalar_one())
+        return int(connection.execute(COUNT, _terms(connection, search_id, chosen) | {"place": 0}).scalar_one())
 
 
 def missing_page(database: IMEIDatabase, search_id: int, after: int | None, limit: int) -> list[tuple[int, str]]:
@@ -118,7 +119,7 @@ def missing_page(database: IMEIDatabase, search_id: int, after: int | None, limi
         return [(row.place, row.imei) for row in connection.execute(MISSING, given)]
 
 
-def _terms(search_id: int, chosen: OrderFilter) -> dict[str, Any]:
+def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[str, Any]:
     """The filter as the statements take it. Its q is not asked: the list stands in its place."""
     until = None if chosen.until is None else chosen.until + timedelta(days=1)
     return {
@@ -128,9 +129,10 @@ def _terms(search_id: int, chosen: OrderFilter) -> dict[str, Any]:
         "service": chosen.service,
         "batch": chosen.batch,
         "carrier": chosen.carrier,
-        "simlock": chosen.simlock,
-        "fmi": chosen.fmi,
+        "simlock": "",
+        "fmi": "",
         "since": chosen.since and datetime.combine(chosen.since, time()).isoformat(" "),
         "until": until and datetime.combine(until, time()).isoformat(" "),
         "mismatch": chosen.mismatch,
+        **{name: json.dumps(list(words)) for name, words in wordings_of(connection, chosen).items()},
     }

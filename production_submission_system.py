@@ -337,11 +337,10 @@ class ProductionSubmissionSystem:
             batch_store.resume_self_resuming(connection)
 
     def _report(self) -> None:
-        """Write progress.json of the batches that moved, not more often than every half second, and at the end."""
+        """Write progress.json of the batches that moved, and at the end; at most a twentieth of the time is for it."""
         now = self._clock()
         if not self._unreported or (now < self._next_report and self._in_flight):
             return
-        self._next_report = now + 0.5
         for batch_id in self._unreported:
             found = progress(self.database, batch_id)
             if found is None:
@@ -354,6 +353,8 @@ class ProductionSubmissionSystem:
             except OSError as error:
                 logger.warning("progress.json of batch %d was not written: %s", batch_id, error.strerror)
         self._unreported.clear()
+        ended = self._clock()
+        self._next_report = ended + max(0.5, 20 * (ended - now))
 
     # What to send next
 

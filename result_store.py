@@ -39,7 +39,7 @@ def pending_orders(database: IMEIDatabase) -> list[PendingOrder]:
         select(orders.c.order_id, func.coalesce(orders.c.order_date, orders.c.created_at), services.c.delivery)
         .outerjoin(services, services.c.service_id == orders.c.service_id)
         .where(*waits())
-        .order_by(orders.c.id.desc())
+        .order_by(orders.c.order_date.desc(), orders.c.id.desc())
     )
     with database.read() as connection:
         return [PendingOrder(row[0], row[1], row[2] or "") for row in connection.execute(query)]

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+import upkeep
 from audit import NightlyAudit
 from batch_queries import progress
 from call_budget import CallBudget
@@ -140,7 +142,7 @@ def _patience(settings: Settings) -> float:
 
 @dataclass(slots=True)
 class Background:
-    """The election thread of one process, and the runner, sync and audit threads while it is elected."""
+    """The election thread of one process, and the runner, sync, audit and upkeep threads while it is elected."""
 
     settings: Settings
     database: IMEIDatabase
@@ -180,7 +182,11 @@ class Background:
             ended = threading.Event()
             workers = [
                 threading.Thread(target=work, args=(ended,), name=name, daemon=True)
-                for name, work in (("sync", sync.run), ("audit", audits.run))
+                for name, work in (
+                    ("sync", sync.run),
+                    ("audit", audits.run),
+                    ("upkeep", partial(upkeep.run, self.database)),
+                )
             ]
             for worker in workers:
                 worker.start()

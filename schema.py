@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    literal_column,
     text,
 )
 
@@ -67,13 +68,29 @@ Index("idx_orders_batch", orders.c.batch_id)
 Index("idx_orders_service", orders.c.service_id)
 #: The words of the index that finds what the sync asks for; a query must hold exactly these to use it.
 NOT_FINAL = text("status NOT IN ('Completed', 'Rejected')")
-Index("idx_orders_pending", orders.c.id, sqlite_where=NOT_FINAL)
+Index("idx_orders_pending", orders.c.order_date, sqlite_where=NOT_FINAL)
 # Found seldom or filled late: partial, so that placing an order does not pay for them.
 Index("idx_orders_imei2", orders.c.imei2, sqlite_where=orders.c.imei2.is_not(None))
 Index("idx_orders_other_imei", orders.c.other_imei, sqlite_where=orders.c.other_imei.is_not(None))
 Index("idx_orders_carrier", orders.c.carrier, sqlite_where=orders.c.carrier.is_not(None))
 Index("idx_orders_simlock", orders.c.simlock, sqlite_where=orders.c.simlock.is_not(None))
 Index("idx_orders_fmi", orders.c.fmi, sqlite_where=orders.c.fmi.is_not(None))
+
+#: What the orders up to a row id add up to, so that nobody counts millions of them; order_totals.py says how.
+order_totals = Table(
+    "order_totals",
+    metadata,
+    Column("batch_id", Integer, primary_key=True),  #: 0 for orders of no batch
+    Column("day", Text, primary_key=True),  #: UTC, such as 2026-11-25; "" where it is unknown
+    Column("service_name", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("orders", Integer, nullable=False),
+    Column("millionths", Integer, nullable=False),  #: of a US dollar: whole numbers add up exactly
+    sqlite_with_rowid=False,
+)
+Index("idx_order_totals_day", order_totals.c.day)
+
+totals_mark = Table("totals_mark", metadata, Column("upto", Integer, nullable=False))  #: one row: the last row id
 
 status_changes = Table(
     "status_changes",
@@ -131,11 +148,16 @@ batches = Table(
     Column("created_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
     Column("started_at", TIMESTAMP),
     Column("finished_at", TIMESTAMP),
+    Column("tally", Text),  #: counts of a finished batch as JSON, true while its revision is tally_revision
+    Column("tally_revision", Integer),
     _one_of("state", BatchState),
     sqlite_autoincrement=True,
 )
 Index("idx_batches_state", batches.c.state)
 Index("idx_batches_fingerprint", batches.c.fingerprint)
+#: The words of the index that finds finished batches whose tally is missing or no longer true.
+UNTALLIED = text("state = 'finished' AND tally_revision IS NOT revision")
+Index("idx_batches_untallied", batches.c.state, sqlite_where=UNTALLIED)
 
 chunks = Table(
     "chunks",
@@ -150,7 +172,9 @@ chunks = Table(
     sqlite_autoincrement=True,
 )
 Index("idx_chunks_batch", chunks.c.batch_id, chunks.c.state)
-Index("idx_chunks_open", chunks.c.state, sqlite_where=chunks.c.state.in_(["sending", "in_doubt"]))
+#: Calls that are on the wire or in doubt. Literals: SQLite takes a partial index only where it sees its very words.
+OPEN_CALL = chunks.c.state.in_([literal_column("'sending'"), literal_column("'in_doubt'")])
+Index("idx_chunks_open", chunks.c.state, sqlite_where=OPEN_CALL)
 
 attempts = Table(
     "attempts",
@@ -183,12 +207,22 @@ items = Table(
 )
 Index("idx_items_chunk", items.c.chunk_id)
 Index("idx_items_batch", items.c.batch_id, items.c.outcome)
+# Only what has something to say: a clean batch has nothing in it.
+Index(
+    "idx_items_message",
+    items.c.batch_id,
+    items.c.outcome,
+    items.c.message,
+    sqlite_where=items.c.message.is_not(None),
+)
+#: Items that may yet be ordered, in the words of the index.
+UNDECIDED = items.c.outcome.in_([literal_column("'waiting'"), literal_column("'in_doubt'")])
 Index(
     "idx_items_one_in_flight",
     items.c.service_id,
     items.c.imei,
     unique=True,
-    sqlite_where=items.c.outcome.in_(["waiting", "in_doubt"]),
+    sqlite_where=UNDECIDED,
 )
 
 uploads = Table(

@@ -40,6 +40,11 @@ class Remembered:
                 self._until = self._clock() + self._seconds
             return self._answer
 
+    def forget(self) -> None:
+        """Ask anew the next time."""
+        with self._lock:
+            self._until = float("-inf")
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -63,6 +68,11 @@ class Backend:
         object.__setattr__(self, "order_count", Remembered(10, lambda: order_queries.checked_count(database)))
         object.__setattr__(self, "daily", Remembered(30, lambda: order_queries.daily(database)))
         object.__setattr__(self, "results", Remembered(30, lambda: order_queries.result_counts(database)))
+
+    def forget(self) -> None:
+        """Ask everything anew that is remembered for seconds."""
+        for remembered in (self.order_count, self.daily, self.results):
+            remembered.forget()
 
     @property
     def uploads(self) -> Path:

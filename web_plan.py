@@ -127,6 +127,5 @@ def _with_objections(plan: Plan, backend: Backend) -> Plan:
 def _budget_left(backend: Backend) -> float | None:
     if backend.settings.daily_budget is None:
         return None
-    midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
-    used = batch_queries.spent_since(backend.database, midnight) + batch_queries.committed(backend.database)
+    used = batch_queries.spent_since(backend.database, utc_now().date()) + batch_queries.committed(backend.database)
     return backend.settings.daily_budget - used

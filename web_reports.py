@@ -11,6 +11,7 @@ import batch_queries
 import order_filters
 import order_queries
 import order_reports
+from batch_tallies import VERDICTS
 from database import utc_now
 from spreadsheets_out import OutColumn, export_name
 from web_context import backend, batch_or_404
@@ -90,7 +91,7 @@ def verdicts(batch_id: int) -> ResponseReturnValue:
     return render_template(
         "verdicts.html",
         batch=batch,
-        fields=[(name, [row for row in found if row.field == name]) for name in order_reports.VERDICTS],
+        fields=[(name, [row for row in found if row.field == name]) for name in VERDICTS],
         widths={row: round(BAR * row.orders / most, 1) for row in found},
         bar=BAR,
         mismatched=order_filters.mismatched_count(backend().database, batch_id),
@@ -107,7 +108,7 @@ def report(batch_id: int) -> ResponseReturnValue:
         batch=batch,
         now=utc_now(),
         results=order_queries.status_counts(database, batch_id),
-        fields=[(name, [row for row in found if row.field == name]) for name in order_reports.VERDICTS],
+        fields=[(name, [row for row in found if row.field == name]) for name in VERDICTS],
         errors=batch_queries.batch_errors(database, batch_id),
         shown=PRINTED,
         mismatched=order_filters.mismatched_count(database, batch_id),

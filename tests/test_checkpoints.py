@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import Checkpoints
+from checkpoints import MOST_OPEN, Checkpoints
 from orders import Chunk
 
 
@@ -78,3 +78,21 @@ def test_ballast_is_laid_and_can_be_given_back(checkpoints: Checkpoints) -> None
     assert (checkpoints.folder / "ballast").stat().st_size > 1_000_000
     checkpoints.drop_ballast()
     assert not (checkpoints.folder / "ballast").exists()
+
+
+def test_a_process_that_lives_for_many_batches_does_not_keep_their_files_open(checkpoints: Checkpoints) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    def answer(batches: range) -> None:
+        for batch_id in batches:
+            checkpoints.keep(chunk(1, batch_id=batch_id), b"%d" % batch_id)
+            checkpoints.keep(chunk(2, batch_id=1 + batch_id % 3), b"again %d" % batch_id)
+
+    threads = [threading.Thread(target=answer, args=(range(first, 200, 4),)) for first in range(10, 14)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(Path("/proc/self/fd").iterdir())) - before <= MOST_OPEN
+    assert all(checkpoints.answer_of(chunk(1, batch_id=n)) == b"%d" % n for n in range(10, 200))
+    checkpoints.close()

@@ -29,6 +29,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "submission_report",
         "order_sync",
         "audit",
+        "upkeep",
         "service_catalog",
     ),
     3: (
@@ -43,6 +44,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "order_pages",
         "order_searches",
         "order_reports",
+        "order_totals",
         "result_store",
         "audit_store",
         "call_log",
@@ -83,6 +85,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "order_pages",
         "order_searches",
         "order_reports",
+        "order_totals",
         "result_store",
         "audit_store",
         "call_log",

@@ -98,7 +98,8 @@ def test_a_search_takes_the_filters_of_the_history(
 
 
 def test_a_search_goes_from_the_list_to_the_index_of_imeis(database: IMEIDatabase) -> None:
-    given = order_searches._terms(1, OrderFilter(carrier="Rare", status="Pending", batch=3))
+    with database.read() as connection:
+        given = order_searches._terms(connection, 1, OrderFilter(carrier="Rare", status="Pending", batch=3, fmi="ON"))
     for statement in (order_searches.FOUND, order_searches.COUNT, order_searches.KNOWN, order_searches.MISSING):
         with database.read() as connection:
             plan = connection.exec_driver_sql(

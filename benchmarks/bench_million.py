@@ -1,0 +1,124 @@
+"""A million IMEIs in ten batches at zero latency: does the last one cost more than the first, in time or in memory?
+
+One process and one database all the way, with upkeep beside the runner as in life. The simulator keeps a ledger that
+grows too, so the processor time of our own process is measured beside the clock.
+"""
+
+import re
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import upkeep
+from batch_creation import NewBatch, create_batch
+from batch_queries import batch_state
+from benchmarks.bench_submission import CHUNK, SERVICE, WORKERS, imeis, provider
+from checkpoints import Checkpoints
+from database import IMEIDatabase, write_list_limit
+from gsm_fusion_client import GSMFusionClient
+from orders import BatchState
+from production_submission_system import Options, ProductionSubmissionSystem
+
+FIRST, EACH, BATCHES = 20_000, 100_000, 10
+
+
+class Leg(NamedTuple):
+    """What one batch took."""
+
+    imeis: int
+    planning: float  #: seconds
+    placing: float  #: seconds
+    processor: float  #: seconds of this process while placing
+    memory: float  #: megabytes that the process holds after it
+
+    @property
+    def clock_each(self) -> float:
+        """Microseconds an IMEI by the clock."""
+        return self.placing / self.imeis * 1e6
+
+    @property
+    def processor_each(self) -> float:
+        """Microseconds an IMEI of processor time."""
+        return self.processor / self.imeis * 1e6
+
+
+def run() -> list[tuple[str, str, str]]:
+    """Rows of (what, measured, limit)."""
+    return rows(legs(BATCHES))
+
+
+def legs(batches: int) -> list[Leg]:
+    """The first 20,000 IMEIs, then so many batches of 100,000."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        provider(Path(name)) as url,
+        IMEIDatabase(Path(name) / "imei_orders.db") as database,
+        GSMFusionClient("DEMO-KEY", "demo", url, pool_size=WORKERS) as client,
+    ):
+        with database.write() as connection:
+            write_list_limit(connection, SERVICE, CHUNK)
+        options = Options(workers=WORKERS, chunk_size=CHUNK)
+        system = ProductionSubmissionSystem(database, client, Checkpoints(Path(name) / "checkpoints"), options)
+        stop = threading.Event()
+        tending = threading.Thread(target=upkeep.run, args=(database, stop))
+        tending.start()
+        try:
+            place(database, system, 0, 2000)  # warm
+            found = [place(database, system, 1, FIRST)]
+            print(f"  first: {found[0]}", file=sys.stderr, flush=True)
+            for number in range(2, 2 + batches):
+                found.append(place(database, system, number, EACH))
+                print(f"  batch {number - 1}: {found[-1]}", file=sys.stderr, flush=True)
+        finally:
+            stop.set()
+            tending.join()
+        if database.count_orders() != 2000 + FIRST + batches * EACH:
+            raise RuntimeError(f"{database.count_orders()} orders were stored")
+        return found
+
+
+def place(database: IMEIDatabase, system: ProductionSubmissionSystem, number: int, count: int) -> Leg:
+    """One batch from its confirmation to its last outcome."""
+    started = time.perf_counter()
+    listed = [(imei, row) for row, imei in enumerate(imeis(number, count), 1)]
+    batch_id = create_batch(database, NewBatch(f"{number}", "command", SERVICE, "Status", 0.08, listed))
+    planned, used = time.perf_counter(), time.process_time()
+    system.run(threading.Event(), lambda: batch_state(database, batch_id)[0] is BatchState.FINISHED)
+    placing, processor = time.perf_counter() - planned, time.process_time() - used
+    return Leg(count, planned - started, placing, processor, _megabytes())
+
+
+def rows(found: list[Leg]) -> list[tuple[str, str, str]]:
+    """Rows of (what, measured, limit)."""
+    first, *rest = found
+    clock = max(leg.clock_each for leg in rest) / first.clock_each
+    processor = max(leg.processor_each for leg in rest) / first.processor_each
+    total = sum(leg.imeis for leg in rest)
+    return [
+        (
+            f"{total:,} IMEIs in {len(rest)} batches, time an IMEI",
+            f"slowest {clock:.2f} x the first {first.imeis:,} by the clock, {processor:.2f} x in processor time",
+            "1.3 x",
+        ),
+        ("the first 20,000, an IMEI", _each(first), "-"),
+        ("the last batch, an IMEI", _each(rest[-1]), "-"),
+        ("planning 100,000", f"{rest[0].planning:.2f} s, at last {rest[-1].planning:.2f} s", "-"),
+        ("memory after each batch", f"{rest[0].memory:.0f} MB, at last {rest[-1].memory:.0f} MB", "flat"),
+    ]
+
+
+def _each(leg: Leg) -> str:
+    return f"{leg.clock_each:.0f} us, {leg.processor_each:.0f} us of processor"
+
+
+def _megabytes() -> float:
+    held = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    return int(held[1]) / 1024 if held else 0.0
+
+
+if __name__ == "__main__":
+    for row in rows(legs(int(sys.argv[1]))):
+        print(*row)

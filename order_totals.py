@@ -1,0 +1,57 @@
+"""What orders add up to, exactly, without counting millions of them and without a cost for placing one.
+
+The table order_totals holds the sums of every order up to a row id, the mark; newer orders are counted where they
+lie. So an INSERT pays nothing, and upkeep moves the mark on when many have come. A change or a removal of an order
+below the mark is carried over by a trigger of the database itself, whoever makes it.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Subquery, cast, func, literal_column, select, text, union_all
+
+from schema import order_totals, orders, totals_mark
+
+#: Orders that are counted into the totals in one transaction.
+COUNTED_AT_ONCE = 50_000
+#: US dollars in the unit of the totals.
+MILLIONTH = 1e-6
+
+ROLL = text("""
+INSERT INTO order_totals (batch_id, day, service_name, status, orders, millionths)
+SELECT coalesce(batch_id, 0), coalesce(date(order_date), ''), coalesce(service_name, ''), coalesce(status, ''),
+       count(*), sum(CAST(round(coalesce(credits, 0) * 1000000) AS INTEGER))
+FROM orders WHERE id > :after AND id <= :upto GROUP BY 1, 2, 3, 4
+ON CONFLICT (batch_id, day, service_name, status)
+DO UPDATE SET orders = orders + excluded.orders, millionths = millionths + excluded.millionths
+""")
+
+
+def sums() -> Subquery:
+    """batch_id, day, service_name, status, orders and millionths of a dollar: together every order exactly once."""
+    mark = select(totals_mark.c.upto).scalar_subquery()
+    newer: Any = select(
+        func.coalesce(orders.c.batch_id, 0).label("batch_id"),
+        func.coalesce(func.date(orders.c.order_date), "").label("day"),
+        func.coalesce(orders.c.service_name, "").label("service_name"),
+        func.coalesce(orders.c.status, "").label("status"),
+        literal_column("1").label("orders"),
+        cast(func.round(func.coalesce(orders.c.credits, 0) * 1_000_000), Integer).label("millionths"),
+    ).where(orders.c.id > mark)
+    return union_all(select(*order_totals.c), newer).subquery("sums")
+
+
+def uncounted(connection: Connection) -> int:
+    """How many row ids lie behind the mark."""
+    newest = select(func.coalesce(func.max(orders.c.id), 0)).scalar_subquery()
+    return int(connection.execute(select(newest - totals_mark.c.upto)).scalar_one())
+
+
+def roll(connection: Connection) -> bool:
+    """Move the mark on, past COUNTED_AT_ONCE row ids at most. Returns whether it is at the end."""
+    after = connection.execute(select(totals_mark.c.upto)).scalar_one()
+    newest = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
+    upto = min(newest, after + COUNTED_AT_ONCE)
+    if upto > after:
+        connection.execute(ROLL, {"after": after, "upto": upto})
+        connection.execute(totals_mark.update().values(upto=upto))
+    return bool(upto >= newest)

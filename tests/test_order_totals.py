@@ -1,0 +1,142 @@
+"""Sums and tallies say exactly what a count of every order says, whatever was changed, and by whom."""
+
+import json
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, insert, select, update
+from web_fixture import answer_chunks
+
+import batch_queries
+import order_queries
+import order_reports
+import order_totals
+import upkeep
+from batch_creation import NewBatch, create_batch
+from batch_tallies import tally_finished
+from database import IMEIDatabase, utc_now
+from orders import Outcome
+from schema import batches, orders
+from schema import order_totals as totals
+
+NUMBER = "353370080089458"
+STATUSES = ["Pending", "Completed", "Rejected", None]
+
+
+def row(chance: random.Random) -> dict[str, Any]:
+    return {
+        "imei": NUMBER,
+        "status": chance.choice(STATUSES),
+        "credits": chance.choice([0.08, 0.1, None, 3.3333]),
+        "service_name": chance.choice(["One", "Two", None]),
+        "order_date": chance.choice([utc_now(), None]),
+    }
+
+
+def counted(database: IMEIDatabase) -> tuple[dict[str, int], dict[str, int], float]:
+    """By reading every order."""
+    with database.read() as connection:
+        rows = connection.execute(select(orders.c.status, orders.c.service_name, orders.c.credits)).all()
+    by_status, by_service = (Counter(one[place] or "" for one in rows) for place in (0, 1))
+    return dict(by_status), dict(by_service), round(sum(one.credits or 0 for one in rows), 4)
+
+
+def summed(database: IMEIDatabase) -> tuple[dict[str, int], dict[str, int], float]:
+    found = database.get_statistics()
+    assert found["total_orders"] == database.count_orders() == sum(found["by_status"].values())
+    return found["by_status"], found["by_service"], found["total_credits"]
+
+
+def test_sums_are_right_after_any_change_above_and_below_the_mark(database: IMEIDatabase) -> None:
+    chance = random.Random(5)
+    for step in range(120):
+        with database.write() as connection:
+            ids = connection.execute(select(orders.c.id)).scalars().all()
+            kind = chance.choice(["insert", "insert", "update", "delete", "newest", "roll"])
+            if kind == "insert":
+                connection.execute(insert(orders), [row(chance) for _ in range(chance.randrange(1, 9))])
+            elif kind == "roll":
+                order_totals.roll(connection)
+            elif ids and kind == "update":
+                some = orders.c.id.in_(chance.sample(ids, min(3, len(ids))))
+                connection.execute(update(orders).where(some).values(row(chance)))
+            elif ids:
+                gone = max(ids) if kind == "newest" else chance.choice(ids)
+                connection.execute(delete(orders).where(orders.c.id == gone))
+        assert summed(database) == counted(database), (step, kind)
+
+
+def test_a_row_id_that_is_given_away_again_is_counted(database: IMEIDatabase) -> None:
+    """An orders table of the program before this one does not keep the ids of removed orders back."""
+    with database.write() as connection:
+        connection.execute(insert(orders), [{"imei": NUMBER, "id": n} for n in (1, 2, 3)])
+        order_totals.roll(connection)
+        connection.execute(delete(orders).where(orders.c.id > 1))
+        connection.execute(insert(orders).values(imei=NUMBER, id=2))
+    assert database.count_orders() == 2
+
+
+def test_placing_orders_writes_nothing_into_the_totals_and_upkeep_moves_the_mark(database: IMEIDatabase) -> None:
+    with database.write() as connection:
+        connection.execute(insert(orders), [{"imei": NUMBER, "credits": 0.08} for _ in range(30)])
+        assert order_totals.uncounted(connection) == 30
+    upkeep.tend(database, few=30)
+    with database.read() as connection:
+        assert order_totals.uncounted(connection) == 30  # few enough for pages to count themselves
+    upkeep.tend(database, few=29)
+    with database.read() as connection:
+        assert order_totals.uncounted(connection) == 0
+        assert connection.execute(select(func.sum(totals.c.orders))).scalar_one() == 30
+    assert database.count_orders() == 30
+
+
+def test_reports_and_the_chart_add_up_the_same_before_and_after_the_mark_moves(database: IMEIDatabase) -> None:
+    chance = random.Random(6)
+    with database.write() as connection:
+        connection.execute(insert(orders), [row(chance) for _ in range(200)])
+    before = [order_reports.spend(database, by) for by in order_reports.BY], order_queries.daily(database)
+    upkeep.tend(database, 0)
+    assert before == ([order_reports.spend(database, by) for by in order_reports.BY], order_queries.daily(database))
+    assert sum(one.orders for one in before[0][0]) == 200
+
+
+@pytest.fixture
+def batch(database: IMEIDatabase) -> int:
+    """A finished batch: two ordered, one refused, one in doubt."""
+    numbers = [f"35000000000000{n}" for n in range(4)]
+    new = NewBatch("stock", "command", "269", "Check", 0.1, [(imei, n) for n, imei in enumerate(numbers)])
+    batch_id = create_batch(database, new)
+    said = dict(zip(numbers, [Outcome.ORDERED, Outcome.ORDERED, Outcome.REFUSED, Outcome.IN_DOUBT], strict=True))
+    answer_chunks(database, lambda imei: (said[imei], ""))
+    return batch_id
+
+
+def test_a_finished_batch_is_tallied_and_a_change_is_never_hidden_by_its_tally(
+    database: IMEIDatabase, batch: int
+) -> None:
+    fresh = batch_queries.progress(database, batch)
+    assert tally_finished(database) == 1
+    assert tally_finished(database) == 0
+    assert batch_queries.progress(database, batch) == fresh
+    with database.write() as connection:
+        stored = json.loads(connection.execute(select(batches.c.tally)).scalar_one())
+        assert stored[0] == {"ordered": 2, "refused": 1, "in_doubt": 1}
+        connection.exec_driver_sql("UPDATE items SET outcome = 'ordered' WHERE outcome = 'in_doubt'")
+        connection.execute(update(batches).values(revision=batches.c.revision + 1))  # as every change of ours does
+    changed = batch_queries.progress(database, batch)
+    assert changed is not None
+    assert (changed.outcomes[Outcome.ORDERED], changed.outcomes[Outcome.IN_DOUBT]) == (3, 0)
+
+
+def test_verdicts_come_from_the_tally_until_a_result_changes(database: IMEIDatabase, batch: int) -> None:
+    with database.write() as connection:
+        connection.execute(update(orders).values(status="Completed", carrier="A"))
+    tally_finished(database)
+    said = order_reports.verdict_summary(database, batch)
+    assert [(one.value, one.orders) for one in said if one.field == "carrier"] == [("A", 2)]
+    with database.write() as connection:  # as by hand, without a word to the batch
+        connection.exec_driver_sql("UPDATE orders SET carrier = 'B' WHERE id = (SELECT max(id) FROM orders)")
+    said = order_reports.verdict_summary(database, batch)
+    assert [(one.value, one.orders) for one in said if one.field == "carrier"] == [("A", 1), ("B", 1)]

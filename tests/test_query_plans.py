@@ -1,0 +1,217 @@
+"""What the pages and the background ask the database for is found by indexes, and every index is there for a query.
+
+Every statement is caught on its way and its plan is read twice: as SQLite plans without statistics, and as it plans
+with those of five million orders.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+from flask import Flask
+from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
+from sqlalchemy import event
+from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app
+
+import upkeep
+from audit import run_audit
+from database import IMEIDatabase
+from gsm_fusion_client import GSMFusionClient
+from order_import import import_orders, undo_import
+from order_sync import OrderSync
+from orders import Outcome
+from schema import metadata
+from settings import Settings
+from spreadsheets_import import read_orders
+
+NUMBERS = imeis(260, 5000)
+TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"
+#: sqlite_stat1 of five million orders, as `PRAGMA optimize` leaves it: rows, and rows a value of the index.
+STATISTICS = """
+orders idx_imei 5000000 1; orders idx_order_id 5000000 1; orders idx_order_date 5000000 134
+orders idx_status 5000000 267; orders idx_orders_batch 5000000 201; orders idx_orders_service 5000000 401
+orders idx_orders_pending 20019 20; orders idx_orders_imei2 1666666 1; orders idx_orders_other_imei 1000 1000
+orders idx_orders_carrier 4800000 401; orders idx_orders_simlock 4800000 267; orders idx_orders_fmi 4800000 401
+orders sqlite_autoindex_orders_1 5000000 1; items idx_items_chunk 5100000 134; items idx_items_batch 5100000 201 101
+items idx_items_one_in_flight 10200 201 1; items idx_items_message 100000 13 13 1
+chunks idx_chunks_batch 50600 8 8; chunks idx_chunks_open 2 2; attempts idx_attempts_chunk 50500 1
+status_changes idx_status_changes_order 4980000 1; batches idx_batches_state 1023 401
+batches idx_batches_fingerprint 1023 1; batches idx_batches_untallied 3 1; order_totals order_totals 9000 9 2 2 1
+order_totals idx_order_totals_day 9000 34
+"""
+GROWS = r"SCAN (orders|items|chunks|attempts|status_changes|import_changes|placed|o)\b"
+#: Partial indexes that hold only what is open or has something to say: they are short whatever the tables are.
+SHORT = r"USING (COVERING )?INDEX idx_(orders_pending|orders_other_imei|chunks_open|items_one_in_flight)\b"
+#: A scan that is right → why.
+ALLOWED = {
+    r"FROM orders ORDER BY orders\.id DESC LIMIT": "the newest orders: a walk from the end that stops at the limit",
+    r"^SELECT count\(\*\) AS \w+ FROM attempts$": "one call in a hundred orders, counted in a small index",
+    r"FROM orders WHERE orders\.id > \? .*ORDER BY orders\.id LIMIT": "walks the table in parts",
+    r"json_group_array": "the table of JSON, not ours",
+}
+PAGES = [
+    "/",
+    "/submit",
+    "/batch",
+    "/services",
+    "/database",
+    "/status",
+    "/health",
+    "/api/status",
+    "/batches",
+    "/batches?before=9",
+    "/reports",
+    "/reports?by=service",
+    "/reports?by=batch&since=2026-01-01",
+    "/reports/spend.csv",
+    "/reports/disputes.csv",
+    "/batches/{0}",
+    "/batches/{0}/progress.json",
+    "/batches/{0}/doubt",
+    "/batches/{0}/verdicts",
+    "/batches/{0}/verdicts.csv",
+    "/batches/{0}/results.csv",
+    "/batches/{0}/results.xlsx",
+    "/history",
+    "/history?before=200",
+    "/history.csv",
+    "/history.xlsx",
+    "/orders/{1}",
+    "/history?q={2}",
+    "/history?q=35",
+    "/history?status=Pending",
+    "/history?service=1739",
+    "/history?batch={0}",
+    "/history?carrier=A",
+    "/history?simlock=Locked",
+    "/history?fmi=ON",
+    "/history?since=2026-01-01",
+    "/history?until=2099-01-01",
+    "/history?mismatch=1",
+    "/history?q=35&status=Rejected&fmi=ON&carrier=A&simlock=Locked&service=1739&batch={0}",
+    "/history.csv?since=2026-01-01&carrier=A",
+    "/history.xlsx?mismatch=1&q=35",
+]
+#: An index that no query of ours needs → why it is there.
+FOR_PEOPLE: dict[str, str] = {"idx_order_id": "one of the four that people know; the unique index does the work"}
+
+Statements = dict[str, Any]
+
+
+@pytest.fixture
+def caught(database: IMEIDatabase) -> Iterator[Statements]:
+    """Every statement that this database is given, with parameters that it came with."""
+    found: Statements = {}
+
+    def catch(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if re.match(r"\s*(SELECT|WITH|UPDATE|DELETE|INSERT)\b", statement):
+            found.setdefault(" ".join(statement.split()), parameters)
+
+    event.listen(database.engine, "before_cursor_execute", catch)
+    yield found
+    event.remove(database.engine, "before_cursor_execute", catch)
+
+
+def plans(database: IMEIDatabase, statements: Statements, statistics: str) -> dict[str, list[str]]:
+    """Statement → the lines of its plan, with these statistics."""
+    rows = [row.strip().split(maxsplit=2) for row in re.split(r"[;\n]", statistics) if row.strip()]
+    given = dict(statements)
+    found: dict[str, list[str]] = {}
+    with database.write() as connection:
+        connection.exec_driver_sql("PRAGMA analysis_limit = 400")  # as in life: no samples of values
+        connection.exec_driver_sql("ANALYZE")  # makes the table
+        connection.exec_driver_sql("DELETE FROM sqlite_stat1")
+        for row in rows:
+            connection.exec_driver_sql("INSERT INTO sqlite_stat1 VALUES (?, ?, ?)", tuple(row))
+    database.engine.dispose()  # a connection reads the statistics when it opens
+    with database.engine.connect() as connection:
+        for statement, parameters in given.items():
+            one = parameters[0] if isinstance(parameters, list) else parameters
+            lines = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", one)
+            found[statement] = [line[3] for line in lines]
+    return found
+
+
+def scans(planned: dict[str, list[str]]) -> list[str]:
+    return [
+        f"{line} ← {statement}"
+        for statement, lines in planned.items()
+        for line in lines
+        if re.match(GROWS, line)
+        and not re.search(SHORT, line)
+        and not any(re.search(allowed, statement) for allowed in ALLOWED)
+    ]
+
+
+def used(planned: dict[str, list[str]]) -> set[str]:
+    return {name for lines in planned.values() for line in lines for name in re.findall(r"INDEX (\w+)", line)}
+
+
+def verdict(imei: str) -> tuple[Outcome, str]:
+    place = NUMBERS.index(imei)
+    if place % 50 == 49:
+        return Outcome.REFUSED, "Invalid IMEI"
+    return (Outcome.IN_DOUBT, "no answer") if place % 50 == 48 else (Outcome.ORDERED, "")
+
+
+@pytest.fixture
+def app(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
+    made = make_app(settings, database, Provider(list(SERVICES)))
+    yield made
+    made.extensions["stopping"].set()
+
+
+def fill(browser: Browser, database: IMEIDatabase) -> int:
+    """A batch with orders, refusals and doubt, of which some have results."""
+    batch_id = browser.start(NUMBERS)
+    answer_chunks(database, verdict)
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE orders SET status = 'Completed', carrier = 'A', fmi = 'ON', simlock = 'Locked',"
+            " other_imei = CASE WHEN id % 9 = 0 THEN '359999990000001' END WHERE id % 2"
+        )
+    return batch_id
+
+
+def visit(browser: Browser, database: IMEIDatabase, batch_id: int) -> None:
+    order_id = database.get_recent_orders(1)[0]["order_id"]
+    for page in PAGES:
+        answer = browser.get(page.format(batch_id, order_id, NUMBERS[0]))
+        assert answer.status_code == 200, page
+        assert answer.data
+
+
+def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
+    app: Flask, database: IMEIDatabase, caught: Statements
+) -> None:
+    browser = Browser(app)
+    batch_id = fill(browser, database)
+    caught.clear()
+    visit(browser, database, batch_id)
+    browser.get(browser.paste([*NUMBERS[:20], *imeis(20, 90_000)]))  # a preview
+    with Simulator(Knobs()) as simulator:
+        work(simulator, database)
+    wanted = {str(index.name) for table in metadata.tables.values() for index in table.indexes} - FOR_PEOPLE.keys()
+    assert len(caught) > 100
+    for statistics in ("", STATISTICS):
+        planned = plans(database, caught, statistics)
+        assert "\n".join(scans(planned)) == ""
+        assert wanted - used(planned) == set()
+
+
+def work(simulator: Simulator, database: IMEIDatabase) -> None:
+    """What happens without a page: a submission with doubt, results, an audit, an import undone, upkeep."""
+    with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url, timeout=5, sleep=lambda _: None) as client:
+        database.store_services(client.get_imei_services(), time.time())
+        simulator.set(fault="reset", fault_when="after", fault_calls=(2,))
+        with system(simulator, database, chunk_size=10) as submission:
+            submission.submit_batch(imeis(40, 70_000), SERVICE)
+        OrderSync(database, client, 300).sync()
+        run_audit(database, client, datetime(2026, 1, 1))
+    line = f"Old,{NUMBERS[0]},$0.08,Completed,Model: X,,A,Locked,X,ON,2025-11-14 3:33:00"
+    import_id, _ = import_orders(database, list(read_orders(f"{TITLES}\r\n{line}".encode())), "old.csv")
+    assert undo_import(database, import_id) == (1, 0)
+    upkeep.tend(database, 0)
