@@ -243,6 +243,12 @@ def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
     ]
 
 
+def chunks_in_doubt(connection: Connection) -> dict[int, int]:
+    """Chunk id → batch id of every chunk in doubt, oldest first; cheap enough to be asked several times a second."""
+    query = select(chunks.c.id, chunks.c.batch_id).where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT)
+    return {row.id: row.batch_id for row in connection.execute(query.order_by(chunks.c.id))}
+
+
 def _last_attempt() -> Any:
     return select(func.max(attempts.c.id)).where(attempts.c.chunk_id == chunks.c.id).correlate(chunks).scalar_subquery()
 

@@ -58,8 +58,7 @@ class Settler:
 
     def note(self, connection: Transaction, now: float) -> bool:
         """Take in what is in doubt (now in monotonic seconds). Returns whether anything is."""
-        found = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
-        doubtful = {chunk.chunk_id: chunk.batch_id for chunk in found}
+        doubtful = batch_store.chunks_in_doubt(connection)
         newest = batch_store.newest_attempt(connection) if doubtful else 0
         if doubtful.keys() - self.watches.keys():
             self.lag = None
