@@ -48,14 +48,19 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the confirm button was pressed on: the price and the number that the page showed."""
+    """What the confirm button was pressed on: the price, the number, and the service with its IMEIs.
+
+    Another tab may have chosen another service of the same price, or another column of as many IMEIs, since.
+    """
 
     price: str
     count: str
+    fingerprint: str
 
     def fits(self, plan: Plan) -> bool:
         """Whether the page told the truth about this plan."""
-        return self.price == price_mark(plan) and self.count == str(plan.count)
+        told = (self.price, self.count, self.fingerprint)
+        return told == (price_mark(plan), str(plan.count), plan.fingerprint)
 
 
 @preview.get("/batch")
@@ -250,9 +255,9 @@ def _reason_to_look_again(plan: Plan | None) -> str:
         return "Nothing was sent: the provider does not list this service any more. Choose another one."
     if plan.objections:
         return "Nothing was sent. " + " ".join(plan.objections)
-    shown = Shown(request.form.get("price", ""), request.form.get("count", ""))
+    shown = Shown(*(request.form.get(name, "") for name in ("price", "count", "fingerprint")))
     if not shown.fits(plan):
-        return "Nothing was sent: the price or the number of IMEIs has changed since. Please look again."
+        return "Nothing was sent: the service, its price or the IMEIs have changed since. Please look again."
     typed = request.form.get("typed", "").replace(",", "").replace(" ", "")
     if must_type(backend(), plan) and typed != str(plan.count):
         return f"Nothing was sent: to confirm, type the number of IMEIs, {plan.count}."
