@@ -266,10 +266,10 @@ def all_orders_are_among(connection: Connection, known: int) -> bool:
     return int(connection.execute(select(func.count()).select_from(few)).scalar_one()) <= known
 
 
-def newest_orders(connection: Connection, first_attempt: int, most: int) -> set[str]:
-    """The ids of the orders that attempts from first_attempt on have placed, looked for among the newest `most`."""
-    query = select(orders.c.order_id, orders.c.attempt_id).order_by(orders.c.id.desc()).limit(most)
-    return {row.order_id for row in connection.execute(query) if (row.attempt_id or 0) >= first_attempt}
+def newest_placed(connection: Connection, most: int) -> dict[str, int]:
+    """Order id → attempt, of the newest `most` orders that calls of ours have placed."""
+    query = select(orders.c.order_id, orders.c.attempt_id).where(orders.c.attempt_id.is_not(None))
+    return {row.order_id: row.attempt_id for row in connection.execute(query.order_by(orders.c.id.desc()).limit(most))}
 
 
 def attempts_ended_before(connection: Connection, attempt_id: int) -> int:
