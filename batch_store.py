@@ -76,10 +76,15 @@ def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int])
 
 
 def release(connection: Connection, chunk: Chunk, message: str) -> None:
-    """sending → planned: only for a call that certainly placed nothing. Raises WrongStateError."""
+    """sending → planned: only for a call that certainly placed nothing. Raises WrongStateError.
+
+    → cancelled where the rest of the batch was cancelled meanwhile.
+    """
     _move(connection, chunk.chunk_id, ChunkState.SENDING, ChunkState.PLANNED, message=message)
     _end_attempt(connection, chunk, "not placed", message)
     touch(connection, chunk.batch_id)
+    if rest_was_cancelled(connection, chunk.batch_id):
+        cancel_rest(connection, chunk.batch_id)
 
 
 def record(
@@ -354,6 +359,12 @@ def cancel_rest(connection: Connection, batch_id: int) -> int:
     touch(connection, batch_id)
     finish_if_done(connection, batch_id)
     return taken
+
+
+def rest_was_cancelled(connection: Connection, batch_id: int) -> bool:
+    """Whether IMEIs of this batch were taken back before they were sent: then nothing of it goes on by itself."""
+    query = select(items.c.id).where(items.c.batch_id == batch_id, items.c.outcome == Outcome.CANCELLED)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def set_notice(connection: Connection, notice: str) -> None:

@@ -163,7 +163,9 @@ class Settler:
                 "not placed by the provider's list; sent again",
                 one_by_one=_one_spoils_all(connection, chunk),
             )
-            logger.info("Chunk %d: %d IMEIs were not placed, sending them again", chunk.chunk_id, len(missing))
+            if batch_store.rest_was_cancelled(connection, chunk.batch_id):
+                batch_store.cancel_rest(connection, chunk.batch_id)
+            logger.info("Chunk %d: %d IMEIs were not placed and are planned anew", chunk.chunk_id, len(missing))
             return len(found) + len(missing)
         return len(found)
 

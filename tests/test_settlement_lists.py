@@ -4,7 +4,10 @@ import pytest
 from calls_fixture import OTHER, QUIET, answered, call, listed, look, outcome, unanswered
 from provider_fixture import imeis
 
+import batch_store
+from batch_queries import batch_state
 from database import IMEIDatabase
+from orders import BatchState
 from settlement import Settler
 
 
@@ -108,3 +111,27 @@ def test_a_list_with_gaps_is_not_believed_for_the_sake_of_one_witness(database: 
     proof = answered(database, call(database, imeis(1, first=30)), 3)
     look(database, settler, [*known, *proof], 1000.0 + 2 * QUIET)
     assert outcome(database, doubtful) == [("in_doubt", "")]
+
+
+def test_what_was_in_doubt_when_the_rest_was_cancelled_is_not_sent_again(database: IMEIDatabase) -> None:
+    known = answered(database, call(database, imeis(1, first=500)), 1000)
+    doubtful = call(database, imeis(150))
+    with database.write() as connection:
+        batch_store.cancel_rest(connection, doubtful.batch_id)
+    unanswered(database, doubtful)
+    settler = Settler(QUIET)
+    look(database, settler, known, 1000.0)
+    look(database, settler, known, 1000.0 + QUIET)
+    proof = answered(database, call(database, imeis(1, first=600)), 3000)
+    assert look(database, settler, [*known, *proof], 1000.0 + 2 * QUIET) == 100
+    assert batch_state(database, doubtful.batch_id)[0] is BatchState.FINISHED
+    assert {word for word, _ in outcome(database, doubtful)} == {"cancelled"}
+
+
+def test_what_comes_back_unsent_after_the_rest_was_cancelled_is_cancelled_too(database: IMEIDatabase) -> None:
+    turned_away = call(database, imeis(150))
+    with database.write() as connection:
+        assert batch_store.cancel_rest(connection, turned_away.batch_id) == 50
+        batch_store.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
+    assert batch_state(database, turned_away.batch_id)[0] is BatchState.FINISHED
+    assert {word for word, _ in outcome(database, turned_away)} == {"cancelled"}
