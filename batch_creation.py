@@ -22,8 +22,9 @@ OPEN_ITEMS = text(
 )
 KNOWN_ORDERS = text(
     "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist FROM orders WHERE id IN"
-    " (SELECT max(id) FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service"
-    "  GROUP BY imei)"
+    " (SELECT coalesce(max(CASE WHEN order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')"
+    "   THEN id END), max(id))"
+    "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service GROUP BY imei)"
 ).columns(order_date=orders.c.order_date.type)
 INSERT_CHUNKS = text(
     "INSERT INTO chunks (batch_id, size, state) SELECT :batch, value, 'planned' FROM json_each(:sizes) ORDER BY key"
@@ -116,7 +117,10 @@ def _open_items(connection: Connection, service_id: str, imeis: Sequence[str]) -
 
 
 def known_orders(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[RowMapping]:
-    """The newest order of each IMEI with this service: imei, order_id, status, dates and verdict columns."""
+    """One order of each IMEI with this service: imei, order_id, status, dates and verdict columns.
+
+    The newest that waits for its result at the provider, else the newest: files bring old orders later than new ones.
+    """
     given = {"service": service_id, "imeis": json.dumps(list(imeis))}
     return list(connection.execute(KNOWN_ORDERS, given).mappings())
 
