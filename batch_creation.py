@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, text
 
+from batch_queries import spent_or_promised
 from batch_store import finish_if_done, resume
 from database import IMEIDatabase, utc_now
 from orders import FINAL_STATUSES, BatchState, Outcome
@@ -37,6 +38,14 @@ INSERT_ITEMS = text(
 )
 
 
+#: Half a hundredth of a cent: sums of float prices are compared with this tolerance, in US dollars.
+TOLERANCE = 0.00005
+
+
+class OverBudgetError(Exception):
+    """Nothing was written: with this batch the day would cost more than its budget. str() is a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewBatch:
     """What the user confirmed. imeis are (IMEI, source row) pairs."""
@@ -50,6 +59,7 @@ class NewBatch:
     fingerprint: str = ""  #: of service and IMEIs; an unfinished batch with the same one is continued
     confirm_token: str | None = None  #: one token makes one batch, however often it is sent
     recheck: bool = False  #: the user wants settled orders of the same service placed again
+    budget: float | None = None  #: US dollars that this UTC day may cost, promises included; None is no limit
 
 
 def fingerprint(service_id: str, imeis: Iterable[str]) -> str:
@@ -65,6 +75,7 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
 
     A known confirm token, or a batch of the same fingerprint that is unfinished or in doubt, gives that batch back
     (running again). IMEIs that are in flight, in doubt or already ordered with this service become duplicates.
+    Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:
         earlier = _earlier_batch(connection, new)
@@ -74,6 +85,8 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
         batch_id = _insert_batch(connection, new)
         _insert_items(connection, batch_id, new, left_out, chunk_size)
         finish_if_done(connection, batch_id)
+        if new.budget is not None and spent_or_promised(connection) > new.budget + TOLERANCE:
+            raise OverBudgetError("Another batch has taken what was left of today's budget.")
         return batch_id
 
 

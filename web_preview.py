@@ -19,7 +19,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-from batch_creation import NewBatch, create_batch
+from batch_creation import NewBatch, OverBudgetError, create_batch
 from batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text
 from spreadsheets_out import rejects_csv
@@ -133,7 +133,10 @@ def confirm(token: str) -> ResponseReturnValue:
         if batch_id is None:
             if notice or plan is None:
                 return _page(found, intake, plan, notice), 409
-            batch_id = start_batch(backend(), plan, found.label, found.kind, token)
+            try:
+                batch_id = start_batch(backend(), plan, found.label, found.kind, token)
+            except OverBudgetError as error:
+                return _page(found, *_read_and_plan(found), f"Nothing was sent. {error}"), 409
             flash(started(plan, batch_id), "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
@@ -162,7 +165,7 @@ def keep(kind: str, content: bytes, label: str, service_id: str) -> str:
 
 
 def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
-    """Write the batch that a plan describes, or continue the unfinished one. Returns its id."""
+    """Write the batch that a plan describes, or continue the unfinished one; its id. Raises OverBudgetError."""
     new = NewBatch(
         label=label,
         source=source,
@@ -173,6 +176,7 @@ def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: st
         fingerprint=plan.fingerprint,
         confirm_token=token,
         recheck=plan.recheck,
+        budget=backend.settings.daily_budget,
     )
     return create_batch(backend.database, new, backend.settings.chunk_size)
 

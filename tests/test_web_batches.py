@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import openpyxl
 import pytest
@@ -16,7 +17,9 @@ from provider_fixture import imeis
 from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, make_app, words
 from werkzeug.test import TestResponse
 
+import batch_creation
 import batch_queries
+import web_preview
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
 from settings import Settings
@@ -283,6 +286,27 @@ def test_the_daily_budget_counts_what_was_spent_and_promised(app: Flask, databas
     assert refused.status_code == 409
     assert "$0.40 of today's budget is left" in words(refused)
     assert browser.confirm(browser.paste(imeis(5, first=50))).status_code == 303
+
+
+def test_two_confirmed_at_the_same_instant_do_not_spend_the_budget_twice(
+    app: Flask, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = with_settings(app, daily_budget=2.0)
+    previews = [browser.paste(imeis(20, first=first)) for first in (0, 100)]
+    create, second = batch_creation.create_batch, Browser(app)
+
+    def overtaken(*given: Any) -> int:
+        monkeypatch.setattr(web_preview, "create_batch", create)
+        assert second.confirm(previews[1]).status_code == 303
+        return create(*given)
+
+    monkeypatch.setattr(web_preview, "create_batch", overtaken)
+    refused = browser.confirm(previews[0])
+    assert refused.status_code == 409
+    assert "Another batch has taken what was left of today's budget" in words(refused)
+    assert batch_count(database) == 1
+    form = {"imeis": imeis(1, first=500)[0], "service_id": CARRIER.service_id}
+    assert browser.post("/submit", form).status_code == 303  # $0.40 is left
 
 
 def test_a_dear_batch_wants_its_number_typed(app: Flask, database: IMEIDatabase) -> None:
