@@ -97,16 +97,23 @@ def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
             return int(known)
     if not new.fingerprint:
         return None
+    unfinished = _unfinished(connection, new.fingerprint)
+    if unfinished is not None:
+        resume(connection, unfinished)
+    return unfinished
+
+
+def unfinished_batch(database: IMEIDatabase, fingerprint: str) -> int | None:
+    """The batch of this fingerprint that is unfinished or in doubt: creating another would give it back."""
+    with database.read() as connection:
+        return _unfinished(connection, fingerprint)
+
+
+def _unfinished(connection: Connection, fingerprint: str) -> int | None:
     doubtful = exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT)
-    unfinished = connection.execute(
-        select(batches.c.id).where(
-            batches.c.fingerprint == new.fingerprint, or_(batches.c.state != BatchState.FINISHED, doubtful)
-        )
-    ).scalar()
-    if unfinished is None:
-        return None
-    resume(connection, int(unfinished))
-    return int(unfinished)
+    same = batches.c.fingerprint == fingerprint
+    query = select(batches.c.id).where(same, or_(batches.c.state != BatchState.FINISHED, doubtful))
+    return connection.execute(query).scalar()
 
 
 def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:

@@ -95,7 +95,8 @@ def record(
 ) -> None:
     """sending or in_doubt → answered (or in_doubt while a verdict says so), orders and outcomes with it.
 
-    An order id that another IMEI has already is not believed: that item is in doubt. Raises WrongStateError.
+    An order id that another IMEI or service has already is not believed: that item is in doubt. One that this IMEI
+    has from another batch is no new order. Raises WrongStateError.
     """
     expect(len(verdicts) == len(chunk.items), f"{len(verdicts)} verdicts for {len(chunk.items)} items")
     verdicts = _insert_orders(connection, chunk, verdicts)
@@ -130,30 +131,34 @@ def _insert_orders(connection: Connection, chunk: Chunk, verdicts: Sequence[Verd
     )
     if cursor.rowcount == len(placed):
         return verdicts
-    return _distrust_foreign_ids(connection, verdicts)
+    return _compare_with_known(connection, chunk, verdicts)
 
 
 def _raw(verdict: Verdict) -> str:
     return json.dumps({"id": verdict.order_id, "imei": verdict.imei, "status": verdict.status})
 
 
-def _distrust_foreign_ids(connection: Connection, verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Put in doubt each verdict whose order id belongs to another IMEI."""
-    owners: dict[str | None, str] = {}
+def _compare_with_known(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Put in doubt each verdict whose order id belongs to another; an older order of the same makes a duplicate."""
+    owners: dict[str | None, Any] = {}
+    columns = (orders.c.order_id, orders.c.imei, orders.c.service_id, orders.c.batch_id)
     for part in parts([verdict.order_id for verdict in verdicts if verdict.order_id]):
-        rows = connection.execute(select(orders.c.order_id, orders.c.imei).where(orders.c.order_id.in_(part)))
-        owners |= {row.order_id: row.imei for row in rows}
+        owners |= {row.order_id: row for row in connection.execute(select(*columns).where(orders.c.order_id.in_(part)))}
     return [
-        verdict
-        if verdict.outcome is not Outcome.ORDERED or owners.get(verdict.order_id) == verdict.imei
-        else Verdict(
-            verdict.item_id,
-            verdict.imei,
-            Outcome.IN_DOUBT,
-            message=f"the provider gave order {verdict.order_id} to another IMEI too",
-        )
+        verdict if verdict.outcome is not Outcome.ORDERED else _compared(chunk, verdict, owners.get(verdict.order_id))
         for verdict in verdicts
     ]
+
+
+def _compared(chunk: Chunk, verdict: Verdict, owner: Any) -> Verdict:
+    mine = owner is not None and owner.imei == verdict.imei and owner.service_id in (chunk.service_id, None)
+    if mine and owner.batch_id == chunk.batch_id:
+        return verdict
+    if mine:
+        words = f"the provider answers with order {verdict.order_id}, which is known already"
+        return Verdict(verdict.item_id, verdict.imei, Outcome.DUPLICATE, message=words)
+    words = f"the provider gave order {verdict.order_id} to another IMEI or service too"
+    return Verdict(verdict.item_id, verdict.imei, Outcome.IN_DOUBT, message=words)
 
 
 def _write_outcomes(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 import batch_older_copy
 import batch_queries
-import batch_uploads
-from batch_creation import TOLERANCE, fingerprint, in_flight, known_orders
+from batch_creation import TOLERANCE, fingerprint, in_flight, known_orders, unfinished_batch
 from orders import FINAL_STATUSES, Service
 from service_catalog import Balance
 from web_context import Backend
@@ -74,7 +73,7 @@ def make_plan(
         settled=settled,
         pending=pending,
         in_flight=flying,
-        continues=batch_uploads.unfinished_batch(database, mark),
+        continues=unfinished_batch(database, mark),
         count=sum(imei not in left_out for imei in names),
         balance=backend.account.current(),
         promised=batch_queries.committed(database),

@@ -16,9 +16,10 @@ QUIET = 60.0
 OTHER = "270"
 
 
-def call(database: IMEIDatabase, numbers: Sequence[str], service_id: str = SERVICE) -> Chunk:
+def call(database: IMEIDatabase, numbers: Sequence[str], service_id: str = SERVICE, recheck: bool = False) -> Chunk:
     """A batch of these on the wire, every call before it having ended."""
-    new = NewBatch("test", "command", service_id, "T-Mobile", 0.1, [(imei, None) for imei in numbers])
+    wanted = [(imei, None) for imei in numbers]
+    new = NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted, recheck=recheck)
     batch_id = create_batch(database, new)
     with database.write() as connection:
         planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]

@@ -2,12 +2,13 @@
 
 import pytest
 from calls_fixture import OTHER, QUIET, answered, call, listed, look, outcome, unanswered
-from provider_fixture import imeis
+from provider_fixture import SERVICE, imeis
 
 import batch_store
+from batch_creation import NewBatch, create_batch, fingerprint, unfinished_batch
 from batch_queries import batch_state
 from database import IMEIDatabase
-from orders import BatchState
+from orders import BatchState, Outcome, Verdict
 from settlement import Settler
 
 
@@ -135,3 +136,36 @@ def test_what_comes_back_unsent_after_the_rest_was_cancelled_is_cancelled_too(da
         batch_store.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
     assert batch_state(database, turned_away.batch_id)[0] is BatchState.FINISHED
     assert {word for word, _ in outcome(database, turned_away)} == {"cancelled"}
+
+
+def test_an_answer_with_an_order_that_is_known_already_makes_a_duplicate(database: IMEIDatabase) -> None:
+    """Nothing new was placed: a batch's ordered IMEIs and its orders stay equal in number."""
+    answered(database, call(database, imeis(1)), 1)
+    database.update_order_status("1", "Completed")
+    again = call(database, imeis(1), recheck=True)
+    placed = Verdict(again.items[0].item_id, again.items[0].imei, Outcome.ORDERED, "1", "Completed")
+    with database.write() as connection:
+        batch_store.record(connection, again, [placed])
+    assert outcome(database, again) == [("duplicate", "")]
+
+
+def test_an_order_id_that_two_services_are_given_is_not_believed_twice(database: IMEIDatabase) -> None:
+    answered(database, call(database, imeis(1)), 1)
+    other = call(database, imeis(1), OTHER)
+    placed = Verdict(other.items[0].item_id, other.items[0].imei, Outcome.ORDERED, "1", "Pending")
+    with database.write() as connection:
+        batch_store.record(connection, other, [placed])
+    assert outcome(database, other) == [("in_doubt", "")]
+
+
+def test_a_plan_knows_of_the_batch_that_would_be_given_back(database: IMEIDatabase) -> None:
+    """A finished batch in doubt is one: a page must not say that another has started."""
+    numbers = [(imei, None) for imei in imeis(2)]
+    doubtful = call(database, imeis(2))
+    unanswered(database, doubtful)
+    mark = fingerprint(SERVICE, imeis(2))
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE batches SET fingerprint = ?", (mark,))
+    assert batch_state(database, doubtful.batch_id)[0] is BatchState.FINISHED
+    new = NewBatch("again", "command", SERVICE, "T-Mobile", 0.1, numbers, fingerprint=mark)
+    assert create_batch(database, new) == doubtful.batch_id == unfinished_batch(database, mark)
