@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, text
 
+from batch_queries import spent_or_promised
 from batch_store import finish_if_done, resume
 from database import IMEIDatabase, utc_now
 from orders import FINAL_STATUSES, BatchState, Outcome
@@ -22,8 +23,9 @@ OPEN_ITEMS = text(
 )
 KNOWN_ORDERS = text(
     "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist FROM orders WHERE id IN"
-    " (SELECT max(id) FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service"
-    "  GROUP BY imei)"
+    " (SELECT coalesce(max(CASE WHEN order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')"
+    "   THEN id END), max(id))"
+    "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service GROUP BY imei)"
 ).columns(order_date=orders.c.order_date.type)
 INSERT_CHUNKS = text(
     "INSERT INTO chunks (batch_id, size, state) SELECT :batch, value, 'planned' FROM json_each(:sizes) ORDER BY key"
@@ -34,6 +36,14 @@ INSERT_ITEMS = text(
     " SELECT :batch, :service, value ->> 0, value ->> 1, value ->> 2, value ->> 3, :first + (value ->> 4)"
     " FROM json_each(:rows) ORDER BY key"
 )
+
+
+#: Half a hundredth of a cent: sums of float prices are compared with this tolerance, in US dollars.
+TOLERANCE = 0.00005
+
+
+class OverBudgetError(Exception):
+    """Nothing was written: with this batch the day would cost more than its budget. str() is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class NewBatch:
     fingerprint: str = ""  #: of service and IMEIs; an unfinished batch with the same one is continued
     confirm_token: str | None = None  #: one token makes one batch, however often it is sent
     recheck: bool = False  #: the user wants settled orders of the same service placed again
+    budget: float | None = None  #: US dollars that this UTC day may cost, promises included; None is no limit
 
 
 def fingerprint(service_id: str, imeis: Iterable[str]) -> str:
@@ -64,6 +75,7 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
 
     A known confirm token, or a batch of the same fingerprint that is unfinished or in doubt, gives that batch back
     (running again). IMEIs that are in flight, in doubt or already ordered with this service become duplicates.
+    Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:
         earlier = _earlier_batch(connection, new)
@@ -73,6 +85,8 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
         batch_id = _insert_batch(connection, new)
         _insert_items(connection, batch_id, new, left_out, chunk_size)
         finish_if_done(connection, batch_id)
+        if new.budget is not None and spent_or_promised(connection) > new.budget + TOLERANCE:
+            raise OverBudgetError("Another batch has taken what was left of today's budget.")
         return batch_id
 
 
@@ -83,16 +97,23 @@ def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
             return int(known)
     if not new.fingerprint:
         return None
+    unfinished = _unfinished(connection, new.fingerprint)
+    if unfinished is not None:
+        resume(connection, unfinished)
+    return unfinished
+
+
+def unfinished_batch(database: IMEIDatabase, fingerprint: str) -> int | None:
+    """The batch of this fingerprint that is unfinished or in doubt: creating another would give it back."""
+    with database.read() as connection:
+        return _unfinished(connection, fingerprint)
+
+
+def _unfinished(connection: Connection, fingerprint: str) -> int | None:
     doubtful = exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT)
-    unfinished = connection.execute(
-        select(batches.c.id).where(
-            batches.c.fingerprint == new.fingerprint, or_(batches.c.state != BatchState.FINISHED, doubtful)
-        )
-    ).scalar()
-    if unfinished is None:
-        return None
-    resume(connection, int(unfinished))
-    return int(unfinished)
+    same = batches.c.fingerprint == fingerprint
+    query = select(batches.c.id).where(same, or_(batches.c.state != BatchState.FINISHED, doubtful))
+    return connection.execute(query).scalar()
 
 
 def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:
@@ -116,7 +137,10 @@ def _open_items(connection: Connection, service_id: str, imeis: Sequence[str]) -
 
 
 def known_orders(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[RowMapping]:
-    """The newest order of each IMEI with this service: imei, order_id, status, dates and verdict columns."""
+    """One order of each IMEI with this service: imei, order_id, status, dates and verdict columns.
+
+    The newest that waits for its result at the provider, else the newest: files bring old orders later than new ones.
+    """
     given = {"service": service_id, "imeis": json.dumps(list(imeis))}
     return list(connection.execute(KNOWN_ORDERS, given).mappings())
 

@@ -209,22 +209,15 @@ def order_timeline(database: IMEIDatabase, order: OrderRow) -> list[tuple[dateti
     return sorted((event for event in events if event[0] is not None), key=lambda event: event[0])
 
 
-def spent_since(database: IMEIDatabase, since: date) -> float:
-    """US dollars of orders placed on a UTC day and after it."""
-    with database.read() as connection:
-        return _placed_since(connection, since)[1]
-
-
 def committed(database: IMEIDatabase) -> float:
     """US dollars that unfinished batches may still spend, and that items in doubt may have cost."""
     with database.read() as connection:
-        waiting = connection.execute(
-            select(func.coalesce(func.sum(batches.c.unit_price), 0.0))
-            .select_from(batches)
-            .join(items, (items.c.batch_id == batches.c.id) & (items.c.outcome == Outcome.WAITING))
-            .where(UNFINISHED)
-        ).scalar_one()
-        return float(waiting) + _in_doubt(connection)[1]
+        return _committed(connection)
+
+
+def spent_or_promised(connection: Connection) -> float:
+    """US dollars of the orders of this UTC day, and those that unfinished batches and doubt may come to."""
+    return _placed_since(connection, utc_now().date())[1] + _committed(connection)
 
 
 def today(database: IMEIDatabase) -> dict[str, Any]:
@@ -248,6 +241,16 @@ def _placed_since(connection: Connection, day: date) -> tuple[int, float]:
     query = select(func.sum(added.c.orders), func.sum(added.c.millionths)).where(added.c.day >= day.isoformat())
     placed, spent = connection.execute(query).one()
     return int(placed or 0), (spent or 0) * MILLIONTH
+
+
+def _committed(connection: Connection) -> float:
+    waiting = connection.execute(
+        select(func.coalesce(func.sum(batches.c.unit_price), 0.0))
+        .select_from(batches)
+        .join(items, (items.c.batch_id == batches.c.id) & (items.c.outcome == Outcome.WAITING))
+        .where(UNFINISHED)
+    ).scalar_one()
+    return float(waiting) + _in_doubt(connection)[1]
 
 
 def _in_doubt(connection: Connection) -> tuple[int, float]:

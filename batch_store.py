@@ -76,10 +76,15 @@ def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int])
 
 
 def release(connection: Connection, chunk: Chunk, message: str) -> None:
-    """sending → planned: only for a call that certainly placed nothing. Raises WrongStateError."""
+    """sending → planned: only for a call that certainly placed nothing. Raises WrongStateError.
+
+    → cancelled where the rest of the batch was cancelled meanwhile.
+    """
     _move(connection, chunk.chunk_id, ChunkState.SENDING, ChunkState.PLANNED, message=message)
     _end_attempt(connection, chunk, "not placed", message)
     touch(connection, chunk.batch_id)
+    if rest_was_cancelled(connection, chunk.batch_id):
+        cancel_rest(connection, chunk.batch_id)
 
 
 def record(
@@ -90,7 +95,8 @@ def record(
 ) -> None:
     """sending or in_doubt → answered (or in_doubt while a verdict says so), orders and outcomes with it.
 
-    An order id that another IMEI has already is not believed: that item is in doubt. Raises WrongStateError.
+    An order id that another IMEI or service has already is not believed: that item is in doubt. One that this IMEI
+    has from another batch is no new order. Raises WrongStateError.
     """
     expect(len(verdicts) == len(chunk.items), f"{len(verdicts)} verdicts for {len(chunk.items)} items")
     verdicts = _insert_orders(connection, chunk, verdicts)
@@ -125,30 +131,34 @@ def _insert_orders(connection: Connection, chunk: Chunk, verdicts: Sequence[Verd
     )
     if cursor.rowcount == len(placed):
         return verdicts
-    return _distrust_foreign_ids(connection, verdicts)
+    return _compare_with_known(connection, chunk, verdicts)
 
 
 def _raw(verdict: Verdict) -> str:
     return json.dumps({"id": verdict.order_id, "imei": verdict.imei, "status": verdict.status})
 
 
-def _distrust_foreign_ids(connection: Connection, verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Put in doubt each verdict whose order id belongs to another IMEI."""
-    owners: dict[str | None, str] = {}
+def _compare_with_known(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Put in doubt each verdict whose order id belongs to another; an older order of the same makes a duplicate."""
+    owners: dict[str | None, Any] = {}
+    columns = (orders.c.order_id, orders.c.imei, orders.c.service_id, orders.c.batch_id)
     for part in parts([verdict.order_id for verdict in verdicts if verdict.order_id]):
-        rows = connection.execute(select(orders.c.order_id, orders.c.imei).where(orders.c.order_id.in_(part)))
-        owners |= {row.order_id: row.imei for row in rows}
+        owners |= {row.order_id: row for row in connection.execute(select(*columns).where(orders.c.order_id.in_(part)))}
     return [
-        verdict
-        if verdict.outcome is not Outcome.ORDERED or owners.get(verdict.order_id) == verdict.imei
-        else Verdict(
-            verdict.item_id,
-            verdict.imei,
-            Outcome.IN_DOUBT,
-            message=f"the provider gave order {verdict.order_id} to another IMEI too",
-        )
+        verdict if verdict.outcome is not Outcome.ORDERED else _compared(chunk, verdict, owners.get(verdict.order_id))
         for verdict in verdicts
     ]
+
+
+def _compared(chunk: Chunk, verdict: Verdict, owner: Any) -> Verdict:
+    mine = owner is not None and owner.imei == verdict.imei and owner.service_id in (chunk.service_id, None)
+    if mine and owner.batch_id == chunk.batch_id:
+        return verdict
+    if mine:
+        words = f"the provider answers with order {verdict.order_id}, which is known already"
+        return Verdict(verdict.item_id, verdict.imei, Outcome.DUPLICATE, message=words)
+    words = f"the provider gave order {verdict.order_id} to another IMEI or service too"
+    return Verdict(verdict.item_id, verdict.imei, Outcome.IN_DOUBT, message=words)
 
 
 def _write_outcomes(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
@@ -272,10 +282,10 @@ def all_orders_are_among(connection: Connection, known: int) -> bool:
     return int(connection.execute(select(func.count()).select_from(few)).scalar_one()) <= known
 
 
-def newest_orders(connection: Connection, first_attempt: int, most: int) -> set[str]:
-    """The ids of the orders that attempts from first_attempt on have placed, looked for among the newest `most`."""
-    query = select(orders.c.order_id, orders.c.attempt_id).order_by(orders.c.id.desc()).limit(most)
-    return {row.order_id for row in connection.execute(query) if (row.attempt_id or 0) >= first_attempt}
+def newest_placed(connection: Connection, most: int) -> dict[str, int]:
+    """Order id → attempt, of the newest `most` orders that calls of ours have placed."""
+    query = select(orders.c.order_id, orders.c.attempt_id).where(orders.c.attempt_id.is_not(None))
+    return {row.order_id: row.attempt_id for row in connection.execute(query.order_by(orders.c.id.desc()).limit(most))}
 
 
 def attempts_ended_before(connection: Connection, attempt_id: int) -> int:
@@ -360,6 +370,12 @@ def cancel_rest(connection: Connection, batch_id: int) -> int:
     touch(connection, batch_id)
     finish_if_done(connection, batch_id)
     return taken
+
+
+def rest_was_cancelled(connection: Connection, batch_id: int) -> bool:
+    """Whether IMEIs of this batch were taken back before they were sent: then nothing of it goes on by itself."""
+    query = select(items.c.id).where(items.c.batch_id == batch_id, items.c.outcome == Outcome.CANCELLED)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def set_notice(connection: Connection, notice: str) -> None:

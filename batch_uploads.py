@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from database import IMEIDatabase, utc_now
-from orders import BatchState
 from schema import batches, uploads
 
 #: How long an upload waits for its confirmation.
@@ -83,16 +82,6 @@ def batch_of_token(database: IMEIDatabase, token: str) -> int | None:
     """The batch that a confirm token became."""
     with database.read() as connection:
         return connection.execute(select(batches.c.id).where(batches.c.confirm_token == token)).scalar()
-
-
-def unfinished_batch(database: IMEIDatabase, fingerprint: str) -> int | None:
-    """The running or paused batch of the same IMEIs and service."""
-    with database.read() as connection:
-        return connection.execute(
-            select(batches.c.id).where(
-                batches.c.fingerprint == fingerprint, batches.c.state != BatchState.FINISHED
-            )
-        ).scalar()
 
 
 def _forget_old(database: IMEIDatabase, before: datetime) -> None:

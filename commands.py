@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 import order_import
 import order_sync
-from batch_creation import NewBatch, create_batch
+from batch_creation import NewBatch, OverBudgetError, create_batch
 from batch_queries import progress
 from commands_audit import audit, rebuild_from_provider
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -143,8 +143,12 @@ def submit_file(backend: Backend, wish: Wish) -> int:
             _say(*read_lines(wish.file.name, intake), *plan_lines(plan))
             _refuse_objections(plan)
             _ask(settings, plan, wish.yes)
-            batch_id = create_batch(backend.database, new_batch(plan, wish.file.name), settings.chunk_size)
+            batch_id = create_batch(
+                backend.database, new_batch(plan, wish.file.name, settings.daily_budget), settings.chunk_size
+            )
             return _see_through(backend, batch_id, wish.as_json)
+    except OverBudgetError as error:
+        raise Refusal(str(error)) from error
     except DemoError as error:
         raise click.ClickException(str(error)) from error
     except DatabaseUnavailableError as error:
@@ -204,7 +208,7 @@ def write_backup(database: IMEIDatabase, folder: Path) -> None:
         raise click.ClickException(f"No backup was written to {folder}: {error.strerror}.") from error
 
 
-def new_batch(plan: Plan, label: str) -> NewBatch:
+def new_batch(plan: Plan, label: str, budget: float | None = None) -> NewBatch:
     """The batch that a plan becomes."""
     return NewBatch(
         label=label,
@@ -214,6 +218,7 @@ def new_batch(plan: Plan, label: str) -> NewBatch:
         unit_price=plan.service.price,
         imeis=plan.imeis,
         fingerprint=plan.fingerprint,
+        budget=budget,
     )
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from batch_store import parts, service_labels
+from batch_store import parts, service_labels, touch
 from database import IMEIDatabase, OrderRow, Transaction, utc_now
 from orders import FINAL_STATUSES
-from schema import import_changes, import_history, orders, status_changes
+from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
 from spreadsheets_import import ImportRow, plain, says_the_same
 
 #: What a result text fills. Where the provider's raw text is stored, a file only fills what is blank.
@@ -160,6 +160,15 @@ class _Known:
                 for found in connection.execute(select(orders).where(column.in_(part))).mappings():
                     for key in _keys_of(dict(found)):
                         self.stored.setdefault(key, dict(found))
+        self.open: dict[str, dict[str, int]] = {}  #: IMEI → service id → batch, of those in doubt or on the wire
+        query = select(items.c.imei, items.c.service_id, items.c.batch_id).where(OPEN_CALL, UNDECIDED)
+        for imei, service_id, batch_id in connection.execute(query.join(chunks, chunks.c.id == items.c.chunk_id)):
+            self.open.setdefault(imei, {})[service_id] = batch_id
+
+    def open_call(self, imei: str, service_id: str | None) -> int | None:
+        """The batch with a call that may have placed an order of this service; None is any."""
+        services = self.open.get(imei, {})
+        return services.get(service_id) if service_id else next(iter(services.values()), None)
 
 
 def _keys_of(order: Mapping[str, Any]) -> tuple[Key, ...]:
@@ -181,6 +190,10 @@ def _decide(row: ImportRow, known: _Known, labels: Mapping[str, str]) -> Planned
     stored = known.stored.get(key)
     if stored is None:
         service_id = labels.get(row.values.get("service_name", "").strip().lower())
+        batch_id = known.open_call(imei, service_id) if row.values.get("order_id") else None
+        if batch_id is not None:  # a known order is not adopted: the IMEI would count as not placed, and be paid again
+            reason = f"Batch {batch_id} has asked for this IMEI and not heard yet: import it when that is settled."
+            return Planned(row.number, Fate.NOT_UNDERSTOOD, imei, reason=reason)
         more = {"service_id": service_id} if service_id else {}
         return Planned(row.number, Fate.NEW, imei, values={**row.values, **more})
     if stored["imei"] != imei:
@@ -244,6 +257,7 @@ def _insert_new(connection: Transaction, import_id: int, rows: Sequence[Planned]
 def _update(connection: Transaction, import_id: int, row: Planned) -> None:
     columns = [orders.c[name] for name in row.values]
     before = dict(connection.execute(select(*columns).where(orders.c.id == row.order_row)).mappings().one())
+    _touch_batch(connection, row.order_row)
     now = utc_now()
     connection.execute(update(orders).where(orders.c.id == row.order_row).values(**row.values, updated_at=now))
     if "status" in row.values:
@@ -268,11 +282,19 @@ def _restore(connection: Transaction, change: Any) -> bool:
         connection.execute(delete(orders).where(orders.c.id == change.order_row))
         return True
     before = {name: _from_json(name, value) for name, value in json.loads(change.before).items()}
+    _touch_batch(connection, change.order_row)
     connection.execute(update(orders).where(orders.c.id == change.order_row).values(**before, updated_at=utc_now()))
     if "status" in before:
         move = {"order_row": change.order_row, "old": after["status"], "new": before["status"] or ""}
         connection.execute(insert(status_changes).values(**move, changed_at=utc_now()))
     return True
+
+
+def _touch_batch(connection: Connection, order_row: int | None) -> None:
+    """The batch of an order that changes is counted anew, also where it is being counted now."""
+    batch_id = connection.execute(select(orders.c.batch_id).where(orders.c.id == order_row)).scalar()
+    if batch_id is not None:
+        touch(connection, batch_id)
 
 
 def _changed_since(connection: Connection, change: Any) -> bool:

@@ -130,7 +130,7 @@ class ProductionSubmissionSystem:
         self._listing = False
         self._settle_request: str | None = None
         self.pace = Pace(self.options.workers)
-        self.budget = budget or CallBudget()
+        self.budget = budget or CallBudget(clock=clock)
         self._hold = threading.Event()  # set: calls that have not begun give their chunk back
         self._resume_at: float | None = None
         self._next_note = 0.0

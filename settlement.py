@@ -1,18 +1,23 @@
 """Settling doubt: what became of an IMEI that was sent without a readable answer.
 
-The provider's list of recent orders is asked. An order of the IMEI that we do not know is adopted. Absence is
-believed only when the list is known to hold what it would hold:
+The provider's list of recent orders is asked. An order of the IMEI that we do not know is adopted, the newest one
+first, unless the list's own dates say that it is days older than the call. Absence is believed only when the list is
+known to hold what it would hold:
 - it reaches back far enough: it shows an order of ours whose call had ended before the doubtful call began;
 - it is fresh enough: it shows an order of ours whose call began after the quiet time, in which the provider may still
-  work on the doubtful call. Where no such call will be made (the doubtful one was the last of the day), it must show
-  every order that we know of since the doubtful call, and twice the time that it lags behind must have passed beyond
-  the quiet time. How much it lags is told by the first look that shows the newest of those orders.
+  work on the doubtful call, and every order that we know of between the two. Where no such call will be made (the
+  doubtful one was the last of the day), it must show every order that we know of since the doubtful call, and our
+  newest in any case, and twice the time that it lags behind must have passed beyond the quiet time. How much it lags
+  is told by the first look that shows the newest of our orders;
+- and it names nothing that may be the order, such as one of an unknown service while two services are in doubt.
 Only then is the IMEI sent again. Where the provider cannot say, a person decides.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import batch_store
 from database import IMEIDatabase, Transaction
@@ -32,6 +37,8 @@ LONGEST_PROOF = 60.0
 LONGEST_LAG = 10
 #: How many of the newest orders must stand in a list that shows "every" order since a call.
 NEWEST = 5000
+#: An order that is older than this before another is older whatever clock changes the provider's dates went through.
+CERTAINLY_OLDER = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -121,24 +128,29 @@ class Settler:
 
         listed is the provider's whole answer to a question that was asked at asked_at (monotonic seconds).
         """
-        labels = batch_store.service_labels(connection)
+        doubtful = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
         owners = batch_store.order_owners(connection, [order.order_id for order in listed])
         self.idle_looks = 0 if owners else self.idle_looks + 1
-        unknown = _by_imei(order for order in listed if order.order_id and order.order_id not in owners)
-        nameless = any(not order.imei and order.order_id not in owners for order in listed)
-        shown = Shown(frozenset(owners), tuple(attempt for _, attempt in owners.values()), nameless, asked_at)
-        wanted = Wanted(unknown, labels, frozenset(order.imei[:14] for order in listed if not order.order_id))
-        settled = 0
-        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
-            settled += self._settle(connection, chunk, shown, wanted)
-        return settled
+        unknown = [order for order in listed if order.order_id not in owners]
+        shown = Shown(
+            order_ids=frozenset(owners),
+            placed=tuple((owners[o.order_id][1], _moment(o.requested_at)) for o in listed if o.order_id in owners),
+            nameless=any(not order.imei for order in unknown),
+            newest=batch_store.newest_placed(connection, NEWEST),
+            asked_at=asked_at,
+        )
+        contested = _contested(doubtful + batch_store.open_chunks(connection, ChunkState.SENDING))
+        wanted = Wanted(_by_body(unknown), batch_store.service_labels(connection), contested)
+        return sum(self._settle(connection, chunk, shown, wanted) for chunk in doubtful)
 
     def _settle(self, connection: Transaction, chunk: Chunk, shown: "Shown", wanted: "Wanted") -> int:
-        verdicts = [wanted.adopt(item, chunk.service_id) for item in chunk.items]
+        bound = batch_store.attempts_ended_before(connection, chunk.attempt_id)
+        before = shown.latest_before(bound)
+        verdicts = [wanted.adopt(item, chunk.service_id, before) for item in chunk.items]
         found = [verdict for verdict in verdicts if verdict is not None]
         absent = [item for item, verdict in zip(chunk.items, verdicts, strict=True) if verdict is None]
-        missing = [item for item in absent if item.imei[:14] not in wanted.unreadable]
-        would_hold_it = self._would_hold(connection, chunk, shown)  # judged by what was known before adopting
+        missing = [item for item in absent if not wanted.possible(item, chunk.service_id, before)]
+        would_hold_it = self._would_hold(connection, chunk, bound, shown)  # judged by what was known before adopting
         if found:
             batch_store.adopt(connection, chunk, found)
             logger.info("Adopted %d orders of chunk %d from the provider's list", len(found), chunk.chunk_id)
@@ -150,26 +162,30 @@ class Settler:
                 "not placed by the provider's list; sent again",
                 one_by_one=_one_spoils_all(connection, chunk),
             )
-            logger.info("Chunk %d: %d IMEIs were not placed, sending them again", chunk.chunk_id, len(missing))
+            if batch_store.rest_was_cancelled(connection, chunk.batch_id):
+                batch_store.cancel_rest(connection, chunk.batch_id)
+            logger.info("Chunk %d: %d IMEIs were not placed and are planned anew", chunk.chunk_id, len(missing))
             return len(found) + len(missing)
         return len(found)
 
-    def _would_hold(self, connection: Transaction, chunk: Chunk, shown: "Shown") -> bool:
-        """Whether a list that shows these orders of ours would show whatever this call has placed."""
+    def _would_hold(self, connection: Transaction, chunk: Chunk, bound: int, shown: "Shown") -> bool:
+        """Whether a list that shows these orders of ours would show whatever this call has placed.
+
+        bound: every attempt with a smaller id had ended when this call began.
+        """
         watch = self.watches.get(chunk.chunk_id)
         if watch is None or not shown.order_ids or shown.nameless:
             return False
-        bound = batch_store.attempts_ended_before(connection, chunk.attempt_id)
-        rested = self._has_rested(connection, watch, bound, shown)
-        witnessed = watch.witness_from is not None and any(a > watch.witness_from for a in shown.attempts)
-        if not (witnessed or rested):
+        rested = self._has_rested(watch, bound, shown)
+        if not (rested or _is_witnessed(watch, bound, shown)):
             return False
-        reaches_back = any(0 < attempt < bound for attempt in shown.attempts)
+        reaches_back = any(0 < attempt < bound for attempt, _ in shown.placed)
         return reaches_back or batch_store.all_orders_are_among(connection, len(shown.order_ids))
 
-    def _has_rested(self, connection: Transaction, watch: Watch, bound: int, shown: "Shown") -> bool:
+    def _has_rested(self, watch: Watch, bound: int, shown: "Shown") -> bool:
         """Whether the list shows all that we know since this call, and enough time has passed for it to lag behind."""
-        if not batch_store.newest_orders(connection, bound, NEWEST) <= shown.order_ids:
+        newest = max(shown.newest.values(), default=0)
+        if any(attempt >= min(bound, newest) for attempt in shown.left_out()):
             return False
         if self.newest_call is not None:
             seen = shown.asked_at - self.newest_call
@@ -182,17 +198,39 @@ class Settler:
         return longest if self.lag is None else min(longest, max(self.quiet, 2 * self.lag))
 
 
+def _is_witnessed(watch: Watch, bound: int, shown: "Shown") -> bool:
+    """Whether the list shows a call that began after the quiet time, and all that we know since the doubtful one."""
+    start = watch.witness_from
+    if start is None or not any(attempt > start for attempt, _ in shown.placed):
+        return False
+    return not any(bound <= attempt <= start for attempt in shown.left_out())
+
+
 def _one_spoils_all(connection: Transaction, chunk: Chunk) -> bool:
     """Whether the whole call was refused because of one IMEI that is not told: together they would be refused again."""
     words = batch_store.attempt_message(connection, chunk.attempt_id)
     return refusal_kind(words) in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI)
 
 
-def _by_imei(listed: Iterable[ProviderOrder]) -> dict[str, list[ProviderOrder]]:
+def _by_body(listed: Iterable[ProviderOrder]) -> dict[str, list[ProviderOrder]]:
+    """First 14 digits → the orders of that device, the newest first."""
     found: dict[str, list[ProviderOrder]] = {}
-    for order in listed:
-        found.setdefault(order.imei, []).append(order)
+    for order in sorted(listed, key=lambda o: (o.requested_at, len(o.order_id), o.order_id), reverse=True):
+        found.setdefault(order.imei[:14], []).append(order)
     return found
+
+
+def _contested(chunks: Iterable[Chunk]) -> frozenset[str]:
+    """IMEIs that these calls were made for with more than one service."""
+    asked = {(item.imei, chunk.service_id) for chunk in chunks for item in chunk.items}
+    return frozenset(imei for imei, services in Counter(imei for imei, _ in asked).items() if services > 1)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,31 +238,62 @@ class Shown:
     """What one look at the provider's list showed of the orders that we know."""
 
     order_ids: frozenset[str]
-    attempts: tuple[int, ...]  #: the attempts that placed them, 0 where none of ours did
+    #: (attempt, or 0 where none of ours placed it; the provider's date, where it can be read)
+    placed: tuple[tuple[int, datetime | None], ...]
     nameless: bool  #: whether it also shows an unknown order without saying of which IMEI
+    newest: Mapping[str, int]  #: our newest orders, listed or not → the attempts that placed them
     asked_at: float  #: monotonic seconds
+
+    def left_out(self) -> set[int]:
+        """The attempts of our newest orders that the list does not show."""
+        return {attempt for order_id, attempt in self.newest.items() if order_id not in self.order_ids}
+
+    def latest_before(self, bound: int) -> datetime | None:
+        """The provider's date of the latest order that an attempt below bound has placed, where it can be read."""
+        dates = (date for attempt, date in self.placed if date is not None and 0 < attempt < bound)
+        return max(dates, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Orders that the provider lists and we do not know, by IMEI."""
+    """Orders that the provider lists and we do not know."""
 
-    unknown: dict[str, list[ProviderOrder]]
+    unknown: dict[str, list[ProviderOrder]]  #: by the first 14 digits of the IMEI, the newest first
     labels: Mapping[str, str]  #: service id or title in lower case → service id
-    unreadable: frozenset[str]  #: the first 14 digits of IMEIs that the list names without an order that can be read
+    contested: frozenset[str]  #: IMEIs that are in doubt or on the wire for more than one service
 
-    def adopt(self, item: Item, service_id: str) -> Verdict | None:
-        """The verdict for an order of this IMEI, unless it is certainly one of another service. Takes it out.
+    def adopt(self, item: Item, service_id: str, before: datetime | None) -> Verdict | None:
+        """The verdict for an order of this IMEI, unless it is certainly another's. Takes it out.
 
         The wire does not say whether <package> is an id, a title or something else, so what is not recognised
-        counts as ours: to send again what was placed would cost money, to adopt it costs nothing.
+        counts as ours: to send again what was placed would cost money, to adopt it costs nothing. Only where the
+        IMEI is in doubt for two services a person must say whose it is. before is a date (the provider's) at which
+        the call had not begun.
         """
-        for order in self.unknown.get(item.imei, []):
-            if self.labels.get(order.service_id.strip().lower(), service_id) == service_id:
-                self.unknown[item.imei].remove(order)
+        for order in self._candidates(item, service_id, before):
+            unclear = item.imei in self.contested and order.service_id.strip().lower() not in self.labels
+            if order.order_id and order.imei == item.imei and not unclear:
+                self.unknown[item.imei[:14]].remove(order)
                 words = "found in the provider's list"
                 return Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status, words)
         return None
+
+    def possible(self, item: Item, service_id: str, before: datetime | None) -> bool:
+        """Whether the list names something that may be an order of this IMEI, so that it cannot count as absent."""
+        return bool(self._candidates(item, service_id, before))
+
+    def _candidates(self, item: Item, service_id: str, before: datetime | None) -> list[ProviderOrder]:
+        return [
+            order
+            for order in self.unknown.get(item.imei[:14], [])
+            if self.labels.get(order.service_id.strip().lower(), service_id) == service_id
+            and not _is_older(order, before)
+        ]
+
+
+def _is_older(order: ProviderOrder, before: datetime | None) -> bool:
+    requested = _moment(order.requested_at)
+    return before is not None and requested is not None and before - requested > CERTAINLY_OLDER
 
 
 # What a person decides

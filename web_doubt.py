@@ -1,5 +1,9 @@
 """What is in doubt in a batch: what happened, what is at stake, what the provider says now, and three choices."""
 
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -48,6 +52,8 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
     ticked = set(request.form.getlist("item_id", type=int))
     every = "all" in request.form
     chosen = [row["item_id"] for row in doubtful if every or row["item_id"] in ticked]
+    if every and request.form.get("seen") != _mark(doubtful):
+        return _page(batch_id, "Nothing was sent: what is in doubt has changed since. Look at these once more."), 409
     if not chosen:
         return _page(batch_id, "Nothing was sent: tick the IMEIs that were not placed."), 400
     if "sure" not in request.form:
@@ -77,18 +83,28 @@ def placed(batch_id: int) -> ResponseReturnValue:
 
 def _page(batch_id: int, error: str, looked: bool = False) -> str:
     progress, database = batch_or_404(batch_id), backend().database
+    doubtful = batch_queries.doubtful_items(database, batch_id, limit=MOST)
     found, unheard = _look(progress) if looked else (None, "")
     said = batch_queries.batch_errors(database, batch_id)
     return render_template(
         "doubt.html",
         batch=progress,
-        items=batch_queries.doubtful_items(database, batch_id, limit=SHOWN),
+        items=doubtful[:SHOWN],
+        seen=_mark(doubtful),
         count=progress.outcomes[Outcome.IN_DOUBT],
         said=[(words, count) for outcome, words, count in said if outcome is Outcome.IN_DOUBT],
         error=error,
         look=found,
         unheard=unheard,
     )
+
+
+def _mark(doubtful: Sequence[dict[str, Any]]) -> str:
+    """A name for exactly these calls in doubt: "all" means those that the page spoke of, and none that came later."""
+    digest = hashlib.sha256()
+    for item in doubtful:
+        digest.update(f"{item['item_id']} {item['sent_at']},".encode())
+    return digest.hexdigest()
 
 
 def _look(progress: Progress) -> tuple[Look | None, str]:

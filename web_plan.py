@@ -9,16 +9,12 @@ from typing import Any
 
 import batch_older_copy
 import batch_queries
-import batch_uploads
-from batch_creation import fingerprint, in_flight, known_orders
-from database import utc_now
+from batch_creation import TOLERANCE, fingerprint, in_flight, known_orders, unfinished_batch
 from orders import FINAL_STATUSES, Service
 from service_catalog import Balance
 from web_context import Backend
 from web_format import money
 
-#: Half a hundredth of a cent: sums of float prices are compared with this tolerance, in US dollars.
-TOLERANCE = 0.00005
 VOLATILE = (
     "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
     "or set DATA_DIR to a folder on one."
@@ -77,7 +73,7 @@ def make_plan(
         settled=settled,
         pending=pending,
         in_flight=flying,
-        continues=batch_uploads.unfinished_batch(database, mark),
+        continues=unfinished_batch(database, mark),
         count=sum(imei not in left_out for imei in names),
         balance=backend.account.current(),
         promised=batch_queries.committed(database),
@@ -127,5 +123,5 @@ def _with_objections(plan: Plan, backend: Backend) -> Plan:
 def _budget_left(backend: Backend) -> float | None:
     if backend.settings.daily_budget is None:
         return None
-    used = batch_queries.spent_since(backend.database, utc_now().date()) + batch_queries.committed(backend.database)
-    return backend.settings.daily_budget - used
+    with backend.database.read() as connection:
+        return backend.settings.daily_budget - batch_queries.spent_or_promised(connection)

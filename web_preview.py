@@ -19,7 +19,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-from batch_creation import NewBatch, create_batch
+from batch_creation import NewBatch, OverBudgetError, create_batch
 from batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text
 from spreadsheets_out import rejects_csv
@@ -48,14 +48,19 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the confirm button was pressed on: the price and the number that the page showed."""
+    """What the confirm button was pressed on: the price, the number, and the service with its IMEIs.
+
+    Another tab may have chosen another service of the same price, or another column of as many IMEIs, since.
+    """
 
     price: str
     count: str
+    fingerprint: str
 
     def fits(self, plan: Plan) -> bool:
         """Whether the page told the truth about this plan."""
-        return self.price == price_mark(plan) and self.count == str(plan.count)
+        told = (self.price, self.count, self.fingerprint)
+        return told == (price_mark(plan), str(plan.count), plan.fingerprint)
 
 
 @preview.get("/batch")
@@ -128,7 +133,10 @@ def confirm(token: str) -> ResponseReturnValue:
         if batch_id is None:
             if notice or plan is None:
                 return _page(found, intake, plan, notice), 409
-            batch_id = start_batch(backend(), plan, found.label, found.kind, token)
+            try:
+                batch_id = start_batch(backend(), plan, found.label, found.kind, token)
+            except OverBudgetError as error:
+                return _page(found, *_read_and_plan(found), f"Nothing was sent. {error}"), 409
             flash(started(plan, batch_id), "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
@@ -157,7 +165,7 @@ def keep(kind: str, content: bytes, label: str, service_id: str) -> str:
 
 
 def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
-    """Write the batch that a plan describes, or continue the unfinished one. Returns its id."""
+    """Write the batch that a plan describes, or continue the unfinished one; its id. Raises OverBudgetError."""
     new = NewBatch(
         label=label,
         source=source,
@@ -168,6 +176,7 @@ def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: st
         fingerprint=plan.fingerprint,
         confirm_token=token,
         recheck=plan.recheck,
+        budget=backend.settings.daily_budget,
     )
     return create_batch(backend.database, new, backend.settings.chunk_size)
 
@@ -250,9 +259,9 @@ def _reason_to_look_again(plan: Plan | None) -> str:
         return "Nothing was sent: the provider does not list this service any more. Choose another one."
     if plan.objections:
         return "Nothing was sent. " + " ".join(plan.objections)
-    shown = Shown(request.form.get("price", ""), request.form.get("count", ""))
+    shown = Shown(*(request.form.get(name, "") for name in ("price", "count", "fingerprint")))
     if not shown.fits(plan):
-        return "Nothing was sent: the price or the number of IMEIs has changed since. Please look again."
+        return "Nothing was sent: the service, its price or the IMEIs have changed since. Please look again."
     typed = request.form.get("typed", "").replace(",", "").replace(" ", "")
     if must_type(backend(), plan) and typed != str(plan.count):
         return f"Nothing was sent: to confirm, type the number of IMEIs, {plan.count}."

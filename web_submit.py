@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from batch_creation import OverBudgetError
 from batch_uploads import batch_of_token
 from database import OrderRow
 from spreadsheets import UnreadableFileError, read_text
@@ -60,7 +61,10 @@ def order() -> ResponseReturnValue:
         return redirect(url_for("preview.show", token=token), 303)
     if plan is None or objections:
         return _page(posted, objections, plan), 400
-    batch_id = start_batch(backend(), plan, _label(plan.imeis), "single", posted.token)
+    try:
+        batch_id = start_batch(backend(), plan, _label(plan.imeis), "single", posted.token)
+    except OverBudgetError as error:
+        return _page(posted, (str(error),), plan), 400
     flash(started(plan, batch_id), "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
@@ -76,6 +80,9 @@ def order_and_follow() -> Response:
         abort(503, "Too many streams are open: nothing was sent. Try again in a minute.")
     try:
         batch_id = start_batch(backend(), plan, _label(plan.imeis), "single", posted.token)
+    except OverBudgetError as error:
+        backend().streams.release()
+        abort(400, str(error))
     except BaseException:
         backend().streams.release()
         raise

@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls_fixture import QUIET, answered, call, listed, look, outcome, unanswered
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from provider_fixture import imeis
+from provider_fixture import SERVICE, imeis
 
+import batch_store
+import batch_tallies
+from batch_creation import NewBatch, create_batch
+from batch_queries import batch_failures
 from database import IMEIDatabase
 from file_kinds import UnreadableFileError
 from order_import import Fate, changed_values, import_orders, past_imports, plan_import, undo_import
+from orders import Outcome, Service, Verdict
+from settlement import Settler
 from spreadsheets_import import ImportRow, plain, read_orders, says_the_same
 from spreadsheets_out import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
 
@@ -127,7 +134,7 @@ def test_an_order_id_is_the_key_where_there_is_one(database: IMEIDatabase) -> No
 
 
 def hostile_orders(database: IMEIDatabase) -> None:
-    texts = ["=1+1", "'quoted", "+49", "-", "@x", "line\r\nline", " padded ", "a,b;c\t\"d\"", "\x07bell", "ü–漢", "'=x"]
+    texts = ["=1+1", "'quoted", "+49", "-", "@x", "line\r\nline", " padded ", 'a,b;c\t"d"', "\x07bell", "ü–漢", "'=x"]
     for n, (imei, text) in enumerate(zip(imeis(len(texts), 50), texts, strict=True)):
         order: dict[str, Any] = {
             "order_id": str(1000 + n),
@@ -204,3 +211,70 @@ def test_a_failing_import_leaves_nothing(database: IMEIDatabase) -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_text_survives_the_guard_against_formulas(text: str) -> None:
     assert says_the_same(text, plain(guarded(text.replace("\0", ""))))
+
+
+# Beside live orders
+
+
+def site_row(order_id: str, imei: str, status: str = "Pending", **more: Any) -> ImportRow:
+    """A row with an order id, as copied from the provider's site."""
+    return ImportRow(1, {"order_id": order_id, "imei": imei, "status": status, "service_name": "T-Mobile", **more})
+
+
+@pytest.fixture(name="ordering")
+def ordering_fixture(database: IMEIDatabase) -> IMEIDatabase:
+    """A database that knows the title of the one service that is ordered."""
+    database.store_services([Service(SERVICE, "T-Mobile", 0.1)], 0.0)
+    return database
+
+
+def test_an_order_that_is_in_doubt_is_left_to_its_batch(ordering: IMEIDatabase) -> None:
+    """Once imported it would count as known, so its IMEI as not placed, and it would be paid again."""
+    known = answered(ordering, call(ordering, [FIRST]), 1)
+    doubtful = call(ordering, [SECOND])
+    unanswered(ordering, doubtful)
+    settler, shown = Settler(QUIET), [*known, listed("9", SECOND)]
+    look(ordering, settler, known, 1000.0)
+    _, plan = import_orders(ordering, [site_row("9", SECOND)], "site.csv")
+    assert plan.rows[0].fate is Fate.NOT_UNDERSTOOD and "Batch 2" in plan.rows[0].reason
+    look(ordering, settler, shown, 1000.0 + QUIET)
+    proof = answered(ordering, call(ordering, [THIRD]), 30)
+    look(ordering, settler, [*shown, *proof], 1000.0 + 2 * QUIET)
+    assert outcome(ordering, doubtful) == [("ordered", "9")]
+
+
+def test_undoing_an_import_keeps_what_a_call_on_the_wire_has_placed(ordering: IMEIDatabase) -> None:
+    flying = call(ordering, [SECOND])
+    import_id, _ = import_orders(ordering, [site_row("9", SECOND)], "site.csv")
+    verdict = Verdict(flying.items[0].item_id, SECOND, Outcome.ORDERED, "9", "Pending")
+    with ordering.write() as connection:
+        batch_store.record(connection, flying, [verdict])
+    undo_import(ordering, import_id)
+    assert outcome(ordering, flying) == [("ordered", "9")]
+
+
+def test_an_old_order_from_a_file_does_not_hide_one_that_waits_from_a_recheck(ordering: IMEIDatabase) -> None:
+    answered(ordering, call(ordering, [FIRST]), 1)
+    import_orders(ordering, [site_row("0", FIRST, "Completed", order_date=datetime(2025, 1, 1))], "old.csv")
+    new = NewBatch("again", "command", SERVICE, "T-Mobile", 0.1, [(FIRST, None)], recheck=True)
+    [left_out] = batch_failures(ordering, create_batch(ordering, new))
+    assert (left_out["outcome"], left_out["error"]) == ("duplicate", "ordered already: order 1")
+
+
+def test_a_batch_that_is_counted_while_an_import_changes_it_is_counted_anew(
+    ordering: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunk = call(ordering, [FIRST])
+    answered(ordering, chunk, 1)
+    count = batch_tallies._count_verdicts
+
+    def overtaken(connection: Any, batch_id: int) -> Any:
+        found = count(connection, batch_id)
+        import_orders(ordering, [site_row("1", FIRST, "Completed", carrier="AT&T")], "site.csv")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_tallies, "_count_verdicts", overtaken)
+        batch_tallies.tally_finished(ordering)
+    with ordering.read() as connection:
+        assert batch_tallies.verdicts(connection, chunk.batch_id)["carrier"] == {"AT&T": 1}

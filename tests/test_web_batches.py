@@ -8,14 +8,18 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import openpyxl
 import pytest
 from flask import Flask
 from provider_fixture import imeis
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
+from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, make_app, words
+from werkzeug.test import TestResponse
 
+import batch_creation
 import batch_queries
+import web_preview
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
 from settings import Settings
@@ -96,12 +100,12 @@ def test_clicks_at_the_same_instant_give_one_batch(app: Flask, database: IMEIDat
     preview = browser.paste(imeis(300))
     clients = [Browser(app) for _ in range(6)]
     tokens = [client.token() for client in clients]
+    fields = confirm_fields(browser.get(preview).text)
     barrier = threading.Barrier(6)
 
     def click(place: int) -> str:
         barrier.wait()
-        form = {"csrf_token": tokens[place], "price": "0.080000", "count": "300"}
-        return clients[place].client.post(preview, data=form).location
+        return clients[place].client.post(preview, data=fields | {"csrf_token": tokens[place]}).location
 
     with ThreadPoolExecutor(6) as pool:
         assert set(pool.map(click, range(6))) == {"/batches/1"}
@@ -284,6 +288,27 @@ def test_the_daily_budget_counts_what_was_spent_and_promised(app: Flask, databas
     assert browser.confirm(browser.paste(imeis(5, first=50))).status_code == 303
 
 
+def test_two_confirmed_at_the_same_instant_do_not_spend_the_budget_twice(
+    app: Flask, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = with_settings(app, daily_budget=2.0)
+    previews = [browser.paste(imeis(20, first=first)) for first in (0, 100)]
+    create, second = batch_creation.create_batch, Browser(app)
+
+    def overtaken(*given: Any) -> int:
+        monkeypatch.setattr(web_preview, "create_batch", create)
+        assert second.confirm(previews[1]).status_code == 303
+        return create(*given)
+
+    monkeypatch.setattr(web_preview, "create_batch", overtaken)
+    refused = browser.confirm(previews[0])
+    assert refused.status_code == 409
+    assert "Another batch has taken what was left of today's budget" in words(refused)
+    assert batch_count(database) == 1
+    form = {"imeis": imeis(1, first=500)[0], "service_id": CARRIER.service_id}
+    assert browser.post("/submit", form).status_code == 303  # $0.40 is left
+
+
 def test_a_dear_batch_wants_its_number_typed(app: Flask, database: IMEIDatabase) -> None:
     browser = with_settings(app, confirm_above=1.0)
     preview = browser.paste(imeis(20))
@@ -297,13 +322,25 @@ def test_a_dear_batch_wants_its_number_typed(app: Flask, database: IMEIDatabase)
 
 def test_a_price_that_changed_shows_the_preview_again(browser: Browser, database: IMEIDatabase) -> None:
     preview = browser.paste(imeis(4))
-    browser.get(preview)
+    fields = confirm_fields(browser.get(preview).text)
     database.store_services([replace(CARRIER, price=0.5), *SERVICES[1:]], time.time())
-    refused = browser.post(preview, {"price": "0.080000", "count": "4"})
+    refused = browser.post(preview, fields)
     assert refused.status_code == 409
-    assert "has changed since" in words(refused)
+    assert "have changed since" in words(refused)
     assert "Cost $2.00" in words(refused)
     assert browser.confirm(preview).status_code == 303
+
+
+def test_a_service_chosen_in_another_tab_shows_the_preview_again(browser: Browser, database: IMEIDatabase) -> None:
+    """Also where it costs the same: what was confirmed is what is ordered."""
+    database.store_services([CARRIER, replace(CARRIER, service_id="1740", title="Another")], time.time())
+    preview = browser.paste(imeis(4))
+    fields = confirm_fields(browser.get(preview).text)
+    browser.post(f"{preview}/options", {"service_id": "1740"})
+    refused = browser.post(preview, fields)
+    assert refused.status_code == 409
+    assert "have changed since" in words(refused)
+    assert batch_count(database) == 0
 
 
 def test_no_paid_orders_on_a_disk_that_will_be_lost(app: Flask, database: IMEIDatabase) -> None:
@@ -561,11 +598,30 @@ def test_an_order_found_by_hand_is_adopted(browser: Browser, database: IMEIDatab
     assert len(item_ids(database, doubtful)) == 2
 
 
+def seen_of(browser: Browser, batch_id: int) -> str:
+    found = re.search(r'name="seen" value="(\w+)"', browser.get(f"/batches/{batch_id}/doubt").text)
+    assert found
+    return found[1]
+
+
+def send_all_again(browser: Browser, batch_id: int, seen: str) -> TestResponse:
+    return browser.post(f"/batches/{batch_id}/doubt/not-placed", {"all": "on", "sure": "on", "seen": seen})
+
+
 def test_all_can_be_sent_again_at_once(browser: Browser, database: IMEIDatabase, doubtful: int) -> None:
-    assert (
-        browser.post(f"/batches/{doubtful}/doubt/not-placed", {"all": "on", "sure": "on"}).status_code == 303
-    )
+    assert send_all_again(browser, doubtful, seen_of(browser, doubtful)).status_code == 303
     assert item_ids(database, doubtful) == []
+
+
+def test_all_are_those_that_the_page_showed(browser: Browser, database: IMEIDatabase, doubtful: int) -> None:
+    """A call that came into doubt after somebody had looked at the provider's site is not sent again with the rest."""
+    seen = seen_of(browser, doubtful)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE attempts SET sent_at = datetime(sent_at, '+2 minutes')")
+    refused = send_all_again(browser, doubtful, seen)
+    assert refused.status_code == 409
+    assert "what is in doubt has changed since" in words(refused)
+    assert len(item_ids(database, doubtful)) == 3
 
 
 def test_nothing_is_sent_again_while_the_provider_may_still_work_on_it(
@@ -573,7 +629,7 @@ def test_nothing_is_sent_again_while_the_provider_may_still_work_on_it(
 ) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE attempts SET ended_at = CURRENT_TIMESTAMP")
-    answer = browser.post(f"/batches/{doubtful}/doubt/not-placed", {"all": "on", "sure": "on"})
+    answer = send_all_again(browser, doubtful, seen_of(browser, doubtful))
     assert answer.status_code == 400
     assert "Nothing was sent. The provider may still be working on it." in words(answer)
     assert len(item_ids(database, doubtful)) == 3

@@ -84,14 +84,18 @@ class Browser:
     def confirm(self, preview: str, **more: str) -> TestResponse:
         """Press the button on the preview, with the hidden fields that it holds."""
         page = self.get(preview).text
-        fields = dict(re.findall(r'<input type="hidden" name="(price|count)" value="([^"]*)"', page))
-        return self.post(preview, fields | more)
+        return self.post(preview, confirm_fields(page) | more)
 
     def start(self, imeis: Sequence[str]) -> int:
         """A confirmed batch of these."""
         answer = self.confirm(self.paste(imeis))
         assert answer.status_code == 303, words(answer)
         return int(answer.location.rsplit("/", 1)[1])
+
+
+def confirm_fields(page: str) -> dict[str, str]:
+    """The hidden fields of a preview's confirm form."""
+    return dict(re.findall(r'<input type="hidden" name="(price|count|fingerprint)" value="([^"]*)"', page))
 
 
 def answer_chunks(
