@@ -3,7 +3,8 @@
 The provider's list of recent orders is asked. An order of the IMEI that we do not know is adopted, the newest one
 first, unless the list's own dates say that it is days older than the call. Absence is believed only when the list is
 known to hold what it would hold:
-- it reaches back far enough: it shows an order of ours whose call had ended before the doubtful call began;
+- it reaches back far enough: it shows an order of ours whose call had ended before the doubtful call began, or any
+  that is days older than ours. In a new database, which has none: all that we ever placed, if a later list is longer;
 - it is fresh enough: it shows an order of ours whose call began after the quiet time, in which the provider may still
   work on the doubtful call, and every order that we know of between the two. Where no such call will be made (the
   doubtful one was the last of the day), it must show every order that we know of since the doubtful call, and our
@@ -49,6 +50,7 @@ class Watch:
     since: float  #: monotonic seconds when it was first seen in doubt
     witness_from: int | None = None  #: calls with a larger attempt id began after the quiet time
     witnessed: bool = False  #: such a call has been made, and the list was asked anew because of it
+    whole: int | None = None  #: length of a list that showed all that we ever placed, unless it is always cut there
 
 
 @dataclass(slots=True)
@@ -137,6 +139,8 @@ class Settler:
             placed=tuple((owners[o.order_id][1], _moment(o.requested_at)) for o in listed if o.order_id in owners),
             nameless=any(not order.imei for order in unknown),
             newest=batch_store.newest_placed(connection, NEWEST),
+            oldest=min((date for order in listed if (date := _moment(order.requested_at))), default=None),
+            length=len(listed),
             asked_at=asked_at,
         )
         contested = _contested(doubtful + batch_store.open_chunks(connection, ChunkState.SENDING))
@@ -176,11 +180,16 @@ class Settler:
         watch = self.watches.get(chunk.chunk_id)
         if watch is None or not shown.order_ids or shown.nameless:
             return False
+        if watch.whole is not None and shown.length > watch.whole:
+            return True
         rested = self._has_rested(watch, bound, shown)
         if not (rested or _is_witnessed(watch, bound, shown)):
             return False
-        reaches_back = any(0 < attempt < bound for attempt, _ in shown.placed)
-        return reaches_back or batch_store.all_orders_are_among(connection, len(shown.order_ids))
+        if any(0 < attempt < bound for attempt, _ in shown.placed) or shown.shows_older:
+            return True
+        if watch.whole is None and batch_store.all_orders_are_among(connection, len(shown.order_ids)):
+            watch.whole = shown.length
+        return False
 
     def _has_rested(self, watch: Watch, bound: int, shown: "Shown") -> bool:
         """Whether the list shows all that we know since this call, and enough time has passed for it to lag behind."""
@@ -242,7 +251,15 @@ class Shown:
     placed: tuple[tuple[int, datetime | None], ...]
     nameless: bool  #: whether it also shows an unknown order without saying of which IMEI
     newest: Mapping[str, int]  #: our newest orders, listed or not → the attempts that placed them
+    oldest: datetime | None  #: the provider's date of the oldest order on it, whosever it is
+    length: int  #: orders on it
     asked_at: float  #: monotonic seconds
+
+    @property
+    def shows_older(self) -> bool:
+        """Whether an order on it is days older than every order of ours on it."""
+        ours = [date for attempt, date in self.placed if attempt and date is not None]
+        return bool(ours) and self.oldest is not None and self.oldest < min(ours) - CERTAINLY_OLDER
 
     def left_out(self) -> set[int]:
         """The attempts of our newest orders that the list does not show."""

@@ -62,6 +62,7 @@ class Knobs:
     listing: Literal["on", "off", "empty", "lagging"] = "on"  #: getimeis without ids; "off" is an error text
     listing_lag: float = 60.0  #: seconds until an order shows in a lagging listing
     listing_limit: int = 0  #: orders on the listing, newest first; 0 is all of them
+    history: int = 0  #: orders at the old end of the listing that were made a month before, elsewhere
     package_as: Literal["title", "id"] = "title"  #: what <package> holds in getimeis
     credit: float | None = None  #: US dollars left now, falling with each charge; None is without limit
     turnaround: float = 0.0  #: seconds until the slowest result is there

@@ -319,7 +319,10 @@ class Provider:
         if knobs.listing == "empty":
             seen = []
         shown = seen[: knobs.listing_limit or None]
-        return f"<result>{''.join(self._order_xml(charge, now) for charge in shown)}</result>"
+        room = knobs.listing_limit - len(shown) if knobs.listing_limit else knobs.history
+        older = range(0 if knobs.listing == "empty" else min(knobs.history, room))
+        records = [self._order_xml(charge, now) for charge in shown] + [_older_xml(number, now) for number in older]
+        return f"<result>{''.join(records)}</result>"
 
     def _replied(self, charge: Charge) -> float:
         """When this order has or will have its result, in seconds since 1970."""
@@ -362,6 +365,15 @@ class Provider:
             f"<code>{escape(order.code)}</code><requestedat>{order.requested_at}</requestedat>"
             f"<repliedat>{order.replied_at}</repliedat></imeis>"
         )
+
+
+def _older_xml(number: int, now: float) -> str:
+    """An order of another program on the same account, a month old."""
+    requested = _local_text(now - 30 * 86_400 - number)
+    return (
+        f"<imeis><id>{9_000_000 - number}</id><package>Old check</package><imei>{359_999_000_000_000 + number}</imei>"
+        f"<statusId>2</statusId><status>Completed</status><code></code><requestedat>{requested}</requestedat></imeis>"
+    )
 
 
 def _local_text(moment: float) -> str:

@@ -37,7 +37,12 @@ def system(
     budget: CallBudget | None = None,
     **options: Any,
 ) -> Iterator[ProductionSubmissionSystem]:
-    """A submission system on this database, with quick waits; its service is proven unless said otherwise."""
+    """A submission system on this database, with quick waits; its service is proven unless said otherwise.
+
+    The account has ordered before, elsewhere: a new database on a new account settles the doubt of its first calls only
+    when more was ordered.
+    """
+    simulator.set(history=1)
     if proven:
         with database.write() as connection:
             write_list_limit(connection, SERVICE, 100)

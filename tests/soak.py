@@ -157,7 +157,7 @@ def play(kind: Callable[[Scene], int], seed: int) -> Round:
     began, chance = time.monotonic(), random.Random(seed)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Simulator(Knobs(duplicates="never"), seed=seed) as simulator,
+        Simulator(Knobs(history=1, duplicates="never"), seed=seed) as simulator,
         IMEIDatabase(Path(folder) / "imei_orders.db") as database,
     ):
         scene = Scene(simulator, database, new_batch(database, TOTAL, CHUNK), chance)

@@ -53,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    with Simulator(Knobs(latency=0.1, duplicates="never"), seed=5) as running:
+    with Simulator(Knobs(history=1, latency=0.1, duplicates="never"), seed=5) as running:
         yield running
 
 

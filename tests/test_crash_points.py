@@ -53,7 +53,7 @@ POINTS = (
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    with Simulator(Knobs(latency=0.22)) as running:  # longer than a quick call: one call after the other
+    with Simulator(Knobs(history=1, latency=0.22)) as running:  # longer than a quick call: one call after the other
         yield running
 
 

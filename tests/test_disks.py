@@ -48,7 +48,7 @@ TOTAL = 12 * CHUNK
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    with Simulator(Knobs(latency=0.3, duplicates="never")) as running:
+    with Simulator(Knobs(history=1, latency=0.3, duplicates="never")) as running:
         yield running
 
 

@@ -21,7 +21,7 @@ TOTAL = 3000
 
 @pytest.fixture
 def simulator():
-    with Simulator(Knobs(latency=0.25, jitter=0.1)) as running:
+    with Simulator(Knobs(history=1, latency=0.25, jitter=0.1)) as running:
         yield running
 
 

@@ -47,7 +47,7 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    with Simulator(Knobs(latency=0.1), seed=9) as running:
+    with Simulator(Knobs(history=1, latency=0.1), seed=9) as running:
         yield running
 
 

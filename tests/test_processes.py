@@ -41,7 +41,7 @@ KILLS = 20
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    with Simulator(Knobs(latency=0.1, jitter=0.1, duplicates="never"), seed=11) as running:
+    with Simulator(Knobs(history=1, latency=0.1, jitter=0.1, duplicates="never"), seed=11) as running:
         yield running
 
 

@@ -41,7 +41,7 @@ TOTAL, FEW = 12 * CHUNK, 3 * CHUNK
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    with Simulator(Knobs(latency=0.25, duplicates="never")) as running:
+    with Simulator(Knobs(history=1, latency=0.25, duplicates="never")) as running:
         yield running
 
 

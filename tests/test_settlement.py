@@ -14,7 +14,7 @@ TOTAL = 300  #: three calls, all on the wire at once: no later call of the batch
 
 @pytest.fixture
 def simulator():
-    with Simulator(Knobs(latency=0.05)) as running:
+    with Simulator(Knobs(history=1, latency=0.05)) as running:
         yield running
 
 
