@@ -27,7 +27,7 @@ from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings, SettingsError, load_settings
 from web_auth import init_auth
 from web_batches import batches
-from web_context import Backend, Remembered, backend
+from web_context import Backend, Remembered, RowNumbers, backend
 from web_doubt import doubt
 from web_exports import exports
 from web_format import filters
@@ -103,6 +103,7 @@ def create_app(
             stopping=stopping,
         ),
     )
+    app.url_map.converters["int"] = RowNumbers
     app.before_request(_name_request)
     init_auth(app, settings, database)
     for blueprint in (pages, imports, exports, reports, preview, submit, batches, doubt, orders, searches, health):

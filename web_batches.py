@@ -24,7 +24,7 @@ from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Progress
 from spreadsheets_out import export_name
-from web_context import backend, batch_or_404
+from web_context import backend, batch_or_404, row_number
 from web_exports import columns_asked, csv_download, xlsx_download
 from web_format import outcome_label, plural
 from web_plan import VOLATILE
@@ -42,7 +42,7 @@ BY_HAND = "Paused by hand."
 @batches.get("")
 def listing() -> ResponseReturnValue:
     """The newest batches."""
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=row_number)
     found = order_queries.listed_batches(backend().database, LISTED, before)
     return render_template("batches.html", batches=found, more=len(found) == LISTED)
 

@@ -18,7 +18,7 @@ from order_filters import OrderFilter
 from order_pages import Sort
 from order_sync import request_sync
 from orders import OrderStatus, Outcome
-from web_context import backend
+from web_context import backend, row_number
 from web_exports import columns_asked, csv_download, xlsx_download
 from web_plan import service_objection
 from web_preview import keep
@@ -136,14 +136,6 @@ def filter_asked() -> OrderFilter:
         until=given.get("until", type=_day),
         mismatch="mismatch" in given,
     )
-
-
-def row_number(text: str) -> int:
-    """A whole number that a table can hold. Raises ValueError."""
-    number = int(text)
-    if not 0 <= number < 2**62:
-        raise ValueError(text)
-    return number
 
 
 def _day(text: str) -> date:
