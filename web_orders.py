@@ -19,7 +19,7 @@ from order_pages import Sort
 from order_sync import request_sync
 from orders import OrderStatus, Outcome
 from web_context import backend, row_number
-from web_exports import columns_asked, csv_download, xlsx_download
+from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
 from web_plan import service_objection
 from web_preview import keep
 
@@ -156,4 +156,4 @@ def _export_rows(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[dict[s
 
 
 def _export_name(ending: str) -> str:
-    return f"orders_{utc_now():%Y%m%dT%H%MZ}.{ending}"
+    return f"{named_by_columns('orders')}_{utc_now():%Y%m%dT%H%MZ}.{ending}"

@@ -513,7 +513,9 @@ def test_results_hold_one_row_an_imei_with_its_outcome(browser: Browser, databas
     assert len(lines) == 5
     assert "Refused" in lines[1]
     assert "Invalid IMEI" in lines[1]
-    assert f"{utc_now():%Y%m%d}" in answer.headers["Content-Disposition"]
+    assert f"_results_{utc_now():%Y%m%d}" in answer.headers["Content-Disposition"]
+    extended = browser.get(f"/batches/{batch_id}/results.csv?format=extended")
+    assert "_results-extended_" in extended.headers["Content-Disposition"]
 
 
 def test_results_of_several_pages_keep_the_order_of_the_file(
