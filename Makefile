@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PORT ?= 8000
 MINUTES ?= 10
 
 .PHONY: run test lint matrix bench soak lock clean
@@ -17,7 +16,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	touch $@
 
 run: $(VENV)/.installed          ## the app as in production, on the demo provider without credentials
-	PORT=$(PORT) $(BIN)/gunicorn web_app:app
+	$(BIN)/gunicorn web_app:app
 
 test: $(VENV)/.installed-dev     ## everything; REQUIRE_ALL=1 turns skips into failures
 	$(BIN)/python -m pytest

@@ -69,11 +69,12 @@ def logging_config(level: str) -> dict[str, Any]:
     }
 
 
+port_is_given = bool(os.environ.get("PORT"))  # by a platform or a shell; a .env file lies on a desk
 load_dotenv(Path(__file__).with_name(".env"))
 app_settings = read_settings(os.environ)
 behind_railway = bool(os.environ.get("RAILWAY_ENVIRONMENT") or os.environ.get("RAILWAY_PROJECT_ID"))
 
-bind = bind_address(app_settings, bool(os.environ.get("PORT")), behind_railway)
+bind = bind_address(app_settings, port_is_given, behind_railway)
 worker_class = "gthread"
 workers = whole_number(os.environ, "WEB_CONCURRENCY", 2)
 threads = 16  # an event stream holds one

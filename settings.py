@@ -67,16 +67,16 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         base_url=_base_url(_text(environ, "GSM_FUSION_BASE_URL") or DEFAULT_BASE_URL),
         log_level=_log_level(_text(environ, "LOG_LEVEL") or "INFO"),
         data_dir=_data_dir(folder),
-        port=int(_number(environ, "PORT", 8000, 1, 65535)),
+        port=_count(environ, "PORT", 8000, 1, 65535),
         admin_password=_text(environ, "ADMIN_PASSWORD"),
         secret_key=_text(environ, "SECRET_KEY"),
         auto_sync_interval=_number(environ, "AUTO_SYNC_INTERVAL", 300, 0, 86_400),
         daily_budget=_number(environ, "DAILY_BUDGET", 0, 0, 1e9) if _text(environ, "DAILY_BUDGET") else None,
-        max_batch_imeis=int(_number(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000)),
+        max_batch_imeis=_count(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000),
         confirm_above=_number(environ, "CONFIRM_ABOVE", 100, 0, 1e9),
         call_timeout=_number(environ, "GSM_FUSION_TIMEOUT", 120, 1, 600),
-        rate_limit=int(_number(environ, "GSM_FUSION_RATE_LIMIT", 0, 0, 100_000)) or None,
-        workers=int(_number(environ, "WORKERS", 30, 1, 100)),
+        rate_limit=_count(environ, "GSM_FUSION_RATE_LIMIT", 0, 0, 100_000) or None,
+        workers=_count(environ, "WORKERS", 30, 1, 100),
         settle_quiet=_number(environ, "SETTLE_QUIET", 60, 0, 3600),
         volatile_disk=on_railway and not _inside(folder, volume),
     )
@@ -99,8 +99,19 @@ def _number(environ: Mapping[str, str], name: str, default: float, least: float,
     return value
 
 
+def _count(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    value = _number(environ, name, default, least, most)
+    if value != int(value):
+        raise SettingsError(f"{name} is {_text(environ, name)}: it must be a whole number, such as {default}.")
+    return int(value)
+
+
 def _base_url(url: str) -> str:
-    parts = urlsplit(url if "//" in url else f"https://{url}")
+    try:
+        parts = urlsplit(url if "//" in url else f"https://{url}")
+        _ = parts.port  # raises for one that is no number
+    except ValueError as error:
+        raise SettingsError(f"GSM_FUSION_BASE_URL is {url!r}: it must look like {DEFAULT_BASE_URL}.") from error
     if parts.scheme == "http" and not LOOPBACK.match(parts.hostname or ""):
         raise SettingsError(
             f"GSM_FUSION_BASE_URL is {url}: it must begin with https://, or the key would travel in the open."

@@ -25,9 +25,9 @@ from orders import Account, ProviderOrder, Service
 from runner import make_client, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings, SettingsError, load_settings
-from web_auth import init_auth
+from web_auth import FOR_PROGRAMS, init_auth
 from web_batches import batches
-from web_context import Backend, Remembered, backend
+from web_context import Backend, Remembered, RowNumbers, backend
 from web_doubt import doubt
 from web_exports import exports
 from web_format import filters
@@ -103,6 +103,7 @@ def create_app(
             stopping=stopping,
         ),
     )
+    app.url_map.converters["int"] = RowNumbers
     app.before_request(_name_request)
     init_auth(app, settings, database)
     for blueprint in (pages, imports, exports, reports, preview, submit, batches, doubt, orders, searches, health):
@@ -205,7 +206,7 @@ def _broken(error: Exception) -> ResponseReturnValue:
 
 def _error_page(code: int, sentence: str) -> ResponseReturnValue:
     request_id = g.get("request_id", "")
-    if request.path.startswith("/api/") or request.path.endswith((".json", "/events", "-stream")):
+    if request.path.startswith("/api/") or request.path.endswith(FOR_PROGRAMS):
         return jsonify(error=sentence, request_id=request_id), code
     page = {"code": code, "title": TITLES.get(code, "That did not work"), "sentence": sentence}
     if request.referrer and urlsplit(request.referrer).netloc == request.host:

@@ -47,6 +47,8 @@ SEEN_EVERY = 60.0
 #: Paths and endpoints that answer without a login.
 OPEN_PATHS = frozenset({"/health"})
 OPEN_ENDPOINTS = frozenset({"static"})
+#: How the paths end that programs ask for; the answer to them is never a page.
+FOR_PROGRAMS = (".json", "/events", "-stream")
 #: Wrong passwords from one address that cost nothing; after them each doubles the wait.
 FREE_FAILURES = 5
 #: The same for all addresses together that never logged in: a guesser who has many addresses is slowed too.
@@ -344,7 +346,9 @@ def _locked_page() -> ResponseReturnValue:
 
 def _wants_page() -> bool:
     """Whether a person's browser asks for a page, rather than a script or an event stream."""
-    if request.path.startswith("/api/") or "text/event-stream" in request.headers.get("Accept", ""):
+    if request.path.startswith("/api/") or request.path.endswith(FOR_PROGRAMS):
+        return False
+    if "text/event-stream" in request.headers.get("Accept", ""):
         return False
     return request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
 

@@ -24,8 +24,8 @@ from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Progress
 from spreadsheets_out import export_name
-from web_context import backend, batch_or_404
-from web_exports import columns_asked, csv_download, xlsx_download
+from web_context import backend, batch_or_404, row_number
+from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
 from web_format import outcome_label, plural
 from web_plan import VOLATILE
 from web_preview import keep
@@ -42,7 +42,7 @@ BY_HAND = "Paused by hand."
 @batches.get("")
 def listing() -> ResponseReturnValue:
     """The newest batches."""
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=row_number)
     found = order_queries.listed_batches(backend().database, LISTED, before)
     return render_template("batches.html", batches=found, more=len(found) == LISTED)
 
@@ -154,7 +154,7 @@ def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str
 
 
 def _file_name(progress: Progress, ending: str) -> str:
-    return export_name(progress.batch_id, progress.label, "results", utc_now(), ending)
+    return export_name(progress.batch_id, progress.label, named_by_columns("results"), utc_now(), ending)
 
 
 def _back(batch_id: int) -> ResponseReturnValue:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flask import abort, current_app
+from werkzeug.routing import IntegerConverter, Map
 
 import batch_queries
 import order_queries
@@ -18,6 +19,24 @@ from settings import Settings
 
 #: Each stream holds a thread of the server; some threads must stay free for pages and the health probe.
 STREAMS_PER_PROCESS = 12
+
+#: No row has a number as high as this, and a table cannot be asked for one much higher.
+BEYOND_ROWS = 2**62
+
+
+class RowNumbers(IntegerConverter):
+    """The `<int:…>` of our addresses: what no row can have leads nowhere, as any address that names nothing."""
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, max=BEYOND_ROWS - 1)
+
+
+def row_number(text: str) -> int:
+    """A whole number that a table can hold. Raises ValueError."""
+    number = int(text)
+    if not 0 <= number < BEYOND_ROWS:
+        raise ValueError(text)
+    return number
 
 
 class Remembered:

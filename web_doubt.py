@@ -12,7 +12,7 @@ import settlement
 from doubt_lookup import Look, look
 from gsm_fusion_client import GSMFusionError
 from orders import Outcome, Progress
-from web_context import backend, batch_or_404
+from web_context import backend, batch_or_404, row_number
 from web_format import plural
 
 doubt = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
@@ -70,7 +70,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
 def placed(batch_id: int) -> ResponseReturnValue:
     """A person found the order: adopt it."""
     batch_or_404(batch_id)
-    item_id, order_id = request.form.get("item_id", type=int), request.form.get("order_id", "")
+    item_id, order_id = request.form.get("item_id", type=row_number), request.form.get("order_id", "")
     if item_id is None:
         abort(400, "It is not clear which IMEI the order belongs to.")
     try:

@@ -64,6 +64,11 @@ def columns_asked() -> tuple[OutColumn, ...]:
     return EXTENDED_COLUMNS if request.args.get("format") == "extended" else PROVIDER_COLUMNS
 
 
+def named_by_columns(what: str) -> str:
+    """what, and in which of the two forms, for the name of the file."""
+    return f"{what}-extended" if columns_asked() is EXTENDED_COLUMNS else what
+
+
 def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) -> Response:
     """The rows as CSV, streamed; with ?bom=0 without a byte order mark."""
     lines = write_csv(rows, columns, bom=request.args.get("bom") != "0")

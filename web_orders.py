@@ -18,8 +18,8 @@ from order_filters import OrderFilter
 from order_pages import Sort
 from order_sync import request_sync
 from orders import OrderStatus, Outcome
-from web_context import backend
-from web_exports import columns_asked, csv_download, xlsx_download
+from web_context import backend, row_number
+from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
 from web_plan import service_objection
 from web_preview import keep
 
@@ -138,14 +138,6 @@ def filter_asked() -> OrderFilter:
     )
 
 
-def row_number(text: str) -> int:
-    """A whole number that a table can hold. Raises ValueError."""
-    number = int(text)
-    if not 0 <= number < 2**62:
-        raise ValueError(text)
-    return number
-
-
 def _day(text: str) -> date:
     """A day that has a next one. Raises ValueError."""
     day = date.fromisoformat(text)
@@ -164,4 +156,4 @@ def _export_rows(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[dict[s
 
 
 def _export_name(ending: str) -> str:
-    return f"orders_{utc_now():%Y%m%dT%H%MZ}.{ending}"
+    return f"{named_by_columns('orders')}_{utc_now():%Y%m%dT%H%MZ}.{ending}"

@@ -48,6 +48,7 @@ def dashboard() -> ResponseReturnValue:
         ],
         chart=(CHART_WIDTH, CHART_HEIGHT),
         results=backend().results(),
+        newest=order_queries.NEWEST_RESULTS,
         catalogue=backend().catalog.current(patience=1.0),
         total=database.count_orders(),
     )

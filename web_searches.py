@@ -14,10 +14,10 @@ from order_searches import SavedSearch
 from orders import OrderStatus, Outcome
 from spreadsheets import UnreadableFileError, read_text
 from spreadsheets_out import OutColumn
-from web_context import backend
+from web_context import backend, row_number
 from web_exports import columns_asked, csv_download, xlsx_download
 from web_format import plural
-from web_orders import PAGE, filter_asked, row_number
+from web_orders import PAGE, filter_asked
 from web_plan import service_objection
 from web_preview import keep
 

@@ -254,6 +254,15 @@ WATCH = """() => {
 }"""
 
 
+def test_a_live_page_without_orders_says_so_in_whole_words(visitor: Visitor, site: Site) -> None:
+    site.provider(latency=3.0)
+    path = site.order(made_up_imeis(720_000, 1))
+    words = visitor.open(path).get_by_text("No order has come back yet.")
+    expect(words).to_be_visible()
+    assert words.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+    site.finish(path)
+
+
 def test_a_live_page_is_calm(visitor: Visitor, site: Site) -> None:
     """Nothing moves while numbers change, two updates a second at most, and a screen reader hears each tenth once."""
     site.provider(latency=1.0)

@@ -175,13 +175,15 @@ def test_a_wrong_variable_stops_the_start_with_one_sentence(data_dir: Path, name
     assert done.stderr.count("\n") == 1
 
 
-def load_config(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> ModuleType:
+def load_config(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], path: Path = ROOT / "gunicorn.conf.py"
+) -> ModuleType:
     """gunicorn.conf.py as gunicorn reads it, in this environment."""
     for name in [name for name in os.environ if name.startswith(("GSM_", "RAILWAY_", "PORT"))]:
         monkeypatch.delenv(name)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    spec = importlib.util.spec_from_file_location("conf", ROOT / "gunicorn.conf.py")
+    spec = importlib.util.spec_from_file_location("conf", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -200,6 +202,18 @@ def test_the_demo_and_a_desk_listen_on_loopback_only(conf: ModuleType, settings:
     assert conf.bind_address(real, False, False) == "127.0.0.1:9"
     assert conf.bind_address(real, True, False) == "0.0.0.0:9"
     assert conf.bind_address(settings, True, True) == "0.0.0.0:8000"
+
+
+def test_a_port_in_the_env_file_opens_no_desk_to_the_network(
+    monkeypatch: pytest.MonkeyPatch, data_dir: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "gunicorn.conf.py"
+    copy.write_bytes((ROOT / "gunicorn.conf.py").read_bytes())
+    (tmp_path / ".env").write_text("PORT=8123\n")
+    real = environ_of(data_dir, GSM_FUSION_API_KEY="k", GSM_FUSION_USERNAME="u")
+    monkeypatch.setenv("PORT", "")  # so that what the file sets is taken back after the test
+    assert load_config(monkeypatch, real, copy).bind == "127.0.0.1:8123"
+    assert load_config(monkeypatch, real | {"PORT": "8124"}, copy).bind == "0.0.0.0:8124"
 
 
 def test_streams_have_threads_to_spare_and_the_control_socket_is_off(conf: ModuleType) -> None:

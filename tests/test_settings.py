@@ -38,6 +38,7 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("PORT", "eighty"),
         ("PORT", "0"),
         ("PORT", "70000"),
+        ("PORT", "80.5"),
         ("LOG_LEVEL", "LOUD"),
         ("AUTO_SYNC_INTERVAL", "-1"),
         ("DAILY_BUDGET", "a lot"),
@@ -45,11 +46,15 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("MAX_BATCH_IMEIS", "0"),
         ("CONFIRM_ABOVE", "some"),
         ("GSM_FUSION_TIMEOUT", "0"),
+        ("GSM_FUSION_RATE_LIMIT", "0.5"),
         ("WORKERS", "1000"),
+        ("WORKERS", "2.5"),
         ("SETTLE_QUIET", "soon"),
         ("GSM_FUSION_BASE_URL", "http://hammerfusion.com"),
         ("GSM_FUSION_BASE_URL", "ftp://hammerfusion.com"),
         ("GSM_FUSION_BASE_URL", "https://"),
+        ("GSM_FUSION_BASE_URL", "https://[hammerfusion.com"),
+        ("GSM_FUSION_BASE_URL", "https://hammerfusion.com:api"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_by_name(name: str, value: str) -> None:

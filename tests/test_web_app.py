@@ -89,6 +89,14 @@ def test_the_dashboard_shows_balance_orders_and_doubt(browser: Browser, database
     assert "Spent today $0.24" in text
 
 
+def test_the_dashboard_says_of_how_many_results_it_speaks(browser: Browser, database: IMEIDatabase) -> None:
+    order_batch(database, imeis(1))
+    order_id = database.get_orders_by_imei(imeis(1)[0])[0]["order_id"]
+    assert order_id
+    database.update_order_status(order_id, "Completed", {"carrier": "T-Mobile"})
+    assert "The newest 5,000 at most" in words(browser.get("/"))
+
+
 def test_health_is_200_and_asks_nobody(browser: Browser, provider: Provider) -> None:
     answer = browser.get("/health")
     assert answer.status_code == 200

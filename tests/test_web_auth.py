@@ -97,6 +97,8 @@ def test_a_program_without_a_login_gets_401_as_json_and_no_redirect(client: Flas
     for path, headers in (
         ("/api/status", {}),
         ("/batches/1/events", {"Accept": "text/event-stream"}),
+        ("/batches/1/events", {}),
+        ("/batches/1/progress.json", {}),
         ("/history", {"Sec-Fetch-Mode": "cors"}),
     ):
         answer = client.get(path, headers=headers)
@@ -199,7 +201,8 @@ def test_every_form_of_the_app_wants_a_token(whole_app: Flask) -> None:
     log_in(client)
     for path in addresses(whole_app, "POST"):
         answer = client.post(path, data={"imei": "353370080089458"})
-        assert (answer.status_code, "Nothing was done" in answer.text) == (400, True), path
+        assert (answer.status_code, "nothing was done" in answer.text.lower()) == (400, True), path
+        assert answer.is_json == path.endswith("-stream"), path
 
 
 def test_the_pages_of_the_door_stand_in_the_apps_own_frame(whole_app: Flask, settings: Settings) -> None:

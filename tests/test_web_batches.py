@@ -525,6 +525,15 @@ def test_an_unknown_batch_cannot_be_moved(browser: Browser, action: str) -> None
     assert browser.post(f"/batches/9/{action}").status_code in (400, 404)
 
 
+def test_numbers_that_no_row_can_have_lead_nowhere(browser: Browser) -> None:
+    huge = "9" * 25
+    for path in (f"/batches/{huge}", f"/batches/{huge}/progress.json", f"/batches/{huge}/doubt"):
+        assert browser.get(path).status_code == 404, path
+    assert browser.get(f"/batches?before={huge}").status_code == 200
+    batch_id = browser.start(imeis(1))
+    assert browser.post(f"/batches/{batch_id}/doubt/placed", {"item_id": huge, "order_id": "1"}).status_code == 400
+
+
 # Downloads
 
 
@@ -541,7 +550,9 @@ def test_results_hold_one_row_an_imei_with_its_outcome(browser: Browser, databas
     assert len(lines) == 5
     assert "Refused" in lines[1]
     assert "Invalid IMEI" in lines[1]
-    assert f"{utc_now():%Y%m%d}" in answer.headers["Content-Disposition"]
+    assert f"_results_{utc_now():%Y%m%d}" in answer.headers["Content-Disposition"]
+    extended = browser.get(f"/batches/{batch_id}/results.csv?format=extended")
+    assert "_results-extended_" in extended.headers["Content-Disposition"]
 
 
 def test_results_of_several_pages_keep_the_order_of_the_file(

@@ -81,7 +81,7 @@ def test_what_the_history_gives_away_comes_back_unchanged(
     taken = browser.get(f"/history.{kind}{query}")
     name = re.search(r"filename=(\S+)", taken.headers["Content-Disposition"])
     assert name
-    assert re.fullmatch(rf"orders_\d{{8}}T\d{{4}}Z\.{kind}", name[1])
+    assert re.fullmatch(rf"orders{'-extended' if 'extended' in query else ''}_\d{{8}}T\d{{4}}Z\.{kind}", name[1])
     said = bring(browser, taken.data, name[1])
     assert f"0 new 0 updated {len(stored)} unchanged 0 not understood" in said
     assert [dict(row) for row in database.iterate_orders()] == before
@@ -167,7 +167,7 @@ def test_a_batch_of_many_rows_is_built_in_the_background_too(
     while "ready" not in words(browser.get(page)) and time.monotonic() < until:
         time.sleep(0.05)
     done = browser.get(f"{page}/file")
-    assert re.search(r"filename=batch-1_\S+_results_\d{8}T\d{4}Z\.xlsx", done.headers["Content-Disposition"])
+    assert re.search(r"filename=batch-1_\S+_results-extended_\d{8}T\d{4}Z\.xlsx", done.headers["Content-Disposition"])
     assert len(values(done.data, "T")) == 30
     monkeypatch.setattr(web_exports, "MOST_AT_ONCE", 0)
     assert browser.get("/batches/1/results.xlsx").status_code == 503
