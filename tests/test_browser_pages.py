@@ -73,7 +73,7 @@ def filled_fixture(site: Site) -> Filled:
             f"{finished}/verdicts", "/exports/built")  # fmt: skip
     asked = ("/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
-                         preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
+                         f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
 
 
 #: What answers a GET with a file, with JSON, with events or with a part of a page.
