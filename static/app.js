@@ -9,7 +9,7 @@ const STATUS_INTERVAL = 15000;
 const STATUS_WHILE_RUNNING = 3000;
 const RENEW_AFTER = 2000;
 
-function localTimes(root = document) {
+export function localTimes(root = document) {
   const short = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   const thisYear = new Intl.DateTimeFormat(undefined, short);
   const otherYear = new Intl.DateTimeFormat(undefined, { ...short, year: "numeric" });
