@@ -98,7 +98,7 @@ def test_a_file_of_20_000_goes_from_the_file_button_to_the_history(visitor: Visi
     expect_state(page, "finished")
     expect(page.locator("[data-field='outcomes.ordered']")).to_have_text("20,000")
     page.goto("/history")
-    expect(page.locator("main .lead")).to_have_text(f"{before + 20_000:,} orders recorded")
+    expect(page.locator("main .lead")).to_have_text(f"{before + 20_000:,} orders and what came of them")
     assert site.one("SELECT COUNT(*) FROM orders") == before + 20_000
     assert site.charged() == before + 20_000
 

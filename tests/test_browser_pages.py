@@ -281,7 +281,7 @@ def test_without_a_script_nothing_is_cancelled_by_one_click(visitor: Visitor, fi
     page.get_by_role("link", name="Cancel the rest").click()
     expect(page.get_by_role("heading", name="Cancel the rest of batch")).to_be_visible()
     page.get_by_role("button", name="Go on with it").click()
-    assert page.url.endswith(paused)
+    assert urlsplit(page.url).path == paused
     assert filled.site.progress(paused)["outcomes"]["cancelled"] == 0
 
 
@@ -290,7 +290,7 @@ def test_the_rarer_filters_are_one_line_on_a_phone_and_open_when_one_is_set(visi
     expect(page.get_by_label("Carrier")).to_be_hidden()
     first = page.locator("tbody tr").first.bounding_box()
     assert first is not None
-    assert first["y"] < 700
+    assert first["y"] < 844 * 0.9
     page.get_by_text("More filters").click()
     page.get_by_label("SIM lock").fill("Locked")
     page.keyboard.press("Enter")
