@@ -5,7 +5,6 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,31 +12,23 @@ import openpyxl
 import pytest
 from flask import Flask
 from provider_fixture import imeis
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
+from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    CARRIER,
+    SERVICES,
+    Browser,
+    Provider,
+    answer_chunks,
+    app_fixture,
+    browser_fixture,
+    provider_fixture,
+    words,
+)
 
 import batch_queries
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
-from settings import Settings
 from web_context import Backend
 from web_stream import Pace, events
-
-
-@pytest.fixture
-def provider() -> Provider:
-    return Provider(list(SERVICES))
-
-
-@pytest.fixture
-def app(settings: Settings, database: IMEIDatabase, provider: Provider) -> Iterator[Flask]:
-    made = make_app(settings, database, provider)
-    yield made
-    made.extensions["stopping"].set()
-
-
-@pytest.fixture
-def browser(app: Flask) -> Browser:
-    return Browser(app)
 
 
 @pytest.fixture

@@ -5,17 +5,23 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from io import BytesIO
 
 import openpyxl
 import pytest
-from flask import Flask
 from provider_fixture import imeis
 from sqlalchemy import insert, update
-from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app, words
+from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    SERVICES,
+    Browser,
+    answer_chunks,
+    app_fixture,
+    browser_fixture,
+    provider_fixture,
+    words,
+)
 from werkzeug.test import TestResponse
 
 import order_sync
@@ -25,18 +31,6 @@ from orders import Outcome
 from schema import orders
 from settings import Settings
 from spreadsheets_out import EXTENDED_COLUMNS
-
-
-@pytest.fixture
-def app(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
-    made = make_app(settings, database, Provider(list(SERVICES)))
-    yield made
-    made.extensions["stopping"].set()
-
-
-@pytest.fixture
-def browser(app: Flask) -> Browser:
-    return Browser(app)
 
 
 def test_the_history_page_has_a_button_that_asks_for_results(browser: Browser, database: IMEIDatabase) -> None:

@@ -1,11 +1,12 @@
 """The app on a temporary database, a browser-like client that sends CSRF tokens, and a hand that answers chunks."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection
@@ -92,6 +93,23 @@ class Browser:
         answer = self.confirm(self.paste(imeis))
         assert answer.status_code == 303, words(answer)
         return int(answer.location.rsplit("/", 1)[1])
+
+
+@pytest.fixture(name="provider")
+def provider_fixture() -> Provider:
+    return Provider(list(SERVICES))
+
+
+@pytest.fixture(name="app")
+def app_fixture(settings: Settings, database: IMEIDatabase, provider: Provider) -> Iterator[Flask]:
+    made = make_app(settings, database, provider)
+    yield made
+    made.extensions["stopping"].set()
+
+
+@pytest.fixture(name="browser")
+def browser_fixture(app: Flask) -> Browser:
+    return Browser(app)
 
 
 def answer_chunks(
