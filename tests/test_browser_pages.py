@@ -275,14 +275,19 @@ def test_results_come_to_open_pages_and_leave_what_is_held(visitor: Visitor, sit
     expect(alone.locator("[data-part=timeline]")).to_contain_text("Pending →")
 
 
-def test_without_a_script_nothing_is_cancelled_by_one_click(visitor: Visitor, filled: Filled) -> None:
-    paused = next(path for path in filled.paths if path.endswith("/cancel")).removesuffix("/cancel")
-    page = visitor.open(paused, java_script_enabled=False)
+def test_without_a_script_nothing_is_cancelled_by_one_click(visitor: Visitor, site: Site) -> None:
+    site.provider(latency=2.0)
+    live = site.order(made_up_imeis(700_000, 12_000), "long stock.csv")
+    site.post(f"{live}/pause", {})
+    page = visitor.open(live, java_script_enabled=False)
     page.get_by_role("link", name="Cancel the rest").click()
     expect(page.get_by_role("heading", name="Cancel the rest of batch")).to_be_visible()
     page.get_by_role("button", name="Go on with it").click()
-    assert urlsplit(page.url).path == paused
-    assert filled.site.progress(paused)["outcomes"]["cancelled"] == 0
+    assert urlsplit(page.url).path == live
+    assert site.progress(live)["outcomes"]["cancelled"] == 0
+    page.get_by_role("link", name="Cancel the rest").click()
+    page.get_by_role("button", name="Cancel the rest").click()
+    assert site.progress(live)["outcomes"]["cancelled"] > 0
 
 
 def test_the_rarer_filters_are_one_line_on_a_phone_and_open_when_one_is_set(visitor: Visitor, filled: Filled) -> None:
