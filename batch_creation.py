@@ -27,6 +27,12 @@ KNOWN_ORDERS = text(
     "   THEN id END), max(id))"
     "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service GROUP BY imei)"
 ).columns(order_date=orders.c.order_date.type)
+#: The plus keeps SQLite from looking through every completed order.
+RESULTS_ELSEWHERE = text(
+    "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name FROM orders"
+    " WHERE id IN (SELECT max(id) FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis))"
+    "  AND service_id != :service AND +status = 'Completed' GROUP BY imei) ORDER BY id DESC"
+).columns(order_date=orders.c.order_date.type)
 INSERT_CHUNKS = text(
     "INSERT INTO chunks (batch_id, size, state) SELECT :batch, value, 'planned' FROM json_each(:sizes) ORDER BY key"
 )
@@ -143,6 +149,12 @@ def known_orders(connection: Connection, service_id: str, imeis: Sequence[str]) 
     """
     given = {"service": service_id, "imeis": json.dumps(list(imeis))}
     return list(connection.execute(KNOWN_ORDERS, given).mappings())
+
+
+def results_elsewhere(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[RowMapping]:
+    """The newest completed order of each IMEI with any other service, with service_name; the newest first."""
+    given = {"service": service_id, "imeis": json.dumps(list(imeis))}
+    return list(connection.execute(RESULTS_ELSEWHERE, given).mappings())
 
 
 def in_flight(database: IMEIDatabase, service_id: str, imeis: Sequence[str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -267,11 +267,15 @@ class IMEIDatabase:
 
     def set_setting(self, key: str, value: str) -> None:
         """Remember a value."""
+        self.change_setting(key, lambda _: value)
+
+    def change_setting(self, key: str, change: Callable[[str | None], str]) -> None:
+        """Remember what change makes of what is remembered, unless it raises. Safe between processes."""
         with self.write() as connection:
+            old = connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar()
+            new = {"value": change(old)}
             connection.execute(
-                upsert(settings)
-                .values(key=key, value=value)
-                .on_conflict_do_update(index_elements=["key"], set_={"value": value})
+                upsert(settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new)
             )
 
     def setdefault_setting(self, key: str, value: str) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -89,6 +89,13 @@ def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
     query = select(added.c.status, count).where(added.c.batch_id == batch_id).group_by(added.c.status)
     with database.read() as connection:
         return {status: int(found) for status, found in connection.execute(query.having(count > 0))}
+
+
+def orders_of_rows(database: IMEIDatabase, rows: Sequence[int]) -> list[OrderRow]:
+    """The orders with these row ids."""
+    with database.read() as connection:
+        found = connection.execute(select(orders).where(orders.c.id.in_(rows))).mappings()
+        return [dict(order) for order in found]
 
 
 def listed_batches(database: IMEIDatabase, limit: int, before: int | None = None) -> list[Progress]:

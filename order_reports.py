@@ -3,18 +3,30 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, func, literal, or_, select, union_all
 
+import batch_queries
+import order_filters
 from batch_tallies import VERDICTS, verdicts
 from database import IMEIDatabase
+from order_filters import OrderFilter
 from order_totals import MILLIONTH, sums
 from orders import ChunkState, OrderStatus, Outcome
 from schema import OPEN_CALL, attempts, batches, chunks, items, orders
 
 BY = ("day", "service", "batch")
 COMPLETED, REJECTED = OrderStatus.COMPLETED, OrderStatus.REJECTED
+
+
+class Dispute(StrEnum):
+    """What can be taken up with the provider."""
+
+    IN_DOUBT = "in_doubt"
+    MISMATCHED = "mismatched"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,29 @@ def disputes(database: IMEIDatabase) -> Iterator[dict[str, Any]]:
     with database.read() as connection:
         for row in connection.execute(union_all(placed, doubtful)).mappings():
             yield dict(row) | {"why": _why(row)}
+
+
+def dispute_counts(database: IMEIDatabase) -> dict[Dispute, int]:
+    """How many there are of each kind."""
+    added = sums()
+    rejected = select(func.coalesce(func.sum(added.c.orders), 0)).where(added.c.status == REJECTED)
+    with database.read() as connection:
+        count = int(connection.execute(rejected).scalar_one())
+    return {
+        Dispute.IN_DOUBT: batch_queries.today(database)["in_doubt"],
+        Dispute.MISMATCHED: order_filters.mismatched_count(database),
+        Dispute.REJECTED: count,
+    }
+
+
+def dispute_page(database: IMEIDatabase, kind: Dispute, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """The newest of a kind before a row id, with why and said; of what is in doubt the oldest, from the beginning."""
+    if kind is Dispute.IN_DOUBT:
+        found = batch_queries.doubtful_items(database, limit=limit)
+        return [row | {"order_id": None, "said": row["message"], "order_date": row["sent_at"]} for row in found]
+    chosen = OrderFilter(status=REJECTED) if kind is Dispute.REJECTED else OrderFilter(mismatch=True)
+    found = order_filters.page(database, chosen, before, limit)
+    return [row | {"why": _why(row), "said": row["result_code_display"], "unit_price": row["credits"]} for row in found]
 
 
 def _why(row: Any) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import Account, Service
+from page_calls import AskedOftenError, is_young
 
 logger = logging.getLogger(__name__)
 
@@ -186,6 +187,8 @@ class _Errand:
         started = self._clock()
         try:
             self._store(self._fetch())
+        except AskedOftenError:
+            logger.info("Pages have asked often enough: %s waits", self._failure_key)
         except GSMFusionError as error:
             logger.warning("The provider did not answer: %s", error)
             self._remember(started, str(error))
@@ -201,11 +204,6 @@ class _Errand:
         self._database.set_setting(self._failure_key, json.dumps(failure))
         state = {"ok": not error, "ms": round((now - started) * 1000), "at": now, "error": error}
         self._database.set_setting(PROVIDER_STATE, json.dumps(state))
-
-
-def is_young(at: float, now: float, seconds: float) -> bool:
-    """Whether at (Unix time) was less than so many seconds ago. What lies ahead was written by a wrong clock."""
-    return 0 <= now - at < seconds
 
 
 def _read_json(database: IMEIDatabase, key: str) -> dict[str, Any]:

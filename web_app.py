@@ -22,12 +22,13 @@ from checkpoints import Checkpoints
 from commands import init_commands
 from database import DatabaseReplacedError, IMEIDatabase
 from orders import Account, ProviderOrder, Service
+from page_calls import PageCalls, RecentOrders
 from runner import make_client, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings, SettingsError, load_settings
 from web_auth import FOR_PROGRAMS, init_auth
 from web_batches import batches
-from web_context import Backend, Remembered, RowNumbers, backend
+from web_context import Backend, RowNumbers, backend
 from web_doubt import doubt
 from web_exports import exports
 from web_format import filters
@@ -44,9 +45,6 @@ logger = logging.getLogger(__name__)
 
 #: Bytes of one request: a file of 25 MB and what surrounds it.
 MAX_REQUEST = 26 * 1024 * 1024
-
-#: Seconds for which the provider's list of orders, read for a person, is not asked for again.
-LIST_KEPT = 15.0
 
 TITLES = {
     400: "That could not be read",
@@ -90,6 +88,7 @@ def create_app(
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(filters())
     stopping = threading.Event()
+    calls = PageCalls(database, settings.rate_limit)
     app.extensions.update(
         settings=settings,
         database=database,
@@ -97,9 +96,9 @@ def create_app(
         backend=Backend(
             settings=settings,
             database=database,
-            catalog=ServiceCatalog(database, fetch_services or _ask_services(settings)),
-            account=AccountBalance(database, fetch_account or _ask_account(settings)),
-            recent_orders=Remembered(LIST_KEPT, fetch_orders or _ask_orders(settings)),
+            catalog=ServiceCatalog(database, calls.counted(fetch_services or _ask_services(settings))),
+            account=AccountBalance(database, calls.counted(fetch_account or _ask_account(settings))),
+            recent_orders=RecentOrders(database, calls.counted(fetch_orders or _ask_orders(settings))),
             stopping=stopping,
         ),
     )

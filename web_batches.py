@@ -100,6 +100,12 @@ def resume(batch_id: int) -> ResponseReturnValue:
     return _back(batch_id)
 
 
+@batches.get("/<int:batch_id>/cancel")
+def ask_to_cancel(batch_id: int) -> ResponseReturnValue:
+    """Ask once more before anything is taken back; the live page asks the same in a dialog."""
+    return render_template("cancel.html", batch=batch_or_404(batch_id))
+
+
 @batches.post("/<int:batch_id>/cancel")
 def cancel(batch_id: int) -> ResponseReturnValue:
     """Take back what was not sent."""

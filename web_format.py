@@ -7,7 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from order_queries import Day
-from orders import BatchState, ChunkState, Outcome
+from order_sync import SyncReport
+from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome
 
 OUTCOMES = {
     Outcome.ORDERED: ("Ordered", "The provider named an order for it."),
@@ -131,6 +132,21 @@ def status_class(status: str | None) -> str:
     return "status-" + (status or "unknown").lower().replace(" ", "-")
 
 
+def is_awaited(status: str | None) -> bool:
+    """Whether an order with this status may still get its result."""
+    return status is not None and status not in FINAL_STATUSES
+
+
+def synced(report: SyncReport | None) -> str:
+    """What the last question for results brought, in a sentence; "" before the first."""
+    if report is None:
+        return ""
+    if not report.asked and not report.error:
+        return f"Results last asked for {ago(report.at)}: none was awaited."
+    brought = f"{report.updated:,} of {plural(report.asked, 'order')} changed, {report.pending:,} still awaited"
+    return f"Results last asked for {ago(report.at)}: {brought}." + (f" {report.error}" if report.error else "")
+
+
 def bars(days: Sequence[Day], amount: Callable[[Day], float]) -> list[dict[str, Any]]:
     """The columns of one of the dashboard's charts: x, y, width, height (SVG units), and what each says."""
     most = max((amount(day) for day in days), default=0) or 1
@@ -170,4 +186,6 @@ def filters() -> dict[str, Any]:
         "chunk_label": lambda state: CHUNKS[ChunkState(state)],
         "batch_label": lambda state: BATCHES[BatchState(state)],
         "status_class": status_class,
+        "is_awaited": is_awaited,
+        "synced": synced,
     }

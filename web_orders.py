@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 import batch_queries
@@ -12,14 +12,16 @@ import order_filters
 import order_pages
 import order_queries
 from batch_uploads import change_upload
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase, OrderRow, utc_now
 from device_report import read_report
 from order_filters import OrderFilter
 from order_pages import Sort
-from order_sync import request_sync
+from order_sync import is_requested, last_sync, request_sync
 from orders import OrderStatus, Outcome
+from runner import runner_alive
 from web_context import backend, row_number
 from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
+from web_format import synced
 from web_plan import service_objection
 from web_preview import keep
 
@@ -48,15 +50,29 @@ def history() -> ResponseReturnValue:
         services=order_queries.ordered_services(backend().database),
         total=backend().database.count_orders(),
         mismatched=order_filters.mismatched_count(backend().database),
+        sync=_sync_state(),
     )
+
+
+@orders.get("/history/rows")
+def rows() -> str:
+    """Of the shown orders (?seen=row:status, repeated) the rows that have another status now; nothing if none has."""
+    seen = _seen()
+    changed = [order for order in order_queries.orders_of_rows(backend().database, list(seen)) if _is_news(order, seen)]
+    return render_template("rows.html", orders=changed)
 
 
 @orders.post("/history/sync")
 def sync_now() -> ResponseReturnValue:
-    """Ask for all pending results, by the process that talks to the provider."""
+    """Ask for all pending results, by the process that talks to the provider; the history says what came of it."""
     request_sync(backend().database)
-    flash("The provider is being asked for all pending results. They appear within a minute.")
     return redirect(url_for("orders.history", **filter_asked().arguments()), 303)
+
+
+@orders.get("/history/sync.json")
+def sync_state() -> Response:
+    """Whether results are being asked for, and what the last question brought."""
+    return jsonify(_sync_state())
 
 
 @orders.get("/history/recheck")
@@ -113,16 +129,40 @@ def order(order_id: str) -> ResponseReturnValue:
     found = database.get_order(order_id)
     if found is None:
         abort(404, f"There is no order {order_id}.")
-    text = found["result_code"] or found["result_code_display"] or ""
     others = [other for other in database.get_orders_by_imei(found["imei"]) if other["id"] != found["id"]]
-    return render_template(
-        "order.html",
-        order=found,
-        report=read_report(text),
-        others=others,
-        timeline=batch_queries.order_timeline(database, found),
-        catalogue=backend().catalog.current(patience=1.0),
-    )
+    catalogue = backend().catalog.current(patience=1.0)
+    return render_template("order.html", others=others, catalogue=catalogue, **_result(found))
+
+
+@orders.get("/orders/<order_id>/result")
+def result(order_id: str) -> str:
+    """The parts of its page that a result changes, if its status is no longer what ?seen= says; else nothing."""
+    found = backend().database.get_order(order_id)
+    return render_template("order_result.html", **_result(found)) if found and _is_news(found, _seen()) else ""
+
+
+def _result(order: OrderRow) -> dict[str, Any]:
+    text = order["result_code"] or order["result_code_display"] or ""
+    timeline = batch_queries.order_timeline(backend().database, order)
+    return {"order": order, "report": read_report(text), "timeline": timeline}
+
+
+def _seen() -> dict[int, str]:
+    """Row id → status of the orders that a page shows, as it says itself."""
+    pairs = (given.split(":", 1) for given in request.args.getlist("seen")[:PAGE] if given.count(":") == 1)
+    return {int(row): status for row, status in pairs if row.isdecimal() and len(row) < order_pages.LONGEST}
+
+
+def _is_news(order: OrderRow, seen: dict[int, str]) -> bool:
+    return seen.get(order["id"]) != (order["status"] or "")
+
+
+def _sync_state() -> dict[str, Any]:
+    database = backend().database
+    if not is_requested(database):
+        return {"asking": False, "words": synced(last_sync(database))}
+    when = "now" if runner_alive(backend().settings.data_dir) else "as soon as a runner is alive"
+    return {"asking": True, "words": f"The provider is asked for all awaited results {when}…"}
 
 
 def filter_asked() -> OrderFilter:

@@ -9,7 +9,7 @@ from typing import Any
 
 import batch_older_copy
 import batch_queries
-from batch_creation import TOLERANCE, fingerprint, in_flight, known_orders, unfinished_batch
+from batch_creation import TOLERANCE, fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
 from orders import FINAL_STATUSES, Service
 from service_catalog import Balance
 from web_context import Backend
@@ -33,6 +33,7 @@ class Plan:
     recheck: bool
     settled: tuple[dict[str, Any], ...]  #: orders that have a final result, left out unless recheck
     pending: tuple[dict[str, Any], ...]  #: orders that wait for their result, left out
+    elsewhere: tuple[dict[str, Any], ...]  #: completed orders of other services, the newest of each IMEI; sent anyway
     in_flight: dict[str, int]  #: IMEI → unfinished batch that it is in, left out
     continues: int | None  #: the unfinished batch that confirming resumes
     count: int  #: IMEIs that would be sent
@@ -60,6 +61,7 @@ def make_plan(
     flying = in_flight(database, service.service_id, names)
     with database.read() as connection:
         known = [dict(order) for order in known_orders(connection, service.service_id, names)]
+        elsewhere = tuple(dict(order) for order in results_elsewhere(connection, service.service_id, names))
     known = [order for order in known if order["imei"] not in flying]
     settled = tuple(order for order in known if order["status"] in FINAL_STATUSES)
     pending = tuple(order for order in known if order["status"] not in FINAL_STATUSES)
@@ -72,6 +74,7 @@ def make_plan(
         recheck=recheck,
         settled=settled,
         pending=pending,
+        elsewhere=elsewhere,
         in_flight=flying,
         continues=unfinished_batch(database, mark),
         count=sum(imei not in left_out for imei in names),

@@ -13,9 +13,11 @@ import order_queries
 import order_reports
 from batch_tallies import VERDICTS
 from database import utc_now
+from order_reports import Dispute
 from spreadsheets_out import OutColumn, export_name
-from web_context import backend, batch_or_404
+from web_context import backend, batch_or_404, row_number
 from web_exports import csv_download
+from web_orders import PAGE
 
 reports = Blueprint("reports", __name__)
 
@@ -74,6 +76,24 @@ def spend_csv() -> Response:
     """The same as a file, with every row."""
     by, since = _by(), request.args.get("since", type=date.fromisoformat)
     return _csv(order_reports.spend(backend().database, by, since), SPEND_COLUMNS, f"spend-by-{by}")
+
+
+@reports.get("/reports/disputes")
+def disputes() -> ResponseReturnValue:
+    """What to take up with the provider, a kind at a time; the first kind that there is any of, unless ?kind= says."""
+    counts = order_reports.dispute_counts(backend().database)
+    first = next((kind for kind, count in counts.items() if count), Dispute.IN_DOUBT)
+    kind, before = request.args.get("kind", first, type=Dispute), request.args.get("before", type=row_number)
+    rows = order_reports.dispute_page(backend().database, kind, before, PAGE + 1)
+    more = len(rows) > PAGE and kind is not Dispute.IN_DOUBT
+    return render_template(
+        "disputes.html",
+        kind=kind,
+        counts=counts,
+        rows=rows[:PAGE],
+        next_before=rows[PAGE - 1]["id"] if more else None,
+        first_page=before is None,
+    )
 
 
 @reports.get("/reports/disputes.csv")

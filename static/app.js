@@ -9,7 +9,7 @@ const STATUS_INTERVAL = 15000;
 const STATUS_WHILE_RUNNING = 3000;
 const RENEW_AFTER = 2000;
 
-function localTimes(root = document) {
+export function localTimes(root = document) {
   const short = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   const thisYear = new Intl.DateTimeFormat(undefined, short);
   const otherYear = new Intl.DateTimeFormat(undefined, { ...short, year: "numeric" });
@@ -143,8 +143,17 @@ function selfSendingForms() {
       addEventListener("pageshow", () => { button.disabled = false; button.replaceChildren(...words); });
     });
   }
-  for (const form of document.querySelectorAll("form[data-confirm]")) {
-    form.addEventListener("submit", (event) => { if (!confirm(form.dataset.confirm)) event.preventDefault(); });
+}
+
+// A link to a page that asks for a yes opens that question here. Escape, and what the dialog offers, close it.
+function dialogs() {
+  for (const link of document.querySelectorAll("[data-dialog]")) {
+    const dialog = document.querySelector(link.dataset.dialog);
+    link.setAttribute("role", "button");
+    link.setAttribute("aria-haspopup", "dialog");
+    link.addEventListener("click", (event) => { event.preventDefault(); dialog.showModal(); });
+    link.addEventListener("keydown", (event) => { if (event.key === " ") { event.preventDefault(); link.click(); } });
+    for (const form of dialog.querySelectorAll("[data-closes]")) form.method = "dialog";
   }
 }
 
@@ -193,6 +202,7 @@ function renew() {
 
 localTimes();
 copyButtons();
+document.querySelector(".side [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 if (document.querySelector("[data-renew]")) renew();
 document.querySelectorAll("[data-load]").forEach(loadPart);
 document.querySelectorAll("[data-watch]").forEach(watch);
@@ -202,5 +212,6 @@ for (const button of document.querySelectorAll("[data-print]")) {
 }
 statusBar();
 selfSendingForms();
+dialogs();
 document.querySelectorAll("[data-picker]").forEach(picker);
 document.querySelectorAll("[data-paste]").forEach(pasteBox);

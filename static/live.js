@@ -42,6 +42,7 @@ function showState(data) {
   badge.textContent = STATES[data.state];
   badge.className = `badge state-${data.state}`;
   for (const form of root.querySelectorAll("[data-when]")) form.hidden = !form.dataset.when.split(" ").includes(data.state);
+  if (data.state === "finished") find("dialog").close();
   const notice = find("[data-notice]");
   notice.hidden = !data.notice;
   notice.textContent = data.notice;

@@ -57,11 +57,13 @@ def place(simulator: Simulator, database: IMEIDatabase, count: int = COUNT) -> l
 
 
 def audited(simulator: Simulator, database: IMEIDatabase, since: datetime | None = None) -> audit.AuditReport:
+    simulator.set(history=0)  # orders that another program has made would be named
     with client_of(simulator) as client:
         return run_audit(database, client, since)
 
 
 def restored(simulator: Simulator, database: IMEIDatabase) -> audit.RebuildReport:
+    simulator.set(history=0)  # orders that another program has made would be named
     with client_of(simulator) as client:
         return rebuild(database, *plan_rebuild(database, client))
 

@@ -98,7 +98,7 @@ def test_a_file_of_20_000_goes_from_the_file_button_to_the_history(visitor: Visi
     expect_state(page, "finished")
     expect(page.locator("[data-field='outcomes.ordered']")).to_have_text("20,000")
     page.goto("/history")
-    expect(page.locator("main .lead")).to_have_text(f"{before + 20_000:,} orders recorded")
+    expect(page.locator("main .lead")).to_have_text(f"{before + 20_000:,} orders and what came of them")
     assert site.one("SELECT COUNT(*) FROM orders") == before + 20_000
     assert site.charged() == before + 20_000
 
@@ -153,16 +153,21 @@ def test_pause_resume_and_cancel_show_in_two_tabs_alike(visitor: Visitor, site: 
     expect_state(page, "paused")
     expect_state(other, "paused")
     expect(page.locator(".legend")).to_be_visible()
-    page.wait_for_function("() => !document.querySelector('[data-map] .sending')")
-    other.wait_for_function("() => !document.querySelector('[data-map] .sending')")
-    held = done(page)
+    wait_until(lambda: site.progress(live)["chunks"]["sending"] == 0, "all that was under way is answered")
+    held = site.progress(live)["done"]
     assert 0 < held < 40_000
-    assert done(other) == held
+    for tab in (page, other):
+        expect(tab.locator("[data-field=done]")).to_have_text(f"{held:,}")
     page.get_by_role("button", name="Resume").click()
     expect_state(other, "running")
     wait_for_more(other, held)
-    page.on("dialog", lambda dialog: dialog.accept())
+    question = page.get_by_role("dialog", name="Cancel the rest of batch")
     page.get_by_role("button", name="Cancel the rest").click()
+    expect(question.get_by_role("button", name="Go on with it")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(question).to_be_hidden()
+    page.get_by_role("button", name="Cancel the rest").press("Enter")
+    question.get_by_role("button", name="Cancel the rest").click()
     for tab in (page, other):
         expect_state(tab, "finished")
         expect(tab.locator("[data-field=done]")).to_have_text("40,000")

@@ -69,11 +69,11 @@ def filled_fixture(site: Site) -> Filled:
     building(site, "built")
     pages = ("/", "/batch", "/submit", "/batches", "/history", "/services?q=t-mobile", "/database", "/status",
              "/login")  # fmt: skip
-    more = ("/reports", "/history/recheck", search, f"{search}?show=missing", f"{finished}/report",
-            f"{finished}/verdicts", "/exports/built")  # fmt: skip
+    more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
+            f"{search}?show=missing", f"{finished}/report", f"{finished}/verdicts", "/exports/built")  # fmt: skip
     asked = ("/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
-                         preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
+                         f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
 
 
 #: What answers a GET with a file, with JSON, with events or with a part of a page.
@@ -81,7 +81,8 @@ NO_PAGES = {
     "static", "health.probe", "health.status", "batches.events", "batches.progress", "batches.results_csv",
     "batches.results_xlsx", "orders.history_csv", "orders.history_xlsx", "searches.found_csv", "searches.found_xlsx",
     "searches.missing_csv", "reports.spend_csv", "reports.disputes_csv", "reports.verdicts_csv", "preview.template",
-    "preview.rejects", "exports.file", "submit.known", "doubt.listed",
+    "preview.rejects", "exports.file", "submit.known", "doubt.listed", "orders.rows", "orders.result",
+    "orders.sync_state",
 }  # fmt: skip
 #: A page that is not there says so on the console, and rightly.
 MISSING = ("status of 404",)
@@ -127,6 +128,11 @@ def test_no_page_scrolls_sideways_at_390_pixels(visitor: Visitor, filled: Filled
     assert wide == []
 
 
+#: The attributes that name what a page links, loads or asks for.
+FETCHED = ("href", "src", "data-url", "data-events", "data-progress", "data-load", "data-watch", "data-fresh",
+           "data-sync")  # fmt: skip
+
+
 class Targets(HTMLParser):
     """Where a page leads: what can be fetched, and what forms post to."""
 
@@ -140,7 +146,7 @@ class Targets(HTMLParser):
         if tag == "form":
             known = self.posts if given.get("method", "get").lower() == "post" else self.gets
             known.append(given.get("action", ""))
-        for name in ("href", "src", "data-url", "data-events", "data-progress", "data-load", "data-watch"):
+        for name in FETCHED:
             if name in given:
                 self.gets.append(given[name])
 
@@ -237,6 +243,64 @@ def test_the_page_of_doubt_says_by_itself_what_the_provider_lists(visitor: Visit
     plain.goto(doubt)
     plain.get_by_role("link", name="Look at its list of orders").click()
     expect(plain.get_by_role("region", name="What the provider says now")).to_contain_text(words)
+
+
+def test_results_come_to_open_pages_and_leave_what_is_held(visitor: Visitor, site: Site) -> None:
+    """Asked for with the button, on the same page: cells fill, a selected one when it is let go, nothing jumps."""
+    [first, second] = made_up_imeis(5_000, 2)
+    live = site.order([first, second], "awaited stock.csv")
+    site.finish(live)
+    batch = live.rsplit("/", 1)[1]
+    window = visitor.window(viewport={"width": 1280, "height": 500})
+    page, alone = window.new_page(), window.new_page()
+    page.goto(f"/history?batch={batch}")
+    alone.goto("/orders/" + str(site.one(f"SELECT order_id FROM orders WHERE imei = '{first}'")))
+    page.bring_to_front()
+    status = [page.get_by_role("row").filter(has_text=imei).locator("[data-part=status]") for imei in (first, second)]
+    expect(status[0]).to_have_text("Pending")
+    page.evaluate("scrollTo(0, 60)")
+    status[1].evaluate("(cell) => getSelection().selectAllChildren(cell)")
+    boxes = [cell.bounding_box() for cell in status]
+    site.complete()
+    page.evaluate("document.querySelector('[data-sync-now] button').click()")
+    expect(page.locator("[data-sync]")).to_contain_text("still awaited")
+    expect(status[0]).to_have_text(re.compile("Completed|Rejected"))
+    assert page.evaluate("getSelection().toString()").strip() == "Pending"
+    assert [cell.bounding_box() for cell in status] == boxes
+    page.evaluate("getSelection().removeAllRanges()")
+    expect(status[1]).to_have_text(re.compile("Completed|Rejected"))
+    assert page.evaluate("scrollY") == 60
+    alone.bring_to_front()
+    expect(alone.locator("h1 [data-part=status]")).to_have_text(re.compile("Completed|Rejected"))
+    expect(alone.locator("[data-part=timeline]")).to_contain_text("Pending →")
+
+
+def test_without_a_script_nothing_is_cancelled_by_one_click(visitor: Visitor, site: Site) -> None:
+    site.provider(latency=2.0)
+    live = site.order(made_up_imeis(700_000, 12_000), "long stock.csv")
+    site.post(f"{live}/pause", {})
+    page = visitor.open(live, java_script_enabled=False)
+    page.get_by_role("link", name="Cancel the rest").click()
+    expect(page.get_by_role("heading", name="Cancel the rest of batch")).to_be_visible()
+    page.get_by_role("button", name="Go on with it").click()
+    assert urlsplit(page.url).path == live
+    assert site.progress(live)["outcomes"]["cancelled"] == 0
+    page.get_by_role("link", name="Cancel the rest").click()
+    page.get_by_role("button", name="Cancel the rest").click()
+    assert site.progress(live)["outcomes"]["cancelled"] > 0
+
+
+def test_the_rarer_filters_are_one_line_on_a_phone_and_open_when_one_is_set(visitor: Visitor, filled: Filled) -> None:
+    page = visitor.open("/history", viewport={"width": 390, "height": 844})
+    expect(page.get_by_label("Carrier")).to_be_hidden()
+    first = page.locator("tbody tr").first.bounding_box()
+    assert first is not None
+    assert first["y"] < 844 * 0.9
+    page.get_by_text("More filters").click()
+    page.get_by_label("SIM lock").fill("Locked")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**simlock=Locked*")
+    expect(page.get_by_label("SIM lock")).to_have_value("Locked")
 
 
 def test_a_workbook_under_way_shows_by_itself_when_it_is_done(visitor: Visitor, site: Site) -> None:

@@ -31,6 +31,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "audit",
         "upkeep",
         "service_catalog",
+        "page_calls",
     ),
     3: (
         "gsm_fusion_client",

@@ -4,14 +4,25 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from provider_fixture import imeis
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
+from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    CARRIER,
+    SERVICES,
+    Browser,
+    Provider,
+    answer_chunks,
+    app_fixture,
+    browser_fixture,
+    make_app,
+    provider_fixture,
+    words,
+)
 
 from batch_creation import NewBatch, create_batch
 from database import IMEIDatabase
@@ -21,23 +32,6 @@ from settings import Settings
 from web_app import create_app
 
 PAGES = ("/", "/submit", "/batch", "/batches", "/history", "/services", "/database", "/status")
-
-
-@pytest.fixture
-def provider() -> Provider:
-    return Provider(list(SERVICES))
-
-
-@pytest.fixture
-def app(settings: Settings, database: IMEIDatabase, provider: Provider) -> Iterator[Flask]:
-    made = make_app(settings, database, provider)
-    yield made
-    made.extensions["stopping"].set()
-
-
-@pytest.fixture
-def browser(app: Flask) -> Browser:
-    return Browser(app)
 
 
 def order_batch(database: IMEIDatabase, numbers: list[str], service: Service = CARRIER) -> int:
@@ -351,7 +345,7 @@ def test_a_balance_is_trusted_while_it_is_young(database: IMEIDatabase) -> None:
 
 def test_a_changed_price_is_marked(app: Flask, browser: Browser, database: IMEIDatabase) -> None:
     database.store_services(SERVICES, 1.0)
-    database.store_services([replace(SERVICES[0], price=0.09), *SERVICES[1:]], 9e9)
+    database.store_services([replace(SERVICES[0], price=0.09), *SERVICES[1:]], time.time())
     assert "was $0.08" in words(browser.get("/services"))
 
 

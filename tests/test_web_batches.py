@@ -5,7 +5,6 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,18 @@ import openpyxl
 import pytest
 from flask import Flask
 from provider_fixture import imeis
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, make_app, words
+from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    CARRIER,
+    SERVICES,
+    Browser,
+    Provider,
+    answer_chunks,
+    app_fixture,
+    browser_fixture,
+    confirm_fields,
+    provider_fixture,
+    words,
+)
 from werkzeug.test import TestResponse
 
 import batch_creation
@@ -22,26 +32,8 @@ import batch_queries
 import web_preview
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
-from settings import Settings
 from web_context import Backend
 from web_stream import Pace, events
-
-
-@pytest.fixture
-def provider() -> Provider:
-    return Provider(list(SERVICES))
-
-
-@pytest.fixture
-def app(settings: Settings, database: IMEIDatabase, provider: Provider) -> Iterator[Flask]:
-    made = make_app(settings, database, provider)
-    yield made
-    made.extensions["stopping"].set()
-
-
-@pytest.fixture
-def browser(app: Flask) -> Browser:
-    return Browser(app)
 
 
 @pytest.fixture

@@ -1,24 +1,22 @@
 """The page of what is in doubt: what the provider lists now, and what is safe to send again."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from flask import Flask
 from provider_fixture import imeis
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
+from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    CARRIER,
+    Browser,
+    answer_chunks,
+    app_fixture,
+    provider_fixture,
+    words,
+)
 
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
 from orders import Outcome, ProviderOrder
-from settings import Settings
-
-
-@pytest.fixture(name="app")
-def app_fixture(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
-    made = make_app(settings, database, Provider(list(SERVICES)))
-    yield made
-    made.extensions["stopping"].set()
 
 
 def lists(app: Flask, *listed: ProviderOrder) -> None:

@@ -3,40 +3,33 @@
 import io
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from io import BytesIO
 
 import openpyxl
 import pytest
-from flask import Flask
 from old_workbooks import ods, xlsb
 from provider_fixture import imeis
 from sample_files import raw_workbook
 from sqlalchemy import insert
 from test_spreadsheets import OLE
 from test_spreadsheets_guarded import far_cell
-from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app, words
+from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    Browser,
+    answer_chunks,
+    app_fixture,
+    browser_fixture,
+    provider_fixture,
+    words,
+)
 
 import spreadsheets_xlsx
 import web_exports
 from database import IMEIDatabase
 from schema import orders
-from settings import Settings
 
 TITLES = ["SERVICE", "IMEI NO.", "CREDITS", "STATUS", "CODE", "IMEI 2", "CARRIER", "SIMLOCK", "MODEL", "FMI"]
-
-
-@pytest.fixture
-def app(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
-    made = make_app(settings, database, Provider(list(SERVICES)))
-    yield made
-    made.extensions["stopping"].set()
-
-
-@pytest.fixture
-def browser(app: Flask) -> Browser:
-    return Browser(app)
 
 
 @pytest.fixture

@@ -3,17 +3,25 @@
 import csv
 import io
 import json
+import re
 import time
-from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from io import BytesIO
 
 import openpyxl
 import pytest
-from flask import Flask
 from provider_fixture import imeis
-from sqlalchemy import insert
-from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app, words
+from sqlalchemy import insert, update
+from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    SERVICES,
+    Browser,
+    answer_chunks,
+    app_fixture,
+    browser_fixture,
+    provider_fixture,
+    words,
+)
 from werkzeug.test import TestResponse
 
 import order_sync
@@ -25,22 +33,78 @@ from settings import Settings
 from spreadsheets_out import EXTENDED_COLUMNS
 
 
-@pytest.fixture
-def app(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
-    made = make_app(settings, database, Provider(list(SERVICES)))
-    yield made
-    made.extensions["stopping"].set()
-
-
-@pytest.fixture
-def browser(app: Flask) -> Browser:
-    return Browser(app)
-
-
 def test_the_history_page_has_a_button_that_asks_for_results(browser: Browser, database: IMEIDatabase) -> None:
     assert browser.post("/history/sync?status=Pending").location == "/history?status=Pending"
     assert order_sync.is_requested(database)
     assert browser.get("/status").status_code == 200
+
+
+def test_the_history_says_whether_results_are_asked_for_and_what_came(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    assert browser.get("/history/sync.json").json == {"asking": False, "words": ""}
+    browser.post("/history/sync")
+    state = browser.get("/history/sync.json").json
+    assert state is not None
+    assert state["asking"]
+    assert "as soon as a runner is alive" in words(browser.get("/history"))
+    wish = database.get_setting(order_sync.REQUESTED)
+    assert wish is not None
+    report = order_sync.SyncReport(asked=30, updated=12, pending=18, error="It is in maintenance.", at=time.time())
+    database.set_setting(order_sync.LAST, json.dumps(asdict(report)))
+    database.set_setting(order_sync.DONE, wish)
+    told = "Results last asked for just now: 12 of 30 orders changed, 18 still awaited. It is in maintenance."
+    assert browser.get("/history/sync.json").json == {"asking": False, "words": told}
+    assert told in words(browser.get("/history"))
+    assert told in words(browser.get("/status"))
+
+
+def test_a_page_is_sent_only_the_orders_that_are_no_longer_as_it_shows_them(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    browser.start(imeis(3))
+    answer_chunks(database)
+    page = browser.get("/history").text
+    seen = re.findall(r'data-seen="([^"]+)"', page)
+    assert len(seen) == 3
+    query = "&".join(f"seen={one}" for one in seen)
+    assert browser.get(f"/history/rows?{query}").text.strip() == ""
+    order = database.get_orders_by_imei(imeis(3)[1])[0]
+    single = f"/orders/{order['order_id']}"
+    assert browser.get(f"{single}/result?seen={order['id']}:Pending").text == ""
+    with database.write() as connection:
+        done = {"status": "Completed", "carrier": "Vodafone"}
+        connection.execute(update(orders).where(orders.c.id == order["id"]).values(done))
+    rows = browser.get(f"/history/rows?{query}").text
+    assert re.findall(r'data-order="(\d+)"', rows) == [str(order["id"])]
+    assert "Vodafone" in rows
+    assert "data-seen" not in rows
+    result = browser.get(f"{single}/result?seen={order['id']}:Pending").text
+    assert "Vodafone" in result
+    assert "data-seen" not in result
+
+
+@pytest.mark.parametrize("seen", ["", "1", "x:Pending", "1:a:b", f"{'9' * 40}:Pending"])
+def test_what_no_page_shows_is_not_answered(browser: Browser, database: IMEIDatabase, seen: str) -> None:
+    browser.start(imeis(1))
+    answer_chunks(database)
+    answer = browser.get("/history/rows", query_string={"seen": seen})
+    assert (answer.status_code, answer.text.strip()) == (200, "")
+
+
+def test_the_preview_of_a_recheck_shows_what_other_services_said(browser: Browser, database: IMEIDatabase) -> None:
+    """Of each IMEI the newest result, also where this service was never asked; what is sent stays the same."""
+    with database.write() as connection:
+        old = {"imei": imeis(1)[0], "service_id": "269", "service_name": "T-Mobile Status", "status": "Completed"}
+        for order_id, carrier in (("1", "Sprint"), ("2", "T-Mobile")):
+            connection.execute(insert(orders).values(old | {"order_id": order_id, "carrier": carrier}))
+        connection.execute(insert(orders).values(old | {"order_id": "3", "status": "Rejected", "carrier": "none"}))
+    text = words(browser.get(browser.paste(imeis(2))))
+    assert "1 IMEI has a result of another service" in text
+    assert "T-Mobile Status T-Mobile" in text
+    assert "Sprint" not in text
+    assert "IMEIs to send 2" in text
+    assert "another service" not in words(browser.get(browser.paste(imeis(2, 700))))
 
 
 EXPORT = (
@@ -283,3 +347,10 @@ def test_the_disputes_name_what_was_rejected_in_doubt_or_about_another_imei(
     assert sum(row["WHY"].startswith("The result is about IMEI") for row in rows) == 3
     assert sum(row["STATUS"] == "Rejected" for row in rows) == 10
     assert all(row["ORDER ID"] for row in rows if row["STATUS"] != "In doubt")
+    first = words(browser.get("/reports/disputes"))
+    assert "2 in doubt 3 about another IMEI 10 rejected" in first
+    assert all(f"{imei} " in first for imei in doubtful)
+    assert "no answer" in first
+    assert words(browser.get("/reports/disputes?kind=mismatched")).count("The result is about IMEI") == 3
+    rejected = browser.get("/reports/disputes?kind=rejected").text
+    assert all(f"/orders/{row['ORDER ID']}" in rejected for row in rows if row["WHY"] == "Rejected")

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 from provider_fixture import imeis
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
+from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
+    CARRIER,
+    SERVICES,
+    Browser,
+    Provider,
+    answer_chunks,
+    browser_fixture,
+    make_app,
+    words,
+)
 from werkzeug.test import TestResponse
 
 from database import IMEIDatabase
@@ -20,11 +29,6 @@ def app_fixture(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
     made = make_app(settings, database, Provider(list(SERVICES), credits=100_000.0))
     yield made
     made.extensions["stopping"].set()
-
-
-@pytest.fixture(name="browser")
-def browser_fixture(app: Flask) -> Browser:
-    return Browser(app)
 
 
 @pytest.fixture(name="ordered")

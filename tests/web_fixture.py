@@ -1,11 +1,12 @@
 """The app on a temporary database, a browser-like client that sends CSRF tokens, and a hand that answers chunks."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection
@@ -96,6 +97,23 @@ class Browser:
 def confirm_fields(page: str) -> dict[str, str]:
     """The hidden fields of a preview's confirm form."""
     return dict(re.findall(r'<input type="hidden" name="(price|count|fingerprint)" value="([^"]*)"', page))
+
+
+@pytest.fixture(name="provider")
+def provider_fixture() -> Provider:
+    return Provider(list(SERVICES))
+
+
+@pytest.fixture(name="app")
+def app_fixture(settings: Settings, database: IMEIDatabase, provider: Provider) -> Iterator[Flask]:
+    made = make_app(settings, database, provider)
+    yield made
+    made.extensions["stopping"].set()
+
+
+@pytest.fixture(name="browser")
+def browser_fixture(app: Flask) -> Browser:
+    return Browser(app)
 
 
 def answer_chunks(
