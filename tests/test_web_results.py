@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -48,6 +49,15 @@ EXPORT = (
     b"Old service,353370080089458,$0.08,Completed,Model: <b>iPhone</b>,,T-Mobile,Locked,iPhone,ON,2025-11-14 3:33\r\n"
     b"Old service,hello,$0.08,Completed,,,,,,,2025-11-14 3:33:00\r\n"
 )
+
+
+def test_an_odd_order_id_still_leads_to_its_order(browser: Browser, database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "15 #7?<b>&", "imei": imeis(1)[0], "status": "Pending"})
+    link = re.search(r'<td><a href="(/orders/[^"]+)">', browser.get("/history").text)
+    assert link is not None
+    page = browser.get(link[1])
+    assert page.status_code == 200
+    assert "15 #7?&lt;b&gt;&amp;" in page.text
 
 
 def bring(browser: Browser, data: bytes, name: str = "export.csv") -> TestResponse:
