@@ -36,6 +36,7 @@ RESULT_COLUMNS = (
 
 
 UNFINISHED = batches.c.state.in_([BatchState.RUNNING, BatchState.PAUSED])
+UNFINISHED_BATCHES = select(batches).where(UNFINISHED).order_by(batches.c.id)  # for the status bar of every page
 PLACED_ORDERS = text(
     "SELECT json_group_array(json_object('order_id', order_id, 'imei', imei, 'status', status, 'credits', credits))"
     " FROM (SELECT * FROM orders WHERE batch_id = :batch ORDER BY id)"
@@ -54,7 +55,7 @@ def recent_batches(database: IMEIDatabase, limit: int = 20) -> list[Progress]:
 
 def unfinished_batches(database: IMEIDatabase) -> list[Progress]:
     """Batches that are running or paused, oldest first."""
-    return progresses(database, select(batches).where(UNFINISHED).order_by(batches.c.id))
+    return progresses(database, UNFINISHED_BATCHES)
 
 
 def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
@@ -86,12 +87,11 @@ def revision(database: IMEIDatabase, batch_id: int) -> int | None:
         return connection.execute(select(batches.c.revision).where(batches.c.id == batch_id)).scalar()
 
 
-def chunk_map(database: IMEIDatabase, batch_id: int, limit: int = 2000) -> list[tuple[int, ChunkState, int]]:
-    """(chunk id, state, IMEIs) of a batch in the order they are sent."""
-    query = select(chunks.c.id, chunks.c.state, chunks.c.size).where(chunks.c.batch_id == batch_id)
+def chunk_states(database: IMEIDatabase, batch_id: int, limit: int) -> list[str]:
+    """The states (words of ChunkState) of a batch's chunks in the order they are sent."""
+    query = select(chunks.c.state).where(chunks.c.batch_id == batch_id).order_by(chunks.c.id).limit(limit)
     with database.read() as connection:
-        rows = connection.execute(query.order_by(chunks.c.id).limit(limit)).all()
-    return [(row.id, ChunkState(row.state), row.size) for row in rows]
+        return list(connection.execute(query).scalars())
 
 
 def batch_errors(database: IMEIDatabase, batch_id: int) -> list[tuple[Outcome, str, int]]:
@@ -132,7 +132,7 @@ def batch_items(
     if outcome is not None:
         query = query.where(items.c.outcome == outcome)
     with database.read() as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return [row._asdict() for row in connection.execute(query)]
 
 
 def iterate_batch_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderRow]:
@@ -189,7 +189,7 @@ def doubtful_items(database: IMEIDatabase, batch_id: int | None = None, limit: i
     if batch_id is not None:
         query = query.where(items.c.batch_id == batch_id)
     with database.read() as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return [row._asdict() for row in connection.execute(query)]
 
 
 def order_timeline(database: IMEIDatabase, order: OrderRow) -> list[tuple[datetime, str]]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, update
 
 from database import IMEIDatabase
 from orders import OrderStatus
@@ -22,6 +22,12 @@ TALLIED_AT_ONCE = 20
 #: What the results of a batch are summed up by.
 VERDICTS = ("carrier", "simlock", "fmi", "blacklist")
 
+#: Made once: the status bar of every page asks them.
+OUTCOMES, STATES = (
+    select(by, word, func.count()).where(by.in_(bindparam("ids", expanding=True))).group_by(by, word)
+    for by, word in ((items.c.batch_id, items.c.outcome), (chunks.c.batch_id, chunks.c.state))
+)
+
 Counts = tuple[dict[str, int], dict[str, int]]
 Verdicts = dict[str, dict[str, int]]
 
@@ -29,8 +35,8 @@ Verdicts = dict[str, dict[str, int]]
 def counts(connection: Connection, rows: Sequence[Any]) -> dict[int, Counts]:
     """For rows of batches: id → (outcome → IMEIs, chunk state → chunks)."""
     stale = [row.id for row in rows if row.tally_revision != row.revision]
-    outcomes = _grouped(connection, items.c.batch_id, items.c.outcome, stale)
-    states = _grouped(connection, chunks.c.batch_id, chunks.c.state, stale)
+    outcomes = _grouped(connection, OUTCOMES, stale)
+    states = _grouped(connection, STATES, stale)
     known: dict[int, Counts] = {row.id: json.loads(row.tally)[:2] for row in rows if row.tally_revision == row.revision}
     return known | {batch_id: (outcomes.get(batch_id, {}), states.get(batch_id, {})) for batch_id in stale}
 
@@ -73,9 +79,8 @@ def _completed() -> ColumnElement[bool]:
     return func.coalesce(orders.c.status, "") == OrderStatus.COMPLETED  # worded so that the batch's index is taken
 
 
-def _grouped(connection: Connection, by: Any, word: Any, ids: Sequence[int]) -> dict[int, dict[str, int]]:
+def _grouped(connection: Connection, query: Select[Any], ids: Sequence[int]) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = {}
-    query = select(by, word, func.count()).where(by.in_(ids)).group_by(by, word)
-    for batch_id, name, count in connection.execute(query) if ids else ():
+    for batch_id, name, count in connection.execute(query, {"ids": ids}) if ids else ():
         found.setdefault(batch_id, {})[name] = count
     return found

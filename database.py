@@ -25,6 +25,7 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
+    bindparam,
     create_engine,
     event,
     func,
@@ -53,6 +54,10 @@ BUSY_TIMEOUT_MS = 30_000
 REPLACED = "another file was put in its place while the program ran: start the program again"
 #: Rows of an index that SQLite looks at for its statistics.
 SAMPLED = 400
+#: What every page asks, made once: making a statement costs more than SQLite needs for it.
+COUNT_ORDERS = select(func.coalesce(func.sum(sums().c.orders), 0))
+SETTING = select(settings.c.value).where(settings.c.key == bindparam("wanted"))
+LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 OrderRow = dict[str, Any]
@@ -218,7 +223,7 @@ class IMEIDatabase:
     def count_orders(self) -> int:
         """How many orders there are."""
         with self.read() as connection:
-            return int(connection.execute(select(func.coalesce(func.sum(sums().c.orders), 0))).scalar_one())
+            return int(connection.execute(COUNT_ORDERS).scalar_one())
 
     def _orders(self, query: Select[Any]) -> list[OrderRow]:
         with self.read() as connection:
@@ -247,9 +252,7 @@ class IMEIDatabase:
     def get_services(self) -> tuple[list[Service], float]:
         """The stored list in the provider's order, and when it was read (Unix time, 0 for never)."""
         with self.read() as connection:
-            rows = connection.execute(
-                select(services).where(services.c.listed).order_by(services.c.position)
-            ).all()
+            rows = connection.execute(LISTED_SERVICES).all()
         return [_service(row) for row in rows], max((row.refreshed_at for row in rows), default=0.0)
 
     def get_service(self, service_id: str) -> Service | None:
@@ -263,7 +266,7 @@ class IMEIDatabase:
     def get_setting(self, key: str) -> str | None:
         """A remembered value."""
         with self.read() as connection:
-            return connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar()
+            return connection.execute(SETTING, {"wanted": key}).scalar()
 
     def set_setting(self, key: str, value: str) -> None:
         """Remember a value."""
@@ -404,7 +407,7 @@ def _copy(engine: Engine, path: Path, folder: Path) -> Path:
 
 
 def _dicts(rows: Any) -> list[OrderRow]:
-    return [dict(row) for row in rows.mappings()]
+    return [row._asdict() for row in rows]  # half the time of a mapping's
 
 
 def _counts(connection: Connection, column: str) -> dict[str, int]:

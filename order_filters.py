@@ -87,7 +87,7 @@ def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None,
     """The newest orders that fit; before is the row id of the last one seen."""
     with database.read() as connection:
         query = page_query(chosen, guide(connection, chosen), before, limit)
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return [row._asdict() for row in connection.execute(query)]
 
 
 def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
@@ -98,7 +98,7 @@ def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
     while True:
         with database.read() as connection:
             query = page_query(chosen, guided, last, WALKED_AT_ONCE)
-            rows = [dict(row) for row in connection.execute(query).mappings()]
+            rows = [row._asdict() for row in connection.execute(query)]
         yield from rows
         if len(rows) < WALKED_AT_ONCE:
             return

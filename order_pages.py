@@ -47,7 +47,7 @@ def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, li
         query = select(orders).where(*terms).order_by(*ORDERINGS[sort]).limit(limit)
         if before is not None:
             query = query.where(_behind(sort, imei, before))
-        return [dict(order) for order in connection.execute(query).mappings()]
+        return [order._asdict() for order in connection.execute(query)]
 
 
 def key(order: OrderRow, sort: Sort) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -51,15 +51,19 @@ def result_counts(database: IMEIDatabase, most: int = 5) -> dict[str, list[tuple
         .where(orders.c.status == OrderStatus.COMPLETED)
         .order_by(orders.c.id.desc())
         .limit(NEWEST_RESULTS)
+        .subquery()
     )
+    found: dict[str, Counter[str]] = {name: Counter() for name in names}
     with database.read() as connection:
-        columns = list(zip(*connection.execute(newest), strict=True)) or [()] * len(names)
-    return {name: _commonest(column, most) for name, column in zip(names, columns, strict=True)}
+        for *words, count in connection.execute(select(newest, func.count()).group_by(*newest.c)):
+            for name, word in zip(names, words, strict=True):
+                found[name][word or ""] += count
+    return {name: _commonest(counter, most) for name, counter in found.items()}
 
 
-def _commonest(words: Iterable[str | None], most: int) -> list[tuple[str, int]]:
-    found = Counter(word for word in words if word)
-    return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
+def _commonest(counted: Counter[str], most: int) -> list[tuple[str, int]]:
+    said = [(word, count) for word, count in counted.items() if word]
+    return sorted(said, key=lambda pair: (-pair[1], pair[0]))[:most]
 
 
 def previous_prices(database: IMEIDatabase) -> dict[str, float]:
@@ -112,9 +116,9 @@ def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderRow]:
     after = (first or 0) - 1
     while last is not None and after < last:
         with database.read() as connection:
-            found = connection.execute(_page_of_items(batch_id, after, last)).mappings().all()
-        yield from map(dict, found)
-        after = found[-1]["item_id"] if found else last
+            found = connection.execute(_page_of_items(batch_id, after, last)).all()
+        yield from (row._asdict() for row in found)
+        after = found[-1].item_id if found else last
 
 
 def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:

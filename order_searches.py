@@ -92,7 +92,7 @@ def found_page(
     place, row = after or (0, NO_END)
     with database.read() as connection:
         given = _terms(connection, search_id, chosen) | {"place": place, "row": row, "limit": limit}
-        return [dict(found) for found in connection.execute(FOUND, given).mappings()]
+        return [found._asdict() for found in connection.execute(FOUND, given)]
 
 
 def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[OrderRow]:
@@ -102,8 +102,8 @@ def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> I
     for place in range(0, total, WALKED_AT_ONCE):
         with database.read() as connection:
             given = _terms(connection, search_id, chosen) | {"place": place, "end": place + WALKED_AT_ONCE}
-            rows = connection.execute(FOUND, given | {"row": NO_END, "limit": -1}).mappings().all()
-        yield from map(dict, rows)
+            rows = connection.execute(FOUND, given | {"row": NO_END, "limit": -1}).all()
+        yield from (row._asdict() for row in rows)
 
 
 def count_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> int:

@@ -5,6 +5,7 @@ lie. So an INSERT pays nothing, and upkeep moves the mark on when many have come
 below the mark is carried over by a trigger of the database itself, whoever makes it.
 """
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Subquery, cast, func, literal_column, select, text, union_all
@@ -26,6 +27,7 @@ DO UPDATE SET orders = orders + excluded.orders, millionths = millionths + exclu
 """)
 
 
+@cache
 def sums() -> Subquery:
     """batch_id, day, service_name, status, orders and millionths of a dollar: together every order exactly once."""
     mark = select(totals_mark.c.upto).scalar_subquery()

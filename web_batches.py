@@ -29,7 +29,7 @@ from web_exports import columns_asked, csv_download, named_by_columns, xlsx_down
 from web_format import outcome_label, plural
 from web_plan import VOLATILE
 from web_preview import keep
-from web_stream import chunk_cells, chunk_words, stream, whole_snapshot
+from web_stream import chunk_words, stream, whole_snapshot
 
 batches = Blueprint("batches", __name__, url_prefix="/batches")
 
@@ -55,7 +55,6 @@ def live(batch_id: int) -> ResponseReturnValue:
         "live.html",
         batch=progress,
         data=whole_snapshot(database, progress),
-        cells=chunk_cells(database, batch_id),
         chunk_words=chunk_words(progress),
         again=sum(progress.outcomes[outcome] for outcome in SAFE_AGAIN),
     )

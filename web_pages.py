@@ -3,6 +3,7 @@
 import platform
 import shutil
 import time
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -159,8 +160,11 @@ def _backups(backend: Backend) -> list[dict[str, Any]]:
 
 
 def _versions(backend: Backend) -> dict[str, str]:
-    versions = {name: version(name) for name in PACKAGES}
-    return {
-        "python": platform.python_version(),
-        "sqlite": order_queries.sqlite_version(backend.database),
-    } | versions
+    versions = {"python": platform.python_version(), "sqlite": order_queries.sqlite_version(backend.database)}
+    return versions | _installed()
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """The versions of PACKAGES, which are looked up in files."""
+    return {name: version(name) for name in PACKAGES}

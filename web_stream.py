@@ -17,9 +17,9 @@ from flask import Response
 import batch_queries
 import order_queries
 from database import IMEIDatabase
-from orders import BatchState, ChunkState, Outcome, Progress
+from orders import BatchState, Outcome, Progress
 from web_context import Backend
-from web_format import CHUNKS
+from web_format import CHUNKS, LETTERS
 
 #: Seconds between two looks at the revision: at most two events a second.
 INTERVAL = 0.5
@@ -32,13 +32,6 @@ DETAILS_EVERY = 2.0
 #: An estimate of the time left is shown from this many seconds and this share of the batch on.
 ETA_AFTER, ETA_FROM_PERCENT = 8.0, 2
 CHUNK_CELLS = 2000
-LETTERS = {
-    ChunkState.PLANNED: "p",
-    ChunkState.SENDING: "s",
-    ChunkState.ANSWERED: "a",
-    ChunkState.IN_DOUBT: "d",
-    ChunkState.CANCELLED: "c",
-}
 
 
 @dataclass(slots=True)
@@ -118,13 +111,9 @@ def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
 
 
 def chunk_letters(database: IMEIDatabase, batch_id: int) -> dict[str, str]:
-    """The chunk map as the page's script draws it, one letter a chunk."""
-    return {"map": "".join(LETTERS[state] for _, state, _ in chunk_cells(database, batch_id))}
-
-
-def chunk_cells(database: IMEIDatabase, batch_id: int) -> list[tuple[int, ChunkState, int]]:
-    """The first chunks of a batch, as many as the map has cells."""
-    return batch_queries.chunk_map(database, batch_id, CHUNK_CELLS)
+    """The chunk map, one letter for each of the first chunks: as many as it has cells."""
+    states = batch_queries.chunk_states(database, batch_id, CHUNK_CELLS)
+    return {"map": "".join(map(LETTERS.__getitem__, states))}
 
 
 def whole_snapshot(database: IMEIDatabase, progress: Progress) -> dict[str, Any]:

@@ -7,6 +7,7 @@ grown. Services, carriers and models are as unevenly spread as in life; some val
 import json
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,7 +52,8 @@ FROM (SELECT *, 'Model: ' || model || char(10) || 'IMEI Number: ' || imei || cha
                 CASE WHEN status <> 'Completed' THEN NULL WHEN h % 70001 = 5 THEN 'Relocked'
                      WHEN h % 100 < 50 THEN 'Locked' ELSE 'Unlocked' END AS simlock,
                 CASE WHEN status <> 'Completed' THEN NULL WHEN h % 40009 = 9 THEN 'UNKNOWN'
-                     WHEN h / 100 % 3 = 0 THEN 'ON' ELSE 'OFF' END AS fmi,
+                     WHEN h / 100 % 3 > 0 THEN 'OFF' WHEN h / 300 % 20 = 0 THEN 'Lost Mode'
+                     WHEN h / 300 % 20 = 1 THEN 'Enabled' ELSE 'ON' END AS fmi,
                 CASE WHEN status = 'Completed' THEN 'iPhone ' || (7 + h / 7 % 10) || ' 128GB Midnight' END AS model
             FROM (SELECT n, :first + n AS i, (:first + n) * 2654435761 % 4294967296 AS h,
                       printf('%08d', 35000000 + min((:first + n) * 40503 % 65536 % 300,
@@ -108,6 +110,30 @@ class Years:
 
 def fill(database: IMEIDatabase, total: int) -> Years:
     """Fill an empty database with this many orders (100,000 or more), the newest of them today's."""
+    with _hurried(database):
+        years = _fill(database, total)
+    database.optimize()
+    return years
+
+
+@contextmanager
+def _hurried(database: IMEIDatabase) -> Iterator[None]:
+    """The one connection that the pool holds does not wait for the disk meanwhile, and keeps much in memory."""
+    _pragmas(database, "synchronous = OFF", "cache_size = -400000", "wal_autocheckpoint = 50000")
+    try:
+        yield
+    finally:
+        _pragmas(database, "synchronous = FULL", "cache_size = -16000", "wal_autocheckpoint = 1000")
+
+
+def _pragmas(database: IMEIDatabase, *words: str) -> None:
+    connection = database.engine.raw_connection()
+    for word in words:
+        connection.cursor().execute(f"PRAGMA {word}")
+    connection.close()
+
+
+def _fill(database: IMEIDatabase, total: int) -> Years:
     with database.write() as connection:
         connection.exec_driver_sql("CREATE TABLE numbers (n INTEGER PRIMARY KEY)")
         connection.exec_driver_sql(
@@ -131,7 +157,6 @@ def fill(database: IMEIDatabase, total: int) -> Years:
     with database.write() as connection:
         connection.exec_driver_sql("DROP TABLE numbers")
     tend(database, 0)
-    database.optimize()
     return Years(usual[-1], pending, running, doubtful, the_big)
 
 

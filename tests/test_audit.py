@@ -202,7 +202,7 @@ def test_an_order_id_of_another_imei_is_a_difference(simulator: Simulator, datab
 def test_an_order_id_that_is_listed_for_two_imeis_is_a_difference(simulator: Simulator, database: IMEIDatabase) -> None:
     place(simulator, database)
     with client_of(simulator) as client:
-        listed = client.list_recent_orders()
+        listed = [order for order in client.list_recent_orders() if order.service_id != "Old check"]
         twin = replace(listed[0], imei=imeis(1, 900)[0])
         records = audit_store.read_records(database, None, [])
         assert counts(audit.compare(audit.AuditReport(0.0), records, [twin, *listed], [])) == (0, 0, 0, 1)

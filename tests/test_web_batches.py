@@ -74,8 +74,10 @@ def test_a_file_leads_through_the_preview_to_the_live_page(browser: Browser, dat
     confirmed = browser.confirm(answer.location)
     assert confirmed.location == "/batches/1"
     assert "0 of 250" in words(browser.get("/batches/1"))
+    assert browser.get("/batches/1").text.count('<i class="planned"></i>') == 3 + 1  # each call, and the legend
     answer_chunks(database)
     assert "250 of 250" in words(browser.get("/batches/1"))
+    assert browser.get("/batches/1").text.count('<i class="answered"></i>') == 3 + 1
     assert "Finished" in words(browser.get("/batches/1"))
     assert database.count_orders() == 250
 

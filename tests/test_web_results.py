@@ -114,6 +114,15 @@ EXPORT = (
 )
 
 
+def test_an_odd_order_id_still_leads_to_its_order(browser: Browser, database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "15 #7?<b>&", "imei": imeis(1)[0], "status": "Pending"})
+    link = re.search(r'<td><a href="(/orders/[^"]+)">', browser.get("/history").text)
+    assert link is not None
+    page = browser.get(link[1])
+    assert page.status_code == 200
+    assert "15 #7?&lt;b&gt;&amp;" in page.text
+
+
 def bring(browser: Browser, data: bytes, name: str = "export.csv") -> TestResponse:
     return browser.post("/database/import", {"file": (BytesIO(data), name)})
 
