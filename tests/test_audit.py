@@ -53,6 +53,7 @@ def place(simulator: Simulator, database: IMEIDatabase, count: int = COUNT) -> l
         database.store_services(client.get_imei_services(), time.time())
     with system(simulator, database) as running:
         running.submit_batch(imeis(count), SERVICE)
+    simulator.set(history=0)  # orders that another program has made would be named
     return sorted(row["order_id"] for row in database.iterate_orders())
 
 
