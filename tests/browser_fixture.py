@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from web_fixture import confirm_fields
 
 from imei import luhn_check_digit
 
@@ -143,8 +144,8 @@ class Site:
     def order(self, imeis: Sequence[str], name: str = "stock.csv") -> str:
         """Upload and confirm; the path of the live page."""
         preview = self.upload(imeis, name)
-        form = {"price": "0.080000", "count": str(len(imeis)), "typed": str(len(imeis))}
-        return self.post(preview, form)
+        page = self.session.get(self.url + preview, timeout=PATIENCE).text
+        return self.post(preview, {**confirm_fields(page), "typed": str(len(imeis))})
 
     def progress(self, live: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.session.get(f"{self.url}{live}/progress.json", timeout=PATIENCE).json()
