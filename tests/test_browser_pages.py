@@ -88,6 +88,21 @@ NO_PAGES = {
 MISSING = ("status of 404",)
 
 
+def test_the_page_of_doubt_says_by_itself_what_the_provider_lists(visitor: Visitor, filled: Filled) -> None:
+    """Fetched when the page stands; without a script, by a link.
+
+    It comes first: after some minutes the list proves that nothing was placed, and the doubt is over.
+    """
+    doubt = next(path for path in filled.paths if path.endswith("/doubt"))
+    words = "Of the 40 in doubt, 0 are on it and 40 are not."
+    page = visitor.open(doubt)
+    expect(page.locator("[data-load]")).to_contain_text(words)
+    plain = visitor.window(java_script_enabled=False).new_page()
+    plain.goto(doubt)
+    plain.get_by_role("link", name="Look at its list of orders").click()
+    expect(plain.get_by_role("region", name="What the provider says now")).to_contain_text(words)
+
+
 def test_every_page_of_the_app_is_among_those_that_are_looked_at(
     filled: Filled, settings: Settings, database: IMEIDatabase
 ) -> None:
@@ -231,18 +246,6 @@ def test_a_report_is_printed_black_on_white_without_what_only_a_screen_needs(vis
     assert page.evaluate(color) == "rgb(0, 0, 0)"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf(format="A4").startswith(b"%PDF")
-
-
-def test_the_page_of_doubt_says_by_itself_what_the_provider_lists(visitor: Visitor, filled: Filled) -> None:
-    """Fetched when the page stands; without a script, by a link."""
-    doubt = next(path for path in filled.paths if path.endswith("/doubt"))
-    words = "Of the 40 in doubt, 0 are on it and 40 are not."
-    page = visitor.open(doubt)
-    expect(page.locator("[data-load]")).to_contain_text(words)
-    plain = visitor.window(java_script_enabled=False).new_page()
-    plain.goto(doubt)
-    plain.get_by_role("link", name="Look at its list of orders").click()
-    expect(plain.get_by_role("region", name="What the provider says now")).to_contain_text(words)
 
 
 def test_results_come_to_open_pages_and_leave_what_is_held(visitor: Visitor, site: Site) -> None:
