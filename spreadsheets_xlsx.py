@@ -176,7 +176,7 @@ class Workbook:
                     yield
                 parser.Parse(b"", True)
                 yield
-        except (expat.ExpatError, KeyError, *_BROKEN) as error:
+        except (expat.ExpatError, LookupError, *_BROKEN) as error:
             raise UnreadableFileError(_sentence_for(error)) from error
 
     def _count(self, size: int, pending: int) -> None:

@@ -371,7 +371,7 @@ def test_the_live_page_goes_on_by_itself_after_the_server_was_killed(visitor: Vi
     site.kill()
     site.start()
     wait_for_more(page, shown)
-    expect(page.locator("[data-field='outcomes.waiting']")).to_have_text("0", timeout=60_000)
+    expect(page.locator(".outcomes [data-field='outcomes.waiting']")).to_have_text("0", timeout=60_000)
     assert page.evaluate("window.sameDocument")
     outcomes = site.progress(live)["outcomes"]
     paid = site.charges(before)

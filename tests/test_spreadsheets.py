@@ -547,3 +547,12 @@ def test_memory_grows_by_few_bytes_an_imei() -> None:
     assert len(intake.ready) == 20_000
     assert held < 20_000 * 30
     assert peak < 20_000 * 250
+
+
+def test_a_workbook_that_names_an_unknown_encoding_is_refused_with_a_sentence() -> None:
+    data = SMALL_WORKBOOK
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        links = file.read("xl/_rels/workbook.xml.rels")
+    spoiled = b'<?xml version="1.0" encoding="UTF-81"?>' + links.partition(b"?>")[2]
+    with pytest.raises(UnreadableFileError):
+        read_file(repacked(data, {"xl/_rels/workbook.xml.rels": spoiled}))
