@@ -369,7 +369,7 @@ def test_a_hostile_result_text_is_read_in_time() -> None:
         return (opening + piece * (66_000 // len(piece))).encode()
 
     def check(raw: bytes) -> None:
-        with in_time():
+        with in_time(3.0):  # 66,000 signs take 0.6 s where nobody else works, and what is not linear takes minutes
             read_report(raw.decode("utf-8", "replace"))
 
     assert fuzz(seeds(TEXT_SECONDS * 0.7), make, check) >= 50
