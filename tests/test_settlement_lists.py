@@ -169,3 +169,15 @@ def test_a_plan_knows_of_the_batch_that_would_be_given_back(database: IMEIDataba
     assert batch_state(database, doubtful.batch_id)[0] is BatchState.FINISHED
     new = NewBatch("again", "command", SERVICE, "T-Mobile", 0.1, numbers, fingerprint=mark)
     assert create_batch(database, new) == doubtful.batch_id == unfinished_batch(database, mark)
+
+
+def test_a_list_cut_at_as_many_orders_as_we_know_does_not_reach_back(database: IMEIDatabase) -> None:
+    """In a new database nothing is older than the doubtful call, so the list may end just there."""
+    first = call(database, imeis(2))
+    unanswered(database, first)
+    settler = Settler(QUIET)
+    look(database, settler, [], 1000.0)
+    look(database, settler, [], 1060.0)
+    newest = answered(database, call(database, imeis(3, first=10)), 3)
+    look(database, settler, newest, 1120.0)
+    assert outcome(database, first) == [("in_doubt", ""), ("in_doubt", "")]
