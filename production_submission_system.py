@@ -243,7 +243,7 @@ class ProductionSubmissionSystem:
         for chunk in claimed:
             self._in_flight[chunk.chunk_id] = chunk
         for answer in answers:
-            self._adapt(answer, answer.judgement)
+            self._adapt(answer)
         self._report()
         return claimed
 
@@ -307,8 +307,9 @@ class ProductionSubmissionSystem:
             write_list_limit(connection, chunk.service_id, proven)
             logger.info("Service %s takes lists of %d IMEIs", chunk.service_id, proven)
 
-    def _adapt(self, answer: Answer, judgement: Judgement) -> None:
+    def _adapt(self, answer: Answer) -> None:
         """Let the pace, and who settles doubt, learn from one answer."""
+        judgement = answer.judgement
         now, before = self._clock(), self.pace.hold_until
         if judgement.clean:
             self._settler.placed(answer.began)
@@ -437,12 +438,14 @@ class ProductionSubmissionSystem:
             content: PlacementAnswer | GSMFusionError = self.client.place_imei_order(
                 imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw)
             )
+            judgement = judge(chunk, content)
         except GSMFusionError as error:
-            content = error
+            content, judgement = error, judge(chunk, error)
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
             content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
-        self._answers.put(Answer(chunk, content, judge(chunk, content), self._clock() - started, started))
+            judgement = judge(chunk, content)
+        self._answers.put(Answer(chunk, content, judgement, self._clock() - started, started))
         if isinstance(content, RateLimitedError):
             # At once: those that have not begun would only be refused too. But behind the answer, which must be
             # understood before the chunks that they give back are planned anew.

@@ -11,16 +11,17 @@ from hardship_fixture import locked_by_another_program
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 
 import batch_store
+import production_submission_system
 from batch_creation import NewBatch, create_batch
 from batch_queries import progress
 from call_log import write_intents
 from checkpoints import Checkpoints
 from database import read_list_limit
-from gsm_fusion_client import GSMFusionClient, RateLimitedError
+from gsm_fusion_client import GSMFusionClient, GSMFusionError, RateLimitedError
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
 from settlement import was_not_placed, was_placed
 from submission_report import metrics
-from verdicts import judge_by_name
+from verdicts import judge_by_name, judge_error
 
 
 @pytest.fixture
@@ -229,6 +230,18 @@ def test_no_call_is_planned_together_with_a_429(simulator, database):
         assert running.submit_batch(imeis(200), SERVICE).successful == 200
     first, second, third = AsksOnceForPatience.began
     assert second - first >= 0.5 and third >= second
+
+
+def test_an_answer_that_cannot_be_judged_is_in_doubt_and_not_forgotten(simulator, database, monkeypatch):
+    def stumbling(chunk, content):
+        if not isinstance(content, GSMFusionError):
+            raise ZeroDivisionError
+        return judge_error(chunk, content)
+
+    monkeypatch.setattr(production_submission_system, "judge", stumbling)
+    simulator.set(listing="off")
+    with system(simulator, database, patience=0.1) as running:
+        assert running.submit_batch(imeis(10), SERVICE).in_doubt == 10
 
 
 def test_maintenance_pauses_with_the_providers_words_and_goes_on_by_itself(simulator, database):
