@@ -5,20 +5,12 @@ window: 60 calls at once, 60 more at each reset.
 """
 
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import requests
 
-from batch_creation import NewBatch, create_batch
-from batch_queries import batch_state
-from benchmarks.bench_submission import CHUNK, SERVICE, WORKERS, imeis, provider
-from checkpoints import Checkpoints
-from database import IMEIDatabase, write_list_limit
-from gsm_fusion_client import GSMFusionClient
-from orders import BatchState
-from production_submission_system import Options, ProductionSubmissionSystem
+from benchmarks.bench_submission import CHUNK, imeis, planned, provider, rig, see_through
 
 CALLS, QUOTA, LATENCY = 200, 60, 0.1
 WINDOW = 10.0  #: seconds
@@ -26,18 +18,10 @@ WINDOW = 10.0  #: seconds
 
 def paced(url: str, home: Path) -> tuple[float, float]:
     """Seconds until 200 calls of 100 IMEIs got through, and the least that this can take from where it began."""
-    with (
-        IMEIDatabase(home / "imei_orders.db") as database,
-        GSMFusionClient("DEMO-KEY", "demo", url, pool_size=WORKERS) as client,
-    ):
-        with database.write() as connection:
-            write_list_limit(connection, SERVICE, CHUNK)
-        options = Options(workers=WORKERS, chunk_size=CHUNK)
-        system = ProductionSubmissionSystem(database, client, Checkpoints(home / "checkpoints"), options)
-        listed = [(imei, row) for row, imei in enumerate(imeis(1, CALLS * CHUNK), 1)]
-        batch_id = create_batch(database, NewBatch("benchmark", "command", SERVICE, "Status", 0.08, listed))
+    with rig(url, home) as (database, system):
+        batch_id = planned(database, imeis(1, CALLS * CHUNK))
         started = time.time()
-        system.run(threading.Event(), lambda: batch_state(database, batch_id)[0] is BatchState.FINISHED)
+        see_through(database, system, batch_id)
         left = WINDOW - started % WINDOW  # the provider's windows begin at whole multiples of their length
         return time.time() - started, left + WINDOW * (-(-CALLS // QUOTA) - 2) + LATENCY
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
@@ -94,10 +94,9 @@ def floor(url: str, folder: Path, turn: int) -> float:
     return seconds
 
 
-def ours(url: str, folder: Path, turn: int, count: int = IMEIS) -> tuple[float, float]:
-    """Seconds to plan a confirmed batch, and seconds to place and record it with full durability."""
-    home = folder / f"ours-{turn}"
-    numbers = imeis(5000 + turn, count)
+@contextlib.contextmanager
+def rig(url: str, home: Path) -> Iterator[tuple[IMEIDatabase, ProductionSubmissionSystem]]:
+    """A new database, and the submission system on it; the service is proven."""
     with (
         IMEIDatabase(home / "imei_orders.db") as database,
         GSMFusionClient("DEMO-KEY", "demo", url, pool_size=WORKERS) as client,
@@ -105,18 +104,35 @@ def ours(url: str, folder: Path, turn: int, count: int = IMEIS) -> tuple[float, 
         with database.write() as connection:
             write_list_limit(connection, SERVICE, CHUNK)
         options = Options(workers=WORKERS, chunk_size=CHUNK)
-        system = ProductionSubmissionSystem(database, client, Checkpoints(home / "checkpoints"), options)
+        yield database, ProductionSubmissionSystem(database, client, Checkpoints(home / "checkpoints"), options)
+
+
+def planned(database: IMEIDatabase, numbers: Sequence[str]) -> int:
+    """The id of a batch of these IMEIs."""
+    listed = [(imei, row) for row, imei in enumerate(numbers, 1)]
+    return create_batch(database, NewBatch("benchmark", "command", SERVICE, "Status", 0.08, listed))
+
+
+def see_through(database: IMEIDatabase, system: ProductionSubmissionSystem, batch_id: int) -> None:
+    """Run until the batch is finished."""
+    system.run(threading.Event(), lambda: batch_state(database, batch_id)[0] is BatchState.FINISHED)
+
+
+def ours(url: str, folder: Path, turn: int, count: int = IMEIS) -> tuple[float, float]:
+    """Seconds to plan a confirmed batch, and seconds to place and record it with full durability."""
+    home = folder / f"ours-{turn}"
+    numbers = imeis(5000 + turn, count)
+    with rig(url, home) as (database, system):
         started = time.perf_counter()
-        listed = [(imei, row) for row, imei in enumerate(numbers, 1)]
-        batch_id = create_batch(database, NewBatch("benchmark", "command", SERVICE, "Status", 0.08, listed))
-        planned = time.perf_counter()
-        system.run(threading.Event(), lambda: batch_state(database, batch_id)[0] is BatchState.FINISHED)
+        batch_id = planned(database, numbers)
+        ready = time.perf_counter()
+        see_through(database, system, batch_id)
         placed = time.perf_counter()
     with contextlib.closing(sqlite3.connect(home / "imei_orders.db")) as connection:
         stored = connection.execute("SELECT count(*) FROM orders").fetchone()[0]
     if stored != count:
         raise RuntimeError(f"{stored} of {count} orders were stored")
-    return planned - started, placed - planned
+    return ready - started, placed - ready
 
 
 def run() -> list[tuple[str, str, str]]:
