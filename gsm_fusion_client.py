@@ -23,7 +23,7 @@ from xml.etree.ElementTree import Element
 
 import provider_xml
 from orders import Account, PlacementAnswer, ProviderOrder, Service
-from provider_http import BrokenCallError, NotConnectedError, PostSession, Reply
+from provider_http import MAX_BODY, BrokenCallError, NotConnectedError, PostSession, Reply, TooLargeError
 from provider_xml import Record, UnreadableError
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ REFUSALS = (
     ("invalid order id", RefusalKind.ORDER_ID),
 )
 MAINTENANCE = "website is in maintenance"
+#: Bytes of the list of recent orders at most: that of a provider that lists all there ever was, half a million.
+MAX_LIST = 128 * 1024 * 1024
 
 
 class GSMFusionError(Exception):
@@ -135,10 +137,12 @@ def parse_placement(raw: bytes) -> PlacementAnswer:
 
 def parse_orders(raw: bytes) -> list[ProviderOrder]:
     """The orders of a getimeis answer; an empty list where it lists none. Raises GSMFusionError."""
-    root = _root(raw)
-    orders = provider_xml.read_orders(root)
-    if not orders:
-        _raise_refusal(root)
+    orders: list[ProviderOrder] = []
+    for part in provider_xml.list_parts(raw):
+        root = _root(part)
+        orders += provider_xml.read_orders(root)
+        if not orders:
+            _raise_refusal(root)
     return orders
 
 
@@ -309,7 +313,7 @@ class GSMFusionClient:
 
         An order whose id cannot be read has an empty one.
         """
-        return self._read("getimeis", parse_orders)
+        return self._read("getimeis", parse_orders, max_body=MAX_LIST)
 
     def get_account(self) -> Account:
         """The account's credits. Raises GSMFusionError."""
@@ -371,13 +375,15 @@ class GSMFusionClient:
             error.hide(self._credentials["apiKey"])
             raise
 
-    def _read(self, action: str, parse: Callable[[bytes], Answer], **fields: str) -> Answer:
+    def _read(
+        self, action: str, parse: Callable[[bytes], Answer], max_body: int = MAX_BODY, **fields: str
+    ) -> Answer:
         attempt = 1
         while True:
             if self._turns:
                 self._turns.before_read()
             try:
-                return parse(self._post(action, fields))
+                return parse(self._post(action, fields, max_body))
             except GSMFusionError as error:
                 error.hide(self._credentials["apiKey"])
                 delay = read_delay(attempt, error.retry_after, secrets.randbelow(1000) / 1000)
@@ -389,13 +395,15 @@ class GSMFusionClient:
             self._sleep(delay)
             attempt += 1
 
-    def _post(self, action: str, fields: Mapping[str, str]) -> bytes:
+    def _post(self, action: str, fields: Mapping[str, str], max_body: int = MAX_BODY) -> bytes:
         """The whole HTTP 200 body of one POST. Raises NotSentError or OutcomeUnknownError."""
         form = {**fields, **self._credentials, "action": action}
         try:
-            reply = self._session.post(form)
+            reply = self._session.post(form, max_body)
         except NotConnectedError as error:
             raise NotSentError(f"The provider cannot be reached: {error}") from error
+        except TooLargeError as error:
+            raise OutcomeUnknownError(f"The outcome is unknown: {error}.", status=http.client.OK) from error
         except BrokenCallError as error:
             raise OutcomeUnknownError(f"The outcome is unknown: {error}.") from error
         return _answered(reply)

@@ -42,6 +42,10 @@ class BrokenCallError(Exception):
     """The call may have been sent, and no complete answer came; the message is safe to show."""
 
 
+class TooLargeError(BrokenCallError):
+    """An answer came that is larger than it may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the server answered."""
@@ -156,8 +160,8 @@ class PostSession:
         """Close the idle connections."""
         self._adapter.close()
 
-    def post(self, form: Mapping[str, str]) -> Reply:
-        """Send one form, once. Raises NotConnectedError or BrokenCallError."""
+    def post(self, form: Mapping[str, str], max_body: int = MAX_BODY) -> Reply:
+        """Send one form, once; max_body in bytes. Raises NotConnectedError, BrokenCallError or TooLargeError."""
         request = self._request.copy()
         request.prepare_body(urlencode(form, safe=","), None)  # a list of 100 IMEIs is not worth 99 escapes
         try:
@@ -167,7 +171,7 @@ class PostSession:
                 timeout=self._limits,  # type: ignore[arg-type]
                 verify=self._verify,
             ) as response:
-                content = _body(response) if response.status_code == http.client.OK else b""
+                content = _body(response, max_body) if response.status_code == http.client.OK else b""
                 return Reply(response.status_code, response.headers.get("Retry-After", ""), content)
         except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as error:
             raise BrokenCallError(self._reason(error)) from error
@@ -185,10 +189,10 @@ def _plain_reason(error: Exception) -> str:
     return getattr(cause, "strerror", None) or str(error).rpartition(": ")[2]
 
 
-def _body(response: requests.Response) -> bytes:
+def _body(response: requests.Response, max_body: int) -> bytes:
     body = bytearray()
     for piece in response.iter_content(READ_SIZE):
         body += piece
-        if len(body) > MAX_BODY:
-            raise BrokenCallError(f"the answer is larger than {MAX_BODY} bytes")
+        if len(body) > max_body:
+            raise TooLargeError(f"the answer is larger than {max_body} bytes")
     return bytes(body)

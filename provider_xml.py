@@ -6,6 +6,7 @@ and it draws no conclusion about money: what an unreadable or unwelcome answer m
 
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
@@ -61,6 +62,8 @@ PLAIN_ANSWER = re.compile(
     rf"(?:{re.sub(r'[(](?=[^)])', '(?:', PLAIN_RECORD.pattern)})+</\1>",
     re.ASCII,
 )
+LIST_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\b[^<>]*\?>\s*)?<(result|response)>\s*(?=<imeis>)")
+LIST_PART = 2 * 1024 * 1024  #: bytes; its elements take some ten times as much
 OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})
 INVALID_IMEI = re.compile(r"invalid imei:\s*(\d+)", re.IGNORECASE)
 
@@ -251,6 +254,23 @@ def _imei_in(words: str) -> str:
     return match[1] if match else ""
 
 
+def list_parts(raw: bytes, length: int = LIST_PART) -> Iterator[bytes]:
+    """A long list of <imeis> records as several short documents, so that only one of them is elements at a time.
+
+    A body of any other shape is one part. What is cut off or not XML stays so in its part.
+    """
+    start = LIST_START.match(raw) if len(raw) > length else None
+    if start is None:
+        yield raw
+        return
+    root, record_end, begin = start[1], b"</imeis>", start.end()
+    while (last := raw.find(record_end, begin + length)) >= 0:
+        end = last + len(record_end)
+        yield b"<%b>%b</%b>" % (root, raw[begin:end], root)
+        begin = end
+    yield b"<%b>%b" % (root, raw[begin:])
+
+
 def read_orders(root: ET.Element) -> list[ProviderOrder]:
     """The orders of a getimeis answer, in its order.
 
@@ -263,7 +283,7 @@ def read_orders(root: ET.Element) -> list[ProviderOrder]:
             imei=record.get("imei", ""),
             status=_status(record),
             code=record.get("code", ""),
-            service_id=record.get("package", ""),
+            service_id=sys.intern(record.get("package", "")),  # a list names few services, often
             requested_at=record.get("requestedat", ""),
             replied_at=record.get("repliedat", ""),
         )

@@ -329,11 +329,16 @@ def _announced(path: Path) -> tuple[int, int]:
 
 
 def _alive(pid: int, port: int) -> bool:
-    """Whether this very process answers there; another folder's provider may have got the port meanwhile."""
+    """Whether this very process answers there; another folder's provider may have got the port meanwhile.
+
+    One that takes the connection and is silent is busy, with a long list perhaps.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ALIVE_PATIENCE)
     try:
         connection.request("GET", "/whoami")
         return bool(json.loads(connection.getresponse().read())["pid"] == pid)
+    except TimeoutError:
+        return True
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return False
     finally:

@@ -11,12 +11,14 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from scripted_server import ScriptedServer, Step, hang, raw, reply, reset, trickle
 
+import gsm_fusion_client
 import provider_http
 from gsm_fusion_client import (
     GSMFusionClient,
@@ -185,13 +187,34 @@ def test_the_body_of_a_redirect_is_not_waited_for() -> None:
     assert len(server.requests) == 1
 
 
-def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_http, "MAX_BODY", 100_000)
-    bomb = gzip.compress(b"<result>" + b" " * 5_000_000 + b"</result>")
+def test_an_answer_that_is_too_large_is_not_read_to_its_end() -> None:
+    bomb = gzip.compress(b"<result>" + b" " * (provider_http.MAX_BODY + 1) + b"</result>")
     with ScriptedServer(reply(bomb, "200 OK", "Content-Encoding: gzip")) as server:
         error = order(server)
     assert type(error) is OutcomeUnknownError
     assert "larger" in str(error)
+
+
+def test_a_list_of_all_orders_that_there_ever_were_is_read() -> None:
+    """Of an account that has ordered for years from a provider that leaves nothing out."""
+    record = "<imeis><id>{0}</id><imei>{1}</imei><status>Completed</status><code>{2}</code></imeis>"
+    count, text = 40_000, "Model: iPhone 13<br />Find My iPhone: OFF<br />" * 10
+    listed = "".join(record.format(number, 350000000000000 + number, escape(text)) for number in range(1, count + 1))
+    assert len(listed) > provider_http.MAX_BODY
+    page = gzip.compress(f"<result>{listed}</result>".encode())
+    with ScriptedServer(reply(page, "200 OK", "Content-Encoding: gzip")) as server, client_of(server, 30) as client:
+        found = client.list_recent_orders()
+    assert [order.order_id for order in found] == [str(number) for number in range(1, count + 1)]
+    assert {order.code for order in found} == {text}
+
+
+def test_a_list_beyond_all_bounds_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gsm_fusion_client, "MAX_LIST", 100_000)
+    too_large = pytest.raises(OutcomeUnknownError, match="larger")
+    page = reply("<result>" + " " * 200_000 + "</result>")
+    with ScriptedServer(page) as server, client_of(server) as client, too_large:
+        client.list_recent_orders()
+    assert len(server.requests) == 1
 
 
 def test_a_refused_connection_is_certain_not_to_have_been_sent() -> None:

@@ -20,7 +20,16 @@ from gsm_fusion_client import (
     parse_services,
 )
 from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer
-from provider_xml import Record, UnreadableError, amount, read_placement, read_plain_placement, read_root
+from provider_xml import (
+    Record,
+    UnreadableError,
+    amount,
+    list_parts,
+    read_orders,
+    read_placement,
+    read_plain_placement,
+    read_root,
+)
 
 IMEI_A, IMEI_B, IMEI_C = "350000000000014", "350000000000022", "350000000000030"
 ORDER_A = f"<imeis><id>15562209</id><imei>{IMEI_A}</imei><status>Pending</status></imeis>"
@@ -379,3 +388,38 @@ def test_an_order_whose_id_was_damaged_on_its_way_is_not_named(order_id: str) ->
 def test_an_imei_that_a_list_names_without_a_readable_order_does_not_count_as_absent(record: str) -> None:
     listed = parse_orders(f"<result>{ORDER_A}{record}</result>".encode())
     assert [(order.order_id, order.imei) for order in listed] == [("15562209", IMEI_A), ("", IMEI_B)]
+
+
+def _listing(records: int) -> str:
+    named = "<imeis><id>{0}</id><imei>{1}</imei><status>Completed</status><code>Carrier: Telefónica</code></imeis>\n"
+    return "".join(named.format(number, 350000000000000 + number) for number in range(1, records + 1))
+
+
+@given(length=st.integers(1, 3000), records=st.integers(1, 20), cut=st.integers(0, 2500))
+def test_a_long_list_is_read_in_parts_as_it_is_read_whole(length: int, records: int, cut: int) -> None:
+    """Also where it was cut off: then no part of it is believed."""
+    whole = f'<?xml version="1.0"?>\n<result>{_listing(records)}</result>'.encode()
+    body = whole[: len(whole) - cut]
+    orders = []
+    try:
+        for part in list_parts(body, length):
+            orders += read_orders(read_root(part))
+    except UnreadableError:
+        assert cut
+        return
+    assert not cut or not body
+    assert orders == read_orders(read_root(whole))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<result><imeis>{'<order><id>7</id><imei>350000000000014</imei></order>' * 3}</imeis></result>",
+        f"<RESULT>{_listing(3).upper()}</RESULT>",
+        f"<br />notice<result>{_listing(3)}</result>",
+    ],
+)
+def test_a_list_of_another_shape_is_read_too(body: str) -> None:
+    whole = read_orders(read_root(body.encode()))
+    assert [order for part in list_parts(body.encode(), 10) for order in read_orders(read_root(part))] == whole
+    assert len(whole) == 3

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from xml.etree.ElementTree import Element
 import pytest
 import requests
 
-from simulator import Knobs, Simulator, ensure_running
+from simulator import DemoProvider, Knobs, Simulator, ensure_running
 from simulator_knobs import Fault
 from simulator_provider import FIRST_ORDER_ID
 from simulator_texts import catalogue, luhn_ok, result_text
@@ -579,6 +581,19 @@ def test_a_demo_that_is_started_again_keeps_its_port_and_remembers_its_orders(tm
     second.close()
     assert (second.base_url, [charge["imei"] for charge in page["charges"]]) == (first.base_url, [A])
     assert gone(first.base_url)
+
+
+def test_a_demo_that_is_slow_to_answer_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one could have neither its port nor its ledger."""
+    monkeypatch.setattr("simulator.ALIVE_PATIENCE", 0.2)
+    first = ensure_running(tmp_path)
+    assert first.process is not None
+    os.kill(first.process.pid, signal.SIGSTOP)
+    try:
+        assert ensure_running(tmp_path) == DemoProvider(first.base_url)
+    finally:
+        os.kill(first.process.pid, signal.SIGCONT)
+        first.close()
 
 
 def test_a_demo_whose_port_was_taken_moves_to_another(tmp_path: Path) -> None:
