@@ -5,8 +5,9 @@ This module plans and writes; it sends nothing.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, text
 
@@ -42,8 +43,8 @@ INSERT_ITEMS = text(
     " SELECT :batch, :service, value ->> 0, value ->> 1, value ->> 2, value ->> 3, :first + (value ->> 4)"
     " FROM json_each(:rows) ORDER BY key"
 )
-
-
+#: Items that one statement inserts: a batch of any size takes the memory of so many.
+INSERTED_AT_ONCE = 10_000
 #: Half a hundredth of a cent: sums of float prices are compared with this tolerance, in US dollars.
 TOLERANCE = 0.00005
 
@@ -185,18 +186,26 @@ def _insert_items(
     connection: Connection, batch_id: int, new: NewBatch, left_out: Mapping[str, str], chunk_size: int
 ) -> None:
     """Insert the planned chunks, and the items: waiting ones into their chunk, duplicates into none."""
-    seen = dict(left_out)
-    rows: list[tuple[str, int | None, str, str | None, int | None]] = []
-    waiting, fresh, duplicate = 0, Outcome.WAITING.value, Outcome.DUPLICATE.value
-    for imei, row in new.imeis:
-        if imei in seen:
-            rows.append((imei, row, duplicate, seen[imei], None))
-            continue
-        seen[imei] = "stands more than once in this batch"
-        rows.append((imei, row, fresh, None, waiting // chunk_size))
-        waiting += 1
+    waiting = len({imei for imei, _ in new.imeis} - left_out.keys())
     sizes = [min(chunk_size, waiting - start) for start in range(0, waiting, chunk_size)]
     connection.execute(INSERT_CHUNKS, {"batch": batch_id, "sizes": json.dumps(sizes)})
     first = connection.execute(FIRST_CHUNK, {"batch": batch_id}).scalar()
-    given = {"batch": batch_id, "service": new.service_id, "first": first, "rows": json.dumps(rows)}
-    connection.execute(INSERT_ITEMS, given)
+    rows = _item_rows(new.imeis, left_out, chunk_size)
+    while part := list(islice(rows, INSERTED_AT_ONCE)):
+        given = {"batch": batch_id, "service": new.service_id, "first": first, "rows": json.dumps(part)}
+        connection.execute(INSERT_ITEMS, given)
+
+
+def _item_rows(
+    imeis: Iterable[tuple[str, int | None]], left_out: Mapping[str, str], chunk_size: int
+) -> Iterator[tuple[str, int | None, str, str | None, int | None]]:
+    """(IMEI, row, outcome, message, place of its chunk in the batch) of each; a repeated one belongs to no chunk."""
+    seen, waiting = dict(left_out), 0
+    fresh, duplicate = Outcome.WAITING.value, Outcome.DUPLICATE.value
+    for imei, row in imeis:
+        if imei in seen:
+            yield imei, row, duplicate, seen[imei], None
+            continue
+        seen[imei] = "stands more than once in this batch"
+        yield imei, row, fresh, None, waiting // chunk_size
+        waiting += 1

@@ -16,7 +16,7 @@ from typing import Any
 from dotenv import load_dotenv
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from runner import start_background
+from runner import start_background, use_one_heap
 from settings import Settings, SettingsError, load_settings
 from simulator import DemoError, ensure_running
 
@@ -86,7 +86,8 @@ logconfig_dict = logging_config(app_settings.log_level)
 
 
 def on_starting(server: Any) -> None:
-    """In the demo, start the provider once, before the workers look for it."""
+    """Before the workers are: choose how they use memory, and in the demo start the provider that they look for."""
+    use_one_heap()
     if app_settings.demo:
         try:
             server.demo_provider = ensure_running(app_settings.data_dir)

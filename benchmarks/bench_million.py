@@ -21,6 +21,7 @@ from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
 from orders import BatchState
 from production_submission_system import Options, ProductionSubmissionSystem
+from runner import spare_collector, use_one_heap
 
 FIRST, EACH, BATCHES = 20_000, 100_000, 10
 
@@ -51,7 +52,8 @@ def run() -> list[tuple[str, str, str]]:
 
 
 def legs(batches: int) -> list[Leg]:
-    """The first 20,000 IMEIs, then so many batches of 100,000."""
+    """The first 20,000 IMEIs, then so many batches of 100,000, with memory treated as the server does."""
+    use_one_heap()
     with (
         tempfile.TemporaryDirectory() as name,
         provider(Path(name)) as url,
@@ -67,6 +69,7 @@ def legs(batches: int) -> list[Leg]:
         tending.start()
         try:
             place(database, system, 0, 2000)  # warm
+            spare_collector()
             found = [place(database, system, 1, FIRST)]
             print(f"  first: {found[0]}", file=sys.stderr, flush=True)
             for number in range(2, 2 + batches):
@@ -106,8 +109,13 @@ def rows(found: list[Leg]) -> list[tuple[str, str, str]]:
         ("the first 20,000, an IMEI", _each(first), "-"),
         ("the last batch, an IMEI", _each(rest[-1]), "-"),
         ("planning 100,000", f"{rest[0].planning:.2f} s, at last {rest[-1].planning:.2f} s", "-"),
-        ("memory after each batch", f"{rest[0].memory:.0f} MB, at last {rest[-1].memory:.0f} MB", "flat"),
+        ("memory after each batch", f"{rest[0].memory:.0f} MB, then {_range(rest[1:])} MB", "flat"),
     ]
+
+
+def _range(found: list[Leg]) -> str:
+    held = [leg.memory for leg in found]
+    return f"{min(held):.0f} to {max(held):.0f}, at last {held[-1]:.0f}" if held else "-"
 
 
 def _each(leg: Leg) -> str:
