@@ -17,10 +17,12 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 from database import IMEIDatabase, OrderRow
 from order_wordings import VERDICTS, wordings
 from orders import OrderStatus
-from schema import orders
+from schema import IS_REJECTED, orders
 
 #: Orders that a walk reads at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000
+#: The first time it reads fewer, because somebody waits for the beginning.
+WALKED_FIRST = 100
 #: Entries of indexes that may be looked at for one page. Of what more orders than this fit, a page fills soon.
 FEW = 30_000
 #: What fits a term is counted up to this first: it often settles the matter.
@@ -31,6 +33,8 @@ READ = 5
 WHOLE = 14
 #: The index of dates, by which orders between dates are sorted.
 DATE = "idx_order_date"
+#: What is asked of rejected orders is read in it, without reading the orders.
+REJECTED = "idx_orders_rejected"
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
 
@@ -71,8 +75,18 @@ class Term(NamedTuple):
 
     name: str
     seek: ColumnElement[bool]  #: as SQLite finds it by an index
-    test: ColumnElement[bool]  #: so that SQLite does not walk an index for it
-    exact: bool = True  #: its index holds the orders that fit by row id, and the test is a look into it
+    read: ColumnElement[bool]  #: as it reads it in the order, so that it does not walk an index for it
+    probe: ColumnElement[bool] | None = None  #: a look into its index, which holds the orders that fit by row id
+
+    @property
+    def exact(self) -> bool:
+        """Whether its index alone says which orders fit, by row id."""
+        return self.probe is not None
+
+    @property
+    def test(self) -> ColumnElement[bool]:
+        """How it is tested on what another term has found."""
+        return self.read if self.probe is None else self.probe
 
 
 class Guide(NamedTuple):
@@ -94,15 +108,14 @@ def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
     """All orders that fit, newest first, in the memory of some thousand."""
     with database.read() as connection:
         guided = guide(connection, chosen)
-    last: int | None = None
+    last, limit = None, WALKED_FIRST
     while True:
         with database.read() as connection:
-            query = page_query(chosen, guided, last, WALKED_AT_ONCE)
-            rows = [row._asdict() for row in connection.execute(query)]
+            rows = [row._asdict() for row in connection.execute(page_query(chosen, guided, last, limit))]
         yield from rows
-        if len(rows) < WALKED_AT_ONCE:
+        if len(rows) < limit:
             return
-        last = rows[-1]["id"]
+        last, limit = rows[-1]["id"], WALKED_AT_ONCE
 
 
 def count(database: IMEIDatabase, chosen: OrderFilter, most: int = 1_000_000) -> int:
@@ -129,14 +142,15 @@ def mismatched_count(database: IMEIDatabase, batch_id: int | None = None) -> int
     """How many results are about another IMEI than the one that was ordered."""
     query = select(func.count()).select_from(orders).where(MISMATCHED)
     with database.read() as connection:
-        narrowed = query if batch_id is None else query.where(_without_index(orders.c.batch_id) == batch_id)
+        narrowed = query if batch_id is None else query.where(_read(orders.c.batch_id) == batch_id)
         return int(connection.execute(narrowed).scalar_one())
 
 
 def guide(connection: Connection, chosen: OrderFilter) -> Guide:
     """The term that says most. What fits each is counted in its index, up to FEW.
 
-    Where many fit every term, a page soon fills while the orders are walked in the order of the page.
+    Where many fit every term, a page soon fills while the orders are walked in the order of the page. Among the
+    rejected ones it may not: they say little of what the others say.
     """
     meanings = wordings_of(connection, chosen)
     terms = list(_terms(chosen, meanings))
@@ -145,6 +159,8 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
         return Guide(in_order[0] if in_order else "", meanings=meanings)
     counts = {term.name: _count_of(connection, term, VERY_FEW) for term in terms}
     if min(counts.values()) > VERY_FEW:
+        if chosen.status == OrderStatus.REJECTED:
+            return Guide(REJECTED, sorts=True, meanings=meanings)
         counts = {term.name: _count_of(connection, term, FEW) for term in terms}
     read = [term.name for term in terms if not term.exact]  # tested by reading the order
     costs = {name: count * (READ if set(read) - {name} else 1) for name, count in counts.items()}
@@ -161,7 +177,7 @@ def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
 
 def fitting(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[bool]]:
     """The terms of a filter for an order of pages that is not newest first."""
-    return _conditions(chosen, guided, None)
+    return _conditions(chosen, guided._replace(name="idx_status") if guided.name == REJECTED else guided, None)
 
 
 def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: int | None) -> Select[Any]:
@@ -183,7 +199,10 @@ def _count_of(connection: Connection, term: Term, most: int) -> int:
 
 
 def _conditions(chosen: OrderFilter, guided: Guide, before: int | None) -> list[ColumnElement[bool]]:
-    found = [term.seek if term.name == guided.name else term.test for term in _terms(chosen, guided.meanings, before)]
+    terms = list(_terms(chosen, guided.meanings, before))
+    found: list[Any] = [term.seek if term.name == guided.name else term.test for term in terms]
+    if guided.name == REJECTED:
+        found = [IS_REJECTED if term.name == "idx_status" else term.read for term in terms]
     if before is not None and not chosen.dated:
         found.append(_key(guided) < before)
     return found
@@ -193,7 +212,7 @@ def _order(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[Any]]:
     """Newest first. Orders of one instant stand as its index holds them."""
     if not chosen.dated:
         return [_key(guided).desc()]
-    placed = _without_index(orders.c.order_date) if guided.sorts else orders.c.order_date
+    placed = _read(orders.c.order_date) if guided.sorts else orders.c.order_date
     return [placed.desc(), orders.c.id]
 
 
@@ -215,21 +234,21 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
         ("idx_status", orders.c.status, "" if rare_status else chosen.status),
     ):
         if value not in ("", None):
-            yield Term(name, column == value, _is_in_index(name, column.name, value))
+            yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, value))
     yield from (_verdict(name, meanings.get(name, [word])) for name in VERDICTS if (word := getattr(chosen, name)))
     if chosen.dated:
         placed = orders.c.order_date
-        yield Term(DATE, _placed(chosen, before, placed), _placed(chosen, before, _without_index(placed)), exact=False)
+        yield Term(DATE, _placed(chosen, before, placed), _placed(chosen, before, _read(placed)))
     if chosen.mismatch:
-        yield Term("idx_orders_other_imei", MISMATCHED, func.coalesce(orders.c.other_imei, "") > "", exact=False)
+        yield Term("idx_orders_other_imei", MISMATCHED, func.coalesce(orders.c.other_imei, "") > "")
 
 
 def _verdict(name: str, words: Sequence[str]) -> Term:
     """One wording is found in the order of its index; several are not."""
     index, column = f"idx_orders_{name}", orders.c[name]
     if len(words) == 1:
-        return Term(index, column == words[0], _is_in_index(index, name, words[0]))
-    return Term(index, column.in_(words), _without_index(column).in_(words), exact=False)
+        return Term(index, column == words[0], _read(column) == words[0], _is_in_index(index, name, words[0]))
+    return Term(index, column.in_(words), _read(column).in_(words))
 
 
 def _placed(chosen: OrderFilter, before: int | None, placed: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -255,7 +274,8 @@ def _is_in_index(index: str, column: str, value: Any) -> ColumnElement[bool]:
     return text(words).bindparams(**{index: value})  # type: ignore[return-value]
 
 
-def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def _read(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column in words in which SQLite does not look for it in an index."""
     return func.coalesce(column, None)
 
 
@@ -263,12 +283,12 @@ def _about(given: str) -> Term:
     """An IMEI, a second IMEI or an order id; or, for few digits, the beginning of an IMEI or an order id."""
     if len(given) >= WHOLE or not given.isdecimal():
         whole = or_(orders.c.imei == given, orders.c.imei2 == given, orders.c.order_id == given)
-        return Term("q", whole, whole, exact=False)
+        return Term("q", whole, whole)
     # A range and not LIKE, which SQLite answers without the index; ":" comes behind every digit.
     begins = orders.c.imei.between(given, given + ":")
     tested = func.substr(orders.c.imei, 1, len(given)) == given
-    named = _without_index(orders.c.order_id) == given
-    return Term("q", or_(begins, orders.c.order_id == given), or_(tested, named), exact=False)
+    named = _read(orders.c.order_id) == given
+    return Term("q", or_(begins, orders.c.order_id == given), or_(tested, named))
 
 
 def _in_url(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from benchmarks.bench_web import with_check_digit
 from database import IMEIDatabase, utc_now
 from orders import Service
 from upkeep import tend
@@ -56,9 +57,9 @@ FROM (SELECT *, 'Model: ' || model || char(10) || 'IMEI Number: ' || imei || cha
                      WHEN h / 300 % 20 = 1 THEN 'Enabled' ELSE 'ON' END AS fmi,
                 CASE WHEN status = 'Completed' THEN 'iPhone ' || (7 + h / 7 % 10) || ' 128GB Midnight' END AS model
             FROM (SELECT n, :first + n AS i, (:first + n) * 2654435761 % 4294967296 AS h,
-                      printf('%08d', 35000000 + min((:first + n) * 40503 % 65536 % 300,
-                                                    (:first + n) * 30011 % 65536 % 40) * 1009)
-                      || printf('%07d', (:first + n) * 7919 % 9999991) AS imei,
+                      with_check_digit(printf('%08d', 35000000 + min((:first + n) * 40503 % 65536 % 300,
+                                                                     (:first + n) * 30011 % 65536 % 40) * 1009)
+                                       || printf('%06d', (:first + n) * 7919 % 999983)) AS imei,
                       strftime('%Y-%m-%d %H:%M:%S.000000', :start, (n / 300) || ' seconds') AS placed,
                       CASE WHEN :pending THEN 'Pending' WHEN (:first + n) % 50 = 0 THEN 'Rejected'
                            WHEN (:first + n) % 49999 = 1 THEN 'In Process' ELSE 'Completed' END AS status
@@ -119,6 +120,9 @@ def fill(database: IMEIDatabase, total: int) -> Years:
 @contextmanager
 def _hurried(database: IMEIDatabase) -> Iterator[None]:
     """The one connection that the pool holds does not wait for the disk meanwhile, and keeps much in memory."""
+    connection = database.engine.raw_connection()
+    connection.cursor().connection.create_function("with_check_digit", 1, with_check_digit)
+    connection.close()
     _pragmas(database, "synchronous = OFF", "cache_size = -400000", "wal_autocheckpoint = 50000")
     try:
         yield

@@ -72,6 +72,28 @@ def test_the_term_that_fewest_orders_fit_leads_and_the_others_are_looked_up_in_t
     assert "SEARCH o USING COVERING INDEX idx_status (status=? AND rowid=?)" in words
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        OrderFilter(status="Rejected", q="35000000"),
+        OrderFilter(status="Rejected", carrier="Usual", fmi="ON"),
+        OrderFilter(status="Rejected", service="7", since=date(2026, 3, 1)),
+    ],
+)
+def test_what_else_is_asked_of_many_rejected_orders_is_read_in_their_index(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, chosen: OrderFilter
+) -> None:
+    monkeypatch.setattr(order_filters, "VERY_FEW", -1)
+    with database.read() as connection:
+        guided = guide(connection, chosen)
+        words = plan(database, page_query(chosen, guided, None, 101))
+        terms = order_filters.fitting(chosen, guided)
+        by_age = plan(database, select(orders).where(*terms).order_by(orders.c.id))
+    assert "SCAN orders USING INDEX idx_orders_rejected" in words
+    assert "SEARCH orders USING INDEX idx_status (status=?)" in by_age
+    assert "TEMP B-TREE" not in by_age
+
+
 @pytest.mark.parametrize("chosen", [OrderFilter(status="Pending"), OrderFilter(batch=41), OrderFilter(fmi="ON")])
 def test_a_page_of_one_term_stops_when_it_is_full(database: IMEIDatabase, chosen: OrderFilter) -> None:
     with database.read() as connection:
@@ -219,7 +241,7 @@ def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_pat
 
 
 def _take_back_second_schema(connection: Connection) -> None:
-    names = ("service", "pending", "imei2", "other_imei", "carrier", "simlock", "fmi")
+    names = ("service", "pending", "rejected", "imei2", "other_imei", "carrier", "simlock", "fmi")
     for statement in (
         "DROP TRIGGER orders_recounted",
         "DROP TRIGGER orders_uncounted",
