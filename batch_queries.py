@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select, text
+from sqlalchemy import Connection, Select, and_, func, or_, select, text
 
 from batch_tallies import counts
 from database import IMEIDatabase, OrderRow, utc_now
@@ -48,9 +48,12 @@ def progress(database: IMEIDatabase, batch_id: int) -> Progress | None:
     return next(iter(progresses(database, select(batches).where(batches.c.id == batch_id))), None)
 
 
-def recent_batches(database: IMEIDatabase, limit: int = 20) -> list[Progress]:
-    """The newest batches."""
-    return progresses(database, select(batches).order_by(batches.c.id.desc()).limit(limit))
+def unfinished_and_recent(database: IMEIDatabase, limit: int) -> tuple[list[Progress], list[Progress]]:
+    """Batches that are running or paused, oldest first; and the newest ones, whatever they are."""
+    newest = select(batches.c.id).order_by(batches.c.id.desc()).limit(limit).scalar_subquery()
+    either = or_(UNFINISHED, batches.c.id.in_(newest))
+    found = progresses(database, select(batches).where(either).order_by(batches.c.id))
+    return [batch for batch in found if batch.state is not BatchState.FINISHED], found[::-1][:limit]
 
 
 def unfinished_batches(database: IMEIDatabase) -> list[Progress]:

@@ -19,7 +19,7 @@ from schema import attempts, batches, items, orders, services
 logger = logging.getLogger(__name__)
 
 #: How many of the newest results the dashboard sums up.
-NEWEST_RESULTS = 5000
+NEWEST_RESULTS = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,28 +5,35 @@ by its index. What was found is never stored, so a saved search always tells wha
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text
 
 from database import IMEIDatabase, OrderRow, utc_now
-from order_filters import OrderFilter, wordings_of
+from order_filters import WALKED_FIRST, OrderFilter, wordings_of
 from schema import orders, saved_searches
 
 #: How long a list is kept.
 KEPT = timedelta(days=30)
 #: IMEIs of a list that a walk takes at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000
+#: Of a list as long as the page alone is looked at for it first, and so many times more each time that it is not full.
+WIDENED = 4
 
 LIST = "FROM saved_searches AS search CROSS JOIN json_each(search.imeis) AS wanted"
+#: Whether an order has this value, by one look into the index instead of reading the order.
+IN_INDEX = "EXISTS (SELECT 1 FROM orders AS o INDEXED BY {0} WHERE o.{1} = :{2} AND o.id = orders.id)"
 #: CROSS JOIN and INDEXED BY hold SQLite to this: for each IMEI of the list, its orders, whatever the filters are.
 MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
  WHERE search.id = :search AND orders.imei = wanted.value AND wanted.key >= :place AND wanted.key < :end
- AND (:status = '' OR orders.status = :status) AND (:service = '' OR orders.service_id = :service)
- AND (:batch IS NULL OR orders.batch_id = :batch) AND (:carrier = '' OR orders.carrier = :carrier)
+ AND (:status = '' OR {IN_INDEX.format("idx_status", "status", "status")})
+ AND (:service = '' OR {IN_INDEX.format("idx_orders_service", "service_id", "service")})
+ AND (:batch IS NULL OR orders.batch_id = :batch)
+ AND (:carrier = '' OR {IN_INDEX.format("idx_orders_carrier", "carrier", "carrier")})
  AND (:simlock = '' OR orders.simlock IN (SELECT value FROM json_each(:simlock)))
  AND (:fmi = '' OR orders.fmi IN (SELECT value FROM json_each(:fmi)))
  AND (:since IS NULL OR orders.order_date >= :since) AND (:until IS NULL OR orders.order_date < :until)
@@ -38,26 +45,28 @@ FOUND = text(
  JOIN orders ON orders.id = page.row ORDER BY page.place, orders.id DESC"""
 ).columns(**{column.name: column.type for column in orders.c})
 COUNT = text(f"SELECT count(*) {MATCHES}")
+#: IN sorts the list, so that the index of IMEIs is walked from one end to the other and not up and down.
 KNOWN = text(
-    "SELECT EXISTS (SELECT 1 FROM orders WHERE orders.imei = wanted.value) AS known, count(*)"
-    f" {LIST} WHERE search.id = :search GROUP BY known"
+    "SELECT json_group_array(imei) FROM (SELECT imei FROM orders WHERE imei IN"
+    f" (SELECT wanted.value {LIST} WHERE search.id = :search) GROUP BY imei)"
 )
-MISSING = text(
-    f"SELECT wanted.key AS place, wanted.value AS imei {LIST} WHERE search.id = :search AND wanted.key >= :place"
-    " AND NOT EXISTS (SELECT 1 FROM orders WHERE orders.imei = wanted.value) ORDER BY wanted.key LIMIT :limit"
-)
+LENGTH = text("SELECT json_array_length(imeis) FROM saved_searches WHERE id = :search")
 NO_END = 2**62
 
 
 @dataclass(frozen=True, slots=True)
 class SavedSearch:
-    """One list, and how much of it is known now."""
+    """One list as it was kept."""
 
     search_id: int
     created_at: datetime  #: UTC
-    found: int  #: IMEIs of the list that have at least one order
-    missing: int
+    imeis: Sequence[str]  #: as they were pasted
     rejected: int  #: entries of the paste that were no IMEI
+
+    def missing(self, known: Set[str], after: int | None = None, limit: int | None = None) -> list[tuple[int, str]]:
+        """(place, IMEI) of those that are not known, in the order of the paste; after is the last place seen."""
+        places = range(0 if after is None else after + 1, len(self.imeis))
+        return list(islice(((at, self.imeis[at]) for at in places if self.imeis[at] not in known), limit))
 
 
 def save_search(database: IMEIDatabase, imeis: Sequence[str], rejected: int) -> int:
@@ -72,14 +81,16 @@ def save_search(database: IMEIDatabase, imeis: Sequence[str], rejected: int) -> 
 
 
 def find_search(database: IMEIDatabase, search_id: int) -> SavedSearch | None:
-    """The list with its counts, or None for an unknown id."""
-    columns = (saved_searches.c.created_at, saved_searches.c.rejected)
+    """The list, or None for an unknown id."""
     with database.read() as connection:
-        row = connection.execute(select(*columns).where(saved_searches.c.id == search_id)).first()
-        if row is None:
-            return None
-        counts = {bool(known): count for known, count in connection.execute(KNOWN, {"search": search_id})}
-    return SavedSearch(search_id, row.created_at, counts.get(True, 0), counts.get(False, 0), row.rejected)
+        row = connection.execute(select(saved_searches).where(saved_searches.c.id == search_id)).first()
+    return SavedSearch(search_id, row.created_at, json.loads(row.imeis), row.rejected) if row else None
+
+
+def known_imeis(database: IMEIDatabase, search_id: int) -> frozenset[str]:
+    """Those IMEIs of the list that have at least one order now."""
+    with database.read() as connection:
+        return frozenset(json.loads(connection.execute(KNOWN, {"search": search_id}).scalar_one()))
 
 
 def found_page(
@@ -87,23 +98,30 @@ def found_page(
 ) -> list[OrderRow]:
     """Orders of the list that fit the filter, in the order of the paste, newest first for each IMEI.
 
-    Each holds its place in the list besides its columns; after is the (place, row id) of the last one seen.
+    Each holds its place in the list besides its columns; after is the (place, row id) of the last one seen. No more
+    of the list is looked at than it takes: SQLite would look at all of it to sort what is sorted already.
     """
-    place, row = after or (0, NO_END)
+    (place, row), width, found = after or (0, NO_END), limit, list[OrderRow]()
     with database.read() as connection:
-        given = _terms(connection, search_id, chosen) | {"place": place, "row": row, "limit": limit}
-        return [found._asdict() for found in connection.execute(FOUND, given)]
+        terms, total = _terms(connection, search_id, chosen), _length(connection, search_id)
+        while place < total and len(found) < limit:
+            part = {"place": place, "end": place + width, "row": row, "limit": limit - len(found)}
+            found += [order._asdict() for order in connection.execute(FOUND, terms | part)]
+            place, row, width = place + width, NO_END, width * WIDENED
+    return found
 
 
 def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[OrderRow]:
     """All orders of the list that fit the filter, in the order of the paste."""
-    found = find_search(database, search_id)
-    total = found.found + found.missing if found else 0
-    for place in range(0, total, WALKED_AT_ONCE):
+    with database.read() as connection:
+        total = _length(connection, search_id)
+    place, width = 0, WALKED_FIRST
+    while place < total:
         with database.read() as connection:
-            given = _terms(connection, search_id, chosen) | {"place": place, "end": place + WALKED_AT_ONCE}
+            given = _terms(connection, search_id, chosen) | {"place": place, "end": place + width}
             rows = connection.execute(FOUND, given | {"row": NO_END, "limit": -1}).all()
         yield from (row._asdict() for row in rows)
+        place, width = place + width, WALKED_AT_ONCE
 
 
 def count_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> int:
@@ -112,11 +130,9 @@ def count_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> 
         return int(connection.execute(COUNT, _terms(connection, search_id, chosen) | {"place": 0}).scalar_one())
 
 
-def missing_page(database: IMEIDatabase, search_id: int, after: int | None, limit: int) -> list[tuple[int, str]]:
-    """(place, IMEI) of those without any order, in the order of the paste; after is the last place seen."""
-    given = {"search": search_id, "place": 0 if after is None else after + 1, "limit": limit}
-    with database.read() as connection:
-        return [(row.place, row.imei) for row in connection.execute(MISSING, given)]
+def _length(connection: Connection, search_id: int) -> int:
+    """How many IMEIs the list holds; none if there is no such list."""
+    return int(connection.execute(LENGTH, {"search": search_id}).scalar() or 0)
 
 
 def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[str, Any]:

@@ -262,6 +262,7 @@ saved_searches = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     sqlite_autoincrement=True,
 )
+Index("idx_saved_searches_created", saved_searches.c.created_at)  # what stands behind long lists is slow to read
 
 services = Table(
     "services",

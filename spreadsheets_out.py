@@ -65,7 +65,7 @@ MAX_CELL = 32_767  #: UTF-16 units, Excel's own limit
 MAX_SHEET_ROWS = 1_048_575  #: below the header, Excel's own limit
 
 CUT_MARK = " … (cut)"
-_BLOCK = 500  #: rows that leave in one piece
+_BLOCK = 100
 _FORMULA_START = frozenset("=+-@＝＋－＠")
 _INVISIBLE_START = re.compile("^[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x1f]*")
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")

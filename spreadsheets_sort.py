@@ -132,7 +132,8 @@ class _Imeis:
         notes = tuple(self._notes)
 
         def make(i: int) -> Ready:
-            return Ready(f"{self.imeis[i]:015d}", self.rows[i], notes[self._note_numbers[i]], self._texts[i])
+            note = self._note_numbers[i]
+            return Ready(f"{self.imeis[i]:015d}", self.rows[i], notes[note], self._texts[i] if note else "")
 
         return Rows(len(self), make)
 

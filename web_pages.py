@@ -37,12 +37,13 @@ def dashboard() -> ResponseReturnValue:
     database = backend().database
     today = batch_queries.today(database)
     days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today["orders"], today["spent"])]
+    running, recent = batch_queries.unfinished_and_recent(database, RECENT_BATCHES)
     return render_template(
         "dashboard.html",
         balance=backend().account.current(patience=0.2),
         today=today,
-        running=batch_queries.unfinished_batches(database),
-        recent=batch_queries.recent_batches(database, RECENT_BATCHES),
+        running=running,
+        recent=recent,
         charts=[
             ("Orders", number(sum(day.orders for day in days)), bars(days, lambda day: day.orders)),
             ("Spent", money(sum(day.spent for day in days)), bars(days, lambda day: day.spent)),

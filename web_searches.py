@@ -1,6 +1,6 @@
 """Many IMEIs looked up at once: the paste becomes a saved search with an address of its own, found and missing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
@@ -46,11 +46,13 @@ def save() -> ResponseReturnValue:
 def show(search_id: int) -> ResponseReturnValue:
     """The orders of the list that fit the filter, or with ?show=missing the IMEIs without any."""
     search, chosen = _search_or_404(search_id), filter_asked()
+    known = order_searches.known_imeis(backend().database, search_id)
     missing = request.args.get("show") == "missing"
-    listed = _missing(search_id) if missing else _found(search_id, chosen)
+    listed = _missing(search, known) if missing else _found(search_id, chosen)
     return render_template(
         "search.html",
         search=search,
+        known=len(known),
         chosen=chosen,
         missing=missing,
         statuses=list(OrderStatus),
@@ -80,17 +82,17 @@ def found_xlsx(search_id: int) -> ResponseReturnValue:
 @searches.get("/<int:search_id>/missing.csv")
 def missing_csv(search_id: int) -> Response:
     """The IMEIs of the list that were never ordered."""
-    _search_or_404(search_id)
-    rows = [{"imei": imei} for _, imei in order_searches.missing_page(backend().database, search_id, None, MOST)]
+    search = _search_or_404(search_id)
+    rows = [{"imei": imei} for _, imei in search.missing(order_searches.known_imeis(backend().database, search_id))]
     return csv_download(rows, MISSING_COLUMNS, _name(search_id, "missing.csv"))
 
 
 @searches.post("/<int:search_id>/order")
 def order_missing(search_id: int) -> ResponseReturnValue:
     """Lead what was never ordered to the preview of a batch."""
-    _search_or_404(search_id)
+    search = _search_or_404(search_id)
     service_id = request.form.get("service_id", "").strip()
-    imeis = [imei for _, imei in order_searches.missing_page(backend().database, search_id, None, MOST)]
+    imeis = [imei for _, imei in search.missing(order_searches.known_imeis(backend().database, search_id))]
     objection = service_objection(backend().catalog.current().find(service_id), service_id)
     if not objection and not imeis:
         objection = "None is missing any more: each IMEI of this list has an order."
@@ -118,9 +120,9 @@ def _found(search_id: int, chosen: OrderFilter) -> dict[str, Any]:
     return {"orders": found[:PAGE], "following": following, "first_page": after is None}
 
 
-def _missing(search_id: int) -> dict[str, Any]:
+def _missing(search: SavedSearch, known: Set[str]) -> dict[str, Any]:
     after = request.args.get("after", type=row_number)
-    found = order_searches.missing_page(backend().database, search_id, after, MISSING_SHOWN + 1)
+    found = search.missing(known, after, MISSING_SHOWN + 1)
     following = {"after": found[MISSING_SHOWN - 1][0]} if len(found) > MISSING_SHOWN else {}
     return {"imeis": [imei for _, imei in found[:MISSING_SHOWN]], "following": following, "first_page": after is None}
 

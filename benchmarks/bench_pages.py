@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -129,11 +130,12 @@ def visits(app: Flask, database: IMEIDatabase, years: Years) -> Iterator[tuple[s
 def _visits(client: FlaskClient, database: IMEIDatabase, years: Years) -> Iterator[tuple[str, Callable[[], object]]]:
     for name, url in addresses(database, years).items():
         yield name, lambda url=url: _get(client, url)  # type: ignore[misc]
-    preview = _paste(client, [with_check_digit(f"86{number:012d}") for number in range(PREVIEWED)])
+    pasted = [with_check_digit(f"86{number:012d}") for number in range(PREVIEWED)]
+    preview = _posting(client, "/batch", imeis=pasted, service_id=[SERVICES[0].service_id])()
     yield f"preview of {PREVIEWED:,} IMEIs", lambda: _get(client, preview)
-    imeis = _half_known(database)
-    yield f"search of {BULK:,} IMEIs, saving", lambda: _search(client, imeis)
-    search = _search(client, imeis)
+    save = _posting(client, "/history/search", imeis=_half_known(database))
+    yield f"search of {BULK:,} IMEIs, saving", save
+    search = save()
     for name, query in (
         ("found", ""),
         ("missing", "?show=missing"),
@@ -273,22 +275,19 @@ def _get(client: FlaskClient, url: str) -> None:
         next(iter(answer.response), b"")
 
 
-def _paste(client: FlaskClient, imeis: list[str]) -> str:
-    return _post(client, "/batch", imeis=imeis, service_id=[SERVICES[0].service_id])
-
-
-def _search(client: FlaskClient, imeis: list[str]) -> str:
-    return _post(client, "/history/search", imeis=imeis)
-
-
-def _post(client: FlaskClient, url: str, **lines: list[str]) -> str:
-    """Post the lines and return the address that the answer leads to."""
+def _posting(client: FlaskClient, url: str, **lines: list[str]) -> Callable[[], str]:
+    """What posts these lines and returns the address that the answer leads to; the browser's work is done before."""
     found = re.search(r'name="csrf-token" content="([^"]+)"', client.get("/submit").text)
     form = {name: "\n".join(given) for name, given in lines.items()} | {"csrf_token": found[1] if found else ""}
-    answer = client.post(url, data=form)
-    if answer.status_code != 303:
-        raise RuntimeError(f"{url} answered {answer.status_code}")
-    return str(answer.location)
+    body = urlencode(form).encode("ascii")
+
+    def post() -> str:
+        answer = client.post(url, data=body, content_type="application/x-www-form-urlencoded")
+        if answer.status_code != 303:
+            raise RuntimeError(f"{url} answered {answer.status_code}")
+        return str(answer.location)
+
+    return post
 
 
 def _half_known(database: IMEIDatabase) -> list[str]:

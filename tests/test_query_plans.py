@@ -17,6 +17,7 @@ from sqlalchemy import event
 from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app
 
 import order_filters
+import order_searches
 import upkeep
 from audit import run_audit
 from database import IMEIDatabase
@@ -225,4 +226,5 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
     line = f"Old,{NUMBERS[0]},$0.08,Completed,Model: X,,A,Locked,X,ON,2025-11-14 3:33:00"
     import_id, _ = import_orders(database, list(read_orders(f"{TITLES}\r\n{line}".encode())), "old.csv")
     assert undo_import(database, import_id) == (1, 0)
+    order_searches.save_search(database, NUMBERS, 0)
     upkeep.tend(database, 0)

@@ -88,7 +88,7 @@ def test_the_dashboard_says_of_how_many_results_it_speaks(browser: Browser, data
     order_id = database.get_orders_by_imei(imeis(1)[0])[0]["order_id"]
     assert order_id
     database.update_order_status(order_id, "Completed", {"carrier": "T-Mobile"})
-    assert "The newest 5,000 at most" in words(browser.get("/"))
+    assert "The newest 2,000 at most" in words(browser.get("/"))
 
 
 def test_health_is_200_and_asks_nobody(browser: Browser, provider: Provider) -> None:

@@ -47,7 +47,7 @@ def csv_of(numbers: list[str]) -> bytes:
 
 
 def batch_count(database: IMEIDatabase) -> int:
-    return len(batch_queries.recent_batches(database, 1000))
+    return len(batch_queries.unfinished_and_recent(database, 1000)[1])
 
 
 def with_settings(app: Flask, **changed: object) -> Browser:
