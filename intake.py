@@ -127,6 +127,18 @@ class Rows(Sequence[T]):
         return f"<{self._length} rows>"
 
 
+class ReadyRows(Rows[Ready]):
+    """The same of IMEIs, which can be had alone."""
+
+    def __init__(self, numbers: Sequence[int], make: Callable[[int], Ready]) -> None:
+        super().__init__(len(numbers), make)
+        self._numbers = numbers
+
+    def imeis(self) -> Iterator[str]:
+        """The IMEIs without their rows, several times faster."""
+        return (f"{number:015d}" for number in self._numbers)
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
     """A file as it was understood. ready + luhn_failed + rejected + repeated are all values of the column."""
@@ -137,8 +149,8 @@ class Intake:
     warnings: tuple[str, ...]
     rows_read: int  #: rows below the header that hold anything in any column
     blank: int  #: of these, rows whose cell in the chosen column is blank
-    ready: Rows[Ready]
-    luhn_failed: Rows[Ready]
+    ready: ReadyRows
+    luhn_failed: ReadyRows
     rejected: Rows[Rejected]
     repeated: Rows[Repeated]
 

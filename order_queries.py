@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from batch_queries import RESULT_COLUMNS, progresses
 from database import IMEIDatabase, OrderRow, utc_now
 from order_totals import MILLIONTH, sums
+from order_wordings import stored_words
 from orders import OrderStatus, Progress
 from schema import attempts, batches, items, orders, services
 
@@ -76,14 +77,14 @@ def previous_prices(database: IMEIDatabase) -> dict[str, float]:
 
 
 def ordered_services(database: IMEIDatabase) -> list[tuple[str, str]]:
-    """(service id, name) of every service that a batch used, for filters."""
-    query = (
-        select(batches.c.service_id, func.max(batches.c.service_name))
-        .group_by(batches.c.service_id)
-        .order_by(func.max(batches.c.service_name))
-    )
+    """(service id, name) of every service that has orders, by name, for filters."""
+    used = stored_words("service_id").subquery()
+    of_service = select(orders.c.service_name).where(orders.c.service_id == used.c.word)
+    named = of_service.order_by(orders.c.id.desc()).limit(1)
+    query = select(used.c.word, named.scalar_subquery()).where(used.c.word.is_not(None))
     with database.read() as connection:
-        return [(row[0], row[1]) for row in connection.execute(query)]
+        found = [(row[0], row[1] or row[0]) for row in connection.execute(query)]
+    return sorted(found, key=lambda service: service[1])
 
 
 def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from imei import ORDERABLE, Found, Kind, classify, plain_number
-from intake import Choice, Ready, Rejected, Repeated, Rows
+from intake import Choice, Ready, ReadyRows, Rejected, Repeated, Rows
 
 MAX_TEXT = 200  #: characters of a cell that are kept
 _HIDDEN_ROW = "Its row is hidden or filtered out in the sheet."
@@ -128,14 +128,14 @@ class _Imeis:
     def numbers_and_rows(self) -> Iterator[tuple[int, int]]:
         return zip(self.imeis, self.rows, strict=True)
 
-    def frozen(self) -> Rows[Ready]:
+    def frozen(self) -> ReadyRows:
         notes = tuple(self._notes)
 
         def make(i: int) -> Ready:
             note = self._note_numbers[i]
             return Ready(f"{self.imeis[i]:015d}", self.rows[i], notes[note], self._texts[i] if note else "")
 
-        return Rows(len(self), make)
+        return ReadyRows(self.imeis, make)
 
 
 class _Rejects:

@@ -37,8 +37,8 @@ def save() -> ResponseReturnValue:
     except UnreadableFileError as error:
         flash(f"Nothing was looked up: {error}", "error")
         return redirect(url_for("orders.history"), 303)
-    found = dict.fromkeys(entry.imei for entry in (*intake.ready, *intake.luhn_failed))
-    search_id = order_searches.save_search(backend().database, list(found), len(intake.rejected))
+    found = [*intake.ready.imeis(), *intake.luhn_failed.imeis()]  # each is in there once
+    search_id = order_searches.save_search(backend().database, found, len(intake.rejected))
     return redirect(url_for("searches.show", search_id=search_id), 303)
 
 

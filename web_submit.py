@@ -122,7 +122,7 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     wrong += [f"{bad.text}: {bad.reason}" for bad in intake.rejected[:3]]
     if wrong:
         return None, tuple(wrong)
-    plan = make_plan(backend(), service, [(ready.imei, None) for ready in intake.ready], posted.recheck)
+    plan = make_plan(backend(), service, [(imei, None) for imei in intake.ready.imeis()], posted.recheck)
     return plan, plan.objections
 
 
