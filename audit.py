@@ -20,7 +20,7 @@ from audit_store import OurOrder, Records
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionError, RefusalKind, RefusedError
 from order_sync import LIST_LENGTHS, report_values, result_values
-from orders import OrderStatus, ProviderOrder, Service
+from orders import OrderStatus, ProviderOrder, Service, until_result
 from result_store import store_results
 
 logger = logging.getLogger(__name__)
@@ -383,7 +383,7 @@ def _restored_row(order: ProviderOrder, records: Records, names: Mapping[str, st
         "service_id": service_id,
         "service_name": names.get(service_id or "") or order.service_id,
         "credits": records.prices.get(service_id or ""),
-        "status": order.status or OrderStatus.PENDING,
+        "status": (order.status if order.code else until_result(order.status)) or OrderStatus.PENDING,
         "order_date": _moment(order.requested_at),
         "notes": RESTORED,
         "raw_response": json.dumps(asdict(order)),

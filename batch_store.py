@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, func, insert, select, update
 
 from database import utc_now
-from orders import BatchState, Chunk, ChunkState, Item, Outcome, Verdict
+from orders import BatchState, Chunk, ChunkState, Item, Outcome, Verdict, until_result
 from schema import OPEN_CALL, attempts, batches, chunks, items, orders, services
 
 #: How many values go into one IN list.
@@ -127,7 +127,7 @@ def _insert_orders(connection: Connection, chunk: Chunk, verdicts: Sequence[Verd
         "INSERT INTO orders (order_id, imei, status, raw_response, service_name, service_id, credits,"
         " order_date, created_at, updated_at, batch_id, attempt_id, notes)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (order_id) DO NOTHING",
-        [(v.order_id, v.imei, v.status, _raw(v), *common) for v in placed],
+        [(v.order_id, v.imei, until_result(v.status), _raw(v), *common) for v in placed],
     )
     if cursor.rowcount == len(placed):
         return verdicts

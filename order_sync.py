@@ -12,13 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from database import IMEIDatabase, utc_now
 from device_report import read_report
 from gsm_fusion_client import GSMFusionError, RefusalKind, RefusedError
-from orders import FINAL_STATUSES, ProviderOrder
+from orders import FINAL_STATUSES, OrderStatus, ProviderOrder, until_result
 from result_store import PendingOrder, count_pending, pending_orders, reparse_results, store_results
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ LIST_LENGTHS = (100, 10, 1)
 SOONEST = 15.0
 #: Seconds after which even the oldest order, or one that the provider does not know, is asked for again.
 RAREST = 6 * 3600.0
+#: How long the text of an order that is said to be completed may take.
+TEXT_PATIENCE = timedelta(days=1)
 #: Seconds between two looks whether somebody pressed "sync now".
 LOOK = 1.0
 #: Names in the settings table: who asked last, whose wish was done last, and what the last round brought.
@@ -194,18 +196,27 @@ def reparse(database: IMEIDatabase) -> tuple[int, int]:
 
 
 def result_values(order: ProviderOrder, row: Any) -> dict[str, Any]:
-    """The columns that change when the provider lists this order; empty where nothing does or less would remain."""
+    """The columns that change when the provider lists this order; empty where nothing does or less would remain.
+
+    "Completed" without a text is believed once the order is old: until then the text may still come.
+    """
     was_final, has_text = row.status in FINAL_STATUSES, bool(row.result_code)
     if was_final and (order.status not in FINAL_STATUSES or (has_text and not order.code)):
         return {}
-    if order.status == row.status and order.code in ("", row.result_code or ""):
+    bare = order.status == OrderStatus.COMPLETED and not order.code and not has_text
+    status = until_result(order.status) if bare and _is_young(row.order_date) else order.status
+    if status == row.status and order.code in ("", row.result_code or ""):
         return {}
-    values: dict[str, Any] = {"status": order.status}
+    values: dict[str, Any] = {"status": status}
     if order.code:
         values |= report_values(order.code, row.imei)
     if order.imei[:14] != row.imei[:14] and order.imei:
         values["other_imei"] = order.imei
     return values
+
+
+def _is_young(placed_at: datetime | None) -> bool:
+    return placed_at is not None and utc_now() - placed_at < TEXT_PATIENCE
 
 
 def report_values(code: str, ordered_imei: str) -> dict[str, Any]:

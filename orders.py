@@ -51,6 +51,11 @@ class OrderStatus(StrEnum):
 FINAL_STATUSES = frozenset({OrderStatus.COMPLETED, OrderStatus.REJECTED})
 
 
+def until_result(status: str) -> str:
+    """The status of an order whose result text is not here yet, whatever the provider calls it: it is asked for."""
+    return OrderStatus.IN_PROCESS if status in FINAL_STATUSES else status
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One service (the provider's "package") that an IMEI can be ordered from."""

@@ -56,7 +56,7 @@ def store_results(database: IMEIDatabase, found: Sequence[ProviderOrder], change
     """Write what change(listed order, stored row) gives for each known order, all or nothing. Returns how many."""
     changed = 0
     touched: set[int] = set()
-    columns = [orders.c[name] for name in ("id", "order_id", "imei", "status", "result_code", "batch_id")]
+    columns = [orders.c[name] for name in ("id", "order_id", "imei", "status", "result_code", "order_date", "batch_id")]
     with database.write() as connection:
         rows: dict[str, Any] = {}
         for part in batch_store.parts([order.order_id for order in found]):

@@ -19,7 +19,7 @@ from gsm_fusion_client import (
     RefusedError,
     refusal_kind,
 )
-from orders import Chunk, Outcome, PlacedOrder, PlacementAnswer, Verdict
+from orders import FINAL_STATUSES, Chunk, Outcome, PlacedOrder, PlacementAnswer, Verdict
 
 
 class Pause(StrEnum):
@@ -42,7 +42,8 @@ class Judgement:
     limited: bool = False  #: the hold is a 429
     retry_after: float | None = None  #: seconds that the provider asked for
     unanswered: bool = False  #: nothing readable came back at all
-    #: Where the answer orders every IMEI of the call once and says no more: a JSON list of its id, imei and status.
+    #: Where the answer orders every IMEI of the call once, waits for every result, and says no more: a JSON list of its
+    #: id, imei and status.
     clean: str = ""
 
 
@@ -59,6 +60,8 @@ def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionError) -> Judgement:
 def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
     size = len(chunk.items)
     if answer.duplicates or answer.errors or len(answer.orders) != size:
+        return False
+    if not FINAL_STATUSES.isdisjoint([status for _, _, status in answer.orders]):
         return False
     if len({order_id for order_id, _, _ in answer.orders}) != size:
         return False

@@ -2,8 +2,10 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +19,7 @@ import order_sync
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionClient
 from order_sync import RAREST, OrderSync, request_sync, result_values, wait_between
-from orders import ProviderOrder
+from orders import PlacementAnswer, ProviderOrder
 from result_store import store_results
 from schema import orders, status_changes
 
@@ -224,13 +226,59 @@ def test_an_order_of_an_instant_service_costs_few_calls_a_day() -> None:
     ],
 )
 def test_a_final_result_is_never_overwritten_with_less(stored: tuple[str, str], listed: tuple[str, str]) -> None:
-    row = SimpleNamespace(status=stored[0], result_code=stored[1], imei=imeis(1)[0])
+    row = SimpleNamespace(status=stored[0], result_code=stored[1], imei=imeis(1)[0], order_date=utc_now())
     assert result_values(ProviderOrder("1", row.imei, listed[0], listed[1]), row) == {}
+
+
+def test_completed_without_a_text_is_asked_for_again_until_the_order_is_old() -> None:
+    bare = ProviderOrder("1", imeis(1)[0], "Completed")
+    placed_at = utc_now() - timedelta(hours=23)
+    row = SimpleNamespace(status="Pending", result_code=None, imei=bare.imei, order_date=placed_at)
+    assert result_values(bare, row) == {"status": "In Process"}
+    row.status = "In Process"
+    assert result_values(bare, row) == {}
+    row.order_date -= timedelta(hours=2)
+    assert result_values(bare, row) == {"status": "Completed"}
+    assert result_values(ProviderOrder("1", bare.imei, "Rejected"), row) == {"status": "Rejected"}
+
+
+class Prompt(GSMFusionClient):
+    """Hears of an order that is completed the moment it is placed."""
+
+    def place_imei_order(self, *args: Any, **kwargs: Any) -> PlacementAnswer:
+        answer = super().place_imei_order(*args, **kwargs)
+        return replace(answer, orders=tuple(order._replace(status="Completed") for order in answer.orders))
+
+
+def test_an_order_that_is_completed_when_it_is_placed_gets_its_text(database: IMEIDatabase) -> None:
+    with Simulator(Knobs(turnaround=0)) as simulator:
+        with system(simulator, database, client_class=Prompt) as running:
+            assert running.submit_batch(imeis(150), SERVICE).successful == 150
+        assert {row["status"] for row in database.iterate_orders()} == {"In Process"}
+        with client_of(simulator) as client:
+            OrderSync(database, client, 300).sync()
+    assert all(row["result_code"] for row in database.iterate_orders())
+
+
+def test_an_order_that_is_completed_when_it_is_adopted_gets_its_text(database: IMEIDatabase) -> None:
+    """It has waited for its settling, and the provider was quicker."""
+    with Simulator(Knobs(turnaround=0, history=1)) as simulator:
+        simulator.set(fault="reset", fault_when="after", fault_calls=(2,))
+        with system(simulator, database, chunk_size=10) as running:
+            running.submit_batch(imeis(30), SERVICE)
+        placed = list(database.iterate_orders())
+        assert Counter(row["status"] for row in placed) == {"Pending": 20, "In Process": 10}
+        with client_of(simulator) as client:
+            OrderSync(database, client, 300).sync()
+    orders_now = list(database.iterate_orders())
+    assert len(orders_now) == len(simulator.charges()) == 30
+    assert {row["status"] for row in orders_now} <= {"Completed", "Rejected"}
+    assert all(row["result_code"] for row in orders_now)
 
 
 def test_a_result_about_another_imei_is_flagged(database: IMEIDatabase) -> None:
     ordered, other = imeis(2)
-    row = SimpleNamespace(status="Pending", result_code=None, imei=ordered)
+    row = SimpleNamespace(status="Pending", result_code=None, imei=ordered, order_date=utc_now())
     answer = ProviderOrder("1", ordered, "Completed", f"IMEI: {other}<br>Model: iPhone 12")
     assert result_values(answer, row)["other_imei"] == other
     assert result_values(ProviderOrder("1", ordered, "Completed", f"IMEI: {ordered}"), row)["other_imei"] is None
