@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, case, exists, func, insert, select, update
 
 from database import utc_now
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, Verdict, until_result
-from schema import OPEN_CALL, attempts, batches, chunks, items, orders, services
+from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
 
 #: How many values go into one IN list.
 IN_LIST = 500
@@ -370,6 +370,25 @@ def cancel_rest(connection: Connection, batch_id: int) -> int:
     touch(connection, batch_id)
     finish_if_done(connection, batch_id)
     return taken
+
+
+def leave_out(connection: Connection, service_id: str, imei: str, message: str) -> bool:
+    """waiting → duplicate for an IMEI that was planned and not sent: there is an order of it. Whether there was one."""
+    item = connection.execute(
+        select(items.c.id, items.c.batch_id, items.c.chunk_id)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .where(UNDECIDED, items.c.service_id == service_id, items.c.imei == imei, chunks.c.state == ChunkState.PLANNED)
+    ).first()
+    if item is None:
+        return False
+    given = {"outcome": Outcome.DUPLICATE, "message": message, "chunk_id": None}
+    connection.execute(update(items).where(items.c.id == item.id).values(**given))
+    emptied = case((chunks.c.size == 1, ChunkState.CANCELLED), else_=chunks.c.state)
+    smaller = {"size": chunks.c.size - 1, "state": emptied}
+    connection.execute(update(chunks).where(chunks.c.id == item.chunk_id).values(**smaller))
+    touch(connection, item.batch_id)
+    finish_if_done(connection, item.batch_id)
+    return True
 
 
 def rest_was_cancelled(connection: Connection, batch_id: int) -> bool:

@@ -1,6 +1,6 @@
 """Files of orders coming back: what they say, what they change, and that they never do it twice."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from provider_fixture import SERVICE, imeis
 import batch_store
 import batch_tallies
 from batch_creation import NewBatch, create_batch
-from batch_queries import batch_failures
+from batch_queries import batch_failures, batch_state
+from call_log import write_intents
 from database import IMEIDatabase
 from file_kinds import UnreadableFileError
 from order_import import Fate, changed_values, import_orders, past_imports, plan_import, undo_import
-from orders import Outcome, Service, Verdict
+from orders import BatchState, Outcome, Service, Verdict
 from settlement import Settler
 from spreadsheets_import import ImportRow, plain, read_orders, says_the_same
 from spreadsheets_out import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
@@ -241,6 +242,47 @@ def test_an_order_that_is_in_doubt_is_left_to_its_batch(ordering: IMEIDatabase) 
     proof = answered(ordering, call(ordering, [THIRD]), 30)
     look(ordering, settler, [*shown, *proof], 1000.0 + 2 * QUIET)
     assert outcome(ordering, doubtful) == [("ordered", "9")]
+
+
+def test_an_order_that_a_file_brings_is_not_paid_again_by_a_batch_that_has_not_sent_it_yet(
+    ordering: IMEIDatabase,
+) -> None:
+    wanted = [(imei, None) for imei in (FIRST, SECOND, THIRD)]
+    batch_id = create_batch(ordering, NewBatch("b", "upload", SERVICE, "T-Mobile", 0.1, wanted), chunk_size=2)
+    import_orders(ordering, [site_row("9", SECOND), site_row("10", THIRD)], "site.csv")
+    assert {(row["imei"], row["error"]) for row in batch_failures(ordering, batch_id)} == {
+        (SECOND, "ordered already: order 9, from a file"),
+        (THIRD, "ordered already: order 10, from a file"),
+    }
+    with ordering.write() as connection:
+        planned = batch_store.planned_chunks(connection, batch_id, 9)
+        [chunk] = write_intents(connection, [chunk_id for chunk_id, _ in planned], 1)
+    assert [item.imei for item in chunk.items] == [FIRST]
+    assert [size for _, size in planned] == [1]
+    answered(ordering, chunk, 77)
+    assert batch_state(ordering, batch_id)[0] is BatchState.FINISHED
+
+
+def test_a_batch_whose_last_imeis_a_file_brings_is_finished(ordering: IMEIDatabase) -> None:
+    batch_id = create_batch(ordering, NewBatch("b", "upload", SERVICE, "T-Mobile", 0.1, [(FIRST, None)]))
+    import_orders(ordering, [site_row("9", FIRST)], "site.csv")
+    assert batch_state(ordering, batch_id)[0] is BatchState.FINISHED
+
+
+def test_the_providers_export_of_our_own_orders_makes_no_second_ones(ordering: IMEIDatabase) -> None:
+    """It has no order ids, and its dates are of a time zone that nobody knows."""
+    answered(ordering, call(ordering, [FIRST, SECOND]), 1)
+    [ours] = ordering.get_orders_by_imei(FIRST)
+    there = (ours["order_date"] - timedelta(hours=8)).strftime("%Y-%m-%d %H:%M:%S")
+    told = f"T-Mobile,{FIRST},$0.10,Completed,Model: iPhone 12,,T-Mobile,Locked,iPhone 12,ON,"
+    assert fates(ordering, rows_of(told + there)) == ["updated"]
+    import_orders(ordering, rows_of(told + there), "export.csv")
+    assert [row["model"] for row in ordering.get_orders_by_imei(FIRST)] == ["iPhone 12"]
+    assert fates(ordering, rows_of(told + there)) == ["unchanged"]
+    long_ago = (ours["order_date"] - timedelta(days=3)).strftime("%Y-%m-%d %H:%M:%S")
+    assert fates(ordering, rows_of(told + there, told + long_ago)) == ["unchanged", "new"]
+    earlier = (ours["order_date"] - timedelta(hours=9)).strftime("%Y-%m-%d %H:%M:%S")
+    assert fates(ordering, rows_of(told + there, told + earlier)) == ["unchanged", "new"]
 
 
 def test_undoing_an_import_keeps_what_a_call_on_the_wire_has_placed(ordering: IMEIDatabase) -> None:
