@@ -253,13 +253,14 @@ class ProductionSubmissionSystem:
             for answer in answers:
                 self._commit([answer], may_claim=False)
         for answer in answers:
-            self._in_flight.pop(answer.chunk.chunk_id, None)
+            if answer not in self._unwritten:
+                self._in_flight.pop(answer.chunk.chunk_id, None)
         return []
 
     def _keep_for_later(self, answers: list[Answer], error: DatabaseUnavailableError) -> list[Chunk]:
         """The database cannot be written now: hold the answers in memory, give the disk its ballast, try again."""
         logger.error("The database cannot be written (%s); %d answers wait", error.orig, len(answers))
-        self._unwritten = answers
+        self._unwritten += answers
         self.checkpoints.drop_ballast()
         time.sleep(self.options.poll)
         return []

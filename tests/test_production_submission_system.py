@@ -16,7 +16,7 @@ from batch_creation import NewBatch, create_batch
 from batch_queries import progress
 from call_log import write_intents
 from checkpoints import Checkpoints
-from database import read_list_limit
+from database import DatabaseUnavailableError, read_list_limit
 from gsm_fusion_client import GSMFusionClient, GSMFusionError, RateLimitedError
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
 from settlement import was_not_placed, was_placed
@@ -391,6 +391,40 @@ def test_a_locked_database_delays_the_record_and_loses_nothing(simulator, databa
             time.sleep(0.6)
         thread.join(20)
     assert outcomes(database, batch_id) == {Outcome.ORDERED: 100}
+
+
+def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simulator, database, monkeypatch):
+    """Together they cannot be written, as one chunk is no longer ours; one by one the database is locked at first."""
+    batch_id = create_batch(database, new_batch(imeis(300)))
+    with system(simulator, database) as running:
+        write_all, tries = running._write_all, []
+
+        def hindered(connection, answers):
+            tries.append(len(answers))
+            if len(answers) == 3 and tries.count(3) == 1:
+                raise batch_store.WrongStateError("another program moved a chunk")
+            if len(answers) == 1 and tries.count(1) <= 3:
+                raise DatabaseUnavailableError("COMMIT", {}, Exception("database is locked"))
+            write_all(connection, answers)
+
+        monkeypatch.setattr(running, "_write_all", hindered)
+        monkeypatch.setattr(running, "_collect", lambda collect=running._collect: together(collect, running))
+        stop = threading.Event()
+        alarm = threading.Timer(20.0, stop.set)  # without its answers a batch never ends
+        alarm.start()
+        running.run_batch(batch_id, stop=stop)
+        alarm.cancel()
+    assert tries.count(1) >= 3
+    assert outcomes(database, batch_id) == {Outcome.ORDERED: 300}
+    assert judge(simulator, database) == (0, 0)
+
+
+def together(collect, running):
+    """All answers of the calls on the wire, as if they had come at once."""
+    found = []
+    while len(found) < len(running._in_flight) and not running._unwritten:
+        found += collect()
+    return found
 
 
 def test_a_small_order_does_not_wait_for_the_doubt_of_another_batch(simulator, database):
