@@ -27,7 +27,7 @@ from web_preview import keep
 
 orders = Blueprint("orders", __name__)
 
-PAGE = 100
+PAGE = 50
 
 
 @orders.get("/history")
