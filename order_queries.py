@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, and_, func, select
@@ -78,13 +79,18 @@ def previous_prices(database: IMEIDatabase) -> dict[str, float]:
 
 def ordered_services(database: IMEIDatabase) -> list[tuple[str, str]]:
     """(service id, name) of every service that has orders, by name, for filters."""
+    with database.read() as connection:
+        found = [(row[0], row[1] or row[0]) for row in connection.execute(_ordered_services())]
+    return sorted(found, key=lambda service: service[1])
+
+
+@cache
+def _ordered_services() -> Select[Any]:
+    """Service id and the name that its newest order has, by two looks into the index for each service."""
     used = stored_words("service_id").subquery()
     of_service = select(orders.c.service_name).where(orders.c.service_id == used.c.word)
-    named = of_service.order_by(orders.c.id.desc()).limit(1)
-    query = select(used.c.word, named.scalar_subquery()).where(used.c.word.is_not(None))
-    with database.read() as connection:
-        found = [(row[0], row[1] or row[0]) for row in connection.execute(query)]
-    return sorted(found, key=lambda service: service[1])
+    named = of_service.order_by(orders.c.id.desc()).limit(1).scalar_subquery()
+    return select(used.c.word, named).where(used.c.word.is_not(None))
 
 
 def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:

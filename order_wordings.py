@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +30,7 @@ def wordings(connection: Connection, name: str, wanted: str) -> list[str]:
     return [word for word in words if word and state_of(word) == meant] or [wanted]
 
 
+@cache  # a query is slower to put together than to answer
 def stored_words(name: str) -> Select[Any]:
     """The different values of an indexed column, by one look into the index for each."""
     column = orders.c[name]

@@ -421,7 +421,7 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
 
 def together(collect, running):
     """All answers of the calls on the wire, as if they had come at once."""
-    found = []
+    found: list[production_submission_system.Answer] = []
     while len(found) < len(running._in_flight) and not running._unwritten:
         found += collect()
     return found
