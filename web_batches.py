@@ -22,11 +22,12 @@ import batch_store
 import order_queries
 from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
+from order_sync import request_sync
 from orders import Outcome, Progress
 from spreadsheets_out import export_name
 from web_context import backend, batch_or_404, row_number
 from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
-from web_format import outcome_label, plural
+from web_format import is_awaited, outcome_label, plural
 from web_plan import VOLATILE
 from web_preview import keep
 from web_stream import chunk_words, stream, whole_snapshot
@@ -50,11 +51,13 @@ def listing() -> ResponseReturnValue:
 @batches.get("/<int:batch_id>")
 def live(batch_id: int) -> ResponseReturnValue:
     """One batch as it goes."""
-    progress, database = batch_or_404(batch_id), backend().database
+    progress = batch_or_404(batch_id)
+    data = whole_snapshot(backend().database, progress)
     return render_template(
         "live.html",
         batch=progress,
-        data=whole_snapshot(database, progress),
+        data=data,
+        awaited=any(map(is_awaited, data["results"])),
         chunk_words=chunk_words(progress),
         again=sum(progress.outcomes[outcome] for outcome in SAFE_AGAIN),
     )
@@ -96,6 +99,15 @@ def resume(batch_id: int) -> ResponseReturnValue:
     with backend().database.write() as connection:
         done = batch_store.resume(connection, batch_id)
     flash("Running again." if done else "It was not paused.")
+    return _back(batch_id)
+
+
+@batches.post("/<int:batch_id>/results")
+def ask_for_results(batch_id: int) -> ResponseReturnValue:
+    """Ask for all pending results, by the process that talks to the provider; the page shows them as they come."""
+    batch_or_404(batch_id)
+    request_sync(backend().database)
+    flash("The provider is being asked for all pending results; they appear here by themselves.")
     return _back(batch_id)
 
 

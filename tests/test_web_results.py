@@ -39,6 +39,19 @@ def test_the_history_page_has_a_button_that_asks_for_results(browser: Browser, d
     assert browser.get("/status").status_code == 200
 
 
+def test_a_batch_has_the_button_too_while_results_are_pending(browser: Browser, database: IMEIDatabase) -> None:
+    batch_id = browser.start(imeis(3))
+    form = f'action="/batches/{batch_id}/results"'
+    assert form not in browser.get(f"/batches/{batch_id}").text
+    answer_chunks(database)
+    assert form in browser.get(f"/batches/{batch_id}").text
+    assert browser.post(f"/batches/{batch_id}/results").location == f"/batches/{batch_id}"
+    assert order_sync.is_requested(database)
+    with database.write() as connection:
+        connection.execute(update(orders).values(status="Completed"))
+    assert form not in browser.get(f"/batches/{batch_id}").text
+
+
 def test_the_history_says_whether_results_are_asked_for_and_what_came(
     browser: Browser, database: IMEIDatabase
 ) -> None:
