@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 import batch_older_copy
 from checkpoints import Checkpoints
 from commands import init_commands
-from database import DatabaseReplacedError, IMEIDatabase
+from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
 from orders import Account, ProviderOrder, Service
 from page_calls import PageCalls, RecentOrders
 from runner import make_client, start_background
@@ -63,6 +63,15 @@ SENTENCES = {
     413: "At most 25 MB can be brought at once. Split the file, or save only the column with the IMEIs.",
     500: "It is our fault, and it is in the log. What was sent to the provider before is safe; look at the batch.",
     503: "The app cannot do this at the moment. Try again in a minute.",
+}
+
+#: What SQLite says of a database that cannot be used for a while, in words that say what to look at.
+UNUSABLE = {
+    "database is locked": "Another program has held the database for half a minute.",
+    "database or disk is full": "The disk of the database is full.",
+    "attempt to write a readonly database": "The database, or its disk, may not be written to.",
+    "unable to open database file": "The database cannot be opened.",
+    "disk I/O error": "The disk of the database fails.",
 }
 
 
@@ -200,6 +209,8 @@ def _broken(error: Exception) -> ResponseReturnValue:
     logger.error("Request %s for %s failed", g.get("request_id"), request.path, exc_info=error)
     if isinstance(error, DatabaseReplacedError):
         return _error_page(503, f"The database cannot be used now: {error.orig}.")
+    if isinstance(error, DatabaseUnavailableError) and str(error.orig) in UNUSABLE:
+        return _error_page(503, f"{UNUSABLE[str(error.orig)]} Nothing was changed; try again in a moment.")
     return _error_page(500, SENTENCES[500])
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from hardship_fixture import locked_by_another_program
 from provider_fixture import imeis
 from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     CARRIER,
@@ -129,6 +130,17 @@ def test_a_failure_is_told_in_plain_words_with_a_request_id(browser: Browser, da
     assert "Traceback" not in answer.text
     assert "gone" not in words(answer)
     assert answer.headers["X-Request-ID"] in answer.text
+
+
+def test_a_locked_database_is_told_as_what_it_is(browser: Browser, database: IMEIDatabase) -> None:
+    browser.get("/history")  # its connection is open before
+    with database.read() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 100")  # the pool hands the same one out again
+    with locked_by_another_program(database):
+        answer = browser.post("/history/sync")
+    assert answer.status_code == 503
+    assert "Another program has held the database" in words(answer)
+    assert browser.post("/history/sync").status_code == 303
 
 
 def test_an_error_leads_back_to_where_one_was_and_never_elsewhere(browser: Browser) -> None:
