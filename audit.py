@@ -19,8 +19,8 @@ import audit_store
 from audit_store import OurOrder, Records
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionError, RefusalKind, RefusedError
-from order_sync import LIST_LENGTHS, report_values, result_values
-from orders import OrderStatus, ProviderOrder, Service, until_result
+from order_sync import LIST_LENGTHS, report_values, result_values, told_status
+from orders import OrderStatus, ProviderOrder, Service
 from result_store import store_results
 
 logger = logging.getLogger(__name__)
@@ -376,15 +376,15 @@ def rebuild(
 
 
 def _restored_row(order: ProviderOrder, records: Records, names: Mapping[str, str]) -> dict[str, Any]:
-    service_id = records.labels.get(order.service_id.strip().lower())
+    service_id, placed_at = records.labels.get(order.service_id.strip().lower()), _moment(order.requested_at)
     row = {
         "order_id": order.order_id,
         "imei": order.imei,
         "service_id": service_id,
         "service_name": names.get(service_id or "") or order.service_id,
         "credits": records.prices.get(service_id or ""),
-        "status": (order.status if order.code else until_result(order.status)) or OrderStatus.PENDING,
-        "order_date": _moment(order.requested_at),
+        "status": told_status(order, placed_at) or OrderStatus.PENDING,
+        "order_date": placed_at,
         "notes": RESTORED,
         "raw_response": json.dumps(asdict(order)),
         "updated_at": utc_now(),

@@ -6,15 +6,15 @@ moves into one commit. This module knows no HTTP and decides nothing about money
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, case, exists, func, insert, select, text, update
 
 from database import utc_now
-from orders import BatchState, Chunk, ChunkState, Item, Outcome, Verdict, until_result
+from orders import FINAL_STATUSES, BatchState, Chunk, ChunkState, Item, Outcome, Verdict, until_result
 from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
 
 #: How many values go into one IN list.
@@ -372,15 +372,26 @@ def cancel_rest(connection: Connection, batch_id: int) -> int:
     return taken
 
 
-def leave_out(connection: Connection, service_id: str, imei: str, message: str) -> bool:
-    """waiting → duplicate for an IMEI that was planned and not sent: there is an order of it. Whether there was one."""
+def planned_items(connection: Connection, imeis: Sequence[str], last: int) -> list[tuple[str, str, bool]]:
+    """(service id, IMEI, whether an order up to the row id `last` is final already) of what is planned of these."""
+    same = and_(orders.c.imei == items.c.imei, orders.c.service_id == items.c.service_id)
+    settled = exists().where(same, orders.c.id <= last, orders.c.status.in_(FINAL_STATUSES))
+    wanted = text("SELECT value FROM json_each(:imeis)").bindparams(imeis=json.dumps(list(imeis)))
+    query = (
+        select(items.c.service_id, items.c.imei, settled)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .where(UNDECIDED, chunks.c.state == ChunkState.PLANNED, items.c.imei.in_(wanted))
+    )
+    return [(row[0], row[1], bool(row[2])) for row in connection.execute(query)]
+
+
+def leave_out(connection: Connection, service_id: str, imei: str, message: str) -> None:
+    """waiting → duplicate for an IMEI that is planned and not sent: there is an order of it."""
     item = connection.execute(
         select(items.c.id, items.c.batch_id, items.c.chunk_id)
         .join(chunks, chunks.c.id == items.c.chunk_id)
         .where(UNDECIDED, items.c.service_id == service_id, items.c.imei == imei, chunks.c.state == ChunkState.PLANNED)
-    ).first()
-    if item is None:
-        return False
+    ).one()
     given = {"outcome": Outcome.DUPLICATE, "message": message, "chunk_id": None}
     connection.execute(update(items).where(items.c.id == item.id).values(**given))
     emptied = case((chunks.c.size == 1, ChunkState.CANCELLED), else_=chunks.c.state)
@@ -388,7 +399,21 @@ def leave_out(connection: Connection, service_id: str, imei: str, message: str) 
     connection.execute(update(chunks).where(chunks.c.id == item.chunk_id).values(**smaller))
     touch(connection, item.batch_id)
     finish_if_done(connection, item.batch_id)
-    return True
+
+
+def unsay(connection: Connection, told: Mapping[tuple[str, str], str], instead: str) -> None:
+    """duplicate → cancelled for what was left out with words that are no longer true: (service id, IMEI) → these."""
+    listed = json.dumps(sorted(set(told.values())))
+    messages = text("SELECT value FROM json_each(:messages)").bindparams(messages=listed)
+    said = and_(items.c.message.is_not(None), items.c.outcome == Outcome.DUPLICATE, items.c.message.in_(messages))
+    columns = (items.c.id, items.c.batch_id, items.c.service_id, items.c.imei, items.c.message)
+    rows = connection.execute(select(*columns).where(said)).all()
+    found = [row for row in rows if told.get((row.service_id, row.imei)) == row.message]
+    for part in parts([row.id for row in found]):
+        values = {"outcome": Outcome.CANCELLED, "message": instead}
+        connection.execute(update(items).where(items.c.id.in_(part)).values(**values))
+    for batch_id in {row.batch_id for row in found}:
+        touch(connection, batch_id)
 
 
 def rest_was_cancelled(connection: Connection, batch_id: int) -> bool:

@@ -64,7 +64,7 @@ REFUSALS = (
     ("invalid order id", RefusalKind.ORDER_ID),
 )
 MAINTENANCE = "website is in maintenance"
-#: Bytes of the list of recent orders at most: that of a provider that lists all there ever was, half a million.
+#: Bytes of the list of recent orders at most: some 200,000 of a provider that lists all there ever was, with results.
 MAX_LIST = 128 * 1024 * 1024
 
 
@@ -141,9 +141,10 @@ def parse_orders(raw: bytes) -> list[ProviderOrder]:
     for part in provider_xml.list_parts(raw):
         root = _root(part)
         orders += provider_xml.read_orders(root)
-        if not orders:
-            _raise_refusal(root)
-    return orders
+    if not orders:
+        _raise_refusal(root)
+    named = {order.imei for order in orders if order.order_id}
+    return [order for order in orders if order.order_id or order.imei not in named]
 
 
 def parse_services(raw: bytes) -> list[Service]:

@@ -8,11 +8,11 @@ plan. Reads only.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, literal, or_, select, text
 
 from database import IMEIDatabase, OrderRow
 from order_wordings import VERDICTS, wordings
@@ -252,14 +252,16 @@ def _verdict(name: str, words: Sequence[str]) -> Term:
 
 
 def _placed(chosen: OrderFilter, before: int | None, placed: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Ordered on one of the days, and behind the last order seen. One bound above only: SQLite seeks by one."""
-    terms, end = [], datetime.max
+    """Ordered on one of the days, and behind the last order seen. One bound above only: SQLite seeks by one.
+
+    Bounds are days as text, which stand before every moment of the day: older moments have no fraction of a second.
+    """
+    terms, end = [], literal("9999", Text)
     if chosen.until is not None:
-        end = datetime.combine(chosen.until + timedelta(days=1), time())
+        end = literal((chosen.until + timedelta(days=1)).isoformat(), Text)
     if chosen.since is not None:
-        terms.append(placed >= datetime.combine(chosen.since, time()))
+        terms.append(placed >= literal(chosen.since.isoformat(), Text))
     if before is not None:
-        # The stored text itself, because older ones have no fraction of a second.
         seen = orders.alias("seen")
         last = func.coalesce(select(seen.c.order_date).where(seen.c.id == before).scalar_subquery(), end)
         terms += [placed <= last, or_(placed < last, orders.c.id > before)]

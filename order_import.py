@@ -7,13 +7,13 @@ less by an import, and importing twice changes nothing. This module must not kno
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from batch_store import leave_out, parts, service_labels, touch
+from batch_store import leave_out, parts, planned_items, service_labels, touch, unsay
 from database import IMEIDatabase, OrderRow, Transaction, utc_now
 from orders import FINAL_STATUSES
 from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
@@ -26,8 +26,8 @@ RESULT_COLUMNS = frozenset(
 #: Rows that one INSERT carries.
 INSERTED_AT_ONCE = 1000
 
-#: How far two clocks of this world are apart: UTC-12 to UTC+14.
-FARTHEST_ZONES = timedelta(hours=26)
+#: What an IMEI is told that was not sent because of an import.
+UNDONE = "not sent because of an order from a file, whose import was undone"
 
 Key = tuple[str, ...]
 
@@ -117,8 +117,12 @@ def undo_import(database: IMEIDatabase, import_id: int) -> tuple[int, int]:
             raise ValueError(f"There is no import {import_id} that could be undone.")
         query = select(import_changes).where(import_changes.c.import_id == import_id)
         changes = connection.execute(query.order_by(import_changes.c.id.desc())).all()
-        restored = sum(_restore(connection, change) for change in changes)
-    return restored, len(changes) - restored
+        taken = [change for change in changes if _restore(connection, change)]
+        gone = [json.loads(change.after) for change in taken if change.before is None]
+        told = {(row["service_id"], row["imei"]): _ordered_already(row) for row in gone if row.get("service_id")}
+        if told:
+            unsay(connection, told, UNDONE)
+    return len(taken), len(changes) - len(taken)
 
 
 def past_imports(database: IMEIDatabase, limit: int = 20) -> list[PastImport]:
@@ -155,37 +159,18 @@ class _Known:
 
     def __init__(self, connection: Connection, rows: Sequence[ImportRow]) -> None:
         self.stored: dict[Key, OrderRow] = {}
-        self.numbered: dict[Key, list[OrderRow]] = {}  #: IMEI and service → orders with an id, for rows without one
         self.first: dict[Key, ImportRow] = {}
         ids = {row.values["order_id"] for row in rows if "order_id" in row.values}
         imeis = {row.values["imei"] for row in rows if "imei" in row.values and "order_id" not in row.values}
         for column, wanted in ((orders.c.order_id, ids), (orders.c.imei, imeis)):
             for part in parts(sorted(wanted)):
                 for found in connection.execute(select(orders).where(column.in_(part))).mappings():
-                    order = dict(found)
-                    for key in _keys_of(order):
-                        self.stored.setdefault(key, order)
-                    if order["order_id"]:
-                        self.numbered.setdefault(_keys_of(order)[-1][:2], []).append(order)
-        self.taken: dict[int, Key] = {}  #: order → the row without an id that was about it
+                    for key in _keys_of(dict(found)):
+                        self.stored.setdefault(key, dict(found))
         self.open: dict[str, dict[str, int]] = {}  #: IMEI → service id → batch, of those in doubt or on the wire
         query = select(items.c.imei, items.c.service_id, items.c.batch_id).where(OPEN_CALL, UNDECIDED)
         for imei, service_id, batch_id in connection.execute(query.join(chunks, chunks.c.id == items.c.chunk_id)):
             self.open.setdefault(imei, {})[service_id] = batch_id
-
-    def order_of(self, row: ImportRow, key: Key) -> OrderRow | None:
-        """The stored order that a row is about.
-
-        One without an id may have its date in the provider's time zone, which is unknown: it is about the one numbered
-        order of its IMEI and service whose date is at most a day off, unless another row was about that.
-        """
-        exact, date = self.stored.get(key), row.values.get("order_date")
-        if exact is not None or len(key) == 1 or date is None:
-            return exact
-        near = [order for order in self.numbered.get(key[:2], []) if _is_near(order["order_date"], date)]
-        if len(near) != 1 or self.taken.setdefault(near[0]["id"], key) != key:
-            return None
-        return near[0]
 
     def open_call(self, imei: str, service_id: str | None) -> int | None:
         """The batch with a call that may have placed an order of this service; None is any."""
@@ -200,10 +185,6 @@ def _keys_of(order: Mapping[str, Any]) -> tuple[Key, ...]:
     return ((order["order_id"],), plain_key) if order.get("order_id") else (plain_key,)
 
 
-def _is_near(one: datetime | None, other: datetime) -> bool:
-    return one is not None and abs(one - other) <= FARTHEST_ZONES
-
-
 def _decide(row: ImportRow, known: _Known, labels: Mapping[str, str]) -> Planned:
     if row.failure:
         return Planned(row.number, Fate.NOT_UNDERSTOOD, reason=row.failure)
@@ -213,10 +194,10 @@ def _decide(row: ImportRow, known: _Known, labels: Mapping[str, str]) -> Planned
         if before.values == row.values:
             return Planned(row.number, Fate.UNCHANGED, imei)
         return Planned(row.number, Fate.NOT_UNDERSTOOD, imei, reason=f"It contradicts row {before.number}.")
-    stored = known.order_of(row, key)
+    stored = known.stored.get(key)
     if stored is None:
         service_id = labels.get(row.values.get("service_name", "").strip().lower())
-        batch_id = known.open_call(imei, service_id) if row.values.get("order_id") else None
+        batch_id = known.open_call(imei, service_id)
         if batch_id is not None:  # a known order is not adopted: the IMEI would count as not placed, and be paid again
             reason = f"Batch {batch_id} has asked for this IMEI and not heard yet: import it when that is settled."
             return Planned(row.number, Fate.NOT_UNDERSTOOD, imei, reason=reason)
@@ -225,10 +206,7 @@ def _decide(row: ImportRow, known: _Known, labels: Mapping[str, str]) -> Planned
     if stored["imei"] != imei:
         reason = f"Order {stored['order_id']} is about IMEI {stored['imei']}."
         return Planned(row.number, Fate.NOT_UNDERSTOOD, imei, reason=reason)
-    said = dict(row.values)
-    if key not in _keys_of(stored):  # another time zone's date of an order of which we know our own
-        del said["order_date"]
-    changes = changed_values(stored, said)
+    changes = changed_values(stored, row.values)
     fate = Fate.UPDATED if changes else Fate.UNCHANGED
     return Planned(row.number, fate, imei, stored["id"], changes)
 
@@ -274,10 +252,7 @@ def _insert_new(connection: Transaction, import_id: int, rows: Sequence[Planned]
         part = rows[start : start + INSERTED_AT_ONCE]
         values = [{**dict.fromkeys(names), **row.values, "created_at": now, "updated_at": now} for row in part]
         connection.execute(insert(orders), values)
-    for row in rows:
-        if row.values.get("order_id") and row.values.get("service_id"):
-            words = f"ordered already: order {row.values['order_id']}, from a file"
-            leave_out(connection, row.values["service_id"], row.imei, words)
+    _leave_out_of_batches(connection, rows, last)
     placed = connection.execute(select(orders.c.id).where(orders.c.id > last).order_by(orders.c.id)).scalars().all()
     if placed:
         told = zip(placed, rows, strict=True)  # one connection writes, so ids grow in the order of the rows
@@ -285,6 +260,23 @@ def _insert_new(connection: Transaction, import_id: int, rows: Sequence[Planned]
             insert(import_changes),
             [{"import_id": import_id, "order_row": n, "before": None, "after": _json(r.values)} for n, r in told],
         )
+
+
+def _leave_out_of_batches(connection: Transaction, rows: Sequence[Planned], last: int) -> None:
+    """What these orders are of is not sent any more where it is planned; last is the newest order before them.
+
+    A check that was asked for again, though a final order was known, is not put off by one more final order.
+    """
+    told = {(row.values.get("service_id"), row.imei): row.values for row in rows}
+    for service_id, imei, was_settled in planned_items(connection, [row.imei for row in rows], last):
+        order = told.get((service_id, imei))
+        if order is not None and not (was_settled and order["status"] in FINAL_STATUSES):
+            leave_out(connection, service_id, imei, _ordered_already(order))
+
+
+def _ordered_already(order: Mapping[str, Any]) -> str:
+    order_id = order.get("order_id")
+    return f"ordered already: order {order_id}, from a file" if order_id else "ordered already, as a file says"
 
 
 def _update(connection: Transaction, import_id: int, row: Planned) -> None:

@@ -7,7 +7,7 @@ by its index. What was found is never stored, so a saved search always tells wha
 import json
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -147,8 +147,8 @@ def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[
         "carrier": chosen.carrier,
         "simlock": "",
         "fmi": "",
-        "since": chosen.since and datetime.combine(chosen.since, time()).isoformat(" "),
-        "until": until and datetime.combine(until, time()).isoformat(" "),
+        "since": chosen.since and chosen.since.isoformat(),
+        "until": until and until.isoformat(),
         "mismatch": chosen.mismatch,
         **{name: json.dumps(list(words)) for name, words in wordings_of(connection, chosen).items()},
     }

@@ -196,15 +196,11 @@ def reparse(database: IMEIDatabase) -> tuple[int, int]:
 
 
 def result_values(order: ProviderOrder, row: Any) -> dict[str, Any]:
-    """The columns that change when the provider lists this order; empty where nothing does or less would remain.
-
-    "Completed" without a text is believed once the order is old: until then the text may still come.
-    """
+    """The columns that change when the provider lists this order; empty where nothing does or less would remain."""
     was_final, has_text = row.status in FINAL_STATUSES, bool(row.result_code)
     if was_final and (order.status not in FINAL_STATUSES or (has_text and not order.code)):
         return {}
-    bare = order.status == OrderStatus.COMPLETED and not order.code and not has_text
-    status = until_result(order.status) if bare and _is_young(row.order_date) else order.status
+    status = order.status if was_final or has_text else told_status(order, row.order_date)
     if status == row.status and order.code in ("", row.result_code or ""):
         return {}
     values: dict[str, Any] = {"status": status}
@@ -215,8 +211,11 @@ def result_values(order: ProviderOrder, row: Any) -> dict[str, Any]:
     return values
 
 
-def _is_young(placed_at: datetime | None) -> bool:
-    return placed_at is not None and utc_now() - placed_at < TEXT_PATIENCE
+def told_status(order: ProviderOrder, placed_at: datetime | None) -> str:
+    """The status of a listed order of which we have no text: "Completed" without one is believed once it is old."""
+    bare = order.status == OrderStatus.COMPLETED and not order.code
+    young = placed_at is not None and utc_now() - placed_at < TEXT_PATIENCE
+    return until_result(order.status) if bare and young else order.status
 
 
 def report_values(code: str, ordered_imei: str) -> dict[str, Any]:

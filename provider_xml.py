@@ -62,7 +62,9 @@ PLAIN_ANSWER = re.compile(
     rf"(?:{re.sub(r'[(](?=[^)])', '(?:', PLAIN_RECORD.pattern)})+</\1>",
     re.ASCII,
 )
-LIST_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\b[^<>]*\?>\s*)?<(result|response)>\s*(?=<imeis>)")
+LIST_START = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\b[^<>]*\?>\s*)?<(result|response)>\s*(?=<imeis>\s*<(?!imeis>))"
+)
 LIST_PART = 2 * 1024 * 1024  #: bytes; its elements take some ten times as much
 OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})
 INVALID_IMEI = re.compile(r"invalid imei:\s*(\d+)", re.IGNORECASE)

@@ -331,18 +331,28 @@ def _announced(path: Path) -> tuple[int, int]:
 def _alive(pid: int, port: int) -> bool:
     """Whether this very process answers there; another folder's provider may have got the port meanwhile.
 
-    One that takes the connection and is silent is busy, with a long list perhaps.
+    One that takes the connection, is silent and runs is busy, with a long list perhaps.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ALIVE_PATIENCE)
     try:
         connection.request("GET", "/whoami")
         return bool(json.loads(connection.getresponse().read())["pid"] == pid)
     except TimeoutError:
-        return True
+        return _runs(pid)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return False
     finally:
         connection.close()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _spawn(demo: Path, port: int) -> subprocess.Popen[bytes]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, select
 from sqlalchemy.dialects import sqlite
 
 import order_filters
+import order_searches
 import order_wordings
 import result_store
 from benchmarks import bench_history
@@ -191,6 +192,21 @@ def test_the_schema_in_words_is_the_schema_on_disk(database: IMEIDatabase) -> No
         with database.read() as connection:
             columns = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
         assert columns == set(table.c.keys()), table.name
+
+
+def test_a_day_begins_with_midnight_however_that_is_stored(database: IMEIDatabase) -> None:
+    """Older programs have stored moments without a fraction of a second."""
+    with database.write() as connection:
+        for number, moment in enumerate(("2026-03-03 00:00:00", "2026-03-03 00:00:00.000000", "2026-03-04 00:00:00")):
+            row = (str(number), NUMBER, moment)
+            connection.exec_driver_sql("INSERT INTO orders (order_id, imei, order_date) VALUES (?, ?, ?)", row)
+    day = date(2026, 3, 3)
+    for chosen in (OrderFilter(since=day, until=day), OrderFilter(since=day, until=day, q=NUMBER)):
+        assert [row["order_id"] for row in order_filters.page(database, chosen)] == ["1", "0"]
+        assert order_filters.count(database, chosen) == 2
+    assert order_filters.count(database, OrderFilter(since=date(2026, 3, 4))) == 1
+    search_id = order_searches.save_search(database, [NUMBER], 0)
+    assert order_searches.count_found(database, search_id, OrderFilter(since=day, until=day)) == 2
 
 
 def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:

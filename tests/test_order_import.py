@@ -1,6 +1,6 @@
 """Files of orders coming back: what they say, what they change, and that they never do it twice."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from calls_fixture import QUIET, answered, call, listed, look, outcome, unanswer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from provider_fixture import SERVICE, imeis
+from sqlalchemy import event
 
 import batch_store
 import batch_tallies
@@ -269,20 +270,50 @@ def test_a_batch_whose_last_imeis_a_file_brings_is_finished(ordering: IMEIDataba
     assert batch_state(ordering, batch_id)[0] is BatchState.FINISHED
 
 
-def test_the_providers_export_of_our_own_orders_makes_no_second_ones(ordering: IMEIDatabase) -> None:
-    """It has no order ids, and its dates are of a time zone that nobody knows."""
-    answered(ordering, call(ordering, [FIRST, SECOND]), 1)
-    [ours] = ordering.get_orders_by_imei(FIRST)
-    there = (ours["order_date"] - timedelta(hours=8)).strftime("%Y-%m-%d %H:%M:%S")
-    told = f"T-Mobile,{FIRST},$0.10,Completed,Model: iPhone 12,,T-Mobile,Locked,iPhone 12,ON,"
-    assert fates(ordering, rows_of(told + there)) == ["updated"]
-    import_orders(ordering, rows_of(told + there), "export.csv")
-    assert [row["model"] for row in ordering.get_orders_by_imei(FIRST)] == ["iPhone 12"]
-    assert fates(ordering, rows_of(told + there)) == ["unchanged"]
-    long_ago = (ours["order_date"] - timedelta(days=3)).strftime("%Y-%m-%d %H:%M:%S")
-    assert fates(ordering, rows_of(told + there, told + long_ago)) == ["unchanged", "new"]
-    earlier = (ours["order_date"] - timedelta(hours=9)).strftime("%Y-%m-%d %H:%M:%S")
-    assert fates(ordering, rows_of(told + there, told + earlier)) == ["unchanged", "new"]
+@pytest.mark.parametrize("order_id", ["9", ""])
+def test_undoing_an_import_lets_what_it_left_out_be_sent_again(ordering: IMEIDatabase, order_id: str) -> None:
+    wanted = [(FIRST, None), (SECOND, None)]
+    batch_id = create_batch(ordering, NewBatch("b", "upload", SERVICE, "T-Mobile", 0.1, wanted))
+    import_id, _ = import_orders(ordering, [site_row(order_id, SECOND)], "site.csv")
+    [left_out] = batch_failures(ordering, batch_id)
+    assert (left_out["imei"], left_out["outcome"]) == (SECOND, "duplicate")
+    assert undo_import(ordering, import_id) == (1, 0)
+    [undone] = batch_failures(ordering, batch_id)
+    assert (undone["imei"], undone["outcome"]) == (SECOND, "cancelled")
+    assert "undone" in undone["error"]
+
+
+def test_an_old_order_from_a_file_does_not_put_off_a_check_that_was_asked_for_again(ordering: IMEIDatabase) -> None:
+    import_orders(ordering, [site_row("7", FIRST, "Completed")], "site.csv")
+    again = NewBatch("b", "upload", SERVICE, "T-Mobile", 0.1, [(FIRST, None)], recheck=True)
+    batch_id = create_batch(ordering, again)
+    import_orders(ordering, [site_row("3", FIRST, "Completed")], "older.csv")
+    assert batch_failures(ordering, batch_id) == []
+    assert len(planned_of(ordering, batch_id)) == 1
+
+
+def planned_of(database: IMEIDatabase, batch_id: int) -> list[tuple[int, int]]:
+    with database.write() as connection:
+        return batch_store.planned_chunks(connection, batch_id, 9)
+
+
+def test_a_row_without_an_order_id_waits_for_a_call_on_the_wire_too(ordering: IMEIDatabase) -> None:
+    chunk = call(ordering, [FIRST])
+    assert fates(ordering, [site_row("", FIRST)]) == ["not understood"]
+    with ordering.write() as connection:
+        batch_store.release(connection, chunk, "not sent")
+    import_orders(ordering, [site_row("", FIRST)], "site.csv")
+    assert batch_failures(ordering, chunk.batch_id)[0]["error"] == "ordered already, as a file says"
+
+
+def test_many_rows_take_no_longer_for_a_batch_that_waits(ordering: IMEIDatabase) -> None:
+    """The look at what is planned is one statement."""
+    numbers = imeis(3_000, first=700_000)
+    create_batch(ordering, NewBatch("b", "upload", SERVICE, "T-Mobile", 0.1, [(FIRST, None)]))
+    asked: list[str] = []
+    event.listen(ordering.engine, "before_cursor_execute", lambda _c, _k, statement, *_: asked.append(statement))
+    import_orders(ordering, [site_row(str(n), imei) for n, imei in enumerate(numbers, 100)], "site.csv")
+    assert len(asked) < 60
 
 
 def test_undoing_an_import_keeps_what_a_call_on_the_wire_has_placed(ordering: IMEIDatabase) -> None:

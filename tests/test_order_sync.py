@@ -250,6 +250,14 @@ class Prompt(GSMFusionClient):
         return replace(answer, orders=tuple(order._replace(status="Completed") for order in answer.orders))
 
 
+@pytest.mark.parametrize("status", ["Completed", "Rejected"])
+def test_a_final_order_without_a_raw_text_stays_final(status: str) -> None:
+    """From a file, say, that has its columns but not the provider's text."""
+    row = SimpleNamespace(status=status, result_code=None, imei=imeis(1)[0], order_date=utc_now())
+    assert result_values(ProviderOrder("1", row.imei, status), row) == {}
+    assert result_values(ProviderOrder("1", row.imei, "Completed"), row).get("status", "Completed") == "Completed"
+
+
 def test_an_order_that_is_completed_when_it_is_placed_gets_its_text(database: IMEIDatabase) -> None:
     with Simulator(Knobs(turnaround=0)) as simulator:
         with system(simulator, database, client_class=Prompt) as running:

@@ -415,6 +415,7 @@ def test_a_long_list_is_read_in_parts_as_it_is_read_whole(length: int, records: 
     "body",
     [
         f"<result><imeis>{'<order><id>7</id><imei>350000000000014</imei></order>' * 3}</imeis></result>",
+        f"<result><imeis>{_listing(3)}</imeis></result>",
         f"<RESULT>{_listing(3).upper()}</RESULT>",
         f"<br />notice<result>{_listing(3)}</result>",
     ],
@@ -423,3 +424,22 @@ def test_a_list_of_another_shape_is_read_too(body: str) -> None:
     whole = read_orders(read_root(body.encode()))
     assert [order for part in list_parts(body.encode(), 10) for order in read_orders(read_root(part))] == whole
     assert len(whole) == 3
+
+
+def test_an_imei_that_one_part_of_a_list_names_without_an_order_may_have_one_in_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nameless = ORDER_A.replace("15562209", "0")
+    body = f"<result>{nameless}{_listing(40)}{ORDER_A}</result>".encode()
+    whole = parse_orders(body)
+    monkeypatch.setattr("gsm_fusion_client.provider_xml.list_parts", lambda raw: list_parts(raw, 300))
+    assert len(list(list_parts(body, 300))) > 5
+    assert parse_orders(body) == whole
+    assert all(order.order_id for order in whole)
+
+
+def test_a_part_that_holds_an_error_only_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = f"<imeis><imei>{IMEI_A}</imei><error>Invalid Order ID</error></imeis>"
+    body = f"<result>{odd * 8}{_listing(9)}</result>".encode()
+    monkeypatch.setattr("gsm_fusion_client.provider_xml.list_parts", lambda raw: list_parts(raw, 300))
+    assert [order.order_id for order in parse_orders(body) if order.order_id] == [str(n) for n in range(1, 10)]

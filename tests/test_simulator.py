@@ -596,6 +596,21 @@ def test_a_demo_that_is_slow_to_answer_is_alive(tmp_path: Path, monkeypatch: pyt
         first.close()
 
 
+def test_a_silent_stranger_on_the_port_of_a_dead_demo_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.ALIVE_PATIENCE", 0.2)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        (tmp_path / "demo").mkdir()
+        (tmp_path / "demo" / "simulator.json").write_text(json.dumps({"port": port, "pid": ended.pid}))
+        demo = ensure_running(tmp_path)
+        demo.close()
+    assert not demo.base_url.endswith(f":{port}")
+
+
 def test_a_demo_whose_port_was_taken_moves_to_another(tmp_path: Path) -> None:
     with Simulator() as other:
         (tmp_path / "demo").mkdir()
