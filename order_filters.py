@@ -170,6 +170,15 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
     return Guide(min(in_order, key=lambda name: counts[name], default=""), meanings=meanings)
 
 
+def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
+    """The term that very few orders fit, where there is one: then all that fit the filter are soon read."""
+    meanings = wordings_of(connection, chosen)
+    for term in _terms(chosen, meanings):
+        if _count_of(connection, term, VERY_FEW) <= VERY_FEW:
+            return Guide(term.name, sorts=True, meanings=meanings)
+    return None
+
+
 def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
     """For each verdict of the filter, such as "ON", every stored wording that means it."""
     return {name: wordings(connection, name, getattr(chosen, name)) for name in VERDICTS if getattr(chosen, name)}

@@ -6,15 +6,15 @@ by its index. What was found is never stored, so a saved search always tells wha
 
 import json
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
 
 from database import IMEIDatabase, OrderRow, utc_now
-from order_filters import WALKED_FIRST, OrderFilter, wordings_of
+from order_filters import WALKED_FIRST, OrderFilter, fitting, rare_guide, wordings_of
 from schema import orders, saved_searches
 
 #: How long a list is kept.
@@ -103,12 +103,30 @@ def found_page(
     """
     (place, row), width, found = after or (0, NO_END), limit, list[OrderRow]()
     with database.read() as connection:
+        asked = replace(chosen, q="")  # the list stands in its place
+        rare = rare_guide(connection, asked)
+        if rare is not None:
+            return _rare_page(connection, search_id, fitting(asked, rare), (place, row), limit)
         terms, total = _terms(connection, search_id, chosen), _length(connection, search_id)
         while place < total and len(found) < limit:
             part = {"place": place, "end": place + width, "row": row, "limit": limit - len(found)}
             found += [order._asdict() for order in connection.execute(FOUND, terms | part)]
             place, row, width = place + width, NO_END, width * WIDENED
     return found
+
+
+def _rare_page(
+    connection: Connection, search_id: int, terms: Sequence[ColumnElement[bool]], after: tuple[int, int], limit: int
+) -> list[OrderRow]:
+    """The same where few orders fit the filter: these are looked for in the list, and not the list in them."""
+    listed = connection.execute(select(saved_searches.c.imeis).where(saved_searches.c.id == search_id)).scalar_one()
+    places = {imei: place for place, imei in enumerate(json.loads(listed))}
+    fit = connection.execute(select(orders.c.id, orders.c.imei).where(*terms)).all()
+    keys = sorted((places[order.imei], -order.id) for order in fit if order.imei in places)
+    page = [key for key in keys if key > (after[0], -after[1])][:limit]
+    rows = connection.execute(select(orders).where(orders.c.id.in_([-row for _, row in page])))
+    whole = {order.id: order._asdict() for order in rows}
+    return [whole[-row] | {"place": place} for place, row in page]
 
 
 def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[OrderRow]:

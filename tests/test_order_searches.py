@@ -1,5 +1,6 @@
 """Saved searches and sorted pages: everything once, in its order, by the index of IMEIs whatever the filter is."""
 
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from provider_fixture import imeis
 
+import order_filters
 import order_pages
 import order_searches
 from database import IMEIDatabase
@@ -87,14 +89,24 @@ def test_a_search_counts_what_is_known_now_and_not_what_was(database: IMEIDataba
         (OrderFilter(until=date(2026, 5, 1)), 0),
     ],
 )
+@pytest.mark.parametrize("very_few", [-1, order_filters.VERY_FEW])
 def test_a_search_takes_the_filters_of_the_history(
-    database: IMEIDatabase, known: list[str], chosen: OrderFilter, count: int
+    database: IMEIDatabase,
+    known: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: OrderFilter,
+    count: int,
+    very_few: int,
 ) -> None:
+    """By going through the list, and where few orders fit by looking for these in the list."""
+    monkeypatch.setattr(order_filters, "VERY_FEW", very_few)
     database.update_order_status("0199", "Rejected", {"order_date": datetime(2026, 5, 2, 23, 59)})
     search_id = order_searches.save_search(database, known, 0)
     assert order_searches.count_found(database, search_id, chosen) == count
-    assert len(all_found(database, search_id, chosen, 33)) == count
-    assert len(list(order_searches.walk_found(database, search_id, chosen))) == count
+    found = all_found(database, search_id, chosen, 33)
+    assert len(found) == count
+    assert found == [dict(row) for row in order_searches.walk_found(database, search_id, chosen)]
+    assert order_searches.found_page(database, search_id, replace(chosen, q="9"), None, 999) == found
 
 
 def test_a_search_goes_from_the_list_to_the_index_of_imeis(database: IMEIDatabase) -> None:
