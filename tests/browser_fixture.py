@@ -75,7 +75,7 @@ class Site:
         """Serve on the same port and the same data as before, quickly answered by the provider."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
         empty = {"GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": "", "ADMIN_PASSWORD": ""}
-        chosen = {"WEB_CONCURRENCY": "2", "SETTLE_QUIET": "5", "DATA_DIR": str(self.data_dir), "PORT": str(self.port)}
+        chosen = {"WEB_CONCURRENCY": "2", "SETTLE_QUIET": "3", "DATA_DIR": str(self.data_dir), "PORT": str(self.port)}
         with (self.data_dir / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "web_app:app"],
