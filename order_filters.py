@@ -160,14 +160,17 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
     counts = {term.name: _count_of(connection, term, VERY_FEW) for term in terms}
     if min(counts.values()) > VERY_FEW:
         if chosen.status == OrderStatus.REJECTED:
-            return Guide(REJECTED, sorts=True, meanings=meanings)
+            return Guide(REJECTED, sorts=chosen.dated, meanings=meanings)
         counts = {term.name: _count_of(connection, term, FEW) for term in terms}
     read = [term.name for term in terms if not term.exact]  # tested by reading the order
     costs = {name: count * (READ if set(read) - {name} else 1) for name, count in counts.items()}
     least = min(costs, key=lambda name: costs[name])
     if costs[least] <= FEW:
         return Guide(least, least not in in_order, meanings)
-    return Guide(min(in_order, key=lambda name: counts[name], default=""), meanings=meanings)
+    if len(in_order) > 1:
+        wide = [term for term in terms if term.name in in_order]
+        in_order = [min(wide, key=lambda term: (counts[term.name], _reach(connection, term))).name]
+    return Guide(in_order[0] if in_order else "", meanings=meanings)
 
 
 def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
@@ -205,6 +208,12 @@ def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: in
 def _count_of(connection: Connection, term: Term, most: int) -> int:
     few = select(orders.c.id).where(term.seek).limit(most + 1).subquery()
     return int(connection.execute(select(func.count()).select_from(few)).scalar_one())
+
+
+def _reach(connection: Connection, term: Term) -> int:
+    """How far back the newest VERY_FEW orders that fit a term go: the row id of the last; of rare ones it is small."""
+    newest = select(orders.c.id).where(term.seek).order_by(orders.c.id.desc())
+    return int(connection.execute(newest.limit(1).offset(VERY_FEW)).scalar() or 0)
 
 
 def _conditions(chosen: OrderFilter, guided: Guide, before: int | None) -> list[ColumnElement[bool]]:

@@ -81,6 +81,7 @@ Index("idx_orders_fmi", orders.c.fmi, sqlite_where=orders.c.fmi.is_not(None))
 IS_REJECTED = text("coalesce(status, '') = 'Rejected'")
 Index(
     "idx_orders_rejected",
+    orders.c.id,
     orders.c.order_date,
     orders.c.imei,
     orders.c.service_id,

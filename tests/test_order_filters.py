@@ -73,6 +73,20 @@ def test_the_term_that_fewest_orders_fit_leads_and_the_others_are_looked_up_in_t
     assert "SEARCH o USING COVERING INDEX idx_status (status=? AND rowid=?)" in words
 
 
+def test_of_two_terms_that_many_orders_fit_the_one_leads_that_is_rarer_among_the_newest(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are counted up to a bound only; walking the commoner one would test thousands of orders in vain."""
+    monkeypatch.setattr(order_filters, "VERY_FEW", 5)
+    monkeypatch.setattr(order_filters, "FEW", 20)
+    rows = [{"imei": NUMBER, "carrier": "BA"[n % 8 > 0], "service_id": "12"[n % 3 > 0]} for n in range(400)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    with database.read() as connection:
+        assert guide(connection, OrderFilter(carrier="A", service="1")).name == "idx_orders_service"
+        assert guide(connection, OrderFilter(carrier="B", service="1")).name == "idx_orders_carrier"
+
+
 @pytest.mark.parametrize(
     "chosen",
     [

@@ -11,7 +11,7 @@ def upgrade() -> None:
     op.create_index(
         "idx_orders_rejected",
         "orders",
-        ["order_date", "imei", "service_id", "batch_id", "carrier", "simlock", "fmi", "order_id"],
+        ["id", "order_date", "imei", "service_id", "batch_id", "carrier", "simlock", "fmi", "order_id"],
         sqlite_where=sa.text("coalesce(status, '') = 'Rejected'"),
     )
     op.create_index("idx_saved_searches_created", "saved_searches", ["created_at"])
