@@ -289,9 +289,12 @@ def _placed(chosen: OrderFilter, before: int | None, placed: ColumnElement[Any])
 
 
 def _is_in_index(index: str, column: str, value: Any) -> ColumnElement[bool]:
-    """Whether an order has this value, by one look into the index instead of reading the order."""
-    words = f"EXISTS (SELECT 1 FROM orders AS o INDEXED BY {index} WHERE o.{column} = :{index} AND o.id = orders.id)"
-    return text(words).bindparams(**{index: value})  # type: ignore[return-value]
+    return text(in_index(index, column, index)).bindparams(**{index: value})  # type: ignore[return-value]
+
+
+def in_index(index: str, column: str, parameter: str) -> str:
+    """SQL: whether an order has the parameter's value, by one look into the index instead of reading the order."""
+    return f"EXISTS (SELECT 1 FROM orders AS o INDEXED BY {index} WHERE o.{column} = :{parameter} AND o.id = orders.id)"
 
 
 def _read(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
 
 from database import IMEIDatabase, OrderRow, utc_now
-from order_filters import WALKED_FIRST, OrderFilter, fitting, rare_guide, wordings_of
+from order_filters import WALKED_FIRST, OrderFilter, fitting, in_index, rare_guide, wordings_of
 from schema import orders, saved_searches
 
 #: How long a list is kept.
@@ -25,15 +25,13 @@ WALKED_AT_ONCE = 2000
 WIDENED = 4
 
 LIST = "FROM saved_searches AS search CROSS JOIN json_each(search.imeis) AS wanted"
-#: Whether an order has this value, by one look into the index instead of reading the order.
-IN_INDEX = "EXISTS (SELECT 1 FROM orders AS o INDEXED BY {0} WHERE o.{1} = :{2} AND o.id = orders.id)"
 #: CROSS JOIN and INDEXED BY hold SQLite to this: for each IMEI of the list, its orders, whatever the filters are.
 MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
  WHERE search.id = :search AND orders.imei = wanted.value AND wanted.key >= :place AND wanted.key < :end
- AND (:status = '' OR {IN_INDEX.format("idx_status", "status", "status")})
- AND (:service = '' OR {IN_INDEX.format("idx_orders_service", "service_id", "service")})
+ AND (:status = '' OR {in_index("idx_status", "status", "status")})
+ AND (:service = '' OR {in_index("idx_orders_service", "service_id", "service")})
  AND (:batch IS NULL OR orders.batch_id = :batch)
- AND (:carrier = '' OR {IN_INDEX.format("idx_orders_carrier", "carrier", "carrier")})
+ AND (:carrier = '' OR {in_index("idx_orders_carrier", "carrier", "carrier")})
  AND (:simlock = '' OR orders.simlock IN (SELECT value FROM json_each(:simlock)))
  AND (:fmi = '' OR orders.fmi IN (SELECT value FROM json_each(:fmi)))
  AND (:since IS NULL OR orders.order_date >= :since) AND (:until IS NULL OR orders.order_date < :until)
