@@ -1,7 +1,6 @@
 """What people and programs ask about batches. Reads only; every total is a sum of what is there."""
 
 import json
-from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
@@ -136,14 +135,6 @@ def batch_items(
         query = query.where(items.c.outcome == outcome)
     with database.read() as connection:
         return [row._asdict() for row in connection.execute(query)]
-
-
-def iterate_batch_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderRow]:
-    """Every item of a batch, a thousand rows a transaction."""
-    after = 0
-    while rows := batch_items(database, batch_id, after=after, limit=1000):
-        yield from rows
-        after = rows[-1]["item_id"]
 
 
 def _item_query(batch_id: int) -> Select[Any]:
