@@ -7,30 +7,40 @@ context manager. It imports nothing of the program that it is used to try.
 import argparse
 import asyncio
 import dataclasses
-import fcntl
-import http.client
 import json
 import logging
 import math
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from simulator_demo import DEMO_KEY, DEMO_USERNAME, DemoError, DemoProvider, ensure_running
 from simulator_http import Connection, Request, form_fields
-from simulator_knobs import NOBODY, Fault, Knobs, Reply, changed, knob_from_text, plain_reply, spoiled_reply
-from simulator_provider import Charge, Ledger, Provider, SimulatedOrder
+from simulator_knobs import (
+    NOBODY,
+    Fault,
+    Knobs,
+    Reply,
+    changed,
+    gateway_timeout_reply,
+    knob_from_text,
+    plain_reply,
+    spoiled_reply,
+)
+from simulator_ledger import Charge, Ledger
+from simulator_listing import SimulatedOrder
+from simulator_provider import Provider
 
 __all__ = [
     "Call",
@@ -45,18 +55,9 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-DEMO_KEY, DEMO_USERNAME = "DEMO-KEY", "demo"
-DEMO_KNOBS = {
-    "latency": 1.2,
-    "jitter": 0.4,
-    "read_latency": 0.1,
-    "turnaround": 60,
-    "rejection_share": 0.02,
-    "listing_limit": 2000,
-}
+#: The answer when the simulator itself fails.
+FAILURE = Reply(b"Internal Server Error", 500, "text/plain")
 API_PATH = "/gsmfusion_api/index.php"
-#: Seconds that a demo provider gets to announce itself, and to say that it is alive.
-START_PATIENCE, ALIVE_PATIENCE = 15.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Call:
     number: int  #: among the calls of this action, from 1
     imeis: int  #: how many were sent, for placeorder
     started: float  #: seconds since 1970
-    ended: float | None = None  #: when the answer was ready; None while the call waits
+    ended: float | None = None  #: when an answer was ready, the provider's or a proxy's; None while the call waits
     fault: Fault = ""
     status: int = 0  #: HTTP; 0 while the call waits, or if no answer was sent
 
@@ -97,12 +98,12 @@ class Simulator:
             self._socket.close()
             raise
         self.ledger_path = ledger
-        self._provider = Provider(knobs or Knobs(), self._ledger, clock, seed)
+        self._loop = asyncio.new_event_loop()
+        self._provider = Provider(knobs or Knobs(), self._ledger, clock, seed, self._loop.call_later)
         self._credentials, self._clock = (api_key, username), clock
         self._calls: list[Call] = []
         self._numbers: Counter[str] = Counter()
         self._connections: set[Connection] = set()
-        self._loop = asyncio.new_event_loop()
         started = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(started,), name="simulator", daemon=True)
         self._thread.start()
@@ -140,12 +141,23 @@ class Simulator:
         """Every call of the API so far, also those that still wait, in order of arrival."""
         return list(self._calls)
 
+    def balance(self) -> float:
+        """US dollars left: the opening balance or credit, less charges, plus refunds; no copy as accountinfo may be."""
+        return self._provider.balance()
+
+    def order_elsewhere(self, imei: str, service_id: str) -> int:
+        """Place and charge an order as another program on the same account does; return its id.
+
+        The charge has the call number 0. Raises KeyError for an unknown service.
+        """
+        return self._provider.order_elsewhere(imei, service_id)
+
     def complete(self) -> None:
         """Give every order placed until now its result."""
         self._provider.complete()
 
     def close(self) -> None:
-        """Stop at once, as a crash would: calls that wait get no answer and, if that charges, no charge."""
+        """Stop at once, as a crash would: calls that wait get no answer, and work that is not done is lost."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -191,34 +203,67 @@ class Simulator:
         return Reply(b"Too Many Requests", 429, "text/plain", retry_after=seconds)
 
     def _schedule(self, place: int, connection: Connection, fields: Mapping[str, str]) -> None:
-        """Charge on arrival if that is how it is, and answer when the latency has passed, hung up or not."""
+        """Note the fault of the call, and answer after the latency, whether the client is still connected or not."""
         call, knobs = self._calls[place], self._provider.knobs
-        paid = call.action == "placeorder"
         fault = self._provider.fault_for(call.action, call.number)
-        self._calls[place] = call = dataclasses.replace(call, fault=fault)
-        early = self._perform(call, fields, knobs) if paid and knobs.charge_when == "arrival" else None
-
-        def answer() -> None:
-            self._finish(place, connection, early or self._perform(call, fields, knobs))
-
-        delay = knobs.read_latency
-        if paid:
-            delay = knobs.latency + knobs.jitter * self._provider.chance(call.number, "jitter")
-        if delay:
-            self._loop.call_later(delay, answer)
+        self._calls[place] = dataclasses.replace(call, fault=fault)
+        if call.action == "placeorder":
+            self._schedule_order(_Exchange(place, connection, fields, call.number, fault, knobs))
         else:
-            answer()
+            self._after(knobs.read_latency, partial(self._read, place, connection, fields, knobs))
 
-    def _perform(self, call: Call, fields: Mapping[str, str], knobs: Knobs) -> Reply:
-        nothing_placed = call.fault and call.action == "placeorder" and knobs.fault_when == "before"
+    def _read(self, place: int, connection: Connection, fields: Mapping[str, str], knobs: Knobs) -> None:
+        call = self._calls[place]
         try:
-            xml = NOBODY if nothing_placed else self._provider.answer(call.action, fields, call.number)
+            reply = _reply(call.fault, self._provider.answer(call.action, fields, call.number), knobs)
         except Exception:  # the request ends here; the client must not wait for ever
             logger.exception("A %s call failed", call.action)
-            return Reply(b"Internal Server Error", 500, "text/plain")
-        return spoiled_reply(call.fault, xml, knobs) if call.fault else plain_reply(xml, knobs.quirks)
+            reply = FAILURE
+        self._finish(place, connection, reply)
+
+    def _schedule_order(self, order: "_Exchange") -> None:
+        """Charge before or after the latency, or later than a fault, as the knobs say."""
+        knobs, delay = order.knobs, self._order_latency(order)
+        when = knobs.fault_when if order.fault else ""
+        answer, refuse = partial(self._answer, order), partial(self._answer, order, NOBODY)
+        if when == "later":
+            self._begin(order, knobs.create_after)
+            refuse()
+        elif when == "before":
+            self._after(delay, refuse)
+        elif knobs.charge_when == "arrival":
+            self._begin(order, receive=lambda xml: self._after(delay, partial(answer, xml)))
+        else:
+            self._after(delay, partial(self._begin, order, receive=answer))
+        if knobs.gateway_timeout and self._calls[order.place].ended is None:
+            self._loop.call_later(
+                knobs.gateway_timeout, self._finish, order.place, order.connection, gateway_timeout_reply()
+            )
+
+    def _order_latency(self, order: "_Exchange") -> float:
+        return order.knobs.latency + order.knobs.jitter * self._provider.chance(order.number, "jitter")
+
+    def _begin(self, order: "_Exchange", after: float = 0.0, receive: Callable[[str], None] = lambda _: None) -> None:
+        try:
+            self._provider.begin(order.fields, order.number, receive, after)
+        except Exception:  # the request ends here; the client must not wait for ever
+            logger.exception("A placeorder call failed")
+            self._finish(order.place, order.connection, FAILURE)
+
+    def _answer(self, order: "_Exchange", xml: str) -> None:
+        self._finish(order.place, order.connection, _reply(order.fault, xml, order.knobs))
+
+    def _after(self, seconds: float, step: Callable[[], None]) -> None:
+        """Do this in so many seconds; at once, without a turn of the event loop, if there are none."""
+        if seconds:
+            self._loop.call_later(seconds, step)
+        else:
+            step()
 
     def _finish(self, place: int, connection: Connection, reply: Reply) -> None:
+        """Send the answer of a call, unless a proxy has answered before."""
+        if self._calls[place].ended is not None:
+            return
         silent = reply.manner in ("hang", "close", "reset")
         self._calls[place] = dataclasses.replace(
             self._calls[place], ended=self._clock(), status=0 if silent else reply.status
@@ -265,126 +310,24 @@ class Simulator:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """One placeorder call that is being answered, with the knobs as they were when it arrived."""
+
+    place: int  #: in the list of calls
+    connection: Connection
+    fields: Mapping[str, str]
+    number: int
+    fault: Fault
+    knobs: Knobs
+
+
+def _reply(fault: Fault, xml: str, knobs: Knobs) -> Reply:
+    return spoiled_reply(fault, xml, knobs) if fault else plain_reply(xml, knobs.quirks)
+
+
 def _json_reply(value: object, status: int = 200) -> Reply:
     return Reply(json.dumps(value).encode(), status, "application/json")
-
-
-class DemoError(RuntimeError):
-    """The demo provider could not be started; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class DemoProvider:
-    """A running demo provider. Keep it: the one that this process started ends when its input closes."""
-
-    base_url: str
-    process: subprocess.Popen[bytes] | None = None  #: None if another process had started it
-    api_key: str = DEMO_KEY
-    username: str = DEMO_USERNAME
-
-    def close(self) -> None:
-        """End the provider if this process started it."""
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()
-            self.process.wait()
-
-
-def ensure_running(folder: Path) -> DemoProvider:
-    """The demo provider of this folder, started if it is not alive, on its former port where that is free.
-
-    May be called from several processes at once, and again when the provider is gone. Raises DemoError.
-    """
-    demo = folder / "demo"
-    demo.mkdir(parents=True, exist_ok=True)
-    with _locked(demo / "lock"):
-        pid, port = _announced(demo / "simulator.json")
-        if port and _alive(pid, port):
-            return DemoProvider(f"http://127.0.0.1:{port}")
-        for wanted in dict.fromkeys((port, 0)):
-            process = _spawn(demo, wanted)
-            port = _await_announcement(demo / "simulator.json", process)
-            if port:
-                logger.info("Demo provider started with pid %d on port %d", process.pid, port)
-                return DemoProvider(f"http://127.0.0.1:{port}", process)
-    raise DemoError("The demo provider did not start: see its message on standard error.")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
-
-
-def _announced(path: Path) -> tuple[int, int]:
-    """The pid and port that a provider wrote down, zeros if none did."""
-    try:
-        said = json.loads(path.read_bytes())
-        return int(said["pid"]), int(said["port"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0, 0
-
-
-def _alive(pid: int, port: int) -> bool:
-    """Whether this very process answers there; another folder's provider may have got the port meanwhile.
-
-    One that takes the connection, is silent and runs is busy, with a long list perhaps.
-    """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ALIVE_PATIENCE)
-    try:
-        connection.request("GET", "/whoami")
-        return bool(json.loads(connection.getresponse().read())["pid"] == pid)
-    except TimeoutError:
-        return _runs(pid)
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return False
-    finally:
-        connection.close()
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _spawn(demo: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start a provider that ends with us; in a session of its own, so that Ctrl-C lets us end first."""
-    options = {
-        "port": port,
-        "ledger": demo / "ledger.jsonl",
-        "announce": demo / "simulator.json",
-        **DEMO_KNOBS,
-    }
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    return subprocess.Popen(
-        [sys.executable, Path(__file__).resolve(), "--until-stdin-closes", *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _await_announcement(path: Path, process: subprocess.Popen[bytes]) -> int:
-    """The port of the new process; 0 when it ends, or is ended for saying nothing in time."""
-    until = time.monotonic() + START_PATIENCE
-    while process.poll() is None:
-        pid, port = _announced(path)
-        if pid == process.pid:
-            return port
-        if time.monotonic() > until:
-            process.kill()
-        time.sleep(0.02)
-    if process.stdin is not None:
-        process.stdin.close()
-    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,6 +15,7 @@ PROLOG = '<?xml version="1.0" encoding="utf-8"?>'
 NOBODY = "<result></result>"
 XML, HTML = "application/xml", "text/html"
 BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+GATEWAY_TIMEOUT = "<html><head><title>524: A timeout occurred</title></head><body><h1>Error 524</h1></body></html>"
 HTML_PAGE = "<!DOCTYPE html><html><body><h1>Just a moment...</h1><p>Checking your browser<br></body></html>"
 PHP_NOTICE = "<br />\n<b>Notice</b>:  Undefined index: mep in <b>/api/index.php</b> on line <b>214</b><br />\n"
 ERRORS = {
@@ -47,6 +48,10 @@ class Knobs:
     jitter: float = 0.0  #: seconds, at most, on top of latency; by the seed and the call number
     read_latency: float = 0.0  #: seconds that any other action takes
     charge_when: Literal["arrival", "answer"] = "arrival"  #: before or after the latency has passed
+    #: Seconds a placeorder call works on each IMEI: the first is placed and charged that long after arrival, the
+    #: answer is sent after the last (and the latency). The work goes on when the client disconnects.
+    seconds_per_imei: float = 0.0
+    gateway_timeout: float = 0.0  #: seconds until a proxy answers a placeorder call with 524; 0 is never
     rate_limit: int = 0  #: calls a window, beyond which 429 is answered at once; 0 is no limit
     rate_window: float = 60.0  #: seconds of a fixed window
     rate_actions: tuple[str, ...] = ("placeorder", "imeiservices")  #: the actions that count
@@ -55,6 +60,12 @@ class Knobs:
     #: What a list that holds a known or invalid IMEI gets: each such IMEI named in its own element; one error
     #: text after those before it were placed and charged; one error text and nothing placed.
     duplicate_style: Literal["per_imei", "whole_call", "whole_call_clean"] = "per_imei"
+    #: Whether a call of one IMEI with a known form field orderId gets the first answer again and charges nothing;
+    #: known is an orderId whose call is being worked on or has placed its order.
+    order_key: Literal["ignored", "honoured"] = "ignored"
+    #: 0 to 1 of the placeorder calls that a proxy sends to the provider twice, one after the other, by the seed and
+    #: the call number; the client gets the second answer.
+    repeat_share: float = 0.0
     #: What a list of nothing but known IMEIs gets under per_imei (the captured provider says one error text).
     all_known: Literal["error", "list"] = "error"
     comma_list: Literal["all", "last", "first", "charge_all_report_last"] = "all"  #: how a list is read
@@ -62,13 +73,33 @@ class Knobs:
     listing: Literal["on", "off", "empty", "lagging"] = "on"  #: getimeis without ids; "off" is an error text
     listing_lag: float = 60.0  #: seconds until an order shows in a lagging listing
     listing_limit: int = 0  #: orders on the listing, newest first; 0 is all of them
+    #: What the listing leaves out: orders with a result; orders In Process; all but the newest listing_limit of each
+    #: service; all but the listing_limit that were placed or replied last (shown in that order).
+    listing_holes: Literal["", "open_only", "no_in_process", "newest_per_service", "newest_changed"] = ""
+    late_orders: tuple[int, ...] = ()  #: these orders (positions in the ledger, from 0) show late on the listing
+    late_share: float = 0.0  #: 0 to 1 of the orders show late, by the seed and the order id
+    late_seconds: float = 0.0  #: from placing an order that shows late until the listing has it
+    list_cache: float = 0.0  #: seconds for which the listing is answered from a copy
+    balance_cache: float = 0.0  #: seconds for which accountinfo is answered from a copy
     history: int = 0  #: orders at the old end of the listing that were made a month before, elsewhere
+    history_same: int = 0  #: how many of the history are of service 269
     package_as: Literal["title", "id"] = "title"  #: what <package> holds in getimeis
+    #: How getimeis writes an IMEI: as sent, "35 209900 123456 1", "35-209900-123456-1", "352099*****3456", as a number
+    #: without its leading zero, or its first 14 digits.
+    imei_style: Literal["plain", "blanks", "dashes", "masked", "no_leading_zero", "body"] = "plain"
+    #: How getimeis writes times: "2026-11-28 15:33:00", "11/28/2026 3:33 PM", "28/11/2026 15:33", or not at all.
+    date_style: Literal["iso", "us", "day_first", "none"] = "iso"
     credit: float | None = None  #: US dollars left now, falling with each charge; None is without limit
+    accountinfo: Literal["on", "off"] = "on"  #: "off" answers as to an unknown action
+    price_factor: float = 1.0  #: times the price of every service, on the list and in what is charged
+    refund_rejected: bool = False  #: whether a rejected order's price is given back when it is replied
     turnaround: float = 0.0  #: seconds until the slowest result is there
     rejection_share: float = 0.0  #: 0 to 1 of the orders; a wrong check digit is always rejected
     fault: Fault = ""  #: what goes wrong
-    fault_when: Literal["before", "after"] = "before"  #: whether the call has placed and charged by then
+    #: Whether the call has placed and charged by then; "later" sends the fault at once and places create_after
+    #: seconds later.
+    fault_when: Literal["before", "after", "later"] = "before"
+    create_after: float = 0.0  #: seconds from a fault "later" until the provider begins to place the orders
     fault_calls: tuple[int, ...] = ()  #: these calls of the action, counted from 1 since the start
     fault_every: int = 0  #: else every so many calls; 0 is off
     fault_share: float = 1.0  #: else this share of calls, by the seed and the call number
@@ -139,6 +170,11 @@ def plain_reply(xml: str, quirks: tuple[Quirk, ...] = ()) -> Reply:
     for quirk in quirks:
         document = _odd(quirk, document)
     return Reply(document.encode())
+
+
+def gateway_timeout_reply() -> Reply:
+    """Return the page of a proxy that no longer waits for the provider."""
+    return Reply(GATEWAY_TIMEOUT.encode(), 524, HTML)
 
 
 def spoiled_reply(fault: Fault, xml: str, knobs: Knobs) -> Reply:

@@ -1,31 +1,30 @@
-"""The simulated provider without its socket: the ledger of charges, and the XML that answers each action.
+"""The simulated provider without its socket: what it places and charges, and the XML that answers each action.
 
-One lock makes each answer a single step, so what the ledger says is the truth about who paid for what. This
-module must not know HTTP or how an answer is spoiled on its way.
+One lock makes each answer a single step. This module must not know HTTP or how an answer is spoiled on its way.
 """
 
 import dataclasses
-import fcntl
-import json
-import os
+import heapq
+import itertools
+import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.sax.saxutils import escape
 
+from simulator_account import Account
 from simulator_knobs import Fault, Knobs, changed
-from simulator_texts import Package, catalogue, is_rejected, rejection_text, result_text
+from simulator_ledger import FIRST_ORDER_ID, Charge, Ledger
+from simulator_listing import OrderView, SimulatedOrder, services_xml
+from simulator_texts import Package, catalogue
 
-FIRST_ORDER_ID = 15_000_000
-#: The balance that accountinfo starts from while no credit is set, in US dollars.
-OPENING_BALANCE = 100_000.0
-#: The provider writes its local time without saying so.
-PROVIDER_ZONE = timedelta(hours=-5)
-STATUSES = {1: "Pending", 2: "Completed", 3: "Rejected", 4: "In Process"}
+__all__ = ["FIRST_ORDER_ID", "Charge", "Ledger", "Provider", "SimulatedOrder"]
+
+logger = logging.getLogger(__name__)
+
 IDLE_ACTIONS = {
     "fileservices": "<Packages></Packages>",
     "serverservices": "<Packages></Packages>",
@@ -40,126 +39,98 @@ IDLE_ACTIONS = {
 }
 
 
-class Charge(NamedTuple):
-    """One line of the ledger: one IMEI was placed and paid. A tuple, as a hundred are made in a call."""
-
-    order_id: int
-    imei: str
-    service_id: str
-    credits: float  #: US dollars
-    call: int  #: the number of the placeorder call, from 1 since the start of the provider that took it
-    time: float  #: seconds since 1970
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedOrder:
-    """An order as it stands now, worked out from its charge and the clock."""
-
-    order_id: int
-    imei: str
-    service_id: str
-    status_id: int  #: a key of STATUSES
-    code: str
-    requested_at: str
-    replied_at: str
-
-    @property
-    def status(self) -> str:
-        return STATUSES[self.status_id]
-
-
-class Ledger:
-    """The append-only list of charges, in memory and, if a path is given, as JSON lines on disk.
-
-    The file has one writer: a second raises BlockingIOError.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.charges: list[Charge] = []
-        self.places: dict[int, int] = {}  #: order id -> position
-        self.latest: dict[tuple[str, str], int] = {}  #: (IMEI, service id) -> position of the last charge
-        self._file = -1 if path is None else os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        if path is not None:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._load(path)
-
-    def _load(self, path: Path) -> None:
-        """Take in what is there; a last line that a kill cut short is taken off the file."""
-        whole = path.read_bytes()
-        end = whole.rfind(b"\n") + 1
-        os.ftruncate(self._file, end)
-        self._remember([Charge(*json.loads(line)) for line in whole[:end].splitlines()])
-
-    def append(self, charges: Sequence[Charge]) -> None:
-        """Write the charges of one call with one write, then remember them. Raises OSError, keeping none."""
-        if charges and self._file >= 0:
-            lines = "".join(
-                f'[{order_id},"{imei}","{service_id}",{credits},{call},{time!r}]\n'
-                for order_id, imei, service_id, credits, call, time in charges
-            ).encode()
-            before = os.fstat(self._file).st_size
-            if os.write(self._file, lines) != len(lines):
-                os.ftruncate(self._file, before)
-                raise OSError("the ledger's disk is full")
-        self._remember(charges)
-
-    def _remember(self, charges: Sequence[Charge]) -> None:
-        for place, charge in enumerate(charges, len(self.charges)):
-            self.places[charge.order_id] = place
-            self.latest[charge.imei, charge.service_id] = place
-        self.charges.extend(charges)
-
-    def next_id(self) -> int:
-        return self.charges[-1].order_id + 1 if self.charges else FIRST_ORDER_ID
-
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+INVALID_USER = "<error>Invalid User!</error>"
+#: Gets the XML that answers a placeorder call; empty if the ledger could not be written.
+Receiver = Callable[[str], None]
+Step = Callable[[], None]
 
 
 @dataclass
-class _Placement:
-    """What one placeorder call has done so far."""
+class _Work:
+    """One placeorder call: what is to be done, and what was done so far."""
 
+    package: Package
+    number: int  #: of the call
+    sent: int  #: IMEIs in the list
+    imeis: list[str]  #: those that are read at all
+    place: int = 0  #: of the next IMEI to place
     charges: list[Charge] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
     error: str = ""  #: ends the call; what was charged before stays charged
+    begun: bool = False
+    answer: str | None = None  #: the XML, when all is done
+    receivers: list[Receiver] = field(default_factory=list)  #: those that wait for the answer
+
+    def finish(self, answer: str) -> None:
+        """Keep the answer and hand it to everyone who waits for it."""
+        self.answer = answer
+        receivers, self.receivers = self.receivers, []
+        for receive in receivers:
+            receive(answer)
+
+
+def _discard(xml: str) -> None:
+    """Receive an answer that nobody waits for."""
 
 
 class Provider:
-    """Answers actions with XML and charges for orders. Safe to call from several threads."""
+    """Answers actions with XML and charges for orders. Safe to call from several threads.
 
-    def __init__(self, knobs: Knobs, ledger: Ledger, clock: Callable[[], float], seed: int) -> None:
+    later(seconds, step) schedules work. Without it the work waits for work_until(), as a test on its own clock needs.
+    """
+
+    def __init__(
+        self,
+        knobs: Knobs,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        seed: int,
+        later: Callable[[float, Step], object] | None = None,
+    ) -> None:
         self.ledger = ledger
         self.packages = {package.package_id: package for package in catalogue()}
         self.knobs = knobs  #: as they were set; what is left of credit is in current()
         self._clock, self._seed = clock, seed
-        self._credit = knobs.credit
-        self._spent = round(sum(charge.credits for charge in ledger.charges), 2)
+        self._account = Account(ledger.charges, knobs.credit)
         self._finished_before = 0.0
         self._faults = 0
+        self._copies: dict[str, tuple[float, str]] = {}  #: what -> when it was written, and the answer
         self._window = (-1, 0)
+        self._keys: dict[str, _Work] = {}  #: orderId -> the work that it came with
+        self._later = later or self._queue
+        self._due: list[tuple[float, int, Step]] = []  #: a heap: moment, order of scheduling, work
+        self._counter = itertools.count()
+        self._moment: float | None = None  #: the time of the work that work_until() does
         self._lock = threading.RLock()
+        if knobs.credit is not None:  # what is left now: earlier rejections are in it
+            self._account.watch(self._view())
 
     def current(self) -> Knobs:
         """The knobs as they stand, credit being what is left."""
         with self._lock:
-            return dataclasses.replace(self.knobs, credit=self._credit)
+            self._refund()
+            return dataclasses.replace(self.knobs, credit=self._account.credit)
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Change these knobs from the next decision on, all or none. Raises TypeError, ValueError."""
         with self._lock:
-            self.knobs = changed(self.knobs, changes)
+            knobs = changed(self.knobs, changes)
+            self._refund()
+            if knobs.refund_rejected and not self.knobs.refund_rejected:
+                self._account.watch(self._view())
+            self.knobs = knobs
             if "credit" in changes:
-                self._credit = self.knobs.credit
+                self._account.credit = self.knobs.credit
             if "fault" in changes:
                 self._faults = 0
+            # What a test sets takes effect at once, whatever copy of the answer there is.
+            if any(name.startswith(("list", "balance", "credit")) for name in changes):
+                self._copies.clear()
 
     def complete(self) -> None:
         """Give every order placed until now its result."""
-        self._finished_before = self._clock()
+        self._finished_before = self._now()
 
     def chance(self, number: int, what: str) -> float:
         """A number from 0 to 1 that depends on the seed, the call and what it is for."""
@@ -169,7 +140,7 @@ class Provider:
     def limited(self, action: str) -> float:
         """Count one call against the rate limit: 0 lets it pass, else the seconds left of the window."""
         with self._lock:
-            knobs, now = self.knobs, self._clock()
+            knobs, now = self.knobs, self._now()
             if not knobs.rate_limit or action not in knobs.rate_actions:
                 return 0.0
             window = int(now // knobs.rate_window)
@@ -199,29 +170,127 @@ class Provider:
         return self.chance(number, "fault") < knobs.fault_share
 
     def answer(self, action: str, fields: Mapping[str, str], number: int) -> str:
-        """The XML document, without prolog, that answers a call whose credentials are right."""
+        """The XML document, without prolog, that answers a call whose credentials are right.
+
+        A placeorder call is done at once here, whatever seconds_per_imei is; see begin().
+        """
         with self._lock:
             if action == "placeorder":
-                return self._place(fields, number)
+                return self._place_at_once(fields, number)
             if action == "getimeis":
                 return self._show(fields.get("orderIds", ""))
             if action == "imeiservices":
-                return _services_xml(self.packages.values())
-            if action == "accountinfo":
-                return f"<Client><ClientCredits>$ {self.balance():.2f} USD</ClientCredits></Client>"
-            return IDLE_ACTIONS.get(action, "<error>Invalid User!</error>")
+                return services_xml(self.packages.values(), self.knobs.price_factor)
+            if action == "accountinfo" and self.knobs.accountinfo == "on":
+                return self._copied("balance", self.knobs.balance_cache, self._account_xml)
+            return IDLE_ACTIONS.get(action, INVALID_USER)
+
+    def _account_xml(self) -> str:
+        return f"<Client><ClientCredits>$ {self.balance():.2f} USD</ClientCredits></Client>"
+
+    def _copied(self, what: str, seconds: float, write: Callable[[], str]) -> str:
+        """Return a copy of an answer that is younger than so many seconds, else a new answer."""
+        if not seconds:
+            return write()
+        written, xml = self._copies.get(what, (float("-inf"), ""))
+        if self._now() - written >= seconds:
+            written, xml = self._copies[what] = (self._now(), write())
+        return xml
 
     def balance(self) -> float:
-        """US dollars that accountinfo shows."""
-        return max(OPENING_BALANCE - self._spent, 0.0) if self._credit is None else self._credit
+        """US dollars that accountinfo shows: the opening balance or credit, less charges, plus refunds."""
+        with self._lock:
+            self._refund()
+            return self._account.balance()
+
+    def _refund(self) -> None:
+        """Give back the price of the orders that were rejected since the last time."""
+        if self.knobs.refund_rejected:
+            self._account.refund(self._view())
+
+    def _is_late(self, charge: Charge) -> bool:
+        """Return whether the listing shows this order late."""
+        knobs = self.knobs
+        if self.ledger.places[charge.order_id] in knobs.late_orders:
+            return True
+        return bool(knobs.late_share) and self.chance(charge.order_id, "late") < knobs.late_share
 
     def orders(self) -> list[SimulatedOrder]:
         """Every order as it stands now, oldest first."""
         with self._lock:
-            now = self._clock()
-            return [self._order(charge, now) for charge in self.ledger.charges]
+            view = self._view()
+            return [view.order(charge) for charge in self.ledger.charges]
 
-    def _place(self, fields: Mapping[str, str], number: int) -> str:
+    def _view(self) -> OrderView:
+        return OrderView(self.packages, self.knobs, self._finished_before, self._now())
+
+    def begin(self, fields: Mapping[str, str], number: int, receive: Receiver = _discard, after: float = 0.0) -> None:
+        """Place a placeorder call, IMEI by IMEI if seconds_per_imei says so, and hand its XML to receive.
+
+        The work begins `after` seconds from now. Raises OSError if the ledger cannot be written at once.
+        """
+        if after > 0:
+            self._later(after, partial(self.begin, fields, number, receive))
+            return
+        with self._lock:
+            if self._is_repeated(number):
+                self._start(fields, number, lambda _: self._start(fields, number, receive))
+            else:
+                self._start(fields, number, receive)
+
+    def _is_repeated(self, number: int) -> bool:
+        """Return whether a proxy sends this placeorder call twice."""
+        share = self.knobs.repeat_share
+        return bool(share) and self.chance(number, "repeat") < share
+
+    def _start(self, fields: Mapping[str, str], number: int, receive: Receiver) -> None:
+        """Begin with the work of a call, or wait for that of the call before with the same key."""
+        work = self._open(fields, number)
+        if isinstance(work, str):
+            receive(work)
+        elif work.answer is not None:
+            receive(work.answer)
+        else:
+            work.receivers.append(receive)
+            if not work.begun:
+                self._work_off(work)
+
+    def _work_off(self, work: _Work) -> None:
+        """Place the IMEIs of a call, one by one or all at once."""
+        work.begun, seconds = True, self.knobs.seconds_per_imei
+        if seconds and not self._stops_at_once(work):
+            self._later(seconds, partial(self._place_next, work, seconds))
+        else:
+            self._finish(work)
+
+    def work_until(self, now: float) -> None:
+        """Do the scheduled work that is due by this moment, each part at its own time."""
+        with self._lock:
+            while self._due and self._due[0][0] <= now:
+                self._moment, _, step = heapq.heappop(self._due)
+                try:
+                    step()
+                finally:
+                    self._moment = None
+
+    def _queue(self, seconds: float, step: Step) -> None:
+        with self._lock:
+            heapq.heappush(self._due, (self._now() + seconds, next(self._counter), step))
+
+    def _now(self) -> float:
+        """Return the time of the scheduled work that is being done, else the clock's; seconds since 1970."""
+        return self._clock() if self._moment is None else self._moment
+
+    def _place_at_once(self, fields: Mapping[str, str], number: int) -> str:
+        """Return the answer to a placeorder call, done without regard to seconds_per_imei."""
+        xml = ""
+        for _ in range(2 if self._is_repeated(number) else 1):
+            work = self._open(fields, number)
+            xml = work if isinstance(work, str) else work.answer or self._finish(work)
+        return xml
+
+    def _open(self, fields: Mapping[str, str], number: int) -> _Work | str:
+        """Return the work of a placeorder call, or the XML that refuses all of it."""
         package = self.packages.get(fields.get("networkId", ""))
         if package is None:
             return "<error>Invalid value of Network Id!</error>"
@@ -229,12 +298,78 @@ class Provider:
         if missing:
             return f"<error>{missing[0]} is required!</error>"
         sent = [imei.strip() for imei in fields.get("imei", "").split(",") if imei.strip()] or [""]
-        done = self._walk(self._read(sent), package, number)
-        self.ledger.append(done.charges)
-        cost = len(done.charges) * package.price
-        self._spent = round(self._spent + cost, 2)
-        self._credit = None if self._credit is None else round(self._credit - cost, 2)
-        return self._placement_xml(done, len(sent))
+        work = _Work(package, number, len(sent), self._read(sent))
+        return self._keyed(fields.get("orderId", ""), work) if len(sent) == 1 else work
+
+    def _keyed(self, key: str, work: _Work) -> _Work:
+        """Return the work that came with this key before, if keys are honoured, else this work."""
+        if not key or self.knobs.order_key == "ignored":
+            return work
+        known = self._keys.get(key)
+        if known is not None and (known.answer is None or known.charges):
+            return known
+        self._keys[key] = work
+        return work
+
+    def _stops_at_once(self, work: _Work) -> bool:
+        """Return whether the call is refused, or has nothing to place, before any IMEI is worked on."""
+        if self.knobs.duplicate_style != "whole_call_clean":
+            return not work.imeis
+        trial = dataclasses.replace(work)
+        return not self._walk(trial, work.imeis)
+
+    def _finish(self, work: _Work) -> str:
+        """Place what is left of the call, charge for it, and return the answer."""
+        rest = work.imeis[work.place :]
+        work.place = len(work.imeis)
+        try:
+            self._book(self._walk(work, rest), work.charges)
+        except OSError:
+            work.answer = ""  # a later call with the same key must not wait for this one
+            raise
+        xml = self._placement_xml(work)
+        work.finish(xml)
+        return xml
+
+    def _place_next(self, work: _Work, seconds: float) -> None:
+        """Place one IMEI of a slow call; the next follows in so many seconds, the answer after the last."""
+        with self._lock:
+            if work.answer is not None:
+                return
+            imei = work.imeis[work.place]
+            work.place += 1
+            try:
+                self._book(self._walk(work, [imei]), work.charges)
+            except OSError:
+                logger.exception("The ledger could not be written")
+                work.finish("")
+                return
+            if work.error or work.place == len(work.imeis):
+                work.finish(self._placement_xml(work))
+            else:
+                self._later(seconds, partial(self._place_next, work, seconds))
+
+    def order_elsewhere(self, imei: str, service_id: str) -> int:
+        """Place and charge an order as another program on the same account does; return its id.
+
+        No rule about duplicates or credit refuses it. Raises KeyError for an unknown service.
+        """
+        with self._lock:
+            price = self._cents(self.packages[service_id]) / 100
+            order_id = self.ledger.next_id()
+            self._book([Charge(order_id, imei, service_id, price, 0, self._now())])
+            return order_id
+
+    def _cents(self, package: Package) -> int:
+        """Return what an IMEI costs now, in US cents."""
+        return package.cents_at(self.knobs.price_factor)
+
+    def _book(self, charges: list[Charge], done: list[Charge] | None = None) -> None:
+        """Write these charges and take them off the balance. Raises OSError, changing nothing."""
+        self.ledger.append(charges)
+        if done is not None:
+            done += charges
+        self._account.pay(charges)
 
     def _read(self, sent: list[str]) -> list[str]:
         """The part of a list that is taken notice of at all."""
@@ -242,30 +377,33 @@ class Provider:
             return sent[-1:]
         return sent[: self.knobs.first_n] if self.knobs.comma_list == "first" else sent
 
-    def _walk(self, imeis: list[str], package: Package, number: int) -> _Placement:
-        """Go through the list in order, as the provider's own loop does."""
-        done, taken, now, next_id = _Placement(), set[str](), self._clock(), self.ledger.next_id()
-        one_error = len(imeis) == 1 or self.knobs.duplicate_style != "per_imei"
-        affordable = len(imeis) if self._credit is None else int(round(self._credit * 100) // package.cents)
+    def _walk(self, work: _Work, imeis: Sequence[str]) -> list[Charge]:
+        """Go through these IMEIs of a call in order, as the provider's own loop does; return the new charges."""
+        new, view, next_id = list[Charge](), self._view(), self.ledger.next_id()
+        taken = {charge.imei for charge in work.charges}
+        one_error = len(work.imeis) == 1 or self.knobs.duplicate_style != "per_imei"
+        package, cents = work.package, self._cents(work.package)
+        self._refund()
+        credit = self._account.credit
+        left = None if credit is None else round(credit * 100)
         for imei in imeis:
-            objection = self._objection(imei, package, taken, now)
+            objection = self._objection(imei, package, taken, view)
             if objection and one_error:
-                done.error = objection
+                work.error = objection
                 break
             if objection:
-                (done.invalid if objection.startswith("Invalid") else done.known).append(imei)
+                (work.invalid if objection.startswith("Invalid") else work.known).append(imei)
                 continue
-            if len(done.charges) >= affordable:
-                done.error = "Credit has been finished!"
+            if left is not None and cents * (len(new) + 1) > left:
+                work.error = "Credit has been finished!"
                 break
             taken.add(imei)
-            order_id = next_id + len(done.charges)
-            done.charges.append(Charge(order_id, imei, package.package_id, package.price, number, now))
-        if done.error and self.knobs.duplicate_style == "whole_call_clean" and "Credit" not in done.error:
-            done.charges.clear()
-        return done
+            new.append(Charge(next_id + len(new), imei, package.package_id, cents / 100, work.number, view.now))
+        if work.error and self.knobs.duplicate_style == "whole_call_clean" and "Credit" not in work.error:
+            new.clear()
+        return new
 
-    def _objection(self, imei: str, package: Package, taken: set[str], now: float) -> str:
+    def _objection(self, imei: str, package: Package, taken: set[str], view: OrderView) -> str:
         """The error text that speaks against this IMEI, "" if none does."""
         if len(imei) != 15 or not (imei.isascii() and imei.isdigit()):
             return f"Invalid IMEI: {imei}"
@@ -276,123 +414,37 @@ class Provider:
         place = self.ledger.latest.get((imei, package.package_id))
         if place is None:
             return ""
-        settled = self.knobs.duplicates == "pending" and self._settled(self.ledger.charges[place], now)
+        settled = self.knobs.duplicates == "pending" and view.is_settled(self.ledger.charges[place])
         return "" if settled else "IMEI already exists!"
 
-    def _placement_xml(self, done: _Placement, sent: int) -> str:
-        named = done.charges
-        if self.knobs.comma_list == "charge_all_report_last" and sent > 1:
+    def _placement_xml(self, work: _Work) -> str:
+        named = work.charges
+        if self.knobs.comma_list == "charge_all_report_last" and work.sent > 1:
             named = named[-1:]
-        if done.error:
-            return f"<error>{escape(done.error)}</error>"
-        if done.known and not done.charges and not done.invalid and self.knobs.all_known == "error":
+        if work.error:
+            return f"<error>{escape(work.error)}</error>"
+        if work.known and not work.charges and not work.invalid and self.knobs.all_known == "error":
             return "<error>IMEI already exists!</error>"
         orders = "".join(
             f"<imeis><id>{charge.order_id}</id><imei>{charge.imei}</imei><status>Pending</status></imeis>"
             for charge in named
         )
-        known = f"<imeiduplicates><imei>{','.join(done.known)}</imei></imeiduplicates>" if done.known else ""
+        known = f"<imeiduplicates><imei>{','.join(work.known)}</imei></imeiduplicates>" if work.known else ""
         invalid = "".join(
             f"<imeierrors><imei>{escape(imei)}</imei><error>Invalid IMEI: {escape(imei)}</error></imeierrors>"
-            for imei in done.invalid
+            for imei in work.invalid
         )
         return f"<result>{orders}{known}{invalid}</result>"
 
     def _show(self, order_ids: str) -> str:
         """The answer to getimeis, for a comma list of ids or for all recent orders."""
-        now = self._clock()
+        view = self._view()
         wanted = [text.strip() for text in order_ids.split(",") if text.strip()]
         if wanted in ([], ["0"]):
-            return self._recent(now)
+            return self._copied(
+                "list", self.knobs.list_cache, lambda: view.recent_xml(self.ledger.charges, self._is_late)
+            )
         places = [self.ledger.places.get(int(text)) if text.isdecimal() else None for text in wanted]
         if places == [None]:
             return "<error>Invalid Order ID</error>"
-        found = [self.ledger.charges[place] for place in places if place is not None]
-        return f"<result>{''.join(self._order_xml(charge, now) for charge in found)}</result>"
-
-    def _recent(self, now: float) -> str:
-        knobs = self.knobs
-        if knobs.listing == "off":
-            return "<error>Invalid Order ID</error>"
-        until = now - knobs.listing_lag if knobs.listing == "lagging" else now
-        seen = [charge for charge in reversed(self.ledger.charges) if charge.time <= until]
-        if knobs.listing == "empty":
-            seen = []
-        shown = seen[: knobs.listing_limit or None]
-        room = knobs.listing_limit - len(shown) if knobs.listing_limit else knobs.history
-        older = range(0 if knobs.listing == "empty" else min(knobs.history, room))
-        records = [self._order_xml(charge, now) for charge in shown] + [_older_xml(number, now) for number in older]
-        return f"<result>{''.join(records)}</result>"
-
-    def _replied(self, charge: Charge) -> float:
-        """When this order has or will have its result, in seconds since 1970."""
-        share = 0.6 + 0.4 * (charge.order_id * 7919 % 1000) / 1000
-        by_itself = charge.time + self.knobs.turnaround * share
-        if charge.time > self._finished_before:
-            return by_itself
-        return min(by_itself, self._finished_before)
-
-    def _settled(self, charge: Charge, now: float) -> bool:
-        return self._replied(charge) <= now
-
-    def _order(self, charge: Charge, now: float) -> SimulatedOrder:
-        package, replied = self.packages[charge.service_id], self._replied(charge)
-        status, code = 2, ""
-        if replied > now:
-            status = 1 if now - charge.time < (replied - charge.time) / 2 else 4
-        elif is_rejected(package, charge.imei, self.knobs.rejection_share):
-            status, code = 3, rejection_text(package, charge.imei)
-        else:
-            code = result_text(package, charge.imei)
-        return SimulatedOrder(
-            charge.order_id,
-            charge.imei,
-            charge.service_id,
-            status,
-            code,
-            _local_text(charge.time),
-            _local_text(replied) if replied <= now else "",
-        )
-
-    def _order_xml(self, charge: Charge, now: float) -> str:
-        order = self._order(charge, now)
-        package = order.service_id
-        if self.knobs.package_as == "title":
-            package = escape(self.packages[order.service_id].title)
-        return (
-            f"<imeis><id>{order.order_id}</id><package>{package}</package><imei>{order.imei}</imei>"
-            f"<statusId>{order.status_id}</statusId><status>{order.status}</status>"
-            f"<code>{escape(order.code)}</code><requestedat>{order.requested_at}</requestedat>"
-            f"<repliedat>{order.replied_at}</repliedat></imeis>"
-        )
-
-
-def _older_xml(number: int, now: float) -> str:
-    """An order of another program on the same account, a month old."""
-    requested = _local_text(now - 30 * 86_400 - number)
-    return (
-        f"<imeis><id>{9_000_000 - number}</id><package>Old check</package><imei>{359_999_000_000_000 + number}</imei>"
-        f"<statusId>2</statusId><status>Completed</status><code></code><requestedat>{requested}</requestedat></imeis>"
-    )
-
-
-def _local_text(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC) + PROVIDER_ZONE:%Y-%m-%d %H:%M:%S}"
-
-
-def _services_xml(packages: Iterable[Package]) -> str:
-    return f"<Packages>{''.join(_package_xml(package) for package in packages)}</Packages>"
-
-
-def _package_xml(package: Package) -> str:
-    required = "".join(
-        f"<CustomField><FieldName>{escape(name)}</FieldName><Mandatory>Yes</Mandatory></CustomField>"
-        for name in package.required
-    )
-    fields = f"<CustomFields>{required}</CustomFields>" if required else ""
-    return (
-        f"<Package><CategoryId>{package.category_id}</CategoryId><Category>{escape(package.category)}</Category>"
-        f"<PackageId>{package.package_id}</PackageId><PackageTitle>{escape(package.title)}</PackageTitle>"
-        f"<PackagePrice>{package.price:.2f}</PackagePrice><TimeTaken>{package.delivery}</TimeTaken>"
-        f"<MustRead>{escape(package.must_read)}</MustRead>{fields}</Package>"
-    )
+        return view.orders_xml(self.ledger.charges[place] for place in places if place is not None)

@@ -101,10 +101,9 @@ class Package:
     brand: str
     form: str  #: how its result is laid out, one of FORMS
 
-    @property
-    def price(self) -> float:
-        """US dollars an IMEI."""
-        return self.cents / 100
+    def cents_at(self, factor: float) -> int:
+        """Return the US cents an IMEI while all prices are multiplied by this factor."""
+        return round(self.cents * factor)
 
 
 @dataclass(frozen=True, slots=True)

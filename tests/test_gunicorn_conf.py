@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -40,14 +40,14 @@ def port() -> int:
 
 
 class Server:
-    """gunicorn as `make run` starts it."""
+    """gunicorn as `make run` starts it; start is how Python runs the module."""
 
-    def __init__(self, data_dir: Path, port: int, **more: str) -> None:
+    def __init__(self, data_dir: Path, port: int, start: Sequence[str] = ("-m",), **more: str) -> None:
         self.port = port
         self.log = data_dir / "server.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "web_app:app"],
+                [sys.executable, *start, "gunicorn", "web_app:app"],
                 cwd=ROOT,
                 env=environ_of(data_dir, PORT=str(port), **more),
                 stdout=log,

@@ -20,7 +20,7 @@ import requests
 
 from simulator import DemoProvider, Knobs, Simulator, ensure_running
 from simulator_knobs import Fault
-from simulator_provider import FIRST_ORDER_ID
+from simulator_provider import FIRST_ORDER_ID, Ledger, Provider
 from simulator_texts import catalogue, luhn_ok, result_text
 
 API = "/gsmfusion_api/index.php"
@@ -585,7 +585,7 @@ def test_a_demo_that_is_started_again_keeps_its_port_and_remembers_its_orders(tm
 
 def test_a_demo_that_is_slow_to_answer_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one could have neither its port nor its ledger."""
-    monkeypatch.setattr("simulator.ALIVE_PATIENCE", 0.2)
+    monkeypatch.setattr("simulator_demo.ALIVE_PATIENCE", 0.2)
     first = ensure_running(tmp_path)
     assert first.process is not None
     os.kill(first.process.pid, signal.SIGSTOP)
@@ -599,7 +599,7 @@ def test_a_demo_that_is_slow_to_answer_is_alive(tmp_path: Path, monkeypatch: pyt
 def test_a_silent_stranger_on_the_port_of_a_dead_demo_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simulator.ALIVE_PATIENCE", 0.2)
+    monkeypatch.setattr("simulator_demo.ALIVE_PATIENCE", 0.2)
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -647,3 +647,331 @@ def test_a_wrong_knob_on_the_command_line_ends_the_start_with_a_sentence(word: s
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("The provider did not start: ")
     assert "Traceback" not in ended.stderr
+
+
+def test_a_slow_call_places_each_imei_in_its_turn_and_answers_after_the_last(simulator: Simulator) -> None:
+    simulator.set(seconds_per_imei=0.1)
+    begun = time.time()
+    assert named(place(simulator, A, B, C)) == [A, B, C]
+    assert time.time() - begun >= 0.3
+    moments = [charge.time - begun for charge in simulator.charges()]
+    assert all(moment >= 0.1 * turn - 0.01 for turn, moment in enumerate(moments, 1))
+
+
+def test_a_slow_call_goes_on_when_the_client_hangs_up_and_other_calls_are_answered_meanwhile(
+    simulator: Simulator,
+) -> None:
+    simulator.set(seconds_per_imei=0.25)
+    with pytest.raises(requests.ReadTimeout):
+        post(simulator, "placeorder", timeout=0.05, imei=f"{A},{B},{C}", networkId=SERVICE)
+    assert named(ask(simulator, "getimeis")) == charged(simulator) == []
+    wait_until(lambda: len(simulator.charges()) == 1)
+    assert named(ask(simulator, "getimeis", orderIds="15000000")) == [A]
+    assert simulator.calls()[0].ended is None
+    wait_until(lambda: simulator.calls()[0].ended is not None)
+    assert charged(simulator) == [A, B, C]
+
+
+def test_two_slow_calls_are_worked_on_at_once_and_give_each_order_an_id_of_its_own(simulator: Simulator) -> None:
+    simulator.set(seconds_per_imei=0.05)
+    threads = [threading.Thread(target=place, args=(simulator, *imeis)) for imeis in ((A, B), (C, D))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {charge.call for charge in simulator.charges()[:2]} == {1, 2}
+    assert [charge.order_id for charge in simulator.charges()] == [FIRST_ORDER_ID + place for place in range(4)]
+
+
+def test_a_slow_call_stops_in_the_middle_where_an_imei_is_known(simulator: Simulator) -> None:
+    place(simulator, B)
+    simulator.set(seconds_per_imei=0.05, duplicate_style="whole_call")
+    assert error(place(simulator, A, B, C)) == "IMEI already exists!"
+    assert charged(simulator) == [B, A]
+    simulator.set(duplicate_style="whole_call_clean")
+    assert error(place(simulator, C, B)) == "IMEI already exists!"
+    assert charged(simulator) == [B, A]
+
+
+def test_a_proxy_gives_up_on_a_slow_call_that_the_provider_goes_on_with(simulator: Simulator) -> None:
+    simulator.set(seconds_per_imei=0.25, gateway_timeout=0.05)
+    session = requests.Session()
+    form = {"apiKey": "DEMO-KEY", "userId": "demo", "action": "placeorder", "networkId": SERVICE}
+    answer = session.post(simulator.base_url + API, data={**form, "imei": f"{A},{B},{C}"}, timeout=5)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (524, "text/html")
+    assert (charged(simulator), simulator.calls()[0].status) == ([], 524)
+    wait_until(lambda: charged(simulator) == [A, B, C])
+    assert "<Client>" in session.post(simulator.base_url + API, data={**form, "action": "accountinfo"}).text
+
+
+def test_a_quick_call_is_answered_before_the_proxy_gives_up(simulator: Simulator) -> None:
+    simulator.set(gateway_timeout=0.05)
+    assert named(place(simulator, A)) == [A]
+    simulator.set(latency=0.2)
+    assert post(simulator, "placeorder", imei=B, networkId=SERVICE).status_code == 524
+    assert charged(simulator) == [A, B]
+
+
+@pytest.mark.parametrize("fault", ["503", "reset", "close"])
+def test_a_fault_comes_at_once_and_the_orders_are_placed_later(simulator: Simulator, fault: str) -> None:
+    simulator.set(fault=fault, fault_when="later", create_after=0.3, fault_calls=(1,))
+    try:
+        status = post(simulator, "placeorder", imei=f"{A},{B}", networkId=SERVICE).status_code
+    except requests.ConnectionError:
+        status = 0
+    assert status == (503 if fault == "503" else 0)
+    assert named(ask(simulator, "getimeis")) == charged(simulator) == []
+    wait_until(lambda: charged(simulator) == [A, B])
+    started = simulator.calls()[0].started
+    assert all(charge.time >= started + 0.29 for charge in simulator.charges())
+
+
+def test_a_provider_on_a_clock_of_the_test_works_only_when_it_is_asked_to(clock: Clock) -> None:
+    knobs, answers, begun = Knobs(seconds_per_imei=10.0), list[str](), clock.now
+    provider = Provider(knobs, Ledger(None), clock, seed=0)
+    provider.begin({"imei": f"{A},{B}", "networkId": SERVICE}, 1, answers.append)
+    provider.begin({"imei": C, "networkId": SERVICE}, 2, answers.append, after=3.0)
+    clock.now += 60
+    assert provider.ledger.charges == []
+    provider.work_until(begun + 19.0)
+    assert [(charge.imei, charge.time - begun) for charge in provider.ledger.charges] == [(A, 10.0), (C, 13.0)]
+    assert [C in answer for answer in answers] == [True]
+    provider.work_until(clock.now)
+    assert (provider.ledger.charges[-1].imei, provider.ledger.charges[-1].time - begun) == (B, 20.0)
+    assert A in answers[1] and B in answers[1]
+
+
+def listed(simulator: Simulator, what: str = "imei") -> list[str | None]:
+    """One field of each order on the list of recent orders."""
+    return [order.findtext(what) for order in ask(simulator, "getimeis").iter("imeis")]
+
+
+@pytest.mark.parametrize(
+    ("holes", "limit", "shown"),
+    [
+        ("open_only", 0, [D, C, B]),
+        ("open_only", 1, [D]),
+        ("no_in_process", 0, [D, A]),
+        ("newest_per_service", 1, [D, C]),
+        ("newest_changed", 3, [D, A, C]),
+        ("newest_changed", 0, [D, A, C, B]),
+    ],
+)
+def test_the_listing_leaves_out_what_the_knob_says(
+    timed: Simulator, clock: Clock, holes: str, limit: int, shown: list[str]
+) -> None:
+    place(timed, A)
+    clock.now += 55
+    place(timed, B)
+    place(timed, C, service="269")
+    clock.now += 50  # A has had its result for 45 s, B and C are In Process
+    place(timed, D)
+    timed.set(listing_holes=holes, listing_limit=limit)
+    assert listed(timed) == shown
+
+
+def test_chosen_orders_show_late_on_the_list_while_newer_ones_show_at_once(timed: Simulator, clock: Clock) -> None:
+    timed.set(late_orders=(1,), late_seconds=20.0)
+    place(timed, A, B, C)
+    assert listed(timed) == [C, A]
+    assert named(ask(timed, "getimeis", orderIds="15000001")) == [B]
+    clock.now += 20
+    assert listed(timed) == [C, B, A]
+
+
+def test_a_share_of_the_orders_shows_late_and_always_the_same(timed: Simulator, clock: Clock) -> None:
+    timed.set(late_share=0.3, late_seconds=20.0)
+    place(timed, *(f"35320911{n:07d}" for n in range(200)))
+    first = listed(timed)
+    assert 110 < len(first) < 170
+    assert first == listed(timed)
+    clock.now += 20
+    assert len(listed(timed)) == 200
+
+
+def test_the_list_and_the_balance_are_answered_from_a_copy_until_it_is_old(timed: Simulator, clock: Clock) -> None:
+    timed.set(list_cache=10.0, balance_cache=5.0)
+    place(timed, A)
+    copies = [post(timed, action).content for action in ("getimeis", "accountinfo")]
+    place(timed, B)
+    clock.now += 4
+    assert [post(timed, action).content for action in ("getimeis", "accountinfo")] == copies
+    assert named(ask(timed, "getimeis", orderIds="15000001")) == [B]
+    clock.now += 2
+    assert ask(timed, "accountinfo").findtext("ClientCredits") == "$ 99999.84 USD"
+    assert listed(timed) == [A]
+    clock.now += 4
+    assert listed(timed) == [B, A]
+
+
+def test_a_listing_knob_takes_effect_at_once_though_there_is_a_copy(timed: Simulator) -> None:
+    timed.set(list_cache=10.0)
+    assert listed(timed) == []
+    timed.set(listing="off")
+    assert error(ask(timed, "getimeis")) == "Invalid Order ID"
+
+
+@pytest.mark.parametrize(
+    ("style", "written"),
+    [
+        ("plain", "035320911000000"),
+        ("blanks", "03 532091 100000 0"),
+        ("dashes", "03-532091-100000-0"),
+        ("masked", "035320*****0000"),
+        ("no_leading_zero", "35320911000000"),
+        ("body", "03532091100000"),
+    ],
+)
+def test_getimeis_writes_imeis_in_six_styles(simulator: Simulator, style: str, written: str) -> None:
+    simulator.set(imei_style=style)
+    assert named(place(simulator, "035320911000000")) == ["035320911000000"]
+    assert listed(simulator) == named(ask(simulator, "getimeis", orderIds="15000000")) == [written]
+
+
+@pytest.mark.parametrize(
+    ("style", "requested", "replied"),
+    [
+        ("iso", "2027-01-15 03:00:00", "2027-01-15 15:30:00"),
+        ("us", "01/15/2027 3:00 AM", "01/15/2027 3:30 PM"),
+        ("day_first", "15/01/2027 03:00", "15/01/2027 15:30"),
+        ("none", "", ""),
+    ],
+)
+def test_getimeis_writes_times_in_four_styles(
+    timed: Simulator, clock: Clock, style: str, requested: str, replied: str
+) -> None:
+    timed.set(date_style=style, turnaround=1e6)
+    place(timed, A)
+    clock.now += 12.5 * 3600
+    timed.complete()
+    assert (listed(timed, "requestedat"), listed(timed, "repliedat")) == ([requested], [replied])
+
+
+def test_older_orders_of_the_same_service_are_on_the_list_with_smaller_ids(simulator: Simulator) -> None:
+    simulator.set(history=3, history_same=2)
+    place(simulator, A, service="269")
+    title = "T-Mobile USA - Status Check"
+    assert listed(simulator, "package") == [title, title, title, "Old check"]
+    assert listed(simulator, "id") == ["15000000", "9000000", "8999999", "8999998"]
+    simulator.set(package_as="id", listing_holes="open_only")
+    assert listed(simulator, "package") == []
+    simulator.set(listing_holes="newest_per_service", listing_limit=1)
+    assert listed(simulator, "package") == ["269", "Old check"]
+
+
+def test_accountinfo_can_be_an_action_that_the_provider_does_not_know(simulator: Simulator) -> None:
+    simulator.set(accountinfo="off")
+    assert error(ask(simulator, "accountinfo")) == "Invalid User!"
+    assert named(place(simulator, A)) == [A]
+
+
+def test_a_price_factor_changes_the_listed_price_and_what_is_charged_from_then_on(simulator: Simulator) -> None:
+    place(simulator, A)
+    simulator.set(price_factor=1.2, credit=0.15)
+    prices = {
+        package.findtext("PackageId"): package.findtext("PackagePrice") for package in ask(simulator, "imeiservices")
+    }
+    assert prices[SERVICE] == "0.10"
+    assert error(place(simulator, B, C)) == "Credit has been finished!"
+    assert [charge.credits for charge in simulator.charges()] == [0.08, 0.1]
+    assert simulator.balance() == simulator.knobs().credit == 0.05
+
+
+def test_a_slow_call_charges_the_price_of_each_moment(clock: Clock) -> None:
+    provider = Provider(Knobs(seconds_per_imei=1.0), Ledger(None), clock, seed=0)
+    provider.begin({"imei": f"{A},{B}", "networkId": SERVICE}, 1)
+    provider.work_until(clock.now + 1)
+    provider.change({"price_factor": 2.0})
+    provider.work_until(clock.now + 2)
+    assert [charge.credits for charge in provider.ledger.charges] == [0.08, 0.16]
+    assert provider.balance() == 100_000 - 0.24
+
+
+WRONG_CHECK_DIGIT = "353209110000001"
+
+
+def test_the_price_of_a_rejected_order_is_given_back_when_it_is_replied(timed: Simulator, clock: Clock) -> None:
+    timed.set(refund_rejected=True)
+    place(timed, A, WRONG_CHECK_DIGIT)
+    assert timed.balance() == 100_000 - 0.16
+    clock.now += 100
+    assert timed.balance() == timed.balance() == 100_000 - 0.08
+    assert ask(timed, "accountinfo").findtext("ClientCredits") == "$ 99999.92 USD"
+    assert charged(timed) == [A, WRONG_CHECK_DIGIT]
+
+
+def test_a_refund_can_be_spent_and_none_is_given_for_a_rejection_before_the_knob_or_the_credit_was_set(
+    timed: Simulator, clock: Clock
+) -> None:
+    place(timed, WRONG_CHECK_DIGIT)
+    clock.now += 100
+    timed.set(refund_rejected=True, credit=0.08)
+    assert timed.balance() == 0.08
+    place(timed, "353209110000002")
+    assert error(place(timed, A)) == "Credit has been finished!"
+    clock.now += 100
+    assert named(place(timed, A)) == [A]
+    assert timed.balance() == 0.0
+
+
+@pytest.mark.parametrize(("order_key", "ids"), [("honoured", ["15000000"] * 2), ("ignored", ["15000000", "15000001"])])
+def test_a_key_that_is_honoured_gets_the_first_answer_again(
+    simulator: Simulator, order_key: str, ids: list[str]
+) -> None:
+    simulator.set(order_key=order_key, duplicates="never")
+    form = {"imei": A, "networkId": SERVICE, "orderId": "k1"}
+    answers = [ask(simulator, "placeorder", **form) for _ in range(2)]
+    assert [answer.findtext("imeis/id") for answer in answers] == ids
+    assert len(simulator.charges()) == len(set(ids))
+    assert len(named(ask(simulator, "placeorder", **{**form, "imei": f"{B},{C}"}))) == 2
+    assert named(ask(simulator, "placeorder", **{**form, "orderId": "k2"})) == [A]
+
+
+def test_a_key_of_a_call_in_work_waits_for_it_and_one_of_a_refused_call_is_free(clock: Clock) -> None:
+    knobs, answers = Knobs(seconds_per_imei=1.0, order_key="honoured", credit=0.0), list[str]()
+    provider = Provider(knobs, Ledger(None), clock, seed=0)
+    form = {"imei": A, "networkId": SERVICE, "orderId": "k1"}
+    provider.begin(form, 1)
+    provider.work_until(clock.now + 1)
+    provider.change({"credit": 1.0})
+    provider.begin(form, 2, answers.append)
+    provider.begin(form, 3, answers.append)
+    provider.work_until(clock.now + 1)
+    assert answers[0] == answers[1] and "<id>15000000</id>" in answers[0]
+    assert provider.answer("placeorder", form, 4) == answers[0]
+    assert len(provider.ledger.charges) == 1
+
+
+@pytest.mark.parametrize(("duplicates", "charges"), [("never", 2), ("always", 1)])
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+def test_a_call_that_a_proxy_sends_twice_gets_the_second_answer(
+    simulator: Simulator, duplicates: str, charges: int, seconds: float
+) -> None:
+    simulator.set(repeat_share=1.0, duplicates=duplicates, seconds_per_imei=seconds)
+    root = place(simulator, A)
+    assert [(charge.imei, charge.call) for charge in simulator.charges()] == [(A, 1)] * charges
+    assert root.findtext("imeis/id") == ("15000001" if charges == 2 else None)
+    assert error(root) == (None if charges == 2 else "IMEI already exists!")
+    assert len(simulator.calls()) == 1
+
+
+def test_a_share_of_calls_is_sent_twice_by_the_seed() -> None:
+    found = []
+    for seed in (1, 1, 2):
+        with Simulator(Knobs(repeat_share=0.5, duplicates="never"), seed=seed) as simulator:
+            for _ in range(24):
+                place(simulator, A)
+            found.append([charge.call for charge in simulator.charges()])
+    assert found[0] == found[1] != found[2]
+    assert 27 < len(found[0]) < 45
+
+
+def test_an_order_placed_elsewhere_is_charged_listed_and_known(simulator: Simulator) -> None:
+    order_id = simulator.order_elsewhere(A, SERVICE)
+    assert listed(simulator, "id") == [str(order_id)]
+    assert [(charge.imei, charge.call) for charge in simulator.charges()] == [(A, 0)]
+    assert simulator.balance() == 100_000 - 0.08
+    assert error(place(simulator, A)) == "IMEI already exists!"
+    assert place(simulator, B).findtext("imeis/id") == str(order_id + 1)
+    with pytest.raises(KeyError):
+        simulator.order_elsewhere(A, "no such service")

@@ -1,0 +1,149 @@
+"""The demo provider: one simulator process for all processes that work in a folder, found again by its announcement.
+
+This module starts simulator.py as a program and must not know how that answers.
+"""
+
+import fcntl
+import http.client
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+DEMO_KEY, DEMO_USERNAME = "DEMO-KEY", "demo"
+DEMO_KNOBS = {
+    "latency": 1.2,
+    "jitter": 0.4,
+    "read_latency": 0.1,
+    "turnaround": 60,
+    "rejection_share": 0.02,
+    "listing_limit": 2000,
+}
+#: Seconds that a demo provider gets to announce itself, and to say that it is alive.
+START_PATIENCE, ALIVE_PATIENCE = 15.0, 5.0
+
+
+class DemoError(RuntimeError):
+    """The demo provider could not be started; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoProvider:
+    """A running demo provider. Keep it: the one that this process started ends when its input closes."""
+
+    base_url: str
+    process: subprocess.Popen[bytes] | None = None  #: None if another process had started it
+    api_key: str = DEMO_KEY
+    username: str = DEMO_USERNAME
+
+    def close(self) -> None:
+        """End the provider if this process started it."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+            self.process.wait()
+
+
+def ensure_running(folder: Path) -> DemoProvider:
+    """The demo provider of this folder, started if it is not alive, on its former port where that is free.
+
+    May be called from several processes at once, and again when the provider is gone. Raises DemoError.
+    """
+    demo = folder / "demo"
+    demo.mkdir(parents=True, exist_ok=True)
+    with _locked(demo / "lock"):
+        pid, port = _announced(demo / "simulator.json")
+        if port and _alive(pid, port):
+            return DemoProvider(f"http://127.0.0.1:{port}")
+        for wanted in dict.fromkeys((port, 0)):
+            process = _spawn(demo, wanted)
+            port = _await_announcement(demo / "simulator.json", process)
+            if port:
+                logger.info("Demo provider started with pid %d on port %d", process.pid, port)
+                return DemoProvider(f"http://127.0.0.1:{port}", process)
+    raise DemoError("The demo provider did not start: see its message on standard error.")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _announced(path: Path) -> tuple[int, int]:
+    """The pid and port that a provider wrote down, zeros if none did."""
+    try:
+        said = json.loads(path.read_bytes())
+        return int(said["pid"]), int(said["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, 0
+
+
+def _alive(pid: int, port: int) -> bool:
+    """Whether this very process answers there; another folder's provider may have got the port meanwhile.
+
+    One that takes the connection, is silent and runs is busy, with a long list perhaps.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ALIVE_PATIENCE)
+    try:
+        connection.request("GET", "/whoami")
+        return bool(json.loads(connection.getresponse().read())["pid"] == pid)
+    except TimeoutError:
+        return _runs(pid)
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return False
+    finally:
+        connection.close()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _spawn(demo: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start a provider that ends with us; in a session of its own, so that Ctrl-C lets us end first."""
+    options = {
+        "port": port,
+        "ledger": demo / "ledger.jsonl",
+        "announce": demo / "simulator.json",
+        **DEMO_KNOBS,
+    }
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    return subprocess.Popen(
+        [sys.executable, Path(__file__).resolve().with_name("simulator.py"), "--until-stdin-closes", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _await_announcement(path: Path, process: subprocess.Popen[bytes]) -> int:
+    """The port of the new process; 0 when it ends, or is ended for saying nothing in time."""
+    until = time.monotonic() + START_PATIENCE
+    while process.poll() is None:
+        pid, port = _announced(path)
+        if pid == process.pid:
+            return port
+        if time.monotonic() > until:
+            process.kill()
+        time.sleep(0.02)
+    if process.stdin is not None:
+        process.stdin.close()
+    return 0
