@@ -67,6 +67,8 @@ LIST_START = re.compile(
 )
 LIST_PART = 2 * 1024 * 1024  #: bytes; its elements take some ten times as much
 OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})
+#: What some panels write between the digits of an IMEI.
+IMEI_SEPARATORS = re.compile(r"[\s\u00a0\u200b-\u200d\u2010-\u2015\ufeff./-]+")
 INVALID_IMEI = re.compile(r"invalid imei:\s*(\d+)", re.IGNORECASE)
 
 
@@ -282,7 +284,7 @@ def read_orders(root: ET.Element) -> list[ProviderOrder]:
     found = [
         ProviderOrder(
             order_id=record["id"],
-            imei=record.get("imei", ""),
+            imei=plain_imei(record.get("imei", "")),
             status=_status(record),
             code=record.get("code", ""),
             service_id=sys.intern(record.get("package", "")),  # a list names few services, often
@@ -294,6 +296,12 @@ def read_orders(root: ET.Element) -> list[ProviderOrder]:
     ]
     named = {imei for element in root.iter("imei") for imei in IMEI_LIKE.findall(_text(element))}
     return found + [ProviderOrder("", imei, "") for imei in sorted(named - {order.imei for order in found})]
+
+
+def plain_imei(text: str) -> str:
+    """The digits of an IMEI that is written with blanks or dashes; any other text, such as a masked one, as it is."""
+    digits = IMEI_SEPARATORS.sub("", text)
+    return digits if digits.isascii() and digits.isdecimal() else text.strip()
 
 
 def _order_records(root: ET.Element) -> Iterator[dict[str, str]]:
