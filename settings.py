@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 DEFAULT_BASE_URL = "https://hammerfusion.com"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+#: Seconds. Absence that is believed sooner is believed too soon; a paid call that is given up sooner is one more doubt.
+SHORTEST_QUIET, SHORTEST_TIMEOUT = 30.0, 60.0
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|::1)$")
 
 
@@ -40,6 +42,8 @@ class Settings:
     workers: int = 30
     chunk_size: int = 100
     settle_quiet: float = 60.0  #: seconds after a doubtful call before absence may be believed
+    resend_limit: float = 5.0  #: US dollars that are sent again by themselves, at most, on the strength of one proof
+    send_order_key: bool = False  #: orders of a single IMEI carry an orderId of ours
     volatile_disk: bool = False  #: the data would be lost at the next deploy
 
     @property
@@ -74,10 +78,12 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         daily_budget=_number(environ, "DAILY_BUDGET", 0, 0, 1e9) if _text(environ, "DAILY_BUDGET") else None,
         max_batch_imeis=_count(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000),
         confirm_above=_number(environ, "CONFIRM_ABOVE", 100, 0, 1e9),
-        call_timeout=_number(environ, "GSM_FUSION_TIMEOUT", 120, 1, 600),
+        call_timeout=_number(environ, "GSM_FUSION_TIMEOUT", 120, SHORTEST_TIMEOUT, 600),
         rate_limit=_count(environ, "GSM_FUSION_RATE_LIMIT", 0, 0, 100_000) or None,
         workers=_count(environ, "WORKERS", 30, 1, 100),
-        settle_quiet=_number(environ, "SETTLE_QUIET", 60, 0, 3600),
+        settle_quiet=_number(environ, "SETTLE_QUIET", 60, SHORTEST_QUIET, 3600),
+        resend_limit=_number(environ, "RESEND_LIMIT", 5, 0, 1000),
+        send_order_key=bool(_count(environ, "SEND_ORDER_KEY", 0, 0, 1)),
         volatile_disk=on_railway and not _inside(folder, volume),
     )
 

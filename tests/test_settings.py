@@ -46,10 +46,19 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("MAX_BATCH_IMEIS", "0"),
         ("CONFIRM_ABOVE", "some"),
         ("GSM_FUSION_TIMEOUT", "0"),
+        ("GSM_FUSION_TIMEOUT", "59"),
+        ("GSM_FUSION_TIMEOUT", "601"),
         ("GSM_FUSION_RATE_LIMIT", "0.5"),
         ("WORKERS", "1000"),
         ("WORKERS", "2.5"),
         ("SETTLE_QUIET", "soon"),
+        ("SETTLE_QUIET", "0"),
+        ("SETTLE_QUIET", "29.9"),
+        ("SETTLE_QUIET", "3601"),
+        ("RESEND_LIMIT", "-1"),
+        ("RESEND_LIMIT", "1001"),
+        ("SEND_ORDER_KEY", "yes"),
+        ("SEND_ORDER_KEY", "2"),
         ("GSM_FUSION_BASE_URL", "http://hammerfusion.com"),
         ("GSM_FUSION_BASE_URL", "ftp://hammerfusion.com"),
         ("GSM_FUSION_BASE_URL", "https://"),
@@ -71,6 +80,19 @@ def test_plain_http_is_for_loopback_only_and_a_bare_host_means_https() -> None:
 def test_a_budget_may_carry_its_currency_and_zero_is_a_budget() -> None:
     assert load_settings({"DAILY_BUDGET": "$250.50"}).daily_budget == 250.5
     assert load_settings({"DAILY_BUDGET": "0"}).daily_budget == 0.0
+
+
+def test_the_shortest_times_are_taken_and_one_that_is_too_short_names_the_range() -> None:
+    settings = load_settings({"SETTLE_QUIET": "30", "GSM_FUSION_TIMEOUT": "60"})
+    assert (settings.settle_quiet, settings.call_timeout) == (30.0, 60.0)
+    with pytest.raises(SettingsError, match="between 30 and 3600"):
+        load_settings({"SETTLE_QUIET": "1"})
+
+
+def test_what_is_sent_again_unasked_is_limited_and_order_keys_are_off_by_default() -> None:
+    assert (load_settings({}).resend_limit, load_settings({}).send_order_key) == (5.0, False)
+    chosen = load_settings({"RESEND_LIMIT": "$0", "SEND_ORDER_KEY": "1"})
+    assert (chosen.resend_limit, chosen.send_order_key) == (0.0, True)
 
 
 def test_the_data_directory_is_made_and_holds_the_database(tmp_path: Path) -> None:
