@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -28,9 +29,18 @@ BALLAST_SIZE = 8 * 1024 * 1024
 #: Logs that stay open between two answers; a process has some thousand files at most, and lives for many batches.
 MOST_OPEN = 32
 MARK = b"hammer-checkpoint"
-HEADER = re.compile(rb"\n%s (\d{1,18}) (\d{1,18}) \d+ [0-9a-f]{64}\n" % MARK)
+HEADER = re.compile(rb"\n%s (\d{1,18}) (\d{1,18}) (\d{1,18}) ([0-9a-f]{64})\n" % MARK)
 DISK_FULL = f"Nothing is sent, because the disk is almost full: free at least {LEAST_FREE // 2**20} MB."
 READ_ONLY = "Nothing is sent, because the data folder cannot be written: make its disk writable again."
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """One record of an answers.log."""
+
+    chunk_id: int  #: 0 where the record's first line is damaged
+    attempt: int
+    raw: bytes | None  #: the answer's whole body; None where it is damaged
 
 
 @dataclass(slots=True)
@@ -68,7 +78,7 @@ class Checkpoints:
         self._ballast = folder / "ballast"
         self._logs: dict[int, _Log] = {}
         self._opening = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
 
     def keep(self, chunk: Chunk, raw: bytes) -> None:
         """Put the raw answer of this chunk's newest attempt on disk. Raises OSError."""
@@ -99,6 +109,23 @@ class Checkpoints:
         whole = len(raw) == int(length) and digest.decode("ascii", "replace") == hashlib.sha256(raw).hexdigest()
         return raw if whole else None
 
+    def answers(self, batch_id: int) -> Iterator[KeptAnswer]:
+        """Every record of a batch, oldest first; a damaged one without its answer, once. Raises OSError."""
+        path = self._path(batch_id)
+        if not path.is_file() or not path.stat().st_size:
+            return
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            end, is_counted = 0, False  # of the last record, and whether what follows belongs to a damaged one
+            while (found := HEADER.search(content, end)) is not None:
+                if found.start() > end and not is_counted:
+                    yield KeptAnswer(0, 0, None)
+                raw = content[found.end() : found.end() + int(found[3])]
+                is_counted = hashlib.sha256(raw).hexdigest().encode() != found[4]
+                yield KeptAnswer(int(found[1]), int(found[2]), None if is_counted else raw)
+                end = found.end() if is_counted else found.end() + len(raw)
+            if end < len(content) and not is_counted:
+                yield KeptAnswer(0, 0, None)
+
     def batches(self) -> list[int]:
         """The ids of all batches of which answers are kept."""
         return [int(path.parent.name) for path in self.folder.glob("*/answers.log") if path.parent.name.isdecimal()]
@@ -123,16 +150,13 @@ class Checkpoints:
         """Write progress.json of a batch: chunks done, chunks in all, orders placed. Raises OSError."""
         path = self._batch_folder(batch_id) / "progress.json"
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(
-            json.dumps(
-                {
-                    "batch_id": batch_id,
-                    "completed_batches": completed,
-                    "total_batches": total,
-                    "successful_orders": successful,
-                }
-            )
-        )
+        report = {
+            "batch_id": batch_id,
+            "completed_batches": completed,
+            "total_batches": total,
+            "successful_orders": successful,
+        }
+        _write_durably(temporary, json.dumps(report).encode())  # a disk may keep the new name before the bytes
         temporary.replace(path)
 
     def has_space(self) -> bool:
@@ -172,9 +196,7 @@ class Checkpoints:
 
     def _batch_folder(self, batch_id: int) -> Path:
         folder = self.folder / str(batch_id)
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            _sync_folder(self.folder)
+        _make_folder(folder)
         return folder
 
     def _path(self, batch_id: int) -> Path:
@@ -198,6 +220,15 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder with its parents; their names are on disk when this returns."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:
