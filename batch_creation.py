@@ -1,21 +1,25 @@
-"""How confirmed IMEIs become a batch: what must not be sent again is left out in the same transaction.
+"""How confirmed IMEIs become a batch, and how a person resumes one: money and repeats are checked where it is written.
 
 This module plans and writes; it sends nothing.
 """
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, text
+from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, text, update
 
-from batch_queries import spent_or_promised
+from amounts import exceeds, money
+from batch_queries import planned_imeis, promised, spent_or_promised
 from batch_store import finish_if_done, resume
 from database import IMEIDatabase, utc_now
 from orders import FINAL_STATUSES, BatchState, Outcome
 from schema import batches, items, orders
+
+logger = logging.getLogger(__name__)
 
 # Lists travel as one JSON text each: one statement for 20,000 rows, and no limit on the number of parameters.
 OPEN_ITEMS = text(
@@ -45,12 +49,18 @@ INSERT_ITEMS = text(
 )
 #: Items that one statement inserts: a batch of any size takes the memory of so many.
 INSERTED_AT_ONCE = 10_000
-#: Half a hundredth of a cent: sums of float prices are compared with this tolerance, in US dollars.
-TOLERANCE = 0.00005
 
 
 class OverBudgetError(Exception):
-    """Nothing was written: with this batch the day would cost more than its budget. str() is a sentence."""
+    """Nothing was written: the day's budget or the account does not hold what this would cost. str() is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """What may be spent, in US dollars; None is no limit, or not known."""
+
+    budget: float | None = None  #: of this UTC day, promises included
+    held: float | None = None  #: what the account holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class NewBatch:
     confirm_token: str | None = None  #: one token makes one batch, however often it is sent
     recheck: bool = False  #: the user wants settled orders of the same service placed again
     budget: float | None = None  #: US dollars that this UTC day may cost, promises included; None is no limit
+    held: float | None = None  #: US dollars that the account holds; None where that is not known
 
 
 def fingerprint(service_id: str, imeis: Iterable[str]) -> str:
@@ -81,7 +92,8 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
     """Write batch, items and chunks in one transaction and return the batch id.
 
     A known confirm token, or a batch of the same fingerprint that is unfinished or in doubt, gives that batch back
-    (running again). IMEIs that are in flight, in doubt or already ordered with this service become duplicates.
+    (running again, at the confirmed price where that is higher). IMEIs that are in flight, in doubt or already ordered
+    with this service become duplicates.
     Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:
@@ -92,7 +104,7 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
         batch_id = _insert_batch(connection, new)
         _insert_items(connection, batch_id, new, left_out, chunk_size)
         finish_if_done(connection, batch_id)
-        if new.budget is not None and spent_or_promised(connection) > new.budget + TOLERANCE:
+        if new.budget is not None and exceeds(spent_or_promised(connection), new.budget):
             raise OverBudgetError("Another batch has taken what was left of today's budget.")
         return batch_id
 
@@ -106,8 +118,35 @@ def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
         return None
     unfinished = _unfinished(connection, new.fingerprint)
     if unfinished is not None:
-        resume(connection, unfinished)
+        resume_batch(connection, unfinished, new.unit_price, Funds(new.budget, new.held))
     return unfinished
+
+
+def resume_batch(connection: Connection, batch_id: int, price: float, funds: Funds) -> bool:
+    """paused → running, for a person; return whether it was paused. Orders placed before keep what they cost.
+
+    price is what the provider lists (US dollars an IMEI): the rest is ordered at that price where it is higher than the
+    batch's. Raises OverBudgetError where the rest would then cost more than the funds hold.
+    """
+    before = connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar()
+    if not resume(connection, batch_id):
+        return False
+    if before is not None and exceeds(price, before):
+        connection.execute(update(batches).where(batches.c.id == batch_id).values(unit_price=price))
+        _check_funds(connection, batch_id, price, funds)
+        logger.info("Batch %d goes on at %s an IMEI instead of %s", batch_id, money(price), money(before))
+    return True
+
+
+def _check_funds(connection: Connection, batch_id: int, price: float, funds: Funds) -> None:
+    rest = price * planned_imeis(connection, batch_id)
+    costs = f"At the new price of {money(price)} an IMEI the rest of batch {batch_id} costs {money(rest)}"
+    for limit, taken, words in (
+        (funds.budget, spent_or_promised(connection), "of today's budget"),
+        (funds.held, promised(connection), "of the account's balance"),
+    ):
+        if limit is not None and exceeds(taken, limit):
+            raise OverBudgetError(f"{costs}, but {money(max(0.0, limit - taken + rest))} {words} is left.")
 
 
 def unfinished_batch(database: IMEIDatabase, fingerprint: str) -> int | None:

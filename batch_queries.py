@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select, text
 
 from batch_tallies import counts
 from database import IMEIDatabase, OrderRow, utc_now
-from order_totals import MILLIONTH, sums
+from order_totals import MILLIONTH, spent, sums
 from orders import BatchState, ChunkState, Outcome, Progress
 from schema import NOT_FINAL, OPEN_CALL, attempts, batches, chunks, items, orders, status_changes
 
@@ -65,7 +65,8 @@ def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
     with database.read() as connection:
         rows = connection.execute(query).all()
         counted = counts(connection, rows)
-    return [_progress(row, *counted[row.id]) for row in rows]
+        paid = spent(connection, [row.id for row in rows])
+    return [_progress(row, *counted[row.id], paid.get(row.id, 0.0)) for row in rows]
 
 
 def batch_state(database: IMEIDatabase, batch_id: int) -> tuple[BatchState | None, int]:
@@ -155,7 +156,7 @@ def _item_query(batch_id: int) -> Select[Any]:
 
 
 def doubtful_items(database: IMEIDatabase, batch_id: int | None = None, limit: int = 1000) -> list[OrderRow]:
-    """In doubt: item_id, imei, message, chunk_id, batch_id, label, service_name, unit_price, sent_at."""
+    """In doubt: item_id, imei, message, chunk_id, cleared, batch_id, label, service_name, unit_price, sent_at."""
     sent_at = (
         select(func.max(attempts.c.sent_at))
         .where(attempts.c.chunk_id == items.c.chunk_id)
@@ -168,6 +169,7 @@ def doubtful_items(database: IMEIDatabase, batch_id: int | None = None, limit: i
             items.c.imei,
             items.c.message,
             items.c.chunk_id,
+            chunks.c.cleared,
             items.c.batch_id,
             batches.c.label,
             batches.c.service_name,
@@ -203,26 +205,33 @@ def order_timeline(database: IMEIDatabase, order: OrderRow) -> list[tuple[dateti
     return sorted((event for event in events if event[0] is not None), key=lambda event: event[0])
 
 
+def planned_imeis(connection: Connection, batch_id: int) -> int:
+    """Return how many IMEIs of a batch are planned and not sent."""
+    query = select(func.coalesce(func.sum(chunks.c.size), 0))
+    planned = query.where(chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED)
+    return int(connection.execute(planned).scalar_one())
+
+
 def committed(database: IMEIDatabase) -> float:
     """US dollars that unfinished batches may still spend, and that items in doubt may have cost."""
     with database.read() as connection:
-        return _committed(connection)
+        return promised(connection)
 
 
 def spent_or_promised(connection: Connection) -> float:
     """US dollars of the orders of this UTC day, and those that unfinished batches and doubt may come to."""
-    return _placed_since(connection, utc_now().date())[1] + _committed(connection)
+    return _placed_since(connection, utc_now().date())[1] + promised(connection)
 
 
 def today(database: IMEIDatabase) -> dict[str, Any]:
     """This UTC day: orders, spent (US dollars), in_doubt (IMEIs), at_stake (US dollars), oldest_pending."""
     with database.read() as connection:
-        placed, spent = _placed_since(connection, utc_now().date())
+        placed, paid = _placed_since(connection, utc_now().date())
         in_doubt, at_stake = _in_doubt(connection)
         oldest = connection.execute(select(func.min(orders.c.order_date)).where(NOT_FINAL)).scalar()
     return {
         "orders": placed,
-        "spent": spent,
+        "spent": paid,
         "in_doubt": in_doubt,
         "at_stake": at_stake,
         "oldest_pending": oldest,
@@ -233,11 +242,12 @@ def _placed_since(connection: Connection, day: date) -> tuple[int, float]:
     """Orders of a UTC day and those after it, and their US dollars."""
     added = sums()
     query = select(func.sum(added.c.orders), func.sum(added.c.millionths)).where(added.c.day >= day.isoformat())
-    placed, spent = connection.execute(query).one()
-    return int(placed or 0), (spent or 0) * MILLIONTH
+    placed, paid = connection.execute(query).one()
+    return int(placed or 0), (paid or 0) * MILLIONTH
 
 
-def _committed(connection: Connection) -> float:
+def promised(connection: Connection) -> float:
+    """Return the US dollars that unfinished batches may still spend, and that items in doubt may have cost."""
     waiting = connection.execute(
         select(func.coalesce(func.sum(batches.c.unit_price), 0.0))
         .select_from(batches)
@@ -260,7 +270,7 @@ def _in_doubt(connection: Connection) -> tuple[int, float]:
     return int(count), float(at_stake)
 
 
-def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int]) -> Progress:
+def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], paid: float) -> Progress:
     return Progress(
         batch_id=row.id,
         label=row.label,
@@ -272,6 +282,7 @@ def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int]) -> Pro
         outcomes={outcome: outcomes.get(outcome, 0) for outcome in Outcome},
         chunks={state: states.get(state, 0) for state in ChunkState},
         revision=row.revision,
+        spent=paid,
         notice=row.notice,
         resumes_itself=row.resumes_itself,
         created_at=row.created_at,

@@ -7,18 +7,36 @@ moves into one commit. This module knows no HTTP and decides nothing about money
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, insert, select, text, update
+from sqlalchemy import Connection, and_, case, exists, func, insert, or_, select, text, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import utc_now
-from orders import FINAL_STATUSES, BatchState, Chunk, ChunkState, Item, Outcome, Verdict, until_result
+from orders import (
+    FINAL_STATUSES,
+    SAYS_IT_EXISTS,
+    BatchState,
+    Chunk,
+    ChunkState,
+    Item,
+    Outcome,
+    ProviderOrder,
+    Verdict,
+    until_result,
+)
 from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
 
+#: The result of an attempt that certainly placed nothing.
+NOT_PLACED = "not placed"
+#: What an item may be while an answer can still decide it.
+OPEN_OUTCOMES = (Outcome.WAITING, Outcome.IN_DOUBT)
 #: How many values go into one IN list.
 IN_LIST = 500
+#: The plus has SQLite look for an IMEI, of which there are few orders, and not through those of the whole batch.
+_OF_BATCH = text("+orders.batch_id = items.batch_id")
 
 
 class WrongStateError(Exception):
@@ -31,6 +49,21 @@ class RunningBatch:
 
     batch_id: int
     service_id: str
+    unit_price: float  #: US dollars an IMEI
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulCall:
+    """A call that may have placed orders which we do not know, without its IMEIs."""
+
+    chunk_id: int
+    batch_id: int
+    service_id: str
+    attempt_id: int  #: the attempt that may have placed them
+    imeis: int  #: of that attempt
+    waits: bool  #: False while it is being repeated
+    paused: bool  #: its batch is paused
+    cleared: bool  #: a person says that it placed nothing
 
 
 # What the runner moves
@@ -39,8 +72,9 @@ class RunningBatch:
 def running_batches(connection: Connection) -> list[RunningBatch]:
     """Batches that may send and have something planned, oldest first."""
     planned = exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.PLANNED)
-    query = select(batches.c.id, batches.c.service_id).where(batches.c.state == BatchState.RUNNING, planned)
-    return [RunningBatch(row.id, row.service_id) for row in connection.execute(query.order_by(batches.c.id))]
+    query = select(batches.c.id, batches.c.service_id, batches.c.unit_price)
+    query = query.where(batches.c.state == BatchState.RUNNING, planned).order_by(batches.c.id)
+    return [RunningBatch(row.id, row.service_id, row.unit_price) for row in connection.execute(query)]
 
 
 def planned_chunks(connection: Connection, batch_id: int, limit: int) -> list[tuple[int, int]]:
@@ -78,11 +112,18 @@ def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int])
 def release(connection: Connection, chunk: Chunk, message: str) -> None:
     """sending → planned: only for a call that certainly placed nothing. Raises WrongStateError.
 
-    → cancelled where the rest of the batch was cancelled meanwhile.
+    → cancelled where the rest of the batch was cancelled meanwhile. → in_doubt for a call that repeated a doubtful
+    one: it is repeated after another look only.
     """
-    _move(connection, chunk.chunk_id, ChunkState.SENDING, ChunkState.PLANNED, message=message)
-    _end_attempt(connection, chunk, "not placed", message)
+    back = ChunkState.PLANNED if chunk.doubt_attempt is None else ChunkState.IN_DOUBT
+    _move(connection, chunk.chunk_id, ChunkState.SENDING, back, message=message)
+    _end_attempt(connection, chunk, NOT_PLACED, message)
     touch(connection, chunk.batch_id)
+    if chunk.doubt_attempt is not None:
+        waiting = (items.c.chunk_id == chunk.chunk_id) & (items.c.outcome == Outcome.WAITING)
+        connection.execute(update(items).where(waiting).values(outcome=Outcome.IN_DOUBT, message=message or None))
+        finish_if_done(connection, chunk.batch_id)
+        return
     if rest_was_cancelled(connection, chunk.batch_id):
         cancel_rest(connection, chunk.batch_id)
 
@@ -114,7 +155,9 @@ def record(
     finish_if_done(connection, chunk.batch_id)
 
 
-def _insert_orders(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+def _insert_orders(
+    connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict], notes: str | None = None
+) -> Sequence[Verdict]:
     placed = [verdict for verdict in verdicts if verdict.outcome is Outcome.ORDERED]
     if not placed:
         return verdicts
@@ -122,7 +165,7 @@ def _insert_orders(connection: Connection, chunk: Chunk, verdicts: Sequence[Verd
         select(batches.c.service_name, batches.c.unit_price).where(batches.c.id == chunk.batch_id)
     ).one()
     now = utc_now().isoformat(" ")
-    common = (name, chunk.service_id, price, now, now, now, chunk.batch_id, chunk.attempt_id, None)
+    common = (name, chunk.service_id, price, now, now, now, chunk.batch_id, chunk.attempt_id, notes)
     cursor = connection.exec_driver_sql(
         "INSERT INTO orders (order_id, imei, status, raw_response, service_name, service_id, credits,"
         " order_date, created_at, updated_at, batch_id, attempt_id, notes)"
@@ -162,7 +205,7 @@ def _compared(chunk: Chunk, verdict: Verdict, owner: Any) -> Verdict:
 
 
 def _write_outcomes(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
-    undecided = items.c.outcome.in_([Outcome.WAITING, Outcome.IN_DOUBT])
+    undecided = items.c.outcome.in_(OPEN_OUTCOMES)
     same = {(verdict.outcome, verdict.message) for verdict in verdicts}
     if len(same) == 1 and len(verdicts) == len(chunk.items):
         outcome, message = same.pop()
@@ -183,34 +226,76 @@ def _write_outcomes(connection: Connection, chunk: Chunk, verdicts: Sequence[Ver
 
 
 def adopt(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
-    """Record orders for some of the items of a chunk in doubt; it is answered when none is left in doubt."""
-    verdicts = _insert_orders(connection, chunk, verdicts)
+    """Record orders for some of the items of a chunk in doubt; it is answered when none is left in doubt.
+
+    The first attempt that may have placed them counts as the one that did.
+    """
+    placed_by = chunk if chunk.doubt_attempt is None else replace(chunk, attempt_id=chunk.doubt_attempt)
+    verdicts = _insert_orders(connection, placed_by, verdicts)
     _write_outcomes(connection, chunk, verdicts)
     _answered_if_settled(connection, chunk)
     touch(connection, chunk.batch_id)
 
 
-def send_again(
-    connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str, one_by_one: bool = False
-) -> None:
-    """in_doubt items of which it is certain that none was placed → a new planned chunk, or one for each."""
-    taken = 0
-    for part in parts(item_ids):
-        taken += connection.execute(
-            update(items)
-            .where(items.c.id.in_(part), items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
-            .values(outcome=Outcome.WAITING, message=message)
-        ).rowcount
-    expect(taken == len(item_ids), f"{taken} of {len(item_ids)} items of chunk {chunk.chunk_id} were in doubt")
-    for piece in [[item_id] for item_id in item_ids] if one_by_one else [item_ids]:
-        insert_chunk(connection, chunk.batch_id, piece)
-    _answered_if_settled(connection, chunk)
+def repeat(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str) -> int:
+    """in_doubt items that were certainly not placed → a planned chunk, whose intent this transaction must record.
+
+    Returns its id. Raises WrongStateError.
+    """
+    piece = _take_out(connection, chunk, item_ids, Outcome.WAITING, message)
+    _mark_repeat(connection, piece, chunk, ChunkState.PLANNED, chunk.cleared)
     connection.execute(
         update(batches)
         .where(batches.c.id == chunk.batch_id, batches.c.state == BatchState.FINISHED)
         .values(state=BatchState.RUNNING, finished_at=None)
     )
     touch(connection, chunk.batch_id)
+    return piece
+
+
+def clear(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str) -> None:
+    """in_doubt items that a person says were not placed → a chunk in doubt that is cleared to be repeated.
+
+    → cancelled where the rest of the batch was cancelled. Raises WrongStateError.
+    """
+    if rest_was_cancelled(connection, chunk.batch_id):
+        give_up(connection, chunk, item_ids, Outcome.CANCELLED, message)
+        return
+    piece = _take_out(connection, chunk, item_ids, Outcome.IN_DOUBT, message)
+    _mark_repeat(connection, piece, chunk, ChunkState.IN_DOUBT, cleared=True)
+    touch(connection, chunk.batch_id)
+
+
+def give_up(connection: Connection, chunk: Chunk, item_ids: Sequence[int], outcome: Outcome, message: str) -> None:
+    """in_doubt items that were certainly not placed, and are not sent again → this outcome. Raises WrongStateError."""
+    _move_items(connection, chunk, item_ids, outcome, message)
+    _answered_if_settled(connection, chunk)
+    touch(connection, chunk.batch_id)
+
+
+def _take_out(connection: Connection, chunk: Chunk, item_ids: Sequence[int], outcome: Outcome, message: str) -> int:
+    """Move in_doubt items of a chunk into a planned one of their own and return its id."""
+    _move_items(connection, chunk, item_ids, outcome, message)
+    piece = insert_chunk(connection, chunk.batch_id, item_ids)
+    _answered_if_settled(connection, chunk)
+    return piece
+
+
+def _move_items(connection: Connection, chunk: Chunk, item_ids: Sequence[int], outcome: Outcome, message: str) -> None:
+    moved = 0
+    for part in parts(item_ids):
+        moved += connection.execute(
+            update(items)
+            .where(items.c.id.in_(part), items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
+            .values(outcome=outcome, message=message)
+        ).rowcount
+    expect(moved == len(item_ids), f"{moved} of {len(item_ids)} items of chunk {chunk.chunk_id} were in doubt")
+
+
+def _mark_repeat(connection: Connection, piece: int, chunk: Chunk, state: ChunkState, cleared: bool) -> None:
+    first = chunk.doubt_attempt or chunk.attempt_id
+    values = {"doubt_attempt": first, "state": state, "cleared": cleared}
+    connection.execute(update(chunks).where(chunks.c.id == piece).values(**values))
 
 
 def _answered_if_settled(connection: Connection, chunk: Chunk) -> None:
@@ -232,8 +317,10 @@ def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
             chunks.c.id,
             chunks.c.batch_id,
             chunks.c.attempt,
+            chunks.c.doubt_attempt,
+            chunks.c.cleared,
             batches.c.service_id,
-            _last_attempt().label("attempt_id"),
+            _doubtful_attempt().label("attempt_id"),
         )
         .join(batches, batches.c.id == chunks.c.batch_id)
         .where(OPEN_CALL, chunks.c.state == state)
@@ -248,19 +335,43 @@ def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
             row.attempt,
             row.attempt_id or 0,
             _undecided(connection, row.id, wanted),
+            row.doubt_attempt,
+            row.cleared,
         )
         for row in rows
     ]
 
 
-def chunks_in_doubt(connection: Connection) -> dict[int, int]:
-    """Chunk id → batch id of every chunk in doubt, oldest first; cheap enough to be asked several times a second."""
-    query = select(chunks.c.id, chunks.c.batch_id).where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT)
-    return {row.id: row.batch_id for row in connection.execute(query.order_by(chunks.c.id))}
+def doubtful_calls(connection: Connection) -> list[DoubtfulCall]:
+    """Every call in doubt, and every call on the wire that repeats one, oldest first; cheap enough for each turn."""
+    waits = chunks.c.state == ChunkState.IN_DOUBT
+    attempt_id = case((waits, _doubtful_attempt()), else_=chunks.c.doubt_attempt)
+    open_ones = (
+        select(chunks.c.id, chunks.c.batch_id, chunks.c.cleared, waits.label("waits"), attempt_id.label("attempt_id"))
+        .where(OPEN_CALL, or_(waits, chunks.c.doubt_attempt.is_not(None)))
+        .subquery()
+    )
+    paused = (batches.c.state == BatchState.PAUSED).label("paused")
+    query = (
+        select(open_ones, batches.c.service_id, paused, attempts.c.imeis)
+        .join(batches, batches.c.id == open_ones.c.batch_id)
+        .join(attempts, attempts.c.id == open_ones.c.attempt_id)
+        .order_by(open_ones.c.id)
+    )
+    return [
+        DoubtfulCall(
+            row.id, row.batch_id, row.service_id, row.attempt_id, row.imeis, row.waits, row.paused, row.cleared
+        )
+        for row in connection.execute(query)
+    ]
 
 
-def _last_attempt() -> Any:
-    return select(func.max(attempts.c.id)).where(attempts.c.chunk_id == chunks.c.id).correlate(chunks).scalar_subquery()
+def _doubtful_attempt() -> Any:
+    """The newest attempt that may have placed orders: one that certainly has not does not count."""
+    newest = select(func.max(attempts.c.id)).where(
+        attempts.c.chunk_id == chunks.c.id, func.coalesce(attempts.c.result, "") != NOT_PLACED
+    )
+    return func.coalesce(newest.correlate(chunks).scalar_subquery(), chunks.c.doubt_attempt)
 
 
 def _undecided(connection: Connection, chunk_id: int, outcome: Outcome) -> tuple[Item, ...]:
@@ -276,22 +387,116 @@ def service_labels(connection: Connection) -> dict[str, str]:
     return found | {row.service_id.lower(): row.service_id for row in rows}
 
 
-def all_orders_are_among(connection: Connection, known: int) -> bool:
-    """Whether a list that shows `known` orders of ours shows all that we ever placed."""
-    few = select(orders.c.id).limit(known + 1).subquery()
-    return int(connection.execute(select(func.count()).select_from(few)).scalar_one()) <= known
+def newest_order(connection: Connection) -> int:
+    """The newest row id of orders: what is recorded later has a larger one."""
+    return int(connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one())
 
 
-def newest_placed(connection: Connection, most: int) -> dict[str, int]:
-    """Order id → attempt, of the newest `most` orders that calls of ours have placed."""
-    query = select(orders.c.order_id, orders.c.attempt_id).where(orders.c.attempt_id.is_not(None))
+def orders_before(connection: Connection, last: int, most: int, service_id: str | None = None) -> list[str]:
+    """The newest `most` order ids of ours up to row id `last`, of one service or of all."""
+    ours = orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.id <= last)
+    query = select(orders.c.order_id).where(ours)
+    if service_id is not None:
+        query = query.where(orders.c.service_id == service_id)
+    return list(connection.execute(query.order_by(orders.c.id.desc()).limit(most)).scalars())
+
+
+def orders_since(connection: Connection, first: int, last: int, most: int, service_id: str) -> dict[str, int]:
+    """Order id → attempt of the newest `most` orders of ours of a service, from behind row id `first` up to `last`."""
+    ours = orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.service_id == service_id)
+    query = select(orders.c.order_id, orders.c.attempt_id).where(ours, orders.c.id > first, orders.c.id <= last)
     return {row.order_id: row.attempt_id for row in connection.execute(query.order_by(orders.c.id.desc()).limit(most))}
 
 
-def attempts_ended_before(connection: Connection, attempt_id: int) -> int:
-    """The bound that was written with an attempt's intent: attempts below it had ended when it began."""
-    query = select(attempts.c.ended_before).where(attempts.c.id == attempt_id)
+def known_when_sent(connection: Connection, attempt_id: int) -> int:
+    """The newest row id of orders when an attempt was sent: the provider made those orders before it."""
+    query = select(attempts.c.after_order).where(attempts.c.id == attempt_id)
     return int(connection.execute(query).scalar() or 0)
+
+
+def first_list(connection: Connection, attempt_id: int, seen: str) -> str:
+    """The fingerprint of the first list that was seen while an attempt was in doubt: seen, unless one is kept.
+
+    seen may be empty: then nothing is kept.
+    """
+    this = attempts.c.id == attempt_id
+    if seen:
+        connection.execute(update(attempts).where(this, attempts.c.first_list == "").values(first_list=seen))
+    return str(connection.execute(select(attempts.c.first_list).where(this)).scalar() or "")
+
+
+def sent_at(connection: Connection, attempt_id: int) -> datetime | None:
+    """When an attempt was sent (UTC), by the wall clock."""
+    return connection.execute(select(attempts.c.sent_at).where(attempts.c.id == attempt_id)).scalar()
+
+
+def unit_price(connection: Connection, batch_id: int) -> float:
+    """US dollars an IMEI of a batch."""
+    return float(connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar_one())
+
+
+def is_paused(connection: Connection, batch_id: int) -> bool:
+    """Whether nothing of a batch may be sent now."""
+    state = connection.execute(select(batches.c.state).where(batches.c.id == batch_id)).scalar_one()
+    return bool(state == BatchState.PAUSED)
+
+
+def older_batches(connection: Connection, seconds: float) -> set[int]:
+    """Unfinished batches with planned calls that another process may have sent: those that were not made just now.
+
+    seconds is what counts as just now, by the wall clock.
+    """
+    planned = exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.PLANNED)
+    now = utc_now()
+    made_now = batches.c.created_at.between(now - timedelta(seconds=seconds), now)
+    older = or_(batches.c.started_at.is_not(None), ~made_now)
+    query = select(batches.c.id).where(batches.c.state != BatchState.FINISHED, older, planned)
+    return set(connection.execute(query).scalars())
+
+
+def planned_among(connection: Connection, imeis: Sequence[str]) -> list[tuple[int, str, str]]:
+    """(batch id, service id, IMEI) of what running batches have planned of these IMEIs."""
+    wanted = text("SELECT value FROM json_each(:imeis)").bindparams(imeis=json.dumps(list(imeis)))
+    query = (
+        select(items.c.batch_id, items.c.service_id, items.c.imei)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .join(batches, batches.c.id == items.c.batch_id)
+        .where(UNDECIDED, items.c.imei.in_(wanted))
+        .where(chunks.c.state == ChunkState.PLANNED, batches.c.state == BatchState.RUNNING)
+    )
+    return [(row.batch_id, row.service_id, row.imei) for row in connection.execute(query)]
+
+
+def said_to_exist(connection: Connection, chunk_id: int) -> frozenset[int]:
+    """The items in doubt of a chunk of which the provider says that it has an order."""
+    query = select(items.c.id).where(
+        items.c.chunk_id == chunk_id, items.c.outcome == Outcome.IN_DOUBT, items.c.message == SAYS_IT_EXISTS
+    )
+    return frozenset(connection.execute(query).scalars())
+
+
+def recorded_late(connection: Connection, chunk: Chunk) -> list[Verdict]:
+    """A verdict for each item in doubt of a chunk whose order record_late stored after the item had moved here."""
+    query = (
+        select(items.c.id, items.c.imei, func.max(orders.c.order_id).label("order_id"))
+        .join(orders, and_(orders.c.imei == items.c.imei, _OF_BATCH))
+        .where(items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
+        .where(orders.c.attempt_id.is_not(None), ~orders.c.existed)
+        .group_by(items.c.id)
+    )
+    words = "an answer that came late named its order"
+    return [
+        Verdict(row.id, row.imei, Outcome.ORDERED, row.order_id, message=words) for row in connection.execute(query)
+    ]
+
+
+def explain(connection: Connection, chunk_id: int, message: str) -> None:
+    """Write why a chunk in doubt is not settled yet, for its page."""
+    connection.execute(
+        update(chunks)
+        .where(chunks.c.id == chunk_id, chunks.c.state == ChunkState.IN_DOUBT, chunks.c.message != message)
+        .values(message=message)
+    )
 
 
 def attempt_message(connection: Connection, attempt_id: int) -> str:
@@ -300,9 +505,8 @@ def attempt_message(connection: Connection, attempt_id: int) -> str:
 
 
 def seconds_since(connection: Connection, attempt_id: int) -> float:
-    """Seconds, by the wall clock, since an attempt ended, or began if its end is unknown; never negative."""
-    query = select(func.coalesce(attempts.c.ended_at, attempts.c.sent_at)).where(attempts.c.id == attempt_id)
-    moment = connection.execute(query).scalar()
+    """Seconds, by the wall clock, since an attempt was sent; never negative."""
+    moment = sent_at(connection, attempt_id)
     return max(0.0, (utc_now() - moment).total_seconds()) if moment is not None else 0.0
 
 
@@ -330,6 +534,64 @@ def order_owners(connection: Connection, order_ids: Sequence[str]) -> dict[str, 
     return found
 
 
+def link_existing(connection: Connection, chunk: Chunk, item: Item, order: ProviderOrder) -> None:
+    """in_doubt → duplicate for an IMEI of which the provider had an order before our call; the order is stored.
+
+    It cost nothing now. Raises WrongStateError.
+    """
+    _store_existing(connection, chunk.batch_id, item.imei, order)
+    give_up(connection, chunk, [item.item_id], Outcome.DUPLICATE, f"ordered already: order {order.order_id}")
+
+
+def leave_out_existing(connection: Connection, batch_id: int, service_id: str, order: ProviderOrder) -> None:
+    """waiting → duplicate for a planned IMEI of which the provider lists an order; the order is stored."""
+    _store_existing(connection, batch_id, order.imei, order)
+    leave_out(connection, service_id, order.imei, f"ordered already: order {order.order_id}")
+
+
+def _store_existing(connection: Connection, batch_id: int, imei: str, order: ProviderOrder) -> None:
+    query = select(batches.c.service_id, batches.c.service_name).where(batches.c.id == batch_id)
+    batch, now = connection.execute(query).one(), utc_now()
+    connection.execute(
+        upsert(orders)
+        .values(
+            order_id=order.order_id,
+            imei=imei,
+            status=until_result(order.status),
+            service_name=batch.service_name,
+            service_id=batch.service_id,
+            credits=0.0,
+            order_date=now,
+            created_at=now,
+            updated_at=now,
+            batch_id=batch_id,
+            existed=True,
+            notes="the provider had this order before our call",
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def record_late(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict], message: str) -> None:
+    """Record an answer to a chunk that another process has moved: its orders, and what is still undecided.
+
+    The orders of IMEIs that were settled otherwise meanwhile are stored with message as a note: none is lost.
+    """
+    query = select(items.c.id).where(items.c.chunk_id == chunk.chunk_id, items.c.outcome.in_(OPEN_OUTCOMES))
+    undecided = set(connection.execute(query).scalars())
+    mine = _insert_orders(connection, chunk, [v for v in verdicts if v.item_id in undecided])
+    _insert_orders(connection, chunk, [v for v in verdicts if v.item_id not in undecided], notes=message)
+    if mine:
+        _write_outcomes(connection, chunk, mine)
+    left = undecided - {verdict.item_id for verdict in mine if verdict.outcome is not Outcome.IN_DOUBT}
+    state = ChunkState.IN_DOUBT if left else ChunkState.ANSWERED
+    open_state = chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT])
+    connection.execute(update(chunks).where(chunks.c.id == chunk.chunk_id, open_state).values(state=state))
+    _end_attempt(connection, chunk, "answered late", message)
+    touch(connection, chunk.batch_id)
+    finish_if_done(connection, chunk.batch_id)
+
+
 # What people move
 
 
@@ -345,7 +607,10 @@ def pause_all(connection: Connection, notice: str, resumes_itself: bool = False)
 
 
 def resume(connection: Connection, batch_id: int) -> bool:
-    """paused → running. Returns whether it was paused."""
+    """paused → running, at the price that it has. Returns whether it was paused.
+
+    A person resumes through batch_creation.resume_batch, which accepts a higher price.
+    """
     return _set_batch(connection, batch_id, BatchState.PAUSED, BatchState.RUNNING, "", False)
 
 

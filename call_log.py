@@ -19,8 +19,9 @@ CLAIM = text(
     " WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'planned'"
 )
 INTEND = text(
-    "INSERT INTO attempts (chunk_id, number, imeis, ended_before, sent_at)"
-    " SELECT id, attempt, size, :bound, :now FROM chunks WHERE id IN (SELECT value FROM json_each(:ids))"
+    "INSERT INTO attempts (chunk_id, number, imeis, ended_before, sent_at, after_order)"
+    " SELECT id, attempt, size, :bound, :now, (SELECT coalesce(max(id), 0) FROM orders)"
+    " FROM chunks WHERE id IN (SELECT value FROM json_each(:ids))"
 )
 CLAIMED = text(
     "SELECT c.id, c.batch_id, b.service_id, c.attempt,"

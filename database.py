@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -275,17 +276,17 @@ class IMEIDatabase:
     def change_setting(self, key: str, change: Callable[[str | None], str]) -> None:
         """Remember what change makes of what is remembered, unless it raises. Safe between processes."""
         with self.write() as connection:
-            old = connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar()
-            new = {"value": change(old)}
-            connection.execute(
-                upsert(settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new)
-            )
+            write_setting(connection, key, change(read_setting(connection, key)))
 
     def setdefault_setting(self, key: str, value: str) -> str:
         """Remember value unless there is one already; returns what is remembered. Safe between processes."""
         with self.write() as connection:
             connection.execute(upsert(settings).values(key=key, value=value).on_conflict_do_nothing())
             return str(connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar_one())
+
+    def install_id(self) -> str:
+        """Return the random name of this database (32 hex digits), made when it is first asked for."""
+        return self.setdefault_setting("install_id", secrets.token_hex(16))
 
     def backup(self, folder: Path) -> Path:
         """Write a consistent copy into folder and return its path. Raises OSError when the disk is full."""
@@ -326,6 +327,19 @@ def order_query(text: str, status: str, service_id: str, batch_id: int | None) -
     if service_id:
         query = query.where(orders.c.service_id == service_id)
     return query if batch_id is None else query.where(orders.c.batch_id == batch_id)
+
+
+def read_setting(connection: Connection, key: str) -> str | None:
+    """A remembered value, inside a transaction."""
+    return connection.execute(SETTING, {"wanted": key}).scalar()
+
+
+def write_setting(connection: Connection, key: str, value: str) -> None:
+    """Remember a value, inside a transaction."""
+    new = {"value": value}
+    connection.execute(
+        upsert(settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new)
+    )
 
 
 def read_list_limit(connection: Connection, service_id: str) -> int:

@@ -3,6 +3,8 @@
 Frozen types and enums only. This module must not know HTTP, SQL, files or Flask.
 """
 
+import hashlib
+import hmac
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -47,6 +49,9 @@ class OrderStatus(StrEnum):
     IN_PROCESS = "In Process"
 
 
+#: What the provider said of an IMEI that stays in doubt until its list shows which order it meant.
+SAYS_IT_EXISTS = "the provider says that it has an order of this IMEI"
+
 #: A status after which the provider changes nothing any more.
 FINAL_STATUSES = frozenset({OrderStatus.COMPLETED, OrderStatus.REJECTED})
 
@@ -54,6 +59,15 @@ FINAL_STATUSES = frozenset({OrderStatus.COMPLETED, OrderStatus.REJECTED})
 def until_result(status: str) -> str:
     """The status of an order whose result text is not here yet, whatever the provider calls it: it is asked for."""
     return OrderStatus.IN_PROCESS if status in FINAL_STATUSES else status
+
+
+def order_key(install_id: str, item_id: int) -> str:
+    """Return the orderId that an order of one item carries: 32 hex digits, the same each time the item is sent.
+
+    The install id keeps the keys of two databases on one account apart. Providers of this family document the field as
+    an idempotency key; nothing may rely on it.
+    """
+    return hmac.new(install_id.encode(), str(item_id).encode(), hashlib.sha256).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +141,10 @@ class Chunk:
     batch_id: int
     service_id: str
     attempt: int  #: 1 for the first call, counted when the intent is written
-    attempt_id: int  #: the row that says when it was sent
+    attempt_id: int  #: the attempt that says when it was sent; of a chunk in doubt, the one that may have placed orders
     items: tuple[Item, ...]
+    doubt_attempt: int | None = None  #: the earlier attempt that may have placed these IMEIs, which this chunk repeats
+    cleared: bool = False  #: a person says that the earlier attempt placed nothing
 
 
 class Verdict(NamedTuple):
@@ -151,11 +167,12 @@ class Progress:
     state: BatchState
     service_id: str
     service_name: str
-    unit_price: float
+    unit_price: float  #: US dollars an IMEI that is ordered from now on
     total: int
     outcomes: dict[Outcome, int]  #: one entry an outcome; the values sum to total
     chunks: dict[ChunkState, int]  #: one entry a state
     revision: int  #: grows with every change
+    spent: float  #: US dollars of its orders: what each cost when it was placed
     notice: str = ""  #: why it is paused or slow, in the provider's or our words
     resumes_itself: bool = False  #: paused until the provider's maintenance ends
     created_at: datetime | None = None
@@ -174,13 +191,8 @@ class Progress:
 
     @property
     def cost(self) -> float:
-        """US dollars if every IMEI of it were ordered."""
-        return self.unit_price * self.total
-
-    @property
-    def spent(self) -> float:
-        """US dollars of the orders that are known to be placed."""
-        return self.unit_price * self.outcomes[Outcome.ORDERED]
+        """US dollars if everything that waits or is in doubt is ordered too, at the price of now."""
+        return self.spent + self.unit_price * (self.outcomes[Outcome.WAITING] + self.outcomes[Outcome.IN_DOUBT])
 
     @property
     def at_stake(self) -> float:

@@ -7,8 +7,10 @@ it is written. This module knows no XML and no Flask; what an answer means is de
 """
 
 import logging
+import os
 import queue
 import random
+import socket
 import threading
 import time
 from collections import Counter, deque
@@ -19,6 +21,8 @@ from typing import Protocol
 
 import batch_older_copy
 import batch_store
+import lease
+from account_watch import AccountWatch
 from batch_creation import NewBatch, create_batch, fingerprint
 from batch_queries import progress
 from call_budget import MINUTE, CallBudget
@@ -27,6 +31,7 @@ from checkpoints import DISK_FULL, Checkpoints, is_disk_full
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
 from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, RateLimitedError, parse_placement
 from orders import (
+    Account,
     Chunk,
     ChunkState,
     Outcome,
@@ -35,21 +40,32 @@ from orders import (
     ProviderOrder,
     Service,
     SubmissionResult,
+    order_key,
 )
 from pace import Pace
-from settlement import REQUESTED, Settler
+from settlement import REQUESTED, Look, Settler
 from submission_report import Watcher, submission_result
-from verdicts import Judgement, Pause, judge, judge_by_name, proven_length, trial_length
+from verdicts import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
 
 logger = logging.getLogger(__name__)
 
 STOPPED = "the program stopped while this call was on the wire"
+MOVED = (
+    "This database was moved or copied, and the provider does not list its orders: make sure that no other copy of it"
+    " is at work, then resume the batch."
+)
 
 
 #: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
 QUICK_CALL = 0.2
 #: Seconds that doubt is waited for after the last answer where the provider does not list its orders.
 HOPELESS_PATIENCE = 2.0
+#: Seconds since a batch was made in which no other process can have ordered it.
+JUST_NOW = 10.0
+#: Seconds that calls on the wire get to end for a look alone, or twice their usual time.
+DRAIN_PATIENCE = 30.0
+#: Looks at the provider's list that must fail before work of an earlier process goes on without one.
+LOOKS_WITHOUT_ANSWER = 3
 #: So many calls in a row without any readable answer: the provider is down, and each further call is one more doubt.
 UNANSWERED = 3
 
@@ -58,12 +74,14 @@ class Provider(Protocol):
     """What the heart needs of gsm_fusion_client.GSMFusionClient."""
 
     def place_imei_order(
-        self, imei: str | Sequence[str], network_id: str, *, keep: Callable[[bytes], None] | None = None
+        self, imei: str | Sequence[str], network_id: str, *, keep: Callable[[bytes], None] | None = None, **fields: str
     ) -> PlacementAnswer: ...
 
     def list_recent_orders(self) -> list[ProviderOrder]: ...
 
     def get_imei_services(self) -> list[Service]: ...
+
+    def get_account(self) -> Account: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,9 @@ class Options:
     workers: int = 30
     chunk_size: int = 100
     settle_quiet: float = 60.0
+    call_timeout: float = 120.0  #: how long a call may take: nobody can know earlier that it placed nothing
+    send_order_key: bool = False  #: single orders carry a key of ours, which some panels know; it is never trusted
+    resend_limit: float = 5.0  #: US dollars that are sent again by themselves on the strength of one proof
     poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
     patience: float = 200.0  #: how long submit_batch waits for doubt to settle after the last answer
@@ -122,12 +143,22 @@ class ProductionSubmissionSystem:
         self.options = options or Options()
         self._clock = clock
         self._pool = pool
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._listings: queue.SimpleQueue[tuple[list[ProviderOrder], float]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()  #: None: something else has come
+        self._looks: queue.SimpleQueue[Look] = queue.SimpleQueue()
         self._unwritten: list[Answer] = []
         self._in_flight: dict[int, Chunk] = {}
-        self._settler = Settler(self.options.settle_quiet)
-        self._listing = False
+        self._settler = Settler(self.options.settle_quiet, self.options.call_timeout, self.options.resend_limit)
+        self._account = AccountWatch(database, client, clock, self._wake)
+        self._install_id = database.install_id() if self.options.send_order_key else None
+        self._lease: lease.Lease | None = None
+        self._overtaken = False
+        self._looking = False
+        self._alone = False  #: nothing is sent until a look at the list was taken alone
+        self._alone_since = 0.0
+        self._older = set[int]()  #: batches of an earlier process: nothing of them is sent before a look
+        self._looked = set[int]()  #: batches for which that look was taken
+        self._must_look = False  #: one of them waits for it
+        self._failed_looks = 0
         self._settle_request: str | None = None
         self.pace = Pace(self.options.workers)
         self.budget = budget or CallBudget(clock=clock)
@@ -138,6 +169,11 @@ class ProductionSubmissionSystem:
         self._next_report = 0.0
         self._unanswered = 0  #: calls in a row
         self._had_space = False  #: unknown at first: then the words of a process before this one are taken back
+
+    @property
+    def was_overtaken(self) -> bool:
+        """Whether another process has taken the lease since this one ran."""
+        return self._overtaken
 
     def submit_batch(
         self,
@@ -181,10 +217,14 @@ class ProductionSubmissionSystem:
 
     def _patience(self) -> float:
         """How long doubt is waited for: not long where the provider shows no order of ours."""
-        return min(HOPELESS_PATIENCE, self.options.patience) if self._settler.is_hopeless else self.options.patience
+        hopeless = self._settler.waits_for_person
+        return min(HOPELESS_PATIENCE, self.options.patience) if hopeless else self.options.patience
 
     def run(self, stop: threading.Event, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Recover, then send and record until stop is set or is_over(); calls on the wire are waited for."""
+        """Recover, then send and record until stop is set, is_over(), or another process has taken the lease.
+
+        Calls on the wire are waited for.
+        """
         self._recover()
         with (
             self._pool(self.options.workers + 1) as pool,
@@ -192,31 +232,53 @@ class ProductionSubmissionSystem:
         ):
             answers: list[Answer] = []
             while True:
-                ending = stop.is_set() or is_over()
-                claimed = self._commit(answers, may_claim=not ending)
-                if claimed:
-                    self._hold.clear()
-                starts = self.pace.start(self._clock(), len(claimed))
-                self.budget.started(starts)
-                for chunk, start in zip(claimed, starts, strict=True):
-                    pool.submit(self._call, chunk, start)
-                if not self._in_flight and (stop.is_set() or is_over()):
+                ending = stop.is_set() or is_over() or self._lease is None
+                if not ending:
+                    self._account.turn(pool, idle=not self._in_flight and not self._is_worked_on())
+                    self._settler.balance_failures = self._account.failures
+                claimed = self._commit(answers, may_claim=not ending and not self._is_held())
+                claimed += self._settle(pool, may_repeat=not ending)
+                self._send(pool, claimed)
+                if not self._in_flight and (stop.is_set() or is_over() or self._lease is None):
                     return
-                self._settle(pool)
                 answers = self._unwritten + self._collect()
                 self._unwritten = []
+
+    def _send(self, pool: Executor, claimed: Sequence[Chunk]) -> None:
+        """Hand the calls whose intents are on disk to the workers."""
+        if not claimed:
+            return
+        self._hold.clear()
+        self._account.sent()
+        for chunk in claimed:
+            self._in_flight[chunk.chunk_id] = chunk
+        starts = self.pace.start(self._clock(), len(claimed))
+        self.budget.started(starts)
+        for chunk, start in zip(claimed, starts, strict=True):
+            pool.submit(self._call, chunk, start)
+
+    def _is_worked_on(self) -> bool:
+        return self._alone or self._settler.may_be_worked_on(self._clock())
+
+    def _is_held(self) -> bool:
+        """Whether nothing may be sent now: a look at the list, or the balance before the next calls, comes first."""
+        return self._alone or self._account.holds()
 
     # One turn of the loop
 
     def _collect(self) -> list[Answer]:
         """Wait for the next answer, but not long, and take all that have come."""
-        found: list[Answer] = []
+        found: list[Answer | None] = []
         try:
             found.append(self._answers.get(timeout=self.pace.wait(self._clock(), self.options.poll)))
             while True:
                 found.append(self._answers.get_nowait())
         except queue.Empty:
-            return found
+            return [answer for answer in found if answer is not None]
+
+    def _wake(self) -> None:
+        """Let the loop take its next turn at once: a look or a balance has come. From a worker thread."""
+        self._answers.put(None)
 
     def _commit(self, answers: list[Answer], may_claim: bool) -> list[Chunk]:
         """Write what the answers mean and the intents of the next calls. Returns the chunks to call."""
@@ -226,36 +288,58 @@ class ProductionSubmissionSystem:
             with self.database.write() as connection:
                 self._write_all(connection, answers)
                 if any(answer.judgement.verdicts for answer in answers):
+                    for answer in answers:
+                        self._settler.began(answer.chunk.attempt_id, answer.began)
                     self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
                 if not (has_space and self._had_space):
                     batch_store.set_notice(connection, "" if has_space else DISK_FULL)
                 slower = any(answer.judgement.hold for answer in answers)  # the pace learns of it below
                 claimed = self._claim(connection, answers) if may_claim and has_space and not slower else []
-        except batch_store.WrongStateError:
-            logger.exception("Somebody else moved a chunk; each answer is written by itself")
+        except batch_store.WrongStateError as error:
+            logger.warning("Another process moved a chunk (%s); each answer is written by itself", error)
             return self._commit_one_by_one(answers)
+        except lease.LeaseLostError as error:
+            self._lose_lease(error)
+            return self._commit(answers, may_claim=False)
         except DatabaseUnavailableError as error:
             return self._keep_for_later(answers, error)
         self._had_space = has_space
         for answer in answers:
             self._in_flight.pop(answer.chunk.chunk_id, None)
-        for chunk in claimed:
-            self._in_flight[chunk.chunk_id] = chunk
-        for answer in answers:
             self._adapt(answer)
         self._report()
         return claimed
 
-    def _commit_one_by_one(self, answers: list[Answer]) -> list[Chunk]:
-        """The same without the answers whose chunk is no longer ours."""
-        if len(answers) > 1:
-            for answer in answers:
-                self._commit([answer], may_claim=False)
+    def _commit_one_by_one(self, answers: Sequence[Answer]) -> list[Chunk]:
+        """Write each answer by itself; one whose chunk was settled otherwise meanwhile still leaves its orders."""
         for answer in answers:
-            if answer not in self._unwritten:
-                self._in_flight.pop(answer.chunk.chunk_id, None)
+            try:
+                self._commit_one(answer)
+            except DatabaseUnavailableError as error:
+                self._keep_for_later([answer], error)
+                continue
+            self._in_flight.pop(answer.chunk.chunk_id, None)
+            self._adapt(answer)
         return []
+
+    def _commit_one(self, answer: Answer) -> None:
+        chunk, content = answer.chunk, answer.content
+        judgement = judge_by_name(chunk, content) if isinstance(content, PlacementAnswer) else answer.judgement
+        try:
+            with self.database.write() as connection:
+                self._write(connection, chunk, judgement)
+        except batch_store.WrongStateError:
+            words = "the answer came when this IMEI had been settled otherwise"
+            logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)
+            with self.database.write() as connection:
+                batch_store.record_late(connection, chunk, judgement.verdicts or (), words)
+
+    def _lose_lease(self, error: lease.LeaseLostError) -> None:
+        """Another process sends now: this one only records the answers to the calls that it has sent."""
+        if not self._overtaken:
+            logger.error("This process sends nothing more: %s", error)
+        self._lease, self._overtaken = None, True
 
     def _keep_for_later(self, answers: list[Answer], error: DatabaseUnavailableError) -> list[Chunk]:
         """The database cannot be written now: hold the answers in memory, give the disk its ballast, try again."""
@@ -285,7 +369,7 @@ class ProductionSubmissionSystem:
         else:
             batch_store.record(connection, chunk, judgement.verdicts, judgement.message)
             if judgement.pause is Pause.NOBODY:
-                named = [verdict.outcome is not Outcome.IN_DOUBT for verdict in judgement.verdicts]
+                named = [is_named(verdict) for verdict in judgement.verdicts]
                 self._learn_list_length(connection, chunk, named)
         if judgement.pause is Pause.BATCH:
             batch_store.pause(connection, chunk.batch_id, judgement.message)
@@ -312,8 +396,10 @@ class ProductionSubmissionSystem:
         """Let the pace, and who settles doubt, learn from one answer."""
         judgement = answer.judgement
         now, before = self._clock(), self.pace.hold_until
-        if judgement.clean:
-            self._settler.placed(answer.began)
+        if answer.content is not None and not judgement.unanswered:
+            self._settler.answered(answer.seconds, len(answer.chunk.items))
+        if answer.chunk.doubt_attempt is not None:
+            self._settler.look_soon(now)  # its orders are the proof for the next piece
         if judgement.pause is Pause.ALL_FOR_A_WHILE:
             self._resume_at = now + self.options.maintenance_wait
         if answer.content is not None:
@@ -371,7 +457,7 @@ class ProductionSubmissionSystem:
         free = self.budget.orders(self.pace.permits(self._clock(), len(on_the_wire), ahead))
         if not free:
             return []
-        waiting = {running.batch_id: running for running in batch_store.running_batches(connection)}
+        waiting = {running.batch_id: running for running in self._sendable(connection)}
         planned = {batch_id: deque(batch_store.planned_chunks(connection, batch_id, free + 1)) for batch_id in waiting}
         limits: dict[str, int] = {}
         claimed: list[int] = []
@@ -384,9 +470,26 @@ class ProductionSubmissionSystem:
             load[batch.batch_id] += 1
             claimed.append(chunk_id)
         self.budget.orders_wait(len(claimed) == free, self.pace.quota, self.pace.period)
+        if not claimed:
+            return []
+        self._check_lease(connection)
         newest = batch_store.newest_attempt(connection)
         bound = min((chunk.attempt_id for chunk in on_the_wire), default=newest + 1)
         return write_intents(connection, claimed, bound)
+
+    def _check_lease(self, connection: Transaction) -> None:
+        """Raise LeaseLostError unless this process may record intents."""
+        if self._lease is None:
+            raise lease.LeaseLostError("This process has no lease.")
+        lease.check(connection, self._lease)
+
+    def _sendable(self, connection: Transaction) -> list[batch_store.RunningBatch]:
+        """Running batches, but for those that wait for a look: a copy of this database may have sent what they plan."""
+        running = batch_store.running_batches(connection)
+        moved = self._lease is not None and self._lease.moved
+        held = {batch.batch_id for batch in running if moved or batch.batch_id in self._older} - self._looked
+        self._must_look = bool(held)
+        return [batch for batch in running if batch.batch_id not in held]
 
     def _next_chunk(
         self,
@@ -437,7 +540,7 @@ class ProductionSubmissionSystem:
         started = self._clock()
         try:
             content: PlacementAnswer | GSMFusionError = self.client.place_imei_order(
-                imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw)
+                imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw), **self._order_key(chunk)
             )
             judgement = judge(chunk, content)
         except GSMFusionError as error:
@@ -452,6 +555,12 @@ class ProductionSubmissionSystem:
             # understood before the chunks that they give back are planned anew.
             self._hold.set()
 
+    def _order_key(self, chunk: Chunk) -> dict[str, str]:
+        """The optional field by which some panels recognise an order that they have already."""
+        if self._install_id is None or len(chunk.items) > 1:
+            return {}
+        return {"orderId": order_key(self._install_id, chunk.items[0].item_id)}
+
     def _keep(self, chunk: Chunk, raw: bytes) -> None:
         """Put the answer on disk. On a full disk the ballast goes first; without room the commit still follows."""
         try:
@@ -464,8 +573,11 @@ class ProductionSubmissionSystem:
     # Doubt and recovery
 
     def _recover(self) -> None:
-        """What was on the wire when a process died is recorded from its checkpoint, or in doubt."""
+        """Take the lease; what was on the wire when a process died is recorded from its checkpoint, or in doubt."""
         with self.database.write() as connection:
+            holder = f"process {os.getpid()} on {socket.gethostname()}"
+            self._overtaken = False
+            self._lease = lease.take(connection, holder, lease.place_of(self.database.path))
             batch_older_copy.reopen_answered(connection, self.checkpoints)
             sending = [(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
             kept = [Answer(chunk, content, judge(chunk, content)) for chunk, content in sending]
@@ -474,6 +586,7 @@ class ProductionSubmissionSystem:
                 logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
             batch_store.resume_self_resuming(connection)
+            self._older = batch_store.older_batches(connection, JUST_NOW)
             if self.budget.limit:  # another process may have used up this minute's calls
                 self.budget.used_before(batch_store.attempt_ages(connection, MINUTE))
 
@@ -486,45 +599,106 @@ class ProductionSubmissionSystem:
         except GSMFusionError as error:
             return error
 
-    def _settle(self, pool: Executor) -> None:
-        """Look at the provider's list when it is due, and write what it shows."""
+    def _settle(self, pool: Executor, may_repeat: bool) -> list[Chunk]:
+        """Look at the provider's list when it is due, and write what it shows. Returns the call to repeat, if any."""
         now = self._clock()
         if now >= self._next_note:
             self._next_note = now + self.options.poll
             self._note_doubt(now)
-        if self._settler.is_due(now) and not self._listing:
-            self._listing = True
-            pool.submit(self._list)
+        self._alone = may_repeat and (self._stays_alone(now) if self._alone else self._may_look_alone(now))
+        if not self._looking and self._is_look_due(now):
+            self._looking = True
+            with self.database.read() as connection:
+                last_order = batch_store.newest_order(connection)
+            pool.submit(self._look, last_order, self._alone and not self._in_flight)
         try:
-            listed, asked_at = self._listings.get_nowait()
+            look = self._looks.get_nowait()
         except queue.Empty:
-            return
-        self._listing = False
+            return []
+        self._looking = False
+        repeated = self._apply(look, may_repeat)
+        if look.alone:
+            self._alone = False
+        self._settler.looked(self._clock())
+        return repeated
+
+    def _may_look_alone(self, now: float) -> bool:
+        """Whether a look taken alone could settle something, and the call that it may lead to could be sent."""
+        if self._must_look or not self._settler.wants_turn(now):
+            return False
+        self._alone_since = now
+        return self.pace.permits(now, 0) > 0 and self.budget.orders(1) > 0
+
+    def _stays_alone(self, now: float) -> bool:
+        """Whether the calls on the wire get more time to end."""
+        patience = max(DRAIN_PATIENCE, 2 * self.pace.usual if self.pace.times else 0.0)
+        if not self._in_flight or now - self._alone_since < patience:
+            return True
+        self._settler.postpone_turns(now)
+        return False
+
+    def _is_look_due(self, now: float) -> bool:
+        """Whether to ask for the list: alone only when nothing is on the wire any more."""
+        if self._alone:
+            return not self._in_flight and not self._account.is_reading
+        return self._settler.is_due(now) or (self._must_look and now >= self._settler.next_look)
+
+    def _apply(self, look: Look, may_repeat: bool) -> list[Chunk]:
+        """Write what a look shows, and with it the intent of the call that it allows to repeat."""
         try:
             with self.database.write() as connection:
-                self._settler.apply(connection, listed, asked_at)
+                claimed = list[Chunk]()
+                piece = self._settler.apply(connection, look, may_repeat and self.checkpoints.has_space())
+                if piece is not None:
+                    self._check_lease(connection)
+                    claimed = write_intents(connection, [piece], batch_store.newest_attempt(connection) + 1)
+                self._settler.note(connection, self._clock())
+                self._looked_first(connection, look)
         except DatabaseUnavailableError as error:
             logger.error("Doubt could not be settled now: %s", error.orig)
-        self._settler.looked(self._clock())
+            return []
+        except lease.LeaseLostError as error:
+            self._lose_lease(error)
+            return []
+        return claimed
+
+    def _looked_first(self, connection: Transaction, look: Look) -> None:
+        """The look that must come before work of an earlier process goes on: taken, or given up."""
+        if not self._must_look:
+            return
+        self._failed_looks = 0 if look.answered else self._failed_looks + 1
+        if not look.answered and self._failed_looks < LOOKS_WITHOUT_ANSWER:
+            return
+        self._must_look = False
+        self._looked |= {batch.batch_id for batch in batch_store.running_batches(connection)}
+        if not look.answered and self._lease is not None and self._lease.moved:
+            batch_store.pause_all(connection, MOVED)
 
     def _note_doubt(self, now: float) -> None:
         with self.database.read() as connection:
             self._settler.note(connection, now)
+            try:
+                self._check_lease(connection)
+            except lease.LeaseLostError as error:
+                self._lose_lease(error)
         request = self.database.get_setting(REQUESTED)
         if request != self._settle_request:
             self._settle_request = request
             self._settler.look_soon(now)
 
-    def _list(self) -> None:
-        listed: list[ProviderOrder] = []
+    def _look(self, last_order: int, alone: bool) -> None:
+        """Ask for the list and, in a look taken alone, behind it for the balance. In a worker thread."""
         asked_at = self._clock()
+        listed, answered = list[ProviderOrder](), False
         try:
-            listed = self.client.list_recent_orders()
+            listed, answered = self.client.list_recent_orders(), True
         except GSMFusionError as error:
             logger.warning("The provider does not list its orders: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Listing the provider's orders failed in an unforeseen way")
-        self._listings.put((listed, asked_at))
+        credits = self._account.balance() if alone and answered else None
+        self._looks.put(Look(tuple(listed), asked_at, last_order, answered, alone, credits))
+        self._wake()
 
     def _service(self, service_id: str) -> Service:
         service = self.database.get_service(service_id)

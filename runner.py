@@ -1,7 +1,7 @@
-"""One runner among any number of processes: elected by a file lock, watched by nobody, safe to kill.
+"""One runner among any number of processes: elected by a file lock, and safe to kill.
 
-The kernel frees the lock however its holder dies; another process takes over within a second. The guarded UPDATEs
-of batch_store.py keep money safe even if two ran.
+The kernel frees the lock however its holder dies; another process takes over within a second. Where the lock fails (its
+file is deleted, or another machine uses the same disk), the lease in the database stops the older of two runners.
 """
 
 import ctypes
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two tries to become the runner, and after the runner failed.
 ELECTION_INTERVAL = 1.0
+#: Seconds for which a runner that was overtaken leaves the lease to the other one.
+OVERTAKEN_PAUSE = 60.0
 #: Seconds between two looks at a batch that another process runs.
 FOLLOW_INTERVAL = 0.3
 #: Seconds that a question to the provider under way gets to end when the runner ends.
@@ -140,6 +142,9 @@ def make_system(
         workers=settings.workers,
         chunk_size=settings.chunk_size,
         settle_quiet=settings.settle_quiet,
+        call_timeout=settings.call_timeout,
+        resend_limit=settings.resend_limit,
+        send_order_key=settings.send_order_key,
         patience=_patience(settings),
     )
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
@@ -147,8 +152,8 @@ def make_system(
 
 
 def _patience(settings: Settings) -> float:
-    """Seconds that doubt gets to settle after the last answer: the quiet time, and a list that lags behind as long."""
-    return 3 * settings.settle_quiet + 10
+    """Seconds that doubt gets to settle after the last answer: the call's deadline, the quiet time, and the proof."""
+    return settings.call_timeout + 1.5 * settings.settle_quiet + 10
 
 
 @dataclass(slots=True)
@@ -201,11 +206,14 @@ class Background:
             ]
             for worker in workers:
                 worker.start()
+            system = make_system(self.settings, self.database, client, budget)
             try:
-                make_system(self.settings, self.database, client, budget).run(self.stopping)
+                system.run(self.stopping)
             finally:  # also when it failed: the next turn starts its own
                 ended.set()
                 _join(workers, WORKERS_PATIENCE)
+        if system.was_overtaken:  # the other runner must not be overtaken in turn
+            self.stopping.wait(OVERTAKEN_PAUSE)
 
 
 def _join(workers: Sequence[threading.Thread], seconds: float) -> None:

@@ -58,6 +58,7 @@ orders = Table(
     Column("batch_id", Integer, ForeignKey("batches.id")),
     Column("attempt_id", Integer),
     Column("other_imei", Text),
+    Column("existed", Boolean, nullable=False, server_default=text("0")),  #: the provider had it before our call
     sqlite_autoincrement=True,
 )
 Index("idx_imei", orders.c.imei)
@@ -66,6 +67,7 @@ Index("idx_order_date", orders.c.order_date.desc())
 Index("idx_status", orders.c.status)
 Index("idx_orders_batch", orders.c.batch_id)
 Index("idx_orders_service", orders.c.service_id)
+#: The orders of our calls around one: without it, a doubt would be looked for among all that was ever imported.
 #: The words of the index that finds what the sync asks for; a query must hold exactly these to use it.
 NOT_FINAL = text("status NOT IN ('Completed', 'Rejected')")
 Index("idx_orders_pending", orders.c.order_date, sqlite_where=NOT_FINAL)
@@ -185,6 +187,9 @@ chunks = Table(
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("message", Text, nullable=False, server_default=""),
+    #: The earlier attempt that may have placed these IMEIs: such a chunk is sent right after a look at the list only.
+    Column("doubt_attempt", Integer),
+    Column("cleared", Boolean, nullable=False, server_default=text("0")),  #: a person says that nothing was placed
     _one_of("state", ChunkState),
     sqlite_autoincrement=True,
 )
@@ -201,6 +206,8 @@ attempts = Table(
     Column("number", Integer, nullable=False),
     Column("imeis", Integer, nullable=False),
     Column("ended_before", Integer, nullable=False, server_default=text("0")),
+    Column("after_order", Integer, nullable=False, server_default=text("0")),  #: the newest row id of orders by then
+    Column("first_list", Text, nullable=False, server_default=""),  #: fingerprint of the first list seen in doubt
     Column("sent_at", TIMESTAMP, nullable=False),
     Column("ended_at", TIMESTAMP),
     Column("result", Text),
@@ -279,6 +286,30 @@ services = Table(
     Column("required_fields", Text, nullable=False, server_default="[]"),
     Column("listed", Boolean, nullable=False, server_default=text("1")),
     Column("refreshed_at", REAL, nullable=False),
+)
+
+#: What accountinfo said at moments when no call was on the wire.
+balance_readings = Table(
+    "balance_readings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("read_at", TIMESTAMP, nullable=False),
+    Column("credits", REAL, nullable=False),  #: US dollars
+    Column("before_attempt", Integer, nullable=False),  #: attempts with a smaller id had ended, the others not begun
+    Column("after_order", Integer, nullable=False),  #: the newest row id of orders by then
+    sqlite_autoincrement=True,
+)
+Index("idx_balance_readings_before", balance_readings.c.before_attempt)
+
+#: One row: which process may record intents, by a number that grows with each change of hands.
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("place", Text, nullable=False),  #: path and inode of the database file when the lease was taken
+    Column("taken_at", TIMESTAMP, nullable=False),
 )
 
 list_proofs = Table(

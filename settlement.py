@@ -1,90 +1,194 @@
-"""Settling doubt: what became of an IMEI that was sent without a readable answer.
+"""Settling doubt: what became of an IMEI that was sent without a clear answer.
 
-The provider's list of recent orders is asked. An order of the IMEI that we do not know is adopted, the newest one
-first, unless the list's own dates say that it is days older than the call. Absence is believed only when the list is
-known to hold what it would hold:
-- it reaches back far enough: it shows an order of ours whose call had ended before the doubtful call began, or any
-  that is days older than ours. In a new database, which has none: all that we ever placed, if a later list is longer;
-- it is fresh enough: it shows an order of ours whose call began after the quiet time, in which the provider may still
-  work on the doubtful call, and every order that we know of between the two. Where no such call will be made (the
-  doubtful one was the last of the day), it must show every order that we know of since the doubtful call, and our
-  newest in any case, and twice the time that it lags behind must have passed beyond the quiet time. How much it lags
-  is told by the first look that shows the newest of our orders;
-- and it names nothing that may be the order, such as one of an unknown service while two services are in doubt.
-Only then is the IMEI sent again. Where the provider cannot say, a person decides.
+The provider's list of recent orders is read again and again. An order of the IMEI that we do not know is adopted,
+unless the provider's ids or dates show that it is older than the call. An IMEI that the list does not show is sent
+again only when absence.py finds every condition fulfilled, in a look that is taken while nothing else is on the wire;
+the repeated call is recorded in the transaction that judges the look, so that no other call lies between them, and it
+carries no more than the resend limit (US dollars). Everything else waits for a person.
+
+What is assumed of the provider, and what happens where it fails:
+- It stops working on a call within the call's deadline, the quiet time, and twice the longest delay seen before. An
+  order that it creates even later is charged twice; it shows as an unknown order in the audit.
+- Its balance shows every charge at once. A charge that is hidden by a refund or payment of exactly the same amount,
+  while the list hides the order too, is charged twice. Without a balance nothing is sent again by itself.
+- Its order ids grow, or its dates can be read. Where neither holds, an order that may be older is left to a person.
+- No other program orders the same IMEIs from the same service on this account. Its orders would be adopted as ours.
 """
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import IntEnum
 
+import absence
+import balance_store
 import batch_store
-from database import IMEIDatabase, Transaction
+from absence import Around, ListView, Money
+from batch_store import DoubtfulCall
+from database import IMEIDatabase, Transaction, read_list_limit, read_setting, write_setting
 from gsm_fusion_client import RefusalKind, refusal_kind
 from orders import Chunk, ChunkState, Item, Outcome, ProviderOrder, Verdict
+from provider_dates import read_dates
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the provider's list while something is in doubt.
 LOOKS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
-REQUESTED = "settle_requested"
+#: Quiet times before a look is taken alone again after one that proved nothing.
+TURNS = (1 / 12, 1 / 4, 1.0, 5.0)
+#: Seconds of other work after calls on the wire did not end in time.
+DRAIN_PAUSE = 60.0
+#: The next turn of a call that only a person can settle.
+FOR_A_PERSON = float("inf")
+#: Names in the settings table: a wish to look now; the learned delays, in seconds.
+REQUESTED, LAG, SLOWNESS = "settle_requested", "learned_lag", "learned_seconds_per_imei"
 #: After so many looks without any order of ours the provider counts as one that does not list.
 USELESS_LOOKS = 3
-#: Seconds beyond the quiet time after which no IMEI is held back any more for the sake of a proof.
+#: Seconds beyond the rest of a call after which no IMEI is held back any more for the sake of a proof.
 LONGEST_PROOF = 60.0
-#: How many times the quiet time a list may lag behind where nothing has told how much it does.
-LONGEST_LAG = 10
-#: How many of the newest orders must stand in a list that shows "every" order since a call.
-NEWEST = 5000
+#: How many of the nearest orders before a call, and how many since, must stand in the list.
+NEAREST, NEWEST = 200, 5000
+#: Calls of fewer IMEIs say little about how long the provider works on one.
+LEAST_TIMED = 10
 #: An order that is older than this before another is older whatever clock changes the provider's dates went through.
 CERTAINLY_OLDER = timedelta(days=1)
+#: Digits of an IMEI in a list: without its check digit or first zero, whole, or with a software version.
+READABLE = range(14, 17)
+NOT_RESTED = "The provider may still be working on the call. Its list of orders is read again and again meanwhile."
+NEXT_TURN = "It was not placed. It is sent again as soon as no other call is on the wire."
+UNLISTED = "The provider does not list its orders now."
+UNCLEAR = "The provider's list has an order that may be of this call, but does not say so clearly."
+DEARER = "Sending it again costs more than the program may decide by itself."
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One answer to the question for recent orders."""
+
+    listed: tuple[ProviderOrder, ...]
+    asked_at: float  #: monotonic seconds
+    last_order: int  #: the newest row id of our orders when it was asked
+    answered: bool = True  #: False: the provider does not list, or could not be reached
+    alone: bool = False  #: nothing else was on the wire from before it was asked until it is applied
+    credits: float | None = None  #: US dollars on the account, asked behind the list; None where not asked or unknown
 
 
 @dataclass(slots=True)
 class Watch:
-    """What this process knows of one doubtful call."""
+    """What this process knows of one attempt that may have placed orders."""
 
-    batch_id: int
+    size: int  #: IMEIs of the call
     since: float  #: monotonic seconds when it was first seen in doubt
-    witness_from: int | None = None  #: calls with a larger attempt id began after the quiet time
-    witnessed: bool = False  #: such a call has been made, and the list was asked anew because of it
-    whole: int | None = None  #: length of a list that showed all that we ever placed, unless it is always cut there
+    sent: float  #: monotonic seconds when it was sent; for a call of an earlier process, when it was noticed
+    found: float | None = None  #: when an order of it was last found
+    looked: bool = False  #: a list was seen since, in which its orders were looked for
+    first: str = ""  #: fingerprint of the list at the first look
+    shorter: int | None = None  #: orders of the service on a list that left none of ours out
+    witness_from: int | None = None  #: attempts with a larger id began after the rest
+    witnessed: bool = False
+    ready: bool = False  #: only a look alone, with the balance, is missing
+    failed_turns: int = 0
+    next_turn: float = 0.0
+    lacked: str = ""  #: why the last look alone proved nothing
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one look may lead to."""
+
+    look: Look
+    may_repeat: bool  #: one call may be repeated on the strength of it
+    shown: "Shown | None" = None  #: None: the provider did not list
+    piece: int | None = None  #: the planned chunk that repeats it
+
+    def repeat(self, connection: Transaction, chunk: Chunk, items: Sequence[Item], words: str) -> None:
+        """Plan the one repeated call of this look."""
+        logger.info("Chunk %d: %d IMEIs were not placed and are sent again", chunk.chunk_id, len(items))
+        self.piece = batch_store.repeat(connection, chunk, [item.item_id for item in items], words)
+        self.may_repeat = False
 
 
 @dataclass(slots=True)
 class Settler:
-    """Keeps the doubtful calls, says when to look at the provider's list, and writes what it shows."""
+    """Keeps the calls in doubt, says when to look at the provider's list, and writes what it shows."""
 
-    quiet: float  #: seconds after which the provider cannot still be working on a call that we gave up
-    watches: dict[int, Watch] = field(default_factory=dict)
+    quiet: float  #: seconds after a call's deadline before absence may count
+    timeout: float = 0.0  #: seconds that a call may take: its deadline, unless the provider was slower
+    resend_limit: float = 5.0  #: US dollars that are sent again on the strength of one look
+    calls: list[DoubtfulCall] = field(default_factory=list)
+    watches: dict[int, Watch] = field(default_factory=dict)  #: by the id of the attempt that is in doubt
+    sent: dict[int, float] = field(default_factory=dict)  #: attempt id → monotonic seconds
+    lag: float = 0.0  #: the largest age (seconds) at which a doubtful order was ever found
+    seconds_per_imei: float = 0.0  #: the slowest answered call
+    learned: bool = False  #: what earlier processes learned was read
     looks: int = 0
     idle_looks: int = 0  #: looks in a row at a list that showed no order of ours
     next_look: float = 0.0
-    newest_call: float | None = None  #: when the newest call that placed orders began, in this process
-    lag: float | None = None  #: seconds that the list lags behind at most, as far as it was seen since the last doubt
+    balance_failures: int = 0  #: in a row
+
+    # What the loop tells
+
+    def began(self, attempt_id: int, moment: float) -> None:
+        """A call that has no clear answer was sent then (monotonic seconds)."""
+        self.sent[attempt_id] = moment
+
+    def answered(self, seconds: float, imeis: int) -> None:
+        """A call of so many IMEIs was answered after so many seconds."""
+        if imeis >= LEAST_TIMED:
+            self.seconds_per_imei = max(self.seconds_per_imei, seconds / imeis)
 
     def note(self, connection: Transaction, now: float) -> bool:
         """Take in what is in doubt (now in monotonic seconds). Returns whether anything is."""
-        doubtful = batch_store.chunks_in_doubt(connection)
-        newest = batch_store.newest_attempt(connection) if doubtful else 0
-        if doubtful.keys() - self.watches.keys():
-            self.lag = None
+        if not self.learned:
+            self._learn(connection)
+        self.calls = batch_store.doubtful_calls(connection)
+        sizes = {call.attempt_id: call.imeis for call in self.calls}
+        if sizes.keys() - self.watches.keys():
             self.look_soon(now)
-        for chunk_id, batch_id in doubtful.items():
-            watch = self.watches.setdefault(chunk_id, Watch(batch_id, now))
-            if watch.witness_from is None and now - watch.since >= self.quiet:
+        for attempt_id, size in sizes.items():
+            self.watches.setdefault(attempt_id, Watch(size, now, self.sent.get(attempt_id, now)))
+        for attempt_id in self.watches.keys() - sizes.keys():
+            del self.watches[attempt_id]
+        self.sent = {attempt_id: moment for attempt_id, moment in self.sent.items() if attempt_id in sizes}
+        if sizes:
+            self._note_witnesses(batch_store.newest_attempt(connection), now)
+        return bool(sizes)
+
+    def _learn(self, connection: Transaction) -> None:
+        self.lag = float(read_setting(connection, LAG) or 0.0)
+        self.seconds_per_imei = max(self.seconds_per_imei, float(read_setting(connection, SLOWNESS) or 0.0))
+        self.learned = True
+
+    def _note_witnesses(self, newest: int, now: float) -> None:
+        for watch in self.watches.values():
+            if watch.witness_from is None and now >= self.rests_until(watch):
                 watch.witness_from = newest
+                self.look_soon(now)
             if watch.witness_from is not None and newest > watch.witness_from and not watch.witnessed:
                 watch.witnessed = True
                 self.look_soon(now)
-        for chunk_id in self.watches.keys() - doubtful.keys():
-            del self.watches[chunk_id]
-        return bool(doubtful)
+
+    # When to look
+
+    def rests_until(self, watch: Watch) -> float:
+        """When absence may count for this call, in monotonic seconds."""
+        deadline = absence.call_deadline(self.timeout, watch.size, self.seconds_per_imei)
+        return absence.rests_until(watch.sent, deadline, self.quiet, self.lag, watch.found)
+
+    def may_be_worked_on(self, now: float) -> bool:
+        """Whether the provider may still be working on a call in doubt, so that the balance may change by itself."""
+        return any(now < self.rests_until(watch) for watch in self.watches.values())
+
+    def postpone_turns(self, now: float) -> None:
+        """The calls on the wire did not end in time for a look alone: other work goes on for a while."""
+        for watch in self.watches.values():
+            watch.next_turn = max(watch.next_turn, now + DRAIN_PAUSE)
 
     def look_soon(self, now: float) -> None:
-        """Begin the series of looks anew."""
+        """Start the series of looks again."""
         self.looks, self.next_look = 0, min(self.next_look, now + LOOKS[1]) if self.looks else now
 
     def is_due(self, now: float) -> bool:
@@ -92,141 +196,247 @@ class Settler:
         return bool(self.watches) and now >= self.next_look
 
     def looked(self, now: float) -> None:
-        """Plan the next look: later each time, but as soon as a call may count as not placed."""
+        """Plan the next look: later each time, but as soon as a call has rested."""
         self.looks += 1
         self.next_look = now + LOOKS[min(self.looks, len(LOOKS) - 1)]
-        rested = [watch.since + self.quiet + self._rest() for watch in self.watches.values()]
+        rested = [self.rests_until(watch) for watch in self.watches.values()]
         self.next_look = min((moment for moment in (self.next_look, *rested) if moment > now), default=self.next_look)
 
-    def placed(self, began: float) -> None:
-        """A call that began then (monotonic seconds) has placed orders that we know."""
-        self.newest_call = began if self.newest_call is None else max(began, self.newest_call)
+    def wants_turn(self, now: float) -> bool:
+        """Whether nothing more shall be sent until a look was taken alone: it may settle what is in doubt."""
+        for call in self.calls:
+            watch = self.watches[call.attempt_id]
+            if call.waits and not call.paused and now >= watch.next_turn and (watch.ready or call.cleared):
+                return True
+        return False
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the provider's list shows no order of ours, look after look."""
-        return self.idle_looks >= USELESS_LOOKS
+        """Whether nothing can be proven: the list shows no order of ours, look after look, or there is no balance."""
+        return self.idle_looks >= USELESS_LOOKS or self.balance_failures >= USELESS_LOOKS
+
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether all that is in doubt is left to a person."""
+        return self.is_hopeless or all(watch.next_turn == FOR_A_PERSON for watch in self.watches.values())
 
     def doubts(self, batch_id: int) -> bool:
         """Whether a call of this batch is in doubt."""
-        return any(watch.batch_id == batch_id for watch in self.watches.values())
+        return any(call.batch_id == batch_id for call in self.calls)
 
     def wants_witness(self, connection: Transaction, now: float) -> bool:
         """Whether one of the last IMEIs may be sent now: as a proof, or because no proof is to be had.
 
-        It waits while a doubtful call has its quiet time, and until the list has been asked about an earlier proof.
+        It waits until the doubtful calls have rested, and until the list has been looked at after an earlier proof.
         """
         if self.is_hopeless:
-            return True  # the provider does not list: nothing will ever be proven
+            return True
         newest = batch_store.newest_attempt(connection)
-        longest = self.quiet + min(LONGEST_PROOF, LONGEST_LAG * self.quiet)
         return all(
-            watch.witness_from is not None and (watch.witness_from == newest or now - watch.since > longest)
+            watch.witness_from is not None
+            and (watch.witness_from == newest or now > self.rests_until(watch) + LONGEST_PROOF)
             for watch in self.watches.values()
         )
 
-    def apply(self, connection: Transaction, listed: Sequence[ProviderOrder], asked_at: float) -> int:
-        """Adopt, send again or leave in doubt, chunk by chunk. Returns how many IMEIs were settled.
+    # What a look shows
 
-        listed is the provider's whole answer to a question that was asked at asked_at (monotonic seconds).
+    def apply(self, connection: Transaction, look: Look, may_repeat: bool = False) -> int | None:
+        """Adopt, settle or explain every call in doubt. Returns a planned chunk whose intent must be recorded now.
+
+        Only a look taken alone can give one, and only if may_repeat.
         """
-        doubtful = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
-        owners = batch_store.order_owners(connection, [order.order_id for order in listed])
+        doubtful = [_take_late(connection, c) for c in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)]
+        turn = Turn(look, may_repeat and look.alone)
+        if look.answered:
+            turn.shown = self._read(connection, doubtful, look)
+            doubtful = [self._adopt(connection, chunk, turn.shown) for chunk in doubtful]
+            _pause_for_unknown(connection, turn.shown)
+        else:
+            self.idle_looks += 1
+        write_setting(connection, SLOWNESS, f"{self.seconds_per_imei:.3f}")
+        for watch in self.watches.values():
+            watch.ready = False
+        for chunk in doubtful:
+            known = self.watches.get(chunk.attempt_id)
+            if chunk.items and known is not None:
+                objection = self._settle(connection, chunk, known, turn)
+                batch_store.explain(connection, chunk.chunk_id, objection)
+        return turn.piece
+
+    def _read(self, connection: Transaction, doubtful: Sequence[Chunk], look: Look) -> "Shown":
+        owners = batch_store.order_owners(connection, [order.order_id for order in look.listed])
         self.idle_looks = 0 if owners else self.idle_looks + 1
-        unknown = [order for order in listed if order.order_id not in owners]
-        shown = Shown(
-            order_ids=frozenset(owners),
-            placed=tuple((owners[o.order_id][1], _moment(o.requested_at)) for o in listed if o.order_id in owners),
-            nameless=any(not order.imei for order in unknown),
-            newest=batch_store.newest_placed(connection, NEWEST),
-            oldest=min((date for order in listed if (date := _moment(order.requested_at))), default=None),
-            length=len(listed),
-            asked_at=asked_at,
-        )
-        contested = _contested(doubtful + batch_store.open_chunks(connection, ChunkState.SENDING))
-        wanted = Wanted(_by_body(unknown), batch_store.service_labels(connection), contested)
-        return sum(self._settle(connection, chunk, shown, wanted) for chunk in doubtful)
+        contested = _contested([*doubtful, *batch_store.open_chunks(connection, ChunkState.SENDING)])
+        return Shown(look, owners, batch_store.service_labels(connection), contested)
 
-    def _settle(self, connection: Transaction, chunk: Chunk, shown: "Shown", wanted: "Wanted") -> int:
-        bound = batch_store.attempts_ended_before(connection, chunk.attempt_id)
-        before = shown.latest_before(bound)
-        verdicts = [wanted.adopt(item, chunk.service_id, before) for item in chunk.items]
-        found = [verdict for verdict in verdicts if verdict is not None]
-        absent = [item for item, verdict in zip(chunk.items, verdicts, strict=True) if verdict is None]
-        missing = [item for item in absent if not wanted.possible(item, chunk.service_id, before)]
-        would_hold_it = self._would_hold(connection, chunk, bound, shown)  # judged by what was known before adopting
-        if found:
-            batch_store.adopt(connection, chunk, found)
-            logger.info("Adopted %d orders of chunk %d from the provider's list", len(found), chunk.chunk_id)
-        if missing and would_hold_it:
-            batch_store.send_again(
-                connection,
-                chunk,
-                [item.item_id for item in missing],
-                "not placed by the provider's list; sent again",
-                one_by_one=_one_spoils_all(connection, chunk),
-            )
-            if batch_store.rest_was_cancelled(connection, chunk.batch_id):
-                batch_store.cancel_rest(connection, chunk.batch_id)
-            logger.info("Chunk %d: %d IMEIs were not placed and are planned anew", chunk.chunk_id, len(missing))
-            return len(found) + len(missing)
-        return len(found)
+    def _adopt(self, connection: Transaction, chunk: Chunk, shown: "Shown") -> Chunk:
+        """Record what the list shows of this call. Returns it with the items that it does not show."""
+        clock = shown.clock(connection, _first_attempt(chunk))
+        verdicts, existing, rest = list[Verdict](), list[tuple[Item, ProviderOrder]](), list[Item]()
+        said = batch_store.said_to_exist(connection, chunk.chunk_id)
+        for item in chunk.items:
+            order = shown.take(item, chunk.service_id, clock)
+            older = shown.older(item, chunk.service_id, clock) if order is None and item.item_id in said else None
+            if order is not None:
+                words = "found in the provider's list"
+                verdicts.append(Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status, words))
+            elif older is not None:
+                existing.append((item, older))
+            else:
+                rest.append(item)
+        watch = self.watches.get(chunk.attempt_id)
+        if verdicts:
+            batch_store.adopt(connection, chunk, verdicts)
+            logger.info("Adopted %d orders of chunk %d from the provider's list", len(verdicts), chunk.chunk_id)
+            self._note_found(connection, watch, shown.look.asked_at)
+        for item, order in existing:
+            batch_store.link_existing(connection, chunk, item, order)
+        if watch is not None:
+            watch.looked = True
+        return replace(chunk, items=tuple(rest))
 
-    def _would_hold(self, connection: Transaction, chunk: Chunk, bound: int, shown: "Shown") -> bool:
-        """Whether a list that shows these orders of ours would show whatever this call has placed.
+    def _note_found(self, connection: Transaction, watch: Watch | None, now: float) -> None:
+        """An order of this call has come up: its rest starts again, and its age is the longest delay seen so far."""
+        if watch is None:
+            return
+        watch.found = now
+        if watch.looked and now - watch.sent > self.lag:
+            self.lag = now - watch.sent
+            write_setting(connection, LAG, f"{self.lag:.3f}")
 
-        bound: every attempt with a smaller id had ended when this call began.
-        """
-        watch = self.watches.get(chunk.chunk_id)
-        if watch is None or not shown.order_ids or shown.nameless:
-            return False
-        if watch.whole is not None and shown.length > watch.whole:
-            return True
-        rested = self._has_rested(watch, bound, shown)
-        if not (rested or _is_witnessed(watch, bound, shown)):
-            return False
-        if any(0 < attempt < bound for attempt, _ in shown.placed) or shown.shows_older:
-            return True
-        if watch.whole is None and batch_store.all_orders_are_among(connection, len(shown.order_ids)):
-            watch.whole = shown.length
-        return False
+    def _settle(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
+        """Settle what a call has not placed, as far as it is proven. Returns why not all of it is."""
+        if chunk.cleared:
+            return self._repeat_cleared(connection, chunk, watch, turn)
+        if turn.shown is None:
+            return UNLISTED
+        objection = self._objection(connection, chunk, turn.shown, watch)
+        if objection or not turn.look.alone:
+            return objection or watch.lacked or NEXT_TURN
+        watch.lacked = absence.money_objection(_money(connection, chunk, turn.look.credits))
+        if watch.lacked:
+            self._postpone(watch, turn.look.asked_at)
+            return watch.lacked
+        return self._settle_absent(connection, chunk, watch, turn)
 
-    def _has_rested(self, watch: Watch, bound: int, shown: "Shown") -> bool:
-        """Whether the list shows all that we know since this call, and enough time has passed for it to lag behind."""
-        newest = max(shown.newest.values(), default=0)
-        if any(attempt >= min(bound, newest) for attempt in shown.left_out()):
-            return False
-        if self.newest_call is not None:
-            seen = shown.asked_at - self.newest_call
-            self.lag = seen if self.lag is None else min(seen, self.lag)
-        return shown.asked_at - watch.since >= self.quiet + self._rest()
+    def _objection(self, connection: Transaction, chunk: Chunk, shown: "Shown", watch: Watch) -> str:
+        """Why the list alone does not prove that nothing of this call was placed; notes where it does."""
+        around = _around(connection, chunk, shown.look.last_order)
+        view = shown.view(chunk.service_id)
+        if not watch.first:  # an earlier process may have kept one
+            seen = view.fingerprint if shown.look.asked_at >= watch.since else ""
+            watch.first = batch_store.first_list(connection, chunk.attempt_id, seen)
+        objection = absence.list_objection(view, around, watch.first or view.fingerprint, watch.shorter)
+        if not (around.before | around.since) - view.order_ids and not view.unreadable:
+            watch.shorter = view.length if watch.shorter is None else min(watch.shorter, view.length)
+        clock = shown.clock(connection, _first_attempt(chunk))
+        if any(shown.possible(item, chunk.service_id, clock) for item in chunk.items):
+            objection = UNCLEAR
+        if shown.look.asked_at < self.rests_until(watch):
+            objection = NOT_RESTED
+        elif not watch.witnessed and _has_more_to_send(connection, chunk.batch_id):
+            objection = objection or "The next order of this batch will show whether the provider's list is up to date."
+        watch.ready = watch.ready or not objection
+        return objection
 
-    def _rest(self) -> float:
-        """Seconds beyond the quiet time after which a list that lags behind would show what was placed."""
-        longest = LONGEST_LAG * self.quiet
-        return longest if self.lag is None else min(longest, max(self.quiet, 2 * self.lag))
+    def _settle_absent(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
+        """None of these items was placed: give them up, or send the first of them again. Returns why not all."""
+        said = batch_store.said_to_exist(connection, chunk.chunk_id)
+        existing = [item.item_id for item in chunk.items if item.item_id in said]
+        absent = [item for item in chunk.items if item.item_id not in said]
+        if existing:
+            words = "ordered before: the provider says so, and this call placed nothing"
+            batch_store.give_up(connection, chunk, existing, Outcome.DUPLICATE, words)
+        if absent and batch_store.rest_was_cancelled(connection, chunk.batch_id):
+            words = "cancelled: it was not placed by the provider's list"
+            batch_store.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
+            return ""
+        if not absent or not turn.may_repeat or batch_store.is_paused(connection, chunk.batch_id):
+            return NEXT_TURN
+        price = batch_store.unit_price(connection, chunk.batch_id)
+        length = absence.piece_length(len(absent), price, self.resend_limit, _longest(connection, chunk))
+        if not length:
+            self._postpone(watch, FOR_A_PERSON)
+            watch.lacked = DEARER
+            return DEARER
+        words = "sent again: not placed by the provider's list and balance"
+        turn.repeat(connection, chunk, absent[:length], words)
+        return NEXT_TURN
+
+    def _repeat_cleared(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
+        """Send again what a person says was not placed, right after a look that does not show it."""
+        if not turn.may_repeat or batch_store.is_paused(connection, chunk.batch_id):
+            return NEXT_TURN
+        absent = list(chunk.items)
+        if turn.shown is not None:
+            clock = turn.shown.clock(connection, _first_attempt(chunk))
+            absent = [item for item in absent if not turn.shown.possible(item, chunk.service_id, clock)]
+        if not absent:
+            self._postpone(watch, turn.look.asked_at)
+            return UNCLEAR
+        words = "sent again: not placed, as a person decided"
+        turn.repeat(connection, chunk, absent[: _longest(connection, chunk)], words)
+        return NEXT_TURN
+
+    def _postpone(self, watch: Watch, now: float) -> None:
+        """A look alone has proven nothing: other work goes on for a while."""
+        watch.next_turn = now + self.quiet * TURNS[min(watch.failed_turns, len(TURNS) - 1)]
+        watch.failed_turns += 1
 
 
-def _is_witnessed(watch: Watch, bound: int, shown: "Shown") -> bool:
-    """Whether the list shows a call that began after the quiet time, and all that we know since the doubtful one."""
-    start = watch.witness_from
-    if start is None or not any(attempt > start for attempt, _ in shown.placed):
-        return False
-    return not any(bound <= attempt <= start for attempt in shown.left_out())
+# What the list says
 
 
-def _one_spoils_all(connection: Transaction, chunk: Chunk) -> bool:
-    """Whether the whole call was refused because of one IMEI that is not told: together they would be refused again."""
+def _around(connection: Transaction, chunk: Chunk, last_order: int) -> Around:
+    known = batch_store.known_when_sent(connection, chunk.attempt_id)
+    since = batch_store.orders_since(connection, known, last_order, NEWEST, chunk.service_id)
+    return Around(
+        before=frozenset(batch_store.orders_before(connection, known, NEAREST, chunk.service_id)),
+        since=frozenset(since),
+        after=frozenset(order_id for order_id, attempt in since.items() if attempt > chunk.attempt_id),
+    )
+
+
+def _money(connection: Transaction, chunk: Chunk, credits: float | None) -> Money | None:
+    """What the account tells; None where the balance of one of the two moments is not known."""
+    before = balance_store.reading_before(connection, _first_attempt(chunk))
+    if before is None or credits is None:
+        return None
+    spent = balance_store.spent_since(connection, before)
+    price = batch_store.unit_price(connection, chunk.batch_id)
+    return Money(price, round(before.credits - credits, 4), round(spent.known, 4), round(spent.refundable, 4))
+
+
+def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
+    """Settle the items of which a late answer left an order. Returns the chunk with its other items.
+
+    The list does not show such an order as unknown: the item would count as absent and would be paid again.
+    """
+    verdicts = batch_store.recorded_late(connection, chunk)
+    if not verdicts:
+        return chunk
+    batch_store.adopt(connection, chunk, verdicts)
+    logger.info("Chunk %d: a late answer named %d of its orders", chunk.chunk_id, len(verdicts))
+    settled = {verdict.item_id for verdict in verdicts}
+    return replace(chunk, items=tuple(item for item in chunk.items if item.item_id not in settled))
+
+
+def _first_attempt(chunk: Chunk) -> int:
+    """The first attempt that may have placed these IMEIs."""
+    return chunk.doubt_attempt or chunk.attempt_id
+
+
+def _has_more_to_send(connection: Transaction, batch_id: int) -> bool:
+    """Whether a running batch has planned calls: one of them can be the proof."""
+    return any(batch.batch_id == batch_id for batch in batch_store.running_batches(connection))
+
+
+def _longest(connection: Transaction, chunk: Chunk) -> int:
+    """How many IMEIs one repeated call may carry: one where an IMEI that is not named had the call refused."""
     words = batch_store.attempt_message(connection, chunk.attempt_id)
-    return refusal_kind(words) in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI)
-
-
-def _by_body(listed: Iterable[ProviderOrder]) -> dict[str, list[ProviderOrder]]:
-    """First 14 digits → the orders of that device, the newest first."""
-    found: dict[str, list[ProviderOrder]] = {}
-    for order in sorted(listed, key=lambda o: (o.requested_at, len(o.order_id), o.order_id), reverse=True):
-        found.setdefault(order.imei[:14], []).append(order)
-    return found
+    if refusal_kind(words) in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI):
+        return 1
+    return max(1, read_list_limit(connection, chunk.service_id))
 
 
 def _contested(chunks: Iterable[Chunk]) -> frozenset[str]:
@@ -235,82 +445,183 @@ def _contested(chunks: Iterable[Chunk]) -> frozenset[str]:
     return frozenset(imei for imei, services in Counter(imei for imei, _ in asked).items() if services > 1)
 
 
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
-        return None
+def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
+    """Pause each batch that is about to order what the provider lists already and we do not know, and leave it out."""
+    by_imei = {order.imei: order for orders in shown.unknown.values() for order in orders if order.order_id}
+    found: dict[int, list[ProviderOrder]] = {}
+    for batch_id, service_id, imei in batch_store.planned_among(connection, list(by_imei)):
+        order = by_imei[imei]
+        if shown.labels.get(_label(order), service_id) == service_id:
+            batch_store.leave_out_existing(connection, batch_id, service_id, order)
+            found.setdefault(batch_id, []).append(order)
+    for batch_id, orders in found.items():
+        first = orders[0]
+        words = (
+            f"The provider lists orders of IMEIs that this batch has not sent: {len(orders)}, such as order"
+            f" {first.order_id} of {first.imei}. They are left out. Another program or a copy of this database may have"
+            " ordered the others too: make sure that it has not before you resume the batch."
+        )
+        batch_store.pause(connection, batch_id, words)
+        logger.error("Batch %d: %s", batch_id, words)
+
+
+def _label(order: ProviderOrder) -> str:
+    return order.service_id.strip().lower()
+
+
+def _bodies(imei: str) -> set[str]:
+    """The first 14 digits of the IMEIs that this listed text may stand for."""
+    if not imei.isdecimal() or len(imei) not in READABLE:
+        return set()
+    bodies = {imei[:14]}
+    if len(imei) == 14:
+        bodies.add(f"0{imei[:13]}")
+    if len(imei) == 16 and imei.startswith("0"):
+        bodies.add(imei[1:15])
+    return bodies
+
+
+class Age(IntEnum):
+    """How a listed order compares with a call, as far as one of the provider's clocks tells."""
+
+    OLDER = -1
+    UNKNOWN = 0
+    YOUNGER = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """The provider's two clocks, ids and dates, at the moment when a call began."""
+
+    newest_id: int | None  #: the largest id of our orders from before the call; None where ids do not grow
+    newest_date: datetime | None  #: the date of the latest of these
+    about: datetime | None  #: where no order of ours is from before the call: a date about that of the call
+
+    def age(self, order: ProviderOrder, date: datetime | None) -> Age:
+        """Whether an order is certainly older or younger than the call; UNKNOWN where the two clocks disagree."""
+        by_id, by_date = self._by_id(order.order_id), self._by_date(date)
+        if Age.OLDER in (by_id, by_date):
+            return Age.UNKNOWN if Age.YOUNGER in (by_id, by_date) else Age.OLDER
+        return max(by_id, by_date)
+
+    def _by_id(self, order_id: str) -> Age:
+        if self.newest_id is None or not order_id.isdecimal():
+            return Age.UNKNOWN
+        return Age.YOUNGER if int(order_id) > self.newest_id else Age.OLDER
+
+    def _by_date(self, date: datetime | None) -> Age:
+        if date is None:
+            return Age.UNKNOWN
+        if self.newest_date is None:
+            return Age.YOUNGER if self.about is not None and self.about - date <= CERTAINLY_OLDER else Age.UNKNOWN
+        if self.newest_date - date > CERTAINLY_OLDER:
+            return Age.OLDER
+        return Age.YOUNGER if date >= self.newest_date else Age.UNKNOWN
+
+
 class Shown:
-    """What one look at the provider's list showed of the orders that we know."""
+    """What one look at the provider's list shows, and which of its orders are unknown to us."""
 
-    order_ids: frozenset[str]
-    #: (attempt, or 0 where none of ours placed it; the provider's date, where it can be read)
-    placed: tuple[tuple[int, datetime | None], ...]
-    nameless: bool  #: whether it also shows an unknown order without saying of which IMEI
-    newest: Mapping[str, int]  #: our newest orders, listed or not → the attempts that placed them
-    oldest: datetime | None  #: the provider's date of the oldest order on it, whosever it is
-    length: int  #: orders on it
-    asked_at: float  #: monotonic seconds
+    def __init__(
+        self,
+        look: Look,
+        owners: Mapping[str, tuple[str, int]],
+        labels: Mapping[str, str],
+        contested: frozenset[str],
+    ) -> None:
+        """owners: order id → (IMEI, attempt) of ours; labels: service id or title in lower case → service id;
+        contested: IMEIs that are in doubt or on the wire for more than one service."""
+        self.look = look
+        self.owners = owners
+        self.labels = labels
+        self.contested = contested
+        dates = read_dates([order.requested_at for order in look.listed])
+        self.dates = {order.order_id: date for order, date in zip(look.listed, dates, strict=True)}
+        self.unknown: dict[str, list[ProviderOrder]] = {}  #: by the first 14 digits, the newest first
+        unknown = [order for order in look.listed if order.order_id not in owners]
+        for order in sorted(unknown, key=self._recency, reverse=True):
+            for body in _bodies(order.imei):
+                self.unknown.setdefault(body, []).append(order)
+        states = sorted((order.order_id, order.status, order.replied_at) for order in look.listed)
+        self._fingerprint = hashlib.sha256(repr(states).encode()).hexdigest()
+        self._views: dict[str, ListView] = {}
+        self._clocks: dict[int, Clock] = {}
 
-    @property
-    def shows_older(self) -> bool:
-        """Whether an order on it is days older than every order of ours on it."""
-        ours = [date for attempt, date in self.placed if attempt and date is not None]
-        return bool(ours) and self.oldest is not None and self.oldest < min(ours) - CERTAINLY_OLDER
+    def _recency(self, order: ProviderOrder) -> tuple[datetime, int, str]:
+        return self.dates[order.order_id] or datetime.min, len(order.order_id), order.order_id
 
-    def left_out(self) -> set[int]:
-        """The attempts of our newest orders that the list does not show."""
-        return {attempt for order_id, attempt in self.newest.items() if order_id not in self.order_ids}
+    def view(self, service_id: str) -> ListView:
+        """The list as this service sees it: what is certainly of another one is left out."""
+        if service_id not in self._views:
+            mine = [order for order in self.look.listed if self.labels.get(_label(order), service_id) == service_id]
+            odd = sum(1 for order in mine if not order.order_id or not _bodies(order.imei))
+            self._views[service_id] = ListView(frozenset(self.owners), len(mine), odd, self._fingerprint)
+        return self._views[service_id]
 
-    def latest_before(self, bound: int) -> datetime | None:
-        """The provider's date of the latest order that an attempt below bound has placed, where it can be read."""
-        dates = (date for attempt, date in self.placed if date is not None and 0 < attempt < bound)
-        return max(dates, default=None)
+    def clock(self, connection: Transaction, attempt_id: int) -> Clock:
+        """The provider's clocks when this attempt began."""
+        if attempt_id not in self._clocks:
+            known = batch_store.known_when_sent(connection, attempt_id)
+            before = batch_store.orders_before(connection, known, NEAREST)
+            ours = [self.dates[order_id] for order_id, (_, attempt) in self.owners.items() if attempt]
+            sent_at = batch_store.sent_at(connection, attempt_id)
+            self._clocks[attempt_id] = Clock(
+                newest_id=self._newest_id(before, attempt_id),
+                newest_date=max((date for o in before if (date := self.dates.get(o))), default=None),
+                about=min((date for date in ours if date), default=sent_at),
+            )
+        return self._clocks[attempt_id]
 
+    def _newest_id(self, before: Sequence[str], attempt_id: int) -> int | None:
+        """The largest of these ids; None unless all are numbers, and smaller than those of later calls of ours."""
+        if not before or not all(order_id.isdecimal() for order_id in before):
+            return None
+        newest = max(map(int, before))
+        later = [o for o, (_, attempt) in self.owners.items() if attempt > attempt_id]
+        return newest if all(o.isdecimal() and int(o) > newest for o in later) else None
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Orders that the provider lists and we do not know."""
+    def take(self, item: Item, service_id: str, clock: Clock) -> ProviderOrder | None:
+        """Take out the newest unknown order that this IMEI's call has placed.
 
-    unknown: dict[str, list[ProviderOrder]]  #: by the first 14 digits of the IMEI, the newest first
-    labels: Mapping[str, str]  #: service id or title in lower case → service id
-    contested: frozenset[str]  #: IMEIs that are in doubt or on the wire for more than one service
-
-    def adopt(self, item: Item, service_id: str, before: datetime | None) -> Verdict | None:
-        """The verdict for an order of this IMEI, unless it is certainly another's. Takes it out.
-
-        The wire does not say whether <package> is an id, a title or something else, so what is not recognised
-        counts as ours: to send again what was placed would cost money, to adopt it costs nothing. Only where the
-        IMEI is in doubt for two services a person must say whose it is. before is a date (the provider's) at which
-        the call had not begun.
+        The wire does not say whether <package> is an id, a title or something else, so what is not recognised counts
+        as ours: to send again what was placed would cost money, to adopt it costs nothing. Only where the IMEI is in
+        doubt for two services a person must say whose it is.
         """
-        for order in self._candidates(item, service_id, before):
-            unclear = item.imei in self.contested and order.service_id.strip().lower() not in self.labels
-            if order.order_id and order.imei == item.imei and not unclear:
-                self.unknown[item.imei[:14]].remove(order)
-                words = "found in the provider's list"
-                return Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status, words)
+        for order in self._candidates(item, service_id):
+            unclear = item.imei in self.contested and _label(order) not in self.labels
+            if _is_exact(order, item) and not unclear and self._age(order, clock) is Age.YOUNGER:
+                self._remove(order)
+                return order
         return None
 
-    def possible(self, item: Item, service_id: str, before: datetime | None) -> bool:
-        """Whether the list names something that may be an order of this IMEI, so that it cannot count as absent."""
-        return bool(self._candidates(item, service_id, before))
+    def older(self, item: Item, service_id: str, clock: Clock) -> ProviderOrder | None:
+        """Take out an order of this IMEI and service that is certainly older than the call."""
+        for order in self._candidates(item, service_id):
+            mine = self.labels.get(_label(order)) == service_id
+            if _is_exact(order, item) and mine and self._age(order, clock) is Age.OLDER:
+                self._remove(order)
+                return order
+        return None
 
-    def _candidates(self, item: Item, service_id: str, before: datetime | None) -> list[ProviderOrder]:
-        return [
-            order
-            for order in self.unknown.get(item.imei[:14], [])
-            if self.labels.get(order.service_id.strip().lower(), service_id) == service_id
-            and not _is_older(order, before)
-        ]
+    def possible(self, item: Item, service_id: str, clock: Clock) -> bool:
+        """Whether the list names something that may be an order of this IMEI's call, so that it is not absent."""
+        return any(self._age(order, clock) is not Age.OLDER for order in self._candidates(item, service_id))
+
+    def _age(self, order: ProviderOrder, clock: Clock) -> Age:
+        return clock.age(order, self.dates[order.order_id]) if order.order_id else Age.UNKNOWN
+
+    def _candidates(self, item: Item, service_id: str) -> list[ProviderOrder]:
+        found = self.unknown.get(item.imei[:14], [])
+        return [order for order in found if self.labels.get(_label(order), service_id) == service_id]
+
+    def _remove(self, order: ProviderOrder) -> None:
+        for body in _bodies(order.imei):
+            self.unknown[body].remove(order)
 
 
-def _is_older(order: ProviderOrder, before: datetime | None) -> bool:
-    requested = _moment(order.requested_at)
-    return before is not None and requested is not None and before - requested > CERTAINLY_OLDER
+def _is_exact(order: ProviderOrder, item: Item) -> bool:
+    """Whether a listed order has an id and names this very IMEI; a list may lose the first zero."""
+    return bool(order.order_id) and order.imei.zfill(15) == item.imei.zfill(15)
 
 
 # What a person decides
@@ -324,22 +635,22 @@ def ask_again(database: IMEIDatabase) -> None:
     database.set_setting(REQUESTED, str(max(previous + 1, newest)))
 
 
-def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], quiet: float) -> int:
+def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float) -> int:
     """A person says that these items in doubt were not placed: they are sent again. Returns how many.
 
-    Raises ValueError with a sentence for the page within the quiet time (seconds) after a call: what the provider
-    does not show yet it may still place.
+    The runner looks at the provider's list once more right before. Raises ValueError with a sentence for the page
+    while less than rest seconds (deadline and quiet time) have passed since a call was sent: what the provider does
+    not show yet it may still place.
     """
     wanted, sent = set(item_ids), 0
     with database.write() as connection:
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
             chosen = [item.item_id for item in chunk.items if item.item_id in wanted]
-            if chosen:
-                left = quiet - batch_store.seconds_since(connection, chunk.attempt_id)
+            if chosen and not chunk.cleared:
+                left = rest - batch_store.seconds_since(connection, chunk.attempt_id)
                 if left > 0:
                     raise ValueError(f"The provider may still be working on it. Look once more in {left:.0f} seconds.")
-                words = "sent again: not placed, said a person"
-                batch_store.send_again(connection, chunk, chosen, words, _one_spoils_all(connection, chunk))
+                batch_store.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
                 sent += len(chosen)
     return sent
 

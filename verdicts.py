@@ -1,6 +1,8 @@
 """What one answer, or one failure, means for each IMEI of a call. Pure: no I/O, no clock, no database.
 
-The rule above all others: an IMEI that was sent and is neither named nor certainly unplaced is in doubt.
+The rule above all others: an IMEI that was sent and is neither ordered nor certainly unplaced is in doubt. That the
+provider has an order of it already is no outcome: it may be the order of this very call, whose request a proxy has
+repeated, or of an earlier one. The provider's list shows which.
 """
 
 import json
@@ -19,7 +21,7 @@ from gsm_fusion_client import (
     RefusedError,
     refusal_kind,
 )
-from orders import FINAL_STATUSES, Chunk, Outcome, PlacedOrder, PlacementAnswer, Verdict
+from orders import FINAL_STATUSES, SAYS_IT_EXISTS, Chunk, Outcome, PlacedOrder, PlacementAnswer, Verdict
 
 
 class Pause(StrEnum):
@@ -69,7 +71,7 @@ def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
 
 
 def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
-    """A verdict for each IMEI: ordered, duplicate and refused by name, everything else in doubt."""
+    """A verdict for each IMEI: ordered and refused by name, everything else in doubt."""
     owners = Counter(order_id for order_id, _ in {(order.order_id, order.imei) for order in answer.orders})
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
@@ -78,11 +80,16 @@ def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
     errors = dict(answer.errors)
     duplicates = set(answer.duplicates)
     verdicts = tuple(_judge_item(item.item_id, item.imei, placed, duplicates, errors) for item in chunk.items)
-    unnamed = sum(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts)
+    unnamed = sum(not is_named(verdict) for verdict in verdicts)
     if "" in errors:
         return Judgement(verdicts, errors[""], _pause_for(refusal_kind(errors[""])))
     message = f"the answer named {len(verdicts) - unnamed} of {len(verdicts)} IMEIs" if unnamed else ""
     return Judgement(verdicts, message)
+
+
+def is_named(verdict: Verdict) -> bool:
+    """Whether the answer speaks of this IMEI: it was read as a part of the list."""
+    return verdict.outcome is not Outcome.IN_DOUBT or verdict.message == SAYS_IT_EXISTS
 
 
 def _judge_item(
@@ -92,7 +99,7 @@ def _judge_item(
         order = placed[imei]
         return Verdict(item_id, imei, Outcome.ORDERED, order.order_id, order.status)
     if imei in duplicates or "already exists" in errors.get(imei, "").lower():
-        return Verdict(item_id, imei, Outcome.DUPLICATE, message="the provider has this IMEI already")
+        return Verdict(item_id, imei, Outcome.IN_DOUBT, message=SAYS_IT_EXISTS)
     if imei in errors:
         return Verdict(item_id, imei, Outcome.REFUSED, message=errors[imei] or "refused without a reason")
     return Verdict(item_id, imei, Outcome.IN_DOUBT, message="sent, but the answer does not name it")
@@ -130,7 +137,7 @@ def _judge_refusal(chunk: Chunk, error: RefusedError) -> Judgement:
         case RefusalKind.CREDIT:  # the IMEIs before the money ran out may have been placed
             return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words, Pause.ALL)
         case RefusalKind.DUPLICATE:
-            return Judgement(_all(chunk, Outcome.DUPLICATE if alone else Outcome.IN_DOUBT, words), words)
+            return Judgement(_all(chunk, Outcome.IN_DOUBT, SAYS_IT_EXISTS if alone else words), words)
         case RefusalKind.INVALID_IMEI:
             return Judgement(_invalid(chunk, error, alone), words)
         case _:

@@ -1,15 +1,18 @@
 """Calls made by hand: on the wire, answered or in doubt, and one look at a list, on a clock made by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-from provider_fixture import SERVICE
+from provider_fixture import SERVICE, imeis
 
+import balance_store
 import batch_store
 from batch_creation import NewBatch, create_batch
 from call_log import record_clean, write_intents
 from database import IMEIDatabase
 from orders import Chunk, Outcome, PlacedOrder, PlacementAnswer, ProviderOrder, Verdict
-from settlement import Settler
+from settlement import Look, Settler
 from verdicts import judge
 
 QUIET = 60.0
@@ -26,6 +29,38 @@ def call(database: IMEIDatabase, numbers: Sequence[str], service_id: str = SERVI
         return write_intents(connection, planned, batch_store.newest_attempt(connection) + 1)[0]
 
 
+def planned(
+    database: IMEIDatabase, count: int, size: int = 2, first: int = 0, service_id: str = SERVICE
+) -> tuple[int, list[int]]:
+    """A batch of that many IMEIs that was never sent: its id and those of its chunks."""
+    wanted = [(imei, None) for imei in imeis(count, first)]
+    batch_id = create_batch(database, NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted), chunk_size=size)
+    with database.read() as connection:
+        return batch_id, [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1000)]
+
+
+def everything(database: IMEIDatabase) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row that says what became of the money."""
+    tables = ("batches", "chunks", "attempts", "items", "orders")
+    with database.read() as connection:
+        return {name: [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {name}")] for name in tables}
+
+
+def one(database: IMEIDatabase, query: str, *values: Any) -> Any:
+    """The only row of a query, or its only value."""
+    with database.read() as connection:
+        row = tuple(connection.exec_driver_sql(query, values).one())
+    return row[0] if len(row) == 1 else row
+
+
+@contextmanager
+def nothing_is_written(database: IMEIDatabase) -> Iterator[None]:
+    """Whatever happens in it leaves every row as it was."""
+    before = everything(database)
+    yield
+    assert everything(database) == before
+
+
 def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[ProviderOrder]:
     """The provider names every order, with ids from first_id on; returns how its list shows them."""
     placed = tuple(PlacedOrder(str(first_id + n), item.imei) for n, item in enumerate(chunk.items))
@@ -34,19 +69,56 @@ def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[Provid
     return [listed(order.order_id, order.imei, chunk.service_id) for order in placed]
 
 
-def unanswered(database: IMEIDatabase, chunk: Chunk) -> None:
+def unanswered(database: IMEIDatabase, chunk: Chunk, said: Sequence[str] = (), words: str = "") -> None:
+    """No IMEI of the call has a clear answer. said: what is written of the first ones; words: of the whole call."""
+    messages = [*said, *[""] * (len(chunk.items) - len(said))]
+    doubts = [
+        Verdict(item.item_id, item.imei, Outcome.IN_DOUBT, message=message)
+        for item, message in zip(chunk.items, messages, strict=True)
+    ]
     with database.write() as connection:
-        batch_store.record(connection, chunk, [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
+        batch_store.record(connection, chunk, doubts, words)
 
 
 def listed(order_id: str, imei: str, package: str = SERVICE, at: str = "2026-11-25 10:00:00") -> ProviderOrder:
     return ProviderOrder(order_id, imei, "Pending", "", package, at)
 
 
-def look(database: IMEIDatabase, settler: Settler, orders: Sequence[ProviderOrder], now: float) -> int:
+def read_balance(database: IMEIDatabase, credits: float = 100.0) -> None:
+    """The account holds so much (US dollars) at a moment without a call on the wire."""
+    with database.write() as connection:
+        balance_store.record_reading(connection, credits)
+
+
+def look(
+    database: IMEIDatabase,
+    settler: Settler,
+    orders: Sequence[ProviderOrder],
+    now: float,
+    unexplained: float | None = 0.0,
+    alone: bool = True,
+    **about: Any,
+) -> list[str]:
+    """One look at a list of these orders. Returns the IMEIs that are sent again on the strength of it.
+
+    unexplained: US dollars that left the account beyond what our orders cost; None: the balance is not known.
+    about: fields of Look that differ, such as asked_at.
+    """
     with database.write() as connection:
         settler.note(connection, now)
-        return settler.apply(connection, orders, now)
+        newest = balance_store.newest_reading(connection)
+        credits = None
+        if newest is not None and unexplained is not None:
+            credits = newest.credits - balance_store.spent_since(connection, newest).known - unexplained
+        usual = {"asked_at": now, "last_order": batch_store.newest_order(connection), "credits": credits}
+        piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
+        claimed = write_intents(connection, [piece] if piece else [], batch_store.newest_attempt(connection) + 1)
+        return [item.imei for chunk in claimed for item in chunk.items]
+
+
+def reason(database: IMEIDatabase, chunk: Chunk) -> str:
+    """What the page says about a call."""
+    return str(one(database, "SELECT message FROM chunks WHERE id = ?", chunk.chunk_id))
 
 
 def outcome(database: IMEIDatabase, chunk: Chunk) -> list[tuple[str, str]]:

@@ -49,8 +49,24 @@ def settings(data_dir: Path) -> Settings:
     return Settings(data_dir=data_dir)
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty, migrated database: to migrate takes longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "empty.db"
+    IMEIDatabase(path).close()
+    return path
+
+
 @pytest.fixture
-def database(settings: Settings) -> Iterator[IMEIDatabase]:
+def database(settings: Settings, migrated: Path) -> Iterator[IMEIDatabase]:
     """An empty, migrated database."""
+    shutil.copyfile(migrated, settings.database_path)
     with IMEIDatabase(settings.database_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def rival(database: IMEIDatabase) -> Iterator[IMEIDatabase]:
+    """The same database, opened a second time as another process does: it moves a row first."""
+    with IMEIDatabase(database.path) as opened:
         yield opened

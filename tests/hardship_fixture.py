@@ -23,7 +23,7 @@ from settings import Settings
 from simulator import Simulator
 from submission_report import submission_result
 
-PRICE = 0.1  #: US dollars an IMEI of SERVICE
+PRICE = 0.08  #: US dollars an IMEI of SERVICE, as the simulator charges
 PATIENCE = 30.0  #: seconds; only a failure takes that long
 
 
@@ -60,11 +60,11 @@ def told_by_page(database: IMEIDatabase, settings: Settings, batch_id: int) -> s
     return words(Browser(make_app(settings, database, Provider(list(SERVICES)))).get(f"/batches/{batch_id}"))
 
 
-def wait_until(true: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+def wait_until(true: Callable[[], bool], what: str | Callable[[], str], patience: float = PATIENCE) -> None:
     """Look until it is so; fail with these words when it never is."""
     deadline = time.monotonic() + patience
     while not true():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
         time.sleep(0.02)
 
 
@@ -73,7 +73,10 @@ def see_through(running: ProductionSubmissionSystem, batch_id: int) -> int:
     if not running.run_batch(batch_id).in_doubt:
         return 0
     more = running.submit_batch(imeis(3, first=90_000), SERVICE).successful
-    wait_until(lambda: not running.run_batch(batch_id).in_doubt, "every doubt is settled")
+    wait_until(
+        lambda: not running.run_batch(batch_id).in_doubt,
+        lambda: f"every doubt is settled: {rows(running.database, IN_DOUBT)}",
+    )
     return more
 
 
@@ -92,6 +95,8 @@ def rows(database: IMEIDatabase, query: str) -> list[Any]:
         return [tuple(row) for row in connection.execute(text(query))]
 
 
+#: Why calls are in doubt.
+IN_DOUBT = "SELECT id, message FROM chunks WHERE state = 'in_doubt'"
 LOCK = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)

@@ -42,6 +42,8 @@ class Job:
     nth: int = 1  #: at the so-manieth call (or intent, answer, commit)
     workers: int = 1
     timeout: float = 5.0  #: seconds a call may take
+    quiet: float = 0.2  #: seconds of rest after that
+    chunk: int = CHUNK  #: IMEIs a call
 
     @property
     def settings(self) -> Settings:
@@ -51,8 +53,8 @@ class Job:
             base_url=self.base_url,
             data_dir=self.data_dir,
             workers=self.workers,
-            chunk_size=CHUNK,
-            settle_quiet=0.2,
+            chunk_size=self.chunk,
+            settle_quiet=self.quiet,
             call_timeout=self.timeout,
         )
 

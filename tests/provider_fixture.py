@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import balance_store
+import batch_store
 from call_budget import CallBudget
 from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
@@ -14,7 +16,16 @@ from production_submission_system import Options, ProductionSubmissionSystem
 from simulator import Knobs, Simulator
 
 SERVICE = "269"
-QUICK: dict[str, Any] = {"workers": 5, "settle_quiet": 0.2, "patience": 4.0, "maintenance_wait": 0.3, "poll": 0.05}
+#: The order id of the simulator's newest order from a month ago.
+OLD_ORDER = "9000000"
+QUICK: dict[str, Any] = {
+    "workers": 5,
+    "settle_quiet": 0.2,
+    "call_timeout": 0.0,
+    "patience": 4.0,
+    "maintenance_wait": 0.3,
+    "poll": 0.05,
+}
 
 
 def imeis(count: int, first: int = 0) -> list[str]:
@@ -35,20 +46,36 @@ def system(
     proven: bool = True,
     client_class: type[GSMFusionClient] = GSMFusionClient,
     budget: CallBudget | None = None,
+    in_use: bool = True,
     **options: Any,
 ) -> Iterator[ProductionSubmissionSystem]:
     """A submission system on this database, with quick waits; its service is proven unless said otherwise.
 
-    The account has ordered before, elsewhere: a new database on a new account settles the doubt of its first calls only
-    when more was ordered.
+    in_use plants an old order and a balance, so that doubt about the first calls can be settled by itself.
     """
-    simulator.set(history=1)
+    if in_use:
+        put_in_use(simulator, database)
     if proven:
         with database.write() as connection:
             write_list_limit(connection, SERVICE, 100)
     with client_class("DEMO-KEY", "demo", simulator.base_url, timeout=timeout, sleep=lambda _: None) as client:
         folder = Path(database.path).parent / "checkpoints"
         yield ProductionSubmissionSystem(database, client, Checkpoints(folder), Options(**{**QUICK, **options}), budget)
+
+
+def put_in_use(simulator: Simulator, database: IMEIDatabase) -> None:
+    """The account has ordered before: one old order of ours, which the list shows, and a balance.
+
+    Without an order from before a call, and a balance, nothing proves that it placed nothing.
+    """
+    simulator.set(history=1)
+    with database.write() as connection:
+        if not batch_store.newest_order(connection):
+            old = (OLD_ORDER, "359999000000000", SERVICE, "Completed", 0)
+            columns = "order_id, imei, service_id, status, attempt_id"
+            connection.exec_driver_sql(f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?)", old)
+        if balance_store.newest_reading(connection) is None and not batch_store.newest_attempt(connection):
+            balance_store.record_reading(connection, simulator.balance())
 
 
 def judge(simulator: Simulator, database: IMEIDatabase) -> tuple[int, int]:

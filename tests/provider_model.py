@@ -17,11 +17,12 @@ from gsm_fusion_client import (
     NotSentError,
     OutcomeUnknownError,
     RateLimitedError,
+    parse_account,
     parse_orders,
     parse_placement,
     parse_services,
 )
-from orders import PlacementAnswer, ProviderOrder, Service
+from orders import Account, PlacementAnswer, ProviderOrder, Service
 from production_submission_system import ProductionSubmissionSystem
 from simulator_knobs import Fault, Knobs, spoiled_reply
 from simulator_provider import Charge, Ledger, Provider
@@ -135,7 +136,7 @@ class ModelClient:
         self.before_send = before_send
 
     def place_imei_order(
-        self, imei: str | Sequence[str], network_id: str, *, keep: Keep | None = None
+        self, imei: str | Sequence[str], network_id: str, *, keep: Keep | None = None, **fields: str
     ) -> PlacementAnswer:
         imeis = [imei] if isinstance(imei, str) else list(imei)
         self.before_send(imeis)
@@ -177,6 +178,9 @@ class ModelClient:
             raise OutcomeUnknownError("No answer came.")
         return parse_orders(self.model.provider.answer("getimeis", {}, 0).encode())
 
+    def get_account(self) -> Account:
+        return parse_account(self.model.provider.answer("accountinfo", {}, 0).encode())
+
     def get_imei_services(self) -> list[Service]:
         return parse_services(self.model.provider.answer("imeiservices", {}, 0).encode())
 
@@ -194,6 +198,7 @@ class Process:
     def __init__(self, system: ProductionSubmissionSystem) -> None:
         self.system = system
         self.killed = False
+        self.has_ended = False
         self._forward, self._back = queue.SimpleQueue[None](), queue.SimpleQueue[None]()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._live, daemon=True)
@@ -201,8 +206,9 @@ class Process:
 
     def step(self) -> None:
         """Let the loop run until it next asks whether it is over."""
-        self._forward.put(None)
-        self._back.get()
+        if not self.has_ended:
+            self._forward.put(None)
+            self._back.get()
         if self._error is not None:
             raise self._error
 
@@ -222,6 +228,7 @@ class Process:
         except Exception as error:  # noqa: BLE001  # a thread ends here; the test raises it
             self._error = error
         finally:
+            self.has_ended = True
             self._back.put(None)
 
     def _is_over(self) -> bool:

@@ -51,6 +51,13 @@ def test_the_orders_table_has_the_columns_and_indexes_that_people_know(database:
     assert {"idx_imei", "idx_order_id", "idx_order_date", "idx_status"} <= indexes
 
 
+def test_the_name_of_a_database_is_random_and_stays(database: IMEIDatabase, tmp_path: Path) -> None:
+    name = database.install_id()
+    assert (len(name), database.install_id()) == (32, name)
+    with IMEIDatabase(tmp_path / "other.db") as other:
+        assert other.install_id() != name
+
+
 def test_migrations_and_schema_say_the_same(database: IMEIDatabase) -> None:
     with database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []

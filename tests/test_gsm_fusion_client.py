@@ -71,6 +71,13 @@ def test_a_paid_call_sends_its_form_once_and_keeps_the_whole_answer_before_readi
     }
 
 
+def test_an_order_of_one_imei_may_carry_an_order_id_of_ours() -> None:
+    with ScriptedServer(reply(PLACED)) as server, client_of(server) as client:
+        client.place_imei_order(IMEI, "7", orderId="0f3a" * 8)
+    (request,) = server.requests
+    assert (request.form["imei"], request.form["orderId"]) == (IMEI, "0f3a" * 8)
+
+
 def test_an_answer_is_kept_even_when_it_cannot_be_read() -> None:
     kept: list[bytes] = []
     with (

@@ -288,6 +288,13 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TABLE import_changes",
         "DROP TABLE status_changes",
         "DROP TABLE saved_searches",
+        "DROP TABLE balance_readings",
+        "DROP TABLE leases",
+        "ALTER TABLE attempts DROP COLUMN after_order",
+        "ALTER TABLE attempts DROP COLUMN first_list",
+        "ALTER TABLE chunks DROP COLUMN doubt_attempt",
+        "ALTER TABLE chunks DROP COLUMN cleared",
+        "ALTER TABLE orders DROP COLUMN existed",
         "UPDATE alembic_version SET version_num = '0001'",
     ):
         connection.exec_driver_sql(statement)

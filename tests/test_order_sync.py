@@ -1,12 +1,13 @@
 """Results: asked for in few calls, when they are due, and written once, whole, and never back to less."""
 
+import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,11 +18,24 @@ from sqlalchemy import insert, select
 import batch_queries
 import order_sync
 from database import IMEIDatabase, utc_now
-from gsm_fusion_client import GSMFusionClient
-from order_sync import RAREST, OrderSync, request_sync, result_values, wait_between
+from gsm_fusion_client import GSMFusionClient, NotSentError, RefusalKind, RefusedError
+from order_sync import (
+    LOOK,
+    RAREST,
+    TEXT_PATIENCE,
+    OrderSync,
+    SyncReport,
+    is_requested,
+    last_sync,
+    report_values,
+    request_sync,
+    result_values,
+    told_status,
+    wait_between,
+)
 from orders import PlacementAnswer, ProviderOrder
 from result_store import store_results
-from schema import orders, status_changes
+from schema import orders, services, status_changes
 
 
 @pytest.fixture
@@ -38,7 +52,7 @@ def client_of(simulator: Simulator) -> Iterator[GSMFusionClient]:
 
 def place(simulator: Simulator, database: IMEIDatabase, count: int) -> list[str]:
     """That many pending orders; returns their ids, oldest first."""
-    with system(simulator, database) as running:
+    with system(simulator, database, in_use=False) as running:
         running.submit_batch(imeis(count), SERVICE)
     return sorted(row["order_id"] for row in database.iterate_orders())
 
@@ -200,10 +214,28 @@ def test_each_round_asks_only_for_what_is_due(simulator: Simulator, database: IM
         (0, "1-24 Hours", 300),
         (3600, "1-24 Hours", 1800),
         (90 * 86_400, "Instant", RAREST),
+        (0, "2 MINUTES", 15),
+        (400, "1-24 Hours", 300),
+        (2 * RAREST - 2, "", RAREST - 1),
     ],
 )
 def test_fresh_orders_are_asked_for_soon_and_old_ones_seldom(age: float, delivery: str, wait: float) -> None:
     assert wait_between(age, delivery, 300) == wait
+
+
+@pytest.mark.parametrize(
+    ("age", "delivery", "interval", "wait"),
+    [
+        (0, "Instant", 5, 5),
+        (0, "", 7 * 3600, 7 * 3600),
+        (90 * 86_400, "", 7 * 3600, 7 * 3600),
+        (90 * 86_400, "Instant", 7 * 3600, RAREST),
+    ],
+)
+def test_an_interval_of_less_than_a_moment_or_more_than_six_hours_is_kept(
+    age: float, delivery: str, interval: float, wait: float
+) -> None:
+    assert wait_between(age, delivery, interval) == wait
 
 
 def test_an_order_of_an_instant_service_costs_few_calls_a_day() -> None:
@@ -260,7 +292,7 @@ def test_a_final_order_without_a_raw_text_stays_final(status: str) -> None:
 
 def test_an_order_that_is_completed_when_it_is_placed_gets_its_text(database: IMEIDatabase) -> None:
     with Simulator(Knobs(turnaround=0)) as simulator:
-        with system(simulator, database, client_class=Prompt) as running:
+        with system(simulator, database, in_use=False, client_class=Prompt) as running:
             assert running.submit_batch(imeis(150), SERVICE).successful == 150
         assert {row["status"] for row in database.iterate_orders()} == {"In Process"}
         with client_of(simulator) as client:
@@ -272,7 +304,7 @@ def test_an_order_that_is_completed_when_it_is_adopted_gets_its_text(database: I
     """It has waited for its settling, and the provider was quicker."""
     with Simulator(Knobs(turnaround=0, history=1)) as simulator:
         simulator.set(fault="reset", fault_when="after", fault_calls=(2,))
-        with system(simulator, database, chunk_size=10) as running:
+        with system(simulator, database, in_use=False, chunk_size=10) as running:
             running.submit_batch(imeis(30), SERVICE)
         placed = list(database.iterate_orders())
         assert Counter(row["status"] for row in placed) == {"Pending": 20, "In Process": 10}
@@ -322,3 +354,471 @@ def test_reparse_applies_the_parser_to_stored_texts(database: IMEIDatabase) -> N
     kept = database.get_order("9")
     assert kept
     assert kept["carrier"] == "kept"
+
+
+# Lists, on a provider made by hand
+
+Answer = Callable[[Sequence[str]], Sequence[str]]
+
+
+class ByHand:
+    """A provider made by hand that lists answer(asked ids); failures[n] is raised at call n instead."""
+
+    def __init__(
+        self,
+        answer: Answer = lambda ids: ids,
+        failures: dict[int, Exception] | None = None,
+        status: str = "Completed",
+    ) -> None:
+        self.answer = answer
+        self.failures = failures or {}
+        self.status, self.text = status, "Model: iPhone 12" if status == "Completed" else ""
+        self.asked: list[list[str]] = []
+
+    @property
+    def lists(self) -> list[int]:
+        return [len(ids) for ids in self.asked]
+
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+        self.asked.append(list(order_ids))
+        if failure := self.failures.get(len(self.asked)):
+            raise failure
+        return [ProviderOrder(order_id, "", self.status, self.text) for order_id in self.answer(order_ids)]
+
+
+def pending(database: IMEIDatabase, count: int, placed_at: datetime | None = None) -> list[str]:
+    """That many orders without a result; returns their ids, as they are asked for: newest first."""
+    ids = [f"{number:05d}" for number in range(count)]
+    common = {"status": "Pending", "service_id": SERVICE, "order_date": placed_at or utc_now()}
+    rows = [{"order_id": order_id, "imei": imei, **common} for order_id, imei in zip(ids, imeis(count), strict=True)]
+    with database.write() as connection:
+        connection.execute(insert(orders), rows)
+    return ids[::-1]
+
+
+def test_lists_are_as_long_as_they_may_be_and_no_id_is_asked_for_twice(database: IMEIDatabase) -> None:
+    ids, provider = pending(database, 250), ByHand()
+    report = OrderSync(database, provider, 300).sync()
+    assert provider.lists == [100, 100, 50]
+    assert [order_id for part in provider.asked for order_id in part] == ids
+    assert (report.asked, report.updated, report.pending, report.calls, report.error) == (250, 250, 0, 3, "")
+
+
+def test_ids_that_were_left_out_are_asked_for_by_tens_and_then_alone(database: IMEIDatabase) -> None:
+    ids = pending(database, 120)
+    lost = {ids[3], ids[50], *ids[100:112]}
+    provider = ByHand(lambda asked: [i for i in asked if i not in lost or len(asked) == 1])
+    report = OrderSync(database, provider, 300).sync()
+    assert provider.lists == [100, 20, 10, 4, *[1] * 14]
+    assert {i for part in provider.asked[2:] for i in part} == lost
+    assert (report.updated, report.pending, report.calls) == (120, 0, 18)
+
+
+def test_after_two_lists_in_a_row_of_which_most_is_missing_the_rest_is_asked_for_in_smaller_ones(
+    database: IMEIDatabase,
+) -> None:
+    pending(database, 450)
+    provider = ByHand(lambda asked: asked[:49] if len(asked) > 10 else asked)
+    report = OrderSync(database, provider, 300).sync()
+    assert provider.lists[:3] == [100, 100, 10]
+    assert report.pending == 0
+    assert report.calls == 2 + 36  # 51 twice and the 250 that were not asked for, by tens
+
+
+def test_a_list_of_which_half_came_is_no_failure(database: IMEIDatabase) -> None:
+    pending(database, 300)
+    provider = ByHand(lambda asked: asked[::2] if len(asked) > 10 else asked)
+    OrderSync(database, provider, 300).sync()
+    assert provider.lists == [100] * 3 + [10] * 15
+
+
+def test_two_failures_with_a_good_list_between_them_are_not_two_in_a_row(database: IMEIDatabase) -> None:
+    pending(database, 400)
+    rounds = iter([0, 100, 0, 100])
+    provider = ByHand(lambda asked: asked[: next(rounds)] if len(asked) > 10 else asked)
+    OrderSync(database, provider, 300).sync()
+    assert provider.lists == [100] * 4 + [10] * 20
+
+
+def test_orders_that_are_unknown_one_by_one_do_not_end_the_round(database: IMEIDatabase) -> None:
+    """Not to know an order is no failure of the list of one."""
+    ids = pending(database, 5)
+    provider = ByHand(lambda asked: [ids[4]] if asked == [ids[4]] else [])
+    report = OrderSync(database, provider, 300).sync()
+    assert provider.lists == [5, 5, 1, 1, 1, 1, 1]
+    assert (report.updated, report.pending) == (1, 4)
+
+
+def test_an_order_that_is_unknown_when_asked_for_alone_is_not_asked_for_twice(database: IMEIDatabase) -> None:
+    clock = Hours()
+    pending(database, 1, clock.now)
+    provider = ByHand(lambda ids: [])
+    sync = OrderSync(database, provider, 300, clock)
+    sync.sync()
+    assert provider.lists == [1]
+    clock.pass_by(300)
+    assert sync.sync(only_due=True).asked == 0
+
+
+def test_a_refused_id_leaves_its_list_out_and_any_other_refusal_ends_the_round(database: IMEIDatabase) -> None:
+    pending(database, 20)
+    unknown = RefusedError(RefusalKind.ORDER_ID, "invalid order id")
+    provider = ByHand(failures={1: unknown})
+    report = OrderSync(database, provider, 300).sync()
+    assert provider.lists == [20, 10, 10]
+    assert (report.updated, report.error) == (20, "")
+
+    with database.write() as connection:
+        connection.execute(orders.update().values(status="Pending"))
+    provider = ByHand(failures={1: RefusedError(RefusalKind.CREDENTIALS, "wrong key")})
+    report = OrderSync(database, provider, 300).sync()
+    assert provider.lists == [20]
+    assert report.error == "The provider refused: wrong key"
+
+
+def test_a_failure_ends_the_round_keeps_what_came_and_is_said(
+    database: IMEIDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    pending(database, 250)
+    provider = ByHand(failures={2: NotSentError("The provider cannot be reached.")})
+    report = OrderSync(database, provider, 300).sync()
+    assert (report.asked, report.updated, report.pending, report.calls) == (250, 100, 150, 2)
+    assert report.error == "The provider cannot be reached."
+    assert "Asking for results failed: The provider cannot be reached." in caplog.messages
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_stop_ends_the_round_after_the_call_that_is_on_its_way(database: IMEIDatabase, answered: bool) -> None:
+    pending(database, 250)
+    stop = threading.Event()
+
+    def last_answer(ids: Sequence[str]) -> Sequence[str]:
+        stop.set()
+        return ids if answered else []
+
+    provider = ByHand(last_answer)
+    report = OrderSync(database, provider, 300).sync(stop=stop)
+    assert provider.lists == [100]
+    assert (report.updated, report.error) == (100 if answered else 0, "")
+
+
+# What is due
+
+
+class Hours:
+    """A clock that is put forward by hand."""
+
+    def __init__(self) -> None:
+        self.now = utc_now()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def test_an_order_is_due_half_its_age_after_it_was_last_asked_for(database: IMEIDatabase) -> None:
+    clock = Hours()
+    pending(database, 1, clock.now - timedelta(seconds=1000))
+    sync, asked = OrderSync(database, ByHand(status="Pending"), 300, clock), []
+    for second in range(0, 1600, 10):
+        asked += [second] if sync.sync(only_due=True).asked else []
+        clock.pass_by(10)
+    assert asked == [0, 1000]
+
+
+def test_an_order_is_due_when_its_wait_is_over_and_not_a_second_before(database: IMEIDatabase) -> None:
+    clock = Hours()
+    pending(database, 1, clock.now)
+    sync = OrderSync(database, ByHand(), 300, clock)
+    clock.pass_by(299)
+    assert sync.sync(only_due=True).asked == 0
+    clock.pass_by(1)
+    assert sync.sync(only_due=True).asked == 1
+
+
+def test_an_order_of_an_instant_service_is_due_before_one_of_a_slow_service(database: IMEIDatabase) -> None:
+    clock = Hours()
+    pending(database, 1, clock.now)
+    slow = {"order_id": "slow", "imei": imeis(2)[1], "status": "Pending", "service_id": "9", "order_date": clock.now}
+    database.insert_order(slow)
+    with database.write() as connection:
+        service = {"service_id": SERVICE, "position": 1, "title": "Quick", "price": 1.0, "refreshed_at": 0.0}
+        connection.execute(insert(services), {**service, "delivery": "Instant"})
+    clock.pass_by(15)
+    provider = ByHand()
+    assert OrderSync(database, provider, 300, clock).sync(only_due=True).pending == 1
+    assert provider.asked == [["00000"]]
+
+
+def test_an_order_of_an_unknown_date_is_due_at_once_and_then_after_three_hours(database: IMEIDatabase) -> None:
+    pending(database, 1)
+    with database.write() as connection:
+        connection.execute(orders.update().values(order_date=None, created_at=None))
+    clock = Hours()
+    sync = OrderSync(database, ByHand(status="Pending"), 300, clock)
+    assert sync.sync(only_due=True).asked == 1
+    clock.pass_by(RAREST / 2 - 1)
+    assert sync.sync(only_due=True).asked == 0
+    clock.pass_by(1)
+    assert sync.sync(only_due=True).asked == 1
+
+
+def test_an_order_that_the_provider_does_not_know_is_seldom_due_until_it_is_listed(database: IMEIDatabase) -> None:
+    clock = Hours()
+    known, unknown = pending(database, 2, clock.now)
+    provider = ByHand(lambda ids: [], status="Pending")
+    sync = OrderSync(database, provider, 300, clock)
+    sync.sync()
+    assert provider.lists == [2, 2, 1, 1]
+    clock.pass_by(300)
+    assert sync.sync(only_due=True).asked == 0
+
+    provider.answer = lambda ids: [order_id for order_id in ids if order_id == known]
+    sync.sync()
+    provider.asked.clear()
+    clock.pass_by(300)
+    assert sync.sync(only_due=True).asked == 1
+    assert provider.asked == [[known]]
+    provider.asked.clear()
+    clock.pass_by(RAREST)
+    assert sync.sync(only_due=True).asked == 2
+    assert provider.asked[0] == [known, unknown]
+
+
+def test_a_round_in_which_nothing_is_due_says_nothing_about_the_last_one(database: IMEIDatabase) -> None:
+    pending(database, 3)
+    sync = OrderSync(database, ByHand(), 300)
+    assert sync.sync(only_due=True) == SyncReport(0, 0, 3)
+    assert last_sync(database) is None
+    report = sync.sync()
+    assert last_sync(database) == report
+
+
+def test_a_wish_with_nothing_pending_is_reported(database: IMEIDatabase) -> None:
+    before = time.time()
+    sync = OrderSync(database, ByHand(), 300)
+    report = sync.sync()
+    assert (report.asked, report.calls, report.pending) == (0, 0, 0)
+    assert before <= report.at <= time.time()
+    assert last_sync(database) == report
+
+
+def test_calls_are_counted_for_each_round(database: IMEIDatabase) -> None:
+    pending(database, 150)
+    sync = OrderSync(database, ByHand(status="Pending"), 300)
+    assert [sync.sync().calls, sync.sync().calls] == [2, 2]
+
+
+def test_what_was_settled_meanwhile_is_not_remembered(database: IMEIDatabase) -> None:
+    pending(database, 3)
+    sync = OrderSync(database, ByHand(lambda ids: []), 300)
+    sync.sync()
+    assert (len(sync._asked), len(sync._unknown)) == (3, 3)
+    with database.write() as connection:
+        connection.execute(orders.update().where(orders.c.order_id != "00001").values(status="Rejected"))
+    sync.sync(only_due=True)
+    assert (set(sync._asked), sync._unknown) == ({"00001"}, {"00001"})
+
+
+# The thread
+
+
+class Turns(threading.Event):
+    """A stop that is set after some looks, on a clock that only passes while it is waited for."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks, self.seconds = looks, 0.0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout == LOOK
+        self.seconds += timeout
+        self.looks -= 1
+        return self.looks < 0
+
+
+class Noted(OrderSync):
+    """Notes its rounds as (second, only what is due) and does what it is told to do in one, instead of asking."""
+
+    def __init__(self, database: IMEIDatabase, interval: float, turns: Turns, during: Callable[[], None]) -> None:
+        super().__init__(database, ByHand(), interval)
+        self.turns, self.during = turns, during
+        self.rounds: list[tuple[float, bool]] = []
+
+    def sync(self, only_due: bool = False, stop: threading.Event | None = None) -> SyncReport:
+        assert stop is self.turns
+        self.rounds.append((self.turns.seconds, only_due))
+        self.during()
+        return SyncReport(0, 0, 0)
+
+
+def rounds_of(
+    database: IMEIDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    interval: float,
+    looks: int,
+    during: Callable[[], None] = lambda: None,
+) -> list[tuple[float, bool]]:
+    """The rounds of a thread in so many looks."""
+    turns = Turns(looks)
+    sync = Noted(database, interval, turns, during)
+    monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: turns.seconds, time=time.time))
+    sync.run(turns)
+    return sync.rounds
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(300, [15.0, 30.0, 45.0]), (20, [15.0, 30.0, 45.0]), (10, [10.0, 20.0, 30.0, 40.0, 50.0])]
+)
+def test_what_is_due_is_looked_for_every_fifteen_seconds_or_each_interval(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, interval: float, seconds: list[float]
+) -> None:
+    assert rounds_of(database, monkeypatch, interval, 50) == [(second, True) for second in seconds]
+
+
+def test_without_an_interval_and_a_wish_nothing_is_asked(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rounds_of(database, monkeypatch, 0, 50) == []
+
+
+def test_a_wish_is_granted_once_and_for_everything(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_requested(database)
+    request_sync(database)
+    assert is_requested(database)
+    assert rounds_of(database, monkeypatch, 0, 50) == [(1.0, False)]
+    assert not is_requested(database)
+    request_sync(database)
+    assert is_requested(database)
+
+
+def test_a_wish_that_is_made_while_a_round_is_on_its_way_is_granted_by_another(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_sync(database)
+    others = iter([database])
+
+    def wish_once_more() -> None:
+        for found in others:
+            request_sync(found)
+
+    assert rounds_of(database, monkeypatch, 0, 50, wish_once_more) == [(1.0, False), (2.0, False)]
+
+
+def test_a_round_that_failed_is_logged_and_tried_again_a_wish_at_once_and_what_is_due_after_an_interval(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = iter([OSError("disk")] * 3)
+
+    def fail() -> None:
+        for failure in failures:
+            raise failure
+
+    assert rounds_of(database, monkeypatch, 20, 60, fail) == [(15.0, True), (35.0, True), (55.0, True)]
+    failures = iter([OSError("disk")] * 2)
+    request_sync(database)
+    assert rounds_of(database, monkeypatch, 0, 60, fail) == [(1.0, False), (2.0, False), (3.0, False)]
+    assert [record.message for record in caplog.records if record.exc_info] == ["A sync round failed"] * 5
+
+
+def test_a_round_says_what_it_did_and_how_long_it_took(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pending(database, 3)
+    seconds = iter([100.0, 104.0])
+    monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: next(seconds), time=time.time))
+    with caplog.at_level(logging.INFO):
+        OrderSync(database, ByHand(), 300).sync()
+    assert "Synced 3 of 3 pending orders in 1 calls, 4.0 s" in caplog.messages
+
+
+# What a listed order changes
+
+
+def row_of(status: str = "Pending", text: str | None = None) -> SimpleNamespace:
+    return SimpleNamespace(status=status, result_code=text, imei=imeis(1)[0], order_date=utc_now())
+
+
+@pytest.mark.parametrize(
+    ("age", "told"),
+    [(TEXT_PATIENCE - timedelta(minutes=1), "In Process"), (TEXT_PATIENCE, "Completed"), (None, "Completed")],
+)
+def test_completed_without_a_text_is_believed_of_an_order_that_is_a_day_old(
+    monkeypatch: pytest.MonkeyPatch, age: timedelta | None, told: str
+) -> None:
+    now = utc_now()
+    monkeypatch.setattr(order_sync, "utc_now", lambda: now)
+    placed_at = None if age is None else now - age
+    assert told_status(ProviderOrder("1", "", "Completed"), placed_at) == told
+
+
+@pytest.mark.parametrize(("status", "code"), [("Completed", "Model: A"), ("Rejected", ""), ("Pending", "")])
+def test_any_other_status_is_believed_of_a_young_order(status: str, code: str) -> None:
+    assert told_status(ProviderOrder("1", "", status, code), utc_now()) == status
+
+
+def test_a_new_text_of_a_final_order_is_taken_and_its_status_stays() -> None:
+    row = row_of("Completed", "Model: A")
+    assert result_values(ProviderOrder("1", row.imei, "Completed", "Model: B"), row)["model"] == "B"
+    assert result_values(ProviderOrder("1", row.imei, "Completed", "Model: A"), row) == {}
+    assert result_values(ProviderOrder("1", row.imei, "Rejected", "Model: A"), row) == {"status": "Rejected"} | (
+        report_values("Model: A", row.imei)
+    )
+
+
+def test_an_order_that_is_listed_as_it_is_but_without_its_text_stays_untouched() -> None:
+    row = row_of("In Process", "Model: A")
+    assert result_values(ProviderOrder("1", row.imei, "In Process"), row) == {}
+
+
+def test_a_text_that_names_only_a_second_imei_of_another_device_is_flagged_without_a_number() -> None:
+    ordered, other = imeis(2)
+    assert report_values(f"IMEI2: {other}<br>Model: iPhone 12", ordered)["other_imei"] == "?"
+
+
+def test_a_text_makes_completed_believed_at_once() -> None:
+    row = row_of("In Process", "Model: A")
+    assert result_values(ProviderOrder("1", row.imei, "Completed"), row) == {"status": "Completed"}
+
+
+def test_an_order_that_is_listed_with_another_imei_is_flagged_unless_only_its_check_digit_differs() -> None:
+    row = row_of()
+    other = imeis(2)[1]
+    assert result_values(ProviderOrder("1", other, "Rejected"), row) == {"status": "Rejected", "other_imei": other}
+    for same in (row.imei[:14], row.imei[:14] + "x", ""):
+        assert result_values(ProviderOrder("1", same, "Rejected"), row) == {"status": "Rejected"}
+
+
+def test_a_text_fills_every_column_and_what_it_does_not_say_is_none() -> None:
+    ordered, second = imeis(2)
+    lines = (
+        f"IMEI: {ordered}",
+        f"IMEI2: {second}",
+        "Model: iPhone 12",
+        "Carrier: T-Mobile USA",
+        "SIM Lock: Locked",
+        "FMI: ON",
+        "Blacklist: Clean",
+        "Serial: F17XK0ABCDEF",
+        "Warranty: Expired",
+    )
+    text = "<br>".join(lines)
+    values = report_values(text, ordered)
+    assert values.pop("result_code_display")
+    assert values == {
+        "result_code": text,
+        "imei2": second,
+        "model": "iPhone 12",
+        "carrier": "T-Mobile USA",
+        "simlock": "Locked",
+        "fmi": "ON",
+        "blacklist": "Clean",
+        "serial": "F17XK0ABCDEF",
+        "warranty": "Expired",
+        "other_imei": None,
+    }
+    empty = report_values("Nothing here", ordered)
+    assert {name for name, value in empty.items() if value} == {"result_code", "result_code_display"}
+    assert all(value is None for name, value in empty.items() if not name.startswith("result_code"))

@@ -18,7 +18,7 @@ from batch_creation import NewBatch, create_batch
 from batch_tallies import tally_finished
 from database import IMEIDatabase, utc_now
 from orders import Outcome
-from schema import batches, orders
+from schema import batches, orders, totals_mark
 from schema import order_totals as totals
 
 NUMBER = "353370080089458"
@@ -128,6 +128,43 @@ def test_a_finished_batch_is_tallied_and_a_change_is_never_hidden_by_its_tally(
     changed = batch_queries.progress(database, batch)
     assert changed is not None
     assert (changed.outcomes[Outcome.ORDERED], changed.outcomes[Outcome.IN_DOUBT]) == (3, 0)
+
+
+def test_a_batch_has_spent_what_its_orders_cost_whatever_its_price_is_now(database: IMEIDatabase, batch: int) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE batches SET unit_price = 0.6, revision = revision + 1")
+        connection.execute(insert(orders), [{"imei": NUMBER, "batch_id": batch, "credits": 0.6} for _ in range(3)])
+        connection.execute(insert(orders).values(imei=NUMBER, credits=70.0))  # of no batch
+    for upto in (0, 3, 5, 6):  # counted where they lie, some below the mark, all below it
+        with database.write() as connection:
+            connection.execute(totals.delete())
+            connection.execute(order_totals.ROLL, {"after": 0, "upto": upto})
+            connection.execute(totals_mark.update().values(upto=upto))
+        found = batch_queries.progress(database, batch)
+        assert found is not None
+        assert (round(found.spent, 6), round(found.cost, 6), round(found.at_stake, 6)) == (2.0, 2.6, 0.6), upto
+        assert [round(row.spent, 6) for row in order_reports.spend(database, "batch")] == [70.0, 2.0]
+
+
+def test_an_order_that_existed_before_our_call_costs_nothing_anywhere(database: IMEIDatabase, batch: int) -> None:
+    before = batch_queries.progress(database, batch)
+    assert before is not None
+    values = {"imei": NUMBER, "batch_id": batch, "credits": 0, "existed": True, "order_date": utc_now()}
+    with database.write() as connection:
+        promised = batch_queries.spent_or_promised(connection)
+        connection.execute(insert(orders).values(**values, service_name="Check", status="Completed"))
+    for few in (1000, 0):
+        upkeep.tend(database, few)
+        after = batch_queries.progress(database, batch)
+        assert after is not None
+        assert (after.spent, after.cost) == (before.spent, before.cost)
+        with database.read() as connection:
+            assert batch_queries.spent_or_promised(connection) == promised
+        today = batch_queries.today(database)
+        assert (today["orders"], round(today["spent"], 6)) == (3, 0.2)
+        assert database.get_statistics()["total_credits"] == 0.2
+        assert round(order_queries.daily(database)[-1].spent, 6) == 0.2
+        assert all(round(row.spent, 6) == 0.2 for by in order_reports.BY for row in order_reports.spend(database, by))
 
 
 def test_verdicts_come_from_the_tally_until_a_result_changes(database: IMEIDatabase, batch: int) -> None:

@@ -29,7 +29,7 @@ from hardship_fixture import (
     waits,
 )
 from planted import CHUNK, Job, start
-from provider_fixture import Knobs, Simulator, judge, system
+from provider_fixture import Knobs, Simulator, judge, put_in_use, system
 from test_gunicorn_conf import Server
 
 from database import IMEIDatabase
@@ -51,11 +51,13 @@ def server(simulator: Simulator, settings: Settings, database: IMEIDatabase) -> 
     running = Server(
         settings.data_dir,
         free_port(),
+        start=(str(Path(__file__).with_name("quick.py")),),
         GSM_FUSION_API_KEY="DEMO-KEY",
         GSM_FUSION_USERNAME="demo",
         GSM_FUSION_BASE_URL=simulator.base_url,
         ADMIN_PASSWORD="a-password-for-tests",
         SETTLE_QUIET="0.3",
+        GSM_FUSION_TIMEOUT="5",
         WORKERS="4",
     )
     try:
@@ -83,10 +85,11 @@ def runner_of(data_dir: Path) -> int:
 def test_killed_at_twenty_random_moments_every_imei_is_ordered_once(
     simulator: Simulator, database: IMEIDatabase, settings: Settings
 ) -> None:
-    batch_id, moments, hits = new_batch(database, 5000, CHUNK), random.Random(20), 0
+    put_in_use(simulator, database)
+    batch_id, moments, hits = new_batch(database, 12_000, CHUNK), random.Random(20), 0
     for _ in range(KILLS):
         before = paid_calls(simulator)
-        process = start(Job(settings.data_dir, simulator.base_url, batch_id, workers=4))
+        process = start(Job(settings.data_dir, simulator.base_url, batch_id, workers=2, timeout=1.0))
         wait_until(lambda: paid_calls(simulator) > before or not process.is_alive(), "a paid call")  # noqa: B023
         process.join(moments.uniform(0.0, 0.3))
         process.kill()

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 from hardship_fixture import locked_by_another_program
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, put_in_use, system
 
 import batch_store
 import production_submission_system
@@ -47,7 +47,7 @@ def outcomes(database, batch_id):
 
 
 def test_every_imei_is_ordered_once_and_stored_with_price_and_order_id(simulator, database):
-    with system(simulator, database) as running:
+    with system(simulator, database, in_use=False) as running:
         result = running.submit_batch(imeis(450), SERVICE)
     assert (result.total, result.successful, result.failed, result.in_doubt) == (450, 450, 0, 0)
     assert len(simulator.charges()) == 450
@@ -320,14 +320,28 @@ class TestContinuesFromEachChunkState:
             assert running.run_batch(batch_id).successful == 100
 
     def test_sending_and_never_sent(self, simulator, database):
+        """It waits for an order after it, which shows that the list is up to date; then all of it is sent again."""
+        put_in_use(simulator, database)  # the balance is from before the call
         batch_id, _ = self.start(database)
         with system(simulator, database, patience=0.3) as running:
             result = running.run_batch(batch_id)
-            assert result.in_doubt == 100  # nothing after it could prove that it was not placed
+            assert result.in_doubt == 100
+            assert simulator.charges() == []
             running.submit_batch(imeis(3, first=5000), SERVICE)
             running.options = dataclasses.replace(running.options, patience=4.0)
             assert running.run_batch(batch_id).successful == 100
         assert judge(simulator, database) == (0, 0)
+        assert len(simulator.charges()) == 103
+
+    def test_sending_and_never_sent_without_an_earlier_balance(self, simulator, database):
+        """Without a balance from before the call nothing shows that it cost nothing: a person decides."""
+        batch_id, _ = self.start(database)
+        with system(simulator, database, patience=0.3) as running:
+            assert running.run_batch(batch_id).in_doubt == 100
+            running.submit_batch(imeis(3, first=5000), SERVICE)
+            running.options = dataclasses.replace(running.options, patience=1.5)
+            assert running.run_batch(batch_id).in_doubt == 100
+        assert len(simulator.charges()) == 3
 
     def test_sending_and_placed_without_a_checkpoint(self, simulator, database):
         batch_id, chunk = self.start(database)
@@ -397,24 +411,29 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
     """Together they cannot be written, as one chunk is no longer ours; one by one the database is locked at first."""
     batch_id = create_batch(database, new_batch(imeis(300)))
     with system(simulator, database) as running:
-        write_all, tries = running._write_all, []
+        write_all, write_one, together_tries, single_tries = running._write_all, running._write, [], []
 
-        def hindered(connection, answers):
-            tries.append(len(answers))
-            if len(answers) == 3 and tries.count(3) == 1:
+        def hindered_together(connection, answers):
+            together_tries.append(len(answers))
+            if len(answers) == 3 and together_tries.count(3) == 1:
                 raise batch_store.WrongStateError("another program moved a chunk")
-            if len(answers) == 1 and tries.count(1) <= 3:
-                raise DatabaseUnavailableError("COMMIT", {}, Exception("database is locked"))
             write_all(connection, answers)
 
-        monkeypatch.setattr(running, "_write_all", hindered)
+        def hindered_alone(connection, chunk, judgement):
+            single_tries.append(chunk.chunk_id)
+            if len(single_tries) <= 3:
+                raise DatabaseUnavailableError("COMMIT", {}, Exception("database is locked"))
+            write_one(connection, chunk, judgement)
+
+        monkeypatch.setattr(running, "_write_all", hindered_together)
+        monkeypatch.setattr(running, "_write", hindered_alone)
         monkeypatch.setattr(running, "_collect", lambda collect=running._collect: together(collect, running))
         stop = threading.Event()
         alarm = threading.Timer(20.0, stop.set)  # without its answers a batch never ends
         alarm.start()
         running.run_batch(batch_id, stop=stop)
         alarm.cancel()
-    assert tries.count(1) >= 3
+    assert len(set(single_tries)) == 3
     assert outcomes(database, batch_id) == {Outcome.ORDERED: 300}
     assert judge(simulator, database) == (0, 0)
 

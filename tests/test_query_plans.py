@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from hardship_fixture import IN_DOUBT, rows
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
 from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app
 
+import balance_store
 import order_filters
 import order_searches
 import upkeep
@@ -34,7 +36,8 @@ TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,
 #: sqlite_stat1 of five million orders, as `PRAGMA optimize` leaves it: rows, and rows a value of the index.
 STATISTICS = """
 orders idx_imei 5000000 1; orders idx_order_id 5000000 1; orders idx_order_date 5000000 134
-orders idx_status 5000000 267; orders idx_orders_batch 5000000 201; orders idx_orders_service 5000000 401
+orders idx_status 5000000 267; orders idx_orders_batch 5000000 201
+orders idx_orders_service 5000000 401
 orders idx_orders_pending 20019 20; orders idx_orders_imei2 1666666 1; orders idx_orders_other_imei 1000 1000
 orders idx_orders_rejected 100000 10 1 1 1 1 1 1 1
 orders idx_orders_carrier 4800000 401; orders idx_orders_simlock 4800000 267; orders idx_orders_fmi 4800000 401
@@ -182,6 +185,7 @@ def fill(browser: Browser, database: IMEIDatabase) -> int:
             "UPDATE orders SET status = 'Completed', carrier = 'A', fmi = 'ON', simlock = 'Locked',"
             " other_imei = CASE WHEN id % 9 = 0 THEN '359999990000001' END WHERE id % 2"
         )
+        connection.exec_driver_sql("UPDATE orders SET order_id = '14' || substr(order_id, 3)")  # not the simulator's
     return batch_id
 
 
@@ -215,12 +219,18 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
 
 
 def work(simulator: Simulator, database: IMEIDatabase) -> None:
-    """What happens without a page: a submission with doubt, results, an audit, an import undone, upkeep."""
+    """What happens without a page: doubt that is adopted and doubt that is sent again, results, an audit, upkeep."""
     with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url, timeout=5, sleep=lambda _: None) as client:
         database.store_services(client.get_imei_services(), time.time())
         simulator.set(fault="reset", fault_when="after", fault_calls=(2,))
         with system(simulator, database, chunk_size=10) as submission:
             submission.submit_batch(imeis(40, 70_000), SERVICE)
+        simulator.set(fault="reset", fault_when="before", fault_calls=(), fault_limit=1)
+        with database.write() as connection:  # while what was planted in doubt rests, none is read
+            balance_store.record_reading(connection, simulator.balance())
+        with system(simulator, database, chunk_size=10, workers=1, patience=20.0) as submission:
+            result = submission.submit_batch(imeis(40, 80_000), SERVICE)
+            assert result.successful == 40, rows(database, IN_DOUBT)  # some of it after a proof
         OrderSync(database, client, 300).sync()
         run_audit(database, client, datetime(2026, 1, 1))
     line = f"Old,{NUMBERS[0]},$0.08,Completed,Model: X,,A,Locked,X,ON,2025-11-14 3:33:00"

@@ -1,7 +1,7 @@
 """What one look at the provider's list may settle: lists made by hand, on a clock made by hand."""
 
 import pytest
-from calls_fixture import OTHER, QUIET, answered, call, listed, look, outcome, unanswered
+from calls_fixture import OTHER, QUIET, answered, call, listed, look, one, outcome, read_balance, unanswered
 from provider_fixture import SERVICE, imeis
 
 import batch_store
@@ -12,14 +12,16 @@ from orders import BatchState, Outcome, Verdict
 from settlement import Settler
 
 
-def test_how_far_a_list_lags_is_not_told_by_an_order_that_it_does_not_show(database: IMEIDatabase) -> None:
+def test_a_list_that_lacks_an_order_of_ours_from_before_the_call_proves_nothing(database: IMEIDatabase) -> None:
+    read_balance(database)
     old = answered(database, call(database, imeis(1)), 1)
     answered(database, call(database, imeis(1, first=10)), 2)  # just now: the list does not show it yet
     settler, doubtful = Settler(QUIET), call(database, imeis(1, first=20))
-    settler.placed(1000.0)
     unanswered(database, doubtful)
-    for now in (1001.0, 1060.0, 1130.0, 1190.0):
-        look(database, settler, old, now)
+    look(database, settler, old, 1001.0)
+    proof = answered(database, call(database, imeis(1, first=30)), 3)
+    for now in (1060.0, 1130.0, 1190.0):
+        look(database, settler, [*old, *proof], now)
     assert outcome(database, doubtful) == [("in_doubt", "")]
 
 
@@ -30,7 +32,6 @@ def test_imported_orders_do_not_hide_what_a_list_leaves_out(
     old = answered(database, call(database, imeis(1)), 1)
     settler, doubtful = Settler(QUIET), call(database, imeis(1, first=20))
     answered(database, call(database, imeis(1, first=10)), 2)
-    settler.placed(1000.0)
     unanswered(database, doubtful)
     with database.write() as connection:
         for imei in imeis(5, first=100):
@@ -115,6 +116,7 @@ def test_a_list_with_gaps_is_not_believed_for_the_sake_of_one_witness(database: 
 
 
 def test_what_was_in_doubt_when_the_rest_was_cancelled_is_not_sent_again(database: IMEIDatabase) -> None:
+    read_balance(database)
     known = answered(database, call(database, imeis(1, first=500)), 1000)
     doubtful = call(database, imeis(150))
     with database.write() as connection:
@@ -124,9 +126,11 @@ def test_what_was_in_doubt_when_the_rest_was_cancelled_is_not_sent_again(databas
     look(database, settler, known, 1000.0)
     look(database, settler, known, 1000.0 + QUIET)
     proof = answered(database, call(database, imeis(1, first=600)), 3000)
-    assert look(database, settler, [*known, *proof], 1000.0 + 2 * QUIET) == 100
+    assert look(database, settler, [*known, *proof], 1000.0 + 2 * QUIET) == []
     assert batch_state(database, doubtful.batch_id)[0] is BatchState.FINISHED
     assert {word for word, _ in outcome(database, doubtful)} == {"cancelled"}
+    query = "SELECT DISTINCT message FROM items WHERE chunk_id = ?"
+    assert one(database, query, doubtful.chunk_id) == "cancelled: it was not placed by the provider's list"
 
 
 def test_what_comes_back_unsent_after_the_rest_was_cancelled_is_cancelled_too(database: IMEIDatabase) -> None:
@@ -169,6 +173,24 @@ def test_a_plan_knows_of_the_batch_that_would_be_given_back(database: IMEIDataba
     assert batch_state(database, doubtful.batch_id)[0] is BatchState.FINISHED
     new = NewBatch("again", "command", SERVICE, "T-Mobile", 0.1, numbers, fingerprint=mark)
     assert create_batch(database, new) == doubtful.batch_id == unfinished_batch(database, mark)
+
+
+@pytest.mark.parametrize("listing", [True, False], ids=["listed", "not listed yet"])
+def test_what_a_late_answer_ordered_is_not_sent_again_although_a_person_had_cleared_it(
+    database: IMEIDatabase, listing: bool
+) -> None:
+    read_balance(database)
+    old = answered(database, call(database, imeis(1)), 1)
+    settler, chunk = Settler(QUIET), call(database, imeis(2, first=20))
+    unanswered(database, chunk)
+    first, second = chunk.items
+    late = Verdict(first.item_id, first.imei, Outcome.ORDERED, "2")
+    with database.write() as connection:
+        batch_store.clear(connection, chunk, [first.item_id, second.item_id], "not placed, as a person decided")
+        batch_store.record_late(connection, chunk, [late], "the answer came late")
+    found = [listed("2", first.imei)] if listing else []
+    assert look(database, settler, [*old, *found], 1200.0) == [second.imei]
+    assert outcome(database, chunk) == [("ordered", "2"), ("waiting", "")]
 
 
 def test_a_list_cut_at_as_many_orders_as_we_know_does_not_reach_back(database: IMEIDatabase) -> None:

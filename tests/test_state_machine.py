@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from provider_fixture import SERVICE, imeis
+from provider_fixture import OLD_ORDER, SERVICE, imeis
 from provider_model import (
     DEATHS,
     SILENT,
@@ -46,15 +46,16 @@ from batch_creation import NewBatch, create_batch, fingerprint
 from checkpoints import Checkpoints
 from database import IMEIDatabase, Transaction
 from gsm_fusion_client import Keep, OutcomeUnknownError
-from orders import BatchState, ChunkState, Outcome, PlacementAnswer, ProviderOrder
+from orders import BatchState, Chunk, ChunkState, Outcome, PlacementAnswer
 from production_submission_system import Options, ProductionSubmissionSystem
-from settlement import Settler, ask_again, was_not_placed, was_placed
+from settlement import Look, Settler, ask_again, was_not_placed, was_placed
 from simulator_knobs import Knobs
 
 POOL = imeis(10)
-SPARE = imeis(5, first=500)
+SPARE = imeis(9, first=500)
 QUIET = 60.0
-OPTIONS = Options(workers=2, chunk_size=3, settle_quiet=QUIET, poll=0.0, canaries=1)
+DEADLINE = 100.0
+OPTIONS = Options(workers=2, chunk_size=3, settle_quiet=QUIET, call_timeout=DEADLINE, poll=0.0, canaries=1)
 #: A disk in memory where there is one: the machine is about order, not about fsync.
 FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
@@ -77,17 +78,22 @@ ON_THE_WIRE = "SELECT i.imei FROM items i JOIN chunks c ON c.id = i.chunk_id WHE
 ALLOWED = {
     ChunkState.PLANNED: {Outcome.WAITING},
     ChunkState.SENDING: {Outcome.WAITING},
-    ChunkState.IN_DOUBT: set(Outcome) - {Outcome.WAITING, Outcome.CANCELLED},
-    ChunkState.ANSWERED: set(Outcome) - {Outcome.WAITING, Outcome.IN_DOUBT, Outcome.CANCELLED},
+    ChunkState.IN_DOUBT: set(Outcome) - {Outcome.WAITING},
+    ChunkState.ANSWERED: set(Outcome) - {Outcome.WAITING, Outcome.IN_DOUBT},
     ChunkState.CANCELLED: {Outcome.CANCELLED},
     None: {Outcome.DUPLICATE},
 }
 
 disturbances = st.one_of(
-    st.builds(Disturbance, fault=st.sampled_from(SILENT), delay=st.floats(0.5, QUIET - 1).map(round)),
+    st.builds(Disturbance, fault=st.sampled_from(SILENT), delay=st.floats(0.5, DEADLINE + QUIET - 1).map(round)),
     st.builds(Disturbance, fault=st.sampled_from(TURNED_AWAY + SPOILED)),
     st.builds(Disturbance, words=st.sampled_from(STOPS), placed=st.integers(0, 2)),
 )
+def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
+    """The usual manner three times in four."""
+    return st.sampled_from([usual] * 3 * len(others) + list(others))
+
+
 providers = st.fixed_dictionaries(
     {
         "duplicates": st.sampled_from(["never", "always", "pending"]),
@@ -99,6 +105,16 @@ providers = st.fixed_dictionaries(
         "listing_lag": st.sampled_from([5.0, 30.0]),
         "listing_limit": st.sampled_from([0, 0, 3]),
         "package_as": st.sampled_from(["title", "id"]),
+        "listing_holes": mostly("", "open_only", "no_in_process", "newest_per_service", "newest_changed"),
+        "late_share": mostly(0.0, 0.5),
+        "late_seconds": st.sampled_from([100.0, 1000.0]),
+        "list_cache": mostly(0.0, 30.0, 400.0),
+        "balance_cache": mostly(0.0, 30.0, 400.0),
+        "accountinfo": mostly("on", "off"),
+        "imei_style": mostly("plain", "blanks", "dashes", "masked", "body"),
+        "date_style": mostly("iso", "us", "day_first", "none"),
+        "turnaround": st.sampled_from([0.0, 0.0, 120.0]),
+        "history": st.just(1),
     }
 )
 which = st.integers(0, 9)
@@ -135,6 +151,7 @@ class Promise(RuleBasedStateMachine):
         self.reader = sqlite3.connect(self.folder / "imei_orders.db", isolation_level=None, check_same_thread=False)
         self.clock = Clock()
         self.process: Process | None = None
+        self.elders: list[tuple[Process, Wire]] = []  #: runners that were overtaken, and what they have on the wire
         self.lists: list[list[str]] = []
         self.batches: list[int] = []
         self.rechecks: Counter[str] = Counter()
@@ -143,7 +160,15 @@ class Promise(RuleBasedStateMachine):
     @initialize(knobs=providers, count=st.integers(1, 9))
     def open(self, knobs: dict[str, Any], count: int) -> None:
         self.model = Model(Knobs(**knobs), self.clock)
+        self.put_in_use()
         self.create(POOL[:count])
+
+    def put_in_use(self) -> None:
+        """The account has ordered before."""
+        with self.database.write() as connection:
+            old = (OLD_ORDER, "359999000000000", SERVICE, "Completed", 0)
+            columns = "order_id, imei, service_id, status, attempt_id"
+            connection.exec_driver_sql(f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?)", old)
 
     # What people do
 
@@ -185,7 +210,7 @@ class Promise(RuleBasedStateMachine):
         unknown = [str(c.order_id) for c in self.model.charges if c.imei == imei and str(c.order_id) not in known]
         if unknown:
             was_placed(self.database, item_id, unknown[0])
-        elif not any(imei in late.imeis for late in self.model.late):
+        elif not any(imei in late.imeis for late in self.model.late) and imei not in self.with_elders():
             was_not_placed(self.database, [item_id], 0.0)
 
     @rule()
@@ -236,13 +261,15 @@ class Promise(RuleBasedStateMachine):
         self.model.pass_time(seconds)
 
     @precondition(lambda self: self.process)
-    @rule(fates=st.lists(st.sampled_from(["never sent", "charged", "late"]), min_size=3, max_size=3))
+    @rule(fates=st.lists(st.sampled_from(["never sent", "charged", "late", "much later"]), min_size=3, max_size=3))
     def die(self, fates: list[str]) -> None:
         """Kill the process: between intent and call, or between answer and commit. What is on the wire lives on."""
-        for (_, args), fate in zip(self.wire.waiting, fates, strict=False):
-            if args and fate != "never sent":
-                sent = tuple(item.imei for item in args[0].items)
-                self.model.late.append(Late(self.clock() + (5 if fate == "late" else 0), sent, args[0].service_id))
+        calls = [args[0] for _, args in self.wire.waiting if args and isinstance(args[0], Chunk)]
+        for chunk, fate in zip(calls, fates, strict=False):
+            if fate != "never sent":
+                sent = tuple(item.imei for item in chunk.items)
+                seconds = {"charged": 0, "late": 5, "much later": DEADLINE + QUIET - 1}[fate]
+                self.model.late.append(Late(self.clock() + seconds, sent, chunk.service_id))
         self.bury()
         self.model.pass_time(0.0)
 
@@ -256,18 +283,45 @@ class Promise(RuleBasedStateMachine):
             self.bury()
         self.model.next = Disturbance()
 
+    @precondition(lambda self: self.process and not self.elders)
+    @rule()
+    def be_overtaken(self) -> None:
+        """The lock file is deleted: another process becomes the runner while this one lives on."""
+        assert self.process is not None
+        self.elders.append((self.process, self.wire))
+        self.process = None
+
+    @precondition(lambda self: self.elders)
+    @rule(index=which)
+    def elder_moves(self, index: int) -> None:
+        """The runner that was overtaken gets an answer, and takes a turn."""
+        process, wire = self.elders[0]
+        if wire.waiting:
+            wire.let_through(index % len(wire.waiting))
+        process.step()
+        if process.has_ended:
+            self.elders.clear()
+
+    def with_elders(self) -> set[str]:
+        """IMEIs that an overtaken runner has on the wire."""
+        tasks = [args for _, wire in self.elders for _, args in wire.waiting]
+        chunks = [args[0] for args in tasks if args and isinstance(args[0], Chunk)]
+        return {item.imei for chunk in chunks for item in chunk.items}
+
     # What must hold
 
     def is_written(self, sent: Sequence[str]) -> None:
         """Called when a paid call is made."""
         written = {row[0] for row in self.rows(ON_THE_WIRE)}
-        assert written >= set(sent), "an IMEI was sent before its intent was written"
+        assert self.elders or written >= set(sent), "an IMEI was sent before its intent was written"
 
     @invariant()
     def the_promise_holds(self) -> None:
         self.sound, sound = False, self.sound
         items = self.rows(ITEMS)
-        orders = self.rows("SELECT order_id, imei, service_id, batch_id FROM orders")
+        orders = self.rows(
+            "SELECT order_id, imei, service_id, batch_id, existed FROM orders WHERE order_id != ?", OLD_ORDER
+        )
         self.nothing_is_charged_twice()
         self.every_charge_is_known(items, orders)
         self.every_order_was_charged(items, orders)
@@ -287,8 +341,8 @@ class Promise(RuleBasedStateMachine):
 
     def every_order_was_charged(self, items: list[Any], orders: list[Any]) -> None:
         ledger = {(str(charge.order_id), charge.imei, charge.service_id) for charge in self.model.charges}
-        placed = Counter((row[1], row[3]) for row in orders)
-        for order_id, imei, service_id, _ in orders:
+        placed = Counter((row[1], row[3]) for row in orders if not row[4])
+        for order_id, imei, service_id, _, _ in orders:
             assert (order_id, imei, service_id) in ledger, f"order {order_id} of {imei} was never charged"
         ordered = Counter((row[2], row[1]) for row in items if row[3] == Outcome.ORDERED)
         assert ordered == placed, "items that are ordered, and orders, differ"
@@ -306,6 +360,7 @@ class Promise(RuleBasedStateMachine):
                 self.everything_settles()
         finally:
             self.bury()
+            self.bury_elders()
             self.reader.close()
             self.database.close()
             shutil.rmtree(self.folder)
@@ -313,8 +368,11 @@ class Promise(RuleBasedStateMachine):
     def everything_settles(self) -> None:
         """Without faults, with time, and with one small order where it is needed, nothing stays open."""
         self.model.list_is_down, self.model.next = False, Disturbance()
-        whole = self.model.knobs.listing in ("on", "lagging") and not self.model.knobs.listing_limit
-        for turn in range(36 if whole else 12):
+        self.step()  # whoever was overtaken learns of it
+        while self.elders:
+            self.elder_moves(0)
+        whole = self.is_honest()
+        for turn in range(90 if whole else 12):
             for (batch_id,) in self.rows("SELECT id FROM batches WHERE state = 'paused'"):
                 with self.database.write() as connection:  # what was said last may have paused it
                     batch_store.resume(connection, batch_id)
@@ -324,10 +382,17 @@ class Promise(RuleBasedStateMachine):
             if not left and not self.model.late:
                 break
             if left[Outcome.IN_DOUBT] and turn % 10 == 9:
-                self.create([SPARE[turn // 10]])
+                self.create([SPARE[turn // 10]])  # the next batch of the day
         self.the_promise_holds()
         assert not (whole and left[Outcome.WAITING]), "the list shows everything, and an IMEI was never sent"
         assert not (whole and left[Outcome.IN_DOUBT]), "the list shows everything, and an IMEI stays in doubt"
+
+    def is_honest(self) -> bool:
+        """Whether the provider's list and balance show everything, sooner or later."""
+        knobs = self.model.knobs
+        shows = knobs.listing in ("on", "lagging") and not (knobs.listing_limit or knobs.listing_holes)
+        prompt = not (knobs.late_share or knobs.list_cache or knobs.balance_cache)
+        return shows and prompt and knobs.accountinfo == "on" and knobs.imei_style in ("plain", "blanks", "dashes")
 
     # Tools
 
@@ -365,9 +430,15 @@ class Promise(RuleBasedStateMachine):
                 clock=self.clock,
                 pool=lambda _: self.wire,
             )
-            system._settler = self.settler_class(QUIET)
+            system._settler = self.settler_class(QUIET, DEADLINE)
             self.process = Process(system)
         return self.process
+
+    def bury_elders(self) -> None:
+        for process, _ in self.elders:
+            process.kill()
+            process.system.checkpoints.close()
+        self.elders.clear()
 
     def bury(self) -> None:
         if self.process is not None:
@@ -390,7 +461,7 @@ class ResendingClient(ModelClient):
     """What everybody writes first: a paid call is sent again when no answer came."""
 
     def place_imei_order(
-        self, imei: str | Sequence[str], network_id: str, *, keep: Keep | None = None
+        self, imei: str | Sequence[str], network_id: str, *, keep: Keep | None = None, **fields: str
     ) -> PlacementAnswer:
         try:
             return super().place_imei_order(imei, network_id, keep=keep)
@@ -401,11 +472,12 @@ class ResendingClient(ModelClient):
 class HastySettler(Settler):
     """Sends again whatever the list does not show at the first look."""
 
-    def apply(self, connection: Transaction, listed: Sequence[ProviderOrder], asked_at: float) -> int:
-        super().apply(connection, listed, asked_at)
+    def apply(self, connection: Transaction, look: Look, may_repeat: bool = False) -> int | None:
+        piece = super().apply(connection, look, may_repeat)
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
-            batch_store.send_again(connection, chunk, [item.item_id for item in chunk.items], "sent again")
-        return 0
+            if piece is None:
+                piece = batch_store.repeat(connection, chunk, [item.item_id for item in chunk.items], "sent again")
+        return piece
 
 
 class Control(Promise):
@@ -413,8 +485,13 @@ class Control(Promise):
 
     @initialize(count=st.integers(1, 9))
     def open(self, count: int) -> None:
-        self.model = Model(Knobs(duplicates="never"), self.clock)
+        self.model = Model(Knobs(duplicates="never", history=1), self.clock)
+        self.put_in_use()
         self.create(POOL[:count])
+
+    def is_honest(self) -> bool:
+        """No: the balance shows what was paid twice, so that doubt stays. Only a broken promise ends the search."""
+        return False
 
 
 class Resending(Control):

@@ -1,0 +1,159 @@
+"""What the account tells beside the calls: its balance while the provider works on no call, and prices that rise.
+
+The loop of production_submission_system.py takes a turn of it now and then; questions are asked in worker threads. A
+balance counts as evidence only if no call was sent between the question and its answer. This module sends no order.
+"""
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Protocol
+
+import balance_store
+import batch_store
+import price_check
+from database import DatabaseUnavailableError, IMEIDatabase
+from gsm_fusion_client import GSMFusionError
+from orders import Account, Service
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that calls wait for a balance before the first of them is sent.
+PATIENCE = 5.0
+#: Seconds after which a balance is read again before calls are sent, and after a failed try.
+MAX_AGE, PAUSE = 300.0, 10.0
+
+
+class AccountProvider(Protocol):
+    """What this module needs of gsm_fusion_client.GSMFusionClient."""
+
+    def get_account(self) -> Account: ...
+
+    def get_imei_services(self) -> list[Service]: ...
+
+
+class AccountWatch:
+    """Reads the balance around bursts of calls, and prices while batches run. Not thread-safe: the loop's own."""
+
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        client: AccountProvider,
+        clock: Callable[[], float],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """clock tells seconds that never go back; wake is called from a worker thread when a balance has come."""
+        self.failures = 0  #: balances in a row that could not be read
+        self._database = database
+        self._client = client
+        self._clock = clock
+        self._wake = wake
+        self._burst = 0  #: counts the times that calls were sent
+        self._reading: int | None = None  #: the burst before which a balance is being read
+        self._reading_until = 0.0
+        self._read_at: float | None = None  #: when the balance was last asked for; None: calls were sent since
+        self._again_at = 0.0
+        self._readings: queue.SimpleQueue[tuple[int, float | None]] = queue.SimpleQueue()
+        self._asks_prices = False
+        self._priced_at: float | None = None
+        self._prices: queue.SimpleQueue[list[Service] | None] = queue.SimpleQueue()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a balance is being read."""
+        return self._reading is not None
+
+    def holds(self) -> bool:
+        """Whether calls shall wait for the balance before them."""
+        return self._reading is not None and self._clock() < self._reading_until
+
+    def sent(self) -> None:
+        """Calls are being sent: a balance that is being read says nothing about the moment before them."""
+        self._burst += 1
+        self._read_at = None
+
+    def turn(self, pool: Executor, idle: bool) -> None:
+        """Write what has come, and ask for what is due. idle: the provider works on no call."""
+        now = self._clock()
+        self._take_balance(now, idle)
+        self._take_prices()
+        if idle and self._reading is None and now >= self._again_at and self._is_balance_due(now):
+            self._reading, self._reading_until = self._burst, now + PATIENCE
+            pool.submit(self._ask_balance, self._burst)
+        if not self._asks_prices and self._are_prices_due(now):
+            self._asks_prices, self._priced_at = True, now
+            pool.submit(self._ask_prices)
+
+    def balance(self) -> float | None:
+        """Ask for the US dollars on the account; None where they are not told. For a worker thread."""
+        try:
+            return self._client.get_account().credits
+        except GSMFusionError as error:
+            logger.warning("The account's balance is not known: %s", error)
+        except Exception:  # a thread ends here
+            logger.exception("Reading the balance failed in an unforeseen way")
+        return None
+
+    def _is_balance_due(self, now: float) -> bool:
+        """After calls, and before others when the last balance is old."""
+        return self._read_at is None or (now - self._read_at >= MAX_AGE and self._has_work())
+
+    def _are_prices_due(self, now: float) -> bool:
+        if self._priced_at is None:
+            self._priced_at = now  # they were asked for when the batch was confirmed
+        return price_check.due(self._priced_at, now, True) and self._has_work()
+
+    def _has_work(self) -> bool:
+        with self._database.read() as connection:
+            return bool(batch_store.running_batches(connection))
+
+    def _ask_balance(self, burst: int) -> None:
+        self._readings.put((burst, self.balance()))
+        self._wake()
+
+    def _take_balance(self, now: float, idle: bool) -> None:
+        """Write a balance that came, unless calls were sent while it was read."""
+        try:
+            burst, credits = self._readings.get_nowait()
+        except queue.Empty:
+            return
+        self._reading = None
+        if burst == self._burst:  # else it is asked for again when the calls that were sent since have ended
+            self._read_at = now
+        self.failures = self.failures + 1 if credits is None else 0
+        if credits is None:
+            self._again_at = now + PAUSE
+        elif idle and burst == self._burst:
+            try:
+                with self._database.write() as connection:
+                    balance_store.record_reading(connection, credits)
+            except DatabaseUnavailableError as error:
+                logger.error("The balance could not be written now: %s", error.orig)
+
+    def _ask_prices(self) -> None:
+        listed: list[Service] | None = None
+        try:
+            listed = self._client.get_imei_services()
+        except GSMFusionError as error:
+            logger.warning("The prices are not known: %s", error)
+        except Exception:  # a thread ends here
+            logger.exception("Asking for prices failed in an unforeseen way")
+        self._prices.put(listed)
+
+    def _take_prices(self) -> None:
+        """Store prices that came; a batch whose price rose is paused."""
+        try:
+            listed = self._prices.get_nowait()
+        except queue.Empty:
+            return
+        self._asks_prices = False
+        if not listed:
+            return
+        try:
+            self._database.store_services(listed, time.time())
+            with self._database.write() as connection:
+                price_check.apply_prices(connection, listed)
+        except DatabaseUnavailableError as error:
+            logger.error("Prices could not be written now: %s", error.orig)

@@ -1,0 +1,147 @@
+"""Balance readings on disk: what the account held at moments when no call was on the wire, and what we know was spent.
+
+A reading counts as evidence because the provider worked on no call of ours when it was taken: every attempt with a
+smaller id than its before_attempt had ended, and every other one had not begun. This module writes and sums;
+settlement.py decides.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+import order_totals
+from database import utc_now
+from orders import OrderStatus
+from schema import attempts, balance_readings, chunks, orders
+
+#: US dollars: a balance that differs by more from what our orders cost is shown as a difference.
+HALF_A_CENT = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The account's credits at one moment without a call on the wire."""
+
+    reading_id: int
+    read_at: datetime  #: UTC
+    credits: float  #: US dollars
+    before_attempt: int  #: attempts with a smaller id had ended; no other had begun
+    after_order: int  #: the newest row id of the orders table by then
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What our records say was paid since a reading, in US dollars."""
+
+    known: float  #: orders of the calls that began since
+    refundable: float  #: of these and older ones: rejected since, so that the provider may have paid them back
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceChange:
+    """The balance before the first call of a batch and after its last, and what our records explain, in US dollars."""
+
+    before: float
+    after: float
+    cost: float  #: of the orders that our calls placed between the two readings
+    shared: bool  #: calls of other batches lie between them too
+
+    @property
+    def fell(self) -> float:
+        """By how much the balance fell; negative where it rose."""
+        return round(self.before - self.after, 4)
+
+    @property
+    def unexplained(self) -> float:
+        """What was charged beyond the cost; negative where less was charged; 0 for half a cent or less."""
+        difference = round(self.before - self.after - self.cost, 4)
+        return difference if abs(difference) > HALF_A_CENT else 0.0
+
+
+def record_reading(connection: Connection, credits: float) -> Reading:
+    """Write what the account holds now (US dollars). Only while the provider works on no call."""
+    newest = connection.execute(select(func.coalesce(func.max(attempts.c.id), 0))).scalar_one()
+    row = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
+    values: dict[str, Any] = {
+        "read_at": utc_now(),
+        "credits": credits,
+        "before_attempt": int(newest) + 1,
+        "after_order": int(row),
+    }
+    key = connection.execute(insert(balance_readings).values(**values)).inserted_primary_key
+    return Reading(int(key[0]) if key else 0, **values)
+
+
+def reading_before(connection: Connection, attempt_id: int) -> Reading | None:
+    """The newest reading from before this attempt began; None where there is none."""
+    query = select(balance_readings).where(balance_readings.c.before_attempt <= attempt_id)
+    newest = query.order_by(balance_readings.c.before_attempt.desc(), balance_readings.c.id.desc()).limit(1)
+    return _reading(connection.execute(newest).first())
+
+
+def reading_after(connection: Connection, attempt_id: int) -> Reading | None:
+    """The first reading from after this attempt had ended; None where there is none yet."""
+    query = select(balance_readings).where(balance_readings.c.before_attempt > attempt_id)
+    first = query.order_by(balance_readings.c.before_attempt, balance_readings.c.id).limit(1)
+    return _reading(connection.execute(first).first())
+
+
+def newest_reading(connection: Connection) -> Reading | None:
+    """The newest reading; None before the first."""
+    query = select(balance_readings).order_by(balance_readings.c.id.desc()).limit(1)
+    return _reading(connection.execute(query).first())
+
+
+def spent_since(connection: Connection, reading: Reading, until: Reading | None = None) -> Spending:
+    """What our records say was paid after a reading, up to another one or until now.
+
+    Counted are the orders of calls that began after it. An order of an earlier call that is found later may have been
+    charged before or after it: to leave it out makes too much unexplained, and never too little. Orders that the
+    provider had before our call (existed) cost nothing.
+    """
+    ours = ~orders.c.existed & (orders.c.id > reading.after_order) & (orders.c.attempt_id >= reading.before_attempt)
+    if until is not None:
+        ours &= orders.c.attempt_id < until.before_attempt
+    known = connection.execute(select(func.coalesce(func.sum(orders.c.credits), 0.0)).where(ours)).scalar_one()
+    rejected = orders.c.status == OrderStatus.REJECTED
+    since = orders.c.updated_at >= reading.read_at
+    refunds = select(func.coalesce(func.sum(orders.c.credits), 0.0)).where(rejected, since)
+    return Spending(float(known), float(connection.execute(refunds).scalar_one()))
+
+
+def balance_change(connection: Connection, batch_id: int) -> BalanceChange | None:
+    """Compare the balance around the calls of a batch so far; None without a reading before and after them.
+
+    An order counts for the attempt that placed it, so one that is found later still explains its charge.
+    """
+    of_batch = select(func.min(attempts.c.id), func.max(attempts.c.id)).join(chunks, chunks.c.id == attempts.c.chunk_id)
+    first, last = connection.execute(of_batch.where(chunks.c.batch_id == batch_id)).one()
+    before = reading_before(connection, first) if first is not None else None
+    after = reading_after(connection, last) if last is not None else None
+    if before is None or after is None:
+        return None
+    others = _other_batches(connection, batch_id, before, after)
+    own = order_totals.spent(connection, [batch_id]).get(batch_id, 0.0)
+    cost = own + (_placed_between(connection, others, before, after) if others else 0.0)
+    return BalanceChange(before.credits, after.credits, round(cost, 4), bool(others))
+
+
+def _other_batches(connection: Connection, batch_id: int, before: Reading, after: Reading) -> list[int]:
+    """The other batches that made calls between two readings."""
+    between = attempts.c.id.between(before.before_attempt, after.before_attempt - 1)
+    query = select(chunks.c.batch_id).distinct().join(attempts, attempts.c.chunk_id == chunks.c.id)
+    return list(connection.execute(query.where(between, chunks.c.batch_id != batch_id)).scalars())
+
+
+def _placed_between(connection: Connection, batch_ids: list[int], before: Reading, after: Reading) -> float:
+    """US dollars of the orders that calls of these batches placed between two readings."""
+    between = orders.c.attempt_id.between(before.before_attempt, after.before_attempt - 1)
+    query = select(func.coalesce(func.sum(orders.c.credits), 0.0))
+    query = query.where(orders.c.batch_id.in_(batch_ids), between, ~orders.c.existed)
+    return float(connection.execute(query).scalar_one())
+
+
+def _reading(row: Any) -> Reading | None:
+    return None if row is None else Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order)

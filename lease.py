@@ -1,0 +1,68 @@
+"""Who may record intents: a lease with a number in the database, beside the file lock that elects the runner.
+
+A file lock can be deleted, and it does not reach another machine. The number grows each time that a process takes the
+lease, and is checked in the transaction that records an intent: a process that was overtaken cannot send any more.
+This module knows no HTTP and sends nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from database import utc_now
+from schema import leases
+
+#: The only row.
+ROW = 1
+
+
+class LeaseLostError(Exception):
+    """Another process has taken the lease: this one must send nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to record intents, as this process took it."""
+
+    number: int
+    moved: bool  #: the database file stands at another place than when the lease was last taken: it may be a copy
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that took the lease last; it may have ended since."""
+
+    name: str  #: such as "process 123 on host"
+    taken_at: datetime  #: UTC
+
+
+def place_of(path: Path) -> str:
+    """Where a database file is: its path and inode. A copy has another one."""
+    return f"{path}#{path.stat().st_ino}"
+
+
+def take(connection: Connection, holder: str, place: str) -> Lease:
+    """Take the lease, whoever has it. holder is a name for the log."""
+    row = connection.execute(select(leases).where(leases.c.id == ROW)).first()
+    number = row.number + 1 if row else 1
+    values = {"number": number, "holder": holder, "place": place, "taken_at": utc_now()}
+    connection.execute(
+        upsert(leases).values(id=ROW, **values).on_conflict_do_update(index_elements=["id"], set_=values)
+    )
+    return Lease(number, moved=row is not None and row.place != place)
+
+
+def holder_of(connection: Connection) -> Holder | None:
+    """Return who took the lease last; None before the first time."""
+    row = connection.execute(select(leases.c.holder, leases.c.taken_at).where(leases.c.id == ROW)).first()
+    return Holder(row.holder, row.taken_at) if row else None
+
+
+def check(connection: Connection, lease: Lease) -> None:
+    """Raise LeaseLostError unless the lease is still the one that was taken."""
+    row = connection.execute(select(leases.c.number, leases.c.holder).where(leases.c.id == ROW)).first()
+    if row is None or row.number != lease.number:
+        raise LeaseLostError(f"{row.holder if row else 'Nobody'} has taken the lease.")

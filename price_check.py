@@ -1,0 +1,52 @@
+"""What becomes of running batches when the provider raises a price: they pause, and a person decides.
+
+A price is confirmed with a batch, and the provider charges the price of the moment. So the list of services is read
+again while batches run. This module decides and writes; it asks nobody. A price that fell changes nothing.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import batch_store
+from amounts import exceeds, money
+from batch_queries import planned_imeis
+from database import Transaction
+from orders import Service
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at the prices while batches run.
+INTERVAL = 60.0
+
+
+def due(last: float | None, now: float, batches_running: bool) -> bool:
+    """Return whether the prices should be asked for now; last is when they were, in the seconds of the same clock."""
+    if not batches_running:
+        return False
+    return last is None or not 0 <= now - last < INTERVAL
+
+
+def apply_prices(connection: Transaction, listed: Sequence[Service]) -> list[int]:
+    """Pause every running batch that would go on at a higher price than was confirmed; return the ids of these.
+
+    A batch that has nothing left to send is left alone, and so is one whose service is not listed.
+    """
+    prices = {service.service_id: service.price for service in listed}
+    paused = []
+    for batch in batch_store.running_batches(connection):
+        price = prices.get(batch.service_id, batch.unit_price)
+        if not exceeds(price, batch.unit_price):
+            continue
+        sentence = risen(batch.unit_price, price, planned_imeis(connection, batch.batch_id))
+        if batch_store.pause(connection, batch.batch_id, sentence):
+            logger.warning("Batch %d paused: %s", batch.batch_id, sentence)
+            paused.append(batch.batch_id)
+    return paused
+
+
+def risen(before: float, now: float, rest: int) -> str:
+    """Return why a batch pauses: its price rose (US dollars an IMEI), with rest IMEIs not sent."""
+    return (
+        f"The price rose from {money(before)} to {money(now)} an IMEI. Resume the batch to order the other {rest:,} "
+        f"at the new price ({money(rest * now)}), or stop it."
+    )

@@ -1,0 +1,157 @@
+"""The rules of a proof of absence, each on both sides of its bound."""
+
+from dataclasses import replace
+
+import pytest
+
+from absence import (
+    Around,
+    ListView,
+    Money,
+    call_deadline,
+    list_objection,
+    money_objection,
+    piece_length,
+    rests_until,
+)
+
+AROUND = Around(frozenset({"1", "2"}), frozenset({"3", "4"}), frozenset({"4"}))
+VIEW = ListView(frozenset({"1", "2", "3", "4"}), 4, 0, "now")
+NONE = frozenset[str]()
+
+
+def objection(view: ListView = VIEW, around: Around = AROUND, first: str = "then", shorter: int | None = None) -> str:
+    return list_objection(view, around, first, shorter)
+
+
+def test_a_changed_list_with_every_order_from_before_and_after_proves_absence() -> None:
+    assert objection() == ""
+
+
+@pytest.mark.parametrize("unreadable", [1, 7])
+def test_an_order_that_cannot_be_read_may_be_the_one_in_doubt(unreadable: int) -> None:
+    words = f"The provider's list has {unreadable} orders whose id or IMEI cannot be read."
+    assert objection(replace(VIEW, unreadable=unreadable)) == words
+
+
+@pytest.mark.parametrize(("listed", "missing"), [("234", 1), ("124", 1), ("34", 2), ("2", 3)])
+def test_every_known_order_from_before_the_call_and_since_must_be_listed(listed: str, missing: int) -> None:
+    words = f"The provider's list leaves out {missing} orders of this service that we know."
+    assert objection(replace(VIEW, order_ids=frozenset(listed))) == words
+
+
+def test_orders_that_we_do_not_ask_about_may_be_listed_too() -> None:
+    assert objection(replace(VIEW, order_ids=VIEW.order_ids | {"9"})) == ""
+
+
+@pytest.mark.parametrize(("shorter", "proves"), [(None, False), (2, True), (3, False), (4, False)])
+def test_without_an_order_from_before_the_call_the_list_must_have_grown(shorter: int | None, proves: bool) -> None:
+    view, around = replace(VIEW, length=3), replace(AROUND, before=NONE)
+    words = "No order of this service from before the call shows how far back the provider's list reaches."
+    assert objection(view, around, shorter=shorter) == ("" if proves else words)
+
+
+def test_with_an_order_from_before_the_call_the_list_need_not_have_grown() -> None:
+    assert objection(replace(VIEW, length=3), shorter=3) == ""
+
+
+def test_an_order_from_after_the_call_must_show_that_the_list_is_up_to_date() -> None:
+    words = "No order of this service was placed after the call, which would show that the list is up to date."
+    assert objection(around=replace(AROUND, after=NONE)) == words
+
+
+def test_a_list_that_has_not_changed_since_the_call_proves_nothing() -> None:
+    assert objection(first="now") == "The provider's list has not changed since the call."
+
+
+MONEY = Money(price=0.1, fell=1.0, known=1.0, refundable=0.0)
+MORE = "more than the orders that we know cost may have left the account."
+LESS = "The account holds more than it should: a payment came in, or its balance is not up to date."
+
+
+def test_a_balance_that_fell_by_what_our_orders_cost_confirms_absence() -> None:
+    assert money_objection(MONEY) == ""
+
+
+def test_without_a_balance_nothing_is_confirmed() -> None:
+    assert money_objection(None) == "The account's balance from before the call, or now, is not known."
+
+
+@pytest.mark.parametrize(("price", "confirms"), [(0.0, False), (0.0199, False), (0.02, True), (0.03, True)])
+def test_a_price_that_a_balance_in_cents_does_not_show_confirms_nothing(price: float, confirms: bool) -> None:
+    words = "An IMEI costs too little to be seen in the account's balance."
+    assert money_objection(Money(price, 0.0, 0.0, 0.0)) == ("" if confirms else words)
+
+
+@pytest.mark.parametrize(("fell", "words"), [(0.5, ""), (0.625, "$0.62 " + MORE), (1.0, "$1.00 " + MORE)])
+def test_more_than_half_a_price_unexplained_may_be_the_charge(fell: float, words: str) -> None:
+    assert money_objection(Money(price=1.0, fell=fell, known=0.0, refundable=0.0)) == words
+
+
+@pytest.mark.parametrize(("fell", "confirms"), [(3.5, True), (3.375, False), (-9.0, False)])
+def test_an_account_that_holds_half_a_price_too_much_confirms_nothing(fell: float, confirms: bool) -> None:
+    assert money_objection(Money(price=1.0, fell=fell, known=4.0, refundable=0.0)) == ("" if confirms else LESS)
+
+
+def test_what_may_have_been_paid_back_may_hide_a_charge() -> None:
+    """One order was rejected: the account fell by the others, or by all of them and the one in doubt."""
+    assert money_objection(replace(MONEY, refundable=0.1)) == "$0.10 " + MORE
+
+
+@pytest.mark.parametrize(("fell", "words"), [(2.375, LESS), (2.5, ""), (3.5, ""), (3.625, "$0.62 " + MORE)])
+def test_a_balance_may_be_half_a_price_off_where_refunds_are_counted(fell: float, words: str) -> None:
+    """$2 of the $5 may have been paid back: the account must have fallen by about $3."""
+    assert money_objection(Money(price=1.0, fell=fell, known=5.0, refundable=2.0)) == words
+
+
+def test_refunds_are_added_to_what_is_unexplained() -> None:
+    assert Money(price=1.0, fell=5.0, known=3.0, refundable=0.5).unexplained == 2.5
+    assert Money(price=1.0, fell=1.0, known=3.0, refundable=0.0).unexplained == -2.0
+
+
+@pytest.mark.parametrize(
+    ("lag", "found", "until"),
+    [
+        (0.0, None, 1180.0),
+        (90.0, None, 1180.0),
+        (91.0, None, 1182.0),
+        (0.0, 1119.0, 1180.0),
+        (0.0, 1121.0, 1181.0),
+        (200.0, 1121.0, 1400.0),
+        (50.0, 1500.0, 1560.0),
+    ],
+)
+def test_a_call_rests_for_deadline_and_quiet_time_or_twice_the_lag_and_again_after_a_find(
+    lag: float, found: float | None, until: float
+) -> None:
+    assert rests_until(1000.0, 120.0, 60.0, lag, found) == until
+
+
+@pytest.mark.parametrize(("imeis", "deadline"), [(1, 120.0), (60, 120.0), (61, 122.0), (100, 200.0)])
+def test_a_provider_that_is_slow_for_each_imei_gets_longer_than_the_timeout(imeis: int, deadline: float) -> None:
+    assert call_deadline(120.0, imeis, 2.0) == deadline
+
+
+@pytest.mark.parametrize(
+    ("imeis", "price", "limit", "longest", "length"),
+    [
+        (10, 0.1, 5.0, 100, 10),
+        (100, 0.1, 5.0, 100, 50),
+        (100, 0.1, 0.3, 100, 3),
+        (100, 0.1, 0.2999, 100, 2),
+        (100, 0.1, 0.29996, 100, 3),
+        (100, 0.1, 0.09, 100, 0),
+        (100, 0.1, 0.1, 100, 1),
+        (100, 2.0, 5.0, 100, 2),
+        (100, 0.0, 5.0, 100, 100),
+        (100, 0.0, 0.0, 100, 100),
+        (100, 0.1, 5.0, 7, 7),
+        (100, 0.1, 5.0, 0, 1),
+        (100, 0.1, 5.0, -1, 1),
+        (0, 0.1, 5.0, 100, 0),
+    ],
+)
+def test_a_piece_is_limited_by_money_and_by_the_proven_list(
+    imeis: int, price: float, limit: float, longest: int, length: int
+) -> None:
+    assert piece_length(imeis, price, limit, longest) == length

@@ -1,0 +1,143 @@
+"""Balance readings: which one is from before a call, and what we know was spent since."""
+
+import pytest
+from calls_fixture import answered, call, listed, look, read_balance, unanswered
+from provider_fixture import imeis
+
+import balance_store
+import batch_store
+from database import IMEIDatabase
+from orders import Chunk, ChunkState, Outcome, Verdict
+from settlement import Settler
+
+
+def reading(database: IMEIDatabase, credits: float) -> balance_store.Reading:
+    with database.write() as connection:
+        return balance_store.record_reading(connection, credits)
+
+
+def test_the_reading_of_a_call_is_the_newest_from_before_it_began(database: IMEIDatabase) -> None:
+    reading(database, 100.0)
+    before = reading(database, 99.0)
+    chunk = call(database, imeis(2))
+    after = reading(database, 98.8)
+    with database.read() as connection:
+        assert balance_store.reading_before(connection, chunk.attempt_id) == before
+        assert balance_store.reading_after(connection, chunk.attempt_id) == after
+        assert balance_store.newest_reading(connection) == after
+
+
+def test_without_a_reading_from_before_a_call_there_is_none(database: IMEIDatabase) -> None:
+    chunk = call(database, imeis(2))
+    with database.read() as connection:
+        assert balance_store.newest_reading(connection) is None
+    reading(database, 98.8)
+    with database.read() as connection:
+        assert balance_store.reading_before(connection, chunk.attempt_id) is None
+
+
+def test_what_is_known_to_be_spent_is_the_sum_of_the_orders_placed_since(database: IMEIDatabase) -> None:
+    answered(database, call(database, imeis(3, first=50)), 1)
+    before = reading(database, 100.0)
+    answered(database, call(database, imeis(4)), 100)
+    unanswered(database, call(database, imeis(2, first=20)))
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO orders (imei, credits) VALUES ('353370080089458', 5.0)")  # imported
+        connection.exec_driver_sql("UPDATE orders SET existed = 1 WHERE order_id = '103'")
+    after = reading(database, 99.7)
+    answered(database, call(database, imeis(1, first=70)), 500)
+    with database.read() as connection:
+        assert round(balance_store.spent_since(connection, before, after).known, 4) == 0.3
+        assert round(balance_store.spent_since(connection, before).known, 4) == 0.4
+
+
+def test_an_order_found_after_a_reading_is_counted_where_its_call_began(database: IMEIDatabase) -> None:
+    """It may have been charged before the reading: counted after it, it would hide the charge of another call."""
+    before = reading(database, 100.0)
+    doubtful = call(database, imeis(2))
+    unanswered(database, doubtful)
+    between = reading(database, 99.8)
+    with database.write() as connection:
+        [chunk] = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
+        verdicts = [Verdict(i.item_id, i.imei, Outcome.ORDERED, str(n)) for n, i in enumerate(chunk.items, 1)]
+        batch_store.adopt(connection, chunk, verdicts)
+    with database.read() as connection:
+        assert round(balance_store.spent_since(connection, before).known, 4) == 0.2
+        assert round(balance_store.spent_since(connection, before, between).known, 4) == 0.2
+        assert balance_store.spent_since(connection, between).known == 0.0
+
+
+def test_an_order_that_was_rejected_since_may_have_been_paid_back(database: IMEIDatabase) -> None:
+    answered(database, call(database, imeis(2)), 1)
+    before = reading(database, 100.0)
+    database.update_order_status("2", "Rejected")
+    with database.read() as connection:
+        assert round(balance_store.spent_since(connection, before).refundable, 4) == 0.1
+        assert batch_store.newest_attempt(connection) == before.before_attempt - 1
+
+
+def change(database: IMEIDatabase, chunk: Chunk) -> balance_store.BalanceChange | None:
+    with database.read() as connection:
+        return balance_store.balance_change(connection, chunk.batch_id)
+
+
+def test_the_balance_of_a_batch_is_compared_with_the_cost_of_its_orders(database: IMEIDatabase) -> None:
+    read_balance(database, 100.0)
+    chunk = call(database, imeis(10))
+    assert change(database, chunk) is None
+    answered(database, chunk, 1)
+    assert change(database, chunk) is None
+    read_balance(database, 99.0)
+    found = change(database, chunk)
+    assert found == balance_store.BalanceChange(100.0, 99.0, 1.0, shared=False)
+    assert (found.fell, found.unexplained) == (1.0, 0.0)
+
+
+def test_a_batch_without_a_call_or_a_reading_before_it_has_no_change(database: IMEIDatabase) -> None:
+    first = call(database, imeis(2))
+    answered(database, first, 1)
+    read_balance(database, 99.8)
+    assert change(database, first) is None
+    with database.read() as connection:
+        assert balance_store.balance_change(connection, 999) is None
+
+
+@pytest.mark.parametrize(
+    ("after", "unexplained"),
+    [(98.9, 0.1), (98.996, 0.0), (98.9949, 0.0051), (99.004, 0.0), (99.2, -0.2), (150.0, -51.0)],
+)
+def test_half_a_cent_and_less_is_no_difference(database: IMEIDatabase, after: float, unexplained: float) -> None:
+    read_balance(database, 100.0)
+    chunk = call(database, imeis(10))
+    answered(database, chunk, 1)
+    read_balance(database, after)
+    found = change(database, chunk)
+    assert found is not None
+    assert found.unexplained == unexplained
+
+
+def test_calls_of_other_batches_between_the_readings_are_included(database: IMEIDatabase) -> None:
+    answered(database, call(database, imeis(1, first=90)), 1)
+    read_balance(database, 100.0)
+    first, second = call(database, imeis(10)), call(database, imeis(5, first=20))
+    answered(database, first, 100)
+    answered(database, second, 200)
+    read_balance(database, 98.5)
+    answered(database, call(database, imeis(3, first=30)), 300)
+    read_balance(database, 98.2)
+    assert change(database, first) == balance_store.BalanceChange(100.0, 98.5, 1.5, shared=True)
+    assert change(database, second) == change(database, first)
+
+
+def test_an_order_that_is_found_later_still_explains_its_charge(database: IMEIDatabase) -> None:
+    older = answered(database, call(database, imeis(1, first=90)), 1)
+    read_balance(database, 100.0)
+    chunk = call(database, imeis(2))
+    unanswered(database, chunk)
+    read_balance(database, 99.8)
+    found = change(database, chunk)
+    assert found is not None
+    assert found.unexplained == 0.2
+    placed = [listed(str(700 + n), item.imei) for n, item in enumerate(chunk.items)]
+    look(database, Settler(60.0), [*older, *placed], 10.0)
+    assert change(database, chunk) == balance_store.BalanceChange(100.0, 99.8, 0.2, shared=False)

@@ -1,0 +1,436 @@
+"""The loop step by step, on a clock that stands still and a wire on which each call waits to be let through."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from calls_fixture import one
+from provider_fixture import OLD_ORDER, SERVICE, imeis
+from provider_model import Clock, Disturbance, Model, ModelClient, Process, Wire
+
+import lease
+from batch_creation import NewBatch, create_batch
+from checkpoints import Checkpoints
+from database import IMEIDatabase, write_list_limit
+from production_submission_system import MOVED, Options, ProductionSubmissionSystem
+from settlement import was_not_placed
+from simulator_knobs import Knobs
+
+QUIET, DEADLINE = 60.0, 100.0
+CALL, LIST, BALANCE, PRICES = "_call", "_look", "_ask_balance", "_ask_prices"
+
+
+class Loop:
+    """One life of the real loop: a step is one turn of it."""
+
+    def __init__(self, database: IMEIDatabase, folder: Path, **options: Any) -> None:
+        self.database, self.clock = database, Clock()
+        self.model = Model(Knobs(history=1, duplicates="never"), self.clock)
+        self.sent: list[list[str]] = []  #: the IMEIs of each paid call
+        self.wire = Wire(self.clock)
+        self.checkpoints = Checkpoints(folder)
+        usual: dict[str, Any] = {"workers": 4, "chunk_size": 2, "poll": 0.0, "canaries": 1}
+        self.system = ProductionSubmissionSystem(
+            database,
+            ModelClient(self.model, self._note),
+            self.checkpoints,
+            Options(settle_quiet=QUIET, call_timeout=DEADLINE, **{**usual, **options}),
+            clock=self.clock,
+            pool=lambda _: self.wire,
+        )
+        self.process = Process(self.system)
+
+    def _note(self, numbers: Sequence[str]) -> None:
+        self.sent.append(list(numbers))
+
+    def end(self) -> None:
+        self.process.kill()
+        self.checkpoints.close()
+
+    @property
+    def waiting(self) -> list[str]:
+        """What has been handed to the workers and waits."""
+        return [call.__name__ for call, _ in self.wire.waiting]
+
+    def step(self, times: int = 1) -> None:
+        for _ in range(2 * times):  # a turn asks twice whether it is over
+            self.process.step()
+
+    def let(self, name: str, **disturbance: Any) -> None:
+        """Let the oldest call of this kind through, and take what came of it."""
+        if disturbance:
+            self.model.next = Disturbance(**disturbance)
+        self.wire.let_through(self.waiting.index(name))
+        self.step(3)
+
+    def let_all(self, *names: str) -> None:
+        """Let through what waits, and what follows from it."""
+        while found := next((name for name in self.waiting if not names or name in names), None):
+            self.let(found)
+
+    def states(self) -> list[tuple[str, str]]:
+        """(state, notice) of each batch."""
+        with self.database.read() as connection:
+            query = "SELECT state, notice FROM batches ORDER BY id"
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+    def outcomes(self, batch_id: int) -> list[str]:
+        with self.database.read() as connection:
+            query = "SELECT outcome FROM items WHERE batch_id = ? ORDER BY id"
+            return list(connection.exec_driver_sql(query, (batch_id,)).scalars())
+
+
+@pytest.fixture
+def loop(database: IMEIDatabase, tmp_path: Path) -> Iterator[Loop]:
+    """The account has ordered before: an old order that the list shows, a proven list, and its services' names."""
+    with database.write() as connection:
+        write_list_limit(connection, SERVICE, 100)
+        columns = "order_id, imei, service_id, status, attempt_id"
+        old = (OLD_ORDER, "359999000000000", SERVICE, "Completed", 0)
+        connection.exec_driver_sql(f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?)", old)
+    running = Loop(database, tmp_path / "kept")
+    database.store_services(ModelClient(running.model, lambda _: None).get_imei_services(), 0.0)
+    yield running
+    running.end()
+
+
+def batch(loop: Loop, count: int, first: int = 0) -> int:
+    """A batch at the provider's price, in calls of two IMEIs."""
+    wanted = [(imei, None) for imei in imeis(count, first)]
+    return create_batch(loop.database, NewBatch("test", "command", SERVICE, "T-Mobile", 0.08, wanted), 2)
+
+
+def ready(loop: Loop) -> None:
+    """The balance has been read, and nothing waits."""
+    loop.step(2)
+    loop.let_all()
+
+
+# The balance before calls
+
+
+def test_calls_wait_for_the_balance_before_them(loop: Loop) -> None:
+    batch_id = batch(loop, 4)
+    loop.step(3)
+    assert loop.waiting == [BALANCE]
+    loop.let(BALANCE)
+    assert loop.waiting == [CALL, CALL]
+    loop.let_all(CALL)
+    assert loop.outcomes(batch_id) == ["ordered"] * 4
+    assert one(loop.database, "SELECT count(*) FROM balance_readings") == 1
+
+
+def test_calls_do_not_wait_long_for_a_balance(loop: Loop) -> None:
+    batch(loop, 4)
+    loop.step(3)
+    loop.clock.now += 5.0
+    loop.step(2)
+    assert loop.waiting == [BALANCE, CALL, CALL]
+    loop.let(BALANCE)
+    assert one(loop.database, "SELECT count(*) FROM balance_readings") == 0
+
+
+def test_the_balance_is_read_again_when_all_calls_have_ended(loop: Loop) -> None:
+    ready(loop)
+    batch(loop, 4)
+    loop.step(3)
+    loop.let(CALL)
+    assert BALANCE not in loop.waiting
+    loop.let(CALL)
+    loop.let_all()
+    assert one(loop.database, "SELECT count(*) FROM balance_readings") == 2
+
+
+# What every batch waits for
+
+
+@pytest.mark.parametrize(
+    ("disturbance", "words"),
+    [({"words": "Credit has been finished!"}, "Credit has been finished!"), ({"fault": "auth"}, "Invalid User!")],
+)
+def test_the_end_of_credit_or_of_credentials_pauses_every_batch(
+    loop: Loop, disturbance: dict[str, Any], words: str
+) -> None:
+    ready(loop)
+    first, second = batch(loop, 12), batch(loop, 12, first=50)
+    loop.step(3)
+    assert loop.waiting.count(CALL) == 4
+    loop.let(CALL, **disturbance)
+    assert [state for state, _ in loop.states()] == ["paused", "paused"]
+    assert all(words in notice for _, notice in loop.states())
+    loop.let_all(CALL)
+    assert len(loop.sent) == 4 and CALL not in loop.waiting
+    for batch_id, count in ((first, 2), (second, 4)):
+        assert loop.outcomes(batch_id).count("ordered") == count
+
+
+def test_a_withdrawn_service_pauses_its_batch_only(loop: Loop) -> None:
+    ready(loop)
+    batch(loop, 4)
+    batch(loop, 12, first=50)
+    loop.step(3)
+    loop.let(CALL, fault="withdrawn")
+    assert sorted(state for state, _ in loop.states()) == ["paused", "running"]
+
+
+def test_maintenance_pauses_every_batch_until_it_is_over(loop: Loop) -> None:
+    ready(loop)
+    first, second = batch(loop, 4), batch(loop, 4, first=50)
+    loop.step(3)
+    loop.let(CALL, fault="maintenance")
+    assert [state for state, _ in loop.states()] == ["paused", "paused"]
+    loop.let_all(CALL)
+    loop.clock.now += 29.9
+    loop.step(2)
+    assert CALL not in loop.waiting
+    loop.clock.now += 0.1
+    loop.step(3)
+    loop.let_all()
+    assert loop.outcomes(first) + loop.outcomes(second) == ["ordered"] * 8
+
+
+def test_three_calls_in_a_row_without_an_answer_hold_the_others_back(loop: Loop) -> None:
+    ready(loop)
+    batch(loop, 40)
+    loop.step(3)
+    for number in range(3):
+        assert loop.system.pace.hold_until <= loop.clock.now, number
+        loop.let(CALL, fault="lost before")
+    assert loop.system.pace.hold_until > loop.clock.now
+    assert loop.states()[0][0] == "running" and loop.states()[0][1] != ""
+
+
+def test_the_batch_with_the_fewest_calls_on_the_wire_comes_first(loop: Loop) -> None:
+    ready(loop)
+    batch(loop, 20)
+    batch(loop, 2, first=50)
+    loop.step(3)
+    loop.let_all(CALL)
+    assert imeis(2, first=50) in loop.sent[:4]
+
+
+# The lease
+
+
+def lose_lease(loop: Loop) -> None:
+    with loop.database.write() as connection:
+        lease.take(connection, "another", "there")
+
+
+def test_a_process_that_lost_the_lease_records_its_answers_and_sends_nothing(loop: Loop) -> None:
+    ready(loop)
+    batch_id = batch(loop, 20)
+    loop.step(3)
+    assert loop.waiting == [CALL] * 4
+    lose_lease(loop)
+    loop.let_all(CALL)
+    assert len(loop.sent) == 4
+    assert loop.outcomes(batch_id) == ["ordered"] * 8 + ["waiting"] * 12
+    assert one(loop.database, "SELECT count(*) FROM orders WHERE attempt_id > 0") == 8
+    assert loop.process.has_ended
+
+
+def test_a_process_that_lost_the_lease_ends_before_its_first_call(loop: Loop) -> None:
+    ready(loop)
+    lose_lease(loop)
+    loop.step(2)
+    assert loop.process.has_ended
+    assert loop.sent == []
+
+
+def test_a_process_that_lost_the_lease_repeats_nothing(loop: Loop) -> None:
+    doubtful = cleared(loop)
+    loop.step(2)
+    assert loop.waiting == [LIST]
+    lose_lease(loop)
+    loop.let_all()
+    assert loop.sent == [doubtful]
+    assert one(loop.database, "SELECT DISTINCT outcome FROM items") == "in_doubt"
+
+
+# The look before work of an earlier process
+
+
+def older_work(loop: Loop, count: int = 4) -> int:
+    """A batch that was made an hour ago: another process may have sent it."""
+    batch_id = batch(loop, count)
+    with loop.database.write() as connection:
+        connection.exec_driver_sql("UPDATE batches SET created_at = datetime('now', '-1 hour')")
+    return batch_id
+
+
+def test_work_of_an_earlier_process_is_sent_after_a_look_at_the_list(loop: Loop) -> None:
+    batch_id = older_work(loop)
+    loop.step(3)
+    loop.let_all(BALANCE)
+    assert loop.waiting == [LIST]
+    loop.step(3)
+    assert loop.waiting == [LIST]
+    loop.let(LIST)
+    assert loop.waiting == [CALL, CALL]
+    loop.let_all(CALL)
+    assert loop.outcomes(batch_id) == ["ordered"] * 4
+
+
+def test_what_another_copy_has_ordered_already_is_not_sent(loop: Loop) -> None:
+    loop.model.place(imeis(1), SERVICE)
+    older_work(loop)
+    loop.step(3)
+    loop.let_all()
+    assert loop.sent == []
+    assert loop.states()[0][0] == "paused"
+
+
+def test_a_list_that_fails_three_times_is_given_up(loop: Loop) -> None:
+    loop.model.list_is_down = True
+    batch_id = older_work(loop)
+    for _ in range(3):
+        loop.clock.now += 100.0
+        loop.step(2)
+        loop.let_all(BALANCE, PRICES)
+        assert loop.sent == [] and loop.waiting == [LIST]
+        loop.let(LIST)
+    loop.step(2)
+    loop.let_all(CALL)
+    assert loop.outcomes(batch_id) == ["ordered"] * 4
+
+
+def test_a_database_that_was_moved_pauses_where_the_provider_does_not_list(loop: Loop) -> None:
+    with loop.database.write() as connection:
+        lease.take(connection, "another", "another place")
+    loop.model.list_is_down = True
+    batch(loop, 4)
+    for _ in range(3):
+        loop.clock.now += 100.0
+        loop.step(2)
+        loop.let_all(BALANCE, PRICES)
+        loop.let(LIST)
+    loop.step(3)
+    assert loop.states() == [("paused", MOVED)]
+    assert loop.sent == []
+
+
+def test_a_database_that_was_moved_goes_on_after_a_look_at_the_list(loop: Loop) -> None:
+    with loop.database.write() as connection:
+        lease.take(connection, "another", "another place")
+    batch_id = batch(loop, 4)
+    loop.step(3)
+    loop.let(BALANCE)
+    loop.step(3)
+    assert CALL not in loop.waiting and LIST in loop.waiting
+    loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 4
+
+
+# Looks alone
+
+
+def cleared(loop: Loop) -> list[str]:
+    """A call in doubt that a person says placed nothing; returns its IMEIs."""
+    ready(loop)
+    batch_id = batch(loop, 2)
+    loop.step(3)
+    loop.let(CALL, fault="lost before")
+    loop.let_all()
+    loop.clock.now += 5.0
+    with loop.database.read() as connection:
+        query = "SELECT id FROM items WHERE batch_id = ?"
+        ids = list(connection.exec_driver_sql(query, (batch_id,)).scalars())
+    assert was_not_placed(loop.database, ids, 0.0) == 2
+    return loop.sent[-1]
+
+
+def test_what_a_person_cleared_is_sent_again_after_a_look_alone(loop: Loop) -> None:
+    doubtful = cleared(loop)
+    loop.step(2)
+    assert loop.waiting == [LIST]
+    later = batch(loop, 4, first=50)
+    loop.step(3)
+    assert loop.waiting == [LIST]  # nothing is sent beside it
+    loop.let(LIST)
+    assert loop.waiting.count(CALL) >= 1
+    loop.let_all(CALL)
+    assert loop.sent[:2] == [doubtful, doubtful]
+    assert loop.outcomes(later) == ["ordered"] * 4
+
+
+def test_a_look_alone_waits_for_the_calls_on_the_wire(loop: Loop) -> None:
+    doubtful = cleared_behind_calls(loop)
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    loop.clock.now += 29.0
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    loop.let(CALL)
+    assert loop.waiting == [LIST]
+    loop.let(LIST)
+    loop.let_all(CALL)
+    assert loop.sent.count(doubtful) == 2
+
+
+def test_other_work_goes_on_where_calls_do_not_end(loop: Loop) -> None:
+    doubtful = cleared_behind_calls(loop)
+    loop.step(3)
+    batch(loop, 2, first=70)
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    loop.clock.now += 30.0
+    loop.step(3)
+    assert loop.waiting.count(CALL) == 2
+    loop.let_all(CALL)
+    assert loop.sent.count(doubtful) == 1  # not before a minute has passed
+    loop.clock.now += 61.0
+    loop.step(3)
+    loop.let_all()
+    assert loop.sent.count(doubtful) == 2
+
+
+def cleared_behind_calls(loop: Loop) -> list[str]:
+    """As cleared, with another call on the wire; returns the doubtful IMEIs."""
+    ready(loop)
+    batch_id = batch(loop, 2)
+    loop.step(3)
+    loop.let(CALL, fault="lost before")
+    loop.let_all()
+    batch(loop, 2, first=50)
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    with loop.database.read() as connection:
+        query = "SELECT id FROM items WHERE batch_id = ?"
+        ids = list(connection.exec_driver_sql(query, (batch_id,)).scalars())
+    was_not_placed(loop.database, ids, 0.0)
+    loop.clock.now += 5.0
+    return imeis(2)
+
+
+# From doubt to proof
+
+
+def test_doubt_in_a_batch_settles_by_itself(loop: Loop) -> None:
+    """Lost before it was charged: rest, the last IMEI as a proof, a look alone with the balance, sent again."""
+    ready(loop)
+    batch_id = batch(loop, 20)
+    loop.step(3)
+    loop.let(CALL, fault="lost before")
+    for _ in range(40):
+        loop.let_all()
+        loop.clock.now += 10.0
+        loop.step(2)
+    assert loop.outcomes(batch_id) == ["ordered"] * 20
+    assert len(loop.model.charges) == 20
+
+
+def test_what_was_charged_without_an_answer_is_adopted(loop: Loop) -> None:
+    ready(loop)
+    batch_id = batch(loop, 6)
+    loop.step(3)
+    loop.let(CALL, fault="lost after")
+    loop.let_all()
+    assert loop.outcomes(batch_id).count("in_doubt") == 0
+    for _ in range(30):
+        loop.let_all()
+        loop.clock.now += 10.0
+        loop.step(2)
+    assert loop.outcomes(batch_id) == ["ordered"] * 6
+    assert len(loop.model.charges) == 6

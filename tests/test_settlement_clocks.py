@@ -1,0 +1,257 @@
+"""How a listed order compares with a call by the provider's ids and dates, and which texts stand for an IMEI."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from calls_fixture import OTHER, answered, call, listed, unanswered
+from provider_fixture import SERVICE, imeis
+
+import batch_store
+from database import IMEIDatabase
+from orders import Item, ProviderOrder
+from settlement import Age, Clock, Look, Shown
+
+NOON = datetime(2026, 11, 25, 12)
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
+IMEI = imeis(1)[0]
+ITEM = Item(1, IMEI)
+NO_CLOCK = Clock(None, None, None)
+#: Everything that has a date is younger.
+ANY_DATE = Clock(None, None, datetime(2026, 11, 25, 10))
+LABELS = {SERVICE: SERVICE, "t-mobile": SERVICE, OTHER: OTHER}
+
+
+@pytest.mark.parametrize(
+    ("order_id", "age"),
+    [("11", Age.YOUNGER), ("10", Age.OLDER), ("9", Age.OLDER), ("100", Age.YOUNGER), ("A11", Age.UNKNOWN)],
+)
+def test_an_order_is_younger_than_a_call_by_a_larger_id(order_id: str, age: Age) -> None:
+    assert Clock(10, None, None).age(listed(order_id, IMEI), None) is age
+
+
+@pytest.mark.parametrize(
+    ("date", "age"),
+    [
+        (NOON, Age.YOUNGER),
+        (NOON + SECOND, Age.YOUNGER),
+        (NOON - SECOND, Age.UNKNOWN),
+        (NOON - DAY, Age.UNKNOWN),
+        (NOON - DAY - SECOND, Age.OLDER),
+        (None, Age.UNKNOWN),
+    ],
+)
+def test_an_order_is_older_than_a_call_by_more_than_a_day(date: datetime | None, age: Age) -> None:
+    assert Clock(None, NOON, None).age(listed("5", IMEI), date) is age
+
+
+@pytest.mark.parametrize(
+    ("date", "age"),
+    [(NOON + DAY, Age.YOUNGER), (NOON - DAY, Age.YOUNGER), (NOON - DAY - SECOND, Age.UNKNOWN), (None, Age.UNKNOWN)],
+)
+def test_where_nothing_of_ours_is_older_a_date_about_the_call_is_young_enough(date: datetime | None, age: Age) -> None:
+    assert Clock(None, None, NOON).age(listed("5", IMEI), date) is age
+
+
+def test_without_a_clock_no_order_is_older_or_younger() -> None:
+    assert NO_CLOCK.age(listed("5", IMEI), NOON) is Age.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("order_id", "date", "age"),
+    [
+        ("11", NOON, Age.YOUNGER),
+        ("11", None, Age.YOUNGER),
+        ("11", NOON - SECOND, Age.YOUNGER),
+        ("A", NOON, Age.YOUNGER),
+        ("9", NOON - 2 * DAY, Age.OLDER),
+        ("9", NOON - SECOND, Age.OLDER),
+        ("A", NOON - 2 * DAY, Age.OLDER),
+        ("9", NOON, Age.UNKNOWN),
+        ("11", NOON - 2 * DAY, Age.UNKNOWN),
+    ],
+)
+def test_one_clock_is_enough_and_two_that_disagree_are_none(order_id: str, date: datetime | None, age: Age) -> None:
+    assert Clock(10, NOON, None).age(listed(order_id, IMEI), date) is age
+
+
+def shown(*orders: ProviderOrder, contested: frozenset[str] = frozenset()) -> Shown:
+    return Shown(Look(orders, 0.0, 0), {}, LABELS, contested)
+
+
+@pytest.mark.parametrize(
+    ("text", "possible", "exact"),
+    [
+        (IMEI, True, True),
+        (IMEI[:14], True, False),
+        (IMEI[:14] + "07", True, False),
+        (IMEI + "7", True, False),
+        (IMEI[:13], False, False),
+        (IMEI[1:], False, False),
+        (IMEI[:14] + "012", False, False),
+        (imeis(1, first=1)[0], False, False),
+        ("0" + IMEI, True, False),
+        ("0" + IMEI[:14], False, False),
+        (" " + IMEI[:14], False, False),
+        ("", False, False),
+    ],
+)
+def test_a_listed_text_may_stand_for_an_imei(text: str, possible: bool, exact: bool) -> None:
+    view = shown(listed("5", text))
+    assert view.possible(ITEM, SERVICE, ANY_DATE) is possible
+    assert (view.take(ITEM, SERVICE, ANY_DATE) is not None) is exact
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"), [("12345678901234", True), ("01234567890123", False), ("1234567890123", False)]
+)
+def test_a_list_may_lose_the_first_zero_of_an_imei(text: str, exact: bool) -> None:
+    item = Item(1, "012345678901234")
+    view = shown(listed("5", text))
+    assert view.possible(item, SERVICE, ANY_DATE) is (len(text) == 14)
+    assert (view.take(item, SERVICE, ANY_DATE) is not None) is exact
+
+
+@pytest.mark.parametrize(
+    ("package", "mine"), [(SERVICE, True), (" T-Mobile ", True), ("New words", True), ("", True), (OTHER, False)]
+)
+def test_an_order_is_of_another_service_only_where_the_list_clearly_says_so(package: str, mine: bool) -> None:
+    view = shown(listed("5", IMEI, package))
+    assert view.possible(ITEM, SERVICE, ANY_DATE) is mine
+    assert (view.take(ITEM, SERVICE, ANY_DATE) is not None) is mine
+    assert shown(listed("5", IMEI, package)).view(SERVICE).length == int(mine)
+
+
+@pytest.mark.parametrize(("package", "mine"), [(SERVICE, True), ("T-Mobile", True), ("New words", False)])
+def test_an_imei_that_two_services_wait_for_takes_only_what_is_clearly_its_own(package: str, mine: bool) -> None:
+    view = shown(listed("5", IMEI, package), contested=frozenset({IMEI}))
+    assert (view.take(ITEM, SERVICE, ANY_DATE) is not None) is mine
+
+
+def test_an_order_is_taken_once() -> None:
+    view = shown(listed("5", IMEI), listed("7", IMEI))
+    taken = [view.take(ITEM, SERVICE, ANY_DATE) for _ in range(3)]
+    assert [order.order_id if order else None for order in taken] == ["7", "5", None]
+    assert not view.possible(ITEM, SERVICE, ANY_DATE)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("5", "2026-11-25 10:00:01"), ("7", "2026-11-25 10:00:00")),
+        (("10", "2026-11-25 10:00:00"), ("9", "2026-11-25 10:00:00")),
+        (("B", "2026-11-25 10:00:00"), ("A", "2026-11-25 10:00:00")),
+        (("1", "2026-11-25 10:00:00"), ("9", "no date")),
+    ],
+)
+def test_the_newest_order_is_taken_first(first: tuple[str, str], second: tuple[str, str]) -> None:
+    for order in ((first, second), (second, first)):
+        view = shown(*(listed(order_id, IMEI, at=at) for order_id, at in order))
+        taken = view.take(ITEM, SERVICE, ANY_DATE)
+        assert taken is not None and taken.order_id == first[0]
+
+
+def test_an_order_of_unknown_age_is_possible_and_not_taken() -> None:
+    view = shown(listed("5", IMEI))
+    assert view.take(ITEM, SERVICE, NO_CLOCK) is view.older(ITEM, SERVICE, NO_CLOCK) is None
+    assert view.possible(ITEM, SERVICE, NO_CLOCK)
+
+
+def test_only_an_older_order_of_this_very_imei_and_service_is_one_from_before() -> None:
+    clock = Clock(10, None, None)
+    for text, package, found in ((IMEI, SERVICE, True), (IMEI[:14], SERVICE, False), (IMEI, "New words", False)):
+        view = shown(listed("5", text, package), listed("5000", IMEI, OTHER))
+        assert not view.possible(ITEM, SERVICE, clock)
+        assert view.take(ITEM, SERVICE, clock) is None
+        assert (view.older(ITEM, SERVICE, clock) is not None) is found
+    view = shown(listed("5", IMEI))
+    assert view.older(ITEM, SERVICE, clock) is not None
+    assert view.older(ITEM, SERVICE, clock) is None
+
+
+def test_an_older_order_behind_a_younger_one_is_found() -> None:
+    view = shown(listed("11", IMEI), listed("5", IMEI))
+    found = view.older(ITEM, SERVICE, Clock(10, None, None))
+    assert found is not None and found.order_id == "5"
+
+
+def test_a_view_counts_what_may_be_of_its_service_and_what_cannot_be_read() -> None:
+    view = shown(
+        listed("1", IMEI), listed("", IMEI), listed("2", "?"), listed("3", IMEI, OTHER), listed("", "?", OTHER)
+    )
+    assert (view.view(SERVICE).length, view.view(SERVICE).unreadable) == (3, 2)
+    assert (view.view(OTHER).length, view.view(OTHER).unreadable) == (2, 1)
+    assert view.view(SERVICE).fingerprint == view.view(OTHER).fingerprint != ""
+
+
+def clock_of(database: IMEIDatabase, number: int, listed_now: list[ProviderOrder]) -> Clock:
+    """The provider's clocks for an attempt, as a list shows them."""
+    with database.read() as connection:
+        owners = batch_store.order_owners(connection, [order.order_id for order in listed_now])
+        return Shown(Look(tuple(listed_now), 0.0, 0), owners, LABELS, frozenset()).clock(connection, number)
+
+
+def test_the_clocks_show_the_newest_of_our_orders_from_before_the_call(database: IMEIDatabase) -> None:
+    first = answered(database, call(database, imeis(3)), 100)
+    doubtful = call(database, imeis(1, first=20))
+    unanswered(database, doubtful)
+    later = answered(database, call(database, imeis(1, first=30)), 200)
+    dates = ["2026-11-25 10:00:00", "2026-11-25 12:00:00", "2026-11-25 11:00:00"]
+    seen = [listed(order.order_id, order.imei, at=at) for order, at in zip(first, dates, strict=True)]
+    seen += [listed("200", later[0].imei, at="2026-11-26 12:00:00"), listed("999", IMEI, at="2026-11-27 12:00:00")]
+    found = clock_of(database, doubtful.attempt_id, seen)
+    assert found == Clock(102, NOON, datetime(2026, 11, 25, 10))
+
+
+def test_a_call_with_nothing_of_ours_before_it_has_the_date_of_the_first_order_after_it(database: IMEIDatabase) -> None:
+    doubtful = call(database, imeis(1, first=20))
+    unanswered(database, doubtful)
+    later = answered(database, call(database, imeis(2, first=30)), 200)
+    seen = [
+        listed("200", later[0].imei, at="2026-11-26 12:00:00"),
+        listed("201", later[1].imei, at="2026-11-26 13:00:00"),
+    ]
+    assert clock_of(database, doubtful.attempt_id, seen) == Clock(None, None, datetime(2026, 11, 26, 12))
+
+
+def test_without_any_order_of_ours_the_call_itself_says_when_it_was_sent(database: IMEIDatabase) -> None:
+    doubtful = call(database, imeis(1, first=20))
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE attempts SET sent_at = '2026-11-25 12:00:00'")
+    assert clock_of(database, doubtful.attempt_id, [listed("5", IMEI, at="2026-11-20 10:00:00")]) == Clock(
+        None, None, NOON
+    )
+
+
+def test_imported_orders_are_no_clock(database: IMEIDatabase) -> None:
+    """When they were placed is not known by our calls."""
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO orders (order_id, imei, status) VALUES ('900', ?, 'Completed')", (IMEI,)
+        )
+    doubtful = call(database, imeis(1, first=20))
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE attempts SET sent_at = '2026-11-25 12:00:00'")
+    seen = [listed("900", IMEI, at="2026-10-01 10:00:00")]
+    assert clock_of(database, doubtful.attempt_id, seen) == Clock(None, None, NOON)
+
+
+@pytest.mark.parametrize(("later", "newest"), [(101, 100), (99, None)])
+def test_ids_are_a_clock_only_while_they_grow(database: IMEIDatabase, later: int, newest: int | None) -> None:
+    first = answered(database, call(database, imeis(1)), 100)
+    doubtful = call(database, imeis(1, first=20))
+    unanswered(database, doubtful)
+    seen = first + answered(database, call(database, imeis(1, first=30)), later)
+    assert clock_of(database, doubtful.attempt_id, seen).newest_id == newest
+
+
+@pytest.mark.parametrize(("which", "newest"), [("100", None), ("200", None)])
+def test_ids_are_a_clock_only_if_all_are_numbers(database: IMEIDatabase, which: str, newest: int | None) -> None:
+    first = answered(database, call(database, imeis(2)), 100)
+    doubtful = call(database, imeis(1, first=20))
+    unanswered(database, doubtful)
+    seen = first + answered(database, call(database, imeis(1, first=30)), 200)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE orders SET order_id = 'A' || order_id WHERE order_id = ?", (which,))
+    seen = [listed(f"A{o.order_id}" if o.order_id == which else o.order_id, o.imei) for o in seen]
+    assert clock_of(database, doubtful.attempt_id, seen).newest_id == newest
