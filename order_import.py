@@ -1,6 +1,7 @@
 """Orders from files into the table: what an import would change, the change in one transaction, and its undoing.
 
-The key of a row is its order id where it has one, else IMEI, service and order date together. Nothing final becomes
+A row is about the order of its order id. A row without one is matched with an order of its IMEI and service
+(order_matching.py); only where there is none around it, it is history that becomes an order. Nothing final becomes
 less by an import, and importing twice changes nothing. This module must not know files.
 """
 
@@ -15,7 +16,8 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from batch_store import leave_out, parts, planned_items, service_labels, touch, unsay
 from database import IMEIDatabase, OrderRow, Transaction, utc_now
-from orders import FINAL_STATUSES
+from order_matching import Match, match_rows
+from orders import FINAL_STATUSES, OrderStatus
 from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
 from spreadsheets_import import ImportRow, plain, says_the_same
 
@@ -39,6 +41,7 @@ class Fate(StrEnum):
     UPDATED = "updated"  #: states more than we know of its order
     UNCHANGED = "unchanged"  #: states nothing that we do not know
     NOT_UNDERSTOOD = "not understood"  #: is left out; the reason is said
+    UNMATCHED = "not matched"  #: is left out: it may be an order of ours, but each of these has its row already
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class Planned:
     imei: str = ""
     order_row: int | None = None  #: the order that it is about
     values: Mapping[str, Any] = field(default_factory=dict)  #: columns that would be written
-    reason: str = ""  #: why it is not understood
+    reason: str = ""  #: why it is left out
+    by_time: bool = False  #: its order was found by IMEI, service and time
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,28 @@ class ImportPlan:
 
     def of(self, fate: Fate) -> list[Planned]:
         """The rows with this fate."""
-        return [row for row in self.rows if row.fate is fate]
+        return [row for row in self.rows if row.fate == fate]
 
     def count(self, fate: Fate) -> int:
         """How many rows have this fate."""
-        return sum(row.fate is fate for row in self.rows)
+        return sum(row.fate == fate for row in self.rows)  # a template names a fate by its text
+
+    @property
+    def matched(self) -> int:
+        """How many rows without an order id were matched with orders of ours by IMEI, service and time."""
+        return sum(row.by_time for row in self.rows)
+
+    @property
+    def left_out(self) -> list[Planned]:
+        """The rows that are stored nowhere, each with its reason."""
+        return [row for row in self.rows if row.reason]
+
+    @property
+    def summary(self) -> str:
+        """Return such as: 3 new, 1 updated, 0 unchanged, 2 not understood; 1 found by IMEI, service and time."""
+        shown = [fate for fate in Fate if fate is not Fate.UNMATCHED or self.count(fate)]
+        found = f"; {self.matched:,} found by IMEI, service and time" if self.matched else ""
+        return ", ".join(f"{self.count(fate):,} {fate}" for fate in shown) + found
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +100,7 @@ class PastImport:
     rows_new: int
     rows_updated: int
     rows_unchanged: int
-    rows_failed: int
+    rows_failed: int  #: not understood or not matched
     undone_at: datetime | None
 
 
@@ -150,65 +171,108 @@ def past_imports(database: IMEIDatabase, limit: int = 20) -> list[PastImport]:
 
 def _plan(connection: Connection, rows: Sequence[ImportRow]) -> ImportPlan:
     known = _Known(connection, rows)
-    labels = service_labels(connection)
-    return ImportPlan(tuple(_decide(row, known, labels) for row in rows))
+    matches = match_rows(rows, known.stored, known.labels)
+    for place, match in enumerate(matches):
+        if match.order is not None:
+            known.first.setdefault(_key_of(rows[place]), place)
+    return ImportPlan(tuple(_decide(rows, place, match, known) for place, match in enumerate(matches)))
 
 
 class _Known:
     """The stored orders that the rows of a file may be about, and the rows that were decided before."""
 
     def __init__(self, connection: Connection, rows: Sequence[ImportRow]) -> None:
-        self.stored: dict[Key, OrderRow] = {}
-        self.first: dict[Key, ImportRow] = {}
+        self.labels = service_labels(connection)
+        self.first: dict[Key, int] = {}  #: key → position of the row that stands for it
+        self.stored: list[OrderRow] = []
         ids = {row.values["order_id"] for row in rows if "order_id" in row.values}
         imeis = {row.values["imei"] for row in rows if "imei" in row.values and "order_id" not in row.values}
         for column, wanted in ((orders.c.order_id, ids), (orders.c.imei, imeis)):
             for part in parts(sorted(wanted)):
-                for found in connection.execute(select(orders).where(column.in_(part))).mappings():
-                    for key in _keys_of(dict(found)):
-                        self.stored.setdefault(key, dict(found))
+                query = select(orders).where(column.in_(part)).order_by(orders.c.id)
+                self.stored += map(dict, connection.execute(query).mappings())
         self.open: dict[str, dict[str, int]] = {}  #: IMEI → service id → batch, of those in doubt or on the wire
         query = select(items.c.imei, items.c.service_id, items.c.batch_id).where(OPEN_CALL, UNDECIDED)
         for imei, service_id, batch_id in connection.execute(query.join(chunks, chunks.c.id == items.c.chunk_id)):
             self.open.setdefault(imei, {})[service_id] = batch_id
 
-    def open_call(self, imei: str, service_id: str | None) -> int | None:
-        """The batch with a call that may have placed an order of this service; None is any."""
-        services = self.open.get(imei, {})
-        return services.get(service_id) if service_id else next(iter(services.values()), None)
+    def service_id(self, row: ImportRow) -> str | None:
+        """The service that a row names, where its title is known."""
+        return self.labels.get(plain(row.values.get("service_name")).lower())
+
+    def open_call(self, row: ImportRow) -> str:
+        """Why a row must wait for a call that may have placed its order; "" if it need not."""
+        services, service_id = self.open.get(row.values["imei"], {}), self.service_id(row)
+        batch_id = services.get(service_id) if service_id else next(iter(services.values()), None)
+        if batch_id is None:
+            return ""
+        return f"Batch {batch_id} has asked for this IMEI and not heard yet: import it when that is settled."
 
 
-def _keys_of(order: Mapping[str, Any]) -> tuple[Key, ...]:
-    date = order.get("order_date")
-    when = f"{date:%Y-%m-%d %H:%M:%S}" if date is not None else ""
-    plain_key = (order["imei"], plain(order.get("service_name")), when)
-    return ((order["order_id"],), plain_key) if order.get("order_id") else (plain_key,)
+def _key_of(row: ImportRow) -> Key:
+    """What no two rows that differ have in common: the order id, else IMEI, service and date."""
+    values = row.values
+    if "order_id" in values:
+        return (values["order_id"],)
+    return values["imei"], plain(values.get("service_name")), str(values.get("order_date", ""))
 
 
-def _decide(row: ImportRow, known: _Known, labels: Mapping[str, str]) -> Planned:
+def _decide(rows: Sequence[ImportRow], place: int, match: Match, known: _Known) -> Planned:
+    row = rows[place]
     if row.failure:
         return Planned(row.number, Fate.NOT_UNDERSTOOD, reason=row.failure)
-    key, imei = _keys_of(row.values)[0], row.values["imei"]
-    before = known.first.setdefault(key, row)
-    if before is not row:
-        if before.values == row.values:
+    imei = row.values["imei"]
+    if match.obstacle:
+        return _left_out(row, Fate.UNMATCHED, match.obstacle)
+    if match.by_time and match.order is not None:
+        values = matched_values(match.order, row.values)
+        if values and (waits := known.open_call(row)):  # the row may be about the order of that call
+            return _left_out(row, Fate.NOT_UNDERSTOOD, waits)
+        fate = Fate.UPDATED if values else Fate.UNCHANGED
+        return Planned(row.number, fate, imei, match.order["id"], values, by_time=True)
+    first = known.first.setdefault(_key_of(row), place)
+    if first != place:
+        if rows[first].values == row.values:
             return Planned(row.number, Fate.UNCHANGED, imei)
-        return Planned(row.number, Fate.NOT_UNDERSTOOD, imei, reason=f"It contradicts row {before.number}.")
-    stored = known.stored.get(key)
-    if stored is None:
-        service_id = labels.get(row.values.get("service_name", "").strip().lower())
-        batch_id = known.open_call(imei, service_id)
-        if batch_id is not None:  # a known order is not adopted: the IMEI would count as not placed, and be paid again
-            reason = f"Batch {batch_id} has asked for this IMEI and not heard yet: import it when that is settled."
-            return Planned(row.number, Fate.NOT_UNDERSTOOD, imei, reason=reason)
-        more = {"service_id": service_id} if service_id else {}
-        return Planned(row.number, Fate.NEW, imei, values={**row.values, **more})
+        return _left_out(row, Fate.NOT_UNDERSTOOD, f"It contradicts row {rows[first].number}.")
+    return _decide_new(row, known) if match.order is None else _decide_known(row, match.order)
+
+
+def _decide_new(row: ImportRow, known: _Known) -> Planned:
+    if waits := known.open_call(row):  # a known order is not adopted: the IMEI would count as not placed, and be paid
+        return _left_out(row, Fate.NOT_UNDERSTOOD, waits)
+    service_id = known.service_id(row)
+    more = {"service_id": service_id} if service_id else {}
+    return Planned(row.number, Fate.NEW, row.values["imei"], values={**row.values, **more})
+
+
+def _decide_known(row: ImportRow, stored: OrderRow) -> Planned:
+    imei = row.values["imei"]
     if stored["imei"] != imei:
         reason = f"Order {stored['order_id']} is about IMEI {stored['imei']}."
-        return Planned(row.number, Fate.NOT_UNDERSTOOD, imei, reason=reason)
+        return _left_out(row, Fate.NOT_UNDERSTOOD, reason)
     changes = changed_values(stored, row.values)
-    fate = Fate.UPDATED if changes else Fate.UNCHANGED
-    return Planned(row.number, fate, imei, stored["id"], changes)
+    return Planned(row.number, Fate.UPDATED if changes else Fate.UNCHANGED, imei, stored["id"], changes)
+
+
+def _left_out(row: ImportRow, fate: Fate, reason: str) -> Planned:
+    return Planned(row.number, fate, row.values["imei"], reason=reason)
+
+
+def matched_values(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that a row brings to the order that it was matched with by time: a result where there is none.
+
+    Never a date, which is of another clock, nor a price: what our order cost is known from the batch that placed it.
+    """
+    result = {name: value for name, value in given.items() if name in RESULT_COLUMNS}
+    status = given["status"]
+    if status not in FINAL_STATUSES or (status == OrderStatus.COMPLETED and not result):
+        return {}  # nothing has been found out: the sync goes on asking
+    if stored["status"] in FINAL_STATUSES:
+        if stored["result_code"] or status != stored["status"]:
+            return {}
+        result = {name: value for name, value in result.items() if stored[name] in (None, "")}
+    return changed_values(stored, {**result, "status": status})
 
 
 def changed_values(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,7 +302,7 @@ def _record(connection: Transaction, plan: ImportPlan, filename: str) -> int:
             rows_new=plan.count(Fate.NEW),
             rows_updated=plan.count(Fate.UPDATED),
             rows_unchanged=plan.count(Fate.UNCHANGED),
-            rows_failed=plan.count(Fate.NOT_UNDERSTOOD),
+            rows_failed=len(plan.left_out),
         )
     ).inserted_primary_key
     return int(key[0]) if key else 0

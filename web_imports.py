@@ -4,7 +4,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 
 from batch_uploads import Upload, find_upload, store_upload
-from order_import import Fate, ImportPlan, import_orders, plan_import, undo_import
+from order_import import Fate, import_orders, plan_import, undo_import
 from spreadsheets import UnreadableFileError
 from spreadsheets_import import read_orders
 from web_context import backend
@@ -13,8 +13,8 @@ from web_format import plural
 imports = Blueprint("imports", __name__, url_prefix="/database/import")
 
 KIND = "import"
-#: Rows shown of each fate.
-SHOWN = 12
+#: Rows shown of each fate, and of those that are left out: somebody must look at each.
+SHOWN, SHOWN_LEFT_OUT = 12, 200
 
 
 @imports.post("")
@@ -38,26 +38,30 @@ def upload() -> ResponseReturnValue:
 
 @imports.get("/<token>")
 def preview(token: str) -> ResponseReturnValue:
-    """What importing the file would do."""
+    """What importing the file would do; with ?done=, what an import that was just done has left out."""
     found = _upload_or_404(token)
     try:
         plan = plan_import(backend().database, read_orders(found.path))
     except UnreadableFileError as error:
         flash(f"Not imported: {error}", "error")
         return redirect(url_for("pages.database"), 303)
-    return render_template("import.html", upload=found, plan=plan, fates=list(Fate), shown=SHOWN)
+    shown = {fate: SHOWN_LEFT_OUT if fate in (Fate.NOT_UNDERSTOOD, Fate.UNMATCHED) else SHOWN for fate in Fate}
+    done = request.args.get("done", type=int)
+    return render_template("import.html", upload=found, plan=plan, fates=list(Fate), shown=shown, done=done)
 
 
 @imports.post("/<token>")
 def confirm(token: str) -> ResponseReturnValue:
-    """Import it. A second click finds everything unchanged."""
+    """Import it. A second click finds everything unchanged. Rows that were not matched are listed afterwards."""
     found = _upload_or_404(token)
     try:
         import_id, plan = import_orders(backend().database, read_orders(found.path), found.label)
     except UnreadableFileError as error:
         flash(f"Not imported: {error}", "error")
         return redirect(url_for("pages.database"), 303)
-    flash(f"Import {import_id}: {counted(plan)}.", "good")
+    flash(f"Import {import_id}: {plan.summary}.", "good")
+    if plan.count(Fate.UNMATCHED):
+        return redirect(url_for("imports.preview", token=token, done=import_id), 303)
     return redirect(url_for("pages.database"), 303)
 
 
@@ -72,11 +76,6 @@ def undo(import_id: int) -> ResponseReturnValue:
         more = f"; {plural(kept, 'order')} kept, because something changed since" if kept else ""
         flash(f"Import {import_id} is undone: {plural(restored, 'order')} restored{more}.", "good")
     return redirect(url_for("pages.database"), 303)
-
-
-def counted(plan: ImportPlan) -> str:
-    """Such as: 3 new, 1 updated, 0 unchanged, 2 not understood."""
-    return ", ".join(f"{plan.count(fate):,} {fate}" for fate in Fate)
 
 
 def _upload_or_404(token: str) -> Upload:

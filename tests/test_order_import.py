@@ -9,24 +9,34 @@ import pytest
 from calls_fixture import QUIET, answered, call, listed, look, outcome, unanswered
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from import_fixture import (  # noqa: F401 - the fixture is asked for by name
+    FIRST,
+    SECOND,
+    THIRD,
+    fates,
+    ordering_fixture,
+    ours,
+    planned,
+    theirs,
+)
 from provider_fixture import SERVICE, imeis
-from sqlalchemy import event
+from sqlalchemy import delete, event, select
 
 import batch_store
 import batch_tallies
 from batch_creation import NewBatch, create_batch
 from batch_queries import batch_failures, batch_state
 from call_log import write_intents
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from file_kinds import UnreadableFileError
-from order_import import Fate, changed_values, import_orders, past_imports, plan_import, undo_import
+from order_import import Fate, Planned, changed_values, import_orders, past_imports, plan_import, undo_import
 from orders import BatchState, Outcome, Service, Verdict
+from schema import orders, status_changes
 from settlement import Settler
 from spreadsheets_import import ImportRow, plain, read_orders, says_the_same
 from spreadsheets_out import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
 
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"
-FIRST, SECOND, THIRD = imeis(3)
 
 
 def rows_of(*lines: str, titles: str = TITLES) -> list[ImportRow]:
@@ -37,10 +47,6 @@ def line(
     imei: str = FIRST, status: str = "Completed", model: str = "iPhone 12", date: str = "2025-11-14 3:33:00"
 ) -> str:
     return f"Service A,{imei},$0.08,{status},Model: {model},,T-Mobile,Locked,{model},ON,{date}"
-
-
-def fates(database: IMEIDatabase, rows: list[ImportRow]) -> list[str]:
-    return [str(row.fate) for row in plan_import(database, rows).rows]
 
 
 def test_a_row_of_the_providers_export_becomes_an_order(database: IMEIDatabase) -> None:
@@ -117,7 +123,7 @@ def test_two_rows_with_one_key_that_differ_are_not_guessed_about(database: IMEID
 def test_a_result_fills_a_pending_order_and_is_timed(database: IMEIDatabase) -> None:
     import_orders(database, rows_of(line(status="Pending")), "one.csv")
     _, plan = import_orders(database, rows_of(line(model="iPhone 13")), "two.csv")
-    assert plan.count(Fate.UPDATED) == 1
+    assert plan.summary == "0 new, 1 updated, 0 unchanged, 0 not understood"
     assert database.get_orders_by_imei(FIRST)[0]["model"] == "iPhone 13"
 
 
@@ -223,13 +229,6 @@ def site_row(order_id: str, imei: str, status: str = "Pending", **more: Any) -> 
     return ImportRow(1, {"order_id": order_id, "imei": imei, "status": status, "service_name": "T-Mobile", **more})
 
 
-@pytest.fixture(name="ordering")
-def ordering_fixture(database: IMEIDatabase) -> IMEIDatabase:
-    """A database that knows the title of the one service that is ordered."""
-    database.store_services([Service(SERVICE, "T-Mobile", 0.1)], 0.0)
-    return database
-
-
 def test_an_order_that_is_in_doubt_is_left_to_its_batch(ordering: IMEIDatabase) -> None:
     """Once imported it would count as known, so its IMEI as not placed, and it would be paid again."""
     known = answered(ordering, call(ordering, [FIRST]), 1)
@@ -264,9 +263,10 @@ def test_an_order_that_a_file_brings_is_not_paid_again_by_a_batch_that_has_not_s
     assert batch_state(ordering, batch_id)[0] is BatchState.FINISHED
 
 
-def test_a_batch_whose_last_imeis_a_file_brings_is_finished(ordering: IMEIDatabase) -> None:
+@pytest.mark.parametrize("status", ["Pending", "Completed"])
+def test_a_batch_whose_last_imeis_a_file_brings_is_finished(ordering: IMEIDatabase, status: str) -> None:
     batch_id = create_batch(ordering, NewBatch("b", "upload", SERVICE, "T-Mobile", 0.1, [(FIRST, None)]))
-    import_orders(ordering, [site_row("9", FIRST)], "site.csv")
+    import_orders(ordering, [site_row("9", FIRST, status)], "site.csv")
     assert batch_state(ordering, batch_id)[0] is BatchState.FINISHED
 
 
@@ -280,7 +280,7 @@ def test_undoing_an_import_lets_what_it_left_out_be_sent_again(ordering: IMEIDat
     assert undo_import(ordering, import_id) == (1, 0)
     [undone] = batch_failures(ordering, batch_id)
     assert (undone["imei"], undone["outcome"]) == (SECOND, "cancelled")
-    assert "undone" in undone["error"]
+    assert undone["error"] == "not sent because of an order from a file, whose import was undone"
 
 
 def test_an_old_order_from_a_file_does_not_put_off_a_check_that_was_asked_for_again(ordering: IMEIDatabase) -> None:
@@ -290,6 +290,21 @@ def test_an_old_order_from_a_file_does_not_put_off_a_check_that_was_asked_for_ag
     import_orders(ordering, [site_row("3", FIRST, "Completed")], "older.csv")
     assert batch_failures(ordering, batch_id) == []
     assert len(planned_of(ordering, batch_id)) == 1
+
+
+def test_a_check_by_another_service_is_sent_though_a_file_brings_an_order_of_the_imei(ordering: IMEIDatabase) -> None:
+    batch_id = create_batch(ordering, NewBatch("b", "upload", "270", "Other", 0.1, [(FIRST, None)]))
+    import_orders(ordering, [site_row("9", FIRST)], "site.csv")
+    assert batch_failures(ordering, batch_id) == []
+    assert len(planned_of(ordering, batch_id)) == 1
+
+
+def test_an_order_that_is_under_way_puts_off_a_check_that_was_asked_for_again(ordering: IMEIDatabase) -> None:
+    import_orders(ordering, [site_row("7", FIRST, "Completed")], "site.csv")
+    again = NewBatch("b", "upload", SERVICE, "T-Mobile", 0.1, [(FIRST, None)], recheck=True)
+    batch_id = create_batch(ordering, again)
+    import_orders(ordering, [site_row("8", FIRST, "Pending")], "newer.csv")
+    assert [row["error"] for row in batch_failures(ordering, batch_id)] == ["ordered already: order 8, from a file"]
 
 
 def planned_of(database: IMEIDatabase, batch_id: int) -> list[tuple[int, int]]:
@@ -304,6 +319,17 @@ def test_a_row_without_an_order_id_waits_for_a_call_on_the_wire_too(ordering: IM
         batch_store.release(connection, chunk, "not sent")
     import_orders(ordering, [site_row("", FIRST)], "site.csv")
     assert batch_failures(ordering, chunk.batch_id)[0]["error"] == "ordered already, as a file says"
+
+
+def test_a_row_waits_for_calls_of_its_service_only_and_for_any_where_its_title_is_unknown(
+    ordering: IMEIDatabase,
+) -> None:
+    ordering.store_services([Service(SERVICE, "T-Mobile", 0.1), Service("270", "Other", 0.1)], 0.0)
+    call(ordering, [FIRST])
+    titles = {"T-Mobile": "not understood", "Other": "new", "Never heard of": "not understood"}
+    for title, fate in titles.items():
+        assert fates(ordering, [theirs(2, service_name=title)]) == [fate]
+        assert fates(ordering, [theirs(2, SECOND, service_name=title)]) == ["new"]
 
 
 def test_many_rows_take_no_longer_for_a_batch_that_waits(ordering: IMEIDatabase) -> None:
@@ -351,3 +377,285 @@ def test_a_batch_that_is_counted_while_an_import_changes_it_is_counted_anew(
         batch_tallies.tally_finished(ordering)
     with ordering.read() as connection:
         assert batch_tallies.verdicts(connection, chunk.batch_id)["carrier"] == {"AT&T": 1}
+
+
+# What a matched row brings
+
+
+SYNCED = {"status": "Completed", "result_code": "raw text", "model": "by the sync"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "row", "brought"),
+    [
+        ({}, {"credits": 9.0, "notes": "n", "imei2": "2"}, {"status", "model", "imei2"}),
+        ({}, {"service_name": "t-mobile"}, {"status", "model"}),
+        ({}, {"status": "Rejected", "model": ""}, {"status"}),
+        ({}, {"status": "In Process"}, set()),
+        ({}, {"status": "Completed", "model": ""}, set()),  # no result yet: the sync goes on asking
+        (SYNCED, {"model": "", "carrier": "AT&T"}, set()),
+        (SYNCED, {"model": "other"}, set()),
+        (SYNCED, {"status": "Pending"}, set()),
+        ({"status": "Completed", "model": "from a file"}, {"model": "other", "carrier": "AT&T"}, {"carrier"}),
+        ({"status": "Completed", "model": ""}, {}, {"model"}),
+        ({"status": "Rejected"}, {"status": "Completed"}, set()),
+        ({"status": "In Process", "model": "early"}, {}, {"status", "model"}),
+    ],
+)
+def test_a_matched_row_brings_a_result_where_there_is_none_and_nothing_else(
+    ordering: IMEIDatabase, stored: dict[str, Any], row: dict[str, Any], brought: set[str]
+) -> None:
+    ours(ordering, "1", **stored)
+    values = {name: value for name, value in theirs(2, after=-5, **row).values.items() if value != ""}
+    [decided] = plan_import(ordering, [ImportRow(2, values)]).rows
+    assert (set(decided.values), decided.by_time) == (brought, True)
+    assert decided.fate is (Fate.UPDATED if brought else Fate.UNCHANGED)
+
+
+def test_undoing_takes_matched_results_back(ordering: IMEIDatabase) -> None:
+    ours(ordering, "1")
+    before = ordering.get_order("1")
+    import_id, _ = import_orders(ordering, [theirs(2, after=-5), theirs(3, after=-7)], "export.csv")
+    assert undo_import(ordering, import_id) == (1, 0)
+    after = ordering.get_order("1")
+    assert before and after
+    assert after | {"updated_at": 0} == before | {"updated_at": 0}
+
+
+def test_a_row_waits_where_it_may_be_about_a_call_without_an_answer(ordering: IMEIDatabase) -> None:
+    """Its order may be the one of the call, and not the older one that it is near to."""
+    answered(ordering, call(ordering, [FIRST]), 1)
+    ordering.update_order_status("1", "Rejected")
+    unanswered(ordering, call(ordering, [FIRST], recheck=True))
+    [stored] = ordering.get_orders_by_imei(FIRST)
+    near = theirs(2, status="Rejected", order_date=stored["order_date"], model="news")
+    [decided] = plan_import(ordering, [near]).rows
+    assert decided.fate is Fate.NOT_UNDERSTOOD
+    assert decided.reason == "Batch 2 has asked for this IMEI and not heard yet: import it when that is settled."
+    silent = theirs(2, status="Pending", order_date=stored["order_date"])
+    assert planned(ordering, silent) == {2: ("unchanged", "1")}
+
+
+# Undoing, in detail
+
+
+def test_an_imported_order_stays_when_its_status_has_moved_since(database: IMEIDatabase) -> None:
+    """Even if the status is back where it was: the order has a history of its own by then."""
+    import_id, _ = import_orders(database, rows_of(line(status="Pending")), "export.csv")
+    later, _ = import_orders(database, rows_of(line()), "later.csv")
+    assert undo_import(database, later) == (1, 0)
+    assert undo_import(database, import_id) == (0, 1)
+    assert database.count_orders() == 1
+
+
+def test_an_imported_order_stays_while_a_later_import_has_added_to_it(database: IMEIDatabase) -> None:
+    bare = ImportRow(2, {"imei": FIRST, "status": "Completed", "order_date": datetime(2025, 1, 1)})
+    more = ImportRow(2, {**bare.values, "carrier": "AT&T"})
+    import_id, _ = import_orders(database, [bare], "one.csv")
+    import_orders(database, [more], "two.csv")
+    assert undo_import(database, import_id) == (0, 1)
+    assert database.get_orders_by_imei(FIRST)[0]["carrier"] == "AT&T"
+
+
+def test_imports_are_undone_one_after_the_other_from_the_newest(database: IMEIDatabase) -> None:
+    bare = ImportRow(2, {"imei": FIRST, "status": "Completed", "order_date": datetime(2025, 1, 1)})
+    more = ImportRow(2, {**bare.values, "carrier": "AT&T"})
+    import_id, _ = import_orders(database, [bare], "one.csv")
+    later, _ = import_orders(database, [more], "two.csv")
+    assert undo_import(database, later) == (1, 0)
+    assert database.get_orders_by_imei(FIRST)[0]["carrier"] is None
+    assert undo_import(database, import_id) == (1, 0)
+    assert database.count_orders() == 0
+    assert [done.undone_at is None for done in past_imports(database)] == [False, False]
+
+
+def test_undoing_leaves_an_order_that_something_else_has_changed_since(database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending"})
+    rows = [theirs(2, order_id="77", status="Pending", carrier="A"), theirs(3, SECOND, order_id="78", carrier="A")]
+    import_id, _ = import_orders(database, rows, "export.csv")
+    for order_id, status in (("77", "Pending"), ("78", "Completed")):
+        database.update_order_status(order_id, status, {"carrier": "B"})
+    assert undo_import(database, import_id) == (0, 2)
+    assert [row["carrier"] for row in database.iterate_orders()] == ["B", "B"]
+
+
+def test_an_order_that_is_gone_is_not_restored(database: IMEIDatabase) -> None:
+    import_id, _ = import_orders(database, rows_of(line(), line(SECOND)), "export.csv")
+    with database.write() as connection:
+        connection.execute(delete(orders).where(orders.c.imei == FIRST))
+    assert undo_import(database, import_id) == (1, 1)
+
+
+def test_each_change_of_status_by_an_import_and_its_undoing_is_timed(database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending"})
+    row = ImportRow(2, {"order_id": "77", "imei": FIRST, "status": "Completed"})
+    start = utc_now()
+    import_id, _ = import_orders(database, [row], "export.csv")
+    undo_import(database, import_id)
+    import_orders(database, [ImportRow(2, {**row.values, "status": "Pending", "model": "X"})], "other.csv")
+    with database.read() as connection:
+        moves = connection.execute(select(status_changes).order_by(status_changes.c.id)).all()
+    assert [(move.order_row, move.old, move.new) for move in moves] == [
+        (1, "Pending", "Completed"),
+        (1, "Completed", "Pending"),
+    ]
+    assert all(start <= move.changed_at <= utc_now() for move in moves)
+
+
+def test_an_order_without_a_status_has_none_again_after_undoing(database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "77", "imei": FIRST})
+    import_id, _ = import_orders(database, [theirs(2, order_id="77")], "export.csv")
+    assert undo_import(database, import_id) == (1, 0)
+    assert [row["status"] for row in database.iterate_orders()] == [None]
+
+
+def test_an_undone_import_restores_times_as_times(database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending", "order_date": datetime(2025, 1, 2, 3)})
+    row = {"order_id": "77", "imei": FIRST, "status": "Pending", "order_date": datetime(2025, 5, 6, 7)}
+    import_id, _ = import_orders(database, [ImportRow(2, row)], "export.csv")
+    moved = database.get_order("77")
+    assert moved and moved["order_date"] == datetime(2025, 5, 6, 7)
+    undo_import(database, import_id)
+    back = database.get_order("77")
+    assert back and back["order_date"] == datetime(2025, 1, 2, 3)
+
+
+def test_a_batch_page_is_refreshed_when_an_import_of_its_order_is_undone(ordering: IMEIDatabase) -> None:
+    chunk = call(ordering, [FIRST])
+    answered(ordering, chunk, 1)
+
+    def revision() -> int:
+        with ordering.read() as connection:
+            return int(connection.exec_driver_sql("SELECT revision FROM batches").scalar_one())
+
+    before = revision()
+    import_id, _ = import_orders(ordering, [site_row("1", FIRST, "Completed")], "site.csv")
+    assert (between := revision()) > before
+    undo_import(ordering, import_id)
+    assert revision() > between
+
+
+# What a plan and its rows say
+
+
+def test_two_order_ids_are_two_orders_though_all_else_is_equal(database: IMEIDatabase) -> None:
+    """A check that the provider charged twice within a second."""
+    rows = [theirs(2, order_id="1"), theirs(3, order_id="2")]
+    assert fates(database, rows) == ["new", "new"]
+    import_orders(database, rows, "export.csv")
+    assert fates(database, rows) == ["unchanged", "unchanged"]
+
+
+def test_checks_of_two_services_within_a_second_are_two_orders(database: IMEIDatabase) -> None:
+    rows = [theirs(2), theirs(3, service_name="Other")]
+    assert fates(database, rows) == ["new", "new"]
+    import_orders(database, rows, "export.csv")
+    assert fates(database, rows) == ["unchanged", "unchanged"]
+
+
+def test_an_order_id_that_comes_twice_counts_once(database: IMEIDatabase) -> None:
+    plan = plan_import(database, [theirs(2, order_id="1"), theirs(3, order_id="1"), theirs(4, SECOND, order_id="1")])
+    assert [(row.fate, row.reason) for row in plan.rows] == [
+        (Fate.NEW, ""),
+        (Fate.UNCHANGED, ""),
+        (Fate.NOT_UNDERSTOOD, "It contradicts row 2."),
+    ]
+
+
+def test_an_order_id_of_another_imei_is_named_with_both(database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending"})
+    [row] = plan_import(database, [theirs(2, SECOND, order_id="77")]).rows
+    assert (row.fate, row.imei) == (Fate.NOT_UNDERSTOOD, SECOND)
+    assert row.reason == f"Order 77 is about IMEI {FIRST}."
+
+
+def test_a_plan_counts_and_shows_the_rows_of_each_fate(ordering: IMEIDatabase) -> None:
+    ours(ordering, "1")
+    bad = ImportRow(5, {}, "It has no IMEI.")
+    rows = [theirs(2, after=-5), theirs(3, after=-6), theirs(4, SECOND), bad]
+    _, plan = import_orders(ordering, rows, "export.csv")
+    assert {fate: [row.number for row in plan.of(fate)] for fate in Fate} == {
+        "new": [4],
+        "updated": [2],
+        "unchanged": [],
+        "not understood": [5],
+        "not matched": [3],
+    }
+    assert [row.number for row in plan.left_out] == [3, 5]
+    assert plan.rows[3] == Planned(5, Fate.NOT_UNDERSTOOD, reason="It has no IMEI.")
+    assert [row.imei for row in plan.rows] == [FIRST, FIRST, SECOND, ""]
+    assert [row.order_row for row in plan.rows] == [1, None, None, None]
+    assert plan.summary == (
+        "1 new, 1 updated, 0 unchanged, 1 not understood, 1 not matched; 1 found by IMEI, service and time"
+    )
+    [done] = past_imports(ordering)
+    counts = (done.rows_read, done.rows_new, done.rows_updated, done.rows_unchanged, done.rows_failed)
+    assert counts == (4, 1, 1, 0, 2)
+    assert (done.import_id, done.filename, done.undone_at) == (1, "export.csv", None)
+    assert abs((done.imported_at - utc_now()).total_seconds()) < 60
+
+
+def test_past_imports_are_the_newest_first_and_as_many_as_asked_for(database: IMEIDatabase) -> None:
+    for n in range(22):
+        import_orders(database, [], f"{n}.csv")
+    assert [done.filename for done in past_imports(database, 2)] == ["21.csv", "20.csv"]
+    assert len(past_imports(database)) == 20
+
+
+def test_a_new_order_has_the_service_that_its_title_names_and_the_time_of_the_import(ordering: IMEIDatabase) -> None:
+    start = utc_now()
+    import_orders(ordering, [theirs(2, notes="n"), theirs(3, SECOND, service_name="Unknown title")], "export.csv")
+    found = {row["imei"]: row for row in ordering.iterate_orders()}
+    assert (found[FIRST]["service_id"], found[SECOND]["service_id"]) == (SERVICE, None)
+    assert (found[FIRST]["notes"], found[SECOND]["notes"]) == ("n", None)
+    for row in found.values():
+        assert start <= row["created_at"] == row["updated_at"] <= utc_now()
+
+
+def test_an_updated_order_has_the_time_of_the_import(database: IMEIDatabase) -> None:
+    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending", "updated_at": datetime(2025, 1, 1)})
+    start = utc_now()
+    import_id, _ = import_orders(database, [theirs(2, order_id="77")], "export.csv")
+    changed = database.get_order("77")
+    assert changed and start <= changed["updated_at"] <= utc_now()
+    undo_import(database, import_id)
+    restored = database.get_order("77")
+    assert restored and changed["updated_at"] <= restored["updated_at"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "given_values", "changes"),
+    [
+        ({"status": "Pending"}, {"status": "In Process"}, {"status": "In Process"}),
+        ({"status": "Completed"}, {"status": "Pending", "carrier": "A"}, {}),
+        ({"status": "Completed", "carrier": "A"}, {"status": "Completed", "carrier": "B"}, {"carrier": "B"}),
+        ({"status": "Completed", "carrier": "A", "result_code": "raw"}, {"status": "Completed", "carrier": "B"}, {}),
+        ({"status": "Completed", "result_code": "raw"}, {"status": "Completed", "carrier": "B"}, {"carrier": "B"}),
+        (
+            {"status": "Completed", "carrier": "", "result_code": "raw"},
+            {"status": "Completed", "carrier": "B"},
+            {"carrier": "B"},
+        ),
+        ({"status": "Pending", "service_name": "A"}, {"status": "Pending", "service_name": "B"}, {}),
+        ({"status": "Pending"}, {"status": "Pending", "service_name": "B"}, {"service_name": "B"}),
+        ({"status": "Pending", "credits": 0.08}, {"status": "Pending", "credits": 0.1}, {"credits": 0.1}),
+        (
+            {"status": "Pending", "result_code": "raw", "credits": 0.08},
+            {"status": "Pending", "credits": 0.1},
+            {"credits": 0.1},
+        ),
+    ],
+)
+def test_a_row_with_an_order_id_changes_what_it_states_and_no_final_result(
+    stored: dict[str, Any], given_values: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    empty = dict.fromkeys(["service_name", "carrier", "result_code", "credits"])
+    assert changed_values(empty | stored, given_values) == changes
+
+
+@pytest.mark.parametrize(
+    "name", ["result_code_display", "imei2", "carrier", "simlock", "model", "fmi", "blacklist", "serial", "warranty"]
+)
+def test_no_column_that_the_raw_text_filled_is_overwritten(name: str) -> None:
+    stored = {"status": "Completed", "result_code": "raw", name: "by the text"}
+    assert changed_values(stored, {"status": "Completed", name: "by the file"}) == {}
