@@ -3,20 +3,27 @@
 This module knows no HTTP and judges nothing; audit.py compares, and decides which values to write.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, exists, func, insert, select, update
+from sqlalchemy import Connection, Select, exists, func, insert, or_, select, update
 
+import balance_store
 import batch_store
+from balance_store import Reading
 from database import IMEIDatabase
-from orders import BatchState, ChunkState, Outcome
-from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
+from orders import BatchState, Chunk, ChunkState, Outcome, Verdict
+from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
 
 #: Orders written in one transaction.
 RESTORED_AT_ONCE = 500
+#: The notes of a restored order: where it was found.
+FROM_LIST = "restored from the provider's list; the date is the provider's, of an unknown time zone"
+FROM_ANSWER = "restored from an answer kept on disk"
+#: How many orders from before a balance reading show how far the provider had counted its ids by then.
+NEWEST = 100
 
 
 class OurOrder(NamedTuple):
@@ -35,7 +42,7 @@ class OurOrder(NamedTuple):
 class Records:
     """Our side, from one snapshot."""
 
-    orders: tuple[OurOrder, ...]  #: those since the date asked for, and those of the ids asked for
+    orders: tuple[OurOrder, ...]  #: those since the date asked for, those without one, those of the ids asked for
     under_way: Mapping[str, frozenset[str]]  #: IMEI → services that it is on the wire for
     labels: Mapping[str, str]  #: service id or title in lower case → service id
     prices: Mapping[str, float]  #: service id → US dollars
@@ -53,7 +60,7 @@ class Restored(NamedTuple):
 
 
 def read_records(database: IMEIDatabase, since: datetime | None, order_ids: Sequence[str]) -> Records:
-    """Our orders since a moment (UTC; None for all), those of order_ids, and what is open."""
+    """Our orders since a moment (UTC; None for all) or without a date, those of order_ids, and what is open."""
     with database.read() as connection:
         found = {row.id: _our_order(row) for row in connection.execute(_window(since))}
         for part in batch_store.parts(order_ids) if since else ():
@@ -77,7 +84,9 @@ def _columns() -> Select[Any]:
 
 
 def _window(since: datetime | None) -> Select[Any]:
-    return _columns() if since is None else _columns().where(orders.c.order_date >= since)
+    if since is None:
+        return _columns()
+    return _columns().where(or_(orders.c.order_date >= since, orders.c.order_date.is_(None)))
 
 
 def _our_order(row: Any) -> OurOrder:
@@ -106,6 +115,98 @@ def _under_way(connection: Connection) -> dict[str, frozenset[str]]:
     return found
 
 
+class KeptOrder(NamedTuple):
+    """An order that an answer kept on disk names."""
+
+    batch_id: int  #: the folder of the answer; an older copy of the database may use the number for another batch
+    order_id: str
+    imei: str
+
+
+class Planned(NamedTuple):
+    """What a batch of ours asked for, for one IMEI of it."""
+
+    service_id: str
+    service_name: str
+    unit_price: float  #: US dollars
+    created_at: datetime  #: UTC, of the batch
+
+
+class BalanceFall(NamedTuple):
+    """What the account lost between two moments without a call on the wire, in US dollars."""
+
+    since: datetime  #: UTC
+    fell: float  #: negative where it rose
+    known: float  #: what our orders of the time between cost
+    refundable: float  #: what the provider may have paid back, for orders rejected since
+
+
+def newest_attempt_if_quiet(database: IMEIDatabase) -> int | None:
+    """The newest attempt while no call is on the wire; None while one is."""
+    with database.read() as connection:
+        return _newest_attempt_if_quiet(connection)
+
+
+def balance_fall(
+    database: IMEIDatabase, since: datetime | None, credits: float, quiet_before: int | None
+) -> BalanceFall | None:
+    """The fall since the first reading in the window (since in UTC; None for all); None without two moments.
+
+    credits is what the account held after newest_attempt_if_quiet gave quiet_before. It counts, and is kept for later
+    audits, where no call has begun meanwhile; else the newest reading that is kept takes its place.
+    """
+    with database.write() as connection:
+        first = _first_reading(connection, since)
+        quiet = quiet_before is not None and _newest_attempt_if_quiet(connection) == quiet_before
+        until = None if quiet else balance_store.newest_reading(connection)
+        if quiet and not _is_anything_open(connection):
+            balance_store.record_reading(connection, credits)
+        if first is None or not (quiet or (until and until.reading_id > first.reading_id)):
+            return None
+        spending = balance_store.spent_since(connection, first, until)
+        known = spending.known + _restored_since(connection, first, until)
+        fell = first.credits - (until.credits if until else credits)
+        return BalanceFall(first.read_at, fell, known, spending.refundable)
+
+
+def _newest_attempt_if_quiet(connection: Connection) -> int | None:
+    sending = select(chunks.c.id).where(OPEN_CALL, chunks.c.state == ChunkState.SENDING).limit(1)
+    return None if connection.execute(sending).first() else batch_store.newest_attempt(connection)
+
+
+def _is_anything_open(connection: Connection) -> bool:
+    """Whether a call is on the wire or in doubt: the provider may still charge for it."""
+    return connection.execute(select(chunks.c.id).where(OPEN_CALL).limit(1)).first() is not None
+
+
+def _first_reading(connection: Connection, since: datetime | None) -> Reading | None:
+    query = select(balance_readings).order_by(balance_readings.c.id).limit(1)
+    if since is not None:
+        query = query.where(balance_readings.c.read_at >= since)
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order)
+
+
+def _restored_since(connection: Connection, first: Reading, until: Reading | None) -> float:
+    """US dollars of the orders that a rebuild restored and that the provider took after a reading.
+
+    They name no call of ours; their ids tell, as the provider counts them up.
+    """
+    restored = orders.c.notes.in_([FROM_LIST, FROM_ANSWER]) & orders.c.attempt_id.is_(None)
+    restored &= orders.c.id > first.after_order
+    if until is not None:
+        restored &= orders.c.id <= until.after_order
+    rows = connection.execute(select(orders.c.order_id, orders.c.credits).where(restored)).all()
+    if not rows:
+        return 0.0
+    before = select(orders.c.order_id).where(orders.c.attempt_id.is_not(None), orders.c.id <= first.after_order)
+    ids = connection.execute(before.order_by(orders.c.id.desc()).limit(NEWEST)).scalars()
+    last = max((int(order_id) for order_id in ids if order_id and order_id.isdecimal()), default=0)
+    return sum(row.credits or 0.0 for row in rows if not row.order_id.isdecimal() or int(row.order_id) > last)
+
+
 def finished_with_doubt(database: IMEIDatabase, since: datetime) -> bool:
     """Whether a batch has finished after since (UTC) of which a call was in doubt."""
     query = select(
@@ -118,11 +219,106 @@ def finished_with_doubt(database: IMEIDatabase, since: datetime) -> bool:
         return bool(connection.execute(query).scalar_one())
 
 
+def had_doubt(database: IMEIDatabase, batch_id: int) -> bool:
+    """Whether a call of this batch was ever in doubt, however it was settled."""
+    of_batch = exists().where(chunks.c.batch_id == batch_id, attempts.c.chunk_id == chunks.c.id)
+    with database.read() as connection:
+        return bool(connection.execute(select(of_batch.where(attempts.c.result == "in doubt"))).scalar_one())
+
+
+def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOrder, Planned]:
+    """What the batch of each kept order asked for, where the database has the batch and the IMEI in it."""
+    found: dict[KeptOrder, Planned] = {}
+    columns = (batches.c.service_id, batches.c.service_name, batches.c.unit_price, batches.c.created_at)
+    with database.read() as connection:
+        for batch_id in {order.batch_id for order in kept}:
+            batch = connection.execute(select(*columns).where(batches.c.id == batch_id)).first()
+            if batch is None:
+                continue
+            imeis = set(connection.execute(select(items.c.imei).where(items.c.batch_id == batch_id)).scalars())
+            of_batch = [order for order in kept if order.batch_id == batch_id and order.imei in imeis]
+            found |= dict.fromkeys(of_batch, Planned(*batch))
+    return found
+
+
+def existing_batches(database: IMEIDatabase, batch_ids: Iterable[int]) -> frozenset[int]:
+    """Those of these batches that the database has."""
+    with database.read() as connection:
+        wanted = list(batch_ids)
+        return frozenset(
+            batch_id
+            for part in batch_store.parts(wanted)
+            for batch_id in connection.execute(select(batches.c.id).where(batches.c.id.in_(part))).scalars()
+        )
+
+
+def name_services(database: IMEIDatabase, order_ids: Sequence[str]) -> None:
+    """Give those of these orders that name their service by its title alone, as after an import, its id."""
+    with database.write() as connection:
+        labels = batch_store.service_labels(connection)
+        for part in batch_store.parts(order_ids):
+            unnamed = select(orders.c.id, orders.c.service_name).where(orders.c.order_id.in_(part))
+            for row in connection.execute(unnamed.where(orders.c.service_id.is_(None))).all():
+                service_id = labels.get((row.service_name or "").strip().lower())
+                if service_id is not None:
+                    connection.execute(update(orders).where(orders.c.id == row.id).values(service_id=service_id))
+
+
+def unknown_among(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> list[KeptOrder]:
+    """The kept orders whose IMEI could be paid again.
+
+    Their id is not known, or without a service; or it is known for another IMEI, and nothing is known of theirs.
+    """
+    owners, covered = dict[str, Any](), set[str]()
+    with database.read() as connection:
+        columns = (orders.c.order_id, orders.c.imei, orders.c.service_id)
+        for part in batch_store.parts([order.order_id for order in kept]):
+            found = connection.execute(select(*columns).where(orders.c.order_id.in_(part)))
+            owners |= {row.order_id: row for row in found}
+        others = [order.imei for order in kept if _is_of_another(order, owners.get(order.order_id))]
+        for part in batch_store.parts(others):
+            covered |= set(connection.execute(select(orders.c.imei).where(orders.c.imei.in_(part))).scalars())
+            open_call = items.join(chunks, chunks.c.id == items.c.chunk_id)
+            doubtful = select(items.c.imei).select_from(open_call).where(OPEN_CALL, UNDECIDED, items.c.imei.in_(part))
+            covered |= set(connection.execute(doubtful).scalars())
+    return [order for order in kept if _is_unknown(order, owners.get(order.order_id), covered)]
+
+
+def _is_of_another(order: KeptOrder, owner: Any) -> bool:
+    return owner is not None and owner.imei[:14] != order.imei[:14]
+
+
+def _is_unknown(order: KeptOrder, owner: Any, covered: set[str]) -> bool:
+    if owner is None or owner.service_id is None:
+        return True
+    return _is_of_another(order, owner) and order.imei not in covered
+
+
+def count_unknown_calls(database: IMEIDatabase, batch_id: int, chunk_ids: Sequence[int]) -> int:
+    """How many of these calls of a batch the database does not have: the runner puts what it has in doubt."""
+    known = set[int]()
+    with database.read() as connection:
+        for part in batch_store.parts(chunk_ids):
+            of_batch = select(chunks.c.id).where(chunks.c.id.in_(part), chunks.c.batch_id == batch_id)
+            known |= set(connection.execute(of_batch).scalars())
+    return sum(1 for chunk_id in chunk_ids if chunk_id not in known)
+
+
+def count_unexplained(database: IMEIDatabase, listed: Sequence[tuple[str, str]]) -> int:
+    """How many listed orders (id or "", IMEI) are not known though their IMEI is planned to be sent."""
+    with database.read() as connection:
+        known = batch_store.order_owners(connection, [order_id for order_id, _ in listed if order_id])
+        unknown = [imei for order_id, imei in listed if imei and order_id not in known]
+        planned = {imei for _, imei, _ in batch_store.planned_items(connection, unknown, 0)}
+    return sum(1 for imei in unknown if imei in planned)
+
+
 def restore(database: IMEIDatabase, rows: Sequence[Mapping[str, Any]]) -> Restored:
     """Write these orders (columns of the orders table), as far as their ids are new. Safe to repeat.
 
     An IMEI of a call that is planned is taken out of it, so that it is not paid again. One that is in doubt or
-    on the wire is left: the runner adopts its order, and would send it again if the order were known.
+    on the wire is left: the runner adopts its order, and would send it again if the order were known. An IMEI in doubt
+    whose order a kept answer names is settled by it: the runner may never see that order on the list.
     """
     done = Restored()
     for start in range(0, len(rows), RESTORED_AT_ONCE):
@@ -133,9 +329,14 @@ def restore(database: IMEIDatabase, rows: Sequence[Mapping[str, Any]]) -> Restor
 
 
 def _restore(connection: Connection, row: Mapping[str, Any]) -> Restored:
-    if connection.execute(select(orders.c.id).where(orders.c.order_id == row["order_id"])).first():
+    known = connection.execute(select(orders.c.id).where(orders.c.order_id == row["order_id"])).scalar()
+    if known is not None:
+        _name_service(connection, known, row)
         return Restored()
     item = _open_item(connection, row)
+    if item is not None and item.state == ChunkState.IN_DOUBT and row["notes"] == FROM_ANSWER:
+        _adopt(connection, item, row)
+        return Restored(new=1)
     if item is not None and item.state != ChunkState.PLANNED:
         return Restored(left=1)
     if item is None and _link(connection, row):
@@ -144,20 +345,27 @@ def _restore(connection: Connection, row: Mapping[str, Any]) -> Restored:
         connection.execute(insert(orders).values(**row))
         return Restored(new=1)
     connection.execute(insert(orders).values(**{**row, "service_id": item.service_id, "batch_id": item.batch_id}))
-    _take_over(connection, item)
+    _take_over(connection, item, "found in the provider's list" if row["notes"] == FROM_LIST else row["notes"])
     return Restored(new=1, taken_over=1)
 
 
 def _open_item(connection: Connection, row: Mapping[str, Any]) -> Any:
     """The undecided item of this IMEI, of any service where the order's own is not known; None if there is none."""
     query = (
-        select(items.c.id, items.c.batch_id, items.c.chunk_id, items.c.service_id, chunks.c.state)
+        select(items.c.id, items.c.batch_id, items.c.chunk_id, items.c.service_id, chunks.c.state, chunks.c.attempt)
         .join(chunks, chunks.c.id == items.c.chunk_id)
         .where(items.c.imei == row["imei"], UNDECIDED)
     )
     if row["service_id"]:
         query = query.where(items.c.service_id == row["service_id"])
     return connection.execute(query.order_by(chunks.c.state != ChunkState.IN_DOUBT, items.c.id)).first()
+
+
+def _name_service(connection: Connection, order_row: int, row: Mapping[str, Any]) -> None:
+    """Give an order of ours whose service was not known the service that is known now."""
+    if row["service_id"]:
+        unnamed = update(orders).where(orders.c.id == order_row, orders.c.service_id.is_(None))
+        connection.execute(unnamed.values(service_id=row["service_id"], service_name=row["service_name"]))
 
 
 def _link(connection: Connection, row: Mapping[str, Any]) -> bool:
@@ -169,12 +377,21 @@ def _link(connection: Connection, row: Mapping[str, Any]) -> bool:
     return linked.rowcount == 1
 
 
-def _take_over(connection: Connection, item: Any) -> None:
+def _adopt(connection: Connection, item: Any, row: Mapping[str, Any]) -> None:
+    """in_doubt → ordered for an item whose order a kept answer names."""
+    newest = select(func.coalesce(func.max(attempts.c.id), 0)).where(attempts.c.chunk_id == item.chunk_id)
+    attempt_id = int(connection.execute(newest).scalar_one())
+    chunk = Chunk(item.chunk_id, item.batch_id, item.service_id, item.attempt, attempt_id, ())
+    verdict = Verdict(item.id, row["imei"], Outcome.ORDERED, row["order_id"], row["status"], FROM_ANSWER)
+    batch_store.adopt(connection, chunk, [verdict])
+
+
+def _take_over(connection: Connection, item: Any, message: str) -> None:
     """waiting → ordered for an item of a planned chunk, which goes on without it or ends."""
     moved = connection.execute(
         update(items)
         .where(items.c.id == item.id, items.c.outcome == Outcome.WAITING)
-        .values(outcome=Outcome.ORDERED, chunk_id=None, message="found in the provider's list")
+        .values(outcome=Outcome.ORDERED, chunk_id=None, message=message)
     )
     batch_store.expect(moved.rowcount == 1, f"item {item.id} is not waiting")
     left = select(func.count()).where(items.c.chunk_id == item.chunk_id).scalar_subquery()

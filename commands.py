@@ -21,9 +21,12 @@ from tqdm import tqdm
 
 import order_import
 import order_sync
+from audit import midnight
+from audit_store import had_doubt
+from balance_store import BalanceChange, balance_change
 from batch_creation import NewBatch, OverBudgetError, create_batch
 from batch_queries import progress
-from commands_audit import audit, rebuild_from_provider
+from commands_audit import audit, audit_now, rebuild_from_provider, report_lines
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import BatchState, Outcome, Progress, Service, SubmissionResult
@@ -33,11 +36,12 @@ from simulator import DemoError
 from spreadsheets import Intake, UnreadableFileError, read_file
 from spreadsheets_import import read_orders
 from web_context import Backend, backend
-from web_format import money, outcome_label, plural
-from web_plan import Plan, make_plan, service_objection
+from web_format import balance_warning, balance_words, money, outcome_label, plural
+from web_plan import Plan, make_plan, price_objection, service_objection, unchecked
 
-#: Exit codes: every IMEI is settled; something was not sent; the wish was refused; something may have been charged.
-SETTLED, UNSETTLED, REFUSED, IN_DOUBT, INTERRUPTED = 0, 1, 2, 3, 130
+#: Exit codes: every IMEI is settled; something was not sent; the wish was refused; something may have been charged;
+#: the provider's orders or charges are not ours.
+SETTLED, UNSETTLED, REFUSED, IN_DOUBT, DISAGREES, INTERRUPTED = 0, 1, 2, 3, 4, 130
 AGAIN = "Run the same command again to continue; nothing is ordered twice."
 #: Fields of SubmissionResult that are lists, and stay out of --json.
 LISTS = frozenset({"orders", "errors"})
@@ -76,7 +80,8 @@ def submit(context: click.Context, file: Path, service_id: str, yes: bool, as_js
     """Order every IMEI in FILE (CSV, Excel or text). The same FILE again continues what was interrupted.
 
     Exit code 0: every IMEI was ordered, known already or refused. 1: some were not sent. 2: nothing was done.
-    3: some are in doubt.
+    3: some are in doubt. 4: a call was in doubt, and the audit after it found that the provider's orders or charges are
+    not ours.
     """
     context.exit(submit_file(backend(), Wish(file, service_id, yes, as_json)))
 
@@ -143,6 +148,7 @@ def submit_file(backend: Backend, wish: Wish) -> int:
             _say(*read_lines(wish.file.name, intake), *plan_lines(plan))
             _refuse_objections(plan)
             _ask(settings, plan, wish.yes)
+            _check_price(backend, plan)
             batch_id = create_batch(
                 backend.database, new_batch(plan, wish.file.name, settings.daily_budget), settings.chunk_size
             )
@@ -185,7 +191,7 @@ def sync_results(backend: Backend) -> None:
 
 
 def import_orders(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
-    """Print what an import does, or would do, and every row that is not understood."""
+    """Print what an import does, or would do, and every row that is left out, with the reason."""
     try:
         rows = read_orders(file)
         if dry_run:
@@ -194,10 +200,10 @@ def import_orders(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
             import_id, plan = order_import.import_orders(database, rows, file.name)
     except UnreadableFileError as error:
         raise Refusal(str(error)) from error
-    for row in plan.of(order_import.Fate.NOT_UNDERSTOOD):
-        _say(f"row {row.number}: {row.reason}")
-    counts = ", ".join(f"{plan.count(fate):,} {fate}" for fate in order_import.Fate)
-    click.echo(f"{'Nothing was written' if dry_run else f'Import {import_id}'}: {counts}.")
+    for row in plan.left_out:
+        words = "not matched: " if row.fate is order_import.Fate.UNMATCHED else ""
+        _say(f"row {row.number}: {words}{row.reason}")
+    click.echo(f"{'Nothing was written' if dry_run else f'Import {import_id}'}: {plan.summary}.")
 
 
 def write_backup(database: IMEIDatabase, folder: Path) -> None:
@@ -219,6 +225,7 @@ def new_batch(plan: Plan, label: str, budget: float | None = None) -> NewBatch:
         imeis=plan.imeis,
         fingerprint=plan.fingerprint,
         budget=budget,
+        held=plan.balance.credits if plan.balance.trusted else None,
     )
 
 
@@ -267,13 +274,15 @@ def plan_lines(plan: Plan) -> list[str]:
     return [*lines, f"Cost: {plural(plan.count, 'IMEI')} x {price} = {money(plan.cost)}"]
 
 
-def result_lines(found: Progress, result: SubmissionResult) -> list[str]:
-    """What became of the batch."""
+def result_lines(found: Progress, result: SubmissionResult, change: BalanceChange | None = None) -> list[str]:
+    """What became of the batch. change is how the balance changed over its calls; None where that is not known."""
     lines = [
         f"Batch {found.batch_id}: {plural(found.total, 'IMEI')} in {result.duration_seconds:,.1f} s, {found.state}",
         *(f"  {outcome_label(outcome):<10}{count:>10,}" for outcome, count in found.outcomes.items() if count),
         f"  {'Spent':<10}{money(found.spent):>10}",
     ]
+    if change is not None:
+        lines.append(f"{balance_words(change)} {balance_warning(change)}".rstrip())
     if found.at_stake:
         lines.append(f"Up to {money(found.at_stake)} more may have been charged: settle the doubt on the batch's page.")
     if found.notice:
@@ -328,6 +337,19 @@ def _ask(settings: Settings, plan: Plan, yes: bool) -> None:
         raise click.ClickException("Nothing was ordered.")
 
 
+def _check_price(backend: Backend, plan: Plan) -> None:
+    """Ask for the price again where the plan may cost something. Raises Refusal unless it is what was shown."""
+    if not plan.count and plan.continues is None:
+        return
+    catalogue, planned = backend.catalog.for_confirmation(), plan.service
+    service = catalogue.find(planned.service_id)
+    if service is None:
+        raise Refusal(service_objection(None, planned.service_id))
+    objection = unchecked(catalogue) or price_objection(planned.title, planned.price, service.price)
+    if objection:
+        raise Refusal(objection)
+
+
 def _see_through(backend: Backend, batch_id: int, as_json: bool) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -340,10 +362,27 @@ def _see_through(backend: Backend, batch_id: int, as_json: bool) -> int:
     found = progress(backend.database, batch_id)
     if found is None:
         raise click.ClickException(f"Batch {batch_id} is gone from the database.")
-    click.echo("\n".join(result_lines(found, result)), err=as_json)
+    with backend.database.read() as connection:
+        change = balance_change(connection, batch_id)
+    click.echo("\n".join(result_lines(found, result, change)), err=as_json)
     if as_json:
         click.echo(json.dumps(figures(result)))
-    return exit_code(found.outcomes)
+    return _audited(backend, found, exit_code(found.outcomes))
+
+
+def _audited(backend: Backend, found: Progress, code: int) -> int:
+    """The exit code after an audit of the days since a finished batch was made; only doubt calls for one."""
+    if found.state is not BatchState.FINISHED or not had_doubt(backend.database, found.batch_id):
+        return code
+    try:
+        report = audit_now(backend, found.created_at and midnight(found.created_at))
+    except (click.ClickException, DatabaseUnavailableError) as error:
+        _say(f"A call was in doubt, and no audit could be made. {error}")
+        return code
+    _say("A call of this batch was in doubt, so our orders were compared with the provider's:", *report_lines(report))
+    if not report.complete:
+        _say("The audit is not complete: run `flask --app web_app audit` later.")
+    return DISAGREES if report.disagrees and code != IN_DOUBT else code
 
 
 def _draw(bar: "tqdm[Any]", found: Progress) -> None:

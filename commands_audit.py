@@ -11,16 +11,27 @@ import click
 from flask.cli import with_appcontext
 
 import batch_older_copy
-from audit import AuditReport, Difference, RebuildReport, plan_rebuild, run_audit
-from audit import rebuild as restore_orders
+from audit import run_audit
+from audit_comparison import AuditReport, Difference
+from audit_rebuild import RebuildReport, plan_rebuild
+from audit_rebuild import rebuild as restore_orders
+from checkpoints import Checkpoints
 from gsm_fusion_client import GSMFusionError
 from runner import make_client
 from simulator import DemoError
 from web_context import Backend, backend
-from web_format import money, plural
+from web_format import audit_sentences, money, plural
 
 #: Exit codes: both sides agree; they differ, or could not be compared to the end.
 AGREE, DIFFER = 0, 1
+#: Exit codes of a rebuild: all that was paid is known; some of it is not, and nothing may be ordered.
+REBUILT, INCOMPLETE = 0, 1
+#: Missing orders that are printed.
+SHOWN = 20
+NEXT_STEP = (
+    "Import a file with the columns ORDER ID, IMEI NO. and SERVICE that lists these orders as on the provider's site,"
+    " and run this command again. Where an answer names no order of yours, move its folder out of checkpoints."
+)
 
 
 @click.command()
@@ -46,14 +57,18 @@ def audit(context: click.Context, as_json: bool, since: datetime | None) -> None
 
 @click.command("rebuild-from-provider")
 @click.option("--yes", is_flag=True, help="Do not ask before writing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be restored, and write nothing.")
+@click.pass_context
 @with_appcontext
-def rebuild_from_provider(yes: bool) -> None:
-    """Restore orders from the provider's list, as after the loss of a disk. Places nothing, and may be repeated.
+def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool) -> None:
+    """Restore orders from kept answers and the provider's list, as after the loss of a disk.
 
-    Run it before the app is started on an old copy of the database: what that copy still means to send would
-    otherwise be sent again.
+    Places nothing, and may be repeated. Run it before the app is started on an old copy of the database: what that
+    copy still means to send would otherwise be sent again.
+
+    Exit code 0: every order that answers or list name is known. 1: some are not, and nothing is ordered until they are.
     """
-    rebuild_now(backend(), yes)
+    context.exit(REBUILT if rebuild_now(backend(), yes, dry_run).complete else INCOMPLETE)
 
 
 def audit_now(backend: Backend, since: datetime | None) -> AuditReport:
@@ -65,20 +80,36 @@ def audit_now(backend: Backend, since: datetime | None) -> AuditReport:
         raise click.ClickException(str(error)) from error
 
 
-def rebuild_now(backend: Backend, yes: bool) -> None:
-    """Say what is there, ask, restore, print the counts. Raises ClickException."""
+def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildReport:
+    """Say what is there, ask, restore, print the counts. Raises ClickException.
+
+    Orders are taken again only when nothing that was paid is missing.
+    """
     try:
         with make_client(backend.settings) as client:
-            planned, listed, rows = plan_rebuild(backend.database, client)
+            planned, listed, rows = plan_rebuild(
+                backend.database, client, Checkpoints(backend.settings.data_dir / "checkpoints")
+            )
     except GSMFusionError as error:
         raise click.ClickException(f"Nothing was restored. {error}") from error
+    except OSError as error:
+        words = f"Nothing was restored. The kept answers cannot be read: {error.strerror}."
+        raise click.ClickException(words) from error
     except DemoError as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(plan_lines(planned, len(rows))), err=True)
+    if dry_run:
+        click.echo("Nothing was written.")
+        return planned
     if rows and not yes and not click.confirm(f"Restore {plural(len(rows), 'order')}?", err=True):
         raise click.ClickException("Nothing was restored.")
-    click.echo("\n".join(rebuilt_lines(restore_orders(backend.database, planned, listed, rows))))
-    batch_older_copy.settle(backend.database)
+    report = restore_orders(backend.database, planned, listed, rows)
+    click.echo("\n".join(rebuilt_lines(report)))
+    if report.complete:
+        batch_older_copy.settle(backend.database)
+    else:
+        click.echo("\n".join(incomplete_lines(report, batch_older_copy.objection(backend.database))), err=True)
+    return report
 
 
 def figures(report: AuditReport) -> dict[str, object]:
@@ -93,7 +124,7 @@ def figures(report: AuditReport) -> dict[str, object]:
 
 def report_lines(report: AuditReport) -> list[str]:
     """The report for reading."""
-    return [*_scope(report), *_sums(report), *_classes(report), verdict(report)]
+    return [*_scope(report), *_sums(report), *_classes(report), *audit_sentences(report), verdict(report)]
 
 
 def _scope(report: AuditReport) -> list[str]:
@@ -108,6 +139,8 @@ def _scope(report: AuditReport) -> list[str]:
         lines.append(f"  {plural(report.only_by_id, 'order')} of ours not on its list, which it knows by id")
     if report.under_way:
         lines.append(f"  {plural(report.under_way, 'order')} of calls that still wait for their answer left out")
+    if report.undated:
+        lines.append(f"  {plural(report.undated, 'order')} without a readable date, counted as if placed in these days")
     return lines
 
 
@@ -117,6 +150,17 @@ def _sums(report: AuditReport) -> list[str]:
         f"  {'Ours':<28}{report.ours:>10,}{money(report.our_spend):>14}",
         f"  {'Theirs, at our prices':<28}{report.theirs:>10,}{money(report.their_spend):>14}{unpriced}",
         f"  {'In doubt':<28}{report.in_doubt:>10,}{money(report.at_stake):>14}",
+        *_balance(report),
+    ]
+
+
+def _balance(report: AuditReport) -> list[str]:
+    if not report.balance_since:
+        return []
+    return [
+        f"  {'Fall of the balance':<38}{money(report.balance_fell):>14}",
+        f"  {'Cost of our orders since':<38}{money(report.known_spent):>14}",
+        f"  {'Not explained':<38}{money(report.unexplained):>14}",
     ]
 
 
@@ -124,6 +168,7 @@ def _classes(report: AuditReport) -> list[str]:
     named = (
         ("Charged, unknown to us", report.unknown_to_us),
         ("Ours, unknown to them", report.unknown_to_them),
+        ("Ours without id, not listed", report.unmatched),
         ("Charged twice", report.charged_twice),
         ("Same id, other IMEI/service", report.other_device),
         ("Repeats without a batch", report.repeats),
@@ -133,7 +178,7 @@ def _classes(report: AuditReport) -> list[str]:
 
 def _class_lines(title: str, difference: Difference) -> list[str]:
     lines = [f"  {title:<28}{difference.count:>10,}"]
-    lines += [f"    order {e.order_id}  {e.imei}  service {e.service}  {e.date}" for e in difference.examples]
+    lines += [f"    order {e.order_id or '-'}  {e.imei}  service {e.service}  {e.date}" for e in difference.examples]
     more = difference.count - len(difference.examples)
     return [*lines, f"    and {more:,} more"] if more else lines
 
@@ -149,6 +194,10 @@ def verdict(report: AuditReport) -> str:
         reasons.append("The provider's list does not show all our orders, so a charge may hide beyond it; see --since.")
     if report.differences:
         reasons.append(f"{plural(report.differences, 'difference')}.")
+    if report.sums_differ:
+        reasons.append("The two sides do not add up to the same.")
+    if report.money_differs:
+        reasons.append("The balance does not fit our orders.")
     if report.in_doubt:
         reasons.append(f"{plural(report.in_doubt, 'IMEI')} in doubt.")
     return f"Agreement is not proven: {' '.join(reasons)}"
@@ -159,8 +208,15 @@ def plan_lines(planned: RebuildReport, count: int) -> list[str]:
     reach = f", back to {planned.oldest} (the provider's time)" if planned.oldest else ""
     lines = [
         f"The provider lists {plural(planned.listed, 'order')}{reach}.",
-        f"  {planned.known:,} known already, {count:,} to restore, at today's prices",
+        f"{plural(planned.answers, 'answer')} kept on disk, with {plural(len(planned.kept), 'unknown order')}.",
+        f"  {planned.known:,} listed ones known already, {count:,} to restore",
     ]
+    if planned.missing:
+        lines.append(f"  {plural(len(planned.missing), 'order')} of kept answers that cannot be restored for certain")
+    if planned.damaged:
+        lines.append(f"  {plural(len(planned.damaged), 'kept answer')} that cannot be read")
+    if planned.error:
+        lines.append(f"  The provider could not be asked about single orders. {planned.error}")
     if planned.unusable:
         lines.append(f"  {planned.unusable:,} without an IMEI, which cannot be restored")
     if planned.unnamed_service:
@@ -178,3 +234,20 @@ def rebuilt_lines(report: RebuildReport) -> list[str]:
     if left:
         lines.append(f"{plural(left, 'order')} left to the runner, which settles calls in doubt by itself.")
     return lines
+
+
+def incomplete_lines(report: RebuildReport, objection: str) -> list[str]:
+    """What a rebuild could not bring home, and what to do about it."""
+    lines = []
+    if report.missing:
+        lines.append(f"{plural(len(report.missing), 'order')} of kept answers missing, or of an unknown service:")
+        lines += [f"  order {o.order_id}  {o.imei}  of batch {o.batch_id}" for o in report.missing[:SHOWN]]
+        more = len(report.missing) - SHOWN
+        lines += [f"  and {more:,} more"] if more > 0 else []
+    if report.unexplained:
+        lines.append(f"{plural(report.unexplained, 'listed order')} not known though the IMEI waits to be sent.")
+    if report.damaged:
+        batches = ", ".join(str(batch_id) for batch_id in sorted(set(report.damaged)))
+        lines.append(f"{plural(len(report.damaged), 'kept answer')} not readable, of batch {batches}.")
+    lines.append(NEXT_STEP)
+    return [*lines, "Nothing is ordered until then."] if objection else lines

@@ -8,20 +8,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
+from calls_fixture import read_balance
 from click.testing import Result
 from flask import Flask
 
+import commands
 import order_sync
-from commands import exit_code, figures, init_commands
-from database import IMEIDatabase
-from gsm_fusion_client import NotSentError
+import runner
+from commands import DISAGREES, exit_code, figures, init_commands
+from database import DatabaseUnavailableError, IMEIDatabase
+from gsm_fusion_client import GSMFusionClient, NotSentError
 from imei import luhn_check_digit
 from orders import Account, Outcome, Service, SubmissionResult
-from runner import make_client, runner_alive, start_background
+from runner import make_client, run_or_follow, runner_alive, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from simulator import Knobs, Simulator
@@ -127,6 +132,24 @@ def test_without_json_the_summary_is_for_reading(app: Flask, stock: Path) -> Non
     assert "$20.00" in result.stdout
 
 
+def test_the_summary_compares_the_balance_with_the_cost_where_both_moments_are_known(
+    app: Flask, database: IMEIDatabase, stock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that ends before the balance is read again says nothing of it."""
+    read_balance(database, 100.0)
+
+    def run_and_read(*arguments: Any) -> SubmissionResult:
+        result = run_or_follow(*arguments)
+        read_balance(database, 79.0)
+        return result
+
+    monkeypatch.setattr(commands, "run_or_follow", run_and_read)
+    said = run(app, "submit", stock, "--service", SERVICE, "--yes").stdout.splitlines()
+    [line] = [line for line in said if "Balance" in line]
+    assert "$79.00" in line
+    assert "The orders of that time cost $20.00." in line
+
+
 def test_the_same_file_again_orders_nothing_and_names_every_imei_a_duplicate(
     app: Flask, provider: Simulator, stock: Path
 ) -> None:
@@ -181,13 +204,104 @@ def test_a_dear_batch_asks_for_the_number_to_be_typed(
     assert len(provider.charges()) == ordered
 
 
+# The audit after a batch with doubt
+
+
+@pytest.fixture
+def doubtful(provider: Simulator) -> Simulator:
+    """The first call is charged and its answer lost; the provider's list shows what came of it."""
+    provider.set(fault="close", fault_when="after", fault_limit=1, history=1)
+    return provider
+
+
+def place_by_hand(provider: Simulator) -> None:
+    provider.set(duplicates="never")
+    with GSMFusionClient("DEMO-KEY", "demo", provider.base_url, timeout=5) as client:
+        client.place_imei_order(imeis(1)[0], SERVICE)
+
+
+@pytest.fixture
+def charged_again(doubtful: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    """The first IMEI is charged twice while the command works."""
+
+    def run_and_charge(*args: Any) -> SubmissionResult:
+        result = run_or_follow(*args)
+        place_by_hand(doubtful)
+        return result
+
+    monkeypatch.setattr(commands, "run_or_follow", run_and_charge)
+    return doubtful
+
+
+def test_a_batch_without_doubt_is_not_audited(app: Flask, provider: Simulator, stock: Path) -> None:
+    result = run(app, "submit", stock, "--service", SERVICE, "--yes")
+    assert result.exit_code == 0
+    assert "was in doubt" not in result.stderr
+
+
+def test_a_settled_doubt_is_audited_and_agreement_leaves_the_exit_code(
+    app: Flask, doubtful: Simulator, stock: Path
+) -> None:
+    result = run(app, "submit", stock, "--service", SERVICE, "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    assert last_json(result)["in_doubt"] == 0
+    assert result.stdout.count("\n") == 1
+    assert "Both sides agree." in result.stderr
+
+
+def test_an_imei_that_was_charged_twice_exits_with_4(app: Flask, charged_again: Simulator, stock: Path) -> None:
+    """Seen: exit code 0 after 540 double charges."""
+    result = run(app, "submit", stock, "--service", SERVICE, "--yes")
+    assert result.exit_code == DISAGREES == 4, result.output
+    assert "Charged twice                        1" in result.stderr
+    assert "Agreement is not proven" in result.stderr
+    assert "Batch 1: 250 IMEIs" in result.stdout
+
+
+def test_what_is_still_in_doubt_exits_with_3_and_prints_the_audit(
+    real: Settings, database: IMEIDatabase, charged_again: Simulator, stock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_patience", lambda _settings: 0.3)
+    charged_again.set(listing="empty")
+    result = run(make_app(real, database), "submit", stock, "--service", SERVICE, "--yes")
+    assert result.exit_code == 3, result.output
+    assert "in doubt." in result.stderr
+
+
+def test_an_audit_that_cannot_be_completed_leaves_the_exit_code_and_is_said(
+    app: Flask, doubtful: Simulator, stock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_and_close(*args: Any) -> SubmissionResult:
+        result = run_or_follow(*args)
+        doubtful.set(listing="off")
+        return result
+
+    monkeypatch.setattr(commands, "run_or_follow", run_and_close)
+    result = run(app, "submit", stock, "--service", SERVICE, "--yes")
+    assert result.exit_code == 0, result.output
+    assert "The audit is not complete" in result.stderr
+
+
+def test_a_database_that_fails_under_the_audit_leaves_the_exit_code_and_is_said(
+    app: Flask, doubtful: Simulator, stock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise DatabaseUnavailableError("", None, OSError("disk I/O error"))
+
+    monkeypatch.setattr(commands, "audit_now", fails)
+    result = run(app, "submit", stock, "--service", SERVICE, "--yes")
+    assert result.exit_code == 0, result.output
+    assert "no audit could be made" in result.stderr
+
+
 # Refusals: one sentence, exit code 2, nothing written, nothing sent
 
 
-def refused(result: Result, provider: Simulator, database: IMEIDatabase) -> str:
+def refused(result: Result, provider: Simulator, database: IMEIDatabase, calls: int = 0) -> str:
+    """The sentence of a command that did nothing; calls are paid ones of before."""
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
-    assert not any(call.action == "placeorder" for call in provider.calls())
+    assert [call.action for call in provider.calls()].count("placeorder") == calls
     assert database.count_orders() == 0
     return result.stderr.splitlines()[-1]
 
@@ -248,6 +362,57 @@ def test_a_provider_that_is_down_is_said_when_no_price_is_known(
     app = make_app(real, database, silent)
     said = refused(run(app, "submit", stock, "--service", SERVICE, "--yes"), provider, database)
     assert "could not be reached" in said
+
+
+def priced(database: IMEIDatabase, age: float) -> list[Service]:
+    """The provider's list, stored so many seconds ago, and the same with the price of SERVICE six times as high."""
+    listed = [Service(SERVICE, "Check", 0.08), Service("269", "Status", 0.1)]
+    database.store_services(listed, time.time() - age)
+    return [replace(listed[0], price=0.48), listed[1]]
+
+
+def test_a_price_that_rose_since_it_was_shown_is_refused_and_the_same_command_again_shows_it(
+    real: Settings, database: IMEIDatabase, provider: Simulator, stock: Path
+) -> None:
+    risen = priced(database, 60)
+    app = make_app(real, database, lambda: risen)
+    result = run(app, "submit", stock, "--service", SERVICE, "--yes")
+    assert "250 IMEIs x $0.08 = $20.00" in result.stderr
+    said = refused(result, provider, database)
+    assert said.endswith("The price of “Check” rose from $0.08 to $0.48. Check the new cost and confirm again.")
+    assert "250 IMEIs x $0.48 = $120.00" in run(app, "submit", stock, "--service", SERVICE, typed="").stderr
+
+
+@pytest.mark.parametrize(("age", "code"), [(60.0, 0), (400.0, 2)])
+def test_a_price_that_cannot_be_checked_is_believed_for_five_minutes(
+    real: Settings, database: IMEIDatabase, provider: Simulator, stock: Path, age: float, code: int
+) -> None:
+    def silent() -> list[Service]:
+        raise NotSentError("The provider could not be reached.")
+
+    priced(database, age)
+    result = run(make_app(real, database, silent), "submit", stock, "--service", SERVICE, "--yes")
+    assert result.exit_code == code, result.output
+    if code:
+        assert "The price could not be checked, so nothing was ordered." in refused(result, provider, database)
+
+
+def test_an_interrupted_batch_is_continued_at_the_price_that_is_shown(
+    real: Settings, database: IMEIDatabase, provider: Simulator, stock: Path
+) -> None:
+    risen = priced(database, 5)
+    app = make_app(real, database, lambda: risen)
+    provider.set(fault="auth")
+    run(app, "submit", stock, "--service", SERVICE, "--yes")
+    provider.set(fault="")
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE services SET refreshed_at = refreshed_at - 60")
+    said = refused(run(app, "submit", stock, "--service", SERVICE, "--yes"), provider, database, calls=1)
+    assert "rose from $0.08 to $0.48" in said
+    resumed = run(app, "submit", stock, "--service", SERVICE, "--yes", "--json")
+    assert resumed.exit_code == 0, resumed.output
+    assert "Check, $0.48 an IMEI" in resumed.stderr
+    assert "$120.00" in resumed.stderr
 
 
 # Results, services, backup
@@ -390,3 +555,17 @@ def test_an_import_says_what_it_would_do_and_does_it(app: Flask, database: IMEID
     assert runner.invoke(args=["undo-import", "1"]).exit_code == 2
     file.write_text("colour\nblack\n")
     assert runner.invoke(args=["import", str(file)]).exit_code == 2
+
+
+def test_an_import_names_the_rows_that_it_could_not_match(app: Flask, database: IMEIDatabase, tmp_path: Path) -> None:
+    [imei] = imeis(1)
+    order = {"order_id": "1", "imei": imei, "service_name": "A", "order_date": datetime(2025, 11, 14, 8, 33)}
+    database.insert_order({**order, "status": "Completed"})
+    file = tmp_path / "export.csv"
+    line = f"A,{imei},Completed,2025-11-14"
+    file.write_text(f"SERVICE,IMEI NO.,STATUS,ORDER DATE\n{line} 3:33:00\n{line} 2:33:00\n")
+    for args in (["--dry-run"], []):
+        said = app.test_cli_runner().invoke(args=["import", str(file), *args]).output
+        assert "row 3: not matched: Our orders of this IMEI and service" in said
+        assert "0 new, 0 updated, 1 unchanged, 0 not understood, 1 not matched; 1 found by IMEI" in said
+    assert database.count_orders() == 1

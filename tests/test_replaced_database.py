@@ -5,7 +5,7 @@ The provider never refuses a duplicate: what the older file would send again wou
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,12 +27,13 @@ from web_fixture import SERVICES, Browser, Provider, make_app, words
 
 import batch_older_copy
 import batch_store
-from audit import plan_rebuild, rebuild
+from audit_rebuild import plan_rebuild, rebuild
+from batch_creation import NewBatch, create_batch
 from batch_older_copy import SENTENCE
 from checkpoints import Checkpoints
 from database import REPLACED, DatabaseReplacedError, IMEIDatabase
-from gsm_fusion_client import GSMFusionClient
-from orders import BatchState
+from gsm_fusion_client import GSMFusionClient, RefusalKind, RefusedError
+from orders import BatchState, ProviderOrder
 from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
 
@@ -53,11 +54,13 @@ def put_in_place(copy: Path | None, path: Path) -> None:
         shutil.copy(copy, path)
 
 
-def restore_orders(running: ProductionSubmissionSystem, database: IMEIDatabase) -> None:
-    """What `rebuild-from-provider --yes` does."""
+def restore_orders(running: ProductionSubmissionSystem, database: IMEIDatabase) -> bool:
+    """What `rebuild-from-provider --yes` does. Returns whether orders are taken again."""
     assert isinstance(running.client, GSMFusionClient)
-    rebuild(database, *plan_rebuild(database, running.client))
-    batch_older_copy.settle(database)
+    report = rebuild(database, *plan_rebuild(database, running.client))
+    if report.complete:
+        batch_older_copy.settle(database)
+    return report.complete
 
 
 def browser_on(database: IMEIDatabase, settings: Settings) -> Browser:
@@ -141,6 +144,121 @@ def test_an_empty_file_is_recognised_before_anything_is_ordered_with_it(
         assert again.batch_id == 2  # and not the one whose answers are kept
         assert judge(simulator, database) == (0, 0)
         assert len(simulator.charges()) == FEW + 3
+
+
+# The provider's list is cut at a hundred orders, and every order stands in a kept answer
+
+
+MANY, CUT = 10 * CHUNK, 100
+
+
+class KnowsNothing(GSMFusionClient):
+    """A provider that refuses every order id."""
+
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+        raise RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")
+
+
+def order_all_and_put_back(simulator: Simulator, settings: Settings, planned: bool) -> None:
+    """A copy from before the first call stands in the database's place: with the batch planned, or from before it."""
+    simulator.set(latency=0.0)
+    with IMEIDatabase(settings.database_path) as database:
+        copy = None if planned else database.backup(settings.data_dir / "backups")
+        batch_id = new_batch(database, MANY, CHUNK)
+        copy = copy or database.backup(settings.data_dir / "backups")
+        with system(simulator, database, chunk_size=CHUNK) as running:
+            assert running.run_batch(batch_id).successful == MANY
+    put_in_place(copy, settings.database_path)
+    simulator.set(listing_limit=CUT)
+
+
+def test_a_short_list_and_kept_answers_restore_a_planned_batch(simulator: Simulator, settings: Settings) -> None:
+    """Seen: the rebuild lifted the guard, and 400 of 500 were paid twice."""
+    order_all_and_put_back(simulator, settings, planned=True)
+    with IMEIDatabase(settings.database_path) as database, system(simulator, database, chunk_size=CHUNK) as running:
+        assert restore_orders(running, database)
+        assert outcomes(database, 1) == {"ordered": MANY}
+        running.run_batch(1)
+        assert running.submit_batch(imeis(MANY), SERVICE).duplicates == MANY
+        assert_all_paid_once(simulator, database, 1)
+
+
+def test_a_short_list_and_kept_answers_restore_what_the_runner_has_begun_to_recover(
+    simulator: Simulator, settings: Settings
+) -> None:
+    """The older copy cuts the batch into other calls, so that the answers do not fit them."""
+    order_all_and_put_back(simulator, settings, planned=True)
+    with IMEIDatabase(settings.database_path) as database:
+        with database.write() as connection:
+            [first, second, *_] = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, 1, 9)]
+            batch_store.split_chunk(connection, first, 5, CHUNK)
+            batch_store.split_chunk(connection, second, 5, 10)
+        with system(simulator, database, chunk_size=CHUNK, patience=0.2) as running:
+            running.run_batch(1)
+            assert (found(database, 1).state, found(database, 1).notice) == (BatchState.PAUSED, SENTENCE)
+            assert restore_orders(running, database)
+            with database.write() as connection:
+                batch_store.resume(connection, 1)
+            running.run_batch(1)
+        assert_all_paid_once(simulator, database, 1)
+
+
+def test_a_short_list_and_kept_answers_restore_a_batch_that_the_copy_never_had(
+    simulator: Simulator, settings: Settings
+) -> None:
+    order_all_and_put_back(simulator, settings, planned=False)
+    with IMEIDatabase(settings.database_path) as database:
+        browser_on(database, settings)
+        assert batch_older_copy.objection(database) == SENTENCE
+        with system(simulator, database, chunk_size=CHUNK) as running:
+            assert restore_orders(running, database)
+            assert batch_older_copy.objection(database) == ""
+            assert running.submit_batch(imeis(MANY), SERVICE).duplicates == MANY
+        assert judge(simulator, database) == (0, 0)
+        assert len(simulator.charges()) == MANY
+
+
+def test_a_batch_that_reuses_the_number_of_a_lost_one_gives_it_no_service(
+    simulator: Simulator, settings: Settings
+) -> None:
+    order_all_and_put_back(simulator, settings, planned=False)
+    with IMEIDatabase(settings.database_path) as database:
+        other = [(imei, None) for imei in imeis(MANY)]
+        assert create_batch(database, NewBatch("reused", "command", "1739", "Carrier", 0.08, other), CHUNK) == 1
+        with system(simulator, database, chunk_size=CHUNK) as running:
+            assert restore_orders(running, database)
+        assert rows(database, "SELECT DISTINCT service_id FROM orders WHERE imei < '359999'") == [(SERVICE,)]
+        assert outcomes(database, 1) == {"waiting": MANY}
+
+
+def test_the_guard_stays_where_neither_list_nor_ids_show_what_was_ordered(
+    simulator: Simulator, settings: Settings
+) -> None:
+    order_all_and_put_back(simulator, settings, planned=False)
+    with IMEIDatabase(settings.database_path) as database:
+        browser = browser_on(database, settings)
+        with system(simulator, database, client_class=KnowsNothing, chunk_size=CHUNK) as running:
+            assert not restore_orders(running, database)
+        assert batch_older_copy.objection(database) == SENTENCE
+        preview = browser.paste(imeis(MANY), SERVICE)
+        assert SENTENCE in words(browser.get(preview))
+        assert browser.confirm(preview).status_code != 303
+        assert judge(simulator, database) == (0, 0)  # every order is restored, most without their service
+        with system(simulator, database, chunk_size=CHUNK) as running:
+            assert restore_orders(running, database)  # and named once the provider answers
+            assert running.submit_batch(imeis(MANY), SERVICE).duplicates == MANY
+        assert len(simulator.charges()) == MANY
+
+
+def test_a_planned_batch_is_named_by_its_own_service_where_ids_show_nothing(
+    simulator: Simulator, settings: Settings
+) -> None:
+    order_all_and_put_back(simulator, settings, planned=True)
+    with IMEIDatabase(settings.database_path) as database:
+        with system(simulator, database, client_class=KnowsNothing, chunk_size=CHUNK) as running:
+            assert restore_orders(running, database)
+            running.run_batch(1)
+        assert_all_paid_once(simulator, database, 1)
 
 
 def test_a_database_beside_its_own_answers_is_no_older_copy(simulator: Simulator, database: IMEIDatabase) -> None:

@@ -1,0 +1,325 @@
+"""The comparison of an audit: our records and what the provider reports, without I/O.
+
+Numbers and examples of what is on one side only, or paid twice, and whether counts, sums and the balance agree.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import NamedTuple
+
+from audit_store import OurOrder, Records
+from orders import ProviderOrder
+from provider_dates import read_dates
+
+#: Examples of each class that a report carries.
+EXAMPLES = 20
+#: US dollars: two sums that differ by more do not agree.
+HALF_A_CENT = 0.005
+
+
+class Example(NamedTuple):
+    """One order that a report speaks of."""
+
+    order_id: str
+    imei: str
+    service: str  #: service id, or the provider's word for it
+    date: str  #: as the side that knows the order has it
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One class of disagreement."""
+
+    count: int = 0
+    examples: tuple[Example, ...] = ()  #: at most EXAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """One audit. Money is in US dollars; the provider's is reckoned, as its list names no prices."""
+
+    at: float  #: Unix time when it began
+    since: str = ""  #: YYYY-MM-DD: ours by UTC date, the provider's by the date in its list; "" is everything
+    error: str = ""  #: why the provider could not be asked, or not about everything
+    listed: int = 0  #: orders on the provider's list, whatever their date
+    oldest: str = ""  #: the provider's time of the oldest one, as far back as its list reaches
+    newest: str = ""
+    ours: int = 0  #: orders in our records
+    theirs: int = 0  #: orders that the provider knows, from its list or by id
+    only_by_id: int = 0  #: of ours: those that its list leaves out, though it knows them
+    under_way: int = 0  #: listed orders of calls that still wait for their answer
+    our_spend: float = 0.0
+    their_spend: float = 0.0
+    unpriced: int = 0  #: orders of theirs that no price of ours fits, which their_spend leaves out
+    in_doubt: int = 0  #: IMEIs
+    at_stake: float = 0.0  #: what these may have cost
+    undated: int = 0  #: listed orders unknown to us whose date cannot be read, counted as if in the window
+    balance_since: str = ""  #: UTC, when the balance was first read in the window; "": money was not compared
+    balance_note: str = ""  #: why money was not compared
+    balance_fell: float = 0.0  #: by how much since then; negative where it rose
+    known_spent: float = 0.0  #: what our orders since then cost
+    refundable: float = 0.0  #: what the provider may have paid back of it, for rejected orders
+    unexplained: float = 0.0  #: charged beyond what our orders explain; negative where less was charged
+    unknown_to_us: Difference = field(default_factory=Difference)
+    unknown_to_them: Difference = field(default_factory=Difference)
+    #: Ours without an order id (from a file) for which the list names no order of the IMEI and service.
+    unmatched: Difference = field(default_factory=Difference)
+    charged_twice: Difference = field(default_factory=Difference)
+    other_device: Difference = field(default_factory=Difference)  #: same id, but another IMEI or service
+    #: More than one order of an IMEI and service, all known, but not all from batches of ours. Not judged.
+    repeats: Difference = field(default_factory=Difference)
+
+    @property
+    def differences(self) -> int:
+        """How many orders the two sides disagree about."""
+        found = (self.unknown_to_us, self.unknown_to_them, self.unmatched, self.charged_twice, self.other_device)
+        return sum(difference.count for difference in found)
+
+    @property
+    def sums_differ(self) -> bool:
+        """Whether the two sides count or add up differently; not judged where an error leaves theirs open."""
+        return not self.error and (self.ours != self.theirs or abs(self.our_spend - self.their_spend) > HALF_A_CENT)
+
+    @property
+    def money_differs(self) -> bool:
+        """Whether the balance fell by more or less than our orders explain."""
+        return abs(self.unexplained) > HALF_A_CENT
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether something was found that is wrong, whatever could not be compared."""
+        return bool(self.differences) or self.sums_differ or self.money_differs
+
+    @property
+    def complete(self) -> bool:
+        """Whether the provider answered, and its list shows all that we know of: else a charge may hide beyond it."""
+        return not self.error and not self.only_by_id
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both sides were compared to the end and nothing differs, orders or money, or is in doubt.
+
+        A balance that cannot be read does not stand in the way.
+        """
+        return self.complete and not self.disagrees and not self.in_doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which orders an audit looks at.
+
+    Numeric order ids are its second clock, as the provider counts them up: what is listed without a readable date,
+    or with an older one, belongs to it when its id is larger than the first of ours in it.
+    """
+
+    since: datetime | None
+    first_id: int | None  #: the smallest numeric id of ours that is dated in it
+
+    @classmethod
+    def of(cls, since: datetime | None, ours: Iterable[OurOrder]) -> "Window":
+        dated = [o for o in ours if o.placed_at is not None and (since is None or o.placed_at >= since)]
+        ids = [number for order in dated if (number := _number(order.order_id)) is not None]
+        return cls(since, min(ids, default=None))
+
+    def holds(self, order_id: str | None, moment: datetime | None) -> bool:
+        """Whether an order of which only id and date are known is in it: in case of doubt it is."""
+        if self.since is None or (moment is not None and moment >= self.since):
+            return True
+        number = _number(order_id)
+        if number is None or self.first_id is None:
+            return moment is None
+        return number > self.first_id
+
+    def holds_ours(self, order: OurOrder) -> bool:
+        """The date of ours decides; without one its id does, and without an id it is left out."""
+        if self.since is None:
+            return True
+        if order.placed_at is not None:
+            return order.placed_at >= self.since
+        return bool(order.order_id) and self.holds(order.order_id, None)
+
+
+def _number(order_id: str | None) -> int | None:
+    return int(order_id) if order_id and order_id.isascii() and order_id.isdecimal() else None
+
+
+@dataclass(slots=True)
+class _Sides:
+    """Both sides by order id, and how to tell what an order of the provider is for."""
+
+    records: Records
+    since: datetime | None
+    theirs: dict[str, ProviderOrder]
+    ours: dict[str, OurOrder] = field(init=False)
+    window: Window = field(init=False)
+    dates: dict[str, datetime | None] = field(init=False)  #: the date of each of theirs
+    nameless: defaultdict[tuple[str, str], list[OurOrder]] = field(init=False)  #: ours without an id, the dated last
+    stand_ins: dict[str, OurOrder] = field(init=False, default_factory=dict)  #: their id → ours without one
+
+    def __post_init__(self) -> None:
+        found = self.records.orders
+        self.ours = {order.order_id: order for order in found if order.order_id}
+        self.window = Window.of(self.since, found)
+        dates = read_dates([order.requested_at for order in self.theirs.values()])
+        self.dates = dict(zip(self.theirs, dates, strict=True))
+        self.nameless = defaultdict(list)
+        for order in sorted(found, key=lambda o: (o.placed_at is not None, -o.row)):
+            if not order.order_id:
+                self.nameless[order.imei[:14], order.service_id or ""].append(order)
+
+    def service(self, order: ProviderOrder) -> str:
+        """Its service id, or the provider's word where we know none."""
+        word = order.service_id.strip()
+        return self.records.labels.get(word.lower(), word)
+
+    def is_recognised(self, order: ProviderOrder) -> bool:
+        return order.service_id.strip().lower() in self.records.labels
+
+    def is_under_way(self, order: ProviderOrder) -> bool:
+        """Whether a call that has no answer yet may have placed it."""
+        services = self.records.under_way.get(order.imei, frozenset())
+        return bool(services) and (not self.is_recognised(order) or self.service(order) in services)
+
+    def is_in_window(self, order: ProviderOrder) -> bool:
+        ours = self.ours.get(order.order_id)
+        if ours is not None:
+            return self.window.holds_ours(ours)
+        return self.window.holds(order.order_id, self.dates[order.order_id])
+
+    def take_nameless(self, order: ProviderOrder) -> bool:
+        """Whether an order of ours without an id stands for it; each stands for one."""
+        waiting = self.nameless.get((order.imei[:14], self.service(order)))
+        if not waiting:
+            return False
+        self.stand_ins[order.order_id] = waiting.pop()
+        return True
+
+    def known(self, order: ProviderOrder) -> OurOrder | None:
+        """The order of ours with its id, or that stands for it."""
+        return self.ours.get(order.order_id) or self.stand_ins.get(order.order_id)
+
+
+def compare(
+    start: AuditReport, records: Records, listed: Sequence[ProviderOrder], by_id: Sequence[ProviderOrder]
+) -> AuditReport:
+    """start filled in: what the provider listed, and said when asked by id, against our records."""
+    on_list = {order.order_id: order for order in listed}
+    since = datetime.fromisoformat(start.since) if start.since else None
+    sides = _Sides(records, since, {order.order_id: order for order in by_id} | on_list)
+    strange = [order for order in on_list.values() if order.order_id not in sides.ours and sides.is_in_window(order)]
+    under_way = {order.order_id for order in strange if sides.is_under_way(order)}
+    unknown = [o for o in strange if o.order_id not in under_way and not sides.take_nameless(o)]
+    matched = {order.row for order in sides.stand_ins.values()}
+    ours = [order for order in records.orders if sides.window.holds_ours(order) or order.row in matched]
+    told = [order for order in dict.fromkeys([*listed, *by_id]) if sides.is_in_window(order)]
+    theirs = [o for o in sides.theirs.values() if sides.is_in_window(o) and o.order_id not in under_way]
+    missing = [order for order in ours if order.order_id and order.order_id not in sides.theirs]
+    unmatched = [order for order in ours if not order.order_id and order.row not in matched]
+    twice, repeats = _repeats(sides, theirs, {order.order_id for order in unknown})
+    spend = [_price(sides, order) for order in theirs]
+    times = sorted((date, order.requested_at) for order in listed if (date := sides.dates[order.order_id]))
+    return replace(
+        start,
+        listed=len(on_list),
+        oldest=times[0][1] if times else "",
+        newest=times[-1][1] if times else "",
+        ours=len(ours),
+        theirs=len(theirs),
+        only_by_id=sum(1 for order in ours if order.order_id in sides.theirs and order.order_id not in on_list),
+        under_way=len(under_way),
+        our_spend=round(sum(_our_price(sides, order) or 0.0 for order in ours), 4),
+        their_spend=round(sum(price for price in spend if price is not None), 4),
+        unpriced=spend.count(None),
+        in_doubt=records.in_doubt,
+        at_stake=round(records.at_stake, 4),
+        undated=sum(1 for order in strange if since and sides.dates[order.order_id] is None),
+        unknown_to_us=_difference(_example(sides, order) for order in unknown),
+        # An error leaves open what the provider knows: then nothing is said to be missing there.
+        unknown_to_them=_difference(_our_example(order) for order in ([] if start.error else missing)),
+        unmatched=_difference(_our_example(order) for order in ([] if start.error else unmatched)),
+        charged_twice=_difference(_example(sides, order) for order in twice),
+        other_device=_difference(_example(sides, order) for order in told if _is_another(sides, order)),
+        repeats=_difference(_example(sides, order) for order in repeats),
+    )
+
+
+def _repeats(
+    sides: _Sides, theirs: Sequence[ProviderOrder], unknown: set[str]
+) -> tuple[list[ProviderOrder], list[ProviderOrder]]:
+    """The surplus orders of each IMEI and service: charged twice, and those of which no batch of ours tells."""
+    in_window = {(order.imei, sides.service(order)) for order in theirs}
+    groups: defaultdict[tuple[str, str], list[ProviderOrder]] = defaultdict(list)
+    for order in sides.theirs.values():
+        key = (order.imei, sides.service(order))
+        if order.imei and key in in_window and not (order.order_id not in sides.ours and sides.is_under_way(order)):
+            groups[key].append(order)
+    twice, untold = list[ProviderOrder](), list[ProviderOrder]()
+    for group in groups.values():
+        surplus = _surplus(sides, group, unknown) if len(group) > 1 else []
+        twice += surplus
+        if len(group) > 1 and not surplus and any(_batch(sides, order) is None for order in group):
+            untold += group[1:]
+    return twice, untold
+
+
+def _surplus(sides: _Sides, group: Sequence[ProviderOrder], unknown: set[str]) -> list[ProviderOrder]:
+    """The orders of one IMEI and service that nobody asked for: unknown to us, or a second one of the same batch."""
+    strangers = [order for order in group if order.order_id in unknown]
+    batches: set[int] = set()
+    surplus: list[ProviderOrder] = []
+    for order in group:
+        batch = _batch(sides, order)
+        if batch is not None and batch in batches:
+            surplus.append(order)
+        batches |= {batch} if batch is not None else set()
+    return surplus + (strangers[1:] if len(strangers) == len(group) else strangers)
+
+
+def _batch(sides: _Sides, order: ProviderOrder) -> int | None:
+    ours = sides.ours.get(order.order_id)
+    return ours.batch_id if ours else None
+
+
+def _is_another(sides: _Sides, order: ProviderOrder) -> bool:
+    """Whether the provider has this id of ours for another IMEI, or certainly for another service."""
+    ours = sides.ours.get(order.order_id)
+    if ours is None:
+        return False
+    if order.imei and order.imei[:14] != ours.imei[:14]:
+        return True
+    return bool(ours.service_id) and sides.is_recognised(order) and sides.service(order) != ours.service_id
+
+
+def _price(sides: _Sides, order: ProviderOrder) -> float | None:
+    """What it cost by our records, else by the service's price of today, in US dollars."""
+    ours = sides.known(order)
+    return sides.records.prices.get(sides.service(order)) if ours is None else _our_price(sides, ours)
+
+
+def _our_price(sides: _Sides, order: OurOrder) -> float | None:
+    if order.credits is not None:
+        return order.credits
+    return sides.records.prices.get(order.service_id or "")
+
+
+def _example(sides: _Sides, order: ProviderOrder) -> Example:
+    return Example(order.order_id, order.imei, sides.service(order), order.requested_at)
+
+
+def _our_example(order: OurOrder) -> Example:
+    date = f"{order.placed_at:%Y-%m-%d %H:%M:%S} UTC" if order.placed_at else ""
+    return Example(order.order_id or "", order.imei, order.service_id or "", date)
+
+
+def _difference(found: Iterable[Example]) -> Difference:
+    examples = list(found)
+    return Difference(len(examples), tuple(examples[:EXAMPLES]))
+
+
+def unexplained(fell: float, known: float, refundable: float) -> float:
+    """US dollars charged beyond what is known; negative for less than known, refunds taken into account."""
+    if fell > known:
+        return round(fell - known, 4)
+    return round(min(0.0, fell - (known - refundable)), 4)
