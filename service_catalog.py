@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds a page waits for the provider when it has nothing older to show, and when it has.
 PATIENCE, BRIEF = 10.0, 1.0
+#: Seconds after which a price is asked for again before it is confirmed: it may have risen since it was shown.
+CONFIRM_MAX_AGE = 10.0
 #: Seconds without another question after a failed one.
 PAUSE_AFTER_FAILURE = 30.0
 #: Seconds after which a balance is asked again, and after which it no longer counts as known.
@@ -80,6 +82,17 @@ class ServiceCatalog:
             services, refreshed_at = self._database.get_services()
         stale = not is_young(refreshed_at, self._clock(), self._max_age)
         return Catalogue(tuple(services), refreshed_at, stale, self._errand.failure() if stale else "")
+
+    def for_confirmation(self, patience: float = PATIENCE) -> Catalogue:
+        """Return the list that an order may rely on: refreshed if it is older than CONFIRM_MAX_AGE.
+
+        Waits at most patience seconds. Where the provider does not answer it is the stored list; one that is stale
+        must not be relied on.
+        """
+        _, refreshed_at = self._database.get_services()
+        if not is_young(refreshed_at, self._clock(), CONFIRM_MAX_AGE):
+            self._errand.run(patience)
+        return self.stored()
 
     def stored(self) -> Catalogue:
         """The list as it is on disk; asks nobody."""

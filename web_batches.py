@@ -20,6 +20,8 @@ import batch_older_copy
 import batch_queries
 import batch_store
 import order_queries
+from amounts import exceeds, money
+from batch_creation import Funds, OverBudgetError, resume_batch
 from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
 from order_sync import request_sync
@@ -28,7 +30,7 @@ from spreadsheets_out import export_name
 from web_context import backend, batch_or_404, row_number
 from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
 from web_format import is_awaited, outcome_label, plural
-from web_plan import VOLATILE
+from web_plan import VOLATILE, price_objection
 from web_preview import keep
 from web_stream import chunk_words, stream, whole_snapshot
 
@@ -38,6 +40,8 @@ LISTED = 50
 #: What certainly was not placed, so that sending it costs nothing twice.
 SAFE_AGAIN = (Outcome.REFUSED, Outcome.CANCELLED)
 BY_HAND = "Paused by hand."
+#: Seconds that resuming waits for the provider to name its prices.
+RESUME_PATIENCE = 3.0
 
 
 @batches.get("")
@@ -90,15 +94,25 @@ def pause(batch_id: int) -> ResponseReturnValue:
 
 @batches.post("/<int:batch_id>/resume")
 def resume(batch_id: int) -> ResponseReturnValue:
-    """Go on with it."""
-    batch_or_404(batch_id)
+    """Go on with it, at the price that is listed now if that is higher and is the one that the page showed."""
+    progress = batch_or_404(batch_id)
+    service = backend().catalog.for_confirmation(RESUME_PATIENCE).find(progress.service_id)
+    price, balance = service.price if service else progress.unit_price, backend().account.current()
+    funds = Funds(backend().settings.daily_budget, balance.credits if balance.trusted else None)
     objection = batch_older_copy.objection(backend().database) if backend().may_spend else VOLATILE
+    shown = request.form.get("price", type=float)
+    if not objection and shown is not None and exceeds(price, max(shown, progress.unit_price)):
+        objection = price_objection(progress.service_name, max(shown, progress.unit_price), price)
     if objection:
         flash(objection, "error")
         return _back(batch_id)
-    with backend().database.write() as connection:
-        done = batch_store.resume(connection, batch_id)
-    flash("Running again." if done else "It was not paused.")
+    try:
+        with backend().database.write() as connection:
+            done = resume_batch(connection, batch_id, price, funds)
+    except OverBudgetError as error:
+        flash(f"Not resumed. {error}", "error")
+        return _back(batch_id)
+    flash(_resumed(progress.unit_price, price) if done else "It was not paused.")
     return _back(batch_id)
 
 
@@ -172,6 +186,10 @@ def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str
 
 def _file_name(progress: Progress, ending: str) -> str:
     return export_name(progress.batch_id, progress.label, named_by_columns("results"), utc_now(), ending)
+
+
+def _resumed(before: float, now: float) -> str:
+    return f"Running again, at {money(now)} an IMEI." if exceeds(now, before) else "Running again."
 
 
 def _back(batch_id: int) -> ResponseReturnValue:

@@ -1,17 +1,23 @@
-"""What is in doubt in a batch: what happened, what is at stake, what the provider says now, and three choices."""
+"""What is in doubt in a batch: what happened, why it is not settled, what the provider lists, and three choices."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+import batch_doubt
 import batch_queries
 import settlement
+from batch_doubt import CallInDoubt
+from database import utc_now
 from doubt_lookup import Look, look
 from gsm_fusion_client import GSMFusionError
-from orders import Outcome, Progress
+from orders import SAYS_IT_EXISTS, Progress
 from web_context import backend, batch_or_404, row_number
 from web_format import plural
 
@@ -19,6 +25,20 @@ doubt = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
 
 #: Items in doubt on one page, and in one decision.
 SHOWN, MOST = 25, 1_000_000
+#: Different reasons or answers that one list shows.
+GROUPS = 12
+NO_WORDS = "sent, but no answer was recorded"
+NOT_LOOKED = "The program has not looked at the provider's list for these yet."
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long the provider may still work on calls in doubt: nothing is decided before."""
+
+    earliest: datetime  #: UTC; for the call that was sent first
+    latest: datetime  #: for the one that was sent last
+    seconds: float  #: until the earliest; 0 when it has passed
+    is_over: bool  #: for every call
 
 
 @doubt.get("")
@@ -48,7 +68,7 @@ def ask(batch_id: int) -> ResponseReturnValue:
 def not_placed(batch_id: int) -> ResponseReturnValue:
     """A person says that nothing was placed: send the chosen ones again."""
     batch_or_404(batch_id)
-    doubtful = batch_queries.doubtful_items(backend().database, batch_id, limit=MOST)
+    doubtful = _undecided(batch_id)
     ticked = set(request.form.getlist("item_id", type=int))
     every = "all" in request.form
     chosen = [row["item_id"] for row in doubtful if every or row["item_id"] in ticked]
@@ -58,11 +78,13 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
         return _page(batch_id, "Nothing was sent: tick the IMEIs that were not placed."), 400
     if "sure" not in request.form:
         return _page(batch_id, "Nothing was sent: tick that you looked at the provider's site."), 400
+    settings = backend().settings
+    rest = settings.call_timeout + settings.settle_quiet
     try:
-        sent = settlement.was_not_placed(backend().database, chosen, backend().settings.settle_quiet)
+        sent = settlement.was_not_placed(backend().database, chosen, rest)
     except ValueError as error:
         return _page(batch_id, f"Nothing was sent. {error}"), 400
-    flash(f"{plural(sent, 'IMEI')} will be sent again.", "good")
+    flash(f"{plural(sent, 'IMEI')} will be sent again after one more look at the provider's list.", "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
@@ -83,20 +105,60 @@ def placed(batch_id: int) -> ResponseReturnValue:
 
 def _page(batch_id: int, error: str, looked: bool = False) -> str:
     progress, database = batch_or_404(batch_id), backend().database
-    doubtful = batch_queries.doubtful_items(database, batch_id, limit=MOST)
+    rows = batch_queries.doubtful_items(database, batch_id, limit=MOST)
+    calls = batch_doubt.calls_in_doubt(database, batch_id)
+    doubtful = [row for row in rows if not row["cleared"]]
     found, unheard = _look(progress) if looked else (None, "")
-    said = batch_queries.batch_errors(database, batch_id)
     return render_template(
         "doubt.html",
         batch=progress,
-        items=doubtful[:SHOWN],
+        count=len(rows),
+        items=sorted(doubtful, key=lambda row: row["message"] != SAYS_IT_EXISTS)[:SHOWN],
+        undecided=len(doubtful),
+        cleared=[row["imei"] for row in rows if row["cleared"]],
+        shown=SHOWN,
         seen=_mark(doubtful),
-        count=progress.outcomes[Outcome.IN_DOUBT],
-        said=[(words, count) for outcome, words, count in said if outcome is Outcome.IN_DOUBT],
+        happened=_happened(doubtful, calls),
+        reasons=_reasons(call for call in calls if not call.cleared),
+        cleared_reasons=_reasons(call for call in calls if call.cleared and call.reason),
+        wait=_wait([call.sent_at for call in calls if not call.cleared]),
+        settled=batch_doubt.settled(database, batch_id),
+        exists=SAYS_IT_EXISTS,
         error=error,
         look=found,
         unheard=unheard,
     )
+
+
+def _undecided(batch_id: int) -> list[dict[str, Any]]:
+    """Every item in doubt of a batch that no person has cleared."""
+    rows = batch_queries.doubtful_items(backend().database, batch_id, limit=MOST)
+    return [row for row in rows if not row["cleared"]]
+
+
+def _happened(doubtful: Sequence[dict[str, Any]], calls: Sequence[CallInDoubt]) -> list[tuple[str, int]]:
+    """(words, IMEIs): what is known of the answers, the most frequent first."""
+    words = {call.chunk_id: call.message for call in calls}
+    counted = Counter(row["message"] or words.get(row["chunk_id"]) or NO_WORDS for row in doubtful)
+    return counted.most_common(GROUPS)
+
+
+def _reasons(calls: Iterable[CallInDoubt]) -> list[tuple[str, int]]:
+    """(words, IMEIs): why calls are not settled yet, the most frequent first."""
+    counted = Counter[str]()
+    for call in calls:
+        counted[call.reason or NOT_LOOKED] += call.imeis
+    return counted.most_common(GROUPS)
+
+
+def _wait(sent: Sequence[datetime]) -> Wait | None:
+    """What remains of the call timeout and the quiet time; None without a call."""
+    if not sent:
+        return None
+    settings, now = backend().settings, utc_now()
+    rest = timedelta(seconds=settings.call_timeout + settings.settle_quiet)
+    earliest, latest = min(sent) + rest, max(sent) + rest
+    return Wait(earliest, latest, max(0.0, (earliest - now).total_seconds()), is_over=latest <= now)
 
 
 def _mark(doubtful: Sequence[dict[str, Any]]) -> str:

@@ -6,6 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from amounts import money as money
+from audit_comparison import AuditReport
+from balance_store import BalanceChange
 from order_queries import Day
 from order_sync import SyncReport
 from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome
@@ -46,16 +49,6 @@ CHART_WIDTH, CHART_HEIGHT = 560, 72
 def number(value: float | int | None) -> str:
     """1234567 → 1,234,567; None → –."""
     return "–" if value is None else f"{value:,.0f}"
-
-
-def money(value: float | None) -> str:
-    """US dollars with cents, and with up to four decimals where the cents would lie: $1,234.50, $0.085."""
-    if value is None:
-        return "–"
-    text = f"{abs(value):,.4f}"
-    while text.endswith("0") and text[-3] != ".":
-        text = text[:-1]
-    return f"-${text}" if value < 0 else f"${text}"
 
 
 def size(value: float) -> str:
@@ -125,6 +118,12 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def sentence(words: str) -> str:
+    """Our or the provider's words with a capital first letter and a full stop."""
+    words = words.strip()
+    return words[:1].upper() + words[1:] + ("" if not words or words[-1] in ".!?…" else ".")
+
+
 def outcome_label(outcome: Outcome | str) -> str:
     """The word for an outcome."""
     return OUTCOMES[Outcome(outcome)][0]
@@ -153,6 +152,51 @@ def synced(report: SyncReport | None) -> str:
         return f"Results last asked for {ago(report.at)}: none was awaited."
     brought = f"{report.updated:,} of {plural(report.asked, 'order')} changed, {report.pending:,} still awaited"
     return f"Results last asked for {ago(report.at)}: {brought}." + (f" {report.error}" if report.error else "")
+
+
+def audit_sentences(report: AuditReport) -> list[str]:
+    """What an audit says about counts, sums and the balance: a sentence each."""
+    found = []
+    if report.sums_differ:
+        ours = f"{plural(report.ours, 'order')} for {money(report.our_spend)}"
+        found.append(f"We have {ours}; the provider has {report.theirs:,} for {money(report.their_spend)}.")
+    if not report.balance_since:
+        return [*found, f"The balance was not compared. {report.balance_note}".rstrip()]
+    fell = f"The balance {_fell(report.balance_fell)} since {report.balance_since} UTC"
+    back = f", {money(report.refundable)} of it perhaps paid back" if report.refundable else ""
+    found.append(f"{fell}; our orders since then cost {money(report.known_spent)}{back}.")
+    if report.unexplained > 0 and report.money_differs:
+        cause = "a higher price, orders placed elsewhere, or a call in doubt that was charged"
+        found.append(f"{money(report.unexplained)} more was charged than our orders explain: {cause}.")
+    elif report.money_differs:
+        found.append(f"{money(-report.unexplained)} less was charged than our orders cost: a top-up or a refund.")
+    return found
+
+
+def _fell(dollars: float) -> str:
+    return f"rose by {money(-dollars)}" if dollars < 0 else f"fell by {money(dollars)}"
+
+
+def balance_words(change: BalanceChange | None) -> str:
+    """How the balance changed over the calls of a batch, in sentences; "" where it is not known."""
+    if change is None:
+        return ""
+    moved = f"{money(abs(change.fell))} {'more' if change.fell < 0 else 'less'}"
+    words = f"Balance {money(change.before)} → {money(change.after)}: {moved}."
+    words += f" The orders of that time cost {money(change.cost)}."
+    if change.shared:
+        words += " Orders of other batches are included, because their calls lie between the two readings."
+    if change.unexplained < 0:
+        words += f" {money(-change.unexplained)} less was charged than our orders cost: a top-up or a refund."
+    return words
+
+
+def balance_warning(change: BalanceChange | None) -> str:
+    """What was charged beyond the orders that we know, in a sentence; "" where nothing was."""
+    if change is None or change.unexplained <= 0:
+        return ""
+    cause = "a price rise, an order placed elsewhere, or a charge of a call in doubt"
+    return f"The account was charged {money(change.unexplained)} more than our orders explain: {cause}."
 
 
 def chunk_cells(letters: str) -> Markup:
@@ -194,6 +238,7 @@ def filters() -> dict[str, Any]:
         "moment": moment,
         "duration": duration,
         "plural": plural,
+        "sentence": sentence,
         "outcome_label": outcome_label,
         "outcome_hint": outcome_hint,
         "chunk_cells": chunk_cells,
@@ -202,4 +247,5 @@ def filters() -> dict[str, Any]:
         "status_class": status_class,
         "is_awaited": is_awaited,
         "synced": synced,
+        "audit_sentences": audit_sentences,
     }

@@ -12,6 +12,7 @@ from flask import Blueprint, flash, redirect, render_template, request, send_fil
 from flask.typing import ResponseReturnValue
 
 import batch_queries
+import lease
 import order_queries
 from audit import last_audit
 from database import utc_now
@@ -107,9 +108,12 @@ def status() -> ResponseReturnValue:
     disk = shutil.disk_usage(backend().settings.data_dir)
     unfinished = batch_queries.unfinished_batches(backend().database)
     report, backups = health_report(backend()), _backups(backend())
+    with backend().database.read() as connection:
+        holder = lease.holder_of(connection)
     return render_template(
         "status.html",
         report=report,
+        holder=holder,
         provider=provider_state(backend().database),
         balance=backend().account.stored(),
         catalogue=backend().catalog.stored(),

@@ -9,11 +9,11 @@ from typing import Any
 
 import batch_older_copy
 import batch_queries
-from batch_creation import TOLERANCE, fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
+from amounts import exceeds, money
+from batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
 from orders import FINAL_STATUSES, Service
-from service_catalog import Balance
+from service_catalog import Balance, Catalogue
 from web_context import Backend
-from web_format import money
 
 VOLATILE = (
     "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
@@ -97,16 +97,36 @@ def service_objection(service: Service | None, service_id: str) -> str:
     return ""
 
 
+def price_objection(title: str, shown: float | None, now: float) -> str:
+    """Return why a price must be confirmed again, or "" where it is what was shown; US dollars an IMEI.
+
+    Where none was shown there is nothing to compare.
+    """
+    if shown is None or not exceeds(abs(now - shown), 0.0):
+        return ""
+    moved = "rose" if now > shown else "fell"
+    return (
+        f"The price of “{title}” {moved} from {money(shown)} to {money(now)}. Check the new cost and confirm again."
+    )
+
+
+def unchecked(catalogue: Catalogue) -> str:
+    """Return why nothing may be ordered at the prices of this list, or ""."""
+    if not catalogue.stale:
+        return ""
+    return f"The price could not be checked, so nothing was ordered. Try again in a minute. {catalogue.error}".strip()
+
+
 def money_objections(
     cost: float, balance: Balance, promised: float, budget_left: float | None
 ) -> tuple[str, ...]:
     """Why the money does not suffice; amounts in US dollars."""
     found = []
     held = balance.credits
-    if balance.trusted and held is not None and cost + promised > held + TOLERANCE:
+    if balance.trusted and held is not None and exceeds(cost + promised, held):
         other = f", of which {money(promised)} is promised to unfinished batches" if promised else ""
         found.append(f"This costs {money(cost)}, but the account holds {money(held)}{other}.")
-    if budget_left is not None and cost > budget_left + TOLERANCE:
+    if budget_left is not None and exceeds(cost, budget_left):
         found.append(
             f"This costs {money(cost)}, but {money(max(budget_left, 0.0))} of today's budget is left."
         )

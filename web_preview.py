@@ -21,11 +21,12 @@ from flask.typing import ResponseReturnValue
 
 from batch_creation import NewBatch, OverBudgetError, create_batch
 from batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
+from service_catalog import Catalogue
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text
 from spreadsheets_out import rejects_csv
 from web_context import Backend, backend
 from web_format import plural
-from web_plan import Plan, make_plan, service_objection
+from web_plan import Plan, make_plan, price_objection, service_objection, unchecked
 
 preview = Blueprint("preview", __name__)
 
@@ -59,8 +60,18 @@ class Shown:
 
     def fits(self, plan: Plan) -> bool:
         """Whether the page told the truth about this plan."""
-        told = (self.price, self.count, self.fingerprint)
-        return told == (price_mark(plan), str(plan.count), plan.fingerprint)
+        return self.price == price_mark(plan) and self._holds_the_same(plan)
+
+    def price_objection(self, plan: Plan) -> str:
+        """Return the sentence about a price that alone has changed since, or ""."""
+        try:
+            shown = float(self.price)
+        except ValueError:
+            return ""
+        return price_objection(plan.service.title, shown, plan.service.price) if self._holds_the_same(plan) else ""
+
+    def _holds_the_same(self, plan: Plan) -> bool:
+        return (self.count, self.fingerprint) == (str(plan.count), plan.fingerprint)
 
 
 @preview.get("/batch")
@@ -127,8 +138,9 @@ def confirm(token: str) -> ResponseReturnValue:
     batch_id = batch_of_token(backend().database, token)
     if batch_id is None:
         found = _upload_or_404(token)
-        intake, plan = _read_and_plan(found)
-        notice = _reason_to_look_again(plan)
+        catalogue = backend().catalog.for_confirmation()
+        intake, plan = _read_and_plan(found, catalogue)
+        notice = unchecked(catalogue) or _reason_to_look_again(plan)
         batch_id = batch_of_token(backend().database, token)  # a first click may have ended meanwhile
         if batch_id is None:
             if notice or plan is None:
@@ -136,7 +148,7 @@ def confirm(token: str) -> ResponseReturnValue:
             try:
                 batch_id = start_batch(backend(), plan, found.label, found.kind, token)
             except OverBudgetError as error:
-                return _page(found, *_read_and_plan(found), f"Nothing was sent. {error}"), 409
+                return _page(found, *_read_and_plan(found, catalogue), f"Nothing was sent. {error}"), 409
             flash(started(plan, batch_id), "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
@@ -177,6 +189,7 @@ def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: st
         confirm_token=token,
         recheck=plan.recheck,
         budget=backend.settings.daily_budget,
+        held=plan.balance.credits if plan.balance.trusted else None,
     )
     return create_batch(backend.database, new, backend.settings.chunk_size)
 
@@ -243,9 +256,9 @@ def _choice(choice: dict[str, Any]) -> Choice:
     return Choice(**{name: choice[name] for name in CHOICES if name in choice})
 
 
-def _read_and_plan(found: Upload) -> tuple[Intake, Plan | None]:
+def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | None]:
     intake = read_intake(backend(), found.kind, found.path.read_bytes(), _choice(found.choice))
-    service = backend().catalog.current().find(found.service_id)
+    service = catalogue.find(found.service_id)
     if service is None:
         return intake, None
     chosen = [*intake.ready, *intake.luhn_failed] if found.choice.get("include_luhn") else intake.ready
@@ -257,9 +270,11 @@ def _reason_to_look_again(plan: Plan | None) -> str:
     """Why confirming did nothing; "" when there is no reason."""
     if plan is None:
         return "Nothing was sent: the provider does not list this service any more. Choose another one."
+    shown = Shown(*(request.form.get(name, "") for name in ("price", "count", "fingerprint")))
+    if changed := shown.price_objection(plan):
+        return changed
     if plan.objections:
         return "Nothing was sent. " + " ".join(plan.objections)
-    shown = Shown(*(request.form.get(name, "") for name in ("price", "count", "fingerprint")))
     if not shown.fits(plan):
         return "Nothing was sent: the service, its price or the IMEIs have changed since. Please look again."
     typed = request.form.get("typed", "").replace(",", "").replace(" ", "")
@@ -276,7 +291,7 @@ def started(plan: Plan, batch_id: int) -> str:
 
 
 def _preview_page(found: Upload) -> str:
-    return _page(found, *_read_and_plan(found), "")
+    return _page(found, *_read_and_plan(found, backend().catalog.current()), "")
 
 
 def _page(found: Upload, intake: Intake, plan: Plan | None, notice: str) -> str:

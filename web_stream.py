@@ -14,12 +14,13 @@ from typing import Any
 
 from flask import Response
 
+import balance_store
 import batch_queries
 import order_queries
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
 from web_context import Backend
-from web_format import CHUNKS, LETTERS
+from web_format import CHUNKS, LETTERS, balance_warning, balance_words
 
 #: Seconds between two looks at the revision: at most two events a second.
 INTERVAL = 0.5
@@ -27,7 +28,7 @@ INTERVAL = 0.5
 HEARTBEAT = 15.0
 #: Seconds of the past that the rate is measured over.
 PACE_WINDOW = 30.0
-#: Seconds between two reads of what costs more to read: newest orders, grouped messages, results.
+#: Seconds between two reads of what costs more to read: newest orders, grouped messages, results, the balance.
 DETAILS_EVERY = 2.0
 #: An estimate of the time left is shown from this many seconds and this share of the batch on.
 ETA_AFTER, ETA_FROM_PERCENT = 8.0, 2
@@ -70,8 +71,6 @@ def seconds_left(progress: Progress, rate: float | None) -> float | None:
 
 def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
     """The batch as the live page's script reads it; money in US dollars, times in seconds."""
-    outcomes = progress.outcomes
-    chargeable = outcomes[Outcome.WAITING] + outcomes[Outcome.ORDERED] + outcomes[Outcome.IN_DOUBT]
     return {
         "batch_id": progress.batch_id,
         "label": progress.label,
@@ -81,11 +80,11 @@ def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
         "total": progress.total,
         "done": progress.done,
         "percent": progress.percent,
-        "outcomes": dict(outcomes),
+        "outcomes": dict(progress.outcomes),
         "chunks": dict(progress.chunks),
         "chunks_total": sum(progress.chunks.values()),
         "spent": round(progress.spent, 4),
-        "cost": round(progress.unit_price * chargeable, 4),
+        "cost": round(progress.cost, 4),
         "at_stake": round(progress.at_stake, 4),
         "rate": None if progress.state is BatchState.PAUSED else rate,
         "eta": seconds_left(progress, rate),
@@ -93,7 +92,9 @@ def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
 
 
 def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
-    """What costs more to read: newest orders, grouped messages, results."""
+    """What costs more to read: newest orders, grouped messages, results, how the balance changed."""
+    with database.read() as connection:
+        change = balance_store.balance_change(connection, batch_id)
     return {
         "latest": [
             {
@@ -107,6 +108,7 @@ def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
             for outcome, message, count in batch_queries.batch_errors(database, batch_id)
         ],
         "results": order_queries.status_counts(database, batch_id),
+        "balance": {"words": balance_words(change), "warning": balance_warning(change)},
     }
 
 
@@ -116,10 +118,18 @@ def chunk_letters(database: IMEIDatabase, batch_id: int) -> dict[str, str]:
     return {"map": "".join(map(LETTERS.__getitem__, states))}
 
 
+def price_now(database: IMEIDatabase, progress: Progress) -> dict[str, float]:
+    """Return the batch's unit_price, and the price at which a paused one would go on now; US dollars an IMEI."""
+    listed = database.get_service(progress.service_id) if progress.state is BatchState.PAUSED else None
+    price = max(progress.unit_price, listed.price if listed else 0.0)
+    return {"unit_price": progress.unit_price, "price": price}
+
+
 def whole_snapshot(database: IMEIDatabase, progress: Progress) -> dict[str, Any]:
     """Everything that a page needs to draw a batch at one moment."""
     return (
         snapshot(progress, overall_rate(progress))
+        | price_now(database, progress)
         | chunk_letters(database, progress.batch_id)
         | details(database, progress.batch_id)
     )
@@ -139,7 +149,7 @@ def events(backend: Backend, batch_id: int) -> Iterator[str]:
                 return
             finished = progress.state is BatchState.FINISHED
             data = snapshot(progress, pace.rate(now, progress.done, overall_rate(progress)))
-            data |= chunk_letters(database, batch_id)
+            data |= chunk_letters(database, batch_id) | price_now(database, progress)
             owes_details = not (finished or details_due)
             if not owes_details:
                 data |= details(database, batch_id)

@@ -1,7 +1,7 @@
 """One or a few IMEIs, ordered from one page; and the same as a stream for programs that wait."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,11 @@ from flask.typing import ResponseReturnValue
 from batch_creation import OverBudgetError
 from batch_uploads import batch_of_token
 from database import OrderRow
+from orders import Service
 from spreadsheets import UnreadableFileError, read_text
 from web_context import backend
 from web_format import ago, plural
-from web_plan import Plan, make_plan, service_objection
+from web_plan import Plan, make_plan, price_objection, service_objection, unchecked
 from web_preview import keep, must_type, start_batch, started
 from web_stream import stream
 
@@ -32,6 +33,7 @@ class Posted:
     service_id: str
     token: str | None  #: one token makes one batch
     recheck: bool
+    shown_price: float | None = None  #: US dollars an IMEI on the page; None where the form does not say
 
 
 @submit.get("/submit")
@@ -103,14 +105,30 @@ def _known(order: OrderRow) -> dict[str, str]:
 def _posted() -> Posted:
     form = request.form
     text = "\n".join(form.getlist("imei") + form.getlist("imeis"))
-    return Posted(
-        text.strip(), form.get("service_id", "").strip(), form.get("token") or None, "recheck" in form
-    )
+    service_id = form.get("service_id", "").strip()
+    shown = shown_price(form.get("prices", ""), service_id)
+    return Posted(text.strip(), service_id, form.get("token") or None, "recheck" in form, shown)
+
+
+def price_list(services: Iterable[Service]) -> str:
+    """Return every price that a page shows, as its form carries them: "1739:0.080000 269:0.100000"."""
+    return " ".join(f"{service.service_id}:{service.price:.6f}" for service in services if service.orderable)
+
+
+def shown_price(prices: str, service_id: str) -> float | None:
+    """Return the price of a service in a price_list, or None."""
+    listed = dict(pair.rpartition(":")[::2] for pair in prices.split())
+    try:
+        return float(listed[service_id])
+    except (KeyError, ValueError):
+        return None
 
 
 def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     """What would be sent, and every sentence that speaks against it."""
-    service = backend().catalog.current().find(posted.service_id)
+    before = backend().catalog.stored().find(posted.service_id)
+    catalogue = backend().catalog.for_confirmation()
+    service = catalogue.find(posted.service_id)
     objection = service_objection(service, posted.service_id)
     if service is None or objection:
         return None, (objection,)
@@ -123,7 +141,9 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     if wrong:
         return None, tuple(wrong)
     plan = make_plan(backend(), service, [(imei, None) for imei in intake.ready.imeis()], posted.recheck)
-    return plan, plan.objections
+    shown = before.price if posted.shown_price is None and before is not None else posted.shown_price
+    checked = unchecked(catalogue) or price_objection(service.title, shown, service.price)
+    return plan, tuple(filter(None, (checked, *plan.objections)))
 
 
 def _label(imeis: Sequence[tuple[str, Any]]) -> str:
@@ -131,6 +151,7 @@ def _label(imeis: Sequence[tuple[str, Any]]) -> str:
 
 
 def _page(posted: Posted, objections: Sequence[str] = (), plan: Plan | None = None) -> str:
+    catalogue = backend().catalog.current()
     return render_template(
         "submit.html",
         posted=posted,
@@ -138,5 +159,6 @@ def _page(posted: Posted, objections: Sequence[str] = (), plan: Plan | None = No
         objections=objections,
         plan=plan,
         token=posted.token or secrets.token_urlsafe(18),
-        catalogue=backend().catalog.current(),
+        prices=price_list(catalogue.services),
+        catalogue=catalogue,
     )

@@ -43,9 +43,9 @@ function showState(data) {
   badge.className = `badge state-${data.state}`;
   for (const form of root.querySelectorAll("[data-when]")) form.hidden = !form.dataset.when.split(" ").includes(data.state);
   if (data.state === "finished") find("dialog").close();
-  const notice = find("[data-notice]");
-  notice.hidden = !data.notice;
-  notice.textContent = data.notice;
+  say("[data-notice]", data.notice);
+  find("[data-price]").value = data.price;
+  find("[data-higher]").hidden = data.price <= data.unit_price;
   find("[data-doubt]").hidden = !data.outcomes.in_doubt;
   const again = data.outcomes.refused + data.outcomes.cancelled;
   find("[data-again]").hidden = !again;
@@ -76,10 +76,17 @@ function showDetails(data) {
     find("[data-latest]").replaceChildren(...data.latest.map(orderRow));
     copyButtons(find("[data-latest]"));
   }
+  say("[data-balance]", data.balance.words);
+  say("[data-balance-warning]", data.balance.warning);
   const groups = data.errors.map((error) => element("li", {}, element("p", {},
     element("strong", { className: "num" }, number(error.imeis)), " ",
     element("span", { className: `badge outcome-${error.outcome}` }, OUTCOMES[error.outcome]), " ", error.message)));
   if (groups.length) find("[data-errors]").replaceChildren(...groups);
+}
+
+function say(selector, words) {
+  find(selector).hidden = !words;
+  find(selector).textContent = words;
 }
 
 function showMap(letters) {

@@ -36,6 +36,7 @@ SWITCHES = [
 ]
 SERVICE = "1739"  #: 0.08 US dollars in the demo
 PATIENCE = 30.0  #: seconds; only a failure takes that long
+SHORT_WAITS = {"SETTLE_QUIET": "3", "GSM_FUSION_TIMEOUT": "10"}  #: tests/quick.py allows them
 QUICK = {"latency": 0.3, "jitter": 0.0, "fault": "", "listing": "on", "listing_limit": 20_000}
 #: Chromium says most violations on the console; this names the directive too.
 REPORT_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
@@ -75,10 +76,10 @@ class Site:
         """Serve on the same port and the same data as before, quickly answered by the provider."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
         empty = {"GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": "", "ADMIN_PASSWORD": ""}
-        chosen = {"WEB_CONCURRENCY": "2", "SETTLE_QUIET": "3", "DATA_DIR": str(self.data_dir), "PORT": str(self.port)}
+        chosen = {"WEB_CONCURRENCY": "2", "DATA_DIR": str(self.data_dir), "PORT": str(self.port), **SHORT_WAITS}
         with (self.data_dir / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "web_app:app"],
+                [sys.executable, str(ROOT / "tests" / "quick.py"), "gunicorn", "web_app:app"],
                 cwd=ROOT,
                 env=plain | empty | chosen,
                 stdout=log,

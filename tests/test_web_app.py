@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
+import lease
+import web_health
 from batch_creation import NewBatch, create_batch
 from database import IMEIDatabase
 from orders import Outcome, Service
@@ -160,6 +163,19 @@ def test_the_status_page_says_what_to_mend(browser: Browser, database: IMEIDatab
     assert "There is no backup: download one" in text
     browser.post("/database/backup")
     assert "There is no backup" not in words(browser.get("/status"))
+
+
+def test_the_status_page_names_the_process_that_holds_the_lease(
+    browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Runner absent Result sync" in words(browser.get("/status"))
+    with database.write() as connection:
+        lease.take(connection, "process 122 on old-host", "there#1")
+        lease.take(connection, "process 123 on host", "there#2")
+        connection.exec_driver_sql("UPDATE leases SET taken_at = '2026-11-25 10:05:00'")
+    assert "Runner absent last: process 123 on host, started 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
+    monkeypatch.setattr(web_health, "runner_alive", lambda _: True)
+    assert "Runner alive process 123 on host, since 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
 
 
 def test_what_is_known_of_typed_imeis_is_told(browser: Browser, database: IMEIDatabase) -> None:
@@ -334,6 +350,44 @@ def test_a_stale_list_is_better_than_none_and_is_not_asked_for_at_once_again(dat
     provider.down = False
     assert not catalog.current().stale
     assert provider_state(database).ok
+
+
+def test_a_list_that_is_confirmed_is_seconds_old_unless_the_provider_is_silent(database: IMEIDatabase) -> None:
+    now, provider = [1000.0], Provider(list(SERVICES))
+    catalog = ServiceCatalog(database, provider.list_services, clock=lambda: now[0])
+    catalog.current()
+    now[0] += 9
+    assert not catalog.for_confirmation().stale
+    assert provider.asked == 1
+    now[0] += 2
+    provider.services = [replace(SERVICES[0], price=0.48), *SERVICES[1:]]
+    risen = catalog.for_confirmation().find(SERVICES[0].service_id)
+    assert risen is not None
+    assert (risen.price, provider.asked) == (0.48, 2)
+    provider.down = True
+    now[0] += 200
+    silent = catalog.for_confirmation()
+    assert (silent.stale, provider.asked) == (False, 3)
+    assert "maintenance" in silent.error
+    catalog.for_confirmation()
+    assert provider.asked == 3  # not at once again
+    now[0] += 101
+    assert catalog.for_confirmation().stale
+
+
+def test_confirming_waits_for_the_list_as_long_as_it_is_told_and_no_longer(database: IMEIDatabase) -> None:
+    answer = threading.Event()
+
+    def slow() -> list[Service]:
+        answer.wait(10)
+        return list(SERVICES)
+
+    catalog = ServiceCatalog(database, slow)
+    began = time.monotonic()
+    assert catalog.for_confirmation(0.05).stale
+    assert time.monotonic() - began < 5
+    answer.set()
+    assert not catalog.for_confirmation(10).stale
 
 
 def test_an_empty_list_does_not_replace_a_full_one(database: IMEIDatabase) -> None:

@@ -7,12 +7,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import openpyxl
 import pytest
+from calls_fixture import read_balance
 from flask import Flask
 from provider_fixture import imeis
+from sqlalchemy import update
 from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     CARRIER,
     SERVICES,
@@ -32,6 +35,9 @@ import batch_queries
 import web_preview
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
+from price_check import apply_prices
+from schema import attempts
+from settings import Settings
 from web_context import Backend
 from web_stream import Pace, events
 
@@ -320,9 +326,180 @@ def test_a_price_that_changed_shows_the_preview_again(browser: Browser, database
     database.store_services([replace(CARRIER, price=0.5), *SERVICES[1:]], time.time())
     refused = browser.post(preview, fields)
     assert refused.status_code == 409
-    assert "have changed since" in words(refused)
+    assert f"The price of “{CARRIER.title}” rose from $0.08 to $0.50. Check the new cost" in words(refused)
     assert "Cost $2.00" in words(refused)
     assert browser.confirm(preview).status_code == 303
+
+
+def aged(database: IMEIDatabase, seconds: float) -> None:
+    """Let the stored service list be so old."""
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE services SET refreshed_at = ?", (time.time() - seconds,))
+
+
+def test_a_price_that_rose_within_the_age_of_the_list_is_seen_before_anything_is_charged(
+    browser: Browser, provider: Provider, database: IMEIDatabase
+) -> None:
+    """The list was two minutes old: 105 IMEIs that the page showed for $8.40 would have cost $50.40."""
+    preview = browser.paste(imeis(105))
+    aged(database, 120)
+    assert "Cost $8.40" in words(browser.get(preview))
+    provider.services = [replace(CARRIER, price=0.48), *SERVICES[1:]]
+    refused = browser.confirm(preview)
+    assert refused.status_code == 409
+    assert "rose from $0.08 to $0.48. Check the new cost and confirm again." in words(refused)
+    assert "Cost $50.40" in words(refused)
+    assert batch_count(database) == 0
+    assert browser.post(preview, confirm_fields(refused.text)).status_code == 303
+    assert batch_queries.unfinished_batches(database)[0].unit_price == 0.48
+
+
+def test_a_price_that_fell_is_shown_again_too(browser: Browser, provider: Provider, database: IMEIDatabase) -> None:
+    preview = browser.paste(imeis(5))
+    aged(database, 60)
+    provider.services = [replace(CARRIER, price=0.05), *SERVICES[1:]]
+    assert "fell from $0.08 to $0.05." in words(browser.confirm(preview))
+    assert batch_count(database) == 0
+
+
+def test_a_young_list_is_not_asked_for_again(browser: Browser, provider: Provider) -> None:
+    browser.start(imeis(5))
+    browser.start(imeis(5, first=50))
+    assert provider.asked == 1
+
+
+@pytest.mark.parametrize(("age", "status"), [(240.0, 303), (320.0, 409)])
+def test_without_an_answer_a_list_of_less_than_five_minutes_is_good_enough(
+    browser: Browser, provider: Provider, database: IMEIDatabase, age: float, status: int
+) -> None:
+    preview = browser.paste(imeis(5))
+    fields = confirm_fields(browser.get(preview).text)
+    aged(database, age)
+    provider.down = True
+    answer = browser.post(preview, fields)
+    assert answer.status_code == status
+    assert batch_count(database) == (status == 303)
+    if status == 409:
+        assert "The price could not be checked, so nothing was ordered." in words(answer)
+        assert "The provider is in maintenance." in words(answer)
+
+
+def single(page: str) -> dict[str, str]:
+    """The form of one IMEI as a page holds it."""
+    prices = re.search(r'name="prices" value="([^"]*)"', page)
+    assert prices
+    return {"imei": imeis(1)[0], "service_id": CARRIER.service_id, "prices": prices[1]}
+
+
+def test_the_form_of_one_imei_orders_at_the_price_that_it_showed(
+    browser: Browser, provider: Provider, database: IMEIDatabase
+) -> None:
+    form = single(browser.get("/submit").text)
+    assert "102:" not in form["prices"]  # cannot be ordered
+    provider.services = [replace(CARRIER, price=0.48), *SERVICES[1:]]
+    aged(database, 60)
+    refused = browser.post("/submit", form)
+    assert refused.status_code == 400
+    assert "rose from $0.08 to $0.48. Check the new cost and confirm again." in words(refused)
+    assert batch_count(database) == 0
+    assert browser.post("/submit", form).status_code == 400  # the page of before, while the list is young
+    assert browser.post("/submit", single(refused.text)).status_code == 303
+    assert batch_queries.unfinished_batches(database)[0].unit_price == 0.48
+
+
+@pytest.mark.parametrize("path", ["/submit", "/submit-stream"])
+def test_what_names_no_price_is_ordered_at_the_one_that_was_known(
+    browser: Browser, provider: Provider, database: IMEIDatabase, path: str
+) -> None:
+    browser.get("/services")
+    provider.services = [replace(CARRIER, price=0.48), *SERVICES[1:]]
+    aged(database, 60)
+    refused = browser.post(path, {"imei": imeis(1)[0], "service_id": CARRIER.service_id})
+    assert refused.status_code == 400
+    assert "rose from $0.08 to $0.48. Check the new cost and confirm again." in refused.text
+    assert batch_count(database) == 0
+
+
+def test_one_imei_is_not_ordered_at_a_price_that_nobody_can_check(
+    browser: Browser, provider: Provider, database: IMEIDatabase
+) -> None:
+    form = single(browser.get("/submit").text)
+    provider.down = True
+    aged(database, 400)
+    for path in ("/submit", "/submit-stream"):
+        refused = browser.post(path, form)
+        assert refused.status_code == 400
+        assert "The price could not be checked" in refused.text
+    assert batch_count(database) == 0
+
+
+def paused_by_price(browser: Browser, database: IMEIDatabase, price: float) -> int:
+    """A batch of ten that a higher price has paused."""
+    batch_id = browser.start(imeis(10))
+    dearer = [replace(CARRIER, price=price), *SERVICES[1:]]
+    database.store_services(dearer, time.time())
+    with database.write() as connection:
+        assert apply_prices(connection, dearer) == [batch_id]
+    return batch_id
+
+
+def test_resuming_accepts_the_new_price_that_the_page_shows(browser: Browser, database: IMEIDatabase) -> None:
+    batch_id = paused_by_price(browser, database, 0.48)
+    page = browser.get(f"/batches/{batch_id}")
+    assert "The price rose from $0.08 to $0.48 an IMEI. Resume the batch to order the other 10" in words(page)
+    assert "Resume at $0.48 each" in words(page)
+    data = browser.get(f"/batches/{batch_id}/progress.json").get_json()
+    assert (data["unit_price"], data["price"], data["spent"]) == (0.08, 0.48, 0.0)
+    answer = browser.post(f"/batches/{batch_id}/resume", {"price": str(data["price"])}, follow_redirects=True)
+    assert "Running again, at $0.48 an IMEI." in words(answer)
+    batch = batch_queries.progress(database, batch_id)
+    assert batch is not None
+    assert (batch.state, batch.unit_price, round(batch.cost, 4)) == (BatchState.RUNNING, 0.48, 4.8)
+
+
+def test_a_price_that_rose_again_since_the_page_was_shown_is_shown_first(
+    browser: Browser, provider: Provider, database: IMEIDatabase
+) -> None:
+    batch_id = paused_by_price(browser, database, 0.48)
+    provider.services = [replace(CARRIER, price=0.96), *SERVICES[1:]]
+    aged(database, 60)
+    refused = browser.post(f"/batches/{batch_id}/resume", {"price": "0.48"}, follow_redirects=True)
+    assert "rose from $0.48 to $0.96. Check the new cost and confirm again." in words(refused)
+    assert "Resume at $0.96 each" in words(refused)
+    browser.post(f"/batches/{batch_id}/resume", {"price": "0.96"})
+    batch = batch_queries.progress(database, batch_id)
+    assert batch is not None
+    assert (batch.state, batch.unit_price) == (BatchState.RUNNING, 0.96)
+
+
+def test_a_resume_that_the_budget_or_the_balance_does_not_hold_is_refused_with_a_sentence(
+    app: Flask, browser: Browser, provider: Provider, database: IMEIDatabase
+) -> None:
+    batch_id = paused_by_price(browser, database, 0.48)
+    frugal = with_settings(app, daily_budget=4.0)
+    refused = frugal.post(f"/batches/{batch_id}/resume", follow_redirects=True)
+    sentence = f"Not resumed. At the new price of $0.48 an IMEI the rest of batch {batch_id} costs $4.80, but"
+    assert f"{sentence} $4.00 of today's budget is left." in words(refused)
+    provider.credits = 1.5
+    database.set_setting("account", "{}")
+    poor = with_settings(app, daily_budget=None)
+    refused = poor.post(f"/batches/{batch_id}/resume", follow_redirects=True)
+    assert f"{sentence} $1.50 of the account's balance is left." in words(refused)
+    batch = batch_queries.progress(database, batch_id)
+    assert batch is not None
+    assert (batch.state, batch.unit_price) == (BatchState.PAUSED, 0.08)
+
+
+def test_an_order_that_existed_before_our_call_shows_no_price(browser: Browser, database: IMEIDatabase) -> None:
+    number = imeis(1)[0]
+    order = {"order_id": "1599", "imei": number, "status": "Completed", "credits": 0, "existed": True}
+    database.insert_order(order)
+    database.insert_order({**order, "order_id": "1600", "credits": 0.08, "existed": False})
+    assert "existed already, not charged" in words(browser.get("/orders/1599"))
+    assert "existed already" not in words(browser.get("/orders/1600"))
+    listed = words(browser.get("/history"))
+    assert listed.count("existed already") == 1
+    assert "$0.08" in listed
 
 
 def test_a_service_chosen_in_another_tab_shows_the_preview_again(browser: Browser, database: IMEIDatabase) -> None:
@@ -570,6 +747,50 @@ def test_the_workbook_keeps_imeis_as_text(browser: Browser, database: IMEIDataba
     assert [row[1] for row in sheet.iter_rows(min_row=2, values_only=True)] == numbers
 
 
+# The balance
+
+
+def test_the_page_shows_how_the_balance_changed_over_the_calls(browser: Browser, database: IMEIDatabase) -> None:
+    read_balance(database, 100.0)
+    batch_id = browser.start(imeis(200))
+    answer_chunks(database)
+    assert "Balance $100.00" not in words(browser.get(f"/batches/{batch_id}"))
+    read_balance(database, 84.0)
+    page = browser.get(f"/batches/{batch_id}")
+    assert "Balance $100.00 → $84.00: $16.00 less. The orders of that time cost $16.00." in words(page)
+    assert "than our orders" not in words(page)
+    assert "other batches" not in words(page)
+
+
+def test_a_charge_that_no_order_explains_is_a_visible_warning(browser: Browser, database: IMEIDatabase) -> None:
+    read_balance(database, 100.0)
+    batch_id = browser.start(imeis(200))
+    answer_chunks(database)
+    other = browser.start(imeis(50, first=500))
+    answer_chunks(database)
+    read_balance(database, 78.0)
+    page = browser.get(f"/batches/{batch_id}")
+    warning = (
+        "The account was charged $2.00 more than our orders explain:"
+        " a price rise, an order placed elsewhere, or a charge of a call in doubt."
+    )
+    assert f'<p class="note warn" data-balance-warning>{warning}</p>' in page.text
+    assert "$22.00 less. The orders of that time cost $20.00. Orders of other batches are included" in words(page)
+    data = browser.get(f"/batches/{other}/progress.json").get_json()
+    assert data["balance"]["warning"] == warning
+
+
+def test_a_top_up_during_a_batch_is_no_warning(browser: Browser, database: IMEIDatabase) -> None:
+    read_balance(database, 100.0)
+    batch_id = browser.start(imeis(200))
+    answer_chunks(database)
+    read_balance(database, 134.0)
+    page = browser.get(f"/batches/{batch_id}")
+    assert "Balance $100.00 → $134.00: $34.00 more. The orders of that time cost $16.00." in words(page)
+    assert "$50.00 less was charged than our orders cost: a top-up or a refund." in words(page)
+    assert '<p class="note warn" data-balance-warning hidden></p>' in page.text
+
+
 # In doubt
 
 
@@ -613,9 +834,21 @@ def send_all_again(browser: Browser, batch_id: int, seen: str) -> TestResponse:
     return browser.post(f"/batches/{batch_id}/doubt/not-placed", {"all": "on", "sure": "on", "seen": seen})
 
 
+def cleared_ids(database: IMEIDatabase) -> list[int]:
+    """The items that the runner may repeat after one more look at the provider's list, as a person decided."""
+    query = "SELECT items.id FROM items JOIN chunks ON chunks.id = chunk_id WHERE cleared AND outcome = 'in_doubt'"
+    with database.read() as connection:
+        return list(connection.exec_driver_sql(f"{query} ORDER BY items.id").scalars())
+
+
 def test_all_can_be_sent_again_at_once(browser: Browser, database: IMEIDatabase, doubtful: int) -> None:
-    assert send_all_again(browser, doubtful, seen_of(browser, doubtful)).status_code == 303
-    assert item_ids(database, doubtful) == []
+    """All are cleared, and stay in doubt until the runner has looked at the list once more; a second click is late."""
+    ids, seen = item_ids(database, doubtful), seen_of(browser, doubtful)
+    assert cleared_ids(database) == []
+    assert send_all_again(browser, doubtful, seen).status_code == 303
+    assert cleared_ids(database) == ids
+    assert send_all_again(browser, doubtful, seen).status_code == 409
+    assert item_ids(database, doubtful) == ids
 
 
 def test_all_are_those_that_the_page_showed(browser: Browser, database: IMEIDatabase, doubtful: int) -> None:
@@ -630,14 +863,24 @@ def test_all_are_those_that_the_page_showed(browser: Browser, database: IMEIData
 
 
 def test_nothing_is_sent_again_while_the_provider_may_still_work_on_it(
-    browser: Browser, database: IMEIDatabase, doubtful: int
+    browser: Browser, database: IMEIDatabase, settings: Settings, doubtful: int
 ) -> None:
-    with database.write() as connection:
-        connection.exec_driver_sql("UPDATE attempts SET ended_at = CURRENT_TIMESTAMP")
+    """Its deadline and the quiet time count from the moment when it was sent."""
+    rest = settings.call_timeout + settings.settle_quiet
+    sent_ago(database, rest - 5)
     answer = send_all_again(browser, doubtful, seen_of(browser, doubtful))
     assert answer.status_code == 400
     assert "Nothing was sent. The provider may still be working on it." in words(answer)
-    assert len(item_ids(database, doubtful)) == 3
+    assert cleared_ids(database) == []
+    sent_ago(database, rest + 1)
+    assert send_all_again(browser, doubtful, seen_of(browser, doubtful)).status_code == 303
+    assert len(cleared_ids(database)) == 3
+
+
+def sent_ago(database: IMEIDatabase, seconds: float) -> None:
+    """Have every call sent so many seconds ago."""
+    with database.write() as connection:
+        connection.execute(update(attempts).values(sent_at=utc_now() - timedelta(seconds=seconds)))
 
 
 def test_only_ticked_items_are_sent_again_and_only_when_sure(
@@ -648,7 +891,7 @@ def test_only_ticked_items_are_sent_again_and_only_when_sure(
     assert browser.post(url, {"sure": "on"}).status_code == 400
     assert browser.post(url, {"item_id": ids[:1]}).status_code == 400
     assert browser.post(url, {"item_id": [*ids[:2], 999], "sure": "on"}).status_code == 303
+    assert cleared_ids(database) == ids[:2]
     progress = batch_queries.progress(database, doubtful)
     assert progress is not None
-    assert progress.outcomes[Outcome.WAITING] == 2
-    assert progress.outcomes[Outcome.IN_DOUBT] == 1
+    assert progress.outcomes[Outcome.IN_DOUBT] == 3  # until they are repeated

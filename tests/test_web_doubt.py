@@ -1,8 +1,11 @@
-"""The page of what is in doubt: what the provider lists now, and what is safe to send again."""
+"""The page of what is in doubt: why it is not settled, what the provider lists now, and what is safe to send again."""
 
+import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from calls_fixture import answered, call, listed, look, read_balance, unanswered
 from flask import Flask
 from provider_fixture import imeis
 from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
@@ -14,9 +17,13 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
-from database import IMEIDatabase
+import batch_store
+import settlement
+from call_log import write_intents
+from database import IMEIDatabase, utc_now, write_list_limit
 from gsm_fusion_client import NotSentError
-from orders import Outcome, ProviderOrder
+from orders import SAYS_IT_EXISTS, Chunk, Outcome, ProviderOrder, Verdict
+from settlement import NEXT_TURN, NOT_RESTED, Settler
 
 
 def lists(app: Flask, *listed: ProviderOrder) -> None:
@@ -91,3 +98,178 @@ def test_only_what_was_certainly_not_placed_is_offered_again(app: Flask, databas
     assert "2 ready" in words(browser.get(browser.post("/batches/2/retry").location))
     browser.start(imeis(1, first=90))
     assert "nothing is sent again" in words(browser.post("/batches/3/retry", follow_redirects=True))
+
+
+# Calls in doubt, and looks at the provider's list, on a clock made by hand
+
+
+def in_doubt(database: IMEIDatabase, count: int, first: int = 0, words: str = "The connection broke") -> Chunk:
+    """A call of these IMEIs that ended without a clear answer."""
+    chunk = call(database, imeis(count, first=first))
+    with database.write() as connection:
+        verdicts = [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT, message=words) for i in chunk.items]
+        batch_store.record(connection, chunk, verdicts, words)
+    return chunk
+
+
+def page(app: Flask, chunk: Chunk) -> str:
+    return words(Browser(app).get(f"/batches/{chunk.batch_id}/doubt"))
+
+
+def send_back(database: IMEIDatabase, seconds: float) -> None:
+    """Let every call have been sent so many seconds ago."""
+    with database.write() as connection:
+        moment = (utc_now() - timedelta(seconds=seconds)).isoformat(" ")
+        connection.exec_driver_sql("UPDATE attempts SET sent_at = ?", (moment,))
+
+
+def test_the_page_says_what_happened_and_why_it_is_not_settled_yet(app: Flask, database: IMEIDatabase) -> None:
+    older = answered(database, call(database, imeis(1, first=90)), 1)
+    chunk, settler = in_doubt(database, 3), Settler(60.0)
+    assert "3 IMEIs The connection broke." in page(app, chunk)
+    assert "3 IMEIs The program has not looked at the provider's list for these yet." in page(app, chunk)
+    look(database, settler, older, 1.0)
+    assert f"Why it is not settled yet 3 IMEIs {NOT_RESTED}" in page(app, chunk)
+    later = answered(database, call(database, imeis(1, first=91)), 20)
+    look(database, settler, later, 500.0)
+    assert "3 IMEIs The provider's list leaves out 1 orders of this service that we know." in page(app, chunk)
+    read_balance(database)
+    look(database, settler, [*older, *later], 600.0)
+    assert "3 IMEIs The account's balance from before the call, or now, is not known." in page(app, chunk)
+
+
+def test_reasons_of_several_calls_are_grouped(app: Flask, database: IMEIDatabase) -> None:
+    chunk = in_doubt(database, 3)
+    with database.write() as connection:
+        columns = "batch_id, size, state, attempt, message"
+        for n, why in enumerate(["no list", "no list", "too dear"]):
+            connection.exec_driver_sql(
+                f"INSERT INTO chunks ({columns}) VALUES (?, 1, 'in_doubt', 1, ?)", (chunk.batch_id, why)
+            )
+            new = connection.exec_driver_sql("SELECT max(id) FROM chunks").scalar_one()
+            connection.exec_driver_sql("UPDATE items SET chunk_id = ? WHERE id = ?", (new, chunk.items[n].item_id))
+            sent = (new, utc_now().isoformat(" "))
+            connection.exec_driver_sql(
+                "INSERT INTO attempts (chunk_id, number, imeis, sent_at, result) VALUES (?, 1, 1, ?, 'in doubt')", sent
+            )
+    assert "Why it is not settled yet 2 IMEIs No list. 1 IMEI Too dear." in page(app, chunk)
+
+
+def test_the_page_counts_what_was_found_and_recorded(app: Flask, database: IMEIDatabase) -> None:
+    older = answered(database, call(database, imeis(1, first=90)), 1)
+    chunk, settler = in_doubt(database, 3), Settler(60.0)
+    placed = [listed(str(50 + n), item.imei) for n, item in enumerate(chunk.items)]
+    assert "Settled so far" not in page(app, chunk)
+    look(database, settler, [*older, *placed[:2]], 1.0)
+    assert "1 IMEI in doubt" in page(app, chunk)
+    assert "Settled so far Found in the provider's list and recorded 2" in page(app, chunk)
+    settlement.was_placed(database, chunk.items[2].item_id, "77")
+    text = page(app, chunk)
+    assert "Nothing is in doubt" in text
+    assert "Found in the provider's list and recorded 2 Recorded with an order id that a person gave 1" in text
+
+
+def test_the_page_counts_what_was_sent_again_and_ordered(app: Flask, database: IMEIDatabase) -> None:
+    chunk, settler = in_doubt(database, 2), Settler(60.0)
+    send_back(database, 1000.0)
+    with database.write() as connection:
+        write_list_limit(connection, chunk.service_id, 100)
+    settlement.was_not_placed(database, [item.item_id for item in chunk.items], 60.0)
+    [repeated] = repeat_cleared(database, settler)
+    answered(database, repeated, 300)
+    assert "Not placed, sent again and ordered 2" in page(app, chunk)
+
+
+def repeat_cleared(database: IMEIDatabase, settler: Settler) -> list[Chunk]:
+    """A look alone at an empty list lets the runner send again what a person has cleared."""
+    with database.write() as connection:
+        settler.note(connection, 900.0)
+        found = settlement.Look((), 900.0, batch_store.newest_order(connection), alone=True)
+        piece = settler.apply(connection, found, may_repeat=True)
+        assert piece is not None
+        return write_intents(connection, [piece], batch_store.newest_attempt(connection) + 1)
+
+
+def test_an_order_from_before_the_call_is_counted_apart(app: Flask, database: IMEIDatabase) -> None:
+    chunk = in_doubt(database, 2, words=SAYS_IT_EXISTS)
+    with database.write() as connection:
+        batch_store.link_existing(connection, chunk, chunk.items[0], listed("5", chunk.items[0].imei))
+        connection.exec_driver_sql(
+            "INSERT INTO items (batch_id, service_id, imei, outcome, message) VALUES"
+            f" ({chunk.batch_id}, '269', '1', 'duplicate', 'ordered already: order 3')"
+        )
+    assert "Ordered before this call, which placed nothing 1" in page(app, chunk)
+
+
+def test_what_the_provider_says_it_has_is_shown_beside_the_imei(app: Flask, database: IMEIDatabase) -> None:
+    chunk = in_doubt(database, 1, words=SAYS_IT_EXISTS)
+    text = page(app, chunk)
+    assert "1 IMEI The provider says that it has an order of this IMEI." in text
+    assert f"{chunk.items[0].imei} The provider says that it has an order of this IMEI." in text
+
+
+def test_what_a_person_has_cleared_is_shown_apart_and_without_choices(app: Flask, database: IMEIDatabase) -> None:
+    chunk = in_doubt(database, 3)
+    send_back(database, 1000.0)
+    ids = [item.item_id for item in chunk.items]
+    form = {"item_id": ids[:2], "sure": "on"}
+    answer = Browser(app).post(f"/batches/{chunk.batch_id}/doubt/not-placed", form, follow_redirects=True)
+    assert "2 IMEIs will be sent again after one more look at the provider's list." in words(answer)
+    answer = Browser(app).get(f"/batches/{chunk.batch_id}/doubt")
+    text = words(answer)
+    assert "3 IMEIs in doubt" in text
+    assert "May have been charged $0.30" in text
+    assert "A person decided that 2 IMEIs were not placed. They will be sent again after one more look" in text
+    assert [int(found) for found in re.findall(r'type="checkbox" name="item_id" value="(\d+)"', answer.text)] == ids[2:]
+    assert "All 3 of them" not in text
+    assert "Nothing was sent: tick" in words(
+        Browser(app).post(f"/batches/{chunk.batch_id}/doubt/not-placed", {"item_id": ids[:1], "sure": "on"})
+    )
+    settlement.was_not_placed(database, ids[2:], 60.0)
+    look(database, Settler(60.0), [], 1.0, alone=False)
+    text = page(app, chunk)
+    assert "3. It was not placed" not in text
+    assert "1. Ask the provider again" in text
+    assert f"3 IMEIs {NEXT_TURN}" in text
+
+
+def test_a_paused_batch_says_that_nothing_is_sent_again(app: Flask, database: IMEIDatabase) -> None:
+    chunk = in_doubt(database, 1)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE batches SET state = 'paused', finished_at = NULL")
+    assert "The batch is paused. Nothing of it is sent again until you resume it ." in page(app, chunk)
+
+
+def test_nothing_is_decided_before_the_deadline_and_the_quiet_time(app: Flask, database: IMEIDatabase) -> None:
+    """The provider may work on a call for 120 seconds, and its list is believed 60 seconds later."""
+    chunk = in_doubt(database, 1)
+    send_back(database, 100.0)
+    text = page(app, chunk)
+    assert re.search(r"The provider may work on a call until \S+ \w+ \d+ [\d:]+ UTC \(in 1 min\)", text)
+    assert "It can be sent again from" in text
+    form = {"all": "on", "sure": "on"} | seen_of(app, chunk)
+    refused = Browser(app).post(f"/batches/{chunk.batch_id}/doubt/not-placed", form)
+    assert refused.status_code == 400
+    assert "The provider may still be working on it." in words(refused)
+    send_back(database, 181.0)
+    text = page(app, chunk)
+    assert "The program may decide by itself since" in text
+    assert "can be sent again from" not in text
+    form |= seen_of(app, chunk)
+    assert Browser(app).post(f"/batches/{chunk.batch_id}/doubt/not-placed", form).status_code == 303
+
+
+def seen_of(app: Flask, chunk: Chunk) -> dict[str, str]:
+    found = re.search(r'name="seen" value="(\w+)"', Browser(app).get(f"/batches/{chunk.batch_id}/doubt").text)
+    assert found
+    return {"seen": found[1]}
+
+
+def test_a_call_without_words_says_so(app: Flask, database: IMEIDatabase) -> None:
+    chunk = call(database, imeis(2))
+    unanswered(database, chunk)
+    assert "2 IMEIs Sent, but no answer was recorded." in page(app, chunk)
+
+
+def test_the_third_choice_names_the_look_before_it(app: Flask, database: IMEIDatabase) -> None:
+    assert "looks at the provider's list once more before it sends" in page(app, in_doubt(database, 2))

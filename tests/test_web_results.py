@@ -155,6 +155,28 @@ def test_an_import_is_shown_then_done_then_undone(browser: Browser, database: IM
     assert database.count_orders() == 0
 
 
+def test_rows_that_are_not_matched_are_listed_before_and_after_the_import(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    [imei] = imeis(1)
+    more = {"service_name": "Old service", "credits": 0.08, "order_date": datetime(2025, 11, 14, 8, 33)}
+    database.insert_order({"order_id": "1", "imei": imei, "status": "Pending", **more})
+    titles, *_ = EXPORT.splitlines()
+    line = f"Old service,{imei},$0.08,Completed,Model: iPhone,,T-Mobile,Locked,iPhone,ON,2025-11-14 "
+    shown = bring(browser, b"\n".join([titles, f"{line}3:33:00".encode(), f"{line}1:33:00".encode()])).location
+    text = words(browser.get(shown))
+    assert "0 new 1 updated 0 unchanged 0 not understood 1 not matched" in text
+    assert "1 row without an order id matched with orders" in text
+    assert "Import 1 order" in text
+    done = browser.post(shown).location
+    after = words(browser.get(done))
+    assert "Import 1: 0 new, 1 updated, 0 unchanged, 0 not understood, 1 not matched; 1 found by IMEI" in after
+    for page in (text, after):
+        assert f"3 {imei[:2]}" in page and "within 36 hours of it are matched with row 2." in page
+    assert "Import 1 is done." in after and "Nothing has been written" not in after
+    assert (database.count_orders(), database.get_statistics()["total_credits"]) == (1, 0.08)
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
