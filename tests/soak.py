@@ -1,5 +1,8 @@
 """Faults that change while the program runs, for as long as you like: `python tests/soak.py [minutes]`, by default ten.
 
+`python tests/soak.py unscaled` plays the slow provider with the default settings and real seconds instead: some ten
+minutes.
+
 Each round puts a batch through a provider that fails in ever new ways, while processes are killed or stopped, or
 another program locks the database for a minute. Then the provider is well again, and its ledger is the judge.
 Exit code 1: an IMEI was charged twice or lost, or a doubt was left.
@@ -14,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hardship_fixture import locked_by_another_program, new_batch, outcomes, see_through
 from planted import CHUNK, Job, start
-from provider_fixture import Knobs, Simulator, judge, system
+from provider_fixture import Knobs, Simulator, judge, put_in_use, system
 
 from batch_queries import doubtful_items
 from database import IMEIDatabase
@@ -190,8 +194,86 @@ def verdict(scene: Scene, kind: str, seed: int, blows: int, began: float) -> Rou
     )
 
 
+MIGRATING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Unscaled:
+    """A provider in real time, and what happens to the program; the settings are the defaults."""
+
+    name: str
+    knobs: dict[str, object]
+    total: int
+    kill_after: float | None = None  #: seconds; None: it is not killed
+    settled_within: float | None = None  #: seconds from the first call until nothing is in doubt
+
+
+UNSCALED = (
+    Unscaled("1.0 s an IMEI, kill -9 after 8 s, the same command again", {"seconds_per_imei": 1.0}, 3203, 8.0),
+    Unscaled("1.8 s an IMEI, longer than a call may take, kill -9 after 8 s", {"seconds_per_imei": 1.8}, 1203, 8.0),
+    Unscaled("524 after 100 s, 1.1 s an IMEI", {"seconds_per_imei": 1.1, "gateway_timeout": 100.0}, 1003),
+    Unscaled(
+        "orders created 90 s after the break",
+        {"fault": "close", "fault_when": "later", "create_after": 90.0, "fault_calls": (5,)},
+        2003,
+    ),
+    Unscaled(
+        "short calls, one breaks before it is placed",
+        {"fault": "reset", "fault_when": "before", "fault_calls": (5,), "latency": 0.5},
+        6000,
+        settled_within=120 + 60 + 15,
+    ),
+)
+
+
+def play_unscaled(one: Unscaled) -> bool:
+    """One provider in real time. Prints what the ledger says; returns whether the promise held."""
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Simulator(Knobs(history=1, duplicates="never", **one.knobs)) as simulator,  # type: ignore[arg-type]
+        _opened(Path(folder) / "imei_orders.db") as database,
+    ):
+        put_in_use(simulator, database)
+        batch_id = new_batch(database, one.total, 100)
+        job = Job(Path(folder), simulator.base_url, batch_id, workers=30, timeout=120.0, quiet=60.0, chunk=100)
+        if one.kill_after is not None:
+            process = start(job)
+            process.join(one.kill_after)
+            process.kill()
+            process.join()
+        started = time.monotonic()
+        process = start(job)
+        process.join(900)
+        seconds = time.monotonic() - started
+        there = outcomes(database, batch_id)
+        twice, unknown = judge(simulator, database)
+        print(
+            f"{one.name}: {one.total:,} IMEIs, {there}, charged twice {twice}, unknown charges {unknown},"
+            f" {seconds:.0f} s, exit code {process.exitcode}, {time.monotonic() - began:.0f} s in all",
+            flush=True,
+        )
+    lost = unknown > there.get("in_doubt", 0)
+    late = one.settled_within is not None and (seconds > one.settled_within or "in_doubt" in there)
+    return not (twice or lost or late)
+
+
+def _opened(path: Path) -> IMEIDatabase:
+    """A new database; Alembic makes one at a time."""
+    with MIGRATING:
+        return IMEIDatabase(path)
+
+
+def unscaled() -> int:
+    """All of them at once; 1 if one failed."""
+    with ThreadPoolExecutor(len(UNSCALED)) as pool:
+        return 0 if all(list(pool.map(play_unscaled, UNSCALED))) else 1
+
+
 def main() -> int:
     """Rounds until the minutes are over; 1 if one of them failed."""
+    if sys.argv[1:] == ["unscaled"]:
+        return unscaled()
     until = time.monotonic() + 60 * float(sys.argv[1] if len(sys.argv) > 1 else 10)
     first, rounds = int(time.time()), list[Round]()
     while time.monotonic() < until:
