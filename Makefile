@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: run test lint matrix bench soak lock clean
+.PHONY: run test lint matrix mutants bench soak lock clean
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,7 +19,7 @@ run: $(VENV)/.installed          ## the app as in production, on the demo provid
 	$(BIN)/gunicorn web_app:app
 
 test: $(VENV)/.installed-dev     ## everything; REQUIRE_ALL=1 turns skips into failures
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -27,6 +27,9 @@ lint: $(VENV)/.installed-dev
 
 matrix: $(VENV)/.installed-dev   ## every fault at a share of the calls, judged by the ledger, as a table
 	$(BIN)/python tests/fault_matrix.py
+
+mutants: $(VENV)/.installed-dev  ## faults written into the money core, or into MODULE: do its tests notice?
+	$(BIN)/python tests/mutants.py $(MODULE)
 
 soak: $(VENV)/.installed-dev     ## kills, stops, locks and changing faults for MINUTES, judged by the ledger
 	$(BIN)/python tests/soak.py $(MINUTES)
@@ -39,4 +42,4 @@ lock:                            ## pin the requirements again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements-dev.in -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mutants .mypy_cache .ruff_cache .pytest_cache
