@@ -368,6 +368,6 @@ def test_the_live_page_goes_on_by_itself_after_the_server_was_killed(visitor: Vi
     site.kill()
     site.start()
     wait_for_more(page, shown)
-    expect(page.locator(".outcomes [data-field='outcomes.ordered']")).to_have_text("6,000", timeout=90_000)
+    expect(page.locator(".outcomes [data-field='outcomes.ordered']")).to_have_text("6,000", timeout=240_000)
     assert page.evaluate("window.sameDocument")
     assert sorted(site.charges(before)) == sorted(made_up_imeis(200_000, 6_000))
