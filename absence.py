@@ -13,8 +13,8 @@ Whatever is missing is a sentence for a person, who then decides.
 
 from dataclasses import dataclass
 
-#: Half a hundredth of a cent: balances and prices are compared with this tolerance, in US dollars.
-ROUNDING = 0.00005
+from amounts import TOLERANCE
+
 #: The least price (US dollars) that a balance written in cents can show.
 LEAST_VISIBLE = 0.02
 
@@ -70,6 +70,11 @@ def call_deadline(timeout: float, imeis: int, seconds_per_imei: float) -> float:
     return max(timeout, imeis * seconds_per_imei)
 
 
+def left_out(view: ListView, around: Around) -> int:
+    """How many of the orders that we know around a call the list does not show."""
+    return len((around.before | around.since) - view.order_ids)
+
+
 def list_objection(view: ListView, around: Around, first: str, shorter: int | None) -> str:
     """Why this list does not prove that an order is absent; "" when it would show it.
 
@@ -78,7 +83,7 @@ def list_objection(view: ListView, around: Around, first: str, shorter: int | No
     """
     if view.unreadable:
         return f"The provider's list has {view.unreadable} orders whose id or IMEI cannot be read."
-    missing = len((around.before | around.since) - view.order_ids)
+    missing = left_out(view, around)
     if missing:
         return f"The provider's list leaves out {missing} orders of this service that we know."
     if not around.before and not (shorter is not None and view.length > shorter):
@@ -108,5 +113,5 @@ def piece_length(imeis: int, price: float, limit: float, longest: int) -> int:
 
     limit is in US dollars; longest is the longest comma list that the service is proven for.
     """
-    affordable = int((limit + ROUNDING) / price) if price > 0 else imeis
+    affordable = int((limit + TOLERANCE) / price) if price > 0 else imeis
     return min(imeis, affordable, max(1, longest))

@@ -14,7 +14,7 @@ import balance_store
 import batch_store
 from balance_store import Reading
 from database import IMEIDatabase
-from orders import BatchState, Chunk, ChunkState, Outcome, Verdict
+from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, Outcome, Verdict
 from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
 
 #: Orders written in one transaction.
@@ -345,7 +345,7 @@ def _restore(connection: Connection, row: Mapping[str, Any]) -> Restored:
         connection.execute(insert(orders).values(**row))
         return Restored(new=1)
     connection.execute(insert(orders).values(**{**row, "service_id": item.service_id, "batch_id": item.batch_id}))
-    _take_over(connection, item, "found in the provider's list" if row["notes"] == FROM_LIST else row["notes"])
+    _take_over(connection, item, FOUND_IN_LIST if row["notes"] == FROM_LIST else row["notes"])
     return Restored(new=1, taken_over=1)
 
 

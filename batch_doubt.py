@@ -10,12 +10,10 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 import batch_store
 from database import IMEIDatabase
-from orders import ChunkState, Outcome
+from orders import FOUND_IN_LIST, NAMED_BY_PERSON, ChunkState, Outcome
 from schema import OPEN_CALL, attempts, chunks, items
 
 #: What settlement.py and batch_store.py write about an IMEI that was in doubt.
-FOUND = "found in the provider's list"
-NAMED = "order id given by a person"
 EXISTED = ("ordered already: order %", "ordered before: %")
 NOT_PLACED = ("cancelled: it was not placed %", "not placed, as a person decided; %")
 
@@ -96,10 +94,10 @@ def settled(database: IMEIDatabase, batch_id: int) -> Settled:
     """Count what became of the IMEIs of a batch that are in doubt no more."""
     with database.read() as connection:
         return Settled(
-            found=_count(connection, batch_id, Outcome.ORDERED, items.c.message == FOUND),
+            found=_count(connection, batch_id, Outcome.ORDERED, items.c.message == FOUND_IN_LIST),
             sent_again=_sent_again(connection, batch_id),
             existed=_count(connection, batch_id, Outcome.DUPLICATE, _existed()),
-            named=_count(connection, batch_id, Outcome.ORDERED, items.c.message == NAMED),
+            named=_count(connection, batch_id, Outcome.ORDERED, items.c.message == NAMED_BY_PERSON),
             not_placed=_count(connection, batch_id, Outcome.CANCELLED, or_(*map(items.c.message.like, NOT_PLACED))),
         )
 

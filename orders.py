@@ -52,6 +52,9 @@ class OrderStatus(StrEnum):
 #: What the provider said of an IMEI that stays in doubt until its list shows which order it meant.
 SAYS_IT_EXISTS = "the provider says that it has an order of this IMEI"
 
+#: How an item in doubt was settled, in the words that its message holds.
+FOUND_IN_LIST, NAMED_BY_PERSON = "found in the provider's list", "order id given by a person"
+
 #: A status after which the provider changes nothing any more.
 FINAL_STATUSES = frozenset({OrderStatus.COMPLETED, OrderStatus.REJECTED})
 

@@ -30,7 +30,7 @@ from absence import Around, ListView, Money
 from batch_store import DoubtfulCall
 from database import IMEIDatabase, Transaction, read_list_limit, read_setting, write_setting
 from gsm_fusion_client import RefusalKind, refusal_kind
-from orders import Chunk, ChunkState, Item, Outcome, ProviderOrder, Verdict
+from orders import FOUND_IN_LIST, NAMED_BY_PERSON, Chunk, ChunkState, Item, Outcome, ProviderOrder, Verdict
 from provider_dates import read_dates
 
 logger = logging.getLogger(__name__)
@@ -278,8 +278,9 @@ class Settler:
             order = shown.take(item, chunk.service_id, clock)
             older = shown.older(item, chunk.service_id, clock) if order is None and item.item_id in said else None
             if order is not None:
-                words = "found in the provider's list"
-                verdicts.append(Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status, words))
+                verdicts.append(
+                    Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status, FOUND_IN_LIST)
+                )
             elif older is not None:
                 existing.append((item, older))
             else:
@@ -327,7 +328,7 @@ class Settler:
             seen = view.fingerprint if shown.look.asked_at >= watch.since else ""
             watch.first = batch_store.first_list(connection, chunk.attempt_id, seen)
         objection = absence.list_objection(view, around, watch.first or view.fingerprint, watch.shorter)
-        if not (around.before | around.since) - view.order_ids and not view.unreadable:
+        if not view.unreadable and not absence.left_out(view, around):
             watch.shorter = view.length if watch.shorter is None else min(watch.shorter, view.length)
         clock = shown.clock(connection, _first_attempt(chunk))
         if any(shown.possible(item, chunk.service_id, clock) for item in chunk.items):
@@ -668,7 +669,7 @@ def was_placed(database: IMEIDatabase, item_id: int, order_id: str) -> None:
             owner = batch_store.order_owners(connection, [order_id]).get(order_id)
             if owner is not None:
                 raise ValueError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
-            verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, message="order id given by a person")
+            verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, message=NAMED_BY_PERSON)
             batch_store.adopt(connection, chunk, [verdict])
             return
     raise ValueError("This IMEI is no longer in doubt.")
