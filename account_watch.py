@@ -14,7 +14,8 @@ from typing import Protocol
 import balance_store
 import batch_store
 import price_check
-from database import DatabaseUnavailableError, IMEIDatabase
+import refunds
+from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionError
 from orders import Account, Service
 
@@ -22,8 +23,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that calls wait for a balance before the first of them is sent.
 PATIENCE = 5.0
-#: Seconds after which a balance is read again before calls are sent, and after a failed try.
-MAX_AGE, PAUSE = 300.0, 10.0
+#: Seconds after which a balance is read again before calls are sent.
+MAX_AGE = 300.0
+#: Seconds until a balance is asked for again after a failed try; twice as long after each further one, up to MAX_AGE.
+PAUSE, DOUBLINGS = 10.0, 5
 
 
 class AccountProvider(Protocol):
@@ -53,7 +56,8 @@ class AccountWatch:
         self._burst = 0  #: counts the times that calls were sent
         self._reading: int | None = None  #: the burst before which a balance is being read
         self._reading_until = 0.0
-        self._read_at: float | None = None  #: when the balance was last asked for; None: calls were sent since
+        self._read_at: float | None = None  #: when the balance was last read; None: calls were sent since
+        self._unwritten: float | None = None  #: a balance that is written with the next commit
         self._again_at = 0.0
         self._readings: queue.SimpleQueue[tuple[int, float | None]] = queue.SimpleQueue()
         self._asks_prices = False
@@ -75,7 +79,7 @@ class AccountWatch:
         self._read_at = None
 
     def turn(self, pool: Executor, idle: bool) -> None:
-        """Write what has come, and ask for what is due. idle: the provider works on no call."""
+        """Take what has come, and ask for what is due; write follows. idle: the provider works on no call."""
         now = self._clock()
         self._take_balance(now, idle)
         self._take_prices()
@@ -85,6 +89,15 @@ class AccountWatch:
         if not self._asks_prices and self._are_prices_due(now):
             self._asks_prices, self._priced_at = True, now
             pool.submit(self._ask_prices)
+
+    def write(self, connection: Transaction) -> None:
+        """Write the balance that the last turn took, in the transaction that records the intents of the next calls."""
+        credits, self._unwritten = self._unwritten, None
+        if credits is None:
+            return
+        previous = balance_store.newest_reading(connection)
+        reading = balance_store.record_reading(connection, credits)
+        refunds.learn_between(connection, previous, reading)
 
     def balance(self) -> float | None:
         """Ask for the US dollars on the account; None where they are not told. For a worker thread."""
@@ -114,23 +127,19 @@ class AccountWatch:
         self._wake()
 
     def _take_balance(self, now: float, idle: bool) -> None:
-        """Write a balance that came, unless calls were sent while it was read."""
+        """Take a balance that came. It is no evidence, and is asked for again, if calls were sent while it was read."""
         try:
             burst, credits = self._readings.get_nowait()
         except queue.Empty:
             return
         self._reading = None
-        if burst == self._burst:  # else it is asked for again when the calls that were sent since have ended
-            self._read_at = now
-        self.failures = self.failures + 1 if credits is None else 0
         if credits is None:
-            self._again_at = now + PAUSE
-        elif idle and burst == self._burst:
-            try:
-                with self._database.write() as connection:
-                    balance_store.record_reading(connection, credits)
-            except DatabaseUnavailableError as error:
-                logger.error("The balance could not be written now: %s", error.orig)
+            self._again_at = now + min(PAUSE * 2 ** min(self.failures, DOUBLINGS), MAX_AGE)
+            self.failures += 1
+            return
+        self.failures = 0
+        if idle and burst == self._burst:
+            self._read_at, self._unwritten = now, credits
 
     def _ask_prices(self) -> None:
         listed: list[Service] | None = None

@@ -37,6 +37,7 @@ class Spending:
 
     known: float  #: orders of the calls that began since
     refundable: float  #: of these and older ones: rejected since, so that the provider may have paid them back
+    rejected: float  #: of the orders of the calls that began since: rejected by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,11 @@ def spent_since(connection: Connection, reading: Reading, until: Reading | None 
     ours = ~orders.c.existed & (orders.c.id > reading.after_order) & (orders.c.attempt_id >= reading.before_attempt)
     if until is not None:
         ours &= orders.c.attempt_id < until.before_attempt
-    known = connection.execute(select(func.coalesce(func.sum(orders.c.credits), 0.0)).where(ours)).scalar_one()
-    rejected = orders.c.status == OrderStatus.REJECTED
-    since = orders.c.updated_at >= reading.read_at
-    refunds = select(func.coalesce(func.sum(orders.c.credits), 0.0)).where(rejected, since)
-    return Spending(float(known), float(connection.execute(refunds).scalar_one()))
+    cost, is_rejected = func.sum(orders.c.credits), orders.c.status == OrderStatus.REJECTED
+    known, rejected = connection.execute(select(cost, cost.filter(is_rejected)).where(ours)).one()
+    changed = select(cost).where(is_rejected, orders.c.updated_at >= reading.read_at)
+    refundable = connection.execute(changed).scalar_one()
+    return Spending(float(known or 0.0), float(refundable or 0.0), float(rejected or 0.0))
 
 
 def balance_change(connection: Connection, batch_id: int) -> BalanceChange | None:

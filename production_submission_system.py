@@ -287,6 +287,7 @@ class ProductionSubmissionSystem:
         try:
             with self.database.write() as connection:
                 self._write_all(connection, answers)
+                self._account.write(connection)
                 if any(answer.judgement.verdicts for answer in answers):
                     for answer in answers:
                         self._settler.began(answer.chunk.attempt_id, answer.began)

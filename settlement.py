@@ -10,7 +10,8 @@ What is assumed of the provider, and what happens where it fails:
 - It stops working on a call within the call's deadline, the quiet time, and twice the longest delay seen before. An
   order that it creates even later is charged twice; it shows as an unknown order in the audit.
 - Its balance shows every charge at once. A charge that is hidden by a refund or payment of exactly the same amount,
-  while the list hides the order too, is charged twice. Without a balance nothing is sent again by itself.
+  while the list hides the order too, is charged twice. Without a balance nothing is sent again by itself. Until the
+  balance has shown that rejected orders are not paid back, each one counts as a refund that may hide a charge.
 - Its order ids grow, or its dates can be read. Where neither holds, an order that may be older is left to a person.
 - No other program orders the same IMEIs from the same service on this account. Its orders would be adopted as ours.
 """
@@ -26,11 +27,24 @@ from enum import IntEnum
 import absence
 import balance_store
 import batch_store
+import refunds
 from absence import Around, ListView, Money
+from balance_store import Reading, Spending
 from batch_store import DoubtfulCall
 from database import IMEIDatabase, Transaction, read_list_limit, read_setting, write_setting
 from gsm_fusion_client import RefusalKind, refusal_kind
-from orders import FOUND_IN_LIST, NAMED_BY_PERSON, Chunk, ChunkState, Item, Outcome, ProviderOrder, Verdict
+from orders import (
+    FINAL_STATUSES,
+    FOUND_IN_LIST,
+    NAMED_BY_PERSON,
+    Chunk,
+    ChunkState,
+    Item,
+    OrderStatus,
+    Outcome,
+    ProviderOrder,
+    Verdict,
+)
 from provider_dates import read_dates
 
 logger = logging.getLogger(__name__)
@@ -103,6 +117,22 @@ class Turn:
     may_repeat: bool  #: one call may be repeated on the strength of it
     shown: "Shown | None" = None  #: None: the provider did not list
     piece: int | None = None  #: the planned chunk that repeats it
+    doubtful: float = 0.0  #: US dollars that all calls in doubt can have cost
+    spendings: dict[int, Spending] = field(default_factory=dict)  #: since a reading, by its id
+
+    def spent_since(self, connection: Transaction, reading: Reading) -> Spending:
+        """What our records and the list say was paid since a reading; summed once in a look."""
+        if reading.reading_id not in self.spendings:
+            spent = balance_store.spent_since(connection, reading)
+            if self.shown is not None:
+                since = [o for o in self.shown.rejected if self.shown.owners[o][1] >= reading.before_attempt]
+                spent = Spending(
+                    spent.known,
+                    spent.refundable + refunds.cost_of_unread(connection, self.shown.rejected),
+                    spent.rejected + refunds.cost_of_unread(connection, since),
+                )
+            self.spendings[reading.reading_id] = spent
+        return self.spendings[reading.reading_id]
 
     def repeat(self, connection: Transaction, chunk: Chunk, items: Sequence[Item], words: str) -> None:
         """Plan the one repeated call of this look."""
@@ -124,6 +154,7 @@ class Settler:
     lag: float = 0.0  #: the largest age (seconds) at which a doubtful order was ever found
     seconds_per_imei: float = 0.0  #: the slowest answered call
     learned: bool = False  #: what earlier processes learned was read
+    rested: tuple[Reading, frozenset[str]] | None = None  #: the balance in the last look alone; what it listed as open
     looks: int = 0
     idle_looks: int = 0  #: looks in a row at a list that showed no order of ours
     next_look: float = 0.0
@@ -251,9 +282,11 @@ class Settler:
             turn.shown = self._read(connection, doubtful, look)
             doubtful = [self._adopt(connection, chunk, turn.shown) for chunk in doubtful]
             _pause_for_unknown(connection, turn.shown)
+            self._note_balance(connection, turn.shown)
+            turn.doubtful = sum(len(c.items) * batch_store.unit_price(connection, c.batch_id) for c in doubtful)
         else:
             self.idle_looks += 1
-        write_setting(connection, SLOWNESS, f"{self.seconds_per_imei:.3f}")
+        self._keep_slowness(connection)
         for watch in self.watches.values():
             watch.ready = False
         for chunk in doubtful:
@@ -262,6 +295,26 @@ class Settler:
                 objection = self._settle(connection, chunk, known, turn)
                 batch_store.explain(connection, chunk.chunk_id, objection)
         return turn.piece
+
+    def _keep_slowness(self, connection: Transaction) -> None:
+        slowness = f"{self.seconds_per_imei:.3f}"
+        if slowness != read_setting(connection, SLOWNESS):
+            write_setting(connection, SLOWNESS, slowness)
+
+    def _note_balance(self, connection: Transaction, shown: "Shown") -> None:
+        """Keep the balance of a look that was taken alone, when all calls in doubt had rested.
+
+        Two of them in a row show whether the orders that were rejected between them were paid back.
+        """
+        look = shown.look
+        if not look.alone or look.credits is None or self.may_be_worked_on(look.asked_at):
+            return
+        reading = balance_store.record_reading(connection, look.credits)
+        if self.rested is not None:
+            first, was_open = self.rested
+            since = [o for o in shown.rejected if o in was_open or shown.owners[o][1] >= first.before_attempt]
+            refunds.learn(connection, first, reading, refunds.cost_of(connection, since))
+        self.rested = reading, frozenset(shown.owners) - shown.final
 
     def _read(self, connection: Transaction, doubtful: Sequence[Chunk], look: Look) -> "Shown":
         owners = batch_store.order_owners(connection, [order.order_id for order in look.listed])
@@ -314,7 +367,7 @@ class Settler:
         objection = self._objection(connection, chunk, turn.shown, watch)
         if objection or not turn.look.alone:
             return objection or watch.lacked or NEXT_TURN
-        watch.lacked = absence.money_objection(_money(connection, chunk, turn.look.credits))
+        watch.lacked = absence.money_objection(_money(connection, chunk, turn))
         if watch.lacked:
             self._postpone(watch, turn.look.asked_at)
             return watch.lacked
@@ -398,14 +451,15 @@ def _around(connection: Transaction, chunk: Chunk, last_order: int) -> Around:
     )
 
 
-def _money(connection: Transaction, chunk: Chunk, credits: float | None) -> Money | None:
+def _money(connection: Transaction, chunk: Chunk, turn: Turn) -> Money | None:
     """What the account tells; None where the balance of one of the two moments is not known."""
-    before = balance_store.reading_before(connection, _first_attempt(chunk))
+    before, credits = balance_store.reading_before(connection, _first_attempt(chunk)), turn.look.credits
     if before is None or credits is None:
         return None
-    spent = balance_store.spent_since(connection, before)
+    spent, fell = turn.spent_since(connection, before), before.credits - credits
+    refundable = spent.refundable if refunds.are_given(connection, fell, spent, turn.doubtful) else 0.0
     price = batch_store.unit_price(connection, chunk.batch_id)
-    return Money(price, round(before.credits - credits, 4), round(spent.known, 4), round(spent.refundable, 4))
+    return Money(price, round(fell, 4), round(spent.known, 4), round(refundable, 4))
 
 
 def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
@@ -543,6 +597,9 @@ class Shown:
         for order in sorted(unknown, key=self._recency, reverse=True):
             for body in _bodies(order.imei):
                 self.unknown.setdefault(body, []).append(order)
+        ours = [order for order in look.listed if order.order_id in owners]
+        self.final = frozenset(order.order_id for order in ours if order.status in FINAL_STATUSES)
+        self.rejected = frozenset(order.order_id for order in ours if order.status == OrderStatus.REJECTED)
         states = sorted((order.order_id, order.status, order.replied_at) for order in look.listed)
         self._fingerprint = hashlib.sha256(repr(states).encode()).hexdigest()
         self._views: dict[str, ListView] = {}

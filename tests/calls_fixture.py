@@ -106,10 +106,10 @@ def look(
     """
     with database.write() as connection:
         settler.note(connection, now)
-        newest = balance_store.newest_reading(connection)
+        first = balance_store.reading_after(connection, 0)
         credits = None
-        if newest is not None and unexplained is not None:
-            credits = newest.credits - balance_store.spent_since(connection, newest).known - unexplained
+        if first is not None and unexplained is not None:
+            credits = first.credits - balance_store.spent_since(connection, first).known - unexplained
         usual = {"asked_at": now, "last_order": batch_store.newest_order(connection), "credits": credits}
         piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
         claimed = write_intents(connection, [piece] if piece else [], batch_store.newest_attempt(connection) + 1)

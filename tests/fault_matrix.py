@@ -261,6 +261,16 @@ LISTS = [
     ),
     Row("pays rejected orders back, reset 20%", {**NEVER, "refund_rejected": True, "rejection_share": 0.3},
         settles=False),
+    Row("pays rejected orders back within 3 s, reset before charging 20%",
+        {**NEVER, "fault_when": "before", "refund_rejected": True, "rejection_share": 0.3, "turnaround": 3.0},
+        settles=False),
+    Row("pays rejected orders back within 3 s, lists a tenth of the orders 3 s late",
+        {**NEVER, "refund_rejected": True, "rejection_share": 0.3, "turnaround": 3.0, "late_share": 0.1,
+         "late_seconds": 3.0}, settles=False),
+    Row("rejects 30%, pays nothing back, two resets before charging",
+        {**NEVER, "fault_when": "before", "fault_calls": (4, 8), "rejection_share": 0.3}, total=TOTAL),
+    Row("rejects 10% within 20 s, pays nothing back, reset before charging 20%",
+        {**NEVER, "fault_when": "before", "rejection_share": 0.1, "turnaround": 20.0}, total=TOTAL),
 ]  # fmt: skip
 TIME = [
     Row("works 12 ms on an IMEI, the program is killed", SLOW, play=killed),

@@ -74,6 +74,8 @@ class Desk:
         """One turn of the loop, after so many seconds. Returns the balances that are written by then."""
         self.clock.now += later
         self.watch.turn(self.threads, idle)
+        with self.database.write() as connection:
+            self.watch.write(connection)
         if answered:
             self.threads.answer()
         with self.database.read() as connection:
@@ -179,25 +181,23 @@ def test_a_balance_is_read_again_after_five_minutes_if_calls_are_planned(desk: D
 
 
 @pytest.mark.parametrize("failure", [None, GSMFusionError("no answer"), RuntimeError("a bug")])
-def test_a_balance_that_is_not_told_is_counted_and_asked_for_after_a_pause(
+def test_a_balance_that_is_not_told_is_counted_and_asked_for_after_longer_and_longer_pauses(
     desk: Desk, failure: Exception | None
 ) -> None:
     planned(desk.database, 2)
     desk.client.credits = failure
     desk.turn()
-    for failures in (1, 2, 3):
-        desk.watch.sent()  # calls were sent since
+    for failures, pause in enumerate([10, 20, 40, 80, 160, 300, 300], 1):
         assert desk.turn() == []
         assert desk.watch.failures == failures and not desk.watch.is_reading
-        desk.watch.sent()
         assert "balance" in desk.asked
-        desk.turn(later=9.9)
+        desk.watch.sent()  # calls in between do not shorten it
+        desk.turn(later=pause - 0.1)
         assert "balance" not in desk.asked and not desk.watch.is_reading
         desk.turn(later=0.1)
     desk.client.credits = 140.0
     desk.turn()
-    desk.watch.sent()
-    desk.turn(later=10.0)
+    desk.turn(later=300.0)
     assert desk.turn() == [140.0]
     assert desk.watch.failures == 0
 
@@ -209,12 +209,20 @@ def test_asking_for_a_balance_alone_tells_it_or_nothing(desk: Desk) -> None:
         assert desk.watch.balance() is None
 
 
-def test_a_balance_that_cannot_be_written_now_stops_nothing(desk: Desk) -> None:
+def test_a_balance_is_written_once(desk: Desk) -> None:
     desk.turn()
+    assert desk.turn() == [150.0]
     with desk.database.write() as connection:
-        connection.exec_driver_sql("DROP TABLE balance_readings")
-    desk.watch.turn(desk.threads, idle=False)
-    assert not desk.watch.is_reading
+        desk.watch.write(connection)
+    assert desk.turn() == [150.0]
+
+
+def test_a_balance_that_came_while_calls_were_on_the_wire_is_asked_for_again(desk: Desk) -> None:
+    desk.turn()
+    desk.turn(idle=False)
+    desk.turn()
+    assert desk.asked == ["balance", "balance"]
+    assert desk.turn() == [150.0]
 
 
 # Prices

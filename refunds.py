@@ -1,0 +1,99 @@
+"""Whether this account pays back what a rejected order cost: learned from its balance.
+
+Between two readings of the balance our orders cost what we know, less what was paid back. If orders were rejected
+between them and the balance fell by the whole cost, rejected orders are not paid back on this account. Until that was
+seen often enough, every rejected order counts as a possible refund, which may hide the charge of an unknown order.
+This module decides nothing about a call; settlement.py does.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from amounts import exceeds
+from balance_store import Reading, Spending, spent_since
+from database import Transaction, read_setting, write_setting
+from orders import ChunkState, OrderStatus
+from schema import OPEN_CALL, attempts, chunks, orders
+
+#: The name in the settings table: how many orders in a row were rejected and not paid back.
+KEPT = "rejected_orders_not_paid_back"
+#: So many prove it. One or two may be rejected between a list and the balance that is read right after it.
+ENOUGH = 3
+#: US dollars: the difference of two balances that are written in cents is off by less.
+CENT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Orders of ours that were rejected."""
+
+    count: int
+    cost: float  #: US dollars
+
+
+def are_given(connection: Connection, fell: float, spent: Spending, doubtful: float) -> bool:
+    """Whether refunds must be reckoned with, after a reading since which the balance fell by so many US dollars.
+
+    doubtful: what all calls in doubt can have cost, in US dollars. If the rejected orders alone cost more, and the
+    balance fell by the whole known cost, an unknown charge cannot have made up for refunds.
+    """
+    if int(read_setting(connection, KEPT) or 0) >= ENOUGH:
+        return False
+    return exceeds(abs(fell - spent.known), CENT) or not exceeds(spent.rejected, doubtful + 2 * CENT)
+
+
+def learn(connection: Transaction, first: Reading, second: Reading, rejected: Rejected) -> None:
+    """Compare two readings between which these orders were rejected; calls in doubt had rested before the first.
+
+    A balance that fell by less than our orders cost shows a refund or a payment: what was learned is forgotten.
+    """
+    if not exceeds(rejected.cost, 2 * CENT):
+        return
+    known = int(read_setting(connection, KEPT) or 0)
+    beyond = first.credits - second.credits - spent_since(connection, first, second).known
+    if exceeds(beyond, CENT):
+        return
+    kept = 0 if exceeds(-beyond, CENT) else known + rejected.count
+    if kept != known:
+        write_setting(connection, KEPT, str(kept))
+
+
+def learn_between(connection: Transaction, first: Reading | None, second: Reading) -> None:
+    """Learn from two readings in a row, by the orders that were placed and rejected between them."""
+    if first is not None and not _is_doubtful_since(connection, first):
+        placed = orders.c.id.between(first.after_order + 1, second.after_order)
+        rejected = orders.c.status == OrderStatus.REJECTED
+        ours = orders.c.attempt_id >= first.before_attempt
+        learn(connection, first, second, _sum(connection, placed & rejected & ours))
+
+
+def cost_of(connection: Connection, order_ids: Iterable[str]) -> Rejected:
+    """What those of our orders with these ids cost."""
+    return _sum(connection, _among(order_ids))
+
+
+def cost_of_unread(connection: Connection, order_ids: Iterable[str]) -> float:
+    """What those of our orders with these ids cost (US dollars) whose rejection we have not recorded yet."""
+    return _sum(connection, _among(order_ids) & (orders.c.status != OrderStatus.REJECTED)).cost
+
+
+def _among(order_ids: Iterable[str]) -> ColumnElement[bool]:
+    listed = func.json_each(json.dumps(list(order_ids))).table_valued("value")
+    return orders.c.order_id.in_(select(listed.c.value))
+
+
+def _sum(connection: Connection, which: ColumnElement[bool]) -> Rejected:
+    query = select(func.count(), func.coalesce(func.sum(orders.c.credits), 0.0)).where(which, ~orders.c.existed)
+    count, cost = connection.execute(query).one()
+    return Rejected(int(count), float(cost))
+
+
+def _is_doubtful_since(connection: Connection, reading: Reading) -> bool:
+    """Whether a call that began after this reading is in doubt: it may have cost something."""
+    query = select(attempts.c.id).join(chunks, chunks.c.id == attempts.c.chunk_id)
+    since = attempts.c.id >= reading.before_attempt
+    doubtful = query.where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, since).limit(1)
+    return connection.execute(doubtful).first() is not None

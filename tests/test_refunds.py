@@ -1,0 +1,200 @@
+"""Whether rejected orders are paid back: learned from two balances, or plain from one that allows no other reading."""
+
+from collections.abc import Sequence
+
+import pytest
+from calls_fixture import QUIET, answered, call, look, one, read_balance, unanswered
+from provider_fixture import SERVICE, imeis
+
+import balance_store
+import refunds
+from balance_store import Reading, Spending
+from database import IMEIDatabase, write_list_limit, write_setting
+from orders import ProviderOrder
+from refunds import ENOUGH, KEPT, Rejected, are_given, cost_of, cost_of_unread, learn, learn_between
+from settlement import Settler
+
+MORE = "more than the orders that we know cost may have left the account."
+
+
+def reading(database: IMEIDatabase, credits: float) -> Reading:
+    with database.write() as connection:
+        return balance_store.record_reading(connection, credits)
+
+
+def kept(database: IMEIDatabase) -> int:
+    return int(database.get_setting(KEPT) or 0)
+
+
+def reject(database: IMEIDatabase, *order_ids: int) -> None:
+    for order_id in order_ids:
+        database.update_order_status(str(order_id), "Rejected")
+
+
+def as_rejected(shown: Sequence[ProviderOrder], *order_ids: int) -> list[ProviderOrder]:
+    """The list when the provider has rejected these orders."""
+    wanted = {str(order_id) for order_id in order_ids}
+    return [o if o.order_id not in wanted else listed_as(o, "Rejected") for o in shown]
+
+
+def listed_as(order: ProviderOrder, status: str) -> ProviderOrder:
+    return ProviderOrder(order.order_id, order.imei, status, "", order.service_id, order.requested_at)
+
+
+# Two readings
+
+
+@pytest.mark.parametrize(
+    ("fell", "expected"),
+    [(1.0, 7), (1.01, 7), (0.99, 7), (0.985, 0), (0.7, 0), (1.015, 4), (5.0, 4)],
+)
+def test_a_balance_that_fell_by_the_whole_cost_shows_that_rejected_orders_were_kept(
+    database: IMEIDatabase, fell: float, expected: int
+) -> None:
+    """Less is a refund or a payment, and what was learned is forgotten; more says nothing."""
+    first = reading(database, 100.0)
+    answered(database, call(database, imeis(10)), 1)
+    second = reading(database, 100.0 - fell)
+    with database.write() as connection:
+        write_setting(connection, KEPT, "4")
+        learn(connection, first, second, Rejected(3, 0.3))
+    assert kept(database) == expected
+
+
+@pytest.mark.parametrize("rejected", [Rejected(0, 0.0), Rejected(1, 0.02)])
+def test_rejected_orders_that_a_balance_in_cents_may_not_show_teach_nothing(
+    database: IMEIDatabase, rejected: Rejected
+) -> None:
+    first, second = reading(database, 100.0), reading(database, 100.0)
+    with database.write() as connection:
+        learn(connection, first, second, rejected)
+        write_setting(connection, KEPT, "4")
+        learn(connection, first, second, rejected)
+    assert kept(database) == 4
+
+
+def test_orders_that_were_placed_and_rejected_between_two_readings_teach(database: IMEIDatabase) -> None:
+    """One from before may have been paid back before, and one from after is none of theirs."""
+    answered(database, call(database, imeis(1, first=90)), 900)
+    first = reading(database, 100.0)
+    answered(database, call(database, imeis(10)), 100)
+    second = reading(database, 99.0)
+    answered(database, call(database, imeis(1, first=80)), 800)
+    reject(database, 900, 101, 102, 800)
+    with database.write() as connection:
+        learn_between(connection, first, second)
+    assert kept(database) == 2
+
+
+def test_readings_around_a_call_in_doubt_teach_nothing(database: IMEIDatabase) -> None:
+    first = reading(database, 100.0)
+    answered(database, call(database, imeis(10)), 100)
+    reject(database, 101, 102)
+    unanswered(database, call(database, imeis(1, first=50)))
+    with database.write() as connection:
+        learn_between(connection, first, balance_store.record_reading(connection, 99.0))
+        learn_between(connection, None, balance_store.record_reading(connection, 99.0))
+    assert kept(database) == 0
+
+
+def test_a_call_in_doubt_from_before_two_readings_does_not_matter(database: IMEIDatabase) -> None:
+    unanswered(database, call(database, imeis(1, first=50)))
+    first = reading(database, 100.0)
+    answered(database, call(database, imeis(10)), 100)
+    reject(database, 101, 102)
+    with database.write() as connection:
+        learn_between(connection, first, balance_store.record_reading(connection, 99.0))
+    assert kept(database) == 2
+
+
+# What follows
+
+
+@pytest.mark.parametrize(
+    ("known", "fell", "rejected", "doubtful", "given"),
+    [
+        (ENOUGH, 1.0, 0.5, 9.0, False),
+        (ENOUGH - 1, 1.0, 0.5, 9.0, True),
+        (0, 1.0, 0.5, 0.4, False),
+        (0, 1.01, 0.5, 0.4, False),
+        (0, 0.99, 0.5, 0.4, False),
+        (0, 1.02, 0.5, 0.4, True),
+        (0, 0.98, 0.5, 0.4, True),
+        (0, 1.0, 0.5, 0.48, True),
+        (0, 1.0, 0.5, 0.5, True),
+    ],
+)
+def test_refunds_are_reckoned_with_until_the_balance_rules_them_out(
+    database: IMEIDatabase, known: int, fell: float, rejected: float, doubtful: float, given: bool
+) -> None:
+    """A balance that fell by exactly the cost rules them out if the calls in doubt cannot have cost as much."""
+    database.set_setting(KEPT, str(known))
+    with database.read() as connection:
+        assert are_given(connection, fell, Spending(1.0, 0.7, rejected), doubtful) is given
+
+
+def test_what_rejected_orders_cost_is_summed_by_their_ids(database: IMEIDatabase) -> None:
+    answered(database, call(database, imeis(5)), 100)
+    reject(database, 101)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE orders SET existed = 1 WHERE order_id = '104'")
+        connection.exec_driver_sql("INSERT INTO orders (order_id, imei) VALUES ('555', '353370080089458')")
+        found = cost_of(connection, ["101", "102", "104", "555", "999"])
+        assert (found.count, round(found.cost, 4)) == (3, 0.2)
+        assert round(cost_of_unread(connection, ["101", "102", "103", "104", "999"]), 4) == 0.2
+        assert refunds.cost_of(connection, []) == Rejected(0, 0.0)
+
+
+# Looks that are taken alone
+
+
+def doubt(database: IMEIDatabase, count: int) -> tuple[Settler, list[ProviderOrder]]:
+    """A call in doubt among ten orders before and one after it, rested, and one look behind it."""
+    read_balance(database)
+    with database.write() as connection:
+        write_list_limit(connection, SERVICE, 100)
+    shown = answered(database, call(database, imeis(10)), 1000)
+    doubtful = call(database, imeis(count, first=20))
+    unanswered(database, doubtful)
+    settler = Settler(QUIET)
+    look(database, settler, shown, 1000.0, alone=False)
+    return settler, [*shown, *answered(database, call(database, imeis(1, first=90)), 5000)]
+
+
+def test_a_rejected_order_may_hide_a_charge_until_more_are_seen_to_be_kept(database: IMEIDatabase) -> None:
+    """The first look alone cannot tell; three rejections later, with the whole cost gone, the next one can."""
+    settler, shown = doubt(database, 5)
+    first = as_rejected(shown, 1000)
+    assert look(database, settler, first, 1100.0) == []
+    assert MORE in str(one(database, "SELECT message FROM chunks WHERE state = 'in_doubt'"))
+    second = as_rejected(shown, 1000, 1001, 1002)
+    assert look(database, settler, second, 1110.0) == []
+    assert kept(database) == 2
+    assert len(look(database, settler, as_rejected(shown, 1000, 1001, 1002, 1003), 1200.0)) == 5
+    assert kept(database) == 3
+
+
+def test_rejected_orders_that_cost_more_than_what_is_in_doubt_rule_refunds_out_at_once(database: IMEIDatabase) -> None:
+    settler, shown = doubt(database, 2)
+    assert len(look(database, settler, as_rejected(shown, *range(1000, 1005)), 1100.0)) == 2
+
+
+def test_an_order_that_is_rejected_in_the_list_only_counts_as_a_refund(database: IMEIDatabase) -> None:
+    """The account was charged one price more than we know, and paid one rejected order back."""
+    settler, shown = doubt(database, 2)
+    assert look(database, settler, as_rejected(shown, 1000), 1100.0) == []
+    assert len(look(database, settler, as_rejected(shown, 1000), 1200.0, unexplained=-0.1)) == 2
+
+
+def test_orders_that_are_paid_back_let_doubt_settle_too(database: IMEIDatabase) -> None:
+    settler, shown = doubt(database, 2)
+    assert len(look(database, settler, as_rejected(shown, 1000, 1001), 1100.0, unexplained=-0.2)) == 2
+    assert kept(database) == 0
+
+
+def test_a_balance_while_a_call_may_be_worked_on_is_not_kept(database: IMEIDatabase) -> None:
+    settler, shown = doubt(database, 2)
+    look(database, settler, shown, 1001.0)
+    assert one(database, "SELECT count(*) FROM balance_readings") == 1
+    look(database, settler, shown, 1002.0, alone=False)
+    assert one(database, "SELECT count(*) FROM balance_readings") == 1
