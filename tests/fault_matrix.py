@@ -18,14 +18,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hardship_fixture import new_batch, outcomes, wait_until
+from hardship_fixture import at_work, found, new_batch, outcomes, wait_until
 from planted import CHUNK, Job, start
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, put_in_use, system, with_check_digit
 
+import batch_older_copy
+import batch_store
+import price_check
+from audit_rebuild import plan_rebuild, rebuild
 from batch_queries import doubtful_items
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, OutcomeUnknownError
-from orders import Outcome, PlacementAnswer
+from orders import BatchState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
 
 TOTAL, FEW = 600, 300
@@ -184,6 +188,44 @@ def copied(scene: Scene) -> int:
     return batch_id
 
 
+def put_back(scene: Scene) -> int:
+    """A backup from before the first call is put back beside all kept answers, and the list is cut at 100 orders."""
+    database = scene.open()
+    batch_id = new_batch(database, len(scene.numbers), CHUNK)
+    backup = database.backup(scene.folder / "older")
+    with scene.running(database) as running:
+        running.run_batch(batch_id)
+    scene.simulator.set(listing_limit=100)
+    shutil.copytree(scene.folder / "data" / "checkpoints", scene.folder / "older" / "checkpoints")
+    backup.rename(backup.with_name("imei_orders.db"))
+    older = scene.open("older")
+    with scene.running(older) as running:
+        running.run_batch(batch_id)  # it is paused with the reason
+        assert isinstance(running.client, GSMFusionClient)
+        if rebuild(older, *plan_rebuild(older, running.client)).complete:
+            batch_older_copy.settle(older)
+        with older.write() as connection:
+            batch_store.resume(connection, batch_id)
+        running.run_batch(batch_id)
+    return batch_id
+
+
+def dearer(scene: Scene) -> int:
+    """Prices double in the middle of the batch."""
+    database = scene.open()
+    put_in_use(scene.simulator, database)
+    batch_id = new_batch(database, len(scene.numbers), CHUNK)
+    usual, price_check.INTERVAL = price_check.INTERVAL, 0.3
+    try:
+        with scene.running(database, workers=1) as running, at_work(running):
+            wait_until(lambda: outcomes(database, batch_id).get(Outcome.ORDERED, 0) >= CHUNK, "some orders")
+            scene.simulator.set(price_factor=2.0)
+            wait_until(lambda: found(database, batch_id).state is BatchState.PAUSED, "the batch is paused")
+    finally:
+        price_check.INTERVAL = usual
+    return batch_id
+
+
 # The rows
 
 
@@ -288,6 +330,8 @@ TIME = [
     Row("a proxy repeats 20% of calls of one IMEI", {"repeat_share": 0.2}, 60, options={"chunk_size": 1}),
     Row("reset 50%, then 429 for a while", {**NEVER, "fault_share": 0.5, "rate_limit": 4, "rate_window": 0.7}),
     Row("a copy of the data folder is started", {**SLOW, "seconds_per_imei": 0.002}, play=copied, settles=False),
+    Row("a backup is put back, the list is cut at 100", {"duplicates": "never"}, TOTAL, play=put_back),
+    Row("prices double in the middle of the batch", {"duplicates": "never", "latency": 0.2}, play=dearer),
 ]  # fmt: skip
 ROWS = TRANSPORT + LISTS + TIME
 CONTROL = Row("negative control: re-sends on error", NEVER, total=TOTAL)
@@ -305,7 +349,7 @@ def run(row: Row, client_class: type[GSMFusionClient] = GSMFusionClient) -> Foun
         database = scene.databases[-1]
         see_through(scene, database, batch_id, row.settles)
         there = outcomes(database, batch_id)
-        found = Found(
+        seen = Found(
             imeis=len(numbers),
             faulty_calls=faulty,
             twice=charged_twice(simulator, numbers),
@@ -316,7 +360,7 @@ def run(row: Row, client_class: type[GSMFusionClient] = GSMFusionClient) -> Foun
         )
         for opened in scene.databases:
             opened.close()
-    return found
+    return seen
 
 
 def see_through(scene: Scene, database: IMEIDatabase, batch_id: int, settles: bool) -> None:
@@ -355,12 +399,12 @@ def _held_back(scene: Scene, batch_id: int) -> int:
 
 def check(row: Row) -> None:
     """Fail unless this row keeps the promise, and its doubt is settled where it can be."""
-    found = run(row)
-    assert (found.twice, found.lost) == (0, 0)
-    assert found.summed == found.imeis
-    assert found.faulty_calls or "fault" not in row.knobs
+    seen = run(row)
+    assert (seen.twice, seen.lost) == (0, 0)
+    assert seen.summed == seen.imeis
+    assert seen.faulty_calls or "fault" not in row.knobs
     if row.settles:
-        assert found.in_doubt == 0
+        assert seen.in_doubt == 0
 
 
 class ResendingClient(GSMFusionClient):
@@ -384,10 +428,10 @@ def main() -> None:
         if wanted and not any(word in row.name for word in wanted):
             continue
         began = time.monotonic()
-        found = run(row, ResendingClient if row is CONTROL else GSMFusionClient)
-        cells = [found.imeis, found.faulty_calls, found.twice, found.lost, found.in_doubt]
+        seen = run(row, ResendingClient if row is CONTROL else GSMFusionClient)
+        cells = [seen.imeis, seen.faulty_calls, seen.twice, seen.lost, seen.in_doubt]
         seconds = f"{time.monotonic() - began:.1f}"
-        note = "" if found.summed == found.imeis else f" ({found.summed} outcomes)"
+        note = "" if seen.summed == seen.imeis else f" ({seen.summed} outcomes)"
         print(f"| {row.name}{note} | " + " | ".join(f"{cell:,}" for cell in cells) + f" | {seconds} |", flush=True)
 
 
