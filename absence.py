@@ -13,7 +13,7 @@ Whatever is missing is a sentence for a person, who then decides.
 
 from dataclasses import dataclass
 
-from amounts import TOLERANCE
+from amounts import TOLERANCE, plural
 
 #: The least price (US dollars) that a balance written in cents can show.
 LEAST_VISIBLE = 0.02
@@ -82,10 +82,10 @@ def list_objection(view: ListView, around: Around, first: str, shorter: int | No
     showed that left none of ours out: a longer one that does so, too, was not cut there.
     """
     if view.unreadable:
-        return f"The provider's list has {view.unreadable} orders whose id or IMEI cannot be read."
+        return f"The provider's list has {plural(view.unreadable, 'order')} whose id or IMEI cannot be read."
     missing = left_out(view, around)
     if missing:
-        return f"The provider's list leaves out {missing} orders of this service that we know."
+        return f"The provider's list leaves out {plural(missing, 'order')} of this service that we know."
     if not around.before and not (shorter is not None and view.length > shorter):
         return "No order of this service from before the call shows how far back the provider's list reaches."
     if not around.after:

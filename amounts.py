@@ -1,4 +1,4 @@
-"""Amounts in US dollars: how they are written, and how they are compared. Pure functions; imports nothing of ours."""
+"""Amounts: how US dollars and counts are written, and how dollars are compared. Pure; imports nothing of ours."""
 
 #: Half a hundredth of a cent: sums of float prices are compared with this tolerance, in US dollars.
 TOLERANCE = 0.00005
@@ -12,6 +12,11 @@ def money(value: float | None) -> str:
     while text.endswith("0") and text[-3] != ".":
         text = text[:-1]
     return f"-${text}" if value < 0 else f"${text}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """Write a count with its noun: 1 IMEI, 2,000 IMEIs. many is for a plural that does not just add an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def exceeds(amount: float, limit: float) -> bool:

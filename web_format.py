@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from amounts import money as money
+from amounts import plural as plural
 from audit_comparison import AuditReport
 from balance_store import BalanceChange
 from order_queries import Day
@@ -111,11 +112,6 @@ def duration(seconds: float | None) -> str:
     if seconds < 2 * DAY:
         return f"{seconds / HOUR:.0f} h"
     return f"{seconds / DAY:.0f} days"
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """1 IMEI, 2,000 IMEIs."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def sentence(words: str) -> str:

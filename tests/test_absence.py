@@ -28,15 +28,17 @@ def test_a_changed_list_with_every_order_from_before_and_after_proves_absence() 
     assert objection() == ""
 
 
-@pytest.mark.parametrize("unreadable", [1, 7])
-def test_an_order_that_cannot_be_read_may_be_the_one_in_doubt(unreadable: int) -> None:
-    words = f"The provider's list has {unreadable} orders whose id or IMEI cannot be read."
+@pytest.mark.parametrize(("unreadable", "count"), [(1, "1 order"), (7, "7 orders")])
+def test_an_order_that_cannot_be_read_may_be_the_one_in_doubt(unreadable: int, count: str) -> None:
+    words = f"The provider's list has {count} whose id or IMEI cannot be read."
     assert objection(replace(VIEW, unreadable=unreadable)) == words
 
 
-@pytest.mark.parametrize(("listed", "missing"), [("234", 1), ("124", 1), ("34", 2), ("2", 3)])
-def test_every_known_order_from_before_the_call_and_since_must_be_listed(listed: str, missing: int) -> None:
-    words = f"The provider's list leaves out {missing} orders of this service that we know."
+@pytest.mark.parametrize(
+    ("listed", "missing"), [("234", "1 order"), ("124", "1 order"), ("34", "2 orders"), ("2", "3 orders")]
+)
+def test_every_known_order_from_before_the_call_and_since_must_be_listed(listed: str, missing: str) -> None:
+    words = f"The provider's list leaves out {missing} of this service that we know."
     assert objection(replace(VIEW, order_ids=frozenset(listed))) == words
 
 
