@@ -21,11 +21,13 @@ from tqdm import tqdm
 
 import order_import
 import order_sync
+from account_mark import OtherAccountError
 from audit import midnight
 from audit_store import had_doubt
 from balance_store import BalanceChange, balance_change
 from batch_creation import NewBatch, OverBudgetError, create_batch
 from batch_queries import progress
+from commands_account import adopt_account
 from commands_audit import audit, audit_now, rebuild_from_provider, report_lines
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionError
@@ -65,7 +67,8 @@ class Wish:
 
 def init_commands(app: Flask) -> None:
     """Give `flask --app web_app` the commands of this program. They use the app's backend."""
-    for command in (submit, services, sync, reparse, import_file, undo_import, backup, audit, rebuild_from_provider):
+    ours = (submit, services, sync, reparse, import_file, undo_import, backup, audit, rebuild_from_provider)
+    for command in (*ours, adopt_account):
         app.cli.add_command(command)
 
 
@@ -143,7 +146,7 @@ def submit_file(backend: Backend, wish: Wish) -> int:
     settings = backend.settings
     intake = _read(settings, wish.file)
     try:
-        with make_client(settings):  # held, so that the demo's provider lives as long as the command
+        with make_client(settings, backend.database):  # held, so that the demo's provider lives as long as the command
             plan = make_plan(backend, _find_service(backend, wish.service_id), _pairs(intake))
             _say(*read_lines(wish.file.name, intake), *plan_lines(plan))
             _refuse_objections(plan)
@@ -155,6 +158,8 @@ def submit_file(backend: Backend, wish: Wish) -> int:
             return _see_through(backend, batch_id, wish.as_json)
     except OverBudgetError as error:
         raise Refusal(str(error)) from error
+    except OtherAccountError as error:
+        raise Refusal(str(error)) from error
     except DemoError as error:
         raise click.ClickException(str(error)) from error
     except DatabaseUnavailableError as error:
@@ -164,7 +169,7 @@ def submit_file(backend: Backend, wish: Wish) -> int:
 def list_services(backend: Backend, refresh: bool) -> None:
     """Print the service list, one a line, tabs between id, price and title."""
     try:
-        with make_client(backend.settings) as client:
+        with make_client(backend.settings, backend.database) as client:
             if refresh:
                 backend.database.store_services(client.get_imei_services(), time.time())
             catalogue = backend.catalog.current()
@@ -180,7 +185,7 @@ def sync_results(backend: Backend) -> None:
     """Print what a round over all pending orders brought."""
     try:
         report = sync_or_follow(backend.settings, backend.database)
-    except DemoError as error:
+    except (OtherAccountError, DemoError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(
         f"{plural(report.asked, 'order')} asked for in {plural(report.calls, 'call')}: "

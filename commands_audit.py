@@ -11,6 +11,7 @@ import click
 from flask.cli import with_appcontext
 
 import batch_older_copy
+from account_mark import OtherAccountError
 from audit import run_audit
 from audit_comparison import AuditReport, Difference
 from audit_rebuild import RebuildReport, plan_rebuild
@@ -74,9 +75,9 @@ def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool) -> N
 def audit_now(backend: Backend, since: datetime | None) -> AuditReport:
     """One audit. Raises ClickException where there is no provider to ask."""
     try:
-        with make_client(backend.settings) as client:
+        with make_client(backend.settings, backend.database) as client:
             return run_audit(backend.database, client, since)
-    except DemoError as error:
+    except (OtherAccountError, DemoError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -86,7 +87,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildRe
     Orders are taken again only when nothing that was paid is missing.
     """
     try:
-        with make_client(backend.settings) as client:
+        with make_client(backend.settings, backend.database) as client:
             planned, listed, rows = plan_rebuild(
                 backend.database, client, Checkpoints(backend.settings.data_dir / "checkpoints")
             )

@@ -19,9 +19,11 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+import account_mark
 import batch_older_copy
 import batch_store
 import lease
+from account_mark import AccountMark
 from account_watch import AccountWatch
 from batch_creation import NewBatch, create_batch, fingerprint
 from batch_queries import progress
@@ -97,6 +99,7 @@ class Options:
     poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
     patience: float = 200.0  #: how long submit_batch waits for doubt to settle after the last answer
+    account: AccountMark | None = None  #: whose orders these are; with another one nothing is sent
     canaries: int = 3  #: IMEIs held back while something is in doubt, to prove the provider's list fresh
 
 
@@ -483,6 +486,10 @@ class ProductionSubmissionSystem:
         if self._lease is None:
             raise lease.LeaseLostError("This process has no lease.")
         lease.check(connection, self._lease)
+        try:
+            account_mark.check(connection, self.options.account)
+        except account_mark.OtherAccountError as error:
+            raise lease.LeaseLostError(str(error)) from error
 
     def _sendable(self, connection: Transaction) -> list[batch_store.RunningBatch]:
         """Running batches, but for those that wait for a look: a copy of this database may have sent what they plan."""

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+import account_mark
 import upkeep
 from audit import NightlyAudit
 from batch_queries import progress
@@ -82,11 +83,15 @@ def runner_alive(data_dir: Path) -> bool:
 
 
 @contextmanager
-def make_client(settings: Settings, budget: CallBudget | None = None) -> Iterator[GSMFusionClient]:
+def make_client(
+    settings: Settings, database: IMEIDatabase, budget: CallBudget | None = None
+) -> Iterator[GSMFusionClient]:
     """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
 
-    budget says when its reads may start; without one they just do.
+    budget says when its reads may start; without one they just do. Raises OtherAccountError where the orders of the
+    database were placed with another account.
     """
+    account_mark.require(database, settings)
     if not settings.demo:
         with _client(settings, settings.api_key, settings.username, settings.base_url, budget) as client:
             yield client
@@ -146,6 +151,7 @@ def make_system(
         resend_limit=settings.resend_limit,
         send_order_key=settings.send_order_key,
         patience=_patience(settings),
+        account=account_mark.mark_of(settings, database.install_id()),
     )
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
     return ProductionSubmissionSystem(database, client, checkpoints, options, budget)
@@ -164,6 +170,7 @@ class Background:
     database: IMEIDatabase
     stopping: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
+    objection: str = ""  #: why this process sends nothing, as the log has it
 
     def start(self) -> None:
         """Stand for election until stop()."""
@@ -190,9 +197,12 @@ class Background:
 
     def _run(self) -> None:
         logger.info("This process is the runner")
+        self._await_own_account()
+        if self.stopping.is_set():
+            return
         spare_collector()
         budget = CallBudget(self.settings.rate_limit)
-        with make_client(self.settings, budget) as client:
+        with make_client(self.settings, self.database, budget) as client:
             sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
             audits = NightlyAudit(self.database, client)
             ended = threading.Event()
@@ -214,6 +224,15 @@ class Background:
                 _join(workers, WORKERS_PATIENCE)
         if system.was_overtaken:  # the other runner must not be overtaken in turn
             self.stopping.wait(OVERTAKEN_PAUSE)
+
+    def _await_own_account(self) -> None:
+        """Do nothing while the database belongs to another account; an administrator may adopt it meanwhile."""
+        while words := account_mark.objection(self.database, self.settings):
+            if self.stopping.wait(ELECTION_INTERVAL):
+                return
+            if words != self.objection:
+                logger.error(words)
+            self.objection = words
 
 
 def _join(workers: Sequence[threading.Thread], seconds: float) -> None:
@@ -249,7 +268,7 @@ def run_or_follow(
             spare_collector()
             try:
                 budget = CallBudget(settings.rate_limit)
-                with make_client(settings, budget) as client:
+                with make_client(settings, database, budget) as client:
                     make_system(settings, database, client, budget).run_batch(batch_id, on_progress, stop)
             finally:
                 lock.release()
@@ -264,7 +283,7 @@ def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
     while True:
         if lock.acquire():
             try:
-                with make_client(settings, CallBudget(settings.rate_limit)) as client:
+                with make_client(settings, database, CallBudget(settings.rate_limit)) as client:
                     return OrderSync(database, client, 0).sync()
             finally:
                 lock.release()

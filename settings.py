@@ -70,7 +70,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         username=username,
         base_url=_base_url(_text(environ, "GSM_FUSION_BASE_URL") or DEFAULT_BASE_URL),
         log_level=_log_level(_text(environ, "LOG_LEVEL") or "INFO"),
-        data_dir=_data_dir(folder),
+        data_dir=_data_dir(folder, demo=not api_key),
         port=_count(environ, "PORT", 8000, 1, 65535),
         admin_password=_text(environ, "ADMIN_PASSWORD"),
         secret_key=_text(environ, "SECRET_KEY"),
@@ -133,8 +133,10 @@ def _log_level(name: str) -> str:
     return name.upper()
 
 
-def _data_dir(folder: str) -> Path:
+def _data_dir(folder: str, demo: bool) -> Path:
+    """The folder, or "demo" in it: simulated orders never lie in the file of real ones."""
     path = Path(folder or ".").expanduser().resolve()
+    path = path / "demo" if demo else path
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -38,7 +38,7 @@ from simulator_knobs import (
     plain_reply,
     spoiled_reply,
 )
-from simulator_ledger import Charge, Ledger
+from simulator_ledger import FIRST_ORDER_ID, Charge, Ledger
 from simulator_listing import SimulatedOrder
 from simulator_provider import Provider
 
@@ -89,11 +89,12 @@ class Simulator:
         username: str = DEMO_USERNAME,
         seed: int = 0,
         clock: Callable[[], float] = time.time,
+        first_order_id: int = FIRST_ORDER_ID,
     ) -> None:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=512)
         self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         try:
-            self._ledger = Ledger(ledger)
+            self._ledger = Ledger(ledger, first_order_id)
         except (OSError, ValueError):
             self._socket.close()
             raise
@@ -368,6 +369,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-key", default=DEMO_KEY)
     parser.add_argument("--username", default=DEMO_USERNAME)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first-order-id", type=int, default=FIRST_ORDER_ID)
     parser.add_argument("--until-stdin-closes", action="store_true")
     for field in dataclasses.fields(Knobs):
         parser.add_argument(f"--{field.name.replace('_', '-')}", help=f"a knob, as JSON ({field.default!r})")

@@ -27,6 +27,8 @@ DEMO_KNOBS = {
     "rejection_share": 0.02,
     "listing_limit": 2000,
 }
+#: No real provider has given ids of thirteen digits yet: a simulated order cannot be mistaken for a real one.
+FIRST_DEMO_ID = 9_000_000_000_000
 #: Seconds that a demo provider gets to announce itself, and to say that it is alive.
 START_PATIENCE, ALIVE_PATIENCE = 15.0, 5.0
 
@@ -52,19 +54,18 @@ class DemoProvider:
 
 
 def ensure_running(folder: Path) -> DemoProvider:
-    """The demo provider of this folder, started if it is not alive, on its former port where that is free.
+    """Return the demo provider of this folder, started if it is not alive, on its former port where that is free.
 
     May be called from several processes at once, and again when the provider is gone. Raises DemoError.
     """
-    demo = folder / "demo"
-    demo.mkdir(parents=True, exist_ok=True)
-    with _locked(demo / "lock"):
-        pid, port = _announced(demo / "simulator.json")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / "simulator.lock"):
+        pid, port = _announced(folder / "simulator.json")
         if port and _alive(pid, port):
             return DemoProvider(f"http://127.0.0.1:{port}")
         for wanted in dict.fromkeys((port, 0)):
-            process = _spawn(demo, wanted)
-            port = _await_announcement(demo / "simulator.json", process)
+            process = _spawn(folder, wanted)
+            port = _await_announcement(folder / "simulator.json", process)
             if port:
                 logger.info("Demo provider started with pid %d on port %d", process.pid, port)
                 return DemoProvider(f"http://127.0.0.1:{port}", process)
@@ -117,12 +118,13 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _spawn(demo: Path, port: int) -> subprocess.Popen[bytes]:
+def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
     """Start a provider that ends with us; in a session of its own, so that Ctrl-C lets us end first."""
     options = {
         "port": port,
-        "ledger": demo / "ledger.jsonl",
-        "announce": demo / "simulator.json",
+        "ledger": folder / "ledger.jsonl",
+        "announce": folder / "simulator.json",
+        "first_order_id": FIRST_DEMO_ID,
         **DEMO_KNOBS,
     }
     words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]

@@ -30,7 +30,8 @@ class Ledger:
     The file has one writer: a second raises BlockingIOError.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, first_id: int = FIRST_ORDER_ID) -> None:
+        self.first_id = first_id  #: order ids grow from here
         self.charges: list[Charge] = []
         self.places: dict[int, int] = {}  #: order id -> position
         self.latest: dict[tuple[str, str], int] = {}  #: (IMEI, service id) -> position of the last charge
@@ -66,7 +67,8 @@ class Ledger:
         self.charges.extend(charges)
 
     def next_id(self) -> int:
-        return self.charges[-1].order_id + 1 if self.charges else FIRST_ORDER_ID
+        """Return the id of the next order."""
+        return max(self.charges[-1].order_id + 1, self.first_id) if self.charges else self.first_id
 
     def close(self) -> None:
         if self._file >= 0:

@@ -17,6 +17,7 @@ from flask import Flask, Response, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+import account_mark
 import batch_older_copy
 from checkpoints import Checkpoints
 from commands import init_commands
@@ -89,6 +90,9 @@ def create_app(
     """
     settings = settings or load_settings(os.environ)
     database = database or IMEIDatabase(settings.database_path)
+    words = account_mark.objection(database, settings)
+    if words:
+        logger.error(words)
     batch_older_copy.recognise(database, Checkpoints(settings.data_dir / "checkpoints"))
     app = Flask(__name__)
     app.config.update(
@@ -105,9 +109,9 @@ def create_app(
         backend=Backend(
             settings=settings,
             database=database,
-            catalog=ServiceCatalog(database, calls.counted(fetch_services or _ask_services(settings))),
-            account=AccountBalance(database, calls.counted(fetch_account or _ask_account(settings))),
-            recent_orders=RecentOrders(database, calls.counted(fetch_orders or _ask_orders(settings))),
+            catalog=ServiceCatalog(database, calls.counted(fetch_services or _ask_services(settings, database))),
+            account=AccountBalance(database, calls.counted(fetch_account or _ask_account(settings, database))),
+            recent_orders=RecentOrders(database, calls.counted(fetch_orders or _ask_orders(settings, database))),
             stopping=stopping,
         ),
     )
@@ -155,25 +159,25 @@ def _from_environment() -> Flask:
         sys.exit(f"HAMMER-API cannot start. {error}")
 
 
-def _ask_services(settings: Settings) -> Callable[[], list[Service]]:
+def _ask_services(settings: Settings, database: IMEIDatabase) -> Callable[[], list[Service]]:
     def ask() -> list[Service]:
-        with make_client(settings) as client:
+        with make_client(settings, database) as client:
             return client.get_imei_services()
 
     return ask
 
 
-def _ask_account(settings: Settings) -> Callable[[], Account]:
+def _ask_account(settings: Settings, database: IMEIDatabase) -> Callable[[], Account]:
     def ask() -> Account:
-        with make_client(settings) as client:
+        with make_client(settings, database) as client:
             return client.get_account()
 
     return ask
 
 
-def _ask_orders(settings: Settings) -> Callable[[], list[ProviderOrder]]:
+def _ask_orders(settings: Settings, database: IMEIDatabase) -> Callable[[], list[ProviderOrder]]:
     def ask() -> list[ProviderOrder]:
-        with make_client(settings) as client:
+        with make_client(settings, database) as client:
             return client.list_recent_orders()
 
     return ask

@@ -16,7 +16,6 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-import batch_older_copy
 import batch_queries
 import batch_store
 import order_queries
@@ -30,7 +29,7 @@ from spreadsheets_out import export_name
 from web_context import backend, batch_or_404, row_number
 from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
 from web_format import is_awaited, outcome_label, plural
-from web_plan import VOLATILE, price_objection
+from web_plan import price_objection
 from web_preview import keep
 from web_stream import chunk_words, stream, whole_snapshot
 
@@ -99,7 +98,7 @@ def resume(batch_id: int) -> ResponseReturnValue:
     service = backend().catalog.for_confirmation(RESUME_PATIENCE).find(progress.service_id)
     price, balance = service.price if service else progress.unit_price, backend().account.current()
     funds = Funds(backend().settings.daily_budget, balance.credits if balance.trusted else None)
-    objection = batch_older_copy.objection(backend().database) if backend().may_spend else VOLATILE
+    objection = backend().order_objection()
     shown = request.form.get("price", type=float)
     if not objection and shown is not None and exceeds(price, max(shown, progress.unit_price)):
         objection = price_objection(progress.service_name, max(shown, progress.unit_price), price)

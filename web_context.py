@@ -10,6 +10,8 @@ from typing import Any, cast
 from flask import abort, current_app
 from werkzeug.routing import IntegerConverter, Map
 
+import account_mark
+import batch_older_copy
 import batch_queries
 import order_queries
 from database import IMEIDatabase
@@ -20,6 +22,10 @@ from settings import Settings
 #: Each stream holds a thread of the server; some threads must stay free for pages and the health probe.
 STREAMS_PER_PROCESS = 12
 
+VOLATILE = (
+    "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
+    "or set DATA_DIR to a folder on one."
+)
 #: No row has a number as high as this, and a table cannot be asked for one much higher.
 BEYOND_ROWS = 2**62
 
@@ -102,6 +108,14 @@ class Backend:
     def may_spend(self) -> bool:
         """Whether orders would survive the next deploy; without that, none is paid for."""
         return self.settings.demo or not self.settings.volatile_disk
+
+    def order_objection(self) -> str:
+        """Why nothing may be ordered with this database, whatever it is; "" if it may."""
+        return (
+            ("" if self.may_spend else VOLATILE)
+            or batch_older_copy.objection(self.database)
+            or account_mark.objection(self.database, self.settings)
+        )
 
 
 def backend() -> Backend:

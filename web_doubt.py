@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+import account_mark
 import batch_doubt
 import batch_queries
 import settlement
@@ -39,6 +40,16 @@ class Wait:
     latest: datetime  #: for the one that was sent last
     seconds: float  #: until the earliest; 0 when it has passed
     is_over: bool  #: for every call
+
+
+@doubt.before_request
+def _refuse_other_account() -> ResponseReturnValue | None:
+    """Decide nothing about the doubt of another account: what its list shows is not to be had here."""
+    objection = account_mark.objection(backend().database, backend().settings) if request.method == "POST" else ""
+    if not objection:
+        return None
+    flash(objection, "error")
+    return redirect(url_for("doubt.show", **(request.view_args or {})), 303)
 
 
 @doubt.get("")

@@ -9,15 +9,15 @@ from typing import Any
 from flask import Blueprint, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
+import account_mark
 import batch_older_copy
 import batch_queries
 from checkpoints import disk_objection
 from database import utc_now
 from runner import runner_alive
 from service_catalog import provider_state
-from web_context import Backend, backend
+from web_context import VOLATILE, Backend, backend
 from web_format import ago
-from web_plan import VOLATILE
 
 health = Blueprint("health", __name__)
 
@@ -82,6 +82,7 @@ def environment_advice(backend: Backend) -> list[str]:
     advice.append(disk_objection(settings.data_dir))
     if backend.order_count() is not None:
         advice.append(batch_older_copy.objection(backend.database))
+        advice.append(account_mark.objection(backend.database, settings))
     return [sentence for sentence in advice if sentence]
 
 

@@ -11,9 +11,11 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
+import account_mark
 import batch_queries
 import lease
 import order_queries
+from account_mark import OtherAccountError
 from audit import last_audit
 from database import utc_now
 from order_import import past_imports
@@ -125,9 +127,33 @@ def status() -> ResponseReturnValue:
         versions=_versions(backend()),
         advice=mending(backend(), report, disk.free / disk.total, backups[0]["at"] if backups else None),
         settings=backend().settings,
+        adoption=_adoption(backend()),
         synced=last_sync(backend().database),
         audited=last_audit(backend().database),
     )
+
+
+@pages.post("/status/adopt-account")
+def adopt_account() -> ResponseReturnValue:
+    """Let the account of the settings work with this database, which holds the orders of another one."""
+    if "sure" not in request.form:
+        flash("Nothing was adopted: tick that you know what it means.", "error")
+        return redirect(url_for("pages.status"), 303)
+    try:
+        account_mark.adopt(backend().database, backend().settings)
+    except OtherAccountError as error:
+        flash(str(error), "error")
+        return redirect(url_for("pages.status"), 303)
+    flash("Adopted. Unfinished batches are paused: resume those that this account shall order.", "good")
+    return redirect(url_for("pages.status"), 303)
+
+
+def _adoption(backend: Backend) -> account_mark.Adoption | None:
+    """What adopting this database would mean; None where there is nothing to adopt."""
+    database, settings = backend.database, backend.settings
+    if not account_mark.objection(database, settings) or not account_mark.may_adopt(database, settings):
+        return None
+    return account_mark.adoption(database)
 
 
 def _fits(service: Service, q: str, category: str) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import batch_older_copy
 import batch_queries
 from amounts import exceeds, money
 from batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
@@ -15,10 +14,6 @@ from orders import FINAL_STATUSES, Service
 from service_catalog import Balance, Catalogue
 from web_context import Backend
 
-VOLATILE = (
-    "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
-    "or set DATA_DIR to a folder on one."
-)
 NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring another file."
 NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."
 
@@ -134,8 +129,7 @@ def money_objections(
 
 
 def _with_objections(plan: Plan, backend: Backend) -> Plan:
-    found = [] if backend.may_spend else [VOLATILE]
-    found.append(batch_older_copy.objection(backend.database))
+    found = [backend.order_objection()]
     if plan.continues is None:
         found += money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left)
         found += [] if plan.count else [NOTHING_LEFT if plan.imeis else NO_IMEI]

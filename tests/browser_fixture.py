@@ -123,7 +123,7 @@ class Site:
 
     def one(self, sql: str) -> Any:
         """The first value of a query, read beside the running server as people do with sqlite3."""
-        file = f"file:{self.data_dir / 'imei_orders.db'}?mode=ro"
+        file = f"file:{self.data_dir / 'demo' / 'imei_orders.db'}?mode=ro"
         with contextlib.closing(sqlite3.connect(file, uri=True, timeout=10)) as connection:
             row = connection.execute(sql).fetchone()
         return row[0] if row else None

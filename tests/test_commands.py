@@ -58,11 +58,11 @@ def make_app(
     settings: Settings, database: IMEIDatabase, ask_services: Callable[[], list[Service]] | None = None
 ) -> Flask:
     def services() -> list[Service]:
-        with make_client(settings) as client:
+        with make_client(settings, database) as client:
             return client.get_imei_services()
 
     def account() -> Account:
-        with make_client(settings) as client:
+        with make_client(settings, database) as client:
             return client.get_account()
 
     app = Flask("command_test")

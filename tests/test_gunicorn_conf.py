@@ -149,7 +149,7 @@ def test_an_open_stream_does_not_hold_up_the_end(data_dir: Path, port: int, paus
 def paused_batch(settings: Settings) -> int:
     """A batch that nobody works on, so that its stream stays open."""
     new = NewBatch("waiting", "upload", "1739", "a service", 0.08, [("353370080089458", 1)])
-    with IMEIDatabase(settings.database_path) as database:
+    with IMEIDatabase(settings.data_dir / "demo" / "imei_orders.db") as database:
         batch_id = create_batch(database, new)
         with database.write() as connection:
             assert pause(connection, batch_id, "Paused by hand.")

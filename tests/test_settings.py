@@ -114,7 +114,7 @@ def test_railway_without_a_volume_is_a_volatile_disk(tmp_path: Path) -> None:
     assert load_settings(railway | volume | {"DATA_DIR": str(tmp_path / "elsewhere")}).volatile_disk
     with_volume = load_settings(railway | volume)
     assert not with_volume.volatile_disk
-    assert with_volume.data_dir == tmp_path / "volume"
+    assert with_volume.data_dir == tmp_path / "volume" / "demo"
     assert not load_settings({"DATA_DIR": str(tmp_path)}).volatile_disk
 
 

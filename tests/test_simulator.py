@@ -604,8 +604,8 @@ def test_a_silent_stranger_on_the_port_of_a_dead_demo_is_not_taken_for_it(
         ended.wait()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        (tmp_path / "demo").mkdir()
-        (tmp_path / "demo" / "simulator.json").write_text(json.dumps({"port": port, "pid": ended.pid}))
+        tmp_path.mkdir(exist_ok=True)
+        (tmp_path / "simulator.json").write_text(json.dumps({"port": port, "pid": ended.pid}))
         demo = ensure_running(tmp_path)
         demo.close()
     assert not demo.base_url.endswith(f":{port}")
@@ -613,8 +613,8 @@ def test_a_silent_stranger_on_the_port_of_a_dead_demo_is_not_taken_for_it(
 
 def test_a_demo_whose_port_was_taken_moves_to_another(tmp_path: Path) -> None:
     with Simulator() as other:
-        (tmp_path / "demo").mkdir()
-        (tmp_path / "demo" / "simulator.json").write_text(json.dumps({"port": other.port, "pid": 1}))
+        tmp_path.mkdir(exist_ok=True)
+        (tmp_path / "simulator.json").write_text(json.dumps({"port": other.port, "pid": 1}))
         demo = ensure_running(tmp_path)
         demo.close()
         assert demo.base_url != other.base_url

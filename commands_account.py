@@ -1,0 +1,38 @@
+"""The command `flask --app web_app adopt-account`: let another account go on with this database."""
+
+import click
+from flask.cli import with_appcontext
+
+import account_mark
+from account_mark import OtherAccountError
+from web_context import Backend, backend
+
+
+@click.command("adopt-account")
+@click.option("--yes", is_flag=True, help="Do not ask before adopting.")
+@with_appcontext
+def adopt_account(yes: bool) -> None:
+    """Let the account of the settings work with a database that holds the orders of another one.
+
+    Places nothing. Every unfinished batch is paused; a person resumes it. Exit code 1: nothing was adopted.
+    """
+    adopt_now(backend(), yes)
+
+
+def adopt_now(backend: Backend, yes: bool) -> None:
+    """Print what it means, ask, and adopt. Raises ClickException."""
+    objection = account_mark.objection(backend.database, backend.settings)
+    if not objection:
+        click.echo("This database belongs to the account of the settings already.")
+        return
+    click.echo(objection, err=True)
+    click.echo("\n".join(account_mark.adoption(backend.database).sentences), err=True)
+    if not account_mark.may_adopt(backend.database, backend.settings):
+        raise click.ClickException("Nothing was adopted: simulated and real orders are not mixed.")
+    if not yes and not click.confirm("Adopt this database?", err=True):
+        raise click.ClickException("Nothing was adopted.")
+    try:
+        account_mark.adopt(backend.database, backend.settings)
+    except OtherAccountError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("Adopted. Unfinished batches are paused; resume those that this account shall order.")

@@ -1,0 +1,259 @@
+"""Whose database it is: with another account nothing is sent, fetched or settled until an administrator adopts it."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from calls_fixture import call, one, planned, unanswered
+from hardship_fixture import new_batch, outcomes, wait_until
+from provider_fixture import Knobs, Simulator, imeis
+from web_fixture import Browser, Provider, make_app, words
+
+import account_mark
+import batch_store
+from account_mark import OtherAccountError, adopt, adoption, mark_of, may_adopt, objection
+from commands import init_commands
+from database import IMEIDatabase
+from orders import BatchState, Outcome
+from runner import Background, make_client, run_or_follow, sync_or_follow
+from settings import Settings, load_settings
+
+OURS: dict[str, Any] = {"api_key": "K", "username": "wholesaler"}
+
+
+@pytest.fixture
+def live(settings: Settings) -> Settings:
+    return replace(settings, **OURS)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(Knobs()) as running:
+        yield running
+
+
+def at(simulator: Simulator, settings: Settings, **more: Any) -> Settings:
+    """The settings of an account at this provider."""
+    account = {"api_key": "DEMO-KEY", "username": "demo", "base_url": simulator.base_url, "admin_password": "x"}
+    return replace(settings, **{**account, **more})
+
+
+def test_an_unused_database_takes_the_mark_of_the_first_account(database: IMEIDatabase, live: Settings) -> None:
+    assert objection(database, live) == ""
+    assert objection(database, replace(live, username="another")) != ""
+    assert objection(database, live) == ""
+
+
+def test_a_used_database_of_an_older_version_takes_the_mark_of_its_account(
+    database: IMEIDatabase, live: Settings
+) -> None:
+    call(database, imeis(2))
+    assert objection(database, live) == ""
+
+
+def test_a_used_database_beside_the_files_of_the_demo_is_marked_by_a_person_only(
+    database: IMEIDatabase, live: Settings
+) -> None:
+    """Older versions kept the orders of the demo in the same file."""
+    call(database, imeis(2))
+    (live.data_dir / "demo").mkdir()
+    assert "not known which account" in objection(database, live)
+    assert may_adopt(database, live)
+    adopt(database, live)
+    assert objection(database, live) == ""
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"username": "somebody"}, "with another user name"),
+        ({"base_url": "https://elsewhere.example"}, "placed at https://hammerfusion.com"),
+        ({"api_key": "", "username": ""}, "orders of a real account"),
+    ],
+)
+def test_another_user_address_or_mode_is_another_account(
+    database: IMEIDatabase, live: Settings, other: dict[str, Any], reason: str
+) -> None:
+    assert objection(database, live) == ""
+    assert reason in objection(database, replace(live, **other))
+    with pytest.raises(OtherAccountError, match="Nothing is sent"):
+        account_mark.require(database, replace(live, **other))
+
+
+@pytest.mark.parametrize(
+    "same", [{"api_key": "another key of the account"}, {"username": " wholesaler "}, {"base_url": "https://HammerFusion.com"}]
+)
+def test_a_new_key_of_the_same_user_is_the_same_account(
+    database: IMEIDatabase, live: Settings, same: dict[str, Any]
+) -> None:
+    objection(database, live)
+    assert objection(database, replace(live, **same)) == ""
+
+
+def test_the_mark_does_not_tell_the_user_name(database: IMEIDatabase, live: Settings) -> None:
+    objection(database, live)
+    assert "wholesaler" not in (database.get_setting(account_mark.ACCOUNT) or "")
+    assert mark_of(live, "a").user != mark_of(live, "b").user
+
+
+def test_the_demo_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    folder = {"DATA_DIR": str(tmp_path)}
+    real = {**folder, "GSM_FUSION_API_KEY": "K", "GSM_FUSION_USERNAME": "U"}
+    assert load_settings(folder).database_path == tmp_path / "demo" / "imei_orders.db"
+    assert load_settings(real).database_path == tmp_path / "imei_orders.db"
+
+
+def test_a_database_of_the_demo_is_never_adopted_by_a_real_account(
+    database: IMEIDatabase, settings: Settings, live: Settings
+) -> None:
+    objection(database, settings)
+    assert "simulated orders" in objection(database, live)
+    assert not may_adopt(database, live)
+    with pytest.raises(OtherAccountError):
+        adopt(database, live)
+    assert objection(database, settings) == ""
+
+
+def test_what_an_adoption_means_is_told_in_numbers(database: IMEIDatabase, live: Settings) -> None:
+    objection(database, live)
+    planned(database, 3)
+    unanswered(database, call(database, imeis(2, first=50)))
+    database.insert_order({"order_id": "1", "imei": imeis(1)[0], "status": "Pending", "credits": 0.5})
+    found = adoption(database)
+    assert (found.orders, found.cost, found.pending, found.in_doubt) == (1, 0.5, 1, 2)
+    assert (found.waiting, round(found.waiting_cost, 4)) == (3, 0.3)
+    assert found.sentences == (
+        "It holds 1 order of the other account, $0.50 in all.",
+        "Without a result: 1 order. This account cannot fetch it.",
+        "Not sent: 3 IMEIs. Their batches are paused; to resume them costs this account $0.30.",
+        "In doubt: 2 IMEIs. They can only be settled by hand.",
+    )
+
+
+def test_an_adopted_database_sends_nothing_before_a_person_resumes_it(database: IMEIDatabase, live: Settings) -> None:
+    objection(database, live)
+    batch_id, _ = planned(database, 3)
+    other = replace(live, username="other")
+    adopt(database, other)
+    assert objection(database, other) == ""
+    assert "another user name" in objection(database, live)
+    assert one(database, "SELECT state, notice FROM batches WHERE id = ?", batch_id) == ("paused", account_mark.PAUSED)
+    with database.read() as connection:
+        assert batch_store.running_batches(connection) == []
+
+
+# The provider is not asked
+
+
+def test_nothing_is_sent_or_fetched_with_another_account(
+    simulator: Simulator, database: IMEIDatabase, settings: Settings
+) -> None:
+    """Seen: a changed user name sent the waiting IMEIs of a batch to the new account."""
+    own, other = at(simulator, settings), at(simulator, settings, username="other")
+    objection(database, own)
+    batch_id = new_batch(database, 20, 10)
+    with pytest.raises(OtherAccountError):
+        run_or_follow(other, database, batch_id, lambda _: None, threading.Event())
+    with pytest.raises(OtherAccountError):
+        sync_or_follow(other, database)
+    with pytest.raises(OtherAccountError), make_client(other, database):
+        pass
+    assert simulator.calls() == []
+
+
+def test_the_runner_waits_until_the_database_is_adopted(
+    simulator: Simulator, database: IMEIDatabase, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was marked with another address, as after a move of the provider."""
+    objection(database, at(simulator, settings, base_url="https://old.example"))
+    batch_id = new_batch(database, 20, 10)
+    background = Background(at(simulator, settings), database)
+    background.start()
+    try:
+        wait_until(lambda: "placed at https://old.example" in caplog.text, "the reason is logged")
+        assert simulator.calls() == []
+        adopt(database, background.settings)
+        with database.write() as connection:
+            batch_store.resume(connection, batch_id)
+        wait_until(lambda: outcomes(database, batch_id).get(Outcome.ORDERED) == 20, "all is ordered")
+    finally:
+        background.stop()
+
+
+def test_a_runner_that_is_at_work_stops_when_another_account_adopts_the_database(
+    simulator: Simulator, database: IMEIDatabase, settings: Settings
+) -> None:
+    own = at(simulator, settings)
+    background = Background(own, database)
+    background.start()
+    try:
+        first = new_batch(database, 20, 10)
+        wait_until(lambda: outcomes(database, first).get(Outcome.ORDERED) == 20, "all is ordered")
+        adopt(database, replace(own, username="other"))
+        second = new_batch(database, 20, 10, first=500)
+        assert _is_at_rest(background)
+        assert outcomes(database, second) == {Outcome.WAITING: 20}
+        assert len(simulator.charges()) == 20
+    finally:
+        background.stop()
+
+
+def _is_at_rest(background: Background) -> bool:
+    """Two seconds in which a runner at work would have sent something."""
+    return not background.stopping.wait(2.0)
+
+
+# What people see
+
+
+def test_pages_say_why_nothing_is_sent_and_adopt_the_database(database: IMEIDatabase, live: Settings) -> None:
+    settings = replace(live, api_key="", username="")
+    database.set_setting(account_mark.ACCOUNT, '{"mode": "demo", "base_url": "", "user": "somebody else"}')
+    browser = Browser(make_app(settings, database, Provider([])))
+    page = browser.get("/status")
+    assert "Another account" in words(page)
+    assert "It holds 0 orders of the other account, $0.00 in all." in words(page)
+    refused = browser.post("/status/adopt-account")
+    assert refused.status_code == 303
+    assert objection(database, settings) != ""
+    assert browser.post("/status/adopt-account", {"sure": "on"}).status_code == 303
+    assert objection(database, settings) == ""
+    assert "Another account" not in words(browser.get("/status"))
+
+
+def test_pages_neither_order_nor_decide_with_another_account(database: IMEIDatabase, settings: Settings) -> None:
+    doubtful = call(database, imeis(2))
+    unanswered(database, doubtful)
+    database.set_setting(account_mark.ACCOUNT, '{"mode": "live", "base_url": "https://a.example", "user": "x"}')
+    browser = Browser(make_app(settings, database, Provider([])))
+    reason = "this database holds orders of a real account"
+    for path in (f"/batches/{doubtful.batch_id}/doubt/not-placed", f"/batches/{doubtful.batch_id}/resume"):
+        answer = browser.post(path, {"all": "on", "sure": "on"})
+        assert answer.status_code == 303
+        assert reason in words(browser.get(answer.location))
+    assert outcomes(database, doubtful.batch_id) == {Outcome.IN_DOUBT: 2}
+    assert "Adopt this database" not in words(browser.get("/status"))
+    assert reason in words(browser.get("/status"))
+
+
+def test_the_command_adopts_after_it_has_said_what_that_means(
+    simulator: Simulator, database: IMEIDatabase, settings: Settings
+) -> None:
+    objection(database, at(simulator, settings, username="former"))
+    batch_id, _ = planned(database, 3)
+    own = at(simulator, settings)
+    app = make_app(own, database, Provider([]))
+    init_commands(app)
+    run = app.test_cli_runner().invoke
+    assert run(args=["sync"]).exit_code == 1
+    refused = run(args=["adopt-account"], input="n\n")
+    assert (refused.exit_code, objection(database, own) != "") == (1, True)
+    assert "Not sent: 3 IMEIs. Their batches are paused; to resume them costs this account $0.30." in refused.output
+    assert run(args=["adopt-account", "--yes"]).exit_code == 0
+    assert objection(database, own) == ""
+    assert one(database, "SELECT state FROM batches WHERE id = ?", batch_id) == BatchState.PAUSED
+    assert "already" in run(args=["adopt-account"]).output
+    assert run(args=["sync"]).exit_code == 0
