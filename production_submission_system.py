@@ -293,7 +293,9 @@ class ProductionSubmissionSystem:
                 self._account.write(connection)
                 if any(answer.judgement.verdicts for answer in answers):
                     for answer in answers:
-                        self._settler.began(answer.chunk.attempt_id, answer.began)
+                        readable = isinstance(answer.content, PlacementAnswer)
+                        ended = answer.began + answer.seconds if readable else None
+                        self._settler.began(answer.chunk.attempt_id, answer.began, ended)
                     self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
                 if not (has_space and self._had_space):

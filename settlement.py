@@ -7,8 +7,8 @@ the repeated call is recorded in the transaction that judges the look, so that n
 carries no more than the resend limit (US dollars). Everything else waits for a person.
 
 What is assumed of the provider, and what happens where it fails:
-- It stops working on a call within the call's deadline, the quiet time, and twice the longest delay seen before. An
-  order that it creates even later is charged twice; it shows as an unknown order in the audit.
+- It stops working on a call within the call's deadline (or before it answers), the quiet time, and twice the longest
+  delay seen before. An order that it creates even later is charged twice; it shows as an unknown order in the audit.
 - Its balance shows every charge at once. A charge that is hidden by a refund or payment of exactly the same amount,
   while the list hides the order too, is charged twice. Without a balance nothing is sent again by itself. Until the
   balance has shown that rejected orders are not paid back, each one counts as a refund that may hide a charge.
@@ -97,6 +97,7 @@ class Watch:
     size: int  #: IMEIs of the call
     since: float  #: monotonic seconds when it was first seen in doubt
     sent: float  #: monotonic seconds when it was sent; for a call of an earlier process, when it was noticed
+    ended: float | None = None  #: when a readable answer ended it, though that does not name every IMEI
     found: float | None = None  #: when an order of it was last found
     looked: bool = False  #: a list was seen since, in which its orders were looked for
     first: str = ""  #: fingerprint of the list at the first look
@@ -151,6 +152,7 @@ class Settler:
     calls: list[DoubtfulCall] = field(default_factory=list)
     watches: dict[int, Watch] = field(default_factory=dict)  #: by the id of the attempt that is in doubt
     sent: dict[int, float] = field(default_factory=dict)  #: attempt id → monotonic seconds
+    ended: dict[int, float] = field(default_factory=dict)  #: attempt id → monotonic seconds of its readable answer
     lag: float = 0.0  #: the largest age (seconds) at which a doubtful order was ever found
     seconds_per_imei: float = 0.0  #: the slowest answered call
     learned: bool = False  #: what earlier processes learned was read
@@ -162,9 +164,14 @@ class Settler:
 
     # What the loop tells
 
-    def began(self, attempt_id: int, moment: float) -> None:
-        """A call that has no clear answer was sent then (monotonic seconds)."""
+    def began(self, attempt_id: int, moment: float, ended: float | None = None) -> None:
+        """A call that left something in doubt was sent at this moment; ended: when it got a readable answer, if any.
+
+        Both in monotonic seconds. A provider that has answered does not work on the call any more.
+        """
         self.sent[attempt_id] = moment
+        if ended is not None:
+            self.ended[attempt_id] = ended
 
     def answered(self, seconds: float, imeis: int) -> None:
         """A call of so many IMEIs was answered after so many seconds."""
@@ -180,10 +187,12 @@ class Settler:
         if sizes.keys() - self.watches.keys():
             self.look_soon(now)
         for attempt_id, size in sizes.items():
-            self.watches.setdefault(attempt_id, Watch(size, now, self.sent.get(attempt_id, now)))
+            watch = Watch(size, now, self.sent.get(attempt_id, now), self.ended.get(attempt_id))
+            self.watches.setdefault(attempt_id, watch)
         for attempt_id in self.watches.keys() - sizes.keys():
             del self.watches[attempt_id]
         self.sent = {attempt_id: moment for attempt_id, moment in self.sent.items() if attempt_id in sizes}
+        self.ended = {attempt_id: moment for attempt_id, moment in self.ended.items() if attempt_id in sizes}
         if sizes:
             self._note_witnesses(batch_store.newest_attempt(connection), now)
         return bool(sizes)
@@ -206,6 +215,8 @@ class Settler:
 
     def rests_until(self, watch: Watch) -> float:
         """When absence may count for this call, in monotonic seconds."""
+        if watch.ended is not None:
+            return absence.rests_until(watch.ended, 0.0, self.quiet, self.lag, watch.found)
         deadline = absence.call_deadline(self.timeout, watch.size, self.seconds_per_imei)
         return absence.rests_until(watch.sent, deadline, self.quiet, self.lag, watch.found)
 

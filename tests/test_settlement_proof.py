@@ -71,6 +71,17 @@ def again(chunk: Chunk) -> list[str]:
 # Rest
 
 
+def test_a_call_with_a_readable_answer_rests_from_that_answer(database: IMEIDatabase) -> None:
+    """The provider that has answered works on it no more: its deadline need not be waited for."""
+    doubtful, known = in_doubt(database)
+    settler = Settler(QUIET, 120.0)
+    settler.began(doubtful.attempt_id, START - 100, START - 10)
+    look(database, settler, known, START)
+    assert settler.rests_until(settler.watches[doubtful.attempt_id]) == START + 50
+    settler.watches[doubtful.attempt_id].found = START + 5
+    assert settler.rests_until(settler.watches[doubtful.attempt_id]) == START + 65
+
+
 @pytest.mark.parametrize(("timeout", "until"), [(0.0, 1050.0), (120.0, 1170.0)])
 def test_a_call_rests_from_when_it_was_sent_for_its_deadline_and_the_quiet_time(
     database: IMEIDatabase, timeout: float, until: float
