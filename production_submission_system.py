@@ -68,6 +68,8 @@ JUST_NOW = 10.0
 DRAIN_PATIENCE = 30.0
 #: Looks at the provider's list that must fail before work of an earlier process goes on without one.
 LOOKS_WITHOUT_ANSWER = 3
+#: IMEIs of the first call that proves the comma list of a service.
+TRIAL = 2
 #: So many calls in a row without any readable answer: the provider is down, and each further call is one more doubt.
 UNANSWERED = 3
 
@@ -525,6 +527,8 @@ class ProductionSubmissionSystem:
                 return None  # the call that proves the comma list is on its way
             listed[batch.service_id] += 1
             longest = trial_length(proven, self.options.chunk_size)
+            if proven == 0 and not planned and size <= TRIAL + self.options.canaries:
+                longest = proven = 1  # too few to prove a list with: one by one, none of them can be left out
             if size > longest:
                 rest = self.options.chunk_size if proven in (0, 2) else longest
                 planned.extendleft(reversed(batch_store.split_chunk(connection, chunk_id, longest, rest)))

@@ -136,6 +136,15 @@ def test_a_new_service_is_proven_with_two_imeis_before_a_hundred_follow(simulato
         assert read_list_limit(connection, SERVICE) == 100
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(2, [1, 1]), (5, [1] * 5), (6, [2, 4])])
+def test_a_first_batch_that_is_too_small_to_prove_a_list_goes_one_by_one(simulator, database, count, sizes):
+    """An IMEI that a list left out could not be settled: no later order of the service would prove it absent."""
+    with system(simulator, database, proven=False, in_use=False) as running:
+        result = running.submit_batch(imeis(count), SERVICE)
+    assert result.successful == count
+    assert sorted(call.imeis for call in simulator.calls() if call.action == "placeorder") == sorted(sizes)
+
+
 @pytest.mark.parametrize("reading", ["last", "charge_all_report_last"])
 def test_a_provider_that_answers_for_the_last_imei_only_gets_one_imei_a_call(simulator, database, reading):
     simulator.set(comma_list=reading)
