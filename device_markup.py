@@ -1,9 +1,10 @@
-"""A result text as clean lines: HTML, escaped HTML, JSON and BBCode in, plain text out.
+"""A result text as clean lines: HTML, escaped HTML, JSON, BBCode and base64 in, plain text out.
 
 The text is hostile: each step is linear in its length, scripts and styles are dropped, and what remains is
 plain text that must be escaped on output. This module must not know what the lines mean.
 """
 
+import base64
 import html
 import json
 import re
@@ -32,15 +33,19 @@ VALUE_ELEMENT = re.compile(
     r"(^|[>\n])([^<>:=\n]{1,48})(<(b|strong|span|font|em|i|u)\b[^<>]*>[^<>]{1,80}</\4>)(?!\s{0,3}[:=])",
     re.IGNORECASE,
 )
-ENTITY = re.compile(
-    r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});|&(?:nbsp|lt|gt|amp|quot)\b"
-)
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});|&(?:nbsp|lt|gt|amp|quot)\b")
 ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([nrt/\"']))")
 ESCAPED = MappingProxyType({"n": "\n", "r": "\n", "t": "\t"})
 BBCODE = re.compile(
     r"\[/?(?:b|i|u|s|color|size|font|center|quote|url|list|li|\*)(?:=[^\[\]\n]{0,100})?\]", re.IGNORECASE
 )
 SPACE_RUN = re.compile(r" {2,}")
+#: A text that is nothing but base64, perhaps behind a label or inside an element.
+BASE64 = re.compile(
+    r"\s*+(?:<[^<>]*>\s*+)*+(?:data:[\w/+.-]*;base64,|[A-Za-z]{1,20}:)?+([A-Za-z0-9+/_\-\s]{16,}+)={0,2}\s*+(?:<[^<>]*>\s*+)*+"
+)
+#: What a decoded text holds if it was meant to be one: a separator or markup, and nothing that is not printed.
+TEXT_SIGNS, UNPRINTED = re.compile(r"[:：=<{\t]"), re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def _tags(names: str) -> frozenset[str]:
@@ -77,6 +82,7 @@ def clean_lines(text: str, *, is_label: Callable[[str], bool]) -> list[str]:
     is_label says which texts name a fact; tags of that name, as in <model>iPhone 15</model>, become rows of
     two cells.
     """
+    text = _from_base64(text)
     text = _from_json(text) or ESCAPE.sub(_unescaped, text)
     text = LABEL_ELEMENT.sub(lambda element: _with_colon(element, is_label), text.translate(FOLDED))
     text = VALUE_ELEMENT.sub(lambda element: _before_value(element, is_label), text)
@@ -90,6 +96,19 @@ def clean_lines(text: str, *, is_label: Callable[[str], bool]) -> list[str]:
         text = BBCODE.sub(lambda tag: "\n" if tag[0] == "[*]" else "", text)
     lines = "\n".join(map(_joined_cells, text.split(ROW))).split("\n")
     return [line for line in map(str.strip, lines) if line]
+
+
+def _from_base64(text: str) -> str:
+    """Return the text that is encoded as base64, with either alphabet; any other text as it is."""
+    found = BASE64.fullmatch(text)
+    if not found:
+        return text
+    body = "".join(found[1].split()).translate({ord("-"): "+", ord("_"): "/"})
+    try:
+        decoded = base64.b64decode(body + "=" * (-len(body) % 4), validate=True).decode("utf-8")
+    except ValueError:
+        return text
+    return decoded if TEXT_SIGNS.search(decoded) and not UNPRINTED.search(decoded) else text
 
 
 def _unescaped(escape: re.Match[str]) -> str:
@@ -207,7 +226,8 @@ def _json_lines(key: str, data: object, depth: int) -> Iterator[str]:
     elif isinstance(data, bool):
         yield f"{key}\t{'Yes' if data else 'No'}"
     elif isinstance(data, str):
-        yield f"{key}\t{data}" if key else data
+        said = _from_base64(data)
+        yield f"{key}\t{said}" if key else said
 
 
 def _member(key: str, name: str) -> str:

@@ -5,14 +5,14 @@ This module must not know what a label means beyond that the table has it.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
 
 from device_labels import LABEL_REACH, PREFIXES, is_label, known_name, label_key, name_of
 from device_markup import SPACE_RUN
-from device_states import ANSWERS, STATE_WORDS, VERDICTS, plain_letters
+from device_words import ANSWERS, STATE_WORDS, VERDICTS, plain_letters
 
 LABEL_LENGTH, LABEL_WORDS = 48, 6
 #: Separators of one line that are looked at; real texts have under a hundred.
@@ -144,7 +144,7 @@ def _holds_known(cell: str) -> bool:
 def _strong(line: str) -> list[Pair]:
     """The pairs of a line by its colons and equals signs; what a note says is its value to the line's end."""
     separators = list(islice(STRONG.finditer(line), MOST_IN_A_LINE))
-    style = _soft_style(line) if len(separators) > 1 else Counter[str]()
+    style = _soft_style(line) if len(separators) > 1 else {}
     note = NOTE.match(line)
     if note and not style and not HARD.search(line):
         return [(note[1], line[note.end() :].strip())]
@@ -157,10 +157,7 @@ def _strong(line: str) -> list[Pair]:
             value_at, owner = separator.end(), known_name(line[start:at])
             labels.append((start, at, value_at))
     ends = [*(start for start, _, _ in labels), len(line)][1:]
-    return [
-        (line[start:stop], line[value:end].strip())
-        for (start, stop, value), end in zip(labels, ends, strict=True)
-    ]
+    return [(line[start:stop], line[value:end].strip()) for (start, stop, value), end in zip(labels, ends, strict=True)]
 
 
 class _Place(NamedTuple):
@@ -173,7 +170,7 @@ class _Place(NamedTuple):
     labels: int  #: how many labels the line has had
 
 
-def _label_start(place: _Place, style: Counter[str]) -> int:
+def _label_start(place: _Place, style: Mapping[str, int]) -> int:
     """Where the label that ends at a separator begins, or -1."""
     line, value_at, at = place.line, place.value_at, place.at
     floor = max(value_at, at - LABEL_REACH)
@@ -183,10 +180,10 @@ def _label_start(place: _Place, style: Counter[str]) -> int:
     if opens and known_name(line[hard:at]):
         return hard
     mark = line[soft - 2] if soft > hard else ""
-    if mark and _is_after_mark(line[floor : soft - 2], line[soft:at], style[mark]):
+    if mark and _is_after_mark(line[floor : soft - 2], line[soft:at], style.get(mark, 0)):
         return soft
     number = _inside_number(line, at)
-    if style[mark] > bool(known_name(line[soft:at])) and not number and _plausible(line[soft:at]):
+    if style.get(mark, 0) > bool(known_name(line[soft:at])) and not number and _plausible(line[soft:at]):
         return soft
     owes_value = hard == value_at > 0
     near = _near_label(line[hard:at], owes_value=owes_value)
@@ -256,9 +253,10 @@ def _runs_on(gap: str, near: str) -> bool:
     return bool(before) and (before[-1] in ".!,)" or before[-1].isdigit() or len(gap.split()) > LABEL_WORDS)
 
 
-def _soft_style(line: str) -> Counter[str]:
+def _soft_style(line: str) -> Mapping[str, int]:
     """How often each soft separator stands before a known label in a line, and so may before unknown ones."""
-    return Counter(mark[1] for mark in SOFT_LABEL.finditer(line) if name_of(label_key(mark[2])))
+    marks = [mark[1] for mark in SOFT_LABEL.finditer(line) if name_of(label_key(mark[2]))]
+    return Counter(marks) if marks else {}
 
 
 def _is_after_mark(value: str, label: str, seen: int) -> bool:

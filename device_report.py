@@ -15,23 +15,17 @@ from device_labels import KNOWN_NAMES, is_label, known_name, label_key, slug
 from device_markup import clean_lines, shown_line
 from device_pairs import IMEI, Pair, label_pairs, tidy
 from device_states import (
-    ANSWERS,
-    LIST_BAD,
-    LIST_GOOD,
-    SIM_BAD,
-    SIM_GOOD,
     VERDICT_FIELDS,
-    VERDICT_WORDS_OF,
     BlacklistState,
     FmiState,
     SimState,
     blacklist_state,
     fmi_state,
-    plain_letters,
+    names_state,
     sim_state,
     verdict,
-    word_set,
 )
+from device_words import ANSWERS, plain_letters
 
 __all__ = [
     "BlacklistState",
@@ -58,15 +52,15 @@ MAIN_FIELDS = MappingProxyType(
         "simlock": ("simlock", "lock"),
         "fmi": ("fmi",),
         "blacklist": ("blacklist",),
-        "warranty": ("warranty", "service_coverage"),
+        "warranty": ("warranty", "limited_warranty", "service_coverage"),
     }
 )
 
 #: Names that alone do not make a text a report about a device.
-TALK = word_set(
-    "message result response success note notes comment remark status order reason error code "
-    "description error_code ordered_imei imei imei2"
-)
+TALK = frozenset({
+    "message", "result", "response", "success", "note", "notes", "comment", "remark", "status", "order", "reason",
+    "error", "code", "description", "error_code", "ordered_imei", "search_term", "imei", "imei2",
+})  # fmt: skip
 REASON_NAMES = ("reason", "error", "message", "result", "comment", "status")
 CODE_NAMES = frozenset({"unlock_code", "nck", "mck", "unfreeze", "spck", "spck_code", "cp_code", "sp_code"})
 
@@ -105,9 +99,9 @@ STOCK_TEXT = re.compile(r",|//")
 OTHER_MAKERS = ("xiaomi", "redmi", "samsung", "galaxy", "google", "pixel", "huawei", "oppo", "motorola")
 #: Names whose meaning hangs on whether the value is about a network, a SIM lock or a blacklist.
 LISTED_BY_VALUE = frozenset({"network", "carrier", "network_status", "esn", "imei_status", "status"})
-SWITCH = word_set(
-    "on off enabled disabled locked unlocked yes no true false active inactive"
-)
+SWITCH = frozenset({
+    "on", "off", "enabled", "disabled", "locked", "unlocked", "yes", "no", "true", "false", "active", "inactive",
+})  # fmt: skip
 #: Words in a label that is about a verdict but does not hold it.
 ASIDE = re.compile(
     r"record|reason|date|histor|count|_by$|operator|provider|carrier|polic|message|time|type|detail|url|eligib"
@@ -143,21 +137,22 @@ class DeviceReport:
     other: dict[str, str]  #: what else it says, by snake_case name; the first value of a name
     pairs: tuple[tuple[str, str], ...]  #: every label that has a value, in order
     display: str  #: the text without markup, line by line, to MAX_TEXT
+    imeis: tuple[str, ...] = ()  #: every IMEI that it gives the device, or that it says was looked up
 
     def is_about_another_device(self, ordered_imei: str) -> bool:
         """Whether the text names IMEIs and none of them is the ordered one (compared without check digit)."""
-        named = [imei for imei in (self.imei, self.imei2) if imei]
         ordered = "".join(filter(str.isdigit, ordered_imei))
-        if len(ordered) < 14 or not named:
+        if len(ordered) < 14 or not self.imeis:
             return False
-        return not any(_same_body(imei, ordered) for imei in named)
+        return not any(_same_body(imei, ordered) for imei in self.imeis)
 
 
 def read_report(text: str) -> DeviceReport:
     """The report in a provider's result text (HTML, JSON or plain, in any mixture). Never raises."""
     lead, marked, lines = _leading_imei(clean_lines(text[:MAX_TEXT], is_label=is_label))
     pairs, text = label_pairs(lines), "\n".join(lines)
-    found = _found(pairs, text.casefold())
+    facts = _facts(pairs, text.casefold())
+    found = _found(facts)
     if lead:
         found.setdefault("ordered_imei" if marked or "imei" in found else "imei", lead)
     if "imei" not in found and (said := SAID_IMEI.search(text)):
@@ -168,21 +163,44 @@ def read_report(text: str) -> DeviceReport:
         found.setdefault("reason", reason)
     fields = {field: _main(found, field) for field in MAIN_FIELDS}
     other = {name: value for name, value in found.items() if name not in MAIN_FIELDS and name != "lock"}
-    return DeviceReport(kind=kind, other=other, pairs=tuple(pairs), display=display, **fields)
+    imeis = _all_imeis(facts, found)
+    return DeviceReport(kind=kind, other=other, pairs=tuple(pairs), display=display, imeis=imeis, **fields)
 
 
-def _found(pairs: Iterable[Pair], text: str) -> dict[str, str]:
-    """The first value of every name; of two verdicts the worse, so that no later line turns bad into good."""
+def _facts(pairs: Iterable[Pair], text: str) -> list[Pair]:
+    """Every name with each of its values that says something, in order."""
+    return [
+        (name, value)
+        for label, raw in pairs
+        if not _is_placeholder(raw)
+        for name, value in _named(label, raw, text)
+        if name not in NEVER_NONE or label_key(value) != "none"
+    ]
+
+
+def _found(facts: Iterable[Pair]) -> dict[str, str]:
+    """The first value of every name; of two verdicts the worse, so that no later line turns bad into good.
+
+    A second, different IMEI under the label of the first is the second IMEI of the phone.
+    """
     found: dict[str, str] = {}
-    for label, raw in pairs:
-        if _is_placeholder(raw):
-            continue
-        for name, value in _named(label, raw, text):
-            if name in NEVER_NONE and label_key(value) == "none":
-                continue
-            if name not in found or (_is_bad(name, value) and not _is_bad(name, found[name])):
-                found[name] = value
+    for name, value in facts:
+        if name not in found or _outweighs(name, value, found[name]):
+            found[name] = value
+        elif name == "imei" and "imei2" not in found and value[:14] != found["imei"][:14]:
+            found["imei2"] = value
     return found
+
+
+def _outweighs(name: str, value: str, first: str) -> bool:
+    """Whether a later value says more than the first: what is bad, or the detail behind a bare yes or no."""
+    is_detail = label_key(first) in ANSWERS and label_key(value) not in ANSWERS
+    return is_detail if name == "warranty" else _is_bad(name, value) and (is_detail or not _is_bad(name, first))
+
+
+def _all_imeis(facts: Iterable[Pair], found: dict[str, str]) -> tuple[str, ...]:
+    listed = [value for name, value in facts if name in ("imei", "imei2", "search_term") and IMEI.fullmatch(value)]
+    return tuple(dict.fromkeys([found[name] for name in ("imei", "imei2") if name in found] + listed))
 
 
 def _is_placeholder(value: str) -> bool:
@@ -190,13 +208,13 @@ def _is_placeholder(value: str) -> bool:
 
 
 def _is_bad(name: str, value: str) -> bool:
-    return name in VERDICT_WORDS_OF and verdict(value, *VERDICT_WORDS_OF[name]) is False
+    return name in VERDICT_FIELDS and verdict(value, name) is False
 
 
 def _named(label: str, value: str, text: str) -> list[Pair]:
     """The names that a pair is kept under; some labels mean one thing or another by their value."""
     name = known_name(label) or _by_keyword(label)
-    if name in ("imei", "imei2"):
+    if name in ("imei", "imei2", "search_term"):
         return _named_imei(name, value)
     if name in VERDICT_FIELDS or name in ("carrier", "lock"):
         value = _without_full_stop(value)
@@ -204,9 +222,12 @@ def _named(label: str, value: str, text: str) -> list[Pair]:
 
 
 def _answer(value: str) -> str:
-    """The SIM lock in the value of a label that asks whether the device is unlocked."""
-    negative = ANSWERS.get(label_key(value))
-    return value if negative is None else "Locked" if negative else "Unlocked"
+    """The SIM lock in the value of a label that asks whether the device is unlocked: "Yes (T-Mobile)" is unlocked."""
+    word, _, rest = value.partition(" ")
+    negative = ANSWERS.get(label_key(value if rest[:1].isalnum() else word))
+    if negative is None:
+        return value
+    return ("Locked" if negative else "Unlocked") + (f" {rest}" if rest[:1] and not rest[:1].isalnum() else "")
 
 
 def _named_imei(name: str, value: str) -> list[Pair]:
@@ -216,13 +237,13 @@ def _named_imei(name: str, value: str) -> list[Pair]:
     imeis = [joined] if IMEI.fullmatch(joined) else [run_on[0]] if run_on else IMEI.findall(value)
     if imeis:
         return list(zip((name, "imei2"), imeis[:2] if name == "imei" else imeis[:1], strict=False))
-    if re.fullmatch(r"(?=.*[A-Z])(?=.*\d)[A-Z0-9]{8,14}", value):
+    if name != "search_term" and re.fullmatch(r"(?=.*[A-Z])(?=.*\d)[A-Z0-9]{8,14}", value):
         return [("serial", value)]
-    return [_status_of_imei(value)] if name == "imei" else [("imei2_text", value)]
+    return [_status_of_imei(value)] if name == "imei" else [(name if name == "search_term" else "imei2_text", value)]
 
 
 def _status_of_imei(value: str) -> Pair:
-    listed = verdict(value, LIST_GOOD, LIST_BAD)
+    listed = verdict(value, "blacklist")
     return ("imei_text" if listed is None else "blacklist", value)
 
 
@@ -251,11 +272,13 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
         case "find_my_device":
             return name if any(maker in text for maker in OTHER_MAKERS) else "fmi"
         case "carrier_lock":
-            return "carrier" if verdict(value, SIM_GOOD, SIM_BAD) is None else "simlock"
+            return "simlock" if names_state(value, "simlock") else "carrier"
         case "unlocked":
             return "simlock"
+        case "lost":  # bad news; that a phone is not lost does not make it clean
+            return "blacklist" if verdict(value, "blacklist") is False else slug(label)
         case "sim":
-            return name if verdict(value, SIM_GOOD, SIM_BAD) is None else "simlock"
+            return name if verdict(value, "simlock") is None else "simlock"
         case "code" | "unlock_code":
             return "unlock_code" if CODE.fullmatch(value) else f"{name}_text"
         case "device_name" if not any(map(str.isalpha, value)):
@@ -267,8 +290,8 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
 
 def _by_list_state(name: str, label: str, value: str) -> str:
     """The name for a label that may be about a network, a SIM lock or a blacklist."""
-    listed = verdict(value, LIST_GOOD, LIST_BAD)
-    locked = verdict(value, SIM_GOOD, SIM_BAD)
+    listed = verdict(value, "blacklist")
+    locked = verdict(value, "simlock")
     switch = _first_word(value) in SWITCH
     match name:
         case "network" | "carrier" if RADIO.fullmatch(value):
@@ -298,6 +321,8 @@ def _without_full_stop(value: str) -> str:
 def _main(found: dict[str, str], field: str) -> str | None:
     """A main field's value: by the first of its names that the text holds."""
     names = MAIN_FIELDS[field]
+    if field == "warranty":  # the first that says more than yes or no
+        names = tuple(sorted(names, key=lambda name: label_key(found.get(name, "no")) in ANSWERS))
     if field == "model" and "model_name" in found and STOCK_TEXT.search(found.get("model_description", "")):
         names = ("model", "model_name")
     return next((found[name] for name in names if name in found), None)

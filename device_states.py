@@ -1,13 +1,16 @@
 """Whether words mean locked or unlocked, on or off, blacklisted or clean.
 
-"Not Blacklisted" is clean and "Unlocked" holds no "locked"; "Not found" is neither good nor bad.
-This module must not know labels or markup: it reads one value at a time.
+"Not Blacklisted" is clean and "Unlocked" holds no "locked"; "Not found" and "Eligible for unlock" are neither good nor
+bad. This module must not know labels or markup: it reads one value at a time, by the words of device_words.
 """
 
-import re
-import unicodedata
+from collections.abc import Iterator
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
+
+from device_words import ANSWERS, FIELD_WORDS, LEXICONS, Lexicon, Mark, marked
 
 
 class SimState(StrEnum):
@@ -36,96 +39,200 @@ class BlacklistState(StrEnum):
 
 def sim_state(simlock: str | None) -> SimState:
     """The verdict in a SIM lock value; any word for locked outweighs one for unlocked."""
-    good = verdict(simlock, SIM_GOOD, SIM_BAD)
+    good = verdict(simlock, "simlock")
     return SimState.UNKNOWN if good is None else SimState.UNLOCKED if good else SimState.LOCKED
 
 
 def fmi_state(fmi: str | None) -> FmiState:
     """The verdict in a Find My iPhone value; any word for on outweighs one for off."""
-    good = verdict(fmi, FMI_GOOD, FMI_BAD)
+    good = verdict(fmi, "fmi")
     return FmiState.UNKNOWN if good is None else FmiState.OFF if good else FmiState.ON
 
 
 def blacklist_state(blacklist: str | None) -> BlacklistState:
     """The verdict in a blacklist value; any word for blacklisted outweighs one for clean."""
-    good = verdict(blacklist, LIST_GOOD, LIST_BAD)
+    good = verdict(blacklist, "blacklist")
     if good is None:
         return BlacklistState.UNKNOWN
     return BlacklistState.CLEAN if good else BlacklistState.BLACKLISTED
 
 
 VERDICT_FIELDS = frozenset({"simlock", "lock", "fmi", "blacklist"})
-
-
-def word_set(text: str) -> frozenset[str]:
-    """The words of a text."""
-    return frozenset(text.split())
-
-
-NEGATIONS = word_set("no not non never without un isnt isn ohne nicht kein keine sin nao pas sem sans aucune ninguna")
-CLAUSE_ENDS = frozenset({",", ";", ".", "(", ")", "|", "-", "–", "—", "but", "pero", "aber", "mas"})
-SIM_GOOD = word_set(
-    "unlocked unlock open free simfree liberado libre livre desbloqueado desbloqueada entsperrt "
-    "deverrouille 已解锁 无锁 liberada debloque sbloccato sbloccata freigeschaltet simlockfrei"
-)
-SIM_BAD = word_set(
-    "locked lock relocked bloqueado bloqueada gesperrt verrouille bloque 有锁 已锁 已锁定 bloquee verrouillee "
-    "bloccato bloccata restricted restriction restrictions"
-)
-FMI_GOOD = word_set(
-    "off disabled disable unlocked inactive deactivated desactivado desactivada desativado aus unlock 关闭 "
-    "已关闭 desactive desactivee inactif inactivo inativo apagado desligado deaktiviert ausgeschaltet "
-    "disattivato"
-)
-FMI_BAD = word_set(
-    "on enabled enable locked active activated lost activado activada ativado ein lock 开启 已开启 activee "
-    "actif activo ativo ativada encendido ligado aktiviert eingeschaltet attivo attivato"
-)
-LIST_GOOD = word_set(
-    "clean good clear cleared limpio limpia limpo propre sauber 正常 limpa saine pulito pulita"
-)
-LIST_BAD = word_set(
-    "blacklisted blocklisted blocked block barred banned stolen theft lost reported flagged fraud unpaid "
-    "listed bad dirty robado robada roubado bloqueado bloqueada gesperrt gestohlen vole perdu 黑名单 robo "
-    "hurto hurtado reportado reportada perdido extravio roubo roubada denunciado bloquee verloren rubato "
-    "restriccion restricao restricted restriction restrictions"
-)
-#: Whole values that answer the question in the label: "SIM Lock: Yes" is locked, "Blacklist: No" is clean.
-ANSWERS = MappingProxyType({
-    **dict.fromkeys(("yes", "true", "on", "y", "si", "sim", "oui", "ja", "positive"), False),
-    **dict.fromkeys(("no", "false", "off", "n", "nao", "non", "nein", "negative"), True),
+#: Characters of a value that are read.
+REACH = 400
+#: Values whose verdict is remembered: the same few come again in every text.
+REMEMBERED = 4096
+SENTENCE_ENDS = frozenset({".", ";", "|", "\n", "。"})
+LABEL_ENDS = frozenset({":", "=", "?"})
+BRACKETS = frozenset("()")
+STATES = MappingProxyType({
+    Mark.GOOD: True, Mark.GOOD_NOUN: True, Mark.BAD: False, Mark.BAD_NOUN: False, Mark.REPORTED: False,
 })  # fmt: skip
-#: The good and the bad words of each verdict.
-VERDICT_WORDS_OF = MappingProxyType({
-    "simlock": (SIM_GOOD, SIM_BAD), "lock": (SIM_GOOD, SIM_BAD),
-    "fmi": (FMI_GOOD, FMI_BAD), "blacklist": (LIST_GOOD, LIST_BAD),
-})  # fmt: skip
-VERDICTS = MappingProxyType({name: good | bad for name, (good, bad) in VERDICT_WORDS_OF.items()})
-STATE_WORDS = frozenset[str]().union(*VERDICTS.values())
-VERDICT_WORDS = re.compile(r"[^\W_]+|[,;.()|]|(?<=\s)[-–—](?=\s)")
+NEGATIONS = frozenset({Mark.NO, Mark.NOT, Mark.NOR})
+#: Answers that what follows only explains: "Yes - since 2020".
+LEADING = frozenset({"yes", "true", "si", "oui", "ja", "tak", "да", "evet", "是"})
+#: Words of one part of an enumeration, at most: longer ones are sentences of their own.
+LONGEST_PART = 6
 
 
-def verdict(value: str | None, good: frozenset[str], bad: frozenset[str]) -> bool | None:
-    """True for a good state, False for a bad one, None where the words say neither."""
-    words = VERDICT_WORDS.findall(plain_letters((value or "")[:400]))
-    spoken = [word for word in words if word not in CLAUSE_ENDS]
-    if len(spoken) == 1 and spoken[0] in ANSWERS:
-        return ANSWERS[spoken[0]]
-    seen: set[bool] = set()
-    negated = False
-    for word in words:
-        if word in CLAUSE_ENDS:
-            negated = False
-        elif word in NEGATIONS:
-            negated = True
-        elif word in good or word in bad:
-            seen.add((word in good) is not negated)
+class Clause(NamedTuple):
+    """Some words of a value, up to a comma, a bracket, a "but" …"""
+
+    marks: tuple[tuple[Mark, str], ...]
+    end: str  #: what ends it; empty at the end of the value
+
+    def states(self) -> list[bool]:
+        """Return the states that its words name, True for good, whatever else it says."""
+        return [STATES[mark] for mark, _ in self.marks if mark in STATES]
+
+    def answer(self) -> bool | None:
+        """Return True for a clause that is no more than "no", False for "yes", else None."""
+        return ANSWERS.get(self.marks[0][1]) if len(self.marks) == 1 else None
+
+
+class Claim(NamedTuple):
+    """What one clause says."""
+
+    states: tuple[bool, ...]  #: True for good
+    negated: bool  #: a negation was open at its end
+    pending: bool  #: and it had found no word to negate
+
+
+@lru_cache(REMEMBERED)
+def verdict(value: str | None, name: str) -> bool | None:
+    """Return True for a good state, False for a bad one, None where the words say neither.
+
+    name is one of VERDICT_FIELDS. A word for bad outweighs every word for good; what
+    may become good, or is good under a condition, is not good.
+    """
+    clauses = _clauses(value or "", LEXICONS[name])
+    spoken = [clause for clause in clauses if clause.marks]
+    answer = spoken[0].answer() if spoken else None
+    if answer is not None and (len(spoken) == 1 or spoken[0].marks[0][1] in LEADING):
+        return answer
+    seen = [state for sentence in _sentences(clauses) for state in _sentence(sentence)]
     return all(seen) if seen else None
 
 
-def plain_letters(text: str) -> str:
-    """Lower case without accents."""
-    folded = text.casefold()
-    if folded.isascii():
-        return folded
-    return "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
+def names_state(value: str, name: str) -> bool:
+    """Whether a value is about this state at all, also where it leaves it open ("Eligible for unlock")."""
+    clauses = _clauses(value, LEXICONS[name])
+    return verdict(value, name) is not None or any(clause.states() for clause in clauses)
+
+
+def _clauses(value: str, lexicon: Lexicon) -> list[Clause]:
+    clauses: list[Clause] = []
+    marks: list[tuple[Mark, str]] = []
+    for mark, text in marked(value[:REACH], lexicon):
+        if mark is not Mark.END:
+            marks.append((mark, text))
+        elif text != "/" or (
+            len(marks) == 1 and marks[0][0] is Mark.NO
+        ):  # "lost/stolen" is one thing, "No / Stolen" two
+            clauses.append(Clause(tuple(marks), text))
+            marks = []
+    return [*clauses, Clause(tuple(marks), "")]
+
+
+def _sentences(clauses: list[Clause]) -> Iterator[list[Clause]]:
+    sentence: list[Clause] = []
+    for clause in clauses:
+        sentence.append(clause)
+        if clause.end in SENTENCE_ENDS or not clause.end:
+            yield sentence
+            sentence = []
+
+
+def _sentence(clauses: list[Clause]) -> list[bool]:
+    """Return the states that the clauses of a sentence claim."""
+    seen: list[bool] = []
+    negated, last_part = False, 0
+    at = 0
+    while at < len(clauses):
+        clause = clauses[at]
+        answer = clauses[at + 1].answer() if clause.end in LABEL_ENDS and at + 1 < len(clauses) else None
+        claim = _claim(clause, negated, asked=answer is not None)
+        seen += claim.states if answer is None else [state is not answer for state in claim.states]
+        if claim.negated and at >= last_part:
+            last_part = _last_part(clauses, at)
+        negated = at < last_part or (claim.pending and clause.end in BRACKETS)
+        at += 1 if answer is None else 2
+    return [state for state in seen if not (state and _is_conditional(clauses))]
+
+
+def _is_conditional(clauses: list[Clause]) -> bool:
+    """Whether a sentence has a condition, or says that something is not verified."""
+    marks = [mark for clause in clauses for mark, _ in clause.marks]
+    return Mark.CONDITION in marks or (Mark.VERIFIED in marks and not NEGATIONS.isdisjoint(marks))
+
+
+def _claim(clause: Clause, negated: bool, *, asked: bool) -> Claim:
+    """Return what a clause says by itself; with negated, a negation before it is still open.
+
+    asked: an answer follows, so that a noun in it is a question ("Blacklist: No").
+    """
+    states: list[bool] = []
+    pending, open_yet = negated, False
+    for at, (mark, _) in enumerate(clause.marks):
+        if mark in NEGATIONS:
+            negated, pending = True, mark is not Mark.NO
+        elif mark is Mark.AND or (mark is Mark.REPORTED and not pending and _begins_anew(clause, at)):
+            negated = pending = False
+        elif mark is Mark.NOT_BEFORE and states:
+            states[-1] = not states[-1]
+        elif mark in (Mark.AHEAD, Mark.NOT_YET) or (mark is Mark.FOUND and negated):
+            open_yet, pending = True, False
+        if mark in STATES and (asked or not _is_field(clause, at)):
+            state = STATES[mark] is not negated
+            states += [] if state and (open_yet or _opens_later(clause, at, asked=asked)) else [state]
+            pending = False
+    return Claim(tuple(states), negated, pending)
+
+
+def _begins_anew(clause: Clause, at: int) -> bool:
+    """Whether "reported" is a statement of its own behind another: "not stolen / reported lost"."""
+    before, after = clause.marks[:at], clause.marks[at + 1 :]
+    states_before = any(mark in STATES for mark, _ in before)
+    return states_before and before[-1][0] not in (Mark.OR, Mark.NOR) and any(mark is Mark.BAD for mark, _ in after)
+
+
+def _is_field(clause: Clause, at: int) -> bool:
+    """Whether a noun names a field ("Blacklist status", "Blacklist: …") and says no state."""
+    if clause.marks[at][0] is not Mark.BAD_NOUN:
+        return False
+    after = clause.marks[at + 1 : at + 2]
+    return after[0][1] in FIELD_WORDS if after else clause.end in LABEL_ENDS
+
+
+def _opens_later(clause: Clause, at: int, *, asked: bool) -> bool:
+    """Whether what follows a state says that it is none yet: "unlock possible", "Unlocked: unknown".
+
+    What follows an "and" does not.
+    """
+    after = [mark for mark, _ in clause.marks[at + 1 :]]
+    here = after[: after.index(Mark.AND)] if Mark.AND in after else after
+    if clause.end in LABEL_ENDS and not asked:
+        return True
+    if clause.marks[at][0] is Mark.GOOD_NOUN and after:
+        return True
+    return Mark.NOT_YET in here or (Mark.FOUND in here and not NEGATIONS.isdisjoint(here))
+
+
+def _last_part(clauses: list[Clause], at: int) -> int:
+    """Return where the enumeration ends that a negated clause begins, "not reported lost, stolen or unpaid"; 0 if none.
+
+    The parts after it name nothing but bad states, and an "or" leads to the last; after "reported" bare words will do.
+    """
+    if clauses[at].end != "," or set(clauses[at].states()) != {False}:
+        return 0
+    bare = any(mark is Mark.REPORTED for mark, _ in clauses[at].marks)
+    for last, clause in enumerate(clauses[at + 1 :], at + 1):
+        marks = [mark for mark, _ in clause.marks]
+        if set(clause.states()) != {False} or len(marks) > LONGEST_PART or marks[0] is Mark.REPORTED:
+            return 0
+        if Mark.OR in marks or Mark.NOR in marks:
+            return last
+        bare = bare and len(marks) == 1
+        if clause.end != ",":
+            return last if bare else 0
+    return 0

@@ -1,5 +1,6 @@
 """What the reader of result texts promises: each fact where the text says it, and none where it does not."""
 
+import base64
 import html
 import json
 import re
@@ -29,6 +30,8 @@ EXAMPLES: list[dict[str, Any]] = [
     for name in ("result_texts.json", "more_result_texts.json")
     for example in json.loads((DATA / name).read_text(encoding="utf-8"))
 ]
+#: Texts with the facts that a careful reader takes from them, and those that he must not; made-up identifiers.
+CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "cases_results.json").read_text(encoding="utf-8"))
 MAIN_FIELDS = ("imei", "imei2", "serial", "model", "carrier", "simlock", "fmi", "blacklist", "warranty")
 
 #: Texts in further layouts, with what a careful reader takes from them; None where the text does not say it.
@@ -507,6 +510,37 @@ def test_example_texts_are_read_as_a_careful_reader_would(example: dict[str, Any
         assert said(report, name) in [expected[name], *accepted.get(name, [])], name
     for name, value in expected["other"].items():
         assert report.other.get(name) in [value, *accepted.get(name, [])], name
+
+
+def fact(report: DeviceReport, name: str, ordered: str) -> object:
+    """A state, whether the text is about another device, or a main field."""
+    match name:
+        case "sim":
+            return str(sim_state(report.simlock))
+        case "fmi":
+            return str(fmi_state(report.fmi))
+        case "bl":
+            return str(blacklist_state(report.blacklist))
+        case "other_device":
+            return report.is_about_another_device(ordered)
+    return getattr(report, name)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["raw"][:60] for case in CASES])
+@pytest.mark.parametrize("encoded", [False, True], ids=["plain", "base64"])
+def test_texts_from_the_wild_say_no_more_than_they_say(case: dict[str, Any], encoded: bool) -> None:
+    raw = base64.b64encode(case["raw"].encode()).decode() if encoded and ": " in case["raw"] else case["raw"]
+    report = read_report(raw)
+    for name, expected in case["expected"].items():
+        allowed = expected if isinstance(expected, list) else [expected]
+        assert fact(report, name, case["ordered"]) in allowed, name
+
+
+@pytest.mark.parametrize(
+    "text", ["C39KP6WVTNJX", "1234567890123456", "U0lNTG9ja1N0YXR1cw==", "Model iPhone", "deadbeef" * 4]
+)
+def test_what_only_looks_like_base64_is_left_alone(text: str) -> None:
+    assert read_report(text).display == text
 
 
 Pairs = tuple[tuple[str, str], ...]
