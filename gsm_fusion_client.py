@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,10 +22,12 @@ from typing import Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
+import provider_body
 import provider_xml
 from orders import Account, PlacementAnswer, ProviderOrder, Service
+from provider_body import UnreadableError
 from provider_http import MAX_BODY, BrokenCallError, NotConnectedError, PostSession, Reply, TooLargeError
-from provider_xml import Record, UnreadableError
+from provider_xml import Record
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +65,14 @@ REFUSALS = (
     ("invalid imei", RefusalKind.INVALID_IMEI),
     ("imei already exists", RefusalKind.DUPLICATE),
     ("invalid order id", RefusalKind.ORDER_ID),
+    ("no imei found", RefusalKind.ORDER_ID),
 )
+UNREADABLE = "The provider's answer cannot be read: {}."
+#: A refusal that says no more than that a list is empty.
+NOTHING_FOUND = "no imei found"
 MAINTENANCE = "website is in maintenance"
+#: Orders in a list at most; their number is bounded as well as their bytes.
+MAX_LISTED = 500_000
 #: Bytes of the list of recent orders at most: some 200,000 of a provider that lists all there ever was, with results.
 MAX_LIST = 128 * 1024 * 1024
 
@@ -110,6 +119,10 @@ class OutcomeUnknownError(GSMFusionError):
     """The call was sent and no readable answer came: what it asked for may have been placed and charged."""
 
 
+class UnreadableAnswerError(OutcomeUnknownError):
+    """The answer to a question for some orders came and cannot be read: ask for fewer of them."""
+
+
 def refusal_kind(words: str) -> RefusalKind:
     """Why the provider says no in these words; UNKNOWN for new words and for several reasons at once."""
     text = " ".join(words.lower().split())
@@ -137,14 +150,64 @@ def parse_placement(raw: bytes) -> PlacementAnswer:
 
 def parse_orders(raw: bytes) -> list[ProviderOrder]:
     """The orders of a getimeis answer; an empty list where it lists none. Raises GSMFusionError."""
+    try:
+        return parse_recent_orders(raw)
+    except RefusedError as error:
+        if NOTHING_FOUND in error.raw.lower():
+            return []
+        raise
+
+
+def parse_recent_orders(raw: bytes) -> list[ProviderOrder]:
+    """The same, but "No IMEI Found" is a refusal: it does not prove that there are no orders. Raises GSMFusionError."""
+    try:
+        return _listed(raw)[0]
+    except UnreadableAnswerError as error:
+        raise OutcomeUnknownError(str(error)) from error
+
+
+def parse_asked_orders(raw: bytes, asked: Sequence[str]) -> list[ProviderOrder]:
+    """The orders of an answer to a question for these ids, each named once. Raises GSMFusionError.
+
+    An id that the answer names in two ways is left out, for a result text may have forged one of them. Where the texts
+    were not XML, any id that was not asked for, or that comes twice, makes the answer unreadable.
+    """
+    orders, opaque = _listed(raw)
+    different = Counter(order.order_id for order in dict.fromkeys(orders) if order.order_id)
+    known = set(asked)
+    if opaque and (different.keys() - known or len(different) < sum(bool(order.order_id) for order in orders)):
+        raise UnreadableAnswerError(UNREADABLE.format("a result text may have named orders in it"))
+    return [order for order in dict.fromkeys(orders) if order.order_id in known and different[order.order_id] == 1]
+
+
+def _listed(raw: bytes) -> tuple[list[ProviderOrder], bool]:
+    """The orders of a list, and whether a result text in it was not XML and is taken as plain text."""
     orders: list[ProviderOrder] = []
-    for part in provider_xml.list_parts(raw):
-        root = _root(part)
-        orders += provider_xml.read_orders(root)
+    opaque = False
+    for part in provider_body.list_parts(raw):
+        root, odd = _list_root(part)
+        opaque = opaque or odd
+        found = provider_xml.read_orders(root)
+        orders += found
+        if len(orders) > MAX_LISTED:
+            raise UnreadableAnswerError(f"The provider's answer lists more than {MAX_LISTED} orders.")
+        if not found and len(part) > provider_body.LIST_PART:
+            raise UnreadableAnswerError(UNREADABLE.format("it is long and names no orders"))
     if not orders:
         _raise_refusal(root)
     named = {order.imei for order in orders if order.order_id}
-    return [order for order in orders if order.order_id or order.imei not in named]
+    return [order for order in orders if order.order_id or order.imei not in named], opaque
+
+
+def _list_root(part: bytes) -> tuple[Element, bool]:
+    try:
+        return provider_body.read_root(part), False
+    except UnreadableError as error:
+        try:
+            return provider_body.read_opaque_list(part), True
+        except UnreadableError:
+            unreadable = UnreadableAnswerError if provider_body.is_answer(part) else OutcomeUnknownError
+            raise unreadable(UNREADABLE.format(error)) from error
 
 
 def parse_services(raw: bytes) -> list[Service]:
@@ -184,9 +247,9 @@ def parse_paid_records(raw: bytes) -> list[Record]:
 
 def _root(raw: bytes) -> Element:
     try:
-        return provider_xml.read_root(raw)
+        return provider_body.read_root(raw)
     except UnreadableError as error:
-        raise OutcomeUnknownError(f"The provider's answer cannot be read: {error}.") from error
+        raise OutcomeUnknownError(UNREADABLE.format(error)) from error
 
 
 def _raise_refusal(root: Element) -> None:
@@ -229,7 +292,7 @@ def read_delay(attempt: int, retry_after: float | None, jitter: float) -> float:
 
 def may_repeat_read(error: GSMFusionError) -> bool:
     """Whether a call that places nothing may bring more the next time."""
-    if isinstance(error, MaintenanceError):
+    if isinstance(error, MaintenanceError | UnreadableAnswerError):
         return False
     if isinstance(error, OutcomeUnknownError):
         return error.status is None or error.status >= 500
@@ -306,15 +369,15 @@ class GSMFusionClient:
 
         Raises GSMFusionError (RefusedError of kind ORDER_ID for an id it refuses), ValueError for no id.
         """
-        listed = self._read("getimeis", parse_orders, orderIds=_comma_list(order_ids))
-        return [order for order in listed if order.order_id]
+        comma_list = _comma_list(order_ids)
+        return self._read("getimeis", lambda raw: parse_asked_orders(raw, comma_list.split(",")), orderIds=comma_list)
 
     def list_recent_orders(self) -> list[ProviderOrder]:
         """The recent orders, as many and as far back as the provider chooses. Raises GSMFusionError.
 
         An order whose id cannot be read has an empty one.
         """
-        return self._read("getimeis", parse_orders, max_body=MAX_LIST)
+        return self._read("getimeis", parse_recent_orders, max_body=MAX_LIST)
 
     def get_account(self) -> Account:
         """The account's credits. Raises GSMFusionError."""
@@ -376,9 +439,7 @@ class GSMFusionClient:
             error.hide(self._credentials["apiKey"])
             raise
 
-    def _read(
-        self, action: str, parse: Callable[[bytes], Answer], max_body: int = MAX_BODY, **fields: str
-    ) -> Answer:
+    def _read(self, action: str, parse: Callable[[bytes], Answer], max_body: int = MAX_BODY, **fields: str) -> Answer:
         attempt = 1
         while True:
             if self._turns:

@@ -1,7 +1,7 @@
-"""The provider's XML, read tolerantly: bodies that are not quite XML become the nouns of orders.py.
+"""The fields of the provider's answers: elements become the nouns of orders.py.
 
-Only what needs no guess is repaired; everything else is an UnreadableError. This module must not know HTTP,
-and it draws no conclusion about money: what an unreadable or unwelcome answer means is the client's to say.
+provider_body makes elements of a body. This module must not know HTTP, and it draws no conclusion about money: what an
+unwelcome answer means is decided by the client.
 """
 
 import logging
@@ -9,43 +9,18 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
-from html.entities import html5
 from xml.etree import ElementTree as ET
 
 from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer, ProviderOrder, Service
+from provider_body import IMEI_LIKE, PROLOG
 
 log = logging.getLogger(__name__)
 
-PROLOG = re.compile(r"<\?(?:php)?xml\b[^<>]*\?>", re.IGNORECASE)
-#: What may stand before a root or a DOCTYPE.
-MISC = re.compile(r"(?:\s+|<!--.*?-->|<\?.*?\?>)*", re.DOTALL)
-KNOWN_ROOT = re.compile(
-    r"<(?:result|response|error|packages|client|imeis|networks|mobiles|services)\s*/?>", re.IGNORECASE
-)
-#: Tags that PHP and its debuggers print around a notice.
-NOTICE_TAG = re.compile(
-    r"</?(?:br|b|i|u|p|a|em|hr|strong|font|pre|span|div|code|table|tbody|thead|tr|th|td)\b[^<>]*>"
-    r"|(?P<comment><!--).*?(?P<end>-->|\Z)",
-    re.IGNORECASE | re.DOTALL,
-)
-#: One that never ends takes the rest, so that a body full of beginnings is searched once and not once for each.
-CDATA = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z))", re.DOTALL)
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-VOID_CLOSE = re.compile(r"</(?:br|hr|img)\s*>", re.IGNORECASE)
-VOID_OPEN = re.compile(r"<(br|hr|img)\b[^<>]*>", re.IGNORECASE)
-AMPERSAND = re.compile(r"&(?:#(\d{1,7});|#[xX]([0-9a-fA-F]{1,6});|(\w{1,31};))?")
-XML_ENTITIES = frozenset({"amp;", "lt;", "gt;", "quot;", "apos;"})
-#: Elements after which a reader sees a new line; a result text keeps them as <br>.
-BREAKS = frozenset({"br", "p", "div", "li", "tr"})
-
-MAX_DEPTH = 40  #: levels of elements; the deepest answer known has 5, and walks here may be quadratic in it
 #: Longest number in a price or a balance; longer digits are no amount of money.
 AMOUNT_LENGTH = 15
 AMOUNT = re.compile(r"[\d.,]*\d")
 MINUS_BEFORE = re.compile(r"-\s?[^\w\s-]?\s?$")
 
-IMEI_LIKE = re.compile(r"(?<!\d)\d{14,16}(?!\d)")
 #: What an order id looks like. One with blanks or foreign signs in it was damaged on its way.
 ORDER_ID = re.compile(r"[\w.#/:-]{1,64}", re.ASCII)
 ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package", "requestedat", "repliedat"})
@@ -62,18 +37,10 @@ PLAIN_ANSWER = re.compile(
     rf"(?:{re.sub(r'[(](?=[^)])', '(?:', PLAIN_RECORD.pattern)})+</\1>",
     re.ASCII,
 )
-LIST_START = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\b[^<>]*\?>\s*)?<(result|response)>\s*(?=<imeis>\s*<(?!imeis>))"
-)
-LIST_PART = 2 * 1024 * 1024  #: bytes; its elements take some ten times as much
 OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})
 #: What some panels write between the digits of an IMEI.
 IMEI_SEPARATORS = re.compile(r"[\s\u00a0\u200b-\u200d\u2010-\u2015\ufeff./-]+")
 INVALID_IMEI = re.compile(r"invalid imei:\s*(\d+)", re.IGNORECASE)
-
-
-class UnreadableError(ValueError):
-    """The body cannot be read without guessing; the message says why and quotes nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,97 +49,6 @@ class Record:
 
     kind: str  #: the element's name in lower case, such as "country"
     fields: dict[str, str]  #: field name in lower case -> text
-
-
-def read_root(raw: bytes) -> ET.Element:
-    """The root of a body; every tag in it is lower case and without a namespace. Raises UnreadableError."""
-    text = _decode(raw)
-    if not text:
-        raise UnreadableError("it is empty")
-    root = _parse(PROLOG.sub("", text, count=1) if PROLOG.match(text) else text)
-    if root is None:
-        root = _parse(_repair(text))
-    if root is None:
-        raise UnreadableError("it is not XML, or it is cut off")
-    _normalise(root)
-    if root.tag == "html":
-        raise UnreadableError("it is a web page")
-    return root
-
-
-def _decode(raw: bytes) -> str:
-    body = raw.removeprefix(b"\xef\xbb\xbf")
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        text = body.decode("cp1252", errors="replace")
-    return text.strip("\ufeff \t\r\n")
-
-
-def _parse(text: str) -> ET.Element | None:
-    misc = MISC.match(text)
-    if misc and text.startswith("<!", misc.end()):
-        raise UnreadableError("it carries a DOCTYPE")
-    try:
-        return ET.fromstring(text)  # noqa: S314  # without a DOCTYPE there is no entity to expand
-    except ET.ParseError:
-        return None
-
-
-def _normalise(root: ET.Element) -> None:
-    level = [root]
-    for _ in range(MAX_DEPTH):
-        for element in level:
-            element.tag = element.tag.rpartition("}")[2].lower()
-            if element.tag in BREAKS:
-                element.tail = "<br>" + (element.tail or "")
-        level = [child for element in level for child in element]
-    if level:
-        raise UnreadableError("it is nested too deeply")
-
-
-def _repair(text: str) -> str:
-    pieces = CDATA.split(CONTROL.sub(" ", _without_notice(text)))
-    return "".join(piece if index % 2 else _mend(piece) for index, piece in enumerate(pieces))
-
-
-def _without_notice(text: str) -> str:
-    """The text from its root on, if all that stands before the root is a PHP notice."""
-    prolog, root = PROLOG.search(text), KNOWN_ROOT.search(text)
-    if prolog and (root is None or prolog.start() < root.start()):
-        before, rest = text[: prolog.start()], text[prolog.end() :]
-    elif root:
-        before, rest = text[: root.start()], text[root.start() :]
-    else:
-        return text
-    return text if "<" in NOTICE_TAG.sub(_open_comment, before) else rest.strip()
-
-
-def _open_comment(tag: re.Match[str]) -> str:
-    """What is left of a notice's tag: nothing, but of a comment that never ends its beginning."""
-    return "<" if tag["comment"] and not tag["end"] else ""
-
-
-def _mend(text: str) -> str:
-    text = VOID_OPEN.sub(r"<\1/>", VOID_CLOSE.sub("", text))
-    return AMPERSAND.sub(_mend_ampersand, text)
-
-
-def _mend_ampersand(match: re.Match[str]) -> str:
-    decimal, hexadecimal, name = match.groups()
-    if name in XML_ENTITIES:
-        return match[0]
-    if name:
-        return escape(html5[name]) if name in html5 else f"&amp;{name}"
-    if decimal or hexadecimal:
-        return match[0] if _is_xml_char(int(decimal) if decimal else int(hexadecimal, 16)) else " "
-    return "&amp;"
-
-
-def _is_xml_char(code: int) -> bool:
-    if code < 0x20:
-        return code in (9, 10, 13)
-    return code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code < 0x110000
 
 
 def error_texts(root: ET.Element) -> list[str]:
@@ -258,23 +134,6 @@ def _imei_in(words: str) -> str:
     return match[1] if match else ""
 
 
-def list_parts(raw: bytes, length: int = LIST_PART) -> Iterator[bytes]:
-    """A long list of <imeis> records as several short documents, so that only one of them is elements at a time.
-
-    A body of any other shape is one part. What is cut off or not XML stays so in its part.
-    """
-    start = LIST_START.match(raw) if len(raw) > length else None
-    if start is None:
-        yield raw
-        return
-    root, record_end, begin = start[1], b"</imeis>", start.end()
-    while (last := raw.find(record_end, begin + length)) >= 0:
-        end = last + len(record_end)
-        yield b"<%b>%b</%b>" % (root, raw[begin:end], root)
-        begin = end
-    yield b"<%b>%b" % (root, raw[begin:])
-
-
 def read_orders(root: ET.Element) -> list[ProviderOrder]:
     """The orders of a getimeis answer, in its order.
 
@@ -312,7 +171,8 @@ def _order_records(root: ET.Element) -> Iterator[dict[str, str]]:
         inside = inside or element.tag == "imeis"
         if inside:
             yield from _groups(element)
-        waiting += [(child, inside) for child in reversed(element) if len(child) or child.tag == "imeis"]
+        inner = [child for child in reversed(element) if child.tag != "code"]  # a text names no orders
+        waiting += [(child, inside) for child in inner if len(child) or child.tag == "imeis"]
 
 
 def _groups(element: ET.Element) -> list[dict[str, str]]:

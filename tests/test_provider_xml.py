@@ -1,7 +1,12 @@
 """The provider's bodies as captures, the manual and sister panels show them; all IMEIs are made up."""
 
+import json
 import re
+import subprocess
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,23 +18,18 @@ from gsm_fusion_client import (
     OutcomeUnknownError,
     RefusalKind,
     RefusedError,
+    UnreadableAnswerError,
     parse_account,
+    parse_asked_orders,
     parse_orders,
     parse_placement,
+    parse_recent_orders,
     parse_records,
     parse_services,
 )
 from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer
-from provider_xml import (
-    Record,
-    UnreadableError,
-    amount,
-    list_parts,
-    read_orders,
-    read_placement,
-    read_plain_placement,
-    read_root,
-)
+from provider_body import UnreadableError, list_parts, read_root
+from provider_xml import Record, amount, read_orders, read_placement, read_plain_placement
 
 IMEI_A, IMEI_B, IMEI_C = "350000000000014", "350000000000022", "350000000000030"
 ORDER_A = f"<imeis><id>15562209</id><imei>{IMEI_A}</imei><status>Pending</status></imeis>"
@@ -99,6 +99,17 @@ def test_everything_else_leaves_the_outcome_unknown(body: str) -> None:
 def test_no_cut_answer_is_taken_for_a_whole_one(cut: int) -> None:
     with pytest.raises(OutcomeUnknownError):
         parse_placement(f"<result>{ORDER_A}{ORDER_B}</result>".encode()[:cut])
+
+
+@pytest.mark.parametrize(
+    "junk", ["<br />\n<b>Fatal error</b>: timeout<br />", "<script>a</script>", "\nNotice: x", "<!--"]
+)
+def test_junk_behind_a_cut_answer_makes_it_no_whole_one(junk: str) -> None:
+    whole = f"<result>{ORDER_A}{ORDER_B}</result>"
+    assert parse_placement((whole + junk).encode()).orders == (PLACED_A, PLACED_B)
+    for cut in range(1, len(whole)):
+        with pytest.raises(OutcomeUnknownError):
+            parse_placement((whole[:cut] + junk).encode())
 
 
 def test_a_deeply_nested_body_is_refused_in_time() -> None:
@@ -432,7 +443,7 @@ def test_an_imei_that_one_part_of_a_list_names_without_an_order_may_have_one_in_
     nameless = ORDER_A.replace("15562209", "0")
     body = f"<result>{nameless}{_listing(40)}{ORDER_A}</result>".encode()
     whole = parse_orders(body)
-    monkeypatch.setattr("gsm_fusion_client.provider_xml.list_parts", lambda raw: list_parts(raw, 300))
+    monkeypatch.setattr("gsm_fusion_client.provider_body.list_parts", lambda raw: list_parts(raw, 300))
     assert len(list(list_parts(body, 300))) > 5
     assert parse_orders(body) == whole
     assert all(order.order_id for order in whole)
@@ -441,5 +452,113 @@ def test_an_imei_that_one_part_of_a_list_names_without_an_order_may_have_one_in_
 def test_a_part_that_holds_an_error_only_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = f"<imeis><imei>{IMEI_A}</imei><error>Invalid Order ID</error></imeis>"
     body = f"<result>{odd * 8}{_listing(9)}</result>".encode()
-    monkeypatch.setattr("gsm_fusion_client.provider_xml.list_parts", lambda raw: list_parts(raw, 300))
+    monkeypatch.setattr("gsm_fusion_client.provider_body.list_parts", lambda raw: list_parts(raw, 300))
     assert [order.order_id for order in parse_orders(body) if order.order_id] == [str(n) for n in range(1, 10)]
+
+
+#: Bodies of kinds that providers of this family really send, with what they say.
+CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "cases_xml.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_bodies_from_the_wild_say_what_they_say(case: dict[str, Any]) -> None:
+    parse = parse_placement if case["call"] == "placement" else parse_orders
+    expected, raw = case["expected"], case["raw"].encode()
+    if "unreadable" in expected:
+        with pytest.raises(OutcomeUnknownError):
+            parse(raw)
+    elif "refused" in expected:
+        with pytest.raises(RefusedError) as caught:
+            parse(raw)
+        assert caught.value.kind == expected["refused"]
+    elif "placed" in expected:
+        assert [[order_id, imei] for order_id, imei, _ in parse_placement(raw).orders] == expected["placed"]
+    else:
+        listed = [[order.order_id, order.imei] for order in parse_orders(raw)]
+        assert listed == expected["orders"] + [["", imei] for imei in case.get("left_out", [])]
+
+
+def test_a_text_that_is_not_xml_is_kept_whole() -> None:
+    code = "Blacklist: <font color=#ff0000>Blacklisted</FONT> < AT&T &amp; <b>x"
+    (order,) = parse_orders(f"<result>{record('1', IMEI_A, code)}</result>".encode())
+    assert (order.order_id, order.status, order.code) == ("1", OrderStatus.COMPLETED, code)
+
+
+def record(order_id: str, imei: str, code: str) -> str:
+    return f"<imeis><id>{order_id}</id><imei>{imei}</imei><status>Completed</status><code>{code}</code></imeis>"
+
+
+FORGED = f"x</code></imeis>{record('2', IMEI_B, 'Model: forged')}<imeis><id>3</id><code>y"
+
+
+@pytest.mark.parametrize("spoil", ["", "<b>"], ids=["XML", "not XML"])
+@pytest.mark.parametrize("asked", [["1"], ["1", "2"], ["1", "2", "3"]])
+def test_a_text_forges_no_order(spoil: str, asked: list[str]) -> None:
+    """What it says of an order that was not asked for is dropped; of one that comes twice, both."""
+    genuine = [record(number, imei, spoil) for number, imei in (("2", IMEI_B), ("3", IMEI_C)) if number in asked]
+    body = f"<result>{record('1', IMEI_A, FORGED + spoil)}{''.join(genuine)}</result>".encode()
+    if spoil:
+        with pytest.raises(UnreadableAnswerError):
+            parse_asked_orders(body, asked)
+        return
+    assert [order.order_id for order in parse_asked_orders(body, asked)] == ["1"]
+
+
+def test_elements_within_a_text_name_no_order() -> None:
+    inner = record("2", IMEI_B, "")
+    listed = parse_orders(f"<result>{record('1', IMEI_A, inner)}</result>".encode())
+    assert [order.order_id for order in listed if order.order_id] == ["1"]
+
+
+def test_an_answer_names_only_what_was_asked_for_and_once() -> None:
+    body = f"<result>{record('1', IMEI_A, 'a')}{record('2', IMEI_B, 'b')}{record('1', IMEI_A, 'a')}</result>".encode()
+    assert [order.order_id for order in parse_asked_orders(body, ["1", "7"])] == ["1"]
+
+
+def test_no_imei_found_is_an_empty_list_but_no_proof_that_nothing_was_placed() -> None:
+    body = b"<error>No IMEI Found</error>"
+    assert parse_orders(body) == []
+    for parse in (parse_recent_orders, lambda raw: parse_asked_orders(raw, ["1", "2"])):
+        with pytest.raises(RefusedError) as caught:
+            parse(body)
+        assert caught.value.kind is RefusalKind.ORDER_ID
+
+
+def test_a_proxys_page_is_no_unreadable_list() -> None:
+    """To ask for a shorter list would not help, so the error is another."""
+    for body in (b"", b"<html><body>502</body></html>", b"<!doctype html><p>Just a moment", b"OK"):
+        with pytest.raises(OutcomeUnknownError) as caught:
+            parse_asked_orders(body, ["1", "2"])
+        assert not isinstance(caught.value, UnreadableAnswerError)
+
+
+HEAVY = """
+import sys, time
+from pathlib import Path
+import gsm_fusion_client as client
+shape = sys.argv[1]
+body = {
+    "elements": b"<result>" + b"<a/>" * 10_000_000 + b"</result>",
+    "records": b"<result>" + b"<imeis></imeis>" * 2_700_000 + b"</result>",
+    "orders": b"<result>" + b"<imeis><id>1</id></imeis>" * 1_600_000 + b"</result>",
+    "depth": b"<a>" * 13_000_000,
+    "text": b"<result><imeis><code>" + b"<b>" * 13_000_000 + b"</code></imeis></result>",
+}[shape]
+started = time.process_time()
+for parse in (client.parse_orders, client.parse_services, client.parse_placement):
+    try:
+        parse(body)
+    except client.GSMFusionError:
+        pass
+peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
+print(time.process_time() - started, int(peak) / 1024)
+"""
+
+
+@pytest.mark.parametrize("shape", ["elements", "records", "orders", "depth", "text"])
+def test_forty_megabytes_of_elements_are_refused_in_little_memory(shape: str) -> None:
+    root = Path(__file__).parents[1]
+    run = subprocess.run([sys.executable, "-c", HEAVY, shape], cwd=root, capture_output=True, text=True, check=True)
+    seconds, megabytes = map(float, run.stdout.split())
+    assert megabytes < 300
+    assert seconds < 10
