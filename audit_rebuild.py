@@ -18,7 +18,14 @@ import audit_store
 from audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, Planned, Records
 from checkpoints import Checkpoints
 from database import IMEIDatabase, utc_now
-from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, RefusalKind, RefusedError, parse_placement
+from gsm_fusion_client import (
+    GSMFusionError,
+    OutcomeUnknownError,
+    RefusalKind,
+    RefusedError,
+    UnreadableAnswerError,
+    parse_placement,
+)
 from order_sync import LIST_LENGTHS, report_values, result_values, told_status
 from orders import OrderStatus, PlacedOrder, ProviderOrder, Service
 from provider_dates import read_dates
@@ -148,8 +155,12 @@ def ask_by_id(provider: KnowsOrders, order_ids: Sequence[str]) -> list[ProviderO
 
 
 def _ask(provider: KnowsOrders, order_ids: list[str]) -> list[ProviderOrder]:
+    """The orders of one list; where a result text in it cannot be read, of its halves without that one."""
     try:
         return provider.get_imei_orders(order_ids)
+    except UnreadableAnswerError:
+        half = len(order_ids) // 2
+        return _ask(provider, order_ids[:half]) + _ask(provider, order_ids[half:]) if half else []
     except RefusedError as error:
         if error.kind is RefusalKind.ORDER_ID:
             return []

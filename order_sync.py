@@ -1,7 +1,9 @@
 """Pending orders become results: asked for in lists of ids, understood, and written one answer a transaction.
 
-An id that the answer leaves out stays as it was and is asked for again in smaller lists. A final result is never
-overwritten with less. This module decides when and what to ask; it places nothing.
+An id that the answer leaves out stays as it was and is asked for again in smaller lists. A list that is unreadable or
+refused is halved until the order that spoils it is alone; that one is shown and asked for rarely, so that it does not
+block the others. A final result is never overwritten with less. This module decides when and what to ask; it places
+nothing.
 """
 
 import json
@@ -17,9 +19,18 @@ from typing import Any, Protocol
 
 from database import IMEIDatabase, utc_now
 from device_report import read_report
-from gsm_fusion_client import GSMFusionError, RefusalKind, RefusedError
+from gsm_fusion_client import GSMFusionError, RefusalKind, RefusedError, UnreadableAnswerError
 from orders import FINAL_STATUSES, OrderStatus, ProviderOrder, until_result
-from result_store import PendingOrder, count_pending, pending_orders, reparse_results, store_results
+from result_store import (
+    PendingOrder,
+    Withheld,
+    count_pending,
+    note_withheld,
+    pending_orders,
+    reparse_results,
+    store_results,
+    withheld,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +40,21 @@ LIST_LENGTHS = (100, 10, 1)
 SOONEST = 15.0
 #: Seconds after which even the oldest order, or one that the provider does not know, is asked for again.
 RAREST = 6 * 3600.0
+#: Seconds until an order that spoils its list is asked for again, at first; then twice as long each time, to RAREST.
+FIRST_REST = 900.0
+#: Failing calls of a round without a readable answer, after which orders from all over the list are tried alone.
+MOST_FAILURES = 7
+#: How many of them; where they fail too, it is the provider that fails and not an order.
+PROBES = 5
+#: Seconds in which no list is halved after that.
+NO_HALVING = 300.0
+#: Orders that spoil lists and are asked for in one round, each alone.
+MOST_ALONE = 100
+#: Refusals that say nothing about one order of a list.
+SYSTEMIC = frozenset({RefusalKind.CREDENTIALS, RefusalKind.CREDIT})
+HTTP_OK = 200
+LONGEST_ANSWER = 300  #: characters of an answer that are kept
+LEFT_OUT = "The answer does not name it."
 #: How long the text of an order that is said to be completed may take.
 TEXT_PATIENCE = timedelta(days=1)
 #: Seconds between two looks whether somebody pressed "sync now".
@@ -55,6 +81,20 @@ class SyncReport:
     at: float = 0.0  #: Unix time of its end
 
 
+class _Round:
+    """What the answers of one round have brought."""
+
+    def __init__(self) -> None:
+        self.calls = self.updated = 0
+        self.wanted = list[str]()  #: all that is asked for in lists
+        self.failures = 0  #: calls that failed, perhaps because of one order
+        self.answered = False  #: the provider spoke of its orders, in an answer or in a refusal
+        self.failed = False  #: it did not, whatever it was asked for
+        self.named: set[str] = set()
+        self.blamed: dict[str, str] = {}  #: orders that spoil their lists -> what the provider answered
+        self.left_out: set[str] = set()  #: orders that an answer for them alone did not name
+
+
 class OrderSync:
     """Asks for pending orders when they are due, and for all of them when somebody wishes so."""
 
@@ -71,8 +111,8 @@ class OrderSync:
         self.interval = interval
         self._clock = clock
         self._asked: dict[str, datetime] = {}  #: when an order was last asked for
-        self._unknown: set[str] = set()  #: orders that the provider left out even when asked for alone
-        self._calls = 0
+        self._whole_until: datetime | None = None  #: no list is halved before
+        self._round = _Round()
 
     def run(self, stop: threading.Event) -> None:
         """Sync until stop is set."""
@@ -93,42 +133,52 @@ class OrderSync:
     def sync(self, only_due: bool = False, stop: threading.Event | None = None) -> SyncReport:
         """Ask once for every pending order, or for those that are due. A failure of the provider ends the round."""
         started, pending = time.monotonic(), pending_orders(self.database)
-        known = {order.order_id for order in pending}
+        known, held = {order.order_id for order in pending}, withheld(self.database)
         self._asked = {order_id: at for order_id, at in self._asked.items() if order_id in known}
-        self._unknown &= known
-        wanted = [order.order_id for order in pending if not only_due or self._is_due(order)]
-        if not wanted and only_due:
+        due = [order.order_id for order in pending if not only_due or self._is_due(order, held.get(order.order_id))]
+        if not due and only_due:
             return SyncReport(0, 0, len(pending))
-        self._calls = 0
-        updated, error = self._ask_all(wanted, stop or threading.Event())
+        spoilers = {order_id for order_id, result in held.items() if result.spoils_lists}
+        alone = sorted(spoilers.intersection(due), key=lambda order_id: held[order_id].asked_at)[:MOST_ALONE]
+        wanted = [order_id for order_id in due if order_id not in spoilers]
+        self._round = _Round()
+        self._round.wanted = wanted
+        error = self._ask_all(wanted, alone, stop or threading.Event())
+        self._note_withheld(held, known)
         left = count_pending(self.database)
-        report = SyncReport(len(wanted), updated, left, error, self._calls, time.time())
+        asked, updated, calls = len(wanted) + len(alone), self._round.updated, self._round.calls
+        report = SyncReport(asked, updated, left, error, calls, time.time())
         self.database.set_setting(LAST, json.dumps(asdict(report)))
         seconds = time.monotonic() - started
-        logger.info("Synced %d of %d pending orders in %d calls, %.1f s", updated, len(wanted), self._calls, seconds)
+        logger.info("Synced %d of %d pending orders in %d calls, %.1f s", updated, asked, calls, seconds)
         return report
 
-    def _is_due(self, order: PendingOrder) -> bool:
+    def _is_due(self, order: PendingOrder, held: Withheld | None) -> bool:
         now = self._clock()
+        if held:
+            return (now - held.asked_at).total_seconds() >= rest_of(held)
         age = (now - order.placed_at).total_seconds() if order.placed_at else RAREST
-        wait = RAREST if order.order_id in self._unknown else wait_between(age, order.delivery, self.interval)
         last = self._asked.get(order.order_id) or order.placed_at
-        return last is None or (now - last).total_seconds() >= wait
+        return last is None or (now - last).total_seconds() >= wait_between(age, order.delivery, self.interval)
 
-    def _ask_all(self, order_ids: list[str], stop: threading.Event) -> tuple[int, str]:
+    def _ask_all(self, order_ids: list[str], alone: list[str], stop: threading.Event) -> str:
+        """Ask in lists, then for each order that spoils one alone. Returns why the provider ended the round."""
+        try:
+            self._ask_in_lists(order_ids, stop)
+            self._ask_alone(alone, stop)
+        except GSMFusionError as error:
+            logger.warning("Asking for results failed: %s", error)
+            return str(error)
+        return ""
+
+    def _ask_in_lists(self, order_ids: list[str], stop: threading.Event) -> None:
         """Ask in the longest lists that are answered in full, for what is left out in smaller ones."""
-        waiting, updated = order_ids, 0
+        waiting = order_ids
         for length in LIST_LENGTHS:
             rest, left_out, failures = deque(waiting), list[str](), 0
             while rest and not stop.is_set():
                 part = [rest.popleft() for _ in range(min(length, len(rest)))]
-                try:
-                    found = self._ask(part)
-                except GSMFusionError as error:
-                    logger.warning("Asking for results failed: %s", error)
-                    return updated, str(error)
-                updated += store_results(self.database, found, result_values)
-                missing = self._note(part, found)
+                missing = self._ask(part, stop)
                 left_out += missing if len(part) > 1 else []
                 failures = failures + 1 if 2 * len(missing) > len(part) > 1 else 0
                 if failures == 2:  # lists of this length are not answered: do not insist
@@ -137,28 +187,115 @@ class OrderSync:
             waiting = left_out
             if not waiting or stop.is_set():
                 break
-        return updated, ""
 
-    def _ask(self, part: list[str]) -> list[ProviderOrder]:
-        """One call. An id that the provider refuses leaves its whole list out."""
-        self._calls += 1
+    def _ask_alone(self, order_ids: list[str], stop: threading.Event) -> None:
+        """Ask for orders that are known to spoil lists. Raises GSMFusionError for what none of them can have caused."""
+        for order_id in order_ids:
+            if stop.is_set():
+                return
+            try:
+                self._ask_once([order_id])
+            except GSMFusionError as error:
+                if not may_be_one_order(error):
+                    raise
+
+    def _ask(self, part: list[str], stop: threading.Event) -> list[str]:
+        """Ask for a list, and for halves of it where an order spoils it; store what comes. Returns the ids left out."""
+        missing: list[str] = []
+        pieces = [part]
+        while pieces and not stop.is_set():
+            piece = pieces.pop()
+            try:
+                missing += self._ask_once(piece)
+            except GSMFusionError as error:
+                if not may_be_one_order(error) or not self._may_halve():
+                    raise
+                self._check_provider(error)
+                half = len(piece) // 2
+                pieces += [piece[half:], piece[:half]] if half else []
+        return missing
+
+    def _ask_once(self, piece: list[str]) -> list[str]:
+        """Make one call and store its answer; blame an order that is alone where it fails. Returns the ids left out."""
+        self._round.calls += 1
         try:
-            return self.client.get_imei_orders(part)
-        except RefusedError as error:
-            if error.kind is RefusalKind.ORDER_ID:
-                return []
+            found = self.client.get_imei_orders(piece)
+        except GSMFusionError as error:
+            if len(piece) == 1 and may_be_one_order(error):
+                self._round.blamed[piece[0]] = error.raw or str(error)
             raise
+        self._round.answered = True
+        self._round.updated += store_results(self.database, found, result_values)
+        return self._note(piece, found)
+
+    def _may_halve(self) -> bool:
+        return self._whole_until is None or self._clock() >= self._whole_until
+
+    def _check_provider(self, error: GSMFusionError) -> None:
+        """Raise error where the provider fails for orders from all over the list as it does for the first ones."""
+        self._round.failures += 1
+        self._round.answered = self._round.answered or is_about_orders(error)
+        if self._round.answered or self._round.failures < MOST_FAILURES:
+            return
+        step = max(1, (len(self._round.wanted) - 1) // (PROBES - 1))
+        for order_id in self._round.wanted[::step][:PROBES]:
+            try:
+                self._ask_once([order_id])
+            except GSMFusionError as other:
+                if not may_be_one_order(other):
+                    raise
+            else:
+                return
+        self._round.failed = True
+        self._whole_until = self._clock() + timedelta(seconds=NO_HALVING)
+        raise error
 
     def _note(self, part: list[str], found: Iterable[ProviderOrder]) -> list[str]:
         """Remember what was answered; returns the ids that were not."""
         named = {order.order_id for order in found}
         missing = [order_id for order_id in part if order_id not in named]
-        now = self._clock()
-        self._asked |= dict.fromkeys(part, now)
-        self._unknown -= named
+        self._asked |= dict.fromkeys(part, self._clock())
+        self._round.named |= named
         if len(part) == 1:
-            self._unknown |= set(missing)
+            self._round.left_out |= set(missing)
         return missing
+
+    def _note_withheld(self, held: dict[str, Withheld], known: set[str]) -> None:
+        """Write down which orders have no result although they were asked for alone, and forget the others."""
+        named, answers = self._round.named, dict.fromkeys(self._round.left_out, LEFT_OUT) | self._round.blamed
+        found = [self._withheld(held.get(name), name, answers[name]) for name in answers if name not in named]
+        given = [order_id for order_id in held if order_id in named or order_id not in known]
+        if found or given:
+            note_withheld(self.database, found, given)
+
+    def _withheld(self, before: Withheld | None, order_id: str, answer: str) -> Withheld:
+        """Return what is known of a withheld result now; a round in which the provider failed does not count."""
+        now, times = self._clock(), before.times if before else 0
+        return Withheld(
+            order_id,
+            since=before.since if before else now,
+            asked_at=now,
+            times=max(1, times + (not self._round.failed)),
+            answer=answer[:LONGEST_ANSWER],
+            spoils_lists=order_id in self._round.blamed,
+        )
+
+
+def may_be_one_order(error: GSMFusionError) -> bool:
+    """Whether one order of a list may be why its answer is unreadable, too large or a refusal."""
+    if isinstance(error, RefusedError):
+        return error.kind not in SYSTEMIC
+    return isinstance(error, UnreadableAnswerError) or error.status == HTTP_OK
+
+
+def is_about_orders(error: GSMFusionError) -> bool:
+    """Whether a refusal says that an order of the list is unknown, so that the provider itself works."""
+    return isinstance(error, RefusedError) and error.kind is RefusalKind.ORDER_ID
+
+
+def rest_of(held: Withheld) -> float:
+    """Seconds until an order whose result is withheld is asked for again; RAREST where it only was left out."""
+    return min(FIRST_REST * 2.0 ** min(held.times - 1, 10), RAREST) if held.spoils_lists else RAREST
 
 
 def wait_between(age: float, delivery: str, interval: float) -> float:

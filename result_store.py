@@ -3,16 +3,16 @@
 This module knows neither HTTP nor result texts; what changes is decided by the function that it is given.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 import batch_store
 from database import IMEIDatabase, OrderRow, utc_now
 from orders import ProviderOrder
-from schema import NOT_FINAL, orders, services, status_changes
+from schema import NOT_FINAL, orders, services, status_changes, withheld_results
 
 #: Stored texts that are read anew in one transaction.
 REPARSED_AT_ONCE = 500
@@ -26,6 +26,25 @@ class PendingOrder(NamedTuple):
     order_id: str
     placed_at: datetime | None  #: UTC
     delivery: str  #: the provider's words for its service, such as "Instant-5 Minutes"
+
+
+class Withheld(NamedTuple):
+    """An order whose result the provider does not give when it is asked for it alone."""
+
+    order_id: str
+    since: datetime  #: UTC
+    asked_at: datetime  #: UTC, the last time
+    times: int  #: how often it was asked for alone
+    answer: str  #: what the provider answered, in its words or ours
+    spoils_lists: bool  #: a list with it is unreadable or refused
+
+
+class WithheldOrder(NamedTuple):
+    """A withheld result with what is known of its order."""
+
+    result: Withheld
+    imei: str
+    service_name: str
 
 
 def waits() -> tuple[Any, Any]:
@@ -73,14 +92,48 @@ def store_results(database: IMEIDatabase, found: Sequence[ProviderOrder], change
             changed += 1
             touched |= {stored.batch_id} if stored.batch_id else set()
             if values.get("status", stored.status) != stored.status:
-                moves.append(
-                    {"order_row": stored.id, "old": stored.status, "new": values["status"], "changed_at": now}
-                )
+                moves.append({"order_row": stored.id, "old": stored.status, "new": values["status"], "changed_at": now})
         if moves:
             connection.execute(insert(status_changes), moves)
         for batch_id in touched:
             batch_store.touch(connection, batch_id)
     return changed
+
+
+def withheld(database: IMEIDatabase) -> dict[str, Withheld]:
+    """Return the withheld results by order id."""
+    with database.read() as connection:
+        rows = connection.execute(select(*_withheld_columns())).all()
+    return {row.order_id: Withheld._make(row) for row in rows}
+
+
+def withheld_orders(database: IMEIDatabase, limit: int) -> list[WithheldOrder]:
+    """Return the orders that still wait for a withheld result, the longest first."""
+    query = (
+        select(*_withheld_columns(), orders.c.imei, orders.c.service_name)
+        .join(orders, orders.c.order_id == withheld_results.c.order_id)
+        .where(NOT_FINAL)
+        .order_by(withheld_results.c.since, withheld_results.c.order_id)
+        .limit(limit)
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return [WithheldOrder(Withheld._make(row[:6]), row.imei, row.service_name or "") for row in rows]
+
+
+def note_withheld(database: IMEIDatabase, found: Sequence[Withheld], given: Collection[str]) -> None:
+    """Write withheld results, over those of the same orders, and forget those that were given."""
+    gone = [{"gone": order_id} for order_id in given]
+    with database.write() as connection:
+        if gone:
+            connection.execute(delete(withheld_results).where(withheld_results.c.order_id == bindparam("gone")), gone)
+        if found:
+            rows: list[Mapping[str, Any]] = [result._asdict() for result in found]
+            connection.execute(insert(withheld_results).prefix_with("OR REPLACE"), rows)
+
+
+def _withheld_columns() -> tuple[Any, ...]:
+    return tuple(withheld_results.c[name] for name in Withheld._fields)
 
 
 def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], dict[str, Any]]) -> tuple[int, int]:

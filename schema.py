@@ -122,6 +122,18 @@ status_changes = Table(
 )
 Index("idx_status_changes_order", status_changes.c.order_row)
 
+#: Orders without a result for which the provider, asked for one alone, gives none.
+withheld_results = Table(
+    "withheld_results",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("since", TIMESTAMP, nullable=False),
+    Column("asked_at", TIMESTAMP, nullable=False),
+    Column("times", Integer, nullable=False),  #: how often it was asked for alone
+    Column("answer", Text, nullable=False),  #: what the provider answered, in its words or ours
+    Column("spoils_lists", Boolean, nullable=False),  #: a list with it is unreadable or refused
+)
+
 import_history = Table(
     "import_history",
     metadata,

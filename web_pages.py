@@ -21,6 +21,7 @@ from database import utc_now
 from order_import import past_imports
 from order_sync import last_sync
 from orders import Service
+from result_store import withheld_orders
 from service_catalog import provider_state
 from web_context import Backend, backend
 from web_format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
@@ -31,6 +32,8 @@ pages = Blueprint("pages", __name__)
 RECENT_BATCHES = 8
 #: Rows of the services page, so that it stays small; the search reaches the rest.
 SERVICES_SHOWN = 400
+#: Orders without a result that the status page lists, the longest waiting first.
+WITHHELD_SHOWN = 200
 PACKAGES = ("flask", "sqlalchemy", "requests", "gunicorn")
 
 
@@ -88,9 +91,7 @@ def check_database() -> ResponseReturnValue:
     started = time.monotonic()
     word = backend().database.check_integrity()
     seconds = time.monotonic() - started
-    return _database_page(
-        f"Checked in {seconds:.1f} s: no damage found." if word == "ok" else f"Damaged: {word}"
-    )
+    return _database_page(f"Checked in {seconds:.1f} s: no damage found." if word == "ok" else f"Damaged: {word}")
 
 
 @pages.post("/database/backup")
@@ -130,6 +131,7 @@ def status() -> ResponseReturnValue:
         adoption=_adoption(backend()),
         synced=last_sync(backend().database),
         audited=last_audit(backend().database),
+        withheld=withheld_orders(backend().database, WITHHELD_SHOWN),
     )
 
 

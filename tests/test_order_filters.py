@@ -290,6 +290,7 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TABLE saved_searches",
         "DROP TABLE balance_readings",
         "DROP TABLE leases",
+        "DROP TABLE withheld_results",
         "ALTER TABLE attempts DROP COLUMN after_order",
         "ALTER TABLE attempts DROP COLUMN first_list",
         "ALTER TABLE chunks DROP COLUMN doubt_attempt",

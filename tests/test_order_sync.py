@@ -18,9 +18,21 @@ from sqlalchemy import insert, select
 import batch_queries
 import order_sync
 from database import IMEIDatabase, utc_now
-from gsm_fusion_client import GSMFusionClient, NotSentError, RefusalKind, RefusedError
+from gsm_fusion_client import (
+    GSMFusionClient,
+    NotSentError,
+    OutcomeUnknownError,
+    RefusalKind,
+    RefusedError,
+    UnreadableAnswerError,
+    parse_asked_orders,
+)
 from order_sync import (
+    FIRST_REST,
+    LEFT_OUT,
     LOOK,
+    MOST_ALONE,
+    NO_HALVING,
     RAREST,
     TEXT_PATIENCE,
     OrderSync,
@@ -34,7 +46,7 @@ from order_sync import (
     wait_between,
 )
 from orders import PlacementAnswer, ProviderOrder
-from result_store import store_results
+from result_store import store_results, withheld, withheld_orders
 from schema import orders, services, status_changes
 
 
@@ -502,6 +514,229 @@ def test_a_stop_ends_the_round_after_the_call_that_is_on_its_way(database: IMEID
     assert (report.updated, report.error) == (100 if answered else 0, "")
 
 
+def test_an_order_that_existed_before_our_call_gets_its_result_and_costs_nothing(database: IMEIDatabase) -> None:
+    (order_id,) = pending(database, 2)[:1]
+    with database.write() as connection:
+        connection.execute(orders.update().values(existed=True, credits=0.0))
+        promised = batch_queries.spent_or_promised(connection)
+    OrderSync(database, ByHand(), 300).sync()
+    row = database.get_order(order_id)
+    assert row is not None
+    assert (row["status"], row["model"], row["credits"], bool(row["existed"])) == ("Completed", "iPhone 12", 0.0, True)
+    with database.read() as connection:
+        assert batch_queries.spent_or_promised(connection) == promised == 0
+
+
+# One order that spoils its list
+
+UNREADABLE = UnreadableAnswerError("The provider's answer cannot be read: it is not XML, or it is cut off.")
+NOTHING = RefusedError(RefusalKind.ORDER_ID, "No IMEI Found")
+TOO_LARGE = OutcomeUnknownError("The outcome is unknown: the answer is larger than 16 bytes.", status=200)
+
+
+class Spoiled(ByHand):
+    """A provider that fails for every list with one of some orders in it."""
+
+    def __init__(self, spoilers: Sequence[str], error: Exception = UNREADABLE, status: str = "Completed") -> None:
+        super().__init__(status=status)
+        self.spoilers, self.error = set(spoilers), error
+
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+        found = super().get_imei_orders(order_ids)
+        if self.spoilers.intersection(order_ids):
+            raise self.error
+        return found
+
+
+@pytest.mark.parametrize(
+    "error", [UNREADABLE, NOTHING, TOO_LARGE, RefusedError(RefusalKind.UNKNOWN, "Order 7 is gone")]
+)
+@pytest.mark.parametrize("place", [0, 99, 120, 249])
+def test_a_list_is_halved_until_the_order_that_spoils_it_is_alone(
+    database: IMEIDatabase, error: Exception, place: int
+) -> None:
+    ids = pending(database, 250)
+    provider = Spoiled([ids[place]], error)
+    report = OrderSync(database, provider, 300).sync()
+    assert (report.updated, report.pending, report.error) == (249, 1, "")
+    assert report.calls <= 3 + 2 * 7
+    ((order_id, held),) = withheld(database).items()
+    assert (order_id, held.spoils_lists, held.times) == (ids[place], True, 1)
+    assert held.answer == (getattr(error, "raw", "") or str(error))
+
+
+def test_several_orders_that_spoil_lists_are_all_found(database: IMEIDatabase) -> None:
+    ids = pending(database, 250)
+    spoilers = [ids[0], ids[1], ids[150], ids[249]]
+    report = OrderSync(database, Spoiled(spoilers), 300).sync()
+    assert (report.updated, report.error) == (246, "")
+    assert set(withheld(database)) == set(spoilers)
+
+
+def test_an_order_that_spoils_lists_is_asked_for_rarely_and_alone(database: IMEIDatabase) -> None:
+    clock = Hours()
+    ids = pending(database, 30, clock.now - timedelta(days=3))
+    provider = Spoiled([ids[7]], status="Pending")
+    OrderSync(database, provider, 300, clock).sync()
+    seconds: list[float] = []
+    for second in range(0, 12 * 3600, 60):
+        provider.asked.clear()
+        OrderSync(database, provider, 300, clock).sync(only_due=True)  # a new process knows it too
+        seconds += [second] if [ids[7]] in provider.asked else []
+        assert [ids[7]] in provider.asked or not any(ids[7] in part for part in provider.asked)
+        clock.pass_by(60)
+    assert seconds == [FIRST_REST * n for n in (1, 3, 7, 15, 31)]
+    assert withheld(database)[ids[7]].times == 6
+
+
+def test_an_order_that_is_answered_again_is_withheld_no_more(database: IMEIDatabase) -> None:
+    ids = pending(database, 5)
+    provider = Spoiled([ids[2]])
+    OrderSync(database, provider, 300).sync()
+    assert [row.result.order_id for row in withheld_orders(database, 9)] == [ids[2]]
+    provider.spoilers.clear()
+    assert OrderSync(database, provider, 300).sync().pending == 0
+    assert withheld(database) == {}
+
+
+def test_an_order_that_is_settled_otherwise_is_withheld_no_more(database: IMEIDatabase) -> None:
+    ids = pending(database, 3)
+    sync = OrderSync(database, Spoiled([ids[2]]), 300)
+    sync.sync()
+    with database.write() as connection:
+        connection.execute(orders.update().values(status="Rejected"))
+    assert withheld_orders(database, 9) == []
+    sync.sync()
+    assert withheld(database) == {}
+
+
+def test_an_order_that_is_left_out_alone_is_withheld_and_does_not_spoil_lists(database: IMEIDatabase) -> None:
+    ids = pending(database, 3)
+    provider = ByHand(lambda asked: [i for i in asked if i != ids[1]])
+    OrderSync(database, provider, 300).sync()
+    (row,) = withheld_orders(database, 9)
+    assert (row.result.order_id, row.result.answer, row.result.spoils_lists) == (ids[1], LEFT_OUT, False)
+
+
+def test_what_the_provider_says_to_every_list_is_no_fault_of_an_order(database: IMEIDatabase) -> None:
+    """Few calls are made and few orders blamed, not for long; for a while a failing list costs one call a round."""
+    clock = Hours()
+    ids = pending(database, 250, clock.now)
+    provider = Spoiled(ids, RefusedError(RefusalKind.UNKNOWN, "Server busy"))
+    sync = OrderSync(database, provider, 300, clock)
+    report = sync.sync()
+    assert report.error == "The provider refused: Server busy"
+    assert report.calls <= 12
+    assert len(withheld(database)) <= 5
+    assert sync.sync().calls == 1
+    clock.pass_by(NO_HALVING)
+    assert sync.sync().calls > 1
+    assert {held.times for held in withheld(database).values()} == {1}
+    provider.spoilers.clear()
+    clock.pass_by(FIRST_REST)
+    assert sync.sync(only_due=True).pending == 0
+
+
+def test_the_newest_orders_do_not_block_the_others(database: IMEIDatabase) -> None:
+    ids = pending(database, 250)
+    report = OrderSync(database, Spoiled(ids[:40]), 300).sync()
+    assert (report.updated, report.pending, report.error) == (210, 40, "")
+    assert set(withheld(database)) == set(ids[:40])
+
+
+def test_many_orders_without_a_result_and_no_others_are_asked_for_ever_more_rarely(database: IMEIDatabase) -> None:
+    clock = Hours()
+    ids = pending(database, 20, clock.now)
+    sync = OrderSync(database, Spoiled([*ids], NOTHING), 300, clock)
+    calls = []
+    for _ in range(96):
+        calls.append(sync.sync(only_due=True).calls)
+        clock.pass_by(FIRST_REST)
+    assert sum(calls[:4]) <= 100
+    assert sum(calls[48:]) <= 20 * 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 30])
+def test_where_only_orders_without_a_result_are_left_they_are_shown(database: IMEIDatabase, count: int) -> None:
+    clock = Hours()
+    ids = pending(database, count, clock.now)
+    sync = OrderSync(database, Spoiled(ids), 300, clock)
+    for _ in range(8):
+        sync.sync()
+        clock.pass_by(NO_HALVING)
+    assert set(withheld(database)) == set(ids)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefusedError(RefusalKind.CREDENTIALS, "Invalid User!"),
+        RefusedError(RefusalKind.CREDIT, "Credit has been finished!"),
+        NotSentError("The provider cannot be reached."),
+        OutcomeUnknownError("The provider did not answer the call (HTTP 502).", status=502),
+        OutcomeUnknownError("The outcome is unknown: the connection broke."),
+    ],
+)
+def test_a_failure_that_no_order_can_cause_halves_nothing(database: IMEIDatabase, error: Exception) -> None:
+    ids = pending(database, 20)
+    report = OrderSync(database, Spoiled(ids[:1], error), 300).sync()
+    assert (report.calls, report.updated, report.error) == (1, 0, str(error))
+    assert withheld(database) == {}
+
+
+def test_a_wish_asks_for_the_orders_that_spoil_lists_last_and_not_without_end(database: IMEIDatabase) -> None:
+    ids = pending(database, 150)
+    provider = Spoiled(ids[: MOST_ALONE + 20])
+    sync = OrderSync(database, provider, 300)
+    sync.sync()
+    assert len(withheld(database)) == MOST_ALONE + 20
+    provider.asked.clear()
+    with database.write() as connection:
+        connection.execute(orders.update().values(status="Pending"))
+    report = sync.sync()
+    assert provider.lists == [30] + [1] * MOST_ALONE
+    assert (report.asked, report.updated) == (130, 30)
+
+
+class Wire(ByHand):
+    """A provider that answers with the bytes of a list, in which some texts are not XML."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        super().__init__()
+        self.texts = texts
+
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+        self.asked.append(list(order_ids))
+        record = "<imeis><id>{}</id><status>Completed</status><code>{}</code></imeis>"
+        records = [record.format(order_id, self.texts.get(order_id, "Model: iPhone 12")) for order_id in order_ids]
+        return parse_asked_orders(f"<result>{''.join(records)}</result>".encode(), order_ids)
+
+
+def test_odd_texts_block_no_other_order(database: IMEIDatabase) -> None:
+    """Those that can be read as plain text come in one call; those that may forge orders are found and shown."""
+    *ids, zero = pending(database, 251)  # an id of zeros is none
+    with database.write() as connection:
+        connection.execute(orders.update().where(orders.c.order_id == zero).values(status="Rejected"))
+    forged = f"x</code></imeis><imeis><id>{ids[9]}</id><status>Completed</status><code>FMI: OFF <b>"
+    texts = {
+        ids[3]: "FMI: <font color=#00ee00>ON</FONT>",
+        ids[40]: "Blacklist: <span>Clean</SPAN>",
+        ids[99]: "<b>x",
+        ids[101]: "5 < 6",
+        ids[120]: forged,
+        ids[200]: "<b></imeis>",
+    }
+    provider = Wire(texts)
+    report = OrderSync(database, provider, 300).sync()
+    assert report.error == ""
+    assert set(withheld(database)) == {ids[120], ids[200]}
+    rows = {row["order_id"]: row for row in database.iterate_orders()}
+    assert (rows[ids[3]]["fmi"], rows[ids[40]]["blacklist"], rows[ids[9]]["model"]) == ("ON", "Clean", "iPhone 12")
+    assert rows[ids[9]]["fmi"] is None
+    assert report.pending == 2
+    assert report.calls < 40
+
+
 # What is due
 
 
@@ -615,11 +850,11 @@ def test_what_was_settled_meanwhile_is_not_remembered(database: IMEIDatabase) ->
     pending(database, 3)
     sync = OrderSync(database, ByHand(lambda ids: []), 300)
     sync.sync()
-    assert (len(sync._asked), len(sync._unknown)) == (3, 3)
+    assert (len(sync._asked), len(withheld(database))) == (3, 3)
     with database.write() as connection:
         connection.execute(orders.update().where(orders.c.order_id != "00001").values(status="Rejected"))
-    sync.sync(only_due=True)
-    assert (set(sync._asked), sync._unknown) == ({"00001"}, {"00001"})
+    sync.sync()
+    assert (set(sync._asked), set(withheld(database))) == ({"00001"}, {"00001"})
 
 
 # The thread

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,9 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 import lease
 import web_health
 from batch_creation import NewBatch, create_batch
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from orders import Outcome, Service
+from result_store import Withheld, note_withheld
 from service_catalog import AccountBalance, ServiceCatalog, provider_state
 from settings import Settings
 from web_app import create_app
@@ -176,6 +178,23 @@ def test_the_status_page_names_the_process_that_holds_the_lease(
     assert "Runner absent last: process 123 on host, started 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
     monkeypatch.setattr(web_health, "runner_alive", lambda _: True)
     assert "Runner alive process 123 on host, since 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
+
+
+def test_the_status_page_lists_the_orders_that_get_no_result(browser: Browser, database: IMEIDatabase) -> None:
+    """With the provider's words, which are shown as text, and without those that have a result meanwhile."""
+    assert "Orders without a result" not in words(browser.get("/status"))
+    batch_id = order_batch(database, imeis(3))
+    odd, given, _ = [row["order_id"] for row in database.iterate_orders(batch_id=batch_id)]
+    since = datetime(2026, 11, 25, 10, 5)
+    results = [Withheld(name, since, utc_now(), 3, "No IMEI Found <b>", spoils_lists=True) for name in (odd, given)]
+    note_withheld(database, results, [])
+    database.update_order_status(given, "Completed", {})
+    page = browser.get("/status")
+    assert "Orders without a result" in words(page)
+    assert f'<a href="/orders/{odd}">{odd}</a>' in page.text
+    assert f"/orders/{given}" not in page.text
+    assert "25 Nov 2026 10:05 UTC" in words(page)
+    assert "No IMEI Found &lt;b&gt;" in page.text
 
 
 def test_what_is_known_of_typed_imeis_is_told(browser: Browser, database: IMEIDatabase) -> None:
