@@ -17,10 +17,13 @@ LABEL_TEXTS = """
 search_term: search term, searched imei, search imei, searched for, query, imei searched, queried imei,
     input imei, ordered imei, requested imei, submitted imei, imei requested, termino de busqueda, imei
     consultado, imei buscado, imei consultada, imei recherche, gesuchte imei, abgefragte imei, imei cercato,
-    查询imei, 查询串号, запрошенный imei
+    查询imei, 查询串号, запрошенный imei, search, search value, search number, searched number, checked
+    imei, imei checked, entered imei, imei entered, lookup, lookup imei, looked up imei, imeisv, imei sv,
+    input, 查询号码, 查询
 imei: imei, imei 1, 1st imei, first imei, primary imei, imei meid, meid imei, imei esn, imei sn, sn imei,
     imei serial, imei serial number, imei slot 1, imei sim 1, imei code, 串号, imei1 number, nomor imei,
-    numero imei, numero de imei, imei号, 串号1, imei串号, номер imei, so imei, imei numarasi, numer imei
+    numero imei, numero de imei, imei号, 串号1, imei串号, номер imei, so imei, imei numarasi, numer imei,
+    imei numbers, imeis
 imei2: imei 2, 2nd imei, second imei, secondary imei, imei slot 2, imei sim 2, imei2 number, imei number 2,
     alternate imei, alt imei, imei secondary, imei second, dual imei, second sim imei, 串号2
 serial: serial, serial number, s n, serial no, serialnr, serial num, sn number, numero de serie, n de serie,
@@ -33,7 +36,7 @@ model: model, device model, phone model, iphone model, make model, brand model, 
 model_description: model description, model desc, device description, product description, sku description
 model_name: model name, model title, marketing name, market name, commercial name
 device_name: device, device name, product, product name, phone, phone name, handset, dispositivo, equipo,
-    appareil, 设备
+    appareil, 设备, 产品名称, 手机名称, 产品, nazwa urzadzenia, cihaz, thiet bi, устройство, perangkat
 model_number: model number, model no, model nr, model num
 carrier: carrier, locked carrier, carrier name, locked network, locked to, operator, operator name, network
     operator, network provider, current carrier, sim carrier, simlock carrier, locked to carrier, locked
@@ -55,7 +58,8 @@ simlock: simlock, sim locked, sim status, sim state, sim restriction, sim card l
 carrier_lock: carrier lock, network lock, operator lock, carrier locked, network locked, netlock, subsidy
     lock, bloqueo de red, bloqueo de operadora, is locked, locked, bloqueo de operador, bloqueo de compania,
     bloqueio de operadora, bloqueio de rede, blocco operatore, ag kilidi, operator kilidi, blokada sieci,
-    kunci jaringan, netzsperre, блокировка сети, блокировка оператора, 网络锁定状态
+    kunci jaringan, netzsperre, блокировка сети, блокировка оператора, 网络锁定状态, ag kilidi durumu,
+    sebeke kilidi, 运营商锁定
 sim: sim
 lock: lock, lock status, lock state, phone locked status
 unlocked: unlocked, unlock status, unlocked status, is unlocked, sim unlocked, carrier unlocked, network
@@ -74,7 +78,7 @@ fmi: fmi, find my iphone, find my, fmip, fmi lock, fmi on, fmi enabled, fmip ena
     znajdz moj iphone, blokada aktywacji, blokada icloud, tim iphone, tim iphone cua toi, khoa kich hoat,
     khoa icloud, kunci aktivasi, temukan iphone saya, zoek mijn iphone, activeringsslot, verrou d
     activation, verrouillage activation, localiser, bloqueo activacion, estado fmi, bloqueo de activacion
-    icloud, aktivierungssperre icloud
+    icloud, aktivierungssperre icloud, icloud kilidi, icloud activation, find my iphone status
 find_my_device: find my device, find device, find my mobile
 icloud: icloud, icloud status, icloud state, icloud account status, apple icloud, icloud clean lost
 blacklist: blacklist, blacklisted, gsma, gsma status, gsma blacklist, gsma blacklisted, is blacklisted,
@@ -85,7 +89,8 @@ blacklist: blacklist, blacklisted, gsma, gsma status, gsma blacklist, gsma black
     daftar hitam, lost stolen status, lost or stolen status, ceir status, 黑名單, 黑名单查询, 全球黑名单,
     gsma黑名单, черный список gsma, czarna lista, kara liste, kara liste durumu, danh sach den, lista nera,
     zwarte lijst, blacklisting, en lista negra, na lista negra, reporte de robo, reportado, reported,
-    blackliste, deny list, ceir
+    blackliste, deny list, ceir, karaliste, 黑名单状态, liste noire gsma, lista negra gsma, gsma черный
+    список
 lost: lost, lost status, reported lost, fraud, fraud status, reported fraud, unpaid, unpaid bills, unpaid
     balance, suspended, is suspended, is lost, perdido, extraviado, perdu, verloren, smarrito
 esn: esn, esn status, esn check, bad esn, us esn, esn imei status, meid status
@@ -96,14 +101,14 @@ status: status, device status result, result status, estado, 状态, стату�
 warranty: warranty, warranty status, coverage, coverage status, warranty coverage, warranty state, apple
     warranty, factory warranty, manufacturer warranty, hardware warranty, garantia, garantie, garanzia,
     保修, 保修状态, гарантия, garansi, bao hanh, 保固, 保固狀態, 质保, garanti, garanti durumu, gwarancja,
-    garantie constructeur, гарантийный статус
-limited_warranty: limited warranty, limited warranty status, apple limited warranty, garantia limitada,
-    garantie limitee
+    garantie constructeur, гарантийный статус, limited warranty, limited warranty status, apple limited
+    warranty, garantia limitada, garantie limitee
 service_coverage: repairs service coverage, repairs and service coverage, repair coverage, repair and
     service coverage, repairs coverage, service coverage, hardware coverage, repairs and services coverage
 warranty_end: warranty until, warranty end, warranty end date, warranty expiration date, warranty
     expiration, warranty expires, warranty expiry, warranty expiry date, warranty ends on, coverage end
-    date, coverage expires, coverage end, warranty valid until, warranty expires on
+    date, coverage expires, coverage end, warranty valid until, warranty expires on, 保修到期, 保修到期日,
+    保修截止日期, 保固到期
 warranty_start: warranty start, warranty start date, coverage start date, warranty from
 warranty_days: limited warranty period, warranty period, warranty days, warranty days left, days remaining,
     warranty remaining
@@ -125,10 +130,11 @@ brand: brand, mark, make, marca, marque, marke, 品牌, бренд, hang, marka
 manufacturer: manufacturer, manufactured by, maker, fabricante, fabricant, hersteller, 制造商, 厂商,
     производитель, producent, uretici, produttore, fabrikant, nha san xuat
 color: color, colour, model color, model colour, device color, farbe, couleur, cor, 颜色, 顏色, цвет, kolor,
-    renk, colore, kleur, mau, mau sac, warna
+    renk, colore, kleur, mau, mau sac, warna, 设备颜色, 机身颜色
 capacity: capacity, storage, memory, storage capacity, storage size, device capacity, capacidad, capacidade,
     容量, 存储容量, 内存, 存储, емкость, объем памяти, память, pojemnosc, kapasite, hafiza, capacita,
-    memoria, almacenamiento, capacite, speicher, dung luong, kapasitas, armazenamento
+    memoria, almacenamiento, capacite, speicher, dung luong, kapasitas, armazenamento, 设备容量, 机身容量,
+    储存容量
 part_number: part number, part no, mpn, manufacturer part number, part num
 mi_lock: mi lock, mi lock status, mi account lock, mi account, xiaomi lock, mi cloud, mi cloud lock, xiaomi
     mi lock, mi activation lock, mi cloud status, xiaomi account lock

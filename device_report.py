@@ -25,7 +25,7 @@ from device_states import (
     sim_state,
     verdict,
 )
-from device_words import ANSWERS, plain_letters
+from device_words import ANSWERS, plain_letters, tokens
 
 __all__ = [
     "BlacklistState",
@@ -52,7 +52,7 @@ MAIN_FIELDS = MappingProxyType(
         "simlock": ("simlock", "lock"),
         "fmi": ("fmi",),
         "blacklist": ("blacklist",),
-        "warranty": ("warranty", "limited_warranty", "service_coverage"),
+        "warranty": ("warranty", "service_coverage"),
     }
 )
 
@@ -224,10 +224,9 @@ def _named(label: str, value: str, text: str) -> list[Pair]:
 def _answer(value: str) -> str:
     """The SIM lock in the value of a label that asks whether the device is unlocked: "Yes (T-Mobile)" is unlocked."""
     word, _, rest = value.partition(" ")
-    negative = ANSWERS.get(label_key(value if rest[:1].isalnum() else word))
-    if negative is None:
-        return value
-    return ("Locked" if negative else "Unlocked") + (f" {rest}" if rest[:1] and not rest[:1].isalnum() else "")
+    rest = rest if rest.startswith("(") else ""
+    negative = ANSWERS.get(label_key(word if rest else value))
+    return value if negative is None else " ".join(filter(None, ["Locked" if negative else "Unlocked", rest]))
 
 
 def _named_imei(name: str, value: str) -> list[Pair]:
@@ -273,8 +272,9 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
             return name if any(maker in text for maker in OTHER_MAKERS) else "fmi"
         case "carrier_lock":
             return "simlock" if names_state(value, "simlock") else "carrier"
-        case "unlocked":
-            return "simlock"
+        case "unlocked":  # "Yes, eligible" answers another question
+            words = tokens(value)
+            return slug(label) if len(words) > 1 and words[0] in ANSWERS and words[1] == "," else "simlock"
         case "lost":  # bad news; that a phone is not lost does not make it clean
             return "blacklist" if verdict(value, "blacklist") is False else slug(label)
         case "sim":

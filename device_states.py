@@ -173,6 +173,7 @@ def _claim(clause: Clause, negated: bool, *, asked: bool) -> Claim:
     """
     states: list[bool] = []
     pending, open_yet = negated, False
+    unverified = any(mark is Mark.VERIFIED for mark, _ in clause.marks)  # "not verified as clean" is not bad
     for at, (mark, _) in enumerate(clause.marks):
         if mark in NEGATIONS:
             negated, pending = True, mark is not Mark.NO
@@ -184,7 +185,8 @@ def _claim(clause: Clause, negated: bool, *, asked: bool) -> Claim:
             open_yet, pending = True, False
         if mark in STATES and (asked or not _is_field(clause, at)):
             state = STATES[mark] is not negated
-            states += [] if state and (open_yet or _opens_later(clause, at, asked=asked)) else [state]
+            unsure = open_yet or _opens_later(clause, at, asked=asked) if state else STATES[mark] and unverified
+            states += [] if unsure else [state]
             pending = False
     return Claim(tuple(states), negated, pending)
 
@@ -228,6 +230,8 @@ def _last_part(clauses: list[Clause], at: int) -> int:
     bare = any(mark is Mark.REPORTED for mark, _ in clauses[at].marks)
     for last, clause in enumerate(clauses[at + 1 :], at + 1):
         marks = [mark for mark, _ in clause.marks]
+        if marks and marks[0] in (Mark.OR, Mark.NOR):
+            return last
         if set(clause.states()) != {False} or len(marks) > LONGEST_PART or marks[0] is Mark.REPORTED:
             return 0
         if Mark.OR in marks or Mark.NOR in marks:

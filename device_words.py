@@ -56,7 +56,8 @@ locked, lock, relocked, restricted, restriction, restrictions, blocked, barred, 
 bloqueio, restringido, restrito, gesperrt, verriegelt, netzgebunden, verrouille, verrouillee, bloque, bloquee,
 simlocke, bloccato, bloccata, vergrendeld, geblokkeerd, gelockt, zablokowany, zablokowana, zablokowane, blokada,
 blokady, kilitli, kilit, заблокирован, заблокирована, заблокировано, залочен, блокировка, блокировки, привязан,
-khoa, terkunci, dikunci, 锁, 鎖, 锁定, 鎖定, 有锁, 有鎖, 已锁, 已锁定, 上锁, 受限
+ограничение, ограничения, ограничений, khoa, terkunci, dikunci, 锁, 鎖, 锁定, 鎖定, 有锁, 有鎖, 已锁, 已锁定,
+上锁, 受限
 """)
 SIM_BAD_NOUNS = _words("simlock, sim lock, netlock, net lock, simlocka, bloqueo sim, bloqueio sim")
 FMI_GOOD = _words("""
@@ -88,20 +89,20 @@ LIST_BAD = _words("""
 blacklisted, blocklisted, denylisted, hotlisted, blocked, block, barred, banned, suspended, stolen, theft, lost,
 fraud, unpaid, nonpayment, non payment, past due, delinquent, bad, dirty, restricted, restriction, restrictions,
 robado, robada, robo, hurto, hurtado, hurtada, perdido, perdida, extravio, extraviado, extraviada, bloqueado,
-bloqueada, restriccion, restricciones, suspendido, suspendida, con reporte, roubado, roubada, roubo, furtado,
-furtada, furto, restricao, restricoes, suspenso, suspensa, impedido, gesperrt, gestohlen, verloren, suspendiert,
-vole, volee, perdu, perdue, bloque, bloquee, suspendu, suspendue, rubato, rubata, smarrito, smarrita, bloccato,
-bloccata, sospeso, sospesa, gestolen, geblokkeerd, skradziony, skradziona, skradzione, kradziony, kradziona,
-zgubiony, zgubiona, utracony, utracona, zablokowany, zablokowana, zastrzezony, zawieszony, calinti, kayip,
-bloke, engelli, engellendi, askiya alindi, украден, украдена, украдено, краденый, похищен, утерян, утеряна,
-утеряно, потерян, потеряна, заблокирован, заблокирована, приостановлен, розыске, розыск, danh cap, bi mat,
-bi khoa, bi chan, hilang, dicuri, diblokir, diblacklist, ditangguhkan, 丢失, 丟失, 遗失, 遺失, 被盗, 被盜, 盗,
-盜, 挂失, 掛失, 被锁, 锁定, 鎖定, 封锁, 拉黑, 停机
+bloqueada, restriccion, restricciones, ограничение, ограничения, ограничений, suspendido, suspendida,
+con reporte, roubado, roubada, roubo, furtado, furtada, furto, restricao, restricoes, suspenso, suspensa,
+impedido, gesperrt, gestohlen, verloren, suspendiert, vole, volee, perdu, perdue, bloque, bloquee, suspendu,
+suspendue, rubato, rubata, smarrito, smarrita, bloccato, bloccata, sospeso, sospesa, gestolen, geblokkeerd,
+skradziony, skradziona, skradzione, kradziony, kradziona, zgubiony, zgubiona, utracony, utracona, zablokowany,
+zablokowana, zastrzezony, zawieszony, calinti, kayip, bloke, engelli, engellendi, askiya alindi, украден,
+украдена, украдено, краденый, похищен, утерян, утеряна, утеряно, потерян, потеряна, заблокирован, заблокирована,
+приостановлен, розыске, розыск, danh cap, bi mat, bi khoa, bi chan, hilang, dicuri, diblokir, diblacklist,
+ditangguhkan, 丢失, 丟失, 遗失, 遺失, 被盗, 被盜, 盗, 盜, 挂失, 掛失, 被锁, 锁定, 鎖定, 封锁, 拉黑, 停机
 """)
 LIST_REPORTED = _words("""
 reported, flagged, listed, black listed, block listed, deny listed, reportado, reportada, reporte, reportes,
-denunciado, denunciada, denuncia, gemeldet, signale, signalee, segnalato, segnalata, gemeld, zgloszony,
-zgloszona
+denunciado, denunciada, listado, listada, repertorie, denuncia, gelistet, gemeldet, signale, signalee,
+segnalato, segnalata, gemeld, zgloszony, zgloszona
 """)
 LIST_BAD_NOUNS = _words("""
 blacklist, black list, blocklist, block list, denylist, hotlist, lista negra, liste noire, lista nera,
