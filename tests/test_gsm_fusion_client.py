@@ -29,6 +29,7 @@ from gsm_fusion_client import (
     RateLimitedError,
     RefusalKind,
     RefusedError,
+    UnreadableAnswerError,
     parse_retry_after,
     read_delay,
 )
@@ -114,9 +115,7 @@ HEAD = f"HTTP/1.1 200 OK\r\nContent-Length: {len(PLACED)}\r\n\r\n"
 CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 UNKNOWN_AFTER: dict[str, Step] = {
     "503 after the body": reply("<error>down</error>", "503 Service Unavailable"),
-    "maintenance text under 503": reply(
-        "<error>Website is in maintenance</error>", "503 Service Unavailable"
-    ),
+    "maintenance text under 503": reply("<error>Website is in maintenance</error>", "503 Service Unavailable"),
     "502 web page": reply("<html><body>Bad Gateway</body></html>", "502 Bad Gateway"),
     "403 web page": reply("<html>Attention</html>", "403 Forbidden"),
     "web page under 200": reply("<html><body>Bad Gateway</body></html>"),
@@ -303,9 +302,7 @@ def test_an_untrusted_certificate_is_certain_not_to_have_been_sent(tls: ssl.SSLC
     assert server.requests == []
 
 
-def test_a_tls_error_after_the_body_leaves_the_outcome_unknown(
-    tls: ssl.SSLContext, certificate: Path
-) -> None:
+def test_a_tls_error_after_the_body_leaves_the_outcome_unknown(tls: ssl.SSLContext, certificate: Path) -> None:
     def garble(sock: socket.socket) -> bool:
         with socket.socket(fileno=sock.detach()) as plain:
             plain.sendall(b"this is no TLS record, but the order may be placed")
@@ -412,6 +409,46 @@ def test_orders_are_asked_for_by_id_or_all_of_them() -> None:
         assert len(client.list_recent_orders()) == 1
     assert server.requests[0].form["orderIds"] == "1,2"
     assert "orderIds" not in server.requests[1].form
+
+
+CUT_LIST = "<result><imeis><id>1</id><status>Completed</status><code>Model: iPh"
+ODD_LIST = f"<result><imeis><id>1</id><imei>{IMEI}</imei><code><font color=#00ee00>x</code></imeis></result>"
+
+
+def test_a_list_that_cannot_be_read_is_not_asked_for_again_as_it_is() -> None:
+    """The sync asks for its halves; the whole list would be as unreadable the next time."""
+    with ScriptedServer(reply(CUT_LIST)) as server, client_of(server) as client:
+        with pytest.raises(UnreadableAnswerError):
+            client.get_imei_orders(["1", "2"])
+        assert len(server.requests) == 1
+
+
+def test_an_id_that_the_provider_threw_away_refuses_its_list() -> None:
+    server, refused = ScriptedServer(reply("<error>No IMEI Found</error>")), pytest.raises(RefusedError)
+    with server, client_of(server) as client, refused as caught:
+        client.get_imei_orders(["1", "2"])
+    assert caught.value.kind is RefusalKind.ORDER_ID
+
+
+def test_a_recent_list_that_cannot_be_read_is_asked_for_again() -> None:
+    with ScriptedServer(reply(CUT_LIST), reply(ODD_LIST)) as server, client_of(server) as client:
+        (order,) = client.list_recent_orders()
+    assert (order.order_id, order.imei, order.code) == ("1", IMEI, "<font color=#00ee00>x")
+    assert len(server.requests) == 2
+
+
+def test_a_refusal_in_json_says_what_was_refused_and_holds_no_key() -> None:
+    body = f'{{"apiversion":"2.0.0","ERROR":[{{"MESSAGE":"Invalid User! {KEY}"}}]}}'
+    with ScriptedServer(reply(body)) as server:
+        error = order(server)
+    assert isinstance(error, RefusedError)
+    assert error.kind is RefusalKind.CREDENTIALS
+    assert_free_of_the_key(error)
+
+
+def test_an_answer_with_a_notice_behind_it_names_its_orders() -> None:
+    with ScriptedServer(reply(PLACED + "<br />\n<b>Warning</b>: x<br />")) as server, client_of(server) as client:
+        assert client.place_imei_order(IMEI, "7").orders
 
 
 def test_the_other_actions_send_what_the_manual_names() -> None:
