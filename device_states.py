@@ -98,14 +98,18 @@ class Claim(NamedTuple):
     pending: bool  #: and it had found no word to negate
 
 
-@lru_cache(REMEMBERED)
 def verdict(value: str | None, name: str) -> bool | None:
     """Return True for a good state, False for a bad one, None where the words say neither.
 
     name is one of VERDICT_FIELDS. A word for bad outweighs every word for good; what
     may become good, or is good under a condition, is not good.
     """
-    clauses = _clauses(value or "", LEXICONS[name])
+    return _verdict((value or "")[:REACH], name)
+
+
+@lru_cache(REMEMBERED)
+def _verdict(value: str, name: str) -> bool | None:
+    clauses = _clauses(value, LEXICONS[name])
     spoken = [clause for clause in clauses if clause.marks]
     answer = spoken[0].answer() if spoken else None
     if answer is not None and (len(spoken) == 1 or spoken[0].marks[0][1] in LEADING):
@@ -116,14 +120,14 @@ def verdict(value: str | None, name: str) -> bool | None:
 
 def names_state(value: str, name: str) -> bool:
     """Whether a value is about this state at all, also where it leaves it open ("Eligible for unlock")."""
-    clauses = _clauses(value, LEXICONS[name])
+    clauses = _clauses(value[:REACH], LEXICONS[name])
     return verdict(value, name) is not None or any(clause.states() for clause in clauses)
 
 
 def _clauses(value: str, lexicon: Lexicon) -> list[Clause]:
     clauses: list[Clause] = []
     marks: list[tuple[Mark, str]] = []
-    for mark, text in marked(value[:REACH], lexicon):
+    for mark, text in marked(value, lexicon):
         if mark is not Mark.END:
             marks.append((mark, text))
         elif text != "/" or (

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from ipaddress import ip_address
 from textwrap import shorten
-from typing import Protocol, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
@@ -159,9 +159,12 @@ def parse_orders(raw: bytes) -> list[ProviderOrder]:
 
 
 def parse_recent_orders(raw: bytes) -> list[ProviderOrder]:
-    """The same, but "No IMEI Found" is a refusal: it does not prove that there are no orders. Raises GSMFusionError."""
+    """Return the orders of an answer that lists all recent ones. Raises GSMFusionError.
+
+    "No IMEI Found" is a refusal here: it does not prove that there are no orders.
+    """
     try:
-        return _listed(raw)[0]
+        return _listed(raw).orders
     except UnreadableAnswerError as error:
         raise OutcomeUnknownError(str(error)) from error
 
@@ -169,24 +172,33 @@ def parse_recent_orders(raw: bytes) -> list[ProviderOrder]:
 def parse_asked_orders(raw: bytes, asked: Sequence[str]) -> list[ProviderOrder]:
     """The orders of an answer to a question for these ids, each named once. Raises GSMFusionError.
 
-    An id that the answer names in two ways is left out, for a result text may have forged one of them. Where the texts
-    were not XML, any id that was not asked for, or that comes twice, makes the answer unreadable.
+    An id that the answer names in two ways is left out, for a result text may have forged one of them. Where texts hide
+    ids, or are not XML and an id was not asked for or comes twice, the answer is unreadable.
     """
-    orders, opaque = _listed(raw)
-    different = Counter(order.order_id for order in dict.fromkeys(orders) if order.order_id)
-    known = set(asked)
-    if opaque and (different.keys() - known or len(different) < sum(bool(order.order_id) for order in orders)):
+    listing = _listed(raw)
+    named = [order for order in listing.orders if order.order_id]
+    different = Counter(order.order_id for order in set(named))
+    is_forged = listing.opaque and (different.keys() - set(asked) or len(named) > len(different))
+    if is_forged or listing.hides_ids or provider_body.hides_ids(raw):
         raise UnreadableAnswerError(UNREADABLE.format("a result text may have named orders in it"))
-    return [order for order in dict.fromkeys(orders) if order.order_id in known and different[order.order_id] == 1]
+    known = {order_id for order_id in asked if different[order_id] == 1}
+    return [order for order in dict.fromkeys(named) if order.order_id in known]
 
 
-def _listed(raw: bytes) -> tuple[list[ProviderOrder], bool]:
-    """The orders of a list, and whether a result text in it was not XML and is taken as plain text."""
+class _Listing(NamedTuple):
+    """A list, and how far its result texts can be told from the list."""
+
+    orders: list[ProviderOrder]
+    opaque: bool  #: a text was not XML and is taken as plain text
+    hides_ids: bool  #: elements within a text are named as those of an order
+
+
+def _listed(raw: bytes) -> _Listing:
     orders: list[ProviderOrder] = []
-    opaque = False
+    opaque = hides_ids = False
     for part in provider_body.list_parts(raw):
-        root, odd = _list_root(part)
-        opaque = opaque or odd
+        root, is_opaque = _list_root(part)
+        opaque, hides_ids = opaque or is_opaque, hides_ids or provider_xml.texts_name_orders(root)
         found = provider_xml.read_orders(root)
         orders += found
         if len(orders) > MAX_LISTED:
@@ -196,7 +208,7 @@ def _listed(raw: bytes) -> tuple[list[ProviderOrder], bool]:
     if not orders:
         _raise_refusal(root)
     named = {order.imei for order in orders if order.order_id}
-    return [order for order in orders if order.order_id or order.imei not in named], opaque
+    return _Listing([order for order in orders if order.order_id or order.imei not in named], opaque, hides_ids)
 
 
 def _list_root(part: bytes) -> tuple[Element, bool]:

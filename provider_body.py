@@ -46,6 +46,8 @@ LIST_PART = 2 * 1024 * 1024  #: bytes; its elements take some ten times as much
 OPAQUE_LIST = re.compile(r"(?:\s|<\?[^<>]*\?>)*+<(result|response)>(.*)</\1>\s*", re.DOTALL | re.IGNORECASE)
 CODE_OPEN, CODE_CLOSE = "<code>", "</code>"
 IMEI_LIKE = re.compile(r"(?<!\d)\d{14,16}(?!\d)")
+HIDDEN = re.compile(rb"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<\?.*?(?:\?>|\Z)", re.DOTALL)
+ID_TAG = re.compile(rb"<(?:[\w.-]{1,40}:)?id\b", re.IGNORECASE)
 #: Bytes of an answer in JSON; only refusals are read from it.
 MAX_JSON = 64 * 1024
 JSON_ERRORS, JSON_WORDS = ("error", "errors"), ("message", "msg", "text", "description", "error")
@@ -217,7 +219,9 @@ def list_parts(raw: bytes, length: int = LIST_PART) -> Iterator[bytes]:
 
     A body of any other shape is one part. What is cut off or not XML stays so in its part.
     """
-    start = LIST_START.match(raw := _from_root(raw)) if len(raw) > length else None
+    start = None
+    if len(raw) > length:
+        start = LIST_START.match(raw) or LIST_START.match(raw := _from_root(raw))
     if start is None:
         yield raw
         return
@@ -227,6 +231,11 @@ def list_parts(raw: bytes, length: int = LIST_PART) -> Iterator[bytes]:
         yield b"<%b>%b</%b>" % (root, raw[begin:end], root)
         begin = end
     yield b"<%b>%b" % (root, raw[begin:])
+
+
+def hides_ids(raw: bytes) -> bool:
+    """Whether a comment, a CDATA section or an instruction holds an <id>: texts may have put it around a record."""
+    return any(ID_TAG.search(section) for section in HIDDEN.findall(raw))
 
 
 def _from_root(raw: bytes) -> bytes:

@@ -157,6 +157,11 @@ def read_orders(root: ET.Element) -> list[ProviderOrder]:
     return found + [ProviderOrder("", imei, "") for imei in sorted(named - {order.imei for order in found})]
 
 
+def texts_name_orders(root: ET.Element) -> bool:
+    """Whether an element within a result text has the name of an order's id."""
+    return any(len(code) and code.find(".//id") is not None for code in root.iter("code"))
+
+
 def plain_imei(text: str) -> str:
     """The digits of an IMEI that is written with blanks or dashes; any other text, such as a masked one, as it is."""
     digits = IMEI_SEPARATORS.sub("", text)

@@ -511,8 +511,32 @@ def test_elements_within_a_text_name_no_order() -> None:
 
 
 def test_an_answer_names_only_what_was_asked_for_and_once() -> None:
-    body = f"<result>{record('1', IMEI_A, 'a')}{record('2', IMEI_B, 'b')}{record('1', IMEI_A, 'a')}</result>".encode()
+    body = f"<result>{record('1', IMEI_A, 'a')}{record('2', IMEI_B, 'b')}</result>".encode()
     assert [order.order_id for order in parse_asked_orders(body, ["1", "7"])] == ["1"]
+    assert parse_asked_orders(body.replace(b"</result>", record("1", IMEI_A, "c").encode() + b"</result>"), ["1"]) == []
+
+
+FORGED_RECORD = "</code></imeis><imeis><id>2</id><code>forged"
+TEXT_PIECES = st.sampled_from(
+    [
+        *("<code>", "</code>", "<imeis>", "</imeis>", "<id>2</id>", "<id>1</id>", "<imei>", IMEI_B, "</imei>"),
+        *("<!--", "-->", "<![CDATA[", "]]>", "<b>", "</b>", "<br>", "<", "&", "<status>Completed</status>", "forged"),
+        *(FORGED_RECORD, f"{FORGED_RECORD}<!--", f"{FORGED_RECORD}</code><code><imeis><code>", "</result>"),
+        *(f"{FORGED_RECORD}<?x ", "?>", f"{FORGED_RECORD}<![CDATA[", "</code></imeis></code></imeis><imeis><code>"),
+    ]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(TEXT_PIECES, max_size=5).map("".join), st.lists(TEXT_PIECES, max_size=5).map("".join))
+def test_whatever_two_texts_hold_the_order_between_them_is_itself_or_left_out(first: str, last: str) -> None:
+    genuine = record("2", IMEI_B, "Model: genuine")
+    body = f"<result>{record('1', IMEI_A, first)}{genuine}{record('3', IMEI_C, last)}</result>".encode()
+    try:
+        listed = parse_asked_orders(body, ["1", "2", "3"])
+    except GSMFusionError:
+        return
+    assert {order.code for order in listed if order.order_id == "2"} <= {"Model: genuine"}
 
 
 def test_no_imei_found_is_an_empty_list_but_no_proof_that_nothing_was_placed() -> None:
