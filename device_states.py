@@ -178,18 +178,22 @@ def _claim(clause: Clause, negated: bool, *, asked: bool) -> Claim:
     states: list[bool] = []
     pending, open_yet = negated, False
     unverified = any(mark is Mark.VERIFIED for mark, _ in clause.marks)  # "not verified as clean" is not bad
-    for at, (mark, _) in enumerate(clause.marks):
+    named: set[str] = set()
+    for at, (mark, word) in enumerate(clause.marks):
         if mark in NEGATIONS:
             negated, pending = True, mark is not Mark.NO
         elif mark is Mark.AND or (mark is Mark.REPORTED and not pending and _begins_anew(clause, at)):
             negated = pending = False
-        elif mark is Mark.NOT_BEFORE and states:
-            states[-1] = not states[-1]
+        elif mark is Mark.NOT_BEFORE:
+            states = [not state for state in states]
         elif mark in (Mark.AHEAD, Mark.NOT_YET) or (mark is Mark.FOUND and negated):
             open_yet, pending = True, False
         if mark in STATES and (asked or not _is_field(clause, at)):
+            negated = negated and word not in named  # "not blocked in US / blocked in EU"
+            named.add(word)
             state = STATES[mark] is not negated
-            unsure = open_yet or _opens_later(clause, at, asked=asked) if state else STATES[mark] and unverified
+            later = (clause.end in LABEL_ENDS and not asked) or _opens_later(clause, at, negated=negated)
+            unsure = open_yet or later if state else STATES[mark] and unverified
             states += [] if unsure else [state]
             pending = False
     return Claim(tuple(states), negated, pending)
@@ -210,18 +214,16 @@ def _is_field(clause: Clause, at: int) -> bool:
     return after[0][1] in FIELD_WORDS if after else clause.end in LABEL_ENDS
 
 
-def _opens_later(clause: Clause, at: int, *, asked: bool) -> bool:
-    """Whether what follows a state says that it is none yet: "unlock possible", "Unlocked: unknown".
+def _opens_later(clause: Clause, at: int, *, negated: bool) -> bool:
+    """Whether what follows a state says that it is none yet: "unlock possible", "no SIM lock information".
 
     What follows an "and" does not.
     """
     after = [mark for mark, _ in clause.marks[at + 1 :]]
     here = after[: after.index(Mark.AND)] if Mark.AND in after else after
-    if clause.end in LABEL_ENDS and not asked:
-        return True
     if clause.marks[at][0] is Mark.GOOD_NOUN and after:
         return True
-    return Mark.NOT_YET in here or (Mark.FOUND in here and not NEGATIONS.isdisjoint(here))
+    return Mark.NOT_YET in here or (Mark.FOUND in here and (negated or not NEGATIONS.isdisjoint(here)))
 
 
 def _last_part(clauses: list[Clause], at: int) -> int:

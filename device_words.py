@@ -23,8 +23,8 @@ class Mark(Enum):
     GOOD_NOUN = "good noun"  #: good where nothing follows: "10 - Unlock", but not "Unlock date"
     BAD_NOUN = "bad noun"  #: names what is bad: bad by itself ("In blacklist"), no state as a label ("Blacklist: …")
     NO = "no"  #: negates what follows in its clause; alone it is an answer
-    NOT = "not"  #: the same, and it is never an answer: it waits for its word across brackets
-    NOT_BEFORE = "not before"  #: negates what stands before it
+    NOT = "not"  #: negates what follows in its clause, also behind a bracket; it is never an answer
+    NOT_BEFORE = "not before"  #: negates what stands before it in its clause
     NOR = "nor"  #: both "not" and "or"
     FOUND = "found"  #: negated, it says that nothing is known
     VERIFIED = "verified"  #: negated, nothing in its sentence is known
@@ -76,7 +76,7 @@ verrouille, verrouillee, aktiviert, aktiv, eingeschaltet, gesperrt, attivo, atti
 abilitato, ingeschakeld, actief, wlaczony, wlaczona, wlaczone, aktywny, aktywna, aktywne, zablokowany, acik,
 etkin, aktif, kilitli, включен, включена, включено, активен, активна, активирован, активирована, активировано,
 вкл, заблокирован, da bat, dang bat, bi khoa, hidup, terkunci, 开启, 已开启, 開啟, 已開啟, 打开, 已打开, 开, 開,
-启用, 已启用, 已激活, 锁, 鎖, 锁定, 鎖定, 丢失, 丟失
+启用, 已启用, 激活, 已激活, 锁, 鎖, 锁定, 鎖定, 丢失, 丟失
 """)
 LIST_GOOD = _words("""
 clean, good, clear, cleared, whitelisted, whitelist, white listed, white list, allowlisted, allow listed,
@@ -119,8 +119,9 @@ nooit, bez, не, без, chua, belum, bukan, tanpa, 未, 不, 非, 没有, 沒�
 NOR = _words("nor, ni, ani, ни")
 NOT_BEFORE = _words("degil, yok")
 FOUND = _words("""
-found, encontrado, encontrada, encontrados, trouve, trouvee, gefunden, trovato, trovata, gevonden, znaleziono,
-найден, найдена, найдено, ditemukan, tim thay, 找到, 查到, 查询到
+found, information, info, data, details, informacion, datos, daten, informationen, данных, информации,
+thong tin, 信息, 数据, encontrado, encontrada, encontrados, trouve, trouvee, gefunden, trovato, trovata,
+gevonden, znaleziono, найден, найдена, найдено, ditemukan, tim thay, 找到, 查到, 查询到
 """)
 VERIFIED = _words("""
 verified, verify, checked, confirmed, determined, determine, verificado, verifiziert, verifie, проверен
