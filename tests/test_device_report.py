@@ -73,8 +73,7 @@ LAYOUTS: list[tuple[str, dict[str, str | None]]] = [
         {"imei": "353979105704801", "model": "Pixel 8", "blacklist": "Clean"},
     ),
     (
-        "<ul><li><b>Model:</b> iPhone 12</li><li><b>iCloud:</b> ON</li><li><strong>ESN:</strong> "
-        "Clean</li></ul>",
+        "<ul><li><b>Model:</b> iPhone 12</li><li><b>iCloud:</b> ON</li><li><strong>ESN:</strong> Clean</li></ul>",
         {"model": "iPhone 12", "fmi": "ON", "blacklist": "Clean"},
     ),
     (
@@ -90,8 +89,7 @@ LAYOUTS: list[tuple[str, dict[str, str | None]]] = [
         {"model": "iPhone 13", "fmi": "ON", "blacklist": "正常"},
     ),
     (
-        "MODEL: IPHONE 12\nSIM-LOCK STATUS: UNLOCKED\nBLACK LIST STATUS: NOT BLACKLISTED\nFIND MY "
-        "IPHONE STATUS: OFF",
+        "MODEL: IPHONE 12\nSIM-LOCK STATUS: UNLOCKED\nBLACK LIST STATUS: NOT BLACKLISTED\nFIND MY IPHONE STATUS: OFF",
         {"model": "IPHONE 12", "simlock": "UNLOCKED", "blacklist": "NOT BLACKLISTED", "fmi": "OFF"},
     ),
     (
@@ -371,8 +369,7 @@ LAYOUTS: list[tuple[str, dict[str, str | None]]] = [
         {"warranty": "Active", "warranty_end": "2026-01-01"},
     ),
     (
-        "Reported Carrier: Vodafone\nGSMA Blacklisted: Yes\nBlacklisted On: 2020-01-01\n"
-        "Blacklisted By: Vodafone",
+        "Reported Carrier: Vodafone\nGSMA Blacklisted: Yes\nBlacklisted On: 2020-01-01\nBlacklisted By: Vodafone",
         {"blacklist": "Yes", "carrier": None, "blacklisted_by": "Vodafone"},
     ),
     (
@@ -408,8 +405,7 @@ LAYOUTS: list[tuple[str, dict[str, str | None]]] = [
         {"carrier": "T-Mobile - USA", "simlock": "Locked", "model": "iPhone 12 Pro - 128GB"},
     ),
     (
-        "Model: iPhone 11 64GB Black IMEI: 353979105704801 Carrier: US - AT&T SIM Lock Status: "
-        "Locked iCloud Lock: OFF",
+        "Model: iPhone 11 64GB Black IMEI: 353979105704801 Carrier: US - AT&T SIM Lock Status: Locked iCloud Lock: OFF",
         {"model": "iPhone 11 64GB Black", "carrier": "US - AT&T", "simlock": "Locked", "fmi": "OFF"},
     ),
     (
@@ -726,9 +722,7 @@ def test_every_pair_is_kept_in_order_with_repeated_and_unknown_labels() -> None:
 
 
 def test_display_is_plain_text_line_by_line() -> None:
-    report = read_report(
-        "<b>Result</b><ul><li>One &amp; two</li><li>&lt;ok&gt;</li></ul><td>a</td><td>b</td>"
-    )
+    report = read_report("<b>Result</b><ul><li>One &amp; two</li><li>&lt;ok&gt;</li></ul><td>a</td><td>b</td>")
     assert report.display.split("\n") == ["Result", "One & two", "<ok>", "a: b"]
 
 
