@@ -75,9 +75,11 @@ app_settings = read_settings(os.environ)
 behind_railway = bool(os.environ.get("RAILWAY_ENVIRONMENT") or os.environ.get("RAILWAY_PROJECT_ID"))
 
 bind = bind_address(app_settings, port_is_given, behind_railway)
-worker_class = "gthread"
+worker_class = "web_worker.Worker"
 workers = whole_number(os.environ, "WEB_CONCURRENCY", 2)
 threads = 16  # an event stream holds one
+worker_connections = 500  # of each worker, below the usual limit of 1,024 open files; beyond it the oldest is closed
+sendfile = False  # it would not keep the worker's time limit for an answer
 timeout = 120
 graceful_timeout = 25
 keepalive = 75  # longer than the platform's proxy keeps an idle connection, which costs no thread here

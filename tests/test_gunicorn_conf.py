@@ -217,8 +217,9 @@ def test_a_port_in_the_env_file_opens_no_desk_to_the_network(
 
 
 def test_streams_have_threads_to_spare_and_the_control_socket_is_off(conf: ModuleType) -> None:
-    assert (conf.worker_class, conf.workers, conf.control_socket_disable) == ("gthread", 2, True)
+    assert (conf.worker_class, conf.workers, conf.control_socket_disable) == ("web_worker.Worker", 2, True)
     assert conf.threads >= 16
+    assert not conf.sendfile
     assert conf.graceful_timeout > conf.RUNNER_GRACE
 
 

@@ -1,0 +1,255 @@
+"""The worker: slow clients hold no thread of a page, lose their connection in time, and never silence /health."""
+
+import http.client
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from test_gunicorn_conf import Server, port, wait_until  # noqa: F401 - the fixture is asked for by name
+
+import web_worker
+from batch_creation import NewBatch, create_batch
+from batch_store import pause
+from database import IMEIDatabase
+from settings import Settings
+from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, read_head
+
+PATIENCE = 2.0  #: seconds, in the server of these tests
+IMPATIENT = (str(Path(__file__).with_name("impatient.py")), str(PATIENCE))
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
+POST = b"POST /login HTTP/1.1\r\nHost: localhost\r\n" + FORM
+#: What each kind of slow client sends before it falls silent; the last kind reads nothing.
+UNFINISHED = {
+    "no byte": b"",
+    "half a header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX-",
+    "half a small body": POST + b"Content-Length: 1000\r\n\r\nusername=a",
+    "half a large body": POST + b"Content-Length: 20000000\r\n\r\nusername=a",
+    "half a chunk": POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nuse",
+    "reads nothing": b"GET /static/app.css HTTP/1.1\r\nHost: localhost\r\n\r\n" * 60,
+}
+
+
+# The header
+
+
+@pytest.mark.parametrize(
+    ("received", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n", None),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", (27, 0, False)),
+        (b"GET /health HTTP/1.1\r\n\r\n", (24, 0, True)),
+        (b"HEAD /health?x HTTP/1.1\r\n\r\n", (27, 0, True)),
+        (b"GET /healthy HTTP/1.1\r\n\r\n", (25, 0, False)),
+        (b"GET /health HTTP/1.1\r\nContent-Length: 9\r\n\r\n", (43, 9, False)),
+        (b"POST / HTTP/1.1\r\nCONTENT-LENGTH:5\r\n\r\nab", (37, 5, False)),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", (66, None, False)),
+        (b"POST / HTTP/1.1\r\nX: content-length: 5\r\n\r\n", (41, 0, False)),
+    ],
+)
+def test_a_head_tells_its_size_its_body_and_whether_it_is_the_probe(
+    received: bytes, expected: tuple[int, int | None, bool] | None
+) -> None:
+    head = read_head(received)
+    assert (head and (head.size, head.body, head.is_health)) == expected
+
+
+def test_a_thread_starts_when_a_small_body_is_complete_and_reads_a_large_one_itself() -> None:
+    small, large = (
+        read_head(b"P / H\r\nContent-Length: 3\r\n\r\n"),
+        read_head(b"P / H\r\nContent-Length: 16385\r\n\r\n"),
+    )
+    assert small is not None
+    assert large is not None
+    assert [small.is_ready(small.size + more) for more in (0, 2, 3)] == [False, False, True]
+    assert (SMALL_BODY, large.is_upload, large.is_ready(large.size)) == (16384, True, True)
+
+
+# The socket
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[PatientSocket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    patient = PatientSocket.adopt(ours)
+    with patient, theirs:
+        yield patient, theirs
+
+
+def test_waiting_is_limited_in_all_and_not_for_each_byte(
+    pair: tuple[PatientSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_worker, "PATIENCE", 0.2)
+    patient, theirs = pair
+    theirs.sendall(b"ab")
+    assert patient.recv(1) == b"a"
+    assert patient.recv(1) == b"b"
+    began = time.monotonic()
+    with pytest.raises(ConnectionResetError):
+        patient.recv(1)
+    with pytest.raises(ConnectionResetError):
+        patient.recv(1)
+    assert 0.15 < time.monotonic() - began < 1
+    theirs.sendall(b"c")
+    patient.refresh()
+    assert patient.recv(1) == b"c"
+
+
+def test_what_moves_earns_time_and_a_client_that_reads_nothing_is_given_up(
+    pair: tuple[PatientSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_worker, "PATIENCE", 0.2)
+    monkeypatch.setattr(web_worker, "SLOWEST", 10_000_000)
+    patient, _theirs = pair
+    began = time.monotonic()
+    with pytest.raises(ConnectionResetError):
+        patient.sendall(b"x" * 50_000_000)
+    assert time.monotonic() - began < 2
+
+
+def test_a_shorter_timeout_of_gunicorn_holds(pair: tuple[PatientSocket, socket.socket]) -> None:
+    patient, _theirs = pair
+    patient.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        patient.recv(1)
+    patient.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        patient.recv(1)
+
+
+# The server
+
+
+@pytest.fixture
+def batch_id(settings: Settings) -> int:
+    """A paused batch, so that its stream stays open."""
+    with IMEIDatabase(settings.database_path) as database:
+        made = create_batch(database, NewBatch("waiting", "upload", "1739", "s", 0.08, [("353370080089458", 1)]))
+        with database.write() as connection:
+            assert pause(connection, made, "Paused by hand.")
+    return made
+
+
+@pytest.fixture
+def server(data_dir: Path, port: int, batch_id: int) -> Iterator[Server]:  # noqa: F811
+    running = Server(data_dir, port, start=IMPATIENT)
+    try:
+        wait_until(running.answers, "the server answers")
+        yield running
+    finally:
+        running.kill()
+
+
+def connect(server: Server, sent: bytes) -> socket.socket:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+    client.connect(("127.0.0.1", server.port))
+    client.setblocking(False)
+    try:
+        client.sendall(sent)
+    except BlockingIOError:
+        pass  # the kernel takes no more, because the server reads no more
+    return client
+
+
+def is_closed(client: socket.socket) -> bool:
+    try:
+        while client.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def slowest(ask: Callable[[], object], seconds: float) -> float:
+    """Ask again and again for so long; return the longest time that one answer took, in seconds."""
+    until, longest = time.monotonic() + seconds, 0.0
+    while (began := time.monotonic()) < until:
+        ask()
+        longest = max(longest, time.monotonic() - began)
+        time.sleep(0.05)
+    return longest
+
+
+@pytest.mark.parametrize("kind", UNFINISHED)
+def test_300_slow_clients_silence_nothing_and_are_closed_at_their_limit(server: Server, kind: str) -> None:
+    clients = [connect(server, UNFINISHED[kind]) for _ in range(300)]
+    try:
+        statuses = set[int]()
+        longest = slowest(lambda: statuses.add(server.get("/health")[0]), PATIENCE + web_worker.LINGER + 2)
+        assert (statuses, longest < 2) == ({200}, True)
+        assert server.get("/")[0] == 200
+        wait_until(lambda: all(map(is_closed, clients)), "every slow client is closed")
+    finally:
+        for client in clients:
+            client.close()
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_trickle_of_bytes_earns_no_more_time(server: Server) -> None:
+    with connect(server, b"GET / HTTP/1.1\r\n") as client:
+        began = time.monotonic()
+        while not is_closed(client):
+            assert time.monotonic() - began < PATIENCE + web_worker.LINGER + 3
+            try:
+                client.send(b"X")
+            except OSError:
+                break
+            time.sleep(0.1)
+
+
+def test_more_connections_than_a_worker_takes_close_the_oldest(server: Server) -> None:
+    clients = [connect(server, UNFINISHED["half a header"]) for _ in range(1200)]
+    try:
+        assert server.get("/health")[0] == 200
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_stream_goes_on_beyond_every_limit(server: Server, settings: Settings, batch_id: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("GET", f"/batches/{batch_id}/events", headers={"Accept": "text/event-stream"})
+    stream = connection.getresponse()
+    clients = [connect(server, UNFINISHED["half a header"]) for _ in range(70)]
+    try:
+        first = [stream.readline() for _ in range(6)]
+        assert b"event: progress\n" in first
+        time.sleep(2 * PATIENCE)
+        with IMEIDatabase(settings.database_path) as database, database.write() as writing:
+            writing.exec_driver_sql("UPDATE batches SET revision = revision + 1")
+        assert [line for line in (stream.readline() for _ in range(4)) if line == b"event: progress\n"]
+    finally:
+        connection.close()
+        for client in clients:
+            client.close()
+
+
+def test_one_connection_serves_request_after_request(server: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    try:
+        for path in ("/health", "/", "/static/app.css", "/health"):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
+    finally:
+        connection.close()
+
+
+def test_requests_that_come_together_are_answered_in_turn(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        one = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+        client.sendall((one + b"\r\n") * 3 + one + b"Connection: close\r\n\r\n")
+        answer = b""
+        while received := client.recv(65536):
+            answer += received
+    assert answer.count(b"HTTP/1.1 200 OK") == 4
+
+
+def test_a_header_that_is_too_large_is_refused(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD)
+        assert client.recv(65536).startswith(b"HTTP/1.1 431 ")
