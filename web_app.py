@@ -33,6 +33,7 @@ from web_context import Backend, RowNumbers, backend
 from web_doubt import doubt
 from web_exports import exports
 from web_format import filters
+from web_forms import init_forms
 from web_health import health, status_report
 from web_imports import imports
 from web_orders import orders
@@ -44,14 +45,12 @@ from web_submit import submit
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of one request: a file of 25 MB and what surrounds it.
-MAX_REQUEST = 26 * 1024 * 1024
-
 TITLES = {
     400: "That could not be read",
     403: "That is not allowed",
     404: "Nothing is here",
     405: "That is not done this way",
+    411: "The length is missing",
     413: "That is too large",
     500: "Something broke",
     503: "Not now",
@@ -61,7 +60,8 @@ SENTENCES = {
     403: "You may not do this.",
     404: "The address may be mistyped, or what it named is gone.",
     405: "This address does not answer requests of this kind.",
-    413: "At most 25 MB can be brought at once. Split the file, or save only the column with the IMEIs.",
+    411: "The request does not say how long it is. Send it with a Content-Length.",
+    413: "At most 25 MB of files and 8 MB of text can be sent at once. Split the file, or keep only the IMEI column.",
     500: "It is our fault, and it is in the log. What was sent to the provider before is safe; look at the batch.",
     503: "The app cannot do this at the moment. Try again in a minute.",
 }
@@ -95,9 +95,6 @@ def create_app(
         logger.error(words)
     batch_older_copy.recognise(database, Checkpoints(settings.data_dir / "checkpoints"))
     app = Flask(__name__)
-    app.config.update(
-        MAX_CONTENT_LENGTH=MAX_REQUEST, MAX_FORM_MEMORY_SIZE=MAX_REQUEST, MAX_FORM_PARTS=120_000
-    )
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(filters())
     stopping = threading.Event()
@@ -117,6 +114,7 @@ def create_app(
     )
     app.url_map.converters["int"] = RowNumbers
     app.before_request(_name_request)
+    init_forms(app)
     init_auth(app, settings, database)
     for blueprint in (pages, imports, exports, reports, preview, submit, batches, doubt, orders, searches, health):
         app.register_blueprint(blueprint)

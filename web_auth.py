@@ -36,6 +36,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from database import IMEIDatabase
 from settings import Settings
+from web_forms import expect_little
 
 logger = logging.getLogger(__name__)
 
@@ -221,9 +222,12 @@ def _digest(key: str | bytes, text: str) -> bytes:
 
 def gate() -> ResponseReturnValue | None:
     """Before every request: let in, ask for the password, or say that there is none."""
+    inside = bool(is_open_demo() or current_user())
+    if not inside or request.endpoint == "door.login":
+        expect_little()
     if request.path in OPEN_PATHS or request.endpoint in OPEN_ENDPOINTS:
         return None
-    if is_open_demo() or current_user():
+    if inside:
         _remember_visit()
         return None
     if not _door().settings.admin_password:
