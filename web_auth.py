@@ -4,19 +4,15 @@ The demo on loopback needs no login; everybody else is the user "admin" with ADM
 nothing of batches, orders or the provider.
 """
 
-import fcntl
 import hmac
-import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
 from math import ceil
-from pathlib import Path
 from typing import cast
 
 from flask import (
@@ -37,6 +33,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from database import IMEIDatabase
 from settings import Settings
 from web_forms import expect_little
+from web_throttle import LoginThrottle
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +47,6 @@ OPEN_PATHS = frozenset({"/health"})
 OPEN_ENDPOINTS = frozenset({"static"})
 #: How the paths end that programs ask for; the answer to them is never a page.
 FOR_PROGRAMS = (".json", "/events", "-stream")
-#: Wrong passwords from one address that cost nothing; after them each doubles the wait.
-FREE_FAILURES = 5
-#: The same for all addresses together that never logged in: a guesser who has many addresses is slowed too.
-FREE_FAILURES_OF_STRANGERS = 50
-LONGEST_WAIT = 60.0  #: seconds
-FORGET_AFTER = 3600.0  #: seconds without a failure until an address starts afresh
-REMEMBERED_ADDRESSES = 200
-STRANGERS = "*"
-FAILURES_KEY = "login_failures"
-
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self';"
@@ -73,86 +60,6 @@ HEADERS = {
 }
 
 door = Blueprint("door", __name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempts:
-    """What is remembered of the logins from one address. Times are Unix seconds."""
-
-    failures: int = 0
-    last: float = 0.0
-    until: float = 0.0  #: no further attempt is looked at before this time
-    known: bool = False  #: a login from here has succeeded
-
-
-class LoginThrottle:
-    """Slows down whoever guesses passwords. Kept in the database, so that all processes count together."""
-
-    def __init__(self, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._lock_path = database.path.with_name("login.lock")
-        self._clock = clock
-
-    def attempt(self, address: str, check: Callable[[], bool]) -> float | None:
-        """None when check() says yes, else how many seconds to wait before the next attempt (0 for none).
-
-        check is not called while the address has to wait. One attempt is looked at at a time.
-        """
-        with _locked(self._lock_path):
-            now = self._clock()
-            seen = self._load(now)
-            wait = _waiting(seen, address, now)
-            if wait > 0:
-                return wait
-            right = check()
-            seen = after_success(seen, address, now) if right else after_failure(seen, address, now)
-            self._database.set_setting(FAILURES_KEY, json.dumps({who: asdict(a) for who, a in seen.items()}))
-        return None if right else _waiting(seen, address, now)
-
-    def _load(self, now: float) -> dict[str, Attempts]:
-        stored = json.loads(self._database.get_setting(FAILURES_KEY) or "{}")
-        seen = {who: Attempts(**values) for who, values in stored.items()}
-        return {who: a for who, a in seen.items() if a.known or now - a.last < FORGET_AFTER}
-
-
-def wait_after(failures: int, free: int) -> float:
-    """Seconds to wait after so many failures, of which the first few are free: 1, 2, 4 … up to 60."""
-    return 0.0 if failures < free else min(LONGEST_WAIT, 2.0 ** min(failures - free, 10))
-
-
-def after_failure(seen: dict[str, Attempts], address: str, now: float) -> dict[str, Attempts]:
-    """What is remembered once a password from address was wrong."""
-    old = seen.get(address, Attempts())
-    failures = old.failures + 1 if now - old.last < FORGET_AFTER else 1
-    changed = {address: replace(old, failures=failures, last=now, until=now + wait_after(failures, FREE_FAILURES))}
-    if not old.known:
-        count = seen.get(STRANGERS, Attempts()).failures + 1
-        changed[STRANGERS] = Attempts(count, now, now + wait_after(count, FREE_FAILURES_OF_STRANGERS))
-    return _newest(seen | changed)
-
-
-def after_success(seen: dict[str, Attempts], address: str, now: float) -> dict[str, Attempts]:
-    """What is remembered once a password from address was right."""
-    return _newest(seen | {address: Attempts(last=now, known=True)})
-
-
-def _newest(seen: dict[str, Attempts]) -> dict[str, Attempts]:
-    """At most REMEMBERED_ADDRESSES of them: those that once logged in first, then the latest."""
-    order = sorted(seen, key=lambda who: (who == STRANGERS, seen[who].known, seen[who].last), reverse=True)
-    return {who: seen[who] for who in order[:REMEMBERED_ADDRESSES]}
-
-
-def _waiting(seen: dict[str, Attempts], address: str, now: float) -> float:
-    own = seen.get(address, Attempts())
-    until = own.until if own.known else max(own.until, seen.get(STRANGERS, Attempts()).until)
-    return max(0.0, until - now)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @dataclass(frozen=True, slots=True)
