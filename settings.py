@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,22 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 #: Seconds. Absence that is believed sooner is believed too soon; a paid call that is given up sooner is one more doubt.
 SHORTEST_QUIET, SHORTEST_TIMEOUT = 30.0, 60.0
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|::1)$")
+#: The umask of every process: what it writes is for its own user only.
+PRIVATE = 0o077
+#: Characters. A guesser with 10,000 addresses has 14 million attempts a day.
+SHORTEST_PASSWORD, SHORTEST_SECRET_KEY = 12, 32
+#: What passwords are made of that guessers try first; the rest of a password must have some variety of its own.
+COMMON = re.compile(
+    r"password|passwort|passw0rd|p@ssw0rd|pass|admin|administrator|root|user|login|secret|changeme|change|welcome"
+    r"|letmein|iloveyou|monkey|dragon|football|baseball|superman|master|hello|test|demo|example|default|hammer|fusion"
+    r"|gsm|imei|iphone|unlock|qwertz|qwerty|uiop|asdf|ghjk|zxcv|abcd|abc|1q2w3e4r|spring|summer|autumn|winter"
+    r"|0?1234567890|0?123456789|12345678|1234567|123456|12345|1234|123|987654321|654321|4321|321|20[0-9]{2}|19[0-9]{2}"
+)
+LEAST_VARIETY = 5  #: different characters
+#: Variables of Railway that name the hosts of this service.
+RAILWAY_HOSTS = ("RAILWAY_PUBLIC_DOMAIN", "RAILWAY_PRIVATE_DOMAIN", "RAILWAY_STATIC_URL")
+
+Network = IPv4Network | IPv6Network
 
 
 class SettingsError(ValueError):
@@ -45,6 +62,9 @@ class Settings:
     resend_limit: float = 5.0  #: US dollars that are sent again by themselves, at most, on the strength of one proof
     send_order_key: bool = False  #: orders of a single IMEI carry an orderId of ours
     volatile_disk: bool = False  #: the data would be lost at the next deploy
+    on_railway: bool = False  #: the platform's proxy stands before the app, and ends TLS
+    trusted_hosts: tuple[str, ...] = ()  #: names that the app answers to, besides loopback; ".a.b" for all below a.b
+    trusted_proxies: tuple[Network, ...] = ()  #: whose word on the client's address is taken
 
     @property
     def demo(self) -> bool:
@@ -72,8 +92,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         log_level=_log_level(_text(environ, "LOG_LEVEL") or "INFO"),
         data_dir=_data_dir(folder, demo=not api_key),
         port=_count(environ, "PORT", 8000, 1, 65535),
-        admin_password=_text(environ, "ADMIN_PASSWORD"),
-        secret_key=_text(environ, "SECRET_KEY"),
+        admin_password=_password(_text(environ, "ADMIN_PASSWORD")),
+        secret_key=_secret_key(_text(environ, "SECRET_KEY")),
         auto_sync_interval=_number(environ, "AUTO_SYNC_INTERVAL", 300, 0, 86_400),
         daily_budget=_number(environ, "DAILY_BUDGET", 0, 0, 1e9) if _text(environ, "DAILY_BUDGET") else None,
         max_batch_imeis=_count(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000),
@@ -85,6 +105,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         resend_limit=_number(environ, "RESEND_LIMIT", 5, 0, 1000),
         send_order_key=bool(_count(environ, "SEND_ORDER_KEY", 0, 0, 1)),
         volatile_disk=on_railway and not _inside(folder, volume),
+        on_railway=on_railway,
+        trusted_hosts=_hosts(environ),
+        trusted_proxies=_networks(_text(environ, "TRUSTED_PROXY")),
     )
 
 
@@ -110,6 +133,43 @@ def _count(environ: Mapping[str, str], name: str, default: int, least: int, most
     if value != int(value):
         raise SettingsError(f"{name} is {_text(environ, name)}: it must be a whole number, such as {default}.")
     return int(value)
+
+
+def is_common(secret: str) -> bool:
+    """Whether little of a password is left without the words, numbers and years that guessers try first."""
+    return len(set(COMMON.sub("", secret.lower()))) < LEAST_VARIETY
+
+
+def _password(password: str) -> str:
+    if password and len(password) < SHORTEST_PASSWORD:
+        raise SettingsError(f"ADMIN_PASSWORD is too short: it must have {SHORTEST_PASSWORD} characters or more.")
+    if password and is_common(password):
+        raise SettingsError("ADMIN_PASSWORD is easy to guess: use four words that have nothing to do with each other.")
+    return password
+
+
+def _secret_key(key: str) -> str:
+    if key and (len(key) < SHORTEST_SECRET_KEY or is_common(key)):
+        raise SettingsError(
+            f"SECRET_KEY must be {SHORTEST_SECRET_KEY} random characters or more. Without it one is made and kept."
+        )
+    return key
+
+
+def _hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
+    named = _text(environ, "TRUSTED_HOSTS").replace(",", " ").split()
+    for host in named:
+        if not re.fullmatch(r"\.?[\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:]+\]", host):
+            raise SettingsError(f"TRUSTED_HOSTS holds {host!r}: it must be host names such as phones.example.com.")
+    named += [_text(environ, name) for name in RAILWAY_HOSTS]
+    return tuple(dict.fromkeys(host.lower() for host in named if host))
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part, strict=False) for part in text.replace(",", " ").split())
+    except ValueError as error:
+        raise SettingsError(f"TRUSTED_PROXY is {text!r}: it must be like 10.0.0.5 or 10.0.0.0/8.") from error
 
 
 def _base_url(url: str) -> str:

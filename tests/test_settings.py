@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 from settings import DEFAULT_BASE_URL, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[1]
+SECRET = "k9Q2vX7pLm4TzR8wYb3NcF6hJd1GsA5e"
 REAL = {"GSM_FUSION_API_KEY": "AAAA-BBBB", "GSM_FUSION_USERNAME": "someone"}
 
 
@@ -21,9 +22,9 @@ def test_an_empty_environment_is_the_demo_with_every_default() -> None:
 
 
 def test_both_credentials_make_it_real_and_the_key_is_never_shown() -> None:
-    settings = load_settings(REAL | {"ADMIN_PASSWORD": "correct horse", "SECRET_KEY": "s3cret"})
+    settings = load_settings(REAL | {"ADMIN_PASSWORD": "correct horse", "SECRET_KEY": SECRET})
     assert not settings.demo
-    assert not any(word in repr(settings) for word in ("AAAA-BBBB", "correct horse", "s3cret"))
+    assert not any(word in repr(settings) for word in ("AAAA-BBBB", "correct horse", SECRET))
 
 
 @pytest.mark.parametrize("missing", sorted(REAL))
@@ -59,6 +60,22 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("RESEND_LIMIT", "1001"),
         ("SEND_ORDER_KEY", "yes"),
         ("SEND_ORDER_KEY", "2"),
+        ("ADMIN_PASSWORD", "horse stapl"),
+        ("ADMIN_PASSWORD", "aaaaaaaaaaaaaaaa"),
+        ("ADMIN_PASSWORD", "Password1234"),
+        ("ADMIN_PASSWORD", "P@ssw0rd2026!!"),
+        ("ADMIN_PASSWORD", "adminadmin123"),
+        ("ADMIN_PASSWORD", "HammerFusion2026"),
+        ("ADMIN_PASSWORD", "qwertyuiop123"),
+        ("ADMIN_PASSWORD", "123456789012"),
+        ("ADMIN_PASSWORD", "changeme-changeme"),
+        ("SECRET_KEY", "s3cret"),
+        ("SECRET_KEY", "secret" * 10),
+        ("SECRET_KEY", "0123456789" * 4),
+        ("TRUSTED_HOSTS", "https://phones.example.com"),
+        ("TRUSTED_HOSTS", "*"),
+        ("TRUSTED_PROXY", "nginx"),
+        ("TRUSTED_PROXY", "10.0.0.5, everyone"),
         ("GSM_FUSION_BASE_URL", "http://hammerfusion.com"),
         ("GSM_FUSION_BASE_URL", "ftp://hammerfusion.com"),
         ("GSM_FUSION_BASE_URL", "https://"),
@@ -75,6 +92,31 @@ def test_plain_http_is_for_loopback_only_and_a_bare_host_means_https() -> None:
     for url in ("http://127.0.0.1:9/", "http://localhost:9"):
         assert load_settings({"GSM_FUSION_BASE_URL": url}).base_url == url.rstrip("/")
     assert load_settings({"GSM_FUSION_BASE_URL": "example.com"}).base_url == "https://example.com"
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["correct horse battery", "hunter2hunter2", "Xk3-9vQ-tr77", "blaue Kühe tanzen", "passwords are fun, mostly"],
+)
+def test_a_long_and_uncommon_password_is_taken(password: str) -> None:
+    assert load_settings({"ADMIN_PASSWORD": password}).admin_password == password
+
+
+def test_hosts_come_from_the_variable_and_from_the_platform() -> None:
+    railway = {"RAILWAY_PUBLIC_DOMAIN": "Hammer.up.railway.app", "RAILWAY_PRIVATE_DOMAIN": "hammer.railway.internal"}
+    settings = load_settings(railway | {"TRUSTED_HOSTS": "phones.example.com, .example.org"})
+    assert settings.trusted_hosts == (
+        "phones.example.com",
+        ".example.org",
+        "hammer.up.railway.app",
+        "hammer.railway.internal",
+    )
+    assert load_settings({}).trusted_hosts == ()
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    found = load_settings({"TRUSTED_PROXY": "127.0.0.1 10.1.2.3/8,fd00::/8"}).trusted_proxies
+    assert [str(network) for network in found] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
 
 
 def test_a_budget_may_carry_its_currency_and_zero_is_a_budget() -> None:
