@@ -26,11 +26,12 @@ from orders import Account, ProviderOrder, Service
 from page_calls import PageCalls, RecentOrders
 from runner import make_client, start_background
 from service_catalog import AccountBalance, ServiceCatalog
-from settings import Settings, SettingsError, load_settings
+from settings import PRIVATE, Settings, SettingsError, load_settings
 from web_auth import FOR_PROGRAMS, init_auth
 from web_batches import batches
 from web_context import Backend, RowNumbers, backend
 from web_doubt import doubt
+from web_edge import Edge
 from web_exports import exports
 from web_format import filters
 from web_forms import init_forms
@@ -123,6 +124,7 @@ def create_app(
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(Exception, _broken)
     init_commands(app)
+    app.wsgi_app = Edge(app.wsgi_app, settings)  # type: ignore[method-assign]
     return app
 
 
@@ -151,6 +153,7 @@ def __getattr__(name: str) -> Flask:
 
 def _from_environment() -> Flask:
     load_dotenv(Path(__file__).with_name(".env"))
+    os.umask(PRIVATE)
     try:
         return create_app()
     except SettingsError as error:
@@ -221,7 +224,7 @@ def _error_page(code: int, sentence: str) -> ResponseReturnValue:
     if request.path.startswith("/api/") or request.path.endswith(FOR_PROGRAMS):
         return jsonify(error=sentence, request_id=request_id), code
     page = {"code": code, "title": TITLES.get(code, "That did not work"), "sentence": sentence}
-    if request.referrer and urlsplit(request.referrer).netloc == request.host:
+    if request.referrer and urlsplit(request.referrer).netloc == request.host:  # readable, as the edge saw to it
         page["back"] = request.referrer
     if code >= 500:
         page["bare"] = True  # nothing on it needs the database

@@ -32,6 +32,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from database import IMEIDatabase
 from settings import Settings
+from web_edge import is_direct
 from web_forms import expect_little
 from web_throttle import LoginThrottle
 
@@ -129,7 +130,7 @@ def _digest(key: str | bytes, text: str) -> bytes:
 
 def gate() -> ResponseReturnValue | None:
     """Before every request: let in, ask for the password, or say that there is none."""
-    inside = bool(is_open_demo() or current_user())
+    inside = is_inside()
     if not inside or request.endpoint == "door.login":
         expect_little()
     if request.path in OPEN_PATHS or request.endpoint in OPEN_ENDPOINTS:
@@ -157,13 +158,13 @@ def describe_visitor() -> dict[str, object]:
 
 
 def is_open_demo() -> bool:
-    """Whether nothing is at stake: the demo, asked from this very machine and not through a proxy."""
-    if not _door().settings.demo or "X-Forwarded-For" in request.headers:
-        return False
-    try:
-        return ip_address(request.remote_addr or "").is_loopback
-    except ValueError:
-        return False
+    """Whether nothing is at stake: the demo, asked from this very machine by its own name, and through no proxy."""
+    return _door().settings.demo and is_direct(request.environ)
+
+
+def is_inside() -> bool:
+    """Whether this visitor may see everything: logged in, or at the open demo."""
+    return is_open_demo() or bool(current_user())
 
 
 def current_user() -> str:
@@ -185,8 +186,7 @@ def login() -> ResponseReturnValue:
     """Ask for the password, and let in whoever knows it."""
     target = safe_next(request.values.get("next", "/"))
     if request.method == "GET":
-        inside = current_user() or is_open_demo()
-        return redirect(target, 303) if inside else _login_page(target)
+        return redirect(target, 303) if is_inside() else _login_page(target)
     user, password = request.form.get("username", ""), request.form.get("password", "")
     wait = _door().throttle.attempt(client_address(), lambda: _door().opens_for(user, password))
     if wait is not None:

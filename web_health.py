@@ -16,6 +16,7 @@ from checkpoints import disk_objection
 from database import utc_now
 from runner import runner_alive
 from service_catalog import provider_state
+from web_auth import is_inside
 from web_context import VOLATILE, Backend, backend
 from web_format import ago
 
@@ -30,7 +31,8 @@ HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 def probe() -> ResponseReturnValue:
     """200 while the app can do its work, also when the provider cannot; 503 when it cannot."""
     report = health_report(backend())
-    return jsonify(report), 503 if report["status"] == UNHEALTHY else 200
+    shown = report if is_inside() else states_only(report)
+    return jsonify(shown), 503 if report["status"] == UNHEALTHY else 200
 
 
 @health.get("/api/status")
@@ -55,6 +57,12 @@ def health_report(backend: Backend) -> dict[str, Any]:
     }
     metrics = {"total_orders": orders, "api_response_time_ms": api.get("response_time_ms")}
     return {"status": overall(checks), "checks": checks, "metrics": metrics}
+
+
+def states_only(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a health report as anybody may see it: no totals, no words of the provider, nothing of the settings."""
+    checks = {name: {"status": check["status"]} for name, check in report["checks"].items()}
+    return {"status": report["status"], "checks": checks}
 
 
 def overall(checks: dict[str, Any]) -> str:

@@ -1,0 +1,118 @@
+"""What is decided before Flask sees a request: who sent it, whether it is for this app, and which headers can be read.
+
+A name that nobody gave to this app is refused: a page of another site must not reach it by a name of its own
+(DNS rebinding), and no link of ours must lead elsewhere. Of the headers that proxies add, those of a trusted one count.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from werkzeug.sansio.utils import host_is_trusted
+from werkzeug.wrappers import Response
+
+from settings import LOOPBACK, Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+#: Railway's probe asks for /health by this name.
+PROBE_HOST, PROBE_PATH = "healthcheck.railway.app", "/health"
+#: Beginnings of the headers that proxies add. A request with one of them did not come from this machine alone.
+PROXY_HEADERS = tuple(
+    f"HTTP_{name}"
+    for name in [
+        "X_FORWARDED",
+        "FORWARDED",
+        "X_REAL_IP",
+        "VIA",
+        "X_CLIENT",
+        "X_RAILWAY",
+        "X_ENVOY",
+        "X_PROXY",
+        "X_ORIGINAL",
+        "CF_",
+        "TRUE_CLIENT",
+    ]
+)
+REFUSAL = "The app does not know this address. Add its host name to TRUSTED_HOSTS and start the app again.\n"
+
+
+class Edge:
+    """WSGI middleware that answers 400 to unknown hosts and puts the client's own address into REMOTE_ADDR."""
+
+    def __init__(self, app: "WSGIApplication", settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Pass the request on, or refuse it."""
+        if not self._is_for_us(environ):
+            return Response(REFUSAL, 400, content_type="text/plain")(environ, start_response)
+        self._name_client(environ)
+        if not is_readable_url(environ.get("HTTP_REFERER", "")):
+            del environ["HTTP_REFERER"]
+        return self._app(environ, start_response)
+
+    def _is_for_us(self, environ: dict[str, Any]) -> bool:
+        host = environ.get("HTTP_HOST", "")
+        if is_loopback_host(host) or (host.lower() == PROBE_HOST and environ.get("PATH_INFO") == PROBE_PATH):
+            return True
+        trusted = self._settings.trusted_hosts
+        return bool(trusted) and host_is_trusted(host.lower(), trusted)
+
+    def _name_client(self, environ: dict[str, Any]) -> None:
+        """Put the client's address and scheme in place of the trusted proxy's."""
+        if self._settings.on_railway:
+            client = environ.get("HTTP_X_REAL_IP", "").strip()
+        elif self._is_trusted(environ.get("REMOTE_ADDR", "")):
+            hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+            client = next((hop for hop in reversed(hops) if not self._is_trusted(hop)), "")
+        else:
+            return
+        if is_address(client):
+            environ["REMOTE_ADDR"] = client
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
+        if scheme in ("http", "https"):
+            environ["wsgi.url_scheme"] = scheme
+
+    def _is_trusted(self, address: str) -> bool:
+        return is_address(address) and any(ip_address(address) in net for net in self._settings.trusted_proxies)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a Host header names this machine, with or without a port."""
+    name, colon, port = host.rpartition(":")
+    if not colon or not port.isdigit():
+        name = host
+    return LOOPBACK.match(name.lower().removeprefix("[").removesuffix("]")) is not None
+
+
+def is_direct(environ: dict[str, Any]) -> bool:
+    """Whether a request came from this machine, by its own name, and through no proxy."""
+    address = environ.get("REMOTE_ADDR", "")
+    return (
+        is_address(address)
+        and ip_address(address).is_loopback
+        and is_loopback_host(environ.get("HTTP_HOST", ""))
+        and not any(name.startswith(PROXY_HEADERS) for name in environ)
+    )
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_readable_url(text: str) -> bool:
+    """Whether a URL can be taken apart: urlsplit raises ValueError for `http://[` and its port for `http://a:b`."""
+    try:
+        _ = urlsplit(text).port
+    except ValueError:
+        return False
+    return True
