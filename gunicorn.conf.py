@@ -8,16 +8,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from dotenv import load_dotenv
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from runner import start_background, use_one_heap
-from settings import Settings, SettingsError, load_settings
+from settings import LOOPBACK, PRIVATE, Settings, SettingsError, load_settings
 from simulator import DemoError, ensure_running
 
 #: Seconds that calls on the wire get to end before a worker leaves; less than graceful_timeout.
@@ -41,10 +40,25 @@ def whole_number(environ: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def bind_address(settings: Settings, port_is_given: bool, on_railway: bool) -> str:
-    """Loopback for the demo and for a desk; every interface where a platform says which port it watches."""
-    public = on_railway or (port_is_given and not settings.demo)
+def bind_address(settings: Settings) -> str:
+    """Return loopback for the demo and for a desk; every interface where a proxy on another machine ends TLS."""
+    public = has_distant_proxy(settings) and (settings.on_railway or not settings.demo)
     return f"{'0.0.0.0' if public else '127.0.0.1'}:{settings.port}"  # noqa: S104
+
+
+def has_distant_proxy(settings: Settings) -> bool:
+    """Whether a proxy outside this machine, Railway's or a trusted one, stands before the app."""
+    return settings.on_railway or any(not network.is_loopback for network in settings.trusted_proxies)
+
+
+def refuse_plain_http(settings: Settings, addresses: Iterable[Any]) -> None:
+    """End the program when an address on the command line would carry the password over a network in plain text."""
+    public = [a for a in addresses if isinstance(a, tuple) and not LOOPBACK.match(str(a[0]))]
+    if public and not settings.demo and not has_distant_proxy(settings):
+        sys.exit(
+            f"HAMMER-API cannot start. It would listen on {public[0][0]} in plain http with real credentials: listen on"
+            " 127.0.0.1, or set TRUSTED_PROXY to the address of the proxy that ends TLS."
+        )
 
 
 def logging_config(level: str) -> dict[str, Any]:
@@ -69,12 +83,11 @@ def logging_config(level: str) -> dict[str, Any]:
     }
 
 
-port_is_given = bool(os.environ.get("PORT"))  # by a platform or a shell; a .env file lies on a desk
 load_dotenv(Path(__file__).with_name(".env"))
+os.umask(PRIVATE)
 app_settings = read_settings(os.environ)
-behind_railway = bool(os.environ.get("RAILWAY_ENVIRONMENT") or os.environ.get("RAILWAY_PROJECT_ID"))
 
-bind = bind_address(app_settings, port_is_given, behind_railway)
+bind = bind_address(app_settings)
 worker_class = "web_worker.Worker"
 workers = whole_number(os.environ, "WEB_CONCURRENCY", 2)
 threads = 16  # an event stream holds one
@@ -84,11 +97,13 @@ timeout = 120
 graceful_timeout = 25
 keepalive = 75  # longer than the platform's proxy keeps an idle connection, which costs no thread here
 control_socket_disable = True
+forwarded_allow_ips = ""  # web_edge.py decides which headers of a proxy count
 logconfig_dict = logging_config(app_settings.log_level)
 
 
 def on_starting(server: Any) -> None:
     """Before the workers are: choose how they use memory, and in the demo start the provider that they look for."""
+    refuse_plain_http(app_settings, server.cfg.address)
     use_one_heap()
     if app_settings.demo:
         try:
@@ -112,8 +127,6 @@ def post_worker_init(worker: Any) -> None:
     worker.background = background
     worker.stopping = (app.extensions["stopping"], background.stopping)
     _stop_at(signal.SIGTERM, worker.stopping)
-    if behind_railway:
-        worker.wsgi = ProxyFix(worker.wsgi, x_for=1, x_proto=1)
 
 
 def worker_int(worker: Any) -> None:

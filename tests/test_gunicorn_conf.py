@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
 
@@ -175,19 +176,21 @@ def test_a_wrong_variable_stops_the_start_with_one_sentence(data_dir: Path, name
     assert done.stderr.count("\n") == 1
 
 
-def load_config(
-    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], path: Path = ROOT / "gunicorn.conf.py"
-) -> ModuleType:
+def load_config(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> ModuleType:
     """gunicorn.conf.py as gunicorn reads it, in this environment."""
     for name in [name for name in os.environ if name.startswith(("GSM_", "RAILWAY_", "PORT"))]:
         monkeypatch.delenv(name)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    spec = importlib.util.spec_from_file_location("conf", path)
+    spec = importlib.util.spec_from_file_location("conf", ROOT / "gunicorn.conf.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    umask = os.umask(0)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        os.umask(umask)
     return module
 
 
@@ -198,22 +201,49 @@ def conf(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> ModuleType:
 
 def test_the_demo_and_a_desk_listen_on_loopback_only(conf: ModuleType, settings: Settings) -> None:
     real = replace(settings, api_key="k", username="u", port=9)
-    assert conf.bind_address(settings, True, False) == "127.0.0.1:8000"
-    assert conf.bind_address(real, False, False) == "127.0.0.1:9"
-    assert conf.bind_address(real, True, False) == "0.0.0.0:9"
-    assert conf.bind_address(settings, True, True) == "0.0.0.0:8000"
+    near, far = (ip_network(network) for network in ("127.0.0.1", "10.0.0.0/8"))
+    assert conf.bind_address(settings) == "127.0.0.1:8000"
+    assert conf.bind_address(real) == "127.0.0.1:9"
+    assert conf.bind_address(replace(real, trusted_proxies=(near,))) == "127.0.0.1:9"
+    assert conf.bind_address(replace(real, trusted_proxies=(far,))) == "0.0.0.0:9"
+    assert conf.bind_address(replace(settings, on_railway=True)) == "0.0.0.0:8000"
 
 
-def test_a_port_in_the_env_file_opens_no_desk_to_the_network(
-    monkeypatch: pytest.MonkeyPatch, data_dir: Path, tmp_path: Path
-) -> None:
-    copy = tmp_path / "gunicorn.conf.py"
-    copy.write_bytes((ROOT / "gunicorn.conf.py").read_bytes())
-    (tmp_path / ".env").write_text("PORT=8123\n")
-    real = environ_of(data_dir, GSM_FUSION_API_KEY="k", GSM_FUSION_USERNAME="u")
-    monkeypatch.setenv("PORT", "")  # so that what the file sets is taken back after the test
-    assert load_config(monkeypatch, real, copy).bind == "127.0.0.1:8123"
-    assert load_config(monkeypatch, real | {"PORT": "8124"}, copy).bind == "0.0.0.0:8124"
+def test_a_port_opens_no_desk_to_the_network(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+    real = environ_of(data_dir, GSM_FUSION_API_KEY="k", GSM_FUSION_USERNAME="u", PORT="8124")
+    assert load_config(monkeypatch, real).bind == "127.0.0.1:8124"
+    assert load_config(monkeypatch, real | {"RAILWAY_ENVIRONMENT": "production"}).bind == "0.0.0.0:8124"
+
+
+def test_the_password_never_travels_in_plain_http(conf: ModuleType, settings: Settings) -> None:
+    real = replace(settings, api_key="k", username="u")
+    everywhere, here = [("0.0.0.0", 8000)], [("127.0.0.1", 8000), "/run/hammer.sock"]
+    with pytest.raises(SystemExit, match="TRUSTED_PROXY"):
+        conf.refuse_plain_http(real, everywhere)
+    conf.refuse_plain_http(real, here)
+    conf.refuse_plain_http(settings, everywhere)
+    conf.refuse_plain_http(replace(real, on_railway=True), everywhere)
+    conf.refuse_plain_http(replace(real, trusted_proxies=(ip_network("10.0.0.5"),)), everywhere)
+
+
+def test_a_server_told_to_listen_everywhere_with_credentials_does_not_start(data_dir: Path, port: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "web_app:app", "--bind", f"0.0.0.0:{port}"],
+        cwd=ROOT,
+        env=environ_of(data_dir, GSM_FUSION_API_KEY="k", GSM_FUSION_USERNAME="u"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "It would listen on 0.0.0.0 in plain http with real credentials" in done.stderr
+    assert is_closed(port)
+
+
+def test_what_the_server_writes_is_for_its_own_user_only(server: Server, data_dir: Path) -> None:
+    others = {path.name: oct(path.stat().st_mode & 0o077) for path in data_dir.rglob("*") if path.name != "server.log"}
+    assert set(others.values()) == {"0o0"}, others
 
 
 def test_streams_have_threads_to_spare_and_the_control_socket_is_off(conf: ModuleType) -> None:
