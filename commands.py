@@ -31,7 +31,7 @@ from commands_account import adopt_account
 from commands_audit import audit, audit_now, rebuild_from_provider, report_lines
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionError
-from orders import BatchState, Outcome, Progress, Service, SubmissionResult
+from orders import BatchState, NotPossibleError, Outcome, Progress, Service, SubmissionResult
 from runner import make_client, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
@@ -128,7 +128,7 @@ def undo_import(import_id: int) -> None:
     """Take back import IMPORT_ID where nothing has changed since."""
     try:
         restored, kept = order_import.undo_import(backend().database, import_id)
-    except ValueError as error:
+    except NotPossibleError as error:
         raise Refusal(str(error)) from error
     click.echo(f"{plural(restored, 'order')} restored, {kept:,} kept because something changed since.")
 

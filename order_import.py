@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from batch_store import leave_out, parts, planned_items, service_labels, touch, unsay
 from database import IMEIDatabase, OrderRow, Transaction, utc_now
 from order_matching import Match, match_rows
-from orders import FINAL_STATUSES, OrderStatus
+from orders import FINAL_STATUSES, NotPossibleError, OrderStatus
 from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
 from spreadsheets_import import ImportRow, plain, says_the_same
 
@@ -126,7 +126,7 @@ def import_orders(database: IMEIDatabase, rows: Iterable[ImportRow], filename: s
 def undo_import(database: IMEIDatabase, import_id: int) -> tuple[int, int]:
     """Take back what an import did, where nothing has changed since. Returns (orders restored, orders kept).
 
-    Raises ValueError for an import that is unknown or undone already.
+    Raises NotPossibleError for an import that is unknown or undone already.
     """
     with database.write() as connection:
         marked = connection.execute(
@@ -135,7 +135,7 @@ def undo_import(database: IMEIDatabase, import_id: int) -> tuple[int, int]:
             .values(undone_at=utc_now())
         )
         if marked.rowcount != 1:
-            raise ValueError(f"There is no import {import_id} that could be undone.")
+            raise NotPossibleError(f"There is no import {import_id} that could be undone.")
         query = select(import_changes).where(import_changes.c.import_id == import_id)
         changes = connection.execute(query.order_by(import_changes.c.id.desc())).all()
         taken = [change for change in changes if _restore(connection, change)]

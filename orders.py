@@ -11,6 +11,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
+class NotPossibleError(Exception):
+    """What a person asked for cannot be done now. The message is a sentence for the page."""
+
+
 class Outcome(StrEnum):
     """What became of one IMEI of a batch: always exactly one of these."""
 

@@ -40,6 +40,7 @@ from orders import (
     Chunk,
     ChunkState,
     Item,
+    NotPossibleError,
     OrderStatus,
     Outcome,
     ProviderOrder,
@@ -707,7 +708,7 @@ def ask_again(database: IMEIDatabase) -> None:
 def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float) -> int:
     """A person says that these items in doubt were not placed: they are sent again. Returns how many.
 
-    The runner looks at the provider's list once more right before. Raises ValueError with a sentence for the page
+    The runner looks at the provider's list once more right before. Raises NotPossibleError with a sentence for the page
     while less than rest seconds (deadline and quiet time) have passed since a call was sent: what the provider does
     not show yet it may still place.
     """
@@ -718,17 +719,19 @@ def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float)
             if chosen and not chunk.cleared:
                 left = rest - batch_store.seconds_since(connection, chunk.attempt_id)
                 if left > 0:
-                    raise ValueError(f"The provider may still be working on it. Look once more in {left:.0f} seconds.")
+                    raise NotPossibleError(
+                        f"The provider may still be working on it. Look once more in {left:.0f} seconds."
+                    )
                 batch_store.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
                 sent += len(chosen)
     return sent
 
 
 def was_placed(database: IMEIDatabase, item_id: int, order_id: str) -> None:
-    """A person found the order of an item in doubt. Raises ValueError with a sentence for the page."""
+    """A person found the order of an item in doubt. Raises NotPossibleError with a sentence for the page."""
     order_id = order_id.strip()
     if not order_id:
-        raise ValueError("Give the provider's order id, as its order page shows it.")
+        raise NotPossibleError("Give the provider's order id, as its order page shows it.")
     with database.write() as connection:
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
             item = next((item for item in chunk.items if item.item_id == item_id), None)
@@ -736,8 +739,8 @@ def was_placed(database: IMEIDatabase, item_id: int, order_id: str) -> None:
                 continue
             owner = batch_store.order_owners(connection, [order_id]).get(order_id)
             if owner is not None:
-                raise ValueError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
+                raise NotPossibleError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
             verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, message=NAMED_BY_PERSON)
             batch_store.adopt(connection, chunk, [verdict])
             return
-    raise ValueError("This IMEI is no longer in doubt.")
+    raise NotPossibleError("This IMEI is no longer in doubt.")

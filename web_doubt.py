@@ -18,7 +18,7 @@ from batch_doubt import CallInDoubt
 from database import utc_now
 from doubt_lookup import Look, look
 from gsm_fusion_client import GSMFusionError
-from orders import SAYS_IT_EXISTS, Progress
+from orders import SAYS_IT_EXISTS, NotPossibleError, Progress
 from web_context import backend, batch_or_404, row_number
 from web_format import plural
 
@@ -93,7 +93,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
     rest = settings.call_timeout + settings.settle_quiet
     try:
         sent = settlement.was_not_placed(backend().database, chosen, rest)
-    except ValueError as error:
+    except NotPossibleError as error:
         return _page(batch_id, f"Nothing was sent. {error}"), 400
     flash(f"{plural(sent, 'IMEI')} will be sent again after one more look at the provider's list.", "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
@@ -108,7 +108,7 @@ def placed(batch_id: int) -> ResponseReturnValue:
         abort(400, "It is not clear which IMEI the order belongs to.")
     try:
         settlement.was_placed(backend().database, item_id, order_id)
-    except ValueError as error:
+    except NotPossibleError as error:
         return _page(batch_id, str(error)), 400
     flash(f"Order {order_id.strip()} is recorded.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)

@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from batch_uploads import Upload, find_upload, store_upload
 from order_import import Fate, import_orders, plan_import, undo_import
+from orders import NotPossibleError
 from spreadsheets import UnreadableFileError
 from spreadsheets_import import read_orders
 from web_context import backend
@@ -70,7 +71,7 @@ def undo(import_id: int) -> ResponseReturnValue:
     """Take an import back where nothing has changed since."""
     try:
         restored, kept = undo_import(backend().database, import_id)
-    except ValueError as error:
+    except NotPossibleError as error:
         flash(str(error), "error")
     else:
         more = f"; {plural(kept, 'order')} kept, because something changed since" if kept else ""

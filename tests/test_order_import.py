@@ -30,7 +30,7 @@ from call_log import write_intents
 from database import IMEIDatabase, utc_now
 from file_kinds import UnreadableFileError
 from order_import import Fate, Planned, changed_values, import_orders, past_imports, plan_import, undo_import
-from orders import BatchState, Outcome, Service, Verdict
+from orders import BatchState, NotPossibleError, Outcome, Service, Verdict
 from schema import orders, status_changes
 from settlement import Settler
 from spreadsheets_import import ImportRow, plain, read_orders, says_the_same
@@ -194,7 +194,7 @@ def test_an_import_can_be_undone_once(database: IMEIDatabase) -> None:
     assert after
     assert after | {"updated_at": 0} == before | {"updated_at": 0}
     assert database.get_orders_by_imei(SECOND) == []
-    with pytest.raises(ValueError, match="could be undone"):
+    with pytest.raises(NotPossibleError, match="could be undone"):
         undo_import(database, import_id)
 
 

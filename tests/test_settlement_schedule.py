@@ -9,7 +9,7 @@ from provider_fixture import imeis
 import batch_store
 from batch_store import DoubtfulCall
 from database import IMEIDatabase
-from orders import ChunkState
+from orders import ChunkState, NotPossibleError
 from settlement import FOR_A_PERSON, REQUESTED, Settler, Watch, ask_again, was_not_placed, was_placed
 
 START = 1000.0
@@ -242,7 +242,7 @@ def test_a_person_cannot_clear_what_the_provider_may_still_place(database: IMEID
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE attempts SET sent_at = datetime('now', '-20 seconds')")
     with pytest.raises(
-        ValueError, match=r"^The provider may still be working on it\. Look once more in (59|60) seconds\.$"
+        NotPossibleError, match=r"^The provider may still be working on it\. Look once more in (59|60) seconds\.$"
     ):
         was_not_placed(database, ids, 80.0)
     assert one(database, "SELECT count(*) FROM chunks WHERE cleared") == 0
@@ -268,7 +268,7 @@ def test_a_person_names_the_order_of_an_item(database: IMEIDatabase) -> None:
 def test_an_order_id_must_be_given_and_new(database: IMEIDatabase, order_id: str, words: str) -> None:
     answered(database, call(database, imeis(1, first=50)), 5)
     ids = items_in_doubt(database)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(NotPossibleError) as caught:
         was_placed(database, ids[0], order_id)
     assert str(caught.value) == words
 
@@ -276,7 +276,7 @@ def test_an_order_id_must_be_given_and_new(database: IMEIDatabase, order_id: str
 def test_what_is_no_longer_in_doubt_takes_no_order_id(database: IMEIDatabase) -> None:
     chunk = call(database, imeis(1))
     answered(database, chunk, 5)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(NotPossibleError) as caught:
         was_placed(database, chunk.items[0].item_id, "6")
     assert str(caught.value) == "This IMEI is no longer in doubt."
     assert outcome(database, chunk) == [("ordered", "5")]
