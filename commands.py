@@ -163,7 +163,7 @@ def submit_file(backend: Backend, wish: Wish) -> int:
     except DemoError as error:
         raise click.ClickException(str(error)) from error
     except DatabaseUnavailableError as error:
-        raise click.ClickException(f"The database cannot be used now: {error.orig}. {AGAIN}") from error
+        raise click.ClickException(f"{error.sentence} {AGAIN}") from error
 
 
 def list_services(backend: Backend, refresh: bool) -> None:

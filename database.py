@@ -36,6 +36,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from order_totals import MILLIONTH, sums
@@ -53,6 +54,16 @@ logger = logging.getLogger(__name__)
 SAFE_WAL_VERSION = (3, 51, 3)
 BUSY_TIMEOUT_MS = 30_000
 REPLACED = "another file was put in its place while the program ran: start the program again"
+#: The codes of SQLite for a file that cannot be used now, with a sentence that says what to look at.
+UNUSABLE = {
+    sqlite3.SQLITE_BUSY: "Another program has held the database for half a minute.",
+    sqlite3.SQLITE_LOCKED: "Another program has held the database for half a minute.",
+    sqlite3.SQLITE_FULL: "The disk of the database is full.",
+    sqlite3.SQLITE_READONLY: "The database, or its disk, may not be written to.",
+    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened.",
+    sqlite3.SQLITE_IOERR: "The disk of the database fails.",
+}
+PRIMARY_CODE = 0xFF  #: the bits of an extended code that name its kind
 #: Rows of an index that SQLite looks at for its statistics.
 SAMPLED = 400
 #: What every page asks, made once: making a statement costs more than SQLite needs for it.
@@ -64,15 +75,31 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 OrderRow = dict[str, Any]
 #: What the write functions of the stores take: a connection inside a transaction of ours.
 Transaction = Connection
-#: The file cannot be read or written now: full, locked, gone, replaced.
-DatabaseUnavailableError = OperationalError
 
 
-class DatabaseReplacedError(OperationalError):
+class DatabaseUnavailableError(OperationalError):
+    """The file cannot be read or written now, and perhaps later; nothing was changed. Any other error is a bug."""
+
+    @property
+    def sentence(self) -> str:
+        """Why, in a sentence for a page."""
+        return why_unusable(self.orig) or f"{self.orig}."
+
+
+class DatabaseReplacedError(DatabaseUnavailableError):
     """Another file stands where ours was opened: nothing may be read or written until the program starts again."""
 
     def __init__(self) -> None:
         super().__init__("", None, driver.OperationalError(REPLACED))
+
+
+def why_unusable(error: BaseException | None) -> str:
+    """Return the sentence about an error of the driver that means that the file cannot be used now, else "".
+
+    SQLite's code decides: OperationalError is also raised for "no such column".
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return UNUSABLE.get(code & PRIMARY_CODE, "") if isinstance(code, int) else ""
 
 
 def utc_now() -> datetime:
@@ -368,7 +395,15 @@ def _engine(path: Path) -> Engine:
     )
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", _tell_apart, retval=True)
     return engine
+
+
+def _tell_apart(context: ExceptionContext) -> BaseException | None:
+    """Return DatabaseUnavailableError in place of an error that means that the file cannot be used now."""
+    if not why_unusable(context.original_exception):
+        return None
+    return DatabaseUnavailableError(context.statement or "", None, context.original_exception)
 
 
 def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:

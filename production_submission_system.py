@@ -72,6 +72,9 @@ LOOKS_WITHOUT_ANSWER = 3
 TRIAL = 2
 #: So many calls in a row without any readable answer: the provider is down, and each further call is one more doubt.
 UNANSWERED = 3
+PROGRAM_ERROR = (
+    "Stopped by an error in the program; the log has the details. Answers that came are kept. Resume when it is fixed."
+)
 
 
 class Provider(Protocol):
@@ -228,8 +231,19 @@ class ProductionSubmissionSystem:
     def run(self, stop: threading.Event, is_over: Callable[[], bool] = lambda: False) -> None:
         """Recover, then send and record until stop is set, is_over(), or another process has taken the lease.
 
-        Calls on the wire are waited for.
+        Calls on the wire are waited for. An error of the program pauses every batch before it is raised.
         """
+        try:
+            self._run(stop, is_over)
+        except (OSError, DatabaseUnavailableError):  # a disk; the next run goes on
+            raise
+        except Exception:
+            logger.exception("An error of the program stops every batch")
+            with self.database.write() as connection:
+                batch_store.pause_all(connection, PROGRAM_ERROR)
+            raise
+
+    def _run(self, stop: threading.Event, is_over: Callable[[], bool]) -> None:
         self._recover()
         with (
             self._pool(self.options.workers + 1) as pool,

@@ -23,7 +23,7 @@ from audit import NightlyAudit
 from batch_queries import progress
 from call_budget import CallBudget
 from checkpoints import Checkpoints
-from database import IMEIDatabase
+from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
 from order_sync import OrderSync, SyncReport, is_requested, last_sync, request_sync
 from orders import BatchState, Outcome, Progress, SubmissionResult
@@ -34,8 +34,8 @@ from submission_report import submission_result
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two tries to become the runner, and after the runner failed.
-ELECTION_INTERVAL = 1.0
+#: Seconds between two tries to become the runner; and the longest wait after the runner failed again and again.
+ELECTION_INTERVAL, LONGEST_PAUSE = 1.0, 60.0
 #: Seconds for which a runner that was overtaken leaves the lease to the other one.
 OVERTAKEN_PAUSE = 60.0
 #: Seconds between two looks at a batch that another process runs.
@@ -184,16 +184,20 @@ class Background:
             self.thread.join(timeout)
 
     def _stand(self) -> None:
-        lock = RunnerLock(self.settings.data_dir)
+        lock, pause = RunnerLock(self.settings.data_dir), ELECTION_INTERVAL
         while not self.stopping.is_set():
             if lock.acquire():
                 try:
                     self._run()
+                    pause = ELECTION_INTERVAL
+                except DatabaseUnavailableError as error:
+                    logger.error("The runner will start again: %s", error.sentence)
                 except Exception:  # a thread ends here; the next turn elects anew
-                    logger.exception("The runner failed and will start again")
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                    logger.exception("The runner failed and will start again in %d s", pause)
                 finally:
                     lock.release()
-            self.stopping.wait(ELECTION_INTERVAL)
+            self.stopping.wait(pause)
 
     def _run(self) -> None:
         logger.info("This process is the runner")

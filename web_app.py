@@ -67,15 +67,6 @@ SENTENCES = {
     503: "The app cannot do this at the moment. Try again in a minute.",
 }
 
-#: What SQLite says of a database that cannot be used for a while, in words that say what to look at.
-UNUSABLE = {
-    "database is locked": "Another program has held the database for half a minute.",
-    "database or disk is full": "The disk of the database is full.",
-    "attempt to write a readonly database": "The database, or its disk, may not be written to.",
-    "unable to open database file": "The database cannot be opened.",
-    "disk I/O error": "The disk of the database fails.",
-}
-
 
 def create_app(
     settings: Settings | None = None,
@@ -214,8 +205,8 @@ def _broken(error: Exception) -> ResponseReturnValue:
     logger.error("Request %s for %s failed", g.get("request_id"), request.path, exc_info=error)
     if isinstance(error, DatabaseReplacedError):
         return _error_page(503, f"The database cannot be used now: {error.orig}.")
-    if isinstance(error, DatabaseUnavailableError) and str(error.orig) in UNUSABLE:
-        return _error_page(503, f"{UNUSABLE[str(error.orig)]} Nothing was changed; try again in a moment.")
+    if isinstance(error, DatabaseUnavailableError):
+        return _error_page(503, f"{error.sentence} Nothing was changed; try again in a moment.")
     return _error_page(500, SENTENCES[500])
 
 

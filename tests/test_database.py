@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
-from database import SAFE_WAL_VERSION, IMEIDatabase
+from database import SAFE_WAL_VERSION, DatabaseUnavailableError, IMEIDatabase, why_unusable
 from orders import Service
 from schema import metadata
 
@@ -165,3 +167,72 @@ def test_a_backup_is_a_whole_database(database: IMEIDatabase, tmp_path: Path) ->
     with sqlite3.connect(database.backup(tmp_path / "copies")) as copy:
         assert copy.execute("SELECT count(*) FROM orders").fetchone() == (1,)
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+# Errors told apart
+
+
+class DriverError(Exception):
+    """What the driver raises, with SQLite's code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("said otherwise")
+        self.sqlite_errorcode = code
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (sqlite3.SQLITE_BUSY, "Another program"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "Another program"),
+        (sqlite3.SQLITE_LOCKED_SHAREDCACHE, "Another program"),
+        (sqlite3.SQLITE_FULL, "full"),
+        (sqlite3.SQLITE_IOERR_WRITE, "fails"),
+        (sqlite3.SQLITE_READONLY_DBMOVED, "written"),
+        (sqlite3.SQLITE_CANTOPEN, "opened"),
+    ],
+)
+def test_sqlites_code_says_that_the_file_cannot_be_used_now(code: int, word: str) -> None:
+    assert word in why_unusable(DriverError(code))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DriverError(sqlite3.SQLITE_ERROR),
+        DriverError(sqlite3.SQLITE_CORRUPT),
+        DriverError(sqlite3.SQLITE_SCHEMA),
+        DriverError(sqlite3.SQLITE_CONSTRAINT_UNIQUE),
+        Exception("database is locked"),
+        None,
+    ],
+)
+def test_every_other_error_is_a_bug_or_damage(error: Exception | None) -> None:
+    assert why_unusable(error) == ""
+
+
+def test_a_wrong_query_is_no_unusable_file(database: IMEIDatabase) -> None:
+    with pytest.raises(OperationalError, match="no such column") as caught, database.read() as connection:
+        connection.exec_driver_sql("SELECT missing FROM orders")
+    assert not isinstance(caught.value, DatabaseUnavailableError)
+
+
+def test_a_locked_file_is_unusable_when_a_write_begins_and_when_it_ends(
+    database: IMEIDatabase, rival: IMEIDatabase
+) -> None:
+    for each in (database, rival):
+        event.listen(each.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 10"))
+        each.engine.dispose()
+    with rival.write(), pytest.raises(DatabaseUnavailableError) as caught, database.write():
+        pass
+    assert caught.value.sentence == "Another program has held the database for half a minute."
+
+
+def test_a_file_that_may_not_be_written_and_one_that_cannot_be_opened_are_unusable(
+    database: IMEIDatabase, tmp_path: Path
+) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="readonly"), database.write() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = 1")
+        connection.exec_driver_sql("DELETE FROM orders")
+    with pytest.raises(DatabaseUnavailableError, match="unable to open"):
+        IMEIDatabase(tmp_path)

@@ -34,13 +34,15 @@ from hardship_fixture import (
 from planted import CHUNK, Job, start
 from provider_fixture import Knobs, Simulator, system
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from test_gunicorn_conf import ROOT, environ_of
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
+import batch_store
 from checkpoints import DISK_FULL, READ_ONLY, Checkpoints
 from database import IMEIDatabase
 from orders import Chunk
+from production_submission_system import PROGRAM_ERROR
 from settings import Settings
 
 TOTAL = 12 * CHUNK
@@ -307,21 +309,37 @@ def test_a_damaged_checkpoint_is_not_believed_but_settled(
 # Refused
 
 
-def test_a_refused_row_ends_the_run_aloud_and_the_next_run_records_the_kept_answers(
-    simulator: Simulator, database: IMEIDatabase
+@pytest.mark.parametrize(
+    ("statement", "kind", "says"),
+    [
+        ("SELECT RAISE(ABORT, 'refused')", IntegrityError, "refused"),
+        ("SELECT missing FROM settings", OperationalError, "no such column: missing"),
+        ("INSERT INTO missing VALUES (1)", OperationalError, "no such table"),
+    ],
+)
+def test_an_error_of_the_program_stops_the_batch_aloud_and_the_next_run_records_the_kept_answers(
+    simulator: Simulator,
+    database: IMEIDatabase,
+    caplog: pytest.LogCaptureFixture,
+    statement: str,
+    kind: type[Exception],
+    says: str,
 ) -> None:
     """To wait and try again, as on a full disk, would be to wait for ever without a word."""
     batch_id = new_batch(database, 3 * CHUNK, CHUNK)
     with database.write() as connection:
-        connection.exec_driver_sql(
-            "CREATE TRIGGER refuse BEFORE INSERT ON orders BEGIN SELECT RAISE(ABORT, 'refused'); END"
-        )
+        connection.exec_driver_sql(f"CREATE TRIGGER refuse BEFORE INSERT ON orders BEGIN {statement}; END")
     with system(simulator, database, in_use=False, chunk_size=CHUNK) as running:
-        with pytest.raises(IntegrityError, match="refused"):
+        with pytest.raises(kind, match=says):
             running.run_batch(batch_id)
         with database.write() as connection:
             connection.exec_driver_sql("DROP TRIGGER refuse")
+    assert rows(database, "SELECT state, notice FROM batches") == [("paused", PROGRAM_ERROR)]
+    stopped = next(record for record in caplog.records if record.message == "An error of the program stops every batch")
+    assert stopped.exc_info is not None
     simulator.set(listing="off")
+    with database.write() as connection:
+        assert batch_store.resume(connection, batch_id)
     with system(simulator, database, chunk_size=CHUNK) as running:
         running.run_batch(batch_id)
     assert_all_paid_once(simulator, database, batch_id)

@@ -28,7 +28,9 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 )
 
 import lease
+import settlement
 import web_health
+import web_imports
 from batch_creation import NewBatch, create_batch
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Service
@@ -246,6 +248,31 @@ def test_what_is_unknown_is_a_404_that_names_it(browser: Browser, url: str, sent
     answer = browser.get(url)
     assert answer.status_code == 404
     assert f"There is no {sentence}." in words(answer)
+
+
+def test_a_wrong_query_is_our_fault_and_in_the_log(
+    browser: Browser, database: IMEIDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It must not read as a disk that is full, and its words stay off the page."""
+    with database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE services RENAME COLUMN must_read TO mustread")
+    answer = browser.get("/services")
+    assert answer.status_code == 500
+    assert "must_read" not in answer.text
+    assert any(record.exc_info and "no such column" in str(record.exc_info[1]) for record in caplog.records)
+
+
+def test_a_value_error_of_ours_never_reaches_a_page(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> int:
+        raise ValueError("secret internals")
+
+    monkeypatch.setattr(web_imports, "undo_import", fails)
+    monkeypatch.setattr(settlement, "was_placed", fails)
+    database = browser.client.application.extensions["database"]
+    order_batch(database, imeis(1))
+    for path, form in (("/database/import/1/undo", {}), ("/batches/1/doubt/placed", {"item_id": "1", "order_id": "7"})):
+        answer = browser.post(path, form)
+        assert (answer.status_code, "secret" in answer.text) == (500, False), path
 
 
 def test_too_large_an_upload_is_refused_in_plain_words(app: Flask, browser: Browser) -> None:
