@@ -11,13 +11,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
 from database import IMEIDatabase, utc_now
 from schema import batches, uploads
 
 #: How long an upload waits for its confirmation.
 KEPT = timedelta(days=7)
+#: Bytes that all uploads together may take; beyond them the oldest are forgotten.
+QUOTA = 500 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,10 @@ class Upload:
 def store_upload(
     database: IMEIDatabase, folder: Path, data: bytes, *, label: str, kind: str, service_id: str
 ) -> str:
-    """Keep the bytes and return their token. Forgets uploads older than KEPT. Raises OSError."""
+    """Keep the bytes and return their token. Forgets uploads older than KEPT or beyond QUOTA. Raises OSError."""
     _forget_old(database, utc_now() - KEPT)
     folder.mkdir(parents=True, exist_ok=True)
+    _make_room(database, folder, QUOTA - len(data))
     token = secrets.token_urlsafe(18)
     path = folder / token
     path.write_bytes(data)
@@ -82,6 +85,24 @@ def batch_of_token(database: IMEIDatabase, token: str) -> int | None:
     """The batch that a confirm token became."""
     with database.read() as connection:
         return connection.execute(select(batches.c.id).where(batches.c.confirm_token == token)).scalar()
+
+
+def _make_room(database: IMEIDatabase, folder: Path, room: int) -> None:
+    """Forget the oldest uploads until all together take at most room bytes."""
+    with database.write() as connection:
+        newest_first = select(uploads.c.token, uploads.c.path).order_by(text("rowid DESC"))
+        kept, dropped = 0, []
+        for token, name in connection.execute(newest_first):
+            kept += _size(folder / name)
+            if kept > room:
+                dropped.append((token, folder / name))
+        connection.execute(delete(uploads).where(uploads.c.token.in_([token for token, _ in dropped])))
+    for _, path in dropped:
+        path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _forget_old(database: IMEIDatabase, before: datetime) -> None:

@@ -137,8 +137,8 @@ def undo_import(import_id: int) -> None:
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
 @with_appcontext
 def backup(folder: Path | None) -> None:
-    """Write a consistent copy of the database into FOLDER (`backups` beside it by default)."""
-    write_backup(backend().database, folder or backend().settings.data_dir / "backups")
+    """Write a consistent copy of the database into FOLDER (`backups` by default, where the newest 10 are kept)."""
+    write_backup(backend().database, folder)
 
 
 def submit_file(backend: Backend, wish: Wish) -> int:
@@ -211,12 +211,12 @@ def import_orders(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
     click.echo(f"{'Nothing was written' if dry_run else f'Import {import_id}'}: {plan.summary}.")
 
 
-def write_backup(database: IMEIDatabase, folder: Path) -> None:
+def write_backup(database: IMEIDatabase, folder: Path | None) -> None:
     """Print the path of the copy."""
     try:
         click.echo(database.backup(folder))
     except OSError as error:
-        raise click.ClickException(f"No backup was written to {folder}: {error.strerror}.") from error
+        raise click.ClickException(f"No backup was written: {error.strerror}.") from error
 
 
 def new_batch(plan: Plan, label: str, budget: float | None = None) -> NewBatch:

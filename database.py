@@ -5,10 +5,13 @@ batch_store.py, on the same transactions.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
+import os
 import secrets
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,6 +67,8 @@ UNUSABLE = {
     sqlite3.SQLITE_IOERR: "The disk of the database fails.",
 }
 PRIMARY_CODE = 0xFF  #: the bits of an extended code that name its kind
+#: Backups in the program's own folder, and bytes that a backup leaves free for answers and orders.
+KEPT_BACKUPS, SPARE = 10, 64 * 1024 * 1024
 #: Rows of an index that SQLite looks at for its statistics.
 SAMPLED = 400
 #: What every page asks, made once: making a statement costs more than SQLite needs for it.
@@ -315,10 +320,24 @@ class IMEIDatabase:
         """Return the random name of this database (32 hex digits), made when it is first asked for."""
         return self.setdefault_setting("install_id", secrets.token_hex(16))
 
-    def backup(self, folder: Path) -> Path:
-        """Write a consistent copy into folder and return its path. Raises OSError when the disk is full."""
+    @property
+    def backup_folder(self) -> Path:
+        """Where backups are kept unless somebody names another folder; the newest KEPT_BACKUPS of them."""
+        return self.path.parent / "backups"
+
+    def backup(self, folder: Path | None = None) -> Path:
+        """Write a consistent copy into folder (backup_folder by default) and return its path.
+
+        Raises OSError, before anything is written, when the disk would be left with less than SPARE bytes.
+        """
+        folder = folder or self.backup_folder
         folder.mkdir(parents=True, exist_ok=True)
-        return _copy(self.engine, self.path, folder)
+        if shutil.disk_usage(folder).free < self.path.stat().st_size + SPARE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        copy = _copy(self.engine, self.path, folder)
+        if folder == self.backup_folder:
+            _keep_newest(folder, self.path.stem)
+        return copy
 
     def optimize(self) -> None:
         """Let SQLite count anew, on a sample, what has changed much; cheap where nothing has.
@@ -450,9 +469,20 @@ def _copy(engine: Engine, path: Path, folder: Path) -> Path:
     connection = engine.raw_connection()
     try:
         connection.cursor().execute("VACUUM INTO ?", (str(target),))
+    except driver.OperationalError as error:
+        target.unlink(missing_ok=True)
+        raise OSError(errno.EIO, str(error)) from error
     finally:
         connection.close()
     return target
+
+
+def _keep_newest(folder: Path, stem: str) -> None:
+    """Delete all but the newest copies of our own, which are known by their names."""
+    copies = list(folder.glob(f"{stem}-????????T??????-??????Z.db"))
+    copies.sort(key=lambda copy: copy.stat().st_mtime_ns)
+    for old in copies[:-KEPT_BACKUPS]:
+        old.unlink(missing_ok=True)
 
 
 def _dicts(rows: Any) -> list[OrderRow]:

@@ -98,7 +98,7 @@ def check_database() -> ResponseReturnValue:
 def backup() -> ResponseReturnValue:
     """A consistent copy of the database, kept in the backup folder and sent to the browser."""
     try:
-        copy = backend().database.backup(_backup_folder(backend()))
+        copy = backend().database.backup()
     except OSError as error:
         flash(f"No backup was made: {error.strerror}.", "error")
         return redirect(url_for("pages.database"), 303)
@@ -181,13 +181,9 @@ def _file_size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _backup_folder(backend: Backend) -> Path:
-    return backend.settings.data_dir / "backups"
-
-
 def _backups(backend: Backend) -> list[dict[str, Any]]:
     """The copies in the backup folder, newest first."""
-    found = [(path, path.stat()) for path in _backup_folder(backend).glob("*.db")]
+    found = [(path, path.stat()) for path in backend.database.backup_folder.glob("*.db")]
     found.sort(key=lambda pair: -pair[1].st_mtime)
     return [{"name": path.name, "size": stat.st_size, "at": stat.st_mtime} for path, stat in found]
 
