@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from dotenv import load_dotenv
 from flask import Flask, Response, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_compress import Compress
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 import account_mark
@@ -45,6 +46,9 @@ from web_searches import searches
 from web_submit import submit
 
 logger = logging.getLogger(__name__)
+
+#: What is sent as gzip: pages, scripts and styles. Event streams and downloads are not.
+COMPRESSED = ["text/html", "text/css", "text/javascript", "application/json", "image/svg+xml"]
 
 TITLES = {
     400: "That could not be read",
@@ -106,6 +110,10 @@ def create_app(
     )
     app.url_map.converters["int"] = RowNumbers
     app.before_request(_name_request)
+    app.config.update(
+        COMPRESS_MIMETYPES=COMPRESSED, COMPRESS_ALGORITHM=["gzip"], COMPRESS_ALGORITHM_STREAMING=["gzip"]
+    )
+    Compress(app)  # before all that adds headers: what is registered first runs last
     init_forms(app)
     init_auth(app, settings, database)
     for blueprint in (pages, imports, exports, reports, preview, submit, batches, doubt, orders, searches, health):

@@ -8,6 +8,7 @@ import hmac
 import logging
 import secrets
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,7 +29,7 @@ from flask import (
 )
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
-from flask_wtf.csrf import CSRFError, CSRFProtect
+from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 
 from database import IMEIDatabase
 from settings import Settings
@@ -82,6 +83,37 @@ class Door:
         return bool(self.settings.admin_password) and right_user and right_password
 
 
+class MaskedTokens(CSRFProtect):  # type: ignore[misc]
+    """CSRF tokens that read differently in every response, so that the size of a compressed page tells nothing.
+
+    The token of a session does not change, and pages repeat what an address asks for: whoever can have pages opened
+    and see how long they are could otherwise guess it, sign by sign (BREACH).
+    """
+
+    def _get_csrf_token(self) -> str:
+        return unmasked(super()._get_csrf_token() or "")
+
+
+def masked(token: str) -> str:
+    """Return a token under a random mask."""
+    plain = token.encode()
+    mask = secrets.token_bytes(len(plain))
+    return urlsafe_b64encode(mask + _xor(mask, plain)).decode()
+
+
+def unmasked(text: str) -> str:
+    """Return the token under its mask, or "" for any other text."""
+    try:
+        both = urlsafe_b64decode(text.encode())
+        return _xor(both[: len(both) // 2], both[len(both) // 2 :]).decode()
+    except ValueError:
+        return ""
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(left, right, strict=True))
+
+
 class DoorSession(SecureCookieSessionInterface):
     """Session cookies that are Secure exactly when the request came over https."""
 
@@ -104,10 +136,11 @@ def init_auth(app: Flask, settings: Settings, database: IMEIDatabase, clock: Cal
     app.extensions["door"] = make_door(settings, database, app.secret_key, clock)
     app.register_blueprint(door)
     app.before_request(gate)
-    CSRFProtect(app)
+    MaskedTokens(app)
     app.register_error_handler(CSRFError, refuse_form)
     app.after_request(add_headers)
     app.context_processor(describe_visitor)
+    app.context_processor(lambda: {"csrf_token": lambda: masked(generate_csrf())})
 
 
 def make_door(settings: Settings, database: IMEIDatabase, secret_key: str | bytes, clock: Callable[[], float]) -> Door:

@@ -75,6 +75,7 @@ STARTS_THE_SIMULATOR = ("runner", "commands*", "gunicorn.conf", SIMULATOR)
 OWNERS: dict[str, tuple[str, ...]] = {
     "flask": FLOORS[5],
     "flask_wtf": ("web_auth",),
+    "flask_compress": ("web_app",),
     "gunicorn": ("web_worker",),
     "werkzeug": FLOORS[5],
     "jinja2": FLOORS[5],
