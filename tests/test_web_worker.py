@@ -189,6 +189,21 @@ def test_300_slow_clients_silence_nothing_and_are_closed_at_their_limit(server: 
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.parametrize("kind", ["half a large body", "half a chunk"])
+def test_large_bodies_of_strangers_are_refused_at_once(data_dir: Path, port: int, kind: str) -> None:  # noqa: F811
+    """The limits of this server are the real ones: nobody waits for what will not be read."""
+    account = {"GSM_FUSION_API_KEY": "k", "GSM_FUSION_USERNAME": "u", "GSM_FUSION_BASE_URL": "http://127.0.0.1:9"}
+    running = Server(data_dir, port, ADMIN_PASSWORD="hunter2hunter2", **account)
+    try:
+        wait_until(running.answers, "the server answers")
+        began = time.monotonic()
+        clients = [connect(running, UNFINISHED[kind]) for _ in range(70)]
+        wait_until(lambda: all(map(is_closed, clients)), "every client is closed")
+        assert time.monotonic() - began < web_worker.PATIENCE / 2
+    finally:
+        running.kill()
+
+
 def test_a_trickle_of_bytes_earns_no_more_time(server: Server) -> None:
     with connect(server, b"GET / HTTP/1.1\r\n") as client:
         began = time.monotonic()
