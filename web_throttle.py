@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from database import IMEIDatabase
@@ -22,7 +22,7 @@ ATTACK = 50
 LONGEST_WAIT = 60.0  #: seconds
 FORGET_AFTER = 3600.0  #: seconds without a failure until an address, or an attack, is forgotten
 #: A guesser with more addresses than this is held by the length of the password only.
-REMEMBERED_ADDRESSES = 2000
+REMEMBERED_ADDRESSES = 1000
 ATTEMPTS_KEY = "login_attempts"
 
 
@@ -34,6 +34,10 @@ class Attempts:
     last: float = 0.0
     until: float = 0.0  #: no further attempt is looked at before this time
     known: bool = False  #: a login from here has succeeded
+
+    def stored(self) -> tuple[int, float, float, bool]:
+        """Return what is kept, in the order of the fields."""
+        return self.failures, self.last, self.until, self.known
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,9 @@ class LoginThrottle:
         return Seen(fresh, Attempts(*stored.get("unknown", ())))
 
     def _store(self, seen: Seen) -> None:
-        addresses = {who: astuple(attempts) for who, attempts in seen.addresses.items()}
-        self._database.set_setting(ATTEMPTS_KEY, json.dumps({"addresses": addresses, "unknown": astuple(seen.unknown)}))
+        addresses = {who: attempts.stored() for who, attempts in seen.addresses.items()}
+        kept = {"addresses": addresses, "unknown": seen.unknown.stored()}
+        self._database.set_setting(ATTEMPTS_KEY, json.dumps(kept))
 
 
 def wait_after(failures: int, free: int = FREE_FAILURES) -> float:
