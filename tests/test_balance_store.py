@@ -1,11 +1,14 @@
 """Balance readings: which one is from before a call, and what we know was spent since."""
 
+from datetime import timedelta
+
 import pytest
-from calls_fixture import answered, call, listed, look, read_balance, unanswered
+from calls_fixture import answered, call, listed, look, one, read_balance, unanswered
 from provider_fixture import imeis
 
 import balance_store
 import batch_store
+import schema
 from database import IMEIDatabase
 from orders import Chunk, ChunkState, Outcome, Verdict
 from settlement import Settler
@@ -25,6 +28,19 @@ def test_the_reading_of_a_call_is_the_newest_from_before_it_began(database: IMEI
         assert balance_store.reading_before(connection, chunk.attempt_id) == before
         assert balance_store.reading_after(connection, chunk.attempt_id) == after
         assert balance_store.newest_reading(connection) == after
+
+
+def test_a_reading_says_which_calls_and_orders_are_older(database: IMEIDatabase) -> None:
+    """Nothing is older at first; then the calls that began before it and the orders stored by then; it is kept so."""
+    first = reading(database, 100.0)
+    assert (first.before_attempt, first.after_order) == (1, 0)
+    answered(database, call(database, imeis(3)), 1)
+    second = reading(database, 99.7)
+    assert second.before_attempt == 2
+    assert second.after_order == one(database, "SELECT max(id) FROM orders")
+    with database.read() as connection:
+        assert balance_store.newest_reading(connection) == second
+        assert balance_store.reading_before(connection, 1) == first
 
 
 def test_without_a_reading_from_before_a_call_there_is_none(database: IMEIDatabase) -> None:
@@ -74,6 +90,20 @@ def test_an_order_that_was_rejected_since_may_have_been_paid_back(database: IMEI
     with database.read() as connection:
         assert round(balance_store.spent_since(connection, before).refundable, 4) == 0.1
         assert batch_store.newest_attempt(connection) == before.before_attempt - 1
+
+
+def test_only_what_was_rejected_at_the_reading_or_after_it_may_have_been_paid_back(database: IMEIDatabase) -> None:
+    """One order was rejected before the reading, one in its very moment, and one is not rejected."""
+    answered(database, call(database, imeis(3)), 1)
+    before = reading(database, 100.0)
+    at_once = schema.orders.update().values(status="Rejected", updated_at=before.read_at)
+    earlier = schema.orders.update().values(status="Rejected", updated_at=before.read_at - timedelta(seconds=1))
+    later = schema.orders.update().values(status="Pending", updated_at=before.read_at + timedelta(seconds=1))
+    with database.write() as connection:
+        assert balance_store.spent_since(connection, before).refundable == 0.0
+        for number, update in enumerate((at_once.values(credits=0.4), earlier, later), 1):
+            connection.execute(update.where(schema.orders.c.order_id == str(number)))
+        assert balance_store.spent_since(connection, before).refundable == 0.4
 
 
 def change(database: IMEIDatabase, chunk: Chunk) -> balance_store.BalanceChange | None:
