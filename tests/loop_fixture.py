@@ -1,0 +1,104 @@
+"""The real loop, driven step by step: on a clock that stands still and a wire on which each call waits."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from provider_fixture import OLD_ORDER, SERVICE, imeis
+from provider_model import Clock, Disturbance, Model, ModelClient, Process, Wire
+
+from batch_creation import NewBatch, create_batch
+from checkpoints import Checkpoints
+from database import IMEIDatabase, write_list_limit
+from production_submission_system import Options, ProductionSubmissionSystem
+from simulator_knobs import Knobs
+
+QUIET, DEADLINE = 60.0, 100.0
+CALL, LIST, BALANCE, PRICES = "_call", "_look", "_ask_balance", "_ask_prices"
+
+
+class Loop:
+    """One life of the real loop: a step is one turn of it."""
+
+    def __init__(self, database: IMEIDatabase, folder: Path, **options: Any) -> None:
+        self.database, self.clock = database, Clock()
+        self.model = Model(Knobs(history=1, duplicates="never"), self.clock)
+        self.sent: list[list[str]] = []  #: the IMEIs of each paid call
+        self.wire = Wire(self.clock)
+        self.checkpoints = Checkpoints(folder)
+        usual: dict[str, Any] = {"workers": 4, "chunk_size": 2, "poll": 0.0, "canaries": 1}
+        self.system = ProductionSubmissionSystem(
+            database,
+            ModelClient(self.model, self._note),
+            self.checkpoints,
+            Options(settle_quiet=QUIET, call_timeout=DEADLINE, **{**usual, **options}),
+            clock=self.clock,
+            pool=lambda _: self.wire,
+        )
+        self.process = Process(self.system)
+
+    def _note(self, numbers: Sequence[str]) -> None:
+        self.sent.append(list(numbers))
+
+    def end(self) -> None:
+        self.process.kill()
+        self.checkpoints.close()
+
+    @property
+    def waiting(self) -> list[str]:
+        """What has been handed to the workers and waits."""
+        return [call.__name__ for call, _ in self.wire.waiting]
+
+    def step(self, times: int = 1) -> None:
+        for _ in range(2 * times):  # a turn asks twice whether it is over
+            self.process.step()
+
+    def let(self, name: str, **disturbance: Any) -> None:
+        """Let the oldest call of this kind through, and take what came of it."""
+        if disturbance:
+            self.model.next = Disturbance(**disturbance)
+        self.wire.let_through(self.waiting.index(name))
+        self.step(3)
+
+    def let_all(self, *names: str) -> None:
+        """Let through what waits, and what follows from it."""
+        while found := next((name for name in self.waiting if not names or name in names), None):
+            self.let(found)
+
+    def states(self) -> list[tuple[str, str]]:
+        """(state, notice) of each batch."""
+        with self.database.read() as connection:
+            query = "SELECT state, notice FROM batches ORDER BY id"
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+    def outcomes(self, batch_id: int) -> list[str]:
+        with self.database.read() as connection:
+            query = "SELECT outcome FROM items WHERE batch_id = ? ORDER BY id"
+            return list(connection.exec_driver_sql(query, (batch_id,)).scalars())
+
+
+@contextmanager
+def started(database: IMEIDatabase, folder: Path, **options: Any) -> Iterator[Loop]:
+    """The account has ordered before: an old order that the list shows, a proven list, and its services' names."""
+    with database.write() as connection:
+        write_list_limit(connection, SERVICE, 100)
+        columns = "order_id, imei, service_id, status, attempt_id"
+        old = (OLD_ORDER, "359999000000000", SERVICE, "Completed", 0)
+        connection.exec_driver_sql(f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?)", old)
+    running = Loop(database, folder, **options)
+    database.store_services(ModelClient(running.model, lambda _: None).get_imei_services(), 0.0)
+    yield running
+    running.end()
+
+
+def batch(loop: Loop, count: int, first: int = 0) -> int:
+    """A batch at the provider's price, in calls of two IMEIs."""
+    wanted = [(imei, None) for imei in imeis(count, first)]
+    return create_batch(loop.database, NewBatch("test", "command", SERVICE, "T-Mobile", 0.08, wanted), 2)
+
+
+def ready(loop: Loop) -> None:
+    """The balance has been read, and nothing waits."""
+    loop.step(2)
+    loop.let_all()
