@@ -1,14 +1,15 @@
 """The real loop, driven step by step: on a clock that stands still and a wire on which each call waits."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from provider_fixture import OLD_ORDER, SERVICE, imeis
-from provider_model import Clock, Disturbance, Model, ModelClient, Process, Wire
+from provider_model import Clock, Disturbance, Killed, Model, ModelClient, Process, Wire
 
 from batch_creation import NewBatch, create_batch
+from call_budget import CallBudget
 from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
 from production_submission_system import Options, ProductionSubmissionSystem
@@ -21,9 +22,17 @@ CALL, LIST, BALANCE, PRICES = "_call", "_look", "_ask_balance", "_ask_prices"
 class Loop:
     """One life of the real loop: a step is one turn of it."""
 
-    def __init__(self, database: IMEIDatabase, folder: Path, **options: Any) -> None:
-        self.database, self.clock = database, Clock()
-        self.model = Model(Knobs(history=1, duplicates="never"), self.clock)
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        folder: Path,
+        model: Model | None = None,
+        budget: CallBudget | None = None,
+        **options: Any,
+    ) -> None:
+        """model is the provider that an earlier life has called; options are those of the system that differ."""
+        self.model = model or Model(Knobs(history=1, duplicates="never"), Clock())
+        self.database, self.folder, self.clock = database, folder, self.model.clock
         self.sent: list[list[str]] = []  #: the IMEIs of each paid call
         self.wire = Wire(self.clock)
         self.checkpoints = Checkpoints(folder)
@@ -33,6 +42,7 @@ class Loop:
             ModelClient(self.model, self._note),
             self.checkpoints,
             Options(settle_quiet=QUIET, call_timeout=DEADLINE, **{**usual, **options}),
+            budget,
             clock=self.clock,
             pool=lambda _: self.wire,
         )
@@ -41,7 +51,8 @@ class Loop:
     def _note(self, numbers: Sequence[str]) -> None:
         self.sent.append(list(numbers))
 
-    def end(self) -> None:
+    def close(self) -> None:
+        """The process ends where it stands."""
         self.process.kill()
         self.checkpoints.close()
 
@@ -66,6 +77,13 @@ class Loop:
         while found := next((name for name in self.waiting if not names or name in names), None):
             self.let(found)
 
+    def die(self, death: str, fault: str = "") -> None:
+        """The oldest paid call begins, and the process dies there."""
+        self.model.next = Disturbance(fault, death=death)
+        with suppress(Killed):
+            self.wire.let_through(self.waiting.index(CALL))
+        self.close()
+
     def states(self) -> list[tuple[str, str]]:
         """(state, notice) of each batch."""
         with self.database.read() as connection:
@@ -89,7 +107,7 @@ def started(database: IMEIDatabase, folder: Path, **options: Any) -> Iterator[Lo
     running = Loop(database, folder, **options)
     database.store_services(ModelClient(running.model, lambda _: None).get_imei_services(), 0.0)
     yield running
-    running.end()
+    running.close()
 
 
 def batch(loop: Loop, count: int, first: int = 0) -> int:

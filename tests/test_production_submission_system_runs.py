@@ -1,0 +1,366 @@
+"""A list from its first call to the result that its caller gets, and what a process finds that follows another one."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from calls_fixture import one
+from loop_fixture import BALANCE, CALL, LIST, Loop, batch, ready, started
+from provider_fixture import SERVICE, imeis
+from provider_model import DEATHS, Clock, Model, ModelClient, Wire
+
+import lease
+import production_submission_system
+from batch_creation import NewBatch, create_batch, fingerprint
+from call_budget import CallBudget
+from checkpoints import Checkpoints
+from database import IMEIDatabase, write_list_limit
+from gsm_fusion_client import Keep
+from orders import PlacementAnswer, Progress, Service, order_key
+from production_submission_system import STOPPED, Options, ProductionSubmissionSystem, call_threads
+from simulator_knobs import Knobs
+
+BEFORE_IT_IS_SENT, BEFORE_IT_IS_KEPT, AFTER_IT_IS_KEPT = DEATHS
+
+
+class AtOnce(Wire):
+    """Every call is let through as it is handed over."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> Future[Any]:
+        super().submit(fn, *args)
+        self.let_through()
+        return Future()
+
+
+class Ticking(Clock):
+    """A tenth of a second passes whenever somebody asks for the time."""
+
+    def __call__(self) -> float:
+        self.now += 0.1
+        return self.now
+
+
+class Noting(ModelClient):
+    """Notes the optional fields of each paid call, and how often the services were asked for."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model, lambda numbers: self.sent.append(list(numbers)))
+        self.sent: list[list[str]] = []
+        self.fields: list[dict[str, str]] = []
+        self.services_asked = 0
+
+    def place_imei_order(
+        self, imei: str | Sequence[str], network_id: str, *, keep: Keep | None = None, **fields: str
+    ) -> PlacementAnswer:
+        self.fields.append(fields)
+        return super().place_imei_order(imei, network_id, keep=keep)
+
+    def get_imei_services(self) -> list[Service]:
+        self.services_asked += 1
+        return super().get_imei_services()
+
+
+class Whole:
+    """The system on a provider that answers at once; whole lists are handed in."""
+
+    def __init__(self, database: IMEIDatabase, folder: Path, clock: Clock | None = None, **options: Any) -> None:
+        self.clock = clock or Clock()
+        self.model = Model(Knobs(history=1, duplicates="never"), self.clock)
+        self.client = Noting(self.model)
+        self.checkpoints = Checkpoints(folder)
+        self.system = ProductionSubmissionSystem(
+            database,
+            self.client,
+            self.checkpoints,
+            Options(**{"workers": 3, "chunk_size": 2, "poll": 0.0, "canaries": 1, **options}),
+            clock=self.clock,
+            pool=lambda _: AtOnce(self.clock),
+        )
+
+
+@pytest.fixture
+def whole(database: IMEIDatabase, tmp_path: Path) -> Iterator[Whole]:
+    with database.write() as connection:
+        write_list_limit(connection, SERVICE, 100)
+    running = Whole(database, tmp_path / "kept")
+    with closing(running.checkpoints):
+        yield running
+
+
+# From a list to its result
+
+
+def test_a_list_becomes_a_batch_at_the_providers_price(database: IMEIDatabase, whole: Whole) -> None:
+    """Label, source, service and price of the batch, the row of each IMEI, and the length of each call."""
+    seen: list[Progress] = []
+    result = whole.system.submit_batch(imeis(5), SERVICE, seen.append, "stock")
+    service = database.get_service(SERVICE)
+    assert service is not None
+    assert one(database, "SELECT label, source, service_id, service_name, unit_price FROM batches") == (
+        "stock",
+        "command",
+        SERVICE,
+        service.title,
+        service.price,
+    )
+    assert one(database, "SELECT group_concat(source_row) FROM items") == "1,2,3,4,5"
+    assert [len(numbers) for numbers in whole.client.sent] == [2, 2, 1]
+    assert (result.state, result.total, result.successful) == ("finished", 5, 5)
+    assert 0 <= result.duration_seconds < 60
+    assert seen[-1].done == 5
+
+
+def test_a_list_without_a_label_is_named_after_the_call(database: IMEIDatabase, whole: Whole) -> None:
+    """The label that a batch of the command line has, and no callback, are the defaults."""
+    whole.system.submit_batch(imeis(1), SERVICE)
+    assert one(database, "SELECT label FROM batches") == "submit_batch"
+
+
+def test_the_same_list_again_continues_its_batch(database: IMEIDatabase, whole: Whole) -> None:
+    """A batch that was stopped before its first call goes on, and another list makes another batch."""
+    stopped = threading.Event()
+    stopped.set()
+    listed = [(imei, row) for row, imei in enumerate(imeis(4), 1)]
+    same = fingerprint(SERVICE, imeis(4))
+    new = NewBatch("x", "command", SERVICE, "T-Mobile", 0.08, listed, fingerprint=same)
+    batch_id = create_batch(database, new, 2)
+    assert whole.system.run_batch(batch_id, stop=stopped).waiting == 4
+    assert whole.client.sent == []
+    assert whole.system.submit_batch(imeis(4), SERVICE).batch_id == batch_id
+    assert whole.system.submit_batch(imeis(4, first=50), SERVICE).batch_id != batch_id
+
+
+def test_the_services_are_asked_for_once(database: IMEIDatabase, whole: Whole) -> None:
+    """A service that is not stored is looked for at the provider, and its list is stored with the time of now."""
+    whole.system.submit_batch(imeis(1), SERVICE)
+    whole.system.submit_batch(imeis(1, first=50), SERVICE)
+    assert whole.client.services_asked == 1
+    age = one(database, "SELECT julianday('now') - 2440587.5 - max(refreshed_at) / 86400 FROM services")
+    assert abs(age) < 1
+
+
+def test_a_service_that_the_provider_does_not_have_is_refused(database: IMEIDatabase, whole: Whole) -> None:
+    """Nothing is written of it."""
+    with pytest.raises(ValueError, match=r"^The provider has no service 999999\.$"):
+        whole.system.submit_batch(imeis(1), "999999")
+    assert one(database, "SELECT count(*) FROM batches") == 0
+
+
+def test_a_service_that_needs_more_than_an_imei_is_refused(database: IMEIDatabase, whole: Whole) -> None:
+    """The sentence names what it needs."""
+    database.store_services([Service(SERVICE, "Unlock", 0.1, required_fields=("Model", "Network"))], 0.0)
+    with pytest.raises(ValueError, match=r"^Unlock needs more than an IMEI: Model, Network\.$"):
+        whole.system.submit_batch(imeis(1), SERVICE)
+
+
+def test_a_single_order_carries_a_key_of_ours_where_that_is_wished(database: IMEIDatabase, tmp_path: Path) -> None:
+    """A list has none: the provider would take it for the key of one order."""
+    with database.write() as connection:
+        write_list_limit(connection, SERVICE, 100)
+    running = Whole(database, tmp_path / "kept", send_order_key=True)
+    with closing(running.checkpoints):
+        running.system.submit_batch(imeis(3), SERVICE)
+    last = one(database, "SELECT max(id) FROM items")
+    assert running.client.fields == [{}, {"orderId": order_key(database.install_id(), last)}]
+
+
+def test_a_single_order_carries_no_key_by_itself(whole: Whole) -> None:
+    """The optional field is sent only where the settings say so."""
+    whole.system.submit_batch(imeis(1), SERVICE)
+    assert whole.client.fields == [{}]
+
+
+@pytest.mark.parametrize(("answers", "patience"), [("off", 30.0), ("on", 0.1)])
+def test_doubt_is_waited_for_no_longer_than_it_may_settle(
+    database: IMEIDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str, patience: float
+) -> None:
+    """Shortly where the provider lists no order, and not longer than the options say."""
+    monkeypatch.setattr(production_submission_system, "HOPELESS_PATIENCE", 0.1)
+    running = Whole(database, tmp_path / "kept", Ticking(), patience=patience)
+    running.model.list_is_down = answers == "off"
+    running.model.next.fault = "lost before"
+    with closing(running.checkpoints):
+        result = running.system.submit_batch(imeis(1), SERVICE)
+    assert (result.state, result.in_doubt) == ("finished", 1)
+    assert 0.1 <= result.duration_seconds < 10
+
+
+def test_the_threads_of_calls_are_all_there_before_the_first_call() -> None:
+    """To start one between busy ones would stall the writer."""
+    before = threading.active_count()
+    with call_threads(3) as pool:
+        assert threading.active_count() == before + 3
+        assert sum(thread.name.startswith("call_") for thread in threading.enumerate()) == 3
+        assert pool.submit(lambda: 7).result(10) == 7
+    assert threading.active_count() == before
+
+
+# After the death of a process
+
+
+@pytest.fixture
+def loop(database: IMEIDatabase, tmp_path: Path) -> Iterator[Loop]:
+    with started(database, tmp_path / "kept") as running:
+        yield running
+
+
+def next_life(loop: Loop, **options: Any) -> Loop:
+    """Another process takes over the database and the answers that are kept."""
+    return Loop(loop.database, loop.folder, loop.model, **options)
+
+
+def dead(loop: Loop, death: str, count: int = 2) -> int:
+    """A batch whose first call was on the wire when its process died there."""
+    ready(loop)
+    batch_id = batch(loop, count)
+    loop.step(3)
+    loop.die(death)
+    return batch_id
+
+
+def test_an_answer_that_was_kept_is_recorded_by_the_next_process(loop: Loop) -> None:
+    """Nothing is sent and the list is not asked for."""
+    batch_id = dead(loop, AFTER_IT_IS_KEPT)
+    with closing(next_life(loop)) as after:
+        after.step()
+        assert after.outcomes(batch_id) == ["ordered"] * 2
+        assert after.states() == [("finished", "")]
+        after.step(2)
+        assert after.waiting == [BALANCE]
+    assert one(loop.database, "SELECT count(*) FROM orders WHERE attempt_id > 0") == 2
+
+
+def test_a_refusal_that_was_kept_is_recorded_by_the_next_process(loop: Loop) -> None:
+    """The provider's words pause the batch, whose call may be sent again."""
+    ready(loop)
+    batch_id = batch(loop, 2)
+    loop.step(3)
+    loop.die(AFTER_IT_IS_KEPT, fault="auth")
+    with closing(next_life(loop)) as after:
+        after.step()
+        [(state, notice)] = after.states()
+        assert state == "paused" and "Invalid User!" in notice
+        assert after.outcomes(batch_id) == ["waiting"] * 2
+
+
+@pytest.mark.parametrize("death", [BEFORE_IT_IS_SENT, BEFORE_IT_IS_KEPT])
+def test_a_call_without_a_kept_answer_is_in_doubt_for_the_next_process(loop: Loop, death: str) -> None:
+    """It says why, and a look at the list follows when the call can have ended."""
+    batch_id = dead(loop, death)
+    with closing(next_life(loop)) as after:
+        after.step()
+        assert after.outcomes(batch_id) == ["in_doubt"] * 2
+        assert one(loop.database, "SELECT message FROM attempts") == STOPPED
+        after.clock.now += 200.0
+        after.step(2)
+        assert LIST in after.waiting
+
+
+def test_the_last_imeis_are_held_back_from_the_first_turn_where_a_call_is_in_doubt(loop: Loop) -> None:
+    """Doubt from before the start counts: the last IMEI of the batch waits as a proof."""
+    batch_id = dead(loop, BEFORE_IT_IS_KEPT, count=10)
+    with loop.database.write() as connection:
+        connection.exec_driver_sql("UPDATE batches SET created_at = datetime('now'), started_at = NULL")
+    with closing(next_life(loop)) as after:
+        after.step(2)
+        after.let_all(BALANCE, CALL)
+        assert after.outcomes(batch_id).count("waiting") == 1
+
+
+def test_the_next_process_names_itself_as_the_holder_of_the_lease(loop: Loop) -> None:
+    """Process, host and the place of the database, by which a copy is recognised."""
+    ready(loop)
+    holder = one(loop.database, "SELECT holder FROM leases")
+    assert holder == f"process {os.getpid()} on {socket.gethostname()}"
+    assert one(loop.database, "SELECT place FROM leases") == lease.place_of(Path(loop.database.path))
+    loop.close()
+    with closing(next_life(loop)) as after:
+        ready(after)
+        assert one(loop.database, "SELECT number FROM leases") == 2
+        assert not after.system.was_overtaken
+
+
+def test_what_waited_for_the_end_of_maintenance_goes_on_with_the_next_process(loop: Loop) -> None:
+    """The process that would have resumed it is gone."""
+    ready(loop)
+    batch_id = batch(loop, 2)
+    loop.step(3)
+    loop.let(CALL, fault="maintenance")
+    assert loop.states()[0][0] == "paused"
+    loop.close()
+    with closing(next_life(loop)) as after:
+        after.step(2)
+        after.let_all()
+        assert after.outcomes(batch_id) == ["ordered"] * 2
+
+
+def test_calls_of_the_last_minute_count_for_the_limit_of_the_next_process(loop: Loop) -> None:
+    """A process that starts again and again must not send more than the limit allows."""
+    ready(loop)
+    batch(loop, 6)
+    loop.step(3)
+    loop.let_all()
+    loop.close()
+    limited = CallBudget(8, clock=loop.clock)
+    with closing(next_life(loop, budget=limited)) as after:
+        after.step()
+        assert limited.orders(100) == 8 - 2 - 3
+        after.clock.now += 61.1
+        assert limited.orders(100) == 8 - 2
+
+
+# What a look into the folder of a batch shows
+
+
+def progress_file(loop: Loop, batch_id: int) -> dict[str, int]:
+    found: dict[str, int] = json.loads((loop.folder / str(batch_id) / "progress.json").read_text())
+    return found
+
+
+def test_the_progress_file_counts_calls_and_orders(loop: Loop) -> None:
+    """A call in doubt is done as well; only orders count as successful."""
+    ready(loop)
+    batch_id = batch(loop, 5)
+    loop.step(3)
+    loop.let(CALL)
+    expected = {"batch_id": batch_id, "completed_batches": 1, "total_batches": 3, "successful_orders": 2}
+    assert progress_file(loop, batch_id) == expected
+    loop.clock.now += 1.0
+    loop.let(CALL, fault="lost before")
+    assert progress_file(loop, batch_id) == expected | {"completed_batches": 2}
+
+
+def test_the_progress_file_is_written_twice_a_second_and_when_all_calls_have_ended(loop: Loop) -> None:
+    """Half a second passes between two writes, but for the last one."""
+    ready(loop)
+    batch_id = batch(loop, 8)
+    loop.step(3)
+    loop.let(CALL)
+    loop.clock.now += 0.4
+    loop.let(CALL)
+    assert progress_file(loop, batch_id)["completed_batches"] == 1
+    loop.clock.now += 0.1
+    loop.step()
+    assert progress_file(loop, batch_id)["completed_batches"] == 2
+    loop.let(CALL)
+    assert progress_file(loop, batch_id)["completed_batches"] == 2
+    loop.let(CALL)
+    assert progress_file(loop, batch_id)["completed_batches"] == 4
+
+
+def test_a_progress_file_that_cannot_be_written_stops_nothing(loop: Loop) -> None:
+    """A folder is in the way of one batch; the file of the other is written all the same."""
+    ready(loop)
+    first, second = batch(loop, 2), batch(loop, 2, first=50)
+    (loop.folder / str(first) / "progress.tmp").mkdir(parents=True)
+    loop.step(3)
+    loop.let_all(CALL)
+    assert loop.outcomes(first) + loop.outcomes(second) == ["ordered"] * 4
+    assert progress_file(loop, second)["successful_orders"] == 2
