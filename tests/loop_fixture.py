@@ -34,6 +34,7 @@ class Loop:
         self.model = model or Model(Knobs(history=1, duplicates="never"), Clock())
         self.database, self.folder, self.clock = database, folder, self.model.clock
         self.sent: list[list[str]] = []  #: the IMEIs of each paid call
+        self.latency = 0.0  #: seconds that a paid call takes
         self.wire = Wire(self.clock)
         self.checkpoints = Checkpoints(folder)
         usual: dict[str, Any] = {"workers": 4, "chunk_size": 2, "poll": 0.0, "canaries": 1}
@@ -50,6 +51,7 @@ class Loop:
 
     def _note(self, numbers: Sequence[str]) -> None:
         self.sent.append(list(numbers))
+        self.clock.now += self.latency
 
     def close(self) -> None:
         """The process ends where it stands."""
@@ -90,6 +92,11 @@ class Loop:
             query = "SELECT state, notice FROM batches ORDER BY id"
             return [tuple(row) for row in connection.exec_driver_sql(query)]
 
+    def limit(self, length: int) -> None:
+        """Lists of the service are proven up to this length; 0: none was tried."""
+        with self.database.write() as connection:
+            write_list_limit(connection, SERVICE, length)
+
     def outcomes(self, batch_id: int) -> list[str]:
         with self.database.read() as connection:
             query = "SELECT outcome FROM items WHERE batch_id = ? ORDER BY id"
@@ -110,10 +117,10 @@ def started(database: IMEIDatabase, folder: Path, **options: Any) -> Iterator[Lo
     running.close()
 
 
-def batch(loop: Loop, count: int, first: int = 0) -> int:
-    """A batch at the provider's price, in calls of two IMEIs."""
+def batch(loop: Loop, count: int, first: int = 0, size: int = 2, service_id: str = SERVICE) -> int:
+    """A batch at the provider's price, in calls of so many IMEIs."""
     wanted = [(imei, None) for imei in imeis(count, first)]
-    return create_batch(loop.database, NewBatch("test", "command", SERVICE, "T-Mobile", 0.08, wanted), 2)
+    return create_batch(loop.database, NewBatch("test", "command", service_id, "T-Mobile", 0.08, wanted), size)
 
 
 def ready(loop: Loop) -> None:

@@ -199,6 +199,7 @@ class Process:
         self.system = system
         self.killed = False
         self.has_ended = False
+        self.stop = threading.Event()  #: set: the program is asked to end
         self._forward, self._back = queue.SimpleQueue[None](), queue.SimpleQueue[None]()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._live, daemon=True)
@@ -222,7 +223,7 @@ class Process:
         self._forward.get()
         try:
             if not self.killed:
-                self.system.run(threading.Event(), self._is_over)
+                self.system.run(self.stop, self._is_over)
         except Killed:
             pass
         except Exception as error:  # noqa: BLE001  # a thread ends here; the test raises it
