@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from calls_fixture import answered, call, listed, look, one, read_balance, unanswered
+from calls_fixture import answered, call, listed, look, one, planned, read_balance, unanswered
 from provider_fixture import imeis
 
 import balance_store
 import batch_store
 import schema
+from call_log import write_intents
 from database import IMEIDatabase
 from orders import Chunk, ChunkState, Outcome, Verdict
 from settlement import Settler
@@ -171,3 +172,48 @@ def test_an_order_that_is_found_later_still_explains_its_charge(database: IMEIDa
     placed = [listed(str(700 + n), item.imei) for n, item in enumerate(chunk.items)]
     look(database, Settler(60.0), [*older, *placed], 10.0)
     assert change(database, chunk) == balance_store.BalanceChange(100.0, 99.8, 0.2, shared=False)
+
+
+def test_a_batch_that_makes_calls_after_the_last_reading_only_is_not_included(database: IMEIDatabase) -> None:
+    """Its orders were charged after the balance was read."""
+    read_balance(database, 100.0)
+    chunk = call(database, imeis(10))
+    answered(database, chunk, 1)
+    read_balance(database, 99.0)
+    answered(database, call(database, imeis(5, first=20)), 100)
+    assert change(database, chunk) == balance_store.BalanceChange(100.0, 99.0, 1.0, shared=False)
+
+
+def test_of_another_batch_only_what_was_placed_between_the_readings_is_counted(database: IMEIDatabase) -> None:
+    """It makes one call before the first reading, two between them and one after the last; one order cost nothing."""
+    _, [before, between, doubtful, after] = planned(database, 8, first=40)
+    send(database, before, 1)
+    read_balance(database, 100.0)
+    chunk = call(database, imeis(10))
+    answered(database, chunk, 100)
+    send(database, between, 200)
+    unanswered(database, send(database, doubtful, None))
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE orders SET existed = 1 WHERE order_id = '201'")
+    read_balance(database, 98.9)
+    send(database, after, 300)
+    assert change(database, chunk) == balance_store.BalanceChange(100.0, 98.9, 1.1, shared=True)
+
+
+def test_a_call_of_another_batch_that_placed_nothing_costs_nothing(database: IMEIDatabase) -> None:
+    """It lies between the readings all the same."""
+    read_balance(database, 100.0)
+    chunk = call(database, imeis(10))
+    answered(database, chunk, 1)
+    unanswered(database, call(database, imeis(2, first=20)))
+    read_balance(database, 99.0)
+    assert change(database, chunk) == balance_store.BalanceChange(100.0, 99.0, 1.0, shared=True)
+
+
+def send(database: IMEIDatabase, chunk_id: int, first_id: int | None) -> Chunk:
+    """Make a planned call; the provider names its orders, with ids from first_id on, where one is given."""
+    with database.write() as connection:
+        [chunk] = write_intents(connection, [chunk_id], batch_store.newest_attempt(connection) + 1)
+    if first_id is not None:
+        answered(database, chunk, first_id)
+    return chunk
