@@ -337,6 +337,44 @@ def test_history_is_known_again_when_its_title_belongs_to_another_service(orderi
     assert planned(ordering, theirs(2, service_name="Renamed")) == {2: ("unchanged", "")}
 
 
+def test_history_of_one_service_is_not_taken_for_a_row_of_another_at_the_same_second(ordering: IMEIDatabase) -> None:
+    """Both files have no order ids; the row of the other service is another order."""
+    import_orders(ordering, [theirs(2)], "one.csv")
+    assert planned(ordering, theirs(2, service_name="Other check")) == {2: ("new", "")}
+    assert planned(ordering, theirs(2, service_name="Other check"), theirs(3)) == {
+        2: ("new", ""),
+        3: ("unchanged", ""),
+    }
+
+
+def test_a_row_is_known_again_as_one_order_only(ordering: IMEIDatabase) -> None:
+    """History has two orders of one second; the file names one of them."""
+    import_orders(ordering, [theirs(2, model="a")], "one.csv")
+    ours(ordering, "", order_date=CLOCK, model="b", status="Completed")
+    with ordering.write() as connection:
+        connection.exec_driver_sql("UPDATE orders SET order_id = NULL")
+    plan = plan_import(ordering, [theirs(2, model="a")])
+    assert [(row.fate, row.order_row) for row in plan.rows] == [(Fate.UNCHANGED, 1)]
+
+
+def test_what_neither_states_counts_as_agreement(ordering: IMEIDatabase) -> None:
+    """Of two rows as near to an order without a model, the one without a model is taken."""
+    ours(ordering, "1", status="Completed")
+    silent = theirs(3, after=1)
+    silent = ImportRow(3, {name: value for name, value in silent.values.items() if name != "model"})
+    assert planned(ordering, theirs(2, after=-1), silent) == {2: ("not matched", ""), 3: ("unchanged", "1")}
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_rows_of_one_second_are_told_apart_by_what_they_state(ordering: IMEIDatabase, first: str, second: str) -> None:
+    """As many orders as rows; their orders are some seconds apart."""
+    ours(ordering, "1", status="Completed", model="a")
+    ours(ordering, "2", status="Completed", model="b", after=0.01)
+    rows = [theirs(2, after=-5, model=first), theirs(3, after=-5, model=second)]
+    matched = {2: ("unchanged", "1"), 3: ("unchanged", "2")}
+    assert planned(ordering, *rows) == (matched if first == "a" else {2: matched[3], 3: matched[2]})
+
+
 GRID = st.tuples(st.integers(0, 1), st.integers(-60, 60), st.sampled_from(["a", "b"]))
 
 
