@@ -28,7 +28,7 @@ lint: $(VENV)/.installed-dev
 matrix: $(VENV)/.installed-dev   ## every fault at a share of the calls, judged by the ledger, as a table
 	$(BIN)/python tests/fault_matrix.py
 
-mutants: $(VENV)/.installed-dev  ## faults written into the money core, or into MODULE: do its tests notice?
+mutants: $(VENV)/.installed-dev  ## faults written into the money core, or into MODULE (SAMPLE=250 of them): do its tests notice?
 	$(BIN)/python tests/mutants.py $(MODULE)
 
 soak: $(VENV)/.installed-dev     ## kills, stops, locks and changing faults for MINUTES, judged by the ledger
