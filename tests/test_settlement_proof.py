@@ -21,6 +21,7 @@ from calls_fixture import (
 from provider_fixture import SERVICE, imeis
 
 import batch_store
+import settlement
 from call_log import write_intents
 from database import IMEIDatabase, write_list_limit
 from orders import SAYS_IT_EXISTS, Chunk, ChunkState, ProviderOrder, Service
@@ -301,11 +302,13 @@ def test_orders_that_cannot_be_read_prove_nothing(database: IMEIDatabase) -> Non
     assert look(database, settler, shown, RESTED + 1) == again(doubtful)
 
 
-def test_an_imei_that_is_named_without_an_order_id_is_unclear(database: IMEIDatabase) -> None:
+@pytest.mark.parametrize("at", ["2026-11-25 10:00:00", OLD])
+def test_an_imei_that_is_named_without_an_order_id_is_unclear(database: IMEIDatabase, at: str) -> None:
+    """Whatever its date: it may be changed together with the id."""
     doubtful, known = in_doubt(database)
     settler = Settler(QUIET)
     look(database, settler, known, START)
-    shown = [*newer(database, known), listed("", doubtful.items[0].imei)]
+    shown = [*newer(database, known), listed("", doubtful.items[0].imei, at=at)]
     assert look(database, settler, shown, RESTED) == []
     assert reason(database, doubtful) == UNCLEAR
 
@@ -360,6 +363,30 @@ def test_clocks_that_disagree_leave_an_order_to_a_person(database: IMEIDatabase,
     assert look(database, settler, newer(database, [*known, odd]), RESTED) == []
     assert outcome(database, doubtful) == [("in_doubt", "")]
     assert reason(database, doubtful) == UNCLEAR
+
+
+def test_an_order_that_is_certainly_of_another_service_is_not_unclear(database: IMEIDatabase) -> None:
+    """Its clocks disagree, as those of an order of this service that is left to a person."""
+    stored_services(database)
+    doubtful, known = in_doubt(database)
+    settler, imei = Settler(QUIET), imeis(1, first=20)[0]
+    odd, foreign = listed("999", imei, at="2026-11-25 10:00:01"), listed("998", imei, OTHER, at="2026-11-25 10:00:01")
+    look(database, settler, [*known, odd, foreign], START)
+    shown = newer(database, [*known, foreign])
+    assert look(database, settler, [*shown, odd], RESTED) == []
+    assert reason(database, doubtful) == UNCLEAR
+    assert look(database, settler, shown, RESTED + 1) == again(doubtful)
+
+
+def test_the_nearest_orders_before_a_call_are_its_clock(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids that were larger long ago, before the provider counted from a smaller number, say nothing."""
+    monkeypatch.setattr(settlement, "NEAREST", 1)
+    long_ago = answered(database, call(database, imeis(1, first=3)), 9000)
+    doubtful, known = in_doubt(database)
+    look(database, Settler(QUIET), [*long_ago, *known, listed("2000", imeis(1, first=20)[0])], START)
+    assert outcome(database, doubtful) == [("ordered", "2000")]
 
 
 def test_ids_that_do_not_grow_are_no_clock(database: IMEIDatabase) -> None:
@@ -560,6 +587,8 @@ def test_an_imei_that_costs_more_than_the_limit_waits_for_a_person(database: IME
     assert reason(database, doubtful) == DEARER
     assert settler.watches[doubtful.attempt_id].next_turn == FOR_A_PERSON
     assert settler.waits_for_person and not settler.wants_turn(1e9)
+    look(database, settler, shown, RESTED + 1, alone=False)
+    assert reason(database, doubtful) == DEARER
 
 
 def test_one_look_sends_one_piece(database: IMEIDatabase) -> None:
@@ -738,4 +767,8 @@ def test_two_batches_are_each_told_of_their_own(database: IMEIDatabase) -> None:
     second, _ = planned(database, 2, size=1, first=80)
     look(database, Settler(QUIET), [listed("800", imeis(1, first=60)[0]), listed("801", imeis(1, first=80)[0])], START)
     assert f"order 800 of {imeis(1, first=60)[0]}" in state(database, first)[1]
-    assert f"order 801 of {imeis(1, first=80)[0]}" in state(database, second)[1]
+    assert state(database, second)[1] == (
+        "The provider lists orders of IMEIs that this batch has not sent: 1, such as order 801 of"
+        f" {imeis(1, first=80)[0]}. They are left out. Another program or a copy of this database may have ordered the"
+        " others too: make sure that it has not before you resume the batch."
+    )

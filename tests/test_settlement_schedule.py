@@ -183,6 +183,7 @@ def test_without_a_list_or_a_balance_doubt_waits_for_a_person(looks: int, balanc
         (None, START, False),
         (None, 9999.0, False),
         (2, START, True),
+        (2, QUIET, True),
         (1, QUIET, False),
         (1, QUIET + 60.0, False),
         (1, QUIET + 60.1, True),
@@ -247,6 +248,14 @@ def test_a_person_cannot_clear_what_the_provider_may_still_place(database: IMEID
         was_not_placed(database, ids, 80.0)
     assert one(database, "SELECT count(*) FROM chunks WHERE cleared") == 0
     assert was_not_placed(database, ids, 19.0) == 3
+
+
+def test_a_person_clears_what_was_sent_just_now_where_no_rest_is_asked_for(database: IMEIDatabase) -> None:
+    """The clock was put back since: no time has passed."""
+    ids = items_in_doubt(database)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE attempts SET sent_at = datetime('now', '+1 hour')")
+    assert was_not_placed(database, ids, 0.0) == 3
 
 
 def test_a_person_names_the_order_of_an_item(database: IMEIDatabase) -> None:
