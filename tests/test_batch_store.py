@@ -1191,6 +1191,29 @@ def test_an_imei_that_has_an_order_is_left_out_of_its_planned_chunk(database: IM
     assert chunk_rows(database, other)[0][1:] == (2, "planned")
 
 
+def test_a_planned_imei_of_which_the_provider_lists_an_order_is_left_out_and_the_order_is_stored(
+    database: IMEIDatabase,
+) -> None:
+    """Another service that has the same IMEI planned goes on."""
+    batch_id, [chunk_id] = planned(database, 2)
+    other, _ = planned(database, 2, service_id=OTHER)
+    first, second = imeis(2)
+    with database.write() as connection:
+        batch_store.leave_out_existing(connection, batch_id, SERVICE, listed("7", first))
+    assert outcomes(database, batch_id) == [
+        ("duplicate", "ordered already: order 7", None),
+        ("waiting", None, chunk_id),
+    ]
+    assert [outcome for outcome, *_ in outcomes(database, other)] == ["waiting"] * 2
+    columns = "imei, service_id, credits, batch_id, existed"
+    assert one(database, f"SELECT {columns} FROM orders WHERE order_id = '7'") == (first, SERVICE, 0.0, batch_id, 1)
+    with database.read() as connection:
+        assert batch_store.planned_among(connection, [first, second]) == [
+            (batch_id, SERVICE, second),
+            *((other, OTHER, imei) for imei in (first, second)),
+        ]
+
+
 def test_an_imei_that_is_on_the_wire_is_not_left_out(database: IMEIDatabase) -> None:
     chunk = call(database, imeis(2))
     with nothing_is_written(database), pytest.raises(NoResultFound), database.write() as connection:
