@@ -84,23 +84,30 @@ def test_only_a_third_call_without_an_answer_is_shown(loop: Loop) -> None:
     assert notice(loop) == NO_ANSWER
 
 
+def one_at_a_time(loop: Loop, count: int) -> Loop:
+    """Another life of the loop, with one worker, and a batch whose first call is on the wire."""
+    loop.close()
+    slow = Loop(loop.database, loop.folder, loop.model, workers=1)
+    sending(slow, count)
+    return slow
+
+
 @pytest.mark.parametrize("fault", ["", "fewer"])
 def test_the_words_of_a_hold_are_taken_back_with_the_next_answer(loop: Loop, fault: str) -> None:
     """Whether the answer is clean or names only a part of the list."""
-    sending(loop, 2)
-    loop.let(CALL, fault="429")
-    assert notice(loop) == FEWER
-    hold_ends(loop)
-    assert notice(loop) == FEWER
-    loop.let(CALL, fault=fault)
-    assert notice(loop) == ""
+    slow = one_at_a_time(loop, 8)
+    slow.let(CALL, fault="429")
+    assert notice(slow) == FEWER
+    hold_ends(slow)
+    assert notice(slow) == FEWER
+    slow.let(CALL, fault=fault)
+    assert slow.states() == [("running", "")]
+    slow.close()
 
 
 def test_the_words_of_a_hold_stay_where_no_answer_comes(loop: Loop) -> None:
     """Nothing shows that the provider is back."""
-    loop.close()
-    slow = Loop(loop.database, loop.folder, loop.model, workers=1)
-    sending(slow, 4)
+    slow = one_at_a_time(loop, 4)
     slow.let(CALL, fault="not connected")
     assert notice(slow) == "The provider cannot be reached."
     hold_ends(slow)
@@ -310,6 +317,14 @@ def test_words_that_pause_a_batch_say_nothing_about_lists(loop: Loop) -> None:
         assert read_list_limit(connection, SERVICE) == 100
 
 
+def test_the_first_look_is_taken_beside_other_work(loop: Loop) -> None:
+    """It knows up to which order the list must be complete, and asks for no balance."""
+    sending(loop, 2)
+    loop.let(CALL, fault="lost before")
+    [looked] = [args for call, args in loop.wire.waiting if call.__name__ == LIST]
+    assert looked == (one(loop.database, "SELECT max(id) FROM orders"), False)
+
+
 def test_a_request_to_look_again_is_noticed(loop: Loop) -> None:
     """A person asks for it on the page; the same request counts once."""
     sending(loop, 2)
@@ -473,17 +488,41 @@ def test_a_call_that_another_process_put_in_doubt_is_settled_by_its_answer(loop:
 
 
 def test_a_moved_call_and_a_database_that_cannot_be_written_lose_no_answer(loop: Loop) -> None:
-    """Each answer is tried by itself, and again later."""
+    """Each answer is tried by itself, and again later; the first one has no order to be written."""
     batch_id = sending(loop, 4)
     moved(loop, batch_id)
     end = unwritable(loop)
-    for _ in range(2):
+    for fault in ("lost before", "fewer"):
+        loop.model.next.fault = fault
         loop.wire.let_through(loop.waiting.index(CALL))
     loop.step(2)
+    assert loop.outcomes(batch_id) == ["cancelled"] * 2 + ["waiting"] * 2
+    assert one(loop.database, "SELECT message FROM attempts ORDER BY id LIMIT 1") == LATE
     end()
     loop.step(3)
-    assert loop.outcomes(batch_id) == ["cancelled"] * 2 + ["ordered"] * 2
-    assert one(loop.database, "SELECT count(*) FROM orders WHERE attempt_id > 0") == 4
+    assert loop.outcomes(batch_id) == ["cancelled"] * 2 + ["ordered", "in_doubt"]
+
+
+def test_a_clean_answer_is_written_once(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is logged as if another process had been there."""
+    batch_id = sending(loop, 8)
+    loop.let_all(CALL)
+    assert loop.outcomes(batch_id) == ["ordered"] * 8
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
+def test_an_order_id_that_is_known_already_is_looked_at_more_closely(loop: Loop) -> None:
+    """It belongs to another IMEI: only that item is in doubt, and the other answer of the turn is as usual."""
+    ready(loop)
+    loop.model.place(imeis(1, first=90), SERVICE)
+    known = str(loop.model.charges[-1].order_id + 1)
+    loop.database.insert_order({"order_id": known, "imei": imeis(1, first=91)[0], "service_id": SERVICE})
+    batch_id = batch(loop, 4)
+    loop.step(3)
+    for _ in range(2):
+        loop.wire.let_through(loop.waiting.index(CALL))
+    loop.step(3)
+    assert loop.outcomes(batch_id) == ["in_doubt", "ordered", "ordered", "ordered"]
 
 
 # The end
