@@ -12,6 +12,7 @@ from loop_fixture import BALANCE, CALL, LIST, Loop, batch, ready, started
 from provider_fixture import SERVICE, imeis
 
 import checkpoints
+import lease
 from call_budget import CallBudget
 from checkpoints import DISK_FULL
 from database import IMEIDatabase, read_list_limit, write_list_limit
@@ -126,16 +127,28 @@ def test_the_words_of_a_hold_stay_where_calls_are_held_back(loop: Loop) -> None:
     assert notice(loop) == FEWER
 
 
+def test_a_single_call_that_meets_maintenance_is_sent_again_after_it(loop: Loop) -> None:
+    """No other answer is needed to go on."""
+    batch_id = sending(loop, 2)
+    loop.let(CALL, fault="maintenance")
+    loop.clock.now += 30.0
+    loop.step(2)
+    loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 2
+
+
 # The pace
 
 
 def test_a_429_gives_back_what_has_not_begun(loop: Loop) -> None:
     """One call met the limit; the other three are planned again and sent when the hold is over."""
     batch_id = sending(loop, 8)
-    loop.let(CALL, fault="429")
-    while CALL in loop.waiting:
-        loop.let(CALL)
+    loop.model.next.fault = "429"
+    for _ in range(4):
+        loop.wire.let_through(loop.waiting.index(CALL))
+    loop.step(2)
     assert len(loop.sent) == 1
+    assert loop.system.pace.used == 0
     assert loop.outcomes(batch_id) == ["waiting"] * 8
     assert one(loop.database, "SELECT DISTINCT state FROM chunks") == "planned"
     hold_ends(loop)
@@ -164,9 +177,11 @@ def test_three_calls_without_an_answer_are_probed_with_one(loop: Loop) -> None:
 
 
 def test_a_provider_that_cannot_be_reached_is_waited_for(loop: Loop) -> None:
-    """Once is enough, other than for a missing answer."""
-    sending(loop, 2)
+    """Once is enough, other than for a missing answer: the calls that have not begun are held back."""
+    sending(loop, 8)
     loop.let(CALL, fault="not connected")
+    loop.let_all(CALL)
+    assert len(loop.sent) == 1
     assert loop.system.pace.probing and loop.system.pace.failures == 1
     assert 1.02 <= loop.system.pace.hold_until - loop.clock.now <= 1.3
 
@@ -268,6 +283,18 @@ def test_other_calls_go_on_while_a_comma_list_is_tried(loop: Loop) -> None:
     longer.close()
 
 
+def test_a_call_of_one_imei_does_not_delay_the_trial_of_a_list(loop: Loop) -> None:
+    """Only another list of the same service may be what proves the comma list."""
+    longer = long_calls(loop)
+    longer.limit(0)
+    sending(longer, 1)
+    assert longer.waiting.count(CALL) == 1
+    batch(longer, 10, first=50, size=5)
+    longer.step(3)
+    assert longer.waiting.count(CALL) == 2
+    longer.close()
+
+
 def test_calls_are_cut_to_the_length_that_is_proven(loop: Loop) -> None:
     """The parts of a call follow each other before the next call begins."""
     loop.close()
@@ -340,6 +367,13 @@ def test_a_request_to_look_again_is_noticed(loop: Loop) -> None:
     loop.clock.now += 5.0
     loop.step(3)
     assert LIST in loop.waiting
+    taken = 0
+    for _ in range(20):
+        taken += loop.waiting.count(LIST)
+        loop.let_all()
+        loop.clock.now += 5.0
+        loop.step(2)
+    assert taken < 10
 
 
 # Where something fails on this side
@@ -526,6 +560,24 @@ def test_an_order_id_that_is_known_already_is_looked_at_more_closely(loop: Loop)
 
 
 # The end
+
+
+def test_a_lease_that_is_lost_while_answers_are_written_is_noticed_there(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is recorded without the next calls; who took the lease is logged once."""
+    loop.close()
+    patient = Loop(loop.database, loop.folder, loop.model, poll=0.2)  # it looks at the lease itself that often
+    batch_id = sending(patient, 20)
+    with loop.database.write() as connection:
+        lease.take(connection, "another", "there")
+    patient.let(CALL)
+    assert patient.system.was_overtaken
+    patient.let_all(CALL)
+    assert patient.outcomes(batch_id) == ["ordered"] * 8 + ["waiting"] * 12
+    words = [record.getMessage() for record in caplog.records if "sends nothing more" in record.getMessage()]
+    assert words == ["This process sends nothing more: another has taken the lease."]
+    patient.close()
 
 
 def test_a_process_that_is_asked_to_stop_waits_for_its_calls(loop: Loop) -> None:

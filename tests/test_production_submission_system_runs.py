@@ -192,6 +192,32 @@ def test_doubt_is_waited_for_no_longer_than_it_may_settle(
     assert 0.1 <= result.duration_seconds < 10
 
 
+def test_a_run_ends_with_its_batch(database: IMEIDatabase, tmp_path: Path) -> None:
+    """Others run along until then; the rest of them is left to a later run."""
+    running = Whole(database, tmp_path / "kept", workers=1)
+    with database.write() as connection:
+        write_list_limit(connection, SERVICE, 100)
+    first, second = (
+        create_batch(
+            database, NewBatch("x", "command", SERVICE, "T-Mobile", 0.08, [(imei, None) for imei in numbers]), 2
+        )
+        for numbers in (imeis(2), imeis(40, first=50))
+    )
+    with closing(running.checkpoints):
+        assert running.system.run_batch(first).successful == 2
+        assert len(running.client.sent) <= 3
+        assert running.system.run_batch(second).successful == 40
+
+
+def test_a_turn_follows_at_once_when_something_has_come(database: IMEIDatabase, tmp_path: Path) -> None:
+    """The balance and each answer end the wait of the loop, however long it is."""
+    running = Whole(database, tmp_path / "kept", poll=20.0, workers=1)
+    with closing(running.checkpoints):
+        result = running.system.submit_batch(imeis(4), SERVICE)
+    assert result.successful == 4
+    assert result.duration_seconds < 10
+
+
 def test_the_threads_of_calls_are_all_there_before_the_first_call() -> None:
     """To start one between busy ones would stall the writer."""
     before = threading.active_count()

@@ -143,6 +143,7 @@ def test_a_process_that_lost_the_lease_records_its_answers_and_sends_nothing(loo
     assert loop.outcomes(batch_id) == ["ordered"] * 8 + ["waiting"] * 12
     assert one(loop.database, "SELECT count(*) FROM orders WHERE attempt_id > 0") == 8
     assert loop.process.has_ended
+    assert loop.system.was_overtaken
 
 
 def test_a_process_that_lost_the_lease_ends_before_its_first_call(loop: Loop) -> None:
@@ -281,6 +282,22 @@ def test_a_look_alone_waits_for_the_calls_on_the_wire(loop: Loop) -> None:
     loop.let(LIST)
     loop.let_all(CALL)
     assert loop.sent.count(doubtful) == 2
+
+
+@pytest.mark.parametrize(("usual", "patience"), [(5.0, 30.0), (20.0, 40.0)])
+def test_calls_on_the_wire_get_twice_their_usual_time_to_end(loop: Loop, usual: float, patience: float) -> None:
+    """And half a minute at least; then other work goes on."""
+    cleared_behind_calls(loop)
+    loop.system.pace.times.clear()
+    loop.system.pace.times.append(usual)
+    loop.step(3)
+    batch(loop, 2, first=70)
+    loop.clock.now += patience - 0.1
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    loop.clock.now += 0.1
+    loop.step(3)
+    assert loop.waiting.count(CALL) == 2
 
 
 def test_other_work_goes_on_where_calls_do_not_end(loop: Loop) -> None:
