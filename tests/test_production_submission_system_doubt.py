@@ -101,7 +101,7 @@ def test_the_last_imei_of_a_batch_in_doubt_is_held_back(loop: Loop) -> None:
 def test_three_of_the_last_imeis_of_a_batch_in_doubt_are_held_back(loop: Loop) -> None:
     """Where the first of them proves nothing the others may."""
     loop.close()
-    longer = Loop(loop.database, loop.folder, loop.model, chunk_size=5, canaries=3)
+    longer = Loop(loop.database, loop.folder, loop.model, chunk_size=5, canaries=3, workers=1)
     batch_id = lost(longer, 20, size=5)
     longer.let_all(CALL)
     longer.close()
