@@ -75,14 +75,19 @@ class Whole:
         self.model = Model(Knobs(history=1, duplicates="never"), self.clock)
         self.client = Noting(self.model)
         self.checkpoints = Checkpoints(folder)
+        self.threads: list[int] = []  #: how many were asked for, by each run
         self.system = ProductionSubmissionSystem(
             database,
             self.client,
             self.checkpoints,
             Options(**{"workers": 3, "chunk_size": 2, "poll": 0.0, "canaries": 1, **options}),
             clock=self.clock,
-            pool=lambda _: AtOnce(self.clock),
+            pool=self._pool,
         )
+
+    def _pool(self, count: int) -> AtOnce:
+        self.threads.append(count)
+        return AtOnce(self.clock)
 
 
 @pytest.fixture
@@ -216,6 +221,12 @@ def test_a_turn_follows_at_once_when_something_has_come(database: IMEIDatabase, 
         result = running.system.submit_batch(imeis(4), SERVICE)
     assert result.successful == 4
     assert result.duration_seconds < 10
+
+
+def test_each_worker_has_a_thread_and_looks_have_another(whole: Whole) -> None:
+    """A look at the list must not wait until a call has ended."""
+    whole.system.submit_batch(imeis(1), SERVICE)
+    assert whole.threads == [3 + 1]
 
 
 def test_the_threads_of_calls_are_all_there_before_the_first_call() -> None:
