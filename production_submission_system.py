@@ -401,7 +401,7 @@ class ProductionSubmissionSystem:
             batch_store.pause_all(connection, judgement.message, resumes_itself=True)
         elif judgement.hold or (judgement.unanswered and self._unanswered + 1 >= UNANSWERED):
             batch_store.set_notice(connection, judgement.message)
-        elif self.pace.failures and not judgement.unanswered:
+        elif self.pace.failures and judgement.verdicts is not None and not judgement.unanswered:
             batch_store.set_notice(connection, "")
 
     def _learn_list_length(self, connection: Transaction, chunk: Chunk, named: Sequence[bool]) -> None:
@@ -480,7 +480,8 @@ class ProductionSubmissionSystem:
         if not free:
             return []
         waiting = {running.batch_id: running for running in self._sendable(connection)}
-        planned = {batch_id: deque(batch_store.planned_chunks(connection, batch_id, free + 1)) for batch_id in waiting}
+        reach = free + self.options.canaries
+        planned = {batch_id: deque(batch_store.planned_chunks(connection, batch_id, reach)) for batch_id in waiting}
         limits: dict[str, int] = {}
         claimed: list[int] = []
         while waiting and len(claimed) < free:
@@ -547,14 +548,19 @@ class ProductionSubmissionSystem:
                 rest = self.options.chunk_size if proven in (0, 2) else longest
                 planned.extendleft(reversed(batch_store.split_chunk(connection, chunk_id, longest, rest)))
                 return chunk_id
-        if not planned and self._settler.doubts(batch.batch_id):
-            return self._spare_canaries(connection, chunk_id, size)
+        spare = self.options.canaries - sum(length for _, length in planned)
+        if spare > 0 and self._settler.doubts(batch.batch_id):
+            planned.clear()  # one proof at a time
+            return self._spare_canaries(connection, chunk_id, size, spare)
         return chunk_id
 
-    def _spare_canaries(self, connection: Transaction, chunk_id: int, size: int) -> int | None:
-        """While something is in doubt, hold the last IMEIs of a batch back: their orders prove the list fresh."""
-        if size > self.options.canaries:
-            batch_store.split_chunk(connection, chunk_id, size - self.options.canaries, 1)
+    def _spare_canaries(self, connection: Transaction, chunk_id: int, size: int, spare: int) -> int | None:
+        """While something is in doubt, hold the last IMEIs of a batch back: their orders prove the list fresh.
+
+        spare of them must come from this chunk, the others are planned behind it.
+        """
+        if size > spare:
+            batch_store.split_chunk(connection, chunk_id, size - spare, 1)
             return chunk_id
         return chunk_id if self._settler.wants_witness(connection, self._clock()) else None
 
@@ -652,7 +658,7 @@ class ProductionSubmissionSystem:
 
     def _may_look_alone(self, now: float) -> bool:
         """Whether a look taken alone could settle something, and the call that it may lead to could be sent."""
-        if self._must_look or not self._settler.wants_turn(now):
+        if self._must_look or not self._had_space or not self._settler.wants_turn(now):
             return False
         self._alone_since = now
         return self.pace.permits(now, 0) > 0 and self.budget.orders(1) > 0

@@ -1,17 +1,19 @@
 """The real loop, driven step by step: on a clock that stands still and a wire on which each call waits."""
 
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from provider_fixture import OLD_ORDER, SERVICE, imeis
 from provider_model import Clock, Disturbance, Killed, Model, ModelClient, Process, Wire
+from sqlalchemy import event
 
 from batch_creation import NewBatch, create_batch
 from call_budget import CallBudget
 from checkpoints import Checkpoints
-from database import IMEIDatabase, write_list_limit
+from database import DatabaseUnavailableError, IMEIDatabase, write_list_limit
 from production_submission_system import Options, ProductionSubmissionSystem
 from simulator_knobs import Knobs
 
@@ -127,3 +129,14 @@ def ready(loop: Loop) -> None:
     """The balance has been read, and nothing waits."""
     loop.step(2)
     loop.let_all()
+
+
+def unwritable(loop: Loop) -> Callable[[], None]:
+    """From now on no order can be written, as on a full disk; call what is returned to end that."""
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO orders"):
+            raise DatabaseUnavailableError(statement, None, sqlite3.OperationalError("database or disk is full"))
+
+    event.listen(loop.database.engine, "before_cursor_execute", refuse)
+    return lambda: event.remove(loop.database.engine, "before_cursor_execute", refuse)
