@@ -13,10 +13,17 @@ from imei import Kind, classify, is_valid, luhn_check_digit, scan
 
 GOOD = "353370080089451"
 SECOND = "353370080089469"
+THIRD, FOURTH = "353370080089477", "353370080089485"
 ZERO_RANGE = "013370080089453"  #: begins with 01, so that Excel makes a number of 14 digits of it
 
 BODIES = st.integers(0, 10**14 - 1).map(lambda number: f"{number:014d}")
 IMEIS = BODIES.map(lambda body: body + luhn_check_digit(body)).filter(lambda text: len(set(text)) > 1)
+
+
+def gtin(digits: str) -> str:
+    """13 digits with the check digit of a GTIN-14: the first is weighted 3, the next 1, and so on."""
+    total = sum(int(digit) * (1 if place % 2 else 3) for place, digit in enumerate(digits))
+    return digits + str(-total % 10)
 
 
 def kinds(cell: object) -> list[tuple[Kind, str]]:
@@ -96,11 +103,13 @@ def test_a_number_of_fourteen_digits_gets_its_zero_back_only_where_luhn_and_01_a
     ]
     luhn_agrees_but_not_01 = 35337008008940 + int(luhn_check_digit("03533700800894"))
     assert is_valid(f"{luhn_agrees_but_not_01:015d}")
-    for number in (luhn_agrees_but_not_01, int(ZERO_RANGE) + 1):
-        body = str(number)
-        (found,) = classify(number)
-        assert (found.kind, found.imei) == (Kind.REPAIRED, body + luhn_check_digit(body))
-        assert found.note == imei.COMPLETED_NUMBER
+    body = str(luhn_agrees_but_not_01)
+    (found,) = classify(luhn_agrees_but_not_01)
+    assert (found.kind, found.imei) == (Kind.REPAIRED, body + luhn_check_digit(body))
+    assert found.note == imei.COMPLETED_NUMBER
+    (neither,) = classify(int(ZERO_RANGE) + 1)
+    assert (neither.kind, neither.imei) == (Kind.NOT_AN_IMEI, "")
+    assert "begin with 13" in neither.note
 
 
 def test_a_text_of_fourteen_digits_is_completed() -> None:
@@ -194,8 +203,216 @@ def test_labels_and_text_formulas_are_taken_off(cell: object) -> None:
         f"{GOOD} & {SECOND}",
     ],
 )
-def test_two_imeis_in_a_cell_are_both_taken(cell: object) -> None:
+def test_two_imeis_in_a_cell_are_both_found(cell: object) -> None:
     assert [found.imei for found in classify(cell)] == [GOOD, SECOND]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        f"{GOOD}/{SECOND}",
+        f"{GOOD} / {SECOND}",
+        f"{GOOD}, {SECOND}",
+        f"{GOOD} & {SECOND}",
+        f"IMEI1: {GOOD} IMEI2: {SECOND}",
+        f"IMEI1:{GOOD}IMEI2:{SECOND}",
+        f"IMEI1{GOOD}IMEI2{SECOND}",
+        f"IMEI 1: {GOOD}\nIMEI 2: {SECOND}",
+        f"Galaxy A22 (IMEI1={GOOD}; IMEI2={SECOND})",
+        f"{GOOD}IMEI2:{SECOND}",
+        f"IMEI (slot 1) {GOOD} IMEI (slot 2) {SECOND}",
+        f"{GOOD[:14]}, {SECOND[:14]}",
+        "353,370,080,089,451; 353,370,080,089,469",
+    ],
+)
+def test_of_two_imeis_of_a_phone_the_second_is_marked(cell: str) -> None:
+    assert [(found.imei, found.second) for found in classify(cell)] == [(GOOD, False), (SECOND, True)]
+
+
+def test_the_imei_of_a_phone_with_the_right_check_digit_is_the_first() -> None:
+    found = classify(f"353370080089458 / {SECOND}")
+    assert [(each.kind, each.second) for each in found] == [(Kind.LUHN_FAILED, True), (Kind.REPAIRED, False)]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        f"{GOOD}/{SECOND}/{THIRD}",
+        f"{GOOD}, {SECOND}, {THIRD}",
+        f"{GOOD}\n{SECOND}\n{THIRD}",
+        f"{GOOD}\r\n{SECOND}\r\n{THIRD}\r\n",
+        f"{GOOD} {SECOND} {THIRD}",
+        f"Units:\n{GOOD}\n{SECOND},\n{THIRD}",
+        f"{GOOD}\u2028{SECOND}\x0b{THIRD}",
+        f"1. {GOOD}\n2. {SECOND}\n3. {THIRD}",
+    ],
+)
+def test_three_or_more_in_a_cell_are_a_list(cell: str) -> None:
+    assert [(found.imei, found.second) for found in classify(cell)] == [(GOOD, False), (SECOND, False), (THIRD, False)]
+
+
+def test_one_a_line_in_a_cell_is_a_list_and_each_line_may_have_a_second() -> None:
+    assert [found.second for found in classify(f"{GOOD}\n{SECOND}")] == [False, False]
+    four = f"IMEI1:{GOOD}IMEI2:{SECOND}\nIMEI1:{THIRD}IMEI2:{FOURTH}"
+    assert [found.second for found in classify(four)] == [False, True, False, True]
+    assert [found.second for found in classify(f"{GOOD}/{SECOND}\n{THIRD}/{FOURTH}")] == [False, True, False, True]
+
+
+def test_a_bad_line_of_a_list_is_named_with_its_text() -> None:
+    found = classify(f"{GOOD}\n353O70080089469\n{THIRD}\n3.5337E+14\nsold")
+    assert [each.kind for each in found] == [Kind.REPAIRED, Kind.NOT_AN_IMEI, Kind.REPAIRED, Kind.DAMAGED]
+    assert found[1].text == "353O70080089469"
+
+
+def test_a_number_that_is_broken_over_two_lines_is_joined() -> None:
+    assert kinds(f"{GOOD[:8]}\n{GOOD[8:]}") == [(Kind.REPAIRED, GOOD)]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        f"IMEI1{GOOD}",
+        f"IMEI2{GOOD}",
+        f"IMEI 1{GOOD}",
+        f"IMEI-2{GOOD}",
+        f"IMEI#1 {GOOD}",
+        f"imei_1 {GOOD}",
+        f"IMEI No. {GOOD}",
+        f"IMEI(1):{GOOD}",
+        f"IMEI/MEID: {GOOD}",
+        f"]C1{GOOD}",
+        f"]C18002{GOOD}",
+        f"]d1{GOOD}",
+        f"(8002){GOOD}",
+        f"(8002) {GOOD}",
+        f"(21){GOOD}",
+        f"\x1d{GOOD}",
+        f"\x02{GOOD}\x03",
+        f"\x0e{GOOD}",
+        f"S/N: {GOOD}",
+    ],
+)
+def test_the_digit_of_a_label_is_no_part_of_the_number(cell: str) -> None:
+    assert kinds(cell) == [(Kind.READY, GOOD)]
+
+
+@pytest.mark.parametrize("cell", [f"8002{GOOD}", f"IMEI10{GOOD}", f"SN{GOOD}X", f"A{GOOD}"])
+def test_a_prefix_is_removed_and_said(cell: str) -> None:
+    (found,) = classify(cell)
+    assert (found.kind, found.imei) == (Kind.REPAIRED, GOOD)
+
+
+@pytest.mark.parametrize("cell", [f"IMEI:1{GOOD}", "IMEI13370080089451", "A310260398259791", "IMEI1 3337008008945"])
+def test_a_label_never_makes_up_a_number(cell: str) -> None:
+    assert all(not found.imei for found in classify(cell))
+
+
+def test_what_another_label_names_is_not_taken() -> None:
+    found = classify(f"IMEI:{GOOD} IMSI:310260398259791 ICCID:8901410310341617841 S/N:{SECOND}")
+    assert [(each.kind, each.imei) for each in found] == [
+        (Kind.READY, GOOD),
+        (Kind.NOT_AN_IMEI, ""),
+        (Kind.NOT_AN_IMEI, ""),
+    ]
+    assert [each.note for each in found[1:]] == ["Labelled IMSI, not an IMEI.", "Labelled S/N, not an IMEI."]
+    found = classify(f"(01)00194252707067(21){GOOD}")
+    assert [each.imei for each in found] == ["", GOOD]
+
+
+@pytest.mark.parametrize("good", [GOOD, SECOND, "862345041234564", ZERO_RANGE])
+def test_a_barcode_padded_to_sixteen_digits_gives_its_last_fifteen(good: str) -> None:
+    (found,) = classify("0" + good)
+    assert (found.kind, found.imei) == (Kind.REPAIRED, good)
+    assert found.note == imei.PADDED
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["20261128123600", "20261128 123600 ", "20261128123600 1", "2026112812360012", "20261128123600123", "2026-11-28"],
+)
+def test_a_time_stamp_is_named(cell: str) -> None:
+    (found,) = classify(cell)
+    assert (found.kind, found.imei) == (Kind.NOT_AN_IMEI, "")
+    assert "date" in found.note
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        gtin("1019425270706"),
+        gtin("5019425270706"),
+        gtin("3019425270706"),
+        gtin("0880609271123"),
+        "01" + gtin("0019425270706"),
+    ],
+)
+def test_a_carton_code_is_not_completed(cell: str) -> None:
+    assert [(found.kind, found.imei) for found in classify(cell)] == [(Kind.NOT_AN_IMEI, "")]
+
+
+@pytest.mark.parametrize("cell", ["77209911112222", "2020991111222277", "60123456789012", 22123456789012])
+def test_a_reporting_body_that_does_not_exist_is_named(cell: object) -> None:
+    (found,) = classify(cell)
+    assert (found.kind, found.imei) == (Kind.NOT_AN_IMEI, "")
+    assert f"begin with {str(cell)[:2]}" in found.note
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [f"{GOOD} 20261128123600", f"20261128123600 {GOOD}", f"{GOOD} 10194252707067", f"{GOOD}; 35337008008946"],
+)
+def test_fourteen_digits_beside_an_imei_are_not_a_second_one(cell: str) -> None:
+    found = classify(cell)
+    assert sorted((each.kind, each.imei) for each in found) == [(Kind.NOT_AN_IMEI, ""), (Kind.REPAIRED, GOOD)]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "353,370,080,089,451",
+        "353’370’080’089’451",
+        "353'370'080'089'451",
+        "353´370´080´089´451",
+        "353.370.080.089.451",
+        "353 370 080 089 451",
+        "353\u00a0370\u00a0080\u00a0089\u00a0451",
+        "353\u202f370\u202f080\u202f089\u202f451",
+        "353_370_080_089_451",
+        "353٬370٬080٬089٬451",
+        "35,33,70,08,00,89,451",
+        "353,370,080,089,451.00",
+        "353.370.080.089.451,00",
+        "353 370 080 089 451,0",
+        "353’370’080’089’451.00",
+        "35,33,70,08,00,89,451.00",
+        f"{GOOD}.00",
+        f"{GOOD},0",
+    ],
+)
+def test_signs_between_thousands_are_no_part_of_the_number(cell: str) -> None:
+    assert kinds(cell) == [(Kind.READY, GOOD)]
+
+
+def test_thousands_of_another_length_are_judged_as_the_number_they_are() -> None:
+    assert kinds("13,370,080,089,453") == [(Kind.REPAIRED, ZERO_RANGE)]
+    assert kinds("013.370.080.089.453") == [(Kind.READY, ZERO_RANGE)]
+    assert kinds("3,533,700,800,894,510") == [(Kind.DAMAGED, "")]
+    assert kinds("49 151 234 567 890") == [(Kind.NOT_AN_IMEI, "")]
+    assert kinds("353,370,080.00") == [(Kind.NOT_AN_IMEI, "")]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "3.53370080089451E+014",
+        "3,53370080089451E+014",
+        "3.53370080089451e0014",
+        "3.53370080089451 E+14",
+        "353370080089451E0",
+    ],
+)
+def test_an_exponent_may_have_any_width(cell: str) -> None:
+    assert kinds(cell) == [(Kind.REPAIRED, GOOD)]
 
 
 @pytest.mark.parametrize("cell", [f"1. {GOOD}", f"12 {GOOD}", f"{GOOD} 1", f"3 - {GOOD} - 2", f"1) {GOOD}"])

@@ -65,7 +65,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "file_kinds",
     ),
     2: ("orders", "schema", "device_*"),
-    1: ("imei", "settings", "amounts"),
+    1: ("imei*", "settings", "amounts"),
 }
 #: The provider that stands in for the real one imports nothing of ours, and only these may start it.
 SIMULATOR = "simulator*"
