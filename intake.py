@@ -3,6 +3,7 @@
 Frozen types only. This module must not know files or how they are read.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, overload
@@ -14,6 +15,26 @@ ALL_COLUMNS = -1  #: the choice for a list whose IMEIs stand side by side
 
 T = TypeVar("T")
 
+_SECOND = re.compile(r"imei.{0,8}(2|ii|second)|(second|2nd|other|alt|dual).{0,8}imei", re.IGNORECASE)
+
+
+def names_second(header: str) -> bool:
+    """Whether a header names the second IMEI of a phone."""
+    return _SECOND.search(header) is not None
+
+
+def counted(number: int, noun: str) -> str:
+    """Return the number with its noun, such as "1 row" or "2,000 rows"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def long_numbers(imeis: int, others: int) -> str:
+    """Return the counts of IMEIs and of other numbers of 14 to 17 digits as words."""
+    if not others:
+        return counted(imeis, "IMEI")
+    more = counted(others, "other number" if imeis else "number") + " of 14 to 17 digits"
+    return f"{counted(imeis, 'IMEI')} and {more}" if imeis else more
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -22,13 +43,19 @@ class Column:
     index: int  #: from 0
     header: str
     filled: int  #: cells that are not blank, the header included
-    imeis: int  #: cells that hold an IMEI, with a right check digit or a wrong one
+    imeis: int  #: IMEIs with a right check digit
+    others: int  #: IMEIs with a wrong check digit, and other numbers of 14 to 17 digits
     samples: tuple[str, ...]
 
     @property
-    def share(self) -> float:
-        """IMEIs among the filled cells, 0 to 1."""
-        return self.imeis / self.filled if self.filled else 0.0
+    def contents(self) -> str:
+        """What the column holds, such as "8 IMEIs and 2 other numbers of 14 to 17 digits"."""
+        return long_numbers(self.imeis, self.others)
+
+    @property
+    def is_second(self) -> bool:
+        """Whether the header names the second IMEI of a phone."""
+        return names_second(self.header)
 
     @property
     def title(self) -> str:
@@ -50,6 +77,7 @@ class Choice:
     delimiter: str | None = None
     encoding: str | None = None
     hidden_rows: bool = True  #: whether rows that the sheet hides or filters out are taken too
+    second_imeis: bool = False  #: whether the second IMEI of a phone is taken too
 
 
 FIND_IT = Choice()
@@ -77,7 +105,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """An IMEI that stood in the file before; only the first is taken."""
+    """An IMEI that is in the file before; only the first is taken."""
 
     row: int
     imei: str
@@ -90,8 +118,13 @@ class Sheet:
 
     name: str
     hidden: bool
-    imeis: int  #: cells that hold an IMEI, all columns together
+    imeis: int  #: IMEIs with a right check digit, all columns together
     columns: tuple[Column, ...]
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether any column holds a number of 14 to 17 digits."""
+        return any(column.imeis or column.others for column in self.columns)
 
 
 class Rows(Sequence[T]):
@@ -141,7 +174,11 @@ class ReadyRows(Rows[Ready]):
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """A file as it was understood. ready + luhn_failed + rejected + repeated are all values of the column."""
+    """A file as it was understood.
+
+    ready + luhn_failed + rejected + repeated + seconds are all values of the chosen column. Numbers of 14 to 17 digits
+    elsewhere in the file are announced in the warnings, with their place and count.
+    """
 
     kind: FileKind
     chosen: Choice
@@ -153,6 +190,8 @@ class Intake:
     luhn_failed: ReadyRows
     rejected: Rows[Rejected]
     repeated: Rows[Repeated]
+    seconds: ReadyRows  #: second IMEIs of phones in the cells of their first, not taken
+    more_phones: int  #: different second IMEIs that taking them would add, those in columns of their own included
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -12,11 +12,25 @@ from operator import attrgetter
 from pathlib import Path
 
 from file_kinds import OLD_KINDS, Deadline, FileKind, Row, UnreadableFileError, find_kind
-from intake import ALL_COLUMNS, FIND_IT, Choice, Column, Intake, Ready, Rejected, Repeated, Rows, Sheet
+from imei import NO_VALUE
+from intake import (
+    ALL_COLUMNS,
+    FIND_IT,
+    Choice,
+    Column,
+    Intake,
+    Ready,
+    Rejected,
+    Repeated,
+    Rows,
+    Sheet,
+    counted,
+    long_numbers,
+)
 from spreadsheets_columns import Survey, choose_column, find_header_row, survey
 from spreadsheets_csv import DELIMITER_NAMES, Delimited, LongCellError, find_delimiter, find_encoding
 from spreadsheets_guarded import OldWorkbook
-from spreadsheets_sort import Sorter, counted
+from spreadsheets_sort import NOT_TAKEN, Sorter
 from spreadsheets_xlsx import Sheet as Worksheet
 from spreadsheets_xlsx import Workbook
 
@@ -94,7 +108,7 @@ def _survey_delimited(table: Delimited, most_rows: int, deadline: Deadline) -> t
         found = survey(table.rows(deadline), most_rows)
     except LongCellError:
         found = None
-    if found is not None and not found.open_quote:
+    if found is not None and not (found.long_cells and table.has_open_quote(deadline)):
         return table, found
     plain = replace(table, quoted=False)
     return plain, survey(plain.rows(deadline), most_rows)
@@ -125,23 +139,25 @@ def _read_workbook(data: bytes, kind: FileKind, choice: Choice, limit: int, dead
     chosen = replace(choice, sheet=sheet.name, encoding="", delimiter="")
     chosen = _choose(chosen, surveys[sheet], False, f"sheet {sheet.name!r}")
     sheets = tuple(_sheet(each.name, each.hidden, found, chosen) for each, found in surveys.items())
-    warnings = [_other_sheet(other) for other in sheets if other.name != sheet.name and other.imeis]
+    warnings = [_other_sheet(other) for other in sheets if other.name != sheet.name and other.holds_numbers]
     return _sort(kind, chosen, sheets, warnings, workbook.rows(sheet), limit)
 
 
 def _choose_sheet(surveys: dict[Worksheet, Survey], name: str | None) -> Worksheet:
-    """The sheet of that name, else the visible one with the most IMEIs, else the hidden one with the most."""
+    """The sheet of that name, else the visible one with the best score, else the hidden one with the best."""
     if name is not None:
         named = next((sheet for sheet in surveys if sheet.name == name), None)
         if named is None:
             raise UnreadableFileError(f"The workbook has no sheet {name!r}: choose another.")
         return named
-    return max(surveys, key=lambda sheet: (surveys[sheet].weight > 0, not sheet.hidden, surveys[sheet].weight))
+    scores = {sheet: found.score for sheet, found in surveys.items()}
+    return max(surveys, key=lambda sheet: (scores[sheet] > 0, not sheet.hidden, scores[sheet]))
 
 
 def _other_sheet(sheet: Sheet) -> str:
     hidden = "hidden " if sheet.hidden else ""
-    return f"The {hidden}sheet {sheet.name!r} also holds {counted(sheet.imeis, 'IMEI')}, which are not taken."
+    others = sum(column.others for column in sheet.columns)
+    return f"The {hidden}sheet {sheet.name!r} also holds {long_numbers(sheet.imeis, others)}, {NOT_TAKEN}."
 
 
 def _choose(choice: Choice, found: Survey, loose: bool, what: str) -> Choice:
@@ -156,6 +172,8 @@ def _choose(choice: Choice, found: Survey, loose: bool, what: str) -> Choice:
 
 
 def _nothing_found(found: Survey, what: str) -> str:
+    if found.formulas:
+        return f"No IMEI was found in {what}, but {counted(found.formulas, 'formula')}. {NO_VALUE}"
     first = next((str(cell).strip() for _, cells, _ in found.top for cell in cells if cell), "")
     seen = f" that begins with {first[:40]!r}" if first else ""
     return f"No IMEI was found in {counted(found.rows, 'row')} of {what}{seen}: an IMEI has 15 digits; check the file."
@@ -180,14 +198,14 @@ def _sort(
     limit: int,
 ) -> Intake:
     """Every value of the chosen column into its bucket. Raises UnreadableFileError past the limit."""
-    sorter = Sorter(chosen)
+    columns = next(sheet.columns for sheet in sheets if sheet.name == chosen.sheet)
+    sorter = Sorter(chosen, _second_columns(chosen, columns))
     for number, cells, hidden in rows:
         sorter.take_row(number, cells, hidden)
     if len(sorter.ready) > limit:
         raise UnreadableFileError(
             f"The file holds {len(sorter.ready):,} different IMEIs, and a batch takes {limit:,}: split it."
         )
-    columns = next(sheet.columns for sheet in sheets if sheet.name == chosen.sheet)
     return Intake(
         kind=kind,
         chosen=chosen,
@@ -199,13 +217,23 @@ def _sort(
         luhn_failed=sorter.luhn_failed.frozen(),
         rejected=sorter.rejected(),
         repeated=sorter.repeated(),
+        seconds=sorter.seconds(),
+        more_phones=sorter.more_phones(),
     )
+
+
+def _second_columns(chosen: Choice, columns: tuple[Column, ...]) -> tuple[int, ...]:
+    """The columns of second IMEIs beside the chosen one."""
+    if chosen.column == ALL_COLUMNS:
+        return ()
+    return tuple(each.index for each in columns if each.is_second and each.imeis and each.index != chosen.column)
 
 
 def _column_warnings(chosen: Choice, columns: tuple[Column, ...]) -> Iterator[str]:
     if chosen.column == ALL_COLUMNS:
-        yield "The IMEIs stand side by side: every cell is taken."
+        yield "The IMEIs are side by side: every cell is taken."
         return
+    taken = {chosen.column, *(_second_columns(chosen, columns) if chosen.second_imeis else ())}
     for column in columns:
-        if column.index != chosen.column and column.imeis and column.share >= 0.5:
-            yield f"{column.title} also holds {counted(column.imeis, 'IMEI')}, which are not taken."
+        if column.index not in taken and (column.imeis or column.others):
+            yield f"{column.title} also holds {column.contents}, {NOT_TAKEN}."

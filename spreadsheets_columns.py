@@ -7,26 +7,29 @@ ties. This module must not know files.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from file_kinds import Row, UnreadableFileError
 from imei import (
-    COMPLETED,
-    COMPLETED_NUMBER,
-    IMEISV,
+    COMPLETIONS,
     NO_DIGITS,
+    NO_VALUE,
     ORDERABLE,
+    REPORTING_BODIES,
     Found,
     Kind,
     classify,
+    many_digits,
     maybe,
     plain_number,
+    runs,
 )
-from intake import ALL_COLUMNS, Column
-from spreadsheets_csv import swallows_lines
+from intake import ALL_COLUMNS, Column, names_second
 
 TOP_ROWS = 20  #: rows with content in which a header may stand
 MOST_COLUMNS = 256  #: columns that can be chosen; what stands further right is counted as one more
 SAMPLES = 3
+_LEAST_OF_TWO = 29  #: characters that two runs of 14 digits take
 
 _NAMES = frozenset(
     {
@@ -35,8 +38,13 @@ _NAMES = frozenset(
         *("phoneimei", "esn", "esnimei", "meidimei", "deviceid", "device"),
     }
 )
-_SECOND = re.compile(r"imei.{0,8}(2|ii|second)|(second|2nd).{0,8}imei", re.IGNORECASE)
-_COMPLETIONS = frozenset({COMPLETED, COMPLETED_NUMBER, IMEISV})
+#: What a header names that is another number, so that its column is taken only where no other could be meant.
+_EXCLUDED = re.compile(
+    r"(?<![a-z])(?:imsi|iccid|eid|sim|serial|s/?n|phone|msisdn|mobile|order|tracking|gtin|ean|upc|carton|time|date"
+    r"|invoice|po)(?:[ _.-]?(?:no|nr|num|number|id|code|[0-9]))*(?![a-z])"
+)
+_EXCLUSION = 0.6  #: what such a header takes from the score of its column
+_NAMED = 1.3  #: what a header that names the IMEI adds
 
 
 @dataclass(slots=True)
@@ -44,9 +52,17 @@ class Tally:
     """What was counted in one column."""
 
     filled: int = 0
-    imeis: int = 0
+    cells: int = 0  #: cells that hold an IMEI, with a right check digit or a wrong one
+    imeis: int = 0  #: IMEIs with a right check digit
+    others: int = 0  #: IMEIs with a wrong one, and other numbers of 14 to 17 digits
+    formulas: int = 0  #: formulas without a stored value
     weight: float = 0.0  #: good IMEIs count 1, doubtful ones less
     samples: list[str] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """How much of the column IMEIs are, 0 to 1; less sure where few cells are filled."""
+        return self.weight / (self.filled + 2)
 
 
 @dataclass(slots=True)
@@ -56,12 +72,17 @@ class Survey:
     tallies: list[Tally] = field(default_factory=list)
     top: list[Row] = field(default_factory=list)
     rows: int = 0  #: rows with any cell
-    open_quote: bool = False  #: a quote that is never closed swallowed rows
+    long_cells: bool = False  #: a cell of several lines holds digits
 
     @property
-    def weight(self) -> float:
-        """The weight of the best column."""
-        return max((tally.weight for tally in self.tallies), default=0.0)
+    def score(self) -> float:
+        """How sure and how many the IMEIs of the best column are."""
+        return max((tally.weight * _score(self, index) for index, tally in enumerate(self.tallies)), default=0.0)
+
+    @property
+    def formulas(self) -> int:
+        """Formulas without a stored value, all columns together."""
+        return sum(tally.formulas for tally in self.tallies)
 
     def columns(self, header_row: int | None) -> Iterator[Column]:
         """The columns with any content; without a header row each has the header that would be found for it."""
@@ -70,7 +91,7 @@ class Survey:
                 row = find_header_row(self.top, index) if header_row is None else header_row
                 header = _text(self.top, row, index)
                 samples = tuple(text for text in tally.samples if text != header)[:SAMPLES]
-                yield Column(index, header, tally.filled, tally.imeis, samples)
+                yield Column(index, header, tally.filled, tally.imeis, tally.others, samples)
 
 
 def survey(rows: Iterable[Row], most_rows: int) -> Survey:
@@ -96,11 +117,12 @@ def survey(rows: Iterable[Row], most_rows: int) -> Survey:
             if tally.filled <= SAMPLES + 1:
                 tally.samples.append(str(cell)[:60])
             if plain_number(cell) >= 0:
-                tally.weight += 1
+                tally.weight += 1 if str(cell)[:2] in REPORTING_BODIES else 0.3
+                tally.cells += 1
                 tally.imeis += 1
             elif _worth_a_look(cell):
-                found.open_quote |= isinstance(cell, str) and swallows_lines(cell)
-                _weigh(tally, classify(cell))
+                found.long_cells |= isinstance(cell, str) and "\n" in cell
+                _weigh(tally, cell)
     return found
 
 
@@ -109,62 +131,106 @@ def choose_column(found: Survey, loose: bool) -> int | None:
 
     loose: two IMEIs side by side are enough for a list, as in pasted text.
     """
-    weights = [tally.weight for tally in found.tallies]
-    if not any(weights):
+    tallies = found.tallies
+    if not any(tally.weight for tally in tallies):
         return None
-    headers = [_header(found.top, index) if weight else "" for index, weight in enumerate(weights)]
-    candidates = [index for index, weight in enumerate(weights[:MOST_COLUMNS]) if weight]
+    headers = [_header(found.top, index) if tally.weight else "" for index, tally in enumerate(tallies)]
+    candidates = [index for index, tally in enumerate(tallies[:MOST_COLUMNS]) if tally.weight]
     if not candidates or _is_list(found, headers, loose):
         return ALL_COLUMNS
-    firsts = [index for index in candidates if not _SECOND.search(headers[index])]
-    serious = [index for index in firsts if _share(found.tallies[index]) >= 0.5]
-    candidates = serious or candidates
-    best = max(weights[index] for index in candidates)
-    tied = [index for index in candidates if weights[index] >= 0.9 * best]
+    named = [index for index in candidates if _is_named(headers[index])]
+    firsts = [index for index in candidates if not names_second(headers[index])]
+    if any(tallies[index].imeis for index in named):
+        firsts = [index for index in firsts if not _is_excluded(headers[index])]
+    serious = [index for index in firsts if tallies[index].cells >= 0.5 * tallies[index].filled]
+    scores = {index: _score(found, index) for index in dict.fromkeys(named + serious) or candidates}
+    best = max(scores.values())
+    tied = [index for index, score in scores.items() if score >= 0.9 * best]
     return min(tied, key=lambda index: (_name_rank(headers[index]), index))
+
+
+def _score(found: Survey, index: int) -> float:
+    """How well a column fits: the share of its cells that are IMEIs, and what its header says of it."""
+    share = found.tallies[index].share
+    header = _header(found.top, index) if share else ""
+    if _is_named(header):
+        return share * _NAMED
+    return share * _EXCLUSION if _is_excluded(header) else share
+
+
+def _is_named(header: str) -> bool:
+    return _name_rank(header) < 2
+
+
+def _is_excluded(header: str) -> bool:
+    return _name_rank(header) == 2 and _EXCLUDED.search(header.lower()) is not None
 
 
 def find_header_row(top: Sequence[Row], column: int) -> int:
     """The number of the row above the first value of the column that names it; 0 where there is none.
 
-    A known name wins; else it is the first cell if that is plain words.
+    A known name wins, then one that speaks of an IMEI, then the first of the fullest rows that hold plain words there
+    above all values. A cell of ten or more digits is a value, whatever else is in it.
     """
-    words = 0
+    named = words = width = 0
+    values = False
     for number, cells, _ in top:
         for cell in cells if column == ALL_COLUMNS else cells[column : column + 1]:
             found = classify(cell)
-            if not found:
-                continue
             if any(value.kind in ORDERABLE for value in found):
-                return words
-            if _name_rank(str(cell)) != 2:
+                return named or words
+            if not found or many_digits(str(cell)):
+                values |= bool(found)
+                continue
+            rank = _name_rank(str(cell))
+            if rank == 0:
                 return number
-            if any(value.kind is not Kind.NOT_AN_IMEI for value in found):
-                return words
-            if not words and _is_words(cell, found[0]):
-                words = number
-    return words
+            if rank != 2:
+                named = named or number
+            elif any(value.kind is not Kind.NOT_AN_IMEI for value in found):
+                return named or words
+            elif not values and _is_words(cell, found[0]) and _filled(cells) > width:
+                words, width = number, _filled(cells)
+    return named or words
 
 
-def _worth_a_look(cell: object) -> bool:
+def _filled(cells: Sequence[object]) -> int:
+    return sum(cell is not None and cell != "" for cell in cells)
+
+
+def _worth_a_look(cell: object) -> TypeGuard[str | int | float]:
     if isinstance(cell, str):
-        return len(cell) >= 5 and maybe(cell)
+        return (len(cell) >= 5 and (maybe(cell) or cell[0] == "=")) or cell == "=…"
     return isinstance(cell, (int, float)) and cell >= 10**13
 
 
-def _weigh(tally: Tally, values: tuple[Found, ...]) -> None:
-    weights = [_weight(value) for value in values]
-    if weights:
-        tally.weight += max(weights)
-        tally.imeis += any(value.imei for value in values)
+def _weigh(tally: Tally, cell: str | int | float) -> None:
+    values = classify(cell)
+    if not values:
+        return
+    good = sum(value.imei != "" and value.kind is not Kind.LUHN_FAILED for value in values)
+    carriers = sum(value.imei != "" for value in values)
+    tally.weight += max(map(_weight, values))
+    tally.cells += carriers > 0
+    tally.imeis += good
+    tally.others += max(carriers, _runs(cell, carriers)) - good
+    tally.formulas += values[0].note == NO_VALUE
+
+
+def _runs(cell: str | int | float, carriers: int) -> int:
+    """The runs of 14 to 17 digits in a cell; a short cell with an IMEI has room for no other."""
+    text = str(cell)
+    return 1 if carriers == 1 and len(text) < _LEAST_OF_TWO else runs(text)
 
 
 def _weight(value: Found) -> float:
     """How much a value says that its column holds IMEIs: 14 and 16 digits and a wrong check digit say less."""
     if value.kind in (Kind.READY, Kind.REPAIRED):
-        return 0.5 if value.note in _COMPLETIONS else 1.0
+        if value.imei[:2] not in REPORTING_BODIES:
+            return 0.3
+        return 0.5 if value.note in COMPLETIONS else 1.0
     if value.kind is Kind.LUHN_FAILED:
-        return 0.25
+        return 0.25 if value.imei[:2] in REPORTING_BODIES else 0.05
     return 0.1 if value.kind in (Kind.DAMAGED, Kind.MEID) else 0.0
 
 
@@ -172,13 +238,9 @@ def _is_list(found: Survey, headers: list[str], loose: bool) -> bool:
     """Whether nearly every cell is an IMEI and no headers say that the columns differ."""
     if sum(map(bool, headers)) > 1 or any(_name_rank(header) != 2 for header in headers):
         return False
-    filled, imeis = sum(t.filled for t in found.tallies), sum(t.imeis for t in found.tallies)
-    wide = sum(1 for tally in found.tallies if tally.imeis)
+    filled, imeis = sum(t.filled for t in found.tallies), sum(t.cells for t in found.tallies)
+    wide = sum(1 for tally in found.tallies if tally.cells)
     return imeis >= 0.8 * filled and imeis > 1 and (found.rows == 1 or wide >= (2 if loose else 3)) and wide > 1
-
-
-def _share(tally: Tally) -> float:
-    return tally.imeis / tally.filled if tally.filled else 0.0
 
 
 def _header(top: Sequence[Row], column: int) -> str:
@@ -193,13 +255,13 @@ def _text(top: Sequence[Row], row: int, column: int) -> str:
 
 
 def _name_rank(header: str) -> int:
-    """0 for a known name, 1 for another that begins with IMEI, 2 for none, 3 for that of a second IMEI."""
-    if _SECOND.search(header):
+    """0 for a known name, 1 for another that speaks of an IMEI, 2 for none, 3 for that of a second IMEI."""
+    if names_second(header):
         return 3
     bare = "".join(sign for sign in header.lower() if sign.isalnum())
     if bare in _NAMES:
         return 0
-    return 1 if bare.startswith("imei") and not bare[4:].isdigit() else 2
+    return 1 if "imei" in bare and not many_digits(bare) else 2
 
 
 def _is_words(cell: object, found: Found) -> bool:

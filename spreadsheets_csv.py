@@ -1,6 +1,6 @@
 """Delimited text in: from bytes to rows of cells, whatever the encoding, the delimiter or the line ends.
 
-This module must not know what an order is; of IMEIs it knows only their look, to find the delimiter.
+This module must not know what an order is, and of IMEIs only whether a cell is one, to find the delimiter.
 """
 
 import codecs
@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Literal
 
 from file_kinds import Deadline, Row, UnreadableFileError
+from imei import ONE_OF_SEVERAL, TAKEN_OUT, classify, maybe, plain_number
 
 MOST_CELLS = 1_500_000  #: in one row, where a list may stand side by side
 DELIMITERS = (",", ";", "\t", "|")
@@ -28,10 +29,7 @@ _BOMS = (
 _SAMPLE = 32 * 1024  #: characters that the delimiter is chosen by
 _BLOCK = 1024 * 1024  #: bytes a step of the UTF-8 check
 _SEP_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
-_IMEI_CELL = re.compile(
-    r"[\s'\"=]*(?:[0-9](?:[ \-./]?[0-9]){13,15}|[0-9][.,][0-9]{2,}[eE]\+?1[0-9]|[0-9]{14,15}[.,]0+)[\s'\"]*"
-)
-_DIGITS = re.compile(r"[0-9]{14}")
+_WORDS = frozenset({TAKEN_OUT, ONE_OF_SEVERAL})
 
 
 class LongCellError(UnreadableFileError):
@@ -69,6 +67,17 @@ class Delimited:
                 f"A cell after row {number} is longer than 131,072 characters: this is not a list of IMEIs."
             ) from error
 
+    def has_open_quote(self, deadline: Deadline) -> bool:
+        """Whether a quote is never closed, or closed within a cell, so that cells of several lines are not meant."""
+        stream = io.TextIOWrapper(io.BytesIO(self.data), self.encoding, errors="replace", newline="")
+        try:
+            for number, _ in enumerate(csv.reader(stream, delimiter=self.delimiter, strict=True)):
+                if not number & 4095:
+                    deadline.check()
+        except csv.Error:
+            return True
+        return False
+
 
 def find_encoding(data: bytes) -> str:
     """The encoding by byte order mark, NUL bytes, or strict UTF-8; else Windows' western one."""
@@ -94,17 +103,21 @@ def find_delimiter(data: bytes, encoding: str) -> str:
     return max(DELIMITERS, key=sample.count)
 
 
-def swallows_lines(cell: str) -> bool:
-    """Whether a quote that was never closed seems to have made one cell of three or more lines with IMEIs."""
-    return "\n" in cell and sum(_DIGITS.search(line) is not None for line in cell.split("\n")) >= 3
-
-
 def _score(text: str, delimiter: str) -> int:
+    """How many cells are an IMEI; one that is taken out of words counts little."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        return sum(_IMEI_CELL.fullmatch(cell) is not None for cells in reader for cell in islice(cells, 256))
+        return sum(_cell_score(cell) for cells in reader for cell in islice(cells, 256))
     except csv.Error:
         return 0
+
+
+def _cell_score(cell: str) -> int:
+    if plain_number(cell) >= 0:
+        return 10
+    if not maybe(cell):
+        return 0
+    return max((1 if found.note in _WORDS else 10 for found in classify(cell) if found.imei), default=0)
 
 
 def _decoded(data: bytes, encoding: str, characters: int) -> str:

@@ -6,35 +6,58 @@ An IMEI is kept as a number and its text only where it was repaired, so that a m
 
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
-from imei import ORDERABLE, Found, Kind, classify, plain_number
-from intake import Choice, Ready, ReadyRows, Rejected, Repeated, Rows
+from imei import (
+    BESIDE,
+    COMPLETED,
+    COMPLETED_NUMBER,
+    COMPLETIONS,
+    ORDERABLE,
+    Found,
+    Kind,
+    classify,
+    is_plausible,
+    many_digits,
+    passes_luhn,
+    plain_number,
+)
+from intake import Choice, Ready, ReadyRows, Rejected, Repeated, Rows, counted, long_numbers
 
 MAX_TEXT = 200  #: characters of a cell that are kept
+NOT_TAKEN = "which are not taken"
 _HIDDEN_ROW = "Its row is hidden or filtered out in the sheet."
+_BODIES = frozenset({COMPLETED, COMPLETED_NUMBER})  #: notes of 14 digits that were completed
 
 
 class Sorter:
     """Takes rows one by one; the first of equal IMEIs is taken, the others are repeats."""
 
-    def __init__(self, chosen: Choice) -> None:
+    def __init__(self, chosen: Choice, second_columns: Sequence[int] = ()) -> None:
+        self._chosen = chosen
         self._column, self._header_row = chosen.column or 0, chosen.header_row or 0
-        self._hidden_rows = chosen.hidden_rows
+        self._second_columns = second_columns
         self._seen: set[int] = set()
         self.ready, self.luhn_failed, self._again = _Imeis(), _Imeis(), _Imeis()
+        self._seconds = _Imeis()
+        self._paired: set[int] = set()  #: IMEIs of columns of second IMEIs, not taken
         self._rejected = _Rejects()
-        self.rows_read = self.blank = self._hidden = self._several = 0
+        self.rows_read = self.blank = self._hidden = self._lists = 0
+        self._above_imeis = self._above_others = 0
 
     def take_row(self, row: int, cells: Sequence[object], hidden: bool) -> None:
         if row <= self._header_row or not cells:
+            self._pass_by(row, cells)
             return
         if self._column >= 0:
-            taken = self._take(row, cells[self._column], hidden) if self._column < len(cells) else 0
+            taken = self._take(row, cells, self._column, hidden) if self._column < len(cells) else 0
             filled = taken or _any_filled(cells)
         else:
-            taken = sum(self._take(row, cell, hidden) for cell in cells)
+            taken = sum(self._take(row, cells, index, hidden) for index in range(len(cells)))
             filled = taken
+        for index in self._second_columns:
+            self._take_second(row, cells, index, hidden)
         if filled:
             self.rows_read += 1
             self.blank += not taken
@@ -49,15 +72,40 @@ class Sorter:
         first = {imei: row for imei, row in taken if imei in wanted} if wanted else {}
         return Rows(len(imeis), lambda i: Repeated(rows[i], f"{imeis[i]:015d}", first[imeis[i]]))
 
-    def warnings(self) -> Iterator[str]:
-        if self._hidden:
-            fate = "taken too" if self._hidden_rows else "left out"
-            yield f"Hidden or filtered rows also hold {counted(self._hidden, 'IMEI')}, which are {fate}."
-        if self._several:
-            yield f"{counted(self._several, 'cell')} with several IMEIs: each of them is taken."
+    def seconds(self) -> ReadyRows:
+        return self._seconds.frozen()
 
-    def _take(self, row: int, cell: object, hidden: bool) -> int:
+    def more_phones(self) -> int:
+        """Different second IMEIs with a right check digit, in cells and in columns of their own, that are not ready."""
+        return sum(map(passes_luhn, self._paired.union(self._seconds.imeis) - self._seen))
+
+    def warnings(self) -> Iterator[str]:
+        if self._above_imeis or self._above_others:
+            yield f"The rows above the data hold {long_numbers(self._above_imeis, self._above_others)}, {NOT_TAKEN}."
+        if self._hidden:
+            fate = "taken too" if self._chosen.hidden_rows else "left out"
+            yield f"Hidden or filtered rows also hold {counted(self._hidden, 'IMEI')}, which are {fate}."
+        if self._lists:
+            yield f"{counted(self._lists, 'cell')} with several IMEIs: each of them is taken."
+        if len(self._seconds):
+            yield (
+                f"{counted(len(self._seconds), 'second IMEI')} of phones whose first IMEI is in the same cell, "
+                f"{NOT_TAKEN}: one check answers for the phone."
+            )
+
+    def _pass_by(self, row: int, cells: Sequence[object]) -> None:
+        """Announce the IMEIs above the data in the column, and reject what may be a mistyped one."""
+        for cell in cells if self._column < 0 else cells[self._column : self._column + 1]:
+            for found in classify(cell) if _is_value(cell) else ():
+                if found.imei:
+                    self._above_imeis += found.kind is not Kind.LUHN_FAILED
+                    self._above_others += found.kind is Kind.LUHN_FAILED
+                else:
+                    self._rejected.add(row, found.text, found.kind, found.note)
+
+    def _take(self, row: int, cells: Sequence[object], index: int, hidden: bool) -> int:
         """How many values the cell gave; 0 for a blank one."""
+        cell = cells[index]
         number = plain_number(cell)
         if number >= 0 and not hidden:
             if number in self._seen:
@@ -67,29 +115,44 @@ class Sorter:
                 self.ready.add(number, row)
             return 1
         values = classify(cell)
+        firsts = 0
         for found in values:
+            if found.note in _BODIES and _has_full_imei(cells, index):
+                found = replace(found, kind=Kind.NOT_AN_IMEI, imei="", note=BESIDE)
             self._put(row, found, hidden)
-        self._several += len(values) > 1
+            firsts += found.imei != "" and (not found.second or self._chosen.second_imeis)
+        self._lists += firsts > 1
         return len(values)
+
+    def _take_second(self, row: int, cells: Sequence[object], index: int, hidden: bool) -> None:
+        """Take a cell of a column of second IMEIs where they are wanted, else only count it."""
+        for found in classify(cells[index]) if index < len(cells) else ():
+            if self._chosen.second_imeis:
+                self._put(row, found, hidden)
+            elif found.imei:
+                self._paired.add(int(found.imei))
 
     def _put(self, row: int, found: Found, hidden: bool) -> None:
         orderable = found.kind in ORDERABLE
         self._hidden += hidden and orderable
-        if hidden and not self._hidden_rows:
+        if hidden and not self._chosen.hidden_rows:
             self._rejected.add(row, found.text, Kind.HIDDEN, _HIDDEN_ROW)
         elif not orderable:
             self._rejected.add(row, found.text, found.kind, found.note)
         elif int(found.imei) in self._seen:
             self._again.add(int(found.imei), row)
         else:
-            self._seen.add(int(found.imei))
-            bucket = self.luhn_failed if found.kind is Kind.LUHN_FAILED else self.ready
-            bucket.add(int(found.imei), row, found.note, found.text if found.text != found.imei else "")
+            self._keep(row, found)
 
-
-def counted(number: int, noun: str) -> str:
-    """The number with its noun, such as "1 row" or "2,000 rows"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    def _keep(self, row: int, found: Found) -> None:
+        """Put an IMEI that is not in the file before into its bucket; a second one that is not taken may come again."""
+        number, text = int(found.imei), found.text if found.text != found.imei else ""
+        if found.second and not self._chosen.second_imeis:
+            self._seconds.add(number, row, found.note, text)
+            return
+        self._seen.add(number)
+        bucket = self.luhn_failed if found.kind is Kind.LUHN_FAILED else self.ready
+        bucket.add(number, row, found.note, text)
 
 
 class _Texts:
@@ -161,3 +224,16 @@ class _Rejects:
 
 def _any_filled(cells: Sequence[object]) -> bool:
     return any(map(classify, cells))
+
+
+def _is_value(cell: object) -> bool:
+    """Whether a cell above the data may be a number of a phone: a word of it has ten or more digits."""
+    return any(many_digits(word) and ":" not in word for word in ("" if cell is None else str(cell)).split())
+
+
+def _has_full_imei(cells: Sequence[object], index: int) -> bool:
+    """Whether another cell of the row holds an IMEI with its own check digit."""
+    others = (cell for place, cell in enumerate(cells) if place != index and cell is not None)
+    return any(
+        is_plausible(found.imei) and found.note not in COMPLETIONS for cell in others for found in classify(cell)
+    )

@@ -42,7 +42,8 @@ def lines(*rows: str, end: str = "\n") -> bytes:
 
 def accounted(intake: Intake) -> list[int]:
     """The row of every value, in all buckets together."""
-    rows = [one.row for bucket in (intake.ready, intake.luhn_failed, intake.repeated) for one in bucket]
+    buckets = (intake.ready, intake.luhn_failed, intake.repeated, intake.seconds)
+    rows = [one.row for bucket in buckets for one in bucket]
     return sorted(rows + [rejected.row for rejected in intake.rejected])
 
 
@@ -186,8 +187,9 @@ def test_bad_cells_above_the_first_imei_are_reported_not_taken_for_a_header() ->
 def test_each_value_goes_into_its_bucket_with_its_row() -> None:
     rows = [FIVE[0], FIVE[1][:14], "", wrong(9), FIVE[0], "F4GKVV0HT54H", f"{FIVE[2]}/{FIVE[3]}", wrong(9), "x"]
     intake = read_file(lines("IMEI", *rows))
-    assert [(ready.imei, ready.row) for ready in intake.ready] == list(zip(FIVE[:4], [2, 3, 8, 8], strict=True))
-    assert [bool(ready.note) for ready in intake.ready] == [False, True, True, True]
+    assert [(ready.imei, ready.row) for ready in intake.ready] == list(zip(FIVE[:3], [2, 3, 8], strict=True))
+    assert [bool(ready.note) for ready in intake.ready] == [False, True, True]
+    assert [(second.imei, second.row) for second in intake.seconds] == [(FIVE[3], 8)]
     assert intake.ready[1].text == FIVE[1][:14]
     assert [(failed.imei, failed.row) for failed in intake.luhn_failed] == [(wrong(9), 5)]
     assert [(again.row, again.imei, again.first_row) for again in intake.repeated] == [
@@ -195,7 +197,7 @@ def test_each_value_goes_into_its_bucket_with_its_row() -> None:
         (9, wrong(9), 5),
     ]
     assert [(bad.row, bad.kind) for bad in intake.rejected] == [(7, Kind.SERIAL), (10, Kind.NOT_AN_IMEI)]
-    assert "1 cell with several IMEIs" in intake.warnings[0]
+    assert "1 second IMEI of phones" in intake.warnings[0]
 
 
 def test_what_was_chosen_can_be_changed() -> None:
@@ -206,7 +208,8 @@ def test_what_was_chosen_can_be_changed() -> None:
     assert taken(read_file(data, Choice(header_row=3))) == imeis(3, 3)
     assert taken(read_file(data, Choice(column=ALL_COLUMNS)))[:2] == [imei(1), imei(11)]
     assert read_file(data, Choice(header_row=0)).rejected[0].text == "IMEI"
-    assert taken(read_file(data, Choice(delimiter=",", encoding="cp1252")))[:2] == [imei(1), imei(11)]
+    in_one_cell = read_file(data, Choice(delimiter=",", encoding="cp1252"))
+    assert (taken(in_one_cell)[0], in_one_cell.seconds[0].imei) == (imei(1), imei(11))
 
 
 @pytest.mark.parametrize(
