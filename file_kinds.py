@@ -5,12 +5,23 @@ This module must not read tables or know what an IMEI is.
 
 import time
 import zipfile
+import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
 
 #: (number from 1, cells, whether the row is hidden or filtered out)
 Row = tuple[int, Sequence[object], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Worksheet:
+    """One sheet of a workbook."""
+
+    name: str
+    hidden: bool
+    part: str  #: where it is in the workbook
 
 
 class UnreadableFileError(Exception):
@@ -35,6 +46,10 @@ class Deadline:
         self.seconds = seconds
         self._end = time.monotonic() + seconds
 
+    def restart(self) -> None:
+        """Begin again, after a wait for which the file is not to blame."""
+        self._end = time.monotonic() + self.seconds
+
     def check(self) -> None:
         """Raises UnreadableFileError when time is up."""
         if time.monotonic() > self._end:
@@ -49,10 +64,8 @@ class Deadline:
         )
 
 
-#: Kinds that only a guarded child process may read.
-OLD_KINDS = frozenset({FileKind.XLS, FileKind.XLSB, FileKind.ODS})
-
 SAVE_AS_XLSX = "open it and save it as Excel workbook (.xlsx) or CSV"
+PROTECTED = "The workbook is protected with a password: save it without one and bring it again."
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _OLE_START = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -99,11 +112,16 @@ def _kind_of_zip(data: bytes) -> FileKind:
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             names = {name.lower().replace("\\", "/").lstrip("/") for name in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+            mimetype = archive.read("mimetype")[:100] if "mimetype" in archive.namelist() else b""
+    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise UnreadableFileError(damaged_workbook()) from error
     if "xl/workbook.bin" in names:
         return FileKind.XLSB
-    if "content.xml" in names and "mimetype" in names:
+    if "encrypted-package" in names:
+        raise UnreadableFileError(PROTECTED)
+    if "content.xml" in names and b"opendocument" in mimetype and b"spreadsheet" not in mimetype:
+        raise UnreadableFileError(f"The file is a document and not a table: {SAVE_AS_XLSX}.")
+    if "content.xml" in names:
         return FileKind.ODS
     sentence = _zip_sentence(names)
     if sentence:
@@ -129,7 +147,7 @@ def damaged_workbook() -> str:
 def _kind_of_ole(data: bytes) -> FileKind:
     """Raises UnreadableFileError unless the container holds an Excel workbook that is not locked."""
     if "EncryptedPackage".encode("utf-16-le") in data:
-        raise UnreadableFileError("The workbook is protected with a password: save it without one and bring it again.")
+        raise UnreadableFileError(PROTECTED)
     if "Workbook".encode("utf-16-le") in data or "Book".encode("utf-16-le") in data:
         return FileKind.XLS
     raise UnreadableFileError(f"The file is an old Office document: {SAVE_AS_XLSX}.")

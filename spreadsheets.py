@@ -11,7 +11,7 @@ from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
-from file_kinds import OLD_KINDS, Deadline, FileKind, Row, UnreadableFileError, find_kind
+from file_kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet, find_kind
 from imei import NO_VALUE
 from intake import (
     ALL_COLUMNS,
@@ -29,10 +29,8 @@ from intake import (
 )
 from spreadsheets_columns import Survey, choose_column, find_header_row, survey
 from spreadsheets_csv import DELIMITER_NAMES, Delimited, LongCellError, find_delimiter, find_encoding
-from spreadsheets_guarded import OldWorkbook
+from spreadsheets_guarded import Workbook
 from spreadsheets_sort import NOT_TAKEN, Sorter
-from spreadsheets_xlsx import Sheet as Worksheet
-from spreadsheets_xlsx import Workbook
 
 __all__ = [
     "ALL_COLUMNS",
@@ -125,13 +123,8 @@ def _check(choice: Choice) -> None:
         raise UnreadableFileError(f"The delimiter {delimiter!r} is not one sign: choose another.")
 
 
-def open_workbook(data: bytes, kind: FileKind, deadline: Deadline) -> Workbook | OldWorkbook:
-    """A workbook of any kind. Raises UnreadableFileError."""
-    return OldWorkbook(data, deadline) if kind in OLD_KINDS else Workbook(data, deadline)
-
-
 def _read_workbook(data: bytes, kind: FileKind, choice: Choice, limit: int, deadline: Deadline) -> Intake:
-    workbook = open_workbook(data, kind, deadline)
+    workbook = Workbook(data, kind, deadline)
     surveys = {sheet: survey(workbook.rows(sheet), _most_rows(limit)) for sheet in workbook.sheets}
     if not surveys:
         raise UnreadableFileError("The workbook has no sheet with cells: bring another file.")

@@ -1,28 +1,32 @@
-"""A program that reads one old workbook (XLS, XLSB, ODS) and writes its rows as JSON lines; to be run by itself.
+"""A program that reads one workbook and writes its rows as JSON lines; to be run by itself.
 
-The library it uses can abort the whole process on a file of some kilobytes, so this runs apart from the rest, and
-takes limits of memory, time and output upon itself before it looks at the file. Imports nothing of ours.
+A workbook may be made to use up its reader, and one library can abort the process on a file of some kilobytes. So
+this runs apart from the rest, and takes limits of memory, time and output upon itself before it looks at the file.
 
-    python -I spreadsheets_child.py < workbook > rows
+    python -E -s spreadsheets_child.py KIND SECONDS < workbook > rows
 """
 
 import json
 import resource
 import sys
-from datetime import date, datetime, time, timedelta
-from io import BytesIO
+from collections.abc import Iterator
 
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+from file_kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet
+from spreadsheets_ods import read_ods
+from spreadsheets_old import read_old
+from spreadsheets_xlsx import read_xlsx
 
 MEMORY = 1024 * 1024 * 1024  #: bytes of address space
 CPU_SECONDS = 25
 OUTPUT = 256 * 1024 * 1024  #: bytes
-#: Exit codes that the parent knows.
-DAMAGED, TOO_BIG = 3, 4
+#: Exit codes that the parent knows: the sentence is in stderr; the limits were reached.
+REFUSED, TOO_BIG = 3, 4
+
+_ENCODE = json.JSONEncoder(default=str).encode  #: dates become text
 
 
 def main() -> int:
-    """Write ["sheet", name, hidden] and then [row number, cells] for each of its rows, sheet by sheet."""
+    """Write ["sheet", name, hidden] and then [row number, hidden, cells] for each of its rows, sheet by sheet."""
     for limit, most in (
         (resource.RLIMIT_AS, MEMORY),
         (resource.RLIMIT_CPU, CPU_SECONDS),
@@ -30,41 +34,30 @@ def main() -> int:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (most, most))
+    kind, seconds = FileKind(sys.argv[1]), float(sys.argv[2])
     try:
-        book = CalamineWorkbook.from_filelike(BytesIO(sys.stdin.buffer.read()))
-        for sheet in book.sheets_metadata:
-            if sheet.typ is SheetTypeEnum.WorkSheet:
-                _say(["sheet", sheet.name, sheet.visible is not SheetVisibleEnum.Visible])
-                _write(book.get_sheet_by_name(sheet.name))
+        for found in _read(kind, sys.stdin.buffer.read(), Deadline(seconds)):
+            sys.stdout.write(_line(found))
         sys.stdout.flush()
-    except CalamineError:
-        return DAMAGED
+    except UnreadableFileError as error:
+        sys.stderr.write(str(error))
+        return REFUSED
     except (MemoryError, OSError):
         return TOO_BIG
     return 0
 
 
-def _write(sheet: CalamineSheet) -> None:
-    if sheet.start is None:
-        return
-    first, left = sheet.start
-    for number, cells in enumerate(sheet.to_python(skip_empty_area=True), first + 1):
-        if any(cell != "" for cell in cells):
-            _say([number, [None] * left + [_plain(cell) for cell in cells]])
+def _read(kind: FileKind, data: bytes, deadline: Deadline) -> Iterator[Worksheet | Row]:
+    if kind is FileKind.XLSX:
+        return read_xlsx(data, deadline)
+    return read_ods(data, deadline) if kind is FileKind.ODS else read_old(data)
 
 
-def _plain(cell: object) -> object:
-    if isinstance(cell, datetime):
-        return f"{cell:%Y-%m-%d %H:%M:%S}"
-    if isinstance(cell, date | time | timedelta):
-        return str(cell)
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 10**15:
-        return int(cell)
-    return None if cell == "" else cell
-
-
-def _say(line: list[object]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
+def _line(found: Worksheet | Row) -> str:
+    if isinstance(found, Worksheet):
+        return _ENCODE(["sheet", found.name, found.hidden]) + "\n"
+    number, cells, hidden = found
+    return _ENCODE([number, hidden, cells]) + "\n"
 
 
 if __name__ == "__main__":

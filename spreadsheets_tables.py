@@ -10,10 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 from file_kinds import Deadline, FileKind, Row, UnreadableFileError, find_kind
-from spreadsheets import MAX_SECONDS, open_workbook, read_content
+from spreadsheets import MAX_SECONDS, read_content
 from spreadsheets_csv import DELIMITERS, Delimited, LongCellError, find_encoding
-from spreadsheets_guarded import OldWorkbook
-from spreadsheets_xlsx import Workbook
+from spreadsheets_guarded import Workbook
 
 TOP_ROWS = 20  #: rows in which the titles may stand
 
@@ -30,11 +29,11 @@ def find_table(data: bytes | Path, is_header: IsHeader, seconds: float = MAX_SEC
     content = read_content(data)
     kind = find_kind(content)
     if kind is not FileKind.CSV:
-        return _in_workbook(open_workbook(content, kind, deadline), is_header)
+        return _in_workbook(Workbook(content, kind, deadline), is_header)
     return _in_text(content, is_header, deadline)
 
 
-def _in_workbook(book: Workbook | OldWorkbook, is_header: IsHeader) -> Iterator[Row] | None:
+def _in_workbook(book: Workbook, is_header: IsHeader) -> Iterator[Row] | None:
     for sheet in sorted(book.sheets, key=lambda sheet: sheet.hidden):
         if _has_header(book.rows(sheet), is_header):
             return book.rows(sheet)

@@ -9,51 +9,39 @@ This module must not know what an IMEI is.
 
 import posixpath
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from io import BytesIO
-from xml.parsers import expat
+from itertools import islice
 
-from file_kinds import Deadline, Row, UnreadableFileError, damaged_workbook
+from file_kinds import Deadline, Row, UnreadableFileError, Worksheet
+from spreadsheets_parts import (
+    MAX_CELL,
+    MAX_COLUMNS,
+    MAX_NAME,
+    MAX_PADDING,
+    MAX_SHEETS,
+    TOO_BIG,
+    TOO_MANY_SHEETS,
+    TOO_WIDE,
+    LocalNames,
+    Parts,
+    new_parser,
+)
 
-MAX_UNPACKED = 400 * 1024 * 1024  #: bytes of XML, all read parts together
 MAX_STRINGS_KEPT = 96 * 1024 * 1024  #: characters of shared strings, counting 50 for each string's own cost
-MAX_TOKEN = 8 * 1024 * 1024  #: bytes that one tag or attribute may take before expat would keep too much
-MAX_MEMBERS = 10_000  #: files in the archive
-MAX_COLUMNS = 16_384  #: Excel's own limit
-MAX_CELL = 32_767  #: characters, Excel's own limit
+MAX_ROW = 1_048_576  #: Excel's own limit
+_FAR_RIGHT = 256  #: columns that cost nothing; blanks further right are counted
 
-_CHUNK = 64 * 1024
-_TOO_BIG = "Unpacked, the workbook is larger than it may be: keep only the sheet with the IMEIs."
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_NO_RESULT = ("", "0")  #: what programs write that do not reckon formulas
+_SURROGATES = range(0xD800, 0xE000)
 _PADDED = re.compile(r"0{14,16}")
 _NOT_DATES = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]|general', re.IGNORECASE)
 _DATE_LETTERS = re.compile(r"[dmyhs]", re.IGNORECASE)
 _BUILT_IN_DATES = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 
 #: How a number is shown: "" as it is, "date", or the width it is padded to with zeros.
 Style = str | int
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """One worksheet of a workbook."""
-
-    name: str
-    hidden: bool
-    part: str  #: its file inside the archive
-
-
-class _LocalNames(dict[str, str]):
-    """Element names without their prefix, so that any prefix or none will do."""
-
-    def __missing__(self, name: str) -> str:
-        local = self[name] = name.rpartition(":")[2]
-        return local
 
 
 class _Columns(dict[str, int]):
@@ -61,33 +49,34 @@ class _Columns(dict[str, int]):
 
     def __missing__(self, letters: str) -> int:
         index = 0
-        for letter in letters.upper():
+        for letter in letters.upper() if len(letters) <= 3 else "!":
             index = index * 26 + ord(letter) - 64 if "A" <= letter <= "Z" else -MAX_COLUMNS
         self[letters] = index = index - 1 if 0 < index <= MAX_COLUMNS else -1
         return index
 
 
-class Workbook:
+def read_xlsx(data: bytes, deadline: Deadline) -> Iterator[Worksheet | Row]:
+    """Yield each sheet and then its rows, blank rows left out, blank cells None. Raises UnreadableFileError."""
+    book = _Workbook(data, deadline)
+    for sheet in book.sheets:
+        yield sheet
+        yield from book.rows(sheet)
+
+
+class _Workbook:
     """An open XLSX workbook. Raises UnreadableFileError for a damaged, protected or oversized one."""
 
     def __init__(self, data: bytes, deadline: Deadline) -> None:
-        self._deadline = deadline
-        self._unpacked = 0
-        try:
-            self._archive = zipfile.ZipFile(BytesIO(data))
-        except _BROKEN as error:
-            raise UnreadableFileError(damaged_workbook()) from error
-        members = self._archive.infolist()
-        if len(members) > MAX_MEMBERS or sum(m.file_size for m in members if _is_xml(m)) > MAX_UNPACKED:
-            raise UnreadableFileError(_TOO_BIG)
-        self._names = {m.filename.replace("\\", "/").lstrip("/").lower(): m.filename for m in members}
+        self._parts = Parts(data, deadline)
         self._main = self._target("", "/officedocument") or "xl/workbook.xml"
         self.epoch_1904 = False
-        self.sheets = tuple(self._read_sheets())
+        self.sheets = tuple(islice(self._read_sheets(), MAX_SHEETS + 1))
+        if len(self.sheets) > MAX_SHEETS:
+            raise UnreadableFileError(TOO_MANY_SHEETS)
         self._styles = self._read_styles()
         self._strings: list[str] | None = None
 
-    def rows(self, sheet: Sheet) -> Iterator[Row]:
+    def rows(self, sheet: Worksheet) -> Iterator[Row]:
         """The rows of a sheet with their numbers in Excel, blank rows left out; blank cells are None.
 
         A formula without a stored value gives its text, which begins with `=`.
@@ -95,29 +84,32 @@ class Workbook:
         if self._strings is None:
             self._strings = self._read_strings()
         reader = _SheetReader(self._strings, self._styles, self.epoch_1904)
-        for _ in self._parse(sheet.part, reader.parser):
+        for _ in self._parts.parse(sheet.part, reader.parser):
             yield from reader.taken()
+        yield from reader.last()
 
-    def _read_sheets(self) -> Iterator[Sheet]:
+    def _read_sheets(self) -> Iterator[Worksheet]:
         targets = dict(self._targets(self._main))
-        for name, attributes in self._elements(self._main):
+        seen: set[str] = set()
+        for name, attributes in self._parts.elements(self._main):
             if name == "workbookPr":
                 self.epoch_1904 = attributes.get("date1904") in ("1", "true")
             if name != "sheet":
                 continue
             link = next((value for key, value in attributes.items() if key.endswith(":id")), "")
             kind, part = targets.get(link, ("", ""))
-            if kind.endswith("/worksheet") and part.lower() in self._names:
+            if kind.endswith("/worksheet") and part in self._parts and part not in seen:
+                seen.add(part)
                 state = attributes.get("state", "visible")
-                yield Sheet(attributes.get("name", ""), state != "visible", part)
+                yield Worksheet(attributes.get("name", "")[:MAX_NAME], state != "visible", part)
 
     def _targets(self, part: str) -> Iterator[tuple[str, tuple[str, str]]]:
         """Relation id -> (type, part) of what a part points to."""
         folder, name = posixpath.split(part)
         links = posixpath.join(folder, "_rels", f"{name}.rels")
-        if links.lower() not in self._names:
+        if links not in self._parts:
             return
-        for element, attributes in self._elements(links):
+        for element, attributes in self._parts.elements(links):
             if element == "Relationship":
                 target = attributes.get("Target", "").replace("\\", "/")
                 path = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
@@ -129,12 +121,12 @@ class Workbook:
 
     def _read_styles(self) -> list[Style]:
         part = self._target(self._main, "/styles")
-        if part.lower() not in self._names:
+        if part not in self._parts:
             return []
         codes: dict[str, str] = {}
         styles: list[Style] = []
         inside = False
-        for name, attributes in self._elements(part):
+        for name, attributes in self._parts.elements(part):
             if name == "numFmt":
                 codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
             elif name in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
@@ -145,45 +137,13 @@ class Workbook:
 
     def _read_strings(self) -> list[str]:
         part = self._target(self._main, "/sharedstrings")
-        if part.lower() not in self._names:
+        if part not in self._parts:
             return []
         reader = _StringsReader()
-        for _ in self._parse(part, reader.parser):
+        for _ in self._parts.parse(part, reader.parser):
             if reader.kept > MAX_STRINGS_KEPT:
-                raise UnreadableFileError(_TOO_BIG)
+                raise UnreadableFileError(TOO_BIG)
         return reader.strings
-
-    def _elements(self, part: str) -> list[tuple[str, dict[str, str]]]:
-        """Every element of a small part, by local name, in the order of their start tags."""
-        elements: list[tuple[str, dict[str, str]]] = []
-        names = _LocalNames()
-        parser = _new_parser()
-        parser.StartElementHandler = lambda name, attributes: elements.append((names[name], attributes))
-        for _ in self._parse(part, parser):
-            if len(elements) > 1_000_000:
-                raise UnreadableFileError(_TOO_BIG)
-        return elements
-
-    def _parse(self, part: str, parser: expat.XMLParserType) -> Iterator[None]:
-        """Feeds a part to the parser chunk by chunk, and stops after each, so that rows can be taken."""
-        fed = 0
-        try:
-            with self._archive.open(self._names.get(part.lower(), part)) as stream:
-                while chunk := stream.read(_CHUNK):
-                    fed += len(chunk)
-                    self._count(len(chunk), fed - max(parser.CurrentByteIndex, 0))
-                    parser.Parse(chunk, False)
-                    yield
-                parser.Parse(b"", True)
-                yield
-        except (expat.ExpatError, LookupError, *_BROKEN) as error:
-            raise UnreadableFileError(_sentence_for(error)) from error
-
-    def _count(self, size: int, pending: int) -> None:
-        self._deadline.check()
-        self._unpacked += size
-        if self._unpacked > 2 * MAX_UNPACKED or pending > MAX_TOKEN:
-            raise UnreadableFileError(_TOO_BIG)
 
 
 class _StringsReader:
@@ -192,8 +152,8 @@ class _StringsReader:
     def __init__(self) -> None:
         self.strings: list[str] = []
         self.kept = 0
-        self.parser = _new_parser()
-        self._names = _LocalNames()
+        self.parser = new_parser()
+        self._names = LocalNames()
         self._text = ""
         self._inside = self._phonetic = False
         self.parser.StartElementHandler = self._start
@@ -228,13 +188,13 @@ class _SheetReader:
     """Collects the rows of a sheet as expat comes upon them."""
 
     def __init__(self, strings: list[str], styles: list[Style], epoch_1904: bool) -> None:
-        self.parser = _new_parser()
+        self.parser = new_parser()
         self._strings, self._styles, self._epoch_1904 = strings, styles, epoch_1904
-        self._names, self._columns = _LocalNames(), _Columns()
+        self._names, self._columns = LocalNames(), _Columns()
         self._rows: list[Row] = []
         self._number, self._hidden = 0, False
         self._cells: list[object] = []
-        self._column = -1
+        self._column, self._padding = -1, 0
         self._type, self._style = "n", 0
         self._value: str | None = None
         self._formula: str | None = None
@@ -244,9 +204,13 @@ class _SheetReader:
         self.parser.CharacterDataHandler = self._characters
 
     def taken(self) -> list[Row]:
-        """The rows that were completed since the last call."""
-        rows, self._rows = self._rows, []
+        """The rows that were completed since the last call, but for the newest, which may go on."""
+        rows, self._rows = self._rows[:-1], self._rows[-1:]
         return rows
+
+    def last(self) -> list[Row]:
+        """The row that no other has followed."""
+        return self._rows
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         local = self._names[name]
@@ -256,15 +220,23 @@ class _SheetReader:
         elif local == "c":
             self._start_cell(attributes)
         elif local == "row":
-            given = attributes.get("r", "")
-            self._number = int(given) if given.isascii() and given.isdigit() else self._number + 1
-            self._hidden = attributes.get("hidden") in ("1", "true")
-            self._cells, self._column = [], -1
+            self._start_row(attributes)
         elif local == "f":
             self._into = "f"
             self._formula = ""
         elif local == "rPh":
             self._into = "rPh"
+
+    def _start_row(self, attributes: dict[str, str]) -> None:
+        """Begin a row, or go on with the newest one where a program writes a row for each cell."""
+        given = attributes.get("r", "")
+        number = int(given) if given.isdecimal() and len(given) < 9 else 0
+        self._number = number if 0 < number <= MAX_ROW else self._number + 1
+        self._hidden = attributes.get("hidden") in ("1", "true")
+        self._cells, self._column = [], -1
+        if self._rows and self._rows[-1][0] == self._number:
+            _, cells, hidden = self._rows.pop()
+            self._cells, self._hidden = cells if isinstance(cells, list) else list(cells), hidden or self._hidden
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
         reference = attributes.get("r")
@@ -298,6 +270,10 @@ class _SheetReader:
             return
         missing = self._column - len(self._cells)
         if missing >= 0:
+            if self._column > _FAR_RIGHT:
+                self._padding += missing
+                if self._padding > MAX_PADDING:
+                    raise UnreadableFileError(TOO_WIDE)
             self._cells.extend([None] * missing)
             self._cells.append(value)
         else:
@@ -305,7 +281,7 @@ class _SheetReader:
 
     def _cell_value(self) -> object:
         text = self._value
-        if text is None or (text == "" and self._formula is not None and self._type == "n"):
+        if text is None or (self._formula is not None and self._type == "n" and text in _NO_RESULT):
             return None if self._formula is None else f"={self._formula or '…'}"
         if self._type == "s":
             return self._shared(text)
@@ -333,7 +309,12 @@ class _SheetReader:
 
 def _unescape(text: str) -> str:
     """Signs that XML cannot hold come as _xHHHH_ (ECMA-376, part 1, 22.9.2.19)."""
-    return _ESCAPED.sub(lambda code: chr(int(code[1], 16)), text) if "_x" in text else text
+    return _ESCAPED.sub(_escaped_sign, text) if "_x" in text else text
+
+
+def _escaped_sign(code: re.Match[str]) -> str:
+    number = int(code[1], 16)
+    return "\ufffd" if number in _SURROGATES else chr(number)
 
 
 def _style(format_id: str, codes: dict[str, str]) -> Style:
@@ -349,26 +330,8 @@ def _as_date(number: float, epoch_1904: bool) -> object:
     """The date of a serial number of days; a number that is none stays a number, whatever its format."""
     if not 0 <= number < 2_958_466:
         return number
-    moment = (datetime(1904, 1, 1) if epoch_1904 else datetime(1899, 12, 30)) + timedelta(days=number)
+    try:
+        moment = (datetime(1904, 1, 1) if epoch_1904 else datetime(1899, 12, 30)) + timedelta(days=number)
+    except OverflowError:
+        return number
     return date(moment.year, moment.month, moment.day) if number == int(number) else moment
-
-
-def _new_parser() -> expat.XMLParserType:
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    return parser
-
-
-def _refuse_doctype(*_: object) -> None:
-    raise UnreadableFileError(damaged_workbook())
-
-
-def _is_xml(member: zipfile.ZipInfo) -> bool:
-    return member.filename.lower().endswith((".xml", ".rels"))
-
-
-def _sentence_for(error: Exception) -> str:
-    if isinstance(error, RuntimeError) and "password" in str(error):
-        return "The workbook is protected with a password: save it without one and bring it again."
-    return damaged_workbook()

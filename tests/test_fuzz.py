@@ -27,8 +27,9 @@ from gsm_fusion_client import GSMFusionError
 from imei import ORDERABLE, classify, is_valid, scan
 from intake import ALL_COLUMNS, Intake
 from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
-from spreadsheets import UnreadableFileError, open_workbook, read_file
+from spreadsheets import UnreadableFileError, read_file
 from spreadsheets_csv import Delimited
+from spreadsheets_guarded import Workbook
 from verdicts import judge, judge_by_name, judge_error
 
 #: Seconds of this process that one file may take: it is read twice, and Excel's parts are unpacked.
@@ -259,7 +260,7 @@ def check_file(raw: bytes, seconds: float = LONGEST_FILE) -> None:
     assert not any(is_valid(each.imei) for each in intake.luhn_failed)
     assert {again.imei for again in intake.repeated} <= set(imeis)
     assert all(again.first_row <= again.row for again in intake.repeated)
-    buckets = len(imeis) + len(intake.rejected) + len(intake.repeated)
+    buckets = len(imeis) + len(intake.rejected) + len(intake.repeated) + len(intake.seconds)
     assert buckets == values_in(raw, intake), "a value is not accounted for"
 
 
@@ -270,7 +271,7 @@ def values_in(raw: bytes, intake: Intake) -> int:
         quoted = not any("never closed" in warning for warning in intake.warnings)
         rows = Delimited(raw, chosen.encoding or "", chosen.delimiter or "", quoted).rows(Deadline(20))
     else:
-        book = open_workbook(raw, kind, Deadline(20))
+        book = Workbook(raw, kind, Deadline(20))
         rows = book.rows(next(sheet for sheet in book.sheets if sheet.name == chosen.sheet))
     column, count = chosen.column or 0, 0
     for number, cells, _ in rows:

@@ -86,7 +86,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "requests": ("gsm_fusion_client", "provider_*"),
     "urllib3": ("gsm_fusion_client", "provider_*"),
     "http": ("gsm_fusion_client", "provider_*", SIMULATOR),
-    "xml": ("gsm_fusion_client", "provider_*", "spreadsheets_xlsx", SIMULATOR),
+    "xml": ("gsm_fusion_client", "provider_*", "spreadsheets_parts", SIMULATOR),
     "sqlalchemy": (
         "database",
         "schema",
@@ -113,7 +113,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "csv": ("spreadsheets*",),
     "openpyxl": ("spreadsheets*",),
     "xlsxwriter": ("spreadsheets*",),
-    "python_calamine": ("spreadsheets_child",),
+    "python_calamine": ("spreadsheets_old",),
 }
 READS_THE_ENVIRONMENT = ("settings", "web_app", "gunicorn.conf", "simulator")
 PRINTS = ("commands", "simulator")

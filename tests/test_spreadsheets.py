@@ -25,9 +25,12 @@ from sample_files import (
 
 import spreadsheets
 import spreadsheets_csv
+import spreadsheets_parts
 import spreadsheets_xlsx
+from file_kinds import Deadline, Row, Worksheet
 from imei import Kind, classify
 from spreadsheets import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
+from spreadsheets_xlsx import read_xlsx
 
 FIVE = imeis(5)
 
@@ -38,6 +41,11 @@ def taken(intake: Intake) -> list[str]:
 
 def lines(*rows: str, end: str = "\n") -> bytes:
     return end.join(rows).encode()
+
+
+def in_this_process(data: bytes) -> list[Worksheet | Row]:
+    """What the reader of XLSX finds, without the child process around it."""
+    return list(read_xlsx(data, Deadline(30)))
 
 
 def accounted(intake: Intake) -> list[int]:
@@ -487,36 +495,36 @@ def test_time_is_limited() -> None:
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spreadsheets_xlsx, "MAX_UNPACKED", 40 * 1024 * 1024)
+    monkeypatch.setattr(spreadsheets_parts, "MAX_UNPACKED", 40 * 1024 * 1024)
     bomb = raw_workbook("<row/>", extra={"xl/sharedStrings.xml": b" " * 45 * 1024 * 1024})
     assert len(bomb) < 100 * 1024
     tracemalloc.start()
     try:
         with pytest.raises(UnreadableFileError, match="Unpacked, the workbook is larger"):
-            read_file(bomb)
+            in_this_process(bomb)
         assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
     finally:
         tracemalloc.stop()
 
 
 def test_a_workbook_that_lies_about_its_size_is_cut_off_while_unpacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spreadsheets_xlsx, "MAX_UNPACKED", 100_000)
+    monkeypatch.setattr(spreadsheets_parts, "MAX_UNPACKED", 100_000)
     rows = "".join(f'<row r="{n}"><c r="A{n}"><v>{imei(n)}</v></c></row>' for n in range(1, 9000))
     data = bytearray(raw_workbook(rows))
     size = max(info.file_size for info in zipfile.ZipFile(io.BytesIO(data)).infolist())
     while (place := data.find(size.to_bytes(4, "little"))) >= 0:
         data[place : place + 4] = (5000).to_bytes(4, "little")
     with pytest.raises(UnreadableFileError, match=r"damaged|Unpacked"):
-        read_file(bytes(data))
+        in_this_process(bytes(data))
 
 
 def test_an_endless_tag_and_endless_strings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spreadsheets_xlsx, "MAX_TOKEN", 200_000)
+    monkeypatch.setattr(spreadsheets_parts, "MAX_TOKEN", 200_000)
     with pytest.raises(UnreadableFileError, match="Unpacked"):
-        read_file(raw_workbook(f'<row r="{"1" * 900_000}"></row>'))
+        in_this_process(raw_workbook(f'<row r="{"1" * 900_000}"></row>'))
     monkeypatch.setattr(spreadsheets_xlsx, "MAX_STRINGS_KEPT", 10_000)
     with pytest.raises(UnreadableFileError, match="Unpacked"):
-        read_file(text_workbook([[f"word {n}"] for n in range(2000)]))
+        in_this_process(text_workbook([[f"word {n}"] for n in range(2000)]))
 
 
 def test_a_doctype_is_refused() -> None:

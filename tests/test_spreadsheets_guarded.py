@@ -73,7 +73,7 @@ def bent(data: bytes, seed: int) -> bytes:
 def test_a_bomb_gets_a_sentence_in_bounded_time(bomb: object) -> None:
     assert callable(bomb)
     started = time.monotonic()
-    with pytest.raises(UnreadableFileError, match=r"memory|damaged|longer than"):
+    with pytest.raises(UnreadableFileError, match=r"memory|damaged|longer than|repeated without end|Unpacked"):
         read_file(bomb(), seconds=20)
     assert time.monotonic() - started < 25
 

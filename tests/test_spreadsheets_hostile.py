@@ -1,0 +1,171 @@
+"""Workbooks made to break their reader: each is read or refused with a sentence in time, one at a time."""
+
+import io
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from old_workbooks import ods
+from sample_files import LINK_NS, MAIN_NS, archive, imeis, raw_workbook, text_workbook
+
+import spreadsheets_guarded
+from file_kinds import Deadline, FileKind, UnreadableFileError
+from spreadsheets import read_file
+from spreadsheets_guarded import Workbook
+
+FIVE = imeis(5)
+GOOD_ROWS = "".join(f'<row r="{n}"><c r="A{n}"><v>{number}</v></c></row>' for n, number in enumerate(FIVE, 1))
+LONGEST = 2.0  #: seconds
+
+
+def many_sheets(count: int, parts: int) -> bytes:
+    """A workbook that lists `count` sheets in so many parts."""
+    sheets = "".join(f'<sheet name="S{n}" sheetId="{n}" r:id="r{n % parts}"/>' for n in range(count))
+    links = "".join(
+        f'<Relationship Id="r{n}" Type="{LINK_NS}/worksheet" Target="worksheets/s{n}.xml"/>' for n in range(parts)
+    )
+    sheet = f'<worksheet xmlns="{MAIN_NS}"><sheetData>{GOOD_ROWS}</sheetData></worksheet>'.encode()
+    book = f'<workbook xmlns="{MAIN_NS}" xmlns:r="{LINK_NS}"><sheets>{sheets}</sheets></workbook>'
+    start = f'<Relationship Id="r" Type="{LINK_NS}/officeDocument" Target="xl/workbook.xml"/>'
+    return archive(
+        {
+            "[Content_Types].xml": b"<Types/>",
+            "_rels/.rels": f"<Relationships>{start}</Relationships>".encode(),
+            "xl/workbook.xml": book.encode(),
+            "xl/_rels/workbook.xml.rels": f"<Relationships>{links}</Relationships>".encode(),
+            **{f"xl/worksheets/s{n}.xml": sheet for n in range(parts)},
+        }
+    )
+
+
+def many_tables() -> bytes:
+    return ods(
+        [], "</table:table>" + '<table:table table:name="S"></table:table>' * 20_000 + '<table:table table:name="E">'
+    )
+
+
+def repeated_row() -> str:
+    cells = "<table:table-cell><text:p>1</text:p></table:table-cell>" * 9
+    return f'<table:table-row table:number-rows-repeated="1048576">{cells}</table:table-row>'
+
+
+def far_right(rows: int) -> bytes:
+    cells = "".join(f'<row r="{n}"><c r="XFD{n}"><v>{FIVE[0]}</v></c></row>' for n in range(1, rows + 1))
+    return raw_workbook(cells)
+
+
+REFUSED: dict[str, Callable[[], bytes]] = {
+    "20,000 sheets in 20,000 parts": lambda: many_sheets(20_000, 20_000),
+    "1,001 sheets": lambda: many_sheets(1_001, 1_001),
+    "20,000 sheets of an ODS": many_tables,
+    "20,000 cells in column XFD": lambda: far_right(20_000),
+    "a doctype": lambda: raw_workbook("<row/>", before='<!DOCTYPE x [<!ENTITY a "b">]>'),
+    "a part without end": lambda: raw_workbook("<row>" * 100_000),
+    "an ODS row repeated without end": lambda: ods([], repeated_row()),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_hostile_workbook_is_refused_in_time(what: str) -> None:
+    data = REFUSED[what]()
+    began = time.monotonic()
+    with pytest.raises(UnreadableFileError) as caught:
+        read_file(data)
+    assert time.monotonic() - began < LONGEST
+    assert str(caught.value).endswith(".")
+
+
+def cell(value: str, style: int = 0, kind: str = "n") -> str:
+    return f'<row r="9"><c r="A9" s="{style}" t="{kind}"><v>{value}</v></c></row>'
+
+
+DATES = (
+    b'<styleSheet xmlns="x"><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>'  #: style 1 is a date
+)
+LINKS = (
+    b'<Relationships xmlns="x"><Relationship Id="rId1" Type="http://x/worksheet" Target="worksheets/sheet1.xml"/>'
+    b'<Relationship Id="rId2" Type="http://x/styles" Target="styles.xml"/></Relationships>'
+)
+BOOK_1904 = (
+    f'<workbook xmlns="{MAIN_NS}" xmlns:r="{LINK_NS}"><workbookPr date1904="1"/><sheets>'
+    '<sheet name="Stock" sheetId="1" r:id="rId1"/></sheets></workbook>'
+).encode()
+STYLED = {"xl/styles.xml": DATES, "xl/_rels/workbook.xml.rels": LINKS, "xl/workbook.xml": BOOK_1904}
+
+READ: dict[str, Callable[[], bytes]] = {
+    "a cell in column XFD": lambda: raw_workbook(GOOD_ROWS + f'<row r="9"><c r="XFD9"><v>{FIVE[0]}</v></c></row>'),
+    "row numbers of 20 digits": lambda: raw_workbook(GOOD_ROWS + f'<row r="{"9" * 20}"><c><v>1</v></c></row>' * 3),
+    "a row number of 5,000 digits": lambda: raw_workbook(GOOD_ROWS + f'<row r="{"9" * 5000}"><c><v>1</v></c></row>'),
+    "row number 0 and signs": lambda: raw_workbook(GOOD_ROWS + '<row r="0"/><row r="-7"><c><v>5</v></c></row>'),
+    "half a surrogate pair": lambda: raw_workbook(GOOD_ROWS + cell("_xD800__xDFFF_ x", kind="str")),
+    "an escaped NUL": lambda: raw_workbook(GOOD_ROWS + cell("_x0000_a", kind="str")),
+    "a date after the year 9999": lambda: raw_workbook(GOOD_ROWS + cell("2958465", 1), extra=STYLED),
+    "a date that is no number": lambda: raw_workbook(GOOD_ROWS + cell("NaN", 1), extra=STYLED),
+    "an endless number": lambda: raw_workbook(GOOD_ROWS + cell("1e999")),
+    "a number of 4,000 digits": lambda: raw_workbook(GOOD_ROWS + cell("9" * 4000)),
+    "a style that is no number": lambda: raw_workbook(GOOD_ROWS.replace('r="A3"', 'r="A3" s="x"')),
+    "column letters without end": lambda: raw_workbook(GOOD_ROWS + f'<row r="9"><c r="{"A" * 500_000}9"/></row>'),
+    "a shared string that is missing": lambda: raw_workbook(GOOD_ROWS + cell("77", kind="s")),
+}
+
+
+@pytest.mark.parametrize("what", READ)
+def test_an_odd_workbook_is_read_without_losing_an_imei(what: str) -> None:
+    data = READ[what]()
+    began = time.monotonic()
+    intake = read_file(data)
+    assert time.monotonic() - began < LONGEST
+    assert [ready.imei for ready in intake.ready] == FIVE
+    for rejected in intake.rejected:
+        rejected.text.encode()
+
+
+def test_a_part_that_is_listed_many_times_is_read_once() -> None:
+    intake = read_file(many_sheets(900, 1))
+    assert (len(intake.sheets), len(intake.ready)) == (1, 5)
+
+
+def test_one_workbook_is_read_at_a_time() -> None:
+    """While one is read another waits; when its time is up it is told so, and a free reader takes the next."""
+    data = text_workbook([["IMEI"], *([number] for number in FIVE)])
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with spreadsheets_guarded._turn(Deadline(5)):
+            inside.set()
+            go_on.wait(5)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert inside.wait(5)
+    with pytest.raises(UnreadableFileError, match="Other workbooks are being read"):
+        Workbook(data, FileKind.XLSX, Deadline(0.1))
+    go_on.set()
+    holder.join()
+    assert [sheet.name for sheet in Workbook(data, FileKind.XLSX, Deadline(20)).sheets] == ["Stock"]
+
+
+def test_a_reader_that_dies_gives_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "dies.py"
+    program.write_text("import os\nos.abort()\n", encoding="utf-8")
+    monkeypatch.setattr(spreadsheets_guarded, "PROGRAM", program)
+    with pytest.raises(UnreadableFileError, match="damaged, or needs more memory"):
+        read_file(raw_workbook(GOOD_ROWS))
+
+
+def test_the_bytes_of_a_workbook_are_not_run_as_a_program_of_the_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(9)\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_file(raw_workbook(GOOD_ROWS)).ready) == 5
+
+
+def test_a_bad_name_in_the_archive_does_no_harm() -> None:
+    out = io.BytesIO(raw_workbook(GOOD_ROWS))
+    with zipfile.ZipFile(out, "a") as file:
+        file.writestr("../../x.xml", "x")
+    assert len(read_file(out.getvalue()).ready) == 5
