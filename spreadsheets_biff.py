@@ -1,7 +1,8 @@
-"""What python-calamine does not tell of an XLS workbook: which formulas have no stored value.
+"""What python-calamine does not tell of an XLS workbook: a password, and which formulas have no stored value.
 
 A program that does not reckon formulas stores an empty text or 0 for them. Source: [MS-CFB] (the container) and
-[MS-XLS] 2.4.127 (Formula), 2.4.28 (BoundSheet8), 2.4.268 (String). Anything odd ends the search without an error.
+[MS-XLS] 2.4.117 (FilePass), 2.4.127 (Formula), 2.4.28 (BoundSheet8), 2.4.268 (String). Anything odd ends the search
+without an error.
 """
 
 import struct
@@ -9,12 +10,20 @@ from collections.abc import Iterator
 
 _END = 0xFFFFFFFA  #: sector numbers from here on are marks
 _FORMULAS = frozenset({0x0006, 0x0206, 0x0406})
-_BOUND_SHEET, _STRING, _BOF, _EOF = 0x0085, 0x0207, 0x0809, 0x000A
+_FILE_PASS, _BOUND_SHEET, _STRING, _BOF, _EOF = 0x002F, 0x0085, 0x0207, 0x0809, 0x000A
 _BETWEEN = frozenset({0x04BC, 0x0221, 0x0236, 0x003C})  #: records between a formula and its text
 _WORKSHEET = 0
 
 #: A cell by row and column from 0.
 Place = tuple[int, int]
+
+
+def is_protected(data: bytes) -> bool:
+    """Whether a password is needed to read the workbook."""
+    try:
+        return any(kind == _FILE_PASS for kind, _ in _records(_workbook_stream(data), 0))
+    except (struct.error, IndexError, ValueError):
+        return False
 
 
 def unreckoned_formulas(data: bytes) -> list[set[Place]]:
@@ -69,7 +78,8 @@ def _workbook_stream(data: bytes) -> bytes:
     table = _sector_table(data, size)
     folder = _chain(data, table, first_folder, size, size)
     entries = [folder[place : place + 128] for place in range(0, len(folder), 128)]
-    start, length = next(_extent(entry) for entry in entries if _name(entry) in ("Workbook", "Book"))
+    found = [_extent(entry) for entry in entries if _name(entry) in ("Workbook", "Book")]
+    start, length = found[0]
     if length >= cutoff:
         return _chain(data, table, start, size, size)[:length]
     minis = _chain(data, table, _extent(entries[0])[0], size, size)

@@ -14,7 +14,7 @@ from python_calamine import (
 )
 
 from file_kinds import PROTECTED, Row, UnreadableFileError, Worksheet, damaged_workbook
-from spreadsheets_biff import Place, unreckoned_formulas
+from spreadsheets_biff import Place, is_protected, unreckoned_formulas
 from spreadsheets_parts import MAX_CELL, MAX_SHEETS, TOO_MANY_SHEETS
 
 _NO_RESULT = ("", 0, None)  #: what programs store that do not reckon formulas
@@ -25,6 +25,8 @@ def read_old(data: bytes) -> Iterator[Worksheet | Row]:
 
     A formula without a stored value gives `=…`. Raises UnreadableFileError.
     """
+    if is_protected(data):
+        raise UnreadableFileError(PROTECTED)
     try:
         book = CalamineWorkbook.from_filelike(BytesIO(data))
         sheets = [sheet for sheet in book.sheets_metadata if sheet.typ is SheetTypeEnum.WorkSheet]

@@ -3,10 +3,11 @@
 import io
 import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 OFFICE = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
 TABLE = "urn:oasis:names:tc:opendocument:xmlns:table:1.0"
+STYLE = "urn:oasis:names:tc:opendocument:xmlns:style:1.0"
 TEXT = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
 PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 DOCUMENT = "http://schemas.openxmlformats.org/officeDocument/2006"
@@ -20,8 +21,8 @@ def archive(files: Mapping[str, str | bytes]) -> bytes:
     return out.getvalue()
 
 
-def ods(rows: Sequence[Sequence[str]], more: str = "") -> bytes:
-    """One sheet of text cells; more is XML behind its rows."""
+def ods(rows: Sequence[Sequence[str]], more: str = "", styles: str = "", left_out: Collection[str] = ()) -> bytes:
+    """One sheet of text cells; more is XML behind its rows, styles before them, and left_out names missing parts."""
     cells = "".join(
         "<table:table-row>"
         + "".join(
@@ -32,13 +33,14 @@ def ods(rows: Sequence[Sequence[str]], more: str = "") -> bytes:
     )
     content = (
         f'<?xml version="1.0" encoding="UTF-8"?><office:document-content xmlns:office="{OFFICE}" '
-        f'xmlns:table="{TABLE}" xmlns:text="{TEXT}"><office:body><office:spreadsheet>'
+        f'xmlns:table="{TABLE}" xmlns:text="{TEXT}" xmlns:style="{STYLE}">{styles}<office:body><office:spreadsheet>'
         f'<table:table table:name="Stock">{cells}{more}</table:table>'
         "</office:spreadsheet></office:body></office:document-content>"
     )
     kind = "application/vnd.oasis.opendocument.spreadsheet"
     manifest = f'<manifest:manifest xmlns:manifest="{OFFICE.replace("office", "manifest")}"/>'
-    return archive({"mimetype": kind, "content.xml": content, "META-INF/manifest.xml": manifest})
+    parts = {"mimetype": kind, "content.xml": content, "META-INF/manifest.xml": manifest}
+    return archive({name: part for name, part in parts.items() if name not in left_out})
 
 
 def xlsb(rows: Sequence[Sequence[str]]) -> bytes:
