@@ -28,6 +28,7 @@ from intake import ALL_COLUMNS, Column, names_second
 
 TOP_ROWS = 20  #: rows with content in which a header may stand
 MOST_COLUMNS = 256  #: columns that can be chosen; what stands further right is counted as one more
+FURTHER_RIGHT = "and all further right"  #: the header of that one
 SAMPLES = 3
 _LEAST_OF_TWO = 29  #: characters that two runs of 14 digits take
 
@@ -86,10 +87,10 @@ class Survey:
 
     def columns(self, header_row: int | None) -> Iterator[Column]:
         """The columns with any content; without a header row each has the header that would be found for it."""
-        for index, tally in enumerate(self.tallies[:MOST_COLUMNS]):
+        for index, tally in enumerate(self.tallies):
             if tally.filled:
                 row = find_header_row(self.top, index) if header_row is None else header_row
-                header = _text(self.top, row, index)
+                header = _text(self.top, row, index) if index < MOST_COLUMNS else FURTHER_RIGHT
                 samples = tuple(text for text in tally.samples if text != header)[:SAMPLES]
                 yield Column(index, header, tally.filled, tally.imeis, tally.others, samples)
 

@@ -6,6 +6,7 @@ import struct
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -158,8 +159,8 @@ def test_the_search_for_formulas_survives_any_bytes(seed: int) -> None:
 
 def encrypted_ods() -> bytes:
     manifest = '<m:manifest xmlns:m="x"><m:file-entry><m:encryption-data/></m:file-entry></m:manifest>'
-    parts = {"mimetype": "application/vnd.oasis.opendocument.spreadsheet", "content.xml": bytes(range(256)) * 9}
-    return archive({**parts, "META-INF/manifest.xml": manifest})
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    return archive({"mimetype": kind, "content.xml": bytes(range(256)) * 9, "META-INF/manifest.xml": manifest})
 
 
 def encrypted_xls() -> bytes:
@@ -169,7 +170,7 @@ def encrypted_xls() -> bytes:
     return data.replace(b"\xe1\0\2\0", b"\x2f\0\2\0")
 
 
-LOCKED = {
+LOCKED: dict[str, Callable[[], bytes]] = {
     "ods": encrypted_ods,
     "ods in one piece": lambda: archive({"mimetype": "x", "encrypted-package": b"1", "META-INF/manifest.xml": "<m/>"}),
     "xls": encrypted_xls,
