@@ -128,9 +128,6 @@ _MAYBE = re.compile(r"[0-9](?:[^0-9:A-Za-z]*[0-9]){13}|[0-9] ?[eE]\+?0{0,4}1[0-9
 #: Labels of numbers that are never an IMEI; other labels only say so beside a label of an IMEI.
 _NEVER_AN_IMEI = re.compile(r"IMSI|ICCID|EID|MSISDN|GTIN|EAN|UPC|\(")
 
-#: A value and the number that its label gives it among the IMEIs of a phone, 0 for none.
-_Value = tuple[int, Found]
-
 
 def maybe(text: str) -> bool:
     """Whether text is worth a closer look for an IMEI or a MEID; False is certain, True is not."""
@@ -204,30 +201,28 @@ def _judge_lines(lines: Sequence[str], text: str) -> tuple[Found, ...]:
     """Judge a cell of several lines: a list with a value on each line, or one value that is broken over lines."""
     if not any(map(maybe, lines)):
         return tuple(_with_seconds(_judge_line(" ".join(lines), text)))
-    values = [list(_kept(_judge_line(line, line), line)) for line in lines]
-    if any(slot == 2 for line in values for slot, _ in line):
+    values = [_kept(_judge_line(line, line), line) for line in lines]
+    if any(value.slot == 2 for line in values for value in line):
         found = _with_seconds([value for line in values for value in line])
     else:
         found = [value for line in values for value in _with_seconds(line)]
     return tuple(_noted(value, ONE_OF_SEVERAL) for value in found) or (rejected(text, NO_DIGITS),)
 
 
-def _kept(values: Sequence[_Value], text: str) -> Iterator[_Value]:
+def _kept(values: Sequence[Found], text: str) -> list[Found]:
     """The values of a part of a cell, without plain words."""
     words = not many_digits(text)
-    return (value for value in values if value[1].kind is not Kind.NOT_AN_IMEI or not words)
+    return [value for value in values if value.kind is not Kind.NOT_AN_IMEI or not words]
 
 
-def _with_seconds(values: Sequence[_Value]) -> list[Found]:
+def _with_seconds(values: Sequence[Found]) -> list[Found]:
     """Return the values with the second IMEI of a phone marked: by its label, or where a line holds just two.
 
     Of a right and a wrong check digit the right one is the first.
     """
-    found = [value for _, value in values]
-    if len(found) < 2:
-        return found
+    found = list(values)
     carriers = [place for place, value in enumerate(found) if value.imei]
-    pairs = [(a, b) for a, b in pairwise(carriers) if (values[a][0], values[b][0]) == (1, 2)]
+    pairs = [(a, b) for a, b in pairwise(carriers) if (found[a].slot, found[b].slot) == (1, 2)]
     if not pairs and len(carriers) == 2:
         pairs = [(carriers[0], carriers[1])]
     for first, second in pairs:
@@ -241,31 +236,31 @@ def _with_seconds(values: Sequence[_Value]) -> list[Found]:
 # --- one line ---------------------------------------------------------------------------------------------------
 
 
-def _judge_line(bare: str, text: str) -> list[_Value]:
+def _judge_line(bare: str, text: str) -> list[Found]:
     """Judge a text without line ends; at least one value."""
     plain = _judge_plain(bare, text)
     if plain:
-        return [(0, value) for value in plain]
+        return plain
     pieces = split_at_labels(bare)
     if len(pieces) > 1 or pieces[0].body != bare:
         values = _judge_pieces(pieces, text)
         if values:
             return values
-    return [(0, value) for value in _judge_parts(bare, text)]
+    return _judge_parts(bare, text)
 
 
-def _judge_pieces(pieces: Sequence[Piece], text: str) -> list[_Value]:
+def _judge_pieces(pieces: Sequence[Piece], text: str) -> list[Found]:
     """Judge what follows each label; what another label names is not an IMEI."""
     beside_imei = any(piece.is_imei for piece in pieces)
-    values: list[_Value] = []
+    values: list[Found] = []
     for piece in pieces:
         part = text if len(pieces) == 1 else piece.body
         if piece.other and (beside_imei or _NEVER_AN_IMEI.match(piece.other)):
             found = [rejected(part, f"Labelled {piece.other}, not an IMEI.")] * len(_RUN.findall(piece.body))
         else:
             found = _judge_plain(piece.body, part) or _judge_parts(piece.body, part)
-        values += _kept([(piece.slot, value) for value in found], piece.body)
-    return [(slot, replace(value, text=text)) for slot, value in values] if len(values) == 1 else values
+        values += [replace(value, slot=piece.slot) if piece.slot else value for value in _kept(found, piece.body)]
+    return [replace(value, text=text) for value in values] if len(values) == 1 else values
 
 
 def _judge_parts(bare: str, text: str) -> list[Found]:

@@ -39,6 +39,7 @@ class Found:
     text: str  #: the cell as it came, or the part of it that holds this value
     note: str = ""  #: what was repaired, or why it is not taken
     second: bool = False  #: another IMEI of the phone whose first IMEI is in the same cell
+    slot: int = 0  #: 1 or 2 where a label counts the IMEIs of the phone
 
 
 TOO_LONG = "A number of 16 or more digits, of which Excel keeps only 15: format the column as Text."

@@ -122,7 +122,7 @@ def survey(rows: Iterable[Row], most_rows: int) -> Survey:
                 tally.cells += 1
                 tally.imeis += 1
             elif _worth_a_look(cell):
-                found.long_cells |= isinstance(cell, str) and "\n" in cell
+                found.long_cells |= isinstance(cell, str) and ("\n" in cell or "\r" in cell)
                 _weigh(tally, cell)
     return found
 
@@ -201,7 +201,7 @@ def _filled(cells: Sequence[object]) -> int:
 
 def _worth_a_look(cell: object) -> TypeGuard[str | int | float]:
     if isinstance(cell, str):
-        return (len(cell) >= 5 and (maybe(cell) or cell[0] == "=")) or cell == "=…"
+        return cell[0] == "=" or (len(cell) >= 5 and maybe(cell))
     return isinstance(cell, (int, float)) and cell >= 10**13
 
 

@@ -104,7 +104,7 @@ def find_delimiter(data: bytes, encoding: str) -> str:
 
 
 def _score(text: str, delimiter: str) -> int:
-    """How many cells are an IMEI; one that is taken out of words counts little."""
+    """How many IMEIs the cells are or list, each 10; one that is taken out of words counts 1."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         return sum(_cell_score(cell) for cells in reader for cell in islice(cells, 256))
@@ -117,7 +117,8 @@ def _cell_score(cell: str) -> int:
         return 10
     if not maybe(cell):
         return 0
-    return max((1 if found.note in _WORDS else 10 for found in classify(cell) if found.imei), default=0)
+    each = 10 if "\n" in cell or "\r" in cell else 1
+    return sum(each if found.note in _WORDS else 10 for found in classify(cell) if found.imei)
 
 
 def _decoded(data: bytes, encoding: str, characters: int) -> str:

@@ -45,6 +45,7 @@ class Sorter:
         self._rejected = _Rejects()
         self.rows_read = self.blank = self._hidden = self._lists = 0
         self._above_imeis = self._above_others = 0
+        self._first_slot = 0  #: the newest row with a value that is labelled as the first IMEI of its phone
 
     def take_row(self, row: int, cells: Sequence[object], hidden: bool) -> None:
         if row <= self._header_row or not cells:
@@ -119,10 +120,16 @@ class Sorter:
         for found in values:
             if found.note in _BODIES and _has_full_imei(cells, index):
                 found = replace(found, kind=Kind.NOT_AN_IMEI, imei="", note=BESIDE)
-            self._put(row, found, hidden)
+            self._put(row, self._beside(row, found), hidden)
             firsts += found.imei != "" and (not found.second or self._chosen.second_imeis)
         self._lists += firsts > 1
         return len(values)
+
+    def _beside(self, row: int, found: Found) -> Found:
+        """The value, marked where its label is that of a second IMEI and a first one is in a cell before it."""
+        if found.slot == 1 and found.imei:
+            self._first_slot = row
+        return replace(found, second=True) if found.slot == 2 and self._first_slot == row else found
 
     def _take_second(self, row: int, cells: Sequence[object], index: int, hidden: bool) -> None:
         """Take a cell of a column of second IMEIs where they are wanted, else only count it."""
