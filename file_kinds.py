@@ -83,7 +83,8 @@ _OTHER_STARTS = (
     (b"SQLite format 3", "a database: bring a CSV or Excel file"),
 )
 _MARKUP_STARTS = (b"<!doctype", b"<html", b"<?xml", b"<table", b"<head", b"<meta", b"<style", b"<div")
-_CONTROL_SIGNS = bytes(set(range(32)) - set(b"\t\n\r\v\f\x00\x1a\x1b"))
+#: Control characters that no text has; scanners write \x02 to \x04 and \x1c to \x1f around and between numbers.
+_CONTROL_SIGNS = bytes(set(range(32)) - set(b"\t\n\r\v\f\x00\x1a\x1b\x02\x03\x04\x1c\x1d\x1e\x1f"))
 _UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
 
 
