@@ -13,6 +13,9 @@ from imei import Kind
 
 ALL_COLUMNS = -1  #: the choice for a list whose IMEIs stand side by side
 
+#: How every warning about numbers that are in the file and in no bucket ends, or nearly so.
+NOT_TAKEN = "which are not taken"
+
 T = TypeVar("T")
 
 _SECOND = re.compile(r"imei.{0,8}(2|ii|second)|(second|2nd|other|alt|dual).{0,8}imei", re.IGNORECASE)
@@ -192,6 +195,11 @@ class Intake:
     repeated: Rows[Repeated]
     seconds: ReadyRows  #: second IMEIs of phones in the cells of their first, not taken
     more_phones: int  #: different second IMEIs that taking them would add, those in columns of their own included
+
+    @property
+    def announced(self) -> tuple[str, ...]:
+        """The warnings that name numbers of 14 to 17 digits which are not taken."""
+        return tuple(warning for warning in self.warnings if NOT_TAKEN in warning)
 
     @property
     def columns(self) -> tuple[Column, ...]:

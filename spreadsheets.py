@@ -16,6 +16,7 @@ from imei import NO_VALUE
 from intake import (
     ALL_COLUMNS,
     FIND_IT,
+    NOT_TAKEN,
     Choice,
     Column,
     Intake,
@@ -28,9 +29,9 @@ from intake import (
     long_numbers,
 )
 from spreadsheets_columns import Survey, choose_column, find_header_row, survey
-from spreadsheets_csv import DELIMITER_NAMES, Delimited, LongCellError, find_delimiter, find_encoding
+from spreadsheets_csv import DELIMITER_NAMES, Delimited, LongCellError, decoded, find_delimiter, find_encoding
 from spreadsheets_guarded import Workbook
-from spreadsheets_sort import NOT_TAKEN, Sorter
+from spreadsheets_sort import Sorter
 
 __all__ = [
     "ALL_COLUMNS",
@@ -88,7 +89,7 @@ def read_content(data: bytes | Path) -> bytes:
 
 
 def _read_delimited(data: bytes, kind: FileKind, choice: Choice, limit: int, deadline: Deadline) -> Intake:
-    _check(choice)
+    _check(choice, data)
     encoding = choice.encoding or find_encoding(data)
     table = Delimited(data, encoding, choice.delimiter or find_delimiter(data, encoding))
     table, found = _survey_delimited(table, _most_rows(limit), deadline)
@@ -112,12 +113,15 @@ def _survey_delimited(table: Delimited, most_rows: int, deadline: Deadline) -> t
     return plain, survey(plain.rows(deadline), most_rows)
 
 
-def _check(choice: Choice) -> None:
-    """Raises UnreadableFileError for an encoding or a delimiter that is none."""
+def _check(choice: Choice, data: bytes) -> None:
+    """Raises UnreadableFileError for an encoding or a delimiter that is none, or does not fit."""
+    encoding = choice.encoding or "cp1252"
     try:
-        "".encode(choice.encoding or "utf-8")
+        decoded(data, encoding, 1)
     except LookupError as error:
-        raise UnreadableFileError(f"{choice.encoding!r} is not a text encoding: choose another.") from error
+        raise UnreadableFileError(f"{encoding!r} is not a text encoding: choose another.") from error
+    except UnicodeError as error:
+        raise UnreadableFileError(f"The file is not text in the encoding {encoding!r}: choose another.") from error
     delimiter = choice.delimiter or ","
     if len(delimiter) != 1 or delimiter in '\r\n"\0':
         raise UnreadableFileError(f"The delimiter {delimiter!r} is not one sign: choose another.")

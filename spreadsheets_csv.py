@@ -92,11 +92,11 @@ def find_encoding(data: bytes) -> str:
 
 def find_delimiter(data: bytes, encoding: str) -> str:
     """The delimiter that yields most cells that look like an IMEI, by a sample or, if that has none, by more."""
-    sample = _decoded(data, encoding, _SAMPLE)
+    sample = decoded(data, encoding, _SAMPLE)
     declared = _SEP_LINE.match(sample)
     if declared is not None:
         return declared[1]
-    for text in (sample, _decoded(data, encoding, 64 * _SAMPLE)):
+    for text in (sample, decoded(data, encoding, 64 * _SAMPLE)):
         scores = {delimiter: _score(text, delimiter) for delimiter in DELIMITERS}
         if any(scores.values()):
             return max(DELIMITERS, key=lambda delimiter: scores[delimiter])
@@ -121,7 +121,8 @@ def _cell_score(cell: str) -> int:
     return sum(each if found.note in _WORDS else 10 for found in classify(cell) if found.imei)
 
 
-def _decoded(data: bytes, encoding: str, characters: int) -> str:
+def decoded(data: bytes, encoding: str, characters: int) -> str:
+    """The first characters of a text. Raises LookupError, or UnicodeError where it cannot be in that encoding."""
     with io.TextIOWrapper(io.BytesIO(data), encoding, errors="replace", newline="") as stream:
         return stream.read(characters)
 

@@ -155,7 +155,10 @@ def export_name(batch_id: int, label: str, what: str, moment: datetime, suffix: 
 
 
 def rejects_csv(intake: Intake) -> bytes:
-    """What is not in the order and why, by row: rejected values, wrong check digits and repeats. UTF-8 with BOM."""
+    """What is not in the order and why, by row: rejected values, wrong check digits, repeats, second IMEIs.
+
+    UTF-8 with BOM.
+    """
     out = io.StringIO(newline="")
     write = csv.writer(out).writerow
     write(("ROW", "VALUE", "KIND", "REASON"))
@@ -171,6 +174,8 @@ def _rejects(intake: Intake) -> Iterator[tuple[int, str, str, str]]:
         yield failed.row, failed.text or failed.imei, Kind.LUHN_FAILED, failed.note
     for repeated in intake.repeated:
         yield repeated.row, repeated.imei, "repeated", f"Already in row {repeated.first_row}."
+    for second in intake.seconds:
+        yield second.row, second.imei, "second_imei", "The second IMEI of a phone: one check answers for both."
 
 
 class _SheetWriter:

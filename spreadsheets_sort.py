@@ -23,10 +23,9 @@ from imei import (
     passes_luhn,
     plain_number,
 )
-from intake import Choice, Ready, ReadyRows, Rejected, Repeated, Rows, counted, long_numbers
+from intake import NOT_TAKEN, Choice, Ready, ReadyRows, Rejected, Repeated, Rows, counted, long_numbers
 
 MAX_TEXT = 200  #: characters of a cell that are kept
-NOT_TAKEN = "which are not taken"
 _HIDDEN_ROW = "Its row is hidden or filtered out in the sheet."
 _BODIES = frozenset({COMPLETED, COMPLETED_NUMBER})  #: notes of 14 digits that were completed
 

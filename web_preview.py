@@ -33,8 +33,20 @@ preview = Blueprint("preview", __name__)
 #: Rows shown of each bucket.
 SAMPLES = 8
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
-CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows")
+CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows", "second_imeis")
 DELIMITERS = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Bar"}
+ENCODINGS = {
+    "utf-8": "UTF-8",
+    "utf-8-sig": "UTF-8 with a mark",
+    "cp1252": "Windows (western)",
+    "utf-16": "UTF-16 with a mark",
+    "utf-16-le": "UTF-16, little-endian",
+    "utf-16-be": "UTF-16, big-endian",
+    "cp1250": "Windows (central European)",
+    "cp1251": "Windows (Cyrillic)",
+    "gb18030": "Chinese (GB 18030)",
+    "shift_jis": "Japanese (Shift JIS)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,18 +217,19 @@ def must_type(backend: Backend, plan: Plan) -> bool:
 
 
 def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, Any]:
-    """The options form as stored choices; another sheet or delimiter lets column and header be found anew."""
+    """Return the options form as choices to store; another sheet, encoding or delimiter has its column found again."""
     choice = {name: before[name] for name in CHOICES if name in before}
-    for name in ("sheet", "delimiter", "column", "header_row"):
+    for name in ("sheet", "encoding", "delimiter", "column", "header_row"):
         value = form.get(name)
         if value is not None and value != form.get(f"was_{name}"):
-            if name in ("sheet", "delimiter"):
+            if name in ("sheet", "encoding", "delimiter"):
                 choice = {key: choice[key] for key in choice if key not in ("column", "header_row")}
             if name == "column":
                 choice.pop("header_row", None)
             choice[name] = _whole(value) if name in ("column", "header_row") else value
-    if "was_hidden_rows" in form:
-        choice["hidden_rows"] = "hidden_rows" in form
+    for name in ("hidden_rows", "second_imeis"):
+        if f"was_{name}" in form:
+            choice[name] = name in form
     return choice | {"include_luhn": "include_luhn" in form, "recheck": "recheck" in form}
 
 
@@ -307,12 +320,15 @@ def _page(found: Upload, intake: Intake, plan: Plan | None, notice: str) -> str:
         catalogue=catalogue,
         service_id=found.service_id,
         delimiters=DELIMITERS,
+        encodings={intake.chosen.encoding or "": intake.chosen.encoding or ""} | ENCODINGS,
+        seconds=intake.seconds[:SAMPLES],
         repaired=_repaired(intake),
         rejected=grouped((r.row, r.text, r.reason) for r in intake.rejected),
         luhn=intake.luhn_failed[:SAMPLES],
         repeated=intake.repeated[:SAMPLES],
         price=price_mark(plan) if plan else "",
         must_type=must_type(backend(), plan) if plan else False,
+        more_cost=plan.service.price * intake.more_phones if plan else None,
         chosen=asdict(intake.chosen),
     )
 

@@ -12,7 +12,7 @@ from database import IMEIDatabase, utc_now
 from order_filters import OrderFilter
 from order_searches import SavedSearch
 from orders import OrderStatus, Outcome
-from spreadsheets import UnreadableFileError, read_text
+from spreadsheets import Choice, UnreadableFileError, read_text
 from spreadsheets_out import OutColumn
 from web_context import backend, row_number
 from web_exports import columns_asked, csv_download, xlsx_download
@@ -33,7 +33,7 @@ MISSING_SHOWN = 500
 def save() -> ResponseReturnValue:
     """Keep the pasted list and lead to what is known of it."""
     try:
-        intake = read_text(request.form.get("imeis", ""), limit=MOST)
+        intake = read_text(request.form.get("imeis", ""), Choice(second_imeis=True), limit=MOST)
     except UnreadableFileError as error:
         flash(f"Nothing was looked up: {error}", "error")
         return redirect(url_for("orders.history"), 303)

@@ -138,6 +138,7 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
         return None, (str(error),)
     wrong = [f"{bad.text or bad.imei}: {bad.note}" for bad in intake.luhn_failed[:3]]
     wrong += [f"{bad.text}: {bad.reason}" for bad in intake.rejected[:3]]
+    wrong += intake.announced[:3]
     if wrong:
         return None, tuple(wrong)
     plan = make_plan(backend(), service, [(imei, None) for imei in intake.ready.imeis()], posted.recheck)

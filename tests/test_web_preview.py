@@ -33,7 +33,7 @@ def workbook(**sheets: Sequence[Sequence[str]]) -> bytes:
 
 def chosen(page: str) -> dict[str, str]:
     """What each choice stands at, by the name of its field."""
-    fields = re.findall(r'<select id="(sheet|column|header_row|delimiter)".*?</select>', page, re.DOTALL)
+    fields = re.findall(r'<select id="(sheet|column|header_row|delimiter|encoding)".*?</select>', page, re.DOTALL)
     found = {}
     for name in fields:
         select = re.search(rf'<select id="{name}".*?</select>', page, re.DOTALL)
@@ -80,7 +80,7 @@ def test_a_csv_file_shows_and_changes_delimiter_column_and_header_row(browser: B
     text = "\r\n".join(["note;IMEI", *(f"a,{n};{imei}" for n, imei in enumerate(numbers))])
     preview = browser.upload(text.encode()).location
     page = browser.get(preview).text
-    assert chosen(page) == {"column": "1", "header_row": "1", "delimiter": ";"}
+    assert chosen(page) == {"column": "1", "header_row": "1", "delimiter": ";", "encoding": "utf-8"}
     assert ready(page) == 4
     page = change(browser, preview, delimiter=",")
     assert chosen(page)["delimiter"] == ","
@@ -104,3 +104,51 @@ def test_what_speaks_of_a_changed_choice_is_told_and_the_old_one_kept(browser: B
     page = change(browser, preview, column="7")
     assert "Not changed: There is no column 8" in page
     assert ready(page) == 3
+
+
+def test_the_second_imei_of_a_phone_is_shown_with_its_cost_and_taken_on_request(browser: Browser) -> None:
+    firsts, seconds = imeis(5), imeis(5, first=60)
+    preview = browser.upload("\r\n".join(["IMEI", *map("{}/{}".format, firsts, seconds)]).encode()).location
+    shown = browser.get(preview)
+    assert "5 second IMEIs of phones whose first IMEI is in the same cell, which are not taken" in words(shown)
+    assert "Check the 5 second IMEIs of these phones too ($0.40 more)" in words(shown)
+    assert (ready(shown.text), "5 second IMEIs, not sent" in words(shown)) == (5, True)
+    assert seconds[0] in browser.get(preview + "/rejects.csv").text
+    page = change(browser, preview, was_second_imeis="1", second_imeis="on")
+    assert ready(page) == 10
+    assert "Confirm and send 10 IMEIs" in page
+    assert ready(change(browser, preview, was_second_imeis="1")) == 5
+
+
+def test_a_column_of_second_imeis_is_shown_with_its_cost_and_taken_on_request(browser: Browser) -> None:
+    rows = [["IMEI", "IMEI 2"], *zip(imeis(3), imeis(3, first=60), strict=True)]
+    preview = browser.upload(workbook(Stock=rows), "stock.xlsx").location
+    assert "Check the 3 second IMEIs of these phones too ($0.24 more)" in words(browser.get(preview))
+    assert ready(change(browser, preview, was_second_imeis="1", second_imeis="on")) == 6
+
+
+def test_what_was_completed_is_shown_before_and_after(browser: Browser) -> None:
+    good = imeis(2)
+    preview = browser.upload("\n".join(["IMEI", good[0][:14], "0" + good[1]]).encode()).location
+    shown = words(browser.get(preview))
+    assert f"{good[0][:14]} → {good[0]}" in shown
+    assert f"0{good[1]} → {good[1]}" in shown
+
+
+def test_the_encoding_of_a_file_is_shown_and_changed(browser: Browser) -> None:
+    text = "\r\n".join(["IMEI;Größe", *(f"{imei};ä" for imei in imeis(3))])
+    preview = browser.upload(text.encode("cp1252")).location
+    assert chosen(browser.get(preview).text)["encoding"] == "cp1252"
+    page = change(browser, preview, encoding="cp1251")
+    assert (chosen(page)["encoding"], ready(page)) == ("cp1251", 3)
+    page = change(browser, preview, encoding="utf-16")
+    assert "not text in the encoding" in page
+    assert "is not a text encoding" in change(browser, preview, encoding="klingon")
+    assert chosen(browser.get(preview).text)["encoding"] == "cp1251"
+
+
+def test_a_second_imei_is_not_dropped_from_the_page_of_single_orders(browser: Browser) -> None:
+    pair = "/".join(imeis(2))
+    refused = browser.post("/submit", {"imei": pair, "service_id": SERVICES[0].service_id})
+    assert refused.status_code == 400
+    assert "1 second IMEI of phones" in words(refused)
