@@ -48,6 +48,7 @@ COMPLETED = "14 digits: the check digit was added."
 COMPLETED_NUMBER = "A 14-digit number, read as an IMEI without its check digit, which was added."
 IMEISV = "16 digits (IMEISV): the software version was replaced by the check digit."
 PADDED = "16 digits: the leading 0 that a barcode adds was removed."
+LAST_15 = "16 digits, of which the last 15 may be the IMEI: write these alone."
 PREFIX_REMOVED = "The barcode prefix 8002 was removed."
 MEID_DECIMAL = "A MEID (18 decimal digits), not an IMEI."
 ICCID = "A SIM card number (ICCID), not an IMEI."
@@ -216,6 +217,8 @@ def _judge_16(digits: str, text: str) -> Found:
         return rejected(text, CARTON)
     if not has_reporting_body(digits):
         return rejected(text, _no_body(digits))
+    if digits[:2] not in _BODIES_OF_TODAY and is_plausible(digits[1:]):
+        return rejected(text, LAST_15)
     return Found(Kind.REPAIRED, digits[:14] + luhn_check_digit(digits[:14]), text, IMEISV)
 
 

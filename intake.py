@@ -46,8 +46,8 @@ class Column:
     index: int  #: from 0
     header: str
     filled: int  #: cells that are not blank, the header included
-    imeis: int  #: IMEIs with a right check digit
-    others: int  #: IMEIs with a wrong check digit, and other numbers of 14 to 17 digits
+    imeis: int  #: IMEIs with a right check digit of their own
+    others: int  #: IMEIs with a wrong one or without, and other numbers of 14 to 17 digits
     samples: tuple[str, ...]
 
     @property

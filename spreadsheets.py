@@ -173,7 +173,9 @@ def _nothing_found(found: Survey, what: str) -> str:
         return f"No IMEI was found in {what}, but {counted(found.formulas, 'formula')}. {NO_VALUE}"
     first = next((str(cell).strip() for _, cells, _ in found.top for cell in cells if cell), "")
     seen = f" that begins with {first[:40]!r}" if first else ""
-    return f"No IMEI was found in {counted(found.rows, 'row')} of {what}{seen}: an IMEI has 15 digits; check the file."
+    held = f", but {long_numbers(0, found.others)}" if found.others else ""
+    rows = counted(found.rows, "row")
+    return f"No IMEI was found in {rows} of {what}{seen}{held}: an IMEI has 15 digits; check the file."
 
 
 def _sheet(name: str, hidden: bool, found: Survey, chosen: Choice) -> Sheet:
@@ -223,7 +225,9 @@ def _second_columns(chosen: Choice, columns: tuple[Column, ...]) -> tuple[int, .
     """The columns of second IMEIs beside the chosen one."""
     if chosen.column == ALL_COLUMNS:
         return ()
-    return tuple(each.index for each in columns if each.is_second and each.imeis and each.index != chosen.column)
+    return tuple(
+        each.index for each in columns if each.is_second and (each.imeis or each.others) and each.index != chosen.column
+    )
 
 
 def _column_warnings(chosen: Choice, columns: tuple[Column, ...]) -> Iterator[str]:

@@ -44,6 +44,7 @@ _EXCLUDED = re.compile(
     r"(?<![a-z])(?:imsi|iccid|eid|sim|serial|s/?n|phone|msisdn|mobile|order|tracking|gtin|ean|upc|carton|time|date"
     r"|invoice|po)(?:[ _.-]?(?:no|nr|num|number|id|code|[0-9]))*(?![a-z])"
 )
+_SURE = frozenset({Kind.READY, Kind.REPAIRED})
 _EXCLUSION = 0.6  #: what such a header takes from the score of its column
 _NAMED = 1.3  #: what a header that names the IMEI adds
 
@@ -54,8 +55,8 @@ class Tally:
 
     filled: int = 0
     cells: int = 0  #: cells that hold an IMEI, with a right check digit or a wrong one
-    imeis: int = 0  #: IMEIs with a right check digit
-    others: int = 0  #: IMEIs with a wrong one, and other numbers of 14 to 17 digits
+    imeis: int = 0  #: IMEIs with a right check digit of their own
+    others: int = 0  #: IMEIs with a wrong one or without, and other numbers of 14 to 17 digits
     formulas: int = 0  #: formulas without a stored value
     weight: float = 0.0  #: good IMEIs count 1, doubtful ones less
     samples: list[str] = field(default_factory=list)
@@ -79,6 +80,11 @@ class Survey:
     def score(self) -> float:
         """How sure and how many the IMEIs of the best column are."""
         return max((tally.weight * _score(self, index) for index, tally in enumerate(self.tallies)), default=0.0)
+
+    @property
+    def others(self) -> int:
+        """Numbers of 14 to 17 digits that are no IMEI, all columns together."""
+        return sum(tally.imeis + tally.others for tally in self.tallies)
 
     @property
     def formulas(self) -> int:
@@ -139,6 +145,9 @@ def choose_column(found: Survey, loose: bool) -> int | None:
     candidates = [index for index, tally in enumerate(tallies[:MOST_COLUMNS]) if tally.weight]
     if not candidates or _is_list(found, headers, loose):
         return ALL_COLUMNS
+    candidates = [index for index in candidates if not _is_excluded(headers[index]) or _is_sure(tallies[index])]
+    if not candidates:
+        return None
     named = [index for index in candidates if _is_named(headers[index])]
     firsts = [index for index in candidates if not names_second(headers[index])]
     if any(tallies[index].imeis for index in named):
@@ -157,6 +166,11 @@ def _score(found: Survey, index: int) -> float:
     if _is_named(header):
         return share * _NAMED
     return share * _EXCLUSION if _is_excluded(header) else share
+
+
+def _is_sure(tally: Tally) -> bool:
+    """Whether most of a column are IMEIs, so that its header is wrong."""
+    return tally.weight >= 0.5 * tally.filled
 
 
 def _is_named(header: str) -> bool:
@@ -209,7 +223,7 @@ def _weigh(tally: Tally, cell: str | int | float) -> None:
     values = classify(cell)
     if not values:
         return
-    good = sum(value.imei != "" and value.kind is not Kind.LUHN_FAILED for value in values)
+    good = sum(value.imei != "" and value.note not in COMPLETIONS for value in values if value.kind in _SURE)
     carriers = sum(value.imei != "" for value in values)
     tally.weight += max(map(_weight, values))
     tally.cells += carriers > 0

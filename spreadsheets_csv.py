@@ -68,15 +68,19 @@ class Delimited:
             ) from error
 
     def has_open_quote(self, deadline: Deadline) -> bool:
-        """Whether a quote is never closed, or closed within a cell, so that cells of several lines are not meant."""
+        """Whether a quote is never closed, or is closed in the middle of a cell after it swallowed other cells."""
         stream = io.TextIOWrapper(io.BytesIO(self.data), self.encoding, errors="replace", newline="")
         try:
             for number, _ in enumerate(csv.reader(stream, delimiter=self.delimiter, strict=True)):
                 if not number & 4095:
                     deadline.check()
-        except csv.Error:
-            return True
+        except csv.Error as error:
+            return "end of data" in str(error) or any(map(self._swallows, self.rows(deadline)))
         return False
+
+    def _swallows(self, row: Row) -> bool:
+        texts = (cell for cell in row[1] if isinstance(cell, str) and self.delimiter in cell)
+        return any("\n" in text or "\r" in text for text in texts)
 
 
 def find_encoding(data: bytes) -> str:

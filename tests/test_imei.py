@@ -326,6 +326,11 @@ def test_a_barcode_padded_to_sixteen_digits_gives_its_last_fifteen(good: str) ->
     assert found.note == imei.PADDED
 
 
+@pytest.mark.parametrize("counter", "3459")
+def test_a_counter_glued_to_an_imei_is_not_read_as_another_phone(counter: str) -> None:
+    assert all(not found.imei for found in classify(counter + GOOD))
+
+
 @pytest.mark.parametrize(
     "cell",
     ["20261128123600", "20261128 123600 ", "20261128123600 1", "2026112812360012", "20261128123600123", "2026-11-28"],

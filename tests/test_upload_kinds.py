@@ -47,6 +47,12 @@ def test_even_valid_numbers_under_another_header_lose_against_a_column_titled_im
     assert (intake.chosen.column, taken(intake)) == (1, [imei(51), imei(52)])
 
 
+@pytest.mark.parametrize("name", ["IMSI", "ICCID", "Order", "SIM No."])
+def test_a_file_of_other_numbers_only_is_refused_with_their_count(name: str) -> None:
+    with pytest.raises(UnreadableFileError, match=r"but 40 numbers of 14 to 17 digits"):
+        read_file(table([name], *([imsi] for imsi in IMSIS)))
+
+
 def test_the_second_imei_column_is_not_taken_even_where_the_first_is_damaged() -> None:
     rows = [["3.5337E+14", number] for number in FIVE]
     intake = read_file(table(["IMEI", "IMEI 2"], *rows))
@@ -121,6 +127,11 @@ def test_a_quoted_cell_of_many_lines_is_a_list(end: str, delimiter: str) -> None
 def test_a_cell_of_many_lines_with_a_comma_after_each_is_a_list() -> None:
     intake = read_file(('IMEI,Note\n"' + ",\n".join(FIVE) + '",x\n' + imei(9) + ",y\n").encode())
     assert taken(intake) == [*FIVE, imei(9)]
+
+
+def test_a_blank_after_a_quote_does_not_cut_up_a_list() -> None:
+    text = f'Model,IMEI\n"a" ,{FIVE[0]}\nx,"{FIVE[1]}\n{FIVE[2]}\n{FIVE[3]}"\n'
+    assert taken(read_file(text.encode())) == FIVE[:4]
 
 
 @pytest.mark.parametrize("mark", ['"6.1 inch', '"', '"Black "64"'])
