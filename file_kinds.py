@@ -149,7 +149,7 @@ def _kind_of_ole(data: bytes) -> FileKind:
     """Raises UnreadableFileError unless the container holds an Excel workbook that is not locked."""
     if "EncryptedPackage".encode("utf-16-le") in data:
         raise UnreadableFileError(PROTECTED)
-    if "Workbook".encode("utf-16-le") in data or "Book".encode("utf-16-le") in data:
+    if any(name.encode("utf-16-le") in data for name in ("Workbook", "WORKBOOK", "Book", "BOOK")):
         return FileKind.XLS
     raise UnreadableFileError(f"The file is an old Office document: {SAVE_AS_XLSX}.")
 

@@ -1,21 +1,31 @@
-"""What python-calamine does not tell of an XLS workbook: a password, and which formulas have no stored value.
+"""What python-calamine does not tell of an XLS workbook: a password, formulas without a value, hidden rows.
 
 A program that does not reckon formulas stores an empty text or 0 for them. Source: [MS-CFB] (the container) and
-[MS-XLS] 2.4.117 (FilePass), 2.4.127 (Formula), 2.4.28 (BoundSheet8), 2.4.268 (String). Anything odd ends the search
-without an error.
+[MS-XLS] 2.4.117 (FilePass), 2.4.127 (Formula), 2.4.221 (Row), 2.4.28 (BoundSheet8), 2.4.268 (String). Anything odd
+ends the search without an error.
 """
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 _END = 0xFFFFFFFA  #: sector numbers from here on are marks
 _FORMULAS = frozenset({0x0006, 0x0206, 0x0406})
 _FILE_PASS, _BOUND_SHEET, _STRING, _BOF, _EOF = 0x002F, 0x0085, 0x0207, 0x0809, 0x000A
 _BETWEEN = frozenset({0x04BC, 0x0221, 0x0236, 0x003C})  #: records between a formula and its text
+_ROW, _IS_HIDDEN = 0x0208, 0x20
 _WORKSHEET = 0
 
 #: A cell by row and column from 0.
 Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is known of one worksheet."""
+
+    formulas: frozenset[Place] = frozenset()  #: cells whose formula has no stored value
+    hidden: frozenset[int] = frozenset()  #: rows from 0 that are hidden or filtered out
 
 
 def is_protected(data: bytes) -> bool:
@@ -26,12 +36,14 @@ def is_protected(data: bytes) -> bool:
         return False
 
 
-def unreckoned_formulas(data: bytes) -> list[set[Place]]:
-    """Return the cells of each worksheet, in the order of the workbook, whose formula has no stored value."""
+def read_marks(data: bytes) -> list[Marks]:
+    """Return what is known of each worksheet, in the order of the workbook; [] where that cannot be read."""
     try:
         stream = _workbook_stream(data)
         starts = [struct.unpack_from("<I", body)[0] for kind, body in _records(stream, 0) if _is_worksheet(kind, body)]
-        return [set(_unreckoned(stream, start)) for start in starts[:1000]]
+        return [
+            Marks(frozenset(_unreckoned(stream, start)), frozenset(_hidden(stream, start))) for start in starts[:1000]
+        ]
     except (struct.error, IndexError, ValueError):
         return []
 
@@ -57,6 +69,12 @@ def _unreckoned(stream: bytes, start: int) -> Iterator[Place]:
                 yield row, column
 
 
+def _hidden(stream: bytes, start: int) -> Iterator[int]:
+    for kind, body in _records(stream, start):
+        if kind == _ROW and len(body) >= 14 and body[12] & _IS_HIDDEN:
+            yield struct.unpack_from("<H", body)[0]
+
+
 def _records(stream: bytes, place: int) -> Iterator[tuple[int, bytes]]:
     """The records of one substream, which ends with the EOF that its first BOF opened."""
     depth = 0
@@ -78,7 +96,7 @@ def _workbook_stream(data: bytes) -> bytes:
     table = _sector_table(data, size)
     folder = _chain(data, table, first_folder, size, size)
     entries = [folder[place : place + 128] for place in range(0, len(folder), 128)]
-    found = [_extent(entry) for entry in entries if _name(entry) in ("Workbook", "Book")]
+    found = [_extent(entry) for entry in entries if _name(entry).lower() in ("workbook", "book")]
     start, length = found[0]
     if length >= cutoff:
         return _chain(data, table, start, size, size)[:length]

@@ -79,7 +79,7 @@ class _ContentReader:
             self._text.append("\n" if self._paragraphs else "")
             self._paragraphs += 1
         elif local in _SPACES and self._paragraphs:
-            self._text.append(_SPACES[local])
+            self._text.append(_SPACES[local] * min(_times(self._local(attributes).get("c", "1")), MAX_CELL))
         elif local == "table-row" and self._depth == 1:
             self._row, self._cells, self._blanks = self._local(attributes), [], 0
         elif local == "table":

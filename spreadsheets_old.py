@@ -14,7 +14,7 @@ from python_calamine import (
 )
 
 from file_kinds import PROTECTED, Row, UnreadableFileError, Worksheet, damaged_workbook
-from spreadsheets_biff import Place, is_protected, unreckoned_formulas
+from spreadsheets_biff import Marks, is_protected, read_marks
 from spreadsheets_parts import MAX_CELL, MAX_SHEETS, TOO_MANY_SHEETS
 
 _NO_RESULT = ("", 0, None)  #: what programs store that do not reckon formulas
@@ -32,28 +32,28 @@ def read_old(data: bytes) -> Iterator[Worksheet | Row]:
         sheets = [sheet for sheet in book.sheets_metadata if sheet.typ is SheetTypeEnum.WorkSheet]
         if len(sheets) > MAX_SHEETS:
             raise UnreadableFileError(TOO_MANY_SHEETS)
-        formulas = unreckoned_formulas(data)
+        marks = read_marks(data)
         for number, sheet in enumerate(sheets):
             yield Worksheet(sheet.name, sheet.visible is not SheetVisibleEnum.Visible, str(number))
-            yield from _rows(book.get_sheet_by_name(sheet.name), formulas[number] if number < len(formulas) else set())
+            yield from _rows(book.get_sheet_by_name(sheet.name), marks[number] if number < len(marks) else Marks())
     except PasswordError as error:
         raise UnreadableFileError(PROTECTED) from error
     except CalamineError as error:
         raise UnreadableFileError(damaged_workbook()) from error
 
 
-def _rows(sheet: CalamineSheet, formulas: set[Place]) -> Iterator[Row]:
+def _rows(sheet: CalamineSheet, marks: Marks) -> Iterator[Row]:
     columns: dict[int, list[int]] = {}
-    for row, column in sorted(formulas):
+    for row, column in sorted(marks.formulas):
         columns.setdefault(row, []).append(column)
     if sheet.start is not None:
         top, left = sheet.start
         for row, cells in enumerate(sheet.to_python(skip_empty_area=True), top):
             filled = _with_formulas([None] * left + [_plain(cell) for cell in cells], columns.pop(row, ()))
             if any(cell is not None for cell in filled):
-                yield row + 1, filled, False
+                yield row + 1, filled, row in marks.hidden
     for row, places in columns.items():
-        yield row + 1, _with_formulas([], places), False
+        yield row + 1, _with_formulas([], places), row in marks.hidden
 
 
 def _with_formulas(cells: list[object], columns: Sequence[int]) -> list[object]:

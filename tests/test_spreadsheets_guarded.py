@@ -15,8 +15,8 @@ from sample_files import imeis
 
 from file_kinds import FileKind, UnreadableFileError
 from imei import NO_VALUE
-from spreadsheets import read_file
-from spreadsheets_biff import unreckoned_formulas
+from spreadsheets import Choice, read_file
+from spreadsheets_biff import read_marks
 from spreadsheets_import import read_orders
 
 STOCK = Path(__file__).parent / "data" / "stock.xls"
@@ -74,6 +74,7 @@ def test_the_cells_of_an_ods_sheet_are_what_they_hold() -> None:
                 f"<text:p>{NUMBERS[1]}</text:p><text:p><text:span>{NUMBERS[2]}</text:span></text:p></table:table-cell>"
             ),
             row(f"<table:covered-table-cell><text:p>{NUMBERS[3]}</text:p></table:covered-table-cell>"),
+            row(cell("", '353370<text:s text:c="3"/>080089<text:tab/>451')),
             row(cell('office:value-type="date" office:date-value="2026-11-23T00:00:00"', "23.11.26")),
             row(cell('office:value-type="boolean" office:boolean-value="true"', "WAHR")),
             row(cell('office:value-type="string" office:string-value=""', "#N/A")),
@@ -81,9 +82,10 @@ def test_the_cells_of_an_ods_sheet_are_what_they_hold() -> None:
     )
     intake = read_file(ods([["IMEI"]], more))
     assert [(ready.imei, ready.row) for ready in intake.ready] == [
-        (NUMBERS[0], 2), (zero, 4), (NUMBERS[1], 5), (NUMBERS[2], 5), (NUMBERS[3], 6)
+        (NUMBERS[0], 2), (zero, 4), (NUMBERS[1], 5), (NUMBERS[2], 5), (NUMBERS[3], 6),
+        ("353370080089451", 7)
     ]  # fmt: skip
-    assert [(bad.row, bad.text) for bad in intake.rejected] == [(7, "2026-11-23"), (8, "TRUE"), (9, "#N/A")]
+    assert [(bad.row, bad.text) for bad in intake.rejected] == [(8, "2026-11-23"), (9, "TRUE"), (10, "#N/A")]
     assert [bad.row for bad in intake.luhn_failed] == [3]
 
 
@@ -151,10 +153,19 @@ def test_a_formula_of_an_xls_sheet_with_a_value_is_that_value() -> None:
     assert (intake.ready[7].imei, intake.ready[7].row) == (NUMBERS[0], 9)
 
 
+def test_a_hidden_row_of_an_xls_sheet_is_known() -> None:
+    data = bytearray(FORMULA_XLS.read_bytes())
+    place = data.index(b"\x08\x02\x10\0\3\0")  # the record of the fourth row
+    data[place + 16] |= 0x20
+    intake = read_file(bytes(data))
+    assert any("Hidden or filtered rows also hold 1 IMEI" in warning for warning in intake.warnings)
+    assert [bad.row for bad in read_file(bytes(data), Choice(hidden_rows=False)).rejected] == [4, 9]
+
+
 @pytest.mark.parametrize("seed", range(20))
-def test_the_search_for_formulas_survives_any_bytes(seed: int) -> None:
-    unreckoned_formulas(bent(FORMULA_XLS.read_bytes(), seed))
-    unreckoned_formulas(FORMULA_XLS.read_bytes()[: seed * 200])
+def test_the_search_for_marks_survives_any_bytes(seed: int) -> None:
+    read_marks(bent(FORMULA_XLS.read_bytes(), seed))
+    read_marks(FORMULA_XLS.read_bytes()[: seed * 200])
 
 
 def encrypted_ods() -> bytes:
