@@ -49,7 +49,7 @@ COMPLETED_NUMBER = "A 14-digit number, read as an IMEI without its check digit, 
 IMEISV = "16 digits (IMEISV): the software version was replaced by the check digit."
 PADDED = "16 digits: the leading 0 that a barcode adds was removed."
 LAST_15 = "16 digits, of which the last 15 may be the IMEI: write these alone."
-PREFIX_REMOVED = "The barcode prefix 8002 was removed."
+PREFIX_REMOVED = "The prefix of the barcode (8002 or 21) was removed."
 MEID_DECIMAL = "A MEID (18 decimal digits), not an IMEI."
 ICCID = "A SIM card number (ICCID), not an IMEI."
 ONE_DIGIT = "A test number: all digits are the same."
@@ -75,6 +75,8 @@ _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _MIDDLE = bytes(n // 100 + _DOUBLED[n // 10 % 10] + n % 10 for n in range(1000))
 _OUTER = bytes(_DOUBLED[n // 100] + n // 10 % 10 + _DOUBLED[n % 10] for n in range(1000))
 
+#: GS1 application identifiers of a phone's IMEI and of a serial number, with the length of the whole.
+_PREFIXES = frozenset({(19, "8002"), (17, "21")})
 _MOMENT = re.compile(r"20[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-4])(?:[0-5][0-9]){2}")
 
 
@@ -169,8 +171,8 @@ def judge_digits(digits: str, text: str) -> Found:
         return _judge_16(digits, text)
     if length == 18 and int(digits[:10]) < 2**32 and int(digits[10:]) < 2**24:
         return rejected(text, MEID_DECIMAL, Kind.MEID)
-    if length == 19 and digits.startswith("8002") and is_plausible(digits[4:]):
-        return Found(Kind.REPAIRED, digits[4:], text, PREFIX_REMOVED)
+    if (length, digits[: length - 15]) in _PREFIXES and is_plausible(digits[-15:]):
+        return Found(Kind.REPAIRED, digits[-15:], text, PREFIX_REMOVED)
     if length in (19, 20) and digits.startswith("89"):
         return rejected(text, ICCID)
     if length == 17 and is_time_stamp(digits):

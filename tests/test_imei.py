@@ -296,7 +296,7 @@ def test_the_digit_of_a_label_is_no_part_of_the_number(cell: str) -> None:
     assert kinds(cell) == [(Kind.READY, GOOD)]
 
 
-@pytest.mark.parametrize("cell", [f"8002{GOOD}", f"IMEI10{GOOD}", f"SN{GOOD}X", f"A{GOOD}"])
+@pytest.mark.parametrize("cell", [f"8002{GOOD}", f"21{GOOD}", f"IMEI10{GOOD}", f"SN{GOOD}X", f"A{GOOD}"])
 def test_a_prefix_is_removed_and_said(cell: str) -> None:
     (found,) = classify(cell)
     assert (found.kind, found.imei) == (Kind.REPAIRED, GOOD)
