@@ -17,7 +17,7 @@ MAX_MEMBERS = 10_000  #: files in the archive
 MAX_ELEMENTS = 1_000_000  #: in a part that is read as a whole
 MAX_COLUMNS = 16_384  #: Excel's own limit
 MAX_CELL = 32_767  #: characters, Excel's own limit
-MAX_SHEETS = 1_000
+MAX_SHEETS = 300
 MAX_NAME = 255  #: characters of the name of a sheet
 MAX_PADDING = 4_000_000  #: cells of a workbook that are blank or repeated, far to the right of others
 
