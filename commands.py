@@ -35,7 +35,7 @@ from orders import BatchState, NotPossibleError, Outcome, Progress, Service, Sub
 from runner import make_client, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
-from spreadsheets import Intake, UnreadableFileError, read_file
+from spreadsheets import Choice, Intake, UnreadableFileError, read_file
 from spreadsheets_import import read_orders
 from web_context import Backend, backend
 from web_format import balance_warning, balance_words, money, outcome_label, plural
@@ -63,6 +63,7 @@ class Wish:
     service_id: str
     yes: bool
     as_json: bool
+    second_imeis: bool = False
 
 
 def init_commands(app: Flask) -> None:
@@ -77,16 +78,17 @@ def init_commands(app: Flask) -> None:
 @click.option("--service", "service_id", required=True, metavar="ID", help="Service id; see `services`.")
 @click.option("--yes", is_flag=True, help="Do not ask before ordering.")
 @click.option("--json", "as_json", is_flag=True, help="The last line is the figures as one JSON object.")
+@click.option("--second-imeis", is_flag=True, help="Check the second IMEI of each phone too.")
 @click.pass_context
 @with_appcontext
-def submit(context: click.Context, file: Path, service_id: str, yes: bool, as_json: bool) -> None:
+def submit(context: click.Context, file: Path, service_id: str, yes: bool, as_json: bool, second_imeis: bool) -> None:
     """Order every IMEI in FILE (CSV, Excel or text). The same FILE again continues what was interrupted.
 
     Exit code 0: every IMEI was ordered, known already or refused. 1: some were not sent. 2: nothing was done.
     3: some are in doubt. 4: a call was in doubt, and the audit after it found that the provider's orders or charges are
     not ours.
     """
-    context.exit(submit_file(backend(), Wish(file, service_id, yes, as_json)))
+    context.exit(submit_file(backend(), Wish(file, service_id, yes, as_json, second_imeis)))
 
 
 @click.command()
@@ -144,11 +146,11 @@ def backup(folder: Path | None) -> None:
 def submit_file(backend: Backend, wish: Wish) -> int:
     """Read, show the cost, ask, order, report. Returns the exit code. Raises Refusal before it writes anything."""
     settings = backend.settings
-    intake = _read(settings, wish.file)
+    intake = _read(settings, wish)
     try:
         with make_client(settings, backend.database):  # held, so that the demo's provider lives as long as the command
             plan = make_plan(backend, _find_service(backend, wish.service_id), _pairs(intake))
-            _say(*read_lines(wish.file.name, intake), *plan_lines(plan))
+            _say(*read_lines(wish.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
             _refuse_objections(plan)
             _ask(settings, plan, wish.yes)
             _check_price(backend, plan)
@@ -297,9 +299,18 @@ def result_lines(found: Progress, result: SubmissionResult, change: BalanceChang
     return lines
 
 
-def _read(settings: Settings, file: Path) -> Intake:
+def second_lines(plan: Plan, intake: Intake) -> list[str]:
+    """What the second IMEIs that are left out would cost."""
+    if not intake.more_phones:
+        return []
+    cost = money(plan.service.price * intake.more_phones)
+    return [f"  {plural(intake.more_phones, 'second IMEI')} left out; --second-imeis checks them too, for {cost} more"]
+
+
+def _read(settings: Settings, wish: Wish) -> Intake:
+    file = wish.file
     try:
-        intake = read_file(file, limit=settings.max_batch_imeis)
+        intake = read_file(file, Choice(second_imeis=wish.second_imeis), settings.max_batch_imeis)
     except UnreadableFileError as error:
         raise Refusal(str(error)) from error
     if not intake.ready:

@@ -125,6 +125,18 @@ def test_what_was_read_and_what_it_costs_is_said_on_standard_error(app: Flask, s
     assert "100%" in said
 
 
+def test_second_imeis_are_announced_with_their_cost_and_ordered_on_request(
+    app: Flask, provider: Simulator, tmp_path: Path
+) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("\n".join(["IMEI", *map("{}/{}".format, imeis(3), imeis(3, 50))]), encoding="utf-8")
+    said = run(app, "submit", pairs, "--service", SERVICE, "--yes").stderr
+    assert "3 second IMEIs left out; --second-imeis checks them too, for $0.24 more" in said
+    assert len(provider.charges()) == 3
+    run(app, "submit", pairs, "--service", SERVICE, "--yes", "--second-imeis")
+    assert len(provider.charges()) == 6
+
+
 def test_without_json_the_summary_is_for_reading(app: Flask, stock: Path) -> None:
     result = run(app, "submit", stock, "--service", SERVICE, "--yes")
     assert "Batch 1: 250 IMEIs in" in result.stdout
