@@ -93,7 +93,10 @@ def _read_delimited(data: bytes, kind: FileKind, choice: Choice, limit: int, dea
     encoding = choice.encoding or find_encoding(data)
     table = Delimited(data, encoding, choice.delimiter or find_delimiter(data, encoding))
     table, found = _survey_delimited(table, _most_rows(limit), deadline)
+    if table.delimiter == "," and not found.score:
+        table, found = _with_thousands(table, found, _most_rows(limit), deadline)
     warnings = [] if table.quoted else ["A double quote is never closed, so all of them are read as plain signs."]
+    warnings += ["Commas between the thousands of a number are read as parts of it."] if table.thousands else []
     chosen = replace(choice, sheet="", encoding=encoding, delimiter=table.delimiter)
     loose = kind is FileKind.TEXT and table.delimiter != "\t"
     chosen = _choose(chosen, found, loose, f"{DELIMITER_NAMES.get(table.delimiter, 'sign')}-separated text")
@@ -111,6 +114,13 @@ def _survey_delimited(table: Delimited, most_rows: int, deadline: Deadline) -> t
         return table, found
     plain = replace(table, quoted=False)
     return plain, survey(plain.rows(deadline), most_rows)
+
+
+def _with_thousands(table: Delimited, found: Survey, most_rows: int, deadline: Deadline) -> tuple[Delimited, Survey]:
+    """The survey with commas read as thousands signs, where that finds IMEIs and nothing else did."""
+    joined = replace(table, thousands=True)
+    again = survey(joined.rows(deadline), most_rows)
+    return (joined, again) if again.score else (table, found)
 
 
 def _check(choice: Choice, data: bytes) -> None:

@@ -29,6 +29,8 @@ _BOMS = (
 _SAMPLE = 32 * 1024  #: characters that the delimiter is chosen by
 _BLOCK = 1024 * 1024  #: bytes a step of the UTF-8 check
 _SEP_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
+#: The thousands of 15 digits on lines of their own.
+_THOUSANDS = re.compile(r"(?m)^ ?[0-9]{3}(?:\n[0-9]{3}){4} ?$")
 _WORDS = frozenset({TAKEN_OUT, ONE_OF_SEVERAL})
 
 
@@ -44,6 +46,7 @@ class Delimited:
     encoding: str
     delimiter: str
     quoted: bool = True  #: whether a double quote opens a quoted cell
+    thousands: bool = False  #: whether the delimiter is between the thousands of numbers, too
 
     def rows(self, deadline: Deadline) -> Iterator[Row]:
         """The rows, numbered from 1 as an editor that keeps quoted line ends together would.
@@ -61,11 +64,15 @@ class Delimited:
                     raise UnreadableFileError(f"Row {number:,} has more than {MOST_CELLS:,} cells: split the file.")
                 if number == 1 and _is_sep_line(cells, self.delimiter):
                     continue
-                yield number, cells, False
+                yield number, self._joined(cells) if self.thousands else cells, False
         except csv.Error as error:
             raise LongCellError(
                 f"A cell after row {number} is longer than 131,072 characters: this is not a list of IMEIs."
             ) from error
+
+    def _joined(self, cells: list[str]) -> list[str]:
+        """The cells with the five or so that are the thousands of one number joined again."""
+        return _THOUSANDS.sub(lambda found: found[0].replace("\n", ""), "\n".join(cells)).split("\n")
 
     def has_open_quote(self, deadline: Deadline) -> bool:
         """Whether a quote is never closed, or is closed in the middle of a cell after it swallowed other cells."""

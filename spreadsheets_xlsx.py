@@ -237,6 +237,7 @@ class _SheetReader:
         if self._rows and self._rows[-1][0] == self._number:
             _, cells, hidden = self._rows.pop()
             self._cells, self._hidden = cells if isinstance(cells, list) else list(cells), hidden or self._hidden
+            self._column = len(self._cells) - 1
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
         reference = attributes.get("r")
@@ -276,8 +277,10 @@ class _SheetReader:
                     raise UnreadableFileError(TOO_WIDE)
             self._cells.extend([None] * missing)
             self._cells.append(value)
-        else:
+        elif self._cells[self._column] is None:
             self._cells[self._column] = value
+        else:  # a second value for the same cell is kept too
+            self._cells.append(value)
 
     def _cell_value(self) -> object:
         text = self._value

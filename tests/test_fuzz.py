@@ -269,7 +269,8 @@ def values_in(raw: bytes, intake: Intake) -> int:
     chosen, kind = intake.chosen, find_kind(raw)
     if kind is FileKind.CSV:
         quoted = not any("never closed" in warning for warning in intake.warnings)
-        rows = Delimited(raw, chosen.encoding or "", chosen.delimiter or "", quoted).rows(Deadline(20))
+        thousands = any("thousands" in warning for warning in intake.warnings)
+        rows = Delimited(raw, chosen.encoding or "", chosen.delimiter or "", quoted, thousands).rows(Deadline(20))
     else:
         book = Workbook(raw, kind, Deadline(20))
         rows = book.rows(next(sheet for sheet in book.sheets if sheet.name == chosen.sheet))

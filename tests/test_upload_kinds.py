@@ -216,6 +216,12 @@ def test_signs_between_thousands_are_read_in_a_file(sign: str, fraction: str, en
     assert taken(read_file("\n".join(["IMEI", *bare]).encode(encoding))) == FIVE
 
 
+@pytest.mark.parametrize("fashion", ["{}", "x,{}", "{},iPhone 12,black", "7,x,{},1.50"])
+def test_commas_between_thousands_are_read_without_quotes_too(fashion: str) -> None:
+    intake = read_file("\n".join(["Stock", *(fashion.format(grouped(number, ",")) for number in FIVE)]).encode())
+    assert taken(intake) == FIVE
+
+
 @pytest.mark.parametrize("exponent", ["E+14", "E+014", "e+14", "E14", "E+0014"])
 @pytest.mark.parametrize(("point", "delimiter"), [(".", ","), (",", ";"), (".", "\t"), (",", "\t")])
 def test_exact_scientific_notation_is_read_in_a_file(exponent: str, point: str, delimiter: str) -> None:
@@ -236,6 +242,13 @@ def test_a_row_element_for_each_cell_is_one_row() -> None:
     assert [(ready.imei, ready.row) for ready in intake.ready] == list(zip(FIVE, range(3, 8), strict=True))
     assert (intake.rows_read, intake.blank) == (5, 0)
     assert [column.filled for column in intake.columns] == [5, 5, 5]
+
+
+def test_cells_of_a_row_without_references_or_with_the_same_one_are_all_kept() -> None:
+    bare = "".join(f'<row r="1"><c><v>{number}</v></c></row>' for number in FIVE)
+    same = "".join(f'<row r="2"><c r="A2"><v>{number}</v></c></row>' for number in imeis(3, 10))
+    intake = read_file(raw_workbook(bare + same), Choice(column=ALL_COLUMNS))
+    assert taken(intake) == [*FIVE, *imeis(3, 10)]
 
 
 @pytest.mark.parametrize("stored", ["", "<v/>", "<v></v>", "<v>0</v>"])
