@@ -65,7 +65,7 @@ class Deadline:
 
 
 SAVE_AS_XLSX = "open it and save it as Excel workbook (.xlsx) or CSV"
-PROTECTED = "The workbook is protected with a password: save it without one and bring it again."
+PROTECTED = "The workbook is protected with a password: save it without one and upload it again."
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _OLE_START = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -91,7 +91,7 @@ _UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
 def find_kind(data: bytes) -> FileKind:
     """CSV or a kind of workbook. Raises UnreadableFileError with a sentence for every other kind, and for nothing."""
     if not data.strip(b" \t\r\n\0\xef\xbb\xbf\xff\xfe"):
-        raise UnreadableFileError("The file is empty: save it again and bring it once more.")
+        raise UnreadableFileError("The file is empty: save it again and upload the new file.")
     if data.startswith(_ZIP_STARTS):
         return _kind_of_zip(data)
     if data.startswith(_OLE_START):
@@ -142,7 +142,7 @@ def _zip_sentence(names: set[str]) -> str:
 
 def damaged_workbook() -> str:
     """The sentence for a workbook that cannot be read to its end."""
-    return "The Excel workbook is damaged: open it in Excel, save it again and bring the new file."
+    return "The Excel workbook is damaged: open it in Excel, save it again and upload the new file."
 
 
 def _kind_of_ole(data: bytes) -> FileKind:

@@ -75,6 +75,8 @@ _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _MIDDLE = bytes(n // 100 + _DOUBLED[n // 10 % 10] + n % 10 for n in range(1000))
 _OUTER = bytes(_DOUBLED[n // 100] + n // 10 % 10 + _DOUBLED[n % 10] for n in range(1000))
 
+#: How IMEIs from 011 to 015 begin without their zero; there are none from 016 on, and 010 is older than most phones.
+_BODIES_WITHOUT_ZERO = frozenset(("11", "12", "13", "14", "15"))
 #: GS1 application identifiers of a phone's IMEI and of a serial number, with the length of the whole.
 _PREFIXES = frozenset({(19, "8002"), (17, "21")})
 _MOMENT = re.compile(r"20[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-4])(?:[0-5][0-9]){2}")
@@ -200,7 +202,7 @@ def judge_14(digits: str, text: str, note: str) -> Found:
         return rejected(text, ONE_DIGIT, Kind.TEST_NUMBER)
     if is_time_stamp(digits):
         return rejected(text, TIME_STAMP)
-    if digits[:2] not in _BODIES_OF_TODAY and not "11" <= digits[:2] <= "19" and is_gtin_14(digits):
+    if digits[:2] not in _BODIES_OF_TODAY | _BODIES_WITHOUT_ZERO and is_gtin_14(digits):
         return rejected(text, CARTON)
     if digits[0] == "1" and passes_luhn(int(digits)):
         return Found(Kind.REPAIRED, "0" + digits, text, ZERO_ADDED)

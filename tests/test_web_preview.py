@@ -8,6 +8,7 @@ import pytest
 import xlsxwriter
 from flask import Flask
 from provider_fixture import imeis
+from test_spreadsheets_hostile import READ, REFUSED
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
 from database import IMEIDatabase
@@ -152,3 +153,15 @@ def test_a_second_imei_is_not_dropped_from_the_page_of_single_orders(browser: Br
     refused = browser.post("/submit", {"imei": pair, "service_id": SERVICES[0].service_id})
     assert refused.status_code == 400
     assert "1 second IMEI of phones" in words(refused)
+
+
+@pytest.mark.parametrize("what", READ)
+def test_an_odd_workbook_is_previewed_and_never_an_error_of_ours(browser: Browser, what: str) -> None:
+    preview = browser.upload(READ[what](), "odd.xlsx").location
+    assert ready(browser.get(preview).text) == 5
+    assert browser.get(preview + "/rejects.csv").status_code == 200
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_hostile_workbook_is_refused_on_the_page(browser: Browser, what: str) -> None:
+    assert browser.upload(REFUSED[what](), "hostile.xlsx").status_code == 400
