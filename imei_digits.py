@@ -75,7 +75,7 @@ _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _MIDDLE = bytes(n // 100 + _DOUBLED[n // 10 % 10] + n % 10 for n in range(1000))
 _OUTER = bytes(_DOUBLED[n // 100] + n // 10 % 10 + _DOUBLED[n % 10] for n in range(1000))
 
-#: How IMEIs from 011 to 015 begin without their zero; there are none from 016 on, and 010 is older than most phones.
+#: How IMEIs from 011 to 015 begin without their zero. Cartons of phones begin with 10 and with 16 to 18.
 _BODIES_WITHOUT_ZERO = frozenset(("11", "12", "13", "14", "15"))
 #: GS1 application identifiers of a phone's IMEI and of a serial number, with the length of the whole.
 _PREFIXES = frozenset({(19, "8002"), (17, "21")})
