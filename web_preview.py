@@ -183,9 +183,7 @@ def read_intake(backend: Backend, kind: str, content: bytes, choice: Choice) -> 
 
 def keep(kind: str, content: bytes, label: str, service_id: str) -> str:
     """Store an upload for its preview; returns its token."""
-    return store_upload(
-        backend().database, backend().uploads, content, label=label, kind=kind, service_id=service_id
-    )
+    return store_upload(backend().database, backend().uploads, content, label=label, kind=kind, service_id=service_id)
 
 
 def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
