@@ -120,6 +120,7 @@ _RUN = re.compile(r"(?<![0-9])[0-9]{14,17}(?![0-9])")
 _IN_WORDS = re.compile(r"(?<![0-9])(?:[0-9]{14,17}|[0-9]{2}([ -])[0-9]{6}\1[0-9]{6}\1[0-9])(?![0-9])")
 _QUOTED_FORMULA = re.compile(r'=\s*"?\s*([0-9][0-9 ./-]*?)\s*"?')
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)?")
+_LEAST_DIGITS = 14  #: a shorter text holds an IMEI in scientific notation only
 _HEX_MEID = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f]{14,15}")
 _HEX_WORD = re.compile(r"(?<![0-9A-Za-z])(?=[0-9]{0,13}[A-Fa-f])[0-9A-Fa-f]{14}(?![0-9A-Za-z])")
 _SERIAL = re.compile(r"(?=.*[A-Z])(?=.*[0-9])[A-Z0-9]{10,12}")
@@ -131,7 +132,11 @@ _NEVER_AN_IMEI = re.compile(r"IMSI|ICCID|EID|MSISDN|GTIN|EAN|UPC|\(")
 
 def maybe(text: str) -> bool:
     """Whether text is worth a closer look for an IMEI or a MEID; False is certain, True is not."""
-    return not text.isascii() or not text.isprintable() or _MAYBE.search(text) is not None
+    if not text.isascii():
+        return True
+    if len(text) < _LEAST_DIGITS:
+        return ("E" in text or "e" in text) and _MAYBE.search(text) is not None
+    return not text.isprintable() or _MAYBE.search(text) is not None
 
 
 def runs(text: str) -> int:
