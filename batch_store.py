@@ -137,7 +137,8 @@ def record(
     """sending or in_doubt → answered (or in_doubt while a verdict says so), orders and outcomes with it.
 
     An order id that another IMEI or service has already is not believed: that item is in doubt. One that this IMEI
-    has from another batch is no new order. Raises WrongStateError.
+    has from another batch is no new order. A chunk that a person cleared was sent on the strength of that: what is in
+    doubt now needs a new decision. Raises WrongStateError.
     """
     expect(len(verdicts) == len(chunk.items), f"{len(verdicts)} verdicts for {len(chunk.items)} items")
     verdicts = _insert_orders(connection, chunk, verdicts)
@@ -147,7 +148,7 @@ def record(
     moved = connection.execute(
         update(chunks)
         .where(chunks.c.id == chunk.chunk_id, chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT]))
-        .values(state=state, message=message)
+        .values(state=state, message=message, cleared=False)
     )
     expect(moved.rowcount == 1, f"chunk {chunk.chunk_id} is neither sending nor in doubt")
     _end_attempt(connection, chunk, "in doubt" if doubtful else "answered", message)

@@ -189,6 +189,22 @@ def test_a_look_alone_waits_for_the_end_of_a_hold(loop: Loop) -> None:
     assert looks(loop) == [True]
 
 
+def test_a_repeated_call_that_gets_no_answer_needs_another_decision(loop: Loop) -> None:
+    """What a person said of the first call says nothing about the second: that one was charged."""
+    batch_id = lost(loop, 2)
+    loop.let_all()
+    loop.model.list_is_down = True
+    clear(loop)
+    loop.step(2)
+    loop.let(LIST)
+    loop.let(CALL, fault="lost after")
+    pass_time(loop, 1000.0)
+    assert len(loop.sent) == 2 and loop.outcomes(batch_id) == ["in_doubt"] * 2
+    with loop.database.read() as connection:
+        left = connection.exec_driver_sql("SELECT cleared FROM chunks WHERE state = 'in_doubt'").scalars().all()
+    assert left == [0]
+
+
 def test_nothing_is_sent_again_while_the_disk_is_full(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answer could not be kept; when there is room again it is sent."""
     lost(loop, 2)
