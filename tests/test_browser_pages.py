@@ -40,7 +40,7 @@ class Filled:
 
 def building(site: Site, token: str, **more: object) -> None:
     """Write the state of a workbook that is built in the background."""
-    folder = site.data_dir / "exports"
+    folder = site.data_dir / "demo" / "exports"
     folder.mkdir(exist_ok=True)
     state = {"token": token, "name": "orders.xlsx", "total": 9, "rows": 4, "at": time.time() + 900} | more
     (folder / f"{token}.json").write_text(json.dumps(state))

@@ -121,10 +121,15 @@ def test_a_shorter_timeout_of_gunicorn_holds(pair: tuple[PatientSocket, socket.s
 # The server
 
 
+def demo_file(settings: Settings) -> Path:
+    """The database of the demo that serves these settings' folder."""
+    return settings.data_dir / "demo" / "imei_orders.db"
+
+
 @pytest.fixture
 def batch_id(settings: Settings) -> int:
     """A paused batch, so that its stream stays open."""
-    with IMEIDatabase(settings.database_path) as database:
+    with IMEIDatabase(demo_file(settings)) as database:
         made = create_batch(database, NewBatch("waiting", "upload", "1739", "s", 0.08, [("353370080089458", 1)]))
         with database.write() as connection:
             assert pause(connection, made, "Paused by hand.")
@@ -234,7 +239,7 @@ def test_a_stream_goes_on_beyond_every_limit(server: Server, settings: Settings,
         first = [stream.readline() for _ in range(6)]
         assert b"event: progress\n" in first
         time.sleep(2 * PATIENCE)
-        with IMEIDatabase(settings.database_path) as database, database.write() as writing:
+        with IMEIDatabase(demo_file(settings)) as database, database.write() as writing:
             writing.exec_driver_sql("UPDATE batches SET revision = revision + 1")
         assert [line for line in (stream.readline() for _ in range(4)) if line == b"event: progress\n"]
     finally:
