@@ -39,6 +39,7 @@ from simulator_knobs import (
     spoiled_reply,
 )
 from simulator_ledger import FIRST_ORDER_ID, Charge, Ledger
+from simulator_limits import told_wait
 from simulator_listing import SimulatedOrder
 from simulator_provider import Provider
 
@@ -200,7 +201,8 @@ class Simulator:
         return self._schedule(place, connection, fields)
 
     def _limit_reply(self, wait: float) -> Reply:
-        seconds = math.ceil(wait) if self._provider.knobs.retry_after else None
+        knobs = self._provider.knobs
+        seconds = math.ceil(told_wait(knobs.retry_after_told, wait)) if knobs.retry_after else None
         return Reply(b"Too Many Requests", 429, "text/plain", retry_after=seconds)
 
     def _schedule(self, place: int, connection: Connection, fields: Mapping[str, str]) -> None:

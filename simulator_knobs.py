@@ -53,9 +53,15 @@ class Knobs:
     seconds_per_imei: float = 0.0
     gateway_timeout: float = 0.0  #: seconds until a proxy answers a placeorder call with 524; 0 is never
     rate_limit: int = 0  #: calls a window, beyond which 429 is answered at once; 0 is no limit
-    rate_window: float = 60.0  #: seconds of a fixed window
+    rate_window: float = 60.0  #: seconds
+    #: How calls are counted: in windows that begin at whole multiples of their length; in any stretch as long as the
+    #: window; by a bucket of rate_limit tokens, refilled evenly; by nginx's limit_req with burst=rate_burst nodelay.
+    rate_limiter: Literal["fixed", "sliding", "token_bucket", "leaky_bucket"] = "fixed"
+    rate_burst: int = 10  #: calls that the leaky bucket lets through beyond its rate
     rate_actions: tuple[str, ...] = ("placeorder", "imeiservices")  #: the actions that count
-    retry_after: bool = True  #: whether a 429 says how many seconds are left of the window
+    retry_after: bool = True  #: whether a 429 says how many seconds to wait
+    #: What it says, rounded up to whole seconds: the wait until a call may pass, half of it, or one second at most.
+    retry_after_told: Literal["exact", "half", "one_second"] = "exact"
     duplicates: Literal["always", "pending", "never"] = "always"  #: when a known IMEI + service is refused
     #: What a list that holds a known or invalid IMEI gets: each such IMEI named in its own element; one error
     #: text after those before it were placed and charged; one error text and nothing placed.

@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 from simulator_account import Account
 from simulator_knobs import Fault, Knobs, changed
 from simulator_ledger import FIRST_ORDER_ID, Charge, Ledger
+from simulator_limits import Limiter, limiter
 from simulator_listing import OrderView, SimulatedOrder, services_xml
 from simulator_texts import Package, catalogue
 
@@ -96,7 +97,7 @@ class Provider:
         self._finished_before = 0.0
         self._faults = 0
         self._copies: dict[str, tuple[float, str]] = {}  #: what -> when it was written, and the answer
-        self._window = (-1, 0)
+        self._limiter: Limiter | None = None  #: made anew when its knobs change
         self._keys: dict[str, _Work] = {}  #: orderId -> the work that it came with
         self._later = later or self._queue
         self._due: list[tuple[float, int, Step]] = []  #: a heap: moment, order of scheduling, work
@@ -124,6 +125,8 @@ class Provider:
                 self._account.credit = self.knobs.credit
             if "fault" in changes:
                 self._faults = 0
+            if any(name.startswith("rate_") for name in changes):
+                self._limiter = None
             # What a test sets takes effect at once, whatever copy of the answer there is.
             if any(name.startswith(("list", "balance", "credit")) for name in changes):
                 self._copies.clear()
@@ -138,17 +141,14 @@ class Provider:
         return int.from_bytes(digest) / 2**32
 
     def limited(self, action: str) -> float:
-        """Count one call against the rate limit: 0 lets it pass, else the seconds left of the window."""
+        """Count one call against the rate limit: 0 lets it pass, else the seconds to wait."""
         with self._lock:
             knobs, now = self.knobs, self._now()
             if not knobs.rate_limit or action not in knobs.rate_actions:
                 return 0.0
-            window = int(now // knobs.rate_window)
-            count = self._window[1] if self._window[0] == window else 0
-            if count >= knobs.rate_limit:
-                return (window + 1) * knobs.rate_window - now
-            self._window = (window, count + 1)
-            return 0.0
+            if self._limiter is None:
+                self._limiter = limiter(knobs.rate_limiter, knobs.rate_limit, knobs.rate_window, knobs.rate_burst)
+            return self._limiter.wait(now)
 
     def fault_for(self, action: str, number: int) -> Fault:
         """What goes wrong with this call, "" for nothing; counts it."""
