@@ -4,12 +4,19 @@ Pure: time (monotonic seconds) comes in as an argument and nothing here waits. O
 slow down together and start again one after another, not as a herd.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
+
+from limit_estimate import Kind, LimitEstimate
 
 #: Between two starts lies a call's usual time by the number of workers, within these seconds: so the first 429 of a
 #: window comes back before thirty calls have run into it.
 SHORTEST_SPACING, LONGEST_SPACING, FIRST_SPACING = 0.001, 0.02, 0.005
+#: After so many calls for each worker without a 429 it is less, or a call that starts late is never made up for.
+SURE, HURRY = 10, 0.5
+#: Where there is a limit: as long as a 429 takes, within this.
+MOST_SPACING = 0.05
 #: Concurrency falls when a call takes this many times the usual, and this many seconds more.
 CLIMB, CLIMB_SECONDS = 2.5, 0.5
 DECREASE, INCREASE = 0.7, 1.0
@@ -19,6 +26,13 @@ LONGEST_HOLD = 60.0
 MEMORY = 60
 
 
+#: Seconds that starts are planned ahead where a limit is known, so that a turn of the loop does not delay them.
+AHEAD = 0.05
+#: A call that looks whether a limit is over got through if it is not refused within so many times the slowest refusal
+#: that was seen, and these seconds.
+GRACE, GRACE_SECONDS = 3.0, 0.05
+
+
 @dataclass(slots=True)
 class Pace:
     """Permits for calls. A limit that is known beforehand is kept by call_budget.CallBudget."""
@@ -26,19 +40,25 @@ class Pace:
     workers: int
     hold_until: float = 0.0
     failures: int = 0  #: in a row: 429 or not reachable
-    probing: bool = False  #: nobody knows when it goes on: one call tries the water
-    resting: bool = False  #: a hold has begun and no call has been permitted since
-    quota: int | None = None  #: learned: calls in one of the provider's windows
-    period: float | None = None  #: learned: seconds of that window
-    reset: float | None = None  #: when a window of the provider began, as far as its 429s tell
-    reset_before: float | None = None
-    used: int = 0  #: calls that got through or are on the wire since then
+    probing: bool = False  #: the provider could not be reached: one call at a time tries again
     concurrency: float = 0.0
     times: deque[float] = field(default_factory=lambda: deque(maxlen=MEMORY))
     next_start: float = 0.0
+    limit: LimitEstimate = field(default_factory=LimitEstimate)
+    refusal: float = 0.0  #: seconds that a 429 took to come, lately
 
     def __post_init__(self) -> None:
         self.concurrency = self.concurrency or float(self.workers)
+
+    @property
+    def quota(self) -> int | None:
+        """Calls that the provider lets through in `period`, as far as its 429s tell."""
+        return self.limit.quota
+
+    @property
+    def period(self) -> float | None:
+        """Seconds in which `quota` calls pass."""
+        return self.limit.period
 
     def permits(self, now: float, on_the_wire: int, ahead: int = 0) -> int:
         """How many calls may start now, with so many on the wire already.
@@ -47,38 +67,58 @@ class Pace:
         """
         if now < self.hold_until:
             return 0
-        if self.resting:
-            self.resting, self.used = False, on_the_wire
-        free_run = not self.failures and self.quota is None
-        room = 1 if self.probing else int(self.concurrency) + (ahead if free_run else 0)
-        left = self._left(now)
-        return max(0, room - on_the_wire if left is None else min(room - on_the_wire, left))
+        self.limit.presume(now, GRACE * self.refusal + GRACE_SECONDS)
+        if self.probing:
+            return max(0, 1 - on_the_wire)
+        free_run = not self.failures and self.limit.kind is Kind.NONE
+        room = max(0, int(self.concurrency) + (ahead if free_run else 0) - on_the_wire)
+        return room if self.limit.kind is Kind.NONE else self._due(now, room)
+
+    def _due(self, now: float, room: int) -> int:
+        """How many of so many calls the provider's limit lets start now or in a moment."""
+        count, moment = 0, max(now, self.next_start)
+        while count < room and max(self.limit.earliest(count, now), moment) <= now + AHEAD:
+            moment = max(self.limit.earliest(count, now), moment) + self.spacing
+            count += 1
+        return count
 
     def start(self, now: float, count: int) -> list[float]:
         """Take note of calls that start now, and say when each one shall: one after another, not as a herd."""
-        self.used += count
-        first = max(now, self.next_start)
-        times = [first + self.spacing * number for number in range(count)]
-        if times:
-            self.next_start = times[-1] + self.spacing
+        times, moment = list[float](), max(now, self.next_start)
+        for place in range(count):
+            earliest = self.limit.earliest(place, now)
+            times.append(max(moment, earliest) if earliest < math.inf else moment)
+            moment = times[-1] + self.spacing
+        self.limit.started(times)
+        self.next_start = moment if times else self.next_start
         return times
 
     def take_back(self) -> None:
         """One of the calls was held back before it was sent."""
-        self.used = max(0, self.used - 1)
+        self.limit.take_back()
 
     def wait(self, now: float, longest: float) -> float:
         """Seconds (at most longest) after which there may be permits again."""
-        return min(longest, self.hold_until - now) if self.hold_until > now else longest
+        if self.hold_until > now:
+            return min(longest, self.hold_until - now)
+        if self.limit.kind is Kind.NONE:
+            return longest
+        if self.limit.look is not None:
+            return min(longest, GRACE * self.refusal + GRACE_SECONDS)
+        due = max(self.limit.earliest(0, now), self.next_start) - AHEAD
+        return min(longest, due - now) if due > now else longest
 
     @property
     def spacing(self) -> float:
         """Seconds between two starts."""
-        if self.reset is not None:
-            return LONGEST_SPACING  # there is a limit, and it shall be met by one call, not by thirty
+        if self.limit.kind is not Kind.NONE:  # it shall be met by one call, not by thirty
+            quota, period = self.quota, self.period
+            room = math.inf if quota is None or period is None else period / quota / 2
+            return min(max(LONGEST_SPACING, min(self.refusal, MOST_SPACING)), room)
         if not self.times:
             return FIRST_SPACING
-        return min(LONGEST_SPACING, max(SHORTEST_SPACING, self.usual / self.workers))
+        share = HURRY if self.limit.asked > SURE * self.workers else 1.0
+        return min(LONGEST_SPACING, max(SHORTEST_SPACING, share * self.usual / self.workers))
 
     @property
     def usual(self) -> float:
@@ -86,12 +126,14 @@ class Pace:
         ordered = sorted(self.times)
         return ordered[len(ordered) // 10]
 
-    def answered(self, seconds: float | None) -> None:
+    def answered(self, seconds: float | None, began: float | None = None) -> None:
         """A call got through and took so long: more calls at once if it was quick, fewer if it climbed.
 
-        seconds is None for a call too short to be compared with the others.
+        seconds is None for a call too short to be compared with the others; began is when it was sent.
         """
         self.failures, self.probing = 0, False
+        if began is not None:
+            self.limit.passed(began)
         if seconds is None:
             return
         self.times.append(seconds)
@@ -100,45 +142,21 @@ class Pace:
         else:
             self.concurrency = min(float(self.workers), self.concurrency + INCREASE / self.concurrency)
 
-    def limited(self, now: float, retry_after: float | None, jitter: float) -> None:
-        """A call was answered 429 (jitter between 0 and 1): everybody waits, and the window's size is learned.
-
-        What got through between two resets is the quota, the time between them the period.
-        """
-        self.used = max(0, self.used - 1)
+    def limited(self, now: float, retry_after: float | None, jitter: float, began: float | None = None) -> None:
+        """A call that was sent at `began` was answered 429 (jitter between 0 and 1): everybody waits."""
+        began = now if began is None else began
+        self.refusal = min(2.0, max(now - began, 0.8 * self.refusal))
         if now < self.hold_until:  # it was on the wire with the first that met this limit
-            self._learn()
+            self.limit.also_refused(began)
             return
         self.failures += 1
-        self._hold(now, retry_after, jitter)
-        if self.failures == 1:
-            self.reset_before, self.reset = self.reset, self.hold_until
-        else:
-            self.reset = self.hold_until
-        self._learn()
-
-    def _learn(self) -> None:
-        if self.reset_before is None or self.reset is None or not self.used:
-            return
-        self.quota, self.period = self.used, self.reset - self.reset_before
+        self.hold_until = self.limit.refused(began, now, retry_after) + 0.02 + 0.03 * jitter
 
     def unreachable(self, now: float, jitter: float) -> None:
         """The provider could not be reached: everybody waits, longer each time."""
         if now < self.hold_until:
             return
         self.failures += 1
-        self._hold(now, None, jitter)
-
-    def _hold(self, now: float, retry_after: float | None, jitter: float) -> None:
-        wait = retry_after if retry_after is not None else 2.0 ** (self.failures - 1)
-        self.hold_until = now + min(LONGEST_HOLD, wait) * (1 if retry_after is not None else 1 + jitter / 4)
-        self.hold_until += 0.02 + 0.03 * jitter
-        self.resting, self.probing = True, retry_after is None
-
-    def _left(self, now: float) -> int | None:
-        """Calls that may still start in the window that 429s have taught; None where none is known."""
-        if self.quota is None or self.period is None or self.reset is None:
-            return None
-        if now >= self.reset + self.period:
-            self.reset, self.used, self.quota = max(self.reset + self.period, now - self.period), 0, self.quota + 1
-        return self.quota - self.used
+        wait = min(LONGEST_HOLD, 2.0 ** (self.failures - 1)) * (1 + jitter / 4)
+        self.hold_until = now + wait + 0.02 + 0.03 * jitter
+        self.probing = True

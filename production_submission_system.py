@@ -430,12 +430,12 @@ class ProductionSubmissionSystem:
             self.pace.take_back()
             self.budget.take_back()
         elif judgement.limited:
-            self.pace.limited(now, judgement.retry_after, random.random())  # noqa: S311
+            self.pace.limited(now, judgement.retry_after, random.random(), answer.began)  # noqa: S311
         elif judgement.hold or self._unanswered >= UNANSWERED:
             self.pace.unreachable(now, random.random())  # noqa: S311
         else:
             full = 2 * len(answer.chunk.items) >= self.options.chunk_size  # short calls are quick and say little
-            self.pace.answered(answer.seconds if full else None)
+            self.pace.answered(answer.seconds if full else None, answer.began)
         if self.pace.hold_until > before:
             self._hold.set()
             self.budget.hold(self.pace.hold_until)

@@ -26,6 +26,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "account_watch",
         "verdicts",
         "pace",
+        "limit_estimate",
+        "bucket_rate",
         "call_budget",
         "doubt_lookup",
         "submission_report",
