@@ -100,7 +100,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         confirm_above=_number(environ, "CONFIRM_ABOVE", 100, 0, 1e9),
         call_timeout=_number(environ, "GSM_FUSION_TIMEOUT", 120, SHORTEST_TIMEOUT, 600),
         rate_limit=_count(environ, "GSM_FUSION_RATE_LIMIT", 0, 0, 100_000) or None,
-        workers=_count(environ, "WORKERS", 30, 1, 100),
+        workers=_count(environ, "WORKERS", 30, 1, 200),
         settle_quiet=_number(environ, "SETTLE_QUIET", 60, SHORTEST_QUIET, 3600),
         resend_limit=_number(environ, "RESEND_LIMIT", 5, 0, 1000),
         send_order_key=bool(_count(environ, "SEND_ORDER_KEY", 0, 0, 1)),

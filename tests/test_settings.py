@@ -50,7 +50,7 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("GSM_FUSION_TIMEOUT", "59"),
         ("GSM_FUSION_TIMEOUT", "601"),
         ("GSM_FUSION_RATE_LIMIT", "0.5"),
-        ("WORKERS", "1000"),
+        ("WORKERS", "201"),
         ("WORKERS", "2.5"),
         ("SETTLE_QUIET", "soon"),
         ("SETTLE_QUIET", "0"),
