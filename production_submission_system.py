@@ -7,6 +7,7 @@ it is written. This module knows no XML and no Flask; what an answer means is de
 """
 
 import logging
+import math
 import os
 import queue
 import random
@@ -60,6 +61,8 @@ MOVED = (
 
 #: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
 QUICK_CALL = 0.2
+#: Seconds in which an answer is committed and the next call is handed out, at most.
+COMMIT = 0.025
 #: Seconds that doubt is waited for after the last answer where the provider does not list its orders.
 HOPELESS_PATIENCE = 2.0
 #: Seconds since a batch was made in which no other process can have ordered it.
@@ -169,6 +172,7 @@ class ProductionSubmissionSystem:
         self._failed_looks = 0
         self._settle_request: str | None = None
         self.pace = Pace(self.options.workers)
+        self._slots = threading.Semaphore(self.options.workers)  # one thread more is there for looks
         self.budget = budget or CallBudget(clock=clock)
         self._hold = threading.Event()  # set: calls that have not begun give their chunk back
         self._resume_at: float | None = None
@@ -474,8 +478,7 @@ class ProductionSubmissionSystem:
         on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
         load = Counter(chunk.batch_id for chunk in on_the_wire)
         listed = Counter(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1)
-        may_plan = self.budget.limit is None and any(answer.seconds < QUICK_CALL for answer in answered)
-        ahead = self.options.workers if may_plan else 0
+        ahead = self._ahead(answered) if self.budget.limit is None else 0
         free = self.budget.orders(self.pace.permits(self._clock(), len(on_the_wire), ahead))
         if not free:
             return []
@@ -499,6 +502,12 @@ class ProductionSubmissionSystem:
         newest = batch_store.newest_attempt(connection)
         bound = min((chunk.attempt_id for chunk in on_the_wire), default=newest + 1)
         return write_intents(connection, claimed, bound)
+
+    def _ahead(self, answered: Sequence[Answer]) -> int:
+        """Return how many calls to plan beyond those on the wire, so that no worker waits for a commit."""
+        seconds = min((answer.seconds for answer in answered), default=math.inf)
+        workers = self.options.workers
+        return workers if seconds < QUICK_CALL else int(workers * COMMIT / seconds)
 
     def _check_lease(self, connection: Transaction) -> None:
         """Raise LeaseLostError unless this process may record intents."""
@@ -567,6 +576,10 @@ class ProductionSubmissionSystem:
     # One call, in a worker thread
 
     def _call(self, chunk: Chunk, start: float) -> None:
+        with self._slots:
+            self._place(chunk, start)
+
+    def _place(self, chunk: Chunk, start: float) -> None:
         if self._hold.wait(max(0.0, start - self._clock())):
             self._answers.put(Answer(chunk, None, Judgement(None)))
             return
