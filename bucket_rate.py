@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 #: The share of a bucket that surely was full when nothing had been sent for long.
 CERTAIN = 0.7
-#: Calls without a refusal, and how near to the fastest rate, after which that was too slow; then it is raised by this
-#: factor, and by more each time, up to the last one.
-QUIET_CALLS, NEAR, RAISE, MOST_RAISE = 20, 0.94, 1.05, 1.5
+#: Calls without a refusal after which the fastest rate was too slow, if it was nearly reached, and in any case.
+QUIET_CALLS, NEAR, VERY_QUIET_CALLS = 20, 0.94, 80
+#: It is raised by this factor then, and by more each time, up to the last one.
+RAISE, MOST_RAISE = 1.05, 1.5
 #: What is left of the slowest rate when a bucket that was full refuses: it says little, but that it was too much.
 FALL = 0.6
 #: Refusals in a row, nothing having passed between them, after which it is no bucket.
@@ -125,7 +126,7 @@ class BucketRate:
         """Raise the bracket by what passed since the base, and beyond it after many calls without a refusal."""
         seconds, passed = max(sent[-1] - self.base, SHORTEST), count(sent, self.base)
         self.slowest = min(max(self.slowest, (passed - self.base_most - 1) / seconds), self.fastest)
-        if self.quiet < QUIET_CALLS or self.slowest <= NEAR * self.fastest:
+        if self.quiet < (QUIET_CALLS if self.slowest > NEAR * self.fastest else VERY_QUIET_CALLS):
             return
         self.fastest *= self.factor
         self.factor = min(2 * self.factor - 1, MOST_RAISE)
