@@ -34,13 +34,13 @@ def test_times_are_counted_after_one_and_up_to_another() -> None:
 
 def test_what_passed_between_two_refusals_is_the_rate_give_or_take_one_call() -> None:
     bucket, _ = measured(passed=10, seconds=5.0)
-    assert (bucket.slowest, bucket.fastest) == (pytest.approx(9 / 5), pytest.approx(11 / 5))
+    assert (bucket.slowest, bucket.fastest) == pytest.approx((9 / 5, 11 / 5))
     assert bucket.rate == pytest.approx(2.0)
 
 
 def test_one_call_says_little_of_the_slowest_rate() -> None:
     bucket, _ = measured(passed=1, seconds=2.0)
-    assert (bucket.slowest, bucket.fastest) == (pytest.approx(0.05), pytest.approx(1.0))
+    assert (bucket.slowest, bucket.fastest) == pytest.approx((0.05, 1.0))
 
 
 def test_a_bucket_that_was_full_when_calls_went_on_gave_its_size_first() -> None:
@@ -78,7 +78,7 @@ def test_calls_that_were_sent_after_the_refused_one_count_until_they_are_taken_b
 def test_a_call_takes_one_out_of_the_bucket() -> None:
     bucket, sent = measured()
     send(bucket, sent, 6.0)
-    assert (bucket.level, bucket.level_at) == (pytest.approx(1.0), 6.0)
+    assert (bucket.level, bucket.level_at) == pytest.approx((1.0, 6.0))
     assert bucket.earliest(0, 6.0) == 6.0
     assert bucket.earliest(1, 6.0) == pytest.approx(6.0 + 1 / bucket.rate)
 
@@ -124,7 +124,7 @@ def test_a_few_calls_without_a_refusal_do_not_raise_it() -> None:
 def test_a_full_bucket_that_refuses_was_used_too_fast() -> None:
     bucket, sent = measured(size=4)
     send(bucket, sent, 20.0, 20.02, 20.04, 20.06)
-    assert (bucket.base_least, bucket.base_most) == (pytest.approx(2.8), 4)
+    assert (bucket.base_least, bucket.base_most) == pytest.approx((2.8, 4))
     rate = bucket.rate
     assert bucket.refused(20.5, sent)
     assert bucket.fastest <= rate
@@ -138,7 +138,7 @@ def test_a_rate_that_changed_is_measured_from_the_last_refusal_on() -> None:
     bucket.slowest = 1.9
     assert bucket.refused(70.0, sent)
     assert bucket.base == 50.0
-    assert (bucket.slowest, bucket.fastest) == (pytest.approx(9 / 20), pytest.approx(11 / 20))
+    assert (bucket.slowest, bucket.fastest) == pytest.approx((9 / 20, 11 / 20))
 
 
 def test_calls_that_are_refused_though_two_should_have_flowed_in_are_no_buckets_doing() -> None:

@@ -139,7 +139,7 @@ def test_a_call_that_passes_ends_the_look_and_the_window_repeats() -> None:
     estimate = refused_after(60, retry_after=10.0)
     assert look(estimate, passes=True) == pytest.approx(10.63)
     assert estimate.kind is Kind.WINDOW
-    assert (estimate.size, estimate.high, estimate.low) == (60, pytest.approx(10.63), pytest.approx(9.63))
+    assert (estimate.size, estimate.high, estimate.low) == pytest.approx((60, 10.63, 9.63))
     assert (estimate.quota, estimate.period) == (60, estimate.high)
     assert send(estimate, 59, 10.64)[-1] == pytest.approx(0.59 + 10.63 + MARGIN)
 
@@ -169,7 +169,7 @@ def test_a_wide_bracket_is_halved_by_one_call_and_no_more_in_the_same_window() -
     for _ in range(3):
         look(estimate, passes=False)
     first = look(estimate, passes=True)
-    assert (estimate.low, estimate.high) == (pytest.approx(7.03), pytest.approx(10.03))
+    assert (estimate.low, estimate.high) == pytest.approx((7.03, 10.03))
     send(estimate, 59, first)
     assert look(estimate, passes=False) == pytest.approx(first + 8.53 + MARGIN)
     assert estimate.low == pytest.approx(8.53 + MARGIN)
@@ -258,7 +258,9 @@ def test_calls_that_are_refused_though_a_bucket_would_have_them_are_a_windows_do
     assert estimate.bucket is not None
     estimate.started([20.0])
     estimate.refused(20.0, 20.005, None)
-    assert (estimate.kind, estimate.bucket, estimate.size) == (Kind.UNKNOWN, None, 5)
+    assert estimate.kind is Kind.UNKNOWN
+    assert estimate.bucket is None
+    assert estimate.size == 5
 
 
 def test_a_refusal_in_a_bucket_holds_until_a_call_flows_in() -> None:
