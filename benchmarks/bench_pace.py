@@ -14,6 +14,7 @@ from benchmarks.bench_submission import CHUNK, imeis, planned, provider, rig, se
 
 CALLS, QUOTA, BURST, LATENCY = 200, 60, 10, 0.1
 WINDOW = 10.0  #: seconds
+SOON = 1.0  #: seconds of a fixed window in which no program sends all its calls
 KINDS = ("fixed", "sliding", "token_bucket", "leaky_bucket")
 TOLD: dict[str, dict[str, object]] = {
     "exact": {},
@@ -39,6 +40,8 @@ def paced(url: str, home: Path, kind: str) -> float:
     """Return how many times the least time 200 calls of 100 IMEIs took."""
     with rig(url, home) as (database, system):
         batch_id = planned(database, imeis(1, CALLS * CHUNK))
+        if WINDOW - time.time() % WINDOW < SOON:
+            time.sleep(SOON)
         started = time.time()
         see_through(database, system, batch_id)
         return (time.time() - started) / least(kind, started)
