@@ -16,7 +16,7 @@ from amounts import exceeds, money
 from batch_queries import planned_imeis, promised, spent_or_promised
 from batch_store import finish_if_done, resume
 from database import IMEIDatabase, utc_now
-from orders import FINAL_STATUSES, BatchState, Outcome
+from orders import BatchState, OrderStatus, Outcome
 from schema import batches, items, orders
 
 logger = logging.getLogger(__name__)
@@ -27,14 +27,16 @@ OPEN_ITEMS = text(
     " AND imei IN (SELECT value FROM json_each(:imeis))"
 )
 KNOWN_ORDERS = text(
-    "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist FROM orders WHERE id IN"
+    "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist,"
+    " substr(result_code_display, 1, 160) AS words FROM orders WHERE id IN"
     " (SELECT coalesce(max(CASE WHEN order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')"
     "   THEN id END), max(id))"
     "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service GROUP BY imei)"
 ).columns(order_date=orders.c.order_date.type)
 #: The plus keeps SQLite from looking through every completed order.
 RESULTS_ELSEWHERE = text(
-    "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name FROM orders"
+    "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name,"
+    " substr(result_code_display, 1, 160) AS words FROM orders"
     " WHERE id IN (SELECT max(id) FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis))"
     "  AND service_id != :service AND +status = 'Completed' GROUP BY imei) ORDER BY id DESC"
 ).columns(order_date=orders.c.order_date.type)
@@ -75,7 +77,8 @@ class NewBatch:
     imeis: Sequence[tuple[str, int | None]]
     fingerprint: str = ""  #: of service and IMEIs; an unfinished batch with the same one is continued
     confirm_token: str | None = None  #: one token makes one batch, however often it is sent
-    recheck: bool = False  #: the user wants settled orders of the same service placed again
+    recheck: bool = False  #: the user wants IMEIs with a result of the same service placed again
+    resend_rejected: bool = False  #: the user wants IMEIs of rejected orders of the same service placed again
     budget: float | None = None  #: US dollars that this UTC day may cost, promises included; None is no limit
     held: float | None = None  #: US dollars that the account holds; None where that is not known
 
@@ -169,8 +172,9 @@ def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:
         imei: f"in batch {batch_id} already, not answered yet"
         for imei, batch_id in _open_items(connection, new.service_id, imeis).items()
     }
+    again = {OrderStatus.COMPLETED: new.recheck, OrderStatus.REJECTED: new.resend_rejected}
     for order in known_orders(connection, new.service_id, imeis):
-        if not (new.recheck and order["status"] in FINAL_STATUSES):
+        if not again.get(order["status"], False):
             found.setdefault(order["imei"], f"ordered already: order {order['order_id']}")
     return found
 

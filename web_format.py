@@ -1,6 +1,6 @@
 """How pages show numbers, money, times and states. Pure functions; templates call them as filters."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -135,6 +135,15 @@ def status_class(status: str | None) -> str:
     return "status-" + (status or "unknown").lower().replace(" ", "-")
 
 
+def result_words(order: Mapping[str, Any]) -> str:
+    """What the result of an order says in a line: its findings, else the beginning of its text, else its status."""
+    names = (("fmi", "FMI "), ("blacklist", ""))
+    found = [order["model"], order["carrier"], order["simlock"]]
+    found += [f"{before}{order[name]}" for name, before in names if order[name]]
+    text = " ".join((order.get("words") or "").split())
+    return " · ".join(filter(None, found)) or text or order["status"] or "no result"
+
+
 def is_awaited(status: str | None) -> bool:
     """Whether an order with this status may still get its result."""
     return status is not None and status not in FINAL_STATUSES
@@ -242,6 +251,7 @@ def filters() -> dict[str, Any]:
         "batch_label": lambda state: BATCHES[BatchState(state)],
         "status_class": status_class,
         "is_awaited": is_awaited,
+        "result_words": result_words,
         "synced": synced,
         "audit_sentences": audit_sentences,
     }

@@ -103,7 +103,7 @@ def preview_recheck() -> ResponseReturnValue:
         return redirect(url_for("orders.history", **chosen.arguments()), 303)
     label = imeis[0] if len(imeis) == 1 else f"Checked again: {len(imeis):,} IMEIs"
     token = keep("paste", "\n".join(imeis).encode(), label, service_id)
-    choice = {"recheck": True, "include_luhn": True}  # the provider has taken them before
+    choice = {"recheck": True, "resend_rejected": True, "include_luhn": True}  # the provider has taken them before
     change_upload(backend().database, token, service_id, choice)
     return redirect(url_for("preview.show", token=token), 303)
 

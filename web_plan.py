@@ -10,12 +10,23 @@ from typing import Any
 import batch_queries
 from amounts import exceeds, money
 from batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
-from orders import FINAL_STATUSES, Service
+from orders import FINAL_STATUSES, OrderStatus, Service
 from service_catalog import Balance, Catalogue
 from web_context import Backend
 
 NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring another file."
 NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Which IMEIs of earlier orders are sent, and paid, a second time."""
+
+    checked: bool = False  #: those with a result
+    rejected: bool = False  #: those whose order the provider rejected
+
+
+NOT_AGAIN = Again()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,9 @@ class Plan:
     imeis: Sequence[tuple[str, int | None]]  #: everything that the batch would hold, with source rows
     fingerprint: str
     recheck: bool
-    settled: tuple[dict[str, Any], ...]  #: orders that have a final result, left out unless recheck
+    resend_rejected: bool
+    checked: tuple[dict[str, Any], ...]  #: completed orders, left out unless recheck
+    rejected: tuple[dict[str, Any], ...]  #: orders that the provider rejected, left out unless resend_rejected
     pending: tuple[dict[str, Any], ...]  #: orders that wait for their result, left out
     elsewhere: tuple[dict[str, Any], ...]  #: completed orders of other services, the newest of each IMEI; sent anyway
     in_flight: dict[str, int]  #: IMEI → unfinished batch that it is in, left out
@@ -49,7 +62,7 @@ class Plan:
 
 
 def make_plan(
-    backend: Backend, service: Service, imeis: Sequence[tuple[str, int | None]], recheck: bool = False
+    backend: Backend, service: Service, imeis: Sequence[tuple[str, int | None]], again: Again = NOT_AGAIN
 ) -> Plan:
     """What a batch of these IMEIs would send now."""
     database, names = backend.database, [imei for imei, _ in imeis]
@@ -58,16 +71,20 @@ def make_plan(
         known = [dict(order) for order in known_orders(connection, service.service_id, names)]
         elsewhere = tuple(dict(order) for order in results_elsewhere(connection, service.service_id, names))
     known = [order for order in known if order["imei"] not in flying]
-    settled = tuple(order for order in known if order["status"] in FINAL_STATUSES)
+    rejected = tuple(order for order in known if order["status"] == OrderStatus.REJECTED)
+    checked = tuple(order for order in known if order["status"] == OrderStatus.COMPLETED)
     pending = tuple(order for order in known if order["status"] not in FINAL_STATUSES)
-    left_out = flying.keys() | {order["imei"] for order in (pending if recheck else known)}
+    earlier = (*pending, *(() if again.checked else checked), *(() if again.rejected else rejected))
+    left_out = flying.keys() | {order["imei"] for order in earlier}
     mark = fingerprint(service.service_id, names)
     plan = Plan(
         service=service,
         imeis=imeis,
         fingerprint=mark,
-        recheck=recheck,
-        settled=settled,
+        recheck=again.checked,
+        resend_rejected=again.rejected,
+        checked=checked,
+        rejected=rejected,
         pending=pending,
         elsewhere=elsewhere,
         in_flight=flying,

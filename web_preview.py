@@ -26,14 +26,17 @@ from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_te
 from spreadsheets_out import rejects_csv
 from web_context import Backend, backend
 from web_format import plural
-from web_plan import Plan, make_plan, price_objection, service_objection, unchecked
+from web_plan import Again, Plan, make_plan, price_objection, service_objection, unchecked
 
 preview = Blueprint("preview", __name__)
 
 #: Rows shown of each bucket.
 SAMPLES = 8
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
-CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows", "second_imeis")
+CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows")
+#: Which IMEIs are counted in beside the ready ones.
+TICKS = ("include_luhn", "recheck", "resend_rejected")
+CHANGED = "Nothing was sent: the service or the reading of the file was changed. Check the new cost, then confirm."
 DELIMITERS = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Bar"}
 ENCODINGS = {
     "utf-8": "UTF-8",
@@ -133,35 +136,24 @@ def show(token: str) -> ResponseReturnValue:
 @preview.post("/batch/preview/<token>/options")
 def options(token: str) -> ResponseReturnValue:
     """Read the file another way, or count other IMEIs in."""
-    found = _upload_or_404(token)
-    choice = chosen_options(request.form.to_dict(), found.choice)
-    try:
-        read_intake(backend(), found.kind, found.path.read_bytes(), _choice(choice))
-    except UnreadableFileError as error:
-        flash(f"Not changed: {error}", "error")
-        return redirect(url_for("preview.show", token=token), 303)
-    change_upload(backend().database, token, request.form.get("service_id") or found.service_id, choice)
-    return redirect(url_for("preview.show", token=token), 303)
+    _keep_options(_upload_or_404(token))
+    return _back(token)
 
 
 @preview.post("/batch/preview/<token>")
 def confirm(token: str) -> ResponseReturnValue:
-    """Make the batch that the preview showed, once; show the preview again if it is no longer true."""
+    """Make the batch that the preview showed, once; lead back to the preview if it is no longer true."""
     batch_id = batch_of_token(backend().database, token)
     if batch_id is None:
         found = _upload_or_404(token)
-        catalogue = backend().catalog.for_confirmation()
-        intake, plan = _read_and_plan(found, catalogue)
-        notice = unchecked(catalogue) or _reason_to_look_again(plan)
-        batch_id = batch_of_token(backend().database, token)  # a first click may have ended meanwhile
+        if _asks_for_another(found):
+            _keep_options(found)
+            flash(CHANGED, "error")
+            return _back(token)
+        batch_id, objection = _confirmed(found)
         if batch_id is None:
-            if notice or plan is None:
-                return _page(found, intake, plan, notice), 409
-            try:
-                batch_id = start_batch(backend(), plan, found.label, found.kind, token)
-            except OverBudgetError as error:
-                return _page(found, *_read_and_plan(found, catalogue), f"Nothing was sent. {error}"), 409
-            flash(started(plan, batch_id), "good")
+            flash(objection, "error")
+            return _back(token)
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
@@ -198,6 +190,7 @@ def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: st
         fingerprint=plan.fingerprint,
         confirm_token=token,
         recheck=plan.recheck,
+        resend_rejected=plan.resend_rejected,
         budget=backend.settings.daily_budget,
         held=plan.balance.credits if plan.balance.trusted else None,
     )
@@ -225,10 +218,12 @@ def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, An
             if name == "column":
                 choice.pop("header_row", None)
             choice[name] = _whole(value) if name in ("column", "header_row") else value
-    for name in ("hidden_rows", "second_imeis"):
-        if f"was_{name}" in form:
-            choice[name] = name in form
-    return choice | {"include_luhn": "include_luhn" in form, "recheck": "recheck" in form}
+    if "was_hidden_rows" in form:
+        choice["hidden_rows"] = "hidden_rows" in form
+    whole = "options" in form  # the page's own form says which ticks it offered; another one says all that is set
+    offered = [tick for tick in TICKS if not whole or tick in form or f"was_{tick}" in form]
+    kept = {tick: before[tick] for tick in TICKS if tick in before}
+    return choice | kept | {tick: tick in form for tick in offered}
 
 
 def grouped(entries: Iterable[tuple[int, str, str]]) -> list[Group]:
@@ -263,6 +258,50 @@ def _upload_or_404(token: str) -> Upload:
     return found
 
 
+def _back(token: str) -> ResponseReturnValue:
+    return redirect(url_for("preview.show", token=token), 303)
+
+
+def _keep_options(found: Upload) -> None:
+    """Remember the service and the choices of the form, unless the file cannot be read that way."""
+    choice = chosen_options(request.form.to_dict(), found.choice)
+    try:
+        read_intake(backend(), found.kind, found.path.read_bytes(), _choice(choice))
+    except UnreadableFileError as error:
+        flash(f"Not changed: {error}", "error")
+        return
+    change_upload(backend().database, found.token, request.form.get("service_id") or found.service_id, choice)
+
+
+def _asks_for_another(found: Upload) -> bool:
+    """Whether the form that confirms holds another service or other choices than the page that it was on."""
+    if "options" not in request.form:
+        return False
+    asked = chosen_options(request.form.to_dict(), found.choice)
+    same_choice = _made(asked) == _made(found.choice)
+    return not same_choice or (request.form.get("service_id") or found.service_id) != found.service_id
+
+
+def _made(choice: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in choice.items() if value is not False}
+
+
+def _confirmed(found: Upload) -> tuple[int | None, str]:
+    """The batch of an upload, or None and the reason why nothing was sent."""
+    catalogue = backend().catalog.for_confirmation()
+    plan = _read_and_plan(found, catalogue)[1]
+    objection = unchecked(catalogue) or _reason_to_look_again(plan)
+    batch_id = batch_of_token(backend().database, found.token)  # a first click may have ended meanwhile
+    if batch_id is not None or objection or plan is None:
+        return batch_id, objection
+    try:
+        batch_id = start_batch(backend(), plan, found.label, found.kind, found.token)
+    except OverBudgetError as error:
+        return None, f"Nothing was sent. {error}"
+    flash(started(plan, batch_id), "good")
+    return batch_id, ""
+
+
 def _choice(choice: dict[str, Any]) -> Choice:
     return Choice(**{name: choice[name] for name in CHOICES if name in choice})
 
@@ -274,7 +313,8 @@ def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | 
         return intake, None
     chosen = [*intake.ready, *intake.luhn_failed] if found.choice.get("include_luhn") else intake.ready
     imeis = [(ready.imei, ready.row) for ready in chosen]
-    return intake, make_plan(backend(), service, imeis, bool(found.choice.get("recheck")))
+    again = Again(bool(found.choice.get("recheck")), bool(found.choice.get("resend_rejected")))
+    return intake, make_plan(backend(), service, imeis, again)
 
 
 def _reason_to_look_again(plan: Plan | None) -> str:
@@ -302,18 +342,14 @@ def started(plan: Plan, batch_id: int) -> str:
 
 
 def _preview_page(found: Upload) -> str:
-    return _page(found, *_read_and_plan(found, backend().catalog.current()), "")
-
-
-def _page(found: Upload, intake: Intake, plan: Plan | None, notice: str) -> str:
     catalogue = backend().catalog.current()
+    intake, plan = _read_and_plan(found, catalogue)
     sheet = next((sheet for sheet in intake.sheets if sheet.name == intake.chosen.sheet), None)
     return render_template(
         "preview.html",
         upload=found,
         intake=intake,
         plan=plan,
-        notice=notice,
         sheet=sheet,
         catalogue=catalogue,
         service_id=found.service_id,

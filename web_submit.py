@@ -14,8 +14,8 @@ from database import OrderRow
 from orders import Service
 from spreadsheets import UnreadableFileError, read_text
 from web_context import backend
-from web_format import ago, plural
-from web_plan import Plan, make_plan, price_objection, service_objection, unchecked
+from web_format import ago, plural, result_words
+from web_plan import Again, Plan, make_plan, price_objection, service_objection, unchecked
 from web_preview import keep, must_type, start_batch, started
 from web_stream import stream
 
@@ -92,11 +92,10 @@ def order_and_follow() -> Response:
 
 
 def _known(order: OrderRow) -> dict[str, str]:
-    verdicts = [order["model"], order["carrier"], order["simlock"], order["fmi"] and f"FMI {order['fmi']}"]
     return {
         "imei": order["imei"],
         "service": order["service_name"] or "",
-        "says": " · ".join(filter(None, verdicts)) or order["status"] or "no result yet",
+        "says": result_words(order),
         "age": ago(order["order_date"] or order["created_at"]),
         "url": url_for("orders.order", order_id=order["order_id"]) if order["order_id"] else "",
     }
@@ -141,7 +140,8 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     wrong += intake.announced[:3]
     if wrong:
         return None, tuple(wrong)
-    plan = make_plan(backend(), service, [(imei, None) for imei in intake.ready.imeis()], posted.recheck)
+    again = Again(posted.recheck, posted.recheck)
+    plan = make_plan(backend(), service, [(imei, None) for imei in intake.ready.imeis()], again)
     shown = before.price if posted.shown_price is None and before is not None else posted.shown_price
     checked = unchecked(catalogue) or price_objection(service.title, shown, service.price)
     return plan, tuple(filter(None, (checked, *plan.objections)))

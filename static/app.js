@@ -1,4 +1,4 @@
-// What every page does: local times, copy buttons, the status bar, the service picker, forms that send themselves.
+// What every page does: local times, copy buttons, the status bar, the service picker, forms that are sent once.
 
 export const number = (value) => new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 }).format(value);
 export const money = (value) =>
@@ -79,34 +79,49 @@ function picker(root) {
   const search = root.querySelector("[data-picker-search]");
   const picked = root.querySelector("[data-picked]");
   const all = [...select.options];
-  const describe = () => {
+  const describe = (note = "") => {
     const option = select.selectedOptions[0];
-    picked.textContent = option?.value
+    const chosen = option?.value
       ? `${money(Number(option.dataset.price))} an IMEI${option.dataset.delivery ? ", " + option.dataset.delivery : ""}`
       : "";
+    picked.textContent = [note, chosen].filter(Boolean).join(" · ");
     document.dispatchEvent(new CustomEvent("service", { detail: option?.value ? Number(option.dataset.price) : null }));
   };
+  let fits = all;
+  // Searching narrows the list and never changes the choice: what is chosen stays in the list, first if it does not fit.
   const filter = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const chosen = select.value;
-    const fits = all.filter((option) => {
+    const chosen = select.selectedOptions[0];
+    fits = all.filter((option) => {
       const text = `${option.value} ${option.text} ${option.dataset.category}`.toLowerCase();
       return option.value && words.every((word) => text.includes(word));
     });
-    select.replaceChildren(...(words.length ? fits : all));
-    select.size = words.length ? Math.min(Math.max(fits.length, 2), 8) : 1;
-    select.value = fits.some((option) => option.value === chosen) || !words.length ? chosen : "";
-    if (words.length && fits.filter((option) => !option.disabled).length === 1) select.value = fits.find((option) => !option.disabled).value;
-    describe();
+    const kept = chosen && !fits.includes(chosen) ? [chosen] : [];
+    select.replaceChildren(...(words.length ? [...kept, ...fits] : all));
+    select.size = words.length ? Math.min(Math.max(select.options.length, 2), 8) : 1;
+    if (chosen) chosen.selected = true;
+    describe(words.length && !fits.length ? "No matching service" : "");
+  };
+  const choose = (option) => {
+    option.selected = true;
+    search.value = "";
+    filter();
+    select.dispatchEvent(new Event("change", { bubbles: true }));
   };
   search.hidden = false;
   search.addEventListener("input", filter);
   search.addEventListener("change", (event) => event.stopPropagation());
   search.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown") { event.preventDefault(); select.focus(); if (!select.value && select.options.length) select.selectedIndex = 0; describe(); }
-    if (event.key === "Enter") event.preventDefault();
+    if (event.key === "ArrowDown") { event.preventDefault(); select.focus(); }
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    const first = fits.find((option) => option.value && !option.disabled);
+    if (search.value.trim() && first) choose(first);
   });
-  select.addEventListener("change", describe);
+  select.addEventListener("change", () => describe());
+  select.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && select.size > 1 && select.selectedOptions[0]?.value) { event.preventDefault(); choose(select.selectedOptions[0]); }
+  });
   describe();
 }
 
@@ -125,16 +140,27 @@ function pasteBox(box) {
   show();
 }
 
-function selfSendingForms() {
-  for (const form of document.querySelectorAll("form[data-auto-submit]")) {
-    form.addEventListener("change", (event) => {
-      if (event.target.matches("select") && !event.target.value && event.target.name === "service_id") return;
-      form.requestSubmit();
-    });
-  }
+// The preview: what was changed and not updated yet cannot be confirmed. The server refuses it too.
+function optionsForm(form) {
+  const outdated = document.querySelector("[data-outdated]");
+  const confirm = document.querySelector("[data-confirm]");
+  const state = () => new URLSearchParams([...new FormData(form)].filter(([name]) => name !== "typed")).toString();
+  const shown = state();
+  const check = () => {
+    const changed = state() !== shown;
+    outdated.hidden = !changed;
+    if (confirm) confirm.hidden = changed;
+  };
+  form.addEventListener("change", check);
+  document.querySelector("#typed")?.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") { event.preventDefault(); form.requestSubmit(confirm.querySelector("button")); }
+  });
+}
+
+function formsSentOnce() {
   for (const form of document.querySelectorAll("form[data-once]")) {
-    form.addEventListener("submit", () => {
-      const button = form.querySelector("button[type=submit]");
+    form.addEventListener("submit", (event) => {
+      const button = event.submitter ?? form.querySelector("button[type=submit]");
       const words = [...button.childNodes];
       setTimeout(() => {
         button.disabled = true;
@@ -211,7 +237,8 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => print());
 }
 statusBar();
-selfSendingForms();
+formsSentOnce();
+document.querySelectorAll("[data-options]").forEach(optionsForm);
 dialogs();
 document.querySelectorAll("[data-picker]").forEach(picker);
 document.querySelectorAll("[data-paste]").forEach(pasteBox);

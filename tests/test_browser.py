@@ -27,7 +27,7 @@ def choose_file(page: Page, name: str, content: bytes) -> None:
     page.goto("/batch")
     page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "text/csv", "buffer": content})
     page.locator("#service_id").select_option(SERVICE)
-    page.get_by_role("button", name="Read it and show the cost").click()
+    page.get_by_role("button", name="Preview cost").click()
 
 
 def confirm(page: Page) -> str:
@@ -111,7 +111,7 @@ def test_a_workbook_can_be_dropped_on_the_page(visitor: Visitor, tmp_path: Path)
     drop(page, path)
     expect(page.locator("[data-drop-text]")).to_contain_text("stock.xlsx")
     page.locator("#service_id").select_option(SERVICE)
-    page.get_by_role("button", name="Read it and show the cost").click()
+    page.get_by_role("button", name="Preview cost").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("stock.xlsx")
     expect(page.locator("aside.cost")).to_contain_text("$3.20")
 
@@ -135,7 +135,7 @@ def test_a_paste_of_30_000_is_counted_and_read(visitor: Visitor) -> None:
     expect(page.locator("[data-paste-count]")).to_have_text("30,000 IMEIs in 30,000 entries")
     page.locator("#service_id").select_option(SERVICE)
     expect(page.locator("[data-estimate]")).to_have_text("about $2,400.00")
-    page.get_by_role("button", name="Read it and show the cost").click()
+    page.get_by_role("button", name="Preview cost").click()
     expect(page.locator(".buckets .good")).to_contain_text("30,000")
     expect(page.locator("aside.cost")).to_contain_text("$2,400.00")
 
@@ -184,6 +184,7 @@ def test_one_imei_can_be_ordered_with_the_keyboard_alone(visitor: Visitor, site:
     expect(page.locator("[data-luhn]")).to_contain_text("the check digit fits")
     tab_to(page, "[data-picker-search]")
     page.keyboard.type(SERVICE)
+    page.keyboard.press("Enter")
     tab_to(page, "button[type=submit]")
     page.keyboard.press("Enter")
     live_path(page)

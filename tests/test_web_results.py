@@ -321,7 +321,7 @@ def test_the_orders_of_a_filter_are_checked_again_by_way_of_the_preview(
     assert "30 ready" in text
     assert "Nothing has been sent." in text
     one = browser.post("/history/recheck", {"service_id": "1739", "imei": imeis(1)[0]}).location
-    assert "checked again, as you wish" in words(browser.get(one))
+    assert "sent and paid again" in words(browser.get(one))
     started = browser.confirm(one)
     assert started.location == "/batches/1"
     answer_chunks(database, lambda imei: (Outcome.DUPLICATE, "IMEI already exists!"))
@@ -341,7 +341,7 @@ def test_the_imeis_of_a_batch_with_find_my_on_are_checked_again(browser: Browser
     shown = browser.post("/history/recheck?batch=1&fmi=ON", {"service_id": SERVICES[0].service_id}).location
     text = words(browser.get(shown))
     assert "3 ready" in text
-    assert "3 IMEIs with a result: checked again, as you wish" in text
+    assert "3 IMEIs with a result: sent and paid again" in text
     assert "Completed iPhone 12 · FMI Lost Mode" in text
     assert f"{utc_now():%d %b %Y}" in text
     assert database.count_orders() == 6

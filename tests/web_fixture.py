@@ -87,6 +87,11 @@ class Browser:
         page = self.get(preview).text
         return self.post(preview, confirm_fields(page) | more)
 
+    def led_back(self, answer: TestResponse) -> TestResponse:
+        """The page that a refused form leads back to: Back and Reload send nothing again."""
+        assert answer.status_code == 303, words(answer)
+        return self.get(answer.location)
+
     def start(self, imeis: Sequence[str]) -> int:
         """A confirmed batch of these."""
         answer = self.confirm(self.paste(imeis))
