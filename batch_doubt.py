@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 import batch_store
 from database import IMEIDatabase
-from orders import FOUND_IN_LIST, NAMED_BY_PERSON, ChunkState, Outcome
+from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, ChunkState, Outcome
 from schema import OPEN_CALL, attempts, chunks, items
 
 #: What settlement.py and batch_store.py write about an IMEI that was in doubt.
@@ -42,7 +42,26 @@ class Settled:
 
     @property
     def total(self) -> int:
-        return self.found + self.sent_again + self.existed + self.named + self.not_placed
+        return self.by_itself + self.named
+
+    @property
+    def by_itself(self) -> int:
+        """Those that the program settled without a person."""
+        return self.found + self.sent_again + self.existed + self.not_placed
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An order whose id a person gave."""
+
+    order_id: str
+    imei: str
+    status: str
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether it has no result yet."""
+        return self.status not in FINAL_STATUSES
 
 
 def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
@@ -70,6 +89,20 @@ def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
         )
         for row in rows
     ]
+
+
+def named(database: IMEIDatabase, batch_id: int, limit: int) -> list[Named]:
+    """The orders of a batch whose ids a person gave, the newest first."""
+    with database.read() as connection:
+        rows = batch_store.named_by_person(connection, batch_id, limit)
+    return [Named(row.order_id, row.imei, row.status or "") for row in rows]
+
+
+def imei_in_doubt(database: IMEIDatabase, batch_id: int, item_id: int) -> str | None:
+    """The IMEI of an item that is in doubt in this batch, else None."""
+    doubtful = (items.c.id == item_id) & (items.c.batch_id == batch_id) & (items.c.outcome == Outcome.IN_DOUBT)
+    with database.read() as connection:
+        return connection.execute(select(items.c.imei).where(doubtful)).scalar()
 
 
 def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[datetime, str]]:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select, text
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select, text
 from batch_tallies import counts
 from database import IMEIDatabase, OrderRow, utc_now
 from order_totals import MILLIONTH, spent, sums
-from orders import BatchState, ChunkState, Outcome, Progress
+from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import NOT_FINAL, OPEN_CALL, attempts, batches, chunks, items, orders, status_changes
 
 #: What a page shows of an order beside its item.
@@ -34,6 +35,11 @@ RESULT_COLUMNS = (
 )
 
 
+#: What an item says of how its doubt was settled → what the order's timeline says.
+SETTLED = MappingProxyType({
+    NAMED_BY_PERSON: "recorded by hand: a person gave the order id, and the provider confirmed it",
+    FOUND_IN_LIST: "recorded by the program: found in the provider's list after the call was in doubt",
+})  # fmt: skip
 UNFINISHED = batches.c.state.in_([BatchState.RUNNING, BatchState.PAUSED])
 UNFINISHED_BATCHES = select(batches).where(UNFINISHED).order_by(batches.c.id)  # for the status bar of every page
 PLACED_ORDERS = text(
@@ -199,10 +205,20 @@ def order_timeline(database: IMEIDatabase, order: OrderRow) -> list[tuple[dateti
     with database.read() as connection:
         query = select(status_changes).where(status_changes.c.order_row == order["id"]).order_by(status_changes.c.id)
         moves = connection.execute(query).all()
+        settled = _how_settled(connection, order)
+    if settled:
+        events.append((order["created_at"], settled))
     events += [(move.changed_at, f"{move.old or 'unknown'} → {move.new}") for move in moves]
     if not moves and order["updated_at"] and order["updated_at"] != order["created_at"]:
         events.append((order["updated_at"], f"last update: {order['status']}"))
     return sorted((event for event in events if event[0] is not None), key=lambda event: event[0])
+
+
+def _how_settled(connection: Connection, order: OrderRow) -> str:
+    """How an order was found whose call was in doubt; "" for one that the provider's answer named."""
+    query = select(items.c.message).where(items.c.batch_id == order["batch_id"], items.c.outcome == Outcome.ORDERED)
+    message = connection.execute(query.where(items.c.message.in_(SETTLED), items.c.imei == order["imei"])).scalar()
+    return SETTLED.get(message or "", "")
 
 
 def planned_imeis(connection: Connection, batch_id: int) -> int:

@@ -1,15 +1,21 @@
-"""What the provider's list of recent orders says about IMEIs in doubt, for a person to read.
+"""What the provider says about IMEIs in doubt, for a person: its list of recent orders, and one order by its id.
 
 Compares and tells; nothing is written. Settlement decides by itself, and a person by the page.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import batch_store
 from database import IMEIDatabase
+from gsm_fusion_client import RefusalKind, RefusedError
 from orders import ProviderOrder
+from settlement import DecisionError
+
+#: Signs that hide a digit of a listed IMEI, and how many digits must be left to compare.
+HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +71,42 @@ def look(
     )
     newest = max((order.requested_at for order in listed), default="")
     return Look(len(listed), len(known), newest, len(items), sightings)
+
+
+def find_order(
+    ask: Callable[[str], Sequence[ProviderOrder]],
+    order_id: str,
+    imei: str,
+    service_id: str,
+    labels: Mapping[str, str],
+) -> ProviderOrder:
+    """The provider's order with this id, if it is one of this IMEI and service.
+
+    ask is one question to the provider; labels are batch_store.service_labels. Raises DecisionError, and what ask
+    raises.
+    """
+    try:
+        listed = ask(order_id)
+    except RefusedError as error:
+        if error.kind is not RefusalKind.ORDER_ID:
+            raise
+        listed = ()
+    order = next((order for order in listed if order.order_id == order_id), None)
+    if order is None:
+        raise DecisionError(f"The provider does not know order {order_id}. Check the number.")
+    if not may_name(order.imei, imei):
+        raise DecisionError(f"Order {order_id} is one of IMEI {order.imei or '(none)'}, and not of {imei}.")
+    if labels.get(order.service_id.strip().lower(), service_id) != service_id:
+        raise DecisionError(f"Order {order_id} is one of another service: {order.service_id}.")
+    return order
+
+
+def may_name(listed: str, imei: str) -> bool:
+    """Whether an IMEI as the provider writes it is this one: whole, without first zero or check digit, or masked."""
+    listed = re.sub(r"[\s.-]", "", listed)
+    if listed.isdecimal():
+        whole = listed.zfill(15) == imei.zfill(15)
+        return whole or (len(listed) in (14, 16) and listed[:14] == imei[:14])
+    shown = [(sign, digit) for sign, digit in zip(listed, imei, strict=False) if sign not in HIDDEN]
+    same_length = len(listed) == len(imei) and len(shown) >= LEAST_SHOWN
+    return same_length and all(sign == digit for sign, digit in shown)

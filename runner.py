@@ -42,6 +42,8 @@ OVERTAKEN_PAUSE = 60.0
 FOLLOW_INTERVAL = 0.3
 #: Seconds that a question to the provider under way gets to end when the runner ends.
 WORKERS_PATIENCE = 5.0
+#: Seconds of a call that somebody waits for.
+BRIEF_CALL = 10.0
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
@@ -84,16 +86,15 @@ def runner_alive(data_dir: Path) -> bool:
 
 @contextmanager
 def make_client(
-    settings: Settings, database: IMEIDatabase, budget: CallBudget | None = None
+    settings: Settings, budget: CallBudget | None = None, *, brief: bool = False
 ) -> Iterator[GSMFusionClient]:
     """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
 
-    budget says when its reads may start; without one they just do. Raises OtherAccountError where the orders of the
-    database were placed with another account.
+    budget says when its reads may start; without one they just do. A brief client asks once, for BRIEF_CALL seconds.
     """
     account_mark.require(database, settings)
     if not settings.demo:
-        with _client(settings, settings.api_key, settings.username, settings.base_url, budget) as client:
+        with _client(settings, settings.api_key, settings.username, settings.base_url, budget, brief) as client:
             yield client
         return
     closing = threading.Event()
@@ -101,16 +102,21 @@ def make_client(
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        with _client(settings, DEMO_KEY, DEMO_USER, demo.base_url, budget) as client:
+        with _client(settings, DEMO_KEY, DEMO_USER, demo.base_url, budget, brief) as client:
             yield client
     finally:
         closing.set()
         keeper.join()
 
 
-def _client(settings: Settings, key: str, user: str, base_url: str, budget: CallBudget | None) -> GSMFusionClient:
+def _client(
+    settings: Settings, key: str, user: str, base_url: str, budget: CallBudget | None, brief: bool
+) -> GSMFusionClient:
+    timeout, retries = (min(BRIEF_CALL, settings.call_timeout), 0) if brief else (settings.call_timeout, 3)
     pool_size = settings.workers + 2
-    return GSMFusionClient(key, user, base_url, timeout=settings.call_timeout, pool_size=pool_size, turns=budget)
+    return GSMFusionClient(
+        key, user, base_url, timeout=timeout, max_retries=retries, pool_size=pool_size, turns=budget
+    )
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:

@@ -77,6 +77,13 @@ NEXT_TURN = "It was not placed. It is sent again as soon as no other call is on 
 UNLISTED = "The provider does not list its orders now."
 UNCLEAR = "The provider's list has an order that may be of this call, but does not say so clearly."
 DEARER = "Sending it again costs more than the program may decide by itself."
+#: Digits of the longest order id.
+LONGEST_ID = 19
+TAKEN_BACK = "in doubt again: a person took back what was decided"
+
+
+class DecisionError(ValueError):
+    """A person's decision cannot be carried out, and nothing was changed; str() is a sentence for the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -708,7 +715,7 @@ def ask_again(database: IMEIDatabase) -> None:
 def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float) -> int:
     """A person says that these items in doubt were not placed: they are sent again. Returns how many.
 
-    The runner looks at the provider's list once more right before. Raises NotPossibleError with a sentence for the page
+    The runner looks at the provider's list once more right before. Raises DecisionError
     while less than rest seconds (deadline and quiet time) have passed since a call was sent: what the provider does
     not show yet it may still place.
     """
@@ -719,28 +726,60 @@ def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float)
             if chosen and not chunk.cleared:
                 left = rest - batch_store.seconds_since(connection, chunk.attempt_id)
                 if left > 0:
-                    raise NotPossibleError(
-                        f"The provider may still be working on it. Look once more in {left:.0f} seconds."
-                    )
+                    wait = f"Look once more in {left:.0f} seconds."
+                    raise DecisionError(f"The provider may still be working on it. {wait}")
                 batch_store.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
                 sent += len(chosen)
     return sent
 
 
-def was_placed(database: IMEIDatabase, item_id: int, order_id: str) -> None:
-    """A person found the order of an item in doubt. Raises NotPossibleError with a sentence for the page."""
-    order_id = order_id.strip()
+def read_order_id(text: str) -> str:
+    """An order id as a person types or pastes it. Raises DecisionError for anything but digits."""
+    order_id = text.strip().lstrip("#").strip()
     if not order_id:
-        raise NotPossibleError("Give the provider's order id, as its order page shows it.")
+        raise DecisionError("Give the provider's order id, as its order page shows it.")
+    if not (order_id.isascii() and order_id.isdecimal() and len(order_id) <= LONGEST_ID):
+        raise DecisionError(f"“{order_id[:40]}” is not an order id: it is digits only, such as 15012345.")
+    return order_id
+
+
+def was_placed(
+    database: IMEIDatabase,
+    item_id: int,
+    order_id: str,
+    batch_id: int | None = None,
+    status: str = OrderStatus.PENDING,
+) -> None:
+    """A person found the order of an item in doubt, of this batch where one is named. Raises DecisionError."""
+    order_id = read_order_id(order_id)
     with database.write() as connection:
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
             item = next((item for item in chunk.items if item.item_id == item_id), None)
-            if item is None:
+            if item is None or batch_id not in (None, chunk.batch_id):
                 continue
             owner = batch_store.order_owners(connection, [order_id]).get(order_id)
             if owner is not None:
-                raise NotPossibleError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
-            verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, message=NAMED_BY_PERSON)
+                raise DecisionError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
+            verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, status, NAMED_BY_PERSON)
             batch_store.adopt(connection, chunk, [verdict])
             return
-    raise NotPossibleError("This IMEI is no longer in doubt.")
+    raise DecisionError("This IMEI is no longer in doubt.")
+
+
+def take_back_order(database: IMEIDatabase, batch_id: int, order_id: str) -> None:
+    """Undo was_placed: the order is removed and its IMEI in doubt again. Raises DecisionError.
+
+    Nothing is sent on the strength of it: the provider's list is read again, as for any other IMEI in doubt.
+    """
+    try:
+        with database.write() as connection:
+            batch_store.withdraw(connection, batch_id, order_id, TAKEN_BACK)
+    except batch_store.WrongStateError as error:
+        raise DecisionError(f"Not undone. {error}") from error
+    ask_again(database)
+
+
+def take_back_clearing(database: IMEIDatabase, batch_id: int) -> int:
+    """Undo was_not_placed for what was not sent again yet. Returns how many IMEIs are in doubt again."""
+    with database.write() as connection:
+        return batch_store.unclear(connection, batch_id, TAKEN_BACK)

@@ -79,6 +79,7 @@ def create_app(
     fetch_services: Callable[[], list[Service]] | None = None,
     fetch_account: Callable[[], Account] | None = None,
     fetch_orders: Callable[[], list[ProviderOrder]] | None = None,
+    fetch_order: Callable[[str], list[ProviderOrder]] | None = None,
 ) -> Flask:
     """The application. Without arguments it reads the environment and opens its database.
 
@@ -102,9 +103,10 @@ def create_app(
         backend=Backend(
             settings=settings,
             database=database,
-            catalog=ServiceCatalog(database, calls.counted(fetch_services or _ask_services(settings, database))),
-            account=AccountBalance(database, calls.counted(fetch_account or _ask_account(settings, database))),
-            recent_orders=RecentOrders(database, calls.counted(fetch_orders or _ask_orders(settings, database))),
+            catalog=ServiceCatalog(database, calls.counted(fetch_services or _ask_services(settings))),
+            account=AccountBalance(database, calls.counted(fetch_account or _ask_account(settings))),
+            recent_orders=RecentOrders(database, calls.counted(fetch_orders or _ask_orders(settings))),
+            find_order=_counted_lookup(calls, fetch_order or _ask_order(settings)),
             stopping=stopping,
         ),
     )
@@ -181,6 +183,20 @@ def _ask_orders(settings: Settings, database: IMEIDatabase) -> Callable[[], list
             return client.list_recent_orders()
 
     return ask
+
+
+def _ask_order(settings: Settings) -> Callable[[str], list[ProviderOrder]]:
+    def ask(order_id: str) -> list[ProviderOrder]:
+        with make_client(settings, brief=True) as client:
+            return client.get_imei_orders(order_id)
+
+    return ask
+
+
+def _counted_lookup(
+    calls: PageCalls, ask: Callable[[str], list[ProviderOrder]]
+) -> Callable[[str], list[ProviderOrder]]:
+    return lambda order_id: calls.counted(lambda: ask(order_id))()
 
 
 def _name_request() -> None:

@@ -80,6 +80,7 @@ class Backend:
     catalog: ServiceCatalog
     account: AccountBalance
     recent_orders: Callable[[], list[ProviderOrder]]  #: asks the provider; raises GSMFusionError
+    find_order: Callable[[str], list[ProviderOrder]]  #: asks the provider for one order id; raises GSMFusionError
     stopping: threading.Event  #: set when the process is told to end; streams watch it
     streams: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS)

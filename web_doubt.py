@@ -13,12 +13,14 @@ from flask.typing import ResponseReturnValue
 import account_mark
 import batch_doubt
 import batch_queries
+import batch_store
 import settlement
 from batch_doubt import CallInDoubt
 from database import utc_now
-from doubt_lookup import Look, look
+from doubt_lookup import Look, find_order, look
 from gsm_fusion_client import GSMFusionError
-from orders import SAYS_IT_EXISTS, NotPossibleError, Progress
+from orders import SAYS_IT_EXISTS, Progress, ProviderOrder
+from settlement import DecisionError, read_order_id
 from web_context import backend, batch_or_404, row_number
 from web_format import plural
 
@@ -55,7 +57,7 @@ def _refuse_other_account() -> ResponseReturnValue | None:
 @doubt.get("")
 def show(batch_id: int) -> ResponseReturnValue:
     """Everything about it; with ?look=1 the provider is asked first, for pages without a script."""
-    return _page(batch_id, "", looked="look" in request.args)
+    return _page(batch_id, looked="look" in request.args)
 
 
 @doubt.get("/listed")
@@ -84,37 +86,77 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
     every = "all" in request.form
     chosen = [row["item_id"] for row in doubtful if every or row["item_id"] in ticked]
     if every and request.form.get("seen") != _mark(doubtful):
-        return _page(batch_id, "Nothing was sent: what is in doubt has changed since. Look at these once more."), 409
+        return _refused(batch_id, "Nothing was sent: what is in doubt has changed since. Look at these once more.")
     if not chosen:
-        return _page(batch_id, "Nothing was sent: tick the IMEIs that were not placed."), 400
+        return _refused(batch_id, "Nothing was sent: tick the IMEIs that were not placed.")
     if "sure" not in request.form:
-        return _page(batch_id, "Nothing was sent: tick that you looked at the provider's site."), 400
+        return _refused(batch_id, "Nothing was sent: tick that you looked at the provider's site.")
     settings = backend().settings
     rest = settings.call_timeout + settings.settle_quiet
     try:
         sent = settlement.was_not_placed(backend().database, chosen, rest)
-    except NotPossibleError as error:
-        return _page(batch_id, f"Nothing was sent. {error}"), 400
+    except DecisionError as error:
+        return _refused(batch_id, f"Nothing was sent. {error}")
     flash(f"{plural(sent, 'IMEI')} will be sent again after one more look at the provider's list.", "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
 @doubt.post("/placed")
 def placed(batch_id: int) -> ResponseReturnValue:
-    """A person found the order: adopt it."""
-    batch_or_404(batch_id)
-    item_id, order_id = request.form.get("item_id", type=row_number), request.form.get("order_id", "")
+    """A person found the order: adopt it, if the provider shows it as one of this IMEI and service."""
+    progress = batch_or_404(batch_id)
+    item_id, given = request.form.get("item_id", type=row_number), request.form.get("order_id", "")
     if item_id is None:
         abort(400, "It is not clear which IMEI the order belongs to.")
     try:
-        settlement.was_placed(backend().database, item_id, order_id)
-    except NotPossibleError as error:
-        return _page(batch_id, str(error)), 400
-    flash(f"Order {order_id.strip()} is recorded.", "good")
+        order = _order_of(progress, item_id, given)
+        settlement.was_placed(backend().database, item_id, order.order_id, batch_id, order.status)
+    except (DecisionError, GSMFusionError) as error:
+        return _refused(batch_id, f"Nothing was recorded. {error}", item=item_id, order_id=given.strip()[:40])
+    flash(f"Order {order.order_id} is recorded. It can be undone below until it has its result.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 
-def _page(batch_id: int, error: str, looked: bool = False) -> str:
+@doubt.post("/undo")
+def undo(batch_id: int) -> ResponseReturnValue:
+    """Take back an order id that a person gave: its IMEI is in doubt again."""
+    batch_or_404(batch_id)
+    order_id = request.form.get("order_id", "")
+    try:
+        settlement.take_back_order(backend().database, batch_id, order_id)
+    except DecisionError as error:
+        return _refused(batch_id, str(error))
+    flash(f"Order {order_id} is no longer recorded. Its IMEI is in doubt again.", "good")
+    return redirect(url_for("doubt.show", batch_id=batch_id), 303)
+
+
+@doubt.post("/not-placed/undo")
+def undo_not_placed(batch_id: int) -> ResponseReturnValue:
+    """Take back the decision to send again, for what was not sent yet."""
+    batch_or_404(batch_id)
+    moved = settlement.take_back_clearing(backend().database, batch_id)
+    flash(f"{plural(moved, 'IMEI')} will not be sent again by this decision." if moved else "Nothing was left to undo.")
+    return redirect(url_for("doubt.show", batch_id=batch_id), 303)
+
+
+def _refused(batch_id: int, why: str, **kept: Any) -> ResponseReturnValue:
+    """Back to the page with the reason, and what was typed."""
+    flash(why, "error")
+    return redirect(url_for("doubt.show", batch_id=batch_id, **kept), 303)
+
+
+def _order_of(progress: Progress, item_id: int, given: str) -> ProviderOrder:
+    """The order that a person names for an item in doubt. Raises DecisionError, GSMFusionError."""
+    database, order_id = backend().database, read_order_id(given)
+    imei = batch_doubt.imei_in_doubt(database, progress.batch_id, item_id)
+    if imei is None:
+        raise DecisionError("This IMEI is no longer in doubt in this batch.")
+    with database.read() as connection:
+        labels = batch_store.service_labels(connection)
+    return find_order(backend().find_order, order_id, imei, progress.service_id, labels)
+
+
+def _page(batch_id: int, looked: bool = False) -> str:
     progress, database = batch_or_404(batch_id), backend().database
     rows = batch_queries.doubtful_items(database, batch_id, limit=MOST)
     calls = batch_doubt.calls_in_doubt(database, batch_id)
@@ -135,7 +177,8 @@ def _page(batch_id: int, error: str, looked: bool = False) -> str:
         wait=_wait([call.sent_at for call in calls if not call.cleared]),
         settled=batch_doubt.settled(database, batch_id),
         exists=SAYS_IT_EXISTS,
-        error=error,
+        named=batch_doubt.named(database, batch_id, SHOWN),
+        typed=(request.args.get("item", type=row_number), request.args.get("order_id", "")),
         look=found,
         unheard=unheard,
     )

@@ -10,6 +10,7 @@ from amounts import money as money
 from amounts import plural as plural
 from audit_comparison import AuditReport
 from balance_store import BalanceChange
+from batch_doubt import Settled
 from order_queries import Day
 from order_sync import SyncReport
 from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome
@@ -204,6 +205,19 @@ def balance_warning(change: BalanceChange | None) -> str:
     return f"The account was charged {money(change.unexplained)} more than our orders explain: {cause}."
 
 
+def settled_words(settled: Settled) -> str:
+    """How many IMEIs of a batch were in doubt and are settled, by the program and by hand; "" where none was."""
+    parts = (
+        (settled.found, "found in the provider's list and recorded"),
+        (settled.sent_again, "not placed, sent again and ordered"),
+        (settled.existed, "ordered before, so not charged now"),
+        (settled.not_placed, "not placed and cancelled"),
+        (settled.named, "recorded by hand"),
+    )
+    said = ", ".join(f"{count:,} {words}" for count, words in parts if count)
+    return f"{plural(settled.total, 'IMEI was', 'IMEIs were')} in doubt and settled: {said}" if said else ""
+
+
 def chunk_cells(letters: str) -> Markup:
     """The chunk map as elements, for pages without a script; thousands of them."""
     return Markup(letters.translate(CELLS))  # noqa: S704  # letters of LETTERS only
@@ -253,5 +267,6 @@ def filters() -> dict[str, Any]:
         "is_awaited": is_awaited,
         "result_words": result_words,
         "synced": synced,
+        "settled_words": settled_words,
         "audit_sentences": audit_sentences,
     }

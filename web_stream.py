@@ -15,12 +15,13 @@ from typing import Any
 from flask import Response
 
 import balance_store
+import batch_doubt
 import batch_queries
 import order_queries
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
 from web_context import Backend
-from web_format import CHUNKS, LETTERS, balance_warning, balance_words
+from web_format import CHUNKS, LETTERS, balance_warning, balance_words, sentence, settled_words
 
 #: Seconds between two looks at the revision: at most two events a second.
 INTERVAL = 0.5
@@ -109,6 +110,7 @@ def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
         ],
         "results": order_queries.status_counts(database, batch_id),
         "balance": {"words": balance_words(change), "warning": balance_warning(change)},
+        "settled": sentence(settled_words(batch_doubt.settled(database, batch_id))),
     }
 
 

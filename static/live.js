@@ -77,6 +77,8 @@ function showDetails(data) {
     copyButtons(find("[data-latest]"));
   }
   say("[data-balance]", data.balance.words);
+  find("[data-settled]").textContent = data.settled;
+  find("[data-settled-note]").hidden = !data.settled;
   say("[data-balance-warning]", data.balance.warning);
   const groups = data.errors.map((error) => element("li", {}, element("p", {},
     element("strong", { className: "num" }, number(error.imeis)), " ",

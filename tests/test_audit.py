@@ -634,6 +634,7 @@ def app(settings: Settings, database: IMEIDatabase, simulator: Simulator) -> Fla
         catalog=ServiceCatalog(database, services),
         account=AccountBalance(database, account),
         recent_orders=list,
+        find_order=lambda _: [],
         stopping=Event(),
     )
     for command in (audit_command, rebuild_from_provider):

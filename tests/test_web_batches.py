@@ -34,7 +34,7 @@ import batch_creation
 import batch_queries
 import web_preview
 from database import IMEIDatabase, utc_now
-from orders import BatchState, Outcome
+from orders import BatchState, Outcome, ProviderOrder
 from price_check import apply_prices
 from schema import attempts
 from settings import Settings
@@ -804,12 +804,15 @@ def test_doubt_says_what_is_at_stake(browser: Browser, doubtful: int) -> None:
     assert browser.post(f"/batches/{doubtful}/doubt/ask").status_code == 303
 
 
-def test_an_order_found_by_hand_is_adopted(browser: Browser, database: IMEIDatabase, doubtful: int) -> None:
+def test_an_order_found_by_hand_is_adopted(
+    browser: Browser, provider: Provider, database: IMEIDatabase, doubtful: int
+) -> None:
     first = item_ids(database, doubtful)[0]
+    provider.orders = (ProviderOrder("15990001", imeis(1)[0], "Pending", "", CARRIER.service_id),)
     answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "  "})
-    assert answer.status_code == 400
+    assert "Give the provider's order id" in words(browser.led_back(answer))
     answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "15990001"})
-    assert answer.status_code == 303
+    assert "Order 15990001 is recorded." in words(browser.led_back(answer))
     assert database.get_order("15990001") is not None
     assert len(item_ids(database, doubtful)) == 2
 
@@ -837,7 +840,7 @@ def test_all_can_be_sent_again_at_once(browser: Browser, database: IMEIDatabase,
     assert cleared_ids(database) == []
     assert send_all_again(browser, doubtful, seen).status_code == 303
     assert cleared_ids(database) == ids
-    assert send_all_again(browser, doubtful, seen).status_code == 409
+    assert "has changed since" in words(browser.led_back(send_all_again(browser, doubtful, seen)))
     assert item_ids(database, doubtful) == ids
 
 
@@ -857,8 +860,7 @@ def test_nothing_is_sent_again_while_the_provider_may_still_work_on_it(
     """Its deadline and the quiet time count from the moment when it was sent."""
     rest = settings.call_timeout + settings.settle_quiet
     sent_ago(database, rest - 5)
-    answer = send_all_again(browser, doubtful, seen_of(browser, doubtful))
-    assert answer.status_code == 400
+    answer = browser.led_back(send_all_again(browser, doubtful, seen_of(browser, doubtful)))
     assert "Nothing was sent. The provider may still be working on it." in words(answer)
     assert cleared_ids(database) == []
     sent_ago(database, rest + 1)
@@ -877,8 +879,9 @@ def test_only_ticked_items_are_sent_again_and_only_when_sure(
 ) -> None:
     ids = item_ids(database, doubtful)
     url = f"/batches/{doubtful}/doubt/not-placed"
-    assert browser.post(url, {"sure": "on"}).status_code == 400
-    assert browser.post(url, {"item_id": ids[:1]}).status_code == 400
+    assert "tick the IMEIs that were not placed" in words(browser.led_back(browser.post(url, {"sure": "on"})))
+    assert "tick that you looked" in words(browser.led_back(browser.post(url, {"item_id": ids[:1]})))
+    assert cleared_ids(database) == []
     assert browser.post(url, {"item_id": [*ids[:2], 999], "sure": "on"}).status_code == 303
     assert cleared_ids(database) == ids[:2]
     progress = batch_queries.progress(database, doubtful)

@@ -11,6 +11,7 @@ from provider_fixture import imeis
 from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     CARRIER,
     Browser,
+    Provider,
     answer_chunks,
     app_fixture,
     provider_fixture,
@@ -47,9 +48,10 @@ def doubtful_fixture(app: Flask, database: IMEIDatabase) -> list[str]:
 
 
 def test_what_the_provider_lists_now_is_shown_and_can_be_recorded(
-    app: Flask, database: IMEIDatabase, doubtful: list[str]
+    app: Flask, provider: Provider, database: IMEIDatabase, doubtful: list[str]
 ) -> None:
     known = database.get_orders_by_imei(imeis(1)[0])[0]["order_id"]
+    provider.orders = (order("777", doubtful[0]),)
     lists(app, order(known, imeis(1)[0]), order("777", doubtful[0]), order("778", doubtful[1], "269"))
     browser = Browser(app)
     text = words(browser.get("/batches/2/doubt/listed"))
@@ -222,9 +224,9 @@ def test_what_a_person_has_cleared_is_shown_apart_and_without_choices(app: Flask
     assert "A person decided that 2 IMEIs were not placed. They will be sent again after one more look" in text
     assert [int(found) for found in re.findall(r'type="checkbox" name="item_id" value="(\d+)"', answer.text)] == ids[2:]
     assert "All 3 of them" not in text
-    assert "Nothing was sent: tick" in words(
-        Browser(app).post(f"/batches/{chunk.batch_id}/doubt/not-placed", {"item_id": ids[:1], "sure": "on"})
-    )
+    browser = Browser(app)
+    refused = browser.post(f"/batches/{chunk.batch_id}/doubt/not-placed", {"item_id": ids[:1], "sure": "on"})
+    assert "Nothing was sent: tick" in words(browser.led_back(refused))
     settlement.was_not_placed(database, ids[2:], 60.0)
     look(database, Settler(60.0), [], 1.0, alone=False)
     text = page(app, chunk)
@@ -248,8 +250,8 @@ def test_nothing_is_decided_before_the_deadline_and_the_quiet_time(app: Flask, d
     assert re.search(r"The provider may work on a call until \S+ \w+ \d+ [\d:]+ UTC \(in 1 min\)", text)
     assert "It can be sent again from" in text
     form = {"all": "on", "sure": "on"} | seen_of(app, chunk)
-    refused = Browser(app).post(f"/batches/{chunk.batch_id}/doubt/not-placed", form)
-    assert refused.status_code == 400
+    browser = Browser(app)
+    refused = browser.led_back(browser.post(f"/batches/{chunk.batch_id}/doubt/not-placed", form))
     assert "The provider may still be working on it." in words(refused)
     send_back(database, 181.0)
     text = page(app, chunk)
@@ -273,3 +275,156 @@ def test_a_call_without_words_says_so(app: Flask, database: IMEIDatabase) -> Non
 
 def test_the_third_choice_names_the_look_before_it(app: Flask, database: IMEIDatabase) -> None:
     assert "looks at the provider's list once more before it sends" in page(app, in_doubt(database, 2))
+
+
+# An order id that a person gives
+
+
+def item_of(database: IMEIDatabase, imei: str) -> str:
+    with database.read() as connection:
+        return str(connection.exec_driver_sql("SELECT id FROM items WHERE imei = ?", (imei,)).scalar_one())
+
+
+def record(app: Flask, database: IMEIDatabase, imei: str, order_id: str, batch_id: int = 2) -> str:
+    """Give an order id for an IMEI in doubt; the words of the page that follows."""
+    form = {"item_id": item_of(database, imei), "order_id": order_id}
+    browser = Browser(app)
+    return words(browser.led_back(browser.post(f"/batches/{batch_id}/doubt/placed", form)))
+
+
+@pytest.mark.parametrize("text", ["not placed", "15990001x", "１５", "1" * 20, "15,16"])
+def test_an_order_id_is_digits_only(
+    app: Flask, provider: Provider, database: IMEIDatabase, doubtful: list[str], text: str
+) -> None:
+    """Words used to be stored as an order that stayed pending for ever."""
+    provider.orders = (order(text, doubtful[0]),)
+    assert "is not an order id: it is digits only" in record(app, database, doubtful[0], text)
+    assert database.get_order(text) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ((), "The provider does not know order 777."),
+        ((order("777", imeis(1, first=51)[0]),), "Order 777 is one of IMEI "),
+        ((order("777", ""),), "Order 777 is one of IMEI (none)"),
+        ((order("777", imeis(1, first=50)[0], "T-Mobile USA - Status Check"),), "is one of another service"),
+    ],
+)
+def test_an_order_id_is_recorded_only_if_the_provider_shows_it_for_this_imei_and_service(
+    app: Flask,
+    provider: Provider,
+    database: IMEIDatabase,
+    doubtful: list[str],
+    found: tuple[ProviderOrder, ...],
+    why: str,
+) -> None:
+    provider.orders = found
+    Browser(app).get("/batch")  # the services are known by their titles
+    assert why in record(app, database, doubtful[0], "777")
+    assert database.get_order("777") is None
+    assert "3 IMEIs in doubt" in words(Browser(app).get("/batches/2/doubt"))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_imei_that_the_provider_shortens_or_masks_is_recognised(
+    app: Flask, provider: Provider, database: IMEIDatabase, doubtful: list[str], masked: bool
+) -> None:
+    imei = doubtful[0]
+    provider.orders = (order("777", f"{imei[:6]}*****{imei[11:]}" if masked else imei[:14]),)
+    assert "Order 777 is recorded." in record(app, database, doubtful[0], "777")
+
+
+def test_without_an_answer_nothing_is_recorded_and_what_was_typed_is_kept(
+    app: Flask, provider: Provider, database: IMEIDatabase, doubtful: list[str]
+) -> None:
+    provider.down = True
+    browser, item = Browser(app), item_of(database, doubtful[0])
+    page = browser.led_back(browser.post("/batches/2/doubt/placed", {"item_id": item, "order_id": "777"}))
+    assert "Nothing was recorded. The provider is in maintenance." in words(page)
+    assert 'autocomplete="off" value="777" required' in page.text
+    assert database.get_order("777") is None
+
+
+def test_an_item_of_another_batch_is_not_settled_by_this_ones_page(
+    app: Flask, provider: Provider, database: IMEIDatabase, doubtful: list[str]
+) -> None:
+    provider.orders = (order("777", doubtful[0]),)
+    assert "no longer in doubt in this batch" in record(app, database, doubtful[0], "777", batch_id=1)
+    assert database.get_order("777") is None
+
+
+def test_an_order_recorded_by_hand_says_so_and_can_be_undone_until_it_has_its_result(
+    app: Flask, provider: Provider, database: IMEIDatabase, doubtful: list[str]
+) -> None:
+    provider.orders = (order("777", doubtful[0]), order("778", doubtful[1]))
+    browser = Browser(app)
+    for order_id, imei in zip(("777", "778"), doubtful, strict=False):
+        record(app, database, imei, order_id)
+    assert "recorded by hand: a person gave the order id" in words(browser.get("/orders/777"))
+    database.update_order_status("778", "Completed", {"model": "X"})
+    page = browser.get("/batches/2/doubt")
+    assert f'aria-label="Undo order 777 of {doubtful[0]}"' in page.text
+    assert "Undo order 778" not in page.text
+    text = words(browser.led_back(browser.post("/batches/2/doubt/undo", {"order_id": "777"})))
+    assert "Order 777 is no longer recorded. Its IMEI is in doubt again." in text
+    assert "2 IMEIs in doubt" in text
+    assert database.get_order("777") is None
+    for order_id in ("777", "778", "nothing"):
+        text = words(browser.led_back(browser.post("/batches/2/doubt/undo", {"order_id": order_id})))
+        assert "Not undone." in text
+    assert database.get_order("778") is not None
+    assert "Order 777 is recorded." in record(app, database, doubtful[0], "777")
+
+
+def test_after_an_undo_nothing_is_sent_without_a_proof_or_a_new_decision(app: Flask, database: IMEIDatabase) -> None:
+    """A call that was cleared before its order was found is cleared no more when that order is taken back."""
+    chunk = in_doubt(database, 1)
+    send_back(database, 1e6)
+    settlement.was_not_placed(database, [chunk.items[0].item_id], 0)
+    settlement.was_placed(database, chunk.items[0].item_id, "777", chunk.batch_id)
+    settlement.take_back_order(database, chunk.batch_id, "777")
+    with database.read() as connection:
+        [call_in_doubt] = batch_store.doubtful_calls(connection)
+        assert not call_in_doubt.cleared
+    settler = Settler(60.0)
+    read_balance(database)
+    assert look(database, settler, [listed("777", chunk.items[0].imei, chunk.service_id)], 1.0) == []
+    assert "1 IMEI in doubt" not in page(app, chunk)  # the provider lists it: it is found again, and not sent
+
+
+def test_an_undone_order_stays_where_its_imei_is_under_way_elsewhere(
+    app: Flask, provider: Provider, database: IMEIDatabase, doubtful: list[str]
+) -> None:
+    provider.orders = (order("777", doubtful[0]),)
+    record(app, database, doubtful[0], "777")
+    with database.write() as connection:
+        values = "SELECT 1, NULL, service_id, imei, 1, 'waiting', NULL FROM items WHERE imei = ?"
+        columns = "batch_id, chunk_id, service_id, imei, source_row, outcome, message"
+        connection.exec_driver_sql(f"INSERT INTO items ({columns}) {values}", (doubtful[0],))
+    browser = Browser(app)
+    text = words(browser.led_back(browser.post("/batches/2/doubt/undo", {"order_id": "777"})))
+    assert "Not undone. Its IMEI is under way in batch 1." in text
+    assert database.get_order("777") is not None
+
+
+def test_the_decision_to_send_again_can_be_taken_back_until_it_is_sent(app: Flask, database: IMEIDatabase) -> None:
+    chunk = in_doubt(database, 2)
+    send_back(database, 1e6)
+    settlement.was_not_placed(database, [item.item_id for item in chunk.items], 0)
+    browser = Browser(app)
+    text = words(browser.led_back(browser.post(f"/batches/{chunk.batch_id}/doubt/not-placed/undo")))
+    assert "2 IMEIs will not be sent again by this decision." in text
+    assert "Will be sent again" not in text
+    assert "2 IMEIs in doubt" in text
+
+
+def test_the_live_page_says_what_resolved_itself(app: Flask, database: IMEIDatabase) -> None:
+    older = answered(database, call(database, imeis(1, first=90)), 1)
+    chunk, settler = in_doubt(database, 3), Settler(60.0)
+    found = [listed(str(n), item.imei, chunk.service_id) for n, item in enumerate(chunk.items[:2], 900)]
+    look(database, settler, [*older, *found], 1.0)
+    text = words(Browser(app).get(f"/batches/{chunk.batch_id}"))
+    assert "2 IMEIs were in doubt and settled: 2 found in the provider's list and recorded." in text
+    order_page = words(Browser(app).get("/orders/900"))
+    assert "recorded by the program: found in the provider's list" in order_page

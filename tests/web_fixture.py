@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -14,8 +15,8 @@ from werkzeug.test import TestResponse
 
 import batch_store
 from database import IMEIDatabase, utc_now
-from gsm_fusion_client import NotSentError
-from orders import Account, Chunk, Item, Outcome, Service, Verdict
+from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
+from orders import Account, Chunk, Item, Outcome, ProviderOrder, Service, Verdict
 from settings import Settings
 from web_app import create_app
 
@@ -32,6 +33,7 @@ class Provider:
     credits: float | None = 150.0
     down: bool = False
     asked: int = 0
+    orders: tuple[ProviderOrder, ...] = ()  #: those that it finds by their ids
 
     def list_services(self) -> list[Service]:
         self.asked += 1
@@ -45,9 +47,23 @@ class Provider:
         return Account(self.credits, f"$ {self.credits} USD")
 
 
+def find_order(provider: Provider, order_id: str) -> list[ProviderOrder]:
+    """What getimeis says of one id: an unknown one is refused."""
+    if provider.down:
+        raise NotSentError("The provider is in maintenance.")
+    found = [order for order in provider.orders if order.order_id == order_id]
+    if not found:
+        raise RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")
+    return found
+
+
 def make_app(settings: Settings, database: IMEIDatabase, provider: Provider) -> Flask:
     app = create_app(
-        settings, database, fetch_services=provider.list_services, fetch_account=provider.account
+        settings,
+        database,
+        fetch_services=provider.list_services,
+        fetch_account=provider.account,
+        fetch_order=partial(find_order, provider),
     )
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
