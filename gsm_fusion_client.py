@@ -311,6 +311,10 @@ def may_repeat_read(error: GSMFusionError) -> bool:
     return isinstance(error, NotSentError)
 
 
+#: Told of each call: its action, its seconds, and how it failed.
+Report = Callable[[str, float, GSMFusionError | None], None]
+
+
 class ReadTurns(Protocol):
     """Who says when a call that places nothing may start."""
 
@@ -323,7 +327,7 @@ class GSMFusionClient:
 
     timeout is the total of one call in seconds, connect_timeout a part of it; a read that is repeated
     (max_retries times) has it anew each time. ca_file replaces the usual certificate authorities; turns says when a
-    read may start.
+    read may start; report is told how each call went, and must not wait.
     Raises ValueError for a base_url that would carry the key in the open.
     """
 
@@ -339,12 +343,14 @@ class GSMFusionClient:
         sleep: Callable[[float], None] = time.sleep,
         ca_file: str | None = None,
         turns: ReadTurns | None = None,
+        report: Report | None = None,
     ) -> None:
         url = _checked_base(base_url) + API_PATH
         self._credentials = {"apiKey": api_key, "userId": username}
         self._max_retries = max_retries
         self._sleep = sleep
         self._turns = turns
+        self._report = report
         self._session = PostSession(url, timeout, connect_timeout, pool_size, ca_file)
 
     def __enter__(self) -> Self:
@@ -442,32 +448,47 @@ class GSMFusionClient:
     def _place(
         self, action: str, parse: Callable[[bytes], Answer], fields: Mapping[str, str], keep: Keep | None
     ) -> Answer:
+        started = time.monotonic()
         try:
             raw = self._post(action, fields)
             if keep:
                 keep(raw)
-            return parse(raw)
+            answer = parse(raw)
         except GSMFusionError as error:
-            error.hide(self._credentials["apiKey"])
+            self._failed(action, started, error)
             raise
+        self._told(action, started, None)
+        return answer
 
     def _read(self, action: str, parse: Callable[[bytes], Answer], max_body: int = MAX_BODY, **fields: str) -> Answer:
         attempt = 1
         while True:
             if self._turns:
                 self._turns.before_read()
+            started = time.monotonic()
             try:
-                return parse(self._post(action, fields, max_body))
+                answer = parse(self._post(action, fields, max_body))
             except GSMFusionError as error:
-                error.hide(self._credentials["apiKey"])
+                self._failed(action, started, error)
                 delay = read_delay(attempt, error.retry_after, secrets.randbelow(1000) / 1000)
                 if self._turns and isinstance(error, RateLimitedError):
                     self._turns.read_limited(delay)
                 if attempt > self._max_retries or not may_repeat_read(error):
                     raise
                 log.warning("%s failed, will be repeated in %.1f s: %s", action, delay, error)
+            else:
+                self._told(action, started, None)
+                return answer
             self._sleep(delay)
             attempt += 1
+
+    def _failed(self, action: str, started: float, error: GSMFusionError) -> None:
+        error.hide(self._credentials["apiKey"])
+        self._told(action, started, error)
+
+    def _told(self, action: str, started: float, error: GSMFusionError | None) -> None:
+        if self._report:
+            self._report(action, time.monotonic() - started, error)
 
     def _post(self, action: str, fields: Mapping[str, str], max_body: int = MAX_BODY) -> bytes:
         """The whole HTTP 200 body of one POST. Raises NotSentError or OutcomeUnknownError."""

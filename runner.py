@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import account_mark
 import upkeep
@@ -23,11 +23,12 @@ from audit import NightlyAudit
 from batch_queries import progress
 from call_budget import CallBudget
 from checkpoints import Checkpoints
-from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionClient
+from database import IMEIDatabase
+from gsm_fusion_client import GSMFusionClient, Report
 from order_sync import OrderSync, SyncReport, is_requested, last_sync, request_sync
 from orders import BatchState, Outcome, Progress, SubmissionResult
 from production_submission_system import Options, ProductionSubmissionSystem
+from provider_state import watching
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from submission_report import submission_result
@@ -86,15 +87,16 @@ def runner_alive(data_dir: Path) -> bool:
 
 @contextmanager
 def make_client(
-    settings: Settings, budget: CallBudget | None = None, *, brief: bool = False
+    settings: Settings, budget: CallBudget | None = None, report: Report | None = None, *, brief: bool = False
 ) -> Iterator[GSMFusionClient]:
     """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
 
-    budget says when its reads may start; without one they just do. A brief client asks once, for BRIEF_CALL seconds.
+    budget says when its reads may start; without one they just do. report is told how each call went. A brief client
+    asks once, for BRIEF_CALL seconds.
     """
-    account_mark.require(database, settings)
+    given = {"turns": budget, "report": report} | _patience_of_calls(settings, brief)
     if not settings.demo:
-        with _client(settings, settings.api_key, settings.username, settings.base_url, budget, brief) as client:
+        with GSMFusionClient(settings.api_key, settings.username, settings.base_url, **given) as client:
             yield client
         return
     closing = threading.Event()
@@ -102,21 +104,17 @@ def make_client(
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        with _client(settings, DEMO_KEY, DEMO_USER, demo.base_url, budget, brief) as client:
+        with GSMFusionClient(DEMO_KEY, DEMO_USER, demo.base_url, **given) as client:
             yield client
     finally:
         closing.set()
         keeper.join()
 
 
-def _client(
-    settings: Settings, key: str, user: str, base_url: str, budget: CallBudget | None, brief: bool
-) -> GSMFusionClient:
-    timeout, retries = (min(BRIEF_CALL, settings.call_timeout), 0) if brief else (settings.call_timeout, 3)
-    pool_size = settings.workers + 2
-    return GSMFusionClient(
-        key, user, base_url, timeout=timeout, max_retries=retries, pool_size=pool_size, turns=budget
-    )
+def _patience_of_calls(settings: Settings, brief: bool) -> dict[str, Any]:
+    if brief:
+        return {"timeout": min(BRIEF_CALL, settings.call_timeout), "max_retries": 0, "pool_size": 1}
+    return {"timeout": settings.call_timeout, "pool_size": settings.workers + 2}
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:
@@ -212,7 +210,7 @@ class Background:
             return
         spare_collector()
         budget = CallBudget(self.settings.rate_limit)
-        with make_client(self.settings, self.database, budget) as client:
+        with watching(self.database) as report, make_client(self.settings, budget, report) as client:
             sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
             audits = NightlyAudit(self.database, client)
             ended = threading.Event()
@@ -278,7 +276,7 @@ def run_or_follow(
             spare_collector()
             try:
                 budget = CallBudget(settings.rate_limit)
-                with make_client(settings, database, budget) as client:
+                with watching(database) as report, make_client(settings, budget, report) as client:
                     make_system(settings, database, client, budget).run_batch(batch_id, on_progress, stop)
             finally:
                 lock.release()
@@ -293,7 +291,8 @@ def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
     while True:
         if lock.acquire():
             try:
-                with make_client(settings, database, CallBudget(settings.rate_limit)) as client:
+                budget = CallBudget(settings.rate_limit)
+                with watching(database) as heard, make_client(settings, budget, heard) as client:
                     return OrderSync(database, client, 0).sync()
             finally:
                 lock.release()

@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import Account, Service
 from page_calls import AskedOftenError, is_young
+from provider_state import CALLS, ProviderState, write_state
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,8 @@ PAUSE_AFTER_FAILURE = 30.0
 BALANCE_MAX_AGE, BALANCE_TRUSTED = 60.0, 600.0
 
 SERVICES_FAILED, ACCOUNT_FAILED, ACCOUNT = "services_failed", "account_failed", "account"
-PROVIDER_STATE = "provider_state"
+#: What is asked for, by where its failure is remembered.
+QUESTIONS = MappingProxyType({SERVICES_FAILED: CALLS["imeiservices"], ACCOUNT_FAILED: CALLS["accountinfo"]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,24 +146,6 @@ class AccountBalance:
         self._database.set_setting(ACCOUNT, json.dumps(known))
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderState:
-    """How the provider's last answer went."""
-
-    ok: bool | None  #: None before the first question
-    ms: int
-    at: float  #: Unix time
-    error: str
-
-
-def provider_state(database: IMEIDatabase) -> ProviderState:
-    """What the last call, of whichever process, said about the provider."""
-    known = _read_json(database, PROVIDER_STATE)
-    return ProviderState(
-        known.get("ok"), int(known.get("ms", 0)), float(known.get("at", 0)), str(known.get("error", ""))
-    )
-
-
 class _Errand:
     """One question to the provider at a time, in a thread, with its failure remembered for all processes."""
 
@@ -215,8 +200,8 @@ class _Errand:
         now = self._clock()
         failure = {"at": now, "error": error} if error else {}
         self._database.set_setting(self._failure_key, json.dumps(failure))
-        state = {"ok": not error, "ms": round((now - started) * 1000), "at": now, "error": error}
-        self._database.set_setting(PROVIDER_STATE, json.dumps(state))
+        call = QUESTIONS[self._failure_key]
+        write_state(self._database, ProviderState(not error, round((now - started) * 1000), now, error, call))
 
 
 def _read_json(database: IMEIDatabase, key: str) -> dict[str, Any]:

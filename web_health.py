@@ -14,10 +14,9 @@ import batch_older_copy
 import batch_queries
 from checkpoints import disk_objection
 from database import utc_now
+from provider_state import provider_state
 from runner import runner_alive
-from service_catalog import provider_state
-from web_auth import is_inside
-from web_context import VOLATILE, Backend, backend
+from web_context import Backend, backend
 from web_format import ago
 
 health = Blueprint("health", __name__)
@@ -154,7 +153,7 @@ def _api_check(backend: Backend) -> dict[str, Any]:
     state = provider_state(backend.database)
     if state.ok is None:
         return {"status": "unknown", "response_time_ms": None}
-    check = {"response_time_ms": state.ms, "age_seconds": round(time.time() - state.at)}
+    check = {"response_time_ms": state.ms, "age_seconds": round(time.time() - state.at), "call": state.call}
     return {"status": "ok"} | check if state.ok else {"status": "failing", "error": state.error} | check
 
 

@@ -34,8 +34,8 @@ import web_imports
 from batch_creation import NewBatch, create_batch
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Service
-from result_store import Withheld, note_withheld
-from service_catalog import AccountBalance, ServiceCatalog, provider_state
+from provider_state import provider_state
+from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from web_app import create_app
 

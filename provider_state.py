@@ -1,0 +1,130 @@
+"""How the provider's newest call went, whoever made it: a page, the loop that places orders, or the sync.
+
+Calls tell it in memory, and a thread of its own writes it down, so that no call waits for the database. This module
+knows no page and makes no call.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+
+from database import DatabaseUnavailableError, IMEIDatabase
+from gsm_fusion_client import GSMFusionError, RateLimitedError, RefusalKind, RefusedError, Report
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks whether there is something to write, and after which an unchanged state is written again.
+LOOK, REPEAT = 0.5, 5.0
+#: Seconds that the last state gets to be written.
+PATIENCE = 5.0
+#: Name in the settings table.
+PROVIDER_STATE = "provider_state"
+#: The provider's words for a call → ours.
+CALLS = MappingProxyType(
+    {
+        "placeorder": "placing orders",
+        "getimeis": "reading orders",
+        "imeiservices": "reading services",
+        "accountinfo": "reading the balance",
+    }
+)
+#: The provider answers in time and turns away what was asked: it works.
+WORKS = frozenset({RefusalKind.INVALID_IMEI, RefusalKind.DUPLICATE, RefusalKind.ORDER_ID, RefusalKind.SERVICE})
+#: Seconds by which a kept state may be newer than one that replaces it: beyond that a wrong clock has written it.
+AHEAD = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """How the provider's newest call went."""
+
+    ok: bool | None = None  #: None before the first call
+    ms: int = 0
+    at: float = 0.0  #: Unix time
+    error: str = ""
+    call: str = ""  #: what it was made for
+
+
+def provider_state(database: IMEIDatabase) -> ProviderState:
+    """What the newest call, of whichever process, said about the provider."""
+    stored = database.get_setting(PROVIDER_STATE)
+    return ProviderState(**json.loads(stored)) if stored else ProviderState()
+
+
+def state_of(action: str, seconds: float, error: GSMFusionError | None, at: float) -> ProviderState:
+    """What one call, made at a Unix time, says about the provider."""
+    works = error is None or isinstance(error, RateLimitedError)
+    works = works or (isinstance(error, RefusedError) and error.kind in WORKS)
+    return ProviderState(works, round(seconds * 1000), at, "" if works else str(error), CALLS.get(action, action))
+
+
+def write_state(database: IMEIDatabase, state: ProviderState) -> None:
+    """Keep this state unless a newer one is kept. A database that cannot be written keeps what it has."""
+
+    def newer(stored: str | None) -> str:
+        ahead = json.loads(stored)["at"] - state.at if stored else 0.0
+        return stored if stored and 0 < ahead < AHEAD else json.dumps(asdict(state))
+
+    try:
+        database.change_setting(PROVIDER_STATE, newer)
+    except DatabaseUnavailableError as error:
+        logger.warning("The provider's state was not written: %s", error.orig)
+
+
+class ProviderWatch:
+    """Takes what calls tell, from any thread, and writes it down in time."""
+
+    def __init__(self, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+        self._newest: ProviderState | None = None
+        self._written = ProviderState()
+
+    def report(self, action: str, seconds: float, error: GSMFusionError | None) -> None:
+        """Note how a call went; waits for nothing."""
+        self._newest = state_of(action, seconds, error, self._clock())
+
+    def write(self) -> None:
+        """Write the newest state if it says something else than what was written, or if that is old."""
+        newest, written = self._newest, self._written
+        if newest is None or newest.at == written.at:
+            return
+        if (newest.ok, newest.error) != (written.ok, written.error) or newest.at - written.at >= REPEAT:
+            write_state(self._database, newest)
+            self._written = newest
+
+    def run(self, stop: threading.Event) -> None:
+        """Write until stop is set, and then what is left."""
+        while not stop.wait(LOOK):
+            self._try_to_write()
+        self._written = ProviderState()
+        self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        try:
+            self.write()
+        except Exception:  # the next turn tries again
+            logger.exception("The provider's state was not written")
+
+
+def reporter(database: IMEIDatabase) -> Report:
+    """For a page's single question: how it went is written down at once."""
+    return lambda action, seconds, error: write_state(database, state_of(action, seconds, error, time.time()))
+
+
+@contextmanager
+def watching(database: IMEIDatabase) -> Iterator[Report]:
+    """What a client tells of its calls is written down as long as this is held."""
+    watch, ended = ProviderWatch(database), threading.Event()
+    writer = threading.Thread(target=watch.run, args=(ended,), name="provider-state", daemon=True)
+    writer.start()
+    try:
+        yield watch.report
+    finally:
+        ended.set()
+        writer.join(PATIENCE)

@@ -1,0 +1,122 @@
+"""The provider's state is how its newest call went, whoever made it: a page, the placing loop, or the sync."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+from provider_fixture import SERVICE, Knobs, Simulator, imeis
+from web_fixture import SERVICES, Browser, Provider, make_app, words
+
+from batch_creation import NewBatch, create_batch
+from database import IMEIDatabase, write_list_limit
+from gsm_fusion_client import (
+    GSMFusionError,
+    MaintenanceError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RefusalKind,
+    RefusedError,
+)
+from provider_state import AHEAD, ProviderState, ProviderWatch, provider_state, state_of, write_state
+from runner import run_or_follow, sync_or_follow
+from settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("error", "works"),
+    [
+        (None, True),
+        (RateLimitedError("Fewer calls, please."), True),
+        (RefusedError(RefusalKind.INVALID_IMEI, "Invalid IMEI"), True),
+        (RefusedError(RefusalKind.DUPLICATE, "IMEI already exists"), True),
+        (RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID"), True),
+        (RefusedError(RefusalKind.CREDENTIALS, "Invalid User"), False),
+        (RefusedError(RefusalKind.CREDIT, "Credit has been finished"), False),
+        (RefusedError(RefusalKind.UNKNOWN, "Database error"), False),
+        (NotSentError("No connection."), False),
+        (MaintenanceError("Down."), False),
+        (OutcomeUnknownError("HTTP 503."), False),
+    ],
+)
+def test_an_answer_that_turns_an_imei_away_is_no_failure_of_the_provider(
+    error: GSMFusionError | None, works: bool
+) -> None:
+    state = state_of("placeorder", 0.25, error, 1000.0)
+    assert state == ProviderState(works, 250, 1000.0, "" if works else str(error), "placing orders")
+
+
+def test_an_older_call_does_not_replace_a_newer_one_unless_a_wrong_clock_wrote_that(database: IMEIDatabase) -> None:
+    assert provider_state(database) == ProviderState()
+    write_state(database, ProviderState(False, 9, 1000.0, "down", "placing orders"))
+    write_state(database, ProviderState(True, 9, 999.0, "", "reading services"))
+    assert not provider_state(database).ok
+    write_state(database, ProviderState(True, 9, 1000.0 - AHEAD, "", "reading services"))
+    assert provider_state(database).ok
+
+
+def test_a_hundred_calls_a_second_are_one_write_until_something_changes(database: IMEIDatabase) -> None:
+    now = [1000.0]
+    watch = ProviderWatch(database, lambda: now[0])
+    for n in range(20):
+        now[0] = 1000.0 + n / 10
+        watch.report("placeorder", 0.1, None)
+        watch.write()
+    assert provider_state(database).at == 1000.0
+    watch.report("placeorder", 0.1, NotSentError("No connection."))
+    watch.write()
+    assert provider_state(database).error == "No connection."
+    now[0] += 6
+    watch.report("placeorder", 0.1, NotSentError("No connection."))
+    watch.write()
+    assert provider_state(database).at == now[0]
+    watch.report("getimeis", 0.1, NotSentError("No connection."))
+    stop = threading.Event()
+    stop.set()
+    watch.run(stop)
+    assert provider_state(database).call == "reading orders"
+
+
+def shown(settings: Settings, database: IMEIDatabase) -> tuple[str, str, str]:
+    """The provider's state in the sidebar and for the probe, and the words of the page of it."""
+    app = make_app(settings, database, Provider(list(SERVICES)))
+    browser = Browser(app)
+    probe = browser.get("/health").get_json()["checks"]["api"]
+    bar = browser.get("/api/status").get_json()
+    app.extensions["stopping"].set()
+    return bar["provider"], probe["status"], words(browser.get("/status"))
+
+
+def test_placing_and_syncing_say_that_the_provider_is_down_and_that_it_is_back(
+    settings: Settings, database: IMEIDatabase
+) -> None:
+    """Pages had asked just before, so the status stayed green while every order failed."""
+    with Simulator(Knobs(turnaround=3600)) as simulator:
+        real = replace(
+            settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url, call_timeout=5.0
+        )
+        with database.write() as connection:
+            write_list_limit(connection, SERVICE, 100)
+        run(real, database, imeis(1))
+        assert shown(settings, database)[:2] == ("ok", "ok")
+        simulator.set(fault="maintenance", fault_actions=("placeorder",))
+        run(real, database, imeis(1, first=50))
+        bar, probe, page = shown(settings, database)
+        assert (bar, probe) == ("failing", "failing")
+        assert "newest call: placing orders" in page
+        simulator.set(fault="")
+        assert sync_or_follow(real, database).asked == 1
+        assert shown(settings, database)[:2] == ("ok", "ok")
+        simulator.set(fault="maintenance", fault_actions=("getimeis",))
+        assert sync_or_follow(real, database).error
+        bar, probe, page = shown(settings, database)
+        assert (bar, probe) == ("failing", "failing")
+        assert "newest call: reading orders" in page
+
+
+def run(settings: Settings, database: IMEIDatabase, numbers: list[str]) -> None:
+    """A batch of these, until it is over or has met the provider's trouble."""
+    wanted = [(imei, None) for imei in numbers]
+    batch_id = create_batch(database, NewBatch("test", "command", SERVICE, "T-Mobile", 0.1, wanted))
+    stop = threading.Event()
+    run_or_follow(settings, database, batch_id, lambda found: stop.set() if found.notice else None, stop)
