@@ -2,10 +2,11 @@
 
 Of the terms of a filter, one is looked up by its index, and the others are tested on what it finds. Which one is
 decided by counting in the indexes, as far as it matters. A verdict ("ON", "Unlocked") finds every wording that means
-it: providers write On, Enabled, Yes or Lost Mode too. Every query here is bounded or walks an index; tests look at its
-plan. Reads only.
+it, and a name ("verizon") every carrier or model that holds it; order_wordings.py says how. Every query here is bounded
+or walks an index; tests look at its plan. Reads only.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, literal, or_, select, text
 
 from database import IMEIDatabase, OrderRow
-from order_wordings import VERDICTS, wordings
+from order_wordings import MEANT, wordings
 from orders import OrderStatus
 from schema import IS_REJECTED, orders
 
@@ -25,10 +26,14 @@ WALKED_AT_ONCE = 2000
 WALKED_FIRST = 100
 #: Entries of indexes that may be looked at for one page. Of what more orders than this fit, a page fills soon.
 FEW = 30_000
+#: For the count of a page: entries of one index that are counted, and orders that several terms are tested on.
+INDEX_ONLY, LOOKED_AT = 1_000_000, 50_000
 #: What fits a term is counted up to this first: it often settles the matter.
 VERY_FEW = 2000
 #: How many entries of an index one can look at in the time in which one order is read.
 READ = 5
+#: The sign behind every other, for the end of a range of texts.
+LAST_SIGN = "\U0010ffff"
 #: A text of so many digits is looked for as a whole IMEI or order id; a shorter one as the beginning of an IMEI.
 WHOLE = 14
 #: The index of dates, by which orders between dates are sorted.
@@ -39,7 +44,7 @@ REJECTED = "idx_orders_rejected"
 MISMATCHED = orders.c.other_imei > ""
 
 
-#: verdict → the wordings of it that are stored; one that is not in it is taken at its word.
+#: column → the stored words that mean what is asked of it; what is not in it is taken at its word.
 Wordings = Mapping[str, Sequence[str]]
 NO_WORDINGS: Wordings = MappingProxyType({})
 
@@ -55,6 +60,9 @@ class OrderFilter:
     carrier: str = ""
     simlock: str = ""
     fmi: str = ""
+    blacklist: str = ""
+    model: str = ""
+    serial: str = ""  #: a serial number, or its beginning
     since: date | None = None  #: first UTC day of the order
     until: date | None = None  #: last UTC day
     mismatch: bool = False  #: only results that are about another IMEI
@@ -116,6 +124,40 @@ def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
         if len(rows) < limit:
             return
         last, limit = rows[-1]["id"], WALKED_AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many orders fit a filter, as far as they were counted."""
+
+    found: int
+    is_all: bool  #: False: there may be more, among orders that were not looked at
+
+
+def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
+    """How many orders fit, for a page: of the orders that fit the leading term no more than LOOKED_AT are looked at."""
+    if chosen == OrderFilter():
+        return Count(database.count_orders(), is_all=True)
+    with database.read() as connection:
+        guided = guide(connection, chosen)
+        terms = list(_terms(chosen, guided.meanings))
+        leading = next((term for term in terms if term.name == guided.name), None)
+        if len(terms) == 1 and leading is not None:
+            found = _count_of(connection, leading, INDEX_ONLY)
+            return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
+        return _counted_among(connection, chosen, guided, leading)
+
+
+def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide, leading: Term | None) -> Count:
+    """Count what fits among the orders that fit the leading term, or among the newest where none leads."""
+    seek = [] if leading is None else [IS_REJECTED if guided.name == REJECTED else leading.seek]
+    newest = [orders.c.id.desc()] if leading is None else []
+    among = select(orders.c.id).where(*seek).order_by(*newest).limit(LOOKED_AT + 1)
+    looked_at = int(connection.execute(select(func.count()).select_from(among.subquery())).scalar_one())
+    tests = [term.test for term in _terms(chosen, guided.meanings)]
+    few = select(orders.c.id).where(orders.c.id.in_(among), *tests)
+    found = int(connection.execute(select(func.count()).select_from(few.subquery())).scalar_one())
+    return Count(found, looked_at <= LOOKED_AT)
 
 
 def count(database: IMEIDatabase, chosen: OrderFilter, most: int = 1_000_000) -> int:
@@ -183,8 +225,8 @@ def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
 
 
 def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
-    """For each verdict of the filter, such as "ON", every stored wording that means it."""
-    return {name: wordings(connection, name, getattr(chosen, name)) for name in VERDICTS if getattr(chosen, name)}
+    """For each verdict or name of the filter, such as "ON", every stored value that means it."""
+    return {name: wordings(connection, name, getattr(chosen, name)) for name in MEANT if getattr(chosen, name)}
 
 
 def fitting(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[bool]]:
@@ -247,13 +289,14 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
     for name, column, value in (
         ("idx_orders_batch", orders.c.batch_id, chosen.batch),
         ("idx_status", orders.c.status, rare_status),
-        ("idx_orders_carrier", orders.c.carrier, chosen.carrier),
         ("idx_orders_service", orders.c.service_id, chosen.service),
         ("idx_status", orders.c.status, "" if rare_status else chosen.status),
     ):
         if value not in ("", None):
             yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, value))
-    yield from (_verdict(name, meanings.get(name, [word])) for name in VERDICTS if (word := getattr(chosen, name)))
+    yield from (_worded(name, meanings.get(name, [word])) for name in MEANT if (word := getattr(chosen, name)))
+    if chosen.serial:
+        yield _serial(chosen.serial)
     if chosen.dated:
         placed = orders.c.order_date
         yield Term(DATE, _placed(chosen, before, placed), _placed(chosen, before, _read(placed)))
@@ -261,12 +304,21 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
         yield Term("idx_orders_other_imei", MISMATCHED, func.coalesce(orders.c.other_imei, "") > "")
 
 
-def _verdict(name: str, words: Sequence[str]) -> Term:
-    """One wording is found in the order of its index; several are not."""
+def _worded(name: str, words: Sequence[str]) -> Term:
+    """One wording is found in the order of its index; several, which may be thousands of models, are not."""
     index, column = f"idx_orders_{name}", orders.c[name]
     if len(words) == 1:
         return Term(index, column == words[0], _read(column) == words[0], _is_in_index(index, name, words[0]))
-    return Term(index, column.in_(words), _read(column).in_(words))
+    given = text(f"SELECT value FROM json_each(:{index})").bindparams(**{index: json.dumps(list(words))})
+    return Term(index, column.in_(given), _read(column).in_(given))
+
+
+def _serial(given: str) -> Term:
+    """A serial number or its beginning, as it is typed and in capitals."""
+    column, starts = orders.c.serial, sorted({given, given.upper()})
+    # Ranges and not LIKE, which SQLite answers without the index; the last sign comes behind every other.
+    seek = or_(*(and_(column >= start, column < start + LAST_SIGN) for start in starts))
+    return Term("idx_orders_serial", seek, func.substr(_read(column), 1, len(given)).in_(starts))
 
 
 def _placed(chosen: OrderFilter, before: int | None, placed: ColumnElement[Any]) -> ColumnElement[bool]:

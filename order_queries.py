@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Select, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+import order_wordings
 from batch_queries import RESULT_COLUMNS, progresses
 from database import IMEIDatabase, OrderRow, utc_now
 from order_totals import MILLIONTH, sums
@@ -61,6 +62,16 @@ def result_counts(database: IMEIDatabase, most: int = 5) -> dict[str, list[tuple
             for name, word in zip(names, words, strict=True):
                 found[name][word or ""] += count
     return {name: _commonest(counter, most) for name, counter in found.items()}
+
+
+def filter_values(database: IMEIDatabase) -> dict[str, dict[str, int]]:
+    """For each column that a filter suggests values of: value, or verdict → orders, the commonest value first.
+
+    Orders of one value are counted to order_wordings.COUNTED.
+    """
+    with database.read() as connection:
+        found = {name: dict(order_wordings.suggestions(connection, name)) for name in order_wordings.NAMES}
+        return found | {name: order_wordings.verdict_counts(connection, name) for name in order_wordings.VERDICTS}
 
 
 def _commonest(counted: Counter[str], most: int) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
 
 from database import IMEIDatabase, OrderRow, utc_now
 from order_filters import WALKED_FIRST, OrderFilter, fitting, in_index, rare_guide, wordings_of
+from order_wordings import MEANT
 from schema import orders, saved_searches
 
 #: How long a list is kept.
@@ -24,6 +25,8 @@ WALKED_AT_ONCE = 2000
 #: Of a list as long as the page alone is looked at for it first, and so many times more each time that it is not full.
 WIDENED = 4
 
+#: The words of a column are looked for in a list; no list is no condition.
+MEANING = [f" AND (:{name} = '' OR orders.{name} IN (SELECT value FROM json_each(:{name})))" for name in MEANT]
 LIST = "FROM saved_searches AS search CROSS JOIN json_each(search.imeis) AS wanted"
 #: CROSS JOIN and INDEXED BY hold SQLite to this: for each IMEI of the list, its orders, whatever the filters are.
 MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
@@ -31,9 +34,8 @@ MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
  AND (:status = '' OR {in_index("idx_status", "status", "status")})
  AND (:service = '' OR {in_index("idx_orders_service", "service_id", "service")})
  AND (:batch IS NULL OR orders.batch_id = :batch)
- AND (:carrier = '' OR {in_index("idx_orders_carrier", "carrier", "carrier")})
- AND (:simlock = '' OR orders.simlock IN (SELECT value FROM json_each(:simlock)))
- AND (:fmi = '' OR orders.fmi IN (SELECT value FROM json_each(:fmi)))
+ AND (:serial = '' OR substr(orders.serial, 1, length(:serial)) IN (:serial, upper(:serial)))
+{"".join(MEANING)}
  AND (:since IS NULL OR orders.order_date >= :since) AND (:until IS NULL OR orders.order_date < :until)
  AND (NOT :mismatch OR orders.other_imei > '')"""
 #: Keys first and rows afterwards: what is sorted stays small.
@@ -160,11 +162,10 @@ def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[
         "status": chosen.status,
         "service": chosen.service,
         "batch": chosen.batch,
-        "carrier": chosen.carrier,
-        "simlock": "",
-        "fmi": "",
+        "serial": chosen.serial,
         "since": chosen.since and chosen.since.isoformat(),
         "until": until and until.isoformat(),
         "mismatch": chosen.mismatch,
+        **dict.fromkeys(MEANT, ""),
         **{name: json.dumps(list(words)) for name, words in wordings_of(connection, chosen).items()},
     }

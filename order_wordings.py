@@ -1,5 +1,9 @@
-"""In which words the stored orders say a verdict: providers write On, Enabled, Yes or Lost Mode for ON. Reads only."""
+"""In which stored words orders say what a filter asks for. Reads only.
 
+Providers write On, Enabled, Yes or Lost Mode for ON; "verizon" is in "US Verizon" and "Verizon Wireless".
+"""
+
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
@@ -8,26 +12,47 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from device_states import SimState, fmi_state, sim_state
+from device_states import SimState, blacklist_state, fmi_state, sim_state
 from schema import orders
 
 #: The columns that hold a verdict in the provider's words, and what reads them.
-VERDICTS: Mapping[str, Callable[[str], StrEnum]] = MappingProxyType({"simlock": sim_state, "fmi": fmi_state})
-#: Wordings that are looked at; sentences could make their number endless.
-MOST_WORDINGS = 2000
+VERDICTS: Mapping[str, Callable[[str], StrEnum]] = MappingProxyType(
+    {"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state}
+)
+#: The columns in which a filter finds its words wherever they stand.
+NAMES = ("carrier", "model")
+#: Every column whose stored words are looked through for what a filter means.
+MEANT = (*VERDICTS, *NAMES)
+#: Different values of a column that are looked at; sentences could make their number endless.
+MOST_WORDINGS = 20_000
+#: Letters of a word that is looked for without regard to blanks and signs: "tmobile" is in "T-Mobile".
+JOINED = 4
+#: Orders of one value that are counted for a suggestion.
+COUNTED = 1_000
 
 
 def wordings(connection: Connection, name: str, wanted: str) -> list[str]:
-    """Every stored wording that means the verdict, such as "ON"; else the wanted words themselves.
-
-    name is one of VERDICTS.
-    """
-    state_of = VERDICTS[name]
-    meant = state_of(wanted)
-    if meant == SimState.UNKNOWN or meant.casefold() != wanted.casefold():
+    """Every stored value of a column of MEANT that means what is wanted; else the wanted words themselves."""
+    means = _names(wanted) if name in NAMES else _is_verdict(name, wanted)
+    if means is None:
         return [wanted]
     words = connection.execute(stored_words(name)).scalars()
-    return [word for word in words if word and state_of(word) == meant] or [wanted]
+    return [word for word in words if word and means(word)] or [wanted]
+
+
+def suggestions(connection: Connection, name: str) -> list[tuple[str, int]]:
+    """(value, orders) of the stored values of an indexed column, the commonest first; orders are counted to COUNTED."""
+    found = [(row.word, int(row.orders)) for row in connection.execute(_counted_words(name)) if row.word]
+    return sorted(found, key=lambda pair: (-pair[1], pair[0].casefold()))
+
+
+def verdict_counts(connection: Connection, name: str) -> dict[str, int]:
+    """Verdict of a column of VERDICTS → orders that say so, each wording counted to COUNTED."""
+    found: dict[str, int] = {}
+    for word, count in suggestions(connection, name):
+        state = VERDICTS[name](word)
+        found[state] = found.get(state, 0) + count
+    return found
 
 
 @cache  # a query is slower to put together than to answer
@@ -38,3 +63,44 @@ def stored_words(name: str) -> Select[Any]:
     after = select(func.min(column)).where(column > first.c.word).scalar_subquery()
     words = first.union_all(select(after).where(first.c.word.is_not(None)))
     return select(words.c.word).limit(MOST_WORDINGS)
+
+
+@cache
+def _counted_words(name: str) -> Select[Any]:
+    """The different values of an indexed column, each with its orders up to COUNTED."""
+    words = stored_words(name).subquery()
+    few = select(orders.c.id).where(orders.c[name] == words.c.word).limit(COUNTED).correlate(words).subquery()
+    counted = select(func.count()).select_from(few).correlate(words).scalar_subquery()
+    return select(words.c.word, counted.label("orders"))
+
+
+def read_verdict(name: str, text: str) -> str:
+    """The verdict that a text names in a column of VERDICTS, in whatever case; "" where it is none."""
+    meant = VERDICTS[name](text)
+    return "" if meant == SimState.UNKNOWN or meant.casefold() != text.casefold() else str(meant)
+
+
+def _is_verdict(name: str, wanted: str) -> Callable[[str], bool] | None:
+    """What tells whether words mean the wanted verdict; None where that is none."""
+    meant, state_of = read_verdict(name, wanted), VERDICTS[name]
+    return (lambda word: state_of(word) == meant) if meant else None
+
+
+def _names(wanted: str) -> Callable[[str], bool]:
+    """What tells whether a name holds each wanted word, in whatever case and with whatever signs between letters."""
+    parts = wanted.casefold().split()
+
+    def holds(name: str) -> bool:
+        folded = name.casefold()
+        return all(part in folded or _is_in_letters(part, folded) for part in parts)
+
+    return holds
+
+
+def _is_in_letters(part: str, folded: str) -> bool:
+    letters = _letters(part)
+    return len(letters) >= JOINED and letters in _letters(folded)
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text)

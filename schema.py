@@ -77,6 +77,9 @@ Index("idx_orders_other_imei", orders.c.other_imei, sqlite_where=orders.c.other_
 Index("idx_orders_carrier", orders.c.carrier, sqlite_where=orders.c.carrier.is_not(None))
 Index("idx_orders_simlock", orders.c.simlock, sqlite_where=orders.c.simlock.is_not(None))
 Index("idx_orders_fmi", orders.c.fmi, sqlite_where=orders.c.fmi.is_not(None))
+Index("idx_orders_blacklist", orders.c.blacklist, sqlite_where=orders.c.blacklist.is_not(None))
+Index("idx_orders_model", orders.c.model, sqlite_where=orders.c.model.is_not(None))
+Index("idx_orders_serial", orders.c.serial, sqlite_where=orders.c.serial.is_not(None))
 
 #: The words of the index of rejected orders, which holds what filters ask of them. Worded so that idx_status is no
 #: match for it: a page of rejected orders that nothing else is asked of comes from there, newest first.
@@ -92,6 +95,9 @@ Index(
     orders.c.simlock,
     orders.c.fmi,
     orders.c.order_id,
+    orders.c.blacklist,
+    orders.c.model,
+    orders.c.serial,
     sqlite_where=IS_REJECTED,
 )
 

@@ -88,16 +88,18 @@ class Backend:
     order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
     daily: Remembered = field(init=False)
     results: Remembered = field(init=False)
+    filter_values: Remembered = field(init=False)
 
     def __post_init__(self) -> None:
         database = self.database
         object.__setattr__(self, "order_count", Remembered(10, lambda: order_queries.checked_count(database)))
         object.__setattr__(self, "daily", Remembered(30, lambda: order_queries.daily(database)))
         object.__setattr__(self, "results", Remembered(30, lambda: order_queries.result_counts(database)))
+        object.__setattr__(self, "filter_values", Remembered(60, lambda: order_queries.filter_values(database)))
 
     def forget(self) -> None:
         """Ask everything anew that is remembered for seconds."""
-        for remembered in (self.order_count, self.daily, self.results):
+        for remembered in (self.order_count, self.daily, self.results, self.filter_values):
             remembered.forget()
 
     @property

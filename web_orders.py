@@ -1,7 +1,6 @@
 """The history of orders, its export, and one order."""
 
 from collections.abc import Iterator
-from datetime import date
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
@@ -19,8 +18,9 @@ from order_pages import Sort
 from order_sync import is_requested, last_sync, request_sync
 from orders import OrderStatus, Outcome
 from runner import runner_alive
-from web_context import backend, row_number
+from web_context import backend
 from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
+from web_filters import asked, filter_asked, suggested
 from web_format import synced
 from web_plan import service_objection
 from web_preview import keep
@@ -33,25 +33,32 @@ PAGE = 50
 @orders.get("/history")
 def history() -> ResponseReturnValue:
     """Orders that fit the filter, newest first unless ?sort= says otherwise."""
-    chosen, before = filter_asked(), request.args.get("before", "")
-    sorts = order_pages.sorts(chosen)
+    wanted, before, database = asked(), request.args.get("before", ""), backend().database
+    sorts = order_pages.sorts(wanted.chosen)
     sort = request.args.get("sort", sorts[0], type=Sort)
     sort = sort if sort in sorts else sorts[0]
-    found = order_pages.page(backend().database, chosen, sort, before, PAGE + 1)
-    return render_template(
+    found, count = list[OrderRow](), None
+    if not wanted.objections:
+        found = order_pages.page(database, wanted.chosen, sort, before, PAGE + 1)
+        count = order_filters.counted(database, wanted.chosen)
+    page = render_template(
         "history.html",
         orders=found[:PAGE],
+        count=count,
         next_before=order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None,
         first_page=not before,
         sort=sort,
         sorts=sorts,
-        chosen=chosen,
+        asked=wanted,
+        chosen=wanted.chosen,
         statuses=list(OrderStatus),
-        services=order_queries.ordered_services(backend().database),
-        total=backend().database.count_orders(),
-        mismatched=order_filters.mismatched_count(backend().database),
+        services=order_queries.ordered_services(database),
+        suggested=suggested(),
+        total=database.count_orders(),
+        mismatched=order_filters.mismatched_count(database),
         sync=_sync_state(),
     )
+    return page, 400 if wanted.objections else 200
 
 
 @orders.get("/history/rows")
@@ -163,27 +170,6 @@ def _sync_state() -> dict[str, Any]:
         return {"asking": False, "words": synced(last_sync(database))}
     when = "now" if runner_alive(backend().settings.data_dir) else "as soon as a runner is alive"
     return {"asking": True, "words": f"The provider is asked for all awaited results {when}…"}
-
-
-def filter_asked() -> OrderFilter:
-    """The filter in the URL; a date that is none is not set."""
-    given = request.args
-    words = {name: given.get(name, "").strip() for name in ("q", "status", "service", "carrier", "simlock", "fmi")}
-    return OrderFilter(
-        **words,
-        batch=given.get("batch", type=row_number),
-        since=given.get("since", type=_day),
-        until=given.get("until", type=_day),
-        mismatch="mismatch" in given,
-    )
-
-
-def _day(text: str) -> date:
-    """A day that has a next one. Raises ValueError."""
-    day = date.fromisoformat(text)
-    if day == date.max:
-        raise ValueError(text)
-    return day
 
 
 def _most() -> int:

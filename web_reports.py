@@ -56,7 +56,7 @@ DISPUTE_COLUMNS = (
 @reports.get("/reports")
 def spend() -> ResponseReturnValue:
     """Spend by day, service or batch, and the way to the disputes."""
-    by, since = _by(), request.args.get("since", type=date.fromisoformat)
+    by, since = _by(), _since()
     rows = order_reports.spend(backend().database, by, since)
     return render_template(
         "reports.html",
@@ -74,7 +74,7 @@ def spend() -> ResponseReturnValue:
 @reports.get("/reports/spend.csv")
 def spend_csv() -> Response:
     """The same as a file, with every row."""
-    by, since = _by(), request.args.get("since", type=date.fromisoformat)
+    by, since = _by(), _since()
     return _csv(order_reports.spend(backend().database, by, since), SPEND_COLUMNS, f"spend-by-{by}")
 
 
@@ -83,7 +83,7 @@ def disputes() -> ResponseReturnValue:
     """What to take up with the provider, a kind at a time; the first kind that there is any of, unless ?kind= says."""
     counts = order_reports.dispute_counts(backend().database)
     first = next((kind for kind, count in counts.items() if count), Dispute.IN_DOUBT)
-    kind, before = request.args.get("kind", first, type=Dispute), request.args.get("before", type=row_number)
+    kind, before = _kind(first), request.args.get("before", type=row_number)
     rows = order_reports.dispute_page(backend().database, kind, before, PAGE + 1)
     more = len(rows) > PAGE and kind is not Dispute.IN_DOUBT
     return render_template(
@@ -148,6 +148,22 @@ def _by() -> str:
     if by not in order_reports.BY:
         abort(400, "Spend is summed up by day, service or batch.")
     return by
+
+
+def _since() -> date | None:
+    """The first day of a report; one that cannot be read ends the request: the report would be one of everything."""
+    text = request.args.get("since", "").strip()
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        abort(400, f"“{text[:40]}” is not a date such as 2026-11-25.")
+
+
+def _kind(usual: Dispute) -> Dispute:
+    text = request.args.get("kind", usual)
+    if text not in list(Dispute):
+        abort(400, f"“{text[:40]}” is no kind of dispute.")
+    return Dispute(text)
 
 
 def _csv(rows: Iterable[Any], columns: tuple[OutColumn, ...], name: str) -> Response:

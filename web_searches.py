@@ -1,6 +1,7 @@
 """Many IMEIs looked up at once: the paste becomes a saved search with an address of its own, found and missing."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
+from types import MappingProxyType
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
@@ -9,15 +10,16 @@ from flask.typing import ResponseReturnValue
 import order_queries
 import order_searches
 from database import IMEIDatabase, utc_now
-from order_filters import OrderFilter
+from order_filters import Count, OrderFilter
 from order_searches import SavedSearch
 from orders import OrderStatus, Outcome
 from spreadsheets import Choice, UnreadableFileError, read_text
 from spreadsheets_out import OutColumn
 from web_context import backend, row_number
 from web_exports import columns_asked, csv_download, xlsx_download
+from web_filters import asked, filter_asked, suggested
 from web_format import plural
-from web_orders import PAGE, filter_asked
+from web_orders import PAGE
 from web_plan import service_objection
 from web_preview import keep
 
@@ -27,6 +29,8 @@ MISSING_COLUMNS = (OutColumn("IMEI NO.", "imei", 17, digits=True),)
 #: The most IMEIs of one list.
 MOST = 100_000
 MISSING_SHOWN = 500
+#: What a page lists whose filter cannot be read.
+NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "following": {}, "first_page": True})
 
 
 @searches.post("")
@@ -45,21 +49,29 @@ def save() -> ResponseReturnValue:
 @searches.get("/<int:search_id>")
 def show(search_id: int) -> ResponseReturnValue:
     """The orders of the list that fit the filter, or with ?show=missing the IMEIs without any."""
-    search, chosen = _search_or_404(search_id), filter_asked()
+    search, wanted = _search_or_404(search_id), asked()
     known = order_searches.known_imeis(backend().database, search_id)
     missing = request.args.get("show") == "missing"
-    listed = _missing(search, known) if missing else _found(search_id, chosen)
-    return render_template(
+    count, listed = None, NOTHING
+    if missing:
+        listed = _missing(search, known)
+    elif not wanted.objections:
+        listed, count = _found(search_id, wanted.chosen), _count(search_id, wanted.chosen)
+    page = render_template(
         "search.html",
         search=search,
         known=len(known),
-        chosen=chosen,
+        asked=wanted,
+        chosen=wanted.chosen,
+        count=count,
+        suggested=suggested(),
         missing=missing,
         statuses=list(OrderStatus),
         services=order_queries.ordered_services(backend().database),
         catalogue=backend().catalog.current(patience=1.0) if missing else None,
         **listed,
     )
+    return page, 400 if wanted.objections else 200
 
 
 @searches.get("/<int:search_id>/found.csv")
@@ -108,6 +120,10 @@ def _search_or_404(search_id: int) -> SavedSearch:
     if found is None:
         abort(404, "This search is not there any more: paste the IMEIs again.")
     return found
+
+
+def _count(search_id: int, chosen: OrderFilter) -> Count:
+    return Count(order_searches.count_found(backend().database, search_id, chosen), is_all=True)
 
 
 def _found(search_id: int, chosen: OrderFilter) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import order_wordings
 import result_store
 from benchmarks import bench_history
 from database import IMEIDatabase
-from order_filters import Guide, OrderFilter, guide, page_query
+from order_filters import Count, Guide, OrderFilter, guide, page_query
 from schema import metadata, orders
 
 NUMBER = "353370080089458"
@@ -40,6 +40,10 @@ def plan(database: IMEIDatabase, query: Select[Any]) -> str:
         (OrderFilter(carrier="T-Mobile"), "idx_orders_carrier"),
         (OrderFilter(simlock="Locked"), "idx_orders_simlock"),
         (OrderFilter(fmi="ON"), "idx_orders_fmi"),
+        (OrderFilter(blacklist="Clean"), "idx_orders_blacklist"),
+        (OrderFilter(model="iPhone 12"), "idx_orders_model"),
+        (OrderFilter(serial="F17"), "idx_orders_serial"),
+        (OrderFilter(serial="f17"), "idx_orders_serial"),
         (OrderFilter(mismatch=True), "idx_orders_other_imei"),
         (OrderFilter(since=date(2026, 1, 1), until=date(2026, 1, 2)), "idx_order_date"),
         (OrderFilter(q=NUMBER), "idx_imei"),
@@ -139,7 +143,7 @@ def fits(row: dict[str, Any], chosen: OrderFilter) -> bool:
     day = row["order_date"].date()
     return (
         all(not wanted or row[name] == wanted for name, wanted in (("status", chosen.status), ("fmi", chosen.fmi)))
-        and (not chosen.carrier or row["carrier"] == chosen.carrier)
+        and (not chosen.carrier or chosen.carrier.casefold() in (row["carrier"] or "").casefold())
         and (not chosen.service or row["service_id"] == chosen.service)
         and (not chosen.q or row["imei"].startswith(chosen.q) or row["order_id"] == chosen.q)
         and (chosen.since is None or day >= chosen.since)
@@ -249,11 +253,86 @@ def test_a_verdict_finds_every_wording_that_means_it(database: IMEIDatabase) -> 
     assert order_filters.count(database, OrderFilter(fmi="ON")) == 4
 
 
-@pytest.mark.parametrize("name", ["fmi", "simlock"])
+@pytest.mark.parametrize("name", order_wordings.MEANT)
 def test_the_wordings_of_a_verdict_are_looked_up_in_its_index(database: IMEIDatabase, name: str) -> None:
     words = plan(database, order_wordings.stored_words(name))
     assert f"idx_orders_{name}" in words
     assert "SCAN orders" not in words
+
+
+CARRIERS = ["US Verizon", "Verizon Wireless", "VERIZON", "T-Mobile USA", "AT&T", "Seattle Mobile", None]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("verizon", ["US Verizon", "VERIZON", "Verizon Wireless"]),
+        ("Verizon  us", ["US Verizon"]),
+        ("tmobile", ["T-Mobile USA"]),
+        ("t-mobile", ["T-Mobile USA"]),
+        ("att", ["Seattle Mobile"]),
+        ("at&t", ["AT&T"]),
+        ("mobile", ["Seattle Mobile", "T-Mobile USA"]),
+        ("%", []),
+        ("O2", []),
+    ],
+)
+@pytest.mark.parametrize("name", order_wordings.NAMES)
+def test_a_name_is_found_wherever_it_stands(database: IMEIDatabase, name: str, asked: str, found: list[str]) -> None:
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER, name: carrier} for carrier in CARRIERS])
+    chosen = OrderFilter(carrier=asked) if name == "carrier" else OrderFilter(model=asked)
+    assert sorted(row[name] for row in order_filters.walk(database, chosen)) == found
+    assert order_filters.counted(database, chosen) == Count(len(found), is_all=True)
+    with database.read() as connection:
+        words = plan(database, page_query(chosen, guide(connection, chosen), None, 101))
+    assert f"idx_orders_{name}" in words
+    assert "SCAN orders" not in words
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"), [("F17", 2), ("f17", 2), ("F17ABC", 1), ("f17abc", 1), ("c02", 1), ("17", 0), ("F17ABCD", 0)]
+)
+def test_a_serial_number_is_found_by_its_beginning(database: IMEIDatabase, asked: str, found: int) -> None:
+    serials = ["F17ABC", "F17", "c02", None, ""]
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER, "serial": serial} for serial in serials])
+    for chosen in (OrderFilter(serial=asked), OrderFilter(serial=asked, q=NUMBER)):
+        assert len(order_filters.page(database, chosen)) == found
+        assert order_filters.counted(database, chosen).found == found
+
+
+def test_blacklisted_is_found_in_every_wording(database: IMEIDatabase) -> None:
+    words = ["Clean", "CLEAN", "Not blacklisted", "Blacklisted", "Reported stolen", "Not found", None]
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER, "blacklist": word} for word in words])
+
+    def found(blacklist: str) -> list[str]:
+        return sorted(row["blacklist"] for row in order_filters.walk(database, OrderFilter(blacklist=blacklist)))
+
+    assert found("Clean") == ["CLEAN", "Clean", "Not blacklisted"]
+    assert found("Blacklisted") == ["Blacklisted", "Reported stolen"]
+    with database.read() as connection:
+        assert order_wordings.verdict_counts(connection, "blacklist") == {"Clean": 3, "Blacklisted": 2, "Unknown": 1}
+        assert order_wordings.suggestions(connection, "blacklist")[0][1] == 1
+
+
+def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"imei": NUMBER, "carrier": "BA"[n % 4 > 0], "fmi": ("ON", "OFF")[n % 2]} for n in range(400)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    assert order_filters.counted(database, OrderFilter()) == Count(400, is_all=True)
+    assert order_filters.counted(database, OrderFilter(carrier="A", fmi="ON")) == Count(100, is_all=True)
+    monkeypatch.setattr(order_filters, "INDEX_ONLY", 250)
+    assert order_filters.counted(database, OrderFilter(carrier="A")) == Count(250, is_all=False)
+    monkeypatch.setattr(order_filters, "LOOKED_AT", 99)
+    assert order_filters.counted(database, OrderFilter(carrier="B", fmi="OFF")) == Count(0, is_all=False)
+    with database.read() as connection:  # as where many orders fit every term
+        chosen = OrderFilter(carrier="A", fmi="ON")
+        found = order_filters._counted_among(connection, chosen, Guide(), None)
+    assert found == Count(25, is_all=False)
 
 
 def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_path: Path) -> None:
@@ -271,7 +350,8 @@ def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_pat
 
 
 def _take_back_second_schema(connection: Connection) -> None:
-    names = ("service", "pending", "rejected", "imei2", "other_imei", "carrier", "simlock", "fmi")
+    old = ("service", "pending", "rejected", "imei2", "other_imei", "carrier", "simlock", "fmi")
+    names = (*old, "blacklist", "model", "serial")
     for statement in (
         "DROP TRIGGER orders_recounted",
         "DROP TRIGGER orders_uncounted",

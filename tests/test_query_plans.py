@@ -39,7 +39,8 @@ orders idx_imei 5000000 1; orders idx_order_id 5000000 1; orders idx_order_date 
 orders idx_status 5000000 267; orders idx_orders_batch 5000000 201
 orders idx_orders_service 5000000 401
 orders idx_orders_pending 20019 20; orders idx_orders_imei2 1666666 1; orders idx_orders_other_imei 1000 1000
-orders idx_orders_rejected 100000 10 1 1 1 1 1 1 1
+orders idx_orders_rejected 100000 10 1 1 1 1 1 1 1 1 1 1
+orders idx_orders_blacklist 4800000 900000; orders idx_orders_model 4800000 2000; orders idx_orders_serial 4700000 2
 orders idx_orders_carrier 4800000 401; orders idx_orders_simlock 4800000 267; orders idx_orders_fmi 4800000 401
 orders sqlite_autoindex_orders_1 5000000 1; items idx_items_chunk 5100000 134; items idx_items_batch 5100000 201 101
 items idx_items_one_in_flight 10200 201 1; items idx_items_message 100000 13 13 1
@@ -100,6 +101,11 @@ PAGES = [
     "/history?carrier=A",
     "/history?simlock=Locked",
     "/history?fmi=ON",
+    "/history?blacklist=Clean",
+    "/history?blacklist=Clean&carrier=a&fmi=ON",
+    "/history?model=iphone",
+    "/history?serial=F17",
+    "/history?serial=F17&status=Rejected",
     "/history?since=2026-01-01",
     "/history?until=2099-01-01",
     "/history?mismatch=1",
@@ -183,6 +189,7 @@ def fill(browser: Browser, database: IMEIDatabase) -> int:
     with database.write() as connection:
         connection.exec_driver_sql(
             "UPDATE orders SET status = 'Completed', carrier = 'A', fmi = 'ON', simlock = 'Locked',"
+            " blacklist = 'Clean', model = 'iPhone ' || id % 3, serial = 'F17' || id,"
             " other_imei = CASE WHEN id % 9 = 0 THEN '359999990000001' END WHERE id % 2"
         )
         connection.exec_driver_sql("UPDATE orders SET order_id = '14' || substr(order_id, 3)")  # not the simulator's

@@ -329,7 +329,9 @@ def test_history_pages_by_key_and_misses_none(browser: Browser, orders: list[str
         ("batch=1&status=Completed", 1),
         ("batch=2&status=Completed", 0),
         ("q=no-such-thing-at-all", 0),
-        ("batch=x&before=y", 50),
+        ("before=y", 50),
+        ("status=completed", 1),
+        ("mismatch=0", 50),
     ],
 )
 def test_history_filters_live_in_the_url(browser: Browser, orders: list[str], query: str, count: int) -> None:

@@ -235,7 +235,6 @@ def csv_rows(answer: TestResponse) -> list[dict[str, str]]:
         ("carrier=T-Mobile", 30),
         ("fmi=ON&status=Rejected", 10),
         ("since=2026-01-02&until=2026-01-03", 6),
-        ("since=nonsense", 60),
         ("mismatch=1", 6),
         ("q=1005", 1),
         ("service=269&carrier=AT%26T", 30),
@@ -347,7 +346,7 @@ def test_the_imeis_of_a_batch_with_find_my_on_are_checked_again(browser: Browser
     assert database.count_orders() == 6
 
 
-@pytest.mark.parametrize(("query", "service"), [("fmi=MAYBE", "1739"), ("", "404"), ("", ""), ("", "102")])
+@pytest.mark.parametrize(("query", "service"), [("serial=NONE", "1739"), ("", "404"), ("", ""), ("", "102")])
 def test_nothing_is_checked_again_without_orders_or_a_service(
     browser: Browser, database: IMEIDatabase, query: str, service: str
 ) -> None:
@@ -365,6 +364,14 @@ def test_spend_is_summed_up_by_day_service_and_batch(browser: Browser, database:
     assert [row["SPENT"] for row in csv_rows(browser.get("/reports/spend.csv?by=service"))] == ["$6.00"]
     assert [row["ORDERS"] for row in csv_rows(browser.get("/reports/spend.csv?by=batch&since=2026-01-20"))] == ["3"]
     assert browser.get("/reports?by=colour").status_code == 400
+
+
+@pytest.mark.parametrize("query", ["since=2026-02-30", "by=week", "by=batch&since=soon"])
+def test_a_report_of_what_cannot_be_read_is_an_error_and_not_one_of_everything(browser: Browser, query: str) -> None:
+    for page in ("/reports", "/reports/spend.csv"):
+        assert browser.get(f"{page}?{query}").status_code == 400
+    assert browser.get("/reports/disputes?kind=lost").status_code == 400
+    assert "“soon” is not a date" in words(browser.get("/reports?since=soon"))
 
 
 def test_the_verdicts_of_a_batch_are_counted(browser: Browser, database: IMEIDatabase) -> None:
