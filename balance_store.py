@@ -16,6 +16,8 @@ from database import utc_now
 from orders import OrderStatus
 from schema import attempts, balance_readings, chunks, orders
 
+#: Calls that may be under way at once, with some to spare.
+NEWEST_CALLS = 300
 #: US dollars: a balance that differs by more from what our orders cost is shown as a difference.
 HALF_A_CENT = 0.005
 
@@ -93,6 +95,13 @@ def newest_reading(connection: Connection) -> Reading | None:
     """The newest reading; None before the first."""
     query = select(balance_readings).order_by(balance_readings.c.id.desc()).limit(1)
     return _reading(connection.execute(query).first())
+
+
+def newest_call(connection: Connection) -> datetime | None:
+    """When the last of the newest calls ended, or began where it has not ended (UTC); None before the first."""
+    ended = func.coalesce(attempts.c.ended_at, attempts.c.sent_at).label("ended")
+    newest = select(ended).order_by(attempts.c.id.desc()).limit(NEWEST_CALLS).subquery()
+    return connection.execute(select(func.max(newest.c.ended, type_=attempts.c.sent_at.type))).scalar()
 
 
 def spent_since(connection: Connection, reading: Reading, until: Reading | None = None) -> Spending:

@@ -142,8 +142,8 @@ def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
         guided = guide(connection, chosen)
         terms = list(_terms(chosen, guided.meanings))
         leading = next((term for term in terms if term.name == guided.name), None)
-        if len(terms) == 1 and leading is not None:
-            found = _count_of(connection, leading, INDEX_ONLY)
+        if len(terms) == 1:
+            found = _count_of(connection, terms[0], INDEX_ONLY)
             return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
         return _counted_among(connection, chosen, guided, leading)
 

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+import balance_store
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import Account, Service
@@ -29,6 +31,8 @@ CONFIRM_MAX_AGE = 10.0
 PAUSE_AFTER_FAILURE = 30.0
 #: Seconds after which a balance is asked again, and after which it no longer counts as known.
 BALANCE_MAX_AGE, BALANCE_TRUSTED = 60.0, 600.0
+#: Seconds after which a balance is asked again when orders were sent since.
+OUTDATED_MAX_AGE = 10.0
 
 SERVICES_FAILED, ACCOUNT_FAILED, ACCOUNT = "services_failed", "account_failed", "account"
 #: What is asked for, by where its failure is remembered.
@@ -57,6 +61,7 @@ class Balance:
     text: str  #: the provider's words
     at: float  #: Unix time, 0 for never
     trusted: bool  #: young enough to refuse a batch that costs more
+    is_outdated: bool = False  #: orders were sent since: it may be less by now
 
 
 class ServiceCatalog:
@@ -114,7 +119,7 @@ class ServiceCatalog:
 
 
 class AccountBalance:
-    """The account's credits: asked again when they are a minute old."""
+    """The account's credits: asked again when they are a minute old, and soon after orders were sent."""
 
     def __init__(
         self,
@@ -127,19 +132,24 @@ class AccountBalance:
         self._errand = _Errand(database, ACCOUNT_FAILED, fetch, self._store, clock)
 
     def current(self, patience: float = 3.0) -> Balance:
-        """The balance, asked first if it is old; waits at most patience seconds."""
+        """The balance, asked first if it is old or outdated; waits at most patience seconds."""
         balance = self.stored()
-        if is_young(balance.at, self._clock(), BALANCE_MAX_AGE):
+        if is_young(balance.at, self._clock(), OUTDATED_MAX_AGE if balance.is_outdated else BALANCE_MAX_AGE):
             return balance
         self._errand.run(patience)
         return self.stored()
 
     def stored(self) -> Balance:
-        """The last balance that we heard; asks nobody."""
+        """The last balance that a page or the runner heard; asks nobody."""
         known = _read_json(self._database, ACCOUNT)
-        at = float(known.get("at", 0))
-        trusted = known.get("credits") is not None and is_young(at, self._clock(), BALANCE_TRUSTED)
-        return Balance(known.get("credits"), str(known.get("text", "")), at, trusted)
+        credits, text, at = known.get("credits"), str(known.get("text", "")), float(known.get("at", 0))
+        with self._database.read() as connection:
+            reading = balance_store.newest_reading(connection)
+            called = balance_store.newest_call(connection)
+        if reading is not None and _unix(reading.read_at) > at:
+            credits, text, at = reading.credits, "", _unix(reading.read_at)
+        trusted = credits is not None and is_young(at, self._clock(), BALANCE_TRUSTED)
+        return Balance(credits, text, at, trusted, at > 0 and called is not None and _unix(called) > at)
 
     def _store(self, account: Account) -> None:
         known = {"credits": account.credits, "text": account.text, "at": self._clock()}
@@ -202,6 +212,11 @@ class _Errand:
         self._database.set_setting(self._failure_key, json.dumps(failure))
         call = QUESTIONS[self._failure_key]
         write_state(self._database, ProviderState(not error, round((now - started) * 1000), now, error, call))
+
+
+def _unix(moment: datetime) -> float:
+    """UTC without a zone, as tables hold it, as Unix time."""
+    return moment.replace(tzinfo=UTC).timestamp()
 
 
 def _read_json(database: IMEIDatabase, key: str) -> dict[str, Any]:

@@ -132,6 +132,7 @@ def status_report(backend: Backend) -> dict[str, Any]:
         "runner": "alive" if runner_alive(backend.settings.data_dir) else "absent",
         "balance": balance.credits,
         "balance_at": balance.at,
+        "balance_outdated": balance.is_outdated,
         "running": [
             {
                 "batch_id": batch.batch_id,

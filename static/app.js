@@ -51,6 +51,7 @@ function statusBar() {
       ? `${plural(running, "batch", "batches")}, ${plural(status.waiting, "IMEI")} to go`
       : "Nothing is running";
     for (const batch of status.running) showRunning(batch);
+    showBalance(status);
   };
   const ask = async () => {
     if (document.hidden) return;
@@ -65,6 +66,21 @@ function statusBar() {
   };
   setInterval(ask, document.querySelector("[data-running], [data-live]:not([data-state=finished])") ? STATUS_WHILE_RUNNING : STATUS_INTERVAL);
   document.addEventListener("visibilitychange", ask);
+}
+
+function ago(seconds) {
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min ago`;
+  return seconds < 172800 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86400)} days ago`;
+}
+
+// The balance of the dashboard as it is known now, and its age, which grows while the page is open.
+function showBalance(status) {
+  const figure = document.querySelector("[data-balance-figure]");
+  if (!figure || !status.balance_at) return;
+  if (typeof status.balance === "number") figure.textContent = money(status.balance);
+  const age = ago(Date.now() / 1000 - status.balance_at);
+  document.querySelector("[data-balance-age]").textContent = status.balance_outdated ? `${age}, before the newest orders` : age;
 }
 
 function showRunning(batch) {

@@ -56,6 +56,7 @@ SHORT = r"USING (COVERING )?INDEX idx_(orders_pending|orders_other_imei|chunks_o
 ALLOWED = {
     r"FROM orders ORDER BY orders\.id DESC LIMIT": "the newest orders: a walk from the end that stops at the limit",
     r"attempt_id IS NOT NULL ORDER BY orders\.id DESC LIMIT": "our newest orders: the same walk, past imported ones",
+    r"FROM attempts ORDER BY attempts\.id DESC LIMIT": "the newest calls: a walk from the end that stops at the limit",
     r"^SELECT count\(\*\) AS \w+ FROM attempts$": "one call in a hundred orders, counted in a small index",
     r"FROM orders WHERE orders\.id > \? .*ORDER BY orders\.id LIMIT": "walks the table in parts",
     r"coalesce\(status, ''\) = 'Rejected'": "the rejected orders, a fiftieth of all, in an index that holds the answer",

@@ -27,6 +27,7 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
+import balance_store
 import lease
 import settlement
 import web_health
@@ -455,6 +456,39 @@ def test_a_balance_is_trusted_while_it_is_young(database: IMEIDatabase) -> None:
     now[0] += 3600
     old = account.current()
     assert (old.credits, old.trusted) == (12.5, False)
+
+
+def test_a_balance_from_before_the_newest_orders_is_asked_again_and_says_so_until_then(
+    browser: Browser, provider: Provider, database: IMEIDatabase
+) -> None:
+    """After a batch of $88 the dashboard and the next preview showed the balance from before it."""
+    provider.credits = 100.0
+    browser.start(imeis(3))
+    answer_chunks(database)
+    provider.credits = 12.0
+    text = words(browser.get("/"))
+    assert "Balance $100.00 just now, before the newest orders" in text
+    with database.write() as connection:  # eleven seconds later
+        connection.exec_driver_sql(
+            "UPDATE settings SET value = json_set(value, '$.at', ?) WHERE key = 'account'", (time.time() - 11,)
+        )
+    text = words(browser.get(browser.paste(imeis(2, first=50))))
+    assert "Balance just now $12.00" in text
+    assert "Balance $12.00 just now" in words(browser.get("/"))
+
+
+def test_a_balance_that_the_runner_has_read_counts_as_the_newest(
+    browser: Browser, provider: Provider, database: IMEIDatabase
+) -> None:
+    provider.credits = 100.0
+    browser.start(imeis(3))
+    answer_chunks(database)
+    with database.write() as connection:
+        balance_store.record_reading(connection, 99.76)
+    text = words(browser.get("/"))
+    assert "Balance $99.76 just now" in text
+    assert "before the newest orders" not in text
+    assert browser.get("/api/status").get_json()["balance"] == 99.76
 
 
 def test_a_changed_price_is_marked(app: Flask, browser: Browser, database: IMEIDatabase) -> None:
