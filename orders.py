@@ -192,9 +192,19 @@ class Progress:
         return sum(n for outcome, n in self.outcomes.items() if outcome is not Outcome.WAITING)
 
     @property
+    def handled(self) -> int:
+        """IMEIs that were sent, or needed no sending: neither waiting nor cancelled."""
+        return self.done - self.outcomes[Outcome.CANCELLED]
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it ended, and part of it was taken back unsent."""
+        return self.state is BatchState.FINISHED and bool(self.outcomes[Outcome.CANCELLED])
+
+    @property
     def percent(self) -> int:
-        """Whole percent done, 100 only when all are."""
-        return 100 * self.done // self.total if self.total else 100
+        """Whole percent of the IMEIs that were handled, 100 only when all were."""
+        return 100 * self.handled // self.total if self.total else 100
 
     @property
     def cost(self) -> float:

@@ -31,7 +31,7 @@ from web_exports import columns_asked, csv_download, named_by_columns, xlsx_down
 from web_format import is_awaited, outcome_label, plural
 from web_plan import price_objection
 from web_preview import keep
-from web_stream import chunk_words, stream, whole_snapshot
+from web_stream import chunk_words, stop_now, stream, whole_snapshot
 
 batches = Blueprint("batches", __name__, url_prefix="/batches")
 
@@ -87,7 +87,7 @@ def pause(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     with backend().database.write() as connection:
         done = batch_store.pause(connection, batch_id, BY_HAND)
-    flash("Paused: what is on the wire is still answered." if done else "It was not running.")
+    flash("Paused. Requests already sent will finish." if done else "It was not running.")
     return _back(batch_id)
 
 
@@ -127,7 +127,8 @@ def ask_for_results(batch_id: int) -> ResponseReturnValue:
 @batches.get("/<int:batch_id>/cancel")
 def ask_to_cancel(batch_id: int) -> ResponseReturnValue:
     """Ask once more before anything is taken back; the live page asks the same in a dialog."""
-    return render_template("cancel.html", batch=batch_or_404(batch_id))
+    progress = batch_or_404(batch_id)
+    return render_template("cancel.html", batch=progress, **stop_now(backend().database, progress))
 
 
 @batches.post("/<int:batch_id>/cancel")
@@ -136,7 +137,7 @@ def cancel(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     with backend().database.write() as connection:
         taken = batch_store.cancel_rest(connection, batch_id)
-    flash(f"Cancelled {plural(taken, 'IMEI')} that had not been sent.")
+    flash(_stopped(batch_or_404(batch_id), taken))
     return _back(batch_id)
 
 
@@ -185,6 +186,15 @@ def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str
 
 def _file_name(progress: Progress, ending: str) -> str:
     return export_name(progress.batch_id, progress.label, named_by_columns("results"), utc_now(), ending)
+
+
+def _stopped(progress: Progress, taken: int) -> str:
+    """What stopping has saved, and what was paid before."""
+    paid = f"{plural(progress.outcomes[Outcome.ORDERED], 'IMEI')} ordered, {money(progress.spent)} paid"
+    if not taken:
+        return f"Nothing was left to stop: {paid}."
+    saved = money(taken * progress.unit_price)
+    return f"Stopped: {plural(taken, 'IMEI was', 'IMEIs were')} not sent, {saved} saved; {paid}."
 
 
 def _resumed(before: float, now: float) -> str:

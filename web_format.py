@@ -13,7 +13,7 @@ from balance_store import BalanceChange
 from batch_doubt import Settled
 from order_queries import Day
 from order_sync import SyncReport
-from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome
+from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome, Progress
 
 OUTCOMES = {
     Outcome.ORDERED: ("Ordered", "The provider named an order for it."),
@@ -145,6 +145,33 @@ def result_words(order: Mapping[str, Any]) -> str:
     return " · ".join(filter(None, found)) or text or order["status"] or "no result"
 
 
+def batch_label(batch: Progress) -> str:
+    """The word for where a batch stands: one that was cut short is not finished."""
+    cancelled = bool(batch.outcomes[Outcome.CANCELLED])
+    if cancelled and batch.state is BatchState.RUNNING:
+        return "Stopping"
+    return "Stopped" if batch.is_stopped else BATCHES[batch.state]
+
+
+def batch_class(batch: Progress) -> str:
+    """The CSS class of that word."""
+    return "state-stopped" if batch.is_stopped else f"state-{batch.state}"
+
+
+def stop_words(batch: Progress, planned: int) -> str:
+    """What stopping a batch means, of which so many IMEIs are not sent yet, in numbers."""
+    ordered = batch.outcomes[Outcome.ORDERED]
+    said = [f"{ordered:,} already ordered, {money(batch.spent)} paid."]
+    if doubtful := batch.outcomes[Outcome.IN_DOUBT]:
+        said.append(f"{doubtful:,} in doubt, which may have cost {money(batch.at_stake)}.")
+    if flying := batch.outcomes[Outcome.WAITING] - planned:
+        said.append(f"{flying:,} being sent now, which cannot be stopped.")
+    if not planned:
+        return " ".join([*said, "Nothing else is left to stop."])
+    others = f"the other {planned:,}" if batch.total > planned else f"all {planned:,}"
+    return " ".join([*said, f"Stop {others} and save {money(planned * batch.unit_price)}?"])
+
+
 def is_awaited(status: str | None) -> bool:
     """Whether an order with this status may still get its result."""
     return status is not None and status not in FINAL_STATUSES
@@ -262,7 +289,8 @@ def filters() -> dict[str, Any]:
         "outcome_hint": outcome_hint,
         "chunk_cells": chunk_cells,
         "chunk_label": lambda state: CHUNKS[ChunkState(state)],
-        "batch_label": lambda state: BATCHES[BatchState(state)],
+        "batch_label": batch_label,
+        "batch_class": batch_class,
         "status_class": status_class,
         "is_awaited": is_awaited,
         "result_words": result_words,

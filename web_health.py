@@ -139,7 +139,7 @@ def status_report(backend: Backend) -> dict[str, Any]:
                 "label": batch.label,
                 "state": batch.state,
                 "percent": batch.percent,
-                "done": batch.done,
+                "done": batch.handled,
                 "total": batch.total,
                 "url": url_for("batches.live", batch_id=batch.batch_id),
             }

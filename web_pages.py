@@ -81,7 +81,16 @@ def services() -> ResponseReturnValue:
 @pages.get("/database")
 def database() -> ResponseReturnValue:
     """What is stored, and how to look inside."""
-    return _database_page("")
+    path = backend().database.path
+    return render_template(
+        "database.html",
+        counts=order_queries.table_counts(backend().database),
+        path=path,
+        size=_file_size(path) + _file_size(path.with_name(path.name + "-wal")),
+        statistics=backend().database.get_statistics(),
+        backups=_backups(backend()),
+        imports=past_imports(backend().database),
+    )
 
 
 @pages.post("/database/check")
@@ -90,7 +99,11 @@ def check_database() -> ResponseReturnValue:
     started = time.monotonic()
     word = backend().database.check_integrity()
     seconds = time.monotonic() - started
-    return _database_page(f"Checked in {seconds:.1f} s: no damage found." if word == "ok" else f"Damaged: {word}")
+    if word == "ok":
+        flash(f"Checked in {seconds:.1f} s: no damage found.", "good")
+    else:
+        flash(f"Damaged: {word[:500]}", "error")
+    return redirect(url_for("pages.database"), 303)
 
 
 @pages.post("/database/backup")
@@ -160,20 +173,6 @@ def _adoption(backend: Backend) -> account_mark.Adoption | None:
 def _fits(service: Service, q: str, category: str) -> bool:
     text = f"{service.service_id} {service.title} {service.category} {service.delivery}".lower()
     return (not category or service.category == category) and all(word in text for word in q.lower().split())
-
-
-def _database_page(checked: str) -> str:
-    path = backend().database.path
-    return render_template(
-        "database.html",
-        counts=order_queries.table_counts(backend().database),
-        path=path,
-        size=_file_size(path) + _file_size(path.with_name(path.name + "-wal")),
-        statistics=backend().database.get_statistics(),
-        backups=_backups(backend()),
-        checked=checked,
-        imports=past_imports(backend().database),
-    )
 
 
 def _file_size(path: Path) -> int:

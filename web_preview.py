@@ -30,6 +30,8 @@ from web_plan import Again, Plan, make_plan, price_objection, service_objection,
 
 preview = Blueprint("preview", __name__)
 
+#: Kinds of uploads: what may become a batch, and what a refused form held.
+SENDABLE, DRAFT = ("upload", "paste"), "draft"
 #: Rows shown of each bucket.
 SAMPLES = 8
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
@@ -91,8 +93,14 @@ class Shown:
 
 @preview.get("/batch")
 def batch() -> ResponseReturnValue:
-    """Ask for a file or a paste, and a service."""
-    return _new_batch_page("", request.args.get("service_id", ""))
+    """Ask for a file or a paste, and a service; with ?draft= what was pasted before."""
+    return render_template(
+        "batch.html",
+        service_id=request.args.get("service_id", ""),
+        text=draft_text(request.args.get("draft", "")),
+        catalogue=backend().catalog.current(),
+        limit=backend().settings.max_batch_imeis,
+    )
 
 
 @preview.post("/batch")
@@ -106,14 +114,14 @@ def upload() -> ResponseReturnValue:
     if not objection and name and text.strip():
         objection = "A file and a paste came together: bring one of them at a time."
     if not objection and not name and not text.strip():
-        objection = "Nothing came: choose a file, or paste IMEIs."
+        objection = "Choose a file or paste IMEIs."
     if objection:
-        return _new_batch_page(objection, service_id, text), 400
+        return _ask_again(objection, service_id, text)
     kind, content = ("upload", data) if name else ("paste", text.encode("utf-8", "replace"))
     try:
         read_intake(backend(), kind, content, Choice())
     except UnreadableFileError as error:
-        return _new_batch_page(str(error), service_id, text), 400
+        return _ask_again(str(error), service_id, text)
     token = keep(kind, content, _label(name), service_id)
     return redirect(url_for("preview.show", token=token), 303)
 
@@ -176,6 +184,17 @@ def read_intake(backend: Backend, kind: str, content: bytes, choice: Choice) -> 
 def keep(kind: str, content: bytes, label: str, service_id: str) -> str:
     """Store an upload for its preview; returns its token."""
     return store_upload(backend().database, backend().uploads, content, label=label, kind=kind, service_id=service_id)
+
+
+def keep_draft(text: str, service_id: str) -> str | None:
+    """Store what a refused form held, for the form that follows; returns its token, or None for nothing."""
+    return keep(DRAFT, text.encode("utf-8", "replace"), "Draft", service_id) if text.strip() else None
+
+
+def draft_text(token: str) -> str:
+    """What keep_draft stored, or ""."""
+    found = find_upload(backend().database, backend().uploads, token) if token else None
+    return found.path.read_bytes().decode("utf-8", "replace") if found and found.kind == DRAFT else ""
 
 
 def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
@@ -253,8 +272,8 @@ def _whole(text: str) -> int:
 
 def _upload_or_404(token: str) -> Upload:
     found = find_upload(backend().database, backend().uploads, token)
-    if found is None:
-        abort(404, "This upload is not there any more: bring the file again.")
+    if found is None or found.kind not in SENDABLE:
+        abort(404, "This upload is not there any more. Upload the file again.")
     return found
 
 
@@ -371,15 +390,10 @@ def _repaired(intake: Intake) -> Sequence[Group]:
     return grouped((r.row, f"{r.text} → {r.imei}", r.note) for r in intake.ready if r.note)
 
 
-def _new_batch_page(error: str, service_id: str, text: str = "") -> str:
-    return render_template(
-        "batch.html",
-        error=error,
-        service_id=service_id,
-        text=text,
-        catalogue=backend().catalog.current(),
-        limit=backend().settings.max_batch_imeis,
-    )
+def _ask_again(objection: str, service_id: str, text: str) -> ResponseReturnValue:
+    """Back to the form with the reason, and with what was pasted."""
+    flash(objection, "error")
+    return redirect(url_for("preview.batch", service_id=service_id or None, draft=keep_draft(text, service_id)), 303)
 
 
 def _download(data: bytes, name: str) -> Response:

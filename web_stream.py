@@ -21,7 +21,17 @@ import order_queries
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
 from web_context import Backend
-from web_format import CHUNKS, LETTERS, balance_warning, balance_words, sentence, settled_words
+from web_format import (
+    CHUNKS,
+    LETTERS,
+    balance_warning,
+    balance_words,
+    batch_class,
+    batch_label,
+    sentence,
+    settled_words,
+    stop_words,
+)
 
 #: Seconds between two looks at the revision: at most two events a second.
 INTERVAL = 0.5
@@ -59,8 +69,7 @@ def overall_rate(progress: Progress) -> float | None:
         return None
     end = progress.finished_at or datetime.now(UTC).replace(tzinfo=None)
     seconds = (end - progress.started_at).total_seconds()
-    answered = progress.done - progress.outcomes[Outcome.CANCELLED]
-    return answered / seconds if seconds > 0.5 and answered else None
+    return progress.handled / seconds if seconds > 0.5 and progress.handled else None
 
 
 def seconds_left(progress: Progress, rate: float | None) -> float | None:
@@ -79,7 +88,10 @@ def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
         "notice": progress.notice,
         "revision": progress.revision,
         "total": progress.total,
-        "done": progress.done,
+        "state_label": batch_label(progress),
+        "state_class": batch_class(progress),
+        "stopped": progress.is_stopped,
+        "done": progress.handled,
         "percent": progress.percent,
         "outcomes": dict(progress.outcomes),
         "chunks": dict(progress.chunks),
@@ -127,11 +139,21 @@ def price_now(database: IMEIDatabase, progress: Progress) -> dict[str, float]:
     return {"unit_price": progress.unit_price, "price": price}
 
 
+def stop_now(database: IMEIDatabase, progress: Progress) -> dict[str, Any]:
+    """What stopping the batch would mean now; planned is how many IMEIs are not sent."""
+    planned = 0
+    if progress.state is not BatchState.FINISHED:
+        with database.read() as connection:
+            planned = batch_queries.planned_imeis(connection, progress.batch_id)
+    return {"planned": planned, "stop": stop_words(progress, planned)}
+
+
 def whole_snapshot(database: IMEIDatabase, progress: Progress) -> dict[str, Any]:
     """Everything that a page needs to draw a batch at one moment."""
     return (
         snapshot(progress, overall_rate(progress))
         | price_now(database, progress)
+        | stop_now(database, progress)
         | chunk_letters(database, progress.batch_id)
         | details(database, progress.batch_id)
     )
@@ -150,8 +172,9 @@ def events(backend: Backend, batch_id: int) -> Iterator[str]:
             if progress is None:
                 return
             finished = progress.state is BatchState.FINISHED
-            data = snapshot(progress, pace.rate(now, progress.done, overall_rate(progress)))
-            data |= chunk_letters(database, batch_id) | price_now(database, progress)
+            overall = overall_rate(progress)
+            data = snapshot(progress, overall if finished else pace.rate(now, progress.handled, overall))
+            data |= chunk_letters(database, batch_id) | price_now(database, progress) | stop_now(database, progress)
             owes_details = not (finished or details_due)
             if not owes_details:
                 data |= details(database, batch_id)

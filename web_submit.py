@@ -16,7 +16,7 @@ from spreadsheets import UnreadableFileError, read_text
 from web_context import backend
 from web_format import ago, plural, result_words
 from web_plan import Again, Plan, make_plan, price_objection, service_objection, unchecked
-from web_preview import keep, must_type, start_batch, started
+from web_preview import draft_text, keep, keep_draft, must_type, start_batch, started
 from web_stream import stream
 
 submit = Blueprint("submit", __name__)
@@ -38,9 +38,11 @@ class Posted:
 
 @submit.get("/submit")
 def form() -> ResponseReturnValue:
-    """Ask for IMEIs and a service."""
-    text = request.args.get("imei", "")
-    return _page(Posted(text, request.args.get("service_id", ""), None, False))
+    """Ask for IMEIs and a service; with ?draft= what a refused form held, and what is known of it."""
+    args = request.args
+    draft = draft_text(args.get("draft", ""))
+    posted = Posted(draft or args.get("imei", ""), args.get("service_id", ""), None, "recheck" in args)
+    return _page(posted, _known_plan(posted) if draft else None)
 
 
 @submit.get("/submit/known.json")
@@ -62,11 +64,11 @@ def order() -> ResponseReturnValue:
         token = keep("paste", posted.text.encode(), _label(plan.imeis), posted.service_id)
         return redirect(url_for("preview.show", token=token), 303)
     if plan is None or objections:
-        return _page(posted, objections, plan), 400
+        return _ask_again(posted, objections)
     try:
         batch_id = start_batch(backend(), plan, _label(plan.imeis), "single", posted.token)
     except OverBudgetError as error:
-        return _page(posted, (str(error),), plan), 400
+        return _ask_again(posted, [str(error)])
     flash(started(plan, batch_id), "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
@@ -147,17 +149,43 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     return plan, tuple(filter(None, (checked, *plan.objections)))
 
 
+def _ask_again(posted: Posted, objections: Sequence[str]) -> ResponseReturnValue:
+    """Back to the form with the reasons, and with what it held."""
+    for objection in objections:
+        flash(objection, "error")
+    return redirect(
+        url_for(
+            "submit.form",
+            service_id=posted.service_id or None,
+            draft=keep_draft(posted.text, posted.service_id),
+            recheck=1 if posted.recheck else None,
+        ),
+        303,
+    )
+
+
+def _known_plan(posted: Posted) -> Plan | None:
+    """What would be sent, as far as that can be said without asking the provider for its prices."""
+    service = backend().catalog.current(patience=1.0).find(posted.service_id)
+    try:
+        intake = read_text(posted.text, limit=FEW)
+    except UnreadableFileError:
+        return None
+    again = Again(posted.recheck, posted.recheck)
+    numbers = [(imei, None) for imei in intake.ready.imeis()]
+    return make_plan(backend(), service, numbers, again) if service and numbers else None
+
+
 def _label(imeis: Sequence[tuple[str, Any]]) -> str:
     return imeis[0][0] if len(imeis) == 1 else plural(len(imeis), "IMEI")
 
 
-def _page(posted: Posted, objections: Sequence[str] = (), plan: Plan | None = None) -> str:
+def _page(posted: Posted, plan: Plan | None = None) -> str:
     catalogue = backend().catalog.current()
     return render_template(
         "submit.html",
         posted=posted,
         service_id=posted.service_id,
-        objections=objections,
         plan=plan,
         token=posted.token or secrets.token_urlsafe(18),
         prices=price_list(catalogue.services),

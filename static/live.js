@@ -2,7 +2,6 @@
 import { copyButtons, money, number, plural } from "./app.js";
 
 const root = document.querySelector("[data-live]");
-const STATES = { running: "Running", paused: "Paused", finished: "Finished" };
 const OUTCOMES = { ordered: "Ordered", waiting: "Waiting", duplicate: "Duplicate", refused: "Refused", in_doubt: "In doubt", cancelled: "Cancelled" };
 const CHUNKS = { p: "planned", s: "sending", a: "answered", d: "in_doubt", c: "cancelled" };
 const CHUNK_WORDS = { planned: "planned", sending: "sending", answered: "answered", in_doubt: "in doubt", cancelled: "cancelled" };
@@ -39,8 +38,10 @@ function show(data) {
 
 function showState(data) {
   const badge = find('[data-field="state"]');
-  badge.textContent = STATES[data.state];
-  badge.className = `badge state-${data.state}`;
+  badge.textContent = data.state_label;
+  badge.className = `badge ${data.state_class}`;
+  root.toggleAttribute("data-stopped", data.stopped);
+  find("[data-stop]").textContent = data.stop;
   for (const form of root.querySelectorAll("[data-when]")) form.hidden = !form.dataset.when.split(" ").includes(data.state);
   if (data.state === "finished") find("dialog").close();
   say("[data-notice]", data.notice);
@@ -55,7 +56,7 @@ function showState(data) {
   document.title = data.state === "finished" ? title : `${data.percent}% · ${title}`;
   const tenth = Math.floor(data.percent / 10);
   if (tenth > spoken || data.state === "finished") {
-    const words = data.state === "finished" ? `Finished: ${plural(data.outcomes.ordered, "IMEI")} ordered.` : `${data.percent} percent done.`;
+    const words = data.state === "finished" ? `${data.state_label}: ${plural(data.outcomes.ordered, "IMEI")} ordered.` : `${data.percent} percent done.`;
     if (find("[data-announce]").textContent !== words) find("[data-announce]").textContent = words;
   }
   spoken = tenth;
@@ -66,7 +67,8 @@ function showPace(data) {
   bar.max = data.total || 1;
   bar.value = data.total ? data.done : 1;
   find("[data-rate]").textContent = data.rate ? `${data.rate < 10 ? data.rate.toFixed(1) : number(data.rate)} a second` : "–";
-  find("[data-eta]").textContent = data.state === "finished" ? "done" : data.eta === null ? "–" : `about ${duration(data.eta)}`;
+  find("[data-rate-words]").textContent = data.state === "finished" ? "Average rate" : "Rate";
+  find("[data-eta]").textContent = data.stopped ? "stopped" : data.state === "finished" ? "done" : data.eta === null ? "–" : `about ${duration(data.eta)}`;
   find("[data-chunk-words]").textContent = Object.entries(data.chunks).filter(([, count]) => count).map(([name, count]) => `${number(count)} ${CHUNK_WORDS[name]}`).join(", ");
 }
 
@@ -139,7 +141,7 @@ function notify(data) {
   if (!notified) return;
   notified = false;
   const body = data.state === "finished" ? `${plural(data.outcomes.ordered, "IMEI")} ordered, ${money(data.spent)} spent.` : data.notice;
-  new Notification(`${data.label}: ${STATES[data.state].toLowerCase()}`, { body, tag: `batch-${data.batch_id}` });
+  new Notification(`${data.label}: ${data.state_label.toLowerCase()}`, { body, tag: `batch-${data.batch_id}` });
 }
 
 // The stream. A hidden tab gives its connection back and asks instead; after sleep, after silence and when the

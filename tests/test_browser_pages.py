@@ -283,13 +283,13 @@ def test_without_a_script_nothing_is_cancelled_by_one_click(visitor: Visitor, si
     live = site.order(made_up_imeis(700_000, 12_000), "long stock.csv")
     site.post(f"{live}/pause", {})
     page = visitor.open(live, java_script_enabled=False)
-    page.get_by_role("link", name="Cancel the rest").click()
-    expect(page.get_by_role("heading", name="Cancel the rest of batch")).to_be_visible()
-    page.get_by_role("button", name="Go on with it").click()
+    page.get_by_role("link", name="Stop batch").click()
+    expect(page.get_by_role("heading", name="Stop batch")).to_be_visible()
+    page.get_by_role("button", name="Keep sending").click()
     assert urlsplit(page.url).path == live
     assert site.progress(live)["outcomes"]["cancelled"] == 0
-    page.get_by_role("link", name="Cancel the rest").click()
-    page.get_by_role("button", name="Cancel the rest").click()
+    page.get_by_role("link", name="Stop batch").click()
+    page.get_by_role("button", name="Stop batch").click()
     assert site.progress(live)["outcomes"]["cancelled"] > 0
 
 

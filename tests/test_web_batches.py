@@ -26,19 +26,22 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     browser_fixture,
     confirm_fields,
     provider_fixture,
+    send_chunk,
     words,
 )
 from werkzeug.test import TestResponse
 
 import batch_creation
 import batch_queries
+import batch_store
 import web_preview
 from database import IMEIDatabase, utc_now
-from orders import BatchState, Outcome, ProviderOrder
+from orders import BatchState, ChunkState, Outcome, Progress, ProviderOrder, Verdict
 from price_check import apply_prices
 from schema import attempts
 from settings import Settings
 from web_context import Backend
+from web_format import stop_words
 from web_stream import Pace, events
 
 
@@ -124,7 +127,7 @@ def test_a_confirmed_preview_leads_to_its_batch(browser: Browser) -> None:
         ({"imeis": "353370080089458"}, None, "Choose a service first."),
         ({"imeis": "353370080089458", "service_id": "404"}, None, "does not list a service 404"),
         ({"imeis": "353370080089458", "service_id": "102"}, None, "needs more than an IMEI (Email)"),
-        ({"service_id": "1739"}, None, "Nothing came: choose a file, or paste IMEIs."),
+        ({"service_id": "1739"}, None, "Choose a file or paste IMEIs."),
         ({"service_id": "1739", "imeis": "no numbers at all"}, None, "no IMEI"),
         ({"service_id": "1739"}, b"%PDF-1.7 stuff", "PDF"),
         ({"service_id": "1739"}, b"", "empty"),
@@ -137,18 +140,22 @@ def test_a_bad_upload_gets_a_sentence_and_leaves_nothing(
     browser: Browser, backend: Backend, form: dict[str, str], file: bytes | None, sentence: str
 ) -> None:
     sent = {} if file is None else {"file": (io.BytesIO(file), "list.csv")}
-    answer = browser.post("/batch", form | sent)
-    assert answer.status_code == 400
-    said = re.search(r'<p class="flash error" role="alert">([^<]+)</p>', answer.text)
+    page = browser.led_back(browser.post("/batch", form | sent))
+    said = re.search(r'<p class="flash error" role="alert">([^<]+)</p>', page.text)
     assert said
     assert sentence.lower() in said[1].replace("&#39;", "'").lower()
-    assert not list(backend.uploads.glob("*"))
+    pasted = form.get("imeis", "")
+    assert f">{pasted}</textarea>" in page.text  # what was pasted is there again
+    kept = [path.read_text() for path in backend.uploads.glob("*")]
+    assert kept == ([pasted] if pasted else [])
 
 
 def test_an_upload_over_the_limit_is_refused_with_the_number(app: Flask, database: IMEIDatabase) -> None:
-    answer = with_settings(app, max_batch_imeis=20).upload(csv_of(imeis(30)))
-    assert answer.status_code == 400
-    assert "20" in words(answer)
+    browser = with_settings(app, max_batch_imeis=20)
+    page = browser.led_back(browser.upload(csv_of(imeis(30))))
+    said = re.search(r'<p class="flash error" role="alert">([^<]+)</p>', page.text)
+    assert said
+    assert "20" in said[1]
     assert batch_count(database) == 0
 
 
@@ -390,12 +397,12 @@ def test_the_form_of_one_imei_orders_at_the_price_that_it_showed(
     assert "102:" not in form["prices"]  # cannot be ordered
     provider.services = [replace(CARRIER, price=0.48), *SERVICES[1:]]
     aged(database, 60)
-    refused = browser.post("/submit", form)
-    assert refused.status_code == 400
+    refused = browser.led_back(browser.post("/submit", form))
     assert "rose from $0.08 to $0.48. Check the new cost and confirm again." in words(refused)
     assert batch_count(database) == 0
-    assert browser.post("/submit", form).status_code == 400  # the page of before, while the list is young
-    assert browser.post("/submit", single(refused.text)).status_code == 303
+    browser.post("/submit", form)  # the page of before, while the list is young
+    assert batch_count(database) == 0
+    assert browser.post("/submit", single(refused.text)).location == "/batches/1"
     assert batch_queries.unfinished_batches(database)[0].unit_price == 0.48
 
 
@@ -407,8 +414,8 @@ def test_what_names_no_price_is_ordered_at_the_one_that_was_known(
     provider.services = [replace(CARRIER, price=0.48), *SERVICES[1:]]
     aged(database, 60)
     refused = browser.post(path, {"imei": imeis(1)[0], "service_id": CARRIER.service_id})
-    assert refused.status_code == 400
-    assert "rose from $0.08 to $0.48. Check the new cost and confirm again." in refused.text
+    told = browser.led_back(refused) if path == "/submit" else refused  # the stream is for programs
+    assert "rose from $0.08 to $0.48. Check the new cost and confirm again." in told.text
     assert batch_count(database) == 0
 
 
@@ -420,8 +427,8 @@ def test_one_imei_is_not_ordered_at_a_price_that_nobody_can_check(
     aged(database, 400)
     for path in ("/submit", "/submit-stream"):
         refused = browser.post(path, form)
-        assert refused.status_code == 400
-        assert "The price could not be checked" in refused.text
+        told = browser.led_back(refused) if path == "/submit" else refused
+        assert "The price could not be checked" in told.text
     assert batch_count(database) == 0
 
 
@@ -538,17 +545,18 @@ def test_the_earlier_result_is_shown_instead_of_ordering_again(
     answer_chunks(database)
     order = database.get_orders_by_imei(number)[0]
     database.update_order_status(order["order_id"], "Completed", {"model": "iPhone 12"})
-    answer = browser.post("/submit", {"imei": number, "service_id": "1739"})
-    assert answer.status_code == 400
-    assert "iPhone 12" in words(answer)
+    page = browser.led_back(browser.post("/submit", {"imei": number, "service_id": "1739"}))
+    assert "iPhone 12" in words(page)
+    assert "Nothing is left to send" in words(page)
+    assert f">{number}</textarea>" in page.text
     assert browser.post("/submit", {"imei": number, "service_id": "1739", "recheck": "on"}).status_code == 303
 
 
 @pytest.mark.parametrize("text", ["", "353370080089459", "hello", "123"])
 def test_a_mistyped_imei_gets_a_sentence(browser: Browser, database: IMEIDatabase, text: str) -> None:
-    answer = browser.post("/submit", {"imei": text, "service_id": "1739"})
-    assert answer.status_code == 400
-    assert 'role="alert"' in answer.text
+    page = browser.led_back(browser.post("/submit", {"imei": text, "service_id": "1739"}))
+    assert 'role="alert"' in page.text
+    assert f">{text}</textarea>" in page.text
     assert batch_count(database) == 0
 
 
@@ -675,8 +683,50 @@ def test_pause_resume_and_cancel(browser: Browser, database: IMEIDatabase) -> No
     browser.post(f"/batches/{batch_id}/resume")
     browser.post(f"/batches/{batch_id}/cancel")
     text = words(browser.get(f"/batches/{batch_id}"))
-    assert "Cancelled 250 IMEIs that had not been sent." in text
-    assert "Finished" in text
+    assert "Stopped: 250 IMEIs were not sent, $20.00 saved; 0 IMEIs ordered, $0.00 paid." in text
+    assert "stock.csv Stopped" in text or "Pasted IMEIs Stopped" in text
+    assert "Finished" not in text
+
+
+def test_stopping_says_what_is_paid_and_what_is_saved_and_a_stopped_batch_is_not_finished(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    """It used to end as "Finished 100 %", as if everything had been ordered."""
+    batch_id = browser.start(imeis(250))
+    send(database, batch_id, 1)
+    wanted = "100 already ordered, $8.00 paid. Stop the other 150 and save $12.00?"
+    assert wanted in words(browser.get(f"/batches/{batch_id}"))
+    assert wanted in words(browser.get(f"/batches/{batch_id}/cancel"))
+    assert browser.get(f"/batches/{batch_id}/progress.json").get_json()["stop"] == wanted
+    answer = browser.led_back(browser.post(f"/batches/{batch_id}/cancel"))
+    assert "Stopped: 150 IMEIs were not sent, $12.00 saved; 100 IMEIs ordered, $8.00 paid." in words(answer)
+    found = browser.get(f"/batches/{batch_id}/progress.json").get_json()
+    assert (found["state_label"], found["percent"], found["done"]) == ("Stopped", 40, 100)
+    for page in ("/batches", "/", f"/batches/{batch_id}", f"/batches/{batch_id}/report"):
+        text = words(browser.get(page))
+        assert "Stopped" in text, page
+        assert "Finished" not in text, page
+    assert "Nothing was left to stop" in words(browser.led_back(browser.post(f"/batches/{batch_id}/cancel")))
+
+
+def send(database: IMEIDatabase, batch_id: int, count: int) -> None:
+    """Have so many planned calls of a batch answered in full."""
+    with database.write() as connection:
+        for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, count):
+            chunk = send_chunk(connection, chunk_id, batch_id, CARRIER.service_id)
+            placed = [Verdict(i.item_id, i.imei, Outcome.ORDERED, f"15{i.item_id:06d}") for i in chunk.items]
+            batch_store.record(connection, chunk, placed)
+
+
+def test_what_is_on_the_wire_is_counted_apart_from_what_can_be_stopped() -> None:
+    outcomes = dict.fromkeys(Outcome, 0) | {Outcome.ORDERED: 5, Outcome.WAITING: 4, Outcome.IN_DOUBT: 1}
+    states = dict.fromkeys(ChunkState, 0)
+    batch = Progress(1, "x", BatchState.RUNNING, "1", "S", 2.0, 10, outcomes, states, 1, 10.0)
+    assert stop_words(batch, 3) == (
+        "5 already ordered, $10.00 paid. 1 in doubt, which may have cost $2.00. 1 being sent now, which cannot be"
+        " stopped. Stop the other 3 and save $6.00?"
+    )
+    assert stop_words(batch, 0).endswith("Nothing else is left to stop.")
 
 
 @pytest.mark.parametrize(

@@ -144,13 +144,13 @@ def answer_chunks(
     with database.write() as connection:
         for running in batch_store.running_batches(connection):
             for chunk_id, _ in batch_store.planned_chunks(connection, running.batch_id, 1000):
-                chunk = _send(connection, chunk_id, running.batch_id, running.service_id)
+                chunk = send_chunk(connection, chunk_id, running.batch_id, running.service_id)
                 batch_store.record(
                     connection, chunk, [_verdict(i.item_id, i.imei, *verdict(i.imei)) for i in chunk.items]
                 )
 
 
-def _send(connection: Connection, chunk_id: int, batch_id: int, service_id: str) -> Chunk:
+def send_chunk(connection: Connection, chunk_id: int, batch_id: int, service_id: str) -> Chunk:
     """planned → sending, with its row in attempts."""
     now = utc_now().isoformat(" ")
     connection.exec_driver_sql("UPDATE chunks SET state = 'sending', attempt = 1 WHERE id = ?", (chunk_id,))
