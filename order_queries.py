@@ -157,11 +157,13 @@ def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:
 
 
 def table_counts(database: IMEIDatabase) -> dict[str, int]:
-    """Rows of the tables that people ask about: orders, batches, items, attempts, services."""
+    """Rows of the tables that people ask about: orders, batches, items, attempts, and the services listed now."""
     counts = {"orders": database.count_orders()}
     with database.read() as connection:
-        for table in (batches, attempts, services):
+        for table in (batches, attempts):
             counts[table.name] = int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+        listed = select(func.count()).select_from(services).where(services.c.listed)
+        counts["services"] = int(connection.execute(listed).scalar_one())
         held = select(func.coalesce(func.sum(batches.c.total), 0))  # every IMEI of a batch is one item
         return counts | {"items": int(connection.execute(held).scalar_one())}
 

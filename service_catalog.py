@@ -48,6 +48,11 @@ class Catalogue:
     stale: bool  #: older than it should be, because the provider did not answer
     error: str  #: why the last question failed, or ""
 
+    @property
+    def orderable(self) -> int:
+        """How many can be ordered by IMEI alone."""
+        return sum(service.orderable for service in self.services)
+
     def find(self, service_id: str) -> Service | None:
         """The listed service with this id."""
         return next((service for service in self.services if service.service_id == service_id), None)

@@ -7,7 +7,7 @@ know which orders there are already.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import MappingProxyType
@@ -179,7 +179,8 @@ def _credits(cell: object) -> float | None:
 
 def _moment(cell: object) -> datetime | None:
     if isinstance(cell, datetime):
-        return cell.replace(microsecond=0, tzinfo=None)
+        # A sheet counts days, so a moment is off by some microseconds either way.
+        return (cell.replace(tzinfo=None) + timedelta(milliseconds=500)).replace(microsecond=0)
     if isinstance(cell, date):
         return datetime(cell.year, cell.month, cell.day)
     text = plain(cell)

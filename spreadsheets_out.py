@@ -31,6 +31,7 @@ class OutColumn:
     width: int  #: characters, in Excel
     money: bool = False  #: US dollars
     digits: bool = False  #: an IMEI: left as it is when it is digits
+    moment: bool = False  #: a date and time, UTC: a real date in Excel
 
 
 #: Exactly the provider's own export, in its order.
@@ -45,24 +46,30 @@ PROVIDER_COLUMNS = (
     OutColumn("SIMLOCK", "simlock", 11),
     OutColumn("MODEL", "model", 30),
     OutColumn("FMI", "fmi", 7),
-    OutColumn("ORDER DATE", "order_date", 20),
+    OutColumn("ORDER DATE", "order_date", 20, moment=True),
 )
+ORDER_ID, SERIAL = OutColumn("ORDER ID", "order_id", 14, digits=True), OutColumn("SERIAL", "serial", 16)
+BLACKLIST = OutColumn("BLACKLIST", "blacklist", 12)
+
+#: A workbook holds what a person looks for beside the provider's columns.
+WORKBOOK_COLUMNS = (*PROVIDER_COLUMNS, BLACKLIST, SERIAL, ORDER_ID)
 
 EXTENDED_COLUMNS = (
     *PROVIDER_COLUMNS,
-    OutColumn("ORDER ID", "order_id", 14),
+    ORDER_ID,
     OutColumn("BATCH", "batch_id", 9),
-    OutColumn("SERIAL", "serial", 16),
-    OutColumn("BLACKLIST", "blacklist", 12),
+    SERIAL,
+    BLACKLIST,
     OutColumn("WARRANTY", "warranty", 20),
     OutColumn("OUTCOME", "outcome", 11),
     OutColumn("ERROR", "error", 40),
-    OutColumn("CREATED", "created_at", 20),
-    OutColumn("UPDATED", "updated_at", 20),
+    OutColumn("CREATED", "created_at", 20, moment=True),
+    OutColumn("UPDATED", "updated_at", 20, moment=True),
 )
 
 MAX_CELL = 32_767  #: UTF-16 units, Excel's own limit
 MAX_SHEET_ROWS = 1_048_575  #: below the header, Excel's own limit
+FIRST_YEAR = 1901  #: Excel counts 1900 as a leap year, and knows nothing before
 
 CUT_MARK = " … (cut)"
 _BLOCK = 100
@@ -186,6 +193,7 @@ class _SheetWriter:
         self._bold = book.add_format({"bold": True, "bottom": 1})
         self._text = book.add_format({"num_format": "@"})
         self._money = book.add_format({"num_format": '"$"0.00##'})
+        self._moment = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss", "align": "left"})
         self._sheets = 0
         self._total = self._cut = self._cleaned = 0
         self._begin()
@@ -225,6 +233,10 @@ class _SheetWriter:
             return
         if column.money and isinstance(value, (int, float, Decimal)) and value == value:
             self._sheet.write_number(self._row, index, value, self._money)
+            return
+        if column.moment and isinstance(value, datetime) and value.year >= FIRST_YEAR:
+            utc = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+            self._sheet.write_datetime(self._row, index, utc.replace(microsecond=0), self._moment)
             return
         text = _LINE_END.sub("\n", _plain_text(value))
         clean = NOT_XML.sub("", text)

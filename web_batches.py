@@ -27,9 +27,9 @@ from order_sync import request_sync
 from orders import Outcome, Progress
 from spreadsheets_out import export_name
 from web_context import backend, batch_or_404, row_number
-from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
-from web_format import is_awaited, outcome_label, plural
-from web_plan import price_objection
+from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from web_format import outcome_label, plural
+from web_plan import VOLATILE, price_objection
 from web_preview import keep
 from web_stream import chunk_words, stop_now, stream, whole_snapshot
 
@@ -60,7 +60,6 @@ def live(batch_id: int) -> ResponseReturnValue:
         "live.html",
         batch=progress,
         data=data,
-        awaited=any(map(is_awaited, data["results"])),
         chunk_words=chunk_words(progress),
         again=sum(progress.outcomes[outcome] for outcome in SAFE_AGAIN),
     )
@@ -169,7 +168,7 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
     """The same as a workbook; a long one is built in the background."""
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
-    return xlsx_download(rows, columns_asked(), _file_name(progress, "xlsx"), progress.total)
+    return xlsx_download(rows, workbook_columns(), _file_name(progress, "xlsx"), progress.total)
 
 
 def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:

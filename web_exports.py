@@ -17,7 +17,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
-from spreadsheets_out import EXTENDED_COLUMNS, PROVIDER_COLUMNS, OutColumn, write_csv, write_xlsx
+from spreadsheets_out import EXTENDED_COLUMNS, PROVIDER_COLUMNS, WORKBOOK_COLUMNS, OutColumn, write_csv, write_xlsx
 from web_context import Backend, backend
 
 exports = Blueprint("exports", __name__, url_prefix="/exports")
@@ -62,6 +62,11 @@ class StoppedError(Exception):
 def columns_asked() -> tuple[OutColumn, ...]:
     """The provider's columns, or with ?format=extended everything that is known."""
     return EXTENDED_COLUMNS if request.args.get("format") == "extended" else PROVIDER_COLUMNS
+
+
+def workbook_columns() -> tuple[OutColumn, ...]:
+    """The columns of a workbook: the provider's with blacklist, serial and order id, or everything that is known."""
+    return EXTENDED_COLUMNS if columns_asked() is EXTENDED_COLUMNS else WORKBOOK_COLUMNS
 
 
 def named_by_columns(what: str) -> str:

@@ -17,9 +17,10 @@ from order_filters import OrderFilter
 from order_pages import Sort
 from order_sync import is_requested, last_sync, request_sync
 from orders import OrderStatus, Outcome
+from result_store import count_pending
 from runner import runner_alive
 from web_context import backend
-from web_exports import columns_asked, csv_download, named_by_columns, xlsx_download
+from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web_filters import asked, filter_asked, suggested
 from web_format import synced
 from web_plan import service_objection
@@ -126,7 +127,7 @@ def history_xlsx() -> ResponseReturnValue:
     """The same as a workbook; a long one is built in the background."""
     chosen = filter_asked()
     total = order_filters.count(backend().database, chosen)
-    return xlsx_download(_export_rows(backend().database, chosen), columns_asked(), _export_name("xlsx"), total)
+    return xlsx_download(_export_rows(backend().database, chosen), workbook_columns(), _export_name("xlsx"), total)
 
 
 @orders.get("/orders/<order_id>")
@@ -166,10 +167,11 @@ def _is_news(order: OrderRow, seen: dict[int, str]) -> bool:
 
 def _sync_state() -> dict[str, Any]:
     database = backend().database
+    pending = count_pending(database)
     if not is_requested(database):
-        return {"asking": False, "words": synced(last_sync(database))}
+        return {"asking": False, "words": synced(last_sync(database)), "pending": pending}
     when = "now" if runner_alive(backend().settings.data_dir) else "as soon as a runner is alive"
-    return {"asking": True, "words": f"The provider is asked for all awaited results {when}…"}
+    return {"asking": True, "words": f"The provider is asked for all awaited results {when}…", "pending": pending}
 
 
 def _most() -> int:

@@ -16,7 +16,7 @@ from orders import OrderStatus, Outcome
 from spreadsheets import Choice, UnreadableFileError, read_text
 from spreadsheets_out import OutColumn
 from web_context import backend, row_number
-from web_exports import columns_asked, csv_download, xlsx_download
+from web_exports import columns_asked, csv_download, workbook_columns, xlsx_download
 from web_filters import asked, filter_asked, suggested
 from web_format import plural
 from web_orders import PAGE
@@ -88,7 +88,7 @@ def found_xlsx(search_id: int) -> ResponseReturnValue:
     _search_or_404(search_id)
     database, chosen = backend().database, filter_asked()
     total = order_searches.count_found(database, search_id, chosen)
-    return xlsx_download(_rows(database, search_id, chosen), columns_asked(), _name(search_id, "found.xlsx"), total)
+    return xlsx_download(_rows(database, search_id, chosen), workbook_columns(), _name(search_id, "found.xlsx"), total)
 
 
 @searches.get("/<int:search_id>/missing.csv")

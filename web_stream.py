@@ -28,6 +28,7 @@ from web_format import (
     balance_words,
     batch_class,
     batch_label,
+    is_awaited,
     sentence,
     settled_words,
     stop_words,
@@ -108,6 +109,7 @@ def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
     """What costs more to read: newest orders, grouped messages, results, how the balance changed."""
     with database.read() as connection:
         change = balance_store.balance_change(connection, batch_id)
+    results = order_queries.status_counts(database, batch_id)
     return {
         "latest": [
             {
@@ -120,7 +122,8 @@ def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
             {"outcome": outcome, "message": message, "imeis": count}
             for outcome, message, count in batch_queries.batch_errors(database, batch_id)
         ],
-        "results": order_queries.status_counts(database, batch_id),
+        "results": results,
+        "awaited": any(map(is_awaited, results)),
         "balance": {"words": balance_words(change), "warning": balance_warning(change)},
         "settled": sentence(settled_words(batch_doubt.settled(database, batch_id))),
     }

@@ -27,8 +27,25 @@ function showEstimate() {
   estimate.textContent = price !== null && pasted ? `about ${money(price * pasted)}` : "";
 }
 
-for (const name of ["dragenter", "dragover"]) zone.addEventListener(name, () => zone.classList.add("over"));
-for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
+// A file that is dropped beside the zone is taken too: the browser would open it instead of this page.
+const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+for (const name of ["dragenter", "dragover"]) {
+  document.addEventListener(name, (event) => {
+    if (!holdsFiles(event)) return;
+    zone.classList.add("over");
+    if (!zone.contains(event.target)) event.preventDefault();
+  });
+}
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) zone.classList.remove("over"); });
+document.addEventListener("drop", (event) => {
+  zone.classList.remove("over");
+  if (!holdsFiles(event) || zone.contains(event.target)) return;
+  event.preventDefault();
+  input.files = event.dataTransfer.files;
+  showFile();
+  input.focus();
+});
+zone.classList.add("scripted");
 input.addEventListener("change", showFile);
 paste.addEventListener("pasted", showEstimate);
 document.addEventListener("service", (event) => { price = event.detail; showEstimate(); });

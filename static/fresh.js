@@ -57,11 +57,12 @@ async function turn() {
   timer = setTimeout(turn, EVERY);
 }
 
-// "Ask for results now": what came of it is said on the page that asked.
+// "Refresh results": what came of it is said on the page that asked.
 async function follow() {
   try {
     const state = await (await fetch(line.dataset.sync, { headers: { Accept: "application/json" } })).json();
     if (line.textContent !== state.words) line.textContent = state.words;
+    document.querySelector("[data-sync-now]").hidden = !state.pending;
     if (!state.asking) return turn();
   } catch { /* the next turn asks again */ }
   setTimeout(follow, WHILE_ASKED);

@@ -74,6 +74,7 @@ function showPace(data) {
 
 function showDetails(data) {
   find("[data-results]").textContent = Object.entries(data.results).map(([word, count]) => `${number(count)} ${word}`).join(" · ");
+  find("[data-refresh]").hidden = !data.awaited;
   if (data.latest.length) {
     find("[data-latest]").replaceChildren(...data.latest.map(orderRow));
     copyButtons(find("[data-latest]"));
@@ -203,7 +204,7 @@ async function turn() {
 
 // After the end the results still come in; an open page shows them without being reloaded.
 async function followResults() {
-  while (ended && (last.results.Pending ?? 0) + (last.results["In Process"] ?? 0) + last.outcomes.in_doubt) {
+  while (ended && (last.awaited || last.outcomes.in_doubt)) {
     await new Promise((done) => setTimeout(done, POLL_RESULTS));
     try { if (!document.hidden) await ask(); } catch { /* the next turn asks again */ }
     if (last.state !== "finished") {

@@ -22,7 +22,7 @@ OTHER = "270"
 def call(database: IMEIDatabase, numbers: Sequence[str], service_id: str = SERVICE, recheck: bool = False) -> Chunk:
     """A batch of these on the wire, every call before it having ended."""
     wanted = [(imei, None) for imei in numbers]
-    new = NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted, recheck=recheck)
+    new = NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted, recheck=recheck, resend_rejected=recheck)
     batch_id = create_batch(database, new)
     with database.write() as connection:
         planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]

@@ -185,7 +185,7 @@ def test_excel_shows_all_digits_as_text_and_runs_nothing() -> None:
     sheet = book_of(ORDERS)["Orders"]
     rows = list(sheet.iter_rows(min_row=2))
     assert [row[1].value for row in rows] == [order["imei"] for order in ORDERS]
-    assert all(cell.data_type in "sn" for row in rows for cell in row)
+    assert all(cell.data_type in "snd" for row in rows for cell in row)
     assert rows[1][4].value == "=HYPERLINK(1)"
     assert (rows[0][2].value, rows[0][2].number_format) == (0.08, '"$"0.00##')
     assert rows[0][1].number_format == "@"

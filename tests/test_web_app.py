@@ -379,6 +379,24 @@ def test_services_search_in_the_url(browser: Browser) -> None:
     assert "1 of 3" in words(browser.get("/services?category=Unlock"))
 
 
+def test_every_page_counts_the_services_alike(browser: Browser, provider: Provider) -> None:
+    """One is listed no more, and one needs more than an IMEI."""
+    provider.services = [*SERVICES, replace(SERVICES[0], service_id="7", title="Gone")]
+    browser.get("/services")
+    provider.services = list(SERVICES)
+    with browser_database(browser).write() as connection:
+        connection.exec_driver_sql("UPDATE services SET refreshed_at = 0")
+    assert "3 services, 2 by IMEI alone" in words(browser.get("/services"))
+    assert "3 services, 2 by IMEI alone" in words(browser.get("/status"))
+    assert "2 of 3 services can be ordered by IMEI alone" in words(browser.get("/"))
+    assert "Services 3" in words(browser.get("/database"))
+
+
+def browser_database(browser: Browser) -> IMEIDatabase:
+    database: IMEIDatabase = browser.client.application.extensions["database"]
+    return database
+
+
 def test_a_service_that_needs_more_cannot_be_used(browser: Browser) -> None:
     assert "needs Email" in words(browser.get("/services"))
 

@@ -41,21 +41,23 @@ def test_the_history_page_has_a_button_that_asks_for_results(browser: Browser, d
 
 def test_a_batch_has_the_button_too_while_results_are_pending(browser: Browser, database: IMEIDatabase) -> None:
     batch_id = browser.start(imeis(3))
-    form = f'action="/batches/{batch_id}/results"'
-    assert form not in browser.get(f"/batches/{batch_id}").text
+    form = f'action="/batches/{batch_id}/results" data-refresh'
+    assert f"{form} hidden>" in browser.get(f"/batches/{batch_id}").text
     answer_chunks(database)
-    assert form in browser.get(f"/batches/{batch_id}").text
+    assert f"{form}>" in browser.get(f"/batches/{batch_id}").text
     assert browser.post(f"/batches/{batch_id}/results").location == f"/batches/{batch_id}"
     assert order_sync.is_requested(database)
     with database.write() as connection:
         connection.execute(update(orders).values(status="Completed"))
-    assert form not in browser.get(f"/batches/{batch_id}").text
+    assert f"{form} hidden>" in browser.get(f"/batches/{batch_id}").text
+    assert not browser.get(f"/batches/{batch_id}/progress.json").get_json()["awaited"]
+    assert "data-sync-now hidden>" in browser.get("/history").text
 
 
 def test_the_history_says_whether_results_are_asked_for_and_what_came(
     browser: Browser, database: IMEIDatabase
 ) -> None:
-    assert browser.get("/history/sync.json").json == {"asking": False, "words": ""}
+    assert browser.get("/history/sync.json").json == {"asking": False, "words": "", "pending": 0}
     browser.post("/history/sync")
     state = browser.get("/history/sync.json").json
     assert state is not None
@@ -67,7 +69,7 @@ def test_the_history_says_whether_results_are_asked_for_and_what_came(
     database.set_setting(order_sync.LAST, json.dumps(asdict(report)))
     database.set_setting(order_sync.DONE, wish)
     told = "Results last asked for just now: 12 of 30 orders changed, 18 still awaited. It is in maintenance."
-    assert browser.get("/history/sync.json").json == {"asking": False, "words": told}
+    assert browser.get("/history/sync.json").json == {"asking": False, "words": told, "pending": 0}
     assert told in words(browser.get("/history"))
     assert told in words(browser.get("/status"))
 
@@ -248,6 +250,27 @@ def test_an_export_holds_exactly_what_the_filter_shows(
     sheet = openpyxl.load_workbook(BytesIO(browser.get(f"/history.xlsx?{query}").data)).active
     assert sheet
     assert sheet.max_row == count + 1
+
+
+def test_a_workbook_has_real_dates_and_blacklist_serial_and_order_id(browser: Browser, database: IMEIDatabase) -> None:
+    ordered(database, 3)
+    for path in ("/history.xlsx", "/history.xlsx?format=extended"):
+        sheet = openpyxl.load_workbook(BytesIO(browser.get(path).data)).active
+        assert sheet
+        titles = [cell.value for cell in sheet[1]]
+        row = {title: cell.value for title, cell in zip(titles, sheet[2], strict=True)}
+        assert {"BLACKLIST", "SERIAL", "ORDER ID"} <= set(titles)
+        assert row["ORDER DATE"] == datetime(2026, 1, 3, 12)
+        assert (row["SERIAL"], row["ORDER ID"]) == ("F4GK00000002", "1002")
+        assert sheet.auto_filter.ref
+
+
+def test_a_file_that_changes_nothing_offers_no_import_of_0_orders(browser: Browser, database: IMEIDatabase) -> None:
+    ordered(database, 3)
+    export = browser.get("/history.csv?format=extended").data
+    page = browser.led_back(browser.post("/database/import", {"file": (BytesIO(export), "orders.csv")}))
+    assert "There is nothing to import: none of the 3 rows is new" in words(page)
+    assert "Import 0 orders" not in words(page)
 
 
 def test_an_imei_is_found_by_its_second_number(browser: Browser, database: IMEIDatabase) -> None:
