@@ -95,7 +95,7 @@ class Backend:
         object.__setattr__(self, "order_count", Remembered(10, lambda: order_queries.checked_count(database)))
         object.__setattr__(self, "daily", Remembered(30, lambda: order_queries.daily(database)))
         object.__setattr__(self, "results", Remembered(30, lambda: order_queries.result_counts(database)))
-        object.__setattr__(self, "filter_values", Remembered(60, lambda: order_queries.filter_values(database)))
+        object.__setattr__(self, "filter_values", Remembered(5, lambda: order_queries.filter_values(database)))
 
     def forget(self) -> None:
         """Ask everything anew that is remembered for seconds."""

@@ -62,7 +62,7 @@ async function follow() {
   try {
     const state = await (await fetch(line.dataset.sync, { headers: { Accept: "application/json" } })).json();
     if (line.textContent !== state.words) line.textContent = state.words;
-    document.querySelector("[data-sync-now]").hidden = !state.pending;
+    document.querySelector("[data-sync-now]").classList.toggle("away", !state.pending); // its place stays: nothing moves
     if (!state.asking) return turn();
   } catch { /* the next turn asks again */ }
   setTimeout(follow, WHILE_ASKED);
