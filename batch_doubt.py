@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 import batch_store
+import batch_undo
 from database import IMEIDatabase
 from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, ChunkState, Outcome
 from schema import OPEN_CALL, attempts, chunks, items
@@ -94,7 +95,7 @@ def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
 def named(database: IMEIDatabase, batch_id: int, limit: int) -> list[Named]:
     """The orders of a batch whose ids a person gave, the newest first."""
     with database.read() as connection:
-        rows = batch_store.named_by_person(connection, batch_id, limit)
+        rows = batch_undo.named_by_person(connection, batch_id, limit)
     return [Named(row.order_id, row.imei, row.status or "") for row in rows]
 
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, and_, case, exists, func, insert, or_, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import utc_now
 from orders import (
     FINAL_STATUSES,
-    NAMED_BY_PERSON,
     SAYS_IT_EXISTS,
     BatchState,
     Chunk,
@@ -28,7 +27,7 @@ from orders import (
     Verdict,
     until_result,
 )
-from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services, status_changes
+from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
 
 #: The result of an attempt that certainly placed nothing.
 NOT_PLACED = "not placed"
@@ -37,7 +36,7 @@ OPEN_OUTCOMES = (Outcome.WAITING, Outcome.IN_DOUBT)
 #: How many values go into one IN list.
 IN_LIST = 500
 #: The plus has SQLite look for an IMEI, of which there are few orders, and not through those of the whole batch.
-_OF_BATCH = text("+orders.batch_id = items.batch_id")
+OF_BATCH = text("+orders.batch_id = items.batch_id")
 
 
 class WrongStateError(Exception):
@@ -268,71 +267,6 @@ def clear(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message
     touch(connection, chunk.batch_id)
 
 
-def withdraw(connection: Connection, batch_id: int, order_id: str, message: str) -> None:
-    """ordered → in_doubt for the IMEI of an order whose id a person gave; the order is removed.
-
-    Its call is in doubt again, and cleared by nobody: nothing of it is repeated without a proof or a new decision.
-    Raises WrongStateError for any other order, for one with a result, and while the IMEI is under way elsewhere.
-    """
-    found = connection.execute(_named_by_person(batch_id).where(orders.c.order_id == order_id)).first()
-    if found is None:
-        raise WrongStateError(f"Order {order_id} was not recorded by hand in this batch.")
-    flying = select(items.c.batch_id).where(UNDECIDED, items.c.service_id == found.service_id)
-    elsewhere = connection.execute(flying.where(items.c.imei == found.imei)).scalar()
-    expect(elsewhere is None, f"Its IMEI is under way in batch {elsewhere}.")
-    connection.execute(delete(status_changes).where(status_changes.c.order_row == found.order_row))
-    unfinished = func.coalesce(orders.c.status, "").not_in(FINAL_STATUSES) & orders.c.result_code.is_(None)
-    removed = connection.execute(delete(orders).where(orders.c.id == found.order_row, unfinished)).rowcount
-    expect(removed == 1, f"Order {order_id} has its result.")
-    ordered = (items.c.id == found.item_id) & (items.c.outcome == Outcome.ORDERED)
-    moved = connection.execute(update(items).where(ordered).values(outcome=Outcome.IN_DOUBT, message=message)).rowcount
-    reopened = connection.execute(
-        update(chunks)
-        .where(chunks.c.id == found.chunk_id)
-        .where(or_(chunks.c.state == ChunkState.ANSWERED, (chunks.c.state == ChunkState.IN_DOUBT) & ~chunks.c.cleared))
-        .values(state=ChunkState.IN_DOUBT, cleared=False)
-    ).rowcount
-    expect(moved == reopened == 1, "The rest of its call is about to be sent again.")
-    touch(connection, batch_id)
-
-
-def named_by_person(connection: Connection, batch_id: int, limit: int) -> list[Any]:
-    """Rows of order_id, imei and status of the orders of a batch whose ids a person gave, the newest first."""
-    return list(connection.execute(_named_by_person(batch_id).order_by(orders.c.id.desc()).limit(limit)))
-
-
-def _named_by_person(batch_id: int) -> Select[Any]:
-    named = (items.c.batch_id == batch_id) & (items.c.outcome == Outcome.ORDERED) & items.c.message.is_not(None)
-    return (
-        select(
-            items.c.id.label("item_id"),
-            items.c.imei,
-            items.c.service_id,
-            items.c.chunk_id,
-            orders.c.id.label("order_row"),
-            orders.c.order_id,
-            orders.c.status,
-        )
-        .join(orders, and_(orders.c.imei == items.c.imei, _OF_BATCH, orders.c.attempt_id.is_not(None)))
-        .where(named, items.c.message == NAMED_BY_PERSON)
-    )
-
-
-def unclear(connection: Connection, batch_id: int, message: str) -> int:
-    """Take back a person's word that calls of a batch placed nothing, where they were not repeated yet.
-
-    Returns how many IMEIs are in doubt again.
-    """
-    query = select(chunks.c.id).where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, chunks.c.batch_id == batch_id)
-    ids, moved = connection.execute(query.where(chunks.c.cleared)).scalars().all(), 0
-    for part in parts(ids):
-        connection.execute(update(chunks).where(chunks.c.id.in_(part)).values(cleared=False, message=message))
-        doubtful = items.c.chunk_id.in_(part) & (items.c.outcome == Outcome.IN_DOUBT)
-        moved += connection.execute(update(items).where(doubtful).values(message=message)).rowcount
-    touch(connection, batch_id)
-    return moved
-
-
 def give_up(connection: Connection, chunk: Chunk, item_ids: Sequence[int], outcome: Outcome, message: str) -> None:
     """in_doubt items that were certainly not placed, and are not sent again → this outcome. Raises WrongStateError."""
     _move_items(connection, chunk, item_ids, outcome, message)
@@ -546,7 +480,7 @@ def recorded_late(connection: Connection, chunk: Chunk) -> list[Verdict]:
     """A verdict for each item in doubt of a chunk whose order record_late stored after the item had moved here."""
     query = (
         select(items.c.id, items.c.imei, func.max(orders.c.order_id).label("order_id"))
-        .join(orders, and_(orders.c.imei == items.c.imei, _OF_BATCH))
+        .join(orders, and_(orders.c.imei == items.c.imei, OF_BATCH))
         .where(items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
         .where(orders.c.attempt_id.is_not(None), ~orders.c.existed)
         .group_by(items.c.id)

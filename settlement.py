@@ -27,6 +27,7 @@ from enum import IntEnum
 import absence
 import balance_store
 import batch_store
+import batch_undo
 import refunds
 from absence import Around, ListView, Money
 from balance_store import Reading, Spending
@@ -773,7 +774,7 @@ def take_back_order(database: IMEIDatabase, batch_id: int, order_id: str) -> Non
     """
     try:
         with database.write() as connection:
-            batch_store.withdraw(connection, batch_id, order_id, TAKEN_BACK)
+            batch_undo.withdraw(connection, batch_id, order_id, TAKEN_BACK)
     except batch_store.WrongStateError as error:
         raise DecisionError(f"Not undone. {error}") from error
     ask_again(database)
@@ -782,4 +783,4 @@ def take_back_order(database: IMEIDatabase, batch_id: int, order_id: str) -> Non
 def take_back_clearing(database: IMEIDatabase, batch_id: int) -> int:
     """Undo was_not_placed for what was not sent again yet. Returns how many IMEIs are in doubt again."""
     with database.write() as connection:
-        return batch_store.unclear(connection, batch_id, TAKEN_BACK)
+        return batch_undo.unclear(connection, batch_id, TAKEN_BACK)

@@ -1,6 +1,7 @@
 """The history of orders, its export, and one order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
@@ -29,6 +30,8 @@ from web_preview import keep
 orders = Blueprint("orders", __name__)
 
 PAGE = 50
+#: What a page lists whose filter cannot be read.
+NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "next_before": None, "count": None})
 
 
 @orders.get("/history")
@@ -38,15 +41,9 @@ def history() -> ResponseReturnValue:
     sorts = order_pages.sorts(wanted.chosen)
     sort = request.args.get("sort", sorts[0], type=Sort)
     sort = sort if sort in sorts else sorts[0]
-    found, count = list[OrderRow](), None
-    if not wanted.objections:
-        found = order_pages.page(database, wanted.chosen, sort, before, PAGE + 1)
-        count = order_filters.counted(database, wanted.chosen)
+    listed = NOTHING if wanted.objections else _listed(database, wanted.chosen, sort, before)
     page = render_template(
         "history.html",
-        orders=found[:PAGE],
-        count=count,
-        next_before=order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None,
         first_page=not before,
         sort=sort,
         sorts=sorts,
@@ -58,6 +55,7 @@ def history() -> ResponseReturnValue:
         total=database.count_orders(),
         mismatched=order_filters.mismatched_count(database),
         sync=_sync_state(),
+        **listed,
     )
     return page, 400 if wanted.objections else 200
 
@@ -147,6 +145,13 @@ def result(order_id: str) -> str:
     """The parts of its page that a result changes, if its status is no longer what ?seen= says; else nothing."""
     found = backend().database.get_order(order_id)
     return render_template("order_result.html", **_result(found)) if found and _is_news(found, _seen()) else ""
+
+
+def _listed(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, before: str) -> dict[str, Any]:
+    """One page of what fits, the key of the next one, and the count."""
+    found = order_pages.page(database, chosen, sort, before, PAGE + 1)
+    following = order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None
+    return {"orders": found[:PAGE], "next_before": following, "count": order_filters.counted(database, chosen)}
 
 
 def _result(order: OrderRow) -> dict[str, Any]:

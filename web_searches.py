@@ -122,7 +122,10 @@ def _search_or_404(search_id: int) -> SavedSearch:
     return found
 
 
-def _count(search_id: int, chosen: OrderFilter) -> Count:
+def _count(search_id: int, chosen: OrderFilter) -> Count | None:
+    """How many orders of the list fit; None without a filter, where nobody asks."""
+    if not chosen.arguments():
+        return None
     return Count(order_searches.count_found(backend().database, search_id, chosen), is_all=True)
 
 

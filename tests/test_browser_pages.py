@@ -301,7 +301,7 @@ def test_the_rarer_filters_are_one_line_on_a_phone_and_open_when_one_is_set(visi
     assert first["y"] < 844 * 0.9
     page.get_by_text("More filters").click()
     page.get_by_label("SIM lock").select_option("Locked")
-    page.keyboard.press("Enter")
+    page.locator("details .filters").get_by_role("button", name="Filter").click()
     page.wait_for_url("**simlock=Locked*")
     expect(page.get_by_label("SIM lock")).to_have_value("Locked")
 

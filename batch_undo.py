@@ -1,0 +1,78 @@
+"""What a person takes back about doubt: an order id that was given, and the word that a call placed nothing.
+
+As in batch_store.py, every move is a guarded UPDATE whose row count is checked, inside a write transaction. Nothing is
+sent on the strength of it: what is taken back is in doubt again.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, delete, func, or_, select, update
+
+from batch_store import OF_BATCH, WrongStateError, expect, parts, touch
+from orders import FINAL_STATUSES, NAMED_BY_PERSON, ChunkState, Outcome
+from schema import OPEN_CALL, UNDECIDED, chunks, items, orders, status_changes
+
+
+def withdraw(connection: Connection, batch_id: int, order_id: str, message: str) -> None:
+    """ordered → in_doubt for the IMEI of an order whose id a person gave; the order is removed.
+
+    Its call is in doubt again, and cleared by nobody: nothing of it is repeated without a proof or a new decision.
+    Raises WrongStateError for any other order, for one with a result, and while the IMEI is under way elsewhere.
+    """
+    found = connection.execute(_named_by_person(batch_id).where(orders.c.order_id == order_id)).first()
+    if found is None:
+        raise WrongStateError(f"Order {order_id} was not recorded by hand in this batch.")
+    flying = select(items.c.batch_id).where(UNDECIDED, items.c.service_id == found.service_id)
+    elsewhere = connection.execute(flying.where(items.c.imei == found.imei)).scalar()
+    expect(elsewhere is None, f"Its IMEI is under way in batch {elsewhere}.")
+    connection.execute(delete(status_changes).where(status_changes.c.order_row == found.order_row))
+    unfinished = func.coalesce(orders.c.status, "").not_in(FINAL_STATUSES) & orders.c.result_code.is_(None)
+    removed = connection.execute(delete(orders).where(orders.c.id == found.order_row, unfinished)).rowcount
+    expect(removed == 1, f"Order {order_id} has its result.")
+    ordered = (items.c.id == found.item_id) & (items.c.outcome == Outcome.ORDERED)
+    moved = connection.execute(update(items).where(ordered).values(outcome=Outcome.IN_DOUBT, message=message)).rowcount
+    reopened = connection.execute(
+        update(chunks)
+        .where(chunks.c.id == found.chunk_id)
+        .where(or_(chunks.c.state == ChunkState.ANSWERED, (chunks.c.state == ChunkState.IN_DOUBT) & ~chunks.c.cleared))
+        .values(state=ChunkState.IN_DOUBT, cleared=False)
+    ).rowcount
+    expect(moved == reopened == 1, "The rest of its call is about to be sent again.")
+    touch(connection, batch_id)
+
+
+def named_by_person(connection: Connection, batch_id: int, limit: int) -> list[Any]:
+    """Rows of order_id, imei and status of the orders of a batch whose ids a person gave, the newest first."""
+    return list(connection.execute(_named_by_person(batch_id).order_by(orders.c.id.desc()).limit(limit)))
+
+
+def _named_by_person(batch_id: int) -> Select[Any]:
+    named = (items.c.batch_id == batch_id) & (items.c.outcome == Outcome.ORDERED) & items.c.message.is_not(None)
+    return (
+        select(
+            items.c.id.label("item_id"),
+            items.c.imei,
+            items.c.service_id,
+            items.c.chunk_id,
+            orders.c.id.label("order_row"),
+            orders.c.order_id,
+            orders.c.status,
+        )
+        .join(orders, and_(orders.c.imei == items.c.imei, OF_BATCH, orders.c.attempt_id.is_not(None)))
+        .where(named, items.c.message == NAMED_BY_PERSON)
+    )
+
+
+def unclear(connection: Connection, batch_id: int, message: str) -> int:
+    """Take back a person's word that calls of a batch placed nothing, where they were not repeated yet.
+
+    Returns how many IMEIs are in doubt again.
+    """
+    query = select(chunks.c.id).where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, chunks.c.batch_id == batch_id)
+    ids, moved = connection.execute(query.where(chunks.c.cleared)).scalars().all(), 0
+    for part in parts(ids):
+        connection.execute(update(chunks).where(chunks.c.id.in_(part)).values(cleared=False, message=message))
+        doubtful = items.c.chunk_id.in_(part) & (items.c.outcome == Outcome.IN_DOUBT)
+        moved += connection.execute(update(items).where(doubtful).values(message=message)).rowcount
+    touch(connection, batch_id)
+    return moved
