@@ -32,7 +32,7 @@ PAUSE_AFTER_FAILURE = 30.0
 #: Seconds after which a balance is asked again, and after which it no longer counts as known.
 BALANCE_MAX_AGE, BALANCE_TRUSTED = 60.0, 600.0
 #: Seconds after which a balance is asked again when orders were sent since.
-OUTDATED_MAX_AGE = 10.0
+OUTDATED_MAX_AGE = 5.0
 
 SERVICES_FAILED, ACCOUNT_FAILED, ACCOUNT = "services_failed", "account_failed", "account"
 #: What is asked for, by where its failure is remembered.

@@ -3,14 +3,15 @@
 The plan is made anew when the user confirms. This module reads; it writes nothing and knows no request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import batch_queries
 from amounts import exceeds, money
 from batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
-from orders import FINAL_STATUSES, OrderStatus, Service
+from orders import OrderStatus, Service
 from service_catalog import Balance, Catalogue
 from web_context import Backend
 
@@ -27,6 +28,8 @@ class Again:
 
 
 NOT_AGAIN = Again()
+#: Final status of an earlier order → where a plan holds it.
+FATES = MappingProxyType({OrderStatus.COMPLETED: "checked", OrderStatus.REJECTED: "rejected"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,8 @@ def make_plan(
     with database.read() as connection:
         known = [dict(order) for order in known_orders(connection, service.service_id, names)]
         elsewhere = tuple(dict(order) for order in results_elsewhere(connection, service.service_id, names))
-    known = [order for order in known if order["imei"] not in flying]
-    rejected = tuple(order for order in known if order["status"] == OrderStatus.REJECTED)
-    checked = tuple(order for order in known if order["status"] == OrderStatus.COMPLETED)
-    pending = tuple(order for order in known if order["status"] not in FINAL_STATUSES)
-    earlier = (*pending, *(() if again.checked else checked), *(() if again.rejected else rejected))
-    left_out = flying.keys() | {order["imei"] for order in earlier}
+    earlier = _by_status(order for order in known if order["imei"] not in flying)
+    left_out = flying.keys() | _left_out(earlier, again)
     mark = fingerprint(service.service_id, names)
     plan = Plan(
         service=service,
@@ -83,9 +82,9 @@ def make_plan(
         fingerprint=mark,
         recheck=again.checked,
         resend_rejected=again.rejected,
-        checked=checked,
-        rejected=rejected,
-        pending=pending,
+        checked=earlier["checked"],
+        rejected=earlier["rejected"],
+        pending=earlier["pending"],
         elsewhere=elsewhere,
         in_flight=flying,
         continues=unfinished_batch(database, mark),
@@ -95,6 +94,20 @@ def make_plan(
         budget_left=_budget_left(backend),
     )
     return _with_objections(plan, backend)
+
+
+def _by_status(orders: Iterable[dict[str, Any]]) -> dict[str, tuple[dict[str, Any], ...]]:
+    """Earlier orders as a plan holds them: checked, rejected and pending."""
+    found: dict[str, list[dict[str, Any]]] = {"checked": [], "rejected": [], "pending": []}
+    for order in orders:
+        found[FATES.get(order["status"], "pending")].append(order)
+    return {name: tuple(listed) for name, listed in found.items()}
+
+
+def _left_out(earlier: Mapping[str, Iterable[dict[str, Any]]], again: Again) -> set[str]:
+    """The IMEIs of earlier orders that are not sent a second time."""
+    sent_again = {name for name, sent in (("checked", again.checked), ("rejected", again.rejected)) if sent}
+    return {order["imei"] for name, orders in earlier.items() if name not in sent_again for order in orders}
 
 
 def service_objection(service: Service | None, service_id: str) -> str:

@@ -486,7 +486,7 @@ def test_a_balance_from_before_the_newest_orders_is_asked_again_and_says_so_unti
     provider.credits = 12.0
     text = words(browser.get("/"))
     assert "Balance $100.00 just now, before the newest orders" in text
-    with database.write() as connection:  # eleven seconds later
+    with database.write() as connection:  # a while later
         connection.exec_driver_sql(
             "UPDATE settings SET value = json_set(value, '$.at', ?) WHERE key = 'account'", (time.time() - 11,)
         )
