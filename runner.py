@@ -43,8 +43,6 @@ OVERTAKEN_PAUSE = 60.0
 FOLLOW_INTERVAL = 0.3
 #: Seconds that a question to the provider under way gets to end when the runner ends.
 WORKERS_PATIENCE = 5.0
-#: Seconds of a call that somebody waits for.
-BRIEF_CALL = 10.0
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
@@ -87,14 +85,18 @@ def runner_alive(data_dir: Path) -> bool:
 
 @contextmanager
 def make_client(
-    settings: Settings, budget: CallBudget | None = None, report: Report | None = None, *, brief: bool = False
+    settings: Settings,
+    budget: CallBudget | None = None,
+    report: Report | None = None,
+    *,
+    patience: float | None = None,
 ) -> Iterator[GSMFusionClient]:
     """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
 
-    budget says when its reads may start; without one they just do. report is told how each call went. A brief client
-    asks once, for BRIEF_CALL seconds.
+    budget says when its reads may start; without one they just do. report is told how each call went. patience is for
+    somebody who waits: each question is asked once, for so many seconds at most.
     """
-    given = {"turns": budget, "report": report} | _patience_of_calls(settings, brief)
+    given = {"turns": budget, "report": report} | _patience_of_calls(settings, patience)
     if not settings.demo:
         with GSMFusionClient(settings.api_key, settings.username, settings.base_url, **given) as client:
             yield client
@@ -111,9 +113,9 @@ def make_client(
         keeper.join()
 
 
-def _patience_of_calls(settings: Settings, brief: bool) -> dict[str, Any]:
-    if brief:
-        return {"timeout": min(BRIEF_CALL, settings.call_timeout), "max_retries": 0, "pool_size": 1}
+def _patience_of_calls(settings: Settings, patience: float | None) -> dict[str, Any]:
+    if patience is not None:
+        return {"timeout": min(patience, settings.call_timeout), "max_retries": 0, "pool_size": 1}
     return {"timeout": settings.call_timeout, "pool_size": settings.workers + 2}
 
 

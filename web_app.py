@@ -52,6 +52,9 @@ logger = logging.getLogger(__name__)
 #: What is sent as gzip: pages, scripts and styles. Event streams and downloads are not.
 COMPRESSED = ["text/html", "text/css", "text/javascript", "application/json", "image/svg+xml"]
 
+#: Seconds that a page waits for the provider's list of orders, and for one order of it.
+LIST_PATIENCE, ORDER_PATIENCE = 30.0, 10.0
+
 TITLES = {
     400: "That could not be read",
     403: "That is not allowed",
@@ -181,7 +184,7 @@ def _ask_account(settings: Settings, database: IMEIDatabase) -> Callable[[], Acc
 
 def _ask_orders(settings: Settings, report: Report) -> Callable[[], list[ProviderOrder]]:
     def ask() -> list[ProviderOrder]:
-        with make_client(settings, report=report) as client:
+        with make_client(settings, report=report, patience=LIST_PATIENCE) as client:
             return client.list_recent_orders()
 
     return ask
@@ -189,7 +192,7 @@ def _ask_orders(settings: Settings, report: Report) -> Callable[[], list[Provide
 
 def _ask_order(settings: Settings, report: Report) -> Callable[[str], list[ProviderOrder]]:
     def ask(order_id: str) -> list[ProviderOrder]:
-        with make_client(settings, report=report, brief=True) as client:
+        with make_client(settings, report=report, patience=ORDER_PATIENCE) as client:
             return client.get_imei_orders(order_id)
 
     return ask

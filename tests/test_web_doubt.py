@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from calls_fixture import answered, call, listed, look, read_balance, unanswered
 from flask import Flask
-from provider_fixture import imeis
+from provider_fixture import Knobs, Simulator, imeis
 from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     CARRIER,
     Browser,
@@ -22,9 +22,13 @@ import batch_store
 import settlement
 from call_log import write_intents
 from database import IMEIDatabase, utc_now, write_list_limit
-from gsm_fusion_client import NotSentError
+from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
 from orders import SAYS_IT_EXISTS, Chunk, Outcome, ProviderOrder, Verdict
+from provider_state import provider_state
+from settings import Settings
 from settlement import NEXT_TURN, NOT_RESTED, Settler
+from web_app import create_app
+from web_context import Backend
 
 
 def lists(app: Flask, *listed: ProviderOrder) -> None:
@@ -428,3 +432,20 @@ def test_the_live_page_says_what_resolved_itself(app: Flask, database: IMEIDatab
     assert "2 IMEIs were in doubt and settled: 2 found in the provider's list and recorded." in text
     order_page = words(Browser(app).get("/orders/900"))
     assert "recorded by the program: found in the provider's list" in order_page
+
+
+def test_a_page_asks_the_provider_one_short_question(settings: Settings, database: IMEIDatabase) -> None:
+    """The lookup of an order is one call, never repeated, and ends in time; the status shows how it went."""
+    with Simulator(Knobs()) as simulator:
+        real = replace(settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url)
+        app = create_app(real, database)
+        backend: Backend = app.extensions["backend"]
+        with pytest.raises(RefusedError):
+            backend.find_order("15990001")
+        assert provider_state(database).ok
+        simulator.set(fault="reset", fault_actions=("getimeis",))
+        with pytest.raises(OutcomeUnknownError):
+            backend.find_order("15990001")
+        assert sum(call.action == "getimeis" for call in simulator.calls()) == 2
+        state = provider_state(database)
+        assert (state.ok, state.call) == (False, "reading orders")
