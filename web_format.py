@@ -20,7 +20,7 @@ OUTCOMES = {
     Outcome.WAITING: ("Waiting", "Not sent yet, or no answer yet."),
     Outcome.DUPLICATE: ("Duplicate", "Known already; not ordered and not paid again."),
     Outcome.REFUSED: ("Refused", "The provider said no; nothing was placed."),
-    Outcome.IN_DOUBT: ("In doubt", "Sent without a readable answer; it may have been charged."),
+    Outcome.IN_DOUBT: ("In doubt", "No clear reply; it may have been charged."),
     Outcome.CANCELLED: ("Cancelled", "Taken back before it was sent."),
 }
 CHUNKS = {

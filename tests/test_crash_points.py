@@ -93,7 +93,7 @@ def assert_doubt_is_said(database: IMEIDatabase, settings: Settings, batch_id: i
     command, page = told_by_command(database, batch_id), told_by_page(database, settings, batch_id)
     stake = money(PRICE * count)
     sentence = f"Up to {stake} more may have been charged: settle the doubt on the batch's page."
-    note = f"{count} in doubt : sent without a readable answer, {stake} may have been charged."
+    note = f"{count} in doubt : no clear reply; {stake} may have been charged."
     assert (sentence in command) == (count > 0)
     assert ("more may have been charged" in command) == (count > 0)
     assert note in page

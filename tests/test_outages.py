@@ -202,6 +202,6 @@ def test_whatever_it_refuses_and_lists_what_may_be_paid_is_settled_or_shown(
     assert len(shown) == 2 * CHUNK or listing == "lists the newest"
     stake = money(PRICE * len(shown))
     assert f"Up to {stake} more may have been charged" in told_by_command(database, batch_id)
-    note = f"{len(shown)} in doubt : sent without a readable answer, {stake} may have been charged"
+    note = f"{len(shown)} in doubt : no clear reply; {stake} may have been charged"
     assert note in told_by_page(database, settings, batch_id)
     return None
