@@ -11,8 +11,7 @@ from typing import Any
 import batch_store
 from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
-from orders import ProviderOrder
-from settlement import DecisionError
+from orders import NotPossibleError, ProviderOrder
 
 #: Signs that hide a digit of a listed IMEI, and how many digits must be left to compare.
 HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
@@ -82,7 +81,7 @@ def find_order(
 ) -> ProviderOrder:
     """The provider's order with this id, if it is one of this IMEI and service.
 
-    ask is one question to the provider; labels are batch_store.service_labels. Raises DecisionError, and what ask
+    ask is one question to the provider; labels are batch_store.service_labels. Raises NotPossibleError, and what ask
     raises.
     """
     try:
@@ -93,11 +92,11 @@ def find_order(
         listed = ()
     order = next((order for order in listed if order.order_id == order_id), None)
     if order is None:
-        raise DecisionError(f"The provider does not know order {order_id}. Check the number.")
+        raise NotPossibleError(f"The provider does not know order {order_id}. Check the number.")
     if not may_name(order.imei, imei):
-        raise DecisionError(f"Order {order_id} is one of IMEI {order.imei or '(none)'}, and not of {imei}.")
+        raise NotPossibleError(f"Order {order_id} is one of IMEI {order.imei or '(none)'}, and not of {imei}.")
     if labels.get(order.service_id.strip().lower(), service_id) != service_id:
-        raise DecisionError(f"Order {order_id} is one of another service: {order.service_id}.")
+        raise NotPossibleError(f"Order {order_id} is one of another service: {order.service_id}.")
     return order
 
 

@@ -23,7 +23,7 @@ from audit import NightlyAudit
 from batch_queries import progress
 from call_budget import CallBudget
 from checkpoints import Checkpoints
-from database import IMEIDatabase
+from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, Report
 from order_sync import OrderSync, SyncReport, is_requested, last_sync, request_sync
 from orders import BatchState, Outcome, Progress, SubmissionResult
@@ -86,6 +86,7 @@ def runner_alive(data_dir: Path) -> bool:
 @contextmanager
 def make_client(
     settings: Settings,
+    database: IMEIDatabase,
     budget: CallBudget | None = None,
     report: Report | None = None,
     *,
@@ -94,8 +95,10 @@ def make_client(
     """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
 
     budget says when its reads may start; without one they just do. report is told how each call went. patience is for
-    somebody who waits: each question is asked once, for so many seconds at most.
+    somebody who waits: each question is asked once, for so many seconds at most. Raises OtherAccountError where the
+    orders of the database were placed with another account.
     """
+    account_mark.require(database, settings)
     given = {"turns": budget, "report": report} | _patience_of_calls(settings, patience)
     if not settings.demo:
         with GSMFusionClient(settings.api_key, settings.username, settings.base_url, **given) as client:
@@ -212,7 +215,7 @@ class Background:
             return
         spare_collector()
         budget = CallBudget(self.settings.rate_limit)
-        with watching(self.database) as report, make_client(self.settings, budget, report) as client:
+        with watching(self.database) as report, make_client(self.settings, self.database, budget, report) as client:
             sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
             audits = NightlyAudit(self.database, client)
             ended = threading.Event()
@@ -278,7 +281,7 @@ def run_or_follow(
             spare_collector()
             try:
                 budget = CallBudget(settings.rate_limit)
-                with watching(database) as report, make_client(settings, budget, report) as client:
+                with watching(database) as report, make_client(settings, database, budget, report) as client:
                     make_system(settings, database, client, budget).run_batch(batch_id, on_progress, stop)
             finally:
                 lock.release()
@@ -294,7 +297,7 @@ def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
         if lock.acquire():
             try:
                 budget = CallBudget(settings.rate_limit)
-                with watching(database) as heard, make_client(settings, budget, heard) as client:
+                with watching(database) as heard, make_client(settings, database, budget, heard) as client:
                     return OrderSync(database, client, 0).sync()
             finally:
                 lock.release()

@@ -83,9 +83,6 @@ LONGEST_ID = 19
 TAKEN_BACK = "in doubt again: a person took back what was decided"
 
 
-class DecisionError(ValueError):
-    """A person's decision cannot be carried out, and nothing was changed; str() is a sentence for the page."""
-
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -716,7 +713,7 @@ def ask_again(database: IMEIDatabase) -> None:
 def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float) -> int:
     """A person says that these items in doubt were not placed: they are sent again. Returns how many.
 
-    The runner looks at the provider's list once more right before. Raises DecisionError
+    The runner looks at the provider's list once more right before. Raises NotPossibleError with a sentence for the page
     while less than rest seconds (deadline and quiet time) have passed since a call was sent: what the provider does
     not show yet it may still place.
     """
@@ -727,20 +724,21 @@ def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float)
             if chosen and not chunk.cleared:
                 left = rest - batch_store.seconds_since(connection, chunk.attempt_id)
                 if left > 0:
-                    wait = f"Look once more in {left:.0f} seconds."
-                    raise DecisionError(f"The provider may still be working on it. {wait}")
+                    raise NotPossibleError(
+                        f"The provider may still be working on it. Look once more in {left:.0f} seconds."
+                    )
                 batch_store.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
                 sent += len(chosen)
     return sent
 
 
 def read_order_id(text: str) -> str:
-    """An order id as a person types or pastes it. Raises DecisionError for anything but digits."""
+    """An order id as a person types or pastes it. Raises NotPossibleError for anything but digits."""
     order_id = text.strip().lstrip("#").strip()
     if not order_id:
-        raise DecisionError("Give the provider's order id, as its order page shows it.")
+        raise NotPossibleError("Give the provider's order id, as its order page shows it.")
     if not (order_id.isascii() and order_id.isdecimal() and len(order_id) <= LONGEST_ID):
-        raise DecisionError(f"“{order_id[:40]}” is not an order id: it is digits only, such as 15012345.")
+        raise NotPossibleError(f"“{order_id[:40]}” is not an order id: it is digits only, such as 15012345.")
     return order_id
 
 
@@ -751,7 +749,7 @@ def was_placed(
     batch_id: int | None = None,
     status: str = OrderStatus.PENDING,
 ) -> None:
-    """A person found the order of an item in doubt, of this batch where one is named. Raises DecisionError."""
+    """A person found the order of an item in doubt, of this batch where one is named. Raises NotPossibleError."""
     order_id = read_order_id(order_id)
     with database.write() as connection:
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
@@ -760,15 +758,15 @@ def was_placed(
                 continue
             owner = batch_store.order_owners(connection, [order_id]).get(order_id)
             if owner is not None:
-                raise DecisionError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
+                raise NotPossibleError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
             verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, status, NAMED_BY_PERSON)
             batch_store.adopt(connection, chunk, [verdict])
             return
-    raise DecisionError("This IMEI is no longer in doubt.")
+    raise NotPossibleError("This IMEI is no longer in doubt.")
 
 
 def take_back_order(database: IMEIDatabase, batch_id: int, order_id: str) -> None:
-    """Undo was_placed: the order is removed and its IMEI in doubt again. Raises DecisionError.
+    """Undo was_placed: the order is removed and its IMEI in doubt again. Raises NotPossibleError.
 
     Nothing is sent on the strength of it: the provider's list is read again, as for any other IMEI in doubt.
     """
@@ -776,7 +774,7 @@ def take_back_order(database: IMEIDatabase, batch_id: int, order_id: str) -> Non
         with database.write() as connection:
             batch_undo.withdraw(connection, batch_id, order_id, TAKEN_BACK)
     except batch_store.WrongStateError as error:
-        raise DecisionError(f"Not undone. {error}") from error
+        raise NotPossibleError(f"Not undone. {error}") from error
     ask_again(database)
 
 

@@ -32,7 +32,7 @@ STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
 #: What our own exports say in the status column of an IMEI that has no order.
 NO_ORDER = frozenset({outcome.replace("_", " ") for outcome in Outcome if outcome is not Outcome.ORDERED})
 
-_DATE = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?(?:\.\d+)?)?")
+_DATE = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?(?:\.(\d{1,9}))?)?")
 _MONEY = re.compile(r"(-?)\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*USD)?", re.IGNORECASE)
 
 
@@ -189,7 +189,9 @@ def _moment(cell: object) -> datetime | None:
     found = _DATE.fullmatch(text)
     try:
         if found is not None:
-            return datetime(*(int(part or 0) for part in found.groups()))  # type: ignore[arg-type]
+            *parts, fraction = found.groups()
+            moment = datetime(*(int(part or 0) for part in parts))  # type: ignore[arg-type]
+            return moment + timedelta(seconds=round(float(f"0.{fraction or 0}")))
     except ValueError:
         pass
     raise NotUnderstoodError(f"{text[:40]!r} is not a date such as 2025-11-14 11:46:39.")

@@ -23,7 +23,6 @@ import batch_older_copy
 from checkpoints import Checkpoints
 from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import Report
 from orders import Account, ProviderOrder, Service
 from page_calls import PageCalls, RecentOrders
 from provider_state import reporter
@@ -100,7 +99,7 @@ def create_app(
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(filters())
     stopping = threading.Event()
-    calls, report = PageCalls(database, settings.rate_limit), reporter(database)
+    calls = PageCalls(database, settings.rate_limit)
     app.extensions.update(
         settings=settings,
         database=database,
@@ -108,10 +107,10 @@ def create_app(
         backend=Backend(
             settings=settings,
             database=database,
-            catalog=ServiceCatalog(database, calls.counted(fetch_services or _ask_services(settings))),
-            account=AccountBalance(database, calls.counted(fetch_account or _ask_account(settings))),
-            recent_orders=RecentOrders(database, calls.counted(fetch_orders or _ask_orders(settings, report))),
-            find_order=_counted_lookup(calls, fetch_order or _ask_order(settings, report)),
+            catalog=ServiceCatalog(database, calls.counted(fetch_services or _ask_services(settings, database))),
+            account=AccountBalance(database, calls.counted(fetch_account or _ask_account(settings, database))),
+            recent_orders=RecentOrders(database, calls.counted(fetch_orders or _ask_orders(settings, database))),
+            find_order=_counted_lookup(calls, fetch_order or _ask_order(settings, database)),
             stopping=stopping,
         ),
     )
@@ -182,17 +181,17 @@ def _ask_account(settings: Settings, database: IMEIDatabase) -> Callable[[], Acc
     return ask
 
 
-def _ask_orders(settings: Settings, report: Report) -> Callable[[], list[ProviderOrder]]:
+def _ask_orders(settings: Settings, database: IMEIDatabase) -> Callable[[], list[ProviderOrder]]:
     def ask() -> list[ProviderOrder]:
-        with make_client(settings, report=report, patience=LIST_PATIENCE) as client:
+        with make_client(settings, database, report=reporter(database), patience=LIST_PATIENCE) as client:
             return client.list_recent_orders()
 
     return ask
 
 
-def _ask_order(settings: Settings, report: Report) -> Callable[[str], list[ProviderOrder]]:
+def _ask_order(settings: Settings, database: IMEIDatabase) -> Callable[[str], list[ProviderOrder]]:
     def ask(order_id: str) -> list[ProviderOrder]:
-        with make_client(settings, report=report, patience=ORDER_PATIENCE) as client:
+        with make_client(settings, database, report=reporter(database), patience=ORDER_PATIENCE) as client:
             return client.get_imei_orders(order_id)
 
     return ask

@@ -29,7 +29,7 @@ from spreadsheets_out import export_name
 from web_context import backend, batch_or_404, row_number
 from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web_format import outcome_label, plural
-from web_plan import VOLATILE, price_objection
+from web_plan import price_objection
 from web_preview import keep
 from web_stream import chunk_words, stop_now, stream, whole_snapshot
 

@@ -19,8 +19,8 @@ from batch_doubt import CallInDoubt
 from database import utc_now
 from doubt_lookup import Look, find_order, look
 from gsm_fusion_client import GSMFusionError
-from orders import SAYS_IT_EXISTS, Progress, ProviderOrder
-from settlement import DecisionError, read_order_id
+from orders import SAYS_IT_EXISTS, NotPossibleError, Progress, ProviderOrder
+from settlement import read_order_id
 from web_context import backend, batch_or_404, row_number
 from web_format import plural
 
@@ -95,7 +95,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
     rest = settings.call_timeout + settings.settle_quiet
     try:
         sent = settlement.was_not_placed(backend().database, chosen, rest)
-    except DecisionError as error:
+    except NotPossibleError as error:
         return _refused(batch_id, f"Nothing was sent. {error}")
     flash(f"{plural(sent, 'IMEI')} will be sent again after one more look at the provider's list.", "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
@@ -111,7 +111,7 @@ def placed(batch_id: int) -> ResponseReturnValue:
     try:
         order = _order_of(progress, item_id, given)
         settlement.was_placed(backend().database, item_id, order.order_id, batch_id, order.status)
-    except (DecisionError, GSMFusionError) as error:
+    except (NotPossibleError, GSMFusionError) as error:
         return _refused(batch_id, f"Nothing was recorded. {error}", item=item_id, order_id=given.strip()[:40])
     flash(f"Order {order.order_id} is recorded. It can be undone below until it has its result.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
@@ -124,7 +124,7 @@ def undo(batch_id: int) -> ResponseReturnValue:
     order_id = request.form.get("order_id", "")
     try:
         settlement.take_back_order(backend().database, batch_id, order_id)
-    except DecisionError as error:
+    except NotPossibleError as error:
         return _refused(batch_id, str(error))
     flash(f"Order {order_id} is no longer recorded. Its IMEI is in doubt again.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
@@ -146,11 +146,11 @@ def _refused(batch_id: int, why: str, **kept: Any) -> ResponseReturnValue:
 
 
 def _order_of(progress: Progress, item_id: int, given: str) -> ProviderOrder:
-    """The order that a person names for an item in doubt. Raises DecisionError, GSMFusionError."""
+    """The order that a person names for an item in doubt. Raises NotPossibleError, GSMFusionError."""
     database, order_id = backend().database, read_order_id(given)
     imei = batch_doubt.imei_in_doubt(database, progress.batch_id, item_id)
     if imei is None:
-        raise DecisionError("This IMEI is no longer in doubt in this batch.")
+        raise NotPossibleError("This IMEI is no longer in doubt in this batch.")
     with database.read() as connection:
         labels = batch_store.service_labels(connection)
     return find_order(backend().find_order, order_id, imei, progress.service_id, labels)

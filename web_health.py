@@ -16,7 +16,8 @@ from checkpoints import disk_objection
 from database import utc_now
 from provider_state import provider_state
 from runner import runner_alive
-from web_context import Backend, backend
+from web_auth import is_inside
+from web_context import VOLATILE, Backend, backend
 from web_format import ago
 
 health = Blueprint("health", __name__)

@@ -35,7 +35,7 @@ SENDABLE, DRAFT = ("upload", "paste"), "draft"
 #: Rows shown of each bucket.
 SAMPLES = 8
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
-CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows")
+CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows", "second_imeis")
 #: Which IMEIs are counted in beside the ready ones.
 TICKS = ("include_luhn", "recheck", "resend_rejected")
 CHANGED = "Nothing was sent: the service or the reading of the file was changed. Check the new cost, then confirm."
@@ -237,8 +237,9 @@ def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, An
             if name == "column":
                 choice.pop("header_row", None)
             choice[name] = _whole(value) if name in ("column", "header_row") else value
-    if "was_hidden_rows" in form:
-        choice["hidden_rows"] = "hidden_rows" in form
+    for name in ("hidden_rows", "second_imeis"):
+        if f"was_{name}" in form:
+            choice[name] = name in form
     whole = "options" in form  # the page's own form says which ticks it offered; another one says all that is set
     offered = [tick for tick in TICKS if not whole or tick in form or f"was_{tick}" in form]
     kept = {tick: before[tick] for tick in TICKS if tick in before}

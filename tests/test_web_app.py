@@ -36,6 +36,7 @@ from batch_creation import NewBatch, create_batch
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Service
 from provider_state import provider_state
+from result_store import Withheld, note_withheld
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from web_app import create_app
@@ -268,10 +269,10 @@ def test_a_value_error_of_ours_never_reaches_a_page(browser: Browser, monkeypatc
         raise ValueError("secret internals")
 
     monkeypatch.setattr(web_imports, "undo_import", fails)
-    monkeypatch.setattr(settlement, "was_placed", fails)
+    monkeypatch.setattr(settlement, "take_back_order", fails)
     database = browser.client.application.extensions["database"]
     order_batch(database, imeis(1))
-    for path, form in (("/database/import/1/undo", {}), ("/batches/1/doubt/placed", {"item_id": "1", "order_id": "7"})):
+    for path, form in (("/database/import/1/undo", {}), ("/batches/1/doubt/undo", {"order_id": "7"})):
         answer = browser.post(path, form)
         assert (answer.status_code, "secret" in answer.text) == (500, False), path
 

@@ -55,7 +55,7 @@ def test_a_token_reads_differently_in_every_answer_and_works_each_time(browser: 
     tokens = [browser.token() for _ in range(3)]
     assert len(set(tokens)) == 3
     for token in tokens:
-        assert browser.client.post("/database/check", data={"csrf_token": token}).status_code == 200
+        assert browser.client.post("/database/check", data={"csrf_token": token}).status_code == 303
 
 
 @pytest.mark.parametrize("text", ["", "x", "not base64 €", "AAAA", "====", "A" * 5])
