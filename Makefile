@@ -23,6 +23,7 @@ test: $(VENV)/.installed-dev     ## everything; REQUIRE_ALL=1 turns skips into f
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
 matrix: $(VENV)/.installed-dev   ## every fault at a share of the calls, judged by the ledger, as a table

@@ -35,9 +35,7 @@ class Upload:
     created_at: datetime
 
 
-def store_upload(
-    database: IMEIDatabase, folder: Path, data: bytes, *, label: str, kind: str, service_id: str
-) -> str:
+def store_upload(database: IMEIDatabase, folder: Path, data: bytes, *, label: str, kind: str, service_id: str) -> str:
     """Keep the bytes and return their token. Forgets uploads older than KEPT or beyond QUOTA. Raises OSError."""
     _forget_old(database, utc_now() - KEPT)
     folder.mkdir(parents=True, exist_ok=True)

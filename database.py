@@ -194,9 +194,7 @@ class IMEIDatabase:
 
     def get_orders_by_status(self, status: str, limit: int = 1000) -> list[OrderRow]:
         """Orders whose status is status, oldest first."""
-        return self._orders(
-            select(orders).where(orders.c.status == status).order_by(orders.c.id).limit(limit)
-        )
+        return self._orders(select(orders).where(orders.c.status == status).order_by(orders.c.id).limit(limit))
 
     def get_recent_orders(self, limit: int = 100, before_id: int | None = None) -> list[OrderRow]:
         """The newest orders; before_id continues behind the row id of the last one seen."""
@@ -230,9 +228,7 @@ class IMEIDatabase:
             yield from rows
             last = rows[-1]["id"]
 
-    def update_order_status(
-        self, order_id: str, status: str, result_data: Mapping[str, Any] | None = None
-    ) -> bool:
+    def update_order_status(self, order_id: str, status: str, result_data: Mapping[str, Any] | None = None) -> bool:
         """Set status and result columns of one order in one UPDATE. Returns whether the order is known."""
         values = {name: value for name, value in (result_data or {}).items() if name in orders.c}
         values |= {"status": status, "updated_at": utc_now()}
@@ -275,12 +271,8 @@ class IMEIDatabase:
             if rows:
                 statement = upsert(services)
                 changed: dict[str, Any] = {name: statement.excluded[name] for name in rows[0]}
-                changed["previous_price"] = func.coalesce(
-                    changed["previous_price"], services.c.previous_price
-                )
-                connection.execute(
-                    statement.on_conflict_do_update(index_elements=["service_id"], set_=changed), rows
-                )
+                changed["previous_price"] = func.coalesce(changed["previous_price"], services.c.previous_price)
+                connection.execute(statement.on_conflict_do_update(index_elements=["service_id"], set_=changed), rows)
 
     def get_services(self) -> tuple[list[Service], float]:
         """The stored list in the provider's order, and when it was read (Unix time, 0 for never)."""
@@ -383,9 +375,7 @@ def read_setting(connection: Connection, key: str) -> str | None:
 def write_setting(connection: Connection, key: str, value: str) -> None:
     """Remember a value, inside a transaction."""
     new = {"value": value}
-    connection.execute(
-        upsert(settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new)
-    )
+    connection.execute(upsert(settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new))
 
 
 def read_list_limit(connection: Connection, service_id: str) -> int:

@@ -83,7 +83,6 @@ LONGEST_ID = 19
 TAKEN_BACK = "in doubt again: a person took back what was decided"
 
 
-
 @dataclass(frozen=True, slots=True)
 class Look:
     """One answer to the question for recent orders."""

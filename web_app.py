@@ -116,9 +116,7 @@ def create_app(
     )
     app.url_map.converters["int"] = RowNumbers
     app.before_request(_name_request)
-    app.config.update(
-        COMPRESS_MIMETYPES=COMPRESSED, COMPRESS_ALGORITHM=["gzip"], COMPRESS_ALGORITHM_STREAMING=["gzip"]
-    )
+    app.config.update(COMPRESS_MIMETYPES=COMPRESSED, COMPRESS_ALGORITHM=["gzip"], COMPRESS_ALGORITHM_STREAMING=["gzip"])
     Compress(app)  # before all that adds headers: what is registered first runs last
     init_forms(app)
     init_auth(app, settings, database)
@@ -137,9 +135,7 @@ def main() -> None:
     """Serve on this machine only, with the runner in this process."""
     app = _from_environment()
     settings: Settings = app.extensions["settings"]
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s - %(name)s - [%(levelname)s] - %(message)s"
-    )
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s - %(name)s - [%(levelname)s] - %(message)s")
     background = start_background(settings, app.extensions["database"])
     try:
         app.run("127.0.0.1", settings.port, threaded=True)

@@ -202,4 +202,3 @@ def _resumed(before: float, now: float) -> str:
 
 def _back(batch_id: int) -> ResponseReturnValue:
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
-

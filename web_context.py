@@ -48,9 +48,7 @@ def row_number(text: str) -> int:
 class Remembered:
     """A function's last answer, kept for some seconds."""
 
-    def __init__(
-        self, seconds: float, ask: Callable[[], Any], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, seconds: float, ask: Callable[[], Any], clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._ask = ask
         self._clock = clock
@@ -82,9 +80,7 @@ class Backend:
     recent_orders: Callable[[], list[ProviderOrder]]  #: asks the provider; raises GSMFusionError
     find_order: Callable[[str], list[ProviderOrder]]  #: asks the provider for one order id; raises GSMFusionError
     stopping: threading.Event  #: set when the process is told to end; streams watch it
-    streams: threading.BoundedSemaphore = field(
-        default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS)
-    )
+    streams: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS))
     order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
     daily: Remembered = field(init=False)
     results: Remembered = field(init=False)

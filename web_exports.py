@@ -82,9 +82,7 @@ def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) ->
     return response
 
 
-def xlsx_download(
-    rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int
-) -> ResponseReturnValue:
+def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> ResponseReturnValue:
     """The rows as a workbook: at once where they are few, else built in the background on a page of its own."""
     if total > AT_ONCE:
         return redirect(url_for("exports.show", token=start(backend(), rows, columns, name, total)), 303)

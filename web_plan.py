@@ -130,9 +130,7 @@ def price_objection(title: str, shown: float | None, now: float) -> str:
     if shown is None or not exceeds(abs(now - shown), 0.0):
         return ""
     moved = "rose" if now > shown else "fell"
-    return (
-        f"The price of “{title}” {moved} from {money(shown)} to {money(now)}. Check the new cost and confirm again."
-    )
+    return f"The price of “{title}” {moved} from {money(shown)} to {money(now)}. Check the new cost and confirm again."
 
 
 def unchecked(catalogue: Catalogue) -> str:
@@ -142,9 +140,7 @@ def unchecked(catalogue: Catalogue) -> str:
     return f"The price could not be checked, so nothing was ordered. Try again in a minute. {catalogue.error}".strip()
 
 
-def money_objections(
-    cost: float, balance: Balance, promised: float, budget_left: float | None
-) -> tuple[str, ...]:
+def money_objections(cost: float, balance: Balance, promised: float, budget_left: float | None) -> tuple[str, ...]:
     """Why the money does not suffice; amounts in US dollars."""
     found = []
     held = balance.credits
@@ -152,9 +148,7 @@ def money_objections(
         other = f", of which {money(promised)} is promised to unfinished batches" if promised else ""
         found.append(f"This costs {money(cost)}, but the account holds {money(held)}{other}.")
     if budget_left is not None and exceeds(cost, budget_left):
-        found.append(
-            f"This costs {money(cost)}, but {money(max(budget_left, 0.0))} of today's budget is left."
-        )
+        found.append(f"This costs {money(cost)}, but {money(max(budget_left, 0.0))} of today's budget is left.")
     return tuple(found)
 
 

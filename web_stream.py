@@ -112,10 +112,7 @@ def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
     results = order_queries.status_counts(database, batch_id)
     return {
         "latest": [
-            {
-                name: order[name] or ""
-                for name in ("order_id", "imei", "status", "model", "carrier", "simlock")
-            }
+            {name: order[name] or "" for name in ("order_id", "imei", "status", "model", "carrier", "simlock")}
             for order in batch_queries.latest_orders(database, batch_id, 12)
         ],
         "errors": [

@@ -81,9 +81,7 @@ def hang(seconds: float = 5.0) -> Step:
 class ScriptedServer:
     """Answers the n-th request with the n-th step, and further ones with the last; a context manager."""
 
-    def __init__(
-        self, *steps: Step, tls: ssl.SSLContext | None = None, on_accept: Step | None = None
-    ) -> None:
+    def __init__(self, *steps: Step, tls: ssl.SSLContext | None = None, on_accept: Step | None = None) -> None:
         self.requests: list[Request] = []
         self.connections = 0
         self._steps, self._tls, self._on_accept = steps, tls, on_accept
@@ -158,9 +156,7 @@ class ScriptedServer:
                 return None
             data += piece
         head, _, body = data.partition(b"\r\n\r\n")
-        lengths = [
-            line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
-        ]
+        lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
         while len(body) < int(lengths[0]):
             body += sock.recv(65536)
         return Request(number, head.decode("latin-1"), dict(parse_qsl(body.decode(), keep_blank_values=True)))

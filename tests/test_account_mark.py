@@ -84,7 +84,8 @@ def test_another_user_address_or_mode_is_another_account(
 
 
 @pytest.mark.parametrize(
-    "same", [{"api_key": "another key of the account"}, {"username": " wholesaler "}, {"base_url": "https://HammerFusion.com"}]
+    "same",
+    [{"api_key": "another key of the account"}, {"username": " wholesaler "}, {"base_url": "https://HammerFusion.com"}],
 )
 def test_a_new_key_of_the_same_user_is_the_same_account(
     database: IMEIDatabase, live: Settings, same: dict[str, Any]

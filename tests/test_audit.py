@@ -548,9 +548,7 @@ def test_the_next_night_is_at_three(after: datetime, night: datetime) -> None:
     assert next_nightly(after) == night
 
 
-def test_an_audit_is_due_every_night_and_after_a_batch_with_doubt(
-    simulator: Simulator, database: IMEIDatabase
-) -> None:
+def test_an_audit_is_due_every_night_and_after_a_batch_with_doubt(simulator: Simulator, database: IMEIDatabase) -> None:
     place(simulator, database, 2)
     now = utc_now()
     with client_of(simulator) as client:
@@ -594,9 +592,7 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
     assert broken.is_set()
 
 
-def test_the_status_page_shows_the_last_audit(
-    simulator: Simulator, settings: Settings, database: IMEIDatabase
-) -> None:
+def test_the_status_page_shows_the_last_audit(simulator: Simulator, settings: Settings, database: IMEIDatabase) -> None:
     page = Browser(make_app(settings, database, Provider(SERVICES)))
     assert "it runs every night" in page.get("/status").text
     simulator.set(accountinfo="off")  # while orders are placed, so that the first audit has no balance before it

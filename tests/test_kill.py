@@ -80,9 +80,7 @@ def kill_after(process, seconds):
     process.communicate(timeout=20)
 
 
-def test_killed_again_and_again_the_command_ends_with_every_imei_ordered_once(
-    simulator, environment, upload, data_dir
-):
+def test_killed_again_and_again_the_command_ends_with_every_imei_ordered_once(simulator, environment, upload, data_dir):
     moments, more = random.Random(7), 0
     for _ in range(6):
         kill_after(submit(upload, environment), moments.uniform(1.0, 2.2))

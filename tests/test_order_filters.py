@@ -237,7 +237,7 @@ def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:
 
 
 def test_a_verdict_finds_every_wording_that_means_it(database: IMEIDatabase) -> None:
-    """"ON" is also On, Enabled and Lost Mode; a sentence is found by itself; "Not found" is no verdict."""
+    """ "ON" is also On, Enabled and Lost Mode; a sentence is found by itself; "Not found" is no verdict."""
     words = ["ON", "On", "Enabled", "Lost Mode", "OFF", "Not active", "Not found", None]
     rows = [{"imei": NUMBER, "order_id": str(n), "batch_id": None, "fmi": word} for n, word in enumerate(words)]
     with database.write() as connection:

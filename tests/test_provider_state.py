@@ -92,9 +92,7 @@ def test_placing_and_syncing_say_that_the_provider_is_down_and_that_it_is_back(
 ) -> None:
     """Pages had asked just before, so the status stayed green while every order failed."""
     with Simulator(Knobs(turnaround=3600)) as simulator:
-        real = replace(
-            settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url, call_timeout=5.0
-        )
+        real = replace(settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url, call_timeout=5.0)
         with database.write() as connection:
             write_list_limit(connection, SERVICE, 100)
         run(real, database, imeis(1))

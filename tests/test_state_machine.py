@@ -89,6 +89,8 @@ disturbances = st.one_of(
     st.builds(Disturbance, fault=st.sampled_from(TURNED_AWAY + SPOILED)),
     st.builds(Disturbance, words=st.sampled_from(STOPS), placed=st.integers(0, 2)),
 )
+
+
 def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
     """The usual manner three times in four."""
     return st.sampled_from([usual] * 3 * len(others) + list(others))

@@ -120,9 +120,7 @@ def test_health_is_degraded_but_200_while_the_provider_fails(browser: Browser, p
     assert answer.get_json()["checks"]["api"]["status"] == "failing"
 
 
-def test_health_is_503_when_the_database_cannot_be_read(
-    app: Flask, browser: Browser, database: IMEIDatabase
-) -> None:
+def test_health_is_503_when_the_database_cannot_be_read(app: Flask, browser: Browser, database: IMEIDatabase) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("ALTER TABLE orders RENAME TO gone")
     answer = browser.get("/health")
@@ -209,9 +207,7 @@ def test_what_is_known_of_typed_imeis_is_told(browser: Browser, database: IMEIDa
     assert (known["imei"], known["age"], known["url"]) == (first, "just now", "/orders/15000001")
 
 
-def test_the_status_bar_holds_no_secrets(
-    settings: Settings, database: IMEIDatabase, provider: Provider
-) -> None:
+def test_the_status_bar_holds_no_secrets(settings: Settings, database: IMEIDatabase, provider: Provider) -> None:
     real = replace(settings, api_key="SECRET-KEY", username="someone", admin_password="hunter2hunter2")
     browser = Browser(make_app(real, database, provider))
     assert browser.get("/api/status").status_code == 401
@@ -221,9 +217,7 @@ def test_the_status_bar_holds_no_secrets(
         assert "hunter2" not in answer.text
 
 
-def test_behind_the_door_pages_show_who_is_in(
-    settings: Settings, database: IMEIDatabase, provider: Provider
-) -> None:
+def test_behind_the_door_pages_show_who_is_in(settings: Settings, database: IMEIDatabase, provider: Provider) -> None:
     real = replace(settings, api_key="SECRET-KEY", username="someone", admin_password="hunter2hunter2")
     browser = Browser(make_app(real, database, provider))
     assert browser.get("/history").location == "/login?next=/history"

@@ -537,9 +537,7 @@ def test_one_imei_is_ordered_at_once(browser: Browser, database: IMEIDatabase) -
     assert len(database.get_orders_by_imei(number)) == 1
 
 
-def test_the_earlier_result_is_shown_instead_of_ordering_again(
-    browser: Browser, database: IMEIDatabase
-) -> None:
+def test_the_earlier_result_is_shown_instead_of_ordering_again(browser: Browser, database: IMEIDatabase) -> None:
     number = imeis(1)[0]
     browser.post("/submit", {"imei": number, "service_id": "1739"})
     answer_chunks(database)
@@ -604,27 +602,21 @@ def test_a_stream_shows_changes_with_growing_ids_and_a_reconnect_starts_with_the
     assert events_of(next(again))[0][2]["done"] == 120
 
 
-def test_a_stream_ends_when_the_process_stops(
-    browser: Browser, backend: Backend, database: IMEIDatabase
-) -> None:
+def test_a_stream_ends_when_the_process_stops(browser: Browser, backend: Backend, database: IMEIDatabase) -> None:
     stream = events(backend, browser.start(imeis(2)))
     next(stream), next(stream)
     backend.stopping.set()
     assert list(stream) == []
 
 
-def test_a_silent_stream_sends_a_comment(
-    browser: Browser, backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_stream_sends_a_comment(browser: Browser, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web_stream.HEARTBEAT", 0.1)
     stream = events(backend, browser.start(imeis(2)))
     next(stream), next(stream)
     assert next(stream).startswith(":")
 
 
-def test_streams_are_limited_and_given_back(
-    browser: Browser, backend: Backend, database: IMEIDatabase
-) -> None:
+def test_streams_are_limited_and_given_back(browser: Browser, backend: Backend, database: IMEIDatabase) -> None:
     batch_id = browser.start(imeis(2))
     answer_chunks(database)
     taken = 0
@@ -729,9 +721,7 @@ def test_what_is_on_the_wire_is_counted_apart_from_what_can_be_stopped() -> None
     assert stop_words(batch, 0).endswith("Nothing else is left to stop.")
 
 
-@pytest.mark.parametrize(
-    "action", ["pause", "resume", "cancel", "doubt/ask", "doubt/not-placed", "doubt/placed"]
-)
+@pytest.mark.parametrize("action", ["pause", "resume", "cancel", "doubt/ask", "doubt/not-placed", "doubt/placed"])
 def test_an_unknown_batch_cannot_be_moved(browser: Browser, action: str) -> None:
     assert browser.post(f"/batches/9/{action}").status_code in (400, 404)
 
@@ -766,9 +756,7 @@ def test_results_hold_one_row_an_imei_with_its_outcome(browser: Browser, databas
     assert "_results-extended_" in extended.headers["Content-Disposition"]
 
 
-def test_results_of_several_pages_keep_the_order_of_the_file(
-    browser: Browser, database: IMEIDatabase
-) -> None:
+def test_results_of_several_pages_keep_the_order_of_the_file(browser: Browser, database: IMEIDatabase) -> None:
     browser.start(imeis(10, first=9000))
     numbers = imeis(1200)
     batch_id = browser.start(numbers)

@@ -54,9 +54,7 @@ def test_a_batch_has_the_button_too_while_results_are_pending(browser: Browser, 
     assert "data-sync-now hidden>" in browser.get("/history").text
 
 
-def test_the_history_says_whether_results_are_asked_for_and_what_came(
-    browser: Browser, database: IMEIDatabase
-) -> None:
+def test_the_history_says_whether_results_are_asked_for_and_what_came(browser: Browser, database: IMEIDatabase) -> None:
     assert browser.get("/history/sync.json").json == {"asking": False, "words": "", "pending": 0}
     browser.post("/history/sync")
     state = browser.get("/history/sync.json").json

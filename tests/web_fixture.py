@@ -87,9 +87,7 @@ class Browser:
         assert found
         return found[1]
 
-    def upload(
-        self, content: bytes, name: str = "stock.csv", service_id: str = CARRIER.service_id
-    ) -> TestResponse:
+    def upload(self, content: bytes, name: str = "stock.csv", service_id: str = CARRIER.service_id) -> TestResponse:
         return self.post("/batch", {"file": (BytesIO(content), name), "service_id": service_id})
 
     def paste(self, imeis: Sequence[str], service_id: str = CARRIER.service_id) -> str:
@@ -159,9 +157,7 @@ def send_chunk(connection: Connection, chunk_id: int, batch_id: int, service_id:
         "INSERT INTO attempts (chunk_id, number, imeis, sent_at) VALUES (?, 1, 1, ?) RETURNING id",
         (chunk_id, now),
     ).scalar_one()
-    found = connection.exec_driver_sql(
-        "SELECT id, imei FROM items WHERE chunk_id = ? ORDER BY id", (chunk_id,)
-    )
+    found = connection.exec_driver_sql("SELECT id, imei FROM items WHERE chunk_id = ? ORDER BY id", (chunk_id,))
     return Chunk(chunk_id, batch_id, service_id, 1, attempt, tuple(Item(row[0], row[1]) for row in found))
 
 
