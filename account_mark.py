@@ -60,7 +60,7 @@ class Adoption:
         """What adopting the database means, in numbers."""
         found = [f"It holds {plural(self.orders, 'order')} of the other account, {money(self.cost)} in all."]
         if self.pending:
-            found.append(f"Without a result: {plural(self.pending, 'order')}. This account cannot fetch it.")
+            found.append(f"Results still missing: {self.pending:,}. This account cannot fetch them.")
         if self.waiting:
             cost = money(self.waiting_cost)
             found.append(

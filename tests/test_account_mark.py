@@ -128,7 +128,7 @@ def test_what_an_adoption_means_is_told_in_numbers(database: IMEIDatabase, live:
     assert (found.waiting, round(found.waiting_cost, 4)) == (3, 0.3)
     assert found.sentences == (
         "It holds 1 order of the other account, $0.50 in all.",
-        "Without a result: 1 order. This account cannot fetch it.",
+        "Results still missing: 1. This account cannot fetch them.",
         "Not sent: 3 IMEIs. Their batches are paused; to resume them costs this account $0.30.",
         "In doubt: 2 IMEIs. They can only be settled by hand.",
     )
