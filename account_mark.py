@@ -16,8 +16,8 @@ import batch_store
 from amounts import money, plural
 from database import IMEIDatabase, Transaction, read_setting, write_setting
 from gsm_fusion_client import NotSentError
-from orders import BatchState, Outcome
-from schema import NOT_FINAL, attempts, batches, items, orders
+from orders import ChunkState, Outcome
+from schema import NOT_FINAL, UNDECIDED, batches, chunks, items, orders
 from settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Adoption:
     pending: int  #: orders without their result: this account cannot fetch it
     waiting: int  #: IMEIs of unfinished batches that were not sent
     waiting_cost: float  #: US dollars that they would cost
-    in_doubt: int  #: IMEIs that were sent without a clear answer: this account's list proves nothing about them
+    in_doubt: int  #: IMEIs that were sent and have no clear answer yet: this account's list proves nothing about them
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -119,15 +119,14 @@ def adoption(database: IMEIDatabase) -> Adoption:
     with database.read() as connection:
         count, cost = connection.execute(select(func.count(), func.coalesce(func.sum(orders.c.credits), 0.0))).one()
         pending = connection.execute(select(func.count()).select_from(orders).where(NOT_FINAL)).scalar_one()
-        by_outcome = select(items.c.outcome, func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
-        by_outcome = by_outcome.join(batches, batches.c.id == items.c.batch_id)
-        open_items = by_outcome.where(
-            items.c.outcome.in_([Outcome.WAITING, Outcome.IN_DOUBT]),
-            (batches.c.state != BatchState.FINISHED) | (items.c.outcome == Outcome.IN_DOUBT),
-        )
-        found = {row[0]: (row[1], row[2]) for row in connection.execute(open_items.group_by(items.c.outcome))}
-    waiting, waiting_cost = found.get(Outcome.WAITING, (0, 0.0))
-    return Adoption(count, cost, pending, waiting, waiting_cost, found.get(Outcome.IN_DOUBT, (0, 0.0))[0])
+        sums = select(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
+        sums = sums.join_from(items, chunks, chunks.c.id == items.c.chunk_id)
+        sums = sums.join(batches, batches.c.id == items.c.batch_id)
+        planned = (chunks.c.state == ChunkState.PLANNED) & (items.c.outcome == Outcome.WAITING)
+        sent = chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT]) & UNDECIDED
+        waiting, waiting_cost = connection.execute(sums.where(planned)).one()
+        in_doubt, _ = connection.execute(sums.where(sent)).one()
+    return Adoption(count, cost, pending, waiting, waiting_cost, in_doubt)
 
 
 def adopt(database: IMEIDatabase, settings: Settings) -> None:
@@ -152,7 +151,7 @@ def _mark_first(database: IMEIDatabase, settings: Settings, own: AccountMark) ->
         stored = _read(connection)
         if stored is not None:
             return stored
-        used = connection.execute(select(attempts.c.id).limit(1)).first() is not None
+        used = any(connection.execute(select(table.c.id).limit(1)).first() for table in (batches, orders))
         if used and not settings.demo and (database.path.parent / DEMO_FOLDER).exists():
             return None
         _write(connection, own)

@@ -195,24 +195,21 @@ class Background:
     def _stand(self) -> None:
         lock, pause = RunnerLock(self.settings.data_dir), ELECTION_INTERVAL
         while not self.stopping.is_set():
-            if lock.acquire():
-                try:
+            try:
+                if not self._is_foreign() and lock.acquire():
                     self._run()
                     pause = ELECTION_INTERVAL
-                except DatabaseUnavailableError as error:
-                    logger.error("The runner will start again: %s", error.sentence)
-                except Exception:  # a thread ends here; the next turn elects anew
-                    pause = min(2 * pause, LONGEST_PAUSE)
-                    logger.exception("The runner failed and will start again in %d s", pause)
-                finally:
-                    lock.release()
+            except DatabaseUnavailableError as error:
+                logger.error("The runner will start again: %s", error.sentence)
+            except Exception:  # a thread ends here; the next turn elects anew
+                pause = min(2 * pause, LONGEST_PAUSE)
+                logger.exception("The runner failed and will start again in %d s", pause)
+            finally:
+                lock.release()
             self.stopping.wait(pause)
 
     def _run(self) -> None:
         logger.info("This process is the runner")
-        self._await_own_account()
-        if self.stopping.is_set():
-            return
         spare_collector()
         budget = CallBudget(self.settings.rate_limit)
         with watching(self.database) as report, make_client(self.settings, self.database, budget, report) as client:
@@ -238,14 +235,13 @@ class Background:
         if system.was_overtaken:  # the other runner must not be overtaken in turn
             self.stopping.wait(OVERTAKEN_PAUSE)
 
-    def _await_own_account(self) -> None:
-        """Do nothing while the database belongs to another account; an administrator may adopt it meanwhile."""
-        while words := account_mark.objection(self.database, self.settings):
-            if self.stopping.wait(ELECTION_INTERVAL):
-                return
-            if words != self.objection:
-                logger.error(words)
-            self.objection = words
+    def _is_foreign(self) -> bool:
+        """Whether the database belongs to another account; an administrator may adopt it meanwhile. Logged once."""
+        words = account_mark.objection(self.database, self.settings)
+        if words and words != self.objection:
+            logger.error(words)
+        self.objection = words
+        return bool(words)
 
 
 def _join(workers: Sequence[threading.Thread], seconds: float) -> None:
