@@ -120,7 +120,7 @@ class AccountWatch:
 
     def _has_work(self) -> bool:
         with self._database.read() as connection:
-            return bool(batch_store.running_batches(connection))
+            return bool(batch_store.running_batches(connection) or batch_store.doubtful_calls(connection))
 
     def _ask_balance(self, burst: int) -> None:
         self._readings.put((burst, self.balance()))

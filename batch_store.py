@@ -436,6 +436,12 @@ def unit_price(connection: Connection, batch_id: int) -> float:
     return float(connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar_one())
 
 
+def listed_price(connection: Connection, service_id: str, otherwise: float) -> float:
+    """US dollars an IMEI of a service, as the provider last listed it; otherwise where it is not listed."""
+    price = connection.execute(select(services.c.price).where(services.c.service_id == service_id)).scalar()
+    return otherwise if price is None else float(price)
+
+
 def is_paused(connection: Connection, batch_id: int) -> bool:
     """Whether nothing of a batch may be sent now."""
     state = connection.execute(select(batches.c.state).where(batches.c.id == batch_id)).scalar_one()
@@ -455,17 +461,27 @@ def older_batches(connection: Connection, seconds: float) -> set[int]:
     return set(connection.execute(query).scalars())
 
 
-def planned_among(connection: Connection, imeis: Sequence[str]) -> list[tuple[int, str, str]]:
-    """(batch id, service id, IMEI) of what running batches have planned of these IMEIs."""
-    wanted = text("SELECT value FROM json_each(:imeis)").bindparams(imeis=json.dumps(list(imeis)))
+@dataclass(frozen=True, slots=True)
+class PlannedItem:
+    """One IMEI that a running batch has not sent."""
+
+    batch_id: int
+    service_id: str
+    imei: str
+    created_at: datetime  #: UTC, of the batch
+
+
+def planned_among(connection: Connection, bodies: Sequence[str]) -> list[PlannedItem]:
+    """What running batches have planned of the IMEIs that begin with one of these 14 digits."""
+    wanted = text("SELECT value FROM json_each(:bodies)").bindparams(bodies=json.dumps(list(bodies)))
     query = (
-        select(items.c.batch_id, items.c.service_id, items.c.imei)
+        select(items.c.batch_id, items.c.service_id, items.c.imei, batches.c.created_at)
         .join(chunks, chunks.c.id == items.c.chunk_id)
         .join(batches, batches.c.id == items.c.batch_id)
-        .where(UNDECIDED, items.c.imei.in_(wanted))
         .where(chunks.c.state == ChunkState.PLANNED, batches.c.state == BatchState.RUNNING)
+        .where(UNDECIDED, func.substr(items.c.imei, 1, 14).in_(wanted))
     )
-    return [(row.batch_id, row.service_id, row.imei) for row in connection.execute(query)]
+    return [PlannedItem(*row) for row in connection.execute(query)]
 
 
 def said_to_exist(connection: Connection, chunk_id: int) -> frozenset[int]:

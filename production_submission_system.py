@@ -21,11 +21,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import account_mark
+import balance_store
 import batch_older_copy
 import batch_store
 import lease
 from account_mark import AccountMark
 from account_watch import AccountWatch
+from amounts import money
+from balance_store import Reading
 from batch_creation import NewBatch, create_batch, fingerprint
 from batch_queries import progress
 from call_budget import MINUTE, CallBudget
@@ -46,7 +49,7 @@ from orders import (
     order_key,
 )
 from pace import Pace
-from settlement import REQUESTED, Look, Settler
+from settlement import REQUESTED, Look, Settler, is_readable, unexplained_fall
 from submission_report import Watcher, submission_result
 from verdicts import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
 
@@ -59,6 +62,10 @@ MOVED = (
 )
 
 
+PAID_ELSEWHERE = (
+    "{} more left the account than the orders of this database cost: another program or a copy of it may have ordered"
+    " what is planned here. Make sure that it has not before you resume the batch."
+)
 #: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
 QUICK_CALL = 0.2
 #: Seconds in which an answer is committed and the next call is handed out, at most.
@@ -120,6 +127,12 @@ class Answer:
     judgement: Judgement
     seconds: float = QUICK_CALL  #: how long the call took
     began: float = 0.0  #: when, in monotonic seconds
+
+    @property
+    def is_of_its_call(self) -> bool:
+        """Whether it is readable and names an IMEI of its call: the provider has ended its work on that."""
+        named = any(is_named(verdict) for verdict in self.judgement.verdicts or ())
+        return isinstance(self.content, PlacementAnswer) and named
 
 
 def call_threads(count: int) -> Executor:
@@ -313,8 +326,7 @@ class ProductionSubmissionSystem:
                 self._account.write(connection)
                 if any(answer.judgement.verdicts for answer in answers):
                     for answer in answers:
-                        readable = isinstance(answer.content, PlacementAnswer)
-                        ended = answer.began + answer.seconds if readable else None
+                        ended = answer.began + answer.seconds if answer.is_of_its_call else None
                         self._settler.began(answer.chunk.attempt_id, answer.began, ended)
                     self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
@@ -671,7 +683,10 @@ class ProductionSubmissionSystem:
 
     def _may_look_alone(self, now: float) -> bool:
         """Whether a look taken alone could settle something, and the call that it may lead to could be sent."""
-        if self._must_look or not self._had_space or not self._settler.wants_turn(now):
+        if self._must_look:  # with the balance, which shows what a list may hide
+            self._alone_since = now
+            return now >= self._settler.next_look
+        if not self._had_space or not self._settler.wants_turn(now):
             return False
         self._alone_since = now
         return self.pace.permits(now, 0) > 0 and self.budget.orders(1) > 0
@@ -694,13 +709,13 @@ class ProductionSubmissionSystem:
         """Write what a look shows, and with it the intent of the call that it allows to repeat."""
         try:
             with self.database.write() as connection:
-                claimed = list[Chunk]()
+                claimed, before = list[Chunk](), balance_store.newest_reading(connection)
                 piece = self._settler.apply(connection, look, may_repeat and self.checkpoints.has_space())
                 if piece is not None:
                     self._check_lease(connection)
                     claimed = write_intents(connection, [piece], batch_store.newest_attempt(connection) + 1)
                 self._settler.note(connection, self._clock())
-                self._looked_first(connection, look)
+                self._looked_first(connection, look, before)
         except DatabaseUnavailableError as error:
             logger.error("Doubt could not be settled now: %s", error.orig)
             return []
@@ -709,16 +724,26 @@ class ProductionSubmissionSystem:
             return []
         return claimed
 
-    def _looked_first(self, connection: Transaction, look: Look) -> None:
-        """The look that must come before work of an earlier process goes on: taken, or given up."""
+    def _looked_first(self, connection: Transaction, look: Look, before: Reading | None) -> None:
+        """The look that must come before work of an earlier process goes on: taken, or given up.
+
+        before is the newest balance from before it: where more left the account than we know of, a copy of this
+        database may have ordered what is planned, and the list may not show it.
+        """
         if not self._must_look:
             return
-        self._failed_looks = 0 if look.answered else self._failed_looks + 1
-        if not look.answered and self._failed_looks < LOOKS_WITHOUT_ANSWER:
+        readable = is_readable(look)
+        self._failed_looks = 0 if readable else self._failed_looks + 1
+        if not readable and self._failed_looks < LOOKS_WITHOUT_ANSWER:
             return
         self._must_look = False
-        self._looked |= {batch.batch_id for batch in batch_store.running_batches(connection)}
-        if not look.answered and self._lease is not None and self._lease.moved:
+        running = {batch.batch_id for batch in batch_store.running_batches(connection)}
+        beyond = unexplained_fall(connection, before, look.credits)
+        held = running if self._lease is not None and self._lease.moved else running & self._older
+        for batch_id in held if beyond else ():
+            batch_store.pause(connection, batch_id, PAID_ELSEWHERE.format(money(beyond)))
+        self._looked |= running
+        if not readable and self._lease is not None and self._lease.moved:
             batch_store.pause_all(connection, MOVED)
 
     def _note_doubt(self, now: float) -> None:
@@ -743,7 +768,7 @@ class ProductionSubmissionSystem:
             logger.warning("The provider does not list its orders: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Listing the provider's orders failed in an unforeseen way")
-        credits = self._account.balance() if alone and answered else None
+        credits = self._account.balance() if alone and (answered or self._must_look) else None
         self._looks.put(Look(tuple(listed), asked_at, last_order, answered, alone, credits))
         self._wake()
 

@@ -20,6 +20,8 @@ from schema import OPEN_CALL, attempts, chunks, orders
 
 #: The name in the settings table: how many orders in a row were rejected and not paid back.
 KEPT = "rejected_orders_not_paid_back"
+#: The name in the settings table: "1" while calls cost less than our prices say, and no refund explains it.
+CHEAPER = "calls_cost_less_than_known"
 #: So many prove it. One or two may be rejected between a list and the balance that is read right after it.
 ENOUGH = 3
 #: US dollars: the difference of two balances that are written in cents is off by less.
@@ -61,9 +63,22 @@ def learn(connection: Transaction, first: Reading, second: Reading, rejected: Re
         write_setting(connection, KEPT, str(kept))
 
 
+def are_prices_known(connection: Connection) -> bool:
+    """Whether the balance fell by what our orders cost when that could last be compared, refunds aside.
+
+    Where the account pays less than the price that is listed, the difference may hide the charge of an unknown order.
+    """
+    return read_setting(connection, CHEAPER) != "1"
+
+
 def learn_between(connection: Transaction, first: Reading | None, second: Reading) -> None:
     """Learn from two readings in a row, by the orders that were placed and rejected between them."""
-    if first is not None and not _is_doubtful_since(connection, first):
+    if first is not None and not is_doubtful_since(connection, first):
+        spent = spent_since(connection, first, second)
+        less = spent.known - (first.credits - second.credits)
+        found = "1" if exceeds(less, spent.refundable + CENT) else "0"
+        if spent.known and found != (read_setting(connection, CHEAPER) or "0"):
+            write_setting(connection, CHEAPER, found)
         placed = orders.c.id.between(first.after_order + 1, second.after_order)
         rejected = orders.c.status == OrderStatus.REJECTED
         ours = orders.c.attempt_id >= first.before_attempt
@@ -91,7 +106,7 @@ def _sum(connection: Connection, which: ColumnElement[bool]) -> Rejected:
     return Rejected(int(count), float(cost))
 
 
-def _is_doubtful_since(connection: Connection, reading: Reading) -> bool:
+def is_doubtful_since(connection: Connection, reading: Reading) -> bool:
     """Whether a call that began after this reading is in doubt: it may have cost something."""
     query = select(attempts.c.id).join(chunks, chunks.c.id == attempts.c.chunk_id)
     since = attempts.c.id >= reading.before_attempt

@@ -11,7 +11,8 @@ What is assumed of the provider, and what happens where it fails:
   delay seen before. An order that it creates even later is charged twice; it shows as an unknown order in the audit.
 - Its balance shows every charge at once. A charge that is hidden by a refund or payment of exactly the same amount,
   while the list hides the order too, is charged twice. Without a balance nothing is sent again by itself. Until the
-  balance has shown that rejected orders are not paid back, each one counts as a refund that may hide a charge.
+  balance has shown that rejected orders are not paid back, each one counts as a refund that may hide a charge; a refund
+  comes with the rejection. After a fall of the price, or where calls cost less than our prices say, a person decides.
 - Its order ids grow, or its dates can be read. Where neither holds, an order that may be older is left to a person.
 - No other program orders the same IMEIs from the same service on this account. Its orders would be adopted as ours.
 """
@@ -30,6 +31,7 @@ import batch_store
 import batch_undo
 import refunds
 from absence import Around, ListView, Money
+from amounts import exceeds, plural
 from balance_store import Reading, Spending
 from batch_store import DoubtfulCall
 from database import IMEIDatabase, Transaction, read_list_limit, read_setting, write_setting
@@ -161,7 +163,8 @@ class Settler:
     lag: float = 0.0  #: the largest age (seconds) at which a doubtful order was ever found
     seconds_per_imei: float = 0.0  #: the slowest answered call
     learned: bool = False  #: what earlier processes learned was read
-    rested: tuple[Reading, frozenset[str]] | None = None  #: the balance in the last look alone; what it listed as open
+    rested: Reading | None = None  #: the balance in a look alone, from which refunds are looked for
+    open_since: frozenset[str] | None = None  #: orders of ours without a result, in the first list asked for after it
     looks: int = 0
     idle_looks: int = 0  #: looks in a row at a list that showed no order of ours
     next_look: float = 0.0
@@ -323,14 +326,19 @@ class Settler:
         Two of them in a row show whether the orders that were rejected between them were paid back.
         """
         look = shown.look
+        if self.rested is not None and self.open_since is None:
+            self.open_since = frozenset(shown.owners) - shown.final
         if not look.alone or look.credits is None or self.may_be_worked_on(look.asked_at):
             return
-        reading = balance_store.record_reading(connection, look.credits)
-        if self.rested is not None:
-            first, was_open = self.rested
+        reading, first = balance_store.record_reading(connection, look.credits), self.rested
+        if first is not None and not refunds.is_doubtful_since(connection, first):
+            was_open = self.open_since or frozenset()
             since = [o for o in shown.rejected if o in was_open or shown.owners[o][1] >= first.before_attempt]
-            refunds.learn(connection, first, reading, refunds.cost_of(connection, since))
-        self.rested = reading, frozenset(shown.owners) - shown.final
+            rejected = refunds.cost_of(connection, since)
+            refunds.learn(connection, first, reading, rejected)
+            if not rejected.count:
+                return
+        self.rested, self.open_since = reading, None
 
     def _read(self, connection: Transaction, doubtful: Sequence[Chunk], look: Look) -> "Shown":
         owners = batch_store.order_owners(connection, [order.order_id for order in look.listed])
@@ -437,6 +445,9 @@ class Settler:
         """Send again what a person says was not placed, right after a look that does not show it."""
         if not turn.may_repeat or batch_store.is_paused(connection, chunk.batch_id):
             return NEXT_TURN
+        if turn.shown is None and self.idle_looks < USELESS_LOOKS:
+            self._postpone(watch, turn.look.asked_at)
+            return UNLISTED
         absent = list(chunk.items)
         if turn.shown is not None:
             clock = turn.shown.clock(connection, _first_attempt(chunk))
@@ -470,11 +481,13 @@ def _around(connection: Transaction, chunk: Chunk, last_order: int) -> Around:
 def _money(connection: Transaction, chunk: Chunk, turn: Turn) -> Money | None:
     """What the account tells; None where the balance of one of the two moments is not known."""
     before, credits = balance_store.reading_before(connection, _first_attempt(chunk)), turn.look.credits
-    if before is None or credits is None:
+    if before is None or credits is None or not refunds.are_prices_known(connection):
+        return None
+    price = batch_store.unit_price(connection, chunk.batch_id)
+    if exceeds(price, batch_store.listed_price(connection, chunk.service_id, price)):
         return None
     spent, fell = turn.spent_since(connection, before), before.credits - credits
     refundable = spent.refundable if refunds.are_given(connection, fell, spent, turn.doubtful) else 0.0
-    price = batch_store.unit_price(connection, chunk.batch_id)
     return Money(price, round(fell, 4), round(spent.known, 4), round(refundable, 4))
 
 
@@ -517,23 +530,49 @@ def _contested(chunks: Iterable[Chunk]) -> frozenset[str]:
 
 
 def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
-    """Pause each batch that is about to order what the provider lists already and we do not know, and leave it out."""
-    by_imei = {order.imei: order for orders in shown.unknown.values() for order in orders if order.order_id}
+    """Pause each batch that is about to order what the provider lists already and we do not know.
+
+    Where the list says clearly that it is the same IMEI and service, the order is linked and the IMEI left out.
+    """
     found: dict[int, list[ProviderOrder]] = {}
-    for batch_id, service_id, imei in batch_store.planned_among(connection, list(by_imei)):
-        order = by_imei[imei]
-        if shown.labels.get(_label(order), service_id) == service_id:
-            batch_store.leave_out_existing(connection, batch_id, service_id, order)
-            found.setdefault(batch_id, []).append(order)
+    for item in batch_store.planned_among(connection, list(shown.unknown)) if shown.unknown else ():
+        for order in shown.unknown[item.imei[:14]]:
+            service = shown.labels.get(_label(order))
+            other = service is None and shown.is_long_before(order, item.created_at)
+            if other or not order.order_id or service not in (None, item.service_id):
+                continue
+            if service and order.imei.zfill(15) == item.imei.zfill(15):
+                same = replace(order, imei=item.imei)
+                batch_store.leave_out_existing(connection, item.batch_id, item.service_id, same)
+            found.setdefault(item.batch_id, []).append(order)
+            break
     for batch_id, orders in found.items():
         first = orders[0]
         words = (
-            f"The provider lists orders of IMEIs that this batch has not sent: {len(orders)}, such as order"
-            f" {first.order_id} of {first.imei}. They are left out. Another program or a copy of this database may have"
-            " ordered the others too: make sure that it has not before you resume the batch."
+            f"The provider lists {plural(len(orders), 'order')} of IMEIs that this batch has not sent, such as order"
+            f" {first.order_id} of {first.imei}. Those of this service are left out. Another program or a copy of this"
+            " database may have ordered the others too: make sure that it has not before you resume the batch."
         )
         batch_store.pause(connection, batch_id, words)
         logger.error("Batch %d: %s", batch_id, words)
+
+
+def is_readable(look: Look) -> bool:
+    """Whether every order of a list has an id and an IMEI that can be compared with ours."""
+    return look.answered and all(order.order_id and _bodies(order.imei) for order in look.listed)
+
+
+def unexplained_fall(connection: Transaction, before: Reading | None, credits: float | None) -> float:
+    """US dollars that left the account since a reading, beyond all that our orders and calls in doubt can cost."""
+    if before is None or credits is None:
+        return 0.0
+    known = balance_store.spent_since(connection, before).known
+    doubtful = sum(
+        len(chunk.items) * batch_store.unit_price(connection, chunk.batch_id)
+        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
+    )
+    beyond = before.credits - credits - known - doubtful
+    return beyond if exceeds(beyond, refunds.CENT) else 0.0
 
 
 def _label(order: ProviderOrder) -> str:
@@ -624,6 +663,11 @@ class Shown:
     def _recency(self, order: ProviderOrder) -> tuple[datetime, int, str]:
         return self.dates[order.order_id] or datetime.min, len(order.order_id), order.order_id
 
+    def is_long_before(self, order: ProviderOrder, moment: datetime) -> bool:
+        """Whether a listed order is older than this moment (UTC), whatever the time zone of the provider's dates is."""
+        date = self.dates[order.order_id]
+        return date is not None and moment - date > 2 * CERTAINLY_OLDER
+
     def view(self, service_id: str) -> ListView:
         """The list as this service sees it: what is certainly of another one is left out."""
         if service_id not in self._views:
@@ -707,6 +751,13 @@ def ask_again(database: IMEIDatabase) -> None:
         newest = batch_store.newest_attempt(connection)
     previous = int(database.get_setting(REQUESTED) or 0)
     database.set_setting(REQUESTED, str(max(previous + 1, newest)))
+
+
+def rest_before_decision(database: IMEIDatabase, timeout: float, quiet: float, imeis: int) -> float:
+    """Seconds after a call of so many IMEIs in which nobody may decide that it placed nothing: as long as we wait."""
+    with database.read() as connection:
+        lag, slowness = (float(read_setting(connection, name) or 0.0) for name in (LAG, SLOWNESS))
+    return absence.rests_until(0.0, absence.call_deadline(timeout, imeis, slowness), quiet, lag, None)
 
 
 def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float) -> int:

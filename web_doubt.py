@@ -91,10 +91,8 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
         return _refused(batch_id, "Nothing was sent: tick the IMEIs that were not placed.")
     if "sure" not in request.form:
         return _refused(batch_id, "Nothing was sent: tick that you looked at the provider's site.")
-    settings = backend().settings
-    rest = settings.call_timeout + settings.settle_quiet
     try:
-        sent = settlement.was_not_placed(backend().database, chosen, rest)
+        sent = settlement.was_not_placed(backend().database, chosen, _rest())
     except NotPossibleError as error:
         return _refused(batch_id, f"Nothing was sent. {error}")
     flash(f"{plural(sent, 'IMEI')} will be sent again after one more look at the provider's list.", "good")
@@ -209,10 +207,15 @@ def _wait(sent: Sequence[datetime]) -> Wait | None:
     """What remains of the call timeout and the quiet time; None without a call."""
     if not sent:
         return None
-    settings, now = backend().settings, utc_now()
-    rest = timedelta(seconds=settings.call_timeout + settings.settle_quiet)
+    rest, now = timedelta(seconds=_rest()), utc_now()
     earliest, latest = min(sent) + rest, max(sent) + rest
     return Wait(earliest, latest, max(0.0, (earliest - now).total_seconds()), is_over=latest <= now)
+
+
+def _rest() -> float:
+    """Seconds after a call in which nobody may decide that it placed nothing."""
+    database, settings = backend().database, backend().settings
+    return settlement.rest_before_decision(database, settings.call_timeout, settings.settle_quiet, settings.chunk_size)
 
 
 def _mark(doubtful: Sequence[dict[str, Any]]) -> str:

@@ -195,8 +195,7 @@ def test_a_repeated_call_that_gets_no_answer_needs_another_decision(loop: Loop) 
     loop.let_all()
     loop.model.list_is_down = True
     clear(loop)
-    loop.step(2)
-    loop.let(LIST)
+    pass_time(loop, 100.0)
     loop.let(CALL, fault="lost after")
     pass_time(loop, 1000.0)
     assert len(loop.sent) == 2 and loop.outcomes(batch_id) == ["in_doubt"] * 2

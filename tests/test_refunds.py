@@ -10,7 +10,7 @@ import balance_store
 import refunds
 from balance_store import Reading, Spending
 from database import IMEIDatabase, write_list_limit, write_setting
-from orders import ProviderOrder
+from orders import ProviderOrder, Service
 from refunds import ENOUGH, KEPT, Rejected, are_given, cost_of, cost_of_unread, learn, learn_between
 from settlement import Settler
 
@@ -167,11 +167,55 @@ def test_a_rejected_order_may_hide_a_charge_until_more_are_seen_to_be_kept(datab
     first = as_rejected(shown, 1000)
     assert look(database, settler, first, 1100.0) == []
     assert MORE in str(one(database, "SELECT message FROM chunks WHERE state = 'in_doubt'"))
+    look(database, settler, first, 1105.0, alone=False)  # open in a list that was asked for after the balance
     second = as_rejected(shown, 1000, 1001, 1002)
     assert look(database, settler, second, 1110.0) == []
     assert kept(database) == 2
+    look(database, settler, second, 1150.0, alone=False)
     assert len(look(database, settler, as_rejected(shown, 1000, 1001, 1002, 1003), 1200.0)) == 5
     assert kept(database) == 3
+
+
+def test_what_is_rejected_between_a_list_and_its_balance_teaches_nothing(database: IMEIDatabase) -> None:
+    """Seen: four orders were rejected and paid back in that moment, and the account counted as one that keeps them."""
+    settler, shown = doubt(database, 9)
+    assert look(database, settler, shown, 1100.0, unexplained=-0.4) == []
+    assert look(database, settler, as_rejected(shown, 1000, 1001, 1002, 1003), 1200.0, unexplained=-0.4) != []
+    assert kept(database) == 0
+
+
+def test_a_look_after_another_call_broke_teaches_nothing(database: IMEIDatabase) -> None:
+    """Seen: three refunds hid the three charges of that call, and the account counted as one that keeps them."""
+    settler, shown = doubt(database, 9)
+    look(database, settler, shown, 1100.0, unexplained=-9.0)
+    look(database, settler, shown, 1105.0, alone=False)
+    unanswered(database, call(database, imeis(3, first=60)))
+    look(database, settler, as_rejected(shown, 1000, 1001, 1002), 1300.0, unexplained=-9.0)
+    assert kept(database) == 0
+
+
+@pytest.mark.parametrize(("fell", "known"), [(1.0, True), (0.99, True), (0.9, False), (0.79, False), (1.5, True)])
+def test_calls_that_cost_less_than_our_prices_say_make_the_balance_no_proof(
+    database: IMEIDatabase, fell: float, known: bool
+) -> None:
+    """Seen: a price that had fallen hid the charges of a call without an answer."""
+    first = reading(database, 100.0)
+    answered(database, call(database, imeis(10)), 100)
+    with database.write() as connection:
+        learn_between(connection, first, balance_store.record_reading(connection, 100.0 - fell))
+        assert refunds.are_prices_known(connection) is known
+        second = balance_store.record_reading(connection, 90.0)
+        learn_between(connection, second, balance_store.record_reading(connection, 89.0))
+        assert refunds.are_prices_known(connection) is known  # nothing was ordered between them
+
+
+def test_a_price_that_fell_since_makes_the_balance_no_proof(database: IMEIDatabase) -> None:
+    settler, shown = doubt(database, 2)
+    database.store_services([Service(SERVICE, "T-Mobile", 0.09)], 1.0)
+    assert look(database, settler, shown, 1100.0) == []
+    assert "is not known" in str(one(database, "SELECT message FROM chunks WHERE state = 'in_doubt'"))
+    database.store_services([Service(SERVICE, "T-Mobile", 0.1)], 2.0)
+    assert len(look(database, settler, shown, 1200.0)) == 2
 
 
 def test_rejected_orders_that_cost_more_than_what_is_in_doubt_rule_refunds_out_at_once(database: IMEIDatabase) -> None:
