@@ -182,6 +182,7 @@ class ProductionSubmissionSystem:
         self._older = set[int]()  #: batches of an earlier process: nothing of them is sent before a look
         self._looked = set[int]()  #: batches for which that look was taken
         self._must_look = False  #: one of them waits for it
+        self._balance_before: Reading | None = None  #: the newest one that an earlier process has read
         self._failed_looks = 0
         self._settle_request: str | None = None
         self.pace = Pace(self.options.workers)
@@ -637,6 +638,7 @@ class ProductionSubmissionSystem:
             holder = f"process {os.getpid()} on {socket.gethostname()}"
             self._overtaken = False
             self._lease = lease.take(connection, holder, lease.place_of(self.database.path))
+            self._balance_before = balance_store.newest_reading(connection)
             batch_older_copy.reopen_answered(connection, self.checkpoints)
             sending = [(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
             kept = [Answer(chunk, content, judge(chunk, content)) for chunk, content in sending]
@@ -709,13 +711,13 @@ class ProductionSubmissionSystem:
         """Write what a look shows, and with it the intent of the call that it allows to repeat."""
         try:
             with self.database.write() as connection:
-                claimed, before = list[Chunk](), balance_store.newest_reading(connection)
+                claimed = list[Chunk]()
                 piece = self._settler.apply(connection, look, may_repeat and self.checkpoints.has_space())
                 if piece is not None:
                     self._check_lease(connection)
                     claimed = write_intents(connection, [piece], batch_store.newest_attempt(connection) + 1)
                 self._settler.note(connection, self._clock())
-                self._looked_first(connection, look, before)
+                self._looked_first(connection, look)
         except DatabaseUnavailableError as error:
             logger.error("Doubt could not be settled now: %s", error.orig)
             return []
@@ -724,11 +726,11 @@ class ProductionSubmissionSystem:
             return []
         return claimed
 
-    def _looked_first(self, connection: Transaction, look: Look, before: Reading | None) -> None:
+    def _looked_first(self, connection: Transaction, look: Look) -> None:
         """The look that must come before work of an earlier process goes on: taken, or given up.
 
-        before is the newest balance from before it: where more left the account than we know of, a copy of this
-        database may have ordered what is planned, and the list may not show it.
+        Where more left the account than we know of since an earlier process read its balance, a copy of this database
+        may have ordered what is planned, and the list may not show it.
         """
         if not self._must_look:
             return
@@ -738,7 +740,7 @@ class ProductionSubmissionSystem:
             return
         self._must_look = False
         running = {batch.batch_id for batch in batch_store.running_batches(connection)}
-        beyond = unexplained_fall(connection, before, look.credits)
+        beyond = unexplained_fall(connection, self._balance_before, look.credits)
         held = running if self._lease is not None and self._lease.moved else running & self._older
         for batch_id in held if beyond else ():
             batch_store.pause(connection, batch_id, PAID_ELSEWHERE.format(money(beyond)))

@@ -11,7 +11,7 @@ from provider_fixture import SERVICE, imeis
 
 import lease
 from database import IMEIDatabase
-from production_submission_system import MOVED
+from production_submission_system import MOVED, PAID_ELSEWHERE
 from settlement import was_not_placed
 
 
@@ -195,6 +195,25 @@ def test_what_another_copy_has_ordered_already_is_not_sent(loop: Loop) -> None:
     loop.let_all()
     assert loop.sent == []
     assert loop.states()[0][0] == "paused"
+
+
+@pytest.mark.parametrize(("placed", "state"), [(4, "paused"), (0, "running")])
+def test_what_the_balance_shows_of_another_copy_pauses_the_batch(loop: Loop, placed: int, state: str) -> None:
+    """Seen: a restored folder was sent again where the list hid what it had ordered before."""
+    ready(loop)
+    older_work(loop)
+    loop.close()
+    loop.model.place(imeis(placed), SERVICE)
+    loop.model.list_is_down = True
+    later = Loop(loop.database, loop.folder, loop.model)
+    later.step(3)
+    for _ in range(10):
+        later.let_all(LIST, BALANCE)
+        later.clock.now += 5.0
+        later.step(2)
+    later.close()
+    assert later.states()[0][0] == state
+    assert (PAID_ELSEWHERE.format("$0.32") == later.states()[0][1]) is (state == "paused")
 
 
 def test_a_list_that_fails_three_times_is_given_up(loop: Loop) -> None:
