@@ -330,6 +330,15 @@ TIME = [
     Row("a proxy repeats 20% of calls of one IMEI", {"repeat_share": 0.2}, 60, options={"chunk_size": 1}),
     Row("reset 50%, then 429 for a while", {**NEVER, "fault_share": 0.5, "rate_limit": 4, "rate_window": 0.7}),
     Row("a copy of the data folder is started", {**SLOW, "seconds_per_imei": 0.002}, play=copied, settles=False),
+    *(
+        Row(f"a copy is started, the list {words}", {**SLOW, "seconds_per_imei": 0.002, **knobs}, play=copied,
+            settles=False)
+        for words, knobs in (
+            ("shows open orders only", {"listing_holes": "open_only"}),
+            ("shows 14 digits of an IMEI", {"imei_style": "body"}),
+            ("masks IMEIs", {"imei_style": "masked"}),
+        )
+    ),
     Row("a backup is put back, the list is cut at 100", {"duplicates": "never"}, TOTAL, play=put_back),
     Row("prices double in the middle of the batch", {"duplicates": "never", "latency": 0.2}, play=dearer),
 ]  # fmt: skip
