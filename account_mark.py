@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: The name in the settings table.
 ACCOUNT = "account_mark"
+#: The name in the settings table: the newest attempt of the account before, when the database was adopted.
+ADOPTED = "adopted_after_attempt"
 LIVE, DEMO = "live", "demo"
 #: Where a database without a mark lies beside this folder, its orders may be those of the demo.
 DEMO_FOLDER = "demo"
@@ -140,9 +142,15 @@ def adopt(database: IMEIDatabase, settings: Settings) -> None:
         if stored is not None and stored.mode != own.mode:
             raise OtherAccountError(_words(stored, own))
         _write(connection, own)
+        write_setting(connection, ADOPTED, str(batch_store.newest_attempt(connection)))
         batch_store.resume_self_resuming(connection)
         batch_store.pause_all(connection, PAUSED)
     logger.warning("The database was adopted by another account")
+
+
+def adopted_after(connection: Connection) -> int:
+    """Return the newest attempt that another account made, 0 for none: our list says nothing about such calls."""
+    return int(read_setting(connection, ADOPTED) or 0)
 
 
 def _mark_first(database: IMEIDatabase, settings: Settings, own: AccountMark) -> AccountMark | None:

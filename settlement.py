@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 import absence
+import account_mark
 import balance_store
 import batch_store
 import batch_undo
@@ -79,6 +80,7 @@ NOT_RESTED = "The provider may still be working on the call. Its list of orders 
 NEXT_TURN = "It was not placed. It is sent again as soon as no other call is on the wire."
 UNLISTED = "The provider does not list its orders now."
 UNCLEAR = "The provider's list has an order that may be of this call, but does not say so clearly."
+OTHER_ACCOUNT = "It was sent with another account, whose list of orders is not to be had here."
 DEARER = "Sending it again costs more than the program may decide by itself."
 #: Digits of the longest order id.
 LONGEST_ID = 19
@@ -296,6 +298,7 @@ class Settler:
         Only a look taken alone can give one, and only if may_repeat.
         """
         doubtful = [_take_late(connection, c) for c in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)]
+        doubtful = self._without_other_account(connection, doubtful)
         turn = Turn(look, may_repeat and look.alone)
         if look.answered:
             turn.shown = self._read(connection, doubtful, look)
@@ -314,6 +317,16 @@ class Settler:
                 objection = self._settle(connection, chunk, known, turn)
                 batch_store.explain(connection, chunk.chunk_id, objection)
         return turn.piece
+
+    def _without_other_account(self, connection: Transaction, doubtful: Sequence[Chunk]) -> list[Chunk]:
+        """Leave the calls to a person that were made before this account adopted the database."""
+        adopted = account_mark.adopted_after(connection)
+        others = [chunk for chunk in doubtful if chunk.attempt_id <= adopted and not chunk.cleared]
+        for chunk in others:
+            batch_store.explain(connection, chunk.chunk_id, OTHER_ACCOUNT)
+            if chunk.attempt_id in self.watches:
+                self.watches[chunk.attempt_id].next_turn = FOR_A_PERSON
+        return [chunk for chunk in doubtful if chunk not in others] if others else list(doubtful)
 
     def _keep_slowness(self, connection: Transaction) -> None:
         slowness = f"{self.seconds_per_imei:.3f}"

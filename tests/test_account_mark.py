@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls_fixture import call, one, planned, unanswered
+from calls_fixture import call, listed, look, one, planned, reason, unanswered
 from hardship_fixture import new_batch, outcomes, wait_until
 from provider_fixture import Knobs, Simulator, imeis
 from web_fixture import Browser, Provider, make_app, words
@@ -16,10 +16,11 @@ import account_mark
 import batch_store
 from account_mark import OtherAccountError, adopt, adoption, mark_of, may_adopt, objection
 from commands import init_commands
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
 from runner import Background, make_client, run_or_follow, sync_or_follow
 from settings import Settings, load_settings
+from settlement import OTHER_ACCOUNT, Settler
 
 OURS: dict[str, Any] = {"api_key": "K", "username": "wholesaler"}
 
@@ -144,6 +145,22 @@ def test_an_adopted_database_sends_nothing_before_a_person_resumes_it(database: 
     assert one(database, "SELECT state, notice FROM batches WHERE id = ?", batch_id) == ("paused", account_mark.PAUSED)
     with database.read() as connection:
         assert batch_store.running_batches(connection) == []
+
+
+def test_doubt_of_the_account_before_is_left_to_a_person(database: IMEIDatabase, live: Settings) -> None:
+    """The list of the new account may show an order of the same IMEI, and never shows that there is none."""
+    objection(database, live)
+    doubtful = call(database, imeis(1, first=50))
+    unanswered(database, doubtful)
+    adopt(database, replace(live, username="other"))
+    look(database, Settler(60.0), [listed("700", imeis(1, first=50)[0])], 5000.0)
+    assert outcomes(database, doubtful.batch_id) == {Outcome.IN_DOUBT: 1}
+    assert reason(database, doubtful) == OTHER_ACCOUNT
+    later = call(database, imeis(1, first=60))
+    unanswered(database, later)
+    now = utc_now().isoformat(" ", "seconds")
+    look(database, Settler(60.0), [listed("701", imeis(1, first=60)[0], at=now)], 6000.0)
+    assert outcomes(database, later.batch_id) == {Outcome.ORDERED: 1}
 
 
 # The provider is not asked
