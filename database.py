@@ -303,7 +303,13 @@ class IMEIDatabase:
             write_setting(connection, key, change(read_setting(connection, key)))
 
     def setdefault_setting(self, key: str, value: str) -> str:
-        """Remember value unless there is one already; returns what is remembered. Safe between processes."""
+        """Remember value unless there is one already; returns what is remembered. Safe between processes.
+
+        What is remembered already is only read: pages and the probe of /health ask while others write.
+        """
+        stored = self.get_setting(key)
+        if stored is not None:
+            return stored
         with self.write() as connection:
             connection.execute(upsert(settings).values(key=key, value=value).on_conflict_do_nothing())
             return str(connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar_one())

@@ -95,6 +95,13 @@ def test_a_new_key_of_the_same_user_is_the_same_account(
     assert objection(database, replace(live, **same)) == ""
 
 
+def test_a_marked_database_is_asked_without_writing(database: IMEIDatabase, live: Settings) -> None:
+    """Every probe of /health and every second of a process that is not the runner asks, also while others write."""
+    objection(database, live)
+    with database.write():
+        assert objection(database, live) == ""
+
+
 def test_the_mark_does_not_tell_the_user_name(database: IMEIDatabase, live: Settings) -> None:
     objection(database, live)
     assert "wholesaler" not in (database.get_setting(account_mark.ACCOUNT) or "")
