@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, overload
 
+from amounts import plural
 from file_kinds import FileKind
 from imei import Kind
 
@@ -26,17 +27,12 @@ def names_second(header: str) -> bool:
     return _SECOND.search(header) is not None
 
 
-def counted(number: int, noun: str) -> str:
-    """Return the number with its noun, such as "1 row" or "2,000 rows"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def long_numbers(imeis: int, others: int) -> str:
     """Return the counts of IMEIs and of other numbers of 14 to 17 digits as words."""
     if not others:
-        return counted(imeis, "IMEI")
-    more = counted(others, "other number" if imeis else "number") + " of 14 to 17 digits"
-    return f"{counted(imeis, 'IMEI')} and {more}" if imeis else more
+        return plural(imeis, "IMEI")
+    more = plural(others, "other number" if imeis else "number") + " of 14 to 17 digits"
+    return f"{plural(imeis, 'IMEI')} and {more}" if imeis else more
 
 
 @dataclass(frozen=True, slots=True)

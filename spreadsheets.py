@@ -11,6 +11,7 @@ from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
+from amounts import plural
 from file_kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet, find_kind
 from imei import NO_VALUE
 from intake import (
@@ -25,7 +26,6 @@ from intake import (
     Repeated,
     Rows,
     Sheet,
-    counted,
     long_numbers,
 )
 from spreadsheets_columns import Survey, choose_column, find_header_row, survey
@@ -180,11 +180,11 @@ def _choose(choice: Choice, found: Survey, loose: bool, what: str) -> Choice:
 
 def _nothing_found(found: Survey, what: str) -> str:
     if found.formulas:
-        return f"No IMEI was found in {what}, but {counted(found.formulas, 'formula')}. {NO_VALUE}"
+        return f"No IMEI was found in {what}, but {plural(found.formulas, 'formula')}. {NO_VALUE}"
     first = next((str(cell).strip() for _, cells, _ in found.top for cell in cells if cell), "")
     seen = f" that begins with {first[:40]!r}" if first else ""
     held = f", but {long_numbers(0, found.others)}" if found.others else ""
-    rows = counted(found.rows, "row")
+    rows = plural(found.rows, "row")
     return f"No IMEI was found in {rows} of {what}{seen}{held}: an IMEI has 15 digits; check the file."
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
+from amounts import plural
 from imei import (
     BESIDE,
     COMPLETED,
@@ -23,7 +24,7 @@ from imei import (
     passes_luhn,
     plain_number,
 )
-from intake import NOT_TAKEN, Choice, Ready, ReadyRows, Rejected, Repeated, Rows, counted, long_numbers
+from intake import NOT_TAKEN, Choice, Ready, ReadyRows, Rejected, Repeated, Rows, long_numbers
 
 MAX_TEXT = 200  #: characters of a cell that are kept
 _HIDDEN_ROW = "Its row is hidden or filtered out in the sheet."
@@ -84,12 +85,12 @@ class Sorter:
             yield f"The rows above the data hold {long_numbers(self._above_imeis, self._above_others)}, {NOT_TAKEN}."
         if self._hidden:
             fate = "taken too" if self._chosen.hidden_rows else "left out"
-            yield f"Hidden or filtered rows also hold {counted(self._hidden, 'IMEI')}, which are {fate}."
+            yield f"Hidden or filtered rows also hold {plural(self._hidden, 'IMEI')}, which are {fate}."
         if self._lists:
-            yield f"{counted(self._lists, 'cell')} with several IMEIs: each of them is taken."
+            yield f"{plural(self._lists, 'cell')} with several IMEIs: each of them is taken."
         if len(self._seconds):
             yield (
-                f"{counted(len(self._seconds), 'second IMEI')} of phones whose first IMEI is in the same cell, "
+                f"{plural(len(self._seconds), 'second IMEI')} of phones whose first IMEI is in the same cell, "
                 f"{NOT_TAKEN}: one check answers for the phone."
             )
 
