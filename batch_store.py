@@ -231,8 +231,7 @@ def adopt(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> 
 
     The first attempt that may have placed them counts as the one that did.
     """
-    placed_by = chunk if chunk.doubt_attempt is None else replace(chunk, attempt_id=chunk.doubt_attempt)
-    verdicts = _insert_orders(connection, placed_by, verdicts)
+    verdicts = _insert_orders(connection, replace(chunk, attempt_id=chunk.first_attempt), verdicts)
     _write_outcomes(connection, chunk, verdicts)
     _answered_if_settled(connection, chunk)
     touch(connection, chunk.batch_id)
@@ -294,8 +293,7 @@ def _move_items(connection: Connection, chunk: Chunk, item_ids: Sequence[int], o
 
 
 def _mark_repeat(connection: Connection, piece: int, chunk: Chunk, state: ChunkState, cleared: bool) -> None:
-    first = chunk.doubt_attempt or chunk.attempt_id
-    values = {"doubt_attempt": first, "state": state, "cleared": cleared}
+    values = {"doubt_attempt": chunk.first_attempt, "state": state, "cleared": cleared}
     connection.execute(update(chunks).where(chunks.c.id == piece).values(**values))
 
 

@@ -153,6 +153,11 @@ class Chunk:
     doubt_attempt: int | None = None  #: the earlier attempt that may have placed these IMEIs, which this chunk repeats
     cleared: bool = False  #: a person says that the earlier attempt placed nothing
 
+    @property
+    def first_attempt(self) -> int:
+        """The first attempt that may have placed these IMEIs."""
+        return self.doubt_attempt or self.attempt_id
+
 
 class Verdict(NamedTuple):
     """What one answer means for one item."""

@@ -305,7 +305,7 @@ class Settler:
             doubtful = [self._adopt(connection, chunk, turn.shown) for chunk in doubtful]
             _pause_for_unknown(connection, turn.shown)
             self._note_balance(connection, turn.shown)
-            turn.doubtful = sum(len(c.items) * batch_store.unit_price(connection, c.batch_id) for c in doubtful)
+            turn.doubtful = _cost(connection, doubtful)
         else:
             self.idle_looks += 1
         self._keep_slowness(connection)
@@ -361,7 +361,7 @@ class Settler:
 
     def _adopt(self, connection: Transaction, chunk: Chunk, shown: "Shown") -> Chunk:
         """Record what the list shows of this call. Returns it with the items that it does not show."""
-        clock = shown.clock(connection, _first_attempt(chunk))
+        clock = shown.clock(connection, chunk.first_attempt)
         verdicts, existing, rest = list[Verdict](), list[tuple[Item, ProviderOrder]](), list[Item]()
         said = batch_store.said_to_exist(connection, chunk.chunk_id)
         for item in chunk.items:
@@ -420,7 +420,7 @@ class Settler:
         objection = absence.list_objection(view, around, watch.first or view.fingerprint, watch.shorter)
         if not view.unreadable and not absence.left_out(view, around):
             watch.shorter = view.length if watch.shorter is None else min(watch.shorter, view.length)
-        clock = shown.clock(connection, _first_attempt(chunk))
+        clock = shown.clock(connection, chunk.first_attempt)
         if any(shown.possible(item, chunk.service_id, clock) for item in chunk.items):
             objection = UNCLEAR
         if shown.look.asked_at < self.rests_until(watch):
@@ -463,7 +463,7 @@ class Settler:
             return UNLISTED
         absent = list(chunk.items)
         if turn.shown is not None:
-            clock = turn.shown.clock(connection, _first_attempt(chunk))
+            clock = turn.shown.clock(connection, chunk.first_attempt)
             absent = [item for item in absent if not turn.shown.possible(item, chunk.service_id, clock)]
         if not absent:
             self._postpone(watch, turn.look.asked_at)
@@ -493,7 +493,7 @@ def _around(connection: Transaction, chunk: Chunk, last_order: int) -> Around:
 
 def _money(connection: Transaction, chunk: Chunk, turn: Turn) -> Money | None:
     """What the account tells; None where the balance of one of the two moments is not known."""
-    before, credits = balance_store.reading_before(connection, _first_attempt(chunk)), turn.look.credits
+    before, credits = balance_store.reading_before(connection, chunk.first_attempt), turn.look.credits
     if before is None or credits is None or not refunds.are_prices_known(connection):
         return None
     price = batch_store.unit_price(connection, chunk.batch_id)
@@ -502,6 +502,11 @@ def _money(connection: Transaction, chunk: Chunk, turn: Turn) -> Money | None:
     spent, fell = turn.spent_since(connection, before), before.credits - credits
     refundable = spent.refundable if refunds.are_given(connection, fell, spent, turn.doubtful) else 0.0
     return Money(price, round(fell, 4), round(spent.known, 4), round(refundable, 4))
+
+
+def _cost(connection: Transaction, chunks: Iterable[Chunk]) -> float:
+    """US dollars that the IMEIs in doubt of these chunks can have cost."""
+    return sum(len(chunk.items) * batch_store.unit_price(connection, chunk.batch_id) for chunk in chunks)
 
 
 def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
@@ -516,11 +521,6 @@ def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
     logger.info("Chunk %d: a late answer named %d of its orders", chunk.chunk_id, len(verdicts))
     settled = {verdict.item_id for verdict in verdicts}
     return replace(chunk, items=tuple(item for item in chunk.items if item.item_id not in settled))
-
-
-def _first_attempt(chunk: Chunk) -> int:
-    """The first attempt that may have placed these IMEIs."""
-    return chunk.doubt_attempt or chunk.attempt_id
 
 
 def _has_more_to_send(connection: Transaction, batch_id: int) -> bool:
@@ -554,7 +554,7 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
             other = service is None and shown.is_long_before(order, item.created_at)
             if other or not order.order_id or service not in (None, item.service_id):
                 continue
-            if service and order.imei.zfill(15) == item.imei.zfill(15):
+            if service and _is_exact(order, item.imei):
                 same = replace(order, imei=item.imei)
                 batch_store.leave_out_existing(connection, item.batch_id, item.service_id, same)
             found.setdefault(item.batch_id, []).append(order)
@@ -572,7 +572,7 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
 
 def is_readable(look: Look) -> bool:
     """Whether every order of a list has an id and an IMEI that can be compared with ours."""
-    return look.answered and all(order.order_id and _bodies(order.imei) for order in look.listed)
+    return look.answered and not any(map(_is_odd, look.listed))
 
 
 def unexplained_fall(connection: Transaction, before: Reading | None, credits: float | None) -> float:
@@ -580,10 +580,7 @@ def unexplained_fall(connection: Transaction, before: Reading | None, credits: f
     if before is None or credits is None:
         return 0.0
     known = balance_store.spent_since(connection, before).known
-    doubtful = sum(
-        len(chunk.items) * batch_store.unit_price(connection, chunk.batch_id)
-        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
-    )
+    doubtful = _cost(connection, batch_store.open_chunks(connection, ChunkState.IN_DOUBT))
     beyond = before.credits - credits - known - doubtful
     return beyond if exceeds(beyond, refunds.CENT) else 0.0
 
@@ -685,7 +682,7 @@ class Shown:
         """The list as this service sees it: what is certainly of another one is left out."""
         if service_id not in self._views:
             mine = [order for order in self.look.listed if self.labels.get(_label(order), service_id) == service_id]
-            odd = sum(1 for order in mine if not order.order_id or not _bodies(order.imei))
+            odd = sum(map(_is_odd, mine))
             self._views[service_id] = ListView(frozenset(self.owners), len(mine), odd, self._fingerprint)
         return self._views[service_id]
 
@@ -720,7 +717,7 @@ class Shown:
         """
         for order in self._candidates(item, service_id):
             unclear = item.imei in self.contested and _label(order) not in self.labels
-            if _is_exact(order, item) and not unclear and self._age(order, clock) is Age.YOUNGER:
+            if _is_exact(order, item.imei) and not unclear and self._age(order, clock) is Age.YOUNGER:
                 self._remove(order)
                 return order
         return None
@@ -729,7 +726,7 @@ class Shown:
         """Take out an order of this IMEI and service that is certainly older than the call."""
         for order in self._candidates(item, service_id):
             mine = self.labels.get(_label(order)) == service_id
-            if _is_exact(order, item) and mine and self._age(order, clock) is Age.OLDER:
+            if _is_exact(order, item.imei) and mine and self._age(order, clock) is Age.OLDER:
                 self._remove(order)
                 return order
         return None
@@ -750,9 +747,14 @@ class Shown:
             self.unknown[body].remove(order)
 
 
-def _is_exact(order: ProviderOrder, item: Item) -> bool:
+def _is_exact(order: ProviderOrder, imei: str) -> bool:
     """Whether a listed order has an id and names this very IMEI; a list may lose the first zero."""
-    return bool(order.order_id) and order.imei.zfill(15) == item.imei.zfill(15)
+    return bool(order.order_id) and order.imei.zfill(15) == imei.zfill(15)
+
+
+def _is_odd(order: ProviderOrder) -> bool:
+    """Whether a listed order has no id, or an IMEI that cannot be compared with ours."""
+    return not order.order_id or not _bodies(order.imei)
 
 
 # What a person decides
