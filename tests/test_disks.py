@@ -256,6 +256,7 @@ def test_a_database_locked_for_longer_than_anybody_waits_delays_and_loses_nothin
 ) -> None:
     """The wait is cut from 30 s to 0.1 s, and the lock from a minute to ten waits; `soak.py` holds it for 60 s."""
     batch_id = new_batch(database, TOTAL, CHUNK)
+    simulator.set(latency=2.0)  # the lock must be there before the answers, also on a busy machine
     event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 100"))
     database.engine.dispose()
     with system(simulator, database, chunk_size=CHUNK) as running, at_work(running):
