@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from amounts import money, plural
 from audit_store import OurOrder, Records
 from orders import ProviderOrder
 from provider_dates import read_dates
@@ -323,3 +324,26 @@ def unexplained(fell: float, known: float, refundable: float) -> float:
     if fell > known:
         return round(fell - known, 4)
     return round(min(0.0, fell - (known - refundable)), 4)
+
+
+def audit_sentences(report: AuditReport) -> list[str]:
+    """What an audit says about counts, sums and the balance: a sentence each."""
+    found = []
+    if report.sums_differ:
+        ours = f"{plural(report.ours, 'order')} for {money(report.our_spend)}"
+        found.append(f"We have {ours}; the provider has {report.theirs:,} for {money(report.their_spend)}.")
+    if not report.balance_since:
+        return [*found, f"The balance was not compared. {report.balance_note}".rstrip()]
+    fell = f"The balance {_fell(report.balance_fell)} since {report.balance_since} UTC"
+    back = f", {money(report.refundable)} of it perhaps paid back" if report.refundable else ""
+    found.append(f"{fell}; our orders since then cost {money(report.known_spent)}{back}.")
+    if report.unexplained > 0 and report.money_differs:
+        cause = "a higher price, orders placed elsewhere, or a call in doubt that was charged"
+        found.append(f"{money(report.unexplained)} more was charged than our orders explain: {cause}.")
+    elif report.money_differs:
+        found.append(f"{money(-report.unexplained)} less was charged than our orders cost: a top-up or a refund.")
+    return found
+
+
+def _fell(dollars: float) -> str:
+    return f"rose by {money(-dollars)}" if dollars < 0 else f"fell by {money(dollars)}"

@@ -30,17 +30,17 @@ SET_LAST = text("INSERT INTO sqlite_sequence (name, seq) VALUES ('batches', :las
 REMEMBER = text("INSERT OR REPLACE INTO settings (key, value) VALUES (:key, :value)")
 
 
-def objection(database: IMEIDatabase) -> str:
+def older_copy_objection(database: IMEIDatabase) -> str:
     """Why nothing shall be ordered with this database as it is, or ""."""
     return database.get_setting(OLDER_COPY) or ""
 
 
-def settle(database: IMEIDatabase) -> None:
+def accept_older_copy(database: IMEIDatabase) -> None:
     """The orders were restored: take the objection back."""
     database.set_setting(OLDER_COPY, "")
 
 
-def recognise(database: IMEIDatabase, checkpoints: Checkpoints) -> bool:
+def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bool:
     """Whether answers are kept of batches that this database has never had.
 
     Then nothing planned is sent until a person resumes it, and new batches get ids beyond those. Safe to repeat.

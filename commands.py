@@ -22,8 +22,10 @@ from tqdm import tqdm
 import order_import
 import order_sync
 from account_mark import OtherAccountError
+from amounts import money, plural
 from audit import midnight
 from audit_store import had_doubt
+from backend import Backend, backend
 from balance_store import BalanceChange, balance_change
 from batch_creation import NewBatch, OverBudgetError, create_batch
 from batch_queries import progress
@@ -37,9 +39,8 @@ from settings import Settings
 from simulator import DemoError
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file
 from spreadsheets_import import read_orders
-from web_context import Backend, backend
-from web_format import balance_warning, balance_words, money, outcome_label, plural
-from web_plan import Plan, make_plan, price_objection, service_objection, unchecked
+from submission_report import balance_warning, balance_words
+from web_plan import Plan, price_objection, service_objection, unchecked
 
 #: Exit codes: every IMEI is settled; something was not sent; the wish was refused; something may have been charged;
 #: the provider's orders or charges are not ours.
@@ -149,7 +150,7 @@ def submit_file(backend: Backend, wish: Wish) -> int:
     intake = _read(settings, wish)
     try:
         with make_client(settings, backend.database):  # held, so that the demo's provider lives as long as the command
-            plan = make_plan(backend, _find_service(backend, wish.service_id), _pairs(intake))
+            plan = backend.plan(_find_service(backend, wish.service_id), _pairs(intake))
             _say(*read_lines(wish.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
             _refuse_objections(plan)
             _ask(settings, plan, wish.yes)
@@ -285,7 +286,7 @@ def result_lines(found: Progress, result: SubmissionResult, change: BalanceChang
     """What became of the batch. change is how the balance changed over its calls; None where that is not known."""
     lines = [
         f"Batch {found.batch_id}: {plural(found.total, 'IMEI')} in {result.duration_seconds:,.1f} s, {found.state}",
-        *(f"  {outcome_label(outcome):<10}{count:>10,}" for outcome, count in found.outcomes.items() if count),
+        *(f"  {outcome.label:<10}{count:>10,}" for outcome, count in found.outcomes.items() if count),
         f"  {'Spent':<10}{money(found.spent):>10}",
     ]
     if change is not None:

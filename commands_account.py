@@ -5,7 +5,7 @@ from flask.cli import with_appcontext
 
 import account_mark
 from account_mark import OtherAccountError
-from web_context import Backend, backend
+from backend import Backend, backend
 
 
 @click.command("adopt-account")

@@ -42,9 +42,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from order_totals import MILLIONTH, sums
 from orders import Service
-from schema import list_proofs, orders, services, settings
+from schema import MILLIONTH, list_proofs, orders, services, settings, sums
 
 try:
     from pysqlite3 import dbapi2 as driver

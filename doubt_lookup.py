@@ -31,7 +31,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ListFindings:
     """One look at the provider's list."""
 
     listed: int  #: orders on it
@@ -46,9 +46,9 @@ class Look:
         return self.asked - len({seen.item_id for seen in self.sightings if not seen.other_service})
 
 
-def look(
+def compare_list(
     database: IMEIDatabase, doubtful: Sequence[dict[str, Any]], service_id: str, listed: Sequence[ProviderOrder]
-) -> Look:
+) -> ListFindings:
     """What the list shows of these items in doubt (item_id, imei) of one service."""
     with database.read() as connection:
         known = batch_store.order_owners(connection, [order.order_id for order in listed])
@@ -69,7 +69,7 @@ def look(
         if order.imei in items
     )
     newest = max((order.requested_at for order in listed), default="")
-    return Look(len(listed), len(known), newest, len(items), sightings)
+    return ListFindings(len(listed), len(known), newest, len(items), sightings)
 
 
 def find_order(

@@ -14,10 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 import order_wordings
 from batch_queries import RESULT_COLUMNS, progresses
 from database import IMEIDatabase, OrderRow, utc_now
-from order_totals import MILLIONTH, sums
 from order_wordings import stored_words
 from orders import OrderStatus, Progress
-from schema import attempts, batches, items, orders, services
+from schema import MILLIONTH, attempts, batches, items, orders, services, sums
 
 logger = logging.getLogger(__name__)
 

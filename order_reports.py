@@ -13,9 +13,8 @@ import order_filters
 from batch_tallies import VERDICTS, verdicts
 from database import IMEIDatabase
 from order_filters import OrderFilter
-from order_totals import MILLIONTH, sums
 from orders import ChunkState, OrderStatus, Outcome
-from schema import OPEN_CALL, attempts, batches, chunks, items, orders
+from schema import MILLIONTH, OPEN_CALL, attempts, batches, chunks, items, orders, sums
 
 BY = ("day", "service", "batch")
 COMPLETED, REJECTED = OrderStatus.COMPLETED, OrderStatus.REJECTED

@@ -12,26 +12,19 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
     CompoundSelect,
     Connection,
-    Integer,
-    Subquery,
     bindparam,
-    cast,
     func,
-    literal_column,
     select,
     text,
     union_all,
 )
 
-from schema import order_totals, orders, totals_mark
+from schema import MILLIONTH, millionths, order_totals, orders, totals_mark
 
 #: Orders that are counted into the totals in one transaction.
 COUNTED_AT_ONCE = 50_000
-#: US dollars in the unit of the totals.
-MILLIONTH = 1e-6
 
 ROLL = text("""
 INSERT INTO order_totals (batch_id, day, service_name, status, orders, millionths)
@@ -43,21 +36,6 @@ DO UPDATE SET orders = orders + excluded.orders, millionths = millionths + exclu
 """)
 
 
-@cache
-def sums() -> Subquery:
-    """batch_id, day, service_name, status, orders and millionths of a dollar: together every order exactly once."""
-    mark = select(totals_mark.c.upto).scalar_subquery()
-    newer: Any = select(
-        func.coalesce(orders.c.batch_id, 0).label("batch_id"),
-        func.coalesce(func.date(orders.c.order_date), "").label("day"),
-        func.coalesce(orders.c.service_name, "").label("service_name"),
-        func.coalesce(orders.c.status, "").label("status"),
-        literal_column("1").label("orders"),
-        _millionths().label("millionths"),
-    ).where(orders.c.id > mark)
-    return union_all(select(*order_totals.c), newer).subquery("sums")
-
-
 def spent(connection: Connection, batch_ids: Sequence[int]) -> dict[int, float]:
     """Return batch id → US dollars of its orders, for those of batch_ids that have any.
 
@@ -65,9 +43,9 @@ def spent(connection: Connection, batch_ids: Sequence[int]) -> dict[int, float]:
     that are newer than the mark.
     """
     found: Counter[int] = Counter()
-    for batch_id, millionths in connection.execute(_spent(), {"ids": list(batch_ids)}) if batch_ids else ():
-        found[batch_id] += millionths
-    return {batch_id: millionths * MILLIONTH for batch_id, millionths in found.items()}
+    for batch_id, amount in connection.execute(_spent(), {"ids": list(batch_ids)}) if batch_ids else ():
+        found[batch_id] += amount
+    return {batch_id: amount * MILLIONTH for batch_id, amount in found.items()}
 
 
 @cache
@@ -76,15 +54,11 @@ def _spent() -> CompoundSelect[Any]:
     mark = select(totals_mark.c.upto).scalar_subquery()
     wanted: BindParameter[Any] = bindparam("ids", expanding=True)
     counted: Any = select(order_totals.c.batch_id, func.sum(order_totals.c.millionths))
-    newer: Any = select(orders.c.batch_id, func.sum(_millionths()))
+    newer: Any = select(orders.c.batch_id, func.sum(millionths()))
     return union_all(
         counted.where(order_totals.c.batch_id.in_(wanted)).group_by(order_totals.c.batch_id),
         newer.where(orders.c.batch_id.in_(wanted), orders.c.id > mark).group_by(orders.c.batch_id),
     )
-
-
-def _millionths() -> ColumnElement[int]:
-    return cast(func.round(func.coalesce(orders.c.credits, 0) * 1_000_000), Integer)
 
 
 def uncounted(connection: Connection) -> int:

@@ -25,6 +25,16 @@ class Outcome(StrEnum):
     IN_DOUBT = "in_doubt"  #: it was sent and may have been charged; nobody knows yet
     CANCELLED = "cancelled"  #: taken back before it was sent
 
+    @property
+    def label(self) -> str:
+        """The word that people see."""
+        return OUTCOME_WORDS[self][0]
+
+    @property
+    def hint(self) -> str:
+        """What it means, in a sentence."""
+        return OUTCOME_WORDS[self][1]
+
 
 class ChunkState(StrEnum):
     """Where one call of up to 100 IMEIs stands."""
@@ -52,6 +62,15 @@ class OrderStatus(StrEnum):
     REJECTED = "Rejected"
     IN_PROCESS = "In Process"
 
+
+OUTCOME_WORDS = {
+    Outcome.ORDERED: ("Ordered", "The provider named an order for it."),
+    Outcome.WAITING: ("Waiting", "Not sent yet, or no answer yet."),
+    Outcome.DUPLICATE: ("Duplicate", "Known already; not ordered and not paid again."),
+    Outcome.REFUSED: ("Refused", "The provider said no; nothing was placed."),
+    Outcome.IN_DOUBT: ("In doubt", "No clear reply; it may have been charged."),
+    Outcome.CANCELLED: ("Cancelled", "Taken back before it was sent."),
+}
 
 #: What the provider said of an IMEI that stays in doubt until its list shows which order it meant.
 SAYS_IT_EXISTS = "the provider says that it has an order of this IMEI"
@@ -131,6 +150,36 @@ class Account:
 
     credits: float | None  #: None where no number could be read
     text: str  #: the provider's words, such as "$ 150.00 USD"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The service list as we know it."""
+
+    services: tuple[Service, ...]
+    refreshed_at: float  #: Unix time, 0 for never
+    stale: bool  #: older than it should be, because the provider did not answer
+    error: str  #: why the last question failed, or ""
+
+    @property
+    def orderable(self) -> int:
+        """How many can be ordered by IMEI alone."""
+        return sum(service.orderable for service in self.services)
+
+    def find(self, service_id: str) -> Service | None:
+        """The listed service with this id."""
+        return next((service for service in self.services if service.service_id == service_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The account's credits as we last heard."""
+
+    credits: float | None  #: US dollars; None where unknown
+    text: str  #: the provider's words
+    at: float  #: Unix time, 0 for never
+    trusted: bool  #: young enough to refuse a batch that costs more
+    is_outdated: bool = False  #: orders were sent since: it may be less by now
 
 
 class Item(NamedTuple):

@@ -1,7 +1,11 @@
 """The tables, as SQLAlchemy sees them. Migrations make them; nothing here touches a connection.
 
-Times are UTC. `orders` keeps the names that people know from `sqlite3 imei_orders.db`.
+Times are UTC. `orders` keeps the names that people know from `sqlite3 imei_orders.db`. `sums()` is what orders add
+up to.
 """
+
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     REAL,
@@ -9,20 +13,28 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
     MetaData,
+    Subquery,
     Table,
     Text,
+    cast,
     func,
     literal_column,
+    select,
     text,
+    union_all,
 )
 
 from orders import BatchState, ChunkState, Outcome
 
 metadata = MetaData()
+
+#: US dollars in the unit of the totals.
+MILLIONTH = 1e-6
 
 
 def _one_of(column: str, states: type[Outcome] | type[ChunkState] | type[BatchState]) -> CheckConstraint:
@@ -344,3 +356,23 @@ settings = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+
+@cache
+def sums() -> Subquery:
+    """batch_id, day, service_name, status, orders and millionths of a dollar: together every order exactly once."""
+    mark = select(totals_mark.c.upto).scalar_subquery()
+    newer: Any = select(
+        func.coalesce(orders.c.batch_id, 0).label("batch_id"),
+        func.coalesce(func.date(orders.c.order_date), "").label("day"),
+        func.coalesce(orders.c.service_name, "").label("service_name"),
+        func.coalesce(orders.c.status, "").label("status"),
+        literal_column("1").label("orders"),
+        millionths().label("millionths"),
+    ).where(orders.c.id > mark)
+    return union_all(select(*order_totals.c), newer).subquery("sums")
+
+
+def millionths() -> ColumnElement[int]:
+    """The price of an order in millionths of a US dollar, so that sums are exact."""
+    return cast(func.round(func.coalesce(orders.c.credits, 0) * 1_000_000), Integer)

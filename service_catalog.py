@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import balance_store
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
-from orders import Account, Service
+from orders import Account, Balance, Catalogue, Service
 from page_calls import AskedOftenError, is_young
 from provider_state import CALLS, ProviderState, write_state
 
@@ -37,36 +36,6 @@ OUTDATED_MAX_AGE = 5.0
 SERVICES_FAILED, ACCOUNT_FAILED, ACCOUNT = "services_failed", "account_failed", "account"
 #: What is asked for, by where its failure is remembered.
 QUESTIONS = MappingProxyType({SERVICES_FAILED: CALLS["imeiservices"], ACCOUNT_FAILED: CALLS["accountinfo"]})
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """The service list as we know it."""
-
-    services: tuple[Service, ...]
-    refreshed_at: float  #: Unix time, 0 for never
-    stale: bool  #: older than it should be, because the provider did not answer
-    error: str  #: why the last question failed, or ""
-
-    @property
-    def orderable(self) -> int:
-        """How many can be ordered by IMEI alone."""
-        return sum(service.orderable for service in self.services)
-
-    def find(self, service_id: str) -> Service | None:
-        """The listed service with this id."""
-        return next((service for service in self.services if service.service_id == service_id), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """The account's credits as we last heard."""
-
-    credits: float | None  #: US dollars; None where unknown
-    text: str  #: the provider's words
-    at: float  #: Unix time, 0 for never
-    trusted: bool  #: young enough to refuse a batch that costs more
-    is_outdated: bool = False  #: orders were sent since: it may be less by now
 
 
 class ServiceCatalog:

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from amounts import money
+from balance_store import BalanceChange
 from batch_queries import batch_failures, batch_state, placed_orders, progress
 from database import IMEIDatabase
 from orders import BatchState, ChunkState, Outcome, Progress, SubmissionResult
@@ -77,3 +79,25 @@ def metrics(result: SubmissionResult, found: Progress) -> dict[str, float]:
         "total_duration_seconds": result.duration_seconds,
         "throughput": result.throughput,
     }
+
+
+def balance_words(change: BalanceChange | None) -> str:
+    """How the balance changed over the calls of a batch, in sentences; "" where it is not known."""
+    if change is None:
+        return ""
+    moved = f"{money(abs(change.fell))} {'more' if change.fell < 0 else 'less'}"
+    words = f"Balance {money(change.before)} → {money(change.after)}: {moved}."
+    words += f" The orders of that time cost {money(change.cost)}."
+    if change.shared:
+        words += " Orders of other batches are included, because their calls lie between the two readings."
+    if change.unexplained < 0:
+        words += f" {money(-change.unexplained)} less was charged than our orders cost: a top-up or a refund."
+    return words
+
+
+def balance_warning(change: BalanceChange | None) -> str:
+    """What was charged beyond the orders that we know, in a sentence; "" where nothing was."""
+    if change is None or change.unexplained <= 0:
+        return ""
+    cause = "a price rise, an order placed elsewhere, or a charge of a call in doubt"
+    return f"The account was charged {money(change.unexplained)} more than our orders explain: {cause}."

@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 import account_mark
 import batch_older_copy
+from backend import Backend, backend
 from checkpoints import Checkpoints
 from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
@@ -31,7 +32,7 @@ from service_catalog import AccountBalance, ServiceCatalog
 from settings import PRIVATE, Settings, SettingsError, load_settings
 from web_auth import FOR_PROGRAMS, init_auth
 from web_batches import batches
-from web_context import Backend, RowNumbers, backend
+from web_context import RowNumbers
 from web_doubt import doubt
 from web_edge import Edge
 from web_exports import exports
@@ -94,7 +95,7 @@ def create_app(
     words = account_mark.objection(database, settings)
     if words:
         logger.error(words)
-    batch_older_copy.recognise(database, Checkpoints(settings.data_dir / "checkpoints"))
+    batch_older_copy.recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
     app = Flask(__name__)
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(filters())

@@ -20,15 +20,16 @@ import batch_queries
 import batch_store
 import order_queries
 from amounts import exceeds, money
+from backend import backend
 from batch_creation import Funds, OverBudgetError, resume_batch
 from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
 from order_sync import request_sync
 from orders import Outcome, Progress
 from spreadsheets_out import export_name
-from web_context import backend, batch_or_404, row_number
+from web_context import batch_or_404, row_number
 from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
-from web_format import outcome_label, plural
+from web_format import plural
 from web_plan import price_objection
 from web_preview import keep
 from web_stream import chunk_words, stop_now, stream, whole_snapshot
@@ -176,7 +177,7 @@ def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str
     for item in order_queries.result_items(database, progress.batch_id):
         yield item | {
             "service_name": item["service_name"] or progress.service_name,
-            "status": item["status"] or outcome_label(item["outcome"]),
+            "status": item["status"] or Outcome(item["outcome"]).label,
             "result_code_display": item["result_code_display"] or item["message"],
             "batch_id": progress.batch_id,
             "error": item["message"],

@@ -15,13 +15,14 @@ import batch_doubt
 import batch_queries
 import batch_store
 import settlement
+from backend import backend
 from batch_doubt import CallInDoubt
 from database import utc_now
-from doubt_lookup import Look, find_order, look
+from doubt_lookup import ListFindings, compare_list, find_order
 from gsm_fusion_client import GSMFusionError
 from orders import SAYS_IT_EXISTS, NotPossibleError, Progress, ProviderOrder
 from settlement import read_order_id
-from web_context import backend, batch_or_404, row_number
+from web_context import batch_or_404, row_number
 from web_format import plural
 
 doubt = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
@@ -226,11 +227,11 @@ def _mark(doubtful: Sequence[dict[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def _look(progress: Progress) -> tuple[Look | None, str]:
+def _look(progress: Progress) -> tuple[ListFindings | None, str]:
     """What the provider lists now, or why it cannot be said."""
     database = backend().database
     doubtful = batch_queries.doubtful_items(database, progress.batch_id, limit=MOST)
     try:
-        return look(database, doubtful, progress.service_id, backend().recent_orders()), ""
+        return compare_list(database, doubtful, progress.service_id, backend().recent_orders()), ""
     except GSMFusionError as error:
         return None, str(error)

@@ -17,8 +17,8 @@ from typing import Any
 from flask import Blueprint, Response, abort, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
+from backend import Backend, backend
 from spreadsheets_out import EXTENDED_COLUMNS, PROVIDER_COLUMNS, WORKBOOK_COLUMNS, OutColumn, write_csv, write_xlsx
-from web_context import Backend, backend
 
 exports = Blueprint("exports", __name__, url_prefix="/exports")
 logger = logging.getLogger(__name__)

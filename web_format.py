@@ -8,21 +8,12 @@ from markupsafe import Markup
 
 from amounts import money as money
 from amounts import plural as plural
-from audit_comparison import AuditReport
-from balance_store import BalanceChange
+from audit_comparison import audit_sentences
 from batch_doubt import Settled
 from order_queries import Day
 from order_sync import SyncReport
 from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome, Progress
 
-OUTCOMES = {
-    Outcome.ORDERED: ("Ordered", "The provider named an order for it."),
-    Outcome.WAITING: ("Waiting", "Not sent yet, or no answer yet."),
-    Outcome.DUPLICATE: ("Duplicate", "Known already; not ordered and not paid again."),
-    Outcome.REFUSED: ("Refused", "The provider said no; nothing was placed."),
-    Outcome.IN_DOUBT: ("In doubt", "No clear reply; it may have been charged."),
-    Outcome.CANCELLED: ("Cancelled", "Taken back before it was sent."),
-}
 CHUNKS = {
     ChunkState.PLANNED: "Planned",
     ChunkState.SENDING: "Sending",
@@ -121,16 +112,6 @@ def sentence(words: str) -> str:
     return words[:1].upper() + words[1:] + ("" if not words or words[-1] in ".!?…" else ".")
 
 
-def outcome_label(outcome: Outcome | str) -> str:
-    """The word for an outcome."""
-    return OUTCOMES[Outcome(outcome)][0]
-
-
-def outcome_hint(outcome: Outcome | str) -> str:
-    """What an outcome means, in a sentence."""
-    return OUTCOMES[Outcome(outcome)][1]
-
-
 def status_class(status: str | None) -> str:
     """The CSS class of an order's status."""
     return "status-" + (status or "unknown").lower().replace(" ", "-")
@@ -187,51 +168,6 @@ def synced(report: SyncReport | None) -> str:
     return f"Results last asked for {ago(report.at)}: {brought}." + (f" {report.error}" if report.error else "")
 
 
-def audit_sentences(report: AuditReport) -> list[str]:
-    """What an audit says about counts, sums and the balance: a sentence each."""
-    found = []
-    if report.sums_differ:
-        ours = f"{plural(report.ours, 'order')} for {money(report.our_spend)}"
-        found.append(f"We have {ours}; the provider has {report.theirs:,} for {money(report.their_spend)}.")
-    if not report.balance_since:
-        return [*found, f"The balance was not compared. {report.balance_note}".rstrip()]
-    fell = f"The balance {_fell(report.balance_fell)} since {report.balance_since} UTC"
-    back = f", {money(report.refundable)} of it perhaps paid back" if report.refundable else ""
-    found.append(f"{fell}; our orders since then cost {money(report.known_spent)}{back}.")
-    if report.unexplained > 0 and report.money_differs:
-        cause = "a higher price, orders placed elsewhere, or a call in doubt that was charged"
-        found.append(f"{money(report.unexplained)} more was charged than our orders explain: {cause}.")
-    elif report.money_differs:
-        found.append(f"{money(-report.unexplained)} less was charged than our orders cost: a top-up or a refund.")
-    return found
-
-
-def _fell(dollars: float) -> str:
-    return f"rose by {money(-dollars)}" if dollars < 0 else f"fell by {money(dollars)}"
-
-
-def balance_words(change: BalanceChange | None) -> str:
-    """How the balance changed over the calls of a batch, in sentences; "" where it is not known."""
-    if change is None:
-        return ""
-    moved = f"{money(abs(change.fell))} {'more' if change.fell < 0 else 'less'}"
-    words = f"Balance {money(change.before)} → {money(change.after)}: {moved}."
-    words += f" The orders of that time cost {money(change.cost)}."
-    if change.shared:
-        words += " Orders of other batches are included, because their calls lie between the two readings."
-    if change.unexplained < 0:
-        words += f" {money(-change.unexplained)} less was charged than our orders cost: a top-up or a refund."
-    return words
-
-
-def balance_warning(change: BalanceChange | None) -> str:
-    """What was charged beyond the orders that we know, in a sentence; "" where nothing was."""
-    if change is None or change.unexplained <= 0:
-        return ""
-    cause = "a price rise, an order placed elsewhere, or a charge of a call in doubt"
-    return f"The account was charged {money(change.unexplained)} more than our orders explain: {cause}."
-
-
 def settled_words(settled: Settled) -> str:
     """How many IMEIs of a batch were in doubt and are settled, by the program and by hand; "" where none was."""
     parts = (
@@ -285,8 +221,8 @@ def filters() -> dict[str, Any]:
         "duration": duration,
         "plural": plural,
         "sentence": sentence,
-        "outcome_label": outcome_label,
-        "outcome_hint": outcome_hint,
+        "outcome_label": lambda outcome: Outcome(outcome).label,
+        "outcome_hint": lambda outcome: Outcome(outcome).hint,
         "chunk_cells": chunk_cells,
         "chunk_label": lambda state: CHUNKS[ChunkState(state)],
         "batch_label": batch_label,

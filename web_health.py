@@ -12,12 +12,12 @@ from flask.typing import ResponseReturnValue
 import account_mark
 import batch_older_copy
 import batch_queries
+from backend import VOLATILE, Backend, backend
 from checkpoints import disk_objection
 from database import utc_now
 from provider_state import provider_state
 from runner import runner_alive
 from web_auth import is_inside
-from web_context import VOLATILE, Backend, backend
 from web_format import ago
 
 health = Blueprint("health", __name__)
@@ -89,7 +89,7 @@ def environment_advice(backend: Backend) -> list[str]:
         advice.append(VOLATILE)
     advice.append(disk_objection(settings.data_dir))
     if backend.order_count() is not None:
-        advice.append(batch_older_copy.objection(backend.database))
+        advice.append(batch_older_copy.older_copy_objection(backend.database))
         advice.append(account_mark.objection(backend.database, settings))
     return [sentence for sentence in advice if sentence]
 

@@ -11,6 +11,7 @@ import batch_queries
 import order_filters
 import order_pages
 import order_queries
+from backend import backend
 from batch_uploads import change_upload
 from database import IMEIDatabase, OrderRow, utc_now
 from device_report import read_report
@@ -20,7 +21,6 @@ from order_sync import is_requested, last_sync, request_sync
 from orders import OrderStatus, Outcome
 from result_store import count_pending
 from runner import runner_alive
-from web_context import backend
 from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web_filters import asked, filter_asked, suggested
 from web_format import synced

@@ -17,13 +17,13 @@ import lease
 import order_queries
 from account_mark import OtherAccountError
 from audit import last_audit
+from backend import Backend, backend
 from database import utc_now
 from order_import import past_imports
 from order_sync import last_sync
 from orders import Service
 from provider_state import provider_state
 from result_store import withheld_orders
-from web_context import Backend, backend
 from web_format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 from web_health import health_report, mending
 

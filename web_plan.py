@@ -11,9 +11,8 @@ from typing import Any
 import batch_queries
 from amounts import exceeds, money
 from batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
-from orders import OrderStatus, Service
-from service_catalog import Balance, Catalogue
-from web_context import Backend
+from database import IMEIDatabase
+from orders import Balance, Catalogue, OrderStatus, Service
 
 NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring another file."
 NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."
@@ -64,11 +63,24 @@ class Plan:
         return None if self.balance.credits is None else self.balance.credits - self.cost
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What there is to spend, and why nothing may be spent at all."""
+
+    balance: Balance
+    daily_budget: float | None = None  #: US dollars; None is no limit
+    objection: str = ""  #: why nothing may be ordered with this database
+
+
 def make_plan(
-    backend: Backend, service: Service, imeis: Sequence[tuple[str, int | None]], again: Again = NOT_AGAIN
+    database: IMEIDatabase,
+    service: Service,
+    imeis: Sequence[tuple[str, int | None]],
+    means: Means,
+    again: Again = NOT_AGAIN,
 ) -> Plan:
     """What a batch of these IMEIs would send now."""
-    database, names = backend.database, [imei for imei, _ in imeis]
+    names = [imei for imei, _ in imeis]
     flying = in_flight(database, service.service_id, names)
     with database.read() as connection:
         known = [dict(order) for order in known_orders(connection, service.service_id, names)]
@@ -89,11 +101,11 @@ def make_plan(
         in_flight=flying,
         continues=unfinished_batch(database, mark),
         count=sum(imei not in left_out for imei in names),
-        balance=backend.account.current(),
+        balance=means.balance,
         promised=batch_queries.committed(database),
-        budget_left=_budget_left(backend),
+        budget_left=_budget_left(database, means.daily_budget),
     )
-    return _with_objections(plan, backend)
+    return _with_objections(plan, means.objection)
 
 
 def _by_status(orders: Iterable[dict[str, Any]]) -> dict[str, tuple[dict[str, Any], ...]]:
@@ -152,8 +164,8 @@ def money_objections(cost: float, balance: Balance, promised: float, budget_left
     return tuple(found)
 
 
-def _with_objections(plan: Plan, backend: Backend) -> Plan:
-    found = [backend.order_objection()]
+def _with_objections(plan: Plan, objection: str) -> Plan:
+    found = [objection]
     if plan.continues is None:
         found += money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left)
         found += [] if plan.count else [NOTHING_LEFT if plan.imeis else NO_IMEI]
@@ -161,8 +173,8 @@ def _with_objections(plan: Plan, backend: Backend) -> Plan:
     return replace(plan, objections=tuple(sentence for sentence in found if sentence))
 
 
-def _budget_left(backend: Backend) -> float | None:
-    if backend.settings.daily_budget is None:
+def _budget_left(database: IMEIDatabase, daily_budget: float | None) -> float | None:
+    if daily_budget is None:
         return None
-    with backend.database.read() as connection:
-        return backend.settings.daily_budget - batch_queries.spent_or_promised(connection)
+    with database.read() as connection:
+        return daily_budget - batch_queries.spent_or_promised(connection)

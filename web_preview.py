@@ -19,14 +19,14 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+from backend import Backend, backend
 from batch_creation import NewBatch, OverBudgetError, create_batch
 from batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
-from service_catalog import Catalogue
+from orders import Catalogue
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text
 from spreadsheets_out import rejects_csv
-from web_context import Backend, backend
 from web_format import plural
-from web_plan import Again, Plan, make_plan, price_objection, service_objection, unchecked
+from web_plan import Again, Plan, price_objection, service_objection, unchecked
 
 preview = Blueprint("preview", __name__)
 
@@ -334,7 +334,7 @@ def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | 
     chosen = [*intake.ready, *intake.luhn_failed] if found.choice.get("include_luhn") else intake.ready
     imeis = [(ready.imei, ready.row) for ready in chosen]
     again = Again(bool(found.choice.get("recheck")), bool(found.choice.get("resend_rejected")))
-    return intake, make_plan(backend(), service, imeis, again)
+    return intake, backend().plan(service, imeis, again)
 
 
 def _reason_to_look_again(plan: Plan | None) -> str:

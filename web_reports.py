@@ -11,11 +11,12 @@ import batch_queries
 import order_filters
 import order_queries
 import order_reports
+from backend import backend
 from batch_tallies import VERDICTS
 from database import utc_now
 from order_reports import Dispute
 from spreadsheets_out import OutColumn, export_name
-from web_context import backend, batch_or_404, row_number
+from web_context import batch_or_404, row_number
 from web_exports import csv_download
 from web_orders import PAGE
 

@@ -9,13 +9,14 @@ from flask.typing import ResponseReturnValue
 
 import order_queries
 import order_searches
+from backend import backend
 from database import IMEIDatabase, utc_now
 from order_filters import Count, OrderFilter
 from order_searches import SavedSearch
 from orders import OrderStatus, Outcome
 from spreadsheets import Choice, UnreadableFileError, read_text
 from spreadsheets_out import OutColumn
-from web_context import backend, row_number
+from web_context import row_number
 from web_exports import columns_asked, csv_download, workbook_columns, xlsx_download
 from web_filters import asked, filter_asked, suggested
 from web_format import plural

@@ -18,14 +18,13 @@ import balance_store
 import batch_doubt
 import batch_queries
 import order_queries
+from backend import Backend
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
-from web_context import Backend
+from submission_report import balance_warning, balance_words
 from web_format import (
     CHUNKS,
     LETTERS,
-    balance_warning,
-    balance_words,
     batch_class,
     batch_label,
     is_awaited,

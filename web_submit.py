@@ -8,14 +8,14 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from backend import backend
 from batch_creation import OverBudgetError
 from batch_uploads import batch_of_token
 from database import OrderRow
 from orders import Service
 from spreadsheets import UnreadableFileError, read_text
-from web_context import backend
 from web_format import ago, plural, result_words
-from web_plan import Again, Plan, make_plan, price_objection, service_objection, unchecked
+from web_plan import Again, Plan, price_objection, service_objection, unchecked
 from web_preview import draft_text, keep, keep_draft, must_type, start_batch, started
 from web_stream import stream
 
@@ -143,7 +143,7 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     if wrong:
         return None, tuple(wrong)
     again = Again(posted.recheck, posted.recheck)
-    plan = make_plan(backend(), service, [(imei, None) for imei in intake.ready.imeis()], again)
+    plan = backend().plan(service, [(imei, None) for imei in intake.ready.imeis()], again)
     shown = before.price if posted.shown_price is None and before is not None else posted.shown_price
     checked = unchecked(catalogue) or price_objection(service.title, shown, service.price)
     return plan, tuple(filter(None, (checked, *plan.objections)))
@@ -173,7 +173,7 @@ def _known_plan(posted: Posted) -> Plan | None:
         return None
     again = Again(posted.recheck, posted.recheck)
     numbers = [(imei, None) for imei in intake.ready.imeis()]
-    return make_plan(backend(), service, numbers, again) if service and numbers else None
+    return backend().plan(service, numbers, again) if service and numbers else None
 
 
 def _label(imeis: Sequence[tuple[str, Any]]) -> str:

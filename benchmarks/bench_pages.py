@@ -23,6 +23,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 import batch_queries
+from backend import Backend
 from benchmarks.bench_web import with_check_digit
 from benchmarks.years import SERVICES, Years, fill
 from database import IMEIDatabase
@@ -30,7 +31,6 @@ from orders import Account
 from schema import orders
 from settings import Settings
 from web_app import create_app
-from web_context import Backend
 from web_stream import chunk_letters, details, overall_rate, snapshot
 
 SIZES = (100_000, 1_000_000)

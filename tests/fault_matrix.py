@@ -203,7 +203,7 @@ def put_back(scene: Scene) -> int:
         running.run_batch(batch_id)  # it is paused with the reason
         assert isinstance(running.client, GSMFusionClient)
         if rebuild(older, *plan_rebuild(older, running.client)).complete:
-            batch_older_copy.settle(older)
+            batch_older_copy.accept_older_copy(older)
         with older.write() as connection:
             batch_store.resume(connection, batch_id)
         running.run_batch(batch_id)

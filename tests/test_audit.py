@@ -24,6 +24,7 @@ import batch_older_copy
 from audit import NightlyAudit, last_audit, next_nightly, run_audit
 from audit_comparison import AuditReport, compare
 from audit_rebuild import RebuildReport, plan_rebuild, rebuild
+from backend import Backend
 from batch_creation import NewBatch, create_batch
 from batch_queries import progress
 from checkpoints import Checkpoints
@@ -37,7 +38,6 @@ from schema import attempts, batches, chunks, items, orders
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from spreadsheets_import import read_orders
-from web_context import Backend
 
 COUNT = 30
 
@@ -702,18 +702,18 @@ def test_the_rebuild_restores_what_a_kept_answer_names_beyond_the_list(
         placed = client.place_imei_order(imeis(30), SERVICE).orders
     simulator.set(listing_limit=10)
     keep_answer(settings, 1, {order.order_id: order.imei for order in placed})
-    batch_older_copy.recognise(database, Checkpoints(settings.data_dir / "checkpoints"))
+    batch_older_copy.recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
     dry = run(app, "rebuild-from-provider", "--dry-run")
     assert dry.exit_code == 0
     assert "1 answer kept on disk, with 30 unknown orders." in dry.stderr
-    assert (database.count_orders(), bool(batch_older_copy.objection(database))) == (0, True)
+    assert (database.count_orders(), bool(batch_older_copy.older_copy_objection(database))) == (0, True)
     done = run(app, "rebuild-from-provider", "--yes")
     assert done.exit_code == 0, done.output
     assert {(row["order_id"], row["imei"], row["service_id"]) for row in database.iterate_orders()} == {
         (order.order_id, order.imei, SERVICE) for order in placed
     }
     assert all(row["order_date"] for row in database.iterate_orders())
-    assert batch_older_copy.objection(database) == ""
+    assert batch_older_copy.older_copy_objection(database) == ""
 
 
 def test_the_guard_stays_while_an_order_of_a_kept_answer_is_missing(
@@ -721,18 +721,18 @@ def test_the_guard_stays_while_an_order_of_a_kept_answer_is_missing(
 ) -> None:
     """The provider does not know these ids, so nobody can say of which service they are."""
     keep_answer(settings, 1, {"501": imeis(1)[0], "502": imeis(1, 1)[0]})
-    batch_older_copy.recognise(database, Checkpoints(settings.data_dir / "checkpoints"))
+    batch_older_copy.recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
     for _ in range(2):
         done = run(app, "rebuild-from-provider", "--yes")
         assert done.exit_code == 1
         assert "2 orders of kept answers missing" in done.stderr
         assert f"order 501  {imeis(1)[0]}  of batch 7" in done.stderr
-        assert batch_older_copy.objection(database)
+        assert batch_older_copy.older_copy_objection(database)
     lines = [f"50{n},{imeis(1, n - 1)[0]},T-Mobile USA - Status Check,Pending" for n in (1, 2)]
     file = "\r\n".join(["ORDER ID,IMEI NO.,SERVICE,STATUS", *lines])
     import_orders(database, list(read_orders(file.encode())), "by-hand.csv")
     assert run(app, "rebuild-from-provider", "--yes").exit_code == 0
-    assert batch_older_copy.objection(database) == ""
+    assert batch_older_copy.older_copy_objection(database) == ""
 
 
 def test_an_id_that_answers_give_to_two_imeis_restores_neither(
@@ -750,11 +750,11 @@ def test_a_damaged_answer_of_a_lost_call_keeps_the_guard(
     keep_answer(settings, 1, {"501": imeis(1)[0]})
     path = settings.data_dir / "checkpoints" / "7" / "answers.log"
     path.write_bytes(path.read_bytes()[:-5])
-    batch_older_copy.recognise(database, Checkpoints(settings.data_dir / "checkpoints"))
+    batch_older_copy.recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
     done = run(app, "rebuild-from-provider", "--yes")
     assert done.exit_code == 1
     assert "1 kept answer not readable, of batch 7." in done.stderr
-    assert batch_older_copy.objection(database)
+    assert batch_older_copy.older_copy_objection(database)
 
 
 def test_an_answer_of_which_the_database_knows_every_order_is_nothing_to_restore(

@@ -21,6 +21,7 @@ from flask import Flask
 import commands
 import order_sync
 import runner
+from backend import Backend
 from commands import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, NotSentError
@@ -30,7 +31,6 @@ from runner import make_client, run_or_follow, runner_alive, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from simulator import Knobs, Simulator
-from web_context import Backend
 
 ROOT = Path(__file__).parents[1]
 SERVICE = "1739"

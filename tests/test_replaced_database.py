@@ -59,7 +59,7 @@ def restore_orders(running: ProductionSubmissionSystem, database: IMEIDatabase) 
     assert isinstance(running.client, GSMFusionClient)
     report = rebuild(database, *plan_rebuild(database, running.client))
     if report.complete:
-        batch_older_copy.settle(database)
+        batch_older_copy.accept_older_copy(database)
     return report.complete
 
 
@@ -209,10 +209,10 @@ def test_a_short_list_and_kept_answers_restore_a_batch_that_the_copy_never_had(
     order_all_and_put_back(simulator, settings, planned=False)
     with IMEIDatabase(settings.database_path) as database:
         browser_on(database, settings)
-        assert batch_older_copy.objection(database) == SENTENCE
+        assert batch_older_copy.older_copy_objection(database) == SENTENCE
         with system(simulator, database, chunk_size=CHUNK) as running:
             assert restore_orders(running, database)
-            assert batch_older_copy.objection(database) == ""
+            assert batch_older_copy.older_copy_objection(database) == ""
             assert running.submit_batch(imeis(MANY), SERVICE).duplicates == MANY
         assert judge(simulator, database) == (0, 0)
         assert len(simulator.charges()) == MANY
@@ -239,7 +239,7 @@ def test_the_guard_stays_where_neither_list_nor_ids_show_what_was_ordered(
         browser = browser_on(database, settings)
         with system(simulator, database, client_class=KnowsNothing, chunk_size=CHUNK) as running:
             assert not restore_orders(running, database)
-        assert batch_older_copy.objection(database) == SENTENCE
+        assert batch_older_copy.older_copy_objection(database) == SENTENCE
         preview = browser.paste(imeis(MANY), SERVICE)
         assert SENTENCE in words(browser.get(preview))
         assert browser.confirm(preview).location == preview
@@ -265,5 +265,5 @@ def test_a_database_beside_its_own_answers_is_no_older_copy(simulator: Simulator
     with system(simulator, database, chunk_size=CHUNK) as running:
         batch_id = running.submit_batch(imeis(2 * CHUNK), SERVICE).batch_id
         running.run_batch(batch_id)
-    assert not batch_older_copy.recognise(database, Checkpoints(database.path.parent / "checkpoints"))
-    assert batch_older_copy.objection(database) == ""
+    assert not batch_older_copy.recognise_older_copy(database, Checkpoints(database.path.parent / "checkpoints"))
+    assert batch_older_copy.older_copy_objection(database) == ""

@@ -35,12 +35,12 @@ import batch_creation
 import batch_queries
 import batch_store
 import web_preview
+from backend import Backend
 from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, Outcome, Progress, ProviderOrder, Verdict
 from price_check import apply_prices
 from schema import attempts
 from settings import Settings
-from web_context import Backend
 from web_format import stop_words
 from web_stream import Pace, events
 

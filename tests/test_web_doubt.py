@@ -20,6 +20,7 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 
 import batch_store
 import settlement
+from backend import Backend
 from call_log import write_intents
 from database import IMEIDatabase, utc_now, write_list_limit
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
@@ -28,7 +29,6 @@ from provider_state import provider_state
 from settings import Settings
 from settlement import NEXT_TURN, NOT_RESTED, Settler
 from web_app import create_app
-from web_context import Backend
 
 
 def lists(app: Flask, *listed: ProviderOrder) -> None:

@@ -1,0 +1,112 @@
+"""What pages and commands share: settings, database, what is known of the account, and answers kept for seconds.
+
+The factory makes one `Backend` an app. This module knows no page and no command.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from flask import current_app
+
+import account_mark
+import batch_older_copy
+import order_queries
+from database import IMEIDatabase
+from orders import ProviderOrder, Service
+from service_catalog import AccountBalance, ServiceCatalog
+from settings import Settings
+from web_plan import NOT_AGAIN, Again, Means, Plan, make_plan
+
+#: Each stream holds a thread of the server; some threads must stay free for pages and the health probe.
+STREAMS_PER_PROCESS = 12
+
+VOLATILE = (
+    "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
+    "or set DATA_DIR to a folder on one."
+)
+
+
+class Remembered:
+    """A function's last answer, kept for some seconds."""
+
+    def __init__(self, seconds: float, ask: Callable[[], Any], clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._ask = ask
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._answer: Any = None
+        self._until = float("-inf")
+
+    def __call__(self) -> Any:
+        with self._lock:
+            if self._clock() >= self._until:
+                self._answer = self._ask()
+                self._until = self._clock() + self._seconds
+            return self._answer
+
+    def forget(self) -> None:
+        """Ask anew the next time."""
+        with self._lock:
+            self._until = float("-inf")
+
+
+@dataclass(eq=False)
+class Backend:
+    """What pages and commands work with; made once by the factory."""
+
+    settings: Settings
+    database: IMEIDatabase
+    catalog: ServiceCatalog
+    account: AccountBalance
+    recent_orders: Callable[[], list[ProviderOrder]]  #: asks the provider; raises GSMFusionError
+    find_order: Callable[[str], list[ProviderOrder]]  #: asks the provider for one order id; raises GSMFusionError
+    stopping: threading.Event  #: set when the process is told to end; streams watch it
+    streams: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS))
+    order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
+    daily: Remembered = field(init=False)
+    results: Remembered = field(init=False)
+    filter_values: Remembered = field(init=False)
+
+    def __post_init__(self) -> None:
+        database = self.database
+        self.order_count = Remembered(10, lambda: order_queries.checked_count(database))
+        self.daily = Remembered(30, lambda: order_queries.daily(database))
+        self.results = Remembered(30, lambda: order_queries.result_counts(database))
+        self.filter_values = Remembered(5, lambda: order_queries.filter_values(database))
+
+    def forget(self) -> None:
+        """Ask everything anew that is remembered for seconds."""
+        for remembered in (self.order_count, self.daily, self.results, self.filter_values):
+            remembered.forget()
+
+    @property
+    def uploads(self) -> Path:
+        """Where unconfirmed uploads lie."""
+        return self.settings.data_dir / "uploads"
+
+    @property
+    def may_spend(self) -> bool:
+        """Whether orders would survive the next deploy; without that, none is paid for."""
+        return self.settings.demo or not self.settings.volatile_disk
+
+    def plan(self, service: Service, imeis: Sequence[tuple[str, int | None]], again: Again = NOT_AGAIN) -> Plan:
+        """What a batch of these IMEIs (with their source rows) would send now."""
+        means = Means(self.account.current(), self.settings.daily_budget, self.order_objection())
+        return make_plan(self.database, service, imeis, means, again)
+
+    def order_objection(self) -> str:
+        """Why nothing may be ordered with this database, whatever it is; "" if it may."""
+        return (
+            ("" if self.may_spend else VOLATILE)
+            or batch_older_copy.older_copy_objection(self.database)
+            or account_mark.objection(self.database, self.settings)
+        )
+
+
+def backend() -> Backend:
+    """The backend of the app that answers this request."""
+    return cast(Backend, current_app.extensions["backend"])
