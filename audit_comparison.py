@@ -12,7 +12,7 @@ from typing import NamedTuple
 from amounts import money, plural
 from audit_store import OurOrder, Records
 from orders import ProviderOrder
-from provider_dates import read_dates
+from provider import read_dates
 
 #: Examples of each class that a report carries.
 EXAMPLES = 20

@@ -28,7 +28,7 @@ from gsm_fusion_client import (
 )
 from order_sync import LIST_LENGTHS, report_values, result_values, told_status
 from orders import OrderStatus, PlacedOrder, ProviderOrder, Service
-from provider_dates import read_dates
+from provider import read_dates
 from result_store import store_results
 
 logger = logging.getLogger(__name__)

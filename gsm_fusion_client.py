@@ -22,12 +22,31 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
-import provider_body
-import provider_xml
 from orders import Account, PlacementAnswer, ProviderOrder, Service
-from provider_body import UnreadableError
-from provider_http import MAX_BODY, BrokenCallError, NotConnectedError, PostSession, Reply, TooLargeError
-from provider_xml import Record
+from provider import (
+    LIST_PART,
+    MAX_BODY,
+    BrokenCallError,
+    NotConnectedError,
+    PostSession,
+    Record,
+    Reply,
+    TooLargeError,
+    UnreadableError,
+    error_texts,
+    hides_ids,
+    is_answer,
+    list_parts,
+    read_account,
+    read_opaque_list,
+    read_orders,
+    read_placement,
+    read_plain_placement,
+    read_records,
+    read_root,
+    read_services,
+    texts_name_orders,
+)
 
 log = logging.getLogger(__name__)
 
@@ -131,16 +150,16 @@ def refusal_kind(words: str) -> RefusalKind:
 
 
 def parse_placement(raw: bytes) -> PlacementAnswer:
-    """What the whole body of an answer to placeorder names; see provider_xml.read_placement.
+    """What the whole body of an answer to placeorder names; see read_placement.
 
     Raises RefusedError or MaintenanceError where the whole answer is an <error>, OutcomeUnknownError where it
     cannot be read or names no IMEI.
     """
-    plain = provider_xml.read_plain_placement(raw)
+    plain = read_plain_placement(raw)
     if plain is not None:
         return plain
     root = _root(raw)
-    answer = provider_xml.read_placement(root)
+    answer = read_placement(root)
     if not answer.orders and not answer.duplicates and root.find(".//imei") is None:
         _raise_refusal(root)
     if not (answer.orders or answer.duplicates or answer.errors):
@@ -179,7 +198,7 @@ def parse_asked_orders(raw: bytes, asked: Sequence[str]) -> list[ProviderOrder]:
     named = [order for order in listing.orders if order.order_id]
     different = Counter(order.order_id for order in set(named))
     is_forged = listing.opaque and (different.keys() - set(asked) or len(named) > len(different))
-    if is_forged or listing.hides_ids or provider_body.hides_ids(raw):
+    if is_forged or listing.hides_ids or hides_ids(raw):
         raise UnreadableAnswerError(UNREADABLE.format("a result text may have named orders in it"))
     known = {order_id for order_id in asked if different[order_id] == 1}
     return [order for order in dict.fromkeys(named) if order.order_id in known]
@@ -196,14 +215,14 @@ class _Listing(NamedTuple):
 def _listed(raw: bytes) -> _Listing:
     orders: list[ProviderOrder] = []
     opaque = hides_ids = False
-    for part in provider_body.list_parts(raw):
+    for part in list_parts(raw):
         root, is_opaque = _list_root(part)
-        opaque, hides_ids = opaque or is_opaque, hides_ids or provider_xml.texts_name_orders(root)
-        found = provider_xml.read_orders(root)
+        opaque, hides_ids = opaque or is_opaque, hides_ids or texts_name_orders(root)
+        found = read_orders(root)
         orders += found
         if len(orders) > MAX_LISTED:
             raise UnreadableAnswerError(f"The provider's answer lists more than {MAX_LISTED} orders.")
-        if not found and len(part) > provider_body.LIST_PART:
+        if not found and len(part) > LIST_PART:
             raise UnreadableAnswerError(UNREADABLE.format("it is long and names no orders"))
     if not orders:
         _raise_refusal(root)
@@ -213,19 +232,19 @@ def _listed(raw: bytes) -> _Listing:
 
 def _list_root(part: bytes) -> tuple[Element, bool]:
     try:
-        return provider_body.read_root(part), False
+        return read_root(part), False
     except UnreadableError as error:
         try:
-            return provider_body.read_opaque_list(part), True
+            return read_opaque_list(part), True
         except UnreadableError:
-            unreadable = UnreadableAnswerError if provider_body.is_answer(part) else OutcomeUnknownError
+            unreadable = UnreadableAnswerError if is_answer(part) else OutcomeUnknownError
             raise unreadable(UNREADABLE.format(error)) from error
 
 
 def parse_services(raw: bytes) -> list[Service]:
     """The services of a list, never an empty list. Raises GSMFusionError."""
     root = _root(raw)
-    services = provider_xml.read_services(root)
+    services = read_services(root)
     if not services:
         _raise_refusal(root)
         raise OutcomeUnknownError("The provider's answer lists no service.")
@@ -235,7 +254,7 @@ def parse_services(raw: bytes) -> list[Service]:
 def parse_account(raw: bytes) -> Account:
     """What accountinfo says. Raises GSMFusionError."""
     root = _root(raw)
-    account = provider_xml.read_account(root)
+    account = read_account(root)
     if account is None:
         _raise_refusal(root)
         raise OutcomeUnknownError("The provider's answer names no credits.")
@@ -246,7 +265,7 @@ def parse_records(raw: bytes) -> list[Record]:
     """The plain fields of an answer whose shape is not proven. Raises GSMFusionError."""
     root = _root(raw)
     _raise_refusal(root)
-    return provider_xml.read_records(root)
+    return read_records(root)
 
 
 def parse_paid_records(raw: bytes) -> list[Record]:
@@ -259,13 +278,13 @@ def parse_paid_records(raw: bytes) -> list[Record]:
 
 def _root(raw: bytes) -> Element:
     try:
-        return provider_body.read_root(raw)
+        return read_root(raw)
     except UnreadableError as error:
         raise OutcomeUnknownError(UNREADABLE.format(error)) from error
 
 
 def _raise_refusal(root: Element) -> None:
-    texts = provider_xml.error_texts(root)
+    texts = error_texts(root)
     if not texts:
         return
     # Cut between words only: half of an echoed key could not be recognised and hidden.

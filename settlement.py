@@ -50,7 +50,7 @@ from orders import (
     ProviderOrder,
     Verdict,
 )
-from provider_dates import read_dates
+from provider import read_dates
 
 logger = logging.getLogger(__name__)
 

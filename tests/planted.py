@@ -16,11 +16,11 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-import provider_http
 from checkpoints import Checkpoints
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
 from orders import Chunk
+from provider import http as provider_http
 from runner import run_or_follow
 from settings import Settings
 

@@ -19,7 +19,6 @@ import pytest
 from scripted_server import ScriptedServer, Step, hang, raw, reply, reset, trickle
 
 import gsm_fusion_client
-import provider_http
 from gsm_fusion_client import (
     GSMFusionClient,
     GSMFusionError,
@@ -34,6 +33,7 @@ from gsm_fusion_client import (
     read_delay,
 )
 from orders import PlacedOrder
+from provider import http as provider_http
 
 KEY, USER = "KEYS-TEST-ONLY-SECRET", "someone"
 IMEI = "350000000000014"

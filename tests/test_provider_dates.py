@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from provider_dates import read_dates
+from provider.dates import read_dates
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from gsm_fusion_client import (
     parse_services,
 )
 from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer
-from provider_body import UnreadableError, list_parts, read_root
-from provider_xml import Record, amount, read_orders, read_placement, read_plain_placement
+from provider.body import UnreadableError, list_parts, read_root
+from provider.xml import Record, amount, read_orders, read_placement, read_plain_placement
 
 IMEI_A, IMEI_B, IMEI_C = "350000000000014", "350000000000022", "350000000000030"
 ORDER_A = f"<imeis><id>15562209</id><imei>{IMEI_A}</imei><status>Pending</status></imeis>"

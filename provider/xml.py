@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer, ProviderOrder, Service
-from provider_body import IMEI_LIKE, PROLOG
+from provider.body import IMEI_LIKE, PROLOG
 
 log = logging.getLogger(__name__)
 
