@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from database import IMEIDatabase, utc_now
-from device_report import read_report
+from devices import read_report
 from gsm_fusion_client import GSMFusionError, RefusalKind, RefusedError, UnreadableAnswerError
 from orders import FINAL_STATUSES, OrderStatus, ProviderOrder, until_result
 from result_store import (

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from device_states import SimState, blacklist_state, fmi_state, sim_state
+from devices import SimState, blacklist_state, fmi_state, sim_state
 from schema import orders
 
 #: The columns that hold a verdict in the provider's words, and what reads them.

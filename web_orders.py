@@ -14,7 +14,7 @@ import order_queries
 from backend import backend
 from batch_uploads import change_upload
 from database import IMEIDatabase, OrderRow, utc_now
-from device_report import read_report
+from devices import read_report
 from order_filters import OrderFilter
 from order_pages import Sort
 from order_sync import is_requested, last_sync, request_sync

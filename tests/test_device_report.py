@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_report import (
+from devices.report import (
     DeviceReport,
     ReportKind,
     blacklist_state,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import device_words
-from device_states import blacklist_state, fmi_state, sim_state
+from devices import words as device_words
+from devices.states import blacklist_state, fmi_state, sim_state
 
 VALUES = Path(__file__).parent / "data" / "state_values.json"
 READERS: dict[str, Callable[[str], StrEnum]] = {"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state}

@@ -21,7 +21,7 @@ from sample_files import imei as made_up
 from sample_files import text_workbook, workbook, wrong
 
 import gsm_fusion_client as client
-from device_report import BlacklistState, FmiState, SimState, blacklist_state, fmi_state, read_report, sim_state
+from devices.report import BlacklistState, FmiState, SimState, blacklist_state, fmi_state, read_report, sim_state
 from file_kinds import Deadline, FileKind, find_kind
 from gsm_fusion_client import GSMFusionError
 from imei import ORDERABLE, classify, is_valid, scan

@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from device_words import ANSWERS, FIELD_WORDS, LEXICONS, Lexicon, Mark, marked
+from devices.words import ANSWERS, FIELD_WORDS, LEXICONS, Lexicon, Mark, marked
 
 
 class SimState(StrEnum):

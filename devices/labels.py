@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from types import MappingProxyType
 
-from device_words import STATE_WORDS, plain_letters
+from devices.words import STATE_WORDS, plain_letters
 
 #: Characters of a label that are looked at.
 LABEL_REACH = 80

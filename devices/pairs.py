@@ -10,9 +10,9 @@ from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
 
-from device_labels import LABEL_REACH, PREFIXES, is_label, known_name, label_key, name_of
-from device_markup import SPACE_RUN
-from device_words import ANSWERS, STATE_WORDS, VERDICTS, plain_letters
+from devices.labels import LABEL_REACH, PREFIXES, is_label, known_name, label_key, name_of
+from devices.markup import SPACE_RUN
+from devices.words import ANSWERS, STATE_WORDS, VERDICTS, plain_letters
 
 LABEL_LENGTH, LABEL_WORDS = 48, 6
 #: Separators of one line that are looked at; real texts have under a hundred.

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from device_labels import KNOWN_NAMES, is_label, known_name, label_key, slug
-from device_markup import clean_lines, shown_line
-from device_pairs import IMEI, Pair, label_pairs, tidy
-from device_states import (
+from devices.labels import KNOWN_NAMES, is_label, known_name, label_key, slug
+from devices.markup import clean_lines, shown_line
+from devices.pairs import IMEI, Pair, label_pairs, tidy
+from devices.states import (
     VERDICT_FIELDS,
     BlacklistState,
     FmiState,
@@ -25,7 +25,7 @@ from device_states import (
     sim_state,
     verdict,
 )
-from device_words import ANSWERS, plain_letters, tokens
+from devices.words import ANSWERS, plain_letters, tokens
 
 __all__ = [
     "BlacklistState",

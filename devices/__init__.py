@@ -1,0 +1,6 @@
+"""From the text of a result to findings: carrier, SIM lock, Find My iPhone, blacklist. Pure; imports nothing of ours."""
+
+from devices.report import read_report
+from devices.states import SimState, blacklist_state, fmi_state, sim_state
+
+__all__ = ["SimState", "blacklist_state", "fmi_state", "read_report", "sim_state"]
