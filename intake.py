@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TypeVar, overload
 
 from amounts import plural
-from file_kinds import FileKind
 from imei import Kind
+from workbooks import FileKind
 
 ALL_COLUMNS = -1  #: the choice for a list whose IMEIs stand side by side
 

@@ -12,7 +12,6 @@ from operator import attrgetter
 from pathlib import Path
 
 from amounts import plural
-from file_kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet, find_kind
 from imei import NO_VALUE
 from intake import (
     ALL_COLUMNS,
@@ -30,8 +29,8 @@ from intake import (
 )
 from spreadsheets_columns import Survey, choose_column, find_header_row, survey
 from spreadsheets_csv import DELIMITER_NAMES, Delimited, LongCellError, decoded, find_delimiter, find_encoding
-from spreadsheets_guarded import Workbook
 from spreadsheets_sort import Sorter
+from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, Worksheet, find_kind
 
 __all__ = [
     "ALL_COLUMNS",

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from file_kinds import Row, UnreadableFileError
 from imei import (
     COMPLETIONS,
     NO_DIGITS,
@@ -25,6 +24,7 @@ from imei import (
     runs,
 )
 from intake import ALL_COLUMNS, Column, names_second
+from workbooks import Row, UnreadableFileError
 
 TOP_ROWS = 20  #: rows with content in which a header may stand
 MOST_COLUMNS = 256  #: columns that can be chosen; what stands further right is counted as one more

@@ -9,10 +9,9 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from file_kinds import Deadline, FileKind, Row, UnreadableFileError, find_kind
 from spreadsheets import MAX_SECONDS, read_content
 from spreadsheets_csv import DELIMITERS, Delimited, LongCellError, find_encoding
-from spreadsheets_guarded import Workbook
+from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, find_kind
 
 TOP_ROWS = 20  #: rows in which the titles may stand
 

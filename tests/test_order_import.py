@@ -28,13 +28,13 @@ from batch_creation import NewBatch, create_batch
 from batch_queries import batch_failures, batch_state
 from call_log import write_intents
 from database import IMEIDatabase, utc_now
-from file_kinds import UnreadableFileError
 from order_import import Fate, Planned, changed_values, import_orders, past_imports, plan_import, undo_import
 from orders import BatchState, NotPossibleError, Outcome, Service, Verdict
 from schema import orders, status_changes
 from settlement import Settler
 from spreadsheets_import import ImportRow, plain, read_orders, says_the_same
 from spreadsheets_out import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
+from workbooks.kinds import UnreadableFileError
 
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"
 

@@ -25,12 +25,12 @@ from sample_files import (
 
 import spreadsheets
 import spreadsheets_csv
-import spreadsheets_parts
-import spreadsheets_xlsx
-from file_kinds import Deadline, Row, Worksheet
 from imei import Kind, classify
 from spreadsheets import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
-from spreadsheets_xlsx import read_xlsx
+from workbooks import parts as spreadsheets_parts
+from workbooks import xlsx as spreadsheets_xlsx
+from workbooks.kinds import Deadline, Row, Worksheet
+from workbooks.xlsx import read_xlsx
 
 FIVE = imeis(5)
 

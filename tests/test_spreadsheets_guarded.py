@@ -13,11 +13,11 @@ import pytest
 from old_workbooks import archive, ods, xlsb
 from sample_files import imeis
 
-from file_kinds import FileKind, UnreadableFileError
 from imei import NO_VALUE
 from spreadsheets import Choice, read_file
-from spreadsheets_biff import read_marks
 from spreadsheets_import import read_orders
+from workbooks.biff import read_marks
+from workbooks.kinds import FileKind, UnreadableFileError
 
 STOCK = Path(__file__).parent / "data" / "stock.xls"
 FORMULA_XLS = Path(__file__).parent / "cases" / "uploads" / "F41-xls-formula.xls"

@@ -1,6 +1,7 @@
 """Workbooks made to break their reader: each is read or refused with a sentence in time, one at a time."""
 
 import io
+import sys
 import threading
 import time
 import zipfile
@@ -11,10 +12,10 @@ import pytest
 from old_workbooks import ods
 from sample_files import LINK_NS, MAIN_NS, archive, imeis, raw_workbook, text_workbook
 
-import spreadsheets_guarded
-from file_kinds import Deadline, FileKind, UnreadableFileError
 from spreadsheets import read_file
-from spreadsheets_guarded import Workbook
+from workbooks import guarded as spreadsheets_guarded
+from workbooks.guarded import Workbook
+from workbooks.kinds import Deadline, FileKind, UnreadableFileError
 
 FIVE = imeis(5)
 GOOD_ROWS = "".join(f'<row r="{n}"><c r="A{n}"><v>{number}</v></c></row>' for n, number in enumerate(FIVE, 1))
@@ -151,7 +152,7 @@ def test_one_workbook_is_read_at_a_time() -> None:
 def test_a_reader_that_dies_gives_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "dies.py"
     program.write_text("import os\nos.abort()\n", encoding="utf-8")
-    monkeypatch.setattr(spreadsheets_guarded, "PROGRAM", program)
+    monkeypatch.setattr(spreadsheets_guarded, "COMMAND", (sys.executable, str(program)))
     with pytest.raises(UnreadableFileError, match="damaged, or needs more memory"):
         read_file(raw_workbook(GOOD_ROWS))
 

@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from file_kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet
+from workbooks.kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet
 
-PROGRAM = Path(__file__).with_name("spreadsheets_child.py")
+PROGRAM = Path(__file__).with_name("child.py")
+#: How the child is started, in the folder that holds this package.
+COMMAND = (sys.executable, "-E", "-s", "-m", "workbooks.child")
 #: The child's exit code where its stderr holds the sentence for the user.
 REFUSED = 3
 
@@ -103,7 +105,8 @@ def _read_apart(data: bytes, kind: FileKind, deadline: Deadline) -> IO[bytes]:
         given.seek(0)
         try:
             done = subprocess.run(
-                [sys.executable, "-E", "-s", PROGRAM, kind, str(deadline.seconds)],
+                [*COMMAND, kind, str(deadline.seconds)],
+                cwd=PROGRAM.parents[1],
                 stdin=given,
                 stdout=lines,
                 stderr=sentence,

@@ -7,8 +7,8 @@ This module must not know what an IMEI is.
 
 from collections.abc import Iterator, Mapping
 
-from file_kinds import PROTECTED, SAVE_AS_XLSX, Deadline, Row, UnreadableFileError, Worksheet
-from spreadsheets_parts import (
+from workbooks.kinds import PROTECTED, SAVE_AS_XLSX, Deadline, Row, UnreadableFileError, Worksheet
+from workbooks.parts import (
     MAX_CELL,
     MAX_COLUMNS,
     MAX_NAME,

@@ -3,7 +3,7 @@
 A workbook may be made to use up its reader, and one library can abort the process on a file of some kilobytes. So
 this runs apart from the rest, and takes limits of memory, time and output upon itself before it looks at the file.
 
-    python -E -s spreadsheets_child.py KIND SECONDS < workbook > rows
+    python -E -s -m workbooks.child KIND SECONDS < workbook > rows
 """
 
 import json
@@ -11,10 +11,10 @@ import resource
 import sys
 from collections.abc import Iterator
 
-from file_kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet
-from spreadsheets_ods import read_ods
-from spreadsheets_old import read_old
-from spreadsheets_xlsx import read_xlsx
+from workbooks.kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet
+from workbooks.legacy import read_old
+from workbooks.ods import read_ods
+from workbooks.xlsx import read_xlsx
 
 MEMORY = 1024 * 1024 * 1024  #: bytes of address space
 CPU_SECONDS = 25

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import islice
 
-from file_kinds import Deadline, Row, UnreadableFileError, Worksheet
-from spreadsheets_parts import (
+from workbooks.kinds import Deadline, Row, UnreadableFileError, Worksheet
+from workbooks.parts import (
     MAX_CELL,
     MAX_COLUMNS,
     MAX_NAME,

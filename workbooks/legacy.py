@@ -13,9 +13,9 @@ from python_calamine import (
     SheetVisibleEnum,
 )
 
-from file_kinds import PROTECTED, Row, UnreadableFileError, Worksheet, damaged_workbook
-from spreadsheets_biff import Marks, is_protected, read_marks
-from spreadsheets_parts import MAX_CELL, MAX_SHEETS, TOO_MANY_SHEETS
+from workbooks.biff import Marks, is_protected, read_marks
+from workbooks.kinds import PROTECTED, Row, UnreadableFileError, Worksheet, damaged_workbook
+from workbooks.parts import MAX_CELL, MAX_SHEETS, TOO_MANY_SHEETS
 
 _NO_RESULT = ("", 0, None)  #: what programs store that do not reckon formulas
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from xml.parsers import expat
 
-from file_kinds import PROTECTED, Deadline, UnreadableFileError, damaged_workbook
+from workbooks.kinds import PROTECTED, Deadline, UnreadableFileError, damaged_workbook
 
 MAX_UNPACKED = 400 * 1024 * 1024  #: bytes of XML, all read parts together
 MAX_TOKEN = 8 * 1024 * 1024  #: bytes that one tag or attribute may take before expat would keep too much
