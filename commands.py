@@ -37,8 +37,7 @@ from orders import BatchState, NotPossibleError, Outcome, Progress, Service, Sub
 from runner import make_client, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
-from spreadsheets import Choice, Intake, UnreadableFileError, read_file
-from spreadsheets_import import read_orders
+from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_orders
 from submission_report import balance_warning, balance_words
 from web_plan import Plan, price_objection, service_objection, unchecked
 

@@ -19,7 +19,7 @@ from database import IMEIDatabase, OrderRow, Transaction, utc_now
 from order_matching import Match, match_rows
 from orders import FINAL_STATUSES, NotPossibleError, OrderStatus
 from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
-from spreadsheets_import import ImportRow, plain, says_the_same
+from spreadsheets import ImportRow, plain, says_the_same
 
 #: What a result text fills. Where the provider's raw text is stored, a file only fills what is blank.
 RESULT_COLUMNS = frozenset(

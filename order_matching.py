@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from database import OrderRow
-from spreadsheets_import import ImportRow, plain, says_the_same
+from spreadsheets import ImportRow, plain, says_the_same
 
 #: How far the date of a row may be from the date of its order, in either direction: 24 hours between two clocks of
 #: unknown time zones, and 12 hours of slack.

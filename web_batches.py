@@ -26,7 +26,7 @@ from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
 from order_sync import request_sync
 from orders import Outcome, Progress
-from spreadsheets_out import export_name
+from spreadsheets import export_name
 from web_context import batch_or_404, row_number
 from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web_format import plural

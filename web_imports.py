@@ -7,8 +7,7 @@ from backend import backend
 from batch_uploads import Upload, find_upload, store_upload
 from order_import import Fate, import_orders, plan_import, undo_import
 from orders import NotPossibleError
-from spreadsheets import UnreadableFileError
-from spreadsheets_import import read_orders
+from spreadsheets import UnreadableFileError, read_orders
 from web_format import plural
 
 imports = Blueprint("imports", __name__, url_prefix="/database/import")

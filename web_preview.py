@@ -23,8 +23,7 @@ from backend import Backend, backend
 from batch_creation import NewBatch, OverBudgetError, create_batch
 from batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
 from orders import Catalogue
-from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text
-from spreadsheets_out import rejects_csv
+from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text, rejects_csv
 from web_format import plural
 from web_plan import Again, Plan, price_objection, service_objection, unchecked
 

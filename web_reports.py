@@ -15,7 +15,7 @@ from backend import backend
 from batch_tallies import VERDICTS
 from database import utc_now
 from order_reports import Dispute
-from spreadsheets_out import OutColumn, export_name
+from spreadsheets import OutColumn, export_name
 from web_context import batch_or_404, row_number
 from web_exports import csv_download
 from web_orders import PAGE

@@ -14,8 +14,7 @@ from database import IMEIDatabase, utc_now
 from order_filters import Count, OrderFilter
 from order_searches import SavedSearch
 from orders import OrderStatus, Outcome
-from spreadsheets import Choice, UnreadableFileError, read_text
-from spreadsheets_out import OutColumn
+from spreadsheets import Choice, OutColumn, UnreadableFileError, read_text
 from web_context import row_number
 from web_exports import columns_asked, csv_download, workbook_columns, xlsx_download
 from web_filters import asked, filter_asked, suggested

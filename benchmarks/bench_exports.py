@@ -16,10 +16,10 @@ from sqlalchemy import insert
 
 import order_filters
 from database import IMEIDatabase
-from imei import check_digit_of
 from order_filters import OrderFilter
 from schema import orders
-from spreadsheets_out import write_provider_csv, write_xlsx
+from spreadsheets.cells import check_digit_of
+from spreadsheets.writing import write_provider_csv, write_xlsx
 
 ROOT = Path(__file__).parents[1]
 ORDERS, FEW = 1_000_000, 50_000

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import xlsxwriter
 
-from imei import check_digit_of
-from spreadsheets import UnreadableFileError, read_file
-from spreadsheets_out import write_xlsx
+from spreadsheets.cells import check_digit_of
+from spreadsheets.reading import UnreadableFileError, read_file
+from spreadsheets.writing import write_xlsx
 
 ROUNDS = 5
 ROOT = Path(__file__).parents[1]

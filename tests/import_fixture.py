@@ -11,7 +11,7 @@ from database import IMEIDatabase
 from order_import import plan_import
 from orders import Service
 from schema import orders
-from spreadsheets_import import ImportRow
+from spreadsheets.order_rows import ImportRow
 
 FIRST, SECOND, THIRD = imeis(3)
 CLOCK = datetime(2026, 11, 23, 22, 10, 5)

@@ -37,7 +37,7 @@ from orders import Account, BatchState, Chunk, ChunkState, Outcome, ProviderOrde
 from schema import attempts, batches, chunks, items, orders
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
-from spreadsheets_import import read_orders
+from spreadsheets.order_rows import read_orders
 
 COUNT = 30
 

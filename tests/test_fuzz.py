@@ -23,11 +23,11 @@ from sample_files import text_workbook, workbook, wrong
 import gsm_fusion_client as client
 from devices.report import BlacklistState, FmiState, SimState, blacklist_state, fmi_state, read_report, sim_state
 from gsm_fusion_client import GSMFusionError
-from imei import ORDERABLE, classify, is_valid, scan
-from intake import ALL_COLUMNS, Intake
 from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
-from spreadsheets import UnreadableFileError, read_file
-from spreadsheets_csv import Delimited
+from spreadsheets.cells import ORDERABLE, classify, is_valid, scan
+from spreadsheets.delimited import Delimited
+from spreadsheets.intake import ALL_COLUMNS, Intake
+from spreadsheets.reading import UnreadableFileError, read_file
 from verdicts import judge, judge_by_name, judge_error
 from workbooks.guarded import Workbook
 from workbooks.kinds import Deadline, FileKind, find_kind

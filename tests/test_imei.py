@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import imei
-from imei import Kind, classify, is_valid, luhn_check_digit, scan
+from spreadsheets import cells as imei
+from spreadsheets.cells import Kind, classify, is_valid, luhn_check_digit, scan
 
 GOOD = "353370080089451"
 SECOND = "353370080089469"

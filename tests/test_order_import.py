@@ -32,8 +32,8 @@ from order_import import Fate, Planned, changed_values, import_orders, past_impo
 from orders import BatchState, NotPossibleError, Outcome, Service, Verdict
 from schema import orders, status_changes
 from settlement import Settler
-from spreadsheets_import import ImportRow, plain, read_orders, says_the_same
-from spreadsheets_out import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
+from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
+from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
 from workbooks.kinds import UnreadableFileError
 
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"

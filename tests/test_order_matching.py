@@ -24,8 +24,8 @@ from provider_fixture import SERVICE, imeis
 from database import IMEIDatabase
 from order_import import Fate, import_orders, past_imports, plan_import, undo_import
 from orders import Service
-from spreadsheets_import import ImportRow, read_orders
-from spreadsheets_out import PROVIDER_COLUMNS, write_csv
+from spreadsheets.order_rows import ImportRow, read_orders
+from spreadsheets.writing import PROVIDER_COLUMNS, write_csv
 
 
 def test_the_providers_export_of_our_own_orders_adds_neither_orders_nor_money(ordering: IMEIDatabase) -> None:

@@ -29,7 +29,7 @@ from order_sync import OrderSync
 from orders import Outcome
 from schema import metadata
 from settings import Settings
-from spreadsheets_import import read_orders
+from spreadsheets.order_rows import read_orders
 
 NUMBERS = imeis(260, 5000)
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"

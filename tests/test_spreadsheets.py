@@ -23,10 +23,10 @@ from sample_files import (
     wrong,
 )
 
-import spreadsheets
-import spreadsheets_csv
-from imei import Kind, classify
-from spreadsheets import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
+from spreadsheets import delimited as spreadsheets_csv
+from spreadsheets import reading as spreadsheets
+from spreadsheets.cells import Kind, classify
+from spreadsheets.reading import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
 from workbooks import parts as spreadsheets_parts
 from workbooks import xlsx as spreadsheets_xlsx
 from workbooks.kinds import Deadline, Row, Worksheet

@@ -13,9 +13,9 @@ import pytest
 from old_workbooks import archive, ods, xlsb
 from sample_files import imeis
 
-from imei import NO_VALUE
-from spreadsheets import Choice, read_file
-from spreadsheets_import import read_orders
+from spreadsheets.cells import NO_VALUE
+from spreadsheets.order_rows import read_orders
+from spreadsheets.reading import Choice, read_file
 from workbooks.biff import read_marks
 from workbooks.kinds import FileKind, UnreadableFileError
 

@@ -12,7 +12,7 @@ import pytest
 from old_workbooks import ods
 from sample_files import LINK_NS, MAIN_NS, archive, imeis, raw_workbook, text_workbook
 
-from spreadsheets import read_file
+from spreadsheets.reading import read_file
 from workbooks import guarded as spreadsheets_guarded
 from workbooks.guarded import Workbook
 from workbooks.kinds import Deadline, FileKind, UnreadableFileError

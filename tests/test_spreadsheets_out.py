@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_files import imei, imeis, wrong
 
-import spreadsheets_out
-from spreadsheets import read_file
-from spreadsheets_out import (
+from spreadsheets import writing as spreadsheets_out
+from spreadsheets.reading import read_file
+from spreadsheets.writing import (
     EXTENDED_COLUMNS,
     PROVIDER_COLUMNS,
     export_name,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spreadsheets import read_file, read_text
+from spreadsheets.reading import read_file, read_text
 
 CASES = Path(__file__).parent / "cases"
 UPLOADS = json.loads((CASES / "uploads.json").read_text(encoding="utf-8"))

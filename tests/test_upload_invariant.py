@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sample_files import imei, text_workbook, workbook, wrong
 
-from imei import classify
-from spreadsheets import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
+from spreadsheets.cells import classify
+from spreadsheets.reading import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
 
 good = st.integers(1, 60).map(imei)
 other = st.integers(70, 90).map(imei)

@@ -4,9 +4,9 @@ import pytest
 from old_workbooks import ods
 from sample_files import imei, imeis, raw_workbook, workbook, wrong
 
-from imei import BESIDE, NO_VALUE, Kind
-from intake import ALL_COLUMNS, Intake
-from spreadsheets import Choice, UnreadableFileError, read_file, read_text
+from spreadsheets.cells import BESIDE, NO_VALUE, Kind
+from spreadsheets.intake import ALL_COLUMNS, Intake
+from spreadsheets.reading import Choice, UnreadableFileError, read_file, read_text
 
 FIVE = imeis(5)
 IMSIS = [f"31026039825{number:04d}" for number in range(1000, 1040)]

@@ -30,7 +30,7 @@ from database import IMEIDatabase, utc_now
 from orders import Outcome
 from schema import orders
 from settings import Settings
-from spreadsheets_out import EXTENDED_COLUMNS
+from spreadsheets.writing import EXTENDED_COLUMNS
 
 
 def test_the_history_page_has_a_button_that_asks_for_results(browser: Browser, database: IMEIDatabase) -> None:

@@ -46,8 +46,8 @@ from imei_digits import (
     plain_number,
     rejected,
 )
-from imei_labels import Piece, split_at_labels
-from imei_signs import fold, is_blank
+from spreadsheets.labels import Piece, split_at_labels
+from spreadsheets.signs import fold, is_blank
 
 __all__ = [
     "BESIDE",

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import chain
 
 from amounts import plural
-from imei import (
+from spreadsheets.cells import (
     BESIDE,
     COMPLETED,
     COMPLETED_NUMBER,
@@ -24,7 +24,7 @@ from imei import (
     passes_luhn,
     plain_number,
 )
-from intake import NOT_TAKEN, Choice, Ready, ReadyRows, Rejected, Repeated, Rows, long_numbers
+from spreadsheets.intake import NOT_TAKEN, Choice, Ready, ReadyRows, Rejected, Repeated, Rows, long_numbers
 
 MAX_TEXT = 200  #: characters of a cell that are kept
 _HIDDEN_ROW = "Its row is hidden or filtered out in the sheet."

@@ -12,8 +12,11 @@ from operator import attrgetter
 from pathlib import Path
 
 from amounts import plural
-from imei import NO_VALUE
-from intake import (
+from spreadsheets.buckets import Sorter
+from spreadsheets.cells import NO_VALUE
+from spreadsheets.columns import Survey, choose_column, find_header_row, survey
+from spreadsheets.delimited import DELIMITER_NAMES, Delimited, LongCellError, decoded, find_delimiter, find_encoding
+from spreadsheets.intake import (
     ALL_COLUMNS,
     FIND_IT,
     NOT_TAKEN,
@@ -27,9 +30,6 @@ from intake import (
     Sheet,
     long_numbers,
 )
-from spreadsheets_columns import Survey, choose_column, find_header_row, survey
-from spreadsheets_csv import DELIMITER_NAMES, Delimited, LongCellError, decoded, find_delimiter, find_encoding
-from spreadsheets_sort import Sorter
 from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, Worksheet, find_kind
 
 __all__ = [

@@ -18,8 +18,8 @@ from typing import IO
 
 import xlsxwriter
 
-from imei import Kind
-from intake import Intake
+from spreadsheets.cells import Kind
+from spreadsheets.intake import Intake
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from imei import (
+from spreadsheets.cells import (
     COMPLETIONS,
     NO_DIGITS,
     NO_VALUE,
@@ -23,7 +23,7 @@ from imei import (
     plain_number,
     runs,
 )
-from intake import ALL_COLUMNS, Column, names_second
+from spreadsheets.intake import ALL_COLUMNS, Column, names_second
 from workbooks import Row, UnreadableFileError
 
 TOP_ROWS = 20  #: rows with content in which a header may stand

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from imei import ORDERABLE, classify
 from orders import OrderStatus, Outcome
-from spreadsheets_out import CUT_MARK, EXTENDED_COLUMNS, NOT_XML, guarded
-from spreadsheets_tables import find_table
+from spreadsheets.cells import ORDERABLE, classify
+from spreadsheets.tables import find_table
+from spreadsheets.writing import CUT_MARK, EXTENDED_COLUMNS, NOT_XML, guarded
 from workbooks import Row, UnreadableFileError
 
 #: Title without blanks and points, in capitals → the name in the orders table.

@@ -9,8 +9,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from spreadsheets import MAX_SECONDS, read_content
-from spreadsheets_csv import DELIMITERS, Delimited, LongCellError, find_encoding
+from spreadsheets.delimited import DELIMITERS, Delimited, LongCellError, find_encoding
+from spreadsheets.reading import MAX_SECONDS, read_content
 from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, find_kind
 
 TOP_ROWS = 20  #: rows in which the titles may stand

@@ -1,0 +1,34 @@
+"""Files in and files out: finds the IMEIs in what people bring, and writes what they take away."""
+
+from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
+from spreadsheets.reading import Choice, Intake, UnreadableFileError, read_file, read_text
+from spreadsheets.writing import (
+    EXTENDED_COLUMNS,
+    PROVIDER_COLUMNS,
+    WORKBOOK_COLUMNS,
+    OutColumn,
+    export_name,
+    rejects_csv,
+    write_csv,
+    write_xlsx,
+)
+
+__all__ = [
+    "EXTENDED_COLUMNS",
+    "PROVIDER_COLUMNS",
+    "WORKBOOK_COLUMNS",
+    "Choice",
+    "ImportRow",
+    "Intake",
+    "OutColumn",
+    "UnreadableFileError",
+    "export_name",
+    "plain",
+    "read_file",
+    "read_orders",
+    "read_text",
+    "rejects_csv",
+    "says_the_same",
+    "write_csv",
+    "write_xlsx",
+]
