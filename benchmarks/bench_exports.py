@@ -16,9 +16,9 @@ from sqlalchemy import insert
 
 import order_filters
 from database import IMEIDatabase
+from imei import check_digit_of
 from order_filters import OrderFilter
 from schema import orders
-from spreadsheets.cells import check_digit_of
 from spreadsheets.writing import write_provider_csv, write_xlsx
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import xlsxwriter
 
-from spreadsheets.cells import check_digit_of
+from imei import check_digit_of
 from spreadsheets.reading import UnreadableFileError, read_file
 from spreadsheets.writing import write_xlsx
 

@@ -10,20 +10,18 @@ from dataclasses import replace
 from itertools import chain
 
 from amounts import plural
-from spreadsheets.cells import (
-    BESIDE,
+from imei import (
     COMPLETED,
     COMPLETED_NUMBER,
     COMPLETIONS,
     ORDERABLE,
     Found,
     Kind,
-    classify,
     is_plausible,
-    many_digits,
     passes_luhn,
     plain_number,
 )
+from spreadsheets.cells import BESIDE, classify, many_digits
 from spreadsheets.intake import NOT_TAKEN, Choice, Ready, ReadyRows, Rejected, Repeated, Rows, long_numbers
 
 MAX_TEXT = 200  #: characters of a cell that are kept

@@ -2,7 +2,7 @@
 
     fold -> lines -> labels -> groups of digits or words -> each run of 14 to 17 digits is exactly one value
 
-What a run of plain digits is, `imei_digits` decides. This module must not know files.
+What a run of plain digits is, `imei` decides. This module must not know files.
 """
 
 import re
@@ -12,79 +12,25 @@ from datetime import date, time, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
-from imei_digits import (
-    CARTON,
+from imei import (
     COMPLETED,
-    COMPLETED_NUMBER,
     COMPLETIONS,
-    ICCID,
-    IMEISV,
     LEAST_15,
     LEAST_16,
-    MEID_DECIMAL,
-    ONE_DIGIT,
-    ORDERABLE,
-    PADDED,
-    PREFIX_REMOVED,
-    REPORTING_BODIES,
     TIME_STAMP,
     TOO_LONG,
-    WRONG_DIGIT,
-    ZERO_ADDED,
     Found,
     Kind,
-    check_digit_of,
     digits_sentence,
     is_plausible,
     is_time_stamp,
-    is_valid,
     judge_15,
     judge_digits,
     judge_number,
-    luhn_check_digit,
-    passes_luhn,
-    plain_number,
     rejected,
 )
 from spreadsheets.labels import Piece, split_at_labels
 from spreadsheets.signs import fold, is_blank
-
-__all__ = [
-    "BESIDE",
-    "CARTON",
-    "COMPLETED",
-    "COMPLETED_NUMBER",
-    "COMPLETIONS",
-    "ICCID",
-    "IMEISV",
-    "MEID_DECIMAL",
-    "NO_DIGITS",
-    "NO_VALUE",
-    "ONE_DIGIT",
-    "ONE_OF_SEVERAL",
-    "ORDERABLE",
-    "PADDED",
-    "PREFIX_REMOVED",
-    "REPORTING_BODIES",
-    "TAKEN_OUT",
-    "TIME_STAMP",
-    "TOO_LONG",
-    "WRONG_DIGIT",
-    "ZERO_ADDED",
-    "Found",
-    "Kind",
-    "check_digit_of",
-    "classify",
-    "is_plausible",
-    "is_valid",
-    "luhn_check_digit",
-    "many_digits",
-    "maybe",
-    "passes_luhn",
-    "plain_number",
-    "runs",
-    "scan",
-]
 
 LOST_DIGITS = "Shortened, so that digits are lost: format the column as Text in Excel and fill it in again."
 VERSION_DROPPED = "The software version after the IMEI was left out."

@@ -9,20 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from spreadsheets.cells import (
-    COMPLETIONS,
-    NO_DIGITS,
-    NO_VALUE,
-    ORDERABLE,
-    REPORTING_BODIES,
-    Found,
-    Kind,
-    classify,
-    many_digits,
-    maybe,
-    plain_number,
-    runs,
-)
+from imei import COMPLETIONS, ORDERABLE, REPORTING_BODIES, Found, Kind, plain_number
+from spreadsheets.cells import NO_DIGITS, NO_VALUE, classify, many_digits, maybe, runs
 from spreadsheets.intake import ALL_COLUMNS, Column, names_second
 from workbooks import Row, UnreadableFileError
 

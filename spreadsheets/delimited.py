@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from spreadsheets.cells import ONE_OF_SEVERAL, TAKEN_OUT, classify, maybe, plain_number
+from imei import plain_number
+from spreadsheets.cells import ONE_OF_SEVERAL, TAKEN_OUT, classify, maybe
 from workbooks import Deadline, Row, UnreadableFileError
 
 MOST_CELLS = 1_500_000  #: in one row, where a list may stand side by side

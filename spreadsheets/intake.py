@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar, overload
 
 from amounts import plural
-from spreadsheets.cells import Kind
+from imei import Kind
 from workbooks import FileKind
 
 ALL_COLUMNS = -1  #: the choice for a list whose IMEIs stand side by side

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imei_digits import has_reporting_body
+from imei import has_reporting_body
 
 
 @dataclass(frozen=True, slots=True)

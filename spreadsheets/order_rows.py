@@ -13,8 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from imei import ORDERABLE
 from orders import OrderStatus, Outcome
-from spreadsheets.cells import ORDERABLE, classify
+from spreadsheets.cells import classify
 from spreadsheets.tables import find_table
 from spreadsheets.writing import CUT_MARK, EXTENDED_COLUMNS, NOT_XML, guarded
 from workbooks import Row, UnreadableFileError

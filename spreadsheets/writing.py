@@ -18,7 +18,7 @@ from typing import IO
 
 import xlsxwriter
 
-from spreadsheets.cells import Kind
+from imei import Kind
 from spreadsheets.intake import Intake
 
 

@@ -20,7 +20,7 @@ import requests
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 from web_fixture import confirm_fields
 
-from spreadsheets.cells import luhn_check_digit
+from imei import luhn_check_digit
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = Path("/usr/bin/chromium")

@@ -8,7 +8,7 @@ from typing import Any
 import openpyxl
 import xlsxwriter
 
-from spreadsheets.cells import check_digit_of
+from imei import check_digit_of
 
 MAIN_NS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 LINK_NS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

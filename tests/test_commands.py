@@ -25,12 +25,12 @@ from backend import Backend
 from commands import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, NotSentError
+from imei import luhn_check_digit
 from orders import Account, Outcome, Service, SubmissionResult
 from runner import make_client, run_or_follow, runner_alive, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from simulator import Knobs, Simulator
-from spreadsheets.cells import luhn_check_digit
 
 ROOT = Path(__file__).parents[1]
 SERVICE = "1739"

@@ -23,8 +23,9 @@ from sample_files import text_workbook, workbook, wrong
 import gsm_fusion_client as client
 from devices.report import BlacklistState, FmiState, SimState, blacklist_state, fmi_state, read_report, sim_state
 from gsm_fusion_client import GSMFusionError
+from imei import ORDERABLE, is_valid
 from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
-from spreadsheets.cells import ORDERABLE, classify, is_valid, scan
+from spreadsheets.cells import classify, scan
 from spreadsheets.delimited import Delimited
 from spreadsheets.intake import ALL_COLUMNS, Intake
 from spreadsheets.reading import UnreadableFileError, read_file

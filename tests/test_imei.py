@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spreadsheets import cells as imei
-from spreadsheets.cells import Kind, classify, is_valid, luhn_check_digit, scan
+import imei
+from imei import Kind, is_valid, luhn_check_digit
+from spreadsheets import cells
+from spreadsheets.cells import classify, scan
 
 GOOD = "353370080089451"
 SECOND = "353370080089469"
@@ -456,7 +458,7 @@ def test_a_date_and_time_is_never_completed_to_an_imei(cell: str) -> None:
 def test_an_endless_cell_takes_no_time(cell: str) -> None:
     begun = time.process_time()
     assert classify(cell)
-    imei.maybe(cell)
+    cells.maybe(cell)
     assert time.process_time() - begun < 1
 
 
@@ -468,26 +470,26 @@ def test_one_digit_repeated_is_a_test_number(cell: object) -> None:
 @pytest.mark.parametrize(
     ("cell", "note"),
     [
-        ("=VLOOKUP(A2,B:C,2,0)", imei.NO_VALUE),
-        ("=…", imei.NO_VALUE),
-        ("#N/A", imei.EXCEL_ERROR),
-        ("#REF!", imei.EXCEL_ERROR),
-        (True, imei.TRUTH),
-        ("FALSE", imei.TRUTH),
-        (date(2026, 11, 23), imei.DATE),
-        (datetime(2026, 11, 23, 22, 10), imei.DATE),
-        ("n/a", imei.NO_DIGITS),
-        ("-", imei.NO_DIGITS),
-        ("'", imei.NO_DIGITS),
-        ("iPhone 12", imei.NO_DIGITS),
-        (float("nan"), imei.NO_DIGITS),
-        (float("inf"), imei.NO_DIGITS),
-        (-int(GOOD), imei.NO_DIGITS),
-        (float(GOOD) + 0.5, imei.NO_DIGITS),
+        ("=VLOOKUP(A2,B:C,2,0)", cells.NO_VALUE),
+        ("=…", cells.NO_VALUE),
+        ("#N/A", cells.EXCEL_ERROR),
+        ("#REF!", cells.EXCEL_ERROR),
+        (True, cells.TRUTH),
+        ("FALSE", cells.TRUTH),
+        (date(2026, 11, 23), cells.DATE),
+        (datetime(2026, 11, 23, 22, 10), cells.DATE),
+        ("n/a", cells.NO_DIGITS),
+        ("-", cells.NO_DIGITS),
+        ("'", cells.NO_DIGITS),
+        ("iPhone 12", cells.NO_DIGITS),
+        (float("nan"), cells.NO_DIGITS),
+        (float("inf"), cells.NO_DIGITS),
+        (-int(GOOD), cells.NO_DIGITS),
+        (float(GOOD) + 0.5, cells.NO_DIGITS),
         ("8901260123456789012", imei.ICCID),
         ("12345", "5 digits: an IMEI has 15."),
         (7, "1 digit: an IMEI has 15."),
-        (b"353", imei.NO_DIGITS),
+        (b"353", cells.NO_DIGITS),
     ],
 )
 def test_what_is_no_imei_says_what_it_is(cell: object, note: str) -> None:
@@ -538,5 +540,5 @@ def test_separators_anywhere_between_the_digits_change_nothing(good: str, sign: 
 
 @given(st.text("0123456789abcXYZ -./,;'\n", min_size=1))
 def test_a_text_not_worth_a_look_holds_nothing_orderable(text: str) -> None:
-    if not imei.maybe(text):
+    if not cells.maybe(text):
         assert all(value.kind not in imei.ORDERABLE for value in classify(text))

@@ -23,9 +23,10 @@ from sample_files import (
     wrong,
 )
 
+from imei import Kind
 from spreadsheets import delimited as spreadsheets_csv
 from spreadsheets import reading as spreadsheets
-from spreadsheets.cells import Kind, classify
+from spreadsheets.cells import classify
 from spreadsheets.reading import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
 from workbooks import parts as spreadsheets_parts
 from workbooks import xlsx as spreadsheets_xlsx

@@ -4,7 +4,8 @@ import pytest
 from old_workbooks import ods
 from sample_files import imei, imeis, raw_workbook, workbook, wrong
 
-from spreadsheets.cells import BESIDE, NO_VALUE, Kind
+from imei import Kind
+from spreadsheets.cells import BESIDE, NO_VALUE
 from spreadsheets.intake import ALL_COLUMNS, Intake
 from spreadsheets.reading import Choice, UnreadableFileError, read_file, read_text
 
