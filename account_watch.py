@@ -11,13 +11,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Protocol
 
-import balance_store
-import batch_store
 import price_check
-import refunds
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionError
 from orders import Account, Service
+from storage import balance_store, batch_store, refunds
 
 logger = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-import audit_store
 from audit_comparison import AuditReport, Difference, Example, Window, compare, unexplained
 from audit_rebuild import ask_by_id
-from audit_store import Records
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionError
 from orders import Account, ProviderOrder
+from storage import audit_store
+from storage.audit_store import Records
 
 logger = logging.getLogger(__name__)
 

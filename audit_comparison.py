@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from amounts import money, plural
-from audit_store import OurOrder, Records
 from orders import ProviderOrder
 from provider import read_dates
+from storage.audit_store import OurOrder, Records
 
 #: Examples of each class that a report carries.
 EXAMPLES = 20

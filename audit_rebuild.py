@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-import audit_store
-from audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, Planned, Records
 from checkpoints import Checkpoints
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import (
@@ -29,7 +27,9 @@ from gsm_fusion_client import (
 from order_sync import LIST_LENGTHS, report_values, result_values, told_status
 from orders import OrderStatus, PlacedOrder, ProviderOrder, Service
 from provider import read_dates
-from result_store import store_results
+from storage import audit_store
+from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, Planned, Records
+from storage.result_store import store_results
 
 logger = logging.getLogger(__name__)
 

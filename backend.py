@@ -12,13 +12,12 @@ from typing import Any, cast
 
 from flask import current_app
 
-import account_mark
 import batch_older_copy
-import order_queries
 from database import IMEIDatabase
 from orders import ProviderOrder, Service
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
+from storage import account_mark, order_queries
 from web_plan import NOT_AGAIN, Again, Means, Plan, make_plan
 
 #: Each stream holds a thread of the server; some threads must stay free for pages and the health probe.

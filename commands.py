@@ -21,14 +21,9 @@ from tqdm import tqdm
 
 import order_import
 import order_sync
-from account_mark import OtherAccountError
 from amounts import money, plural
 from audit import midnight
-from audit_store import had_doubt
 from backend import Backend, backend
-from balance_store import BalanceChange, balance_change
-from batch_creation import NewBatch, OverBudgetError, create_batch
-from batch_queries import progress
 from commands_account import adopt_account
 from commands_audit import audit, audit_now, rebuild_from_provider, report_lines
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -38,6 +33,11 @@ from runner import make_client, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_orders
+from storage.account_mark import OtherAccountError
+from storage.audit_store import had_doubt
+from storage.balance_store import BalanceChange, balance_change
+from storage.batch_creation import NewBatch, OverBudgetError, create_batch
+from storage.batch_queries import progress
 from submission_report import balance_warning, balance_words
 from web_plan import Plan, price_objection, service_objection, unchecked
 

@@ -3,9 +3,9 @@
 import click
 from flask.cli import with_appcontext
 
-import account_mark
-from account_mark import OtherAccountError
 from backend import Backend, backend
+from storage import account_mark
+from storage.account_mark import OtherAccountError
 
 
 @click.command("adopt-account")

@@ -11,7 +11,6 @@ import click
 from flask.cli import with_appcontext
 
 import batch_older_copy
-from account_mark import OtherAccountError
 from amounts import money, plural
 from audit import run_audit
 from audit_comparison import AuditReport, Difference, audit_sentences
@@ -22,6 +21,7 @@ from checkpoints import Checkpoints
 from gsm_fusion_client import GSMFusionError
 from runner import make_client
 from simulator import DemoError
+from storage.account_mark import OtherAccountError
 
 #: Exit codes: both sides agree; they differ, or could not be compared to the end.
 AGREE, DIFFER = 0, 1

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import batch_store
 from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
 from orders import NotPossibleError, ProviderOrder
+from storage import batch_store
 
 #: Signs that hide a digit of a listed IMEI, and how many digits must be left to compare.
 HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6

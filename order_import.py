@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from batch_store import leave_out, parts, planned_items, service_labels, touch, unsay
 from database import IMEIDatabase, OrderRow, Transaction, utc_now
 from order_matching import Match, match_rows
 from orders import FINAL_STATUSES, NotPossibleError, OrderStatus
 from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
 from spreadsheets import ImportRow, plain, says_the_same
+from storage.batch_store import leave_out, parts, planned_items, service_labels, touch, unsay
 
 #: What a result text fills. Where the provider's raw text is stored, a file only fills what is blank.
 RESULT_COLUMNS = frozenset(

@@ -21,7 +21,7 @@ from database import IMEIDatabase, utc_now
 from devices import read_report
 from gsm_fusion_client import GSMFusionError, RefusalKind, RefusedError, UnreadableAnswerError
 from orders import FINAL_STATUSES, OrderStatus, ProviderOrder, until_result
-from result_store import (
+from storage.result_store import (
     PendingOrder,
     Withheld,
     count_pending,

@@ -7,11 +7,11 @@ again while batches run. This module decides and writes; it asks nobody. A price
 import logging
 from collections.abc import Sequence
 
-import batch_store
 from amounts import exceeds, money
-from batch_queries import planned_imeis
 from database import Transaction
 from orders import Service
+from storage import batch_store
+from storage.batch_queries import planned_imeis
 
 logger = logging.getLogger(__name__)
 

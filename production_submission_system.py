@@ -20,19 +20,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-import account_mark
-import balance_store
 import batch_older_copy
-import batch_store
-import lease
-from account_mark import AccountMark
 from account_watch import AccountWatch
 from amounts import money
-from balance_store import Reading
-from batch_creation import NewBatch, create_batch, fingerprint
-from batch_queries import progress
 from call_budget import MINUTE, CallBudget
-from call_log import record_clean, write_intents
 from checkpoints import DISK_FULL, Checkpoints, is_disk_full
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
 from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, RateLimitedError, parse_placement
@@ -50,6 +41,12 @@ from orders import (
 )
 from pace import Pace
 from settlement import REQUESTED, Look, Settler, is_readable, unexplained_fall
+from storage import account_mark, balance_store, batch_store, lease
+from storage.account_mark import AccountMark
+from storage.balance_store import Reading
+from storage.batch_creation import NewBatch, create_batch, fingerprint
+from storage.batch_queries import progress
+from storage.call_log import record_clean, write_intents
 from submission_report import Watcher, submission_result
 from verdicts import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
 

@@ -17,10 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import account_mark
-import upkeep
 from audit import NightlyAudit
-from batch_queries import progress
 from call_budget import CallBudget
 from checkpoints import Checkpoints
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -31,6 +28,8 @@ from production_submission_system import Options, ProductionSubmissionSystem
 from provider_state import watching
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
+from storage import account_mark, upkeep
+from storage.batch_queries import progress
 from submission_report import submission_result
 
 logger = logging.getLogger(__name__)

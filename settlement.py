@@ -26,15 +26,8 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 import absence
-import account_mark
-import balance_store
-import batch_store
-import batch_undo
-import refunds
 from absence import Around, ListView, Money
 from amounts import exceeds, plural
-from balance_store import Reading, Spending
-from batch_store import DoubtfulCall
 from database import IMEIDatabase, Transaction, read_list_limit, read_setting, write_setting
 from gsm_fusion_client import RefusalKind, refusal_kind
 from orders import (
@@ -51,6 +44,9 @@ from orders import (
     Verdict,
 )
 from provider import read_dates
+from storage import account_mark, balance_store, batch_store, batch_undo, refunds
+from storage.balance_store import Reading, Spending
+from storage.batch_store import DoubtfulCall
 
 logger = logging.getLogger(__name__)
 

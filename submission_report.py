@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 
 from amounts import money
-from balance_store import BalanceChange
-from batch_queries import batch_failures, batch_state, placed_orders, progress
 from database import IMEIDatabase
 from orders import BatchState, ChunkState, Outcome, Progress, SubmissionResult
+from storage.balance_store import BalanceChange
+from storage.batch_queries import batch_failures, batch_state, placed_orders, progress
 
 
 class Watcher:

@@ -18,7 +18,6 @@ from flask.typing import ResponseReturnValue
 from flask_compress import Compress
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-import account_mark
 import batch_older_copy
 from backend import Backend, backend
 from checkpoints import Checkpoints
@@ -30,6 +29,7 @@ from provider_state import reporter
 from runner import make_client, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import PRIVATE, Settings, SettingsError, load_settings
+from storage import account_mark
 from web_auth import FOR_PROGRAMS, init_auth
 from web_batches import batches
 from web_context import RowNumbers

@@ -16,17 +16,15 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-import batch_queries
-import batch_store
-import order_queries
 from amounts import exceeds, money
 from backend import backend
-from batch_creation import Funds, OverBudgetError, resume_batch
-from batch_uploads import change_upload
 from database import IMEIDatabase, utc_now
 from order_sync import request_sync
 from orders import Outcome, Progress
 from spreadsheets import export_name
+from storage import batch_queries, batch_store, order_queries
+from storage.batch_creation import Funds, OverBudgetError, resume_batch
+from storage.batch_uploads import change_upload
 from web_context import batch_or_404, row_number
 from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web_format import plural

@@ -3,9 +3,9 @@
 from flask import abort
 from werkzeug.routing import IntegerConverter, Map
 
-import batch_queries
 from backend import backend
 from orders import Progress
+from storage import batch_queries
 
 #: No row has a number as high as this, and a table cannot be asked for one much higher.
 BEYOND_ROWS = 2**62

@@ -10,18 +10,15 @@ from typing import Any
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-import account_mark
-import batch_doubt
-import batch_queries
-import batch_store
 import settlement
 from backend import backend
-from batch_doubt import CallInDoubt
 from database import utc_now
 from doubt_lookup import ListFindings, compare_list, find_order
 from gsm_fusion_client import GSMFusionError
 from orders import SAYS_IT_EXISTS, NotPossibleError, Progress, ProviderOrder
 from settlement import read_order_id
+from storage import account_mark, batch_doubt, batch_queries, batch_store
+from storage.batch_doubt import CallInDoubt
 from web_context import batch_or_404, row_number
 from web_format import plural
 

@@ -13,9 +13,9 @@ from flask import abort, request
 
 from backend import backend
 from database import IMEIDatabase
-from order_filters import OrderFilter
-from order_wordings import COUNTED, MEANT, NAMES, VERDICTS, read_verdict, stored_words
 from orders import OrderStatus
+from storage.order_filters import OrderFilter
+from storage.order_wordings import COUNTED, MEANT, NAMES, VERDICTS, read_verdict, stored_words
 from web_context import row_number
 
 #: The verdicts that can be chosen, by the name of their field.

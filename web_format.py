@@ -9,10 +9,10 @@ from markupsafe import Markup
 from amounts import money as money
 from amounts import plural as plural
 from audit_comparison import audit_sentences
-from batch_doubt import Settled
-from order_queries import Day
 from order_sync import SyncReport
 from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome, Progress
+from storage.batch_doubt import Settled
+from storage.order_queries import Day
 
 CHUNKS = {
     ChunkState.PLANNED: "Planned",

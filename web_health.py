@@ -9,14 +9,13 @@ from typing import Any
 from flask import Blueprint, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
-import account_mark
 import batch_older_copy
-import batch_queries
 from backend import VOLATILE, Backend, backend
 from checkpoints import disk_objection
 from database import utc_now
 from provider_state import provider_state
 from runner import runner_alive
+from storage import account_mark, batch_queries
 from web_auth import is_inside
 from web_format import ago
 

@@ -4,10 +4,10 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 
 from backend import backend
-from batch_uploads import Upload, find_upload, store_upload
 from order_import import Fate, import_orders, plan_import, undo_import
 from orders import NotPossibleError
 from spreadsheets import UnreadableFileError, read_orders
+from storage.batch_uploads import Upload, find_upload, store_upload
 from web_format import plural
 
 imports = Blueprint("imports", __name__, url_prefix="/database/import")

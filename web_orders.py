@@ -7,20 +7,17 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-import batch_queries
-import order_filters
-import order_pages
-import order_queries
 from backend import backend
-from batch_uploads import change_upload
 from database import IMEIDatabase, OrderRow, utc_now
 from devices import read_report
-from order_filters import OrderFilter
-from order_pages import Sort
 from order_sync import is_requested, last_sync, request_sync
 from orders import OrderStatus, Outcome
-from result_store import count_pending
 from runner import runner_alive
+from storage import batch_queries, order_filters, order_pages, order_queries
+from storage.batch_uploads import change_upload
+from storage.order_filters import OrderFilter
+from storage.order_pages import Sort
+from storage.result_store import count_pending
 from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web_filters import asked, filter_asked, suggested
 from web_format import synced

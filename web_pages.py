@@ -11,11 +11,6 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
-import account_mark
-import batch_queries
-import lease
-import order_queries
-from account_mark import OtherAccountError
 from audit import last_audit
 from backend import Backend, backend
 from database import utc_now
@@ -23,7 +18,9 @@ from order_import import past_imports
 from order_sync import last_sync
 from orders import Service
 from provider_state import provider_state
-from result_store import withheld_orders
+from storage import account_mark, batch_queries, lease, order_queries
+from storage.account_mark import OtherAccountError
+from storage.result_store import withheld_orders
 from web_format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 from web_health import health_report, mending
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-import batch_queries
 from amounts import exceeds, money
-from batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
 from database import IMEIDatabase
 from orders import Balance, Catalogue, OrderStatus, Service
+from storage import batch_queries
+from storage.batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
 
 NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring another file."
 NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."

@@ -20,10 +20,10 @@ from flask import (
 from flask.typing import ResponseReturnValue
 
 from backend import Backend, backend
-from batch_creation import NewBatch, OverBudgetError, create_batch
-from batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
 from orders import Catalogue
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text, rejects_csv
+from storage.batch_creation import NewBatch, OverBudgetError, create_batch
+from storage.batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
 from web_format import plural
 from web_plan import Again, Plan, price_objection, service_objection, unchecked
 

@@ -7,15 +7,12 @@ from typing import Any
 from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
-import batch_queries
-import order_filters
-import order_queries
-import order_reports
 from backend import backend
-from batch_tallies import VERDICTS
 from database import utc_now
-from order_reports import Dispute
 from spreadsheets import OutColumn, export_name
+from storage import batch_queries, order_filters, order_queries, order_reports
+from storage.batch_tallies import VERDICTS
+from storage.order_reports import Dispute
 from web_context import batch_or_404, row_number
 from web_exports import csv_download
 from web_orders import PAGE

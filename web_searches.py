@@ -7,14 +7,13 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-import order_queries
-import order_searches
 from backend import backend
 from database import IMEIDatabase, utc_now
-from order_filters import Count, OrderFilter
-from order_searches import SavedSearch
 from orders import OrderStatus, Outcome
 from spreadsheets import Choice, OutColumn, UnreadableFileError, read_text
+from storage import order_queries, order_searches
+from storage.order_filters import Count, OrderFilter
+from storage.order_searches import SavedSearch
 from web_context import row_number
 from web_exports import columns_asked, csv_download, workbook_columns, xlsx_download
 from web_filters import asked, filter_asked, suggested

@@ -14,13 +14,10 @@ from typing import Any
 
 from flask import Response
 
-import balance_store
-import batch_doubt
-import batch_queries
-import order_queries
 from backend import Backend
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
+from storage import balance_store, batch_doubt, batch_queries, order_queries
 from submission_report import balance_warning, balance_words
 from web_format import (
     CHUNKS,

@@ -9,11 +9,11 @@ from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_t
 from flask.typing import ResponseReturnValue
 
 from backend import backend
-from batch_creation import OverBudgetError
-from batch_uploads import batch_of_token
 from database import OrderRow
 from orders import Service
 from spreadsheets import UnreadableFileError, read_text
+from storage.batch_creation import OverBudgetError
+from storage.batch_uploads import batch_of_token
 from web_format import ago, plural, result_words
 from web_plan import Again, Plan, price_objection, service_objection, unchecked
 from web_preview import draft_text, keep, keep_draft, must_type, start_batch, started

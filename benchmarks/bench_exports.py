@@ -14,12 +14,12 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-import order_filters
 from database import IMEIDatabase
 from imei import check_digit_of
-from order_filters import OrderFilter
 from schema import orders
 from spreadsheets.writing import write_provider_csv, write_xlsx
+from storage import order_filters
+from storage.order_filters import OrderFilter
 
 ROOT = Path(__file__).parents[1]
 ORDERS, FEW = 1_000_000, 50_000

@@ -9,12 +9,9 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import order_filters
-import order_queries
-import order_reports
-import result_store
 from database import IMEIDatabase
-from order_filters import OrderFilter
+from storage import order_filters, order_queries, order_reports, result_store
+from storage.order_filters import OrderFilter
 
 HISTORY_ORDERS = 5_000_000
 PART = 250_000

@@ -12,9 +12,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import upkeep
-from batch_creation import NewBatch, create_batch
-from batch_queries import batch_state
 from benchmarks.bench_submission import CHUNK, SERVICE, WORKERS, imeis, provider
 from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
@@ -22,6 +19,9 @@ from gsm_fusion_client import GSMFusionClient
 from orders import BatchState
 from production_submission_system import Options, ProductionSubmissionSystem
 from runner import spare_collector, use_one_heap
+from storage import upkeep
+from storage.batch_creation import NewBatch, create_batch
+from storage.batch_queries import batch_state
 
 FIRST, EACH, BATCHES = 20_000, 100_000, 10
 

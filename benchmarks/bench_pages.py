@@ -22,7 +22,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-import batch_queries
 from backend import Backend
 from benchmarks.bench_web import with_check_digit
 from benchmarks.years import SERVICES, Years, fill
@@ -30,6 +29,7 @@ from database import IMEIDatabase
 from orders import Account
 from schema import orders
 from settings import Settings
+from storage import batch_queries
 from web_app import create_app
 from web_stream import chunk_letters, details, overall_rate, snapshot
 

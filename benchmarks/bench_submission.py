@@ -22,14 +22,14 @@ from xml.etree import ElementTree
 
 import requests
 
-from batch_creation import NewBatch, create_batch
-from batch_queries import batch_state
 from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
 from orders import BatchState
 from production_submission_system import Options, ProductionSubmissionSystem
 from runner import spare_collector
+from storage.batch_creation import NewBatch, create_batch
+from storage.batch_queries import batch_state
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "269"

@@ -6,13 +6,12 @@ from typing import Any
 
 from provider_fixture import SERVICE, imeis
 
-import balance_store
-import batch_store
-from batch_creation import NewBatch, create_batch
-from call_log import record_clean, write_intents
 from database import IMEIDatabase
 from orders import Chunk, Outcome, PlacedOrder, PlacementAnswer, ProviderOrder, Verdict
 from settlement import Look, Settler
+from storage import balance_store, batch_store
+from storage.batch_creation import NewBatch, create_batch
+from storage.call_log import record_clean, write_intents
 from verdicts import judge
 
 QUIET = 60.0

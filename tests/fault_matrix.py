@@ -23,14 +23,14 @@ from planted import CHUNK, Job, start
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, put_in_use, system, with_check_digit
 
 import batch_older_copy
-import batch_store
 import price_check
 from audit_rebuild import plan_rebuild, rebuild
-from batch_queries import doubtful_items
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, OutcomeUnknownError
 from orders import BatchState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
+from storage import batch_store
+from storage.batch_queries import doubtful_items
 
 TOTAL, FEW = 600, 300
 #: Seconds, a hundredth of the defaults.

@@ -13,14 +13,14 @@ from provider_fixture import SERVICE, imeis, judge
 from sqlalchemy import text
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
-from batch_creation import NewBatch, create_batch
-from batch_queries import progress
 from commands import result_lines
 from database import IMEIDatabase, write_list_limit
 from orders import Outcome, Progress
 from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
 from simulator import Simulator
+from storage.batch_creation import NewBatch, create_batch
+from storage.batch_queries import progress
 from submission_report import submission_result
 
 PRICE = 0.08  #: US dollars an IMEI of SERVICE, as the simulator charges

@@ -28,8 +28,8 @@ from hardship_fixture import locked_by_another_program, new_batch, outcomes, see
 from planted import CHUNK, Job, start
 from provider_fixture import Knobs, Simulator, judge, put_in_use, system
 
-from batch_queries import doubtful_items
 from database import IMEIDatabase
+from storage.batch_queries import doubtful_items
 
 TOTAL = 6000
 #: What the provider does wrong; nothing that stops the batch until a person resumes it.

@@ -12,15 +12,14 @@ from hardship_fixture import new_batch, outcomes, wait_until
 from provider_fixture import Knobs, Simulator, imeis
 from web_fixture import Browser, Provider, make_app, words
 
-import account_mark
-import batch_store
-from account_mark import OtherAccountError, adopt, adoption, mark_of, may_adopt, objection
 from commands import init_commands
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
 from runner import Background, make_client, run_or_follow, sync_or_follow
 from settings import Settings, load_settings
 from settlement import OTHER_ACCOUNT, Settler
+from storage import account_mark, batch_store
+from storage.account_mark import OtherAccountError, adopt, adoption, mark_of, may_adopt, objection
 
 OURS: dict[str, Any] = {"api_key": "K", "username": "wholesaler"}
 

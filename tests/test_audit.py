@@ -18,15 +18,11 @@ from sqlalchemy import delete, update
 from web_fixture import SERVICES, Browser, Provider, make_app
 
 import audit
-import audit_store
-import balance_store
 import batch_older_copy
 from audit import NightlyAudit, last_audit, next_nightly, run_audit
 from audit_comparison import AuditReport, compare
 from audit_rebuild import RebuildReport, plan_rebuild, rebuild
 from backend import Backend
-from batch_creation import NewBatch, create_batch
-from batch_queries import progress
 from checkpoints import Checkpoints
 from commands_audit import audit as audit_command
 from commands_audit import figures, rebuild_from_provider, report_lines, verdict
@@ -38,6 +34,9 @@ from schema import attempts, batches, chunks, items, orders
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from spreadsheets.order_rows import read_orders
+from storage import audit_store, balance_store
+from storage.batch_creation import NewBatch, create_batch
+from storage.batch_queries import progress
 
 COUNT = 30
 

@@ -6,13 +6,12 @@ import pytest
 from calls_fixture import answered, call, listed, look, one, planned, read_balance, unanswered
 from provider_fixture import imeis
 
-import balance_store
-import batch_store
 import schema
-from call_log import write_intents
 from database import IMEIDatabase
 from orders import Chunk, ChunkState, Outcome, Verdict
 from settlement import Settler
+from storage import balance_store, batch_store
+from storage.call_log import write_intents
 
 
 def reading(database: IMEIDatabase, credits: float) -> balance_store.Reading:

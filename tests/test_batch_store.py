@@ -11,12 +11,12 @@ from provider_fixture import SERVICE, imeis
 from sqlalchemy import Connection
 from sqlalchemy.exc import NoResultFound
 
-import batch_store
-from batch_store import IN_LIST, WrongStateError
-from call_log import write_intents
 from database import IMEIDatabase, utc_now
 from orders import SAYS_IT_EXISTS, Chunk, ChunkState, Outcome, Verdict
 from schema import orders
+from storage import batch_store
+from storage.batch_store import IN_LIST, WrongStateError
+from storage.call_log import write_intents
 
 Move = Callable[[Connection, Chunk], None]
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-import batch_uploads
-from batch_uploads import find_upload, store_upload
 from database import IMEIDatabase
 from settings import Settings
+from storage import batch_uploads
+from storage.batch_uploads import find_upload, store_upload
 
 
 def test_beyond_the_quota_the_oldest_uploads_are_forgotten(

@@ -9,11 +9,11 @@ from calls_fixture import call, everything, nothing_is_written, one, planned
 from provider_fixture import SERVICE, imeis
 from sqlalchemy import Connection
 
-import batch_store
-from batch_store import WrongStateError
-from call_log import record_clean, write_intents
 from database import IMEIDatabase, utc_now
 from orders import Chunk, Outcome, Verdict
+from storage import batch_store
+from storage.batch_store import WrongStateError
+from storage.call_log import record_clean, write_intents
 
 
 def clean(chunk: Chunk, first_id: int, status: str = "Pending") -> tuple[Chunk, str]:

@@ -18,10 +18,10 @@ from types import ModuleType
 
 import pytest
 
-from batch_creation import NewBatch, create_batch
-from batch_store import pause
 from database import IMEIDatabase
 from settings import Settings
+from storage.batch_creation import NewBatch, create_batch
+from storage.batch_store import pause
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 30.0  #: seconds; only a failure takes that long

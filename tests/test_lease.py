@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import lease
 from database import IMEIDatabase, utc_now
-from lease import Lease, LeaseLostError
+from storage import lease
+from storage.lease import Lease, LeaseLostError
 
 
 def take(database: IMEIDatabase, holder: str = "first", place: str = "here") -> Lease:

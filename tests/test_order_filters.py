@@ -12,14 +12,11 @@ import pytest
 from sqlalchemy import Connection, Select, select
 from sqlalchemy.dialects import sqlite
 
-import order_filters
-import order_searches
-import order_wordings
-import result_store
 from benchmarks import bench_history
 from database import IMEIDatabase
-from order_filters import Count, Guide, OrderFilter, guide, page_query
 from schema import metadata, orders
+from storage import order_filters, order_searches, order_wordings, result_store
+from storage.order_filters import Count, Guide, OrderFilter, guide, page_query
 
 NUMBER = "353370080089458"
 ROOT = Path(__file__).parents[1]

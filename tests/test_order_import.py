@@ -22,11 +22,6 @@ from import_fixture import (  # noqa: F401 - the fixture is asked for by name
 from provider_fixture import SERVICE, imeis
 from sqlalchemy import delete, event, select
 
-import batch_store
-import batch_tallies
-from batch_creation import NewBatch, create_batch
-from batch_queries import batch_failures, batch_state
-from call_log import write_intents
 from database import IMEIDatabase, utc_now
 from order_import import Fate, Planned, changed_values, import_orders, past_imports, plan_import, undo_import
 from orders import BatchState, NotPossibleError, Outcome, Service, Verdict
@@ -34,6 +29,10 @@ from schema import orders, status_changes
 from settlement import Settler
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
+from storage import batch_store, batch_tallies
+from storage.batch_creation import NewBatch, create_batch
+from storage.batch_queries import batch_failures, batch_state
+from storage.call_log import write_intents
 from workbooks.kinds import UnreadableFileError
 
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from provider_fixture import imeis
 
-import order_filters
-import order_pages
-import order_searches
 from database import IMEIDatabase
-from order_filters import OrderFilter
-from order_pages import Sort
 from schema import orders
+from storage import order_filters, order_pages, order_searches
+from storage.order_filters import OrderFilter
+from storage.order_pages import Sort
 
 NOTHING = OrderFilter()
 

@@ -15,7 +15,6 @@ import pytest
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import insert, select
 
-import batch_queries
 import order_sync
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import (
@@ -46,8 +45,9 @@ from order_sync import (
     wait_between,
 )
 from orders import PlacementAnswer, ProviderOrder
-from result_store import store_results, withheld, withheld_orders
 from schema import orders, services, status_changes
+from storage import batch_queries
+from storage.result_store import store_results, withheld, withheld_orders
 
 
 @pytest.fixture

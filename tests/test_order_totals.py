@@ -9,17 +9,13 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 from web_fixture import answer_chunks
 
-import batch_queries
-import order_queries
-import order_reports
-import order_totals
-import upkeep
-from batch_creation import NewBatch, create_batch
-from batch_tallies import tally_finished
 from database import IMEIDatabase, utc_now
 from orders import Outcome
 from schema import batches, orders, totals_mark
 from schema import order_totals as totals
+from storage import batch_queries, order_queries, order_reports, order_totals, upkeep
+from storage.batch_creation import NewBatch, create_batch
+from storage.batch_tallies import tally_finished
 
 NUMBER = "353370080089458"
 STATUSES = ["Pending", "Completed", "Rejected", None]

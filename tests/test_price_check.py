@@ -6,13 +6,11 @@ import pytest
 from provider_fixture import imeis
 from web_fixture import CARRIER, answer_chunks
 
-import batch_queries
-import batch_store
-import order_reports
-from batch_creation import Funds, NewBatch, OverBudgetError, create_batch, fingerprint, resume_batch
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
 from price_check import INTERVAL, apply_prices, due
+from storage import batch_queries, batch_store, order_reports
+from storage.batch_creation import Funds, NewBatch, OverBudgetError, create_batch, fingerprint, resume_batch
 
 DEAR = replace(CARRIER, price=0.48)
 PLENTY = Funds()

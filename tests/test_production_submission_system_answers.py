@@ -12,12 +12,12 @@ from loop_fixture import BALANCE, CALL, LIST, Loop, batch, ready, started, unwri
 from provider_fixture import SERVICE, imeis
 
 import checkpoints
-import lease
 from call_budget import CallBudget
 from checkpoints import DISK_FULL
 from database import IMEIDatabase, read_list_limit, write_list_limit
 from orders import Chunk
 from settlement import ask_again
+from storage import lease
 
 LATE = "the answer came when this IMEI had been settled otherwise"
 FEWER = "The provider asks for fewer calls (HTTP 429)."

@@ -16,9 +16,7 @@ from loop_fixture import BALANCE, CALL, LIST, Loop, batch, ready, started
 from provider_fixture import SERVICE, imeis
 from provider_model import DEATHS, Clock, Model, ModelClient, Wire
 
-import lease
 import production_submission_system
-from batch_creation import NewBatch, create_batch, fingerprint
 from call_budget import CallBudget
 from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
@@ -26,6 +24,8 @@ from gsm_fusion_client import Keep
 from orders import PlacementAnswer, Progress, Service, order_key
 from production_submission_system import STOPPED, Options, ProductionSubmissionSystem, call_threads
 from simulator_knobs import Knobs
+from storage import lease
+from storage.batch_creation import NewBatch, create_batch, fingerprint
 
 BEFORE_IT_IS_SENT, BEFORE_IT_IS_KEPT, AFTER_IT_IS_KEPT = DEATHS
 

@@ -9,10 +9,10 @@ from calls_fixture import one
 from loop_fixture import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, started
 from provider_fixture import SERVICE, imeis
 
-import lease
 from database import IMEIDatabase
 from production_submission_system import MOVED, PAID_ELSEWHERE
 from settlement import was_not_placed
+from storage import lease
 
 
 @pytest.fixture

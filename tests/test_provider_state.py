@@ -7,7 +7,6 @@ import pytest
 from provider_fixture import SERVICE, Knobs, Simulator, imeis
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
-from batch_creation import NewBatch, create_batch
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import (
     GSMFusionError,
@@ -21,6 +20,7 @@ from gsm_fusion_client import (
 from provider_state import AHEAD, ProviderState, ProviderWatch, provider_state, state_of, write_state
 from runner import run_or_follow, sync_or_follow
 from settings import Settings
+from storage.batch_creation import NewBatch, create_batch
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,6 @@ from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
 from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app
 
-import balance_store
-import order_filters
-import order_searches
-import upkeep
 from audit import run_audit
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
@@ -30,6 +26,7 @@ from orders import Outcome
 from schema import metadata
 from settings import Settings
 from spreadsheets.order_rows import read_orders
+from storage import balance_store, order_filters, order_searches, upkeep
 
 NUMBERS = imeis(260, 5000)
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"

@@ -6,13 +6,12 @@ import pytest
 from calls_fixture import QUIET, answered, call, look, one, read_balance, unanswered
 from provider_fixture import SERVICE, imeis
 
-import balance_store
-import refunds
-from balance_store import Reading, Spending
 from database import IMEIDatabase, write_list_limit, write_setting
 from orders import ProviderOrder, Service
-from refunds import ENOUGH, KEPT, Rejected, are_given, cost_of, cost_of_unread, learn, learn_between
 from settlement import Settler
+from storage import balance_store, refunds
+from storage.balance_store import Reading, Spending
+from storage.refunds import ENOUGH, KEPT, Rejected, are_given, cost_of, cost_of_unread, learn, learn_between
 
 MORE = "more than the orders that we know cost may have left the account."
 

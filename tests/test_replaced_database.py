@@ -26,9 +26,7 @@ from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
 import batch_older_copy
-import batch_store
 from audit_rebuild import plan_rebuild, rebuild
-from batch_creation import NewBatch, create_batch
 from batch_older_copy import SENTENCE
 from checkpoints import Checkpoints
 from database import REPLACED, DatabaseReplacedError, IMEIDatabase
@@ -36,6 +34,8 @@ from gsm_fusion_client import GSMFusionClient, RefusalKind, RefusedError
 from orders import BatchState, ProviderOrder
 from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
+from storage import batch_store
+from storage.batch_creation import NewBatch, create_batch
 
 TOTAL, FEW = 12 * CHUNK, 3 * CHUNK
 

@@ -6,10 +6,10 @@ import pytest
 from calls_fixture import OTHER, answered, call, listed, unanswered
 from provider_fixture import SERVICE, imeis
 
-import batch_store
 from database import IMEIDatabase
 from orders import Item, ProviderOrder
 from settlement import Age, Clock, Look, Shown
+from storage import batch_store
 
 NOON = datetime(2026, 11, 25, 12)
 DAY = timedelta(days=1)

@@ -4,12 +4,12 @@ import pytest
 from calls_fixture import OTHER, QUIET, answered, call, listed, look, one, outcome, read_balance, unanswered
 from provider_fixture import SERVICE, imeis
 
-import batch_store
-from batch_creation import NewBatch, create_batch, fingerprint, unfinished_batch
-from batch_queries import batch_state
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Verdict
 from settlement import Settler
+from storage import batch_store
+from storage.batch_creation import NewBatch, create_batch, fingerprint, unfinished_batch
+from storage.batch_queries import batch_state
 
 
 def test_a_list_that_lacks_an_order_of_ours_from_before_the_call_proves_nothing(database: IMEIDatabase) -> None:

@@ -20,9 +20,7 @@ from calls_fixture import (
 )
 from provider_fixture import SERVICE, imeis
 
-import batch_store
 import settlement
-from call_log import write_intents
 from database import IMEIDatabase, utc_now, write_list_limit
 from orders import SAYS_IT_EXISTS, Chunk, ChunkState, ProviderOrder, Service
 from settlement import (
@@ -36,6 +34,8 @@ from settlement import (
     Settler,
     was_not_placed,
 )
+from storage import batch_store
+from storage.call_log import write_intents
 
 START, RESTED = 1000.0, 1000.0 + QUIET
 OLD = "2026-11-20 09:00:00"

@@ -6,11 +6,11 @@ import pytest
 from calls_fixture import OTHER, QUIET, answered, call, listed, look, one, outcome, unanswered
 from provider_fixture import imeis
 
-import batch_store
-from batch_store import DoubtfulCall
 from database import IMEIDatabase
 from orders import ChunkState, NotPossibleError
 from settlement import FOR_A_PERSON, REQUESTED, Settler, Watch, ask_again, was_not_placed, was_placed
+from storage import batch_store
+from storage.batch_store import DoubtfulCall
 
 START = 1000.0
 

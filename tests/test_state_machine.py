@@ -41,8 +41,6 @@ from provider_model import (
     Wire,
 )
 
-import batch_store
-from batch_creation import NewBatch, create_batch, fingerprint
 from checkpoints import Checkpoints
 from database import IMEIDatabase, Transaction
 from gsm_fusion_client import Keep, OutcomeUnknownError
@@ -50,6 +48,8 @@ from orders import BatchState, Chunk, ChunkState, Outcome, PlacementAnswer
 from production_submission_system import Options, ProductionSubmissionSystem
 from settlement import Look, Settler, ask_again, was_not_placed, was_placed
 from simulator_knobs import Knobs
+from storage import batch_store
+from storage.batch_creation import NewBatch, create_batch, fingerprint
 
 POOL = imeis(10)
 SPARE = imeis(9, first=500)

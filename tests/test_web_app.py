@@ -27,18 +27,17 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
-import balance_store
-import lease
 import settlement
 import web_health
 import web_imports
-from batch_creation import NewBatch, create_batch
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Service
 from provider_state import provider_state
-from result_store import Withheld, note_withheld
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
+from storage import balance_store, lease
+from storage.batch_creation import NewBatch, create_batch
+from storage.result_store import Withheld, note_withheld
 from web_app import create_app
 
 PAGES = ("/", "/submit", "/batch", "/batches", "/history", "/services", "/database", "/status")

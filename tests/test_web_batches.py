@@ -31,9 +31,6 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 )
 from werkzeug.test import TestResponse
 
-import batch_creation
-import batch_queries
-import batch_store
 import web_preview
 from backend import Backend
 from database import IMEIDatabase, utc_now
@@ -41,6 +38,7 @@ from orders import BatchState, ChunkState, Outcome, Progress, ProviderOrder, Ver
 from price_check import apply_prices
 from schema import attempts
 from settings import Settings
+from storage import batch_creation, batch_queries, batch_store
 from web_format import stop_words
 from web_stream import Pace, events
 

@@ -15,9 +15,9 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
-import batch_queries
 from database import IMEIDatabase
 from orders import Outcome
+from storage import batch_queries
 
 
 def whole_form(page: str) -> dict[str, str]:

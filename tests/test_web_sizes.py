@@ -9,12 +9,12 @@ from flask import Flask
 from provider_fixture import imeis
 from web_fixture import CARRIER, Browser, Provider, make_app
 
-import order_searches
-from batch_creation import NewBatch, create_batch
 from database import IMEIDatabase
 from orders import Service
 from schema import orders
 from settings import Settings
+from storage import order_searches
+from storage.batch_creation import NewBatch, create_batch
 
 MOST_HTML, MOST_STATIC = 150_000, 40_000
 STATIC = Path(__file__).parents[1] / "static"

@@ -10,10 +10,10 @@ import pytest
 from test_gunicorn_conf import Server, port, wait_until  # noqa: F401 - the fixture is asked for by name
 
 import web_worker
-from batch_creation import NewBatch, create_batch
-from batch_store import pause
 from database import IMEIDatabase
 from settings import Settings
+from storage.batch_creation import NewBatch, create_batch
+from storage.batch_store import pause
 from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, read_head
 
 PATIENCE = 2.0  #: seconds, in the server of these tests

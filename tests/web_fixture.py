@@ -13,11 +13,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import Connection
 from werkzeug.test import TestResponse
 
-import batch_store
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
 from orders import Account, Chunk, Item, Outcome, ProviderOrder, Service, Verdict
 from settings import Settings
+from storage import batch_store
 from web_app import create_app
 
 CARRIER = Service("1739", "10-7.1# Apple iPhone IMEI Carrier + Simlock + FMI", 0.08, "Apple", "Instant")

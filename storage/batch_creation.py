@@ -13,11 +13,11 @@ from itertools import islice
 from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, text, update
 
 from amounts import exceeds, money
-from batch_queries import planned_imeis, promised, spent_or_promised
-from batch_store import finish_if_done, resume
 from database import IMEIDatabase, utc_now
 from orders import BatchState, OrderStatus, Outcome
 from schema import batches, items, orders
+from storage.batch_queries import planned_imeis, promised, spent_or_promised
+from storage.batch_store import finish_if_done, resume
 
 logger = logging.getLogger(__name__)
 

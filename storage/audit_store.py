@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, exists, func, insert, or_, select, update
 
-import balance_store
-import batch_store
-from balance_store import Reading
 from database import IMEIDatabase
 from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, Outcome, Verdict
 from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
+from storage import balance_store, batch_store
+from storage.balance_store import Reading
 
 #: Orders written in one transaction.
 RESTORED_AT_ONCE = 500

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select, text
 
-from batch_tallies import counts
 from database import IMEIDatabase, OrderRow, utc_now
-from order_totals import spent
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import MILLIONTH, NOT_FINAL, OPEN_CALL, attempts, batches, chunks, items, orders, status_changes, sums
+from storage.batch_tallies import counts
+from storage.order_totals import spent
 
 #: What a page shows of an order beside its item.
 RESULT_COLUMNS = (

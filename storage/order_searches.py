@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
 
 from database import IMEIDatabase, OrderRow, utc_now
-from order_filters import WALKED_FIRST, OrderFilter, fitting, in_index, rare_guide, wordings_of
-from order_wordings import MEANT
 from schema import orders, saved_searches
+from storage.order_filters import WALKED_FIRST, OrderFilter, fitting, in_index, rare_guide, wordings_of
+from storage.order_wordings import MEANT
 
 #: How long a list is kept.
 KEPT = timedelta(days=30)

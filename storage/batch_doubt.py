@@ -8,11 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-import batch_store
-import batch_undo
 from database import IMEIDatabase
 from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, ChunkState, Outcome
 from schema import OPEN_CALL, attempts, chunks, items
+from storage import batch_store, batch_undo
 
 #: What settlement.py and batch_store.py write about an IMEI that was in doubt.
 EXISTED = ("ordered already: order %", "ordered before: %")

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, literal, or_, select, text
 
 from database import IMEIDatabase, OrderRow
-from order_wordings import MEANT, wordings
 from orders import OrderStatus
 from schema import IS_REJECTED, orders
+from storage.order_wordings import MEANT, wordings
 
 #: Orders that a walk reads at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000

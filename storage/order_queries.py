@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import Select, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-import order_wordings
-from batch_queries import RESULT_COLUMNS, progresses
 from database import IMEIDatabase, OrderRow, utc_now
-from order_wordings import stored_words
 from orders import OrderStatus, Progress
 from schema import MILLIONTH, attempts, batches, items, orders, services, sums
+from storage import order_wordings
+from storage.batch_queries import RESULT_COLUMNS, progresses
+from storage.order_wordings import stored_words
 
 logger = logging.getLogger(__name__)
 

@@ -8,13 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, literal, or_, select, union_all
 
-import batch_queries
-import order_filters
-from batch_tallies import VERDICTS, verdicts
 from database import IMEIDatabase
-from order_filters import OrderFilter
 from orders import ChunkState, OrderStatus, Outcome
 from schema import MILLIONTH, OPEN_CALL, attempts, batches, chunks, items, orders, sums
+from storage import batch_queries, order_filters
+from storage.batch_tallies import VERDICTS, verdicts
+from storage.order_filters import OrderFilter
 
 BY = ("day", "service", "batch")
 COMPLETED, REJECTED = OrderStatus.COMPLETED, OrderStatus.REJECTED

@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, func, select
 
-import batch_store
 from amounts import money, plural
 from database import IMEIDatabase, Transaction, read_setting, write_setting
 from gsm_fusion_client import NotSentError
 from orders import ChunkState, Outcome
 from schema import NOT_FINAL, UNDECIDED, batches, chunks, items, orders
 from settings import Settings
+from storage import batch_store
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select, update
 
-from batch_store import OF_BATCH, WrongStateError, expect, parts, touch
 from orders import FINAL_STATUSES, NAMED_BY_PERSON, ChunkState, Outcome
 from schema import OPEN_CALL, UNDECIDED, chunks, items, orders, status_changes
+from storage.batch_store import OF_BATCH, WrongStateError, expect, parts, touch
 
 
 def withdraw(connection: Connection, batch_id: int, order_id: str, message: str) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import text
 
-from batch_store import expect, finish_if_done, touch
 from database import Transaction, utc_now
 from orders import Chunk, Item
+from storage.batch_store import expect, finish_if_done, touch
 
 CLAIM = text(
     "UPDATE chunks SET state = 'sending', attempt = attempt + 1"

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-import order_totals
 from database import utc_now
 from orders import OrderStatus
 from schema import attempts, balance_readings, chunks, orders
+from storage import order_totals
 
 #: Calls that may be under way at once, with some to spare.
 NEWEST_CALLS = 300

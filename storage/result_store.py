@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-import batch_store
 from database import IMEIDatabase, OrderRow, utc_now
 from orders import ProviderOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
+from storage import batch_store
 
 #: Stored texts that are read anew in one transaction.
 REPARSED_AT_ONCE = 500

@@ -7,9 +7,9 @@ import logging
 import threading
 import time
 
-import order_totals
-from batch_tallies import TALLIED_AT_ONCE, tally_finished
 from database import DatabaseUnavailableError, IMEIDatabase
+from storage import order_totals
+from storage.batch_tallies import TALLIED_AT_ONCE, tally_finished
 
 logger = logging.getLogger(__name__)
 

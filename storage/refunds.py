@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from amounts import exceeds
-from balance_store import Reading, Spending, spent_since
 from database import Transaction, read_setting, write_setting
 from orders import ChunkState, OrderStatus
 from schema import OPEN_CALL, attempts, chunks, orders
+from storage.balance_store import Reading, Spending, spent_since
 
 #: The name in the settings table: how many orders in a row were rejected and not paid back.
 KEPT = "rejected_orders_not_paid_back"

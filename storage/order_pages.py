@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
-import order_filters
 from database import IMEIDatabase, OrderRow
-from order_filters import OrderFilter
 from schema import orders
+from storage import order_filters
+from storage.order_filters import OrderFilter
 
 
 class Sort(StrEnum):
