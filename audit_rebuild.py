@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from checkpoints import Checkpoints
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import (
     GSMFusionError,
@@ -30,6 +29,7 @@ from provider import read_dates
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, Planned, Records
 from storage.result_store import store_results
+from submission import Checkpoints
 
 logger = logging.getLogger(__name__)
 

@@ -12,13 +12,12 @@ from typing import Any, cast
 
 from flask import current_app
 
-import batch_older_copy
 from database import IMEIDatabase
 from orders import ProviderOrder, Service
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from storage import account_mark, order_queries
-from web_plan import NOT_AGAIN, Again, Means, Plan, make_plan
+from submission import NOT_AGAIN, Again, Means, Plan, make_plan, older_copy_objection
 
 #: Each stream holds a thread of the server; some threads must stay free for pages and the health probe.
 STREAMS_PER_PROCESS = 12
@@ -101,7 +100,7 @@ class Backend:
         """Why nothing may be ordered with this database, whatever it is; "" if it may."""
         return (
             ("" if self.may_spend else VOLATILE)
-            or batch_older_copy.older_copy_objection(self.database)
+            or older_copy_objection(self.database)
             or account_mark.objection(self.database, self.settings)
         )
 

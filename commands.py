@@ -38,8 +38,7 @@ from storage.audit_store import had_doubt
 from storage.balance_store import BalanceChange, balance_change
 from storage.batch_creation import NewBatch, OverBudgetError, create_batch
 from storage.batch_queries import progress
-from submission_report import balance_warning, balance_words
-from web_plan import Plan, price_objection, service_objection, unchecked
+from submission import Plan, balance_warning, balance_words, price_objection, service_objection, unchecked
 
 #: Exit codes: every IMEI is settled; something was not sent; the wish was refused; something may have been charged;
 #: the provider's orders or charges are not ours.

@@ -10,18 +10,17 @@ from datetime import datetime
 import click
 from flask.cli import with_appcontext
 
-import batch_older_copy
 from amounts import money, plural
 from audit import run_audit
 from audit_comparison import AuditReport, Difference, audit_sentences
 from audit_rebuild import RebuildReport, plan_rebuild
 from audit_rebuild import rebuild as restore_orders
 from backend import Backend, backend
-from checkpoints import Checkpoints
 from gsm_fusion_client import GSMFusionError
 from runner import make_client
 from simulator import DemoError
 from storage.account_mark import OtherAccountError
+from submission import Checkpoints, accept_older_copy, older_copy_objection
 
 #: Exit codes: both sides agree; they differ, or could not be compared to the end.
 AGREE, DIFFER = 0, 1
@@ -107,11 +106,9 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildRe
     report = restore_orders(backend.database, planned, listed, rows)
     click.echo("\n".join(rebuilt_lines(report)))
     if report.complete:
-        batch_older_copy.accept_older_copy(backend.database)
+        accept_older_copy(backend.database)
     else:
-        click.echo(
-            "\n".join(incomplete_lines(report, batch_older_copy.older_copy_objection(backend.database))), err=True
-        )
+        click.echo("\n".join(incomplete_lines(report, older_copy_objection(backend.database))), err=True)
     return report
 
 

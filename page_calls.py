@@ -13,10 +13,10 @@ from dataclasses import asdict, replace
 from math import ceil
 from typing import TypeVar
 
-from call_budget import KEPT, MINUTE, SLACK
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError, NotSentError
 from orders import ProviderOrder
+from submission import KEPT, MINUTE, SLACK
 
 Answer = TypeVar("Answer")
 

@@ -20,11 +20,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-import batch_older_copy
-from account_watch import AccountWatch
 from amounts import money
-from call_budget import MINUTE, CallBudget
-from checkpoints import DISK_FULL, Checkpoints, is_disk_full
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
 from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, RateLimitedError, parse_placement
 from orders import (
@@ -39,16 +35,36 @@ from orders import (
     SubmissionResult,
     order_key,
 )
-from pace import Pace
-from settlement import REQUESTED, Look, Settler, is_readable, unexplained_fall
 from storage import account_mark, balance_store, batch_store, lease
 from storage.account_mark import AccountMark
 from storage.balance_store import Reading
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from storage.batch_queries import progress
 from storage.call_log import record_clean, write_intents
-from submission_report import Watcher, submission_result
-from verdicts import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
+from submission import (
+    DISK_FULL,
+    MINUTE,
+    REQUESTED,
+    AccountWatch,
+    CallBudget,
+    Checkpoints,
+    Judgement,
+    Look,
+    Pace,
+    Pause,
+    Settler,
+    Watcher,
+    is_disk_full,
+    is_named,
+    is_readable,
+    judge,
+    judge_by_name,
+    proven_length,
+    reopen_answered,
+    submission_result,
+    trial_length,
+    unexplained_fall,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -636,7 +652,7 @@ class ProductionSubmissionSystem:
             self._overtaken = False
             self._lease = lease.take(connection, holder, lease.place_of(self.database.path))
             self._balance_before = balance_store.newest_reading(connection)
-            batch_older_copy.reopen_answered(connection, self.checkpoints)
+            reopen_answered(connection, self.checkpoints)
             sending = [(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
             kept = [Answer(chunk, content, judge(chunk, content)) for chunk, content in sending]
             self._write_all(connection, kept)

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from audit import NightlyAudit
-from call_budget import CallBudget
-from checkpoints import Checkpoints
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, Report
 from order_sync import OrderSync, SyncReport, is_requested, last_sync, request_sync
@@ -30,7 +28,7 @@ from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from storage import account_mark, upkeep
 from storage.batch_queries import progress
-from submission_report import submission_result
+from submission import CallBudget, Checkpoints, submission_result
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,7 @@ from flask.typing import ResponseReturnValue
 from flask_compress import Compress
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-import batch_older_copy
 from backend import Backend, backend
-from checkpoints import Checkpoints
 from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
 from orders import Account, ProviderOrder, Service
@@ -30,6 +28,7 @@ from runner import make_client, start_background
 from service_catalog import AccountBalance, ServiceCatalog
 from settings import PRIVATE, Settings, SettingsError, load_settings
 from storage import account_mark
+from submission import Checkpoints, recognise_older_copy
 from web_auth import FOR_PROGRAMS, init_auth
 from web_batches import batches
 from web_context import RowNumbers
@@ -95,7 +94,7 @@ def create_app(
     words = account_mark.objection(database, settings)
     if words:
         logger.error(words)
-    batch_older_copy.recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
+    recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
     app = Flask(__name__)
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(filters())

@@ -25,10 +25,10 @@ from spreadsheets import export_name
 from storage import batch_queries, batch_store, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
 from storage.batch_uploads import change_upload
+from submission import price_objection
 from web_context import batch_or_404, row_number
 from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web_format import plural
-from web_plan import price_objection
 from web_preview import keep
 from web_stream import chunk_words, stop_now, stream, whole_snapshot
 

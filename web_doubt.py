@@ -10,15 +10,24 @@ from typing import Any
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-import settlement
 from backend import backend
 from database import utc_now
-from doubt_lookup import ListFindings, compare_list, find_order
 from gsm_fusion_client import GSMFusionError
 from orders import SAYS_IT_EXISTS, NotPossibleError, Progress, ProviderOrder
-from settlement import read_order_id
 from storage import account_mark, batch_doubt, batch_queries, batch_store
 from storage.batch_doubt import CallInDoubt
+from submission import (
+    ListFindings,
+    ask_again,
+    compare_list,
+    find_order,
+    read_order_id,
+    rest_before_decision,
+    take_back_clearing,
+    take_back_order,
+    was_not_placed,
+    was_placed,
+)
 from web_context import batch_or_404, row_number
 from web_format import plural
 
@@ -70,7 +79,7 @@ def listed(batch_id: int) -> ResponseReturnValue:
 def ask(batch_id: int) -> ResponseReturnValue:
     """Have the runner ask the provider and settle what its list proves."""
     batch_or_404(batch_id)
-    settlement.ask_again(backend().database)
+    ask_again(backend().database)
     flash("The provider is being asked. What its list settles disappears from this page by itself.")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
@@ -90,7 +99,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
     if "sure" not in request.form:
         return _refused(batch_id, "Nothing was sent: tick that you looked at the provider's site.")
     try:
-        sent = settlement.was_not_placed(backend().database, chosen, _rest())
+        sent = was_not_placed(backend().database, chosen, _rest())
     except NotPossibleError as error:
         return _refused(batch_id, f"Nothing was sent. {error}")
     flash(f"{plural(sent, 'IMEI')} will be sent again after one more look at the provider's list.", "good")
@@ -106,7 +115,7 @@ def placed(batch_id: int) -> ResponseReturnValue:
         abort(400, "It is not clear which IMEI the order belongs to.")
     try:
         order = _order_of(progress, item_id, given)
-        settlement.was_placed(backend().database, item_id, order.order_id, batch_id, order.status)
+        was_placed(backend().database, item_id, order.order_id, batch_id, order.status)
     except (NotPossibleError, GSMFusionError) as error:
         return _refused(batch_id, f"Nothing was recorded. {error}", item=item_id, order_id=given.strip()[:40])
     flash(f"Order {order.order_id} is recorded. It can be undone below until it has its result.", "good")
@@ -119,7 +128,7 @@ def undo(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     order_id = request.form.get("order_id", "")
     try:
-        settlement.take_back_order(backend().database, batch_id, order_id)
+        take_back_order(backend().database, batch_id, order_id)
     except NotPossibleError as error:
         return _refused(batch_id, str(error))
     flash(f"Order {order_id} is no longer recorded. Its IMEI is in doubt again.", "good")
@@ -130,7 +139,7 @@ def undo(batch_id: int) -> ResponseReturnValue:
 def undo_not_placed(batch_id: int) -> ResponseReturnValue:
     """Take back the decision to send again, for what was not sent yet."""
     batch_or_404(batch_id)
-    moved = settlement.take_back_clearing(backend().database, batch_id)
+    moved = take_back_clearing(backend().database, batch_id)
     flash(f"{plural(moved, 'IMEI')} will not be sent again by this decision." if moved else "Nothing was left to undo.")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
@@ -213,7 +222,7 @@ def _wait(sent: Sequence[datetime]) -> Wait | None:
 def _rest() -> float:
     """Seconds after a call in which nobody may decide that it placed nothing."""
     database, settings = backend().database, backend().settings
-    return settlement.rest_before_decision(database, settings.call_timeout, settings.settle_quiet, settings.chunk_size)
+    return rest_before_decision(database, settings.call_timeout, settings.settle_quiet, settings.chunk_size)
 
 
 def _mark(doubtful: Sequence[dict[str, Any]]) -> str:

@@ -9,13 +9,12 @@ from typing import Any
 from flask import Blueprint, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
-import batch_older_copy
 from backend import VOLATILE, Backend, backend
-from checkpoints import disk_objection
 from database import utc_now
 from provider_state import provider_state
 from runner import runner_alive
 from storage import account_mark, batch_queries
+from submission import disk_objection, older_copy_objection
 from web_auth import is_inside
 from web_format import ago
 
@@ -88,7 +87,7 @@ def environment_advice(backend: Backend) -> list[str]:
         advice.append(VOLATILE)
     advice.append(disk_objection(settings.data_dir))
     if backend.order_count() is not None:
-        advice.append(batch_older_copy.older_copy_objection(backend.database))
+        advice.append(older_copy_objection(backend.database))
         advice.append(account_mark.objection(backend.database, settings))
     return [sentence for sentence in advice if sentence]
 

@@ -18,10 +18,10 @@ from storage.batch_uploads import change_upload
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
+from submission import service_objection
 from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web_filters import asked, filter_asked, suggested
 from web_format import synced
-from web_plan import service_objection
 from web_preview import keep
 
 orders = Blueprint("orders", __name__)

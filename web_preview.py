@@ -24,8 +24,8 @@ from orders import Catalogue
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text, rejects_csv
 from storage.batch_creation import NewBatch, OverBudgetError, create_batch
 from storage.batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
+from submission import Again, Plan, price_objection, service_objection, unchecked
 from web_format import plural
-from web_plan import Again, Plan, price_objection, service_objection, unchecked
 
 preview = Blueprint("preview", __name__)
 

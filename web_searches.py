@@ -14,12 +14,12 @@ from spreadsheets import Choice, OutColumn, UnreadableFileError, read_text
 from storage import order_queries, order_searches
 from storage.order_filters import Count, OrderFilter
 from storage.order_searches import SavedSearch
+from submission import service_objection
 from web_context import row_number
 from web_exports import columns_asked, csv_download, workbook_columns, xlsx_download
 from web_filters import asked, filter_asked, suggested
 from web_format import plural
 from web_orders import PAGE
-from web_plan import service_objection
 from web_preview import keep
 
 searches = Blueprint("searches", __name__, url_prefix="/history/search")

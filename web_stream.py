@@ -18,7 +18,7 @@ from backend import Backend
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
 from storage import balance_store, batch_doubt, batch_queries, order_queries
-from submission_report import balance_warning, balance_words
+from submission import balance_warning, balance_words
 from web_format import (
     CHUNKS,
     LETTERS,

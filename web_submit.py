@@ -14,8 +14,8 @@ from orders import Service
 from spreadsheets import UnreadableFileError, read_text
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
+from submission import Again, Plan, price_objection, service_objection, unchecked
 from web_format import ago, plural, result_words
-from web_plan import Again, Plan, price_objection, service_objection, unchecked
 from web_preview import draft_text, keep, keep_draft, must_type, start_batch, started
 from web_stream import stream
 

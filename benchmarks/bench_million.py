@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.bench_submission import CHUNK, SERVICE, WORKERS, imeis, provider
-from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
 from orders import BatchState
@@ -22,6 +21,7 @@ from runner import spare_collector, use_one_heap
 from storage import upkeep
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
+from submission.checkpoints import Checkpoints
 
 FIRST, EACH, BATCHES = 20_000, 100_000, 10
 

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.bench_submission import SERVICE, WORKERS, provider, see_through
-from checkpoints import Checkpoints
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
 from production_submission_system import Options, ProductionSubmissionSystem
 from runner import spare_collector
 from storage.batch_creation import NewBatch, create_batch
+from submission.checkpoints import Checkpoints
 
 IMEIS, TURNS = 6_000, 3
 LATENCY = 0.25  #: seconds a call

@@ -22,7 +22,6 @@ from xml.etree import ElementTree
 
 import requests
 
-from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
 from orders import BatchState
@@ -30,6 +29,7 @@ from production_submission_system import Options, ProductionSubmissionSystem
 from runner import spare_collector
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
+from submission.checkpoints import Checkpoints
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "269"

@@ -8,11 +8,11 @@ from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import Chunk, Outcome, PlacedOrder, PlacementAnswer, ProviderOrder, Verdict
-from settlement import Look, Settler
 from storage import balance_store, batch_store
 from storage.batch_creation import NewBatch, create_batch
 from storage.call_log import record_clean, write_intents
-from verdicts import judge
+from submission.judging import judge
+from submission.settlement import Look, Settler
 
 QUIET = 60.0
 OTHER = "270"

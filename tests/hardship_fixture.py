@@ -21,7 +21,7 @@ from settings import Settings
 from simulator import Simulator
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
-from submission_report import submission_result
+from submission.report import submission_result
 
 PRICE = 0.08  #: US dollars an IMEI of SERVICE, as the simulator charges
 PATIENCE = 30.0  #: seconds; only a failure takes that long

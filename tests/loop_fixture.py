@@ -10,12 +10,12 @@ from provider_fixture import OLD_ORDER, SERVICE, imeis
 from provider_model import Clock, Disturbance, Killed, Model, ModelClient, Process, Wire
 from sqlalchemy import event
 
-from call_budget import CallBudget
-from checkpoints import Checkpoints
 from database import DatabaseUnavailableError, IMEIDatabase, write_list_limit
 from production_submission_system import Options, ProductionSubmissionSystem
 from simulator_knobs import Knobs
 from storage.batch_creation import NewBatch, create_batch
+from submission.call_budget import CallBudget
+from submission.checkpoints import Checkpoints
 
 QUIET, DEADLINE = 60.0, 100.0
 CALL, LIST, BALANCE, PRICES = "_call", "_look", "_ask_balance", "_ask_prices"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pace import Pace
 from simulator_limits import Limiter, limiter, told_wait
+from submission.pace import Pace
 
 POLL = 0.25  #: seconds that the loop waits at most
 TURN = 0.002  #: seconds of one turn of the loop, about a commit

@@ -16,13 +16,13 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from checkpoints import Checkpoints
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
 from orders import Chunk
 from provider import http as provider_http
 from runner import run_or_follow
 from settings import Settings
+from submission.checkpoints import Checkpoints
 
 #: Processes are forked from one that has imported the program already, which is a hundred times quicker.
 context = multiprocessing.get_context("forkserver")

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from call_budget import CallBudget
-from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
 from production_submission_system import Options, ProductionSubmissionSystem
 from simulator import Knobs, Simulator
 from storage import balance_store, batch_store
+from submission.call_budget import CallBudget
+from submission.checkpoints import Checkpoints
 
 SERVICE = "269"
 #: The order id of the simulator's newest order from a month ago.

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from absence import (
+from submission.absence import (
     Around,
     ListView,
     Money,

@@ -17,9 +17,9 @@ from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
 from runner import Background, make_client, run_or_follow, sync_or_follow
 from settings import Settings, load_settings
-from settlement import OTHER_ACCOUNT, Settler
 from storage import account_mark, batch_store
 from storage.account_mark import OtherAccountError, adopt, adoption, mark_of, may_adopt, objection
+from submission.settlement import OTHER_ACCOUNT, Settler
 
 OURS: dict[str, Any] = {"api_key": "K", "username": "wholesaler"}
 

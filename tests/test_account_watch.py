@@ -8,10 +8,10 @@ import pytest
 from calls_fixture import one, planned
 from provider_fixture import SERVICE
 
-from account_watch import AccountWatch
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import Account, Service
+from submission.account_watch import AccountWatch
 
 START = 1000.0
 

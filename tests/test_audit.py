@@ -18,12 +18,10 @@ from sqlalchemy import delete, update
 from web_fixture import SERVICES, Browser, Provider, make_app
 
 import audit
-import batch_older_copy
 from audit import NightlyAudit, last_audit, next_nightly, run_audit
 from audit_comparison import AuditReport, compare
 from audit_rebuild import RebuildReport, plan_rebuild, rebuild
 from backend import Backend
-from checkpoints import Checkpoints
 from commands_audit import audit as audit_command
 from commands_audit import figures, rebuild_from_provider, report_lines, verdict
 from database import IMEIDatabase, utc_now
@@ -37,6 +35,8 @@ from spreadsheets.order_rows import read_orders
 from storage import audit_store, balance_store
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
+from submission import older_copy as batch_older_copy
+from submission.checkpoints import Checkpoints
 
 COUNT = 30
 

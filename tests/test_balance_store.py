@@ -9,9 +9,9 @@ from provider_fixture import imeis
 import schema
 from database import IMEIDatabase
 from orders import Chunk, ChunkState, Outcome, Verdict
-from settlement import Settler
 from storage import balance_store, batch_store
 from storage.call_log import write_intents
+from submission.settlement import Settler
 
 
 def reading(database: IMEIDatabase, credits: float) -> balance_store.Reading:

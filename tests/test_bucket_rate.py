@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bucket_rate import IN_VAIN, MOST_RAISE, QUIET_CALLS, RAISE, BucketRate, between, count
+from submission.bucket_rate import IN_VAIN, MOST_RAISE, QUIET_CALLS, RAISE, BucketRate, between, count
 
 
 def measured(size: int = 60, passed: int = 10, seconds: float = 5.0) -> tuple[BucketRate, list[float]]:

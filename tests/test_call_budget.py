@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from provider_fixture import QUICK, SERVICE, Knobs, Simulator, imeis, system
 
-from call_budget import CallBudget
-from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient, NotSentError
 from order_sync import OrderSync
 from production_submission_system import Options, ProductionSubmissionSystem
+from submission.call_budget import CallBudget
+from submission.checkpoints import Checkpoints
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import pytest
 from unsynced_disk import PowerLossError, UnsyncedDisk
 
-from checkpoints import (
+from orders import Chunk
+from submission.checkpoints import (
     BALLAST_SIZE,
     DISK_FULL,
     LEAST_FREE,
@@ -25,7 +26,6 @@ from checkpoints import (
     disk_objection,
     is_disk_full,
 )
-from orders import Chunk
 
 
 def chunk(chunk_id: int, attempt: int = 1, batch_id: int = 1) -> Chunk:

@@ -15,11 +15,11 @@ from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 from web_fixture import CARRIER
 
 import database as database_module
-from call_budget import KEPT, MINUTE, SLACK, CallBudget
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
 from orders import Account, Service
 from service_catalog import AccountBalance, ServiceCatalog
+from submission.call_budget import KEPT, MINUTE, SLACK, CallBudget
 
 HOUR = 3600.0
 STEPS = pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["ahead", "back"])

@@ -38,12 +38,12 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from test_gunicorn_conf import ROOT, environ_of
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
-from checkpoints import DISK_FULL, READ_ONLY, Checkpoints
 from database import IMEIDatabase
 from orders import Chunk
 from production_submission_system import PROGRAM_ERROR
 from settings import Settings
 from storage import batch_store
+from submission.checkpoints import DISK_FULL, READ_ONLY, Checkpoints
 
 TOTAL = 12 * CHUNK
 

@@ -29,7 +29,7 @@ from spreadsheets.cells import classify, scan
 from spreadsheets.delimited import Delimited
 from spreadsheets.intake import ALL_COLUMNS, Intake
 from spreadsheets.reading import UnreadableFileError, read_file
-from verdicts import judge, judge_by_name, judge_error
+from submission.judging import judge, judge_by_name, judge_error
 from workbooks.guarded import Workbook
 from workbooks.kinds import Deadline, FileKind, find_kind
 

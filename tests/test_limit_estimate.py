@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from limit_estimate import LONGEST_HOLD, LOOKS, MARGIN, MEMORY, Kind, LimitEstimate
+from submission.limit_estimate import LONGEST_HOLD, LOOKS, MARGIN, MEMORY, Kind, LimitEstimate
 
 
 def refused_after(calls: int, retry_after: float | None = None, spacing: float = 0.01) -> LimitEstimate:

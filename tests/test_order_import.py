@@ -26,13 +26,13 @@ from database import IMEIDatabase, utc_now
 from order_import import Fate, Planned, changed_values, import_orders, past_imports, plan_import, undo_import
 from orders import BatchState, NotPossibleError, Outcome, Service, Verdict
 from schema import orders, status_changes
-from settlement import Settler
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
 from storage import batch_store, batch_tallies
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_failures, batch_state
 from storage.call_log import write_intents
+from submission.settlement import Settler
 from workbooks.kinds import UnreadableFileError
 
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"

@@ -26,13 +26,13 @@ from hardship_fixture import (
 from planted import CHUNK
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 
-import settlement
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
 from orders import BatchState, ChunkState
 from settings import Settings
 from storage import batch_store
 from storage.batch_queries import doubtful_items
+from submission import settlement
 from web_format import money
 
 TOTAL, FEW = 16 * CHUNK, 8 * CHUNK

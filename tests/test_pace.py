@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 from pace_fixture import Run, Scene, drive, least
 
-from limit_estimate import LONGEST_HOLD, Kind, LimitEstimate
-from pace import LONGEST_SPACING, MEMORY, MOST_SPACING, SHORTEST_SPACING, Pace
 from simulator_limits import LimiterKind
+from submission.limit_estimate import LONGEST_HOLD, Kind, LimitEstimate
+from submission.pace import LONGEST_SPACING, MEMORY, MOST_SPACING, SHORTEST_SPACING, Pace
 
 KINDS = get_args(LimiterKind)
 TOLD = ("exact", "half", "one_second", "none")

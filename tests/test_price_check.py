@@ -8,9 +8,9 @@ from web_fixture import CARRIER, answer_chunks
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
-from price_check import INTERVAL, apply_prices, due
 from storage import batch_queries, batch_store, order_reports
 from storage.batch_creation import Funds, NewBatch, OverBudgetError, create_batch, fingerprint, resume_batch
+from submission.price_check import INTERVAL, apply_prices, due
 
 DEAR = replace(CARRIER, price=0.48)
 PLENTY = Funds()

@@ -11,17 +11,17 @@ from hardship_fixture import locked_by_another_program
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, put_in_use, system
 
 import production_submission_system
-from checkpoints import Checkpoints
 from database import DatabaseUnavailableError, read_list_limit
 from gsm_fusion_client import GSMFusionClient, GSMFusionError, RateLimitedError
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
-from settlement import was_not_placed, was_placed
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
 from storage.call_log import write_intents
-from submission_report import metrics
-from verdicts import judge_by_name, judge_error
+from submission.checkpoints import Checkpoints
+from submission.judging import judge_by_name, judge_error
+from submission.report import metrics
+from submission.settlement import was_not_placed, was_placed
 
 
 @pytest.fixture

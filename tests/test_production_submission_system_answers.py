@@ -11,13 +11,13 @@ from calls_fixture import OTHER, one
 from loop_fixture import BALANCE, CALL, LIST, Loop, batch, ready, started, unwritable
 from provider_fixture import SERVICE, imeis
 
-import checkpoints
-from call_budget import CallBudget
-from checkpoints import DISK_FULL
 from database import IMEIDatabase, read_list_limit, write_list_limit
 from orders import Chunk
-from settlement import ask_again
 from storage import lease
+from submission import checkpoints
+from submission.call_budget import CallBudget
+from submission.checkpoints import DISK_FULL
+from submission.settlement import ask_again
 
 LATE = "the answer came when this IMEI had been settled otherwise"
 FEWER = "The provider asks for fewer calls (HTTP 429)."

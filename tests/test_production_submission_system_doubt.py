@@ -8,10 +8,10 @@ from calls_fixture import one
 from loop_fixture import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started, unwritable
 from provider_fixture import imeis
 
-import checkpoints
-from call_budget import CallBudget
 from database import IMEIDatabase
-from settlement import SLOWNESS, was_not_placed
+from submission import checkpoints
+from submission.call_budget import CallBudget
+from submission.settlement import SLOWNESS, was_not_placed
 
 
 @pytest.fixture

@@ -17,8 +17,6 @@ from provider_fixture import SERVICE, imeis
 from provider_model import DEATHS, Clock, Model, ModelClient, Wire
 
 import production_submission_system
-from call_budget import CallBudget
-from checkpoints import Checkpoints
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import Keep
 from orders import PlacementAnswer, Progress, Service, order_key
@@ -26,6 +24,8 @@ from production_submission_system import STOPPED, Options, ProductionSubmissionS
 from simulator_knobs import Knobs
 from storage import lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
+from submission.call_budget import CallBudget
+from submission.checkpoints import Checkpoints
 
 BEFORE_IT_IS_SENT, BEFORE_IT_IS_KEPT, AFTER_IT_IS_KEPT = DEATHS
 

@@ -8,10 +8,10 @@ from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase, write_list_limit, write_setting
 from orders import ProviderOrder, Service
-from settlement import Settler
 from storage import balance_store, refunds
 from storage.balance_store import Reading, Spending
 from storage.refunds import ENOUGH, KEPT, Rejected, are_given, cost_of, cost_of_unread, learn, learn_between
+from submission.settlement import Settler
 
 MORE = "more than the orders that we know cost may have left the account."
 

@@ -25,10 +25,7 @@ from planted import CHUNK
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
-import batch_older_copy
 from audit_rebuild import plan_rebuild, rebuild
-from batch_older_copy import SENTENCE
-from checkpoints import Checkpoints
 from database import REPLACED, DatabaseReplacedError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, RefusalKind, RefusedError
 from orders import BatchState, ProviderOrder
@@ -36,6 +33,9 @@ from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch
+from submission import older_copy as batch_older_copy
+from submission.checkpoints import Checkpoints
+from submission.older_copy import SENTENCE
 
 TOTAL, FEW = 12 * CHUNK, 3 * CHUNK
 

@@ -8,8 +8,8 @@ from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import Item, ProviderOrder
-from settlement import Age, Clock, Look, Shown
 from storage import batch_store
+from submission.settlement import Age, Clock, Look, Shown
 
 NOON = datetime(2026, 11, 25, 12)
 DAY = timedelta(days=1)

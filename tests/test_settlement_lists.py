@@ -6,10 +6,10 @@ from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Verdict
-from settlement import Settler
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch, fingerprint, unfinished_batch
 from storage.batch_queries import batch_state
+from submission.settlement import Settler
 
 
 def test_a_list_that_lacks_an_order_of_ours_from_before_the_call_proves_nothing(database: IMEIDatabase) -> None:
@@ -28,7 +28,7 @@ def test_a_list_that_lacks_an_order_of_ours_from_before_the_call_proves_nothing(
 def test_imported_orders_do_not_hide_what_a_list_leaves_out(
     database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("settlement.NEWEST", 5)
+    monkeypatch.setattr("submission.settlement.NEWEST", 5)
     old = answered(database, call(database, imeis(1)), 1)
     settler, doubtful = Settler(QUIET), call(database, imeis(1, first=20))
     answered(database, call(database, imeis(1, first=10)), 2)

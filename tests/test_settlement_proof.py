@@ -20,10 +20,12 @@ from calls_fixture import (
 )
 from provider_fixture import SERVICE, imeis
 
-import settlement
 from database import IMEIDatabase, utc_now, write_list_limit
 from orders import SAYS_IT_EXISTS, Chunk, ChunkState, ProviderOrder, Service
-from settlement import (
+from storage import batch_store
+from storage.call_log import write_intents
+from submission import settlement
+from submission.settlement import (
     DEARER,
     FOR_A_PERSON,
     NEXT_TURN,
@@ -34,8 +36,6 @@ from settlement import (
     Settler,
     was_not_placed,
 )
-from storage import batch_store
-from storage.call_log import write_intents
 
 START, RESTED = 1000.0, 1000.0 + QUIET
 OLD = "2026-11-20 09:00:00"

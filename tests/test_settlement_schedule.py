@@ -8,9 +8,9 @@ from provider_fixture import imeis
 
 from database import IMEIDatabase
 from orders import ChunkState, NotPossibleError
-from settlement import FOR_A_PERSON, REQUESTED, Settler, Watch, ask_again, was_not_placed, was_placed
 from storage import batch_store
 from storage.batch_store import DoubtfulCall
+from submission.settlement import FOR_A_PERSON, REQUESTED, Settler, Watch, ask_again, was_not_placed, was_placed
 
 START = 1000.0
 

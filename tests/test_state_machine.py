@@ -41,15 +41,15 @@ from provider_model import (
     Wire,
 )
 
-from checkpoints import Checkpoints
 from database import IMEIDatabase, Transaction
 from gsm_fusion_client import Keep, OutcomeUnknownError
 from orders import BatchState, Chunk, ChunkState, Outcome, PlacementAnswer
 from production_submission_system import Options, ProductionSubmissionSystem
-from settlement import Look, Settler, ask_again, was_not_placed, was_placed
 from simulator_knobs import Knobs
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch, fingerprint
+from submission.checkpoints import Checkpoints
+from submission.settlement import Look, Settler, ask_again, was_not_placed, was_placed
 
 POOL = imeis(10)
 SPARE = imeis(9, first=500)

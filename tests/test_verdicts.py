@@ -15,7 +15,16 @@ from gsm_fusion_client import (
     RefusedError,
 )
 from orders import SAYS_IT_EXISTS, Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
-from verdicts import Judgement, Pause, is_named, judge, judge_by_name, judge_error, proven_length, trial_length
+from submission.judging import (
+    Judgement,
+    Pause,
+    is_named,
+    judge,
+    judge_by_name,
+    judge_error,
+    proven_length,
+    trial_length,
+)
 
 NUMBERS = imeis(3)
 UNNAMED = "sent, but the answer does not name it"

@@ -27,7 +27,6 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
-import settlement
 import web_health
 import web_imports
 from database import IMEIDatabase, utc_now
@@ -38,6 +37,7 @@ from settings import Settings
 from storage import balance_store, lease
 from storage.batch_creation import NewBatch, create_batch
 from storage.result_store import Withheld, note_withheld
+from submission import settlement
 from web_app import create_app
 
 PAGES = ("/", "/submit", "/batch", "/batches", "/history", "/services", "/database", "/status")

@@ -35,10 +35,10 @@ import web_preview
 from backend import Backend
 from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, Outcome, Progress, ProviderOrder, Verdict
-from price_check import apply_prices
 from schema import attempts
 from settings import Settings
 from storage import batch_creation, batch_queries, batch_store
+from submission.price_check import apply_prices
 from web_format import stop_words
 from web_stream import Pace, events
 

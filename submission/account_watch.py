@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Protocol
 
-import price_check
+import submission.price_check as price_check
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionError
 from orders import Account, Service

@@ -25,8 +25,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-import absence
-from absence import Around, ListView, Money
+import submission.absence as absence
 from amounts import exceeds, plural
 from database import IMEIDatabase, Transaction, read_list_limit, read_setting, write_setting
 from gsm_fusion_client import RefusalKind, refusal_kind
@@ -47,6 +46,7 @@ from provider import read_dates
 from storage import account_mark, balance_store, batch_store, batch_undo, refunds
 from storage.balance_store import Reading, Spending
 from storage.batch_store import DoubtfulCall
+from submission.absence import Around, ListView, Money
 
 logger = logging.getLogger(__name__)
 

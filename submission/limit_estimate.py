@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bucket_rate import BucketRate, between, count
+from submission.bucket_rate import BucketRate, between, count
 
 #: Seconds from the oldest call of a full window after which a single call looks whether calls pass again. From the
 #: third on each is at most half as long again as the one before, and windows of usual lengths are among them.

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from limit_estimate import Kind, LimitEstimate
+from submission.limit_estimate import Kind, LimitEstimate
 
 #: Between two starts lies a call's usual time by the number of workers, within these seconds: so the first 429 of a
 #: window comes back before thirty calls have run into it.

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, select, text, update
 
-from checkpoints import Checkpoints
 from database import IMEIDatabase
 from orders import BatchState, ChunkState
 from schema import batches, chunks
 from storage.batch_store import newest_attempt, pause_all, resume_self_resuming
 from storage.call_log import write_intents
+from submission.checkpoints import Checkpoints
 
 logger = logging.getLogger(__name__)
 

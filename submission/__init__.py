@@ -1,0 +1,76 @@
+"""What decides about money and is not the loop: what may be sent, what an answer means, what doubt allows."""
+
+from submission.account_watch import AccountWatch
+from submission.call_budget import KEPT, MINUTE, SLACK, CallBudget
+from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
+from submission.doubt_lookup import ListFindings, compare_list, find_order
+from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
+from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
+from submission.pace import Pace
+from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
+from submission.report import Watcher, balance_warning, balance_words, submission_result
+from submission.settlement import (
+    REQUESTED,
+    Look,
+    Settler,
+    ask_again,
+    is_readable,
+    read_order_id,
+    rest_before_decision,
+    take_back_clearing,
+    take_back_order,
+    unexplained_fall,
+    was_not_placed,
+    was_placed,
+)
+
+__all__ = [
+    "DISK_FULL",
+    "KEPT",
+    "MINUTE",
+    "NOT_AGAIN",
+    "REQUESTED",
+    "SLACK",
+    "AccountWatch",
+    "Again",
+    "CallBudget",
+    "Checkpoints",
+    "Judgement",
+    "ListFindings",
+    "Look",
+    "Means",
+    "Pace",
+    "Pause",
+    "Plan",
+    "Settler",
+    "Watcher",
+    "accept_older_copy",
+    "ask_again",
+    "balance_warning",
+    "balance_words",
+    "compare_list",
+    "disk_objection",
+    "find_order",
+    "is_disk_full",
+    "is_named",
+    "is_readable",
+    "judge",
+    "judge_by_name",
+    "make_plan",
+    "older_copy_objection",
+    "price_objection",
+    "proven_length",
+    "read_order_id",
+    "recognise_older_copy",
+    "reopen_answered",
+    "rest_before_decision",
+    "service_objection",
+    "submission_result",
+    "take_back_clearing",
+    "take_back_order",
+    "trial_length",
+    "unchecked",
+    "unexplained_fall",
+    "was_not_placed",
+    "was_placed",
+]
