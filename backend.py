@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from flask import current_app
 
+from account import AccountBalance, ServiceCatalog
 from database import IMEIDatabase
 from orders import ProviderOrder, Service
-from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from storage import account_mark, order_queries
 from submission import NOT_AGAIN, Again, Means, Plan, make_plan, older_copy_objection

@@ -18,14 +18,12 @@ from flask.typing import ResponseReturnValue
 from flask_compress import Compress
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from account import AccountBalance, PageCalls, RecentOrders, ServiceCatalog, reporter
 from backend import Backend, backend
 from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
 from orders import Account, ProviderOrder, Service
-from page_calls import PageCalls, RecentOrders
-from provider_state import reporter
 from runner import make_client, start_background
-from service_catalog import AccountBalance, ServiceCatalog
 from settings import PRIVATE, Settings, SettingsError, load_settings
 from storage import account_mark
 from submission import Checkpoints, recognise_older_copy

@@ -9,9 +9,9 @@ from typing import Any
 from flask import Blueprint, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
+from account import provider_state
 from backend import VOLATILE, Backend, backend
 from database import utc_now
-from provider_state import provider_state
 from runner import runner_alive
 from storage import account_mark, batch_queries
 from submission import disk_objection, older_copy_objection

@@ -18,6 +18,7 @@ from sqlalchemy import delete, update
 from web_fixture import SERVICES, Browser, Provider, make_app
 
 import audit
+from account.catalogue import AccountBalance, ServiceCatalog
 from audit import NightlyAudit, last_audit, next_nightly, run_audit
 from audit_comparison import AuditReport, compare
 from audit_rebuild import RebuildReport, plan_rebuild, rebuild
@@ -29,7 +30,6 @@ from gsm_fusion_client import GSMFusionClient, NotSentError
 from order_import import import_orders
 from orders import Account, BatchState, Chunk, ChunkState, Outcome, ProviderOrder, Service
 from schema import attempts, batches, chunks, items, orders
-from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from spreadsheets.order_rows import read_orders
 from storage import audit_store, balance_store

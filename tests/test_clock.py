@@ -15,10 +15,10 @@ from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 from web_fixture import CARRIER
 
 import database as database_module
+from account.catalogue import AccountBalance, ServiceCatalog
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
 from orders import Account, Service
-from service_catalog import AccountBalance, ServiceCatalog
 from submission.call_budget import KEPT, MINUTE, SLACK, CallBudget
 
 HOUR = 3600.0

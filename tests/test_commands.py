@@ -21,6 +21,7 @@ from flask import Flask
 import commands
 import order_sync
 import runner
+from account.catalogue import AccountBalance, ServiceCatalog
 from backend import Backend
 from commands import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -28,7 +29,6 @@ from gsm_fusion_client import GSMFusionClient, NotSentError
 from imei import luhn_check_digit
 from orders import Account, Outcome, Service, SubmissionResult
 from runner import make_client, run_or_follow, runner_alive, start_background
-from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from simulator import Knobs, Simulator
 

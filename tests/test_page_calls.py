@@ -2,10 +2,10 @@
 
 import pytest
 
+from account.page_calls import LIST_KEPT, AskedOftenError, PageCalls, RecentOrders
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import ProviderOrder
-from page_calls import LIST_KEPT, AskedOftenError, PageCalls, RecentOrders
 
 LISTED = [ProviderOrder("7", "353370080000001", "Pending", "long text", "1739", "2026-11-25 10:00:00")]
 

@@ -29,10 +29,10 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 
 import web_health
 import web_imports
+from account.catalogue import AccountBalance, ServiceCatalog
+from account.provider_state import provider_state
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Service
-from provider_state import provider_state
-from service_catalog import AccountBalance, ServiceCatalog
 from settings import Settings
 from storage import balance_store, lease
 from storage.batch_creation import NewBatch, create_batch

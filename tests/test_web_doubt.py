@@ -18,11 +18,11 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
+from account.provider_state import provider_state
 from backend import Backend
 from database import IMEIDatabase, utc_now, write_list_limit
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
 from orders import SAYS_IT_EXISTS, Chunk, Outcome, ProviderOrder, Verdict
-from provider_state import provider_state
 from settings import Settings
 from storage import batch_store
 from storage.call_log import write_intents

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from account.page_calls import AskedOftenError, is_young
+from account.provider_state import CALLS, ProviderState, write_state
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import Account, Balance, Catalogue, Service
-from page_calls import AskedOftenError, is_young
-from provider_state import CALLS, ProviderState, write_state
 from storage import balance_store
 
 logger = logging.getLogger(__name__)
