@@ -19,16 +19,14 @@ from flask import Flask
 from flask.cli import with_appcontext
 from tqdm import tqdm
 
-import order_import
-import order_sync
 from amounts import money, plural
-from audit import midnight
 from backend import Backend, backend
 from commands_account import adopt_account
 from commands_audit import audit, audit_now, rebuild_from_provider, report_lines
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import BatchState, NotPossibleError, Outcome, Progress, Service, SubmissionResult
+from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
 from runner import make_client, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
@@ -67,7 +65,17 @@ class Wish:
 
 def init_commands(app: Flask) -> None:
     """Give `flask --app web_app` the commands of this program. They use the app's backend."""
-    ours = (submit, services, sync, reparse, import_file, undo_import, backup, audit, rebuild_from_provider)
+    ours = (
+        submit,
+        services,
+        sync,
+        reparse_results,
+        import_file,
+        take_back_import,
+        backup,
+        audit,
+        rebuild_from_provider,
+    )
     for command in (*ours, adopt_account):
         app.cli.add_command(command)
 
@@ -105,11 +113,11 @@ def sync() -> None:
     sync_results(backend())
 
 
-@click.command()
+@click.command("reparse")
 @with_appcontext
-def reparse() -> None:
+def reparse_results() -> None:
     """Read the stored result texts anew, as after an update that reads them better."""
-    read, changed = order_sync.reparse(backend().database)
+    read, changed = reparse(backend().database)
     click.echo(f"{plural(read, 'result text')} read, {plural(changed, 'order')} changed.")
 
 
@@ -119,16 +127,16 @@ def reparse() -> None:
 @with_appcontext
 def import_file(file: Path, dry_run: bool) -> None:
     """Import FILE, the provider's Advanced Export or an export of ours. Exit code 2: it is no such file."""
-    import_orders(backend().database, file, dry_run)
+    show_import(backend().database, file, dry_run)
 
 
 @click.command("undo-import")
 @click.argument("import_id", type=int)
 @with_appcontext
-def undo_import(import_id: int) -> None:
+def take_back_import(import_id: int) -> None:
     """Take back import IMPORT_ID where nothing has changed since."""
     try:
-        restored, kept = order_import.undo_import(backend().database, import_id)
+        restored, kept = undo_import(backend().database, import_id)
     except NotPossibleError as error:
         raise Refusal(str(error)) from error
     click.echo(f"{plural(restored, 'order')} restored, {kept:,} kept because something changed since.")
@@ -196,18 +204,18 @@ def sync_results(backend: Backend) -> None:
         raise click.ClickException(f"The round ended early. {report.error}")
 
 
-def import_orders(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
+def show_import(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
     """Print what an import does, or would do, and every row that is left out, with the reason."""
     try:
         rows = read_orders(file)
         if dry_run:
-            plan = order_import.plan_import(database, rows)
+            plan = plan_import(database, rows)
         else:
-            import_id, plan = order_import.import_orders(database, rows, file.name)
+            import_id, plan = import_orders(database, rows, file.name)
     except UnreadableFileError as error:
         raise Refusal(str(error)) from error
     for row in plan.left_out:
-        words = "not matched: " if row.fate is order_import.Fate.UNMATCHED else ""
+        words = "not matched: " if row.fate is Fate.UNMATCHED else ""
         _say(f"row {row.number}: {words}{row.reason}")
     click.echo(f"{'Nothing was written' if dry_run else f'Import {import_id}'}: {plan.summary}.")
 

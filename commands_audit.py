@@ -11,12 +11,10 @@ import click
 from flask.cli import with_appcontext
 
 from amounts import money, plural
-from audit import run_audit
-from audit_comparison import AuditReport, Difference, audit_sentences
-from audit_rebuild import RebuildReport, plan_rebuild
-from audit_rebuild import rebuild as restore_orders
 from backend import Backend, backend
 from gsm_fusion_client import GSMFusionError
+from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, run_audit
+from results import rebuild as restore_orders
 from runner import make_client
 from simulator import DemoError
 from storage.account_mark import OtherAccountError

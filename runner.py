@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from account import watching
-from audit import NightlyAudit
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, Report
-from order_sync import OrderSync, SyncReport, is_requested, last_sync, request_sync
 from orders import BatchState, Outcome, Progress, SubmissionResult
 from production_submission_system import Options, ProductionSubmissionSystem
+from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from storage import account_mark, upkeep

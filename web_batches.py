@@ -19,8 +19,8 @@ from flask.typing import ResponseReturnValue
 from amounts import exceeds, money
 from backend import backend
 from database import IMEIDatabase, utc_now
-from order_sync import request_sync
 from orders import Outcome, Progress
+from results import request_sync
 from spreadsheets import export_name
 from storage import batch_queries, batch_store, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch

@@ -8,9 +8,8 @@ from markupsafe import Markup
 
 from amounts import money as money
 from amounts import plural as plural
-from audit_comparison import audit_sentences
-from order_sync import SyncReport
 from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome, Progress
+from results import SyncReport, audit_sentences
 from storage.batch_doubt import Settled
 from storage.order_queries import Day
 

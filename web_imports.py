@@ -4,8 +4,8 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 
 from backend import backend
-from order_import import Fate, import_orders, plan_import, undo_import
 from orders import NotPossibleError
+from results import Fate, import_orders, plan_import, undo_import
 from spreadsheets import UnreadableFileError, read_orders
 from storage.batch_uploads import Upload, find_upload, store_upload
 from web_format import plural

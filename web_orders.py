@@ -10,8 +10,8 @@ from flask.typing import ResponseReturnValue
 from backend import backend
 from database import IMEIDatabase, OrderRow, utc_now
 from devices import read_report
-from order_sync import is_requested, last_sync, request_sync
 from orders import OrderStatus, Outcome
+from results import is_requested, last_sync, request_sync
 from runner import runner_alive
 from storage import batch_queries, order_filters, order_pages, order_queries
 from storage.batch_uploads import change_upload

@@ -12,12 +12,10 @@ from flask import Blueprint, flash, redirect, render_template, request, send_fil
 from flask.typing import ResponseReturnValue
 
 from account import provider_state
-from audit import last_audit
 from backend import Backend, backend
 from database import utc_now
-from order_import import past_imports
-from order_sync import last_sync
 from orders import Service
+from results import last_audit, last_sync, past_imports
 from storage import account_mark, batch_queries, lease, order_queries
 from storage.account_mark import OtherAccountError
 from storage.result_store import withheld_orders

@@ -22,11 +22,11 @@ from hardship_fixture import at_work, found, new_batch, outcomes, wait_until
 from planted import CHUNK, Job, start
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, put_in_use, system, with_check_digit
 
-from audit_rebuild import plan_rebuild, rebuild
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, OutcomeUnknownError
 from orders import BatchState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
+from results.rebuild import plan_rebuild, rebuild
 from storage import batch_store
 from storage.batch_queries import doubtful_items
 from submission import older_copy as batch_older_copy

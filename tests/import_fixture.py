@@ -8,8 +8,8 @@ from provider_fixture import SERVICE, imeis
 from sqlalchemy import select
 
 from database import IMEIDatabase
-from order_import import plan_import
 from orders import Service
+from results.imports import plan_import
 from schema import orders
 from spreadsheets.order_rows import ImportRow
 

@@ -17,18 +17,18 @@ from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 from sqlalchemy import delete, update
 from web_fixture import SERVICES, Browser, Provider, make_app
 
-import audit
 from account.catalogue import AccountBalance, ServiceCatalog
-from audit import NightlyAudit, last_audit, next_nightly, run_audit
-from audit_comparison import AuditReport, compare
-from audit_rebuild import RebuildReport, plan_rebuild, rebuild
 from backend import Backend
 from commands_audit import audit as audit_command
 from commands_audit import figures, rebuild_from_provider, report_lines, verdict
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionClient, NotSentError
-from order_import import import_orders
 from orders import Account, BatchState, Chunk, ChunkState, Outcome, ProviderOrder, Service
+from results import audit
+from results.audit import NightlyAudit, last_audit, next_nightly, run_audit
+from results.comparison import AuditReport, compare
+from results.imports import import_orders
+from results.rebuild import RebuildReport, plan_rebuild, rebuild
 from schema import attempts, batches, chunks, items, orders
 from settings import Settings
 from spreadsheets.order_rows import read_orders

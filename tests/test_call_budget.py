@@ -11,8 +11,8 @@ from provider_fixture import QUICK, SERVICE, Knobs, Simulator, imeis, system
 
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient, NotSentError
-from order_sync import OrderSync
 from production_submission_system import Options, ProductionSubmissionSystem
+from results.sync import OrderSync
 from submission.call_budget import CallBudget
 from submission.checkpoints import Checkpoints
 

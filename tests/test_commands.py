@@ -19,7 +19,6 @@ from click.testing import Result
 from flask import Flask
 
 import commands
-import order_sync
 import runner
 from account.catalogue import AccountBalance, ServiceCatalog
 from backend import Backend
@@ -28,6 +27,7 @@ from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, NotSentError
 from imei import luhn_check_digit
 from orders import Account, Outcome, Service, SubmissionResult
+from results import sync as order_sync
 from runner import make_client, run_or_follow, runner_alive, start_background
 from settings import Settings
 from simulator import Knobs, Simulator

@@ -23,8 +23,8 @@ from provider_fixture import SERVICE, imeis
 from sqlalchemy import delete, event, select
 
 from database import IMEIDatabase, utc_now
-from order_import import Fate, Planned, changed_values, import_orders, past_imports, plan_import, undo_import
 from orders import BatchState, NotPossibleError, Outcome, Service, Verdict
+from results.imports import Fate, Planned, changed_values, import_orders, past_imports, plan_import, undo_import
 from schema import orders, status_changes
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx

@@ -22,8 +22,8 @@ from import_fixture import (  # noqa: F401 - the fixture is asked for by name
 from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
-from order_import import Fate, import_orders, past_imports, plan_import, undo_import
 from orders import Service
+from results.imports import Fate, import_orders, past_imports, plan_import, undo_import
 from spreadsheets.order_rows import ImportRow, read_orders
 from spreadsheets.writing import PROVIDER_COLUMNS, write_csv
 

@@ -15,7 +15,6 @@ import pytest
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import insert, select
 
-import order_sync
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import (
     GSMFusionClient,
@@ -26,7 +25,9 @@ from gsm_fusion_client import (
     UnreadableAnswerError,
     parse_asked_orders,
 )
-from order_sync import (
+from orders import PlacementAnswer, ProviderOrder
+from results import sync as order_sync
+from results.sync import (
     FIRST_REST,
     LEFT_OUT,
     LOOK,
@@ -44,7 +45,6 @@ from order_sync import (
     told_status,
     wait_between,
 )
-from orders import PlacementAnswer, ProviderOrder
 from schema import orders, services, status_changes
 from storage import batch_queries
 from storage.result_store import store_results, withheld, withheld_orders

@@ -17,12 +17,12 @@ from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
 from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app
 
-from audit import run_audit
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
-from order_import import import_orders, undo_import
-from order_sync import OrderSync
 from orders import Outcome
+from results.audit import run_audit
+from results.imports import import_orders, undo_import
+from results.sync import OrderSync
 from schema import metadata
 from settings import Settings
 from spreadsheets.order_rows import read_orders

@@ -25,11 +25,11 @@ from planted import CHUNK
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
-from audit_rebuild import plan_rebuild, rebuild
 from database import REPLACED, DatabaseReplacedError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, RefusalKind, RefusedError
 from orders import BatchState, ProviderOrder
 from production_submission_system import ProductionSubmissionSystem
+from results.rebuild import plan_rebuild, rebuild
 from settings import Settings
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch

@@ -24,10 +24,10 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 )
 from werkzeug.test import TestResponse
 
-import order_sync
 import web_exports
 from database import IMEIDatabase, utc_now
 from orders import Outcome
+from results import sync as order_sync
 from schema import orders
 from settings import Settings
 from spreadsheets.writing import EXTENDED_COLUMNS

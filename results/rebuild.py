@@ -23,9 +23,9 @@ from gsm_fusion_client import (
     UnreadableAnswerError,
     parse_placement,
 )
-from order_sync import LIST_LENGTHS, report_values, result_values, told_status
 from orders import OrderStatus, PlacedOrder, ProviderOrder, Service
 from provider import read_dates
+from results.sync import LIST_LENGTHS, report_values, result_values, told_status
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, Planned, Records
 from storage.result_store import store_results

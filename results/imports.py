@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from database import IMEIDatabase, OrderRow, Transaction, utc_now
-from order_matching import Match, match_rows
 from orders import FINAL_STATUSES, NotPossibleError, OrderStatus
+from results.matching import Match, match_rows
 from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
 from spreadsheets import ImportRow, plain, says_the_same
 from storage.batch_store import leave_out, parts, planned_items, service_labels, touch, unsay

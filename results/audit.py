@@ -15,11 +15,11 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from audit_comparison import AuditReport, Difference, Example, Window, compare, unexplained
-from audit_rebuild import ask_by_id
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionError
 from orders import Account, ProviderOrder
+from results.comparison import AuditReport, Difference, Example, Window, compare, unexplained
+from results.rebuild import ask_by_id
 from storage import audit_store
 from storage.audit_store import Records
 
