@@ -43,7 +43,7 @@ def provider(folder: Path, **knobs: object) -> Iterator[str]:
     """The URL of a simulator in a process of its own."""
     announce = folder / "simulator.json"
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "simulator.py"), "--announce", str(announce)], stdin=subprocess.PIPE
+        [sys.executable, "-m", "simulator", "--announce", str(announce)], cwd=ROOT, stdin=subprocess.PIPE
     )
     try:
         deadline = time.monotonic() + 20

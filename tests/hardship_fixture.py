@@ -18,7 +18,7 @@ from database import IMEIDatabase, write_list_limit
 from orders import Outcome, Progress
 from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
-from simulator import Simulator
+from simulator.server import Simulator
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
 from submission.report import submission_result

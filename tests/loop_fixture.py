@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from database import DatabaseUnavailableError, IMEIDatabase, write_list_limit
 from production_submission_system import Options, ProductionSubmissionSystem
-from simulator_knobs import Knobs
+from simulator.knobs import Knobs
 from storage.batch_creation import NewBatch, create_batch
 from submission.call_budget import CallBudget
 from submission.checkpoints import Checkpoints

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator_limits import Limiter, limiter, told_wait
+from simulator.limits import Limiter, limiter, told_wait
 from submission.pace import Pace
 
 POLL = 0.25  #: seconds that the loop waits at most

@@ -9,7 +9,8 @@ from typing import Any
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
 from production_submission_system import Options, ProductionSubmissionSystem
-from simulator import Knobs, Simulator
+from simulator.knobs import Knobs
+from simulator.server import Simulator
 from storage import balance_store, batch_store
 from submission.call_budget import CallBudget
 from submission.checkpoints import Checkpoints

@@ -24,8 +24,8 @@ from gsm_fusion_client import (
 )
 from orders import Account, PlacementAnswer, ProviderOrder, Service
 from production_submission_system import ProductionSubmissionSystem
-from simulator_knobs import Fault, Knobs, spoiled_reply
-from simulator_provider import Charge, Ledger, Provider
+from simulator.knobs import Fault, Knobs, spoiled_reply
+from simulator.provider import Charge, Ledger, Provider
 
 #: Nothing was placed, and it is certain.
 TURNED_AWAY = ("not connected", "429", "maintenance", "auth", "withdrawn")

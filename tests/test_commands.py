@@ -30,7 +30,8 @@ from orders import Account, Outcome, Service, SubmissionResult
 from results import sync as order_sync
 from runner import make_client, run_or_follow, runner_alive, start_background
 from settings import Settings
-from simulator import Knobs, Simulator
+from simulator.knobs import Knobs
+from simulator.server import Simulator
 
 ROOT = Path(__file__).parents[1]
 SERVICE = "1739"

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from pace_fixture import Run, Scene, drive, least
 
-from simulator_limits import LimiterKind
+from simulator.limits import LimiterKind
 from submission.limit_estimate import LONGEST_HOLD, Kind, LimitEstimate
 from submission.pace import LONGEST_SPACING, MEMORY, MOST_SPACING, SHORTEST_SPACING, Pace
 

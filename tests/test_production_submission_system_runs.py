@@ -21,7 +21,7 @@ from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import Keep
 from orders import PlacementAnswer, Progress, Service, order_key
 from production_submission_system import STOPPED, Options, ProductionSubmissionSystem, call_threads
-from simulator_knobs import Knobs
+from simulator.knobs import Knobs
 from storage import lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from submission.call_budget import CallBudget

@@ -18,10 +18,11 @@ from xml.etree.ElementTree import Element
 import pytest
 import requests
 
-from simulator import DemoProvider, Knobs, Simulator, ensure_running
-from simulator_knobs import Fault
-from simulator_provider import FIRST_ORDER_ID, Ledger, Provider
-from simulator_texts import catalogue, luhn_ok, result_text
+from simulator.demo import DemoProvider, ensure_running
+from simulator.knobs import Fault, Knobs
+from simulator.provider import FIRST_ORDER_ID, Ledger, Provider
+from simulator.server import Simulator
+from simulator.texts import catalogue, luhn_ok, result_text
 
 API = "/gsmfusion_api/index.php"
 PATH = API.encode()
@@ -585,7 +586,7 @@ def test_a_demo_that_is_started_again_keeps_its_port_and_remembers_its_orders(tm
 
 def test_a_demo_that_is_slow_to_answer_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one could have neither its port nor its ledger."""
-    monkeypatch.setattr("simulator_demo.ALIVE_PATIENCE", 0.2)
+    monkeypatch.setattr("simulator.demo.ALIVE_PATIENCE", 0.2)
     first = ensure_running(tmp_path)
     assert first.process is not None
     os.kill(first.process.pid, signal.SIGSTOP)
@@ -599,7 +600,7 @@ def test_a_demo_that_is_slow_to_answer_is_alive(tmp_path: Path, monkeypatch: pyt
 def test_a_silent_stranger_on_the_port_of_a_dead_demo_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simulator_demo.ALIVE_PATIENCE", 0.2)
+    monkeypatch.setattr("simulator.demo.ALIVE_PATIENCE", 0.2)
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -624,7 +625,8 @@ def test_every_knob_can_be_given_on_the_command_line(tmp_path: Path) -> None:
     announce = tmp_path / "announce.json"
     words = ["--latency=0.25", "--fault=503", "--fault-calls=[2]", "--credit=7", "--retry-after=false"]
     process = subprocess.Popen(
-        [sys.executable, ROOT / "simulator.py", f"--announce={announce}", *words],
+        [sys.executable, "-m", "simulator", f"--announce={announce}", *words],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -642,8 +644,8 @@ def test_every_knob_can_be_given_on_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["--latency=slow", "--fault=fire", "--rate-limit=-1", "--fault-calls=3"])
 def test_a_wrong_knob_on_the_command_line_ends_the_start_with_a_sentence(word: str) -> None:
-    words = [sys.executable, str(ROOT / "simulator.py"), word]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    words = [sys.executable, "-m", "simulator", word]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("The provider did not start: ")
     assert "Traceback" not in ended.stderr

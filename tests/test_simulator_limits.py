@@ -6,7 +6,7 @@ import pytest
 import requests
 from provider_fixture import SERVICE, Knobs, Simulator, imeis
 
-from simulator_limits import Limiter, limiter, told_wait
+from simulator.limits import Limiter, limiter, told_wait
 
 
 def passed(counter: Limiter, times: list[float]) -> list[float]:

@@ -45,7 +45,7 @@ from database import IMEIDatabase, Transaction
 from gsm_fusion_client import Keep, OutcomeUnknownError
 from orders import BatchState, Chunk, ChunkState, Outcome, PlacementAnswer
 from production_submission_system import Options, ProductionSubmissionSystem
-from simulator_knobs import Knobs
+from simulator.knobs import Knobs
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from submission.checkpoints import Checkpoints

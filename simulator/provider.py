@@ -15,12 +15,12 @@ from hashlib import blake2b
 from typing import Any
 from xml.sax.saxutils import escape
 
-from simulator_account import Account
-from simulator_knobs import Fault, Knobs, changed
-from simulator_ledger import FIRST_ORDER_ID, Charge, Ledger
-from simulator_limits import Limiter, limiter
-from simulator_listing import OrderView, SimulatedOrder, services_xml
-from simulator_texts import Package, catalogue
+from simulator.account import Account
+from simulator.knobs import Fault, Knobs, changed
+from simulator.ledger import FIRST_ORDER_ID, Charge, Ledger
+from simulator.limits import Limiter, limiter
+from simulator.listing import OrderView, SimulatedOrder, services_xml
+from simulator.texts import Package, catalogue
 
 __all__ = ["FIRST_ORDER_ID", "Charge", "Ledger", "Provider", "SimulatedOrder"]
 

@@ -25,9 +25,9 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from simulator_demo import DEMO_KEY, DEMO_USERNAME, DemoError, DemoProvider, ensure_running
-from simulator_http import Connection, Request, form_fields
-from simulator_knobs import (
+from simulator.demo import DEMO_KEY, DEMO_USERNAME
+from simulator.http import Connection, Request, form_fields
+from simulator.knobs import (
     NOBODY,
     Fault,
     Knobs,
@@ -38,21 +38,10 @@ from simulator_knobs import (
     plain_reply,
     spoiled_reply,
 )
-from simulator_ledger import FIRST_ORDER_ID, Charge, Ledger
-from simulator_limits import told_wait
-from simulator_listing import SimulatedOrder
-from simulator_provider import Provider
-
-__all__ = [
-    "Call",
-    "Charge",
-    "DemoError",
-    "DemoProvider",
-    "Knobs",
-    "SimulatedOrder",
-    "Simulator",
-    "ensure_running",
-]
+from simulator.ledger import FIRST_ORDER_ID, Charge, Ledger
+from simulator.limits import told_wait
+from simulator.listing import SimulatedOrder
+from simulator.provider import Provider
 
 logger = logging.getLogger(__name__)
 
@@ -383,7 +372,3 @@ def _announce(path: Path, port: int) -> None:
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps({"port": port, "pid": os.getpid()}))
     draft.replace(path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

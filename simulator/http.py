@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from simulator_knobs import Reply
+from simulator.knobs import Reply
 
 MAX_HEAD, MAX_BODY = 64 * 1024, 16 * 1024 * 1024  #: bytes
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from xml.sax.saxutils import escape
 
-from simulator_knobs import Knobs
-from simulator_ledger import Charge
-from simulator_texts import Package, is_rejected, rejection_text, result_text
+from simulator.knobs import Knobs
+from simulator.ledger import Charge
+from simulator.texts import Package, is_rejected, rejection_text, result_text
 
 #: The provider writes its local time without saying so.
 PROVIDER_ZONE = timedelta(hours=-5)

@@ -1,6 +1,6 @@
 """The demo provider: one simulator process for all processes that work in a folder, found again by its announcement.
 
-This module starts simulator.py as a program and must not know how that answers.
+This module starts the simulator as a program and must not know how that answers.
 """
 
 import fcntl
@@ -29,6 +29,8 @@ DEMO_KNOBS = {
 }
 #: No real provider has given ids of thirteen digits yet: a simulated order cannot be mistaken for a real one.
 FIRST_DEMO_ID = 9_000_000_000_000
+#: The folder that holds this package.
+ROOT = Path(__file__).resolve().parents[1]
 #: Seconds that a demo provider gets to announce itself, and to say that it is alive.
 START_PATIENCE, ALIVE_PATIENCE = 15.0, 5.0
 
@@ -122,14 +124,15 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
     """Start a provider that ends with us; in a session of its own, so that Ctrl-C lets us end first."""
     options = {
         "port": port,
-        "ledger": folder / "ledger.jsonl",
-        "announce": folder / "simulator.json",
+        "ledger": folder.resolve() / "ledger.jsonl",
+        "announce": folder.resolve() / "simulator.json",
         "first_order_id": FIRST_DEMO_ID,
         **DEMO_KNOBS,
     }
     words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     return subprocess.Popen(
-        [sys.executable, Path(__file__).resolve().with_name("simulator.py"), "--until-stdin-closes", *words],
+        [sys.executable, "-m", "simulator", "--until-stdin-closes", *words],
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,

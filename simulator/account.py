@@ -6,7 +6,7 @@ This module must not know XML, knobs or how an order is placed.
 from collections.abc import Sequence
 from typing import Protocol
 
-from simulator_ledger import Charge
+from simulator.ledger import Charge
 
 #: The balance that the account starts from while no credit is set, in US dollars.
 OPENING_BALANCE = 100_000.0
