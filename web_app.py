@@ -27,22 +27,7 @@ from runner import make_client, start_background
 from settings import PRIVATE, Settings, SettingsError, load_settings
 from storage import account_mark
 from submission import Checkpoints, recognise_older_copy
-from web_auth import FOR_PROGRAMS, init_auth
-from web_batches import batches
-from web_context import RowNumbers
-from web_doubt import doubt
-from web_edge import Edge
-from web_exports import exports
-from web_format import filters
-from web_forms import init_forms
-from web_health import health, status_report
-from web_imports import imports
-from web_orders import orders
-from web_pages import pages
-from web_preview import preview
-from web_reports import reports
-from web_searches import searches
-from web_submit import submit
+from web import BLUEPRINTS, FOR_PROGRAMS, Edge, RowNumbers, filters, init_auth, init_forms, status_report
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +103,7 @@ def create_app(
     Compress(app)  # before all that adds headers: what is registered first runs last
     init_forms(app)
     init_auth(app, settings, database)
-    for blueprint in (pages, imports, exports, reports, preview, submit, batches, doubt, orders, searches, health):
+    for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.context_processor(_page_context)
     app.after_request(_carry_request_id)

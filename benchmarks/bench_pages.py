@@ -30,8 +30,8 @@ from orders import Account
 from schema import orders
 from settings import Settings
 from storage import batch_queries
+from web.stream import chunk_letters, details, overall_rate, snapshot
 from web_app import create_app
-from web_stream import chunk_letters, details, overall_rate, snapshot
 
 SIZES = (100_000, 1_000_000)
 REQUESTS = 20

@@ -25,7 +25,7 @@ from provider_fixture import Knobs, Simulator, system
 
 from database import IMEIDatabase
 from settings import Settings
-from web_format import money
+from web.format import money
 
 TOTAL = 4 * CHUNK
 

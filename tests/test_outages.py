@@ -33,7 +33,7 @@ from settings import Settings
 from storage import batch_store
 from storage.batch_queries import doubtful_items
 from submission import settlement
-from web_format import money
+from web.format import money
 
 TOTAL, FEW = 16 * CHUNK, 8 * CHUNK
 

@@ -27,8 +27,6 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
-import web_health
-import web_imports
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.provider_state import provider_state
 from database import IMEIDatabase, utc_now
@@ -38,6 +36,8 @@ from storage import balance_store, lease
 from storage.batch_creation import NewBatch, create_batch
 from storage.result_store import Withheld, note_withheld
 from submission import settlement
+from web import health as web_health
+from web import imports as web_imports
 from web_app import create_app
 
 PAGES = ("/", "/submit", "/batch", "/batches", "/history", "/services", "/database", "/status")

@@ -14,16 +14,16 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import TestResponse
 
 import web_app
-import web_auth
 from database import IMEIDatabase
 from orders import Account
 from settings import Settings
-from web_auth import (
+from web import auth as web_auth
+from web.auth import (
     IDLE_SECONDS,
     init_auth,
     safe_next,
 )
-from web_throttle import ATTACK, FREE_FAILURES, LONGEST_WAIT
+from web.throttle import ATTACK, FREE_FAILURES, LONGEST_WAIT
 
 ROOT = Path(__file__).parents[1]
 PASSWORD = "correct horse battery"

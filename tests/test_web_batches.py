@@ -31,7 +31,6 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 )
 from werkzeug.test import TestResponse
 
-import web_preview
 from backend import Backend
 from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, Outcome, Progress, ProviderOrder, Verdict
@@ -39,8 +38,9 @@ from schema import attempts
 from settings import Settings
 from storage import batch_creation, batch_queries, batch_store
 from submission.price_check import apply_prices
-from web_format import stop_words
-from web_stream import Pace, events
+from web import preview as web_preview
+from web.format import stop_words
+from web.stream import Pace, events
 
 
 @pytest.fixture
@@ -608,7 +608,7 @@ def test_a_stream_ends_when_the_process_stops(browser: Browser, backend: Backend
 
 
 def test_a_silent_stream_sends_a_comment(browser: Browser, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web_stream.HEARTBEAT", 0.1)
+    monkeypatch.setattr("web.stream.HEARTBEAT", 0.1)
     stream = events(backend, browser.start(imeis(2)))
     next(stream), next(stream)
     assert next(stream).startswith(":")

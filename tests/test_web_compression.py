@@ -18,7 +18,7 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 )
 
 from database import IMEIDatabase
-from web_auth import masked, unmasked
+from web.auth import masked, unmasked
 
 GZIP = {"Accept-Encoding": "gzip, deflate, br, zstd"}
 

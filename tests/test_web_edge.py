@@ -12,7 +12,7 @@ from web_fixture import Provider, make_app, provider_fixture  # noqa: F401 - the
 
 from database import IMEIDatabase
 from settings import Settings
-from web_edge import Edge, is_loopback_host
+from web.edge import Edge, is_loopback_host
 
 FAR_AWAY = {"REMOTE_ADDR": "203.0.113.9"}
 PROXY = {"REMOTE_ADDR": "10.0.0.5"}

@@ -24,9 +24,9 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
-import web_exports
 from database import IMEIDatabase
 from schema import orders
+from web import exports as web_exports
 
 TITLES = ["SERVICE", "IMEI NO.", "CREDITS", "STATUS", "CODE", "IMEI 2", "CARRIER", "SIMLOCK", "MODEL", "FMI"]
 

@@ -22,7 +22,7 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 
 from database import IMEIDatabase
 from settings import Settings
-from web_forms import MAX_FIELDS, MAX_FIELDS_BEFORE_LOGIN, MAX_REQUEST_BEFORE_LOGIN, MAX_TEXT
+from web.forms import MAX_FIELDS, MAX_FIELDS_BEFORE_LOGIN, MAX_REQUEST_BEFORE_LOGIN, MAX_TEXT
 
 MEGABYTE = 1024 * 1024
 FORM = "application/x-www-form-urlencoded"

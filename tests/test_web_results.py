@@ -24,13 +24,13 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 )
 from werkzeug.test import TestResponse
 
-import web_exports
 from database import IMEIDatabase, utc_now
 from orders import Outcome
 from results import sync as order_sync
 from schema import orders
 from settings import Settings
 from spreadsheets.writing import EXTENDED_COLUMNS
+from web import exports as web_exports
 
 
 def test_the_history_page_has_a_button_that_asks_for_results(browser: Browser, database: IMEIDatabase) -> None:

@@ -2,10 +2,10 @@
 
 import threading
 
-import web_throttle
 from database import IMEIDatabase
 from settings import Settings
-from web_throttle import (
+from web import throttle as web_throttle
+from web.throttle import (
     ATTACK,
     FREE_FAILURES,
     LONGEST_WAIT,

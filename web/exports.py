@@ -20,7 +20,7 @@ from flask.typing import ResponseReturnValue
 from backend import Backend, backend
 from spreadsheets import EXTENDED_COLUMNS, PROVIDER_COLUMNS, WORKBOOK_COLUMNS, OutColumn, write_csv, write_xlsx
 
-exports = Blueprint("exports", __name__, url_prefix="/exports")
+blueprint = Blueprint("exports", __name__, url_prefix="/exports")
 logger = logging.getLogger(__name__)
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -92,13 +92,13 @@ def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, t
     return send_file(file, XLSX, as_attachment=True, download_name=name)
 
 
-@exports.get("/<token>")
+@blueprint.get("/<token>")
 def show(token: str) -> ResponseReturnValue:
     """How far it is, and the link once it is there."""
     return render_template("export.html", export=_export_or_404(token))
 
 
-@exports.get("/<token>/file")
+@blueprint.get("/<token>/file")
 def file(token: str) -> ResponseReturnValue:
     """The finished workbook."""
     found = _export_or_404(token)

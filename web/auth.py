@@ -33,9 +33,9 @@ from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 
 from database import IMEIDatabase
 from settings import Settings
-from web_edge import is_direct
-from web_forms import expect_little
-from web_throttle import LoginThrottle
+from web.edge import is_direct
+from web.forms import expect_little
+from web.throttle import LoginThrottle
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-door = Blueprint("door", __name__)
+blueprint = Blueprint("door", __name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def init_auth(app: Flask, settings: Settings, database: IMEIDatabase, clock: Cal
     )
     app.session_interface = DoorSession()
     app.extensions["door"] = make_door(settings, database, app.secret_key, clock)
-    app.register_blueprint(door)
+    app.register_blueprint(blueprint)
     app.before_request(gate)
     MaskedTokens(app)
     app.register_error_handler(CSRFError, refuse_form)
@@ -214,7 +214,7 @@ def safe_next(target: str) -> str:
     return target if "\\" not in target and target.isprintable() else "/"
 
 
-@door.route("/login", methods=["GET", "POST"])
+@blueprint.route("/login", methods=["GET", "POST"])
 def login() -> ResponseReturnValue:
     """Ask for the password, and let in whoever knows it."""
     target = safe_next(request.values.get("next", "/"))
@@ -231,7 +231,7 @@ def login() -> ResponseReturnValue:
     return redirect(target, 303)
 
 
-@door.post("/logout")
+@blueprint.post("/logout")
 def logout() -> ResponseReturnValue:
     """End the session of this browser."""
     session.clear()

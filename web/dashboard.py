@@ -19,10 +19,10 @@ from results import last_audit, last_sync, past_imports
 from storage import account_mark, batch_queries, lease, order_queries
 from storage.account_mark import OtherAccountError
 from storage.result_store import withheld_orders
-from web_format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
-from web_health import health_report, mending
+from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
+from web.health import health_report, mending
 
-pages = Blueprint("pages", __name__)
+blueprint = Blueprint("pages", __name__)
 
 RECENT_BATCHES = 8
 #: Rows of the services page, so that it stays small; the search reaches the rest.
@@ -32,7 +32,7 @@ WITHHELD_SHOWN = 200
 PACKAGES = ("flask", "sqlalchemy", "requests", "gunicorn")
 
 
-@pages.get("/")
+@blueprint.get("/")
 def dashboard() -> ResponseReturnValue:
     """The day at a glance."""
     database = backend().database
@@ -57,7 +57,7 @@ def dashboard() -> ResponseReturnValue:
     )
 
 
-@pages.get("/services")
+@blueprint.get("/services")
 def services() -> ResponseReturnValue:
     """What can be ordered; q and category in the URL."""
     catalogue = backend().catalog.current()
@@ -74,7 +74,7 @@ def services() -> ResponseReturnValue:
     )
 
 
-@pages.get("/database")
+@blueprint.get("/database")
 def database() -> ResponseReturnValue:
     """What is stored, and how to look inside."""
     path = backend().database.path
@@ -89,7 +89,7 @@ def database() -> ResponseReturnValue:
     )
 
 
-@pages.post("/database/check")
+@blueprint.post("/database/check")
 def check_database() -> ResponseReturnValue:
     """SQLite's own check of the file."""
     started = time.monotonic()
@@ -102,7 +102,7 @@ def check_database() -> ResponseReturnValue:
     return redirect(url_for("pages.database"), 303)
 
 
-@pages.post("/database/backup")
+@blueprint.post("/database/backup")
 def backup() -> ResponseReturnValue:
     """A consistent copy of the database, kept in the backup folder and sent to the browser."""
     try:
@@ -113,7 +113,7 @@ def backup() -> ResponseReturnValue:
     return send_file(copy, "application/vnd.sqlite3", as_attachment=True, download_name=copy.name)
 
 
-@pages.get("/status")
+@blueprint.get("/status")
 def status() -> ResponseReturnValue:
     """Provider, runner, queue, disk, versions, and what to mend."""
     disk = shutil.disk_usage(backend().settings.data_dir)
@@ -143,7 +143,7 @@ def status() -> ResponseReturnValue:
     )
 
 
-@pages.post("/status/adopt-account")
+@blueprint.post("/status/adopt-account")
 def adopt_account() -> ResponseReturnValue:
     """Let the account of the settings work with this database, which holds the orders of another one."""
     if "sure" not in request.form:

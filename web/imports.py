@@ -8,16 +8,16 @@ from orders import NotPossibleError
 from results import Fate, import_orders, plan_import, undo_import
 from spreadsheets import UnreadableFileError, read_orders
 from storage.batch_uploads import Upload, find_upload, store_upload
-from web_format import plural
+from web.format import plural
 
-imports = Blueprint("imports", __name__, url_prefix="/database/import")
+blueprint = Blueprint("imports", __name__, url_prefix="/database/import")
 
 KIND = "import"
 #: Rows shown of each fate, and of those that are left out: somebody must look at each.
 SHOWN, SHOWN_LEFT_OUT = 12, 200
 
 
-@imports.post("")
+@blueprint.post("")
 def upload() -> ResponseReturnValue:
     """Keep the file and lead to the dry run."""
     file = request.files.get("file")
@@ -36,7 +36,7 @@ def upload() -> ResponseReturnValue:
     return redirect(url_for("imports.preview", token=token), 303)
 
 
-@imports.get("/<token>")
+@blueprint.get("/<token>")
 def preview(token: str) -> ResponseReturnValue:
     """What importing the file would do; with ?done=, what an import that was just done has left out."""
     found = _upload_or_404(token)
@@ -50,7 +50,7 @@ def preview(token: str) -> ResponseReturnValue:
     return render_template("import.html", upload=found, plan=plan, fates=list(Fate), shown=shown, done=done)
 
 
-@imports.post("/<token>")
+@blueprint.post("/<token>")
 def confirm(token: str) -> ResponseReturnValue:
     """Import it. A second click finds everything unchanged. Rows that were not matched are listed afterwards."""
     found = _upload_or_404(token)
@@ -65,7 +65,7 @@ def confirm(token: str) -> ResponseReturnValue:
     return redirect(url_for("pages.database"), 303)
 
 
-@imports.post("/<int:import_id>/undo")
+@blueprint.post("/<int:import_id>/undo")
 def undo(import_id: int) -> ResponseReturnValue:
     """Take an import back where nothing has changed since."""
     try:

@@ -15,17 +15,17 @@ from database import utc_now
 from runner import runner_alive
 from storage import account_mark, batch_queries
 from submission import disk_objection, older_copy_objection
-from web_auth import is_inside
-from web_format import ago
+from web.auth import is_inside
+from web.format import ago
 
-health = Blueprint("health", __name__)
+blueprint = Blueprint("health", __name__)
 
 #: The share of a disk that must be free, and the seconds after which a backup is old.
 LITTLE_DISK, OLD_BACKUP = 0.03, 7 * 86_400.0
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 
 
-@health.get("/health")
+@blueprint.get("/health")
 def probe() -> ResponseReturnValue:
     """200 while the app can do its work, also when the provider cannot; 503 when it cannot."""
     report = health_report(backend())
@@ -33,7 +33,7 @@ def probe() -> ResponseReturnValue:
     return jsonify(shown), 503 if report["status"] == UNHEALTHY else 200
 
 
-@health.get("/api/status")
+@blueprint.get("/api/status")
 def status() -> ResponseReturnValue:
     """What the status bar shows."""
     return jsonify(status_report(backend()))

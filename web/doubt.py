@@ -28,10 +28,10 @@ from submission import (
     was_not_placed,
     was_placed,
 )
-from web_context import batch_or_404, row_number
-from web_format import plural
+from web.context import batch_or_404, row_number
+from web.format import plural
 
-doubt = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
+blueprint = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
 
 #: Items in doubt on one page, and in one decision.
 SHOWN, MOST = 25, 1_000_000
@@ -51,7 +51,7 @@ class Wait:
     is_over: bool  #: for every call
 
 
-@doubt.before_request
+@blueprint.before_request
 def _refuse_other_account() -> ResponseReturnValue | None:
     """Decide nothing about the doubt of another account: what its list shows is not to be had here."""
     objection = account_mark.objection(backend().database, backend().settings) if request.method == "POST" else ""
@@ -61,13 +61,13 @@ def _refuse_other_account() -> ResponseReturnValue | None:
     return redirect(url_for("doubt.show", **(request.view_args or {})), 303)
 
 
-@doubt.get("")
+@blueprint.get("")
 def show(batch_id: int) -> ResponseReturnValue:
     """Everything about it; with ?look=1 the provider is asked first, for pages without a script."""
     return _page(batch_id, looked="look" in request.args)
 
 
-@doubt.get("/listed")
+@blueprint.get("/listed")
 def listed(batch_id: int) -> ResponseReturnValue:
     """What the provider's list says now, as the part of the page that its script fetches."""
     progress = batch_or_404(batch_id)
@@ -75,7 +75,7 @@ def listed(batch_id: int) -> ResponseReturnValue:
     return render_template("doubt_listed.html", batch=progress, look=found, unheard=error)
 
 
-@doubt.post("/ask")
+@blueprint.post("/ask")
 def ask(batch_id: int) -> ResponseReturnValue:
     """Have the runner ask the provider and settle what its list proves."""
     batch_or_404(batch_id)
@@ -84,7 +84,7 @@ def ask(batch_id: int) -> ResponseReturnValue:
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 
-@doubt.post("/not-placed")
+@blueprint.post("/not-placed")
 def not_placed(batch_id: int) -> ResponseReturnValue:
     """A person says that nothing was placed: send the chosen ones again."""
     batch_or_404(batch_id)
@@ -106,7 +106,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
-@doubt.post("/placed")
+@blueprint.post("/placed")
 def placed(batch_id: int) -> ResponseReturnValue:
     """A person found the order: adopt it, if the provider shows it as one of this IMEI and service."""
     progress = batch_or_404(batch_id)
@@ -122,7 +122,7 @@ def placed(batch_id: int) -> ResponseReturnValue:
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 
-@doubt.post("/undo")
+@blueprint.post("/undo")
 def undo(batch_id: int) -> ResponseReturnValue:
     """Take back an order id that a person gave: its IMEI is in doubt again."""
     batch_or_404(batch_id)
@@ -135,7 +135,7 @@ def undo(batch_id: int) -> ResponseReturnValue:
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 
-@doubt.post("/not-placed/undo")
+@blueprint.post("/not-placed/undo")
 def undo_not_placed(batch_id: int) -> ResponseReturnValue:
     """Take back the decision to send again, for what was not sent yet."""
     batch_or_404(batch_id)

@@ -16,7 +16,7 @@ from database import IMEIDatabase
 from orders import OrderStatus
 from storage.order_filters import OrderFilter
 from storage.order_wordings import COUNTED, MEANT, NAMES, VERDICTS, read_verdict, stored_words
-from web_context import row_number
+from web.context import row_number
 
 #: The verdicts that can be chosen, by the name of their field.
 CHOICES = MappingProxyType(

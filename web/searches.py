@@ -15,14 +15,14 @@ from storage import order_queries, order_searches
 from storage.order_filters import Count, OrderFilter
 from storage.order_searches import SavedSearch
 from submission import service_objection
-from web_context import row_number
-from web_exports import columns_asked, csv_download, workbook_columns, xlsx_download
-from web_filters import asked, filter_asked, suggested
-from web_format import plural
-from web_orders import PAGE
-from web_preview import keep
+from web.context import row_number
+from web.exports import columns_asked, csv_download, workbook_columns, xlsx_download
+from web.filters import asked, filter_asked, suggested
+from web.format import plural
+from web.orders import PAGE
+from web.preview import keep
 
-searches = Blueprint("searches", __name__, url_prefix="/history/search")
+blueprint = Blueprint("searches", __name__, url_prefix="/history/search")
 
 MISSING_COLUMNS = (OutColumn("IMEI NO.", "imei", 17, digits=True),)
 #: The most IMEIs of one list.
@@ -32,7 +32,7 @@ MISSING_SHOWN = 500
 NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "following": {}, "first_page": True})
 
 
-@searches.post("")
+@blueprint.post("")
 def save() -> ResponseReturnValue:
     """Keep the pasted list and lead to what is known of it."""
     try:
@@ -45,7 +45,7 @@ def save() -> ResponseReturnValue:
     return redirect(url_for("searches.show", search_id=search_id), 303)
 
 
-@searches.get("/<int:search_id>")
+@blueprint.get("/<int:search_id>")
 def show(search_id: int) -> ResponseReturnValue:
     """The orders of the list that fit the filter, or with ?show=missing the IMEIs without any."""
     search, wanted = _search_or_404(search_id), asked()
@@ -73,7 +73,7 @@ def show(search_id: int) -> ResponseReturnValue:
     return page, 400 if wanted.objections else 200
 
 
-@searches.get("/<int:search_id>/found.csv")
+@blueprint.get("/<int:search_id>/found.csv")
 def found_csv(search_id: int) -> Response:
     """All orders of the list that fit the filter."""
     _search_or_404(search_id)
@@ -81,7 +81,7 @@ def found_csv(search_id: int) -> Response:
     return csv_download(rows, columns_asked(), _name(search_id, "found.csv"))
 
 
-@searches.get("/<int:search_id>/found.xlsx")
+@blueprint.get("/<int:search_id>/found.xlsx")
 def found_xlsx(search_id: int) -> ResponseReturnValue:
     """The same as a workbook; a long one is built in the background."""
     _search_or_404(search_id)
@@ -90,7 +90,7 @@ def found_xlsx(search_id: int) -> ResponseReturnValue:
     return xlsx_download(_rows(database, search_id, chosen), workbook_columns(), _name(search_id, "found.xlsx"), total)
 
 
-@searches.get("/<int:search_id>/missing.csv")
+@blueprint.get("/<int:search_id>/missing.csv")
 def missing_csv(search_id: int) -> Response:
     """The IMEIs of the list that were never ordered."""
     search = _search_or_404(search_id)
@@ -98,7 +98,7 @@ def missing_csv(search_id: int) -> Response:
     return csv_download(rows, MISSING_COLUMNS, _name(search_id, "missing.csv"))
 
 
-@searches.post("/<int:search_id>/order")
+@blueprint.post("/<int:search_id>/order")
 def order_missing(search_id: int) -> ResponseReturnValue:
     """Lead what was never ordered to the preview of a batch."""
     search = _search_or_404(search_id)

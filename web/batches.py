@@ -26,13 +26,13 @@ from storage import batch_queries, batch_store, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
 from storage.batch_uploads import change_upload
 from submission import price_objection
-from web_context import batch_or_404, row_number
-from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
-from web_format import plural
-from web_preview import keep
-from web_stream import chunk_words, stop_now, stream, whole_snapshot
+from web.context import batch_or_404, row_number
+from web.exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from web.format import plural
+from web.preview import keep
+from web.stream import chunk_words, stop_now, stream, whole_snapshot
 
-batches = Blueprint("batches", __name__, url_prefix="/batches")
+blueprint = Blueprint("batches", __name__, url_prefix="/batches")
 
 LISTED = 50
 #: What certainly was not placed, so that sending it costs nothing twice.
@@ -42,7 +42,7 @@ BY_HAND = "Paused by hand."
 RESUME_PATIENCE = 3.0
 
 
-@batches.get("")
+@blueprint.get("")
 def listing() -> ResponseReturnValue:
     """The newest batches."""
     before = request.args.get("before", type=row_number)
@@ -50,7 +50,7 @@ def listing() -> ResponseReturnValue:
     return render_template("batches.html", batches=found, more=len(found) == LISTED)
 
 
-@batches.get("/<int:batch_id>")
+@blueprint.get("/<int:batch_id>")
 def live(batch_id: int) -> ResponseReturnValue:
     """One batch as it goes."""
     progress = batch_or_404(batch_id)
@@ -64,7 +64,7 @@ def live(batch_id: int) -> ResponseReturnValue:
     )
 
 
-@batches.get("/<int:batch_id>/events")
+@blueprint.get("/<int:batch_id>/events")
 def events(batch_id: int) -> Response:
     """Its progress as server-sent events."""
     batch_or_404(batch_id)
@@ -73,13 +73,13 @@ def events(batch_id: int) -> Response:
     return stream(backend(), batch_id)
 
 
-@batches.get("/<int:batch_id>/progress.json")
+@blueprint.get("/<int:batch_id>/progress.json")
 def progress(batch_id: int) -> Response:
     """Its progress once, for a page without a stream."""
     return jsonify(whole_snapshot(backend().database, batch_or_404(batch_id)))
 
 
-@batches.post("/<int:batch_id>/pause")
+@blueprint.post("/<int:batch_id>/pause")
 def pause(batch_id: int) -> ResponseReturnValue:
     """Send nothing more of it until it is resumed."""
     batch_or_404(batch_id)
@@ -89,7 +89,7 @@ def pause(batch_id: int) -> ResponseReturnValue:
     return _back(batch_id)
 
 
-@batches.post("/<int:batch_id>/resume")
+@blueprint.post("/<int:batch_id>/resume")
 def resume(batch_id: int) -> ResponseReturnValue:
     """Go on with it, at the price that is listed now if that is higher and is the one that the page showed."""
     progress = batch_or_404(batch_id)
@@ -113,7 +113,7 @@ def resume(batch_id: int) -> ResponseReturnValue:
     return _back(batch_id)
 
 
-@batches.post("/<int:batch_id>/results")
+@blueprint.post("/<int:batch_id>/results")
 def ask_for_results(batch_id: int) -> ResponseReturnValue:
     """Ask for all pending results, by the process that talks to the provider; the page shows them as they come."""
     batch_or_404(batch_id)
@@ -122,14 +122,14 @@ def ask_for_results(batch_id: int) -> ResponseReturnValue:
     return _back(batch_id)
 
 
-@batches.get("/<int:batch_id>/cancel")
+@blueprint.get("/<int:batch_id>/cancel")
 def ask_to_cancel(batch_id: int) -> ResponseReturnValue:
     """Ask once more before anything is taken back; the live page asks the same in a dialog."""
     progress = batch_or_404(batch_id)
     return render_template("cancel.html", batch=progress, **stop_now(backend().database, progress))
 
 
-@batches.post("/<int:batch_id>/cancel")
+@blueprint.post("/<int:batch_id>/cancel")
 def cancel(batch_id: int) -> ResponseReturnValue:
     """Take back what was not sent."""
     batch_or_404(batch_id)
@@ -139,7 +139,7 @@ def cancel(batch_id: int) -> ResponseReturnValue:
     return _back(batch_id)
 
 
-@batches.post("/<int:batch_id>/retry")
+@blueprint.post("/<int:batch_id>/retry")
 def retry(batch_id: int) -> ResponseReturnValue:
     """Lead what was refused or cancelled to the preview of a new batch; nothing is sent before that is confirmed."""
     progress, database = batch_or_404(batch_id), backend().database
@@ -154,7 +154,7 @@ def retry(batch_id: int) -> ResponseReturnValue:
     return redirect(url_for("preview.show", token=token), 303)
 
 
-@batches.get("/<int:batch_id>/results.csv")
+@blueprint.get("/<int:batch_id>/results.csv")
 def results_csv(batch_id: int) -> Response:
     """Every IMEI of it in the provider's format, or with ?format=extended with all that is known."""
     progress = batch_or_404(batch_id)
@@ -162,7 +162,7 @@ def results_csv(batch_id: int) -> Response:
     return csv_download(rows, columns_asked(), _file_name(progress, "csv"))
 
 
-@batches.get("/<int:batch_id>/results.xlsx")
+@blueprint.get("/<int:batch_id>/results.xlsx")
 def results_xlsx(batch_id: int) -> ResponseReturnValue:
     """The same as a workbook; a long one is built in the background."""
     progress = batch_or_404(batch_id)

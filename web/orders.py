@@ -19,19 +19,19 @@ from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
 from submission import service_objection
-from web_exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
-from web_filters import asked, filter_asked, suggested
-from web_format import synced
-from web_preview import keep
+from web.exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from web.filters import asked, filter_asked, suggested
+from web.format import synced
+from web.preview import keep
 
-orders = Blueprint("orders", __name__)
+blueprint = Blueprint("orders", __name__)
 
 PAGE = 50
 #: What a page lists whose filter cannot be read.
 NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "next_before": None, "count": None})
 
 
-@orders.get("/history")
+@blueprint.get("/history")
 def history() -> ResponseReturnValue:
     """Orders that fit the filter, newest first unless ?sort= says otherwise."""
     wanted, before, database = asked(), request.args.get("before", ""), backend().database
@@ -57,7 +57,7 @@ def history() -> ResponseReturnValue:
     return page, 400 if wanted.objections else 200
 
 
-@orders.get("/history/rows")
+@blueprint.get("/history/rows")
 def rows() -> str:
     """Of the shown orders (?seen=row:status, repeated) the rows that have another status now; nothing if none has."""
     seen = _seen()
@@ -65,20 +65,20 @@ def rows() -> str:
     return render_template("rows.html", orders=changed)
 
 
-@orders.post("/history/sync")
+@blueprint.post("/history/sync")
 def sync_now() -> ResponseReturnValue:
     """Ask for all pending results, by the process that talks to the provider; the history says what came of it."""
     request_sync(backend().database)
     return redirect(url_for("orders.history", **filter_asked().arguments()), 303)
 
 
-@orders.get("/history/sync.json")
+@blueprint.get("/history/sync.json")
 def sync_state() -> Response:
     """Whether results are being asked for, and what the last question brought."""
     return jsonify(_sync_state())
 
 
-@orders.get("/history/recheck")
+@blueprint.get("/history/recheck")
 def recheck() -> ResponseReturnValue:
     """Ask which service shall check the IMEIs of the filter again."""
     chosen = filter_asked()
@@ -90,7 +90,7 @@ def recheck() -> ResponseReturnValue:
     )
 
 
-@orders.post("/history/recheck")
+@blueprint.post("/history/recheck")
 def preview_recheck() -> ResponseReturnValue:
     """Check the IMEIs of the filter again, or the one IMEI of the form: leads to the preview, which says the cost."""
     chosen, service_id = filter_asked(), request.form.get("service_id", "").strip()
@@ -111,13 +111,13 @@ def preview_recheck() -> ResponseReturnValue:
     return redirect(url_for("preview.show", token=token), 303)
 
 
-@orders.get("/history.csv")
+@blueprint.get("/history.csv")
 def history_csv() -> Response:
     """All orders that fit the filter, in the provider's format, or with ?format=extended with all that is known."""
     return csv_download(_export_rows(backend().database, filter_asked()), columns_asked(), _export_name("csv"))
 
 
-@orders.get("/history.xlsx")
+@blueprint.get("/history.xlsx")
 def history_xlsx() -> ResponseReturnValue:
     """The same as a workbook; a long one is built in the background."""
     chosen = filter_asked()
@@ -125,7 +125,7 @@ def history_xlsx() -> ResponseReturnValue:
     return xlsx_download(_export_rows(backend().database, chosen), workbook_columns(), _export_name("xlsx"), total)
 
 
-@orders.get("/orders/<order_id>")
+@blueprint.get("/orders/<order_id>")
 def order(order_id: str) -> ResponseReturnValue:
     """Everything that is known of one order."""
     database = backend().database
@@ -137,7 +137,7 @@ def order(order_id: str) -> ResponseReturnValue:
     return render_template("order.html", others=others, catalogue=catalogue, **_result(found))
 
 
-@orders.get("/orders/<order_id>/result")
+@blueprint.get("/orders/<order_id>/result")
 def result(order_id: str) -> str:
     """The parts of its page that a result changes, if its status is no longer what ?seen= says; else nothing."""
     found = backend().database.get_order(order_id)

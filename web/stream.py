@@ -19,7 +19,7 @@ from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
 from storage import balance_store, batch_doubt, batch_queries, order_queries
 from submission import balance_warning, balance_words
-from web_format import (
+from web.format import (
     CHUNKS,
     LETTERS,
     batch_class,

@@ -13,11 +13,11 @@ from spreadsheets import OutColumn, export_name
 from storage import batch_queries, order_filters, order_queries, order_reports
 from storage.batch_tallies import VERDICTS
 from storage.order_reports import Dispute
-from web_context import batch_or_404, row_number
-from web_exports import csv_download
-from web_orders import PAGE
+from web.context import batch_or_404, row_number
+from web.exports import csv_download
+from web.orders import PAGE
 
-reports = Blueprint("reports", __name__)
+blueprint = Blueprint("reports", __name__)
 
 #: Rows of the spend table on the page; the file has all.
 SHOWN = 60
@@ -51,7 +51,7 @@ DISPUTE_COLUMNS = (
 )
 
 
-@reports.get("/reports")
+@blueprint.get("/reports")
 def spend() -> ResponseReturnValue:
     """Spend by day, service or batch, and the way to the disputes."""
     by, since = _by(), _since()
@@ -69,14 +69,14 @@ def spend() -> ResponseReturnValue:
     )
 
 
-@reports.get("/reports/spend.csv")
+@blueprint.get("/reports/spend.csv")
 def spend_csv() -> Response:
     """The same as a file, with every row."""
     by, since = _by(), _since()
     return _csv(order_reports.spend(backend().database, by, since), SPEND_COLUMNS, f"spend-by-{by}")
 
 
-@reports.get("/reports/disputes")
+@blueprint.get("/reports/disputes")
 def disputes() -> ResponseReturnValue:
     """What to take up with the provider, a kind at a time; the first kind that there is any of, unless ?kind= says."""
     counts = order_reports.dispute_counts(backend().database)
@@ -94,13 +94,13 @@ def disputes() -> ResponseReturnValue:
     )
 
 
-@reports.get("/reports/disputes.csv")
+@blueprint.get("/reports/disputes.csv")
 def disputes_csv() -> Response:
     """Every order that was rejected, is in doubt, or has a result about another IMEI."""
     return csv_download(order_reports.disputes(backend().database), DISPUTE_COLUMNS, _name("disputes"))
 
 
-@reports.get("/batches/<int:batch_id>/verdicts")
+@blueprint.get("/batches/<int:batch_id>/verdicts")
 def verdicts(batch_id: int) -> ResponseReturnValue:
     """What the results of a batch say."""
     batch = batch_or_404(batch_id)
@@ -116,7 +116,7 @@ def verdicts(batch_id: int) -> ResponseReturnValue:
     )
 
 
-@reports.get("/batches/<int:batch_id>/report")
+@blueprint.get("/batches/<int:batch_id>/report")
 def report(batch_id: int) -> ResponseReturnValue:
     """A batch on paper: what was asked, what it cost, what the results say, and what did not work."""
     batch, database = batch_or_404(batch_id), backend().database
@@ -133,7 +133,7 @@ def report(batch_id: int) -> ResponseReturnValue:
     )
 
 
-@reports.get("/batches/<int:batch_id>/verdicts.csv")
+@blueprint.get("/batches/<int:batch_id>/verdicts.csv")
 def verdicts_csv(batch_id: int) -> Response:
     """The same as a file."""
     name = export_name(batch_id, batch_or_404(batch_id).label, "verdicts", utc_now(), "csv")

@@ -25,9 +25,9 @@ from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_te
 from storage.batch_creation import NewBatch, OverBudgetError, create_batch
 from storage.batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
-from web_format import plural
+from web.format import plural
 
-preview = Blueprint("preview", __name__)
+blueprint = Blueprint("preview", __name__)
 
 #: Kinds of uploads: what may become a batch, and what a refused form held.
 SENDABLE, DRAFT = ("upload", "paste"), "draft"
@@ -90,7 +90,7 @@ class Shown:
         return (self.count, self.fingerprint) == (str(plan.count), plan.fingerprint)
 
 
-@preview.get("/batch")
+@blueprint.get("/batch")
 def batch() -> ResponseReturnValue:
     """Ask for a file or a paste, and a service; with ?draft= what was pasted before."""
     return render_template(
@@ -102,7 +102,7 @@ def batch() -> ResponseReturnValue:
     )
 
 
-@preview.post("/batch")
+@blueprint.post("/batch")
 def upload() -> ResponseReturnValue:
     """Keep what was brought, if IMEIs can be read from it, and lead to the preview."""
     service_id, text = request.form.get("service_id", "").strip(), request.form.get("imeis", "")
@@ -125,13 +125,13 @@ def upload() -> ResponseReturnValue:
     return redirect(url_for("preview.show", token=token), 303)
 
 
-@preview.get("/batch/template.csv")
+@blueprint.get("/batch/template.csv")
 def template() -> Response:
     """An empty file with the one column that is needed."""
     return _download(TEMPLATE, "imei-template.csv")
 
 
-@preview.get("/batch/preview/<token>")
+@blueprint.get("/batch/preview/<token>")
 def show(token: str) -> ResponseReturnValue:
     """What was read, what would be sent, what it costs."""
     batch_id = batch_of_token(backend().database, token)
@@ -140,14 +140,14 @@ def show(token: str) -> ResponseReturnValue:
     return _preview_page(_upload_or_404(token))
 
 
-@preview.post("/batch/preview/<token>/options")
+@blueprint.post("/batch/preview/<token>/options")
 def options(token: str) -> ResponseReturnValue:
     """Read the file another way, or count other IMEIs in."""
     _keep_options(_upload_or_404(token))
     return _back(token)
 
 
-@preview.post("/batch/preview/<token>")
+@blueprint.post("/batch/preview/<token>")
 def confirm(token: str) -> ResponseReturnValue:
     """Make the batch that the preview showed, once; lead back to the preview if it is no longer true."""
     batch_id = batch_of_token(backend().database, token)
@@ -164,7 +164,7 @@ def confirm(token: str) -> ResponseReturnValue:
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
-@preview.get("/batch/preview/<token>/rejects.csv")
+@blueprint.get("/batch/preview/<token>/rejects.csv")
 def rejects(token: str) -> Response:
     """Every value that is not sent, with its row and the reason."""
     found = _upload_or_404(token)

@@ -15,11 +15,11 @@ from spreadsheets import UnreadableFileError, read_text
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from submission import Again, Plan, price_objection, service_objection, unchecked
-from web_format import ago, plural, result_words
-from web_preview import draft_text, keep, keep_draft, must_type, start_batch, started
-from web_stream import stream
+from web.format import ago, plural, result_words
+from web.preview import draft_text, keep, keep_draft, must_type, start_batch, started
+from web.stream import stream
 
-submit = Blueprint("submit", __name__)
+blueprint = Blueprint("submit", __name__)
 
 #: More than this many go through the preview of a batch.
 FEW = 20
@@ -36,7 +36,7 @@ class Posted:
     shown_price: float | None = None  #: US dollars an IMEI on the page; None where the form does not say
 
 
-@submit.get("/submit")
+@blueprint.get("/submit")
 def form() -> ResponseReturnValue:
     """Ask for IMEIs and a service; with ?draft= what a refused form held, and what is known of it."""
     args = request.args
@@ -45,14 +45,14 @@ def form() -> ResponseReturnValue:
     return _page(posted, _known_plan(posted) if draft else None)
 
 
-@submit.get("/submit/known.json")
+@blueprint.get("/submit/known.json")
 def known() -> Response:
     """The newest order of each typed IMEI, with any service, and how old it is."""
     typed = dict.fromkeys(imei for imei in request.args.getlist("imei")[:FEW] if imei.isdecimal())
     return jsonify([_known(order) for imei in typed for order in backend().database.get_orders_by_imei(imei)[:1]])
 
 
-@submit.post("/submit")
+@blueprint.post("/submit")
 def order() -> ResponseReturnValue:
     """Order them at once, or lead to the preview when there are many or they are dear."""
     posted = _posted()
@@ -73,7 +73,7 @@ def order() -> ResponseReturnValue:
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
-@submit.post("/submit-stream")
+@blueprint.post("/submit-stream")
 def order_and_follow() -> Response:
     """Order the posted IMEIs and stream their progress until all have an outcome."""
     posted = _posted()

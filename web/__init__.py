@@ -1,0 +1,36 @@
+"""The pages: views, forms, formats, streams and login, one module a topic."""
+
+from web.auth import FOR_PROGRAMS, init_auth
+from web.batches import blueprint as batches_blueprint
+from web.context import RowNumbers
+from web.dashboard import blueprint as dashboard_blueprint
+from web.doubt import blueprint as doubt_blueprint
+from web.edge import Edge
+from web.exports import blueprint as exports_blueprint
+from web.format import filters
+from web.forms import init_forms
+from web.health import blueprint as health_blueprint
+from web.health import status_report
+from web.imports import blueprint as imports_blueprint
+from web.orders import blueprint as orders_blueprint
+from web.preview import blueprint as preview_blueprint
+from web.reports import blueprint as reports_blueprint
+from web.searches import blueprint as searches_blueprint
+from web.submit import blueprint as submit_blueprint
+
+#: Every page, in the order in which their addresses are registered.
+BLUEPRINTS = (
+    dashboard_blueprint,
+    imports_blueprint,
+    exports_blueprint,
+    reports_blueprint,
+    preview_blueprint,
+    submit_blueprint,
+    batches_blueprint,
+    doubt_blueprint,
+    orders_blueprint,
+    searches_blueprint,
+    health_blueprint,
+)
+
+__all__ = ["BLUEPRINTS", "FOR_PROGRAMS", "Edge", "RowNumbers", "filters", "init_auth", "init_forms", "status_report"]
