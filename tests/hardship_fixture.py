@@ -13,7 +13,7 @@ from provider_fixture import SERVICE, imeis, judge
 from sqlalchemy import text
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
-from commands import result_lines
+from commands.submit import result_lines
 from database import IMEIDatabase, write_list_limit
 from orders import Outcome, Progress
 from production_submission_system import ProductionSubmissionSystem

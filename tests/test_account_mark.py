@@ -12,7 +12,7 @@ from hardship_fixture import new_batch, outcomes, wait_until
 from provider_fixture import Knobs, Simulator, imeis
 from web_fixture import Browser, Provider, make_app, words
 
-from commands import init_commands
+from commands.submit import init_commands
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
 from runner import Background, make_client, run_or_follow, sync_or_follow

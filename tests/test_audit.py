@@ -19,8 +19,8 @@ from web_fixture import SERVICES, Browser, Provider, make_app
 
 from account.catalogue import AccountBalance, ServiceCatalog
 from backend import Backend
-from commands_audit import audit as audit_command
-from commands_audit import figures, rebuild_from_provider, report_lines, verdict
+from commands.audit import audit as audit_command
+from commands.audit import figures, rebuild_from_provider, report_lines, verdict
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionClient, NotSentError
 from orders import Account, BatchState, Chunk, ChunkState, Outcome, ProviderOrder, Service

@@ -18,11 +18,11 @@ from calls_fixture import read_balance
 from click.testing import Result
 from flask import Flask
 
-import commands
 import runner
 from account.catalogue import AccountBalance, ServiceCatalog
 from backend import Backend
-from commands import DISAGREES, exit_code, figures, init_commands
+from commands import submit as commands
+from commands.submit import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, NotSentError
 from imei import luhn_check_digit

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from amounts import money, plural
 from backend import Backend, backend
-from commands_account import adopt_account
-from commands_audit import audit, audit_now, rebuild_from_provider, report_lines
+from commands.account import adopt_account
+from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import BatchState, NotPossibleError, Outcome, Progress, Service, SubmissionResult
