@@ -27,7 +27,7 @@ from runner import make_client, start_background
 from settings import PRIVATE, Settings, SettingsError, load_settings
 from storage import account_mark
 from submission import Checkpoints, recognise_older_copy
-from web import BLUEPRINTS, FOR_PROGRAMS, Edge, RowNumbers, filters, init_auth, init_forms, status_report
+from web import BLUEPRINTS, FOR_PROGRAMS, Edge, RowNumbers, init_auth, init_forms, status_report, template_filters
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def create_app(
     recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
     app = Flask(__name__)
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    app.jinja_env.filters.update(filters())
+    app.jinja_env.filters.update(template_filters())
     stopping = threading.Event()
     calls = PageCalls(database, settings.rate_limit)
     app.extensions.update(

@@ -2,6 +2,6 @@
 
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.page_calls import PageCalls, RecentOrders
-from account.provider_state import provider_state, reporter, watching
+from account.state import provider_state, reporter, watching
 
 __all__ = ["AccountBalance", "PageCalls", "RecentOrders", "ServiceCatalog", "provider_state", "reporter", "watching"]

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from account.page_calls import AskedOftenError, is_young
-from account.provider_state import CALLS, ProviderState, write_state
+from account.state import CALLS, ProviderState, write_state
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionError
 from orders import Account, Balance, Catalogue, Service

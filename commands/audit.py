@@ -13,8 +13,7 @@ from flask.cli import with_appcontext
 from amounts import money, plural
 from backend import Backend, backend
 from gsm_fusion_client import GSMFusionError
-from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, run_audit
-from results import rebuild as restore_orders
+from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, rebuild_records, run_audit
 from runner import make_client
 from simulator import DemoError
 from storage.account_mark import OtherAccountError
@@ -101,7 +100,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildRe
         return planned
     if rows and not yes and not click.confirm(f"Restore {plural(len(rows), 'order')}?", err=True):
         raise click.ClickException("Nothing was restored.")
-    report = restore_orders(backend.database, planned, listed, rows)
+    report = rebuild_records(backend.database, planned, listed, rows)
     click.echo("\n".join(rebuilt_lines(report)))
     if report.complete:
         accept_older_copy(backend.database)

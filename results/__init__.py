@@ -3,7 +3,7 @@
 from results.audit import NightlyAudit, last_audit, midnight, run_audit
 from results.comparison import AuditReport, Difference, audit_sentences
 from results.imports import Fate, import_orders, past_imports, plan_import, undo_import
-from results.rebuild import RebuildReport, plan_rebuild, rebuild
+from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from results.sync import OrderSync, SyncReport, is_requested, last_sync, reparse, request_sync
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "past_imports",
     "plan_import",
     "plan_rebuild",
-    "rebuild",
+    "rebuild_records",
     "reparse",
     "request_sync",
     "run_audit",

@@ -119,7 +119,7 @@ def plan_rebuild(
     return report, [*answer, *asked], rows
 
 
-def rebuild(
+def rebuild_records(
     database: IMEIDatabase, planned: RebuildReport, listed: Sequence[ProviderOrder], rows: Sequence[Mapping[str, Any]]
 ) -> RebuildReport:
     """Store the orders that plan_rebuild found, and look what is still open.

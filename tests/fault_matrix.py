@@ -26,7 +26,7 @@ from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, OutcomeUnknownError
 from orders import BatchState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
-from results.rebuild import plan_rebuild, rebuild
+from results.rebuild import plan_rebuild, rebuild_records
 from storage import batch_store
 from storage.batch_queries import doubtful_items
 from submission import older_copy as batch_older_copy
@@ -202,7 +202,7 @@ def put_back(scene: Scene) -> int:
     with scene.running(older) as running:
         running.run_batch(batch_id)  # it is paused with the reason
         assert isinstance(running.client, GSMFusionClient)
-        if rebuild(older, *plan_rebuild(older, running.client)).complete:
+        if rebuild_records(older, *plan_rebuild(older, running.client)).complete:
             batch_older_copy.accept_older_copy(older)
         with older.write() as connection:
             batch_store.resume(connection, batch_id)

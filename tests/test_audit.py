@@ -28,7 +28,7 @@ from results import audit
 from results.audit import NightlyAudit, last_audit, next_nightly, run_audit
 from results.comparison import AuditReport, compare
 from results.imports import import_orders
-from results.rebuild import RebuildReport, plan_rebuild, rebuild
+from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from schema import attempts, batches, chunks, items, orders
 from settings import Settings
 from spreadsheets.order_rows import read_orders
@@ -75,7 +75,7 @@ def audited(simulator: Simulator, database: IMEIDatabase, since: datetime | None
 
 def restored(simulator: Simulator, database: IMEIDatabase) -> RebuildReport:
     with client_of(simulator) as client:
-        return rebuild(database, *plan_rebuild(database, client))
+        return rebuild_records(database, *plan_rebuild(database, client))
 
 
 def counts(report: AuditReport) -> tuple[int, int, int, int]:

@@ -1,6 +1,6 @@
-"""The house: imports point down, each library has one owner, and nothing hides in functions or templates.
+"""The house: imports point down, rooms are entered through their façade, and each library has one owner.
 
-This table is the architecture. A module that is not in it, or an import that climbs, fails here.
+These tables are the architecture. A room that is not in them, or an import that climbs, fails here.
 """
 
 import ast
@@ -15,112 +15,63 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-#: floor → what stands on it. A module may import from its own floor, without a cycle, and from those below.
-FLOORS: dict[int, tuple[str, ...]] = {
-    5: ("web_*", "commands*", "backend", "gunicorn.conf"),
-    4: (
-        "production_submission_system",
-        "runner",
-        "settlement",
-        "absence",
-        "account_watch",
-        "verdicts",
-        "pace",
-        "limit_estimate",
-        "bucket_rate",
-        "call_budget",
-        "doubt_lookup",
-        "submission_report",
-        "order_sync",
-        "audit",
-        "audit_comparison",
-        "audit_rebuild",
-        "upkeep",
-        "service_catalog",
-        "page_calls",
-        "price_check",
-    ),
-    3: (
-        "gsm_fusion_client",
-        "provider_*",
-        "database",
-        "batch_*",
-        "order_queries",
-        "order_import",
-        "order_matching",
-        "order_filters",
-        "order_wordings",
-        "order_pages",
-        "order_searches",
-        "order_reports",
-        "order_totals",
-        "result_store",
-        "audit_store",
-        "account_mark",
-        "balance_store",
-        "refunds",
-        "lease",
-        "call_log",
-        "checkpoints",
-        "spreadsheets*",
-        "intake",
-        "file_kinds",
-    ),
-    2: ("orders", "schema", "device_*"),
-    1: ("imei*", "settings", "amounts"),
-}
+#: From the ground up. A room may import from those below it, and from its own floor without a circle.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("amounts", "settings", "imei", "devices", "workbooks"),
+    ("orders",),
+    ("schema", "provider"),
+    ("database", "gsm_fusion_client", "spreadsheets"),
+    ("storage",),
+    ("submission",),
+    ("production_submission_system", "account", "results"),
+    ("runner", "backend"),
+    ("web", "commands", "web_worker"),
+    ("web_app", "gunicorn.conf"),
+)
 #: The provider that stands in for the real one imports nothing of ours, and only these may start it.
-SIMULATOR = "simulator*"
-STARTS_THE_SIMULATOR = ("runner", "commands*", "gunicorn.conf", SIMULATOR)
+SIMULATOR = "simulator"
+STARTS_THE_SIMULATOR = ("runner", "commands", "gunicorn.conf", SIMULATOR)
+#: The room that is imported by module, because its modules are named after what they store.
+IMPORTED_BY_MODULE = "storage"
+MOST_FILES_AT_THE_ROOT = 14
 
-#: library → the modules that may import it.
+#: library → the modules that may import it, by their dotted names.
 OWNERS: dict[str, tuple[str, ...]] = {
-    "flask": FLOORS[5],
-    "flask_wtf": ("web_auth",),
+    "flask": ("web_app", "web.*", "backend", "commands.*"),
+    "flask_wtf": ("web.auth",),
     "flask_compress": ("web_app",),
     "gunicorn": ("web_worker",),
-    "werkzeug": FLOORS[5],
-    "jinja2": FLOORS[5],
-    "markupsafe": FLOORS[5],
-    "click": ("commands*",),
-    "tqdm": ("commands",),
+    "werkzeug": ("web_app", "web.*"),
+    "jinja2": ("web.*",),
+    "markupsafe": ("web.*",),
+    "click": ("commands.*",),
+    "tqdm": ("commands.*",),
     "dotenv": ("web_app", "gunicorn.conf"),
-    "requests": ("gsm_fusion_client", "provider_*"),
-    "urllib3": ("gsm_fusion_client", "provider_*"),
-    "http": ("gsm_fusion_client", "provider_*", SIMULATOR),
-    "xml": ("gsm_fusion_client", "provider_*", "spreadsheets_parts", SIMULATOR),
-    "sqlalchemy": (
-        "database",
-        "schema",
-        "batch_*",
-        "order_queries",
-        "order_import",
-        "order_filters",
-        "order_wordings",
-        "order_pages",
-        "order_searches",
-        "order_reports",
-        "order_totals",
-        "result_store",
-        "audit_store",
-        "account_mark",
-        "balance_store",
-        "refunds",
-        "lease",
-        "call_log",
-    ),
+    "requests": ("gsm_fusion_client", "provider.*"),
+    "urllib3": ("gsm_fusion_client", "provider.*"),
+    "http": ("gsm_fusion_client", "provider.*", "simulator.*"),
+    "xml": ("gsm_fusion_client", "provider.*", "workbooks.parts", "simulator.*"),
+    "sqlalchemy": ("database", "schema", "storage.*", "results.imports", "submission.older_copy"),
     "alembic": ("database",),
     "sqlite3": ("database",),
     "pysqlite3": ("database",),
-    "csv": ("spreadsheets*",),
-    "openpyxl": ("spreadsheets*",),
-    "xlsxwriter": ("spreadsheets*",),
-    "python_calamine": ("spreadsheets_old",),
+    "csv": ("spreadsheets.*",),
+    "openpyxl": ("spreadsheets.*", "workbooks.*"),
+    "xlsxwriter": ("spreadsheets.writing",),
+    "python_calamine": ("workbooks.legacy",),
 }
-READS_THE_ENVIRONMENT = ("settings", "web_app", "gunicorn.conf", "simulator")
-PRINTS = ("commands", "simulator")
+READS_THE_ENVIRONMENT = ("settings", "web_app", "gunicorn.conf", "simulator.server")
+PRINTS = ("commands.*", "simulator.server")
 
-MODULES = {path.stem: path for path in sorted(ROOT.glob("*.py"))}
+PACKAGES = sorted(
+    path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("tests", "benchmarks")
+)
+MODULES = {path.stem: path for path in sorted(ROOT.glob("*.py"))} | {
+    f"{package}.{path.stem}".removesuffix(".__init__"): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).glob("*.py"))
+}
+ROOMS = sorted({name if name == "gunicorn.conf" else name.split(".")[0] for name in MODULES})
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 
 
@@ -133,58 +84,93 @@ def tree(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text(encoding="utf-8"))
 
 
-def imports(module: str) -> set[str]:
-    """The top-level names that a module imports, ours and others'."""
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The full dotted names that a module imports, ours and others'; a name is given with the module that holds it."""
     found: set[str] = set()
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
-            found.update(alias.name.split(".")[0] for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.split(".")[0])
-    return found
-
-
-def floor_of(module: str) -> int | None:
-    return next((floor for floor, patterns in FLOORS.items() if is_one_of(module, patterns)), None)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(found)
 
 
 def ours(module: str) -> set[str]:
-    return imports(module) & MODULES.keys()
+    """Our modules that a module imports."""
+    found = set()
+    for name in imports(module):
+        while name and name not in MODULES:
+            name = name.rpartition(".")[0]
+        found |= {name} - {"", module}
+    return found
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_module_stands_on_exactly_one_floor(module: str) -> None:
-    floors = [floor for floor, patterns in FLOORS.items() if is_one_of(module, patterns)]
-    assert len(floors) + is_one_of(module, (SIMULATOR,)) == 1
+def room_of(module: str) -> str:
+    return module if module == "gunicorn.conf" else module.split(".")[0]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module: str) -> None:
-    if is_one_of(module, (SIMULATOR,)):
-        assert {name for name in ours(module) if not is_one_of(name, (SIMULATOR,))} == set()
+def floor_of(room: str) -> int:
+    return next(floor for floor, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def test_every_room_is_on_exactly_one_floor() -> None:
+    assert sorted([SIMULATOR, *(room for rooms in FLOORS for room in rooms)]) == ROOMS
+
+
+def test_the_root_stays_small_and_packages_are_one_level_deep() -> None:
+    assert len(list(ROOT.glob("*.py"))) <= MOST_FILES_AT_THE_ROOT
+    assert [path for package in PACKAGES for path in (ROOT / package).glob("*/*.py")] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_down(room: str) -> None:
+    used = {room_of(name) for module in MODULES if room_of(module) == room for name in ours(module)} - {room}
+    if room == SIMULATOR:
+        assert used == set()
         return
-    here = floor_of(module)
-    assert here is not None
-    climbing = {name for name in ours(module) if (floor_of(name) or 0) > here}
-    assert climbing == set()
+    assert {name for name in used - {SIMULATOR} if floor_of(name) > floor_of(room)} == set()
+    assert SIMULATOR not in used or room in STARTS_THE_SIMULATOR
 
 
-def test_no_imports_go_in_a_circle() -> None:
+@pytest.mark.parametrize("of", ["files", "rooms"])
+def test_no_imports_go_in_a_circle(of: str) -> None:
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        names = {module} | ours(module)
+        me, *others = [name if of == "files" else room_of(name) for name in (module, *sorted(names - {module}))]
+        graph.setdefault(me, set()).update(other for other in others if other != me)
     try:
-        list(TopologicalSorter({module: ours(module) for module in MODULES}).static_order())
+        list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(f"circle: {' → '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_only_the_edges_start_the_simulator(module: str) -> None:
-    if not is_one_of(module, STARTS_THE_SIMULATOR):
-        assert not any(is_one_of(name, (SIMULATOR,)) for name in ours(module))
+def test_a_room_is_entered_through_its_facade(module: str) -> None:
+    past = {name for name in ours(module) if "." in name and room_of(name) not in (room_of(module), IMPORTED_BY_MODULE)}
+    assert past - {"gunicorn.conf"} == set()
+
+
+@pytest.mark.parametrize("package", [package for package in PACKAGES if package != IMPORTED_BY_MODULE])
+def test_a_facade_names_nothing_like_a_module(package: str) -> None:
+    modules = {path.stem for path in (ROOT / package).glob("*.py")}
+    exported = exported_by(package)
+    assert exported
+    assert modules & exported == set()
+
+
+def exported_by(package: str) -> set[str]:
+    """The names in the __all__ of a façade."""
+    for node in tree(package).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
 
 
 @pytest.mark.parametrize("library", OWNERS)
 def test_each_library_has_its_owner(library: str) -> None:
-    users = {module for module in MODULES if library in imports(module)}
+    users = {module for module in MODULES if any(name.split(".")[0] == library for name in imports(module))}
     assert {module for module in users if not is_one_of(module, OWNERS[library])} == set()
 
 

@@ -7,7 +7,7 @@ import pytest
 from provider_fixture import SERVICE, Knobs, Simulator, imeis
 from web_fixture import SERVICES, Browser, Provider, make_app, words
 
-from account.provider_state import AHEAD, ProviderState, ProviderWatch, provider_state, state_of, write_state
+from account.state import AHEAD, ProviderState, ProviderWatch, provider_state, state_of, write_state
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import (
     GSMFusionError,

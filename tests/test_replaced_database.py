@@ -29,7 +29,7 @@ from database import REPLACED, DatabaseReplacedError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, RefusalKind, RefusedError
 from orders import BatchState, ProviderOrder
 from production_submission_system import ProductionSubmissionSystem
-from results.rebuild import plan_rebuild, rebuild
+from results.rebuild import plan_rebuild, rebuild_records
 from settings import Settings
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch
@@ -57,7 +57,7 @@ def put_in_place(copy: Path | None, path: Path) -> None:
 def restore_orders(running: ProductionSubmissionSystem, database: IMEIDatabase) -> bool:
     """What `rebuild-from-provider --yes` does. Returns whether orders are taken again."""
     assert isinstance(running.client, GSMFusionClient)
-    report = rebuild(database, *plan_rebuild(database, running.client))
+    report = rebuild_records(database, *plan_rebuild(database, running.client))
     if report.complete:
         batch_older_copy.accept_older_copy(database)
     return report.complete

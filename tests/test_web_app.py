@@ -28,7 +28,7 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
 )
 
 from account.catalogue import AccountBalance, ServiceCatalog
-from account.provider_state import provider_state
+from account.state import provider_state
 from database import IMEIDatabase, utc_now
 from orders import Outcome, Service
 from settings import Settings

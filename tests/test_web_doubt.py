@@ -18,7 +18,7 @@ from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
     words,
 )
 
-from account.provider_state import provider_state
+from account.state import provider_state
 from backend import Backend
 from database import IMEIDatabase, utc_now, write_list_limit
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError

@@ -7,7 +7,7 @@ from web.dashboard import blueprint as dashboard_blueprint
 from web.doubt import blueprint as doubt_blueprint
 from web.edge import Edge
 from web.exports import blueprint as exports_blueprint
-from web.format import filters
+from web.format import template_filters
 from web.forms import init_forms
 from web.health import blueprint as health_blueprint
 from web.health import status_report
@@ -33,4 +33,13 @@ BLUEPRINTS = (
     health_blueprint,
 )
 
-__all__ = ["BLUEPRINTS", "FOR_PROGRAMS", "Edge", "RowNumbers", "filters", "init_auth", "init_forms", "status_report"]
+__all__ = [
+    "BLUEPRINTS",
+    "FOR_PROGRAMS",
+    "Edge",
+    "RowNumbers",
+    "init_auth",
+    "init_forms",
+    "status_report",
+    "template_filters",
+]

@@ -208,7 +208,7 @@ def _height(share: float) -> float:
     return max(1.5, (CHART_HEIGHT - 4) * share)
 
 
-def filters() -> dict[str, Any]:
+def template_filters() -> dict[str, Any]:
     """The filters by the name that templates use."""
     return {
         "number": number,
