@@ -27,13 +27,13 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy .
 
 matrix: $(VENV)/.installed-dev   ## every fault at a share of the calls, judged by the ledger, as a table
-	$(BIN)/python tests/fault_matrix.py
+	$(BIN)/python tests/tools/fault_matrix.py
 
 mutants: $(VENV)/.installed-dev  ## faults written into the money core, or into MODULE (SAMPLE=250 of them): do its tests notice?
-	$(BIN)/python tests/mutants.py $(MODULE)
+	$(BIN)/python tests/tools/mutants.py $(MODULE)
 
 soak: $(VENV)/.installed-dev     ## kills, stops, locks and changing faults for MINUTES, judged by the ledger
-	$(BIN)/python tests/soak.py $(MINUTES)
+	$(BIN)/python tests/tools/soak.py $(MINUTES)
 
 bench: $(VENV)/.installed-dev    ## the table of ratios; see benchmarks/README.md
 	$(BIN)/python -m benchmarks

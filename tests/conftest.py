@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from gunicorn_server import paused_batch_fixture, port_fixture
+from web_fixture import app_fixture, browser_fixture, provider_fixture
 
 from database import IMEIDatabase
 from settings import Settings
+
+__all__ = ["app_fixture", "browser_fixture", "paused_batch_fixture", "port_fixture", "provider_fixture"]
 
 #: What a developer's .env may hold and no test may see: importing web_app reads the environment.
 KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECRET_KEY", "DAILY_BUDGET")

@@ -5,86 +5,20 @@ import importlib.util
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from gunicorn_server import PATIENCE, ROOT, Server, environ_of, wait_until
 
-from database import IMEIDatabase
 from settings import Settings
-from storage.batch_creation import NewBatch, create_batch
-from storage.batch_store import pause
-
-ROOT = Path(__file__).parents[1]
-PATIENCE = 30.0  #: seconds; only a failure takes that long
-
-
-def environ_of(data_dir: Path, **more: str) -> dict[str, str]:
-    """This machine's environment without settings of ours, then these; empty ones win over a .env file."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
-    empty = {"GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": "", "ADMIN_PASSWORD": "", "WEB_CONCURRENCY": "2"}
-    return plain | empty | {"DATA_DIR": str(data_dir)} | more
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-class Server:
-    """gunicorn as `make run` starts it; start is how Python runs the module."""
-
-    def __init__(self, data_dir: Path, port: int, start: Sequence[str] = ("-m",), **more: str) -> None:
-        self.port = port
-        self.log = data_dir / "server.log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *start, "gunicorn", "web_app:app"],
-                cwd=ROOT,
-                env=environ_of(data_dir, PORT=str(port), **more),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    def answers(self) -> bool:
-        try:
-            return self.get("/health")[0] == 200
-        except OSError:
-            return False
-
-    def kill(self) -> None:
-        """End what a failed test may have left of this server, all of it in its own process group."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait(10)
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -144,17 +78,6 @@ def test_an_open_stream_does_not_hold_up_the_end(data_dir: Path, port: int, paus
     finally:
         connection.close()
         running.kill()
-
-
-@pytest.fixture
-def paused_batch(settings: Settings) -> int:
-    """A batch that nobody works on, so that its stream stays open."""
-    new = NewBatch("waiting", "upload", "1739", "a service", 0.08, [("353370080089458", 1)])
-    with IMEIDatabase(settings.data_dir / "demo" / "imei_orders.db") as database:
-        batch_id = create_batch(database, new)
-        with database.write() as connection:
-            assert pause(connection, batch_id, "Paused by hand.")
-    return batch_id
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,7 @@ import pytest
 from flask import Flask
 from hardship_fixture import locked_by_another_program
 from provider_fixture import imeis
-from web_fixture import (  # noqa: F401 - the fixtures are asked for by name
-    CARRIER,
-    SERVICES,
-    Browser,
-    Provider,
-    answer_chunks,
-    app_fixture,
-    browser_fixture,
-    make_app,
-    provider_fixture,
-    words,
-)
+from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app, order_batch, words
 
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.state import provider_state
@@ -41,22 +30,6 @@ from web import imports as web_imports
 from web_app import create_app
 
 PAGES = ("/", "/submit", "/batch", "/batches", "/history", "/services", "/database", "/status")
-
-
-def order_batch(database: IMEIDatabase, numbers: list[str], service: Service = CARRIER) -> int:
-    batch_id = create_batch(
-        database,
-        NewBatch(
-            "stock.csv",
-            "upload",
-            service.service_id,
-            service.title,
-            service.price,
-            [(n, None) for n in numbers],
-        ),
-    )
-    answer_chunks(database)
-    return batch_id
 
 
 @pytest.mark.parametrize("page", PAGES)

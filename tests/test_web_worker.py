@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_gunicorn_conf import Server, port, wait_until  # noqa: F401 - the fixture is asked for by name
+from gunicorn_server import Server, wait_until
 
 import web_worker
 from database import IMEIDatabase
@@ -17,7 +17,7 @@ from storage.batch_store import pause
 from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, read_head
 
 PATIENCE = 2.0  #: seconds, in the server of these tests
-IMPATIENT = (str(Path(__file__).with_name("impatient.py")), str(PATIENCE))
+IMPATIENT = (str(Path(__file__).parent / "tools" / "impatient.py"), str(PATIENCE))
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 POST = b"POST /login HTTP/1.1\r\nHost: localhost\r\n" + FORM
 #: What each kind of slow client sends before it falls silent; the last kind reads nothing.
@@ -137,7 +137,7 @@ def batch_id(settings: Settings) -> int:
 
 
 @pytest.fixture
-def server(data_dir: Path, port: int, batch_id: int) -> Iterator[Server]:  # noqa: F811
+def server(data_dir: Path, port: int, batch_id: int) -> Iterator[Server]:
     running = Server(data_dir, port, start=IMPATIENT)
     try:
         wait_until(running.answers, "the server answers")
@@ -195,7 +195,7 @@ def test_300_slow_clients_silence_nothing_and_are_closed_at_their_limit(server: 
 
 
 @pytest.mark.parametrize("kind", ["half a large body", "half a chunk"])
-def test_large_bodies_of_strangers_are_refused_at_once(data_dir: Path, port: int, kind: str) -> None:  # noqa: F811
+def test_large_bodies_of_strangers_are_refused_at_once(data_dir: Path, port: int, kind: str) -> None:
     """The limits of this server are the real ones: nobody waits for what will not be read."""
     account = {"GSM_FUSION_API_KEY": "k", "GSM_FUSION_USERNAME": "u", "GSM_FUSION_BASE_URL": "http://127.0.0.1:9"}
     running = Server(data_dir, port, ADMIN_PASSWORD="hunter2hunter2", **account)

@@ -1,0 +1,315 @@
+"""Each page in a real browser: readable for everybody, in light and dark, on a small screen, with no dead link."""
+
+import json
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser_fixture import QUICK, Site, Visitor, made_up_imeis, wait_until
+from playwright.sync_api import expect
+
+from database import IMEIDatabase
+from settings import Settings
+from web_app import create_app
+
+pytestmark = pytest.mark.browser
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A site where every page has something to show, and the paths of its pages."""
+
+    site: Site
+    paths: tuple[str, ...]
+
+
+def building(site: Site, token: str, **more: object) -> None:
+    """Write the state of a workbook that is built in the background."""
+    folder = site.data_dir / "demo" / "exports"
+    folder.mkdir(exist_ok=True)
+    state = {"token": token, "name": "orders.xlsx", "total": 9, "rows": 4, "at": time.time() + 900} | more
+    (folder / f"{token}.json").write_text(json.dumps(state))
+
+
+@pytest.fixture(scope="module", name="filled")
+def filled_fixture(site: Site) -> Filled:
+    """A finished batch with results, one with IMEIs in doubt, one that waits, and previews of both kinds of input."""
+    finished = site.order(made_up_imeis(0, 60), "finished stock.csv")
+    site.finish(finished)
+    site.complete()
+    site.post("/history/sync", {})
+    wait_until(lambda: bool(site.one("SELECT COUNT(*) >= 60 FROM orders WHERE status != 'Pending'")), "results")
+    site.provider(fault="reset", fault_when="before", fault_limit=1)  # no later call will prove that it was not placed
+    doubtful = site.order(made_up_imeis(100, 40), "doubtful stock.csv")
+    wait_until(lambda: site.progress(doubtful)["outcomes"]["in_doubt"] == 40, "40 are in doubt")
+    site.provider(**QUICK | {"latency": 5.0})
+    paused = site.order(made_up_imeis(200, 300), "paused stock.csv")
+    site.post(f"{paused}/pause", {})
+    mixed = ["IMEI", *made_up_imeis(0, 20), *made_up_imeis(600, 40), "353370080000001", "12345", "n/a"]
+    preview = site.upload(mixed + made_up_imeis(600, 3), "mixed stock.csv")
+    export = site.session.get(f"{site.url}/history.csv", timeout=30).content
+    imported = site.post("/database/import", {}, {"file": ("orders.csv", export)})
+    order = site.one("SELECT order_id FROM orders WHERE status = 'Completed' LIMIT 1")
+    search = site.post("/history/search", {"imeis": "\n".join(made_up_imeis(30, 60))})
+    building(site, "built")
+    pages = ("/", "/batch", "/submit", "/batches", "/history", "/services?q=t-mobile", "/database", "/status",
+             "/login")  # fmt: skip
+    more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
+            f"{search}?show=missing", f"{finished}/report", f"{finished}/verdicts", "/exports/built")  # fmt: skip
+    asked = ("/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
+    return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
+                         f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
+
+
+#: What answers a GET with a file, with JSON, with events or with a part of a page.
+NO_PAGES = {
+    "static", "health.probe", "health.status", "batches.events", "batches.progress", "batches.results_csv",
+    "batches.results_xlsx", "orders.history_csv", "orders.history_xlsx", "searches.found_csv", "searches.found_xlsx",
+    "searches.missing_csv", "reports.spend_csv", "reports.disputes_csv", "reports.verdicts_csv", "preview.template",
+    "preview.rejects", "exports.file", "submit.known", "doubt.listed", "orders.rows", "orders.result",
+    "orders.sync_state",
+}  # fmt: skip
+#: A page that is not there says so on the console, and rightly.
+MISSING = ("status of 404",)
+
+
+def test_the_page_of_doubt_says_by_itself_what_the_provider_lists(visitor: Visitor, filled: Filled) -> None:
+    """Fetched when the page stands; without a script, by a link.
+
+    It comes first: after some minutes the list proves that nothing was placed, and the doubt is over.
+    """
+    doubt = next(path for path in filled.paths if path.endswith("/doubt"))
+    words = "Of the 40 in doubt, 0 are on it and 40 are not."
+    page = visitor.open(doubt)
+    expect(page.locator("[data-load]")).to_contain_text(words)
+    plain = visitor.window(java_script_enabled=False).new_page()
+    plain.goto(doubt)
+    plain.get_by_role("link", name="Look at its list of orders").click()
+    expect(plain.get_by_role("region", name="What the provider says now")).to_contain_text(words)
+
+
+def test_every_page_of_the_app_is_among_those_that_are_looked_at(
+    filled: Filled, settings: Settings, database: IMEIDatabase
+) -> None:
+    """Whoever adds a page must add it here, or to what is no page."""
+    rules = create_app(settings, database).url_map
+    address = rules.bind("localhost")
+    looked_at = {address.match(path.partition("?")[0])[0] for path in filled.paths if path != "/no-such-page"}
+    every = {rule.endpoint for rule in rules.iter_rules() if "GET" in (rule.methods or ())}
+    assert every - looked_at == NO_PAGES
+
+
+#: What axe looks at in each scheme: all its rules, and again those that colours can break.
+RULES: dict[str, dict[str, Any]] = {"light": {}, "dark": {"runOnly": {"type": "rule", "values": ["color-contrast"]}}}
+
+
+@pytest.mark.parametrize("scheme", RULES)
+def test_axe_finds_nothing_on_any_page(visitor: Visitor, filled: Filled, scheme: str) -> None:
+    visitor.expected = MISSING
+    rules = RULES[scheme]
+    page = visitor.window(color_scheme=scheme).new_page()
+    found = []
+    for path in filled.paths:
+        page.goto(path)
+        for violation in Axe().run(page, options=rules).response["violations"]:
+            found += [f"{path}: {violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
+    assert found == []
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_no_page_scrolls_sideways_at_390_pixels(visitor: Visitor, filled: Filled, scripted: bool) -> None:
+    visitor.expected = MISSING
+    page = visitor.window(viewport={"width": 390, "height": 844}, java_script_enabled=scripted).new_page()
+    wide = []
+    for path in filled.paths:
+        page.goto(path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        wide += [f"{path} is {width} wide"] if width > 390 else []
+    assert wide == []
+
+
+#: The attributes that name what a page links, loads or asks for.
+FETCHED = ("href", "src", "data-url", "data-events", "data-progress", "data-load", "data-watch", "data-fresh",
+           "data-sync")  # fmt: skip
+
+
+class Targets(HTMLParser):
+    """Where a page leads: what can be fetched, and what forms post to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gets: list[str] = []
+        self.posts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            known = self.posts if given.get("method", "get").lower() == "post" else self.gets
+            known.append(given.get("action", ""))
+        for name in FETCHED:
+            if name in given:
+                self.gets.append(given[name])
+
+
+#: So many orders, services and the like are visited.
+OF_A_KIND = 8
+
+
+@dataclass
+class Crawl:
+    """A walk over every page of the site that any page leads to."""
+
+    site: Site
+    status: dict[str, int] = field(default_factory=dict)  #: by path, of what was fetched
+    posts: set[str] = field(default_factory=set)  #: paths that forms post to
+    kinds: Counter[str] = field(default_factory=Counter)  #: paths without their numbers, and how many there are
+
+    def walk(self, starts: tuple[str, ...]) -> None:
+        waiting = list(starts)
+        while waiting:
+            path = waiting.pop()
+            if path not in self.status and not self.is_like_others(path):
+                waiting += self.visit(path)
+
+    def is_like_others(self, path: str) -> bool:
+        """Whether a few of a kind that a list has by the hundred have been visited."""
+        kind = re.sub(r"\d+", "1", path)
+        self.kinds[kind] += 1
+        return self.kinds[kind] > OF_A_KIND
+
+    def visit(self, path: str) -> list[str]:
+        """Fetch a path and say where it leads; of a stream, only its beginning is read."""
+        with self.site.session.get(self.site.url + path, timeout=30, stream=True) as answer:
+            self.status[path] = answer.status_code
+            if not answer.headers["Content-Type"].startswith("text/html"):
+                return []
+            targets = Targets()
+            targets.feed(answer.text)
+        self.posts.update(filter(None, (self.local(path, target) for target in targets.posts)))
+        return [found for found in (self.local(path, target) for target in targets.gets) if found]
+
+    def local(self, page: str, target: str) -> str:
+        """The path on this site that a target on a page names; "" where it leads elsewhere."""
+        url = urldefrag(urljoin(self.site.url + page, target)).url
+        parts = urlsplit(url)
+        own = f"{parts.scheme}://{parts.netloc}" == self.site.url
+        return url.removeprefix(self.site.url) if own else ""
+
+
+def test_every_link_leads_somewhere_and_every_form_is_heard(filled: Filled) -> None:
+    """All that pages link, load or ask for answers 200; a form that is posted without its token is refused as such."""
+    crawl = Crawl(filled.site)
+    crawl.walk(tuple(path for path in filled.paths if path != "/no-such-page"))
+    assert len(crawl.status) > 80
+    assert {path: status for path, status in crawl.status.items() if status != 200} == {}
+    site = filled.site
+    heard = {path: site.session.post(site.url + path, timeout=30).status_code for path in sorted(crawl.posts)}
+    assert len(heard) > 10
+    assert {path: status for path, status in heard.items() if status != 400} == {}
+
+
+def test_the_menu_is_walked_by_clicking(visitor: Visitor, filled: Filled) -> None:
+    page = visitor.open("/")
+    for link in page.get_by_role("navigation", name="Pages").get_by_role("link").all_inner_texts():
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=link, exact=True).click()
+        page.wait_for_load_state()
+        assert page.locator("h1").inner_text().startswith(link)
+        assert page.locator("nav [aria-current=page]").inner_text() == link
+
+
+def test_a_report_is_printed_black_on_white_without_what_only_a_screen_needs(visitor: Visitor, filled: Filled) -> None:
+    """Also from a dark desk: summary, verdicts and errors on paper, no menu and no button."""
+    report = next(path for path in filled.paths if path.endswith("/report"))
+    page = visitor.open(report, color_scheme="dark")
+    expect(page.get_by_role("button", name="Print")).to_be_visible()
+    page.emulate_media(media="print")
+    for hidden in ("aside.side", ".crumb", ".demo", "[data-print]"):
+        expect(page.locator(hidden)).to_be_hidden()
+    for heading in ("Summary", "What the results say", "What was not ordered, and why"):
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    color = "getComputedStyle(document.querySelector('h1')).color"
+    assert page.evaluate(color) == "rgb(0, 0, 0)"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_results_come_to_open_pages_and_leave_what_is_held(visitor: Visitor, site: Site) -> None:
+    """Asked for with the button, on the same page: cells fill, a selected one when it is let go, nothing jumps."""
+    [first, second] = made_up_imeis(5_000, 2)
+    live = site.order([first, second], "awaited stock.csv")
+    site.finish(live)
+    batch = live.rsplit("/", 1)[1]
+    window = visitor.window(viewport={"width": 1280, "height": 500})
+    page, alone = window.new_page(), window.new_page()
+    page.goto(f"/history?batch={batch}")
+    alone.goto("/orders/" + str(site.one(f"SELECT order_id FROM orders WHERE imei = '{first}'")))
+    page.bring_to_front()
+    status = [page.get_by_role("row").filter(has_text=imei).locator("[data-part=status]") for imei in (first, second)]
+    expect(status[0]).to_have_text("Pending")
+    page.evaluate("scrollTo(0, 60)")
+    status[1].evaluate("(cell) => getSelection().selectAllChildren(cell)")
+    boxes = [cell.bounding_box() for cell in status]
+    site.complete()
+    page.evaluate("document.querySelector('[data-sync-now] button').click()")
+    expect(page.locator("[data-sync]")).to_contain_text("still awaited")
+    expect(status[0]).to_have_text(re.compile("Completed|Rejected"))
+    assert page.evaluate("getSelection().toString()").strip() == "Pending"
+    assert [cell.bounding_box() for cell in status] == boxes
+    page.evaluate("getSelection().removeAllRanges()")
+    expect(status[1]).to_have_text(re.compile("Completed|Rejected"))
+    assert page.evaluate("scrollY") == 60
+    alone.bring_to_front()
+    expect(alone.locator("h1 [data-part=status]")).to_have_text(re.compile("Completed|Rejected"))
+    expect(alone.locator("[data-part=timeline]")).to_contain_text("Pending →")
+
+
+def test_without_a_script_nothing_is_cancelled_by_one_click(visitor: Visitor, site: Site) -> None:
+    site.provider(latency=2.0)
+    live = site.order(made_up_imeis(700_000, 12_000), "long stock.csv")
+    site.post(f"{live}/pause", {})
+    page = visitor.open(live, java_script_enabled=False)
+    page.get_by_role("link", name="Stop batch").click()
+    expect(page.get_by_role("heading", name="Stop batch")).to_be_visible()
+    page.get_by_role("button", name="Keep sending").click()
+    assert urlsplit(page.url).path == live
+    assert site.progress(live)["outcomes"]["cancelled"] == 0
+    page.get_by_role("link", name="Stop batch").click()
+    page.get_by_role("button", name="Stop batch").click()
+    assert site.progress(live)["outcomes"]["cancelled"] > 0
+
+
+def test_the_rarer_filters_are_one_line_on_a_phone_and_open_when_one_is_set(visitor: Visitor, filled: Filled) -> None:
+    page = visitor.open("/history", viewport={"width": 390, "height": 844})
+    expect(page.get_by_label("Carrier")).to_be_hidden()
+    first = page.locator("tbody tr").first.bounding_box()
+    assert first is not None
+    assert first["y"] < 844 * 0.9
+    page.get_by_text("More filters").click()
+    page.get_by_label("SIM lock").select_option("Locked")
+    page.locator("details .filters").get_by_role("button", name="Filter").click()
+    page.wait_for_url("**simlock=Locked*")
+    expect(page.get_by_label("SIM lock")).to_have_value("Locked")
+
+
+def test_a_workbook_under_way_shows_by_itself_when_it_is_done(visitor: Visitor, site: Site) -> None:
+    building(site, "watched")
+    page = visitor.open("/exports/watched")
+    expect(page.get_by_role("status")).to_have_text("4 of 9 rows")
+    building(site, "watched", rows=9, state="done")
+    expect(page.get_by_role("link", name="Download")).to_be_visible()
+
+
+def test_times_are_the_readers_and_keep_utc_to_hover(visitor: Visitor, filled: Filled) -> None:
+    page = visitor.open("/history", timezone_id="Asia/Tokyo")
+    time = page.locator("time[datetime]").first
+    shown, moment = time.inner_text(), time.get_attribute("datetime")
+    assert moment is not None
+    expected = page.evaluate("moment => new Date(moment).getHours()", moment)
+    assert re.search(rf"\b0?{expected % 12 or 12}:|\b{expected:02d}:", shown)
+    assert "UTC" in (time.get_attribute("title") or "")

@@ -1,0 +1,172 @@
+"""In a real browser: what a page shows is what is ordered, stopped and listed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from browser_fixture import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+OTHER = "970"  #: 0.10 US dollars in the demo
+
+
+def chosen_service(page: Page) -> str:
+    value: str = page.locator("#service_id").input_value()
+    return value
+
+
+def cost(page: Page) -> Callable[[str], None]:
+    return lambda words: expect(page.locator("aside.cost")).to_contain_text(words)
+
+
+def test_searching_a_service_changes_nothing_and_choosing_one_shows_its_cost_before_it_is_ordered(
+    visitor: Visitor, site: Site
+) -> None:
+    """Service A was shown and B ordered, because the search changed the list without a word to the server."""
+    page = visitor.open(site.upload(made_up_imeis(810_000, 3)))
+    costs = cost(page)
+    costs("$0.24")
+    search = page.locator("[data-picker-search]")
+    search.fill("Samsung")
+    assert chosen_service(page) == SERVICE
+    expect(page.get_by_role("button", name="Confirm and send 3 IMEIs")).to_be_visible()
+    search.fill("no such service at all")
+    assert chosen_service(page) == SERVICE
+    expect(page.locator("[data-picked]")).to_contain_text("No matching service")
+    search.fill(OTHER)
+    search.press("Enter")
+    assert chosen_service(page) == OTHER
+    expect(page.get_by_role("button", name="Confirm and send")).to_be_hidden()
+    expect(page.locator("[data-outdated]")).to_contain_text("You changed the service")
+    page.locator("[data-outdated]").get_by_role("button", name="Update preview").click()
+    costs("$0.30")
+    page.get_by_role("button", name="Confirm and send 3 IMEIs · $0.30").click()
+    page.wait_for_url("**/batches/*")
+    assert site.one("SELECT service_id FROM batches ORDER BY id DESC LIMIT 1") == OTHER
+
+
+def test_arrow_keys_in_a_list_send_nothing(visitor: Visitor, site: Site) -> None:
+    page = visitor.open(site.upload(made_up_imeis(811_000, 3)))
+    address, sent = page.url, list[str]()
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.locator("#header_row").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(300)
+    assert (page.url, sent) == (address, [])
+    expect(page.locator("[data-outdated]")).to_be_visible()
+    for _ in range(3):
+        page.keyboard.press("ArrowUp")
+    expect(page.locator("[data-outdated]")).to_be_hidden()
+    expect(page.get_by_role("button", name="Confirm and send 3 IMEIs")).to_be_visible()
+
+
+def test_without_a_script_another_service_is_shown_before_it_is_ordered(visitor: Visitor, site: Site) -> None:
+    page = visitor.open(site.upload(made_up_imeis(812_000, 3)), java_script_enabled=False)
+    batches = site.one("SELECT COUNT(*) FROM batches")
+    page.locator("#service_id").select_option(OTHER)
+    page.get_by_role("button", name="Confirm and send 3 IMEIs").click()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was sent: the service or the reading")
+    cost(page)("$0.30")
+    assert site.one("SELECT COUNT(*) FROM batches") == batches
+    page.get_by_role("button", name="Confirm and send 3 IMEIs · $0.30").click()
+    page.wait_for_url("**/batches/*")
+    assert site.one("SELECT service_id FROM batches ORDER BY id DESC LIMIT 1") == OTHER
+
+
+def test_back_after_a_refused_confirmation_shows_a_page_and_sends_nothing_again(visitor: Visitor, site: Site) -> None:
+    preview = site.upload(made_up_imeis(813_000, 3))
+    page = visitor.open("/batches")
+    page.goto(preview)
+    page.evaluate("document.querySelector('[name=price]').value = '0.010000'")
+    page.get_by_role("button", name="Confirm and send").click()
+    expect(page.get_by_role("alert")).to_contain_text("rose from $0.01 to $0.08")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("stock.csv")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.go_back()
+    expect(page.locator("main h1")).to_be_visible()
+    assert "chrome-error" not in page.url
+
+
+def test_a_file_dropped_beside_the_zone_is_taken(visitor: Visitor, tmp_path: Path) -> None:
+    """The browser opened it instead of the page."""
+    path = tmp_path / "beside.csv"
+    path.write_bytes(csv_of(made_up_imeis(814_000, 4)))
+    page = visitor.open("/batch")
+    session = page.context.new_cdp_session(page)
+    box = page.locator("h1").bounding_box()
+    assert box
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": box["x"] + 9, "y": box["y"] + 9, "data": data})
+    expect(page.locator("[data-drop-text]")).to_contain_text("beside.csv")
+    assert page.url.endswith("/batch")
+    page.locator("#service_id").select_option(SERVICE)
+    page.get_by_role("button", name="Preview cost").click()
+    cost(page)("$0.32")
+
+
+def test_without_a_script_the_chosen_file_is_seen(visitor: Visitor) -> None:
+    page = visitor.open("/batch", java_script_enabled=False)
+    field = page.locator("input[type=file]")
+    field.set_input_files({"name": "stock.csv", "mimeType": "text/csv", "buffer": b"IMEI"})
+    assert field.evaluate("field => getComputedStyle(field).opacity") == "1"
+    box, zone = field.bounding_box(), page.locator("[data-drop]").bounding_box()
+    assert box and zone
+    assert box["width"] > 150
+    assert box["x"] >= zone["x"] and box["x"] + box["width"] <= zone["x"] + zone["width"]
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1440, 1920, 2560])
+@pytest.mark.parametrize("path", ["/reports", "/history?batch=1", "/history?since=2026-13-45&batch=x"])
+def test_no_two_fields_of_a_filter_overlap(visitor: Visitor, path: str, width: int) -> None:
+    visitor.expected = ("status of 400",)
+    page = visitor.open(path, viewport={"width": width, "height": 900})
+    boxes = page.eval_on_selector_all(
+        "main .filters :is(input, select, button):not([type=hidden])",
+        "all => all.map((one) => one.getBoundingClientRect().toJSON()).filter((box) => box.width)",
+    )
+    assert len(boxes) > 2
+    for n, one in enumerate(boxes):
+        for other in boxes[n + 1 :]:
+            apart = one["right"] <= other["left"] or other["right"] <= one["left"]
+            assert apart or one["bottom"] <= other["top"] or other["bottom"] <= one["top"], (one, other)
+
+
+def test_refresh_results_disappears_when_every_result_is_final(visitor: Visitor, site: Site) -> None:
+    site.provider(latency=0.0)
+    live = site.order(made_up_imeis(815_000, 5))
+    site.finish(live)
+    page = visitor.window().new_page()
+    page.clock.install()
+    page.goto(live)
+    button = page.get_by_role("button", name="Refresh results")
+    expect(button).to_be_visible()
+    site.complete()
+    site.post("/history/sync", {})
+    for _ in range(60):
+        page.clock.fast_forward(11_000)
+        page.wait_for_timeout(200)
+        if not button.is_visible():
+            break
+    expect(button).to_be_hidden()
+    expect(page.locator("[data-rate-words]")).to_have_text("Average rate")
+
+
+def test_stopping_shows_what_is_paid_and_saved_and_ends_as_stopped(visitor: Visitor, site: Site) -> None:
+    site.provider(**QUICK | {"latency": 2.0})
+    live = site.order(made_up_imeis(820_000, 9_000))
+    page = visitor.open(live)
+    expect(page.locator("[data-field='outcomes.ordered']")).not_to_have_text("0")
+    page.get_by_role("button", name="Stop batch").click()
+    question = page.get_by_role("dialog", name="Stop batch")
+    expect(question).to_contain_text("already ordered")
+    expect(question).to_contain_text("and save $")
+    question.get_by_role("button", name="Stop batch").click()
+    expect(page.locator("[data-field=state]")).to_have_text("Stopped")
+    percent = int(page.locator("[data-field=percent]").inner_text())
+    assert 0 < percent < 100
+    assert site.progress(live)["stopped"]

@@ -1,0 +1,395 @@
+"""What the history asks for is found by an index, in the order of the page, and never by reading everything."""
+
+import json
+import random
+import subprocess
+import sys
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Select, select
+from sqlalchemy.dialects import sqlite
+
+from benchmarks import bench_history
+from database import IMEIDatabase
+from schema import metadata, orders
+from storage import order_filters, order_searches, order_wordings, result_store
+from storage.order_filters import Count, Guide, OrderFilter, guide, page_query
+
+NUMBER = "353370080089458"
+ROOT = Path(__file__).parents[2]
+
+
+def plan(database: IMEIDatabase, query: Select[Any]) -> str:
+    text = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+    with database.read() as connection:
+        return "; ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "index"),
+    [
+        (OrderFilter(status="Pending"), "idx_status"),
+        (OrderFilter(service="269"), "idx_orders_service"),
+        (OrderFilter(batch=41), "idx_orders_batch"),
+        (OrderFilter(carrier="T-Mobile"), "idx_orders_carrier"),
+        (OrderFilter(simlock="Locked"), "idx_orders_simlock"),
+        (OrderFilter(fmi="ON"), "idx_orders_fmi"),
+        (OrderFilter(blacklist="Clean"), "idx_orders_blacklist"),
+        (OrderFilter(model="iPhone 12"), "idx_orders_model"),
+        (OrderFilter(serial="F17"), "idx_orders_serial"),
+        (OrderFilter(serial="f17"), "idx_orders_serial"),
+        (OrderFilter(mismatch=True), "idx_orders_other_imei"),
+        (OrderFilter(since=date(2026, 1, 1), until=date(2026, 1, 2)), "idx_order_date"),
+        (OrderFilter(q=NUMBER), "idx_imei"),
+        (OrderFilter(q=NUMBER), "idx_orders_imei2"),
+        (OrderFilter(q="35337008"), "idx_imei"),
+        (OrderFilter(q="353"), "idx_imei"),
+        (OrderFilter(q="A-77"), "idx_imei"),
+    ],
+)
+@pytest.mark.parametrize("before", [None, 5000])
+def test_each_filter_is_served_by_its_index(
+    database: IMEIDatabase, chosen: OrderFilter, index: str, before: int | None
+) -> None:
+    with database.read() as connection:
+        words = plan(database, page_query(chosen, guide(connection, chosen), before, 101))
+    assert index in words
+    assert "SCAN" not in words
+
+
+def test_the_term_that_fewest_orders_fit_leads_and_the_others_are_looked_up_in_their_indexes(
+    database: IMEIDatabase,
+) -> None:
+    rows = [{"imei": NUMBER, "carrier": "Usual", "status": "Completed", "fmi": "ON"} for _ in range(20)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), [*rows, {**rows[0], "fmi": "OFF"}])
+    chosen = OrderFilter(carrier="Usual", fmi="OFF", status="Completed")
+    with database.read() as connection:
+        words = plan(database, page_query(chosen, guide(connection, chosen), None, 101))
+    assert "SEARCH orders USING COVERING INDEX idx_orders_fmi" in words
+    assert "SEARCH o USING COVERING INDEX idx_orders_carrier (carrier=? AND rowid=?)" in words
+    assert "SEARCH o USING COVERING INDEX idx_status (status=? AND rowid=?)" in words
+
+
+def test_of_two_terms_that_many_orders_fit_the_one_leads_that_is_rarer_among_the_newest(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are counted up to a bound only; walking the commoner one would test thousands of orders in vain."""
+    monkeypatch.setattr(order_filters, "VERY_FEW", 5)
+    monkeypatch.setattr(order_filters, "FEW", 20)
+    rows = [{"imei": NUMBER, "carrier": "BA"[n % 8 > 0], "service_id": "12"[n % 3 > 0]} for n in range(400)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    with database.read() as connection:
+        assert guide(connection, OrderFilter(carrier="A", service="1")).name == "idx_orders_service"
+        assert guide(connection, OrderFilter(carrier="B", service="1")).name == "idx_orders_carrier"
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        OrderFilter(status="Rejected", q="35000000"),
+        OrderFilter(status="Rejected", carrier="Usual", fmi="ON"),
+        OrderFilter(status="Rejected", service="7", since=date(2026, 3, 1)),
+    ],
+)
+def test_what_else_is_asked_of_many_rejected_orders_is_read_in_their_index(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, chosen: OrderFilter
+) -> None:
+    monkeypatch.setattr(order_filters, "VERY_FEW", -1)
+    with database.read() as connection:
+        guided = guide(connection, chosen)
+        words = plan(database, page_query(chosen, guided, None, 101))
+        terms = order_filters.fitting(chosen, guided)
+        by_age = plan(database, select(orders).where(*terms).order_by(orders.c.id))
+    assert "SCAN orders USING INDEX idx_orders_rejected" in words
+    assert "SEARCH orders USING INDEX idx_status (status=?)" in by_age
+    assert "TEMP B-TREE" not in by_age
+
+
+@pytest.mark.parametrize("chosen", [OrderFilter(status="Pending"), OrderFilter(batch=41), OrderFilter(fmi="ON")])
+def test_a_page_of_one_term_stops_when_it_is_full(database: IMEIDatabase, chosen: OrderFilter) -> None:
+    with database.read() as connection:
+        guided = guide(connection, chosen)
+    assert "TEMP B-TREE" not in plan(database, page_query(chosen, guided, 5000, 101))
+
+
+def test_without_a_filter_a_page_is_the_end_of_the_table(database: IMEIDatabase) -> None:
+    assert "SEARCH orders USING INTEGER PRIMARY KEY (rowid<?)" in plan(
+        database, page_query(OrderFilter(), Guide(), 5000, 101)
+    )
+
+
+VALUES: dict[str, list[Any]] = {
+    "status": ["", "Completed", "Rejected", "Pending"],
+    "carrier": ["", "A", "B", "Rare"],
+    "fmi": ["", "ON", "OFF"],
+    "service": ["", "1", "2"],
+    "q": ["", "35", "353370", "353370000000017", "9"],
+    "since": [None, date(2026, 3, 3), date(2026, 3, 20)],
+    "until": [None, date(2026, 3, 9)],
+    "mismatch": [False, False, True],
+}
+
+
+def fits(row: dict[str, Any], chosen: OrderFilter) -> bool:
+    """The filter in plain words, as a judge of the queries."""
+    day = row["order_date"].date()
+    return (
+        all(not wanted or row[name] == wanted for name, wanted in (("status", chosen.status), ("fmi", chosen.fmi)))
+        and (not chosen.carrier or chosen.carrier.casefold() in (row["carrier"] or "").casefold())
+        and (not chosen.service or row["service_id"] == chosen.service)
+        and (not chosen.q or row["imei"].startswith(chosen.q) or row["order_id"] == chosen.q)
+        and (chosen.since is None or day >= chosen.since)
+        and (chosen.until is None or day <= chosen.until)
+        and (not chosen.mismatch or bool(row["other_imei"]))
+    )
+
+
+@pytest.mark.parametrize("few", [0, 30, order_filters.FEW])
+def test_pages_of_any_filter_give_each_order_that_fits_once_and_newest_first(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(order_filters, "FEW", few)
+    monkeypatch.setattr(order_filters, "VERY_FEW", min(few, order_filters.VERY_FEW))
+    chance = random.Random(few)
+    rows = [some_order(chance, number) for number in range(300)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    for _ in range(30):
+        given = {name: chance.choice(values) for name, values in VALUES.items() if chance.random() < 0.4}
+        chosen = OrderFilter(**given)
+        expected = [row for row in rows if fits(row, chosen)]
+        expected.sort(key=lambda row: (row["order_date"], -row["id"]) if chosen.dated else row["id"], reverse=True)
+        found: list[int] = []
+        while part := order_filters.page(database, chosen, found[-1] if found else None, 7):
+            found += [row["id"] for row in part]
+        assert found == [row["id"] for row in expected], chosen
+        assert order_filters.count(database, chosen) == len(expected), chosen
+
+
+def some_order(chance: random.Random, number: int) -> dict[str, Any]:
+    status = chance.choice(["Completed", "Completed", "Rejected", "Pending"])
+    carrier = "Rare" if number % 40 == 0 else chance.choice("AAB")
+    return {
+        "id": number + 1,
+        "order_id": str(9000 + number),
+        "imei": f"353{chance.choice([370, 999])}{number:09d}",
+        "status": status,
+        "carrier": carrier if status == "Completed" else None,
+        "fmi": chance.choice(["ON", "OFF"]) if status == "Completed" else None,
+        "service_id": chance.choice(["1", "2", "2"]),
+        "order_date": datetime(2026, 3, 1) + timedelta(days=chance.randrange(25), hours=chance.randrange(3)),
+        "other_imei": NUMBER if chance.random() < 0.1 else None,
+    }
+
+
+def test_what_waits_for_a_result_is_found_without_reading_what_has_one(database: IMEIDatabase) -> None:
+    assert "idx_orders_pending" in plan(database, select(orders.c.order_id).where(*result_store.waits()))
+    assert result_store.count_pending(database) == 0
+
+
+def test_every_index_of_the_schema_is_there_and_no_other(database: IMEIDatabase) -> None:
+    with database.read() as connection:
+        found = {
+            row[0]
+            for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'index'")
+            if not row[0].startswith("sqlite_autoindex")
+        }
+    assert found == {str(index.name) for table in metadata.tables.values() for index in table.indexes}
+
+
+def test_the_schema_in_words_is_the_schema_on_disk(database: IMEIDatabase) -> None:
+    for table in metadata.tables.values():
+        with database.read() as connection:
+            columns = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
+        assert columns == set(table.c.keys()), table.name
+
+
+def test_a_day_begins_with_midnight_however_that_is_stored(database: IMEIDatabase) -> None:
+    """Older programs have stored moments without a fraction of a second."""
+    with database.write() as connection:
+        for number, moment in enumerate(("2026-03-03 00:00:00", "2026-03-03 00:00:00.000000", "2026-03-04 00:00:00")):
+            row = (str(number), NUMBER, moment)
+            connection.exec_driver_sql("INSERT INTO orders (order_id, imei, order_date) VALUES (?, ?, ?)", row)
+    day = date(2026, 3, 3)
+    for chosen in (OrderFilter(since=day, until=day), OrderFilter(since=day, until=day, q=NUMBER)):
+        assert [row["order_id"] for row in order_filters.page(database, chosen)] == ["1", "0"]
+        assert order_filters.count(database, chosen) == 2
+    assert order_filters.count(database, OrderFilter(since=date(2026, 3, 4))) == 1
+    search_id = order_searches.save_search(database, [NUMBER], 0)
+    assert order_searches.count_found(database, search_id, OrderFilter(since=day, until=day)) == 2
+
+
+def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER, "order_id": str(n)} for n in range(4500)])
+    found = [row["order_id"] for row in order_filters.walk(database, OrderFilter())]
+    assert found == [str(n) for n in reversed(range(4500))]
+    assert order_filters.count(database, OrderFilter(q=NUMBER)) == 4500
+    assert order_filters.imeis_of(database, OrderFilter(), 10) == [NUMBER]
+
+
+def test_a_verdict_finds_every_wording_that_means_it(database: IMEIDatabase) -> None:
+    """ "ON" is also On, Enabled and Lost Mode; a sentence is found by itself; "Not found" is no verdict."""
+    words = ["ON", "On", "Enabled", "Lost Mode", "OFF", "Not active", "Not found", None]
+    rows = [{"imei": NUMBER, "order_id": str(n), "batch_id": None, "fmi": word} for n, word in enumerate(words)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+
+    def found(fmi: str) -> list[str]:
+        return [row["fmi"] for row in order_filters.walk(database, OrderFilter(fmi=fmi, q=NUMBER))]
+
+    assert sorted(found("ON")) == sorted(found("on")) == ["Enabled", "Lost Mode", "ON", "On"]
+    assert sorted(found("OFF")) == ["Not active", "OFF"]
+    assert found("Enabled") == ["Enabled"]
+    assert found("Unknown") == []
+    assert order_filters.count(database, OrderFilter(fmi="ON")) == 4
+
+
+@pytest.mark.parametrize("name", order_wordings.MEANT)
+def test_the_wordings_of_a_verdict_are_looked_up_in_its_index(database: IMEIDatabase, name: str) -> None:
+    words = plan(database, order_wordings.stored_words(name))
+    assert f"idx_orders_{name}" in words
+    assert "SCAN orders" not in words
+
+
+CARRIERS = ["US Verizon", "Verizon Wireless", "VERIZON", "T-Mobile USA", "AT&T", "Seattle Mobile", None]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("verizon", ["US Verizon", "VERIZON", "Verizon Wireless"]),
+        ("Verizon  us", ["US Verizon"]),
+        ("tmobile", ["T-Mobile USA"]),
+        ("t-mobile", ["T-Mobile USA"]),
+        ("att", ["Seattle Mobile"]),
+        ("at&t", ["AT&T"]),
+        ("mobile", ["Seattle Mobile", "T-Mobile USA"]),
+        ("%", []),
+        ("O2", []),
+    ],
+)
+@pytest.mark.parametrize("name", order_wordings.NAMES)
+def test_a_name_is_found_wherever_it_stands(database: IMEIDatabase, name: str, asked: str, found: list[str]) -> None:
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER, name: carrier} for carrier in CARRIERS])
+    chosen = OrderFilter(carrier=asked) if name == "carrier" else OrderFilter(model=asked)
+    assert sorted(row[name] for row in order_filters.walk(database, chosen)) == found
+    assert order_filters.counted(database, chosen) == Count(len(found), is_all=True)
+    with database.read() as connection:
+        words = plan(database, page_query(chosen, guide(connection, chosen), None, 101))
+    assert f"idx_orders_{name}" in words
+    assert "SCAN orders" not in words
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"), [("F17", 2), ("f17", 2), ("F17ABC", 1), ("f17abc", 1), ("c02", 1), ("17", 0), ("F17ABCD", 0)]
+)
+def test_a_serial_number_is_found_by_its_beginning(database: IMEIDatabase, asked: str, found: int) -> None:
+    serials = ["F17ABC", "F17", "c02", None, ""]
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER, "serial": serial} for serial in serials])
+    for chosen in (OrderFilter(serial=asked), OrderFilter(serial=asked, q=NUMBER)):
+        assert len(order_filters.page(database, chosen)) == found
+        assert order_filters.counted(database, chosen).found == found
+
+
+def test_blacklisted_is_found_in_every_wording(database: IMEIDatabase) -> None:
+    words = ["Clean", "CLEAN", "Not blacklisted", "Blacklisted", "Reported stolen", "Not found", None]
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER, "blacklist": word} for word in words])
+
+    def found(blacklist: str) -> list[str]:
+        return sorted(row["blacklist"] for row in order_filters.walk(database, OrderFilter(blacklist=blacklist)))
+
+    assert found("Clean") == ["CLEAN", "Clean", "Not blacklisted"]
+    assert found("Blacklisted") == ["Blacklisted", "Reported stolen"]
+    with database.read() as connection:
+        assert order_wordings.verdict_counts(connection, "blacklist") == {"Clean": 3, "Blacklisted": 2, "Unknown": 1}
+        assert order_wordings.suggestions(connection, "blacklist")[0][1] == 1
+
+
+def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"imei": NUMBER, "carrier": "BA"[n % 4 > 0], "fmi": ("ON", "OFF")[n % 2]} for n in range(400)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    assert order_filters.counted(database, OrderFilter()) == Count(400, is_all=True)
+    assert order_filters.counted(database, OrderFilter(carrier="A", fmi="ON")) == Count(100, is_all=True)
+    monkeypatch.setattr(order_filters, "INDEX_ONLY", 250)
+    assert order_filters.counted(database, OrderFilter(carrier="A")) == Count(250, is_all=False)
+    monkeypatch.setattr(order_filters, "LOOKED_AT", 99)
+    assert order_filters.counted(database, OrderFilter(carrier="B", fmi="OFF")) == Count(0, is_all=False)
+    with database.read() as connection:  # as where many orders fit every term
+        chosen = OrderFilter(carrier="A", fmi="ON")
+        found = order_filters._counted_among(connection, chosen, Guide(), None)
+    assert found == Count(25, is_all=False)
+
+
+def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with IMEIDatabase(path) as database:
+        database.insert_order({"order_id": "77", "imei": NUMBER, "status": "Pending"})
+        with database.write() as connection:
+            _take_back_second_schema(connection)
+    with IMEIDatabase(path) as database:
+        order = database.get_order("77")
+        assert order
+        assert (order["imei"], order["other_imei"]) == (NUMBER, None)
+        assert result_store.count_pending(database) == 1
+        assert database.get_statistics()["by_status"] == {"Pending": 1}
+
+
+def _take_back_second_schema(connection: Connection) -> None:
+    old = ("service", "pending", "rejected", "imei2", "other_imei", "carrier", "simlock", "fmi")
+    names = (*old, "blacklist", "model", "serial")
+    for statement in (
+        "DROP TRIGGER orders_recounted",
+        "DROP TRIGGER orders_uncounted",
+        "DROP TRIGGER orders_untallied",
+        "DROP TABLE order_totals",
+        "DROP TABLE totals_mark",
+        "DROP INDEX idx_batches_untallied",
+        "DROP INDEX idx_items_message",
+        "ALTER TABLE batches DROP COLUMN tally",
+        "ALTER TABLE batches DROP COLUMN tally_revision",
+        *(f"DROP INDEX idx_orders_{name}" for name in names),
+        "ALTER TABLE orders DROP COLUMN other_imei",
+        "ALTER TABLE import_history DROP COLUMN undone_at",
+        "DROP TABLE import_changes",
+        "DROP TABLE status_changes",
+        "DROP TABLE saved_searches",
+        "DROP TABLE balance_readings",
+        "DROP TABLE leases",
+        "DROP TABLE withheld_results",
+        "ALTER TABLE attempts DROP COLUMN after_order",
+        "ALTER TABLE attempts DROP COLUMN first_list",
+        "ALTER TABLE chunks DROP COLUMN doubt_attempt",
+        "ALTER TABLE chunks DROP COLUMN cleared",
+        "ALTER TABLE orders DROP COLUMN existed",
+        "UPDATE alembic_version SET version_num = '0001'",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+def test_a_hundred_thousand_orders_leave_as_csv_in_the_memory_of_half_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "orders.db"
+    with IMEIDatabase(path) as database:
+        bench_history.fill(database, 100_000)
+    half, whole = (exported(path, carrier) for carrier in ("AT&T", ""))
+    assert (half["rows"], whole["rows"]) == (50_000, 100_000)
+    assert whole["peak"] - half["peak"] < 5 * 1024  # kilobytes; the rows alone take ten times that
+
+
+def exported(path: Path, carrier: str) -> dict[str, float]:
+    """Rows of the CSV of this filter, and the peak of the process that made it (KB)."""
+    command = [sys.executable, "-m", "benchmarks.bench_exports", "csv", str(path), carrier]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found

@@ -1,0 +1,265 @@
+"""The real server on a temporary demo, and Chromium to look at it with; whatever a page complains of fails its test."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from web_fixture import confirm_fields
+
+from imei import luhn_check_digit
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+SWITCHES = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SERVICE = "1739"  #: 0.08 US dollars in the demo
+PATIENCE = 30.0  #: seconds; only a failure takes that long
+SHORT_WAITS = {"SETTLE_QUIET": "3", "GSM_FUSION_TIMEOUT": "10"}  #: tests/quick.py allows them
+QUICK = {"latency": 0.3, "jitter": 0.0, "fault": "", "listing": "on", "listing_limit": 20_000}
+#: Chromium says most violations on the console; this names the directive too.
+REPORT_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
+    console.error(`Violated ${event.violatedDirective}: ${event.blockedURI}`));"""
+
+
+def made_up_imeis(first: int, count: int) -> list[str]:
+    """IMEIs of one made-up device type, by serial number from first, with their check digits."""
+    bodies = [f"35337008{serial:06d}" for serial in range(first, first + count)]
+    return [body + luhn_check_digit(body) for body in bodies]
+
+
+def csv_of(imeis: Sequence[str]) -> bytes:
+    return "\r\n".join(["IMEI", *imeis]).encode()
+
+
+def wait_until(true: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+class Site:
+    """gunicorn as `make run` starts it, in the demo; and a second way in, for what a test does not look at."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            self.port = int(found.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Serve on the same port and the same data as before, quickly answered by the provider."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
+        empty = {"GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": "", "ADMIN_PASSWORD": ""}
+        chosen = {"WEB_CONCURRENCY": "2", "DATA_DIR": str(self.data_dir), "PORT": str(self.port), **SHORT_WAITS}
+        with (self.data_dir / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "tests" / "quick.py"), "gunicorn", "web_app:app"],
+                cwd=ROOT,
+                env=plain | empty | chosen,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(self.is_well, "the server answers and has a runner")
+        self.provider(**QUICK)
+        return self.process
+
+    def is_well(self) -> bool:
+        try:
+            answer = self.session.get(f"{self.url}/health", timeout=10)
+            return bool(answer.json()["checks"]["runner"]["status"] == "alive")
+        except (requests.RequestException, ValueError, KeyError):
+            return False
+
+    def kill(self) -> None:
+        """As a crash or a lost machine would: every process of the server at once, then its provider's end."""
+        port = self._provider_port()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        wait_until(lambda: _is_closed(port), "the provider is gone")
+
+    def provider(self, **knobs: object) -> None:
+        """Change how the demo provider behaves from now on."""
+        self._ask_provider("POST", "/control", json.dumps(knobs))
+
+    def charged(self) -> int:
+        """How many IMEIs the provider has charged, ever."""
+        return int(self._ask_provider("GET", "/ledger?since=999999999")["total"])
+
+    def charges(self, since: int) -> list[str]:
+        """The IMEIs that the provider has charged after so many, as often as it charged them."""
+        return [charge["imei"] for charge in self._ask_provider("GET", f"/ledger?since={since}")["charges"]]
+
+    def complete(self) -> None:
+        """Let every order have its result."""
+        self._ask_provider("POST", "/complete", "{}")
+
+    def one(self, sql: str) -> Any:
+        """The first value of a query, read beside the running server as people do with sqlite3."""
+        file = f"file:{self.data_dir / 'demo' / 'imei_orders.db'}?mode=ro"
+        with contextlib.closing(sqlite3.connect(file, uri=True, timeout=10)) as connection:
+            row = connection.execute(sql).fetchone()
+        return row[0] if row else None
+
+    def post(self, path: str, form: dict[str, str], files: dict[str, tuple[str, bytes]] | None = None) -> str:
+        """Send a form with its token; the path that it leads to."""
+        page = self.session.get(f"{self.url}/batch", timeout=PATIENCE).text
+        found = re.search(r'name="csrf-token" content="([^"]+)"', page)
+        assert found
+        answer = self.session.post(
+            self.url + path, data={"csrf_token": found[1], **form}, files=files, timeout=PATIENCE
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.url.removeprefix(self.url)
+
+    def upload(self, imeis: Sequence[str], name: str = "stock.csv") -> str:
+        """The path of the preview."""
+        return self.post("/batch", {"service_id": SERVICE}, {"file": (name, csv_of(imeis))})
+
+    def order(self, imeis: Sequence[str], name: str = "stock.csv") -> str:
+        """Upload and confirm; the path of the live page."""
+        preview = self.upload(imeis, name)
+        page = self.session.get(self.url + preview, timeout=PATIENCE).text
+        return self.post(preview, {**confirm_fields(page), "typed": str(len(imeis))})
+
+    def progress(self, live: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.session.get(f"{self.url}{live}/progress.json", timeout=PATIENCE).json()
+        return answer
+
+    def finish(self, live: str, patience: float = PATIENCE) -> None:
+        wait_until(lambda: self.progress(live)["state"] == "finished", f"{live} is finished", patience)
+
+    def _provider_port(self) -> int:
+        return int(json.loads((self.data_dir / "demo" / "simulator.json").read_text())["port"])
+
+    def _ask_provider(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self._provider_port(), timeout=10)
+        with contextlib.closing(connection):
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            said: dict[str, Any] = json.loads(answer.read())
+            assert answer.status == 200, said
+            return said
+
+
+def _is_closed(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(5)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+class Visitor:
+    """One test's windows; all that their pages complain of is kept in complaints."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self.browser = browser
+        self.url = url
+        self.contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []
+        self.expected: tuple[str, ...] = ()  #: parts of complaints that belong to what the test does
+
+    def window(self, **options: Any) -> BrowserContext:
+        """A window with cookies of its own."""
+        context = self.browser.new_context(base_url=self.url, reduced_motion="reduce", **options)
+        context.set_default_timeout(PATIENCE * 1000)
+        context.add_init_script(REPORT_VIOLATIONS)
+        context.on("page", self._listen)
+        self.contexts.append(context)
+        return context
+
+    def open(self, path: str, **options: Any) -> Page:
+        """A page in a new window."""
+        page = self.window(**options).new_page()
+        page.goto(path)
+        return page
+
+    def close(self) -> None:
+        for context in self.contexts:
+            context.close()
+        told = [said for said in self.complaints if not any(part in said for part in self.expected)]
+        if told:
+            pytest.fail("\n".join(told))
+
+    def _listen(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
+        page.on("console", lambda said: self._hear(page, said.type, said.text))
+
+    def _hear(self, page: Page, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(f"{page.url}: {text}")
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+
+
+class Chromium:
+    """The browser of a module, started by the first test that finds it installed."""
+
+    def __init__(self) -> None:
+        self._ends = contextlib.ExitStack()
+        self._browser: Browser | None = None
+
+    def browser(self) -> Browser:
+        if self._browser is None:
+            self._browser = launch(self._ends.enter_context(sync_playwright()))
+            self._ends.callback(self._browser.close)
+        return self._browser
+
+    def close(self) -> None:
+        self._ends.close()
+
+
+@pytest.fixture(scope="module", name="chromium")
+def chromium_fixture() -> Iterator[Chromium]:
+    found = Chromium()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module", name="site")
+def site_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    running = Site(tmp_path_factory.mktemp("site"))
+    yield running
+    running.kill()
+
+
+@pytest.fixture(name="visitor")
+def visitor_fixture(chromium: Chromium, site: Site, require: Callable[[str], NoReturn]) -> Iterator[Visitor]:
+    """Windows that must end without a console error, a page error or a breach of the content security policy."""
+    if not CHROMIUM.exists():
+        require(f"{CHROMIUM} is not installed")
+    expect.set_options(timeout=PATIENCE * 1000)
+    site.provider(**QUICK)
+    guest = Visitor(chromium.browser(), site.url)
+    yield guest
+    log = (site.data_dir / "server.log").read_text(encoding="utf-8")
+    guest.complaints += re.findall(r"(?s).{0,200}Traceback.{0,2500}", log)
+    guest.close()

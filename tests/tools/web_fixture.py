@@ -1,0 +1,191 @@
+"""The app on a temporary database, a browser-like client that sends CSRF tokens, and a hand that answers chunks."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Connection
+from werkzeug.test import TestResponse
+
+from database import IMEIDatabase, utc_now
+from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
+from orders import Account, Chunk, Item, Outcome, ProviderOrder, Service, Verdict
+from settings import Settings
+from storage import batch_store
+from storage.batch_creation import NewBatch, create_batch
+from web_app import create_app
+
+CARRIER = Service("1739", "10-7.1# Apple iPhone IMEI Carrier + Simlock + FMI", 0.08, "Apple", "Instant")
+MAIL = Service("102", "Factory Unlock", 3.0, "Unlock", "1-24 Hours", required_fields=("Email",))
+SERVICES = [CARRIER, MAIL, Service("269", "T-Mobile USA - Status Check", 0.1, "Network")]
+
+
+@dataclass
+class Provider:
+    """What the injected functions answer; tests change it."""
+
+    services: list[Service]
+    credits: float | None = 150.0
+    down: bool = False
+    asked: int = 0
+    orders: tuple[ProviderOrder, ...] = ()  #: those that it finds by their ids
+
+    def list_services(self) -> list[Service]:
+        self.asked += 1
+        if self.down:
+            raise NotSentError("The provider is in maintenance.")
+        return self.services
+
+    def account(self) -> Account:
+        if self.down:
+            raise NotSentError("The provider is in maintenance.")
+        return Account(self.credits, f"$ {self.credits} USD")
+
+
+def find_order(provider: Provider, order_id: str) -> list[ProviderOrder]:
+    """What getimeis says of one id: an unknown one is refused."""
+    if provider.down:
+        raise NotSentError("The provider is in maintenance.")
+    found = [order for order in provider.orders if order.order_id == order_id]
+    if not found:
+        raise RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")
+    return found
+
+
+def make_app(settings: Settings, database: IMEIDatabase, provider: Provider) -> Flask:
+    app = create_app(
+        settings,
+        database,
+        fetch_services=provider.list_services,
+        fetch_account=provider.account,
+        fetch_order=partial(find_order, provider),
+    )
+    app.testing = True
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    return app
+
+
+class Browser:
+    """A client that sends the token of the session with each form."""
+
+    def __init__(self, app: Flask) -> None:
+        self.client: FlaskClient = app.test_client()
+
+    def get(self, url: str, **more: Any) -> TestResponse:
+        return self.client.get(url, **more)
+
+    def post(self, url: str, data: Mapping[str, Any] | None = None, **more: Any) -> TestResponse:
+        return self.client.post(url, data={"csrf_token": self.token(), **(data or {})}, **more)
+
+    def token(self) -> str:
+        found = re.search(r'name="csrf-token" content="([^"]+)"', self.get("/nothing-here").text)
+        assert found
+        return found[1]
+
+    def upload(self, content: bytes, name: str = "stock.csv", service_id: str = CARRIER.service_id) -> TestResponse:
+        return self.post("/batch", {"file": (BytesIO(content), name), "service_id": service_id})
+
+    def paste(self, imeis: Sequence[str], service_id: str = CARRIER.service_id) -> str:
+        """The preview's address."""
+        answer = self.post("/batch", {"imeis": "\n".join(imeis), "service_id": service_id})
+        assert answer.status_code == 303, words(answer)
+        return answer.location
+
+    def confirm(self, preview: str, **more: str) -> TestResponse:
+        """Press the button on the preview, with the hidden fields that it holds."""
+        page = self.get(preview).text
+        return self.post(preview, confirm_fields(page) | more)
+
+    def led_back(self, answer: TestResponse) -> TestResponse:
+        """The page that a refused form leads back to: Back and Reload send nothing again."""
+        assert answer.status_code == 303, words(answer)
+        return self.get(answer.location)
+
+    def start(self, imeis: Sequence[str]) -> int:
+        """A confirmed batch of these."""
+        answer = self.confirm(self.paste(imeis))
+        assert answer.status_code == 303, words(answer)
+        return int(answer.location.rsplit("/", 1)[1])
+
+
+def confirm_fields(page: str) -> dict[str, str]:
+    """The hidden fields of a preview's confirm form."""
+    return dict(re.findall(r'<input type="hidden" name="(price|count|fingerprint)" value="([^"]*)"', page))
+
+
+@pytest.fixture(name="provider")
+def provider_fixture() -> Provider:
+    return Provider(list(SERVICES))
+
+
+@pytest.fixture(name="app")
+def app_fixture(settings: Settings, database: IMEIDatabase, provider: Provider) -> Iterator[Flask]:
+    made = make_app(settings, database, provider)
+    yield made
+    made.extensions["stopping"].set()
+
+
+@pytest.fixture(name="browser")
+def browser_fixture(app: Flask) -> Browser:
+    return Browser(app)
+
+
+def answer_chunks(
+    database: IMEIDatabase, verdict: Callable[[str], tuple[Outcome, str]] = lambda imei: (Outcome.ORDERED, "")
+) -> None:
+    """Do what the runner does, with an answer for each IMEI: its outcome, and its message."""
+    with database.write() as connection:
+        for running in batch_store.running_batches(connection):
+            for chunk_id, _ in batch_store.planned_chunks(connection, running.batch_id, 1000):
+                chunk = send_chunk(connection, chunk_id, running.batch_id, running.service_id)
+                batch_store.record(
+                    connection, chunk, [_verdict(i.item_id, i.imei, *verdict(i.imei)) for i in chunk.items]
+                )
+
+
+def send_chunk(connection: Connection, chunk_id: int, batch_id: int, service_id: str) -> Chunk:
+    """planned → sending, with its row in attempts."""
+    now = utc_now().isoformat(" ")
+    connection.exec_driver_sql("UPDATE chunks SET state = 'sending', attempt = 1 WHERE id = ?", (chunk_id,))
+    connection.exec_driver_sql("UPDATE batches SET started_at = ? WHERE id = ?", (now, batch_id))
+    attempt = connection.exec_driver_sql(
+        "INSERT INTO attempts (chunk_id, number, imeis, sent_at) VALUES (?, 1, 1, ?) RETURNING id",
+        (chunk_id, now),
+    ).scalar_one()
+    found = connection.exec_driver_sql("SELECT id, imei FROM items WHERE chunk_id = ? ORDER BY id", (chunk_id,))
+    return Chunk(chunk_id, batch_id, service_id, 1, attempt, tuple(Item(row[0], row[1]) for row in found))
+
+
+def _verdict(item_id: int, imei: str, outcome: Outcome, message: str) -> Verdict:
+    order_id = f"15{item_id:06d}" if outcome is Outcome.ORDERED else None
+    return Verdict(item_id, imei, outcome, order_id, message=message)
+
+
+def words(answer: TestResponse) -> str:
+    """What a person reads on the page, without markup."""
+    text = re.sub(r"<(script|style|svg|option)\b.*?</\1>", " ", answer.text, flags=re.DOTALL)
+    text = re.sub(r"<[^>]+>", " ", text)
+    return " ".join(text.replace("&#39;", "'").replace("&amp;", "&").split())
+
+
+def order_batch(database: IMEIDatabase, numbers: list[str], service: Service = CARRIER) -> int:
+    """A finished batch of these IMEIs."""
+    batch_id = create_batch(
+        database,
+        NewBatch(
+            "stock.csv",
+            "upload",
+            service.service_id,
+            service.title,
+            service.price,
+            [(n, None) for n in numbers],
+        ),
+    )
+    answer_chunks(database)
+    return batch_id

@@ -1,0 +1,88 @@
+"""Workbooks made to break their reader: each is read or refused with a sentence in time, one at a time."""
+
+import io
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from hostile_workbooks import FIVE, GOOD_ROWS, READ, REFUSED, many_sheets
+from sample_files import raw_workbook, text_workbook
+
+from spreadsheets.reading import read_file
+from workbooks import guarded as spreadsheets_guarded
+from workbooks.guarded import Workbook
+from workbooks.kinds import Deadline, FileKind, UnreadableFileError
+
+LONGEST = 2.0  #: seconds
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_hostile_workbook_is_refused_in_time(what: str) -> None:
+    data = REFUSED[what]()
+    began = time.monotonic()
+    with pytest.raises(UnreadableFileError) as caught:
+        read_file(data)
+    assert time.monotonic() - began < LONGEST
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("what", READ)
+def test_an_odd_workbook_is_read_without_losing_an_imei(what: str) -> None:
+    data = READ[what]()
+    began = time.monotonic()
+    intake = read_file(data)
+    assert time.monotonic() - began < LONGEST
+    assert [ready.imei for ready in intake.ready] == FIVE
+    for rejected in intake.rejected:
+        rejected.text.encode()
+
+
+def test_a_part_that_is_listed_many_times_is_read_once() -> None:
+    intake = read_file(many_sheets(900, 1))
+    assert (len(intake.sheets), len(intake.ready)) == (1, 5)
+
+
+def test_one_workbook_is_read_at_a_time() -> None:
+    """While one is read another waits; when its time is up it is told so, and a free reader takes the next."""
+    data = text_workbook([["IMEI"], *([number] for number in FIVE)])
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with spreadsheets_guarded._turn(Deadline(5)):
+            inside.set()
+            go_on.wait(5)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert inside.wait(5)
+    with pytest.raises(UnreadableFileError, match="Other workbooks are being read"):
+        Workbook(data, FileKind.XLSX, Deadline(0.1))
+    go_on.set()
+    holder.join()
+    assert [sheet.name for sheet in Workbook(data, FileKind.XLSX, Deadline(20)).sheets] == ["Stock"]
+
+
+def test_a_reader_that_dies_gives_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "dies.py"
+    program.write_text("import os\nos.abort()\n", encoding="utf-8")
+    monkeypatch.setattr(spreadsheets_guarded, "COMMAND", (sys.executable, str(program)))
+    with pytest.raises(UnreadableFileError, match="damaged, or needs more memory"):
+        read_file(raw_workbook(GOOD_ROWS))
+
+
+def test_the_bytes_of_a_workbook_are_not_run_as_a_program_of_the_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(9)\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_file(raw_workbook(GOOD_ROWS)).ready) == 5
+
+
+def test_a_bad_name_in_the_archive_does_no_harm() -> None:
+    out = io.BytesIO(raw_workbook(GOOD_ROWS))
+    with zipfile.ZipFile(out, "a") as file:
+        file.writestr("../../x.xml", "x")
+    assert len(read_file(out.getvalue()).ready) == 5
