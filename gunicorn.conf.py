@@ -97,7 +97,7 @@ timeout = 120
 graceful_timeout = 25
 keepalive = 75  # longer than the platform's proxy keeps an idle connection, which costs no thread here
 control_socket_disable = True
-forwarded_allow_ips = ""  # web_edge.py decides which headers of a proxy count
+forwarded_allow_ips = ""  # web/edge.py decides which headers of a proxy count
 logconfig_dict = logging_config(app_settings.log_level)
 
 
