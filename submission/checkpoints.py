@@ -13,10 +13,11 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import BinaryIO
 
 from orders import Chunk
 
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 LEAST_FREE = 32 * 1024 * 1024
 #: Bytes given back when the disk is full, so that answers on their way can still be written.
 BALLAST_SIZE = 8 * 1024 * 1024
+#: Errors of a disk that cannot set bytes aside without their being written.
+CANNOT_RESERVE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 #: Logs that stay open between two answers; a process has some thousand files at most, and lives for many batches.
 MOST_OPEN = 32
 MARK = b"hammer-checkpoint"
@@ -156,7 +159,8 @@ class Checkpoints:
             "total_batches": total,
             "successful_orders": successful,
         }
-        _write_durably(temporary, json.dumps(report).encode())  # a disk may keep the new name before the bytes
+        text = json.dumps(report).encode()
+        _write_durably(temporary, lambda file: file.write(text))  # a disk may keep the new name before the bytes
         temporary.replace(path)
 
     def has_space(self) -> bool:
@@ -165,7 +169,7 @@ class Checkpoints:
             if shutil.disk_usage(self.folder).free < LEAST_FREE:
                 return False
             if not self._ballast.exists():
-                _write_durably(self._ballast, bytes(BALLAST_SIZE))
+                _write_durably(self._ballast, _take_up)
         except OSError as error:
             logger.error("The data folder cannot be written: %s", error.strerror)
             return False
@@ -215,11 +219,21 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def _write_durably(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     with path.open("wb") as file:
-        file.write(data)
+        fill(file)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _take_up(file: BinaryIO) -> None:
+    """Take the ballast's bytes of the disk. To write them would hold up the first calls."""
+    try:
+        os.posix_fallocate(file.fileno(), 0, BALLAST_SIZE)
+    except OSError as error:
+        if error.errno not in CANNOT_RESERVE:
+            raise
+        file.write(bytes(BALLAST_SIZE))
 
 
 def _make_folder(folder: Path) -> None:

@@ -325,6 +325,32 @@ def test_the_ballast_takes_up_its_bytes_for_good(tmp_path: Path) -> None:
     assert (left / "ballast").stat().st_size == BALLAST_SIZE
 
 
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS])
+def test_a_disk_that_cannot_set_bytes_aside_has_the_ballast_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", raises(OSError(code, os.strerror(code))))
+    root = tmp_path / "disk"
+    root.mkdir()
+    with UnsyncedDisk(root) as disk:
+        assert Checkpoints(root).has_space()
+        left = disk.leave(tmp_path / "left", whole=True)
+    assert (left / "ballast").stat().st_size == BALLAST_SIZE
+
+
+def test_there_is_no_space_where_the_ballast_has_none(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", raises(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    assert not checkpoints.has_space()
+
+
+def test_the_ballast_takes_blocks_of_the_disk(checkpoints: Checkpoints) -> None:
+    """A file of holes would give nothing back."""
+    assert checkpoints.has_space()
+    assert (checkpoints.folder / "ballast").stat().st_blocks * 512 >= BALLAST_SIZE
+
+
 class SlowSync:
     """An fsync that counts its calls; each of the first ones waits until it is let go."""
 
