@@ -73,6 +73,7 @@ SAMPLED = 400
 #: What every page asks, made once: making a statement costs more than SQLite needs for it.
 COUNT_ORDERS = select(func.coalesce(func.sum(sums().c.orders), 0))
 SETTING = select(settings.c.value).where(settings.c.key == bindparam("wanted"))
+LIST_LIMIT = select(list_proofs.c.longest).where(list_proofs.c.service_id == bindparam("service"))
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -385,8 +386,7 @@ def write_setting(connection: Connection, key: str, value: str) -> None:
 
 def read_list_limit(connection: Connection, service_id: str) -> int:
     """The longest comma list of this service that an answer has named in full; 0 while unproven."""
-    query = select(list_proofs.c.longest).where(list_proofs.c.service_id == service_id)
-    return int(connection.execute(query).scalar() or 0)
+    return int(connection.execute(LIST_LIMIT, {"service": service_id}).scalar() or 0)
 
 
 def write_list_limit(connection: Connection, service_id: str, longest: int) -> None:

@@ -79,6 +79,8 @@ PAID_ELSEWHERE = (
     "{} more left the account than the orders of this database cost: another program or a copy of it may have ordered"
     " what is planned here. Make sure that it has not before you resume the batch."
 )
+#: What must hold in the transaction of an intent, in one question: this process has the lease, and the right account.
+MAY_SEND = lease.HELD.add_columns(account_mark.STORED)
 #: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
 QUICK_CALL = 0.2
 #: Seconds in which an answer is committed and the next call is handed out, at most.
@@ -336,7 +338,8 @@ class ProductionSubmissionSystem:
         self._unreported |= {answer.chunk.batch_id for answer in answers}
         try:
             with self.database.write() as connection:
-                self._write_all(connection, answers)
+                limits: dict[str, int] = {}
+                self._write_all(connection, answers, limits)
                 self._account.write(connection)
                 if any(answer.judgement.verdicts for answer in answers):
                     for answer in answers:
@@ -347,7 +350,7 @@ class ProductionSubmissionSystem:
                 if not (has_space and self._had_space):
                     batch_store.set_notice(connection, "" if has_space else DISK_FULL)
                 slower = any(answer.judgement.hold for answer in answers)  # the pace learns of it below
-                claimed = self._claim(connection, answers) if may_claim and has_space and not slower else []
+                claimed = self._claim(connection, answers, limits) if may_claim and has_space and not slower else []
         except batch_store.WrongStateError as error:
             logger.warning("Another process moved a chunk (%s); each answer is written by itself", error)
             return self._commit_one_by_one(answers)
@@ -380,7 +383,7 @@ class ProductionSubmissionSystem:
         judgement = judge_by_name(chunk, content) if isinstance(content, PlacementAnswer) else answer.judgement
         try:
             with self.database.write() as connection:
-                self._write(connection, chunk, judgement)
+                self._write(connection, chunk, judgement, {})
         except batch_store.WrongStateError:
             words = "the answer came when this IMEI had been settled otherwise"
             logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)
@@ -401,28 +404,28 @@ class ProductionSubmissionSystem:
         time.sleep(self.options.poll)
         return []
 
-    def _write_all(self, connection: Transaction, answers: Sequence[Answer]) -> None:
-        """Clean answers together, everything else one by one."""
+    def _write_all(self, connection: Transaction, answers: Sequence[Answer], limits: dict[str, int]) -> None:
+        """Clean answers together, everything else one by one. limits is for _list_limit."""
         clean = [(answer.chunk, answer.judgement.clean) for answer in answers if answer.judgement.clean]
         together = record_clean(connection, clean)
         for answer in answers:
             if not answer.judgement.clean:
-                self._write(connection, answer.chunk, answer.judgement)
+                self._write(connection, answer.chunk, answer.judgement, limits)
             elif not together and isinstance(answer.content, PlacementAnswer):
-                self._write(connection, answer.chunk, judge_by_name(answer.chunk, answer.content))
+                self._write(connection, answer.chunk, judge_by_name(answer.chunk, answer.content), limits)
         for chunk in {(chunk.service_id, len(chunk.items)): chunk for chunk, _ in clean}.values():
-            self._learn_list_length(connection, chunk, [True] * len(chunk.items))
+            self._learn_list_length(connection, chunk, [True] * len(chunk.items), limits)
         if clean and self.pace.failures:
             batch_store.set_notice(connection, "")
 
-    def _write(self, connection: Transaction, chunk: Chunk, judgement: Judgement) -> None:
+    def _write(self, connection: Transaction, chunk: Chunk, judgement: Judgement, limits: dict[str, int]) -> None:
         if judgement.verdicts is None:
             batch_store.release(connection, chunk, judgement.message)
         else:
             batch_store.record(connection, chunk, judgement.verdicts, judgement.message)
             if judgement.pause is Pause.NOBODY:
                 named = [is_named(verdict) for verdict in judgement.verdicts]
-                self._learn_list_length(connection, chunk, named)
+                self._learn_list_length(connection, chunk, named, limits)
         if judgement.pause is Pause.BATCH:
             batch_store.pause(connection, chunk.batch_id, judgement.message)
         elif judgement.pause is Pause.ALL:
@@ -434,14 +437,17 @@ class ProductionSubmissionSystem:
         elif self.pace.failures and judgement.verdicts is not None and not judgement.unanswered:
             batch_store.set_notice(connection, "")
 
-    def _learn_list_length(self, connection: Transaction, chunk: Chunk, named: Sequence[bool]) -> None:
+    def _learn_list_length(
+        self, connection: Transaction, chunk: Chunk, named: Sequence[bool], limits: dict[str, int]
+    ) -> None:
         """After an answer that could be read, remember how long a comma list of this service may be."""
         if not any(named):
             return  # no answer at all, which says nothing about lists
-        known = read_list_limit(connection, chunk.service_id)
+        known = _list_limit(connection, chunk.service_id, limits)
         proven = proven_length(named, known, self.options.chunk_size)
         if proven != known:
             write_list_limit(connection, chunk.service_id, proven)
+            limits[chunk.service_id] = proven
             logger.info("Service %s takes lists of %d IMEIs", chunk.service_id, proven)
 
     def _adapt(self, answer: Answer) -> None:
@@ -498,8 +504,11 @@ class ProductionSubmissionSystem:
 
     # What to send next
 
-    def _claim(self, connection: Transaction, answered: Sequence[Answer]) -> list[Chunk]:
-        """Write the intents of the next calls: the batch with the fewest calls on the wire comes first."""
+    def _claim(self, connection: Transaction, answered: Sequence[Answer], limits: dict[str, int]) -> list[Chunk]:
+        """Write the intents of the next calls: the batch with the fewest calls on the wire comes first.
+
+        limits is for _list_limit.
+        """
         busy = self._in_flight.keys() - {answer.chunk.chunk_id for answer in answered}
         on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
         load = Counter(chunk.batch_id for chunk in on_the_wire)
@@ -511,7 +520,6 @@ class ProductionSubmissionSystem:
         waiting = {running.batch_id: running for running in self._sendable(connection)}
         reach = free + self.options.canaries
         planned = {batch_id: deque(batch_store.planned_chunks(connection, batch_id, reach)) for batch_id in waiting}
-        limits: dict[str, int] = {}
         claimed: list[int] = []
         while waiting and len(claimed) < free:
             batch = min(waiting.values(), key=lambda running: (load[running.batch_id], running.batch_id))
@@ -525,9 +533,7 @@ class ProductionSubmissionSystem:
         if not claimed:
             return []
         self._check_lease(connection)
-        newest = batch_store.newest_attempt(connection)
-        bound = min((chunk.attempt_id for chunk in on_the_wire), default=newest + 1)
-        return write_intents(connection, claimed, bound)
+        return write_intents(connection, claimed, min((chunk.attempt_id for chunk in on_the_wire), default=None))
 
     def _ahead(self, answered: Sequence[Answer]) -> int:
         """Return how many calls to plan beyond those on the wire, so that no worker waits for a commit."""
@@ -539,9 +545,10 @@ class ProductionSubmissionSystem:
         """Raise LeaseLostError unless this process may record intents."""
         if self._lease is None:
             raise lease.LeaseLostError("This process has no lease.")
-        lease.check(connection, self._lease)
+        row = connection.execute(MAY_SEND).first()
+        lease.check(row, self._lease)
         try:
-            account_mark.check(connection, self.options.account)
+            account_mark.check(row.account_mark if row else None, self.options.account)
         except account_mark.OtherAccountError as error:
             raise lease.LeaseLostError(str(error)) from error
 
@@ -564,15 +571,13 @@ class ProductionSubmissionSystem:
         """The next chunk of a batch, cut to a length that its service is proven for; None when it must wait.
 
         planned are the batch's next chunks as (id, size); listed counts the calls of many on
-        the wire by service, limits remembers what was read of a service in this turn.
+        the wire by service, limits is for _list_limit.
         """
         if not planned:
             return None
         chunk_id, size = planned.popleft()
         if size > 1:
-            proven = limits.setdefault(batch.service_id, -1)
-            if proven < 0:
-                proven = limits[batch.service_id] = read_list_limit(connection, batch.service_id)
+            proven = _list_limit(connection, batch.service_id, limits)
             if proven in (0, 2) and listed[batch.service_id]:
                 return None  # the call that proves the comma list is on its way
             listed[batch.service_id] += 1
@@ -655,7 +660,7 @@ class ProductionSubmissionSystem:
             reopen_answered(connection, self.checkpoints)
             sending = [(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
             kept = [Answer(chunk, content, judge(chunk, content)) for chunk, content in sending]
-            self._write_all(connection, kept)
+            self._write_all(connection, kept, {})
             if kept:
                 logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
@@ -728,7 +733,7 @@ class ProductionSubmissionSystem:
                 piece = self._settler.apply(connection, look, may_repeat and self.checkpoints.has_space())
                 if piece is not None:
                     self._check_lease(connection)
-                    claimed = write_intents(connection, [piece], batch_store.newest_attempt(connection) + 1)
+                    claimed = write_intents(connection, [piece])
                 self._settler.note(connection, self._clock())
                 self._looked_first(connection, look)
         except DatabaseUnavailableError as error:
@@ -797,3 +802,10 @@ class ProductionSubmissionSystem:
         if not service.orderable:
             raise ValueError(f"{service.title} needs more than an IMEI: {', '.join(service.required_fields)}.")
         return service
+
+
+def _list_limit(connection: Transaction, service_id: str, limits: dict[str, int]) -> int:
+    """The longest list that a service is proven for; limits keeps what was read or written in this transaction."""
+    if service_id not in limits:
+        limits[service_id] = read_list_limit(connection, service_id)
+    return limits[service_id]

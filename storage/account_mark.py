@@ -17,6 +17,7 @@ from database import IMEIDatabase, Transaction, read_setting, write_setting
 from gsm_fusion_client import NotSentError
 from orders import ChunkState, Outcome
 from schema import NOT_FINAL, UNDECIDED, batches, chunks, items, orders
+from schema import settings as stored_settings
 from settings import Settings
 from storage import batch_store
 
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: The name in the settings table.
 ACCOUNT = "account_mark"
+#: The mark as it is stored, for a SELECT of something else: it is asked with every intent.
+STORED = select(stored_settings.c.value).where(stored_settings.c.key == ACCOUNT).scalar_subquery().label(ACCOUNT)
 #: The name in the settings table: the newest attempt of the account before, when the database was adopted.
 ADOPTED = "adopted_after_attempt"
 LIVE, DEMO = "live", "demo"
@@ -95,9 +98,12 @@ def objection(database: IMEIDatabase, settings: Settings) -> str:
     return "" if stored == own else _words(stored, own)
 
 
-def check(connection: Connection, own: AccountMark | None) -> None:
-    """Raise OtherAccountError if the database is marked with another account. Inside a transaction; None: no check."""
-    stored = _read(connection)
+def check(text: str | None, own: AccountMark | None) -> None:
+    """Raise OtherAccountError if the database is marked with another account. text: what STORED found; None: no check.
+
+    Inside the transaction that read it.
+    """
+    stored = _mark(text)
     if own is not None and stored is not None and stored != own:
         raise OtherAccountError(_words(stored, own))
 
@@ -167,7 +173,10 @@ def _mark_first(database: IMEIDatabase, settings: Settings, own: AccountMark) ->
 
 
 def _read(connection: Connection) -> AccountMark | None:
-    text = read_setting(connection, ACCOUNT)
+    return _mark(read_setting(connection, ACCOUNT))
+
+
+def _mark(text: str | None) -> AccountMark | None:
     return AccountMark(**json.loads(text)) if text else None
 
 

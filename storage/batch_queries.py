@@ -5,7 +5,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, or_, select, text
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, text
 
 from database import IMEIDatabase, OrderRow, utc_now
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
@@ -42,6 +42,7 @@ SETTLED = MappingProxyType({
 })  # fmt: skip
 UNFINISHED = batches.c.state.in_([BatchState.RUNNING, BatchState.PAUSED])
 UNFINISHED_BATCHES = select(batches).where(UNFINISHED).order_by(batches.c.id)  # for the status bar of every page
+STATE = select(batches.c.state, batches.c.revision).where(batches.c.id == bindparam("batch"))  # for each turn of a run
 PLACED_ORDERS = text(
     "SELECT json_group_array(json_object('order_id', order_id, 'imei', imei, 'status', status, 'credits', credits))"
     " FROM (SELECT * FROM orders WHERE batch_id = :batch ORDER BY id)"
@@ -78,8 +79,7 @@ def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
 def batch_state(database: IMEIDatabase, batch_id: int) -> tuple[BatchState | None, int]:
     """State and revision of a batch, without counting anything; (None, -1) for an unknown id."""
     with database.read() as connection:
-        query = select(batches.c.state, batches.c.revision).where(batches.c.id == batch_id)
-        row = connection.execute(query).first()
+        row = connection.execute(STATE, {"batch": batch_id}).first()
     return (BatchState(row.state), row.revision) if row else (None, -1)
 
 

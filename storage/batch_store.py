@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, and_, bindparam, case, exists, func, insert, or_, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import utc_now
@@ -37,6 +37,44 @@ OPEN_OUTCOMES = (Outcome.WAITING, Outcome.IN_DOUBT)
 IN_LIST = 500
 #: The plus has SQLite look for an IMEI, of which there are few orders, and not through those of the whole batch.
 OF_BATCH = text("+orders.batch_id = items.batch_id")
+
+#: What each turn of the loop asks and writes, made once: making a statement costs more than SQLite needs for it.
+OF_THIS_BATCH = bindparam("this_batch", type_=batches.c.id.type)
+RUNNING = (
+    select(batches.c.id, batches.c.service_id, batches.c.unit_price)
+    .where(
+        batches.c.state == BatchState.RUNNING,
+        exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.PLANNED),
+    )
+    .order_by(batches.c.id)
+)
+PLANNED = (
+    select(chunks.c.id, chunks.c.size)
+    .where(chunks.c.batch_id == OF_THIS_BATCH, chunks.c.state == ChunkState.PLANNED)
+    .order_by(chunks.c.id)
+    .limit(bindparam("most"))
+)
+NEWEST_ATTEMPT = select(func.coalesce(func.max(attempts.c.id), 0))
+TOUCH = update(batches).where(batches.c.id == OF_THIS_BATCH).values(revision=batches.c.revision + 1)
+TOUCH_STARTING = TOUCH.values(
+    started_at=func.coalesce(batches.c.started_at, bindparam("starting", type_=batches.c.started_at.type))
+)
+FINISH = (
+    update(batches)
+    .where(
+        batches.c.id == OF_THIS_BATCH,
+        batches.c.state != BatchState.FINISHED,
+        ~exists().where(
+            chunks.c.batch_id == OF_THIS_BATCH, chunks.c.state.in_([ChunkState.PLANNED, ChunkState.SENDING])
+        ),
+    )
+    .values(
+        state=BatchState.FINISHED,
+        finished_at=bindparam("now", type_=batches.c.finished_at.type),
+        notice="",
+        revision=batches.c.revision + 1,
+    )
+)
 
 
 class WrongStateError(Exception):
@@ -71,18 +109,13 @@ class DoubtfulCall:
 
 def running_batches(connection: Connection) -> list[RunningBatch]:
     """Batches that may send and have something planned, oldest first."""
-    planned = exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.PLANNED)
-    query = select(batches.c.id, batches.c.service_id, batches.c.unit_price)
-    query = query.where(batches.c.state == BatchState.RUNNING, planned).order_by(batches.c.id)
-    return [RunningBatch(row.id, row.service_id, row.unit_price) for row in connection.execute(query)]
+    return [RunningBatch(row.id, row.service_id, row.unit_price) for row in connection.execute(RUNNING)]
 
 
 def planned_chunks(connection: Connection, batch_id: int, limit: int) -> list[tuple[int, int]]:
     """The next planned chunks of a batch as (chunk id, size)."""
-    query = select(chunks.c.id, chunks.c.size).where(
-        chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED
-    )
-    return [(row.id, row.size) for row in connection.execute(query.order_by(chunks.c.id).limit(limit))]
+    found = connection.execute(PLANNED, {"this_batch": batch_id, "most": limit})
+    return [(row.id, row.size) for row in found]
 
 
 def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) -> list[tuple[int, int]]:
@@ -535,7 +568,7 @@ def attempt_ages(connection: Connection, seconds: float) -> list[float]:
 
 def newest_attempt(connection: Connection) -> int:
     """The id of the newest attempt: every later one began after now."""
-    return int(connection.execute(select(func.coalesce(func.max(attempts.c.id), 0))).scalar_one())
+    return int(connection.execute(NEWEST_ATTEMPT).scalar_one())
 
 
 def order_owners(connection: Connection, order_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
@@ -713,10 +746,10 @@ def set_notice(connection: Connection, notice: str) -> None:
 
 def touch(connection: Connection, batch_id: int, starting: datetime | None = None) -> None:
     """Make the batch's revision grow, so that every open page shows it anew; starting is when its first call began."""
-    values: dict[str, Any] = {"revision": batches.c.revision + 1}
-    if starting is not None:
-        values["started_at"] = func.coalesce(batches.c.started_at, starting)
-    connection.execute(update(batches).where(batches.c.id == batch_id).values(values))
+    if starting is None:
+        connection.execute(TOUCH, {"this_batch": batch_id})
+    else:
+        connection.execute(TOUCH_STARTING, {"this_batch": batch_id, "starting": starting})
 
 
 def _set_batch(
@@ -732,14 +765,7 @@ def _set_batch(
 
 def finish_if_done(connection: Connection, batch_id: int) -> None:
     """running or paused → finished, when nothing of the batch is planned or on the wire."""
-    unfinished = exists().where(
-        chunks.c.batch_id == batch_id, chunks.c.state.in_([ChunkState.PLANNED, ChunkState.SENDING])
-    )
-    connection.execute(
-        update(batches)
-        .where(batches.c.id == batch_id, batches.c.state != BatchState.FINISHED, ~unfinished)
-        .values(state=BatchState.FINISHED, finished_at=utc_now(), notice="", revision=batches.c.revision + 1)
-    )
+    connection.execute(FINISH, {"this_batch": batch_id, "now": utc_now()})
 
 
 def _move(connection: Connection, chunk_id: int, old: ChunkState, new: ChunkState, **values: Any) -> None:

@@ -20,7 +20,8 @@ CLAIM = text(
 )
 INTEND = text(
     "INSERT INTO attempts (chunk_id, number, imeis, ended_before, sent_at, after_order)"
-    " SELECT id, attempt, size, :bound, :now, (SELECT coalesce(max(id), 0) FROM orders)"
+    " SELECT id, attempt, size, coalesce(:bound, (SELECT coalesce(max(id), 0) + 1 FROM attempts)), :now,"
+    "  (SELECT coalesce(max(id), 0) FROM orders)"
     " FROM chunks WHERE id IN (SELECT value FROM json_each(:ids))"
 )
 CLAIMED = text(
@@ -53,10 +54,11 @@ ENDED = text(
 )
 
 
-def write_intents(connection: Transaction, chunk_ids: Sequence[int], ended_before: int) -> list[Chunk]:
+def write_intents(connection: Transaction, chunk_ids: Sequence[int], ended_before: int | None = None) -> list[Chunk]:
     """planned → sending for each, with a row in attempts, committed before any call. Raises WrongStateError.
 
-    ended_before: every attempt with a smaller id has ended already. It orders calls without trusting a clock.
+    ended_before: every attempt with a smaller id has ended already; None: every attempt so far. It orders calls without
+    trusting a clock.
     """
     if not chunk_ids:
         return []

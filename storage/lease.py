@@ -8,6 +8,7 @@ This module knows no HTTP and sends nothing.
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -17,6 +18,8 @@ from schema import leases
 
 #: The only row.
 ROW = 1
+#: Who has the lease: what check() reads. Made once, because it is asked with every intent.
+HELD = select(leases.c.number, leases.c.holder).where(leases.c.id == ROW)
 
 
 class LeaseLostError(Exception):
@@ -61,8 +64,7 @@ def holder_of(connection: Connection) -> Holder | None:
     return Holder(row.holder, row.taken_at) if row else None
 
 
-def check(connection: Connection, lease: Lease) -> None:
-    """Raise LeaseLostError unless the lease is still the one that was taken."""
-    row = connection.execute(select(leases.c.number, leases.c.holder).where(leases.c.id == ROW)).first()
+def check(row: Any, lease: Lease) -> None:
+    """Raise LeaseLostError unless the lease is still the one that was taken. row: what HELD found."""
     if row is None or row.number != lease.number:
         raise LeaseLostError(f"{row.holder if row else 'Nobody'} has taken the lease.")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text, update
 from database import IMEIDatabase
 from orders import BatchState, ChunkState
 from schema import batches, chunks
-from storage.batch_store import newest_attempt, pause_all, resume_self_resuming
+from storage.batch_store import pause_all, resume_self_resuming
 from storage.call_log import write_intents
 from submission.checkpoints import Checkpoints
 
@@ -68,7 +68,7 @@ def reopen_answered(connection: Connection, checkpoints: Checkpoints) -> None:
         for chunk_id in _reopen(connection, batch_id, checkpoints.newest_attempts(batch_id))
     ]
     if reopened:
-        write_intents(connection, reopened, newest_attempt(connection) + 1)
+        write_intents(connection, reopened)
         _stop(connection)
 
 

@@ -422,17 +422,17 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
     with system(simulator, database) as running:
         write_all, write_one, together_tries, single_tries = running._write_all, running._write, [], []
 
-        def hindered_together(connection, answers):
+        def hindered_together(connection, answers, limits):
             together_tries.append(len(answers))
             if len(answers) == 3 and together_tries.count(3) == 1:
                 raise batch_store.WrongStateError("another program moved a chunk")
-            write_all(connection, answers)
+            write_all(connection, answers, limits)
 
-        def hindered_alone(connection, chunk, judgement):
+        def hindered_alone(connection, chunk, judgement, limits):
             single_tries.append(chunk.chunk_id)
             if len(single_tries) <= 3:
                 raise DatabaseUnavailableError("COMMIT", {}, Exception("database is locked"))
-            write_one(connection, chunk, judgement)
+            write_one(connection, chunk, judgement, limits)
 
         monkeypatch.setattr(running, "_write_all", hindered_together)
         monkeypatch.setattr(running, "_write", hindered_alone)

@@ -40,6 +40,17 @@ def test_an_intent_says_what_is_sent_and_which_calls_had_ended(database: IMEIDat
     assert [row[3:5] for row in everything(database)["chunks"]] == [("sending", 1), ("sending", 1), ("planned", 0)]
 
 
+def test_without_another_call_on_the_wire_every_attempt_so_far_had_ended(database: IMEIDatabase) -> None:
+    _, ids = planned(database, 8)
+    query = "SELECT ended_before FROM attempts WHERE id = ?"
+    for first in (0, 2):
+        with database.write() as connection:
+            newest = batch_store.newest_attempt(connection)
+            sent = write_intents(connection, ids[first : first + 2])
+        assert [chunk.attempt_id for chunk in sent] == [newest + 1, newest + 2]
+        assert [one(database, query, chunk.attempt_id) for chunk in sent] == [newest + 1] * 2
+
+
 def test_a_second_attempt_is_numbered_and_the_batch_keeps_the_time_of_its_first(database: IMEIDatabase) -> None:
     call(database, imeis(1, first=50))
     batch_id, ids = planned(database, 2)
