@@ -14,7 +14,7 @@ from gsm_fusion_client import (
     RefusalKind,
     RefusedError,
 )
-from orders import SAYS_IT_EXISTS, Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
+from orders import SAYS_IT_EXISTS, Chunk, Item, OrderStatus, Outcome, PlacedOrder, PlacementAnswer
 from submission.judging import (
     Judgement,
     Pause,
@@ -61,6 +61,15 @@ def test_an_answer_that_orders_each_imei_once_is_clean_in_any_order() -> None:
     assert json.loads(judgement.clean) == [
         {"id": order.order_id, "imei": order.imei, "status": "Pending"} for order in placed
     ]
+
+
+def test_a_clean_answer_is_told_as_json_writes_it_whatever_its_words_hold() -> None:
+    statuses = ['In "Pro\x00cess"', "Прием \u2028\U0001f4f1", OrderStatus.PENDING]
+    placed = tuple(
+        PlacedOrder(f'{imei[-1]}"\\\n', imei, status) for imei, status in zip(NUMBERS, statuses, strict=True)
+    )
+    records = [{"id": order.order_id, "imei": order.imei, "status": order.status} for order in placed]
+    assert judge(THREE, PlacementAnswer(placed)).clean == json.dumps(records)
 
 
 @pytest.mark.parametrize(
