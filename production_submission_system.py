@@ -46,13 +46,12 @@ from submission import (
     MINUTE,
     REQUESTED,
     AccountWatch,
-    CallBudget,
     Checkpoints,
     Judgement,
     Look,
-    Pace,
     Pause,
     Settler,
+    Throttle,
     Watcher,
     is_disk_full,
     is_named,
@@ -171,11 +170,11 @@ class ProductionSubmissionSystem:
         client: Provider,
         checkpoints: Checkpoints,
         options: Options | None = None,
-        budget: CallBudget | None = None,
+        throttle: Throttle | None = None,
         clock: Callable[[], float] = time.monotonic,
         pool: Callable[[int], Executor] = call_threads,
     ) -> None:
-        """budget is the limit that is shared with whoever else calls the provider; without one there is none."""
+        """throttle is shared with all other calls to the provider; without one, this system makes its own."""
         self.database = database
         self.client = client
         self.checkpoints = checkpoints
@@ -200,9 +199,8 @@ class ProductionSubmissionSystem:
         self._balance_before: Reading | None = None  #: the newest one that an earlier process has read
         self._failed_looks = 0
         self._settle_request: str | None = None
-        self.pace = Pace(self.options.workers)
         self._slots = threading.Semaphore(self.options.workers)  # one thread more is there for looks
-        self.budget = budget or CallBudget(clock=clock)
+        self.throttle = throttle or Throttle(self.options.workers, clock=clock)
         self._hold = threading.Event()  # set: calls that have not begun give their chunk back
         self._resume_at: float | None = None
         self._next_note = 0.0
@@ -280,7 +278,7 @@ class ProductionSubmissionSystem:
         self._recover()
         with (
             self._pool(self.options.workers + 1) as pool,
-            self.budget.open(),  # closed first, so that a listing that waits for its turn ends
+            self.throttle.open(),  # closed first, so that a listing that waits for its turn ends
         ):
             answers: list[Answer] = []
             while True:
@@ -304,8 +302,7 @@ class ProductionSubmissionSystem:
         self._account.sent()
         for chunk in claimed:
             self._in_flight[chunk.chunk_id] = chunk
-        starts = self.pace.start(self._clock(), len(claimed))
-        self.budget.started(starts)
+        starts = self.throttle.start(self._clock(), len(claimed))
         for chunk, start in zip(claimed, starts, strict=True):
             pool.submit(self._call, chunk, start)
 
@@ -322,7 +319,7 @@ class ProductionSubmissionSystem:
         """Wait for the next answer, but not long, and take all that have come."""
         found: list[Answer | None] = []
         try:
-            found.append(self._answers.get(timeout=self.pace.wait(self._clock(), self.options.poll)))
+            found.append(self._answers.get(timeout=self.throttle.wait(self._clock(), self.options.poll)))
             while True:
                 found.append(self._answers.get_nowait())
         except queue.Empty:
@@ -349,7 +346,7 @@ class ProductionSubmissionSystem:
                 self._resume_after_maintenance(connection)
                 if not (has_space and self._had_space):
                     batch_store.set_notice(connection, "" if has_space else DISK_FULL)
-                slower = any(answer.judgement.hold for answer in answers)  # the pace learns of it below
+                slower = any(answer.judgement.hold for answer in answers)  # the throttle learns of it below
                 claimed = self._claim(connection, answers, limits) if may_claim and has_space and not slower else []
         except batch_store.WrongStateError as error:
             logger.warning("Another process moved a chunk (%s); each answer is written by itself", error)
@@ -415,7 +412,7 @@ class ProductionSubmissionSystem:
                 self._write(connection, answer.chunk, judge_by_name(answer.chunk, answer.content), limits)
         for chunk in {(chunk.service_id, len(chunk.items)): chunk for chunk, _ in clean}.values():
             self._learn_list_length(connection, chunk, [True] * len(chunk.items), limits)
-        if clean and self.pace.failures:
+        if clean and self.throttle.failures:
             batch_store.set_notice(connection, "")
 
     def _write(self, connection: Transaction, chunk: Chunk, judgement: Judgement, limits: dict[str, int]) -> None:
@@ -434,7 +431,7 @@ class ProductionSubmissionSystem:
             batch_store.pause_all(connection, judgement.message, resumes_itself=True)
         elif judgement.hold or (judgement.unanswered and self._unanswered + 1 >= UNANSWERED):
             batch_store.set_notice(connection, judgement.message)
-        elif self.pace.failures and judgement.verdicts is not None and not judgement.unanswered:
+        elif self.throttle.failures and judgement.verdicts is not None and not judgement.unanswered:
             batch_store.set_notice(connection, "")
 
     def _learn_list_length(
@@ -451,9 +448,9 @@ class ProductionSubmissionSystem:
             logger.info("Service %s takes lists of %d IMEIs", chunk.service_id, proven)
 
     def _adapt(self, answer: Answer) -> None:
-        """Let the pace, and who settles doubt, learn from one answer."""
+        """Let the throttle and the settler learn from one answer."""
         judgement = answer.judgement
-        now, before = self._clock(), self.pace.hold_until
+        now, before = self._clock(), self.throttle.hold_until
         if answer.content is not None and not judgement.unanswered:
             self._settler.answered(answer.seconds, len(answer.chunk.items))
         if answer.chunk.doubt_attempt is not None:
@@ -463,19 +460,17 @@ class ProductionSubmissionSystem:
         if answer.content is not None:
             self._unanswered = self._unanswered + 1 if judgement.unanswered else 0
         if answer.content is None:
-            self.pace.take_back()
-            self.budget.take_back()
+            self.throttle.take_back()
         elif judgement.limited:
-            self.pace.limited(now, judgement.retry_after, random.random(), answer.began)  # noqa: S311
+            self.throttle.limited(now, judgement.retry_after, random.random(), answer.began)  # noqa: S311
         elif judgement.hold or self._unanswered >= UNANSWERED:
-            self.pace.unreachable(now, random.random())  # noqa: S311
+            self.throttle.unreachable(now, random.random())  # noqa: S311
         else:
             full = 2 * len(answer.chunk.items) >= self.options.chunk_size  # short calls are quick and say little
-            self.pace.answered(answer.seconds if full else None, answer.began)
-        if self.pace.hold_until > before:
+            self.throttle.answered(answer.seconds if full else None, answer.began)
+        if self.throttle.hold_until > before:
             self._hold.set()
-            self.budget.hold(self.pace.hold_until)
-            logger.warning("Nothing is sent for %.1f s: %s", self.pace.hold_until - now, judgement.message)
+            logger.warning("Nothing is sent for %.1f s: %s", self.throttle.hold_until - now, judgement.message)
 
     def _resume_after_maintenance(self, connection: Transaction) -> None:
         if self._resume_at is not None and self._clock() >= self._resume_at:
@@ -513,8 +508,7 @@ class ProductionSubmissionSystem:
         on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
         load = Counter(chunk.batch_id for chunk in on_the_wire)
         listed = Counter(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1)
-        ahead = self._ahead(answered) if self.budget.limit is None else 0
-        free = self.budget.orders(self.pace.permits(self._clock(), len(on_the_wire), ahead))
+        free = self.throttle.permits(self._clock(), len(on_the_wire), self._ahead(answered))
         if not free:
             return []
         waiting = {running.batch_id: running for running in self._sendable(connection)}
@@ -529,7 +523,7 @@ class ProductionSubmissionSystem:
                 continue
             load[batch.batch_id] += 1
             claimed.append(chunk_id)
-        self.budget.orders_wait(len(claimed) == free, self.pace.quota, self.pace.period)
+        self.throttle.orders_wait = len(claimed) == free
         if not claimed:
             return []
         self._check_lease(connection)
@@ -666,8 +660,8 @@ class ProductionSubmissionSystem:
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
             batch_store.resume_self_resuming(connection)
             self._older = batch_store.older_batches(connection, JUST_NOW)
-            if self.budget.limit:  # another process may have used up this minute's calls
-                self.budget.used_before(batch_store.attempt_ages(connection, MINUTE))
+            if self.throttle.limit:  # another process may have used up this minute's calls
+                self.throttle.used_before(batch_store.attempt_ages(connection, MINUTE))
 
     def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionError:
         raw = self.checkpoints.answer_of(chunk)
@@ -709,11 +703,11 @@ class ProductionSubmissionSystem:
         if not self._had_space or not self._settler.wants_turn(now):
             return False
         self._alone_since = now
-        return self.pace.permits(now, 0) > 0 and self.budget.orders(1) > 0
+        return self.throttle.permits(now, 0) > 0
 
     def _stays_alone(self, now: float) -> bool:
         """Whether the calls on the wire get more time to end."""
-        patience = max(DRAIN_PATIENCE, 2 * self.pace.usual if self.pace.times else 0.0)
+        patience = max(DRAIN_PATIENCE, 2 * self.throttle.usual if self.throttle.times else 0.0)
         if not self._in_flight or now - self._alone_since < patience:
             return True
         self._settler.postpone_turns(now)

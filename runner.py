@@ -27,7 +27,7 @@ from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from storage import account_mark, upkeep
 from storage.batch_queries import progress
-from submission import CallBudget, Checkpoints, submission_result
+from submission import Checkpoints, Throttle, submission_result
 
 logger = logging.getLogger(__name__)
 
@@ -83,19 +83,19 @@ def runner_alive(data_dir: Path) -> bool:
 def make_client(
     settings: Settings,
     database: IMEIDatabase,
-    budget: CallBudget | None = None,
+    throttle: Throttle | None = None,
     report: Report | None = None,
     *,
     patience: float | None = None,
 ) -> Iterator[GSMFusionClient]:
     """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
 
-    budget says when its reads may start; without one they just do. report is told how each call went. patience is for
+    throttle says when its reads may start; without one they just do. report is told how each call went. patience is for
     somebody who waits: each question is asked once, for so many seconds at most. Raises OtherAccountError where the
     orders of the database were placed with another account.
     """
     account_mark.require(database, settings)
-    given = {"turns": budget, "report": report} | _patience_of_calls(settings, patience)
+    given = {"turns": throttle, "report": report} | _patience_of_calls(settings, patience)
     if not settings.demo:
         with GSMFusionClient(settings.api_key, settings.username, settings.base_url, **given) as client:
             yield client
@@ -145,7 +145,7 @@ def spare_collector() -> None:
 
 
 def make_system(
-    settings: Settings, database: IMEIDatabase, client: GSMFusionClient, budget: CallBudget
+    settings: Settings, database: IMEIDatabase, client: GSMFusionClient, throttle: Throttle
 ) -> ProductionSubmissionSystem:
     """The submission system as the settings want it."""
     options = Options(
@@ -159,7 +159,7 @@ def make_system(
         account=account_mark.mark_of(settings, database.install_id()),
     )
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    return ProductionSubmissionSystem(database, client, checkpoints, options, budget)
+    return ProductionSubmissionSystem(database, client, checkpoints, options, throttle)
 
 
 def _patience(settings: Settings) -> float:
@@ -207,8 +207,8 @@ class Background:
     def _run(self) -> None:
         logger.info("This process is the runner")
         spare_collector()
-        budget = CallBudget(self.settings.rate_limit)
-        with watching(self.database) as report, make_client(self.settings, self.database, budget, report) as client:
+        throttle = Throttle(self.settings.workers, self.settings.rate_limit)
+        with watching(self.database) as report, make_client(self.settings, self.database, throttle, report) as client:
             sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
             audits = NightlyAudit(self.database, client)
             ended = threading.Event()
@@ -222,7 +222,7 @@ class Background:
             ]
             for worker in workers:
                 worker.start()
-            system = make_system(self.settings, self.database, client, budget)
+            system = make_system(self.settings, self.database, client, throttle)
             try:
                 system.run(self.stopping)
             finally:  # also when it failed: the next turn starts its own
@@ -272,9 +272,9 @@ def run_or_follow(
             use_one_heap()
             spare_collector()
             try:
-                budget = CallBudget(settings.rate_limit)
-                with watching(database) as report, make_client(settings, database, budget, report) as client:
-                    make_system(settings, database, client, budget).run_batch(batch_id, on_progress, stop)
+                throttle = Throttle(settings.workers, settings.rate_limit)
+                with watching(database) as report, make_client(settings, database, throttle, report) as client:
+                    make_system(settings, database, client, throttle).run_batch(batch_id, on_progress, stop)
             finally:
                 lock.release()
             return submission_result(database, batch_id, time.monotonic() - started)
@@ -288,8 +288,8 @@ def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
     while True:
         if lock.acquire():
             try:
-                budget = CallBudget(settings.rate_limit)
-                with watching(database) as heard, make_client(settings, database, budget, heard) as client:
+                throttle = Throttle(settings.workers, settings.rate_limit)
+                with watching(database) as heard, make_client(settings, database, throttle, heard) as client:
                     return OrderSync(database, client, 0).sync()
             finally:
                 lock.release()

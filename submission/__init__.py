@@ -1,12 +1,10 @@
 """What decides about money and is not the loop: what may be sent, what an answer means, what doubt allows."""
 
 from submission.account_watch import AccountWatch
-from submission.call_budget import KEPT, MINUTE, SLACK, CallBudget
 from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
 from submission.doubt_lookup import ListFindings, compare_list, find_order
 from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
 from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
-from submission.pace import Pace
 from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
 from submission.report import Watcher, balance_warning, balance_words, submission_result
 from submission.settlement import (
@@ -23,6 +21,7 @@ from submission.settlement import (
     was_not_placed,
     was_placed,
 )
+from submission.throttle import KEPT, MINUTE, SLACK, Throttle
 
 __all__ = [
     "DISK_FULL",
@@ -33,16 +32,15 @@ __all__ = [
     "SLACK",
     "AccountWatch",
     "Again",
-    "CallBudget",
     "Checkpoints",
     "Judgement",
     "ListFindings",
     "Look",
     "Means",
-    "Pace",
     "Pause",
     "Plan",
     "Settler",
+    "Throttle",
     "Watcher",
     "accept_older_copy",
     "ask_again",

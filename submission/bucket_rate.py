@@ -1,7 +1,7 @@
 """How fast a provider's token or leaky bucket is refilled, as far as its 429s tell.
 
 A bucket that refused a call was empty. What passes from then until the next refusal is what flowed in, give or take one
-call: so each refusal narrows the bracket of the rate, and calls go out at the middle of it. Pure, like pace.py.
+call: so each refusal narrows the bracket of the rate, and calls go out at the middle of it. It is pure.
 """
 
 import math

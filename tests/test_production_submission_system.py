@@ -234,7 +234,7 @@ class AsksOnceForPatience(GSMFusionClient):
 
 
 def test_no_call_is_planned_together_with_a_429(simulator, database):
-    """It would only be refused too: what the answer means for the pace comes first."""
+    """It would only be refused too: what the answer means for the throttle comes first."""
     with system(simulator, database, workers=1, client_class=AsksOnceForPatience) as running:
         assert running.submit_batch(imeis(200), SERVICE).successful == 200
     first, second, third = AsksOnceForPatience.began

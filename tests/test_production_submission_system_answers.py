@@ -1,4 +1,4 @@
-"""What one answer, or none, leaves behind: rows, words on the page, the pace, and what is sent next."""
+"""What one answer, or none, leaves behind: rows, words on the page, the throttle, and what is sent next."""
 
 import errno
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from database import IMEIDatabase, read_list_limit, write_list_limit
 from orders import Chunk
 from storage import lease
 from submission import checkpoints
-from submission.call_budget import CallBudget
 from submission.checkpoints import DISK_FULL
 from submission.settlement import ask_again
+from submission.throttle import Throttle
 
 LATE = "the answer came when this IMEI had been settled otherwise"
 FEWER = "The provider asks for fewer calls (HTTP 429)."
@@ -136,7 +136,7 @@ def test_a_single_call_that_meets_maintenance_is_sent_again_after_it(loop: Loop)
     assert loop.outcomes(batch_id) == ["ordered"] * 2
 
 
-# The pace
+# The throttle
 
 
 def test_a_429_gives_back_what_has_not_begun(loop: Loop) -> None:
@@ -150,7 +150,7 @@ def test_a_429_gives_back_what_has_not_begun(loop: Loop) -> None:
     assert loop.outcomes(batch_id) == ["waiting"] * 8
     assert one(loop.database, "SELECT DISTINCT state FROM chunks") == "planned"
     hold_ends(loop)
-    for _ in range(20):  # the pace lets them go one after another
+    for _ in range(20):  # the throttle lets them go one after another
         loop.let_all(CALL)
         loop.clock.now += 3.0
         loop.step(2)
@@ -161,9 +161,9 @@ def test_a_429_holds_as_long_as_the_provider_asks(loop: Loop) -> None:
     """It said one second; a little more is waited, and it is known when to go on."""
     sending(loop, 2)
     loop.let(CALL, fault="429")
-    assert 1.02 <= loop.system.pace.hold_until - loop.clock.now <= 1.1
-    assert loop.system.budget.hold_until == loop.system.pace.hold_until
-    assert not loop.system.pace.probing
+    assert 1.02 <= loop.system.throttle.hold_until - loop.clock.now <= 1.1
+    assert loop.system.throttle._read_wait(loop.clock.now) == loop.system.throttle.hold_until - loop.clock.now
+    assert not loop.system.throttle.probing
 
 
 def test_three_calls_without_an_answer_are_probed_with_one(loop: Loop) -> None:
@@ -171,7 +171,7 @@ def test_three_calls_without_an_answer_are_probed_with_one(loop: Loop) -> None:
     sending(loop, 20)
     for _ in range(3):
         loop.let(CALL, fault="lost before")
-    assert loop.system.pace.probing and loop.system.pace.failures == 1
+    assert loop.system.throttle.probing and loop.system.throttle.failures == 1
     loop.let_all(CALL)
     hold_ends(loop)
     assert loop.waiting.count(CALL) <= 1
@@ -183,8 +183,8 @@ def test_a_provider_that_cannot_be_reached_is_waited_for(loop: Loop) -> None:
     loop.let(CALL, fault="not connected")
     loop.let_all(CALL)
     assert len(loop.sent) == 1
-    assert loop.system.pace.probing and loop.system.pace.failures == 1
-    assert 1.02 <= loop.system.pace.hold_until - loop.clock.now <= 1.3
+    assert loop.system.throttle.probing and loop.system.throttle.failures == 1
+    assert 1.02 <= loop.system.throttle.hold_until - loop.clock.now <= 1.3
 
 
 @pytest.mark.parametrize(("count", "times"), [(2, [0.3]), (1, [])])
@@ -195,7 +195,7 @@ def test_calls_of_half_the_length_say_how_quick_the_provider_is(loop: Loop, coun
     sending(longer, count)
     longer.latency = 0.3
     longer.let(CALL)
-    assert [round(seconds, 3) for seconds in longer.system.pace.times] == times
+    assert [round(seconds, 3) for seconds in longer.system.throttle.times] == times
     longer.close()
 
 
@@ -212,30 +212,30 @@ def test_after_quick_calls_the_next_ones_are_planned_ahead(loop: Loop, latency: 
 
 def test_within_a_limit_nothing_is_planned_ahead(database: IMEIDatabase, tmp_path: Path) -> None:
     """Each call counts, and reads wait for their turn too; what was held back does not count."""
-    budget = CallBudget(12)  # two of these are kept for other calls
-    with started(database, tmp_path / "kept", budget=budget) as loop:
-        budget._clock = loop.clock
+    throttle = Throttle(4, 12)  # two of these are kept for other calls
+    with started(database, tmp_path / "kept", throttle=throttle) as loop:
+        throttle.clock = loop.clock
         sending(loop, 60)
         loop.let(CALL)
         assert loop.waiting.count(CALL) == 4
-        assert budget.orders(100) == 10 - 5
+        assert throttle._left(loop.clock.now) == 10 - 5
         loop.let(CALL, fault="429")
         loop.let_all(CALL)
         loop.clock.now += 2.0
-        assert budget.orders(100) == 10 - 2
+        assert throttle._left(loop.clock.now) == 10 - 2
 
 
 # What is sent next
 
 
 def test_reads_give_way_while_more_orders_wait(database: IMEIDatabase, tmp_path: Path) -> None:
-    """The budget knows whether more is planned than may be sent."""
-    budget = CallBudget()
-    with started(database, tmp_path / "kept", budget=budget) as loop:
+    """The throttle knows whether more is planned than may be sent."""
+    throttle = Throttle(4)
+    with started(database, tmp_path / "kept", throttle=throttle) as loop:
         sending(loop, 10)
-        assert budget._orders_wait
+        assert throttle.orders_wait
         loop.let(CALL)
-        assert not budget._orders_wait
+        assert not throttle.orders_wait
 
 
 def lengths(loop: Loop) -> list[int]:

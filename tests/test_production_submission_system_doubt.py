@@ -10,8 +10,8 @@ from provider_fixture import imeis
 
 from database import IMEIDatabase
 from submission import checkpoints
-from submission.call_budget import CallBudget
 from submission.settlement import SLOWNESS, was_not_placed
+from submission.throttle import Throttle
 
 
 @pytest.fixture
@@ -160,12 +160,12 @@ def test_a_list_that_answers_after_two_failures_lets_older_work_go_on(loop: Loop
 
 def test_a_look_alone_waits_for_a_call_within_the_limit(database: IMEIDatabase, tmp_path: Path) -> None:
     """The call that it may lead to could not be sent now: it would be of no use."""
-    budget = CallBudget(4)  # two of these are kept for other calls
-    with started(database, tmp_path / "kept", budget=budget) as loop:
-        budget._clock = loop.clock
+    throttle = Throttle(4, 4)  # two of these are kept for other calls
+    with started(database, tmp_path / "kept", throttle=throttle) as loop:
+        throttle.clock = loop.clock
         lost(loop, 2)
         loop.let_all()
-        budget.started([loop.clock.now])
+        throttle.start(loop.clock.now, 1)
         clear(loop)
         loop.step(3)
         assert True not in looks(loop)
@@ -179,7 +179,7 @@ def test_a_look_alone_waits_for_the_end_of_a_hold(loop: Loop) -> None:
     """Nothing may be sent before."""
     lost(loop, 2)
     loop.let_all()
-    loop.system.pace.hold_until = loop.clock.now + 10.0
+    loop.system.throttle.hold_until = loop.clock.now + 10.0
     clear(loop)
     loop.step(3)
     assert True not in looks(loop)

@@ -24,8 +24,8 @@ from production_submission_system import STOPPED, Options, ProductionSubmissionS
 from simulator.knobs import Knobs
 from storage import lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
-from submission.call_budget import CallBudget
 from submission.checkpoints import Checkpoints
+from submission.throttle import Throttle
 
 BEFORE_IT_IS_SENT, BEFORE_IT_IS_KEPT, AFTER_IT_IS_KEPT = DEATHS
 
@@ -345,12 +345,12 @@ def test_calls_of_the_last_minute_count_for_the_limit_of_the_next_process(loop: 
     loop.step(3)
     loop.let_all()
     loop.close()
-    limited = CallBudget(8, clock=loop.clock)
-    with closing(next_life(loop, budget=limited)) as after:
+    limited = Throttle(4, 8, clock=loop.clock)
+    with closing(next_life(loop, throttle=limited)) as after:
         after.step()
-        assert limited.orders(100) == 8 - 2 - 3
+        assert limited._left(after.clock.now) == 8 - 2 - 3
         after.clock.now += 61.1
-        assert limited.orders(100) == 8 - 2
+        assert limited._left(after.clock.now) == 8 - 2
 
 
 # What a look into the folder of a batch shows

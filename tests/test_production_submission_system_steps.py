@@ -109,9 +109,9 @@ def test_three_calls_in_a_row_without_an_answer_hold_the_others_back(loop: Loop)
     batch(loop, 40)
     loop.step(3)
     for number in range(3):
-        assert loop.system.pace.hold_until <= loop.clock.now, number
+        assert loop.system.throttle.hold_until <= loop.clock.now, number
         loop.let(CALL, fault="lost before")
-    assert loop.system.pace.hold_until > loop.clock.now
+    assert loop.system.throttle.hold_until > loop.clock.now
     assert loop.states()[0][0] == "running" and loop.states()[0][1] != ""
 
 
@@ -307,8 +307,8 @@ def test_a_look_alone_waits_for_the_calls_on_the_wire(loop: Loop) -> None:
 def test_calls_on_the_wire_get_twice_their_usual_time_to_end(loop: Loop, times: list[float], patience: float) -> None:
     """And half a minute at least; then other work goes on."""
     cleared_behind_calls(loop)
-    loop.system.pace.times.clear()
-    loop.system.pace.times.extend(times)
+    loop.system.throttle.times.clear()
+    loop.system.throttle.times.extend(times)
     loop.step(3)
     batch(loop, 2, first=70)
     loop.clock.now += patience - 0.1

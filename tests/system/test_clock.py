@@ -19,7 +19,7 @@ from account.catalogue import AccountBalance, ServiceCatalog
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
 from orders import Account, Service
-from submission.call_budget import KEPT, MINUTE, SLACK, CallBudget
+from submission.throttle import KEPT, MINUTE, SLACK, Throttle
 
 HOUR = 3600.0
 STEPS = pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["ahead", "back"])
@@ -83,12 +83,12 @@ def test_after_a_step_a_restarted_rate_limit_waits_a_minute_at_most(
         assert running.submit_batch(imeis(3 * CHUNK), SERVICE).successful == 3 * CHUNK
     clock.step(step)
     later = [0.0]
-    budget = CallBudget(3 + KEPT, clock=lambda: time.monotonic() + later[0])
-    with system(simulator, database, budget=budget, chunk_size=CHUNK) as restarted:
+    throttle = Throttle(5, 3 + KEPT, clock=lambda: time.monotonic() + later[0])
+    with system(simulator, database, throttle=throttle, chunk_size=CHUNK) as restarted:
         restarted.run(_set_event())
-        assert budget.orders(3) == (0 if step < 0 else 3)
+        assert throttle.permits(throttle.clock(), 0) == (0 if step < 0 else 3)
         later[0] = MINUTE + SLACK
-        assert budget.orders(3) == 3
+        assert throttle.permits(throttle.clock(), 0) == 3
 
 
 def _set_event() -> threading.Event:

@@ -14,8 +14,8 @@ from database import DatabaseUnavailableError, IMEIDatabase, write_list_limit
 from production_submission_system import Options, ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from storage.batch_creation import NewBatch, create_batch
-from submission.call_budget import CallBudget
 from submission.checkpoints import Checkpoints
+from submission.throttle import Throttle
 
 QUIET, DEADLINE = 60.0, 100.0
 CALL, LIST, BALANCE, PRICES = "_call", "_look", "_ask_balance", "_ask_prices"
@@ -29,7 +29,7 @@ class Loop:
         database: IMEIDatabase,
         folder: Path,
         model: Model | None = None,
-        budget: CallBudget | None = None,
+        throttle: Throttle | None = None,
         **options: Any,
     ) -> None:
         """model is the provider that an earlier life has called; options are those of the system that differ."""
@@ -45,7 +45,7 @@ class Loop:
             ModelClient(self.model, self._note),
             self.checkpoints,
             Options(settle_quiet=QUIET, call_timeout=DEADLINE, **{**usual, **options}),
-            budget,
+            throttle,
             clock=self.clock,
             pool=lambda _: self.wire,
         )

@@ -1,4 +1,4 @@
-"""How many faults in the money core the unit tests notice; `make mutants MODULE=submission.pace` prints the table.
+"""How many faults in the money core the unit tests notice; `make mutants MODULE=submission.throttle` prints the table.
 
 With SAMPLE=250 that many mutants of a module are tried, always the same ones: all of a large module take an hour.
 mutmut writes one small fault at a time into a copy of a module (a mutant) and runs the tests of that module, which must
@@ -41,7 +41,7 @@ class Mutant:
     """One fault: where it is, which words it replaces, and by which."""
 
     line: int
-    function: str  #: "Pace.permits", or "" where it was planted by hand
+    function: str  #: "Throttle.permits", or "" where it was planted by hand
     old: str
     new: str
 
@@ -241,7 +241,7 @@ def source_of(module: str) -> str:
 
 
 def path_of(module: str) -> Path:
-    """Where a module lies: submission.pace → submission/pace.py."""
+    """Where a module lies: submission.throttle → submission/throttle.py."""
     return Path(*module.split(".")).with_suffix(".py")
 
 

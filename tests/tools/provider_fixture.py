@@ -12,8 +12,8 @@ from production_submission_system import Options, ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 from storage import balance_store, batch_store
-from submission.call_budget import CallBudget
 from submission.checkpoints import Checkpoints
+from submission.throttle import Throttle
 
 SERVICE = "269"
 #: The order id of the simulator's newest order from a month ago.
@@ -45,7 +45,7 @@ def system(
     timeout: float = 5,
     proven: bool = True,
     client_class: type[GSMFusionClient] = GSMFusionClient,
-    budget: CallBudget | None = None,
+    throttle: Throttle | None = None,
     in_use: bool = True,
     **options: Any,
 ) -> Iterator[ProductionSubmissionSystem]:
@@ -60,7 +60,9 @@ def system(
             write_list_limit(connection, SERVICE, 100)
     with client_class("DEMO-KEY", "demo", simulator.base_url, timeout=timeout, sleep=lambda _: None) as client:
         folder = Path(database.path).parent / "checkpoints"
-        yield ProductionSubmissionSystem(database, client, Checkpoints(folder), Options(**{**QUICK, **options}), budget)
+        yield ProductionSubmissionSystem(
+            database, client, Checkpoints(folder), Options(**{**QUICK, **options}), throttle
+        )
 
 
 def put_in_use(simulator: Simulator, database: IMEIDatabase) -> None:

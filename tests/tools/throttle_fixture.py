@@ -1,4 +1,4 @@
-"""The submission loop in virtual time: a pace, workers and one of the simulator's rate limiters."""
+"""The submission loop in virtual time: a throttle, workers and one of the simulator's rate limiters."""
 
 import heapq
 import itertools
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.limits import Limiter, limiter, told_wait
-from submission.pace import Pace
+from submission.throttle import Throttle
 
 POLL = 0.25  #: seconds that the loop waits at most
 TURN = 0.002  #: seconds of one turn of the loop, about a commit
@@ -19,7 +19,7 @@ QUICK = 0.2  #: seconds: quicker calls are planned ahead
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a pace is measured against. Times are seconds."""
+    """What a throttle is measured against. Times are seconds."""
 
     kind: Any = "fixed"
     told: str = "exact"  #: "exact", "half", "one_second" or "none"
@@ -65,8 +65,8 @@ def least(scene: Scene) -> float:
 class Loop:
     """One run of the loop over a scene."""
 
-    def __init__(self, scene: Scene, pace: Pace) -> None:
-        self.scene, self.pace, self.limiter = scene, pace, scene.limiter()
+    def __init__(self, scene: Scene, throttle: Throttle) -> None:
+        self.scene, self.throttle, self.limiter = scene, throttle, scene.limiter()
         self.chance = random.Random(scene.seed)
         self.now, self.wire, self.left = scene.began, 0, scene.calls
         self.events: list[tuple[float, int, Callable[[], None]]] = []
@@ -81,7 +81,7 @@ class Loop:
     def run(self) -> Run:
         while len(self.result.passed) < self.scene.calls:
             self._turn()
-            self._wait(self.now + max(self.pace.wait(self.now, POLL), 1e-4))
+            self._wait(self.now + max(self.throttle.wait(self.now, POLL), 1e-4))
         self.result.seconds = max(self.result.passed) + self.scene.latency - self.scene.began
         return self.result
 
@@ -89,9 +89,9 @@ class Loop:
         while self.answers:
             self.answers.popleft()()
         ahead = self.scene.workers if self.scene.latency < QUICK else 0
-        count = min(self.left, self.pace.permits(self.now, self.wire, ahead))
+        count = min(self.left, self.throttle.permits(self.now, self.wire, ahead))
         self._pass(self.now + TURN)
-        for start in self.pace.start(self.now, count):
+        for start in self.throttle.start(self.now, count):
             self.left -= 1
             self.wire += 1
             self.waiting.append(start)
@@ -135,7 +135,7 @@ class Loop:
 
         def learn() -> None:
             self.wire -= 1
-            self.pace.answered(seconds, began)
+            self.throttle.answered(seconds, began)
 
         self.answers.append(learn)
 
@@ -149,17 +149,17 @@ class Loop:
         def learn() -> None:
             self.wire -= 1
             self.left += 1
-            self.pace.limited(self.now, told, self.chance.random(), began)
+            self.throttle.limited(self.now, told, self.chance.random(), began)
 
         def take_back() -> None:
             self.wire -= 1
             self.left += 1
-            self.pace.take_back()
+            self.throttle.take_back()
 
         self.answers.append(learn)
         self.answers.extend([take_back] * given_back)
 
 
-def drive(scene: Scene, pace: Pace | None = None) -> Run:
-    """Return what came of one run, with a new pace or one that knows something."""
-    return Loop(scene, pace or Pace(scene.workers)).run()
+def drive(scene: Scene, throttle: Throttle | None = None) -> Run:
+    """Return what came of one run, with a new throttle or one that knows something."""
+    return Loop(scene, throttle or Throttle(scene.workers)).run()
