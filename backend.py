@@ -14,7 +14,7 @@ from flask import current_app
 
 from account import AccountBalance, ServiceCatalog
 from database import IMEIDatabase
-from orders import ProviderOrder, Service
+from orders import IMEIOrder, ServiceInfo
 from settings import Settings
 from storage import account_mark, order_queries
 from submission import NOT_AGAIN, Again, Means, Plan, make_plan, older_copy_objection
@@ -60,8 +60,8 @@ class Backend:
     database: IMEIDatabase
     catalog: ServiceCatalog
     account: AccountBalance
-    recent_orders: Callable[[], list[ProviderOrder]]  #: asks the provider; raises GSMFusionError
-    find_order: Callable[[str], list[ProviderOrder]]  #: asks the provider for one order id; raises GSMFusionError
+    recent_orders: Callable[[], list[IMEIOrder]]  #: asks the provider; raises GSMFusionAPIError
+    find_order: Callable[[str], list[IMEIOrder]]  #: asks the provider for one order id; raises GSMFusionAPIError
     stopping: threading.Event  #: set when the process is told to end; streams watch it
     streams: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS))
     order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
@@ -91,7 +91,7 @@ class Backend:
         """Whether orders would survive the next deploy; without that, none is paid for."""
         return self.settings.demo or not self.settings.volatile_disk
 
-    def plan(self, service: Service, imeis: Sequence[tuple[str, int | None]], again: Again = NOT_AGAIN) -> Plan:
+    def plan(self, service: ServiceInfo, imeis: Sequence[tuple[str, int | None]], again: Again = NOT_AGAIN) -> Plan:
         """What a batch of these IMEIs (with their source rows) would send now."""
         means = Means(self.account.current(), self.settings.daily_budget, self.order_objection())
         return make_plan(self.database, service, imeis, means, again)

@@ -42,7 +42,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from orders import Service
+from orders import ServiceInfo
 from schema import MILLIONTH, list_proofs, orders, services, settings, sums
 
 try:
@@ -260,7 +260,7 @@ class IMEIDatabase:
 
     # Services
 
-    def store_services(self, listed: Sequence[Service], now: float) -> None:
+    def store_services(self, listed: Sequence[ServiceInfo], now: float) -> None:
         """Replace the service list by what the provider lists; now is Unix time in seconds."""
         with self.write() as connection:
             old: dict[str, float] = {
@@ -274,13 +274,13 @@ class IMEIDatabase:
                 changed["previous_price"] = func.coalesce(changed["previous_price"], services.c.previous_price)
                 connection.execute(statement.on_conflict_do_update(index_elements=["service_id"], set_=changed), rows)
 
-    def get_services(self) -> tuple[list[Service], float]:
+    def get_services(self) -> tuple[list[ServiceInfo], float]:
         """The stored list in the provider's order, and when it was read (Unix time, 0 for never)."""
         with self.read() as connection:
             rows = connection.execute(LISTED_SERVICES).all()
         return [_service(row) for row in rows], max((row.refreshed_at for row in rows), default=0.0)
 
-    def get_service(self, service_id: str) -> Service | None:
+    def get_service(self, service_id: str) -> ServiceInfo | None:
         """One stored service, also when the provider no longer lists it."""
         with self.read() as connection:
             row = connection.execute(select(services).where(services.c.service_id == service_id)).first()
@@ -491,7 +491,7 @@ def _counts(connection: Connection, column: str) -> dict[str, int]:
     return {name: int(found) for name, found in connection.execute(query)}
 
 
-def _service_row(service: Service, position: int, now: float, old: Mapping[str, float]) -> dict[str, Any]:
+def _service_row(service: ServiceInfo, position: int, now: float, old: Mapping[str, float]) -> dict[str, Any]:
     before = old.get(service.service_id)
     return {
         "service_id": service.service_id,
@@ -508,8 +508,8 @@ def _service_row(service: Service, position: int, now: float, old: Mapping[str, 
     }
 
 
-def _service(row: Row[Any]) -> Service:
-    return Service(
+def _service(row: Row[Any]) -> ServiceInfo:
+    return ServiceInfo(
         service_id=row.service_id,
         title=row.title,
         price=row.price,

@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
-from orders import Account, PlacementAnswer, ProviderOrder, Service
+from orders import Account, IMEIOrder, PlacementAnswer, ServiceInfo
 from provider import (
     LIST_PART,
     MAX_BODY,
@@ -96,7 +96,7 @@ MAX_LISTED = 500_000
 MAX_LIST = 128 * 1024 * 1024
 
 
-class GSMFusionError(Exception):
+class GSMFusionAPIError(Exception):
     """A call did not bring what it was made for; str() never holds the key and is safe to show (escaped)."""
 
     def __init__(
@@ -114,7 +114,7 @@ class GSMFusionError(Exception):
             self.args = tuple(str(arg).replace(secret, "[hidden]") for arg in self.args)
 
 
-class NotSentError(GSMFusionError):
+class NotSentError(GSMFusionAPIError):
     """It is certain that nothing was placed: the call may be made again."""
 
 
@@ -126,7 +126,7 @@ class RateLimitedError(NotSentError):
     """The provider turned the call away (HTTP 429): wait, then call again."""
 
 
-class RefusedError(GSMFusionError):
+class RefusedError(GSMFusionAPIError):
     """The provider said no to the whole call; kind says why."""
 
     def __init__(self, kind: RefusalKind, raw: str) -> None:
@@ -134,7 +134,7 @@ class RefusedError(GSMFusionError):
         self.kind = kind
 
 
-class OutcomeUnknownError(GSMFusionError):
+class OutcomeUnknownError(GSMFusionAPIError):
     """The call was sent and no readable answer came: what it asked for may have been placed and charged."""
 
 
@@ -167,8 +167,8 @@ def parse_placement(raw: bytes) -> PlacementAnswer:
     return answer
 
 
-def parse_orders(raw: bytes) -> list[ProviderOrder]:
-    """The orders of a getimeis answer; an empty list where it lists none. Raises GSMFusionError."""
+def parse_orders(raw: bytes) -> list[IMEIOrder]:
+    """The orders of a getimeis answer; an empty list where it lists none. Raises GSMFusionAPIError."""
     try:
         return parse_recent_orders(raw)
     except RefusedError as error:
@@ -177,8 +177,8 @@ def parse_orders(raw: bytes) -> list[ProviderOrder]:
         raise
 
 
-def parse_recent_orders(raw: bytes) -> list[ProviderOrder]:
-    """Return the orders of an answer that lists all recent ones. Raises GSMFusionError.
+def parse_recent_orders(raw: bytes) -> list[IMEIOrder]:
+    """Return the orders of an answer that lists all recent ones. Raises GSMFusionAPIError.
 
     "No IMEI Found" is a refusal here: it does not prove that there are no orders.
     """
@@ -188,8 +188,8 @@ def parse_recent_orders(raw: bytes) -> list[ProviderOrder]:
         raise OutcomeUnknownError(str(error)) from error
 
 
-def parse_asked_orders(raw: bytes, asked: Sequence[str]) -> list[ProviderOrder]:
-    """The orders of an answer to a question for these ids, each named once. Raises GSMFusionError.
+def parse_asked_orders(raw: bytes, asked: Sequence[str]) -> list[IMEIOrder]:
+    """The orders of an answer to a question for these ids, each named once. Raises GSMFusionAPIError.
 
     An id that the answer names in two ways is left out, for a result text may have forged one of them. Where texts hide
     ids, or are not XML and an id was not asked for or comes twice, the answer is unreadable.
@@ -207,13 +207,13 @@ def parse_asked_orders(raw: bytes, asked: Sequence[str]) -> list[ProviderOrder]:
 class _Listing(NamedTuple):
     """A list, and how far its result texts can be told from the list."""
 
-    orders: list[ProviderOrder]
+    orders: list[IMEIOrder]
     opaque: bool  #: a text was not XML and is taken as plain text
     hides_ids: bool  #: elements within a text are named as those of an order
 
 
 def _listed(raw: bytes) -> _Listing:
-    orders: list[ProviderOrder] = []
+    orders: list[IMEIOrder] = []
     opaque = hides_ids = False
     for part in list_parts(raw):
         root, is_opaque = _list_root(part)
@@ -241,8 +241,8 @@ def _list_root(part: bytes) -> tuple[Element, bool]:
             raise unreadable(UNREADABLE.format(error)) from error
 
 
-def parse_services(raw: bytes) -> list[Service]:
-    """The services of a list, never an empty list. Raises GSMFusionError."""
+def parse_services(raw: bytes) -> list[ServiceInfo]:
+    """The services of a list, never an empty list. Raises GSMFusionAPIError."""
     root = _root(raw)
     services = read_services(root)
     if not services:
@@ -252,7 +252,7 @@ def parse_services(raw: bytes) -> list[Service]:
 
 
 def parse_account(raw: bytes) -> Account:
-    """What accountinfo says. Raises GSMFusionError."""
+    """What accountinfo says. Raises GSMFusionAPIError."""
     root = _root(raw)
     account = read_account(root)
     if account is None:
@@ -262,14 +262,14 @@ def parse_account(raw: bytes) -> Account:
 
 
 def parse_records(raw: bytes) -> list[Record]:
-    """The plain fields of an answer whose shape is not proven. Raises GSMFusionError."""
+    """The plain fields of an answer whose shape is not proven. Raises GSMFusionAPIError."""
     root = _root(raw)
     _raise_refusal(root)
     return read_records(root)
 
 
 def parse_paid_records(raw: bytes) -> list[Record]:
-    """The same for an order: without an order id it is open what was placed. Raises GSMFusionError."""
+    """The same for an order: without an order id it is open what was placed. Raises GSMFusionAPIError."""
     records = parse_records(raw)
     if not any(record.fields.get("id", "").strip("0") for record in records):
         raise OutcomeUnknownError("The provider's answer names no order.")
@@ -321,7 +321,7 @@ def read_delay(attempt: int, retry_after: float | None, jitter: float) -> float:
     return min(max(backoff, retry_after or 0.0), LONGEST_WAIT)
 
 
-def may_repeat_read(error: GSMFusionError) -> bool:
+def may_repeat_read(error: GSMFusionAPIError) -> bool:
     """Whether a call that places nothing may bring more the next time."""
     if isinstance(error, MaintenanceError | UnreadableAnswerError):
         return False
@@ -331,7 +331,7 @@ def may_repeat_read(error: GSMFusionError) -> bool:
 
 
 #: Told of each call: its action, its seconds, and how it failed.
-Report = Callable[[str, float, GSMFusionError | None], None]
+Report = Callable[[str, float, GSMFusionAPIError | None], None]
 
 
 class ReadTurns(Protocol):
@@ -382,8 +382,8 @@ class GSMFusionClient:
         """Close the idle connections."""
         self._session.close()
 
-    def get_imei_services(self) -> list[Service]:
-        """The services that an IMEI can be ordered from. Raises GSMFusionError."""
+    def get_imei_services(self) -> list[ServiceInfo]:
+        """The services that an IMEI can be ordered from. Raises GSMFusionAPIError."""
         return self._read("imeiservices", parse_services)
 
     def place_imei_order(
@@ -401,67 +401,67 @@ class GSMFusionClient:
         fields = {**optional_fields, "imei": _comma_list(imei), "networkId": network_id}
         return self._place("placeorder", parse_placement, fields, keep)
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
         """The orders of these ids that the provider knows; one that it leaves out is unchanged.
 
-        Raises GSMFusionError (RefusedError of kind ORDER_ID for an id it refuses), ValueError for no id.
+        Raises GSMFusionAPIError (RefusedError of kind ORDER_ID for an id it refuses), ValueError for no id.
         """
         comma_list = _comma_list(order_ids)
         return self._read("getimeis", lambda raw: parse_asked_orders(raw, comma_list.split(",")), orderIds=comma_list)
 
-    def list_recent_orders(self) -> list[ProviderOrder]:
-        """The recent orders, as many and as far back as the provider chooses. Raises GSMFusionError.
+    def list_recent_orders(self) -> list[IMEIOrder]:
+        """The recent orders, as many and as far back as the provider chooses. Raises GSMFusionAPIError.
 
         An order whose id cannot be read has an empty one.
         """
         return self._read("getimeis", parse_recent_orders, max_body=MAX_LIST)
 
     def get_account(self) -> Account:
-        """The account's credits. Raises GSMFusionError."""
+        """The account's credits. Raises GSMFusionAPIError."""
         return self._read("accountinfo", parse_account)
 
-    def get_file_services(self) -> list[Service]:
-        """The services that a file can be ordered from. Raises GSMFusionError."""
+    def get_file_services(self) -> list[ServiceInfo]:
+        """The services that a file can be ordered from. Raises GSMFusionAPIError."""
         return self._read("fileservices", parse_services)
 
-    def get_server_services(self) -> list[Service]:
-        """The services of the server kind. Raises GSMFusionError."""
+    def get_server_services(self) -> list[ServiceInfo]:
+        """The services of the server kind. Raises GSMFusionAPIError."""
         return self._read("serverservices", parse_services)
 
     def place_file_order(
         self, network_id: str, file_name: str, content: bytes, *, keep: Keep | None = None
     ) -> list[Record]:
-        """Order a file service, as place_imei_order orders an IMEI. Raises GSMFusionError."""
+        """Order a file service, as place_imei_order orders an IMEI. Raises GSMFusionAPIError."""
         data = base64.b64encode(content).decode("ascii")
         fields = {"networkId": network_id, "fileName": file_name, "fileData": data}
         return self._place("placefileorder", parse_paid_records, fields, keep)
 
     def get_file_order(self, order_id: str) -> list[Record]:
-        """One file order. Raises GSMFusionError."""
+        """One file order. Raises GSMFusionAPIError."""
         return self._read("getfileorder", parse_records, orderId=order_id)
 
     def place_server_order(self, service_id: str, *, keep: Keep | None = None, **fields: str) -> list[Record]:
-        """Order a server service, as place_imei_order orders an IMEI. Raises GSMFusionError."""
+        """Order a server service, as place_imei_order orders an IMEI. Raises GSMFusionAPIError."""
         return self._place("placeserverorder", parse_paid_records, {**fields, "serviceId": service_id}, keep)
 
     def get_server_order(self, order_id: str) -> list[Record]:
-        """One server order. Raises GSMFusionError."""
+        """One server order. Raises GSMFusionAPIError."""
         return self._read("getserverorder", parse_records, orderId=order_id)
 
     def get_providers(self) -> list[Record]:
-        """Countries and their networks. Raises GSMFusionError."""
+        """Countries and their networks. Raises GSMFusionAPIError."""
         return self._read("getproviders", parse_records)
 
     def get_mobiles(self) -> list[Record]:
-        """Brands and their models. Raises GSMFusionError."""
+        """Brands and their models. Raises GSMFusionAPIError."""
         return self._read("getmobiles", parse_records)
 
     def get_services(self) -> list[Record]:
-        """The kinds of optional fields that get_service_details explains. Raises GSMFusionError."""
+        """The kinds of optional fields that get_service_details explains. Raises GSMFusionAPIError."""
         return self._read("getservices", parse_records)
 
     def get_service_details(self, st: str) -> list[Record]:
-        """The values of one kind of optional field. Raises GSMFusionError."""
+        """The values of one kind of optional field. Raises GSMFusionAPIError."""
         return self._read("getservicedtls", parse_records, st=st)
 
     def _place(
@@ -473,7 +473,7 @@ class GSMFusionClient:
             if keep:
                 keep(raw)
             answer = parse(raw)
-        except GSMFusionError as error:
+        except GSMFusionAPIError as error:
             self._failed(action, started, error)
             raise
         self._told(action, started, None)
@@ -487,7 +487,7 @@ class GSMFusionClient:
             started = time.monotonic()
             try:
                 answer = parse(self._post(action, fields, max_body))
-            except GSMFusionError as error:
+            except GSMFusionAPIError as error:
                 self._failed(action, started, error)
                 delay = read_delay(attempt, error.retry_after, secrets.randbelow(1000) / 1000)
                 if self._turns and isinstance(error, RateLimitedError):
@@ -501,11 +501,11 @@ class GSMFusionClient:
             self._sleep(delay)
             attempt += 1
 
-    def _failed(self, action: str, started: float, error: GSMFusionError) -> None:
+    def _failed(self, action: str, started: float, error: GSMFusionAPIError) -> None:
         error.hide(self._credentials["apiKey"])
         self._told(action, started, error)
 
-    def _told(self, action: str, started: float, error: GSMFusionError | None) -> None:
+    def _told(self, action: str, started: float, error: GSMFusionAPIError | None) -> None:
         if self._report:
             self._report(action, time.monotonic() - started, error)
 
@@ -524,7 +524,7 @@ class GSMFusionClient:
 
 
 def _answered(reply: Reply) -> bytes:
-    """The body of HTTP 200, the one status under which the provider answers; others raise GSMFusionError."""
+    """The body of HTTP 200, the one status under which the provider answers; others raise GSMFusionAPIError."""
     status = reply.status
     if status == http.client.OK:
         return reply.body

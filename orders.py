@@ -97,7 +97,7 @@ def order_key(install_id: str, item_id: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceInfo:
     """One service (the provider's "package") that an IMEI can be ordered from."""
 
     service_id: str
@@ -132,7 +132,7 @@ class PlacementAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderOrder:
+class IMEIOrder:
     """An order as getimeis lists it."""
 
     order_id: str
@@ -156,7 +156,7 @@ class Account:
 class Catalogue:
     """The service list as we know it."""
 
-    services: tuple[Service, ...]
+    services: tuple[ServiceInfo, ...]
     refreshed_at: float  #: Unix time, 0 for never
     stale: bool  #: older than it should be, because the provider did not answer
     error: str  #: why the last question failed, or ""
@@ -166,7 +166,7 @@ class Catalogue:
         """How many can be ordered by IMEI alone."""
         return sum(service.orderable for service in self.services)
 
-    def find(self, service_id: str) -> Service | None:
+    def find(self, service_id: str) -> ServiceInfo | None:
         """The listed service with this id."""
         return next((service for service in self.services if service.service_id == service_id), None)
 

@@ -22,16 +22,16 @@ from typing import Protocol
 
 from amounts import money
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
-from gsm_fusion_client import GSMFusionError, OutcomeUnknownError, RateLimitedError, parse_placement
+from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError, RateLimitedError, parse_placement
 from orders import (
     Account,
     Chunk,
     ChunkState,
+    IMEIOrder,
     Outcome,
     PlacementAnswer,
     Progress,
-    ProviderOrder,
-    Service,
+    ServiceInfo,
     SubmissionResult,
     order_key,
 )
@@ -108,9 +108,9 @@ class Provider(Protocol):
         self, imei: str | Sequence[str], network_id: str, *, keep: Callable[[bytes], None] | None = None, **fields: str
     ) -> PlacementAnswer: ...
 
-    def list_recent_orders(self) -> list[ProviderOrder]: ...
+    def list_recent_orders(self) -> list[IMEIOrder]: ...
 
-    def get_imei_services(self) -> list[Service]: ...
+    def get_imei_services(self) -> list[ServiceInfo]: ...
 
     def get_account(self) -> Account: ...
 
@@ -137,7 +137,7 @@ class Answer:
     """What came of one call, and what it means."""
 
     chunk: Chunk
-    content: PlacementAnswer | GSMFusionError | None  #: None: it was held back before it was sent
+    content: PlacementAnswer | GSMFusionAPIError | None  #: None: it was held back before it was sent
     judgement: Judgement
     seconds: float = QUICK_CALL  #: how long the call took
     began: float = 0.0  #: when, in monotonic seconds
@@ -611,11 +611,11 @@ class ProductionSubmissionSystem:
         imeis = [item.imei for item in chunk.items]
         started = self._clock()
         try:
-            content: PlacementAnswer | GSMFusionError = self.client.place_imei_order(
+            content: PlacementAnswer | GSMFusionAPIError = self.client.place_imei_order(
                 imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw), **self._order_key(chunk)
             )
             judgement = judge(chunk, content)
-        except GSMFusionError as error:
+        except GSMFusionAPIError as error:
             content, judgement = error, judge(chunk, error)
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
@@ -663,13 +663,13 @@ class ProductionSubmissionSystem:
             if self.throttle.limit:  # another process may have used up this minute's calls
                 self.throttle.used_before(batch_store.attempt_ages(connection, MINUTE))
 
-    def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionError:
+    def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionAPIError:
         raw = self.checkpoints.answer_of(chunk)
         if raw is None:
             return OutcomeUnknownError(STOPPED)
         try:
             return parse_placement(raw)
-        except GSMFusionError as error:
+        except GSMFusionAPIError as error:
             return error
 
     def _settle(self, pool: Executor, may_repeat: bool) -> list[Chunk]:
@@ -775,10 +775,10 @@ class ProductionSubmissionSystem:
     def _look(self, last_order: int, alone: bool) -> None:
         """Ask for the list and, in a look taken alone, behind it for the balance. In a worker thread."""
         asked_at = self._clock()
-        listed, answered = list[ProviderOrder](), False
+        listed, answered = list[IMEIOrder](), False
         try:
             listed, answered = self.client.list_recent_orders(), True
-        except GSMFusionError as error:
+        except GSMFusionAPIError as error:
             logger.warning("The provider does not list its orders: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Listing the provider's orders failed in an unforeseen way")
@@ -786,7 +786,7 @@ class ProductionSubmissionSystem:
         self._looks.put(Look(tuple(listed), asked_at, last_order, answered, alone, credits))
         self._wake()
 
-    def _service(self, service_id: str) -> Service:
+    def _service(self, service_id: str) -> ServiceInfo:
         service = self.database.get_service(service_id)
         if service is None:
             self.database.store_services(self.client.get_imei_services(), time.time())

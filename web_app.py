@@ -22,7 +22,7 @@ from account import AccountBalance, PageCalls, RecentOrders, ServiceCatalog, rep
 from backend import Backend, backend
 from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
-from orders import Account, ProviderOrder, Service
+from orders import Account, IMEIOrder, ServiceInfo
 from runner import make_client, start_background
 from settings import PRIVATE, Settings, SettingsError, load_settings
 from storage import account_mark
@@ -63,10 +63,10 @@ def create_app(
     settings: Settings | None = None,
     database: IMEIDatabase | None = None,
     *,
-    fetch_services: Callable[[], list[Service]] | None = None,
+    fetch_services: Callable[[], list[ServiceInfo]] | None = None,
     fetch_account: Callable[[], Account] | None = None,
-    fetch_orders: Callable[[], list[ProviderOrder]] | None = None,
-    fetch_order: Callable[[str], list[ProviderOrder]] | None = None,
+    fetch_orders: Callable[[], list[IMEIOrder]] | None = None,
+    fetch_order: Callable[[str], list[IMEIOrder]] | None = None,
 ) -> Flask:
     """The application. Without arguments it reads the environment and opens its database.
 
@@ -144,8 +144,8 @@ def _from_environment() -> Flask:
         sys.exit(f"HAMMER-API cannot start. {error}")
 
 
-def _ask_services(settings: Settings, database: IMEIDatabase) -> Callable[[], list[Service]]:
-    def ask() -> list[Service]:
+def _ask_services(settings: Settings, database: IMEIDatabase) -> Callable[[], list[ServiceInfo]]:
+    def ask() -> list[ServiceInfo]:
         with make_client(settings, database) as client:
             return client.get_imei_services()
 
@@ -160,25 +160,23 @@ def _ask_account(settings: Settings, database: IMEIDatabase) -> Callable[[], Acc
     return ask
 
 
-def _ask_orders(settings: Settings, database: IMEIDatabase) -> Callable[[], list[ProviderOrder]]:
-    def ask() -> list[ProviderOrder]:
+def _ask_orders(settings: Settings, database: IMEIDatabase) -> Callable[[], list[IMEIOrder]]:
+    def ask() -> list[IMEIOrder]:
         with make_client(settings, database, report=reporter(database), patience=LIST_PATIENCE) as client:
             return client.list_recent_orders()
 
     return ask
 
 
-def _ask_order(settings: Settings, database: IMEIDatabase) -> Callable[[str], list[ProviderOrder]]:
-    def ask(order_id: str) -> list[ProviderOrder]:
+def _ask_order(settings: Settings, database: IMEIDatabase) -> Callable[[str], list[IMEIOrder]]:
+    def ask(order_id: str) -> list[IMEIOrder]:
         with make_client(settings, database, report=reporter(database), patience=ORDER_PATIENCE) as client:
             return client.get_imei_orders(order_id)
 
     return ask
 
 
-def _counted_lookup(
-    calls: PageCalls, ask: Callable[[str], list[ProviderOrder]]
-) -> Callable[[str], list[ProviderOrder]]:
+def _counted_lookup(calls: PageCalls, ask: Callable[[str], list[IMEIOrder]]) -> Callable[[str], list[IMEIOrder]]:
     return lambda order_id: calls.counted(lambda: ask(order_id))()
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from account.page_calls import AskedOftenError, is_young
 from account.state import CALLS, ProviderState, write_state
 from database import IMEIDatabase
-from gsm_fusion_client import GSMFusionError
-from orders import Account, Balance, Catalogue, Service
+from gsm_fusion_client import GSMFusionAPIError
+from orders import Account, Balance, Catalogue, ServiceInfo
 from storage import balance_store
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class ServiceCatalog:
     def __init__(
         self,
         database: IMEIDatabase,
-        fetch: Callable[[], list[Service]],
+        fetch: Callable[[], list[ServiceInfo]],
         max_age: float = 300.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -86,9 +86,9 @@ class ServiceCatalog:
             self._errand.failure(),
         )
 
-    def _store(self, listed: list[Service]) -> None:
+    def _store(self, listed: list[ServiceInfo]) -> None:
         if not listed:
-            raise GSMFusionError("The provider listed no services.")
+            raise GSMFusionAPIError("The provider listed no services.")
         self._database.store_services(listed, self._clock())
 
 
@@ -171,7 +171,7 @@ class _Errand:
             self._store(self._fetch())
         except AskedOftenError:
             logger.info("Pages have asked often enough: %s waits", self._failure_key)
-        except GSMFusionError as error:
+        except GSMFusionAPIError as error:
             logger.warning("The provider did not answer: %s", error)
             self._remember(started, str(error))
         except Exception:

@@ -14,8 +14,8 @@ from math import ceil
 from typing import TypeVar
 
 from database import IMEIDatabase
-from gsm_fusion_client import GSMFusionError, NotSentError
-from orders import ProviderOrder
+from gsm_fusion_client import GSMFusionAPIError, NotSentError
+from orders import IMEIOrder
 from submission import KEPT, MINUTE, SLACK
 
 Answer = TypeVar("Answer")
@@ -64,7 +64,7 @@ class RecentOrders:
     def __init__(
         self,
         database: IMEIDatabase,
-        fetch: Callable[[], list[ProviderOrder]],
+        fetch: Callable[[], list[IMEIOrder]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -72,23 +72,23 @@ class RecentOrders:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def __call__(self) -> list[ProviderOrder]:
-        """The list without result texts. Raises GSMFusionError as the last question did."""
+    def __call__(self) -> list[IMEIOrder]:
+        """The list without result texts. Raises GSMFusionAPIError as the last question did."""
         with self._lock:
             known = json.loads(self._database.get_setting(LISTED) or "{}")
             if not is_young(float(known.get("at", 0)), self._clock(), LIST_KEPT):
                 known = self._ask()
         if known["error"]:
-            raise GSMFusionError(known["error"])
-        return [ProviderOrder(**order) for order in known["orders"]]
+            raise GSMFusionAPIError(known["error"])
+        return [IMEIOrder(**order) for order in known["orders"]]
 
     def _ask(self) -> dict[str, object]:
-        orders, error = list[ProviderOrder](), ""
+        orders, error = list[IMEIOrder](), ""
         try:
             orders = self._fetch()
         except AskedOftenError:
             raise
-        except GSMFusionError as failure:
+        except GSMFusionAPIError as failure:
             error = str(failure) or "The provider could not be asked."
         known = {"at": self._clock(), "error": error, "orders": [asdict(replace(order, code="")) for order in orders]}
         self._database.set_setting(LISTED, json.dumps(known))

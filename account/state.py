@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionError, RateLimitedError, RefusalKind, RefusedError, Report
+from gsm_fusion_client import GSMFusionAPIError, RateLimitedError, RefusalKind, RefusedError, Report
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def provider_state(database: IMEIDatabase) -> ProviderState:
     return ProviderState(**json.loads(stored)) if stored else ProviderState()
 
 
-def state_of(action: str, seconds: float, error: GSMFusionError | None, at: float) -> ProviderState:
+def state_of(action: str, seconds: float, error: GSMFusionAPIError | None, at: float) -> ProviderState:
     """What one call, made at a Unix time, says about the provider."""
     works = error is None or isinstance(error, RateLimitedError)
     works = works or (isinstance(error, RefusedError) and error.kind in WORKS)
@@ -85,7 +85,7 @@ class ProviderWatch:
         self._newest: ProviderState | None = None
         self._written = ProviderState()
 
-    def report(self, action: str, seconds: float, error: GSMFusionError | None) -> None:
+    def report(self, action: str, seconds: float, error: GSMFusionAPIError | None) -> None:
         """Note how a call went; waits for nothing."""
         self._newest = state_of(action, seconds, error, self._clock())
 

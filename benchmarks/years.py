@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from benchmarks.bench_web import with_check_digit
 from database import IMEIDatabase, utc_now
-from orders import Service
+from orders import ServiceInfo
 from storage.upkeep import tend
 
 #: IMEIs of the newest finished batch, whose results are still pending, and of the one that is running.
@@ -26,7 +26,9 @@ USUAL = 1_000  #: batches, besides these; and IMEIs of the one whose pages are c
 FEWEST, MOST = 6_000, 20_000  #: orders a day
 
 SERVICES = [
-    Service(str(200 + number), f"{number}. Status Check of Network {number}", 0.05 + number / 100, "Network", "Instant")
+    ServiceInfo(
+        str(200 + number), f"{number}. Status Check of Network {number}", 0.05 + number / 100, "Network", "Instant"
+    )
     for number in range(40)
 ]
 

@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 
 from amounts import money, plural
 from backend import Backend, backend
-from gsm_fusion_client import GSMFusionError
+from gsm_fusion_client import GSMFusionAPIError
 from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, rebuild_records, run_audit
 from runner import make_client
 from simulator import DemoError
@@ -87,7 +87,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildRe
             planned, listed, rows = plan_rebuild(
                 backend.database, client, Checkpoints(backend.settings.data_dir / "checkpoints")
             )
-    except GSMFusionError as error:
+    except GSMFusionAPIError as error:
         raise click.ClickException(f"Nothing was restored. {error}") from error
     except OSError as error:
         words = f"Nothing was restored. The kept answers cannot be read: {error.strerror}."

@@ -24,8 +24,8 @@ from backend import Backend, backend
 from commands.account import adopt_account
 from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionError
-from orders import BatchState, NotPossibleError, Outcome, Progress, Service, SubmissionResult
+from gsm_fusion_client import GSMFusionAPIError
+from orders import BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
 from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
 from runner import make_client, run_or_follow, sync_or_follow
 from settings import Settings
@@ -182,7 +182,7 @@ def list_services(backend: Backend, refresh: bool) -> None:
             if refresh:
                 backend.database.store_services(client.get_imei_services(), time.time())
             catalogue = backend.catalog.current()
-    except (GSMFusionError, DemoError) as error:
+    except (GSMFusionAPIError, DemoError) as error:
         raise click.ClickException(str(error)) from error
     for service in catalogue.services:
         click.echo(f"{service.service_id}\t{service.price:g}\t{service.title}")
@@ -326,7 +326,7 @@ def _read(settings: Settings, wish: Wish) -> Intake:
     return intake
 
 
-def _find_service(backend: Backend, service_id: str) -> Service:
+def _find_service(backend: Backend, service_id: str) -> ServiceInfo:
     catalogue = backend.catalog.current()
     if not catalogue.services:
         raise Refusal(f"The provider's services could not be read, so the price is unknown. {catalogue.error}")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer, ProviderOrder, Service
+from orders import Account, IMEIOrder, OrderStatus, PlacedOrder, PlacementAnswer, ServiceInfo
 from provider.body import IMEI_LIKE, PROLOG
 
 log = logging.getLogger(__name__)
@@ -134,14 +134,14 @@ def _imei_in(words: str) -> str:
     return match[1] if match else ""
 
 
-def read_orders(root: ET.Element) -> list[ProviderOrder]:
+def read_orders(root: ET.Element) -> list[IMEIOrder]:
     """The orders of a getimeis answer, in its order.
 
     Behind them, with an empty order id, each IMEI that it names without an order that can be read: nobody may take
     such an IMEI for one that was not placed.
     """
     found = [
-        ProviderOrder(
+        IMEIOrder(
             order_id=record["id"],
             imei=plain_imei(record.get("imei", "")),
             status=_status(record),
@@ -154,7 +154,7 @@ def read_orders(root: ET.Element) -> list[ProviderOrder]:
         if _is_id(record.get("id", ""))
     ]
     named = {imei for element in root.iter("imei") for imei in IMEI_LIKE.findall(_text(element))}
-    return found + [ProviderOrder("", imei, "") for imei in sorted(named - {order.imei for order in found})]
+    return found + [IMEIOrder("", imei, "") for imei in sorted(named - {order.imei for order in found})]
 
 
 def texts_name_orders(root: ET.Element) -> bool:
@@ -204,9 +204,9 @@ def _status(record: dict[str, str]) -> str:
     return STATUS_BY_ID.get(number) or number
 
 
-def read_services(root: ET.Element) -> list[Service]:
+def read_services(root: ET.Element) -> list[ServiceInfo]:
     """The services of a list, each id once; one without an id or a readable price is left out."""
-    services: dict[str, Service] = {}
+    services: dict[str, ServiceInfo] = {}
     for package in root.iter("package"):
         service = _service(package)
         if service:
@@ -216,11 +216,11 @@ def read_services(root: ET.Element) -> list[Service]:
     return list(services.values())
 
 
-def _service(package: ET.Element) -> Service | None:
+def _service(package: ET.Element) -> ServiceInfo | None:
     service_id, price = _field(package, "packageid"), amount(_field(package, "packageprice"))
     if not service_id or price is None or price < 0:
         return None
-    return Service(
+    return ServiceInfo(
         service_id=service_id,
         title=_field(package, "packagetitle"),
         price=price,

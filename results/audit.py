@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from database import IMEIDatabase, utc_now
-from gsm_fusion_client import GSMFusionError
-from orders import Account, ProviderOrder
+from gsm_fusion_client import GSMFusionAPIError
+from orders import Account, IMEIOrder
 from results.comparison import AuditReport, Difference, Example, Window, compare, unexplained
 from results.rebuild import ask_by_id
 from storage import audit_store
@@ -40,9 +40,9 @@ NO_READING = "No earlier balance reading is kept for these days; the next audit 
 class AuditedProvider(Protocol):
     """What the audit needs of gsm_fusion_client.GSMFusionClient."""
 
-    def list_recent_orders(self) -> list[ProviderOrder]: ...
+    def list_recent_orders(self) -> list[IMEIOrder]: ...
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]: ...
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]: ...
 
     def get_account(self) -> Account: ...
 
@@ -51,13 +51,13 @@ class AuditedProvider(Protocol):
 
 
 def run_audit(database: IMEIDatabase, provider: AuditedProvider, since: datetime | None = None) -> AuditReport:
-    """Ask, compare, remember. since is midnight of a UTC date. Never raises GSMFusionError: the report says why."""
+    """Ask, compare, remember. since is midnight of a UTC date. Never raises GSMFusionAPIError: the report says why."""
     start = AuditReport(time.time(), f"{since:%Y-%m-%d}" if since else "")
-    error, listed, by_id = "", list[ProviderOrder](), list[ProviderOrder]()
+    error, listed, by_id = "", list[IMEIOrder](), list[IMEIOrder]()
     try:
         listed = [order for order in provider.list_recent_orders() if order.order_id]
         by_id = _ask_for_the_rest(provider, audit_store.read_records(database, since, _ids(listed)), since, listed)
-    except GSMFusionError as failure:
+    except GSMFusionAPIError as failure:
         logger.warning("The provider could not be audited: %s", failure)
         error = str(failure)
     start = _compare_money(replace(start, error=error), database, provider, since)
@@ -85,13 +85,13 @@ def _report(stored: dict[str, Any]) -> AuditReport:
     return AuditReport(**stored)
 
 
-def _ids(found: Iterable[ProviderOrder]) -> list[str]:
+def _ids(found: Iterable[IMEIOrder]) -> list[str]:
     return [order.order_id for order in found]
 
 
 def _ask_for_the_rest(
-    provider: AuditedProvider, records: Records, since: datetime | None, listed: Sequence[ProviderOrder]
-) -> list[ProviderOrder]:
+    provider: AuditedProvider, records: Records, since: datetime | None, listed: Sequence[IMEIOrder]
+) -> list[IMEIOrder]:
     """The orders of ours in the window that the list leaves out, asked for by id."""
     seen, window = set(_ids(listed)), Window.of(since, records.orders)
     ours = [order for order in records.orders if window.holds_ours(order)]
@@ -108,7 +108,7 @@ def _compare_money(
     quiet_before = audit_store.newest_attempt_if_quiet(database)
     try:
         credits = provider.get_account().credits
-    except GSMFusionError as failure:
+    except GSMFusionAPIError as failure:
         logger.warning("The balance could not be read: %s", failure)
         return replace(start, balance_note=str(failure))
     if credits is None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from amounts import money, plural
-from orders import ProviderOrder
+from orders import IMEIOrder
 from provider import read_dates
 from storage.audit_store import OurOrder, Records
 
@@ -152,7 +152,7 @@ class _Sides:
 
     records: Records
     since: datetime | None
-    theirs: dict[str, ProviderOrder]
+    theirs: dict[str, IMEIOrder]
     ours: dict[str, OurOrder] = field(init=False)
     window: Window = field(init=False)
     dates: dict[str, datetime | None] = field(init=False)  #: the date of each of theirs
@@ -170,26 +170,26 @@ class _Sides:
             if not order.order_id:
                 self.nameless[order.imei[:14], order.service_id or ""].append(order)
 
-    def service(self, order: ProviderOrder) -> str:
+    def service(self, order: IMEIOrder) -> str:
         """Its service id, or the provider's word where we know none."""
         word = order.service_id.strip()
         return self.records.labels.get(word.lower(), word)
 
-    def is_recognised(self, order: ProviderOrder) -> bool:
+    def is_recognised(self, order: IMEIOrder) -> bool:
         return order.service_id.strip().lower() in self.records.labels
 
-    def is_under_way(self, order: ProviderOrder) -> bool:
+    def is_under_way(self, order: IMEIOrder) -> bool:
         """Whether a call that has no answer yet may have placed it."""
         services = self.records.under_way.get(order.imei, frozenset())
         return bool(services) and (not self.is_recognised(order) or self.service(order) in services)
 
-    def is_in_window(self, order: ProviderOrder) -> bool:
+    def is_in_window(self, order: IMEIOrder) -> bool:
         ours = self.ours.get(order.order_id)
         if ours is not None:
             return self.window.holds_ours(ours)
         return self.window.holds(order.order_id, self.dates[order.order_id])
 
-    def take_nameless(self, order: ProviderOrder) -> bool:
+    def take_nameless(self, order: IMEIOrder) -> bool:
         """Whether an order of ours without an id stands for it; each stands for one."""
         waiting = self.nameless.get((order.imei[:14], self.service(order)))
         if not waiting:
@@ -197,13 +197,13 @@ class _Sides:
         self.stand_ins[order.order_id] = waiting.pop()
         return True
 
-    def known(self, order: ProviderOrder) -> OurOrder | None:
+    def known(self, order: IMEIOrder) -> OurOrder | None:
         """The order of ours with its id, or that stands for it."""
         return self.ours.get(order.order_id) or self.stand_ins.get(order.order_id)
 
 
 def compare(
-    start: AuditReport, records: Records, listed: Sequence[ProviderOrder], by_id: Sequence[ProviderOrder]
+    start: AuditReport, records: Records, listed: Sequence[IMEIOrder], by_id: Sequence[IMEIOrder]
 ) -> AuditReport:
     """start filled in: what the provider listed, and said when asked by id, against our records."""
     on_list = {order.order_id: order for order in listed}
@@ -246,17 +246,15 @@ def compare(
     )
 
 
-def _repeats(
-    sides: _Sides, theirs: Sequence[ProviderOrder], unknown: set[str]
-) -> tuple[list[ProviderOrder], list[ProviderOrder]]:
+def _repeats(sides: _Sides, theirs: Sequence[IMEIOrder], unknown: set[str]) -> tuple[list[IMEIOrder], list[IMEIOrder]]:
     """The surplus orders of each IMEI and service: charged twice, and those of which no batch of ours tells."""
     in_window = {(order.imei, sides.service(order)) for order in theirs}
-    groups: defaultdict[tuple[str, str], list[ProviderOrder]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], list[IMEIOrder]] = defaultdict(list)
     for order in sides.theirs.values():
         key = (order.imei, sides.service(order))
         if order.imei and key in in_window and not (order.order_id not in sides.ours and sides.is_under_way(order)):
             groups[key].append(order)
-    twice, untold = list[ProviderOrder](), list[ProviderOrder]()
+    twice, untold = list[IMEIOrder](), list[IMEIOrder]()
     for group in groups.values():
         surplus = _surplus(sides, group, unknown) if len(group) > 1 else []
         twice += surplus
@@ -265,11 +263,11 @@ def _repeats(
     return twice, untold
 
 
-def _surplus(sides: _Sides, group: Sequence[ProviderOrder], unknown: set[str]) -> list[ProviderOrder]:
+def _surplus(sides: _Sides, group: Sequence[IMEIOrder], unknown: set[str]) -> list[IMEIOrder]:
     """The orders of one IMEI and service that nobody asked for: unknown to us, or a second one of the same batch."""
     strangers = [order for order in group if order.order_id in unknown]
     batches: set[int] = set()
-    surplus: list[ProviderOrder] = []
+    surplus: list[IMEIOrder] = []
     for order in group:
         batch = _batch(sides, order)
         if batch is not None and batch in batches:
@@ -278,12 +276,12 @@ def _surplus(sides: _Sides, group: Sequence[ProviderOrder], unknown: set[str]) -
     return surplus + (strangers[1:] if len(strangers) == len(group) else strangers)
 
 
-def _batch(sides: _Sides, order: ProviderOrder) -> int | None:
+def _batch(sides: _Sides, order: IMEIOrder) -> int | None:
     ours = sides.ours.get(order.order_id)
     return ours.batch_id if ours else None
 
 
-def _is_another(sides: _Sides, order: ProviderOrder) -> bool:
+def _is_another(sides: _Sides, order: IMEIOrder) -> bool:
     """Whether the provider has this id of ours for another IMEI, or certainly for another service."""
     ours = sides.ours.get(order.order_id)
     if ours is None:
@@ -293,7 +291,7 @@ def _is_another(sides: _Sides, order: ProviderOrder) -> bool:
     return bool(ours.service_id) and sides.is_recognised(order) and sides.service(order) != ours.service_id
 
 
-def _price(sides: _Sides, order: ProviderOrder) -> float | None:
+def _price(sides: _Sides, order: IMEIOrder) -> float | None:
     """What it cost by our records, else by the service's price of today, in US dollars."""
     ours = sides.known(order)
     return sides.records.prices.get(sides.service(order)) if ours is None else _our_price(sides, ours)
@@ -305,7 +303,7 @@ def _our_price(sides: _Sides, order: OurOrder) -> float | None:
     return sides.records.prices.get(order.service_id or "")
 
 
-def _example(sides: _Sides, order: ProviderOrder) -> Example:
+def _example(sides: _Sides, order: IMEIOrder) -> Example:
     return Example(order.order_id, order.imei, sides.service(order), order.requested_at)
 
 

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, Protocol
 
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import (
-    GSMFusionError,
+    GSMFusionAPIError,
     OutcomeUnknownError,
     RefusalKind,
     RefusedError,
     UnreadableAnswerError,
     parse_placement,
 )
-from orders import OrderStatus, PlacedOrder, ProviderOrder, Service
+from orders import IMEIOrder, OrderStatus, PlacedOrder, ServiceInfo
 from provider import read_dates
 from results.sync import LIST_LENGTHS, report_values, result_values, told_status
 from storage import audit_store
@@ -37,15 +37,15 @@ logger = logging.getLogger(__name__)
 class KnowsOrders(Protocol):
     """What ask_by_id needs of gsm_fusion_client.GSMFusionClient."""
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]: ...
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]: ...
 
 
 class ListsOrders(KnowsOrders, Protocol):
     """What the rebuild needs of gsm_fusion_client.GSMFusionClient."""
 
-    def list_recent_orders(self) -> list[ProviderOrder]: ...
+    def list_recent_orders(self) -> list[IMEIOrder]: ...
 
-    def get_imei_services(self) -> list[Service]: ...
+    def get_imei_services(self) -> list[ServiceInfo]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class _Kept(NamedTuple):
 
 def plan_rebuild(
     database: IMEIDatabase, provider: ListsOrders, checkpoints: Checkpoints | None = None
-) -> tuple[RebuildReport, list[ProviderOrder], list[dict[str, Any]]]:
-    """What a rebuild would do, what the provider reports, and the orders to restore. Raises GSMFusionError, OSError.
+) -> tuple[RebuildReport, list[IMEIOrder], list[dict[str, Any]]]:
+    """What a rebuild would do, what the provider reports, and the orders to restore. Raises GSMFusionAPIError, OSError.
 
     checkpoints is the folder beside the database unless given. The service list is stored first: without it the
     provider's titles could not become service ids.
@@ -120,7 +120,7 @@ def plan_rebuild(
 
 
 def rebuild_records(
-    database: IMEIDatabase, planned: RebuildReport, listed: Sequence[ProviderOrder], rows: Sequence[Mapping[str, Any]]
+    database: IMEIDatabase, planned: RebuildReport, listed: Sequence[IMEIOrder], rows: Sequence[Mapping[str, Any]]
 ) -> RebuildReport:
     """Store the orders that plan_rebuild found, and look what is still open.
 
@@ -140,12 +140,12 @@ def rebuild_records(
     )
 
 
-def ask_by_id(provider: KnowsOrders, order_ids: Sequence[str]) -> list[ProviderOrder]:
-    """The orders of these ids that the provider knows. Raises GSMFusionError.
+def ask_by_id(provider: KnowsOrders, order_ids: Sequence[str]) -> list[IMEIOrder]:
+    """The orders of these ids that the provider knows. Raises GSMFusionAPIError.
 
     They are asked for in lists; what a list leaves out, or why it is refused, in smaller ones.
     """
-    found, missing = list[ProviderOrder](), list(order_ids)
+    found, missing = list[IMEIOrder](), list(order_ids)
     for length in LIST_LENGTHS:
         for first in range(0, len(missing), length):
             found += _ask(provider, missing[first : first + length])
@@ -154,7 +154,7 @@ def ask_by_id(provider: KnowsOrders, order_ids: Sequence[str]) -> list[ProviderO
     return found
 
 
-def _ask(provider: KnowsOrders, order_ids: list[str]) -> list[ProviderOrder]:
+def _ask(provider: KnowsOrders, order_ids: list[str]) -> list[IMEIOrder]:
     """The orders of one list; where a result text in it cannot be read, of its halves without that one."""
     try:
         return provider.get_imei_orders(order_ids)
@@ -193,19 +193,19 @@ def _placed(raw: bytes | None) -> tuple[PlacedOrder, ...] | None:
         return parse_placement(raw).orders
     except OutcomeUnknownError:
         return None
-    except GSMFusionError:  # it is a refusal, and names no order
+    except GSMFusionAPIError:  # it is a refusal, and names no order
         return ()
 
 
 def _ask_about(
-    provider: KnowsOrders, kept: Sequence[KeptOrder], listed: Sequence[ProviderOrder]
-) -> tuple[list[ProviderOrder], str]:
+    provider: KnowsOrders, kept: Sequence[KeptOrder], listed: Sequence[IMEIOrder]
+) -> tuple[list[IMEIOrder], str]:
     """What the provider reports about kept orders that its list leaves out, and why it could not be asked."""
     seen = {order.order_id for order in listed}
     wanted = list(dict.fromkeys(order.order_id for order in kept if order.order_id not in seen))
     try:
         return ask_by_id(provider, wanted), ""
-    except GSMFusionError as failure:
+    except GSMFusionAPIError as failure:
         logger.warning("The provider could not be asked about kept orders: %s", failure)
         return [], str(failure)
 
@@ -216,8 +216,8 @@ def _ask_about(
 def _rows(
     database: IMEIDatabase,
     records: Records,
-    new: Sequence[ProviderOrder],
-    reported: Sequence[ProviderOrder],
+    new: Sequence[IMEIOrder],
+    reported: Sequence[IMEIOrder],
     kept: Sequence[KeptOrder],
 ) -> list[dict[str, Any]]:
     """The columns of every new order on the list and every kept one, the oldest id first.
@@ -247,10 +247,10 @@ def _rows(
 
 def _confirmed(
     group: Sequence[KeptOrder],
-    reported: ProviderOrder | None,
+    reported: IMEIOrder | None,
     planned: Mapping[KeptOrder, Planned],
     batches: frozenset[int],
-) -> tuple[ProviderOrder, Planned | None] | None:
+) -> tuple[IMEIOrder, Planned | None] | None:
     """An order that answers name, and the batch of ours that asked for it; None where nothing confirms it.
 
     What the provider reports about an id comes first. Without it an id that answers give to several IMEIs is not
@@ -262,16 +262,16 @@ def _confirmed(
     kept = group[0]
     if len({order.imei for order in group}) > 1 or (kept not in planned and kept.batch_id in batches):
         return None
-    order = ProviderOrder(kept.order_id, kept.imei, reported.status if reported else OrderStatus.PENDING)
+    order = IMEIOrder(kept.order_id, kept.imei, reported.status if reported else OrderStatus.PENDING)
     return (replace(reported, imei=kept.imei) if reported else order), planned.get(kept)
 
 
-def _same(kept: KeptOrder, reported: ProviderOrder) -> bool:
+def _same(kept: KeptOrder, reported: IMEIOrder) -> bool:
     return kept.imei[:14] == reported.imei[:14]
 
 
 def _row(
-    order: ProviderOrder,
+    order: IMEIOrder,
     placed_at: datetime | None,
     records: Records,
     names: Mapping[str, str],
@@ -299,5 +299,5 @@ def _row(
     return row | (report_values(order.code, order.imei) if order.code else {})
 
 
-def _dates(listed: Iterable[ProviderOrder]) -> list[datetime | None]:
+def _dates(listed: Iterable[IMEIOrder]) -> list[datetime | None]:
     return read_dates([order.requested_at for order in listed])

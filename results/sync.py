@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from database import IMEIDatabase, utc_now
 from devices import read_report
-from gsm_fusion_client import GSMFusionError, RefusalKind, RefusedError, UnreadableAnswerError
-from orders import FINAL_STATUSES, OrderStatus, ProviderOrder, until_result
+from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError, UnreadableAnswerError
+from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
 from storage.result_store import (
     PendingOrder,
     Withheld,
@@ -66,7 +66,7 @@ REQUESTED, DONE, LAST = "sync.requested", "sync.done", "sync.last"
 class ResultProvider(Protocol):
     """What the sync needs of gsm_fusion_client.GSMFusionClient."""
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]: ...
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class OrderSync:
         try:
             self._ask_in_lists(order_ids, stop)
             self._ask_alone(alone, stop)
-        except GSMFusionError as error:
+        except GSMFusionAPIError as error:
             logger.warning("Asking for results failed: %s", error)
             return str(error)
         return ""
@@ -189,13 +189,13 @@ class OrderSync:
                 break
 
     def _ask_alone(self, order_ids: list[str], stop: threading.Event) -> None:
-        """Ask for orders that are known to spoil lists. Raises GSMFusionError for what none of them can have caused."""
+        """Ask for orders that are known to spoil lists. Raises GSMFusionAPIError for errors that none of them caused."""
         for order_id in order_ids:
             if stop.is_set():
                 return
             try:
                 self._ask_once([order_id])
-            except GSMFusionError as error:
+            except GSMFusionAPIError as error:
                 if not may_be_one_order(error):
                     raise
 
@@ -207,7 +207,7 @@ class OrderSync:
             piece = pieces.pop()
             try:
                 missing += self._ask_once(piece)
-            except GSMFusionError as error:
+            except GSMFusionAPIError as error:
                 if not may_be_one_order(error) or not self._may_halve():
                     raise
                 self._check_provider(error)
@@ -220,7 +220,7 @@ class OrderSync:
         self._round.calls += 1
         try:
             found = self.client.get_imei_orders(piece)
-        except GSMFusionError as error:
+        except GSMFusionAPIError as error:
             if len(piece) == 1 and may_be_one_order(error):
                 self._round.blamed[piece[0]] = error.raw or str(error)
             raise
@@ -231,7 +231,7 @@ class OrderSync:
     def _may_halve(self) -> bool:
         return self._whole_until is None or self._clock() >= self._whole_until
 
-    def _check_provider(self, error: GSMFusionError) -> None:
+    def _check_provider(self, error: GSMFusionAPIError) -> None:
         """Raise error where the provider fails for orders from all over the list as it does for the first ones."""
         self._round.failures += 1
         self._round.answered = self._round.answered or is_about_orders(error)
@@ -241,7 +241,7 @@ class OrderSync:
         for order_id in self._round.wanted[::step][:PROBES]:
             try:
                 self._ask_once([order_id])
-            except GSMFusionError as other:
+            except GSMFusionAPIError as other:
                 if not may_be_one_order(other):
                     raise
             else:
@@ -250,7 +250,7 @@ class OrderSync:
         self._whole_until = self._clock() + timedelta(seconds=NO_HALVING)
         raise error
 
-    def _note(self, part: list[str], found: Iterable[ProviderOrder]) -> list[str]:
+    def _note(self, part: list[str], found: Iterable[IMEIOrder]) -> list[str]:
         """Remember what was answered; returns the ids that were not."""
         named = {order.order_id for order in found}
         missing = [order_id for order_id in part if order_id not in named]
@@ -281,14 +281,14 @@ class OrderSync:
         )
 
 
-def may_be_one_order(error: GSMFusionError) -> bool:
+def may_be_one_order(error: GSMFusionAPIError) -> bool:
     """Whether one order of a list may be why its answer is unreadable, too large or a refusal."""
     if isinstance(error, RefusedError):
         return error.kind not in SYSTEMIC
     return isinstance(error, UnreadableAnswerError) or error.status == HTTP_OK
 
 
-def is_about_orders(error: GSMFusionError) -> bool:
+def is_about_orders(error: GSMFusionAPIError) -> bool:
     """Whether a refusal says that an order of the list is unknown, so that the provider itself works."""
     return isinstance(error, RefusedError) and error.kind is RefusalKind.ORDER_ID
 
@@ -332,7 +332,7 @@ def reparse(database: IMEIDatabase) -> tuple[int, int]:
     return reparse_results(database, report_values)
 
 
-def result_values(order: ProviderOrder, row: Any) -> dict[str, Any]:
+def result_values(order: IMEIOrder, row: Any) -> dict[str, Any]:
     """The columns that change when the provider lists this order; empty where nothing does or less would remain."""
     was_final, has_text = row.status in FINAL_STATUSES, bool(row.result_code)
     if was_final and (order.status not in FINAL_STATUSES or (has_text and not order.code)):
@@ -348,7 +348,7 @@ def result_values(order: ProviderOrder, row: Any) -> dict[str, Any]:
     return values
 
 
-def told_status(order: ProviderOrder, placed_at: datetime | None) -> str:
+def told_status(order: IMEIOrder, placed_at: datetime | None) -> str:
     """The status of a listed order of which we have no text: "Completed" without one is believed once it is old."""
     bare = order.status == OrderStatus.COMPLETED and not order.code
     young = placed_at is not None and utc_now() - placed_at < TEXT_PATIENCE

@@ -21,9 +21,9 @@ from orders import (
     BatchState,
     Chunk,
     ChunkState,
+    IMEIOrder,
     Item,
     Outcome,
-    ProviderOrder,
     Verdict,
     until_result,
 )
@@ -582,7 +582,7 @@ def order_owners(connection: Connection, order_ids: Sequence[str]) -> dict[str, 
     return found
 
 
-def link_existing(connection: Connection, chunk: Chunk, item: Item, order: ProviderOrder) -> None:
+def link_existing(connection: Connection, chunk: Chunk, item: Item, order: IMEIOrder) -> None:
     """in_doubt → duplicate for an IMEI of which the provider had an order before our call; the order is stored.
 
     It cost nothing now. Raises WrongStateError.
@@ -591,13 +591,13 @@ def link_existing(connection: Connection, chunk: Chunk, item: Item, order: Provi
     give_up(connection, chunk, [item.item_id], Outcome.DUPLICATE, f"ordered already: order {order.order_id}")
 
 
-def leave_out_existing(connection: Connection, batch_id: int, service_id: str, order: ProviderOrder) -> None:
+def leave_out_existing(connection: Connection, batch_id: int, service_id: str, order: IMEIOrder) -> None:
     """waiting → duplicate for a planned IMEI of which the provider lists an order; the order is stored."""
     _store_existing(connection, batch_id, order.imei, order)
     leave_out(connection, service_id, order.imei, f"ordered already: order {order.order_id}")
 
 
-def _store_existing(connection: Connection, batch_id: int, imei: str, order: ProviderOrder) -> None:
+def _store_existing(connection: Connection, batch_id: int, imei: str, order: IMEIOrder) -> None:
     query = select(batches.c.service_id, batches.c.service_name).where(batches.c.id == batch_id)
     batch, now = connection.execute(query).one(), utc_now()
     connection.execute(

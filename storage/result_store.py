@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from database import IMEIDatabase, OrderRow, utc_now
-from orders import ProviderOrder
+from orders import IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
 from storage import batch_store
 
 #: Stored texts that are read anew in one transaction.
 REPARSED_AT_ONCE = 500
 
-Change = Callable[[ProviderOrder, Any], dict[str, Any]]
+Change = Callable[[IMEIOrder, Any], dict[str, Any]]
 
 
 class PendingOrder(NamedTuple):
@@ -71,7 +71,7 @@ def count_pending(database: IMEIDatabase) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def store_results(database: IMEIDatabase, found: Sequence[ProviderOrder], change: Change) -> int:
+def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Change) -> int:
     """Write what change(listed order, stored row) gives for each known order, all or nothing. Returns how many."""
     changed = 0
     touched: set[int] = set()

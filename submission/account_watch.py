@@ -13,8 +13,8 @@ from typing import Protocol
 
 import submission.price_check as price_check
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
-from gsm_fusion_client import GSMFusionError
-from orders import Account, Service
+from gsm_fusion_client import GSMFusionAPIError
+from orders import Account, ServiceInfo
 from storage import balance_store, batch_store, refunds
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class AccountProvider(Protocol):
 
     def get_account(self) -> Account: ...
 
-    def get_imei_services(self) -> list[Service]: ...
+    def get_imei_services(self) -> list[ServiceInfo]: ...
 
 
 class AccountWatch:
@@ -60,7 +60,7 @@ class AccountWatch:
         self._readings: queue.SimpleQueue[tuple[int, float | None]] = queue.SimpleQueue()
         self._asks_prices = False
         self._priced_at: float | None = None
-        self._prices: queue.SimpleQueue[list[Service] | None] = queue.SimpleQueue()
+        self._prices: queue.SimpleQueue[list[ServiceInfo] | None] = queue.SimpleQueue()
 
     @property
     def is_reading(self) -> bool:
@@ -101,7 +101,7 @@ class AccountWatch:
         """Ask for the US dollars on the account; None where they are not told. For a worker thread."""
         try:
             return self._client.get_account().credits
-        except GSMFusionError as error:
+        except GSMFusionAPIError as error:
             logger.warning("The account's balance is not known: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Reading the balance failed in an unforeseen way")
@@ -140,10 +140,10 @@ class AccountWatch:
             self._read_at, self._unwritten = now, credits
 
     def _ask_prices(self) -> None:
-        listed: list[Service] | None = None
+        listed: list[ServiceInfo] | None = None
         try:
             listed = self._client.get_imei_services()
-        except GSMFusionError as error:
+        except GSMFusionAPIError as error:
             logger.warning("The prices are not known: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Asking for prices failed in an unforeseen way")

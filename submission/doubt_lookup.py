@@ -10,7 +10,7 @@ from typing import Any
 
 from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
-from orders import NotPossibleError, ProviderOrder
+from orders import IMEIOrder, NotPossibleError
 from storage import batch_store
 
 #: Signs that hide a digit of a listed IMEI, and how many digits must be left to compare.
@@ -47,7 +47,7 @@ class ListFindings:
 
 
 def compare_list(
-    database: IMEIDatabase, doubtful: Sequence[dict[str, Any]], service_id: str, listed: Sequence[ProviderOrder]
+    database: IMEIDatabase, doubtful: Sequence[dict[str, Any]], service_id: str, listed: Sequence[IMEIOrder]
 ) -> ListFindings:
     """What the list shows of these items in doubt (item_id, imei) of one service."""
     with database.read() as connection:
@@ -73,12 +73,12 @@ def compare_list(
 
 
 def find_order(
-    ask: Callable[[str], Sequence[ProviderOrder]],
+    ask: Callable[[str], Sequence[IMEIOrder]],
     order_id: str,
     imei: str,
     service_id: str,
     labels: Mapping[str, str],
-) -> ProviderOrder:
+) -> IMEIOrder:
     """The provider's order with this id, if it is one of this IMEI and service.
 
     ask is one question to the provider; labels are batch_store.service_labels. Raises NotPossibleError, and what ask

@@ -13,7 +13,7 @@ from enum import StrEnum
 from json.encoder import encode_basestring_ascii as quoted
 
 from gsm_fusion_client import (
-    GSMFusionError,
+    GSMFusionAPIError,
     MaintenanceError,
     NotSentError,
     RateLimitedError,
@@ -49,9 +49,9 @@ class Judgement:
     clean: str = ""
 
 
-def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionError) -> Judgement:
+def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError) -> Judgement:
     """What a readable answer, or a failure, means. A clean answer needs no verdict for each IMEI."""
-    if isinstance(content, GSMFusionError):
+    if isinstance(content, GSMFusionAPIError):
         return judge_error(chunk, content)
     if _orders_each_once(chunk, content):
         return Judgement((), clean=_json_list(content.orders))
@@ -120,7 +120,7 @@ def _pause_for(kind: RefusalKind) -> Pause:
     return Pause.NOBODY if kind in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI) else Pause.BATCH
 
 
-def judge_error(chunk: Chunk, error: GSMFusionError) -> Judgement:
+def judge_error(chunk: Chunk, error: GSMFusionAPIError) -> Judgement:
     """Read a failure. Only NotSentError and clear refusals give the chunk back; the rest is doubt."""
     words = str(error)
     if isinstance(error, MaintenanceError):

@@ -10,7 +10,7 @@ from typing import Any
 
 from amounts import exceeds, money
 from database import IMEIDatabase
-from orders import Balance, Catalogue, OrderStatus, Service
+from orders import Balance, Catalogue, OrderStatus, ServiceInfo
 from storage import batch_queries
 from storage.batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
 
@@ -35,7 +35,7 @@ FATES = MappingProxyType({OrderStatus.COMPLETED: "checked", OrderStatus.REJECTED
 class Plan:
     """What would be sent, and why not."""
 
-    service: Service
+    service: ServiceInfo
     imeis: Sequence[tuple[str, int | None]]  #: everything that the batch would hold, with source rows
     fingerprint: str
     recheck: bool
@@ -74,7 +74,7 @@ class Means:
 
 def make_plan(
     database: IMEIDatabase,
-    service: Service,
+    service: ServiceInfo,
     imeis: Sequence[tuple[str, int | None]],
     means: Means,
     again: Again = NOT_AGAIN,
@@ -122,7 +122,7 @@ def _left_out(earlier: Mapping[str, Iterable[dict[str, Any]]], again: Again) -> 
     return {order["imei"] for name, orders in earlier.items() if name not in sent_again for order in orders}
 
 
-def service_objection(service: Service | None, service_id: str) -> str:
+def service_objection(service: ServiceInfo | None, service_id: str) -> str:
     """Why this service cannot be ordered, or ""."""
     if not service_id:
         return "Choose a service first."

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from amounts import exceeds, money
 from database import Transaction
-from orders import Service
+from orders import ServiceInfo
 from storage import batch_store
 from storage.batch_queries import planned_imeis
 
@@ -26,7 +26,7 @@ def due(last: float | None, now: float, batches_running: bool) -> bool:
     return last is None or not 0 <= now - last < INTERVAL
 
 
-def apply_prices(connection: Transaction, listed: Sequence[Service]) -> list[int]:
+def apply_prices(connection: Transaction, listed: Sequence[ServiceInfo]) -> list[int]:
     """Pause every running batch that would go on at a higher price than was confirmed; return the ids of these.
 
     A batch that has nothing left to send is left alone, and so is one whose service is not listed.

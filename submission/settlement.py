@@ -35,11 +35,11 @@ from orders import (
     NAMED_BY_PERSON,
     Chunk,
     ChunkState,
+    IMEIOrder,
     Item,
     NotPossibleError,
     OrderStatus,
     Outcome,
-    ProviderOrder,
     Verdict,
 )
 from provider import read_dates
@@ -87,7 +87,7 @@ TAKEN_BACK = "in doubt again: a person took back what was decided"
 class Look:
     """One answer to the question for recent orders."""
 
-    listed: tuple[ProviderOrder, ...]
+    listed: tuple[IMEIOrder, ...]
     asked_at: float  #: monotonic seconds
     last_order: int  #: the newest row id of our orders when it was asked
     answered: bool = True  #: False: the provider does not list, or could not be reached
@@ -358,7 +358,7 @@ class Settler:
     def _adopt(self, connection: Transaction, chunk: Chunk, shown: "Shown") -> Chunk:
         """Record what the list shows of this call. Returns it with the items that it does not show."""
         clock = shown.clock(connection, chunk.first_attempt)
-        verdicts, existing, rest = list[Verdict](), list[tuple[Item, ProviderOrder]](), list[Item]()
+        verdicts, existing, rest = list[Verdict](), list[tuple[Item, IMEIOrder]](), list[Item]()
         said = batch_store.said_to_exist(connection, chunk.chunk_id)
         for item in chunk.items:
             order = shown.take(item, chunk.service_id, clock)
@@ -543,7 +543,7 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
 
     Where the list says clearly that it is the same IMEI and service, the order is linked and the IMEI left out.
     """
-    found: dict[int, list[ProviderOrder]] = {}
+    found: dict[int, list[IMEIOrder]] = {}
     for item in batch_store.planned_among(connection, list(shown.unknown)) if shown.unknown else ():
         for order in shown.unknown[item.imei[:14]]:
             service = shown.labels.get(_label(order))
@@ -581,7 +581,7 @@ def unexplained_fall(connection: Transaction, before: Reading | None, credits: f
     return beyond if exceeds(beyond, refunds.CENT) else 0.0
 
 
-def _label(order: ProviderOrder) -> str:
+def _label(order: IMEIOrder) -> str:
     return order.service_id.strip().lower()
 
 
@@ -613,7 +613,7 @@ class Clock:
     newest_date: datetime | None  #: the date of the latest of these
     about: datetime | None  #: where no order of ours is from before the call: a date about that of the call
 
-    def age(self, order: ProviderOrder, date: datetime | None) -> Age:
+    def age(self, order: IMEIOrder, date: datetime | None) -> Age:
         """Whether an order is certainly older or younger than the call; UNKNOWN where the two clocks disagree."""
         by_id, by_date = self._by_id(order.order_id), self._by_date(date)
         if Age.OLDER in (by_id, by_date):
@@ -653,7 +653,7 @@ class Shown:
         self.contested = contested
         dates = read_dates([order.requested_at for order in look.listed])
         self.dates = {order.order_id: date for order, date in zip(look.listed, dates, strict=True)}
-        self.unknown: dict[str, list[ProviderOrder]] = {}  #: by the first 14 digits, the newest first
+        self.unknown: dict[str, list[IMEIOrder]] = {}  #: by the first 14 digits, the newest first
         unknown = [order for order in look.listed if order.order_id not in owners]
         for order in sorted(unknown, key=self._recency, reverse=True):
             for body in _bodies(order.imei):
@@ -666,10 +666,10 @@ class Shown:
         self._views: dict[str, ListView] = {}
         self._clocks: dict[int, Clock] = {}
 
-    def _recency(self, order: ProviderOrder) -> tuple[datetime, int, str]:
+    def _recency(self, order: IMEIOrder) -> tuple[datetime, int, str]:
         return self.dates[order.order_id] or datetime.min, len(order.order_id), order.order_id
 
-    def is_long_before(self, order: ProviderOrder, moment: datetime) -> bool:
+    def is_long_before(self, order: IMEIOrder, moment: datetime) -> bool:
         """Whether a listed order is older than this moment (UTC), whatever the time zone of the provider's dates is."""
         date = self.dates[order.order_id]
         return date is not None and moment - date > 2 * CERTAINLY_OLDER
@@ -704,7 +704,7 @@ class Shown:
         later = [o for o, (_, attempt) in self.owners.items() if attempt > attempt_id]
         return newest if all(o.isdecimal() and int(o) > newest for o in later) else None
 
-    def take(self, item: Item, service_id: str, clock: Clock) -> ProviderOrder | None:
+    def take(self, item: Item, service_id: str, clock: Clock) -> IMEIOrder | None:
         """Take out the newest unknown order that this IMEI's call has placed.
 
         The wire does not say whether <package> is an id, a title or something else, so what is not recognised counts
@@ -718,7 +718,7 @@ class Shown:
                 return order
         return None
 
-    def older(self, item: Item, service_id: str, clock: Clock) -> ProviderOrder | None:
+    def older(self, item: Item, service_id: str, clock: Clock) -> IMEIOrder | None:
         """Take out an order of this IMEI and service that is certainly older than the call."""
         for order in self._candidates(item, service_id):
             mine = self.labels.get(_label(order)) == service_id
@@ -731,24 +731,24 @@ class Shown:
         """Whether the list names something that may be an order of this IMEI's call, so that it is not absent."""
         return any(self._age(order, clock) is not Age.OLDER for order in self._candidates(item, service_id))
 
-    def _age(self, order: ProviderOrder, clock: Clock) -> Age:
+    def _age(self, order: IMEIOrder, clock: Clock) -> Age:
         return clock.age(order, self.dates[order.order_id]) if order.order_id else Age.UNKNOWN
 
-    def _candidates(self, item: Item, service_id: str) -> list[ProviderOrder]:
+    def _candidates(self, item: Item, service_id: str) -> list[IMEIOrder]:
         found = self.unknown.get(item.imei[:14], [])
         return [order for order in found if self.labels.get(_label(order), service_id) == service_id]
 
-    def _remove(self, order: ProviderOrder) -> None:
+    def _remove(self, order: IMEIOrder) -> None:
         for body in _bodies(order.imei):
             self.unknown[body].remove(order)
 
 
-def _is_exact(order: ProviderOrder, imei: str) -> bool:
+def _is_exact(order: IMEIOrder, imei: str) -> bool:
     """Whether a listed order has an id and names this very IMEI; a list may lose the first zero."""
     return bool(order.order_id) and order.imei.zfill(15) == imei.zfill(15)
 
 
-def _is_odd(order: ProviderOrder) -> bool:
+def _is_odd(order: IMEIOrder) -> bool:
     """Whether a listed order has no id, or an IMEI that cannot be compared with ours."""
     return not order.order_id or not _bodies(order.imei)
 

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from database import KEPT_BACKUPS, SAFE_WAL_VERSION, SPARE, DatabaseUnavailableError, IMEIDatabase, why_unusable
-from orders import Service
+from orders import ServiceInfo
 from schema import metadata
 
 SPECIFIED_COLUMNS = [
@@ -155,9 +155,9 @@ def test_an_exception_inside_a_write_leaves_nothing_behind(database: IMEIDatabas
 
 
 def test_services_keep_their_former_price_and_leave_when_they_are_no_longer_listed(database: IMEIDatabase) -> None:
-    database.store_services([Service("1", "One", 0.5), Service("2", "Two", 1.0)], 100.0)
-    database.store_services([Service("1", "One", 0.7)], 200.0)
-    assert database.get_services() == ([Service("1", "One", 0.7)], 200.0)
+    database.store_services([ServiceInfo("1", "One", 0.5), ServiceInfo("2", "Two", 1.0)], 100.0)
+    database.store_services([ServiceInfo("1", "One", 0.7)], 200.0)
+    assert database.get_services() == ([ServiceInfo("1", "One", 0.7)], 200.0)
     assert database.get_service("2") is not None
     with sqlite3.connect(database.path) as connection:
         assert connection.execute("SELECT previous_price FROM services WHERE service_id = '1'").fetchone() == (0.5,)

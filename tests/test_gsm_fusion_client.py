@@ -20,8 +20,8 @@ from scripted_server import ScriptedServer, Step, hang, raw, reply, reset, trick
 
 import gsm_fusion_client
 from gsm_fusion_client import (
+    GSMFusionAPIError,
     GSMFusionClient,
-    GSMFusionError,
     MaintenanceError,
     NotSentError,
     OutcomeUnknownError,
@@ -47,9 +47,9 @@ def client_of(server: ScriptedServer, timeout: float = 5.0, **kwargs: object) ->
     return GSMFusionClient(KEY, USER, server.url, timeout=timeout, **kwargs)  # type: ignore[arg-type]
 
 
-def order(server: ScriptedServer, timeout: float = 5.0) -> GSMFusionError:
+def order(server: ScriptedServer, timeout: float = 5.0) -> GSMFusionAPIError:
     """The error of one paid call."""
-    with client_of(server, timeout) as client, pytest.raises(GSMFusionError) as caught:
+    with client_of(server, timeout) as client, pytest.raises(GSMFusionAPIError) as caught:
         client.place_imei_order(IMEI, "7")
     return caught.value
 
@@ -397,7 +397,7 @@ def test_reads_give_up_after_their_repeats() -> None:
     ],
 )
 def test_reads_are_not_repeated_where_the_next_answer_would_be_the_same(step: Step) -> None:
-    with ScriptedServer(step) as server, client_of(server) as client, pytest.raises(GSMFusionError):
+    with ScriptedServer(step) as server, client_of(server) as client, pytest.raises(GSMFusionAPIError):
         client.get_account()
     assert len(server.requests) == 1
 

@@ -12,7 +12,7 @@ from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, put_in_use
 
 import production_submission_system
 from database import DatabaseUnavailableError, read_list_limit
-from gsm_fusion_client import GSMFusionClient, GSMFusionError, RateLimitedError
+from gsm_fusion_client import GSMFusionAPIError, GSMFusionClient, RateLimitedError
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch
@@ -243,7 +243,7 @@ def test_no_call_is_planned_together_with_a_429(simulator, database):
 
 def test_an_answer_that_cannot_be_judged_is_in_doubt_and_not_forgotten(simulator, database, monkeypatch):
     def stumbling(chunk, content):
-        if not isinstance(content, GSMFusionError):
+        if not isinstance(content, GSMFusionAPIError):
             raise ZeroDivisionError
         return judge_error(chunk, content)
 

@@ -19,7 +19,7 @@ from provider_model import DEATHS, Clock, Model, ModelClient, Wire
 import production_submission_system
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import Keep
-from orders import PlacementAnswer, Progress, Service, order_key
+from orders import PlacementAnswer, Progress, ServiceInfo, order_key
 from production_submission_system import STOPPED, Options, ProductionSubmissionSystem, call_threads
 from simulator.knobs import Knobs
 from storage import lease
@@ -62,7 +62,7 @@ class Noting(ModelClient):
         self.fields.append(fields)
         return super().place_imei_order(imei, network_id, keep=keep)
 
-    def get_imei_services(self) -> list[Service]:
+    def get_imei_services(self) -> list[ServiceInfo]:
         self.services_asked += 1
         return super().get_imei_services()
 
@@ -160,7 +160,7 @@ def test_a_service_that_the_provider_does_not_have_is_refused(database: IMEIData
 
 def test_a_service_that_needs_more_than_an_imei_is_refused(database: IMEIDatabase, whole: Whole) -> None:
     """The sentence names what it needs."""
-    database.store_services([Service(SERVICE, "Unlock", 0.1, required_fields=("Model", "Network"))], 0.0)
+    database.store_services([ServiceInfo(SERVICE, "Unlock", 0.1, required_fields=("Model", "Network"))], 0.0)
     with pytest.raises(ValueError, match=r"^Unlock needs more than an IMEI: Model, Network\.$"):
         whole.system.submit_batch(imeis(1), SERVICE)
 

@@ -19,7 +19,7 @@ from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app, or
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.state import provider_state
 from database import IMEIDatabase, utc_now
-from orders import Outcome, Service
+from orders import Outcome, ServiceInfo
 from settings import Settings
 from storage import balance_store, lease
 from storage.batch_creation import NewBatch, create_batch
@@ -412,7 +412,7 @@ def test_a_list_that_is_confirmed_is_seconds_old_unless_the_provider_is_silent(d
 def test_confirming_waits_for_the_list_as_long_as_it_is_told_and_no_longer(database: IMEIDatabase) -> None:
     answer = threading.Event()
 
-    def slow() -> list[Service]:
+    def slow() -> list[ServiceInfo]:
         answer.wait(10)
         return list(SERVICES)
 

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from account import provider_state
 from backend import Backend, backend
 from database import utc_now
-from orders import Service
+from orders import ServiceInfo
 from results import last_audit, last_sync, past_imports
 from storage import account_mark, batch_queries, lease, order_queries
 from storage.account_mark import OtherAccountError
@@ -166,7 +166,7 @@ def _adoption(backend: Backend) -> account_mark.Adoption | None:
     return account_mark.adoption(database)
 
 
-def _fits(service: Service, q: str, category: str) -> bool:
+def _fits(service: ServiceInfo, q: str, category: str) -> bool:
     text = f"{service.service_id} {service.title} {service.category} {service.delivery}".lower()
     return (not category or service.category == category) and all(word in text for word in q.lower().split())
 

@@ -12,8 +12,8 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from database import utc_now
-from gsm_fusion_client import GSMFusionError
-from orders import SAYS_IT_EXISTS, NotPossibleError, Progress, ProviderOrder
+from gsm_fusion_client import GSMFusionAPIError
+from orders import SAYS_IT_EXISTS, IMEIOrder, NotPossibleError, Progress
 from storage import account_mark, batch_doubt, batch_queries, batch_store
 from storage.batch_doubt import CallInDoubt
 from submission import (
@@ -116,7 +116,7 @@ def placed(batch_id: int) -> ResponseReturnValue:
     try:
         order = _order_of(progress, item_id, given)
         was_placed(backend().database, item_id, order.order_id, batch_id, order.status)
-    except (NotPossibleError, GSMFusionError) as error:
+    except (NotPossibleError, GSMFusionAPIError) as error:
         return _refused(batch_id, f"Nothing was recorded. {error}", item=item_id, order_id=given.strip()[:40])
     flash(f"Order {order.order_id} is recorded. It can be undone below until it has its result.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
@@ -150,8 +150,8 @@ def _refused(batch_id: int, why: str, **kept: Any) -> ResponseReturnValue:
     return redirect(url_for("doubt.show", batch_id=batch_id, **kept), 303)
 
 
-def _order_of(progress: Progress, item_id: int, given: str) -> ProviderOrder:
-    """The order that a person names for an item in doubt. Raises NotPossibleError, GSMFusionError."""
+def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:
+    """The order that a person names for an item in doubt. Raises NotPossibleError, GSMFusionAPIError."""
     database, order_id = backend().database, read_order_id(given)
     imei = batch_doubt.imei_in_doubt(database, progress.batch_id, item_id)
     if imei is None:
@@ -239,5 +239,5 @@ def _look(progress: Progress) -> tuple[ListFindings | None, str]:
     doubtful = batch_queries.doubtful_items(database, progress.batch_id, limit=MOST)
     try:
         return compare_list(database, doubtful, progress.service_id, backend().recent_orders()), ""
-    except GSMFusionError as error:
+    except GSMFusionAPIError as error:
         return None, str(error)

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from database import OrderRow
-from orders import Service
+from orders import ServiceInfo
 from spreadsheets import UnreadableFileError, read_text
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
@@ -111,7 +111,7 @@ def _posted() -> Posted:
     return Posted(text.strip(), service_id, form.get("token") or None, "recheck" in form, shown)
 
 
-def price_list(services: Iterable[Service]) -> str:
+def price_list(services: Iterable[ServiceInfo]) -> str:
     """Return every price that a page shows, as its form carries them: "1739:0.080000 269:0.100000"."""
     return " ".join(f"{service.service_id}:{service.price:.6f}" for service in services if service.orderable)
 

@@ -4,10 +4,10 @@ import pytest
 
 from account.page_calls import LIST_KEPT, AskedOftenError, PageCalls, RecentOrders
 from database import IMEIDatabase
-from gsm_fusion_client import GSMFusionError
-from orders import ProviderOrder
+from gsm_fusion_client import GSMFusionAPIError
+from orders import IMEIOrder
 
-LISTED = [ProviderOrder("7", "353370080000001", "Pending", "long text", "1739", "2026-11-25 10:00:00")]
+LISTED = [IMEIOrder("7", "353370080000001", "Pending", "long text", "1739", "2026-11-25 10:00:00")]
 
 
 class Provider:
@@ -17,10 +17,10 @@ class Provider:
         self.asked = 0
         self.error = ""
 
-    def __call__(self) -> list[ProviderOrder]:
+    def __call__(self) -> list[IMEIOrder]:
         self.asked += 1
         if self.error:
-            raise GSMFusionError(self.error)
+            raise GSMFusionAPIError(self.error)
         return LISTED
 
 
@@ -75,7 +75,7 @@ def test_a_failure_is_remembered_as_long_as_a_list(database: IMEIDatabase) -> No
     provider.error = "The provider is in maintenance."
     orders = RecentOrders(database, provider, lambda: now[0])
     for _ in range(2):
-        with pytest.raises(GSMFusionError, match="maintenance"):
+        with pytest.raises(GSMFusionAPIError, match="maintenance"):
             orders()
     assert provider.asked == 1
 
@@ -89,4 +89,4 @@ def test_what_was_not_asked_is_no_failure_of_the_provider(database: IMEIDatabase
     with pytest.raises(AskedOftenError):
         orders()
     now[0] += 61
-    assert orders() == [ProviderOrder("7", "353370080000001", "Pending", "", "1739", "2026-11-25 10:00:00")]
+    assert orders() == [IMEIOrder("7", "353370080000001", "Pending", "", "1739", "2026-11-25 10:00:00")]

@@ -10,7 +10,7 @@ from web_fixture import SERVICES, Browser, Provider, make_app, words
 from account.state import AHEAD, ProviderState, ProviderWatch, provider_state, state_of, write_state
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import (
-    GSMFusionError,
+    GSMFusionAPIError,
     MaintenanceError,
     NotSentError,
     OutcomeUnknownError,
@@ -40,7 +40,7 @@ from storage.batch_creation import NewBatch, create_batch
     ],
 )
 def test_an_answer_that_turns_an_imei_away_is_no_failure_of_the_provider(
-    error: GSMFusionError | None, works: bool
+    error: GSMFusionAPIError | None, works: bool
 ) -> None:
     state = state_of("placeorder", 0.25, error, 1000.0)
     assert state == ProviderState(works, 250, 1000.0, "" if works else str(error), "placing orders")

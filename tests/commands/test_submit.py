@@ -26,7 +26,7 @@ from commands.submit import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, NotSentError
 from imei import luhn_check_digit
-from orders import Account, Outcome, Service, SubmissionResult
+from orders import Account, Outcome, ServiceInfo, SubmissionResult
 from results import sync as order_sync
 from runner import make_client, run_or_follow, runner_alive, start_background
 from settings import Settings
@@ -56,9 +56,9 @@ def real(settings: Settings, provider: Simulator) -> Settings:
 
 
 def make_app(
-    settings: Settings, database: IMEIDatabase, ask_services: Callable[[], list[Service]] | None = None
+    settings: Settings, database: IMEIDatabase, ask_services: Callable[[], list[ServiceInfo]] | None = None
 ) -> Flask:
-    def services() -> list[Service]:
+    def services() -> list[ServiceInfo]:
         with make_client(settings, database) as client:
             return client.get_imei_services()
 
@@ -370,7 +370,7 @@ def test_a_missing_file_and_a_missing_service_are_usage_errors(app: Flask, stock
 def test_a_provider_that_is_down_is_said_when_no_price_is_known(
     real: Settings, database: IMEIDatabase, provider: Simulator, stock: Path
 ) -> None:
-    def silent() -> list[Service]:
+    def silent() -> list[ServiceInfo]:
         raise NotSentError("The provider could not be reached.")
 
     app = make_app(real, database, silent)
@@ -378,9 +378,9 @@ def test_a_provider_that_is_down_is_said_when_no_price_is_known(
     assert "could not be reached" in said
 
 
-def priced(database: IMEIDatabase, age: float) -> list[Service]:
+def priced(database: IMEIDatabase, age: float) -> list[ServiceInfo]:
     """The provider's list, stored so many seconds ago, and the same with the price of SERVICE six times as high."""
-    listed = [Service(SERVICE, "Check", 0.08), Service("269", "Status", 0.1)]
+    listed = [ServiceInfo(SERVICE, "Check", 0.08), ServiceInfo("269", "Status", 0.1)]
     database.store_services(listed, time.time() - age)
     return [replace(listed[0], price=0.48), listed[1]]
 
@@ -401,7 +401,7 @@ def test_a_price_that_rose_since_it_was_shown_is_refused_and_the_same_command_ag
 def test_a_price_that_cannot_be_checked_is_believed_for_five_minutes(
     real: Settings, database: IMEIDatabase, provider: Simulator, stock: Path, age: float, code: int
 ) -> None:
-    def silent() -> list[Service]:
+    def silent() -> list[ServiceInfo]:
         raise NotSentError("The provider could not be reached.")
 
     priced(database, age)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gsm_fusion_client import (
-    GSMFusionError,
+    GSMFusionAPIError,
     MaintenanceError,
     OutcomeUnknownError,
     RefusalKind,
@@ -335,7 +335,7 @@ def test_whatever_comes_only_the_errors_of_the_contract_are_raised(body: bytes) 
     for parse in (parse_placement, parse_orders, parse_services, parse_account, parse_records):
         try:
             parse(body)
-        except GSMFusionError:
+        except GSMFusionAPIError:
             pass
 
 
@@ -347,7 +347,7 @@ def test_a_damaged_answer_names_no_imei_that_was_not_there(data: st.DataObject) 
     body[place] = data.draw(st.integers(0, 255).filter(lambda byte: not 0x30 <= byte <= 0x39))
     try:
         answer = parse_placement(bytes(body))
-    except GSMFusionError:
+    except GSMFusionAPIError:
         return
     for order in answer.orders:
         assert order.imei in (IMEI_A, IMEI_B) or not re.fullmatch("[0-9]{15}", order.imei)
@@ -534,7 +534,7 @@ def test_whatever_two_texts_hold_the_order_between_them_is_itself_or_left_out(fi
     body = f"<result>{record('1', IMEI_A, first)}{genuine}{record('3', IMEI_C, last)}</result>".encode()
     try:
         listed = parse_asked_orders(body, ["1", "2", "3"])
-    except GSMFusionError:
+    except GSMFusionAPIError:
         return
     assert {order.code for order in listed if order.order_id == "2"} <= {"Model: genuine"}
 
@@ -572,7 +572,7 @@ started = time.process_time()
 for parse in (client.parse_orders, client.parse_services, client.parse_placement):
     try:
         parse(body)
-    except client.GSMFusionError:
+    except client.GSMFusionAPIError:
         pass
 peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
 print(time.process_time() - started, int(peak) / 1024)

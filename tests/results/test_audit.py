@@ -23,7 +23,7 @@ from commands.audit import audit as audit_command
 from commands.audit import figures, rebuild_from_provider, report_lines, verdict
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionClient, NotSentError
-from orders import Account, BatchState, Chunk, ChunkState, Outcome, ProviderOrder, Service
+from orders import Account, BatchState, Chunk, ChunkState, IMEIOrder, Outcome, ServiceInfo
 from results import audit
 from results.audit import NightlyAudit, last_audit, next_nightly, run_audit
 from results.comparison import AuditReport, compare
@@ -282,17 +282,15 @@ def test_what_does_not_add_up_does_not_agree(sums: dict[str, Any]) -> None:
 class Banker:
     """The simulator's orders, and an account that holds what the test says."""
 
-    def __init__(
-        self, client: GSMFusionClient, credits: float | None, listed: list[ProviderOrder] | None = None
-    ) -> None:
+    def __init__(self, client: GSMFusionClient, credits: float | None, listed: list[IMEIOrder] | None = None) -> None:
         self.client = client
         self.credits = credits
         self.listed = listed
 
-    def list_recent_orders(self) -> list[ProviderOrder]:
+    def list_recent_orders(self) -> list[IMEIOrder]:
         return self.client.list_recent_orders() if self.listed is None else self.listed
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
         return self.client.get_imei_orders(order_ids)
 
     def get_account(self) -> Account:
@@ -427,7 +425,7 @@ def test_an_order_without_a_date_is_in_the_window_unless_its_id_is_older(
     simulator: Simulator, database: IMEIDatabase
 ) -> None:
     placed = place(simulator, database, 2)
-    strange = ProviderOrder("", imeis(1, 900)[0], "Pending", "", SERVICE, "soon")
+    strange = IMEIOrder("", imeis(1, 900)[0], "Pending", "", SERVICE, "soon")
     ids = [str(int(placed[0]) - 1), str(int(placed[-1]) + 1), "A-7"]
     since = utc_now() - timedelta(days=1)
     with client_of(simulator) as client:
@@ -444,7 +442,7 @@ def test_an_order_with_an_older_date_and_a_newer_id_is_in_the_window(
     simulator: Simulator, database: IMEIDatabase
 ) -> None:
     placed = place(simulator, database, 2)
-    strange = ProviderOrder(str(int(placed[-1]) + 1), imeis(1, 900)[0], "Pending", "", SERVICE, "2020-01-13 10:00:00")
+    strange = IMEIOrder(str(int(placed[-1]) + 1), imeis(1, 900)[0], "Pending", "", SERVICE, "2020-01-13 10:00:00")
     with client_of(simulator) as client:
         banker = Banker(client, None, [*client.list_recent_orders(), strange])
         assert run_audit(database, banker, utc_now() - timedelta(days=1)).unknown_to_us.count == 1
@@ -613,7 +611,7 @@ def test_the_status_page_shows_the_last_audit(simulator: Simulator, settings: Se
 
 @pytest.fixture
 def app(settings: Settings, database: IMEIDatabase, simulator: Simulator) -> Flask:
-    def services() -> list[Service]:
+    def services() -> list[ServiceInfo]:
         with client_of(simulator) as client:
             return client.get_imei_services()
 

@@ -14,7 +14,7 @@ from provider_fixture import SERVICE, imeis
 from sqlalchemy import delete, event, select
 
 from database import IMEIDatabase, utc_now
-from orders import BatchState, NotPossibleError, Outcome, Service, Verdict
+from orders import BatchState, NotPossibleError, Outcome, ServiceInfo, Verdict
 from results.imports import Fate, Planned, changed_values, import_orders, past_imports, plan_import, undo_import
 from schema import orders, status_changes
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
@@ -314,7 +314,7 @@ def test_a_row_without_an_order_id_waits_for_a_call_on_the_wire_too(ordering: IM
 def test_a_row_waits_for_calls_of_its_service_only_and_for_any_where_its_title_is_unknown(
     ordering: IMEIDatabase,
 ) -> None:
-    ordering.store_services([Service(SERVICE, "T-Mobile", 0.1), Service("270", "Other", 0.1)], 0.0)
+    ordering.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1), ServiceInfo("270", "Other", 0.1)], 0.0)
     call(ordering, [FIRST])
     titles = {"T-Mobile": "not understood", "Other": "new", "Never heard of": "not understood"}
     for title, fate in titles.items():

@@ -10,7 +10,7 @@ from import_fixture import CLOCK, SECOND, fates, hours, money, ours, planned, re
 from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
-from orders import Service
+from orders import ServiceInfo
 from results.imports import Fate, import_orders, past_imports, plan_import, undo_import
 from spreadsheets.order_rows import ImportRow, read_orders
 from spreadsheets.writing import PROVIDER_COLUMNS, write_csv
@@ -195,7 +195,7 @@ def test_an_order_is_matched_once_though_rows_call_its_service_by_two_titles(ord
 
 
 def test_the_rows_of_one_service_leave_the_orders_of_another_alone(ordering: IMEIDatabase) -> None:
-    ordering.store_services([Service(SERVICE, "T-Mobile", 0.1), Service("270", "Other", 0.1)], 0.0)
+    ordering.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1), ServiceInfo("270", "Other", 0.1)], 0.0)
     ours(ordering, "1")
     ours(ordering, "2", service_id="270", service_name="Other")
     rows = [theirs(2, after=-5, service_name="Other", model="b"), theirs(3, after=-5, model="a")]
@@ -320,7 +320,7 @@ def test_of_two_rows_of_one_key_that_differ_one_is_the_order_that_is_known(order
 
 def test_history_is_known_again_when_its_title_belongs_to_another_service(ordering: IMEIDatabase) -> None:
     import_orders(ordering, [theirs(2)], "one.csv")
-    ordering.store_services([Service("300", "T-Mobile", 0.1), Service(SERVICE, "Renamed", 0.1)], 0.0)
+    ordering.store_services([ServiceInfo("300", "T-Mobile", 0.1), ServiceInfo(SERVICE, "Renamed", 0.1)], 0.0)
     assert planned(ordering, theirs(2)) == {2: ("unchanged", "")}
     assert planned(ordering, theirs(2, service_name="Renamed")) == {2: ("unchanged", "")}
 

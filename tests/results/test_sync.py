@@ -25,7 +25,7 @@ from gsm_fusion_client import (
     UnreadableAnswerError,
     parse_asked_orders,
 )
-from orders import PlacementAnswer, ProviderOrder
+from orders import IMEIOrder, PlacementAnswer
 from results import sync as order_sync
 from results.sync import (
     FIRST_REST,
@@ -80,7 +80,7 @@ class Partial:
         self.client, self.lost, self.only_last = client, set(lost), only_last
         self.lists: list[int] = []
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
         self.lists.append(len(order_ids))
         found = self.client.get_imei_orders(order_ids)
         kept = [order for order in found if order.order_id not in self.lost]
@@ -137,7 +137,7 @@ def test_an_answer_is_written_whole_or_not_at_all(simulator: Simulator, database
     placed = place(simulator, database, 5)
     simulator.complete()
 
-    def change(order: ProviderOrder, row: Any) -> dict[str, Any]:
+    def change(order: IMEIOrder, row: Any) -> dict[str, Any]:
         if order.order_id == placed[-1]:
             raise ValueError("cannot be read")
         return result_values(order, row)
@@ -271,11 +271,11 @@ def test_an_order_of_an_instant_service_costs_few_calls_a_day() -> None:
 )
 def test_a_final_result_is_never_overwritten_with_less(stored: tuple[str, str], listed: tuple[str, str]) -> None:
     row = SimpleNamespace(status=stored[0], result_code=stored[1], imei=imeis(1)[0], order_date=utc_now())
-    assert result_values(ProviderOrder("1", row.imei, listed[0], listed[1]), row) == {}
+    assert result_values(IMEIOrder("1", row.imei, listed[0], listed[1]), row) == {}
 
 
 def test_completed_without_a_text_is_asked_for_again_until_the_order_is_old() -> None:
-    bare = ProviderOrder("1", imeis(1)[0], "Completed")
+    bare = IMEIOrder("1", imeis(1)[0], "Completed")
     placed_at = utc_now() - timedelta(hours=23)
     row = SimpleNamespace(status="Pending", result_code=None, imei=bare.imei, order_date=placed_at)
     assert result_values(bare, row) == {"status": "In Process"}
@@ -283,7 +283,7 @@ def test_completed_without_a_text_is_asked_for_again_until_the_order_is_old() ->
     assert result_values(bare, row) == {}
     row.order_date -= timedelta(hours=2)
     assert result_values(bare, row) == {"status": "Completed"}
-    assert result_values(ProviderOrder("1", bare.imei, "Rejected"), row) == {"status": "Rejected"}
+    assert result_values(IMEIOrder("1", bare.imei, "Rejected"), row) == {"status": "Rejected"}
 
 
 class Prompt(GSMFusionClient):
@@ -298,8 +298,8 @@ class Prompt(GSMFusionClient):
 def test_a_final_order_without_a_raw_text_stays_final(status: str) -> None:
     """From a file, say, that has its columns but not the provider's text."""
     row = SimpleNamespace(status=status, result_code=None, imei=imeis(1)[0], order_date=utc_now())
-    assert result_values(ProviderOrder("1", row.imei, status), row) == {}
-    assert result_values(ProviderOrder("1", row.imei, "Completed"), row).get("status", "Completed") == "Completed"
+    assert result_values(IMEIOrder("1", row.imei, status), row) == {}
+    assert result_values(IMEIOrder("1", row.imei, "Completed"), row).get("status", "Completed") == "Completed"
 
 
 def test_an_order_that_is_completed_when_it_is_placed_gets_its_text(database: IMEIDatabase) -> None:
@@ -331,9 +331,9 @@ def test_an_order_that_is_completed_when_it_is_adopted_gets_its_text(database: I
 def test_a_result_about_another_imei_is_flagged(database: IMEIDatabase) -> None:
     ordered, other = imeis(2)
     row = SimpleNamespace(status="Pending", result_code=None, imei=ordered, order_date=utc_now())
-    answer = ProviderOrder("1", ordered, "Completed", f"IMEI: {other}<br>Model: iPhone 12")
+    answer = IMEIOrder("1", ordered, "Completed", f"IMEI: {other}<br>Model: iPhone 12")
     assert result_values(answer, row)["other_imei"] == other
-    assert result_values(ProviderOrder("1", ordered, "Completed", f"IMEI: {ordered}"), row)["other_imei"] is None
+    assert result_values(IMEIOrder("1", ordered, "Completed", f"IMEI: {ordered}"), row)["other_imei"] is None
 
 
 def test_a_wish_is_granted_by_the_thread_even_where_the_interval_is_off(
@@ -391,11 +391,11 @@ class ByHand:
     def lists(self) -> list[int]:
         return [len(ids) for ids in self.asked]
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
         self.asked.append(list(order_ids))
         if failure := self.failures.get(len(self.asked)):
             raise failure
-        return [ProviderOrder(order_id, "", self.status, self.text) for order_id in self.answer(order_ids)]
+        return [IMEIOrder(order_id, "", self.status, self.text) for order_id in self.answer(order_ids)]
 
 
 def pending(database: IMEIDatabase, count: int, placed_at: datetime | None = None) -> list[str]:
@@ -541,7 +541,7 @@ class Spoiled(ByHand):
         super().__init__(status=status)
         self.spoilers, self.error = set(spoilers), error
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
         found = super().get_imei_orders(order_ids)
         if self.spoilers.intersection(order_ids):
             raise self.error
@@ -705,7 +705,7 @@ class Wire(ByHand):
         super().__init__()
         self.texts = texts
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
         self.asked.append(list(order_ids))
         record = "<imeis><id>{}</id><status>Completed</status><code>{}</code></imeis>"
         records = [record.format(order_id, self.texts.get(order_id, "Model: iPhone 12")) for order_id in order_ids]
@@ -986,26 +986,26 @@ def test_completed_without_a_text_is_believed_of_an_order_that_is_a_day_old(
     now = utc_now()
     monkeypatch.setattr(order_sync, "utc_now", lambda: now)
     placed_at = None if age is None else now - age
-    assert told_status(ProviderOrder("1", "", "Completed"), placed_at) == told
+    assert told_status(IMEIOrder("1", "", "Completed"), placed_at) == told
 
 
 @pytest.mark.parametrize(("status", "code"), [("Completed", "Model: A"), ("Rejected", ""), ("Pending", "")])
 def test_any_other_status_is_believed_of_a_young_order(status: str, code: str) -> None:
-    assert told_status(ProviderOrder("1", "", status, code), utc_now()) == status
+    assert told_status(IMEIOrder("1", "", status, code), utc_now()) == status
 
 
 def test_a_new_text_of_a_final_order_is_taken_and_its_status_stays() -> None:
     row = row_of("Completed", "Model: A")
-    assert result_values(ProviderOrder("1", row.imei, "Completed", "Model: B"), row)["model"] == "B"
-    assert result_values(ProviderOrder("1", row.imei, "Completed", "Model: A"), row) == {}
-    assert result_values(ProviderOrder("1", row.imei, "Rejected", "Model: A"), row) == {"status": "Rejected"} | (
+    assert result_values(IMEIOrder("1", row.imei, "Completed", "Model: B"), row)["model"] == "B"
+    assert result_values(IMEIOrder("1", row.imei, "Completed", "Model: A"), row) == {}
+    assert result_values(IMEIOrder("1", row.imei, "Rejected", "Model: A"), row) == {"status": "Rejected"} | (
         report_values("Model: A", row.imei)
     )
 
 
 def test_an_order_that_is_listed_as_it_is_but_without_its_text_stays_untouched() -> None:
     row = row_of("In Process", "Model: A")
-    assert result_values(ProviderOrder("1", row.imei, "In Process"), row) == {}
+    assert result_values(IMEIOrder("1", row.imei, "In Process"), row) == {}
 
 
 def test_a_text_that_names_only_a_second_imei_of_another_device_is_flagged_without_a_number() -> None:
@@ -1015,15 +1015,15 @@ def test_a_text_that_names_only_a_second_imei_of_another_device_is_flagged_witho
 
 def test_a_text_makes_completed_believed_at_once() -> None:
     row = row_of("In Process", "Model: A")
-    assert result_values(ProviderOrder("1", row.imei, "Completed"), row) == {"status": "Completed"}
+    assert result_values(IMEIOrder("1", row.imei, "Completed"), row) == {"status": "Completed"}
 
 
 def test_an_order_that_is_listed_with_another_imei_is_flagged_unless_only_its_check_digit_differs() -> None:
     row = row_of()
     other = imeis(2)[1]
-    assert result_values(ProviderOrder("1", other, "Rejected"), row) == {"status": "Rejected", "other_imei": other}
+    assert result_values(IMEIOrder("1", other, "Rejected"), row) == {"status": "Rejected", "other_imei": other}
     for same in (row.imei[:14], row.imei[:14] + "x", ""):
-        assert result_values(ProviderOrder("1", same, "Rejected"), row) == {"status": "Rejected"}
+        assert result_values(IMEIOrder("1", same, "Rejected"), row) == {"status": "Rejected"}
 
 
 def test_a_text_fills_every_column_and_what_it_does_not_say_is_none() -> None:

@@ -7,7 +7,7 @@ from calls_fixture import QUIET, answered, call, look, one, read_balance, unansw
 from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase, write_list_limit, write_setting
-from orders import ProviderOrder, Service
+from orders import IMEIOrder, ServiceInfo
 from storage import balance_store, refunds
 from storage.balance_store import Reading, Spending
 from storage.refunds import ENOUGH, KEPT, Rejected, are_given, cost_of, cost_of_unread, learn, learn_between
@@ -30,14 +30,14 @@ def reject(database: IMEIDatabase, *order_ids: int) -> None:
         database.update_order_status(str(order_id), "Rejected")
 
 
-def as_rejected(shown: Sequence[ProviderOrder], *order_ids: int) -> list[ProviderOrder]:
+def as_rejected(shown: Sequence[IMEIOrder], *order_ids: int) -> list[IMEIOrder]:
     """The list when the provider has rejected these orders."""
     wanted = {str(order_id) for order_id in order_ids}
     return [o if o.order_id not in wanted else listed_as(o, "Rejected") for o in shown]
 
 
-def listed_as(order: ProviderOrder, status: str) -> ProviderOrder:
-    return ProviderOrder(order.order_id, order.imei, status, "", order.service_id, order.requested_at)
+def listed_as(order: IMEIOrder, status: str) -> IMEIOrder:
+    return IMEIOrder(order.order_id, order.imei, status, "", order.service_id, order.requested_at)
 
 
 # Two readings
@@ -147,7 +147,7 @@ def test_what_rejected_orders_cost_is_summed_by_their_ids(database: IMEIDatabase
 # Looks that are taken alone
 
 
-def doubt(database: IMEIDatabase, count: int) -> tuple[Settler, list[ProviderOrder]]:
+def doubt(database: IMEIDatabase, count: int) -> tuple[Settler, list[IMEIOrder]]:
     """A call in doubt among ten orders before and one after it, rested, and one look behind it."""
     read_balance(database)
     with database.write() as connection:
@@ -210,10 +210,10 @@ def test_calls_that_cost_less_than_our_prices_say_make_the_balance_no_proof(
 
 def test_a_price_that_fell_since_makes_the_balance_no_proof(database: IMEIDatabase) -> None:
     settler, shown = doubt(database, 2)
-    database.store_services([Service(SERVICE, "T-Mobile", 0.09)], 1.0)
+    database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.09)], 1.0)
     assert look(database, settler, shown, 1100.0) == []
     assert "is not known" in str(one(database, "SELECT message FROM chunks WHERE state = 'in_doubt'"))
-    database.store_services([Service(SERVICE, "T-Mobile", 0.1)], 2.0)
+    database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1)], 2.0)
     assert len(look(database, settler, shown, 1200.0)) == 2
 
 

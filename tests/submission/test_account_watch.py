@@ -9,8 +9,8 @@ from calls_fixture import one, planned
 from provider_fixture import SERVICE
 
 from database import IMEIDatabase
-from gsm_fusion_client import GSMFusionError
-from orders import Account, Service
+from gsm_fusion_client import GSMFusionAPIError
+from orders import Account, ServiceInfo
 from submission.account_watch import AccountWatch
 
 START = 1000.0
@@ -56,11 +56,11 @@ class Account150:
             raise self.credits
         return Account(self.credits, "")
 
-    def get_imei_services(self) -> list[Service]:
+    def get_imei_services(self) -> list[ServiceInfo]:
         self.asked.append("prices")
         if isinstance(self.price, Exception):
             raise self.price
-        return [Service(SERVICE, "T-Mobile", self.price)] if self.price else []
+        return [ServiceInfo(SERVICE, "T-Mobile", self.price)] if self.price else []
 
 
 class Desk:
@@ -180,7 +180,7 @@ def test_a_balance_is_read_again_after_five_minutes_if_calls_are_planned(desk: D
     assert desk.turn() == [150.0, 150.0]
 
 
-@pytest.mark.parametrize("failure", [None, GSMFusionError("no answer"), RuntimeError("a bug")])
+@pytest.mark.parametrize("failure", [None, GSMFusionAPIError("no answer"), RuntimeError("a bug")])
 def test_a_balance_that_is_not_told_is_counted_and_asked_for_after_longer_and_longer_pauses(
     desk: Desk, failure: Exception | None
 ) -> None:
@@ -204,7 +204,7 @@ def test_a_balance_that_is_not_told_is_counted_and_asked_for_after_longer_and_lo
 
 def test_asking_for_a_balance_alone_tells_it_or_nothing(desk: Desk) -> None:
     assert desk.watch.balance() == 150.0
-    for failure in (None, GSMFusionError("no answer"), RuntimeError("a bug")):
+    for failure in (None, GSMFusionAPIError("no answer"), RuntimeError("a bug")):
         desk.client.credits = failure
         assert desk.watch.balance() is None
 
@@ -272,10 +272,10 @@ def test_a_price_that_rose_pauses_the_batch_and_is_stored(desk: Desk) -> None:
     assert service is not None and service.price == 0.2
 
 
-@pytest.mark.parametrize("price", [0.0, GSMFusionError("no answer"), RuntimeError("a bug")])
+@pytest.mark.parametrize("price", [0.0, GSMFusionAPIError("no answer"), RuntimeError("a bug")])
 def test_prices_that_are_not_told_change_nothing_and_are_asked_for_again(desk: Desk, price: float | Exception) -> None:
     planned(desk.database, 2)
-    desk.database.store_services([Service(SERVICE, "T-Mobile", 0.1)], 1.0)
+    desk.database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1)], 1.0)
     desk.client.price = price
     desk.turn(idle=False)
     desk.turn(idle=False, later=60.0)

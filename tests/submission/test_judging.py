@@ -6,7 +6,7 @@ import pytest
 from provider_fixture import SERVICE, imeis
 
 from gsm_fusion_client import (
-    GSMFusionError,
+    GSMFusionAPIError,
     MaintenanceError,
     NotSentError,
     OutcomeUnknownError,
@@ -204,8 +204,8 @@ def test_a_rate_limit_holds_for_as_long_as_the_provider_asks(seconds: float | No
     assert judge(THREE, error) == Judgement(None, "slow down", hold=True, limited=True, retry_after=seconds)
 
 
-@pytest.mark.parametrize("error", [OutcomeUnknownError("cut off"), GSMFusionError("cut off")])
-def test_a_call_without_a_readable_answer_is_in_doubt(error: GSMFusionError) -> None:
+@pytest.mark.parametrize("error", [OutcomeUnknownError("cut off"), GSMFusionAPIError("cut off")])
+def test_a_call_without_a_readable_answer_is_in_doubt(error: GSMFusionAPIError) -> None:
     judgement = judge(THREE, error)
     assert outcomes(judgement) == [(Outcome.IN_DOUBT, "cut off")] * 3
     assert (judgement.message, judgement.pause, judgement.hold) == ("cut off", Pause.NOBODY, False)

@@ -7,7 +7,7 @@ from calls_fixture import OTHER, answered, call, listed, unanswered
 from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
-from orders import Item, ProviderOrder
+from orders import IMEIOrder, Item
 from storage import batch_store
 from submission.settlement import Age, Clock, Look, Shown
 
@@ -75,7 +75,7 @@ def test_one_clock_is_enough_and_two_that_disagree_are_none(order_id: str, date:
     assert Clock(10, NOON, None).age(listed(order_id, IMEI), date) is age
 
 
-def shown(*orders: ProviderOrder, contested: frozenset[str] = frozenset()) -> Shown:
+def shown(*orders: IMEIOrder, contested: frozenset[str] = frozenset()) -> Shown:
     return Shown(Look(orders, 0.0, 0), {}, LABELS, contested)
 
 
@@ -184,7 +184,7 @@ def test_a_view_counts_what_may_be_of_its_service_and_what_cannot_be_read() -> N
     assert view.view(SERVICE).fingerprint == view.view(OTHER).fingerprint != ""
 
 
-def clock_of(database: IMEIDatabase, number: int, listed_now: list[ProviderOrder]) -> Clock:
+def clock_of(database: IMEIDatabase, number: int, listed_now: list[IMEIOrder]) -> Clock:
     """The provider's clocks for an attempt, as a list shows them."""
     with database.read() as connection:
         owners = batch_store.order_owners(connection, [order.order_id for order in listed_now])

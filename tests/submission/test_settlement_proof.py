@@ -21,7 +21,7 @@ from calls_fixture import (
 from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase, utc_now, write_list_limit
-from orders import SAYS_IT_EXISTS, Chunk, ChunkState, ProviderOrder, Service
+from orders import SAYS_IT_EXISTS, Chunk, ChunkState, IMEIOrder, ServiceInfo
 from storage import batch_store
 from storage.call_log import write_intents
 from submission import settlement
@@ -45,7 +45,7 @@ UNCHANGED = "The provider's list has not changed since the call."
 
 def in_doubt(
     database: IMEIDatabase, count: int = 1, said: Sequence[str] = (), words: str = ""
-) -> tuple[Chunk, list[ProviderOrder]]:
+) -> tuple[Chunk, list[IMEIOrder]]:
     """A call without an answer, and the list of what we ordered before it; the balance from before it is known."""
     read_balance(database)
     with database.write() as connection:
@@ -56,14 +56,14 @@ def in_doubt(
     return doubtful, known
 
 
-def newer(database: IMEIDatabase, known: Sequence[ProviderOrder], number: int = 1) -> list[ProviderOrder]:
+def newer(database: IMEIDatabase, known: Sequence[IMEIOrder], number: int = 1) -> list[IMEIOrder]:
     """The list after another of our orders."""
     return [*known, *answered(database, call(database, imeis(1, first=900 + number)), 5000 + number)]
 
 
 def stored_services(database: IMEIDatabase) -> None:
     """The provider's words for both services are known."""
-    database.store_services([Service(SERVICE, "T-Mobile", 0.1), Service(OTHER, "Sprint", 0.1)], 1.0)
+    database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1), ServiceInfo(OTHER, "Sprint", 0.1)], 1.0)
 
 
 def again(chunk: Chunk) -> list[str]:
@@ -465,9 +465,7 @@ def test_when_all_were_there_before_nothing_is_sent_again(database: IMEIDatabase
 # The balance
 
 
-def proven(
-    database: IMEIDatabase, settler: Settler, count: int = 1, words: str = ""
-) -> tuple[Chunk, list[ProviderOrder]]:
+def proven(database: IMEIDatabase, settler: Settler, count: int = 1, words: str = "") -> tuple[Chunk, list[IMEIOrder]]:
     """A call in doubt that has rested, and the list that proves that it placed nothing."""
     doubtful, known = in_doubt(database, count, words=words)
     look(database, settler, known, START)
@@ -620,7 +618,7 @@ def test_what_was_sent_again_and_is_in_doubt_again_may_be_of_the_first_call(data
 # A batch that has more to send
 
 
-def half_sent(database: IMEIDatabase) -> tuple[Chunk, list[ProviderOrder]]:
+def half_sent(database: IMEIDatabase) -> tuple[Chunk, list[IMEIOrder]]:
     """A call in doubt of a batch that has another call planned."""
     read_balance(database)
     known = answered(database, call(database, imeis(1, first=1)), 1000)
@@ -660,7 +658,7 @@ def test_nothing_of_a_paused_batch_is_sent_again(database: IMEIDatabase) -> None
 # What a person cleared
 
 
-def cleared(database: IMEIDatabase, count: int = 2) -> tuple[Chunk, list[ProviderOrder]]:
+def cleared(database: IMEIDatabase, count: int = 2) -> tuple[Chunk, list[IMEIOrder]]:
     doubtful, known = in_doubt(database, count)
     assert was_not_placed(database, [item.item_id for item in doubtful.items], 0.0) == count
     return doubtful, known
@@ -760,7 +758,7 @@ def test_a_batch_that_would_order_what_is_listed_already_is_paused_once(database
     ],
 )
 def test_only_orders_of_planned_imeis_and_of_their_service_pause_a_batch(
-    database: IMEIDatabase, order: ProviderOrder, word: str
+    database: IMEIDatabase, order: IMEIOrder, word: str
 ) -> None:
     stored_services(database)
     batch_id, _ = planned(database, 3, size=1, first=60)

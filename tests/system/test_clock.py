@@ -18,7 +18,7 @@ import database as database_module
 from account.catalogue import AccountBalance, ServiceCatalog
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
-from orders import Account, Service
+from orders import Account, ServiceInfo
 from submission.throttle import KEPT, MINUTE, SLACK, Throttle
 
 HOUR = 3600.0
@@ -101,7 +101,7 @@ def _set_event() -> threading.Event:
 def test_after_a_step_services_and_balance_are_asked_again(database: IMEIDatabase, clock: Clock, step: float) -> None:
     asked: list[str] = []
 
-    def services() -> list[Service]:
+    def services() -> list[ServiceInfo]:
         asked.append("services")
         return [CARRIER]
 
@@ -125,7 +125,7 @@ def test_after_a_step_services_and_balance_are_asked_again(database: IMEIDatabas
 def test_a_question_that_failed_before_a_step_is_asked_again(database: IMEIDatabase, clock: Clock, step: float) -> None:
     down = True
 
-    def services() -> list[Service]:
+    def services() -> list[ServiceInfo]:
         if down:
             raise NotSentError("The provider cannot be reached.")
         return [CARRIER]

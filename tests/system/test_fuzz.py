@@ -22,7 +22,7 @@ from sample_files import text_workbook, workbook, wrong
 
 import gsm_fusion_client as client
 from devices.report import BlacklistState, FmiState, SimState, blacklist_state, fmi_state, read_report, sim_state
-from gsm_fusion_client import GSMFusionError
+from gsm_fusion_client import GSMFusionAPIError
 from imei import ORDERABLE, is_valid
 from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
 from spreadsheets.cells import classify, scan
@@ -112,7 +112,7 @@ def check_placement(raw: bytes, parse: Callable[[bytes], PlacementAnswer] = clie
     try:
         with in_time():
             answer = parse(raw)
-    except GSMFusionError as error:
+    except GSMFusionAPIError as error:
         judgement = judge_error(CHUNK, error)
         assert b"error" in raw.lower() or {v.outcome for v in judgement.verdicts or ()} == {Outcome.IN_DOUBT}
         return
@@ -157,7 +157,7 @@ def test_other_spoiled_answers_are_read_or_refused_with_the_documented_error() -
             try:
                 with in_time():
                     parse(raw)
-            except GSMFusionError:
+            except GSMFusionAPIError:
                 continue
 
     def make(chance: random.Random) -> bytes:
@@ -193,7 +193,7 @@ def test_a_huge_answer_is_read_or_refused_in_time(name: str) -> None:
         try:
             with in_time():
                 parse(HUGE[name])
-        except GSMFusionError:
+        except GSMFusionAPIError:
             continue
 
 

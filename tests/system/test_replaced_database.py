@@ -27,7 +27,7 @@ from web_fixture import SERVICES, Browser, Provider, make_app, words
 
 from database import REPLACED, DatabaseReplacedError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, RefusalKind, RefusedError
-from orders import BatchState, ProviderOrder
+from orders import BatchState, IMEIOrder
 from production_submission_system import ProductionSubmissionSystem
 from results.rebuild import plan_rebuild, rebuild_records
 from settings import Settings
@@ -155,7 +155,7 @@ MANY, CUT = 10 * CHUNK, 100
 class KnowsNothing(GSMFusionClient):
     """A provider that refuses every order id."""
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[ProviderOrder]:
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
         raise RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")
 
 

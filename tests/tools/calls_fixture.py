@@ -7,7 +7,7 @@ from typing import Any
 from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
-from orders import Chunk, Outcome, PlacedOrder, PlacementAnswer, ProviderOrder, Verdict
+from orders import Chunk, IMEIOrder, Outcome, PlacedOrder, PlacementAnswer, Verdict
 from storage import balance_store, batch_store
 from storage.batch_creation import NewBatch, create_batch
 from storage.call_log import record_clean, write_intents
@@ -60,7 +60,7 @@ def nothing_is_written(database: IMEIDatabase) -> Iterator[None]:
     assert everything(database) == before
 
 
-def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[ProviderOrder]:
+def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[IMEIOrder]:
     """The provider names every order, with ids from first_id on; returns how its list shows them."""
     placed = tuple(PlacedOrder(str(first_id + n), item.imei) for n, item in enumerate(chunk.items))
     with database.write() as connection:
@@ -79,8 +79,8 @@ def unanswered(database: IMEIDatabase, chunk: Chunk, said: Sequence[str] = (), w
         batch_store.record(connection, chunk, doubts, words)
 
 
-def listed(order_id: str, imei: str, package: str = SERVICE, at: str = "2026-11-25 10:00:00") -> ProviderOrder:
-    return ProviderOrder(order_id, imei, "Pending", "", package, at)
+def listed(order_id: str, imei: str, package: str = SERVICE, at: str = "2026-11-25 10:00:00") -> IMEIOrder:
+    return IMEIOrder(order_id, imei, "Pending", "", package, at)
 
 
 def read_balance(database: IMEIDatabase, credits: float = 100.0) -> None:
@@ -92,7 +92,7 @@ def read_balance(database: IMEIDatabase, credits: float = 100.0) -> None:
 def look(
     database: IMEIDatabase,
     settler: Settler,
-    orders: Sequence[ProviderOrder],
+    orders: Sequence[IMEIOrder],
     now: float,
     unexplained: float | None = 0.0,
     alone: bool = True,

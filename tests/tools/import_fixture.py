@@ -8,7 +8,7 @@ from provider_fixture import SERVICE, imeis
 from sqlalchemy import select
 
 from database import IMEIDatabase
-from orders import Service
+from orders import ServiceInfo
 from results.imports import plan_import
 from schema import orders
 from spreadsheets.order_rows import ImportRow
@@ -60,5 +60,5 @@ def fates(database: IMEIDatabase, rows: list[ImportRow]) -> list[str]:
 @pytest.fixture(name="ordering")
 def ordering_fixture(database: IMEIDatabase) -> IMEIDatabase:
     """A database that knows the title of the one service that is ordered."""
-    database.store_services([Service(SERVICE, "T-Mobile", 0.1)], 0.0)
+    database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1)], 0.0)
     return database

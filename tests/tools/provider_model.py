@@ -22,7 +22,7 @@ from gsm_fusion_client import (
     parse_placement,
     parse_services,
 )
-from orders import Account, PlacementAnswer, ProviderOrder, Service
+from orders import Account, IMEIOrder, PlacementAnswer, ServiceInfo
 from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Fault, Knobs, spoiled_reply
 from simulator.provider import Charge, Ledger, Provider
@@ -173,7 +173,7 @@ class ModelClient:
             raise OutcomeUnknownError("No answer came.")
         return _spoiled(fault, xml) if fault else xml.encode()
 
-    def list_recent_orders(self) -> list[ProviderOrder]:
+    def list_recent_orders(self) -> list[IMEIOrder]:
         if self.model.list_is_down:
             raise OutcomeUnknownError("No answer came.")
         return parse_orders(self.model.provider.answer("getimeis", {}, 0).encode())
@@ -181,7 +181,7 @@ class ModelClient:
     def get_account(self) -> Account:
         return parse_account(self.model.provider.answer("accountinfo", {}, 0).encode())
 
-    def get_imei_services(self) -> list[Service]:
+    def get_imei_services(self) -> list[ServiceInfo]:
         return parse_services(self.model.provider.answer("imeiservices", {}, 0).encode())
 
 

@@ -15,28 +15,28 @@ from werkzeug.test import TestResponse
 
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
-from orders import Account, Chunk, Item, Outcome, ProviderOrder, Service, Verdict
+from orders import Account, Chunk, IMEIOrder, Item, Outcome, ServiceInfo, Verdict
 from settings import Settings
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch
 from web_app import create_app
 
-CARRIER = Service("1739", "10-7.1# Apple iPhone IMEI Carrier + Simlock + FMI", 0.08, "Apple", "Instant")
-MAIL = Service("102", "Factory Unlock", 3.0, "Unlock", "1-24 Hours", required_fields=("Email",))
-SERVICES = [CARRIER, MAIL, Service("269", "T-Mobile USA - Status Check", 0.1, "Network")]
+CARRIER = ServiceInfo("1739", "10-7.1# Apple iPhone IMEI Carrier + Simlock + FMI", 0.08, "Apple", "Instant")
+MAIL = ServiceInfo("102", "Factory Unlock", 3.0, "Unlock", "1-24 Hours", required_fields=("Email",))
+SERVICES = [CARRIER, MAIL, ServiceInfo("269", "T-Mobile USA - Status Check", 0.1, "Network")]
 
 
 @dataclass
 class Provider:
     """What the injected functions answer; tests change it."""
 
-    services: list[Service]
+    services: list[ServiceInfo]
     credits: float | None = 150.0
     down: bool = False
     asked: int = 0
-    orders: tuple[ProviderOrder, ...] = ()  #: those that it finds by their ids
+    orders: tuple[IMEIOrder, ...] = ()  #: those that it finds by their ids
 
-    def list_services(self) -> list[Service]:
+    def list_services(self) -> list[ServiceInfo]:
         self.asked += 1
         if self.down:
             raise NotSentError("The provider is in maintenance.")
@@ -48,7 +48,7 @@ class Provider:
         return Account(self.credits, f"$ {self.credits} USD")
 
 
-def find_order(provider: Provider, order_id: str) -> list[ProviderOrder]:
+def find_order(provider: Provider, order_id: str) -> list[IMEIOrder]:
     """What getimeis says of one id: an unknown one is refused."""
     if provider.down:
         raise NotSentError("The provider is in maintenance.")
@@ -174,7 +174,7 @@ def words(answer: TestResponse) -> str:
     return " ".join(text.replace("&#39;", "'").replace("&amp;", "&").split())
 
 
-def order_batch(database: IMEIDatabase, numbers: list[str], service: Service = CARRIER) -> int:
+def order_batch(database: IMEIDatabase, numbers: list[str], service: ServiceInfo = CARRIER) -> int:
     """A finished batch of these IMEIs."""
     batch_id = create_batch(
         database,

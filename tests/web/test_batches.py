@@ -21,7 +21,7 @@ from werkzeug.test import TestResponse
 
 from backend import Backend
 from database import IMEIDatabase, utc_now
-from orders import BatchState, ChunkState, Outcome, Progress, ProviderOrder, Verdict
+from orders import BatchState, ChunkState, IMEIOrder, Outcome, Progress, Verdict
 from schema import attempts
 from settings import Settings
 from storage import batch_creation, batch_queries, batch_store
@@ -832,7 +832,7 @@ def test_an_order_found_by_hand_is_adopted(
     browser: Browser, provider: Provider, database: IMEIDatabase, doubtful: int
 ) -> None:
     first = item_ids(database, doubtful)[0]
-    provider.orders = (ProviderOrder("15990001", imeis(1)[0], "Pending", "", CARRIER.service_id),)
+    provider.orders = (IMEIOrder("15990001", imeis(1)[0], "Pending", "", CARRIER.service_id),)
     answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "  "})
     assert "Give the provider's order id" in words(browser.led_back(answer))
     answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "15990001"})

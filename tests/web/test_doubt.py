@@ -14,7 +14,7 @@ from account.state import provider_state
 from backend import Backend
 from database import IMEIDatabase, utc_now, write_list_limit
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
-from orders import SAYS_IT_EXISTS, Chunk, Outcome, ProviderOrder, Verdict
+from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, Outcome, Verdict
 from settings import Settings
 from storage import batch_store
 from storage.call_log import write_intents
@@ -23,13 +23,13 @@ from submission.settlement import NEXT_TURN, NOT_RESTED, Settler
 from web_app import create_app
 
 
-def lists(app: Flask, *listed: ProviderOrder) -> None:
+def lists(app: Flask, *listed: IMEIOrder) -> None:
     """Let the provider list these orders from now on."""
     app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=lambda: list(listed))
 
 
-def order(order_id: str, imei: str, service: str = CARRIER.service_id) -> ProviderOrder:
-    return ProviderOrder(order_id, imei, "Pending", "", service, "2026-11-25 10:00:00")
+def order(order_id: str, imei: str, service: str = CARRIER.service_id) -> IMEIOrder:
+    return IMEIOrder(order_id, imei, "Pending", "", service, "2026-11-25 10:00:00")
 
 
 @pytest.fixture(name="doubtful")
@@ -69,7 +69,7 @@ def test_a_provider_that_lists_nothing_or_does_not_answer_is_told_as_such(app: F
     lists(app)
     assert "says nothing about these IMEIs" in words(Browser(app).get("/batches/2/doubt/listed"))
 
-    def fail() -> list[ProviderOrder]:
+    def fail() -> list[IMEIOrder]:
         raise NotSentError("The provider is in maintenance.")
 
     app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=fail)
@@ -312,7 +312,7 @@ def test_an_order_id_is_recorded_only_if_the_provider_shows_it_for_this_imei_and
     provider: Provider,
     database: IMEIDatabase,
     doubtful: list[str],
-    found: tuple[ProviderOrder, ...],
+    found: tuple[IMEIOrder, ...],
     why: str,
 ) -> None:
     provider.orders = found

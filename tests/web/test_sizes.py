@@ -10,7 +10,7 @@ from provider_fixture import imeis
 from web_fixture import CARRIER, Browser, Provider, make_app
 
 from database import IMEIDatabase
-from orders import Service
+from orders import ServiceInfo
 from schema import orders
 from settings import Settings
 from storage import order_searches
@@ -24,7 +24,7 @@ LONG = {"model": "iPhone 14 Pro Max 1TB Space Black (A2894)", "carrier": "US T-M
 @pytest.fixture(name="app")
 def app_fixture(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
     services = [
-        Service(str(n), f"{n} - Apple iPhone Carrier and Simlock, premium {n}", 0.1, "Apple", "1-24 Hours")
+        ServiceInfo(str(n), f"{n} - Apple iPhone Carrier and Simlock, premium {n}", 0.1, "Apple", "1-24 Hours")
         for n in range(500)
     ]
     made = make_app(settings, database, Provider([CARRIER, *services], credits=None))
