@@ -16,8 +16,8 @@ from account import AccountBalance, ServiceCatalog
 from database import IMEIDatabase
 from orders import IMEIOrder, ServiceInfo
 from settings import Settings
-from storage import account_mark, order_queries
-from submission import NOT_AGAIN, Again, Means, Plan, make_plan, older_copy_objection
+from storage import order_queries
+from submission import NOT_AGAIN, Again, Means, Plan, account_objection, make_plan, older_copy_objection
 
 #: Each stream holds a thread of the server; some threads must stay free for pages and the health probe.
 STREAMS_PER_PROCESS = 12
@@ -101,7 +101,7 @@ class Backend:
         return (
             ("" if self.may_spend else VOLATILE)
             or older_copy_objection(self.database)
-            or account_mark.objection(self.database, self.settings)
+            or account_objection(self.database, self.settings)
         )
 
 

@@ -49,10 +49,12 @@ from submission import (
     Checkpoints,
     Judgement,
     Look,
+    OtherAccountError,
     Pause,
     Settler,
     Throttle,
     Watcher,
+    check_account,
     is_disk_full,
     is_named,
     is_readable,
@@ -542,8 +544,8 @@ class ProductionSubmissionSystem:
         row = connection.execute(MAY_SEND).first()
         lease.check(row, self._lease)
         try:
-            account_mark.check(row.account_mark if row else None, self.options.account)
-        except account_mark.OtherAccountError as error:
+            check_account(row.account_mark if row else None, self.options.account)
+        except OtherAccountError as error:
             raise lease.LeaseLostError(str(error)) from error
 
     def _sendable(self, connection: Transaction) -> list[batch_store.RunningBatch]:

@@ -25,9 +25,9 @@ from production_submission_system import Options, ProductionSubmissionSystem
 from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
-from storage import account_mark, upkeep
+from storage import upkeep
 from storage.batch_queries import progress
-from submission import Checkpoints, Throttle, submission_result
+from submission import Checkpoints, Throttle, account_objection, mark_of, require_account, submission_result
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def make_client(
     somebody who waits: each question is asked once, for so many seconds at most. Raises OtherAccountError where the
     orders of the database were placed with another account.
     """
-    account_mark.require(database, settings)
+    require_account(database, settings)
     given = {"turns": throttle, "report": report} | _patience_of_calls(settings, patience)
     if not settings.demo:
         with GSMFusionClient(settings.api_key, settings.username, settings.base_url, **given) as client:
@@ -156,7 +156,7 @@ def make_system(
         resend_limit=settings.resend_limit,
         send_order_key=settings.send_order_key,
         patience=_patience(settings),
-        account=account_mark.mark_of(settings, database.install_id()),
+        account=mark_of(settings, database.install_id()),
     )
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
     return ProductionSubmissionSystem(database, client, checkpoints, options, throttle)
@@ -233,7 +233,7 @@ class Background:
 
     def _is_foreign(self) -> bool:
         """Whether the database belongs to another account; an administrator may adopt it meanwhile. Logged once."""
-        words = account_mark.objection(self.database, self.settings)
+        words = account_objection(self.database, self.settings)
         if words and words != self.objection:
             logger.error(words)
         self.objection = words

@@ -25,8 +25,7 @@ from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDataba
 from orders import Account, IMEIOrder, ServiceInfo
 from runner import make_client, start_background
 from settings import PRIVATE, Settings, SettingsError, load_settings
-from storage import account_mark
-from submission import Checkpoints, recognise_older_copy
+from submission import Checkpoints, account_objection, recognise_older_copy
 from web import BLUEPRINTS, FOR_PROGRAMS, Edge, RowNumbers, init_auth, init_forms, status_report, template_filters
 
 logger = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def create_app(
     """
     settings = settings or load_settings(os.environ)
     database = database or IMEIDatabase(settings.database_path)
-    words = account_mark.objection(database, settings)
+    words = account_objection(database, settings)
     if words:
         logger.error(words)
     recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))

@@ -5,7 +5,7 @@ from flask.cli import with_appcontext
 
 from backend import Backend, backend
 from storage import account_mark
-from storage.account_mark import OtherAccountError
+from submission import OtherAccountError, account_objection, adopt_database, may_adopt
 
 
 @click.command("adopt-account")
@@ -21,18 +21,18 @@ def adopt_account(yes: bool) -> None:
 
 def adopt_now(backend: Backend, yes: bool) -> None:
     """Print what it means, ask, and adopt. Raises ClickException."""
-    objection = account_mark.objection(backend.database, backend.settings)
+    objection = account_objection(backend.database, backend.settings)
     if not objection:
         click.echo("This database belongs to the account of the settings already.")
         return
     click.echo(objection, err=True)
     click.echo("\n".join(account_mark.adoption(backend.database).sentences), err=True)
-    if not account_mark.may_adopt(backend.database, backend.settings):
+    if not may_adopt(backend.database, backend.settings):
         raise click.ClickException("Nothing was adopted: simulated and real orders are not mixed.")
     if not yes and not click.confirm("Adopt this database?", err=True):
         raise click.ClickException("Nothing was adopted.")
     try:
-        account_mark.adopt(backend.database, backend.settings)
+        adopt_database(backend.database, backend.settings)
     except OtherAccountError as error:
         raise click.ClickException(str(error)) from error
     click.echo("Adopted. Unfinished batches are paused; resume those that this account shall order.")

@@ -16,8 +16,7 @@ from gsm_fusion_client import GSMFusionAPIError
 from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, rebuild_records, run_audit
 from runner import make_client
 from simulator import DemoError
-from storage.account_mark import OtherAccountError
-from submission import Checkpoints, accept_older_copy, older_copy_objection
+from submission import Checkpoints, OtherAccountError, accept_older_copy, older_copy_objection
 
 #: Exit codes: both sides agree; they differ, or could not be compared to the end.
 AGREE, DIFFER = 0, 1

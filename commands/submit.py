@@ -31,12 +31,19 @@ from runner import make_client, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_orders
-from storage.account_mark import OtherAccountError
 from storage.audit_store import had_doubt
 from storage.balance_store import BalanceChange, balance_change
 from storage.batch_creation import NewBatch, OverBudgetError, create_batch
 from storage.batch_queries import progress
-from submission import Plan, balance_warning, balance_words, price_objection, service_objection, unchecked
+from submission import (
+    OtherAccountError,
+    Plan,
+    balance_warning,
+    balance_words,
+    price_objection,
+    service_objection,
+    unchecked,
+)
 
 #: Exit codes: every IMEI is settled; something was not sent; the wish was refused; something may have been charged;
 #: the provider's orders or charges are not ours.

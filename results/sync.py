@@ -189,7 +189,7 @@ class OrderSync:
                 break
 
     def _ask_alone(self, order_ids: list[str], stop: threading.Event) -> None:
-        """Ask for orders that are known to spoil lists. Raises GSMFusionAPIError for errors that none of them caused."""
+        """Ask one by one for orders that spoil lists. Raises GSMFusionAPIError for errors that none of them caused."""
         for order_id in order_ids:
             if stop.is_set():
                 return

@@ -1,5 +1,14 @@
 """What decides about money and is not the loop: what may be sent, what an answer means, what doubt allows."""
 
+from submission.account_guard import (
+    OtherAccountError,
+    account_objection,
+    adopt_database,
+    check_account,
+    mark_of,
+    may_adopt,
+    require_account,
+)
 from submission.account_watch import AccountWatch
 from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
 from submission.doubt_lookup import ListFindings, compare_list, find_order
@@ -37,15 +46,19 @@ __all__ = [
     "ListFindings",
     "Look",
     "Means",
+    "OtherAccountError",
     "Pause",
     "Plan",
     "Settler",
     "Throttle",
     "Watcher",
     "accept_older_copy",
+    "account_objection",
+    "adopt_database",
     "ask_again",
     "balance_warning",
     "balance_words",
+    "check_account",
     "compare_list",
     "disk_objection",
     "find_order",
@@ -55,12 +68,15 @@ __all__ = [
     "judge",
     "judge_by_name",
     "make_plan",
+    "mark_of",
+    "may_adopt",
     "older_copy_objection",
     "price_objection",
     "proven_length",
     "read_order_id",
     "recognise_older_copy",
     "reopen_answered",
+    "require_account",
     "rest_before_decision",
     "service_objection",
     "submission_result",

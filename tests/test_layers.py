@@ -33,6 +33,8 @@ SIMULATOR = "simulator"
 STARTS_THE_SIMULATOR = ("runner", "commands", "gunicorn.conf", SIMULATOR)
 #: The room that is imported by module, because its modules are named after what they store.
 IMPORTED_BY_MODULE = "storage"
+#: What the room of all SQL may import: the database and pure modules, no client and no error of the provider.
+STORAGE_USES = {"amounts", "database", "devices", "orders", "schema", "settings"}
 MOST_FILES_AT_THE_ROOT = 14
 
 #: library → the modules that may import it, by their dotted names.
@@ -51,7 +53,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "urllib3": ("gsm_fusion_client", "provider.*"),
     "http": ("gsm_fusion_client", "provider.*", "simulator.*"),
     "xml": ("gsm_fusion_client", "provider.*", "workbooks.parts", "simulator.*"),
-    "sqlalchemy": ("database", "schema", "storage.*", "results.imports", "submission.older_copy"),
+    "sqlalchemy": ("database", "schema", "storage.*", "results.imports"),
     "alembic": ("database",),
     "sqlite3": ("database",),
     "pysqlite3": ("database",),
@@ -131,6 +133,11 @@ def test_imports_point_down(room: str) -> None:
         return
     assert {name for name in used - {SIMULATOR} if floor_of(name) > floor_of(room)} == set()
     assert SIMULATOR not in used or room in STARTS_THE_SIMULATOR
+
+
+def test_storage_imports_the_database_and_pure_modules_only() -> None:
+    used = {room_of(name) for module in MODULES if room_of(module) == "storage" for name in ours(module)}
+    assert used - {"storage"} <= STORAGE_USES
 
 
 @pytest.mark.parametrize("of", ["files", "rooms"])

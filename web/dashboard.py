@@ -17,8 +17,8 @@ from database import utc_now
 from orders import ServiceInfo
 from results import last_audit, last_sync, past_imports
 from storage import account_mark, batch_queries, lease, order_queries
-from storage.account_mark import OtherAccountError
 from storage.result_store import withheld_orders
+from submission import OtherAccountError, account_objection, adopt_database, may_adopt
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 from web.health import health_report, mending
 
@@ -150,7 +150,7 @@ def adopt_account() -> ResponseReturnValue:
         flash("Nothing was adopted: tick that you know what it means.", "error")
         return redirect(url_for("pages.status"), 303)
     try:
-        account_mark.adopt(backend().database, backend().settings)
+        adopt_database(backend().database, backend().settings)
     except OtherAccountError as error:
         flash(str(error), "error")
         return redirect(url_for("pages.status"), 303)
@@ -161,7 +161,7 @@ def adopt_account() -> ResponseReturnValue:
 def _adoption(backend: Backend) -> account_mark.Adoption | None:
     """What adopting this database would mean; None where there is nothing to adopt."""
     database, settings = backend.database, backend.settings
-    if not account_mark.objection(database, settings) or not account_mark.may_adopt(database, settings):
+    if not account_objection(database, settings) or not may_adopt(database, settings):
         return None
     return account_mark.adoption(database)
 

@@ -14,10 +14,11 @@ from backend import backend
 from database import utc_now
 from gsm_fusion_client import GSMFusionAPIError
 from orders import SAYS_IT_EXISTS, IMEIOrder, NotPossibleError, Progress
-from storage import account_mark, batch_doubt, batch_queries, batch_store
+from storage import batch_doubt, batch_queries, batch_store
 from storage.batch_doubt import CallInDoubt
 from submission import (
     ListFindings,
+    account_objection,
     ask_again,
     compare_list,
     find_order,
@@ -54,7 +55,7 @@ class Wait:
 @blueprint.before_request
 def _refuse_other_account() -> ResponseReturnValue | None:
     """Decide nothing about the doubt of another account: what its list shows is not to be had here."""
-    objection = account_mark.objection(backend().database, backend().settings) if request.method == "POST" else ""
+    objection = account_objection(backend().database, backend().settings) if request.method == "POST" else ""
     if not objection:
         return None
     flash(objection, "error")

@@ -13,8 +13,8 @@ from account import provider_state
 from backend import VOLATILE, Backend, backend
 from database import utc_now
 from runner import runner_alive
-from storage import account_mark, batch_queries
-from submission import disk_objection, older_copy_objection
+from storage import batch_queries
+from submission import account_objection, disk_objection, older_copy_objection
 from web.auth import is_inside
 from web.format import ago
 
@@ -88,7 +88,7 @@ def environment_advice(backend: Backend) -> list[str]:
     advice.append(disk_objection(settings.data_dir))
     if backend.order_count() is not None:
         advice.append(older_copy_objection(backend.database))
-        advice.append(account_mark.objection(backend.database, settings))
+        advice.append(account_objection(backend.database, settings))
     return [sentence for sentence in advice if sentence]
 
 

@@ -18,7 +18,9 @@ from orders import BatchState, Outcome
 from runner import Background, make_client, run_or_follow, sync_or_follow
 from settings import Settings, load_settings
 from storage import account_mark, batch_store
-from storage.account_mark import OtherAccountError, adopt, adoption, mark_of, may_adopt, objection
+from storage.account_mark import adoption
+from submission import account_guard
+from submission.account_guard import OtherAccountError, account_objection, adopt_database, mark_of, may_adopt
 from submission.settlement import OTHER_ACCOUNT, Settler
 
 OURS: dict[str, Any] = {"api_key": "K", "username": "wholesaler"}
@@ -42,16 +44,16 @@ def at(simulator: Simulator, settings: Settings, **more: Any) -> Settings:
 
 
 def test_an_unused_database_takes_the_mark_of_the_first_account(database: IMEIDatabase, live: Settings) -> None:
-    assert objection(database, live) == ""
-    assert objection(database, replace(live, username="another")) != ""
-    assert objection(database, live) == ""
+    assert account_objection(database, live) == ""
+    assert account_objection(database, replace(live, username="another")) != ""
+    assert account_objection(database, live) == ""
 
 
 def test_a_used_database_of_an_older_version_takes_the_mark_of_its_account(
     database: IMEIDatabase, live: Settings
 ) -> None:
     call(database, imeis(2))
-    assert objection(database, live) == ""
+    assert account_objection(database, live) == ""
 
 
 def test_a_used_database_beside_the_files_of_the_demo_is_marked_by_a_person_only(
@@ -60,10 +62,10 @@ def test_a_used_database_beside_the_files_of_the_demo_is_marked_by_a_person_only
     """Older versions kept the orders of the demo in the same file."""
     call(database, imeis(2))
     (live.data_dir / "demo").mkdir()
-    assert "not known which account" in objection(database, live)
+    assert "not known which account" in account_objection(database, live)
     assert may_adopt(database, live)
-    adopt(database, live)
-    assert objection(database, live) == ""
+    adopt_database(database, live)
+    assert account_objection(database, live) == ""
 
 
 @pytest.mark.parametrize(
@@ -77,10 +79,10 @@ def test_a_used_database_beside_the_files_of_the_demo_is_marked_by_a_person_only
 def test_another_user_address_or_mode_is_another_account(
     database: IMEIDatabase, live: Settings, other: dict[str, Any], reason: str
 ) -> None:
-    assert objection(database, live) == ""
-    assert reason in objection(database, replace(live, **other))
+    assert account_objection(database, live) == ""
+    assert reason in account_objection(database, replace(live, **other))
     with pytest.raises(OtherAccountError, match="Nothing is sent"):
-        account_mark.require(database, replace(live, **other))
+        account_guard.require_account(database, replace(live, **other))
 
 
 @pytest.mark.parametrize(
@@ -90,19 +92,19 @@ def test_another_user_address_or_mode_is_another_account(
 def test_a_new_key_of_the_same_user_is_the_same_account(
     database: IMEIDatabase, live: Settings, same: dict[str, Any]
 ) -> None:
-    objection(database, live)
-    assert objection(database, replace(live, **same)) == ""
+    account_objection(database, live)
+    assert account_objection(database, replace(live, **same)) == ""
 
 
 def test_a_marked_database_is_asked_without_writing(database: IMEIDatabase, live: Settings) -> None:
     """Every probe of /health and every second of a process that is not the runner asks, also while others write."""
-    objection(database, live)
+    account_objection(database, live)
     with database.write():
-        assert objection(database, live) == ""
+        assert account_objection(database, live) == ""
 
 
 def test_the_mark_does_not_tell_the_user_name(database: IMEIDatabase, live: Settings) -> None:
-    objection(database, live)
+    account_objection(database, live)
     assert "wholesaler" not in (database.get_setting(account_mark.ACCOUNT) or "")
     assert mark_of(live, "a").user != mark_of(live, "b").user
 
@@ -117,16 +119,16 @@ def test_the_demo_has_a_folder_of_its_own(tmp_path: Path) -> None:
 def test_a_database_of_the_demo_is_never_adopted_by_a_real_account(
     database: IMEIDatabase, settings: Settings, live: Settings
 ) -> None:
-    objection(database, settings)
-    assert "simulated orders" in objection(database, live)
+    account_objection(database, settings)
+    assert "simulated orders" in account_objection(database, live)
     assert not may_adopt(database, live)
     with pytest.raises(OtherAccountError):
-        adopt(database, live)
-    assert objection(database, settings) == ""
+        adopt_database(database, live)
+    assert account_objection(database, settings) == ""
 
 
 def test_what_an_adoption_means_is_told_in_numbers(database: IMEIDatabase, live: Settings) -> None:
-    objection(database, live)
+    account_objection(database, live)
     planned(database, 3)
     unanswered(database, call(database, imeis(2, first=50)))
     database.insert_order({"order_id": "1", "imei": imeis(1)[0], "status": "Pending", "credits": 0.5})
@@ -142,23 +144,23 @@ def test_what_an_adoption_means_is_told_in_numbers(database: IMEIDatabase, live:
 
 
 def test_an_adopted_database_sends_nothing_before_a_person_resumes_it(database: IMEIDatabase, live: Settings) -> None:
-    objection(database, live)
+    account_objection(database, live)
     batch_id, _ = planned(database, 3)
     other = replace(live, username="other")
-    adopt(database, other)
-    assert objection(database, other) == ""
-    assert "another user name" in objection(database, live)
-    assert one(database, "SELECT state, notice FROM batches WHERE id = ?", batch_id) == ("paused", account_mark.PAUSED)
+    adopt_database(database, other)
+    assert account_objection(database, other) == ""
+    assert "another user name" in account_objection(database, live)
+    assert one(database, "SELECT state, notice FROM batches WHERE id = ?", batch_id) == ("paused", account_guard.PAUSED)
     with database.read() as connection:
         assert batch_store.running_batches(connection) == []
 
 
 def test_doubt_of_the_account_before_is_left_to_a_person(database: IMEIDatabase, live: Settings) -> None:
     """The list of the new account may show an order of the same IMEI, and never shows that there is none."""
-    objection(database, live)
+    account_objection(database, live)
     doubtful = call(database, imeis(1, first=50))
     unanswered(database, doubtful)
-    adopt(database, replace(live, username="other"))
+    adopt_database(database, replace(live, username="other"))
     look(database, Settler(60.0), [listed("700", imeis(1, first=50)[0])], 5000.0)
     assert outcomes(database, doubtful.batch_id) == {Outcome.IN_DOUBT: 1}
     assert reason(database, doubtful) == OTHER_ACCOUNT
@@ -177,7 +179,7 @@ def test_nothing_is_sent_or_fetched_with_another_account(
 ) -> None:
     """Seen: a changed user name sent the waiting IMEIs of a batch to the new account."""
     own, other = at(simulator, settings), at(simulator, settings, username="other")
-    objection(database, own)
+    account_objection(database, own)
     batch_id = new_batch(database, 20, 10)
     with pytest.raises(OtherAccountError):
         run_or_follow(other, database, batch_id, lambda _: None, threading.Event())
@@ -192,14 +194,14 @@ def test_the_runner_waits_until_the_database_is_adopted(
     simulator: Simulator, database: IMEIDatabase, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was marked with another address, as after a move of the provider."""
-    objection(database, at(simulator, settings, base_url="https://old.example"))
+    account_objection(database, at(simulator, settings, base_url="https://old.example"))
     batch_id = new_batch(database, 20, 10)
     background = Background(at(simulator, settings), database)
     background.start()
     try:
         wait_until(lambda: "placed at https://old.example" in caplog.text, "the reason is logged")
         assert simulator.calls() == []
-        adopt(database, background.settings)
+        adopt_database(database, background.settings)
         with database.write() as connection:
             batch_store.resume(connection, batch_id)
         wait_until(lambda: outcomes(database, batch_id).get(Outcome.ORDERED) == 20, "all is ordered")
@@ -216,7 +218,7 @@ def test_a_runner_that_is_at_work_stops_when_another_account_adopts_the_database
     try:
         first = new_batch(database, 20, 10)
         wait_until(lambda: outcomes(database, first).get(Outcome.ORDERED) == 20, "all is ordered")
-        adopt(database, replace(own, username="other"))
+        adopt_database(database, replace(own, username="other"))
         second = new_batch(database, 20, 10, first=500)
         assert _is_at_rest(background)
         assert outcomes(database, second) == {Outcome.WAITING: 20}
@@ -242,9 +244,9 @@ def test_pages_say_why_nothing_is_sent_and_adopt_the_database(database: IMEIData
     assert "It holds 0 orders of the other account, $0.00 in all." in words(page)
     refused = browser.post("/status/adopt-account")
     assert refused.status_code == 303
-    assert objection(database, settings) != ""
+    assert account_objection(database, settings) != ""
     assert browser.post("/status/adopt-account", {"sure": "on"}).status_code == 303
-    assert objection(database, settings) == ""
+    assert account_objection(database, settings) == ""
     assert "Another account" not in words(browser.get("/status"))
 
 
@@ -266,7 +268,7 @@ def test_pages_neither_order_nor_decide_with_another_account(database: IMEIDatab
 def test_the_command_adopts_after_it_has_said_what_that_means(
     simulator: Simulator, database: IMEIDatabase, settings: Settings
 ) -> None:
-    objection(database, at(simulator, settings, username="former"))
+    account_objection(database, at(simulator, settings, username="former"))
     batch_id, _ = planned(database, 3)
     own = at(simulator, settings)
     app = make_app(own, database, Provider([]))
@@ -274,10 +276,10 @@ def test_the_command_adopts_after_it_has_said_what_that_means(
     run = app.test_cli_runner().invoke
     assert run(args=["sync"]).exit_code == 1
     refused = run(args=["adopt-account"], input="n\n")
-    assert (refused.exit_code, objection(database, own) != "") == (1, True)
+    assert (refused.exit_code, account_objection(database, own) != "") == (1, True)
     assert "Not sent: 3 IMEIs. Their batches are paused; to resume them costs this account $0.30." in refused.output
     assert run(args=["adopt-account", "--yes"]).exit_code == 0
-    assert objection(database, own) == ""
+    assert account_objection(database, own) == ""
     assert one(database, "SELECT state FROM batches WHERE id = ?", batch_id) == BatchState.PAUSED
     assert "already" in run(args=["adopt-account"]).output
     assert run(args=["sync"]).exit_code == 0
