@@ -73,7 +73,7 @@ def listed(batch_id: int) -> ResponseReturnValue:
     """What the provider's list says now, as the part of the page that its script fetches."""
     progress = batch_or_404(batch_id)
     found, error = _look(progress)
-    return render_template("doubt_listed.html", batch=progress, look=found, unheard=error)
+    return render_template("listed.html", batch=progress, look=found, unheard=error)
 
 
 @blueprint.post("/ask")

@@ -95,7 +95,7 @@ def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, t
 @blueprint.get("/<token>")
 def show(token: str) -> ResponseReturnValue:
     """How far it is, and the link once it is there."""
-    return render_template("export.html", export=_export_or_404(token))
+    return render_template("exports.html", export=_export_or_404(token))
 
 
 @blueprint.get("/<token>/file")

@@ -47,7 +47,7 @@ def preview(token: str) -> ResponseReturnValue:
         return redirect(url_for("pages.database"), 303)
     shown = {fate: SHOWN_LEFT_OUT if fate in (Fate.NOT_UNDERSTOOD, Fate.UNMATCHED) else SHOWN for fate in Fate}
     done = request.args.get("done", type=int)
-    return render_template("import.html", upload=found, plan=plan, fates=list(Fate), shown=shown, done=done)
+    return render_template("imports.html", upload=found, plan=plan, fates=list(Fate), shown=shown, done=done)
 
 
 @blueprint.post("/<token>")

@@ -141,7 +141,7 @@ def order(order_id: str) -> ResponseReturnValue:
 def result(order_id: str) -> str:
     """The parts of its page that a result changes, if its status is no longer what ?seen= says; else nothing."""
     found = backend().database.get_order(order_id)
-    return render_template("order_result.html", **_result(found)) if found and _is_news(found, _seen()) else ""
+    return render_template("result.html", **_result(found)) if found and _is_news(found, _seen()) else ""
 
 
 def _listed(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, before: str) -> dict[str, Any]:

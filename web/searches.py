@@ -57,7 +57,7 @@ def show(search_id: int) -> ResponseReturnValue:
     elif not wanted.objections:
         listed, count = _found(search_id, wanted.chosen), _count(search_id, wanted.chosen)
     page = render_template(
-        "search.html",
+        "searches.html",
         search=search,
         known=len(known),
         asked=wanted,
