@@ -188,16 +188,18 @@ def parse_recent_orders(raw: bytes) -> list[IMEIOrder]:
         raise OutcomeUnknownError(str(error)) from error
 
 
-def parse_asked_orders(raw: bytes, asked: Sequence[str]) -> list[IMEIOrder]:
+def parse_asked_orders(raw: bytes, asked: Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]:
     """The orders of an answer to a question for these ids, each named once. Raises GSMFusionAPIError.
 
     An id that the answer names in two ways is left out, for a result text may have forged one of them. Where texts hide
-    ids, or are not XML and an id was not asked for or comes twice, the answer is unreadable.
+    ids, or are not XML and an id was not asked for or comes twice, the answer is unreadable; with nothing_else also
+    wherever an id was not asked for.
     """
     listing = _listed(raw)
     named = [order for order in listing.orders if order.order_id]
     different = Counter(order.order_id for order in set(named))
     is_forged = listing.opaque and (different.keys() - set(asked) or len(named) > len(different))
+    is_forged = is_forged or (nothing_else and different.keys() - set(asked))
     if is_forged or listing.hides_ids or hides_ids(raw):
         raise UnreadableAnswerError(UNREADABLE.format("a result text may have named orders in it"))
     known = {order_id for order_id in asked if different[order_id] == 1}
@@ -401,13 +403,15 @@ class GSMFusionClient:
         fields = {**optional_fields, "imei": _comma_list(imei), "networkId": network_id}
         return self._place("placeorder", parse_placement, fields, keep)
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
+    def get_imei_orders(self, order_ids: str | Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]:
         """The orders of these ids that the provider knows; one that it leaves out is unchanged.
 
-        Raises GSMFusionAPIError (RefusedError of kind ORDER_ID for an id it refuses), ValueError for no id.
+        nothing_else: an answer that names another order, too, is unreadable. Raises GSMFusionAPIError (RefusedError of
+        kind ORDER_ID for an id it refuses), ValueError for no id.
         """
         comma_list = _comma_list(order_ids)
-        return self._read("getimeis", lambda raw: parse_asked_orders(raw, comma_list.split(",")), orderIds=comma_list)
+        asked = comma_list.split(",")
+        return self._read("getimeis", lambda raw: parse_asked_orders(raw, asked, nothing_else), orderIds=comma_list)
 
     def list_recent_orders(self) -> list[IMEIOrder]:
         """The recent orders, as many and as far back as the provider chooses. Raises GSMFusionAPIError.

@@ -55,6 +55,7 @@ from submission import (
     Throttle,
     Watcher,
     check_account,
+    confirm,
     is_disk_full,
     is_named,
     is_readable,
@@ -63,6 +64,7 @@ from submission import (
     proven_length,
     reopen_answered,
     submission_result,
+    to_confirm,
     trial_length,
     unexplained_fall,
 )
@@ -111,6 +113,8 @@ class Provider(Protocol):
     ) -> PlacementAnswer: ...
 
     def list_recent_orders(self) -> list[IMEIOrder]: ...
+
+    def get_imei_orders(self, order_ids: str | Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]: ...
 
     def get_imei_services(self) -> list[ServiceInfo]: ...
 
@@ -775,7 +779,7 @@ class ProductionSubmissionSystem:
             self._settler.look_soon(now)
 
     def _look(self, last_order: int, alone: bool) -> None:
-        """Ask for the list and, in a look taken alone, behind it for the balance. In a worker thread."""
+        """Ask for the list, for its orders that count by id, and alone for the balance then. In a worker thread."""
         asked_at = self._clock()
         listed, answered = list[IMEIOrder](), False
         try:
@@ -784,9 +788,20 @@ class ProductionSubmissionSystem:
             logger.warning("The provider does not list its orders: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Listing the provider's orders failed in an unforeseen way")
+        confirmed = self._confirm(listed)
         credits = self._account.balance() if alone and (answered or self._must_look) else None
-        self._looks.put(Look(tuple(listed), asked_at, last_order, answered, alone, credits))
+        self._looks.put(Look(tuple(listed), asked_at, last_order, answered, alone, credits, confirmed))
         self._wake()
+
+    def _confirm(self, listed: Sequence[IMEIOrder]) -> dict[str, IMEIOrder]:
+        """Ask by id for the listed orders that may be ours. In a worker thread."""
+        try:
+            with self.database.read() as connection:
+                wanted = to_confirm(connection, listed)
+            return confirm(lambda ids: self.client.get_imei_orders(ids, nothing_else=True), listed, wanted)
+        except Exception:  # a thread ends here; nothing is confirmed
+            logger.exception("Asking for listed orders by their ids failed in an unforeseen way")
+            return {}
 
     def _service(self, service_id: str) -> ServiceInfo:
         service = self.database.get_service(service_id)

@@ -4,6 +4,7 @@ from provider.body import LIST_PART, UnreadableError, hides_ids, is_answer, list
 from provider.dates import read_dates
 from provider.http import MAX_BODY, BrokenCallError, NotConnectedError, PostSession, Reply, TooLargeError
 from provider.xml import (
+    ORDER_ID,
     Record,
     error_texts,
     read_account,
@@ -18,6 +19,7 @@ from provider.xml import (
 __all__ = [
     "LIST_PART",
     "MAX_BODY",
+    "ORDER_ID",
     "BrokenCallError",
     "NotConnectedError",
     "PostSession",

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from database import IMEIDatabase, utc_now
 from devices import read_report
-from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError, UnreadableAnswerError
+from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
 from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
 from storage.result_store import (
     PendingOrder,
@@ -31,6 +31,7 @@ from storage.result_store import (
     store_results,
     withheld,
 )
+from submission import may_be_one_order
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +51,6 @@ PROBES = 5
 NO_HALVING = 300.0
 #: Orders that spoil lists and are asked for in one round, each alone.
 MOST_ALONE = 100
-#: Refusals that say nothing about one order of a list.
-SYSTEMIC = frozenset({RefusalKind.CREDENTIALS, RefusalKind.CREDIT})
-HTTP_OK = 200
 LONGEST_ANSWER = 300  #: characters of an answer that are kept
 LEFT_OUT = "The answer does not name it."
 #: How long the text of an order that is said to be completed may take.
@@ -279,13 +277,6 @@ class OrderSync:
             answer=answer[:LONGEST_ANSWER],
             spoils_lists=order_id in self._round.blamed,
         )
-
-
-def may_be_one_order(error: GSMFusionAPIError) -> bool:
-    """Whether one order of a list may be why its answer is unreadable, too large or a refusal."""
-    if isinstance(error, RefusedError):
-        return error.kind not in SYSTEMIC
-    return isinstance(error, UnreadableAnswerError) or error.status == HTTP_OK
 
 
 def is_about_orders(error: GSMFusionAPIError) -> bool:

@@ -11,6 +11,7 @@ from submission.account_guard import (
 )
 from submission.account_watch import AccountWatch
 from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
+from submission.confirmation import confirm, may_be_one_order
 from submission.doubt_lookup import ListFindings, compare_list, find_order
 from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
 from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
@@ -26,6 +27,7 @@ from submission.settlement import (
     rest_before_decision,
     take_back_clearing,
     take_back_order,
+    to_confirm,
     unexplained_fall,
     was_not_placed,
     was_placed,
@@ -60,6 +62,7 @@ __all__ = [
     "balance_words",
     "check_account",
     "compare_list",
+    "confirm",
     "disk_objection",
     "find_order",
     "is_disk_full",
@@ -70,6 +73,7 @@ __all__ = [
     "make_plan",
     "mark_of",
     "may_adopt",
+    "may_be_one_order",
     "older_copy_objection",
     "price_objection",
     "proven_length",
@@ -82,6 +86,7 @@ __all__ = [
     "submission_result",
     "take_back_clearing",
     "take_back_order",
+    "to_confirm",
     "trial_length",
     "unchecked",
     "unexplained_fall",

@@ -1,7 +1,8 @@
 """Settling doubt: what became of an IMEI that was sent without a clear answer.
 
 The provider's list of recent orders is read again and again. An order of the IMEI that we do not know is adopted,
-unless the provider's ids or dates show that it is older than the call. An IMEI that the list does not show is sent
+unless the provider's ids or dates show that it is older than the call, and once the provider, asked for it by its id,
+names the same IMEI: what only the list shows may stand in a result text. An IMEI that the list does not show is sent
 again only when absence.py finds every condition fulfilled, in a look that is taken while nothing else is on the wire;
 the repeated call is recorded in the transaction that judges the look, so that no other call lies between them, and it
 carries no more than the resend limit (US dollars). Everything else waits for a person.
@@ -42,7 +43,7 @@ from orders import (
     Outcome,
     Verdict,
 )
-from provider import read_dates
+from provider import ORDER_ID, read_dates
 from storage import account_mark, balance_store, batch_store, batch_undo, refunds
 from storage.balance_store import Reading, Spending
 from storage.batch_store import DoubtfulCall
@@ -76,6 +77,7 @@ NOT_RESTED = "The provider may still be working on the call. Its list of orders 
 NEXT_TURN = "It was not placed. It is sent again as soon as no other call is on the wire."
 UNLISTED = "The provider does not list its orders now."
 UNCLEAR = "The provider's list has an order that may be of this call, but does not say so clearly."
+UNCONFIRMED = "The provider's list has an order of this call that it did not confirm when asked for it by its id."
 OTHER_ACCOUNT = "It was sent with another account, whose list of orders is not to be had here."
 DEARER = "Sending it again costs more than the program may decide by itself."
 #: Digits of the longest order id.
@@ -93,6 +95,7 @@ class Look:
     answered: bool = True  #: False: the provider does not list, or could not be reached
     alone: bool = False  #: nothing else was on the wire from before it was asked until it is applied
     credits: float | None = None  #: US dollars on the account, asked behind the list; None where not asked or unknown
+    confirmed: Mapping[str, IMEIOrder] = field(default_factory=dict)  #: what it says of these ids
 
 
 @dataclass(slots=True)
@@ -418,7 +421,8 @@ class Settler:
             watch.shorter = view.length if watch.shorter is None else min(watch.shorter, view.length)
         clock = shown.clock(connection, chunk.first_attempt)
         if any(shown.possible(item, chunk.service_id, clock) for item in chunk.items):
-            objection = UNCLEAR
+            unconfirmed = any(shown.unconfirmed(item, chunk.service_id, clock) for item in chunk.items)
+            objection = UNCONFIRMED if unconfirmed else UNCLEAR
         if shown.look.asked_at < self.rests_until(watch):
             objection = NOT_RESTED
         elif not watch.witnessed and _has_more_to_send(connection, chunk.batch_id):
@@ -541,7 +545,8 @@ def _contested(chunks: Iterable[Chunk]) -> frozenset[str]:
 def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
     """Pause each batch that is about to order what the provider lists already and we do not know.
 
-    Where the list says clearly that it is the same IMEI and service, the order is linked and the IMEI left out.
+    Where the list says clearly that it is the same IMEI and service, and the provider confirms it, the order is linked
+    and the IMEI left out.
     """
     found: dict[int, list[IMEIOrder]] = {}
     for item in batch_store.planned_among(connection, list(shown.unknown)) if shown.unknown else ():
@@ -550,8 +555,9 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
             other = service is None and shown.is_long_before(order, item.created_at)
             if other or not order.order_id or service not in (None, item.service_id):
                 continue
-            if service and _is_exact(order, item.imei):
-                same = replace(order, imei=item.imei)
+            confirmed = shown.confirmed(order, item.imei, item.service_id)
+            if service and _is_exact(order, item.imei) and confirmed is not None:
+                same = replace(confirmed, imei=item.imei)
                 batch_store.leave_out_existing(connection, item.batch_id, item.service_id, same)
             found.setdefault(item.batch_id, []).append(order)
             break
@@ -564,6 +570,18 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
         )
         batch_store.pause(connection, batch_id, words)
         logger.error("Batch %d: %s", batch_id, words)
+
+
+def to_confirm(connection: Transaction, listed: Sequence[IMEIOrder]) -> set[str]:
+    """The ids of listed orders that a look at this list may adopt or link."""
+    owners = batch_store.order_owners(connection, [order.order_id for order in listed])
+    unknown = [order for order in listed if order.order_id not in owners and ORDER_ID.fullmatch(order.order_id)]
+    if not unknown:
+        return set()
+    planned = batch_store.planned_among(connection, sorted({body for order in unknown for body in _bodies(order.imei)}))
+    doubtful = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
+    wanted = {item.imei[:14] for item in planned} | {item.imei[:14] for chunk in doubtful for item in chunk.items}
+    return {order.order_id for order in unknown if wanted & _bodies(order.imei)}
 
 
 def is_readable(look: Look) -> bool:
@@ -651,8 +669,10 @@ class Shown:
         self.owners = owners
         self.labels = labels
         self.contested = contested
-        dates = read_dates([order.requested_at for order in look.listed])
-        self.dates = {order.order_id: date for order, date in zip(look.listed, dates, strict=True)}
+        dates = read_dates([order.requested_at for order in (*look.listed, *look.confirmed.values())])
+        self.dates = {order.order_id: date for order, date in zip(look.listed, dates, strict=False)}
+        confirmed_dates = zip(look.confirmed, dates[len(look.listed) :], strict=True)
+        self.confirmed_dates = {order_id: date or self.dates.get(order_id) for order_id, date in confirmed_dates}
         self.unknown: dict[str, list[IMEIOrder]] = {}  #: by the first 14 digits, the newest first
         unknown = [order for order in look.listed if order.order_id not in owners]
         for order in sorted(unknown, key=self._recency, reverse=True):
@@ -712,27 +732,50 @@ class Shown:
         doubt for two services a person must say whose it is.
         """
         for order in self._candidates(item, service_id):
-            unclear = item.imei in self.contested and _label(order) not in self.labels
-            if _is_exact(order, item.imei) and not unclear and self._age(order, clock) is Age.YOUNGER:
+            confirmed = self.confirmed(order, item.imei, service_id)
+            if confirmed is None or not self._is_of(order, item, clock):
+                continue
+            if self._is_of(confirmed, item, clock, by_id=True):
                 self._remove(order)
-                return order
+                return confirmed
         return None
 
     def older(self, item: Item, service_id: str, clock: Clock) -> IMEIOrder | None:
         """Take out an order of this IMEI and service that is certainly older than the call."""
         for order in self._candidates(item, service_id):
+            confirmed = self.confirmed(order, item.imei, service_id)
             mine = self.labels.get(_label(order)) == service_id
-            if _is_exact(order, item.imei) and mine and self._age(order, clock) is Age.OLDER:
+            if confirmed is None or not mine or not _is_exact(order, item.imei):
+                continue
+            if self._age(order, clock) is self._age(confirmed, clock, by_id=True) is Age.OLDER:
                 self._remove(order)
-                return order
+                return confirmed
         return None
+
+    def confirmed(self, order: IMEIOrder, imei: str, service_id: str) -> IMEIOrder | None:
+        """What the provider says of a listed order by its id, if it names this IMEI and no other service."""
+        asked = self.look.confirmed.get(order.order_id)
+        if asked is None or not _is_exact(asked, imei):
+            return None
+        return asked if self.labels.get(_label(asked), service_id) == service_id else None
+
+    def unconfirmed(self, item: Item, service_id: str, clock: Clock) -> bool:
+        """Whether the list names an order of this IMEI's call that only lacks the provider's word by its id."""
+        found = [order for order in self._candidates(item, service_id) if self._is_of(order, item, clock)]
+        return any(self.confirmed(order, item.imei, service_id) is None for order in found)
 
     def possible(self, item: Item, service_id: str, clock: Clock) -> bool:
         """Whether the list names something that may be an order of this IMEI's call, so that it is not absent."""
         return any(self._age(order, clock) is not Age.OLDER for order in self._candidates(item, service_id))
 
-    def _age(self, order: IMEIOrder, clock: Clock) -> Age:
-        return clock.age(order, self.dates[order.order_id]) if order.order_id else Age.UNKNOWN
+    def _is_of(self, order: IMEIOrder, item: Item, clock: Clock, by_id: bool = False) -> bool:
+        """Whether the list, or the provider by id, says clearly that an order is of this IMEI and of its call."""
+        unclear = item.imei in self.contested and _label(order) not in self.labels
+        return _is_exact(order, item.imei) and not unclear and self._age(order, clock, by_id) is Age.YOUNGER
+
+    def _age(self, order: IMEIOrder, clock: Clock, by_id: bool = False) -> Age:
+        dates = self.confirmed_dates if by_id else self.dates
+        return clock.age(order, dates[order.order_id]) if order.order_id else Age.UNKNOWN
 
     def _candidates(self, item: Item, service_id: str) -> list[IMEIOrder]:
         found = self.unknown.get(item.imei[:14], [])

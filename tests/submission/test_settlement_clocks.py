@@ -76,7 +76,8 @@ def test_one_clock_is_enough_and_two_that_disagree_are_none(order_id: str, date:
 
 
 def shown(*orders: IMEIOrder, contested: frozenset[str] = frozenset()) -> Shown:
-    return Shown(Look(orders, 0.0, 0), {}, LABELS, contested)
+    confirmed = {order.order_id: order for order in orders}
+    return Shown(Look(orders, 0.0, 0, confirmed=confirmed), {}, LABELS, contested)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ MANY, CUT = 10 * CHUNK, 100
 class KnowsNothing(GSMFusionClient):
     """A provider that refuses every order id."""
 
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
+    def get_imei_orders(self, order_ids: str | Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]:
         raise RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")
 
 

@@ -101,7 +101,7 @@ def look(
     """One look at a list of these orders. Returns the IMEIs that are sent again on the strength of it.
 
     unexplained: US dollars that left the account beyond what our orders cost; None: the balance is not known.
-    about: fields of Look that differ, such as asked_at.
+    about: fields of Look that differ, such as asked_at. Unless said otherwise the provider confirms each order by id.
     """
     with database.write() as connection:
         settler.note(connection, now)
@@ -109,7 +109,12 @@ def look(
         credits = None
         if first is not None and unexplained is not None:
             credits = first.credits - balance_store.spent_since(connection, first).known - unexplained
-        usual = {"asked_at": now, "last_order": batch_store.newest_order(connection), "credits": credits}
+        usual = {
+            "asked_at": now,
+            "last_order": batch_store.newest_order(connection),
+            "credits": credits,
+            "confirmed": {order.order_id: order for order in orders},
+        }
         piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
         claimed = write_intents(connection, [piece] if piece else [], batch_store.newest_attempt(connection) + 1)
         return [item.imei for chunk in claimed for item in chunk.items]

@@ -18,6 +18,7 @@ from gsm_fusion_client import (
     OutcomeUnknownError,
     RateLimitedError,
     parse_account,
+    parse_asked_orders,
     parse_orders,
     parse_placement,
     parse_services,
@@ -177,6 +178,13 @@ class ModelClient:
         if self.model.list_is_down:
             raise OutcomeUnknownError("No answer came.")
         return parse_orders(self.model.provider.answer("getimeis", {}, 0).encode())
+
+    def get_imei_orders(self, order_ids: str | Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]:
+        if self.model.list_is_down:
+            raise OutcomeUnknownError("No answer came.")
+        asked = [order_ids] if isinstance(order_ids, str) else list(order_ids)
+        raw = self.model.provider.answer("getimeis", {"orderIds": ",".join(asked)}, 0).encode()
+        return parse_asked_orders(raw, asked, nothing_else)
 
     def get_account(self) -> Account:
         return parse_account(self.model.provider.answer("accountinfo", {}, 0).encode())
