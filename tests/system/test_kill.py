@@ -50,7 +50,7 @@ def upload(tmp_path):
 
 
 def submit(upload, environment):
-    quick = str(ROOT / "tests" / "quick.py")
+    quick = str(ROOT / "tests" / "tools" / "quick.py")
     command = [sys.executable, quick, "flask", "--app", "web_app", "submit", str(upload), "--service", SERVICE]
     return subprocess.Popen(
         [*command, "--yes", "--json"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
