@@ -3,6 +3,7 @@
 Importing this starts no thread: the runner is started by gunicorn.conf.py in each worker, and by main() here.
 """
 
+import argparse
 import logging
 import os
 import sys
@@ -24,7 +25,7 @@ from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
 from orders import Account, IMEIOrder, ServiceInfo
 from runner import make_client, start_background
-from settings import PRIVATE, Settings, SettingsError, load_settings
+from settings import PRIVATE, VERSION, Settings, SettingsError, load_settings
 from submission import Checkpoints, account_objection, recognise_older_copy
 from web import BLUEPRINTS, FOR_PROGRAMS, Edge, RowNumbers, init_auth, init_forms, status_report, template_filters
 
@@ -114,7 +115,10 @@ def create_app(
 
 
 def main() -> None:
-    """Serve on this machine only, with the runner in this process."""
+    """Serve on this machine only, with the runner in this process; `--version` prints the version and ends."""
+    parser = argparse.ArgumentParser(description="Serve HAMMER-API on this machine.")
+    parser.add_argument("--version", action="version", version=f"HAMMER-API {VERSION}")
+    parser.parse_args()
     app = _from_environment()
     settings: Settings = app.extensions["settings"]
     logging.basicConfig(level=settings.log_level, format="%(asctime)s - %(name)s - [%(levelname)s] - %(message)s")

@@ -16,6 +16,7 @@ from backend import Backend, backend
 from database import utc_now
 from orders import ServiceInfo
 from results import last_audit, last_sync, past_imports
+from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt
@@ -29,7 +30,7 @@ RECENT_BATCHES = 8
 SERVICES_SHOWN = 400
 #: Orders without a result that the status page lists, the longest waiting first.
 WITHHELD_SHOWN = 200
-PACKAGES = ("flask", "sqlalchemy", "requests", "gunicorn")
+PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
 
 
 @blueprint.get("/")
@@ -183,8 +184,8 @@ def _backups(backend: Backend) -> list[dict[str, Any]]:
 
 
 def _versions(backend: Backend) -> dict[str, str]:
-    versions = {"python": platform.python_version(), "sqlite": order_queries.sqlite_version(backend.database)}
-    return versions | _installed()
+    sqlite = order_queries.sqlite_version(backend.database)
+    return {"HAMMER-API": VERSION, "Python": platform.python_version(), "SQLite": sqlite} | _installed()
 
 
 @cache

@@ -13,6 +13,7 @@ from account import provider_state
 from backend import VOLATILE, Backend, backend
 from database import utc_now
 from runner import runner_alive
+from settings import VERSION
 from storage import batch_queries
 from submission import account_objection, disk_objection, older_copy_objection
 from web.auth import is_inside
@@ -40,11 +41,11 @@ def status() -> ResponseReturnValue:
 
 
 def health_report(backend: Backend) -> dict[str, Any]:
-    """status, checks (database, api, cache, environment, runner) and metrics."""
+    """status, version, checks (database, api, cache, environment, runner) and metrics."""
     orders = backend.order_count()
     if orders is None:
         checks: dict[str, Any] = {"database": {"status": "failed"}, "environment": environment_check(backend)}
-        return {"status": UNHEALTHY, "checks": checks, "metrics": {}}
+        return {"status": UNHEALTHY, "version": VERSION, "checks": checks, "metrics": {}}
     api = _api_check(backend)
     checks = {
         "database": {"status": "connected", "orders": orders},
@@ -54,7 +55,7 @@ def health_report(backend: Backend) -> dict[str, Any]:
         "runner": {"status": "alive" if runner_alive(backend.settings.data_dir) else "absent"},
     }
     metrics = {"total_orders": orders, "api_response_time_ms": api.get("response_time_ms")}
-    return {"status": overall(checks), "checks": checks, "metrics": metrics}
+    return {"status": overall(checks), "version": VERSION, "checks": checks, "metrics": metrics}
 
 
 def states_only(report: dict[str, Any]) -> dict[str, Any]:
