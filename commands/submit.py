@@ -1,4 +1,4 @@
-"""The command line: `flask --app web_app submit|services|sync|reparse|import|backup`, and that of commands_audit.py.
+"""The command line: `flask submit|services|sync|reparse|import|backup`, and that of commands_audit.py.
 
 What people read goes to standard error, what programs read to standard output. This module decides nothing about
 money that the pages do not decide too; it reads, asks, hands over to the runner and reports.
@@ -71,7 +71,7 @@ class Wish:
 
 
 def init_commands(app: Flask) -> None:
-    """Give `flask --app web_app` the commands of this program. They use the app's backend."""
+    """Give `flask` the commands of this program. They use the app's backend."""
     ours = (
         submit,
         services,
@@ -340,7 +340,7 @@ def _find_service(backend: Backend, service_id: str) -> ServiceInfo:
     service = catalogue.find(service_id)
     objection = service_objection(service, service_id)
     if service is None or objection:
-        raise Refusal(f"{objection} `flask --app web_app services` lists what there is.")
+        raise Refusal(f"{objection} `flask services` lists what there is.")
     return service
 
 
@@ -411,7 +411,7 @@ def _audited(backend: Backend, found: Progress, code: int) -> int:
         return code
     _say("A call of this batch was in doubt, so our orders were compared with the provider's:", *report_lines(report))
     if not report.complete:
-        _say("The audit is not complete: run `flask --app web_app audit` later.")
+        _say("The audit is not complete: run `flask audit` later.")
     return DISAGREES if report.disagrees and code != IN_DOUBT else code
 
 
