@@ -47,7 +47,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "jinja2": ("web.*",),
     "markupsafe": ("web.*",),
     "click": ("commands.*",),
-    "tqdm": ("commands.*",),
     "dotenv": ("web_app", "gunicorn.conf"),
     "requests": ("gsm_fusion_client", "provider.*"),
     "urllib3": ("gsm_fusion_client", "provider.*"),
