@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -552,8 +552,12 @@ def test_an_audit_is_due_every_night_and_after_a_batch_with_doubt(simulator: Sim
         assert not NightlyAudit(database, client, lambda: now - timedelta(seconds=60)).is_due()
         assert NightlyAudit(database, client, lambda: now - timedelta(seconds=60)).audit().agrees
         assert NightlyAudit(database, client, lambda: now + timedelta(days=1)).is_due()
-        late = NightlyAudit(database, client)
-        assert not late.is_due() or utc_now() >= next_nightly(now)
+        last = last_audit(database)
+        assert last
+        done = datetime.fromtimestamp(last.at, UTC).replace(tzinfo=None)
+        assert not NightlyAudit(database, client, lambda: next_nightly(done) - timedelta(seconds=1)).is_due()
+        late = NightlyAudit(database, client, lambda: done)
+        assert not late.is_due()
         with database.write() as connection:
             connection.execute(update(attempts).values(result="in doubt"))
             connection.execute(update(batches).values(finished_at=utc_now() + timedelta(seconds=1)))

@@ -62,9 +62,6 @@ FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 MACHINE = settings(
     max_examples=100,
     stateful_step_count=30,
-    derandomize=True,
-    database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 
