@@ -62,11 +62,13 @@ class SmallDisk:
         self._filler = path / "somebody-elses-file"
 
     def fill(self, leave: int = 0) -> None:
-        """Let another program take all bytes but these."""
+        """Let another program take all bytes that are free now but these; what is freed meanwhile stays free."""
+        missing = shutil.disk_usage(self.path).free - leave
         with self._filler.open("ab") as file:
-            while (free := shutil.disk_usage(self.path).free - leave) > 0:
-                with contextlib.suppress(OSError):  # somebody else took a part of it meanwhile
-                    os.posix_fallocate(file.fileno(), self._filler.stat().st_size, free)
+            while (size := min(missing, shutil.disk_usage(self.path).free - leave)) > 0:
+                with contextlib.suppress(OSError):  # the program took a part of it meanwhile
+                    os.posix_fallocate(file.fileno(), self._filler.stat().st_size, size)
+                    missing -= size
 
     def free(self) -> None:
         self._filler.unlink()
