@@ -138,7 +138,7 @@ def at_work(running: ProductionSubmissionSystem) -> Iterator[None]:
     def run() -> None:
         try:
             running.run(stop)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a thread ends here
             failures.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
