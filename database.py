@@ -492,15 +492,15 @@ def _counts(connection: Connection, column: str) -> dict[str, int]:
 
 
 def _service_row(service: ServiceInfo, position: int, now: float, old: Mapping[str, float]) -> dict[str, Any]:
-    before = old.get(service.service_id)
+    before = old.get(service.package_id)
     return {
-        "service_id": service.service_id,
+        "service_id": service.package_id,
         "position": position,
         "title": service.title,
         "price": service.price,
         "previous_price": before if before != service.price else None,
         "category": service.category,
-        "delivery": service.delivery,
+        "delivery": service.delivery_time,
         "must_read": service.must_read,
         "required_fields": json.dumps(service.required_fields),
         "listed": True,
@@ -510,11 +510,11 @@ def _service_row(service: ServiceInfo, position: int, now: float, old: Mapping[s
 
 def _service(row: Row[Any]) -> ServiceInfo:
     return ServiceInfo(
-        service_id=row.service_id,
+        package_id=row.service_id,
         title=row.title,
         price=row.price,
         category=row.category,
-        delivery=row.delivery,
+        delivery_time=row.delivery,
         must_read=row.must_read,
         required_fields=tuple(json.loads(row.required_fields)),
     )

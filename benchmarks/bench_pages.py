@@ -131,7 +131,7 @@ def _visits(client: FlaskClient, database: IMEIDatabase, years: Years) -> Iterat
     for name, url in addresses(database, years).items():
         yield name, lambda url=url: _get(client, url)  # type: ignore[misc]
     pasted = [with_check_digit(f"86{number:012d}") for number in range(PREVIEWED)]
-    preview = _posting(client, "/batch", imeis=pasted, service_id=[SERVICES[0].service_id])()
+    preview = _posting(client, "/batch", imeis=pasted, service_id=[SERVICES[0].package_id])()
     yield f"preview of {PREVIEWED:,} IMEIs", lambda: _get(client, preview)
     save = _posting(client, "/history/search", imeis=_half_known(database))
     yield f"search of {BULK:,} IMEIs, saving", save
@@ -155,7 +155,7 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
     some = database.get_recent_orders(1, before_id=total // 2)[0]
     imei, order_id, day = some["imei"], some["order_id"], f"{some['order_date']:%Y-%m-%d}"
     oldest = f"{database.get_recent_orders(1, before_id=2)[0]['order_date']:%Y-%m-%d}"
-    rare = SERVICES[-1].service_id
+    rare = SERVICES[-1].package_id
     filters = {
         "none": "",
         "none, deep": f"before={total // 2}",
@@ -164,7 +164,7 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "rejected": "status=Rejected",
         "rejected, deep": f"status=Rejected&before={total // 3}",
         "completed": "status=Completed",
-        "service (common)": f"service={SERVICES[0].service_id}",
+        "service (common)": f"service={SERVICES[0].package_id}",
         "service (rare)": f"service={rare}",
         "service (none)": "service=nothing",
         "carrier (common)": "carrier=T-Mobile+USA",
@@ -197,7 +197,7 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "carrier and status (never both)": "carrier=T-Mobile+USA&status=Rejected",
         "FMI and status (never both)": "fmi=ON&status=Pending",
         "service and carrier": f"service={rare}&carrier=AT%26T",
-        "service and status": f"service={SERVICES[1].service_id}&status=Rejected",
+        "service and status": f"service={SERVICES[1].package_id}&status=Rejected",
         "four terms": "carrier=AT%26T&simlock=Locked&fmi=ON&status=Completed",
         "an IMEI": f"q={imei}",
         "an order id": f"q={order_id}",

@@ -193,7 +193,7 @@ def list_services(backend: Backend, refresh: bool) -> None:
     except (GSMFusionAPIError, DemoError) as error:
         raise click.ClickException(str(error)) from error
     for service in catalogue.services:
-        click.echo(f"{service.service_id}\t{service.price:g}\t{service.title}")
+        click.echo(f"{service.package_id}\t{service.price:g}\t{service.title}")
     if catalogue.error:
         raise click.ClickException(f"The provider did not answer, so this list may be old. {catalogue.error}")
 
@@ -241,7 +241,7 @@ def new_batch(plan: Plan, label: str, budget: float | None = None) -> NewBatch:
     return NewBatch(
         label=label,
         source="command",
-        service_id=plan.service.service_id,
+        service_id=plan.service.package_id,
         service_name=plan.service.title,
         unit_price=plan.service.price,
         imeis=plan.imeis,
@@ -287,7 +287,7 @@ def read_lines(name: str, intake: Intake) -> list[str]:
 def plan_lines(plan: Plan) -> list[str]:
     """Describe what would be ordered and what it costs."""
     price = money(plan.service.price)
-    lines = [f"Service {plan.service.service_id}: {plan.service.title}, {price} an IMEI"]
+    lines = [f"Service {plan.service.package_id}: {plan.service.title}, {price} an IMEI"]
     if plan.continues is not None:
         return [*lines, f"Batch {plan.continues} was interrupted and is continued; nothing is ordered twice."]
     left_out = len(plan.imeis) - plan.count
@@ -373,9 +373,9 @@ def _check_price(backend: Backend, plan: Plan) -> None:
     if not plan.count and plan.continues is None:
         return
     catalogue, planned = backend.catalog.for_confirmation(), plan.service
-    service = catalogue.find(planned.service_id)
+    service = catalogue.find(planned.package_id)
     if service is None:
-        raise Refusal(service_objection(None, planned.service_id))
+        raise Refusal(service_objection(None, planned.package_id))
     objection = unchecked(catalogue) or price_objection(planned.title, planned.price, service.price)
     if objection:
         raise Refusal(objection)

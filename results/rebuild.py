@@ -90,12 +90,12 @@ def plan_rebuild(
     """
     database.store_services(provider.get_imei_services(), time.time())
     answer = provider.list_recent_orders()
-    listed = list({order.order_id: order for order in answer if order.order_id}.values())
+    listed = list({order.id: order for order in answer if order.id}.values())
     kept = read_kept(database, checkpoints or Checkpoints(database.path.parent / "checkpoints"))
     asked, error = _ask_about(provider, kept.orders, listed)
     records = audit_store.read_records(database, None, [])
     known = {order.order_id for order in records.orders}
-    new = [order for order in listed if order.order_id not in known]
+    new = [order for order in listed if order.id not in known]
     unnamed = {order.order_id for order in records.orders if order.service_id is None}
     rows = [
         row
@@ -127,7 +127,7 @@ def rebuild_records(
     A result that is known is never overwritten with less.
     """
     restored = audit_store.restore(database, rows)
-    updated = store_results(database, [order for order in listed if order.order_id], result_values)
+    updated = store_results(database, [order for order in listed if order.id], result_values)
     audit_store.name_services(database, [order.order_id for order in planned.kept])
     missing = tuple(audit_store.unknown_among(database, planned.kept))
     logger.info("Restored %d orders; %d that kept answers name are missing", restored.new, len(missing))
@@ -136,7 +136,7 @@ def rebuild_records(
         restored=restored,
         updated=updated,
         missing=missing,
-        unexplained=audit_store.count_unexplained(database, [(order.order_id, order.imei) for order in listed]),
+        unexplained=audit_store.count_unexplained(database, [(order.id, order.imei) for order in listed]),
     )
 
 
@@ -149,7 +149,7 @@ def ask_by_id(provider: KnowsOrders, order_ids: Sequence[str]) -> list[IMEIOrder
     for length in LIST_LENGTHS:
         for first in range(0, len(missing), length):
             found += _ask(provider, missing[first : first + length])
-        answered = {order.order_id for order in found}
+        answered = {order.id for order in found}
         missing = [order_id for order_id in missing if order_id not in answered]
     return found
 
@@ -201,7 +201,7 @@ def _ask_about(
     provider: KnowsOrders, kept: Sequence[KeptOrder], listed: Sequence[IMEIOrder]
 ) -> tuple[list[IMEIOrder], str]:
     """What the provider reports about kept orders that its list leaves out, and why it could not be asked."""
-    seen = {order.order_id for order in listed}
+    seen = {order.id for order in listed}
     wanted = list(dict.fromkeys(order.order_id for order in kept if order.order_id not in seen))
     try:
         return ask_by_id(provider, wanted), ""
@@ -224,19 +224,15 @@ def _rows(
 
     reported is all that the provider reports, by list and by id.
     """
-    names = {service.service_id: service.title for service in database.get_services()[0]}
-    by_id = {order.order_id: order for order in reported}
+    names = {service.package_id: service.title for service in database.get_services()[0]}
+    by_id = {order.id: order for order in reported}
     planned = audit_store.planned_by(database, kept)
     batches = audit_store.existing_batches(database, {order.batch_id for order in kept})
     groups: defaultdict[str, list[KeptOrder]] = defaultdict(list)
     for order in kept:
         groups[order.order_id].append(order)
     moments = dict(zip(by_id, _dates(by_id.values()), strict=True))
-    rows = [
-        _row(order, moments[order.order_id], records, names)
-        for order in new
-        if order.imei and order.order_id not in groups
-    ]
+    rows = [_row(order, moments[order.id], records, names) for order in new if order.imei and order.id not in groups]
     for order_id, group in groups.items():
         found = _confirmed(group, by_id.get(order_id), planned, batches)
         if found is not None:
@@ -285,7 +281,7 @@ def _row(
     batch = batch if batch and named in (None, batch.service_id) else None
     service_id = named or (batch.service_id if batch else None)
     row = {
-        "order_id": order.order_id,
+        "order_id": order.id,
         "imei": order.imei,
         "service_id": service_id,
         "service_name": batch.service_name if batch else names.get(service_id or "") or order.service_id,

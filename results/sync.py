@@ -250,7 +250,7 @@ class OrderSync:
 
     def _note(self, part: list[str], found: Iterable[IMEIOrder]) -> list[str]:
         """Remember what was answered; returns the ids that were not."""
-        named = {order.order_id for order in found}
+        named = {order.id for order in found}
         missing = [order_id for order_id in part if order_id not in named]
         self._asked |= dict.fromkeys(part, self._clock())
         self._round.named |= named

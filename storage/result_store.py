@@ -78,12 +78,12 @@ def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Ch
     columns = [orders.c[name] for name in ("id", "order_id", "imei", "status", "result_code", "order_date", "batch_id")]
     with database.write() as connection:
         rows: dict[str, Any] = {}
-        for part in batch_store.parts([order.order_id for order in found]):
+        for part in batch_store.parts([order.id for order in found]):
             for row in connection.execute(select(*columns).where(orders.c.order_id.in_(part))):
                 rows[row.order_id] = row
         moves: list[dict[str, Any]] = []
-        for order in {order.order_id: order for order in found}.values():
-            stored: Any = rows.get(order.order_id)
+        for order in {order.id: order for order in found}.values():
+            stored: Any = rows.get(order.id)
             values = change(order, stored) if stored is not None else {}
             if not values:
                 continue

@@ -51,15 +51,15 @@ def compare_list(
 ) -> ListFindings:
     """What the list shows of these items in doubt (item_id, imei) of one service."""
     with database.read() as connection:
-        known = batch_store.order_owners(connection, [order.order_id for order in listed])
+        known = batch_store.order_owners(connection, [order.id for order in listed])
         labels = batch_store.service_labels(connection)
-    unknown = [order for order in listed if order.order_id not in known]
+    unknown = [order for order in listed if order.id not in known]
     items = {row["imei"]: row["item_id"] for row in doubtful}
     sightings = tuple(
         Sighting(
             item_id=items[order.imei],
             imei=order.imei,
-            order_id=order.order_id,
+            order_id=order.id,
             status=order.status,
             service=order.service_id,
             requested_at=order.requested_at,
@@ -90,7 +90,7 @@ def find_order(
         if error.kind is not RefusalKind.ORDER_ID:
             raise
         listed = ()
-    order = next((order for order in listed if order.order_id == order_id), None)
+    order = next((order for order in listed if order.id == order_id), None)
     if order is None:
         raise NotPossibleError(f"The provider does not know order {order_id}. Check the number.")
     if not may_name(order.imei, imei):

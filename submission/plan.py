@@ -81,13 +81,13 @@ def make_plan(
 ) -> Plan:
     """What a batch of these IMEIs would send now."""
     names = [imei for imei, _ in imeis]
-    flying = in_flight(database, service.service_id, names)
+    flying = in_flight(database, service.package_id, names)
     with database.read() as connection:
-        known = [dict(order) for order in known_orders(connection, service.service_id, names)]
-        elsewhere = tuple(dict(order) for order in results_elsewhere(connection, service.service_id, names))
+        known = [dict(order) for order in known_orders(connection, service.package_id, names)]
+        elsewhere = tuple(dict(order) for order in results_elsewhere(connection, service.package_id, names))
     earlier = _by_status(order for order in known if order["imei"] not in flying)
     left_out = flying.keys() | _left_out(earlier, again)
-    mark = fingerprint(service.service_id, names)
+    mark = fingerprint(service.package_id, names)
     plan = Plan(
         service=service,
         imeis=imeis,
@@ -169,7 +169,7 @@ def _with_objections(plan: Plan, objection: str) -> Plan:
     if plan.continues is None:
         found += money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left)
         found += [] if plan.count else [NOTHING_LEFT if plan.imeis else NO_IMEI]
-        found += [service_objection(plan.service, plan.service.service_id)]
+        found += [service_objection(plan.service, plan.service.package_id)]
     return replace(plan, objections=tuple(sentence for sentence in found if sentence))
 
 

@@ -31,7 +31,7 @@ def apply_prices(connection: Transaction, listed: Sequence[ServiceInfo]) -> list
 
     A batch that has nothing left to send is left alone, and so is one whose service is not listed.
     """
-    prices = {service.service_id: service.price for service in listed}
+    prices = {service.package_id: service.price for service in listed}
     paused = []
     for batch in batch_store.running_batches(connection):
         price = prices.get(batch.service_id, batch.unit_price)

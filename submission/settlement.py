@@ -353,7 +353,7 @@ class Settler:
         self.rested, self.open_since = reading, None
 
     def _read(self, connection: Transaction, doubtful: Sequence[Chunk], look: Look) -> "Shown":
-        owners = batch_store.order_owners(connection, [order.order_id for order in look.listed])
+        owners = batch_store.order_owners(connection, [order.id for order in look.listed])
         self.idle_looks = 0 if owners else self.idle_looks + 1
         contested = _contested([*doubtful, *batch_store.open_chunks(connection, ChunkState.SENDING)])
         return Shown(look, owners, batch_store.service_labels(connection), contested)
@@ -368,7 +368,7 @@ class Settler:
             older = shown.older(item, chunk.service_id, clock) if order is None and item.item_id in said else None
             if order is not None:
                 verdicts.append(
-                    Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status, FOUND_IN_LIST)
+                    Verdict(item.item_id, item.imei, Outcome.ORDERED, order.id, order.status, FOUND_IN_LIST)
                 )
             elif older is not None:
                 existing.append((item, older))
@@ -553,7 +553,7 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
         for order in shown.unknown[item.imei[:14]]:
             service = shown.labels.get(_label(order))
             other = service is None and shown.is_long_before(order, item.created_at)
-            if other or not order.order_id or service not in (None, item.service_id):
+            if other or not order.id or service not in (None, item.service_id):
                 continue
             confirmed = shown.confirmed(order, item.imei, item.service_id)
             if service and _is_exact(order, item.imei) and confirmed is not None:
@@ -565,7 +565,7 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
         first = orders[0]
         words = (
             f"The provider lists {plural(len(orders), 'order')} of IMEIs that this batch has not sent, such as order"
-            f" {first.order_id} of {first.imei}. Those of this service are left out. Another program or a copy of this"
+            f" {first.id} of {first.imei}. Those of this service are left out. Another program or a copy of this"
             " database may have ordered the others too: make sure that it has not before you resume the batch."
         )
         batch_store.pause(connection, batch_id, words)
@@ -574,14 +574,14 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
 
 def to_confirm(connection: Transaction, listed: Sequence[IMEIOrder]) -> set[str]:
     """The ids of listed orders that a look at this list may adopt or link."""
-    owners = batch_store.order_owners(connection, [order.order_id for order in listed])
-    unknown = [order for order in listed if order.order_id not in owners and ORDER_ID.fullmatch(order.order_id)]
+    owners = batch_store.order_owners(connection, [order.id for order in listed])
+    unknown = [order for order in listed if order.id not in owners and ORDER_ID.fullmatch(order.id)]
     if not unknown:
         return set()
     planned = batch_store.planned_among(connection, sorted({body for order in unknown for body in _bodies(order.imei)}))
     doubtful = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
     wanted = {item.imei[:14] for item in planned} | {item.imei[:14] for chunk in doubtful for item in chunk.items}
-    return {order.order_id for order in unknown if wanted & _bodies(order.imei)}
+    return {order.id for order in unknown if wanted & _bodies(order.imei)}
 
 
 def is_readable(look: Look) -> bool:
@@ -633,7 +633,7 @@ class Clock:
 
     def age(self, order: IMEIOrder, date: datetime | None) -> Age:
         """Whether an order is certainly older or younger than the call; UNKNOWN where the two clocks disagree."""
-        by_id, by_date = self._by_id(order.order_id), self._by_date(date)
+        by_id, by_date = self._by_id(order.id), self._by_date(date)
         if Age.OLDER in (by_id, by_date):
             return Age.UNKNOWN if Age.YOUNGER in (by_id, by_date) else Age.OLDER
         return max(by_id, by_date)
@@ -670,28 +670,28 @@ class Shown:
         self.labels = labels
         self.contested = contested
         dates = read_dates([order.requested_at for order in (*look.listed, *look.confirmed.values())])
-        self.dates = {order.order_id: date for order, date in zip(look.listed, dates, strict=False)}
+        self.dates = {order.id: date for order, date in zip(look.listed, dates, strict=False)}
         confirmed_dates = zip(look.confirmed, dates[len(look.listed) :], strict=True)
         self.confirmed_dates = {order_id: date or self.dates.get(order_id) for order_id, date in confirmed_dates}
         self.unknown: dict[str, list[IMEIOrder]] = {}  #: by the first 14 digits, the newest first
-        unknown = [order for order in look.listed if order.order_id not in owners]
+        unknown = [order for order in look.listed if order.id not in owners]
         for order in sorted(unknown, key=self._recency, reverse=True):
             for body in _bodies(order.imei):
                 self.unknown.setdefault(body, []).append(order)
-        ours = [order for order in look.listed if order.order_id in owners]
-        self.final = frozenset(order.order_id for order in ours if order.status in FINAL_STATUSES)
-        self.rejected = frozenset(order.order_id for order in ours if order.status == OrderStatus.REJECTED)
-        states = sorted((order.order_id, order.status, order.replied_at) for order in look.listed)
+        ours = [order for order in look.listed if order.id in owners]
+        self.final = frozenset(order.id for order in ours if order.status in FINAL_STATUSES)
+        self.rejected = frozenset(order.id for order in ours if order.status == OrderStatus.REJECTED)
+        states = sorted((order.id, order.status, order.replied_at) for order in look.listed)
         self._fingerprint = hashlib.sha256(repr(states).encode()).hexdigest()
         self._views: dict[str, ListView] = {}
         self._clocks: dict[int, Clock] = {}
 
     def _recency(self, order: IMEIOrder) -> tuple[datetime, int, str]:
-        return self.dates[order.order_id] or datetime.min, len(order.order_id), order.order_id
+        return self.dates[order.id] or datetime.min, len(order.id), order.id
 
     def is_long_before(self, order: IMEIOrder, moment: datetime) -> bool:
         """Whether a listed order is older than this moment (UTC), whatever the time zone of the provider's dates is."""
-        date = self.dates[order.order_id]
+        date = self.dates[order.id]
         return date is not None and moment - date > 2 * CERTAINLY_OLDER
 
     def view(self, service_id: str) -> ListView:
@@ -754,7 +754,7 @@ class Shown:
 
     def confirmed(self, order: IMEIOrder, imei: str, service_id: str) -> IMEIOrder | None:
         """What the provider says of a listed order by its id, if it names this IMEI and no other service."""
-        asked = self.look.confirmed.get(order.order_id)
+        asked = self.look.confirmed.get(order.id)
         if asked is None or not _is_exact(asked, imei):
             return None
         return asked if self.labels.get(_label(asked), service_id) == service_id else None
@@ -775,7 +775,7 @@ class Shown:
 
     def _age(self, order: IMEIOrder, clock: Clock, by_id: bool = False) -> Age:
         dates = self.confirmed_dates if by_id else self.dates
-        return clock.age(order, dates[order.order_id]) if order.order_id else Age.UNKNOWN
+        return clock.age(order, dates[order.id]) if order.id else Age.UNKNOWN
 
     def _candidates(self, item: Item, service_id: str) -> list[IMEIOrder]:
         found = self.unknown.get(item.imei[:14], [])
@@ -788,12 +788,12 @@ class Shown:
 
 def _is_exact(order: IMEIOrder, imei: str) -> bool:
     """Whether a listed order has an id and names this very IMEI; a list may lose the first zero."""
-    return bool(order.order_id) and order.imei.zfill(15) == imei.zfill(15)
+    return bool(order.id) and order.imei.zfill(15) == imei.zfill(15)
 
 
 def _is_odd(order: IMEIOrder) -> bool:
     """Whether a listed order has no id, or an IMEI that cannot be compared with ours."""
-    return not order.order_id or not _bodies(order.imei)
+    return not order.id or not _bodies(order.imei)
 
 
 # What a person decides

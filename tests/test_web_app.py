@@ -348,7 +348,7 @@ def test_services_search_in_the_url(browser: Browser) -> None:
 
 def test_every_page_counts_the_services_alike(browser: Browser, provider: Provider) -> None:
     """One is listed no more, and one needs more than an IMEI."""
-    provider.services = [*SERVICES, replace(SERVICES[0], service_id="7", title="Gone")]
+    provider.services = [*SERVICES, replace(SERVICES[0], package_id="7", title="Gone")]
     browser.get("/services")
     provider.services = list(SERVICES)
     with browser_database(browser).write() as connection:
@@ -371,7 +371,7 @@ def test_a_service_that_needs_more_cannot_be_used(browser: Browser) -> None:
 def test_a_stale_list_is_better_than_none_and_is_not_asked_for_at_once_again(database: IMEIDatabase) -> None:
     now, provider = [1000.0], Provider(list(SERVICES))
     catalog = ServiceCatalog(database, provider.list_services, clock=lambda: now[0])
-    assert [s.service_id for s in catalog.current().services] == [s.service_id for s in SERVICES]
+    assert [s.package_id for s in catalog.current().services] == [s.package_id for s in SERVICES]
     provider.down = True
     now[0] += 400
     for _ in range(3):
@@ -395,7 +395,7 @@ def test_a_list_that_is_confirmed_is_seconds_old_unless_the_provider_is_silent(d
     assert provider.asked == 1
     now[0] += 2
     provider.services = [replace(SERVICES[0], price=0.48), *SERVICES[1:]]
-    risen = catalog.for_confirmation().find(SERVICES[0].service_id)
+    risen = catalog.for_confirmation().find(SERVICES[0].package_id)
     assert risen is not None
     assert (risen.price, provider.asked) == (0.48, 2)
     provider.down = True

@@ -168,7 +168,7 @@ def _adoption(backend: Backend) -> account_mark.Adoption | None:
 
 
 def _fits(service: ServiceInfo, q: str, category: str) -> bool:
-    text = f"{service.service_id} {service.title} {service.category} {service.delivery}".lower()
+    text = f"{service.package_id} {service.title} {service.category} {service.delivery_time}".lower()
     return (not category or service.category == category) and all(word in text for word in q.lower().split())
 
 

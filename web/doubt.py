@@ -116,10 +116,10 @@ def placed(batch_id: int) -> ResponseReturnValue:
         abort(400, "It is not clear which IMEI the order belongs to.")
     try:
         order = _order_of(progress, item_id, given)
-        was_placed(backend().database, item_id, order.order_id, batch_id, order.status)
+        was_placed(backend().database, item_id, order.id, batch_id, order.status)
     except (NotPossibleError, GSMFusionAPIError) as error:
         return _refused(batch_id, f"Nothing was recorded. {error}", item=item_id, order_id=given.strip()[:40])
-    flash(f"Order {order.order_id} is recorded. It can be undone below until it has its result.", "good")
+    flash(f"Order {order.id} is recorded. It can be undone below until it has its result.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 

@@ -113,7 +113,7 @@ def _posted() -> Posted:
 
 def price_list(services: Iterable[ServiceInfo]) -> str:
     """Return every price that a page shows, as its form carries them: "1739:0.080000 269:0.100000"."""
-    return " ".join(f"{service.service_id}:{service.price:.6f}" for service in services if service.orderable)
+    return " ".join(f"{service.package_id}:{service.price:.6f}" for service in services if service.orderable)
 
 
 def shown_price(prices: str, service_id: str) -> float | None:

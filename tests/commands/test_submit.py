@@ -345,7 +345,7 @@ def test_a_service_that_needs_more_than_an_imei_is_refused_by_what_it_needs(
 ) -> None:
     run(app, "services")
     service = next(service for service in database.get_services()[0] if service.required_fields)
-    said = refused(run(app, "submit", stock, "--service", service.service_id, "--yes"), provider, database)
+    said = refused(run(app, "submit", stock, "--service", service.package_id, "--yes"), provider, database)
     assert service.required_fields[0] in said
 
 

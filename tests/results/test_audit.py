@@ -410,7 +410,7 @@ def test_an_unknown_charge_is_seen_however_the_list_writes_its_dates(
     forget(database, placed[3])
     with client_of(simulator) as client:
         listed = client.list_recent_orders()
-        older = replace(listed[0], order_id="900", imei=imeis(1, 900)[0], requested_at="2020-01-13 10:00:00")
+        older = replace(listed[0], id="900", imei=imeis(1, 900)[0], requested_at="2020-01-13 10:00:00")
         dated = [
             replace(order, requested_at=datetime.fromisoformat(order.requested_at).strftime(form))
             for order in [*listed, older]
@@ -431,10 +431,10 @@ def test_an_order_without_a_date_is_in_the_window_unless_its_id_is_older(
     with client_of(simulator) as client:
         listed = client.list_recent_orders()
         for order_id, count in zip(ids, (0, 1, 1), strict=True):
-            banker = Banker(client, None, [*listed, replace(strange, order_id=order_id)])
+            banker = Banker(client, None, [*listed, replace(strange, id=order_id)])
             report = run_audit(database, banker, since)
             assert (report.unknown_to_us.count, report.undated) == (count, count)
-        late = run_audit(database, Banker(client, None, [replace(strange, order_id=ids[0])]), utc_now())
+        late = run_audit(database, Banker(client, None, [replace(strange, id=ids[0])]), utc_now())
         assert late.unknown_to_us.count == 1  # nothing of ours tells how old it is
 
 

@@ -83,7 +83,7 @@ class Partial:
     def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
         self.lists.append(len(order_ids))
         found = self.client.get_imei_orders(order_ids)
-        kept = [order for order in found if order.order_id not in self.lost]
+        kept = [order for order in found if order.id not in self.lost]
         return kept[-1:] if self.only_last else kept
 
 
@@ -138,7 +138,7 @@ def test_an_answer_is_written_whole_or_not_at_all(simulator: Simulator, database
     simulator.complete()
 
     def change(order: IMEIOrder, row: Any) -> dict[str, Any]:
-        if order.order_id == placed[-1]:
+        if order.id == placed[-1]:
             raise ValueError("cannot be read")
         return result_values(order, row)
 

@@ -20,7 +20,7 @@ def new_batch(database: IMEIDatabase, count: int, first: int = 0, **more: object
     numbers = imeis(count, first)
     values: dict[str, object] = {"label": "stock", "source": "upload", "unit_price": 0.08}
     values |= {"service_name": CARRIER.title}
-    values |= {"service_id": CARRIER.service_id, "fingerprint": fingerprint(CARRIER.service_id, numbers)}
+    values |= {"service_id": CARRIER.package_id, "fingerprint": fingerprint(CARRIER.package_id, numbers)}
     rows = [(imei, row) for row, imei in enumerate(numbers)]
     return create_batch(database, NewBatch(**{**values, "imeis": rows, **more}), chunk_size=10)  # type: ignore[arg-type]
 

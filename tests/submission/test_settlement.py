@@ -141,7 +141,7 @@ class Blurred(GSMFusionClient):
 
     def list_recent_orders(self):
         doubtful = set(imeis(200)[100:])
-        return [replace(o, order_id="") if o.imei in doubtful else o for o in super().list_recent_orders()]
+        return [replace(o, id="") if o.imei in doubtful else o for o in super().list_recent_orders()]
 
 
 def test_an_imei_that_the_list_names_without_an_order_id_is_not_sent_again(simulator, database):

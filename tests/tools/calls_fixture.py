@@ -113,7 +113,7 @@ def look(
             "asked_at": now,
             "last_order": batch_store.newest_order(connection),
             "credits": credits,
-            "confirmed": {order.order_id: order for order in orders},
+            "confirmed": {order.id: order for order in orders},
         }
         piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
         claimed = write_intents(connection, [piece] if piece else [], batch_store.newest_attempt(connection) + 1)

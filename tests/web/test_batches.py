@@ -294,7 +294,7 @@ def test_two_confirmed_at_the_same_instant_do_not_spend_the_budget_twice(
     refused = browser.led_back(browser.confirm(previews[0]))
     assert "Another batch has taken what was left of today's budget" in words(refused)
     assert batch_count(database) == 1
-    form = {"imeis": imeis(1, first=500)[0], "service_id": CARRIER.service_id}
+    form = {"imeis": imeis(1, first=500)[0], "service_id": CARRIER.package_id}
     assert browser.post("/submit", form).status_code == 303  # $0.40 is left
 
 
@@ -373,7 +373,7 @@ def single(page: str) -> dict[str, str]:
     """The form of one IMEI as a page holds it."""
     prices = re.search(r'name="prices" value="([^"]*)"', page)
     assert prices
-    return {"imei": imeis(1)[0], "service_id": CARRIER.service_id, "prices": prices[1]}
+    return {"imei": imeis(1)[0], "service_id": CARRIER.package_id, "prices": prices[1]}
 
 
 def test_the_form_of_one_imei_orders_at_the_price_that_it_showed(
@@ -399,7 +399,7 @@ def test_what_names_no_price_is_ordered_at_the_one_that_was_known(
     browser.get("/services")
     provider.services = [replace(CARRIER, price=0.48), *SERVICES[1:]]
     aged(database, 60)
-    refused = browser.post(path, {"imei": imeis(1)[0], "service_id": CARRIER.service_id})
+    refused = browser.post(path, {"imei": imeis(1)[0], "service_id": CARRIER.package_id})
     told = browser.led_back(refused) if path == "/submit" else refused  # the stream is for programs
     assert "rose from $0.08 to $0.48. Check the new cost and confirm again." in told.text
     assert batch_count(database) == 0
@@ -489,7 +489,7 @@ def test_an_order_that_existed_before_our_call_shows_no_price(browser: Browser, 
 
 def test_a_service_chosen_in_another_tab_shows_the_preview_again(browser: Browser, database: IMEIDatabase) -> None:
     """Also where it costs the same: what was confirmed is what is ordered."""
-    database.store_services([CARRIER, replace(CARRIER, service_id="1740", title="Another")], time.time())
+    database.store_services([CARRIER, replace(CARRIER, package_id="1740", title="Another")], time.time())
     preview = browser.paste(imeis(4))
     fields = confirm_fields(browser.get(preview).text)
     browser.post(f"{preview}/options", {"service_id": "1740"})
@@ -691,7 +691,7 @@ def send(database: IMEIDatabase, batch_id: int, count: int) -> None:
     """Have so many planned calls of a batch answered in full."""
     with database.write() as connection:
         for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, count):
-            chunk = send_chunk(connection, chunk_id, batch_id, CARRIER.service_id)
+            chunk = send_chunk(connection, chunk_id, batch_id, CARRIER.package_id)
             placed = [Verdict(i.item_id, i.imei, Outcome.ORDERED, f"15{i.item_id:06d}") for i in chunk.items]
             batch_store.record(connection, chunk, placed)
 
@@ -835,7 +835,7 @@ def test_an_order_found_by_hand_is_adopted(
     browser: Browser, provider: Provider, database: IMEIDatabase, doubtful: int
 ) -> None:
     first = item_ids(database, doubtful)[0]
-    provider.orders = (IMEIOrder("15990001", imeis(1)[0], "Pending", "", CARRIER.service_id),)
+    provider.orders = (IMEIOrder("15990001", imeis(1)[0], "Pending", "", CARRIER.package_id),)
     answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "  "})
     assert "Give the provider's order id" in words(browser.led_back(answer))
     answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "15990001"})

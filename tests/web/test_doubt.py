@@ -28,7 +28,7 @@ def lists(app: Flask, *listed: IMEIOrder) -> None:
     app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=lambda: list(listed))
 
 
-def order(order_id: str, imei: str, service: str = CARRIER.service_id) -> IMEIOrder:
+def order(order_id: str, imei: str, service: str = CARRIER.package_id) -> IMEIOrder:
     return IMEIOrder(order_id, imei, "Pending", "", service, "2026-11-25 10:00:00")
 
 

@@ -52,7 +52,7 @@ def test_a_filter_that_cannot_be_read_lists_exports_and_orders_nothing(
         assert refused.status_code == 400, url
         assert why in words(refused), url
     assert browser.get(f"{search}?{query}").status_code == 400
-    again = browser.post(f"/history/recheck?{query}", {"service_id": CARRIER.service_id})
+    again = browser.post(f"/history/recheck?{query}", {"service_id": CARRIER.package_id})
     assert again.status_code == 400
     assert browser.post(f"/history/sync?{query}").status_code == 400
 

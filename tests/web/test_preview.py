@@ -150,7 +150,7 @@ def test_the_encoding_of_a_file_is_shown_and_changed(browser: Browser) -> None:
 
 def test_a_second_imei_is_not_dropped_from_the_page_of_single_orders(browser: Browser) -> None:
     pair = "/".join(imeis(2))
-    refused = browser.led_back(browser.post("/submit", {"imei": pair, "service_id": SERVICES[0].service_id}))
+    refused = browser.led_back(browser.post("/submit", {"imei": pair, "service_id": SERVICES[0].package_id}))
     assert "1 second IMEI of phones" in words(refused)
 
 

@@ -351,7 +351,7 @@ def test_the_imeis_of_a_batch_with_find_my_on_are_checked_again(browser: Browser
     for imei, fmi in zip(numbers, said, strict=False):
         database.update_order_status(order_of[imei], "Completed", {"fmi": fmi, "model": "iPhone 12"})
     database.insert_order({"order_id": "7", "imei": numbers[5], "status": "Completed", "fmi": "ON"})
-    shown = browser.post("/history/recheck?batch=1&fmi=ON", {"service_id": SERVICES[0].service_id}).location
+    shown = browser.post("/history/recheck?batch=1&fmi=ON", {"service_id": SERVICES[0].package_id}).location
     text = words(browser.get(shown))
     assert "3 ready" in text
     assert "3 IMEIs with a result: sent and paid again" in text

@@ -36,7 +36,7 @@ def test_a_confirmed_form_with_another_service_orders_nothing_and_shows_its_cost
 ) -> None:
     """Without a script the service can be changed beside the button; it is shown first and never ordered unseen."""
     preview = browser.paste(imeis(3))
-    form = whole_form(browser.get(preview).text) | {"service_id": SERVICES[2].service_id}
+    form = whole_form(browser.get(preview).text) | {"service_id": SERVICES[2].package_id}
     page = browser.led_back(browser.post(preview, form))
     assert "Nothing was sent: the service or the reading of the file was changed." in words(page)
     assert "Cost $0.30" in words(page)
@@ -44,7 +44,7 @@ def test_a_confirmed_form_with_another_service_orders_nothing_and_shows_its_cost
     assert browser.post(preview, whole_form(page.text)).location == "/batches/1"
     found = batch_queries.progress(database, 1)
     assert found is not None
-    assert (found.service_id, found.total) == (SERVICES[2].service_id, 3)
+    assert (found.service_id, found.total) == (SERVICES[2].package_id, 3)
 
 
 @pytest.mark.parametrize("changed", [{"include_luhn": "on"}, {"header_row": "2"}])
@@ -113,7 +113,7 @@ def test_rejected_before_is_sent_again_only_when_ticked_and_without_what_has_a_r
 
 
 def test_a_refused_confirmation_is_answered_with_a_redirect(browser: Browser, database: IMEIDatabase) -> None:
-    preview = browser.paste(imeis(2), CARRIER.service_id)
+    preview = browser.paste(imeis(2), CARRIER.package_id)
     answer = browser.post(preview, {"price": "9", "count": "2", "fingerprint": "x"})
     assert (answer.status_code, answer.location) == (303, preview)
     assert "have changed since" in words(browser.get(preview))
