@@ -75,7 +75,7 @@ def _measure(kind: str, path: Path, carrier: str) -> str:
 def _child(kind: str, path: Path, carrier: str) -> None:
     started = time.perf_counter()
     with IMEIDatabase(path) as database, tempfile.TemporaryFile() as out:
-        rows = order_filters.walk(database, OrderFilter(carrier=carrier))
+        rows = (order._asdict() for order in order_filters.walk(database, OrderFilter(carrier=carrier)))
         if kind == "csv":
             count = -1
             for block in write_provider_csv(rows):

@@ -6,12 +6,12 @@ Compares and tells; nothing is written. Settlement decides by itself, and a pers
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError
 from storage import batch_store
+from storage.rows import DoubtfulItem
 
 #: Signs that hide a digit of a listed IMEI, and how many digits must be left to compare.
 HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
@@ -47,14 +47,14 @@ class ListFindings:
 
 
 def compare_list(
-    database: IMEIDatabase, doubtful: Sequence[dict[str, Any]], service_id: str, listed: Sequence[IMEIOrder]
+    database: IMEIDatabase, doubtful: Sequence[DoubtfulItem], service_id: str, listed: Sequence[IMEIOrder]
 ) -> ListFindings:
-    """What the list shows of these items in doubt (item_id, imei) of one service."""
+    """What the list shows of these items in doubt of one service."""
     with database.read() as connection:
         known = batch_store.order_owners(connection, [order.id for order in listed])
         labels = batch_store.service_labels(connection)
     unknown = [order for order in listed if order.id not in known]
-    items = {row["imei"]: row["item_id"] for row in doubtful}
+    items = {item.imei: item.item_id for item in doubtful}
     sightings = tuple(
         Sighting(
             item_id=items[order.imei],

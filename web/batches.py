@@ -173,12 +173,12 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
 def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:
     """Each IMEI of a batch as an export row; what has no order says its outcome instead."""
     for item in order_queries.result_items(database, progress.batch_id):
-        yield item | {
-            "service_name": item["service_name"] or progress.service_name,
-            "status": item["status"] or Outcome(item["outcome"]).label,
-            "result_code_display": item["result_code_display"] or item["message"],
+        yield item._asdict() | {
+            "service_name": item.service_name or progress.service_name,
+            "status": item.status or Outcome(item.outcome).label,
+            "result_code_display": item.result_code_display or item.message,
             "batch_id": progress.batch_id,
-            "error": item["message"],
+            "error": item.message,
         }
 
 

@@ -16,6 +16,7 @@ from gsm_fusion_client import GSMFusionAPIError
 from orders import SAYS_IT_EXISTS, IMEIOrder, NotPossibleError, Progress
 from storage import batch_doubt, batch_queries, batch_store
 from storage.batch_doubt import CallInDoubt
+from storage.rows import DoubtfulItem
 from submission import (
     ListFindings,
     account_objection,
@@ -92,7 +93,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
     doubtful = _undecided(batch_id)
     ticked = set(request.form.getlist("item_id", type=int))
     every = "all" in request.form
-    chosen = [row["item_id"] for row in doubtful if every or row["item_id"] in ticked]
+    chosen = [row.item_id for row in doubtful if every or row.item_id in ticked]
     if every and request.form.get("seen") != _mark(doubtful):
         return _refused(batch_id, "Nothing was sent: what is in doubt has changed since. Look at these once more.")
     if not chosen:
@@ -166,15 +167,15 @@ def _page(batch_id: int, looked: bool = False) -> str:
     progress, database = batch_or_404(batch_id), backend().database
     rows = batch_queries.doubtful_items(database, batch_id, limit=MOST)
     calls = batch_doubt.calls_in_doubt(database, batch_id)
-    doubtful = [row for row in rows if not row["cleared"]]
+    doubtful = [row for row in rows if not row.cleared]
     found, unheard = _look(progress) if looked else (None, "")
     return render_template(
         "doubt.html",
         batch=progress,
         count=len(rows),
-        items=sorted(doubtful, key=lambda row: row["message"] != SAYS_IT_EXISTS)[:SHOWN],
+        items=sorted(doubtful, key=lambda row: row.message != SAYS_IT_EXISTS)[:SHOWN],
         undecided=len(doubtful),
-        cleared=[row["imei"] for row in rows if row["cleared"]],
+        cleared=[row.imei for row in rows if row.cleared],
         shown=SHOWN,
         seen=_mark(doubtful),
         happened=_happened(doubtful, calls),
@@ -190,16 +191,16 @@ def _page(batch_id: int, looked: bool = False) -> str:
     )
 
 
-def _undecided(batch_id: int) -> list[dict[str, Any]]:
+def _undecided(batch_id: int) -> list[DoubtfulItem]:
     """Every item in doubt of a batch that no person has cleared."""
     rows = batch_queries.doubtful_items(backend().database, batch_id, limit=MOST)
-    return [row for row in rows if not row["cleared"]]
+    return [row for row in rows if not row.cleared]
 
 
-def _happened(doubtful: Sequence[dict[str, Any]], calls: Sequence[CallInDoubt]) -> list[tuple[str, int]]:
+def _happened(doubtful: Sequence[DoubtfulItem], calls: Sequence[CallInDoubt]) -> list[tuple[str, int]]:
     """(words, IMEIs): what is known of the answers, the most frequent first."""
     words = {call.chunk_id: call.message for call in calls}
-    counted = Counter(row["message"] or words.get(row["chunk_id"]) or NO_WORDS for row in doubtful)
+    counted = Counter(row.message or words.get(row.chunk_id) or NO_WORDS for row in doubtful)
     return counted.most_common(GROUPS)
 
 
@@ -226,11 +227,11 @@ def _rest() -> float:
     return rest_before_decision(database, settings.call_timeout, settings.settle_quiet, settings.chunk_size)
 
 
-def _mark(doubtful: Sequence[dict[str, Any]]) -> str:
+def _mark(doubtful: Sequence[DoubtfulItem]) -> str:
     """A name for exactly these calls in doubt: "all" means those that the page spoke of, and none that came later."""
     digest = hashlib.sha256()
     for item in doubtful:
-        digest.update(f"{item['item_id']} {item['sent_at']},".encode())
+        digest.update(f"{item.item_id} {item.sent_at},".encode())
     return digest.hexdigest()
 
 

@@ -1,6 +1,6 @@
 """How pages show numbers, money, times and states. Pure functions; templates call them as filters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome, Progress
 from results import SyncReport, audit_sentences
 from storage.batch_doubt import Settled
 from storage.order_queries import Day
+from storage.rows import EarlierOrder, Order
 
 CHUNKS = {
     ChunkState.PLANNED: "Planned",
@@ -116,13 +117,13 @@ def status_class(status: str | None) -> str:
     return "status-" + (status or "unknown").lower().replace(" ", "-")
 
 
-def result_words(order: Mapping[str, Any]) -> str:
+def result_words(order: Order | EarlierOrder) -> str:
     """What the result of an order says in a line: its findings, else the beginning of its text, else its status."""
     names = (("fmi", "FMI "), ("blacklist", ""))
-    found = [order["model"], order["carrier"], order["simlock"]]
-    found += [f"{before}{order[name]}" for name, before in names if order[name]]
-    text = " ".join((order.get("words") or "").split())
-    return " · ".join(filter(None, found)) or text or order["status"] or "no result"
+    found = [order.model, order.carrier, order.simlock]
+    found += [f"{before}{value}" for name, before in names if (value := getattr(order, name))]
+    text = " ".join(order.words.split())
+    return " · ".join(filter(None, found)) or text or order.status or "no result"
 
 
 def batch_label(batch: Progress) -> str:

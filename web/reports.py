@@ -89,7 +89,7 @@ def disputes() -> ResponseReturnValue:
         kind=kind,
         counts=counts,
         rows=rows[:PAGE],
-        next_before=rows[PAGE - 1]["id"] if more else None,
+        next_before=rows[PAGE - 1].id if more else None,
         first_page=before is None,
     )
 
@@ -97,7 +97,7 @@ def disputes() -> ResponseReturnValue:
 @blueprint.get("/reports/disputes.csv")
 def disputes_csv() -> Response:
     """Every order that was rejected, is in doubt, or has a result about another IMEI."""
-    return csv_download(order_reports.disputes(backend().database), DISPUTE_COLUMNS, _name("disputes"))
+    return _csv(order_reports.disputes(backend().database), DISPUTE_COLUMNS, "disputes")
 
 
 @blueprint.get("/batches/<int:batch_id>/verdicts")

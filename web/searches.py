@@ -134,8 +134,8 @@ def _found(search_id: int, chosen: OrderFilter) -> dict[str, Any]:
     after = None if place is None or row is None else (place, row)
     found = order_searches.found_page(backend().database, search_id, chosen, after, PAGE + 1)
     last = found[PAGE - 1] if len(found) > PAGE else None
-    following = {"after": last["place"], "row": last["id"]} if last else {}
-    return {"orders": found[:PAGE], "following": following, "first_page": after is None}
+    following = {"after": last.place, "row": last.order.id} if last else {}
+    return {"orders": [one.order for one in found[:PAGE]], "following": following, "first_page": after is None}
 
 
 def _missing(search: SavedSearch, known: Set[str]) -> dict[str, Any]:
@@ -146,8 +146,8 @@ def _missing(search: SavedSearch, known: Set[str]) -> dict[str, Any]:
 
 
 def _rows(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
-    for order in order_searches.walk_found(database, search_id, chosen):
-        yield order | {"outcome": Outcome.ORDERED}
+    for found in order_searches.walk_found(database, search_id, chosen):
+        yield found.order._asdict() | {"outcome": Outcome.ORDERED}
 
 
 def _name(search_id: int, ending: str) -> str:

@@ -46,7 +46,7 @@ from results.sync import (
     wait_between,
 )
 from schema import orders, services, status_changes
-from storage import batch_queries
+from storage import batch_queries, order_queries
 from storage.result_store import store_results, withheld, withheld_orders
 
 
@@ -115,8 +115,9 @@ def test_results_arrive_with_the_time_of_each_change(simulator: Simulator, datab
         moves = connection.execute(select(status_changes)).all()
     assert len(moves) == 250
     assert {move.old for move in moves} == {"Pending"}
-    order = database.get_recent_orders(1)[0]
-    assert f"Pending → {order['status']}" in [words for _, words in batch_queries.order_timeline(database, order)]
+    order = order_queries.find_order(database, database.get_recent_orders(1)[0]["order_id"])
+    assert order
+    assert f"Pending → {order.status}" in [words for _, words in batch_queries.order_timeline(database, order)]
 
 
 def test_an_open_page_learns_of_results(simulator: Simulator, database: IMEIDatabase) -> None:

@@ -198,7 +198,7 @@ def test_whatever_it_refuses_and_lists_what_may_be_paid_is_settled_or_shown(
     shown = [charge for charge in simulator.charges() if str(charge.order_id) not in known]
     assert set(Counter(charge.imei for charge in simulator.charges()).values()) == {1}
     assert outcomes(database, batch_id) == {"ordered": FEW - len(shown), "in_doubt": len(shown)}
-    assert {item["imei"] for item in doubtful_items(database, batch_id)} == {charge.imei for charge in shown}
+    assert {item.imei for item in doubtful_items(database, batch_id)} == {charge.imei for charge in shown}
     assert len(shown) in (2 * CHUNK, 2 * CHUNK - 3) or listing == "lists the newest"
     stake = money(PRICE * len(shown))
     assert f"Up to {stake} more may have been charged" in told_by_command(database, batch_id)

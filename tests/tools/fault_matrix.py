@@ -395,7 +395,7 @@ def charged_twice(simulator: Simulator, numbers: Sequence[str]) -> int:
 def lost(scene: Scene) -> set[str]:
     """IMEIs with a charge that no database of ours knows by its id and IMEI, and that is not in doubt either."""
     known = {(row["order_id"], row["imei"]) for database in scene.databases for row in database.iterate_orders()}
-    doubtful = {item["imei"] for database in scene.databases for item in doubtful_items(database, limit=100_000)}
+    doubtful = {item.imei for database in scene.databases for item in doubtful_items(database, limit=100_000)}
     return {c.imei for c in scene.simulator.charges() if (str(c.order_id), c.imei) not in known} - doubtful
 
 

@@ -179,7 +179,7 @@ def verdict(scene: Scene, kind: str, seed: int, blows: int, began: float) -> Rou
     """What the ledger and our records show."""
     charges = scene.simulator.charges()
     known = {order["order_id"] for order in scene.database.iterate_orders()}
-    doubtful = {item["imei"] for item in doubtful_items(scene.database, limit=TOTAL)}
+    doubtful = {item.imei for item in doubtful_items(scene.database, limit=TOTAL)}
     there = outcomes(scene.database, scene.batch_id)
     return Round(
         kind,

@@ -821,7 +821,7 @@ def doubtful(browser: Browser, database: IMEIDatabase) -> int:
 
 
 def item_ids(database: IMEIDatabase, batch_id: int) -> list[int]:
-    return [row["item_id"] for row in batch_queries.doubtful_items(database, batch_id)]
+    return [row.item_id for row in batch_queries.doubtful_items(database, batch_id)]
 
 
 def test_doubt_says_what_is_at_stake(browser: Browser, doubtful: int) -> None:

@@ -8,7 +8,7 @@ from web_fixture import CARRIER, SERVICES, Browser, answer_chunks, words
 
 from database import IMEIDatabase
 from orders import Outcome
-from storage import batch_queries
+from storage import batch_queries, order_queries
 
 
 def whole_form(page: str) -> dict[str, str]:
@@ -108,8 +108,8 @@ def test_rejected_before_is_sent_again_only_when_ticked_and_without_what_has_a_r
     page = browser.led_back(browser.post(preview + "/options", form))
     assert buckets(page.text)["ready to send"] == 1
     assert browser.post(preview, whole_form(page.text)).location == "/batches/2"
-    items = batch_queries.batch_items(database, 2)
-    assert {item["imei"]: item["outcome"] for item in items} == {one: "duplicate", two: "waiting"}
+    items = order_queries.result_items(database, 2)
+    assert {item.imei: item.outcome for item in items} == {one: "duplicate", two: "waiting"}
 
 
 def test_a_refused_confirmation_is_answered_with_a_redirect(browser: Browser, database: IMEIDatabase) -> None:
