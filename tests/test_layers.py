@@ -52,7 +52,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "urllib3": ("gsm_fusion_client", "provider.*"),
     "http": ("gsm_fusion_client", "provider.*", "simulator.*"),
     "xml": ("gsm_fusion_client", "provider.*", "workbooks.parts", "simulator.*"),
-    "sqlalchemy": ("database", "schema", "storage.*", "results.imports"),
+    "sqlalchemy": ("database", "schema", "storage.*"),
     "alembic": ("database",),
     "sqlite3": ("database",),
     "pysqlite3": ("database",),

@@ -15,9 +15,10 @@ from account import provider_state
 from backend import Backend, backend
 from database import utc_now
 from orders import ServiceInfo
-from results import last_audit, last_sync, past_imports
+from results import last_audit, last_sync
 from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries
+from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number

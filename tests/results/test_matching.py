@@ -11,9 +11,10 @@ from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import ServiceInfo
-from results.imports import Fate, import_orders, past_imports, plan_import, undo_import
+from results.imports import Fate, import_orders, plan_import, undo_import
 from spreadsheets.order_rows import ImportRow, read_orders
 from spreadsheets.writing import PROVIDER_COLUMNS, write_csv
+from storage.import_store import past_imports
 
 
 def test_the_providers_export_of_our_own_orders_adds_neither_orders_nor_money(ordering: IMEIDatabase) -> None:
