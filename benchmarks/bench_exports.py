@@ -17,7 +17,7 @@ from sqlalchemy import insert
 from database import IMEIDatabase
 from imei import check_digit_of
 from schema import orders
-from spreadsheets.writing import write_provider_csv, write_xlsx
+from spreadsheets.writing import write_csv, write_xlsx
 from storage import order_filters
 from storage.order_filters import OrderFilter
 
@@ -78,7 +78,7 @@ def _child(kind: str, path: Path, carrier: str) -> None:
         rows = (order._asdict() for order in order_filters.walk(database, OrderFilter(carrier=carrier)))
         if kind == "csv":
             count = -1
-            for block in write_provider_csv(rows):
+            for block in write_csv(rows):
                 count += block.count(b"\r\n")
         else:
             count = write_xlsx(rows, out).rows

@@ -29,7 +29,8 @@ from database import IMEIDatabase
 from orders import Account
 from schema import orders
 from settings import Settings
-from storage import batch_queries
+from storage import batch_queries, order_filters
+from storage.order_filters import OrderFilter
 from web.stream import chunk_letters, details, overall_rate, snapshot
 from web_app import create_app
 
@@ -152,9 +153,10 @@ def _visits(client: FlaskClient, database: IMEIDatabase, years: Years) -> Iterat
 def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
     """The pages that one reads."""
     total = database.count_orders()
-    some = database.get_recent_orders(1, before_id=total // 2)[0]
-    imei, order_id, day = some["imei"], some["order_id"], f"{some['order_date']:%Y-%m-%d}"
-    oldest = f"{database.get_recent_orders(1, before_id=2)[0]['order_date']:%Y-%m-%d}"
+    [some] = order_filters.page(database, OrderFilter(), total // 2, 1)
+    [first] = order_filters.page(database, OrderFilter(), 2, 1)
+    imei, order_id, day = some.imei, some.order_id, f"{some.order_date:%Y-%m-%d}"
+    oldest = f"{first.order_date:%Y-%m-%d}"
     rare = SERVICES[-1].package_id
     filters = {
         "none": "",
@@ -179,12 +181,12 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "oldest first": "sort=oldest",
         "oldest first, rejected": "sort=oldest&status=Rejected",
         "by IMEI": "sort=imei",
-        "by IMEI, deep": f"sort=imei&before={imei}~{some['id']}",
+        "by IMEI, deep": f"sort=imei&before={imei}~{some.id}",
         "FMI (rare)": "fmi=UNKNOWN",
         "batch": f"batch={years.usual}",
         "a batch's rejected": f"batch={years.usual}&status=Rejected",
         "one day": f"since={day}&until={day}",
-        "one day, deep": f"since={day}&until={day}&before={some['id']}",
+        "one day, deep": f"since={day}&until={day}&before={some.id}",
         "since the first day": f"since={oldest}",
         "until the first day": f"until={oldest}",
         "until the first day, rejected": f"until={oldest}&status=Rejected",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from database import IMEIDatabase, OrderRow, utc_now
+from database import IMEIDatabase, utc_now
 from orders import IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
 from storage import batch_store
@@ -157,5 +157,5 @@ def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], dict
         read, last = read + len(rows), rows[-1]["id"]
 
 
-def _differs(row: OrderRow, values: dict[str, Any]) -> bool:
+def _differs(row: dict[str, Any], values: dict[str, Any]) -> bool:
     return any((row[name] or "") != (value or "") for name, value in values.items())

@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 from hardship_fixture import locked_by_another_program
 from provider_fixture import imeis
+from stored_orders import all_orders
 from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app, order_batch, words
 
 from account.catalogue import AccountBalance, ServiceCatalog
@@ -158,7 +159,7 @@ def test_the_status_page_lists_the_orders_that_get_no_result(browser: Browser, d
     """With the provider's words, which are shown as text, and without those that have a result meanwhile."""
     assert "Orders without a result" not in words(browser.get("/status"))
     batch_id = order_batch(database, imeis(3))
-    odd, given, _ = [row["order_id"] for row in database.iterate_orders(batch_id=batch_id)]
+    odd, given, _ = [row["order_id"] for row in all_orders(database, batch_id=batch_id)]
     since = datetime(2026, 11, 25, 10, 5)
     results = [Withheld(name, since, utc_now(), 3, "No IMEI Found <b>", spoils_lists=True) for name in (odd, given)]
     note_withheld(database, results, [])

@@ -15,6 +15,7 @@ from click.testing import Result
 from flask import Flask
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 from sqlalchemy import delete, update
+from stored_orders import all_orders
 from web_fixture import SERVICES, Browser, Provider, make_app
 
 from account.catalogue import AccountBalance, ServiceCatalog
@@ -65,7 +66,7 @@ def place(simulator: Simulator, database: IMEIDatabase, count: int = COUNT) -> l
         database.store_services(client.get_imei_services(), time.time())
     with system(simulator, database, in_use=False) as running:
         running.submit_batch(imeis(count), SERVICE)
-    return sorted(row["order_id"] for row in database.iterate_orders())
+    return sorted(row["order_id"] for row in all_orders(database))
 
 
 def audited(simulator: Simulator, database: IMEIDatabase, since: datetime | None = None) -> AuditReport:
@@ -469,7 +470,7 @@ def test_an_empty_database_is_rebuilt_audits_clean_and_orders_nothing_again(
     with IMEIDatabase(tmp_path / "new.db") as fresh:
         report = restored(simulator, fresh)
         assert (report.listed, report.restored.new, report.known) == (COUNT, COUNT, 0)
-        assert sorted(row["order_id"] for row in fresh.iterate_orders()) == placed
+        assert sorted(row["order_id"] for row in all_orders(fresh)) == placed
         assert audited(simulator, fresh).agrees
         assert judge(simulator, fresh) == (0, 0)
         first = fresh.get_order(placed[0])
@@ -491,11 +492,11 @@ def test_a_rebuild_may_be_repeated_and_takes_nothing_back(simulator: Simulator, 
     database.update_order_status(placed[0], "Completed", {"result_code": "Model: kept", "model": "kept"})
     simulator.set(turnaround=10_000)
     first = restored(simulator, database)
-    before = list(database.iterate_orders())
+    before = all_orders(database)
     second = restored(simulator, database)
     assert first.restored.new == 1
     assert (second.restored.new, second.known, second.updated) == (0, COUNT, 0)
-    assert list(database.iterate_orders()) == before
+    assert all_orders(database) == before
 
 
 def test_what_an_old_copy_still_means_to_send_is_not_sent_again(simulator: Simulator, database: IMEIDatabase) -> None:
@@ -710,10 +711,10 @@ def test_the_rebuild_restores_what_a_kept_answer_names_beyond_the_list(
     assert (database.count_orders(), bool(batch_older_copy.older_copy_objection(database))) == (0, True)
     done = run(app, "rebuild-from-provider", "--yes")
     assert done.exit_code == 0, done.output
-    assert {(row["order_id"], row["imei"], row["service_id"]) for row in database.iterate_orders()} == {
+    assert {(row["order_id"], row["imei"], row["service_id"]) for row in all_orders(database)} == {
         (order.order_id, order.imei, SERVICE) for order in placed
     }
-    assert all(row["order_date"] for row in database.iterate_orders())
+    assert all(row["order_date"] for row in all_orders(database))
     assert batch_older_copy.older_copy_objection(database) == ""
 
 
@@ -763,9 +764,9 @@ def test_an_answer_of_which_the_database_knows_every_order_is_nothing_to_restore
 ) -> None:
     place(simulator, database)
     simulator.set(listing_limit=5, turnaround=10_000)
-    before = list(database.iterate_orders())
+    before = all_orders(database)
     assert run(app, "rebuild-from-provider", "--yes").exit_code == 0
-    assert list(database.iterate_orders()) == before
+    assert all_orders(database) == before
 
 
 def test_a_doubt_whose_order_an_answer_names_is_settled_by_it(

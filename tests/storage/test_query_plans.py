@@ -15,6 +15,7 @@ from flask import Flask
 from hardship_fixture import IN_DOUBT, rows
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
+from stored_orders import all_orders
 from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app
 
 from database import IMEIDatabase
@@ -195,7 +196,7 @@ def fill(browser: Browser, database: IMEIDatabase) -> int:
 
 
 def visit(browser: Browser, database: IMEIDatabase, batch_id: int) -> None:
-    order_id = database.get_recent_orders(1)[0]["order_id"]
+    order_id = all_orders(database)[0]["order_id"]
     for page in PAGES:
         answer = browser.get(page.format(batch_id, order_id, NUMBERS[0]))
         assert answer.status_code == 200, page

@@ -25,7 +25,7 @@ from devices.report import BlacklistState, FmiState, SimState, blacklist_state, 
 from gsm_fusion_client import GSMFusionAPIError
 from imei import ORDERABLE, is_valid
 from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
-from spreadsheets.cells import classify, scan
+from spreadsheets.cells import classify
 from spreadsheets.delimited import Delimited
 from spreadsheets.intake import ALL_COLUMNS, Intake
 from spreadsheets.reading import UnreadableFileError, read_file
@@ -328,7 +328,7 @@ def test_a_file_of_one_endless_thing_is_read_or_refused_in_time(name: str) -> No
     )
 )
 def test_pasted_text_yields_only_imeis_that_are_whole(pieces: list[str]) -> None:
-    for found in scan("".join(pieces) + made_up(1)[len(pieces) % 15 :]):
+    for found in classify("".join(pieces) + made_up(1)[len(pieces) % 15 :]):
         assert (found.kind in ORDERABLE) == bool(found.imei)
         assert not found.imei or re.fullmatch(r"[0-9]{15}", found.imei)
 

@@ -25,6 +25,7 @@ from hardship_fixture import (
 )
 from planted import CHUNK
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
+from stored_orders import all_orders
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
@@ -194,7 +195,7 @@ def test_whatever_it_refuses_and_lists_what_may_be_paid_is_settled_or_shown(
         if listing in ("lists", "lists late"):
             more = see_through(running, batch_id)
             return assert_all_paid_once(simulator, database, batch_id, more)
-    known = {order["order_id"] for order in database.iterate_orders()}
+    known = {order["order_id"] for order in all_orders(database)}
     shown = [charge for charge in simulator.charges() if str(charge.order_id) not in known]
     assert set(Counter(charge.imei for charge in simulator.charges()).values()) == {1}
     assert outcomes(database, batch_id) == {"ordered": FEW - len(shown), "in_doubt": len(shown)}

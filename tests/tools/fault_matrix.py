@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stored_orders import all_orders
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from hardship_fixture import at_work, found, new_batch, outcomes, wait_until
@@ -394,7 +396,7 @@ def charged_twice(simulator: Simulator, numbers: Sequence[str]) -> int:
 
 def lost(scene: Scene) -> set[str]:
     """IMEIs with a charge that no database of ours knows by its id and IMEI, and that is not in doubt either."""
-    known = {(row["order_id"], row["imei"]) for database in scene.databases for row in database.iterate_orders()}
+    known = {(row["order_id"], row["imei"]) for database in scene.databases for row in all_orders(database)}
     doubtful = {item.imei for database in scene.databases for item in doubtful_items(database, limit=100_000)}
     return {c.imei for c in scene.simulator.charges() if (str(c.order_id), c.imei) not in known} - doubtful
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stored_orders import all_orders
+
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
 from production_submission_system import Options, ProductionSubmissionSystem
@@ -87,7 +89,7 @@ def judge(simulator: Simulator, database: IMEIDatabase) -> tuple[int, int]:
     """
     charges = simulator.charges()
     twice = sum(count > 1 for count in Counter((charge.imei, charge.service_id) for charge in charges).values())
-    known = {(row["order_id"], row["imei"], row["service_id"]) for row in database.iterate_orders()}
+    known = {(row["order_id"], row["imei"], row["service_id"]) for row in all_orders(database)}
     return twice, len({(str(charge.order_id), charge.imei, charge.service_id) for charge in charges} - known)
 
 

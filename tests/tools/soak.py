@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stored_orders import all_orders
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from hardship_fixture import locked_by_another_program, new_batch, outcomes, see_through
@@ -178,7 +180,7 @@ def play(kind: Callable[[Scene], int], seed: int) -> Round:
 def verdict(scene: Scene, kind: str, seed: int, blows: int, began: float) -> Round:
     """What the ledger and our records show."""
     charges = scene.simulator.charges()
-    known = {order["order_id"] for order in scene.database.iterate_orders()}
+    known = {order["order_id"] for order in all_orders(scene.database)}
     doubtful = {item.imei for item in doubtful_items(scene.database, limit=TOTAL)}
     there = outcomes(scene.database, scene.batch_id)
     return Round(

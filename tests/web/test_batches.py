@@ -16,6 +16,7 @@ from calls_fixture import read_balance
 from flask import Flask
 from provider_fixture import imeis
 from sqlalchemy import update
+from stored_orders import all_orders
 from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, send_chunk, words
 from werkzeug.test import TestResponse
 
@@ -204,7 +205,7 @@ def test_an_unknown_preview_is_a_404(browser: Browser) -> None:
 def test_what_was_checked_is_left_out_unless_ticked(browser: Browser, database: IMEIDatabase) -> None:
     browser.start(imeis(3))
     answer_chunks(database)
-    for order in database.get_recent_orders():
+    for order in all_orders(database):
         database.update_order_status(order["order_id"], "Completed", {"carrier": "Verizon"})
     preview = browser.paste(imeis(5))
     text = words(browser.get(preview))

@@ -13,6 +13,7 @@ import openpyxl
 import pytest
 from provider_fixture import imeis
 from sqlalchemy import insert, update
+from stored_orders import all_orders
 from web_fixture import SERVICES, Browser, answer_chunks, words
 from werkzeug.test import TestResponse
 
@@ -347,7 +348,7 @@ def test_the_imeis_of_a_batch_with_find_my_on_are_checked_again(browser: Browser
     browser.start(numbers[:5])
     answer_chunks(database)
     said = ["ON", "Enabled", "OFF", "Lost Mode", "Not found"]
-    order_of = {order["imei"]: order["order_id"] for order in database.iterate_orders()}
+    order_of = {order["imei"]: order["order_id"] for order in all_orders(database)}
     for imei, fmi in zip(numbers, said, strict=False):
         database.update_order_status(order_of[imei], "Completed", {"fmi": fmi, "model": "iPhone 12"})
     database.insert_order({"order_id": "7", "imei": numbers[5], "status": "Completed", "fmi": "ON"})
@@ -391,7 +392,7 @@ def test_a_report_of_what_cannot_be_read_is_an_error_and_not_one_of_everything(b
 def test_the_verdicts_of_a_batch_are_counted(browser: Browser, database: IMEIDatabase) -> None:
     browser.start(imeis(4))
     answer_chunks(database)
-    for n, order in enumerate(database.iterate_orders()):
+    for n, order in enumerate(all_orders(database)):
         result = {"carrier": "T-Mobile" if n else "AT&T", "fmi": "ON", "simlock": "Locked"}
         database.update_order_status(order["order_id"], "Completed", result)
     assert "T-Mobile 3" in words(browser.get("/batches/1/verdicts"))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 from provider_fixture import imeis
+from stored_orders import all_orders
 from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
 from werkzeug.test import TestResponse
 
@@ -28,7 +29,7 @@ def ordered_fixture(browser: Browser, database: IMEIDatabase) -> list[str]:
     numbers = imeis(150)
     browser.start(numbers)
     answer_chunks(database)
-    for order in database.search_orders(limit=None):
+    for order in all_orders(database):
         if order["id"] % 3 == 0:
             database.update_order_status(order["order_id"], "Completed", {"carrier": "T-Mobile"})
     return numbers
