@@ -1,6 +1,7 @@
 """What people and programs ask about batches. Reads only; every total is a sum of what is there."""
 
 import json
+from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
@@ -9,10 +10,11 @@ from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
 
 from database import IMEIDatabase, utc_now
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
-from schema import MILLIONTH, NOT_FINAL, OPEN_CALL, attempts, batches, chunks, items, orders, status_changes, sums
+from schema import MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
+from storage.batch_doubt import at_stake
 from storage.batch_tallies import counts
 from storage.order_totals import spent
-from storage.rows import DoubtfulItem, Order
+from storage.rows import Order
 
 #: What an item says of how its doubt was settled → what the order's timeline says.
 SETTLED = MappingProxyType({
@@ -107,39 +109,6 @@ def batch_failures(database: IMEIDatabase, batch_id: int) -> list[dict[str, str]
         ]
 
 
-def doubtful_items(database: IMEIDatabase, batch_id: int | None = None, limit: int = 1000) -> list[DoubtfulItem]:
-    """Return what is in doubt, in one batch or in all, the oldest items first."""
-    sent_at = (
-        select(func.max(attempts.c.sent_at))
-        .where(attempts.c.chunk_id == items.c.chunk_id)
-        .correlate(items)
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            items.c.id.label("item_id"),
-            items.c.imei,
-            items.c.message,
-            items.c.chunk_id,
-            chunks.c.cleared,
-            items.c.batch_id,
-            batches.c.label,
-            batches.c.service_name,
-            batches.c.unit_price,
-            sent_at.label("sent_at"),
-        )
-        .join(batches, batches.c.id == items.c.batch_id)
-        .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
-        .order_by(items.c.id)
-        .limit(limit)
-    )
-    if batch_id is not None:
-        query = query.where(items.c.batch_id == batch_id)
-    with database.read() as connection:
-        return [DoubtfulItem.from_row(row) for row in connection.execute(query)]
-
-
 def order_timeline(database: IMEIDatabase, order: Order) -> list[tuple[datetime, str]]:
     """(UTC time, what happened) for one row of orders, oldest first."""
     events: list[tuple[datetime | None, str]] = [(order.order_date or order.created_at, "placed with the provider")]
@@ -185,19 +154,22 @@ def spent_or_promised(connection: Connection) -> float:
     return _placed_since(connection, utc_now().date())[1] + promised(connection)
 
 
-def today(database: IMEIDatabase) -> dict[str, Any]:
-    """This UTC day: orders, spent (US dollars), in_doubt (IMEIs), at_stake (US dollars), oldest_pending."""
+@dataclass(frozen=True, slots=True)
+class Today:
+    """This UTC day, and what is open whatever its day."""
+
+    orders: int
+    spent: float  #: US dollars
+    in_doubt: int  #: IMEIs
+    at_stake: float  #: US dollars that these may have cost
+    oldest_pending: datetime | None  #: UTC; when the oldest order without its result was placed
+
+
+def today(database: IMEIDatabase) -> Today:
+    """Return what this UTC day has brought so far."""
     with database.read() as connection:
-        placed, paid = _placed_since(connection, utc_now().date())
-        in_doubt, at_stake = _in_doubt(connection)
         oldest = connection.execute(select(func.min(orders.c.order_date)).where(NOT_FINAL)).scalar()
-    return {
-        "orders": placed,
-        "spent": paid,
-        "in_doubt": in_doubt,
-        "at_stake": at_stake,
-        "oldest_pending": oldest,
-    }
+        return Today(*_placed_since(connection, utc_now().date()), *at_stake(connection), oldest)
 
 
 def _placed_since(connection: Connection, day: date) -> tuple[int, float]:
@@ -216,20 +188,7 @@ def promised(connection: Connection) -> float:
         .join(items, (items.c.batch_id == batches.c.id) & (items.c.outcome == Outcome.WAITING))
         .where(UNFINISHED)
     ).scalar_one()
-    return float(waiting) + _in_doubt(connection)[1]
-
-
-def _in_doubt(connection: Connection) -> tuple[int, float]:
-    """IMEIs in doubt, found by their calls, and the US dollars at stake."""
-    query = (
-        select(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
-        .select_from(chunks)
-        .join(items, items.c.chunk_id == chunks.c.id)
-        .join(batches, batches.c.id == chunks.c.batch_id)
-        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
-    )
-    count, at_stake = connection.execute(query).one()
-    return int(count), float(at_stake)
+    return float(waiting) + at_stake(connection)[1]
 
 
 def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], paid: float) -> Progress:

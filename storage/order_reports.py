@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, literal, or_, select, union_all
 
 from database import IMEIDatabase
-from orders import ChunkState, OrderStatus, Outcome
-from schema import MILLIONTH, OPEN_CALL, attempts, batches, chunks, items, orders, sums
-from storage import batch_queries, order_filters
+from orders import OrderStatus
+from schema import MILLIONTH, batches, items, orders, sums
+from storage import order_filters
+from storage.batch_doubt import SENT_AT, at_stake, doubtful
 from storage.batch_tallies import VERDICTS, verdicts
 from storage.order_filters import OrderFilter
 from storage.rows import DisputedOrder, Order
@@ -92,24 +93,18 @@ def disputes(database: IMEIDatabase) -> Iterator[DisputedOrder]:
 
 
 def _doubtful() -> Select[Any]:
-    """The items in doubt, as the columns of a DisputedOrder."""
-    sent_at = select(func.max(attempts.c.sent_at)).where(attempts.c.chunk_id == items.c.chunk_id).scalar_subquery()
-    return (
-        select(
-            items.c.id,
-            literal(None),
-            items.c.imei,
-            batches.c.service_name,
-            batches.c.unit_price,
-            sent_at,
-            literal("In doubt"),
-            items.c.batch_id,
-            literal(None),
-            items.c.message,
-        )
-        .join(batches, batches.c.id == items.c.batch_id)
-        .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
+    """Return the SELECT of the items in doubt, as the columns of a DisputedOrder."""
+    return doubtful(
+        items.c.id,
+        literal(None),
+        items.c.imei,
+        batches.c.service_name,
+        batches.c.unit_price,
+        SENT_AT,
+        literal("In doubt"),
+        items.c.batch_id,
+        literal(None),
+        items.c.message,
     )
 
 
@@ -119,8 +114,9 @@ def dispute_counts(database: IMEIDatabase) -> dict[Dispute, int]:
     rejected = select(func.coalesce(func.sum(added.c.orders), 0)).where(added.c.status == REJECTED)
     with database.read() as connection:
         count = int(connection.execute(rejected).scalar_one())
+        in_doubt, _ = at_stake(connection)
     return {
-        Dispute.IN_DOUBT: batch_queries.today(database)["in_doubt"],
+        Dispute.IN_DOUBT: in_doubt,
         Dispute.MISMATCHED: order_filters.mismatched_count(database),
         Dispute.REJECTED: count,
     }

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError
-from storage import batch_store
-from storage.rows import DoubtfulItem
+from storage import batch_doubt, batch_store
 
 #: Signs that hide a digit of a listed IMEI, and how many digits must be left to compare.
 HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
@@ -46,15 +45,14 @@ class ListFindings:
         return self.asked - len({seen.item_id for seen in self.sightings if not seen.other_service})
 
 
-def compare_list(
-    database: IMEIDatabase, doubtful: Sequence[DoubtfulItem], service_id: str, listed: Sequence[IMEIOrder]
-) -> ListFindings:
-    """What the list shows of these items in doubt of one service."""
+def compare_list(database: IMEIDatabase, batch_id: int, service_id: str, listed: Sequence[IMEIOrder]) -> ListFindings:
+    """Return what the list shows of what is in doubt in a batch of this service."""
     with database.read() as connection:
         known = batch_store.order_owners(connection, [order.id for order in listed])
         labels = batch_store.service_labels(connection)
-    unknown = [order for order in listed if order.id not in known]
-    items = {item.imei: item.item_id for item in doubtful}
+        unknown = [order for order in listed if order.id not in known]
+        items = batch_doubt.doubtful_among(connection, batch_id, [order.imei for order in unknown])
+        asked = batch_doubt.count_doubtful(connection, batch_id)
     sightings = tuple(
         Sighting(
             item_id=items[order.imei],
@@ -69,7 +67,7 @@ def compare_list(
         if order.imei in items
     )
     newest = max((order.requested_at for order in listed), default="")
-    return ListFindings(len(listed), len(known), newest, len(items), sightings)
+    return ListFindings(len(listed), len(known), newest, asked, sightings)
 
 
 def find_order(

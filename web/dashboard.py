@@ -39,7 +39,7 @@ def dashboard() -> ResponseReturnValue:
     """The day at a glance."""
     database = backend().database
     today = batch_queries.today(database)
-    days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today["orders"], today["spent"])]
+    days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent)]
     running, recent = batch_queries.unfinished_and_recent(database, RECENT_BATCHES)
     return render_template(
         "dashboard.html",

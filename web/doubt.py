@@ -1,6 +1,5 @@
 """What is in doubt in a batch: what happened, why it is not settled, what the provider lists, and three choices."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ from backend import backend
 from database import utc_now
 from gsm_fusion_client import GSMFusionAPIError
 from orders import SAYS_IT_EXISTS, IMEIOrder, NotPossibleError, Progress
-from storage import batch_doubt, batch_queries, batch_store
-from storage.batch_doubt import CallInDoubt
-from storage.rows import DoubtfulItem
+from storage import batch_doubt, batch_store
+from storage.batch_doubt import CallInDoubt, Doubt
 from submission import (
     ListFindings,
     account_objection,
@@ -35,8 +33,8 @@ from web.format import plural
 
 blueprint = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
 
-#: Items in doubt on one page, and in one decision.
-SHOWN, MOST = 25, 1_000_000
+#: Items in doubt on one page.
+SHOWN = 25
 #: Different reasons or answers that one list shows.
 GROUPS = 12
 NO_WORDS = "sent, but no answer was recorded"
@@ -90,11 +88,13 @@ def ask(batch_id: int) -> ResponseReturnValue:
 def not_placed(batch_id: int) -> ResponseReturnValue:
     """A person says that nothing was placed: send the chosen ones again."""
     batch_or_404(batch_id)
-    doubtful = _undecided(batch_id)
     ticked = set(request.form.getlist("item_id", type=int))
     every = "all" in request.form
-    chosen = [row.item_id for row in doubtful if every or row.item_id in ticked]
-    if every and request.form.get("seen") != _mark(doubtful):
+    with backend().database.read() as connection:
+        undecided = batch_doubt.undecided_ids(connection, batch_id)
+        mark = batch_doubt.doubt_of(connection, batch_id).mark
+    chosen = [item_id for item_id in undecided if every or item_id in ticked]
+    if every and request.form.get("seen") != mark:
         return _refused(batch_id, "Nothing was sent: what is in doubt has changed since. Look at these once more.")
     if not chosen:
         return _refused(batch_id, "Nothing was sent: tick the IMEIs that were not placed.")
@@ -165,20 +165,20 @@ def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:
 
 def _page(batch_id: int, looked: bool = False) -> str:
     progress, database = batch_or_404(batch_id), backend().database
-    rows = batch_queries.doubtful_items(database, batch_id, limit=MOST)
+    with database.read() as connection:
+        doubt = batch_doubt.doubt_of(connection, batch_id)
     calls = batch_doubt.calls_in_doubt(database, batch_id)
-    doubtful = [row for row in rows if not row.cleared]
     found, unheard = _look(progress) if looked else (None, "")
     return render_template(
         "doubt.html",
         batch=progress,
-        count=len(rows),
-        items=sorted(doubtful, key=lambda row: row.message != SAYS_IT_EXISTS)[:SHOWN],
-        undecided=len(doubtful),
-        cleared=[row.imei for row in rows if row.cleared],
-        shown=SHOWN,
-        seen=_mark(doubtful),
-        happened=_happened(doubtful, calls),
+        count=doubt.count,
+        undecided=doubt.undecided,
+        cleared_count=doubt.cleared,
+        seen=doubt.mark,
+        items=batch_doubt.undecided_items(database, batch_id, SHOWN),
+        cleared=batch_doubt.cleared_imeis(database, batch_id, SHOWN),
+        happened=_happened(doubt, calls),
         reasons=_reasons(call for call in calls if not call.cleared),
         cleared_reasons=_reasons(call for call in calls if call.cleared and call.reason),
         wait=_wait([call.sent_at for call in calls if not call.cleared]),
@@ -191,16 +191,12 @@ def _page(batch_id: int, looked: bool = False) -> str:
     )
 
 
-def _undecided(batch_id: int) -> list[DoubtfulItem]:
-    """Every item in doubt of a batch that no person has cleared."""
-    rows = batch_queries.doubtful_items(backend().database, batch_id, limit=MOST)
-    return [row for row in rows if not row.cleared]
-
-
-def _happened(doubtful: Sequence[DoubtfulItem], calls: Sequence[CallInDoubt]) -> list[tuple[str, int]]:
+def _happened(doubt: Doubt, calls: Sequence[CallInDoubt]) -> list[tuple[str, int]]:
     """(words, IMEIs): what is known of the answers, the most frequent first."""
     words = {call.chunk_id: call.message for call in calls}
-    counted = Counter(row.message or words.get(row.chunk_id) or NO_WORDS for row in doubtful)
+    counted = Counter[str]()
+    for chunk_id, message, imeis in doubt.answers:
+        counted[message or words.get(chunk_id) or NO_WORDS] += imeis
     return counted.most_common(GROUPS)
 
 
@@ -227,19 +223,10 @@ def _rest() -> float:
     return rest_before_decision(database, settings.call_timeout, settings.settle_quiet, settings.chunk_size)
 
 
-def _mark(doubtful: Sequence[DoubtfulItem]) -> str:
-    """A name for exactly these calls in doubt: "all" means those that the page spoke of, and none that came later."""
-    digest = hashlib.sha256()
-    for item in doubtful:
-        digest.update(f"{item.item_id} {item.sent_at},".encode())
-    return digest.hexdigest()
-
-
 def _look(progress: Progress) -> tuple[ListFindings | None, str]:
     """What the provider lists now, or why it cannot be said."""
     database = backend().database
-    doubtful = batch_queries.doubtful_items(database, progress.batch_id, limit=MOST)
     try:
-        return compare_list(database, doubtful, progress.service_id, backend().recent_orders()), ""
+        return compare_list(database, progress.batch_id, progress.service_id, backend().recent_orders()), ""
     except GSMFusionAPIError as error:
         return None, str(error)

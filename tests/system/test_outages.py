@@ -32,7 +32,7 @@ from gsm_fusion_client import GSMFusionClient
 from orders import BatchState, ChunkState
 from settings import Settings
 from storage import batch_store
-from storage.batch_queries import doubtful_items
+from storage.batch_doubt import doubtful_items
 from submission import settlement
 from web.format import money
 

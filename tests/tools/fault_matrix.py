@@ -32,7 +32,7 @@ from orders import BatchState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
 from results.rebuild import plan_rebuild, rebuild_records
 from storage import batch_store
-from storage.batch_queries import doubtful_items
+from storage.batch_doubt import doubtful_items
 from submission import older_copy as batch_older_copy
 from submission import price_check
 

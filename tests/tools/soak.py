@@ -31,7 +31,7 @@ from planted import CHUNK, Job, start
 from provider_fixture import Knobs, Simulator, judge, put_in_use, system
 
 from database import IMEIDatabase
-from storage.batch_queries import doubtful_items
+from storage.batch_doubt import doubtful_items
 
 TOTAL = 6000
 #: What the provider does wrong; nothing that stops the batch until a person resumes it.

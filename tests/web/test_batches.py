@@ -25,7 +25,7 @@ from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, IMEIOrder, Outcome, Progress, Verdict
 from schema import attempts
 from settings import Settings
-from storage import batch_creation, batch_queries, batch_store
+from storage import batch_creation, batch_doubt, batch_queries, batch_store
 from submission.price_check import apply_prices
 from web import preview as web_preview
 from web.format import stop_words
@@ -822,7 +822,7 @@ def doubtful(browser: Browser, database: IMEIDatabase) -> int:
 
 
 def item_ids(database: IMEIDatabase, batch_id: int) -> list[int]:
-    return [row.item_id for row in batch_queries.doubtful_items(database, batch_id)]
+    return [row.item_id for row in batch_doubt.doubtful_items(database, batch_id)]
 
 
 def test_doubt_says_what_is_at_stake(browser: Browser, doubtful: int) -> None:
