@@ -25,7 +25,8 @@ from gsm_fusion_client import (
 )
 from orders import IMEIOrder, OrderStatus, PlacedOrder, ServiceInfo
 from provider import read_dates
-from results.sync import LIST_LENGTHS, report_values, result_values, told_status
+from results.asking import ask_in_lists
+from results.sync import report_values, result_values, told_status
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, Planned, Records
 from storage.result_store import store_results
@@ -141,30 +142,28 @@ def rebuild_records(
 
 
 def ask_by_id(provider: KnowsOrders, order_ids: Sequence[str]) -> list[IMEIOrder]:
-    """The orders of these ids that the provider knows. Raises GSMFusionAPIError.
+    """Return the orders of these ids that the provider knows. Raises GSMFusionAPIError."""
+    found: list[IMEIOrder] = []
 
-    They are asked for in lists; what a list leaves out, or why it is refused, in smaller ones.
-    """
-    found, missing = list[IMEIOrder](), list(order_ids)
-    for length in LIST_LENGTHS:
-        for first in range(0, len(missing), length):
-            found += _ask(provider, missing[first : first + length])
-        answered = {order.id for order in found}
-        missing = [order_id for order_id in missing if order_id not in answered]
+    def ask_once(ids: list[str]) -> list[str]:
+        try:
+            answer = provider.get_imei_orders(ids)
+        except RefusedError as error:
+            if error.kind is RefusalKind.ORDER_ID:
+                return ids
+            raise
+        found.extend(answer)
+        named = {order.id for order in answer}
+        return [order_id for order_id in ids if order_id not in named]
+
+    ask_in_lists(order_ids, ask_once, _check)
     return found
 
 
-def _ask(provider: KnowsOrders, order_ids: list[str]) -> list[IMEIOrder]:
-    """The orders of one list; where a result text in it cannot be read, of its halves without that one."""
-    try:
-        return provider.get_imei_orders(order_ids)
-    except UnreadableAnswerError:
-        half = len(order_ids) // 2
-        return _ask(provider, order_ids[:half]) + _ask(provider, order_ids[half:]) if half else []
-    except RefusedError as error:
-        if error.kind is RefusalKind.ORDER_ID:
-            return []
-        raise
+def _check(error: GSMFusionAPIError) -> None:
+    """Raise an error unless a result text of one order may have caused it."""
+    if not isinstance(error, UnreadableAnswerError):
+        raise error
 
 
 # What the kept answers name
