@@ -14,6 +14,7 @@ from web_fixture import app_fixture, browser_fixture, provider_fixture
 
 from database import IMEIDatabase
 from settings import Settings
+from submission import settlement
 
 __all__ = ["app_fixture", "browser_fixture", "paused_batch_fixture", "port_fixture", "provider_fixture"]
 
@@ -77,3 +78,10 @@ def rival(database: IMEIDatabase) -> Iterator[IMEIDatabase]:
     """The same database, opened a second time as another process does: it moves a row first."""
     with IMEIDatabase(database.path) as opened:
         yield opened
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look into doubt every fifth of a second, and hold IMEIs back for a proof for a second instead of a minute."""
+    monkeypatch.setattr(settlement, "LOOKS", (0.0, 0.2, 0.2, 0.2))
+    monkeypatch.setattr(settlement, "LONGEST_PROOF", 1.0)

@@ -10,6 +10,8 @@ from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 from gsm_fusion_client import GSMFusionClient
 from submission.settlement import DEARER, ask_again, was_not_placed
 
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
 TOTAL = 300  #: three calls, all on the wire at once: no later call of the batch can be a witness
 
 
@@ -65,9 +67,8 @@ def test_what_is_sent_again_goes_in_pieces_of_the_resend_limit(simulator, databa
     assert sizes == [40, 40, 20]
 
 
-def test_what_costs_more_than_the_limit_waits_for_a_person(simulator, database, monkeypatch):
+def test_what_costs_more_than_the_limit_waits_for_a_person(simulator, database):
     """The page states the reason, also after each later look."""
-    monkeypatch.setattr("submission.settlement.LONGEST_PROOF", 1.0)  # the last IMEIs are held back that long
     simulator.set(fault="reset", fault_when="before", fault_calls=(1,))
     with system(simulator, database, settle_quiet=0.3, patience=12.0, workers=1, resend_limit=0.07) as running:
         result = running.submit_batch(imeis(TOTAL), SERVICE)

@@ -33,17 +33,11 @@ from orders import BatchState, ChunkState
 from settings import Settings
 from storage import batch_store
 from storage.batch_doubt import doubtful_items
-from submission import settlement
 from web.format import money
 
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
 TOTAL, FEW = 16 * CHUNK, 8 * CHUNK
-
-
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Doubt is looked into every fifth of a second, and no IMEI is held back for a minute for the sake of a proof."""
-    monkeypatch.setattr(settlement, "LOOKS", (0.0, 0.2, 0.2, 0.2))
-    monkeypatch.setattr(settlement, "LONGEST_PROOF", 1.0)
 
 
 @pytest.fixture
