@@ -10,7 +10,7 @@ from typing import NoReturn
 import hypothesis
 import pytest
 from gunicorn_server import paused_batch_fixture, port_fixture
-from web_fixture import app_fixture, browser_fixture, provider_fixture
+from web_client import app_fixture, browser_fixture, provider_fixture
 
 from database import IMEIDatabase
 from settings import Settings

@@ -7,8 +7,8 @@ import time
 from typing import ClassVar
 
 import pytest
-from hardship_fixture import locked_by_another_program
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, put_in_use, system
+from batch_checks import locked_by_another_program
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, put_in_use, system
 from stored_orders import all_orders
 
 import production_submission_system

@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from batch_checks import locked_by_another_program
 from flask import Flask
-from hardship_fixture import locked_by_another_program
-from provider_fixture import imeis
+from simulated_provider import imeis
 from stored_orders import all_orders
-from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app, order_batch, words
+from web_client import SERVICES, Browser, Provider, answer_chunks, make_app, order_batch, words
 
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.state import provider_state

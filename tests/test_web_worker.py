@@ -17,7 +17,7 @@ from storage.batch_store import pause
 from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, read_head
 
 PATIENCE = 2.0  #: seconds, in the server of these tests
-IMPATIENT = (str(Path(__file__).parent / "tools" / "impatient.py"), str(PATIENCE))
+IMPATIENT = (str(Path(__file__).parent / "tools" / "short_timeouts.py"), str(PATIENCE))
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 POST = b"POST /login HTTP/1.1\r\nHost: localhost\r\n" + FORM
 #: What each kind of slow client sends before it falls silent; the last kind reads nothing.

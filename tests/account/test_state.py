@@ -4,8 +4,8 @@ import threading
 from dataclasses import replace
 
 import pytest
-from provider_fixture import SERVICE, Knobs, Simulator, imeis
-from web_fixture import SERVICES, Browser, Provider, make_app, words
+from simulated_provider import SERVICE, Knobs, Simulator, imeis
+from web_client import SERVICES, Browser, Provider, make_app, words
 
 from account.state import AHEAD, ProviderState, ProviderWatch, provider_state, state_of, write_state
 from database import IMEIDatabase, write_list_limit

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from browser_fixture import chromium_fixture, site_fixture, visitor_fixture
+from live_site import chromium_fixture, site_fixture, visitor_fixture
 
 __all__ = ["chromium_fixture", "site_fixture", "visitor_fixture"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import xlsxwriter
-from browser_fixture import SERVICE, Site, Visitor, csv_of, made_up_imeis, wait_until
+from live_site import SERVICE, Site, Visitor, csv_of, made_up_imeis, wait_until
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser

@@ -11,7 +11,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser_fixture import QUICK, Site, Visitor, made_up_imeis, wait_until
+from live_site import QUICK, Site, Visitor, made_up_imeis, wait_until
 from playwright.sync_api import expect
 
 from database import IMEIDatabase

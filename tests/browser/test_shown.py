@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from browser_fixture import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis
+from live_site import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser

@@ -15,9 +15,9 @@ from threading import Event
 from typing import Any
 
 import pytest
-from calls_fixture import read_balance
 from click.testing import Result
 from flask import Flask
+from handmade_calls import read_balance
 
 import runner
 from account.catalogue import AccountBalance, ServiceCatalog

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from click.testing import Result
 from flask import Flask
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 from sqlalchemy import delete, update
 from stored_orders import all_orders
-from web_fixture import SERVICES, Browser, Provider, make_app
+from web_client import SERVICES, Browser, Provider, make_app
 
 from account.catalogue import AccountBalance, ServiceCatalog
 from backend import Backend

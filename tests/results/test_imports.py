@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls_fixture import QUIET, answered, call, listed, look, outcome, unanswered
+from handmade_calls import QUIET, answered, call, listed, look, outcome, unanswered
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from import_fixture import FIRST, SECOND, THIRD, fates, ours, planned, theirs
-from provider_fixture import SERVICE, imeis
+from import_rows import FIRST, SECOND, THIRD, fates, ours, planned, theirs
+from simulated_provider import SERVICE, imeis
 from sqlalchemy import delete, event, select
 from stored_orders import all_orders
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from import_fixture import CLOCK, SECOND, fates, hours, money, ours, planned, results, theirs
-from provider_fixture import SERVICE, imeis
+from import_rows import CLOCK, SECOND, fates, hours, money, ours, planned, results, theirs
+from simulated_provider import SERVICE, imeis
 from stored_orders import all_orders
 
 from database import IMEIDatabase

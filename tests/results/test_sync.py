@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import insert, select
 from stored_orders import all_orders
 

@@ -1,8 +1,8 @@
 """What is in doubt in numbers and in small lists, counted by SQLite."""
 
 import pytest
-from calls_fixture import call, unanswered
-from provider_fixture import imeis
+from handmade_calls import call, unanswered
+from simulated_provider import imeis
 
 from database import IMEIDatabase
 from orders import SAYS_IT_EXISTS, Chunk, Outcome

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
-from provider_fixture import imeis
+from simulated_provider import imeis
 
 from database import IMEIDatabase
 from schema import orders

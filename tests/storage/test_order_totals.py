@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, insert, select, update
-from web_fixture import answer_chunks
+from web_client import answer_chunks
 
 from database import IMEIDatabase, utc_now
 from orders import Outcome

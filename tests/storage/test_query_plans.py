@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from batch_checks import IN_DOUBT, rows
 from flask import Flask
-from hardship_fixture import IN_DOUBT, rows
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
-from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app
+from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
-from calls_fixture import QUIET, answered, call, look, one, read_balance, unanswered
-from provider_fixture import SERVICE, imeis
+from handmade_calls import QUIET, answered, call, look, one, read_balance, unanswered
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, write_list_limit, write_setting
 from orders import IMEIOrder, ServiceInfo

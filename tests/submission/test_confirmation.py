@@ -6,9 +6,9 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
-from calls_fixture import answered, call, listed, look, one, outcome, planned, read_balance, reason, unanswered
-from hardship_fixture import rows
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from batch_checks import rows
+from handmade_calls import answered, call, listed, look, one, outcome, planned, read_balance, reason, unanswered
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from database import IMEIDatabase
 from gsm_fusion_client import (

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from provider_fixture import imeis
+from simulated_provider import imeis
 from stored_orders import all_orders
-from web_fixture import CARRIER, answer_chunks
+from web_client import CARRIER, answer_chunks
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress

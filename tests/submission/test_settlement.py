@@ -4,8 +4,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from hardship_fixture import at_work, rows, wait_until
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from batch_checks import at_work, rows, wait_until
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from gsm_fusion_client import GSMFusionClient
 from submission.settlement import DEARER, ask_again, was_not_placed

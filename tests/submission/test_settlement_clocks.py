@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 import pytest
-from calls_fixture import OTHER, answered, call, listed, unanswered
-from provider_fixture import SERVICE, imeis
+from handmade_calls import OTHER, answered, call, listed, unanswered
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import IMEIOrder, Item

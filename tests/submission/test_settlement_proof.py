@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from calls_fixture import (
+from handmade_calls import (
     OTHER,
     QUIET,
     answered,
@@ -18,7 +18,7 @@ from calls_fixture import (
     reason,
     unanswered,
 )
-from provider_fixture import SERVICE, imeis
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, utc_now, write_list_limit
 from orders import SAYS_IT_EXISTS, Chunk, ChunkState, IMEIOrder, ServiceInfo

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hardship_fixture import (
+from batch_checks import (
     PRICE,
     assert_all_paid_once,
     at_work,
@@ -23,8 +23,8 @@ from hardship_fixture import (
     told_by_page,
     wait_until,
 )
-from planted import CHUNK
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
+from planted_kills import CHUNK
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from stored_orders import all_orders
 
 from database import IMEIDatabase

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from gunicorn_server import Server
-from hardship_fixture import (
+from batch_checks import (
     assert_all_paid_once,
     found,
     new_batch,
@@ -29,8 +28,9 @@ from hardship_fixture import (
     wait_until,
     waits,
 )
-from planted import CHUNK, Job, start
-from provider_fixture import Knobs, Simulator, judge, put_in_use, system
+from gunicorn_server import Server
+from planted_kills import CHUNK, Job, start
+from simulated_provider import Knobs, Simulator, judge, put_in_use, system
 
 from database import IMEIDatabase
 from orders import BatchState
@@ -55,7 +55,7 @@ def server(
     running = Server(
         settings.data_dir,
         free_port(),
-        start=(str(Path(__file__).parents[1] / "tools" / "quick.py"),),
+        start=(str(Path(__file__).parents[1] / "tools" / "short_waits.py"),),
         GSM_FUSION_API_KEY="DEMO-KEY",
         GSM_FUSION_USERNAME="demo",
         GSM_FUSION_BASE_URL=simulator.base_url,

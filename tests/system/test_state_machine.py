@@ -24,7 +24,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from provider_fixture import OLD_ORDER, SERVICE, imeis
 from provider_model import (
     DEATHS,
     SILENT,
@@ -40,6 +39,7 @@ from provider_model import (
     Process,
     Wire,
 )
+from simulated_provider import OLD_ORDER, SERVICE, imeis
 
 from database import IMEIDatabase, Transaction
 from gsm_fusion_client import Keep, OutcomeUnknownError

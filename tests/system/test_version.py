@@ -6,7 +6,7 @@ import tomllib
 
 from gunicorn_server import ROOT
 from scripted_server import ScriptedServer, reply
-from web_fixture import Browser, words
+from web_client import Browser, words
 
 from gsm_fusion_client import GSMFusionClient
 from settings import VERSION

@@ -23,9 +23,9 @@ from stored_orders import all_orders
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hardship_fixture import at_work, found, new_batch, outcomes, wait_until
-from planted import CHUNK, Job, start
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, put_in_use, system, with_check_digit
+from batch_checks import at_work, found, new_batch, outcomes, wait_until
+from planted_kills import CHUNK, Job, start
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, put_in_use, system, with_check_digit
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, OutcomeUnknownError

@@ -26,9 +26,9 @@ from stored_orders import all_orders
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hardship_fixture import locked_by_another_program, new_batch, outcomes, see_through
-from planted import CHUNK, Job, start
-from provider_fixture import Knobs, Simulator, judge, put_in_use, system
+from batch_checks import locked_by_another_program, new_batch, outcomes, see_through
+from planted_kills import CHUNK, Job, start
+from simulated_provider import Knobs, Simulator, judge, put_in_use, system
 
 from database import IMEIDatabase
 from storage.batch_doubt import doubtful_items

@@ -12,12 +12,12 @@ from typing import Any
 
 import openpyxl
 import pytest
-from calls_fixture import read_balance
 from flask import Flask
-from provider_fixture import imeis
+from handmade_calls import read_balance
+from simulated_provider import imeis
 from sqlalchemy import update
 from stored_orders import all_orders
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, send_chunk, words
+from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, send_chunk, words
 from werkzeug.test import TestResponse
 
 from backend import Backend

@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from calls_fixture import answered, call, listed, look, read_balance, unanswered
 from flask import Flask
-from provider_fixture import Knobs, Simulator, imeis
-from web_fixture import CARRIER, Browser, Provider, answer_chunks, words
+from handmade_calls import answered, call, listed, look, read_balance, unanswered
+from simulated_provider import Knobs, Simulator, imeis
+from web_client import CARRIER, Browser, Provider, answer_chunks, words
 
 from account.state import provider_state
 from backend import Backend

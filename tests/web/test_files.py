@@ -10,11 +10,11 @@ from io import BytesIO
 import openpyxl
 import pytest
 from old_workbooks import far_cell, ods, xlsb
-from provider_fixture import imeis
 from sample_files import OLE, raw_workbook
+from simulated_provider import imeis
 from sqlalchemy import insert
 from stored_orders import all_orders
-from web_fixture import Browser, answer_chunks, words
+from web_client import Browser, answer_chunks, words
 
 from database import IMEIDatabase
 from schema import orders

@@ -2,8 +2,8 @@
 
 import pytest
 from flask import Flask
-from provider_fixture import imeis
-from web_fixture import CARRIER, Browser, words
+from simulated_provider import imeis
+from web_client import CARRIER, Browser, words
 
 from database import IMEIDatabase
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from provider_fixture import imeis
-from web_fixture import CARRIER, Browser, Provider, make_app, words
+from simulated_provider import imeis
+from web_client import CARRIER, Browser, Provider, make_app, words
 
 from database import IMEIDatabase
 from settings import Settings

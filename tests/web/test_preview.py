@@ -8,8 +8,8 @@ import pytest
 import xlsxwriter
 from flask import Flask
 from hostile_workbooks import READ, REFUSED
-from provider_fixture import imeis
-from web_fixture import SERVICES, Browser, Provider, make_app, words
+from simulated_provider import imeis
+from web_client import SERVICES, Browser, Provider, make_app, words
 
 from database import IMEIDatabase
 from settings import Settings

@@ -11,10 +11,10 @@ from io import BytesIO
 
 import openpyxl
 import pytest
-from provider_fixture import imeis
+from simulated_provider import imeis
 from sqlalchemy import insert, update
 from stored_orders import all_orders
-from web_fixture import SERVICES, Browser, answer_chunks, words
+from web_client import SERVICES, Browser, answer_chunks, words
 from werkzeug.test import TestResponse
 
 from database import IMEIDatabase, utc_now

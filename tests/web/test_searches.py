@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from provider_fixture import imeis
+from simulated_provider import imeis
 from stored_orders import all_orders
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
+from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
 from werkzeug.test import TestResponse
 
 from database import IMEIDatabase

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from provider_fixture import imeis
-from web_fixture import CARRIER, SERVICES, Browser, answer_chunks, words
+from simulated_provider import imeis
+from web_client import CARRIER, SERVICES, Browser, answer_chunks, words
 
 from database import IMEIDatabase
 from orders import Outcome

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from provider_fixture import imeis
-from web_fixture import CARRIER, Browser, Provider, make_app
+from simulated_provider import imeis
+from web_client import CARRIER, Browser, Provider, make_app
 
 from database import IMEIDatabase
 from orders import ServiceInfo

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from provider_fixture import SERVICE, imeis
+from simulated_provider import SERVICE, imeis
 from sqlalchemy import select
 from stored_orders import all_orders
 

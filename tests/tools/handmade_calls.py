@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from provider_fixture import SERVICE, imeis
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import Chunk, IMEIOrder, Outcome, PlacedOrder, PlacementAnswer, Verdict

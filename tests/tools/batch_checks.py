@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from provider_fixture import SERVICE, imeis, judge
+from simulated_provider import SERVICE, imeis, judge
 from sqlalchemy import text
-from web_fixture import SERVICES, Browser, Provider, make_app, words
+from web_client import SERVICES, Browser, Provider, make_app, words
 
 from commands.submit import result_lines
 from database import IMEIDatabase, write_list_limit
