@@ -8,7 +8,6 @@ The provider of these tests never refuses a duplicate: what is sent twice is cha
 import os
 import random
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ from batch_checks import (
     wait_until,
     waits,
 )
-from gunicorn_server import Server
+from gunicorn_server import Server, free_port
 from planted_kills import CHUNK, Job, start
 from simulated_provider import Knobs, Simulator, judge, put_in_use, system
 
@@ -69,11 +68,6 @@ def server(
         yield running
     finally:
         running.kill()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def runner_of(data_dir: Path) -> int:

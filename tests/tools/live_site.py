@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import pytest
 import requests
+from gunicorn_server import free_port
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 from web_client import confirm_fields
 
@@ -65,8 +66,7 @@ class Site:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = int(found.getsockname()[1])
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.session = requests.Session()
         self.session.trust_env = False
