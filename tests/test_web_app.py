@@ -25,7 +25,7 @@ from settings import Settings
 from storage import balance_store, lease
 from storage.batch_creation import NewBatch, create_batch
 from storage.result_store import Withheld, note_withheld
-from submission import settlement
+from web import doubt as web_doubt
 from web import health as web_health
 from web import imports as web_imports
 from web_app import create_app
@@ -236,7 +236,7 @@ def test_a_value_error_of_ours_never_reaches_a_page(browser: Browser, monkeypatc
         raise ValueError("secret internals")
 
     monkeypatch.setattr(web_imports, "undo_import", fails)
-    monkeypatch.setattr(settlement, "take_back_order", fails)
+    monkeypatch.setattr(web_doubt, "take_back_order", fails)
     database = browser.client.application.extensions["database"]
     order_batch(database, imeis(1))
     for path, form in (("/database/import/1/undo", {}), ("/batches/1/doubt/undo", {"order_id": "7"})):
