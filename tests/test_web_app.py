@@ -54,8 +54,8 @@ def test_importing_the_module_opens_no_database(tmp_path: Path, monkeypatch: pyt
 
 def test_the_empty_dashboard_leads_to_the_first_batch(browser: Browser) -> None:
     text = words(browser.get("/"))
-    assert "Nothing has been ordered yet" in text
-    assert "Start the first batch" in text
+    assert "No orders yet" in text
+    assert "Start first batch" in text
 
 
 def test_the_dashboard_shows_balance_orders_and_doubt(browser: Browser, database: IMEIDatabase) -> None:
@@ -135,9 +135,9 @@ def test_the_status_page_says_what_to_mend(browser: Browser, database: IMEIDatab
     provider.down = True
     browser.get("/services")
     text = words(browser.get("/status"))
-    assert "No process sends batches or fetches results: start the app" in text
+    assert "No process sends batches or fetches results. Start the app" in text
     assert "The provider did not answer the last call: The provider is in maintenance." in text
-    assert "There is no backup: download one" in text
+    assert "There is no backup. Download one" in text
     browser.post("/database/backup")
     assert "There is no backup" not in words(browser.get("/status"))
 
@@ -249,7 +249,7 @@ def test_too_large_an_upload_is_refused_in_plain_words(app: Flask, browser: Brow
     app.config["MAX_CONTENT_LENGTH"] = 1000
     answer = browser.client.post("/batch", data={"csrf_token": token, "imeis": "3" * 5000})
     assert answer.status_code == 413
-    assert "At most 25 MB" in words(answer)
+    assert "You can send at most 25 MB" in words(answer)
 
 
 def test_a_paste_of_50000_imeis_is_not_too_large(browser: Browser) -> None:
@@ -354,8 +354,8 @@ def test_every_page_counts_the_services_alike(browser: Browser, provider: Provid
     provider.services = list(SERVICES)
     with browser_database(browser).write() as connection:
         connection.exec_driver_sql("UPDATE services SET refreshed_at = 0")
-    assert "3 services, 2 by IMEI alone" in words(browser.get("/services"))
-    assert "3 services, 2 by IMEI alone" in words(browser.get("/status"))
+    assert "3 services, 2 need only an IMEI" in words(browser.get("/services"))
+    assert "3 services, 2 need only an IMEI" in words(browser.get("/status"))
     assert "2 of 3 services can be ordered by IMEI alone" in words(browser.get("/"))
     assert "Services 3" in words(browser.get("/database"))
 

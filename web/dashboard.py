@@ -149,14 +149,17 @@ def status() -> ResponseReturnValue:
 def adopt_account() -> ResponseReturnValue:
     """Let the account of the settings work with this database, which holds the orders of another one."""
     if "sure" not in request.form:
-        flash("Nothing was adopted: tick that you know what it means.", "error")
+        flash("The database was not adopted: tick the box to confirm.", "error")
         return redirect(url_for("pages.status"), 303)
     try:
         adopt_database(backend().database, backend().settings)
     except OtherAccountError as error:
         flash(str(error), "error")
         return redirect(url_for("pages.status"), 303)
-    flash("Adopted. Unfinished batches are paused: resume those that this account shall order.", "good")
+    flash(
+        "The database is adopted. Its unfinished batches are paused; resume those that this account should order.",
+        "good",
+    )
     return redirect(url_for("pages.status"), 303)
 
 

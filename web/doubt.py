@@ -37,8 +37,8 @@ blueprint = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/dou
 SHOWN = 25
 #: Different reasons or answers that one list shows.
 GROUPS = 12
-NO_WORDS = "sent, but no answer was recorded"
-NOT_LOOKED = "The program has not looked at the provider's list for these yet."
+NO_WORDS = "sent, but no reply was recorded"
+NOT_LOOKED = "The program has not checked the provider's list for these IMEIs yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def ask(batch_id: int) -> ResponseReturnValue:
     """Have the runner ask the provider and settle what its list proves."""
     batch_or_404(batch_id)
     ask_again(backend().database)
-    flash("The provider is being asked. What its list settles disappears from this page by itself.")
+    flash("The app is asking the provider. IMEIs that are settled disappear from this page automatically.")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 
@@ -95,16 +95,16 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
         mark = batch_doubt.doubt_of(connection, batch_id).mark
     chosen = [item_id for item_id in undecided if every or item_id in ticked]
     if every and request.form.get("seen") != mark:
-        return _refused(batch_id, "Nothing was sent: what is in doubt has changed since. Look at these once more.")
+        return _refused(batch_id, "Nothing was sent: the IMEIs in doubt have changed. Check the list and try again.")
     if not chosen:
         return _refused(batch_id, "Nothing was sent: tick the IMEIs that were not placed.")
     if "sure" not in request.form:
-        return _refused(batch_id, "Nothing was sent: tick that you looked at the provider's site.")
+        return _refused(batch_id, "Nothing was sent: tick the box to confirm that you checked the provider's site.")
     try:
         sent = was_not_placed(backend().database, chosen, _rest())
     except NotPossibleError as error:
         return _refused(batch_id, f"Nothing was sent. {error}")
-    flash(f"{plural(sent, 'IMEI')} will be sent again after one more look at the provider's list.", "good")
+    flash(f"{plural(sent, 'IMEI')} will be sent again after one more check of the provider's list.", "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
@@ -114,13 +114,13 @@ def placed(batch_id: int) -> ResponseReturnValue:
     progress = batch_or_404(batch_id)
     item_id, given = request.form.get("item_id", type=row_number), request.form.get("order_id", "")
     if item_id is None:
-        abort(400, "It is not clear which IMEI the order belongs to.")
+        abort(400, "The request does not name an IMEI in doubt. Go back and try again.")
     try:
         order = _order_of(progress, item_id, given)
         was_placed(backend().database, item_id, order.id, batch_id, order.status)
     except (NotPossibleError, GSMFusionAPIError) as error:
         return _refused(batch_id, f"Nothing was recorded. {error}", item=item_id, order_id=given.strip()[:40])
-    flash(f"Order {order.id} is recorded. It can be undone below until it has its result.", "good")
+    flash(f"Order {order.id} is recorded. You can undo this below until it has a result.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 
@@ -142,7 +142,7 @@ def undo_not_placed(batch_id: int) -> ResponseReturnValue:
     """Take back the decision to send again, for what was not sent yet."""
     batch_or_404(batch_id)
     moved = take_back_clearing(backend().database, batch_id)
-    flash(f"{plural(moved, 'IMEI')} will not be sent again by this decision." if moved else "Nothing was left to undo.")
+    flash(f"{plural(moved, 'IMEI')} will not be sent again." if moved else "There was nothing to undo.")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 

@@ -146,9 +146,9 @@ def stop_words(batch: Progress, planned: int) -> str:
     if doubtful := batch.outcomes[Outcome.IN_DOUBT]:
         said.append(f"{doubtful:,} in doubt, which may have cost {money(batch.at_stake)}.")
     if flying := batch.outcomes[Outcome.WAITING] - planned:
-        said.append(f"{flying:,} being sent now, which cannot be stopped.")
+        said.append(f"{flying:,} being sent now; these cannot be stopped.")
     if not planned:
-        return " ".join([*said, "Nothing else is left to stop."])
+        return " ".join([*said, "There is nothing else to stop."])
     others = f"the other {planned:,}" if batch.total > planned else f"all {planned:,}"
     return " ".join([*said, f"Stop {others} and save {money(planned * batch.unit_price)}?"])
 
@@ -163,9 +163,9 @@ def synced(report: SyncReport | None) -> str:
     if report is None:
         return ""
     if not report.asked and not report.error:
-        return f"Results last asked for {ago(report.at)}: none was awaited."
-    brought = f"{report.updated:,} of {plural(report.asked, 'order')} changed, {report.pending:,} still awaited"
-    return f"Results last asked for {ago(report.at)}: {brought}." + (f" {report.error}" if report.error else "")
+        return f"Results last requested {ago(report.at)}: no orders were pending."
+    brought = f"{report.updated:,} of {plural(report.asked, 'order')} updated, {report.pending:,} still pending"
+    return f"Results last requested {ago(report.at)}: {brought}." + (f" {report.error}" if report.error else "")
 
 
 def settled_words(settled: Settled) -> str:

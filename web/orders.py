@@ -99,9 +99,9 @@ def preview_recheck() -> ResponseReturnValue:
     one = request.form.get("imei", "").strip()
     imeis = [one] if one else order_filters.imeis_of(backend().database, chosen, _most() + 1)
     if not objection and not imeis:
-        objection = "No order fits this filter, so there is nothing to check again."
+        objection = "No orders match this filter, so there is nothing to check again."
     if len(imeis) > _most():
-        objection = f"More than {_most():,} IMEIs fit this filter: narrow it."
+        objection = f"More than {_most():,} IMEIs match this filter. Narrow the filter."
     if objection:
         flash(objection, "error")
         return redirect(url_for("orders.history", **chosen.arguments()), 303)
@@ -173,8 +173,8 @@ def _sync_state() -> dict[str, Any]:
     pending = count_pending(database)
     if not is_requested(database):
         return {"asking": False, "words": synced(last_sync(database)), "pending": pending}
-    when = "now" if runner_alive(backend().settings.data_dir) else "as soon as a runner is alive"
-    return {"asking": True, "words": f"The provider is asked for all awaited results {when}…", "pending": pending}
+    when = "now" if runner_alive(backend().settings.data_dir) else "as soon as a runner is active"
+    return {"asking": True, "words": f"The app asks the provider for all pending results {when}…", "pending": pending}
 
 
 def _most() -> int:

@@ -106,7 +106,7 @@ def order_missing(search_id: int) -> ResponseReturnValue:
     imeis = [imei for _, imei in search.missing(order_searches.known_imeis(backend().database, search_id))]
     objection = service_objection(backend().catalog.current().find(service_id), service_id)
     if not objection and not imeis:
-        objection = "None is missing any more: each IMEI of this list has an order."
+        objection = "No IMEIs are missing any more: every IMEI of this list has an order."
     if objection:
         flash(objection, "error")
         return redirect(url_for("searches.show", search_id=search_id, show="missing"), 303)
@@ -117,7 +117,7 @@ def order_missing(search_id: int) -> ResponseReturnValue:
 def _search_or_404(search_id: int) -> SavedSearch:
     found = order_searches.find_search(backend().database, search_id)
     if found is None:
-        abort(404, "This search is not there any more: paste the IMEIs again.")
+        abort(404, "This search no longer exists. Paste the IMEIs again.")
     return found
 
 

@@ -85,13 +85,13 @@ def test_the_page_of_doubt_says_by_itself_what_the_provider_lists(visitor: Visit
     It comes first: after some minutes the list proves that nothing was placed, and the doubt is over.
     """
     doubt = next(path for path in filled.paths if path.endswith("/doubt"))
-    words = "Of the 40 in doubt, 0 are on it and 40 are not."
+    words = "Of the 40 IMEIs in doubt, 0 are on it and 40 are not."
     page = visitor.open(doubt)
     expect(page.locator("[data-load]")).to_contain_text(words)
     plain = visitor.window(java_script_enabled=False).new_page()
     plain.goto(doubt)
-    plain.get_by_role("link", name="Look at its list of orders").click()
-    expect(plain.get_by_role("region", name="What the provider says now")).to_contain_text(words)
+    plain.get_by_role("link", name="Check provider's list").click()
+    expect(plain.get_by_role("region", name="Provider's list now")).to_contain_text(words)
 
 
 def test_every_page_of_the_app_is_among_those_that_are_looked_at(
@@ -237,7 +237,7 @@ def test_a_report_is_printed_black_on_white_without_what_only_a_screen_needs(vis
     page.emulate_media(media="print")
     for hidden in ("aside.side", ".crumb", ".demo", "[data-print]"):
         expect(page.locator(hidden)).to_be_hidden()
-    for heading in ("Summary", "What the results say", "What was not ordered, and why"):
+    for heading in ("Summary", "Results summary", "IMEIs that were not ordered"):
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
     color = "getComputedStyle(document.querySelector('h1')).color"
     assert page.evaluate(color) == "rgb(0, 0, 0)"
@@ -263,7 +263,7 @@ def test_results_come_to_open_pages_and_leave_what_is_held(visitor: Visitor, sit
     boxes = [cell.bounding_box() for cell in status]
     site.complete()
     page.evaluate("document.querySelector('[data-sync-now] button').click()")
-    expect(page.locator("[data-sync]")).to_contain_text("still awaited")
+    expect(page.locator("[data-sync]")).to_contain_text("still pending")
     expect(status[0]).to_have_text(re.compile("Completed|Rejected"))
     assert page.evaluate("getSelection().toString()").strip() == "Pending"
     assert [cell.bounding_box() for cell in status] == boxes

@@ -261,7 +261,7 @@ def test_pages_neither_order_nor_decide_with_another_account(database: IMEIDatab
         assert answer.status_code == 303
         assert reason in words(browser.get(answer.location))
     assert outcomes(database, doubtful.batch_id) == {Outcome.IN_DOUBT: 2}
-    assert "Adopt this database" not in words(browser.get("/status"))
+    assert "Adopt database" not in words(browser.get("/status"))
     assert reason in words(browser.get("/status"))
 
 

@@ -241,7 +241,7 @@ def test_the_same_file_continues_its_unfinished_batch(browser: Browser, database
 def test_imeis_of_another_unfinished_batch_are_left_out(browser: Browser) -> None:
     browser.start(imeis(3))
     text = words(browser.get(browser.paste(imeis(5))))
-    assert "3 under way now" in text
+    assert "3 being sent now" in text
     assert "IMEIs to send 2" in text
 
 
@@ -437,7 +437,7 @@ def test_resuming_accepts_the_new_price_that_the_page_shows(browser: Browser, da
     data = browser.get(f"/batches/{batch_id}/progress.json").get_json()
     assert (data["unit_price"], data["price"], data["spent"]) == (0.08, 0.48, 0.0)
     answer = browser.post(f"/batches/{batch_id}/resume", {"price": str(data["price"])}, follow_redirects=True)
-    assert "Running again, at $0.48 an IMEI." in words(answer)
+    assert "Resumed at $0.48 per IMEI." in words(answer)
     batch = batch_queries.progress(database, batch_id)
     assert batch is not None
     assert (batch.state, batch.unit_price, round(batch.cost, 4)) == (BatchState.RUNNING, 0.48, 4.8)
@@ -481,10 +481,10 @@ def test_an_order_that_existed_before_our_call_shows_no_price(browser: Browser, 
     order = {"order_id": "1599", "imei": number, "status": "Completed", "credits": 0, "existed": True}
     database.insert_order(order)
     database.insert_order({**order, "order_id": "1600", "credits": 0.08, "existed": False})
-    assert "existed already, not charged" in words(browser.get("/orders/1599"))
-    assert "existed already" not in words(browser.get("/orders/1600"))
+    assert "already existed, not charged" in words(browser.get("/orders/1599"))
+    assert "already existed" not in words(browser.get("/orders/1600"))
     listed = words(browser.get("/history"))
-    assert listed.count("existed already") == 1
+    assert listed.count("already existed") == 1
     assert "$0.08" in listed
 
 
@@ -702,10 +702,10 @@ def test_what_is_on_the_wire_is_counted_apart_from_what_can_be_stopped() -> None
     states = dict.fromkeys(ChunkState, 0)
     batch = Progress(1, "x", BatchState.RUNNING, "1", "S", 2.0, 10, outcomes, states, 1, 10.0)
     assert stop_words(batch, 3) == (
-        "5 already ordered, $10.00 paid. 1 in doubt, which may have cost $2.00. 1 being sent now, which cannot be"
+        "5 already ordered, $10.00 paid. 1 in doubt, which may have cost $2.00. 1 being sent now; these cannot be"
         " stopped. Stop the other 3 and save $6.00?"
     )
-    assert stop_words(batch, 0).endswith("Nothing else is left to stop.")
+    assert stop_words(batch, 0).endswith("There is nothing else to stop.")
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel", "doubt/ask", "doubt/not-placed", "doubt/placed"])
@@ -878,7 +878,7 @@ def test_all_are_those_that_the_page_showed(browser: Browser, database: IMEIData
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE attempts SET sent_at = datetime(sent_at, '+2 minutes')")
     refused = browser.led_back(send_all_again(browser, doubtful, seen))
-    assert "what is in doubt has changed since" in words(refused)
+    assert "the IMEIs in doubt have changed" in words(refused)
     assert len(item_ids(database, doubtful)) == 3
 
 
@@ -908,7 +908,7 @@ def test_only_ticked_items_are_sent_again_and_only_when_sure(
     ids = item_ids(database, doubtful)
     url = f"/batches/{doubtful}/doubt/not-placed"
     assert "tick the IMEIs that were not placed" in words(browser.led_back(browser.post(url, {"sure": "on"})))
-    assert "tick that you looked" in words(browser.led_back(browser.post(url, {"item_id": ids[:1]})))
+    assert "tick the box to confirm" in words(browser.led_back(browser.post(url, {"item_id": ids[:1]})))
     assert cleared_ids(database) == []
     assert browser.post(url, {"item_id": [*ids[:2], 999], "sure": "on"}).status_code == 303
     assert cleared_ids(database) == ids[:2]

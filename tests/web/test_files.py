@@ -146,7 +146,7 @@ def test_a_batch_of_many_rows_is_built_in_the_background_too(
     monkeypatch.setattr(web_exports, "REPORTED", 5)
     page = browser.get("/batches/1/results.xlsx?format=extended").location
     until = time.monotonic() + 20
-    while "ready" not in words(browser.get(page)) and time.monotonic() < until:
+    while "Ready to download" not in words(browser.get(page)) and time.monotonic() < until:
         time.sleep(0.05)
     done = browser.get(f"{page}/file")
     assert re.search(r"filename=batch-1_\S+_results-extended_\d{8}T\d{4}Z\.xlsx", done.headers["Content-Disposition"])

@@ -76,7 +76,7 @@ def test_a_file_may_have_25_megabytes_and_text_may_not(browser: Browser) -> None
     assert browser.upload("\n".join(rows).encode()).status_code == 303
     answer = browser.post("/batch", {"imeis": "\n" * (MAX_TEXT + 1), "service_id": CARRIER.package_id})
     assert answer.status_code == 413
-    assert "At most 25 MB of files and 8 MB of text" in words(answer)
+    assert "You can send at most 25 MB of files and 8 MB of text" in words(answer)
 
 
 @pytest.mark.parametrize("content_type", [FORM, "multipart/form-data"])

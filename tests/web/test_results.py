@@ -53,13 +53,13 @@ def test_the_history_says_whether_results_are_asked_for_and_what_came(browser: B
     state = browser.get("/history/sync.json").json
     assert state is not None
     assert state["asking"]
-    assert "as soon as a runner is alive" in words(browser.get("/history"))
+    assert "as soon as a runner is active" in words(browser.get("/history"))
     wish = database.get_setting(order_sync.REQUESTED)
     assert wish is not None
     report = order_sync.SyncReport(asked=30, updated=12, pending=18, error="It is in maintenance.", at=time.time())
     database.set_setting(order_sync.LAST, json.dumps(asdict(report)))
     database.set_setting(order_sync.DONE, wish)
-    told = "Results last asked for just now: 12 of 30 orders changed, 18 still awaited. It is in maintenance."
+    told = "Results last requested just now: 12 of 30 orders updated, 18 still pending. It is in maintenance."
     assert browser.get("/history/sync.json").json == {"asking": False, "words": told, "pending": 0}
     assert told in words(browser.get("/history"))
     assert told in words(browser.get("/status"))
@@ -166,7 +166,7 @@ def test_rows_that_are_not_matched_are_listed_before_and_after_the_import(
     assert "Import 1: 0 new, 1 updated, 0 unchanged, 0 not understood, 1 not matched; 1 found by IMEI" in after
     for page in (text, after):
         assert f"3 {imei[:2]}" in page and "within 36 hours of it are matched with row 2." in page
-    assert "Import 1 is done." in after and "Nothing has been written" not in after
+    assert "Import 1 is complete." in after and "Nothing has been saved" not in after
     assert (database.count_orders(), database.get_statistics()["total_credits"]) == (1, 0.08)
 
 
@@ -303,9 +303,9 @@ def test_a_long_workbook_is_built_in_the_background(
     monkeypatch.setattr(web_exports, "AT_ONCE", 50)
     page = browser.get("/history.xlsx").location
     until = time.monotonic() + 10
-    while "ready" not in words(browser.get(page)) and time.monotonic() < until:
+    while "Ready to download" not in words(browser.get(page)) and time.monotonic() < until:
         time.sleep(0.05)
-    assert "60 rows, ready." in words(browser.get(page))
+    assert "Ready to download: 60 rows." in words(browser.get(page))
     sheet = openpyxl.load_workbook(BytesIO(browser.get(f"{page}/file").data)).active
     assert sheet
     assert sheet.max_row == 61
@@ -318,7 +318,7 @@ def test_an_export_that_died_says_so(browser: Browser, settings: Settings) -> No
     folder.mkdir()
     state = {"token": "a1", "name": "x.xlsx", "total": 9, "rows": 4, "at": 0}
     (folder / "a1.json").write_text(json.dumps(state))
-    assert "It was interrupted: start it again." in words(browser.get("/exports/a1"))
+    assert "The export was interrupted. Start it again." in words(browser.get("/exports/a1"))
     assert browser.get("/exports/a1/file").status_code == 303
 
 

@@ -96,7 +96,7 @@ def test_what_cannot_be_looked_up_gets_a_sentence(browser: Browser, ordered: lis
     url = look_up(browser, "\n".join(ordered[:3]))
     assert "Choose a service first." in words(browser.post(url + "/order", {}, follow_redirects=True))
     none = browser.post(url + "/order", {"service_id": CARRIER.package_id}, follow_redirects=True)
-    assert "None is missing any more" in words(none)
+    assert "No IMEIs are missing any more" in words(none)
     assert browser.get("/history/search/99").status_code == 404
 
 

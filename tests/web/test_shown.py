@@ -88,7 +88,7 @@ def test_ready_is_what_is_sent_and_each_earlier_order_is_in_a_bucket_of_its_own(
     found = buckets(page.text)
     assert found["ready to send"] == 4
     assert (found["already checked"], found["rejected before"], found["awaiting a result"]) == (2, 3, 1)
-    assert found["under way now"] == 2
+    assert found["being sent now"] == 2
     assert "IMEIs to send 4" in words(page)
     assert "Completed iPhone 12 · Clean" in words(page)
     assert "3 IMEIs rejected before: left out" in words(page)
