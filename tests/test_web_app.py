@@ -190,7 +190,7 @@ def test_the_status_bar_holds_no_secrets(settings: Settings, database: IMEIDatab
         assert "hunter2" not in answer.text
 
 
-def test_behind_the_door_pages_show_who_is_in(settings: Settings, database: IMEIDatabase, provider: Provider) -> None:
+def test_pages_after_a_login_show_the_user(settings: Settings, database: IMEIDatabase, provider: Provider) -> None:
     real = replace(settings, api_key="SECRET-KEY", username="someone", admin_password="hunter2hunter2")
     browser = Browser(make_app(real, database, provider))
     assert browser.get("/history").location == "/login?next=/history"

@@ -12,6 +12,7 @@ from web.forms import init_forms
 from web.health import blueprint as health_blueprint
 from web.health import status_report
 from web.imports import blueprint as imports_blueprint
+from web.login import blueprint as login_blueprint
 from web.orders import blueprint as orders_blueprint
 from web.preview import blueprint as preview_blueprint
 from web.reports import blueprint as reports_blueprint
@@ -20,6 +21,7 @@ from web.submit import blueprint as submit_blueprint
 
 #: Every page, in the order in which their addresses are registered.
 BLUEPRINTS = (
+    login_blueprint,
     dashboard_blueprint,
     imports_blueprint,
     exports_blueprint,
