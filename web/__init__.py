@@ -3,7 +3,6 @@
 from web.auth import FOR_PROGRAMS, init_auth
 from web.batches import blueprint as batches_blueprint
 from web.context import RowNumbers
-from web.dashboard import blueprint as dashboard_blueprint
 from web.doubt import blueprint as doubt_blueprint
 from web.edge import Edge
 from web.exports import blueprint as exports_blueprint
@@ -14,6 +13,7 @@ from web.health import status_report
 from web.imports import blueprint as imports_blueprint
 from web.login import blueprint as login_blueprint
 from web.orders import blueprint as orders_blueprint
+from web.overview import blueprint as overview_blueprint
 from web.preview import blueprint as preview_blueprint
 from web.reports import blueprint as reports_blueprint
 from web.searches import blueprint as searches_blueprint
@@ -22,7 +22,7 @@ from web.submit import blueprint as submit_blueprint
 #: Every page, in the order in which their addresses are registered.
 BLUEPRINTS = (
     login_blueprint,
-    dashboard_blueprint,
+    overview_blueprint,
     imports_blueprint,
     exports_blueprint,
     reports_blueprint,

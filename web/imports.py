@@ -23,13 +23,13 @@ def upload() -> ResponseReturnValue:
     file = request.files.get("file")
     if file is None or not file.filename:
         flash("Choose a file with orders.", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     data = file.read()
     try:
         next(read_orders(data), None)
     except UnreadableFileError as error:
         flash(f"Not imported: {error}", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     label = "".join(sign if sign.isprintable() else " " for sign in file.filename)[:100]
     database, folder = backend().database, backend().uploads
     token = store_upload(database, folder, data, label=label, kind=KIND, service_id="")
@@ -44,7 +44,7 @@ def preview(token: str) -> ResponseReturnValue:
         plan = plan_import(backend().database, read_orders(found.path))
     except UnreadableFileError as error:
         flash(f"Not imported: {error}", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     shown = {fate: SHOWN_LEFT_OUT if fate in (Fate.NOT_UNDERSTOOD, Fate.UNMATCHED) else SHOWN for fate in Fate}
     done = request.args.get("done", type=int)
     return render_template("imports.html", upload=found, plan=plan, fates=list(Fate), shown=shown, done=done)
@@ -58,11 +58,11 @@ def confirm(token: str) -> ResponseReturnValue:
         import_id, plan = import_orders(backend().database, read_orders(found.path), found.label)
     except UnreadableFileError as error:
         flash(f"Not imported: {error}", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     flash(f"Import {import_id}: {plan.summary}.", "good")
     if plan.count(Fate.UNMATCHED):
         return redirect(url_for("imports.preview", token=token, done=import_id), 303)
-    return redirect(url_for("pages.database"), 303)
+    return redirect(url_for("overview.database"), 303)
 
 
 @blueprint.post("/<int:import_id>/undo")
@@ -75,7 +75,7 @@ def undo(import_id: int) -> ResponseReturnValue:
     else:
         more = f"; {plural(kept, 'order')} kept, because they changed later" if kept else ""
         flash(f"Import {import_id} is undone: {plural(restored, 'order')} restored{more}.", "good")
-    return redirect(url_for("pages.database"), 303)
+    return redirect(url_for("overview.database"), 303)
 
 
 def _upload_or_404(token: str) -> Upload:

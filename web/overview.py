@@ -1,4 +1,4 @@
-"""The dashboard, the services, the database and the status page."""
+"""The overview pages: dashboard, services, database and status."""
 
 import platform
 import shutil
@@ -24,7 +24,7 @@ from submission import OtherAccountError, account_objection, adopt_database, may
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 from web.health import health_report, mending
 
-blueprint = Blueprint("pages", __name__)
+blueprint = Blueprint("overview", __name__)
 
 RECENT_BATCHES = 8
 #: Rows of the services page, so that it stays small; the search reaches the rest.
@@ -101,7 +101,7 @@ def check_database() -> ResponseReturnValue:
         flash(f"Checked in {seconds:.1f} s: no damage found.", "good")
     else:
         flash(f"Damaged: {word[:500]}", "error")
-    return redirect(url_for("pages.database"), 303)
+    return redirect(url_for("overview.database"), 303)
 
 
 @blueprint.post("/database/backup")
@@ -111,7 +111,7 @@ def backup() -> ResponseReturnValue:
         copy = backend().database.backup()
     except OSError as error:
         flash(f"No backup was made: {error.strerror}.", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     return send_file(copy, "application/vnd.sqlite3", as_attachment=True, download_name=copy.name)
 
 
@@ -150,17 +150,17 @@ def adopt_account() -> ResponseReturnValue:
     """Let the account of the settings work with this database, which holds the orders of another one."""
     if "sure" not in request.form:
         flash("The database was not adopted: tick the box to confirm.", "error")
-        return redirect(url_for("pages.status"), 303)
+        return redirect(url_for("overview.status"), 303)
     try:
         adopt_database(backend().database, backend().settings)
     except OtherAccountError as error:
         flash(str(error), "error")
-        return redirect(url_for("pages.status"), 303)
+        return redirect(url_for("overview.status"), 303)
     flash(
         "The database is adopted. Its unfinished batches are paused; resume those that this account should order.",
         "good",
     )
-    return redirect(url_for("pages.status"), 303)
+    return redirect(url_for("overview.status"), 303)
 
 
 def _adoption(backend: Backend) -> account_mark.Adoption | None:
