@@ -54,7 +54,7 @@ SENTENCES = {
     405: "This address does not accept this kind of request. Go back and use the links and buttons of the page.",
     411: "The request does not state its length. Send it with a Content-Length header.",
     413: "You can send at most 25 MB of files and 8 MB of text at once. Split the file, or keep only the IMEI column.",
-    500: "The app failed; see the log. Orders that were already sent are safe. Check the batch before you try again.",
+    500: "The app failed; the log has the details. Orders already sent are safe. Check the batch before you try again.",
     503: "The app cannot do this now. Try again in a minute.",
 }
 

@@ -25,8 +25,8 @@ from settings import Settings
 from storage import balance_store, lease
 from storage.batch_creation import NewBatch, create_batch
 from storage.result_store import Withheld, note_withheld
+from web import checks as web_checks
 from web import doubt as web_doubt
-from web import health as web_health
 from web import imports as web_imports
 from web_app import create_app
 
@@ -151,7 +151,7 @@ def test_the_status_page_names_the_process_that_holds_the_lease(
         lease.take(connection, "process 123 on host", "there#2")
         connection.exec_driver_sql("UPDATE leases SET taken_at = '2026-11-25 10:05:00'")
     assert "Runner absent last: process 123 on host, started 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
-    monkeypatch.setattr(web_health, "runner_alive", lambda _: True)
+    monkeypatch.setattr(web_checks, "runner_alive", lambda _: True)
     assert "Runner alive process 123 on host, since 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
 
 

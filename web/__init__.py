@@ -2,6 +2,7 @@
 
 from web.auth import FOR_PROGRAMS, init_auth
 from web.batches import blueprint as batches_blueprint
+from web.checks import status_report
 from web.context import RowNumbers
 from web.doubt import blueprint as doubt_blueprint
 from web.edge import Edge
@@ -9,7 +10,6 @@ from web.exports import blueprint as exports_blueprint
 from web.format import template_filters
 from web.forms import init_forms
 from web.health import blueprint as health_blueprint
-from web.health import status_report
 from web.imports import blueprint as imports_blueprint
 from web.login import blueprint as login_blueprint
 from web.orders import blueprint as orders_blueprint

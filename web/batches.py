@@ -27,7 +27,7 @@ from storage.batch_creation import Funds, OverBudgetError, resume_batch
 from storage.batch_uploads import change_upload
 from submission import price_objection
 from web.context import batch_or_404, row_number
-from web.exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.format import plural
 from web.preview import keep
 from web.stream import chunk_words, stop_now, stream, whole_snapshot

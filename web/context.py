@@ -7,6 +7,8 @@ from backend import backend
 from orders import Progress
 from storage import batch_queries
 
+#: Orders on one page of a list.
+PAGE = 50
 #: No row has a number as high as this, and a table cannot be asked for one much higher.
 BEYOND_ROWS = 2**62
 

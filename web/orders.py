@@ -20,14 +20,14 @@ from storage.order_pages import Sort
 from storage.result_store import count_pending
 from storage.rows import Order
 from submission import service_objection
-from web.exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from web.context import PAGE
+from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import synced
 from web.preview import keep
 
 blueprint = Blueprint("orders", __name__)
 
-PAGE = 50
 #: What a page lists whose filter cannot be read.
 NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "next_before": None, "count": None})
 

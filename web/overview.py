@@ -21,8 +21,8 @@ from storage import account_mark, batch_queries, lease, order_queries
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt
+from web.checks import health_report, mending
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
-from web.health import health_report, mending
 
 blueprint = Blueprint("overview", __name__)
 

@@ -22,10 +22,10 @@ from flask.typing import ResponseReturnValue
 from backend import Backend, backend
 from orders import Catalogue
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text, rejects_csv
-from storage.batch_creation import NewBatch, OverBudgetError, create_batch
+from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
-from web.format import plural
+from web.ordering import must_type, start_batch, started
 
 blueprint = Blueprint("preview", __name__)
 
@@ -196,33 +196,9 @@ def draft_text(token: str) -> str:
     return found.path.read_bytes().decode("utf-8", "replace") if found and found.kind == DRAFT else ""
 
 
-def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
-    """Write the batch that a plan describes, or continue the unfinished one; its id. Raises OverBudgetError."""
-    new = NewBatch(
-        label=label,
-        source=source,
-        service_id=plan.service.package_id,
-        service_name=plan.service.title,
-        unit_price=plan.service.price,
-        imeis=plan.imeis,
-        fingerprint=plan.fingerprint,
-        confirm_token=token,
-        recheck=plan.recheck,
-        resend_rejected=plan.resend_rejected,
-        budget=backend.settings.daily_budget,
-        held=plan.balance.credits if plan.balance.trusted else None,
-    )
-    return create_batch(backend.database, new, backend.settings.chunk_size)
-
-
 def price_mark(plan: Plan) -> str:
     """The price as the confirm form carries it."""
     return f"{plan.service.price:.6f}"
-
-
-def must_type(backend: Backend, plan: Plan) -> bool:
-    """Whether confirming asks for the number of IMEIs, typed."""
-    return plan.continues is None and plan.cost > backend.settings.confirm_above
 
 
 def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, Any]:
@@ -351,13 +327,6 @@ def _reason_to_look_again(plan: Plan | None) -> str:
     if must_type(backend(), plan) and typed != str(plan.count):
         return f"Nothing was sent: to confirm, type the number of IMEIs, {plan.count}."
     return ""
-
-
-def started(plan: Plan, batch_id: int) -> str:
-    """What confirming did, in numbers."""
-    if plan.continues is not None:
-        return f"Batch {batch_id} continues where it stopped."
-    return f"Batch {batch_id} has started: {plural(plan.count, 'IMEI')} to send."
 
 
 def _preview_page(found: Upload) -> str:

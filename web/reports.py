@@ -13,9 +13,8 @@ from spreadsheets import OutColumn, export_name
 from storage import batch_queries, order_filters, order_queries, order_reports
 from storage.batch_tallies import VERDICTS
 from storage.order_reports import Dispute
-from web.context import batch_or_404, row_number
-from web.exports import csv_download
-from web.orders import PAGE
+from web.context import PAGE, batch_or_404, row_number
+from web.downloads import csv_download
 
 blueprint = Blueprint("reports", __name__)
 

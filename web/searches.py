@@ -15,11 +15,10 @@ from storage import order_queries, order_searches
 from storage.order_filters import Count, OrderFilter
 from storage.order_searches import SavedSearch
 from submission import service_objection
-from web.context import row_number
-from web.exports import columns_asked, csv_download, workbook_columns, xlsx_download
+from web.context import PAGE, row_number
+from web.downloads import columns_asked, csv_download, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import plural
-from web.orders import PAGE
 from web.preview import keep
 
 blueprint = Blueprint("searches", __name__, url_prefix="/history/search")

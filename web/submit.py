@@ -17,7 +17,8 @@ from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from submission import Again, Plan, price_objection, service_objection, unchecked
 from web.format import ago, plural, result_words
-from web.preview import draft_text, keep, keep_draft, must_type, start_batch, started
+from web.ordering import must_type, start_batch, started
+from web.preview import draft_text, keep, keep_draft
 from web.stream import stream
 
 blueprint = Blueprint("submit", __name__)

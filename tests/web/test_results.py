@@ -23,7 +23,7 @@ from results import sync as order_sync
 from schema import orders
 from settings import Settings
 from spreadsheets.writing import EXTENDED_COLUMNS
-from web import exports as web_exports
+from web import downloads as web_downloads
 
 
 def test_the_history_page_has_a_button_that_asks_for_results(browser: Browser, database: IMEIDatabase) -> None:
@@ -300,7 +300,7 @@ def test_a_long_workbook_is_built_in_the_background(
     browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordered(database, 60)
-    monkeypatch.setattr(web_exports, "AT_ONCE", 50)
+    monkeypatch.setattr(web_downloads, "AT_ONCE", 50)
     page = browser.get("/history.xlsx").location
     until = time.monotonic() + 10
     while "Ready to download" not in words(browser.get(page)) and time.monotonic() < until:
