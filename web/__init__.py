@@ -1,4 +1,4 @@
-"""The pages: views, forms, formats, streams and login, one module a topic."""
+"""The web pages: views, forms, formatting, event streams and authentication, one module per topic."""
 
 from web.auth import FOR_PROGRAMS, init_auth
 from web.batches import blueprint as batches_blueprint
@@ -19,7 +19,7 @@ from web.reports import blueprint as reports_blueprint
 from web.searches import blueprint as searches_blueprint
 from web.submit import blueprint as submit_blueprint
 
-#: Every page, in the order in which their addresses are registered.
+#: All blueprints, in the order in which their URLs are registered.
 BLUEPRINTS = (
     login_blueprint,
     overview_blueprint,

@@ -1,6 +1,6 @@
-"""Whether everything is well: for Railway's probe, for the status bar, and for people.
+"""The state of the app: provider, database, runner and settings, and what needs action.
 
-Nothing here asks the provider: its state is what the last call of any process left in the database.
+Nothing here calls the provider. Its state is what the last call of any process stored in the database.
 """
 
 import time
@@ -23,7 +23,7 @@ HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 
 
 def health_report(backend: Backend) -> dict[str, Any]:
-    """status, version, checks (database, api, cache, environment, runner) and metrics."""
+    """Return status, version, checks (database, api, cache, environment, runner) and metrics."""
     orders = backend.order_count()
     if orders is None:
         checks: dict[str, Any] = {"database": {"status": "failed"}, "environment": environment_check(backend)}
@@ -41,13 +41,13 @@ def health_report(backend: Backend) -> dict[str, Any]:
 
 
 def states_only(report: dict[str, Any]) -> dict[str, Any]:
-    """Return a health report as anybody may see it: no totals, no words of the provider, nothing of the settings."""
+    """Return the public part of a health report: no totals, no provider messages, no settings."""
     checks = {name: {"status": check["status"]} for name, check in report["checks"].items()}
     return {"status": report["status"], "checks": checks}
 
 
 def overall(checks: dict[str, Any]) -> str:
-    """healthy when nothing is wrong, unhealthy when something failed, else degraded."""
+    """Return "healthy" if every check passes, "unhealthy" if one failed, else "degraded"."""
     states = {check["status"] for check in checks.values()}
     if "failed" in states:
         return UNHEALTHY
@@ -55,14 +55,14 @@ def overall(checks: dict[str, Any]) -> str:
 
 
 def environment_check(backend: Backend) -> dict[str, Any]:
-    """Whether the settings allow paid orders, and what is missing. A wrong value stops the start."""
+    """Return whether the settings allow paid orders, and what is missing. An invalid value prevents the start."""
     advice = environment_advice(backend)
     mode = "demo" if backend.settings.demo else "live"
     return {"status": "incomplete" if advice else "ok", "mode": mode} | ({"advice": advice} if advice else {})
 
 
 def environment_advice(backend: Backend) -> list[str]:
-    """A sentence for each setting that is missing, for a disk that takes nothing more, and for an older database."""
+    """Return a sentence for each missing setting, for a full disk and for an older copy of the database."""
     settings, advice = backend.settings, []
     if not settings.demo and not settings.admin_password:
         advice.append("ADMIN_PASSWORD is not set, so nobody can log in: set it and start again.")
@@ -75,10 +75,10 @@ def environment_advice(backend: Backend) -> list[str]:
     return [sentence for sentence in advice if sentence]
 
 
-def mending(backend: Backend, report: dict[str, Any], free: float, newest_backup: float | None) -> list[str]:
-    """A sentence for everything that is not as it should be, with what mends it.
+def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest_backup: float | None) -> list[str]:
+    """Return a sentence for each problem, with its remedy.
 
-    report is a health report, free the share of the disk that is free, newest_backup a Unix time.
+    report is a health report, free the free share of the disk, newest_backup a Unix time.
     """
     found, checks = environment_advice(backend), report["checks"]
     if checks["runner"]["status"] == "absent":
@@ -99,7 +99,7 @@ def mending(backend: Backend, report: dict[str, Any], free: float, newest_backup
 
 
 def status_report(backend: Backend) -> dict[str, Any]:
-    """Provider, database and runner, and how much is running. Holds no secrets."""
+    """Return the state of provider, database and runner, and the running batches. Contains no secrets."""
     if backend.order_count() is None:
         return {"provider": "unknown", "database": "failed", "runner": "unknown", "running": []}
     state, balance = provider_state(backend.database), backend.account.stored()

@@ -1,6 +1,6 @@
-"""Files that people take away: streamed at once, or built in the background where a request should not wait.
+"""CSV files and workbooks to download. A long workbook is built in the background. No routes.
 
-A background export is two files in the exports folder, its state and its rows, so that any process can show it.
+A background export is two files in the exports folder, its state and its workbook, so that any process can show it.
 """
 
 import json
@@ -25,16 +25,16 @@ logger = logging.getLogger(__name__)
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 #: Rows of a workbook that a request may wait for; some ten seconds.
 AT_ONCE = 50_000
-#: Exports under way at the same time, all processes together.
+#: Most background exports at the same time, in all processes together.
 MOST_AT_ONCE = 2
-#: Seconds for which a finished file is kept, and without a sign of life after which one under way counts as dead.
+#: Seconds for which a finished file is kept, and seconds without progress after which an export counts as interrupted.
 KEPT, SILENT = 86_400.0, 60.0
-#: Rows between two signs of life.
+#: Rows between two writes of the progress.
 REPORTED = 2000
 
 STOPPED = "The app was stopped before the export was finished. Start it again."
 
-#: Rows must not need the request: they may be read after it, or in another thread.
+#: Must not depend on the request: the rows may be read after it, or in another thread.
 ExportRows = Iterable[Mapping[str, object]]
 
 
@@ -43,40 +43,40 @@ class Export:
     """A workbook that is built in the background."""
 
     token: str
-    name: str  #: of the file, as people save it
-    total: int  #: rows that it will have, about
+    name: str  #: of the downloaded file
+    total: int  #: estimated number of rows
     rows: int = 0
     state: str = "building"  #: or "done", "failed"
     error: str = ""
-    at: float = 0.0  #: Unix time of the last sign of life
+    at: float = 0.0  #: Unix time of the last progress
 
     @property
     def alive(self) -> bool:
-        """Whether it is still being built."""
+        """Return whether the export is still being built."""
         return self.state == "building" and time.time() - self.at < SILENT
 
 
 class StoppedError(Exception):
-    """The program ends before the export is done."""
+    """The app stops before the export is finished."""
 
 
 def columns_asked() -> tuple[OutColumn, ...]:
-    """The provider's columns, or with ?format=extended everything that is known."""
+    """Return the columns of a CSV file: the provider's, or with ?format=extended all fields."""
     return EXTENDED_COLUMNS if request.args.get("format") == "extended" else PROVIDER_COLUMNS
 
 
 def workbook_columns() -> tuple[OutColumn, ...]:
-    """The columns of a workbook: the provider's with blacklist, serial and order id, or everything that is known."""
+    """Return the columns of a workbook: the provider's with blacklist, serial and order id, or all fields."""
     return EXTENDED_COLUMNS if columns_asked() is EXTENDED_COLUMNS else WORKBOOK_COLUMNS
 
 
 def named_by_columns(what: str) -> str:
-    """what, and in which of the two forms, for the name of the file."""
+    """Return the beginning of a file name, with "-extended" for ?format=extended."""
     return f"{what}-extended" if columns_asked() is EXTENDED_COLUMNS else what
 
 
 def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) -> Response:
-    """The rows as CSV, streamed; with ?bom=0 without a byte order mark."""
+    """Stream rows as CSV; with ?bom=0 without a byte order mark."""
     lines = write_csv(rows, columns, bom=request.args.get("bom") != "0")
     response = Response(lines, mimetype="text/csv")
     response.headers.set("Content-Disposition", "attachment", filename=name)
@@ -84,7 +84,7 @@ def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) ->
 
 
 def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> ResponseReturnValue:
-    """The rows as a workbook: at once where they are few, else built in the background on a page of its own."""
+    """Send rows as a workbook, or redirect to the page of a background export if there are many."""
     if total > AT_ONCE:
         return redirect(url_for("exports.show", token=start(backend(), rows, columns, name, total)), 303)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
@@ -94,7 +94,7 @@ def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, t
 
 
 def start(backend: Backend, rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> str:
-    """Begin to build a workbook in a thread of its own. Returns its token; 503 when too many are under way."""
+    """Start a thread that builds a workbook and return its token. Answers 503 if too many are being built."""
     folder = folder_of(backend)
     folder.mkdir(parents=True, exist_ok=True)
     _forget_old(folder)
@@ -123,7 +123,7 @@ def _build(
             folder,
             replace(export, state="failed", error=STOPPED),
         )
-    except Exception:  # a thread ends here; the page says so
+    except Exception:  # a thread ends here; the page shows the failure
         logger.exception("Export %s failed", export.name)
         draft.unlink(missing_ok=True)
         _save(folder, replace(export, state="failed", error="The file could not be written. The log has the details."))
@@ -145,7 +145,7 @@ def folder_of(backend: Backend) -> Path:
 
 
 def _save(folder: Path, export: Export) -> None:
-    """Write the state in one step, so that nobody reads half of it."""
+    """Replace the state file in one step, so that no process reads an incomplete file."""
     draft = folder / f"{export.token}.json.part"
     draft.write_text(json.dumps(asdict(replace(export, at=time.time()))), encoding="utf-8")
     draft.replace(folder / f"{export.token}.json")

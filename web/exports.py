@@ -11,13 +11,13 @@ blueprint = Blueprint("exports", __name__, url_prefix="/exports")
 
 @blueprint.get("/<token>")
 def show(token: str) -> ResponseReturnValue:
-    """How far it is, and the link once it is there."""
+    """Show the progress of an export, and its link once it is finished."""
     return render_template("exports.html", export=export_or_404(token))
 
 
 @blueprint.get("/<token>/file")
 def file(token: str) -> ResponseReturnValue:
-    """The finished workbook."""
+    """Download the finished workbook."""
     found = export_or_404(token)
     if found.state != "done":
         return redirect(url_for("exports.show", token=token), 303)

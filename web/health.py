@@ -12,7 +12,7 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/health")
 def probe() -> ResponseReturnValue:
-    """200 while the app can do its work, also when the provider cannot; 503 when it cannot."""
+    """Return the health report: 200 while the app works, even if the provider does not; else 503."""
     report = health_report(backend())
     shown = report if is_inside() else states_only(report)
     return jsonify(shown), 503 if report["status"] == UNHEALTHY else 200
@@ -20,5 +20,5 @@ def probe() -> ResponseReturnValue:
 
 @blueprint.get("/api/status")
 def status() -> ResponseReturnValue:
-    """What the status bar shows."""
+    """Return the data of the status bar."""
     return jsonify(status_report(backend()))

@@ -1,4 +1,4 @@
-"""Files of orders brought back: kept, shown as a dry run, imported by a second click, and undone by a third."""
+"""Import of order files: upload, dry run, confirmation and undo."""
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -13,13 +13,13 @@ from web.format import plural
 blueprint = Blueprint("imports", __name__, url_prefix="/database/import")
 
 KIND = "import"
-#: Rows shown of each fate, and of those that are left out: somebody must look at each.
+#: Rows shown for each fate; more for rows that are left out, because a person must check each of them.
 SHOWN, SHOWN_LEFT_OUT = 12, 200
 
 
 @blueprint.post("")
 def upload() -> ResponseReturnValue:
-    """Keep the file and lead to the dry run."""
+    """Store the uploaded file and redirect to the dry run."""
     file = request.files.get("file")
     if file is None or not file.filename:
         flash("Choose a file with orders.", "error")
@@ -38,7 +38,7 @@ def upload() -> ResponseReturnValue:
 
 @blueprint.get("/<token>")
 def preview(token: str) -> ResponseReturnValue:
-    """What importing the file would do; with ?done=, what an import that was just done has left out."""
+    """Show the changes that an import would make. With ?done=<id>, also what that import left out."""
     found = _upload_or_404(token)
     try:
         plan = plan_import(backend().database, read_orders(found.path))
@@ -52,7 +52,7 @@ def preview(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/<token>")
 def confirm(token: str) -> ResponseReturnValue:
-    """Import it. A second click finds everything unchanged. Rows that were not matched are listed afterwards."""
+    """Import the file and list the rows that were not matched. A second import changes nothing."""
     found = _upload_or_404(token)
     try:
         import_id, plan = import_orders(backend().database, read_orders(found.path), found.label)
@@ -67,7 +67,7 @@ def confirm(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/<int:import_id>/undo")
 def undo(import_id: int) -> ResponseReturnValue:
-    """Take an import back where nothing has changed since."""
+    """Undo an import, except for orders that have changed later."""
     try:
         restored, kept = undo_import(backend().database, import_id)
     except NotPossibleError as error:

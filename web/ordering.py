@@ -7,12 +7,12 @@ from web.format import plural
 
 
 def must_type(backend: Backend, plan: Plan) -> bool:
-    """Whether confirming asks for the number of IMEIs, typed."""
+    """Return whether the user must type the number of IMEIs to confirm."""
     return plan.continues is None and plan.cost > backend.settings.confirm_above
 
 
 def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
-    """Write the batch that a plan describes, or continue the unfinished one; its id. Raises OverBudgetError."""
+    """Create the batch of a plan, or continue the unfinished one; return its id. Raises OverBudgetError."""
     new = NewBatch(
         label=label,
         source=source,
@@ -31,7 +31,7 @@ def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: st
 
 
 def started(plan: Plan, batch_id: int) -> str:
-    """What confirming did, in numbers."""
+    """Return the message after a batch was created or continued."""
     if plan.continues is not None:
         return f"Batch {batch_id} continues where it stopped."
     return f"Batch {batch_id} has started: {plural(plan.count, 'IMEI')} to send."

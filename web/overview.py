@@ -21,22 +21,22 @@ from storage import account_mark, batch_queries, lease, order_queries
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt
-from web.checks import health_report, mending
+from web.checks import health_report, needed_actions
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 
 blueprint = Blueprint("overview", __name__)
 
 RECENT_BATCHES = 8
-#: Rows of the services page, so that it stays small; the search reaches the rest.
+#: Most rows of the services page. The search finds the others.
 SERVICES_SHOWN = 400
-#: Orders without a result that the status page lists, the longest waiting first.
+#: Most orders without a result on the status page, the longest waiting first.
 WITHHELD_SHOWN = 200
 PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
 
 
 @blueprint.get("/")
 def dashboard() -> ResponseReturnValue:
-    """The day at a glance."""
+    """Show today's numbers, the running batches and the latest results."""
     database = backend().database
     today = batch_queries.today(database)
     days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent)]
@@ -61,7 +61,7 @@ def dashboard() -> ResponseReturnValue:
 
 @blueprint.get("/services")
 def services() -> ResponseReturnValue:
-    """What can be ordered; q and category in the URL."""
+    """Show the services that match ?q= and ?category=."""
     catalogue = backend().catalog.current()
     q, category = request.args.get("q", "").strip(), request.args.get("category", "")
     return render_template(
@@ -78,7 +78,7 @@ def services() -> ResponseReturnValue:
 
 @blueprint.get("/database")
 def database() -> ResponseReturnValue:
-    """What is stored, and how to look inside."""
+    """Show what is stored, with backup, export and import."""
     path = backend().database.path
     return render_template(
         "database.html",
@@ -93,7 +93,7 @@ def database() -> ResponseReturnValue:
 
 @blueprint.post("/database/check")
 def check_database() -> ResponseReturnValue:
-    """SQLite's own check of the file."""
+    """Run SQLite's integrity check."""
     started = time.monotonic()
     word = backend().database.check_integrity()
     seconds = time.monotonic() - started
@@ -106,7 +106,7 @@ def check_database() -> ResponseReturnValue:
 
 @blueprint.post("/database/backup")
 def backup() -> ResponseReturnValue:
-    """A consistent copy of the database, kept in the backup folder and sent to the browser."""
+    """Store a consistent copy of the database in the backup folder and download it."""
     try:
         copy = backend().database.backup()
     except OSError as error:
@@ -117,7 +117,7 @@ def backup() -> ResponseReturnValue:
 
 @blueprint.get("/status")
 def status() -> ResponseReturnValue:
-    """Provider, runner, queue, disk, versions, and what to mend."""
+    """Show the state of provider, runner, queue and disk, the versions, and what needs action."""
     disk = shutil.disk_usage(backend().settings.data_dir)
     unfinished = batch_queries.unfinished_batches(backend().database)
     report, backups = health_report(backend()), _backups(backend())
@@ -136,7 +136,7 @@ def status() -> ResponseReturnValue:
         disk=disk,
         backups=backups,
         versions=_versions(backend()),
-        advice=mending(backend(), report, disk.free / disk.total, backups[0]["at"] if backups else None),
+        advice=needed_actions(backend(), report, disk.free / disk.total, backups[0]["at"] if backups else None),
         settings=backend().settings,
         adoption=_adoption(backend()),
         synced=last_sync(backend().database),
@@ -147,7 +147,7 @@ def status() -> ResponseReturnValue:
 
 @blueprint.post("/status/adopt-account")
 def adopt_account() -> ResponseReturnValue:
-    """Let the account of the settings work with this database, which holds the orders of another one."""
+    """Adopt a database with the orders of another account for the account in the settings."""
     if "sure" not in request.form:
         flash("The database was not adopted: tick the box to confirm.", "error")
         return redirect(url_for("overview.status"), 303)
@@ -164,7 +164,7 @@ def adopt_account() -> ResponseReturnValue:
 
 
 def _adoption(backend: Backend) -> account_mark.Adoption | None:
-    """What adopting this database would mean; None where there is nothing to adopt."""
+    """Return what adopting this database means, or None if there is nothing to adopt."""
     database, settings = backend.database, backend.settings
     if not account_objection(database, settings) or not may_adopt(database, settings):
         return None
@@ -181,7 +181,7 @@ def _file_size(path: Path) -> int:
 
 
 def _backups(backend: Backend) -> list[dict[str, Any]]:
-    """The copies in the backup folder, newest first."""
+    """Return the files in the backup folder, newest first."""
     found = [(path, path.stat()) for path in backend.database.backup_folder.glob("*.db")]
     found.sort(key=lambda pair: -pair[1].st_mtime)
     return [{"name": path.name, "size": stat.st_size, "at": stat.st_mtime} for path, stat in found]
@@ -194,5 +194,5 @@ def _versions(backend: Backend) -> dict[str, str]:
 
 @cache
 def _installed() -> dict[str, str]:
-    """The versions of PACKAGES, which are looked up in files."""
+    """Return the versions of PACKAGES; cached because each lookup reads files."""
     return {name: version(name) for name in PACKAGES}
