@@ -15,7 +15,7 @@ from typing import get_args
 
 import pytest
 from simulated_provider import QUICK, SERVICE, Knobs, Simulator, imeis, system
-from throttle_fixture import Run, Scene, drive, least
+from virtual_throttle import Run, Scene, drive, least
 
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient, NotSentError
