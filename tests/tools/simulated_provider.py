@@ -1,4 +1,4 @@
-"""A simulator, and a submission system that talks to it; the ledger is the judge."""
+"""A simulator, a submission system that uses it, and a check of both against the simulator's ledger."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def system(
     in_use: bool = True,
     **options: Any,
 ) -> Iterator[ProductionSubmissionSystem]:
-    """A submission system on this database, with quick waits; its service is proven unless said otherwise.
+    """Yield a submission system on this database, with short waits. proven: its service is known to take lists.
 
     in_use plants an old order and a balance, so that doubt about the first calls can be settled by itself.
     """
@@ -68,7 +68,7 @@ def system(
 
 
 def put_in_use(simulator: Simulator, database: IMEIDatabase) -> None:
-    """The account has ordered before: one old order of ours, which the list shows, and a balance.
+    """Make the account one that has ordered before: an old order of ours on the list, and a balance.
 
     Without an order from before a call, and a balance, nothing proves that it placed nothing.
     """
