@@ -3,6 +3,7 @@
 Frozen types only. This module must not know files or how they are read.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,11 @@ class Choice:
     encoding: str | None = None
     hidden_rows: bool = True  #: whether rows that the sheet hides or filters out are taken too
     second_imeis: bool = False  #: whether the second IMEI of a phone is taken too
+
+    @property
+    def reading(self) -> str:
+        """A text that is equal for choices that one reading of the file can serve."""
+        return json.dumps([self.sheet, self.column, self.header_row, self.delimiter, self.encoding])
 
 
 FIND_IT = Choice()

@@ -73,7 +73,7 @@ class NewBatch:
     """What the user confirmed. imeis are (IMEI, source row) pairs."""
 
     label: str
-    source: str  #: "upload", "paste", "single", "command" or "api"
+    source: str  #: "upload", "paste", "list", "single", "command" or "api"
     service_id: str
     service_name: str
     unit_price: float  #: US dollars an IMEI

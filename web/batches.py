@@ -24,12 +24,11 @@ from results import request_sync
 from spreadsheets import export_name
 from storage import batch_queries, batch_store, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
-from storage.batch_uploads import change_upload
 from submission import price_objection
+from web import drafts
 from web.context import batch_or_404, row_number
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.format import plural
-from web.preview import keep
 from web.stream import chunk_words, stop_now, stream, whole_snapshot
 
 blueprint = Blueprint("batches", __name__, url_prefix="/batches")
@@ -149,8 +148,8 @@ def retry(batch_id: int) -> ResponseReturnValue:
         flash("No IMEI of this batch was refused or cancelled, so there is nothing to send again.")
         return _back(batch_id)
     label = f"Again: {progress.label}"[:100]
-    token = keep("paste", "\n".join(imeis).encode(), label, progress.service_id)
-    change_upload(database, token, progress.service_id, {"include_luhn": True})  # they were taken before
+    # The provider took them before, so a wrong check digit is no reason to leave one out.
+    token = drafts.from_imeis(imeis, label, progress.service_id, ["include_luhn"])
     return redirect(url_for("preview.show", token=token), 303)
 
 

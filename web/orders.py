@@ -14,17 +14,16 @@ from orders import OrderStatus, Outcome
 from results import is_requested, last_sync, request_sync
 from runner import runner_alive
 from storage import batch_queries, order_filters, order_pages, order_queries
-from storage.batch_uploads import change_upload
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
 from storage.rows import Order
 from submission import service_objection
+from web import drafts
 from web.context import PAGE
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import synced
-from web.preview import keep
 
 blueprint = Blueprint("orders", __name__)
 
@@ -106,9 +105,8 @@ def preview_recheck() -> ResponseReturnValue:
         flash(objection, "error")
         return redirect(url_for("orders.history", **chosen.arguments()), 303)
     label = imeis[0] if len(imeis) == 1 else f"Checked again: {len(imeis):,} IMEIs"
-    token = keep("paste", "\n".join(imeis).encode(), label, service_id)
-    choice = {"recheck": True, "resend_rejected": True, "include_luhn": True}  # the provider has taken them before
-    change_upload(backend().database, token, service_id, choice)
+    # The provider took them before, so a wrong check digit is no reason to leave one out.
+    token = drafts.from_imeis(imeis, label, service_id, ["recheck", "resend_rejected", "include_luhn"])
     return redirect(url_for("preview.show", token=token), 303)
 
 

@@ -19,18 +19,17 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-from backend import Backend, backend
+from backend import backend
 from orders import Catalogue
-from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text, rejects_csv
+from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
-from storage.batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
+from storage.batch_uploads import Upload, batch_of_token, change_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
+from web import drafts
 from web.ordering import must_type, start_batch, started
 
 blueprint = Blueprint("preview", __name__)
 
-#: Kinds of uploads: what may become a batch, and what a refused form held.
-SENDABLE, DRAFT = ("upload", "paste"), "draft"
 #: Rows shown of each bucket.
 SAMPLES = 8
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
@@ -96,7 +95,7 @@ def batch() -> ResponseReturnValue:
     return render_template(
         "batch.html",
         service_id=request.args.get("service_id", ""),
-        text=draft_text(request.args.get("draft", "")),
+        text=drafts.form_text(request.args.get("draft", "")),
         catalogue=backend().catalog.current(),
         limit=backend().settings.max_batch_imeis,
     )
@@ -116,13 +115,18 @@ def upload() -> ResponseReturnValue:
         objection = "Choose a file or paste IMEIs."
     if objection:
         return _ask_again(objection, service_id, text)
-    kind, content = ("upload", data) if name else ("paste", text.encode("utf-8", "replace"))
+    kind, content = (drafts.FILE, data) if name else (drafts.PASTE, text.encode("utf-8", "replace"))
     try:
-        read_intake(backend(), kind, content, Choice())
+        token = drafts.from_content(kind, content, _label(name), service_id)
     except UnreadableFileError as error:
         return _ask_again(str(error), service_id, text)
-    token = keep(kind, content, _label(name), service_id)
     return redirect(url_for("preview.show", token=token), 303)
+
+
+@blueprint.errorhandler(UnreadableFileError)
+def unreadable(error: UnreadableFileError) -> ResponseReturnValue:
+    """Lead back to the form where a stored upload cannot be read any more, as after a limit was lowered."""
+    return _ask_again(str(error), "", "")
 
 
 @blueprint.get("/batch/template.csv")
@@ -168,32 +172,8 @@ def confirm(token: str) -> ResponseReturnValue:
 def rejects(token: str) -> Response:
     """Every value that is not sent, with its row and the reason."""
     found = _upload_or_404(token)
-    intake = read_intake(backend(), found.kind, found.path.read_bytes(), _choice(found.choice))
+    intake = drafts.read(found, _choice(found.choice))
     return _download(rejects_csv(intake), f"{found.label.rsplit('.', 1)[0]}_rejects.csv")
-
-
-def read_intake(backend: Backend, kind: str, content: bytes, choice: Choice) -> Intake:
-    """What an upload or paste holds. Raises UnreadableFileError."""
-    limit = backend.settings.max_batch_imeis
-    if kind == "paste":
-        return read_text(content.decode("utf-8", "replace"), choice, limit)
-    return read_file(content, choice, limit)
-
-
-def keep(kind: str, content: bytes, label: str, service_id: str) -> str:
-    """Store an upload for its preview; returns its token."""
-    return store_upload(backend().database, backend().uploads, content, label=label, kind=kind, service_id=service_id)
-
-
-def keep_draft(text: str, service_id: str) -> str | None:
-    """Store what a refused form held, for the form that follows; returns its token, or None for nothing."""
-    return keep(DRAFT, text.encode("utf-8", "replace"), "Draft", service_id) if text.strip() else None
-
-
-def draft_text(token: str) -> str:
-    """What keep_draft stored, or ""."""
-    found = find_upload(backend().database, backend().uploads, token) if token else None
-    return found.path.read_bytes().decode("utf-8", "replace") if found and found.kind == DRAFT else ""
 
 
 def price_mark(plan: Plan) -> str:
@@ -247,8 +227,8 @@ def _whole(text: str) -> int:
 
 
 def _upload_or_404(token: str) -> Upload:
-    found = find_upload(backend().database, backend().uploads, token)
-    if found is None or found.kind not in SENDABLE:
+    found = drafts.find(token)
+    if found is None:
         abort(404, "This upload is not there any more. Upload the file again.")
     return found
 
@@ -261,7 +241,7 @@ def _keep_options(found: Upload) -> None:
     """Remember the service and the choices of the form, unless the file cannot be read that way."""
     choice = chosen_options(request.form.to_dict(), found.choice)
     try:
-        read_intake(backend(), found.kind, found.path.read_bytes(), _choice(choice))
+        drafts.read(found, _choice(choice))
     except UnreadableFileError as error:
         flash(f"Not changed: {error}", "error")
         return
@@ -302,7 +282,7 @@ def _choice(choice: dict[str, Any]) -> Choice:
 
 
 def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | None]:
-    intake = read_intake(backend(), found.kind, found.path.read_bytes(), _choice(found.choice))
+    intake = drafts.read(found, _choice(found.choice))
     service = catalogue.find(found.service_id)
     if service is None:
         return intake, None
@@ -360,9 +340,10 @@ def _repaired(intake: Intake) -> Sequence[Group]:
 
 
 def _ask_again(objection: str, service_id: str, text: str) -> ResponseReturnValue:
-    """Back to the form with the reason, and with what was pasted."""
+    """Lead back to the form with the reason, and with the pasted text."""
     flash(objection, "error")
-    return redirect(url_for("preview.batch", service_id=service_id or None, draft=keep_draft(text, service_id)), 303)
+    draft = drafts.from_form(text, service_id)
+    return redirect(url_for("preview.batch", service_id=service_id or None, draft=draft), 303)
 
 
 def _download(data: bytes, name: str) -> Response:

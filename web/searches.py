@@ -15,11 +15,11 @@ from storage import order_queries, order_searches
 from storage.order_filters import Count, OrderFilter
 from storage.order_searches import SavedSearch
 from submission import service_objection
+from web import drafts
 from web.context import PAGE, row_number
 from web.downloads import columns_asked, csv_download, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import plural
-from web.preview import keep
 
 blueprint = Blueprint("searches", __name__, url_prefix="/history/search")
 
@@ -109,7 +109,7 @@ def order_missing(search_id: int) -> ResponseReturnValue:
     if objection:
         flash(objection, "error")
         return redirect(url_for("searches.show", search_id=search_id, show="missing"), 303)
-    token = keep("paste", "\n".join(imeis).encode(), f"Search {search_id}: {plural(len(imeis), 'IMEI')}", service_id)
+    token = drafts.from_imeis(imeis, f"Search {search_id}: {plural(len(imeis), 'IMEI')}", service_id)
     return redirect(url_for("preview.show", token=token), 303)
 
 

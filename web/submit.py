@@ -16,9 +16,9 @@ from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from submission import Again, Plan, price_objection, service_objection, unchecked
+from web import drafts
 from web.format import ago, plural, result_words
 from web.ordering import must_type, start_batch, started
-from web.preview import draft_text, keep, keep_draft
 from web.stream import stream
 
 blueprint = Blueprint("submit", __name__)
@@ -42,7 +42,7 @@ class Posted:
 def form() -> ResponseReturnValue:
     """Ask for IMEIs and a service; with ?draft= what a refused form held, and what is known of it."""
     args = request.args
-    draft = draft_text(args.get("draft", ""))
+    draft = drafts.form_text(args.get("draft", ""))
     posted = Posted(draft or args.get("imei", ""), args.get("service_id", ""), None, "recheck" in args)
     return _page(posted, _known_plan(posted) if draft else None)
 
@@ -65,7 +65,7 @@ def order() -> ResponseReturnValue:
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
     plan, objections = _plan(posted)
     if plan is not None and (len(plan.imeis) > FEW or must_type(backend(), plan)):
-        token = keep("paste", posted.text.encode(), _label(plan.imeis), posted.service_id)
+        token = drafts.from_imeis([imei for imei, _ in plan.imeis], _label(plan.imeis), posted.service_id)
         return redirect(url_for("preview.show", token=token), 303)
     if plan is None or objections:
         return _ask_again(posted, objections)
@@ -161,7 +161,7 @@ def _ask_again(posted: Posted, objections: Sequence[str]) -> ResponseReturnValue
         url_for(
             "submit.form",
             service_id=posted.service_id or None,
-            draft=keep_draft(posted.text, posted.service_id),
+            draft=drafts.from_form(posted.text, posted.service_id),
             recheck=1 if posted.recheck else None,
         ),
         303,
