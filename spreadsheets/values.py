@@ -153,12 +153,15 @@ class ColumnReader:
         if number >= 0 and not hidden:
             self.values.add(number, row)
             return 1
-        found = [self._checked(row, cells, index, value) for value in classify(cell)]
+        found = classify(cell)
+        imeis = seconds = 0
         for value in found:
-            self.values.add_found(value, row, hidden, apart=False)
-        imeis = [value for value in found if value.imei]
-        self._lists += sum(not value.second for value in imeis) > 1
-        self._lists_with_seconds += len(imeis) > 1
+            checked = self._checked(row, cells, index, value)
+            self.values.add_found(checked, row, hidden, apart=False)
+            imeis += checked.imei != ""
+            seconds += checked.imei != "" and value.second
+        self._lists += imeis - seconds > 1
+        self._lists_with_seconds += imeis > 1
         return len(found)
 
     def _checked(self, row: int, cells: Sequence[object], index: int, value: Found) -> Found:

@@ -198,15 +198,11 @@ class _SheetReader:
         self._cell: dict[str, str] = {}  #: the attributes of the cell
         self._value: str | None = None
         self._formula: str | None = None
-        self._into = ""  #: "v" or "f" inside such an element, "rPh" inside a phonetic run
-        #: What to do at the start and at the end of rare elements; "c" and "v" are handled without a further call.
-        self._starts = {
-            "t": self._start_text,
-            "row": self._start_row,
-            "f": self._start_formula,
-            "rPh": self._start_run,
-        }
-        self._ends = {"t": self._end_text, "row": self._end_row, "f": self._end_run, "rPh": self._end_run}
+        self._text = ""  #: since the start of the newest element that may hold text
+        self._phonetic = False  #: inside a phonetic run, whose text is left out
+        #: What to do at the start and at the end of elements besides the most frequent two, "c" and "v".
+        self._starts = {"t": self._start_text, "f": self._start_text, "row": self._start_row, "rPh": self._start_run}
+        self._ends = {"t": self._end_shown, "f": self._end_formula, "row": self._end_row, "rPh": self._end_run}
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._characters
@@ -228,22 +224,15 @@ class _SheetReader:
             self._cell = attributes
             self._value = self._formula = None
         elif local == "v":
-            self._into = "v"
-            self._value = self._value or ""
+            self._text = ""
         elif local in self._starts:
             self._starts[local](attributes)
 
     def _start_text(self, _: dict[str, str]) -> None:
-        if self._into != "rPh":
-            self._into = "v"
-            self._value = self._value or ""
-
-    def _start_formula(self, _: dict[str, str]) -> None:
-        self._into = "f"
-        self._formula = ""
+        self._text = ""
 
     def _start_run(self, _: dict[str, str]) -> None:
-        self._into = "rPh"
+        self._phonetic = True
 
     def _start_row(self, attributes: dict[str, str]) -> None:
         """Begin a row, or go on with the newest one where a program writes a row for each cell."""
@@ -258,49 +247,50 @@ class _SheetReader:
             self._column = len(self._cells) - 1
 
     def _characters(self, text: str) -> None:
-        if self._into == "v":
-            if not self._value:
-                self._value = text
-            elif len(self._value) < MAX_CELL:
-                self._value += text
-        elif self._into == "f" and len(self._formula or "") < 200:
-            self._formula = (self._formula or "") + text
+        if len(self._text) < MAX_CELL:
+            self._text += text
 
     def _end(self, name: str) -> None:
         local = self._names[name]
         if local == "v":
-            self._into = ""
+            self._end_text()
         elif local == "c":
-            self._end_cell()
+            value = self._cell_value()
+            if value is not None:
+                self._place(value)
         elif local in self._ends:
             self._ends[local]()
 
     def _end_text(self) -> None:
-        if self._into == "v":
-            self._into = ""
+        if not self._value:
+            self._value = self._text
+        elif len(self._value) < MAX_CELL:
+            self._value += self._text
+
+    def _end_shown(self) -> None:
+        if not self._phonetic:
+            self._end_text()
+
+    def _end_formula(self) -> None:
+        self._formula = self._text[:200]
 
     def _end_run(self) -> None:
-        self._into = ""
+        self._phonetic = False
 
     def _end_row(self) -> None:
         if self._cells:
             self._rows.append((self._number, self._cells, self._hidden))
 
-    def _end_cell(self) -> None:
-        value, column, cells = self._cell_value(), self._column, self._cells
-        if column == len(cells) and value is not None and column < MAX_COLUMNS:  # nearly all
-            cells.append(value)
-        elif value is not None and 0 <= column < MAX_COLUMNS:
-            self._place(value)
-
     def _place(self, value: object) -> None:
-        """Put a value behind blank cells, or into a cell that was passed."""
-        cells = self._cells
-        missing = self._column - len(cells)
+        """Put a value at the end of the row, behind blank cells, or into a cell that was passed."""
+        column, cells = self._column, self._cells
+        missing = column - len(cells)
+        if not 0 <= column < MAX_COLUMNS:
+            return
         if missing > 0:
             self._pad(missing)
-        if missing < 0 and cells[self._column] is None:
-            cells[self._column] = value
+        if missing < 0 and cells[column] is None:
+            cells[column] = value
         else:  # a second value for the same cell is kept too
             cells.append(value)
 
