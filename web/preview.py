@@ -1,4 +1,4 @@
-"""From a file or a paste to a confirmed batch: nothing is sent before the second page's button.
+"""From a file or a paste to a confirmed batch: nothing is sent before the preview is confirmed.
 
 The upload's token is the confirm token of its batch, so that a second click gives the same batch.
 """
@@ -34,7 +34,7 @@ blueprint = Blueprint("preview", __name__)
 SAMPLES = 8
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
 CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows", "second_imeis")
-#: Which IMEIs are counted in beside the ready ones.
+#: Options that include more IMEIs than the ready ones.
 TICKS = ("include_luhn", "recheck", "resend_rejected")
 CHANGED = "Nothing was sent: the service or the reading of the file was changed. Check the new cost, then confirm."
 DELIMITERS = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Bar"}
@@ -54,7 +54,7 @@ ENCODINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cells that the same thing would repair."""
+    """Cells with the same reason."""
 
     reason: str
     count: int
@@ -64,9 +64,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the confirm button was pressed on: the price, the number, and the service with its IMEIs.
+    """What the page of the confirm button showed: price, number of IMEIs, and the fingerprint of service and IMEIs.
 
-    Another tab may have chosen another service of the same price, or another column of as many IMEIs, since.
+    The fingerprint differs where another tab chose a service of the same price or a column with as many IMEIs.
     """
 
     price: str
@@ -74,11 +74,11 @@ class Shown:
     fingerprint: str
 
     def fits(self, plan: Plan) -> bool:
-        """Whether the page told the truth about this plan."""
+        """Whether the page showed this plan."""
         return self.price == price_mark(plan) and self._holds_the_same(plan)
 
     def price_objection(self, plan: Plan) -> str:
-        """Return the sentence about a price that alone has changed since, or ""."""
+        """Return the message about a price that changed while nothing else did, or ""."""
         try:
             shown = float(self.price)
         except ValueError:
@@ -91,7 +91,7 @@ class Shown:
 
 @blueprint.get("/batch")
 def batch() -> ResponseReturnValue:
-    """Ask for a file or a paste, and a service; with ?draft= what was pasted before."""
+    """Ask for a file or a paste, and a service; with ?draft= the text that was pasted before."""
     return render_template(
         "batch.html",
         service_id=request.args.get("service_id", ""),
@@ -103,7 +103,7 @@ def batch() -> ResponseReturnValue:
 
 @blueprint.post("/batch")
 def upload() -> ResponseReturnValue:
-    """Keep what was brought, if IMEIs can be read from it, and lead to the preview."""
+    """Store the file or paste if it holds IMEIs, and redirect to the preview."""
     service_id, text = request.form.get("service_id", "").strip(), request.form.get("imeis", "")
     file = request.files.get("file")
     name = (file.filename or "") if file else ""
@@ -125,19 +125,19 @@ def upload() -> ResponseReturnValue:
 
 @blueprint.errorhandler(UnreadableFileError)
 def unreadable(error: UnreadableFileError) -> ResponseReturnValue:
-    """Lead back to the form where a stored upload cannot be read any more, as after a limit was lowered."""
+    """Redirect to the form where a stored upload cannot be read any more, such as after a limit was lowered."""
     return _ask_again(str(error), "", "")
 
 
 @blueprint.get("/batch/template.csv")
 def template() -> Response:
-    """An empty file with the one column that is needed."""
+    """Return an empty file with the one column that is needed."""
     return _download(TEMPLATE, "imei-template.csv")
 
 
 @blueprint.get("/batch/preview/<token>")
 def show(token: str) -> ResponseReturnValue:
-    """What was read, what would be sent, what it costs."""
+    """Show what was read, what would be sent and what it costs."""
     batch_id = batch_of_token(backend().database, token)
     if batch_id is not None:
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
@@ -146,14 +146,14 @@ def show(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/batch/preview/<token>/options")
 def options(token: str) -> ResponseReturnValue:
-    """Read the file another way, or count other IMEIs in."""
+    """Change how the file is read, or which IMEIs are included."""
     _keep_options(_upload_or_404(token))
     return _back(token)
 
 
 @blueprint.post("/batch/preview/<token>")
 def confirm(token: str) -> ResponseReturnValue:
-    """Make the batch that the preview showed, once; lead back to the preview if it is no longer true."""
+    """Create the batch of the preview, once; redirect to the preview if something has changed since."""
     batch_id = batch_of_token(backend().database, token)
     if batch_id is None:
         found = _upload_or_404(token)
@@ -170,19 +170,19 @@ def confirm(token: str) -> ResponseReturnValue:
 
 @blueprint.get("/batch/preview/<token>/rejects.csv")
 def rejects(token: str) -> Response:
-    """Every value that is not sent, with its row and the reason."""
+    """Return every value that is not sent, with its row and the reason."""
     found = _upload_or_404(token)
     intake = drafts.read(found, _choice(found.choice))
     return _download(rejects_csv(intake), f"{found.label.rsplit('.', 1)[0]}_rejects.csv")
 
 
 def price_mark(plan: Plan) -> str:
-    """The price as the confirm form carries it."""
+    """Return the price as the confirm form holds it."""
     return f"{plan.service.price:.6f}"
 
 
 def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, Any]:
-    """Return the options form as choices to store; another sheet, encoding or delimiter has its column found again."""
+    """Return the options form as choices to store; another sheet, encoding or delimiter drops the chosen column."""
     choice = {name: before[name] for name in CHOICES if name in before}
     for name in ("sheet", "encoding", "delimiter", "column", "header_row"):
         value = form.get(name)
@@ -195,14 +195,16 @@ def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, An
     for name in ("hidden_rows", "second_imeis"):
         if f"was_{name}" in form:
             choice[name] = name in form
-    whole = "options" in form  # the page's own form says which ticks it offered; another one says all that is set
+    whole = (
+        "options" in form
+    )  # the form of the page lists the options that it offered; any other form lists all that are set
     offered = [tick for tick in TICKS if not whole or tick in form or f"was_{tick}" in form]
     kept = {tick: before[tick] for tick in TICKS if tick in before}
     return choice | kept | {tick: tick in form for tick in offered}
 
 
 def grouped(entries: Iterable[tuple[int, str, str]]) -> list[Group]:
-    """(row, text, reason) triples by reason, the most frequent first."""
+    """Group (row, text, reason) triples by reason, the most frequent first."""
     found: dict[str, list[Any]] = {}
     for row, text, reason in entries:
         group = found.setdefault(reason, [0, [], []])
@@ -215,7 +217,7 @@ def grouped(entries: Iterable[tuple[int, str, str]]) -> list[Group]:
 
 
 def _label(file_name: str) -> str:
-    """A file's name without what would break a line or a header."""
+    """Return the name of a file without signs that would break a line or a header."""
     return " ".join("".join(c if c.isprintable() else " " for c in file_name).split())[:100] or "Pasted IMEIs"
 
 
@@ -238,7 +240,7 @@ def _back(token: str) -> ResponseReturnValue:
 
 
 def _keep_options(found: Upload) -> None:
-    """Remember the service and the choices of the form, unless the file cannot be read that way."""
+    """Store the service and the choices of the form, unless the file cannot be read that way."""
     choice = chosen_options(request.form.to_dict(), found.choice)
     try:
         drafts.read(found, _choice(choice))
@@ -249,7 +251,7 @@ def _keep_options(found: Upload) -> None:
 
 
 def _asks_for_another(found: Upload) -> bool:
-    """Whether the form that confirms holds another service or other choices than the page that it was on."""
+    """Whether the confirming form holds another service or other choices than its page showed."""
     if "options" not in request.form:
         return False
     asked = chosen_options(request.form.to_dict(), found.choice)
@@ -262,11 +264,11 @@ def _made(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _confirmed(found: Upload) -> tuple[int | None, str]:
-    """The batch of an upload, or None and the reason why nothing was sent."""
+    """Return the batch of an upload, or None and the reason why nothing was sent."""
     catalogue = backend().catalog.for_confirmation()
     plan = _read_and_plan(found, catalogue)[1]
     objection = unchecked(catalogue) or _reason_to_look_again(plan)
-    batch_id = batch_of_token(backend().database, found.token)  # a first click may have ended meanwhile
+    batch_id = batch_of_token(backend().database, found.token)  # a first click may have finished meanwhile
     if batch_id is not None or objection or plan is None:
         return batch_id, objection
     try:
@@ -293,7 +295,7 @@ def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | 
 
 
 def _reason_to_look_again(plan: Plan | None) -> str:
-    """Why confirming did nothing; "" when there is no reason."""
+    """Return why nothing was confirmed; "" when there is no reason."""
     if plan is None:
         return "Nothing was sent: the provider does not list this service any more. Choose another one."
     shown = Shown(*(request.form.get(name, "") for name in ("price", "count", "fingerprint")))
@@ -340,7 +342,7 @@ def _repaired(intake: Intake) -> Sequence[Group]:
 
 
 def _ask_again(objection: str, service_id: str, text: str) -> ResponseReturnValue:
-    """Lead back to the form with the reason, and with the pasted text."""
+    """Redirect to the form with the reason and the pasted text."""
     flash(objection, "error")
     draft = drafts.from_form(text, service_id)
     return redirect(url_for("preview.batch", service_id=service_id or None, draft=draft), 303)

@@ -1,4 +1,4 @@
-"""Workbooks in: each is read by a child process with limits, because the file may break its reader.
+"""Read each workbook in a child process with limits, because the file may break its reader.
 
 The child gets the bytes and no environment; however it ends, the result is rows or one sentence for the user. One
 workbook is read at a time on a machine, so that several cannot exhaust its memory together.
@@ -51,7 +51,7 @@ class Workbook:
 
     @property
     def sheets(self) -> Iterator[Worksheet]:
-        """Yield the sheets in the order of the file; the last one is followed by the error of a damaged workbook."""
+        """Yield the sheets in the order of the file; after the last one, raise the error of a damaged workbook."""
         for position, line in self._lines(0):
             if line.startswith(_SHEET):
                 name, hidden = json.loads(line)

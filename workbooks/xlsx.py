@@ -1,7 +1,7 @@
-"""XLSX in: from bytes to rows of cells, streamed, with everything a hostile workbook can do bounded.
+"""Read XLSX: from bytes to rows of cells, streamed, with limits against hostile workbooks.
 
 The sheets are read with expat directly because three things must be known that openpyxl's read-only mode does
-not tell: which rows are hidden, which formulas have no stored value, and how much was unpacked so far. A workbook
+not report: which rows are hidden, which formulas have no stored value, and how much was unpacked so far. A workbook
 with broken styles or drawings is read too. Source: ECMA-376, part 1, sections 18.2 (workbook), 18.3 (sheets),
 18.4 (shared strings) and 18.8 (styles).
 This module must not know what an IMEI is.
@@ -33,19 +33,21 @@ MAX_ROW = 1_048_576  #: Excel's own limit
 _FAR_RIGHT = 256  #: columns that cost nothing; blanks further right are counted
 
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
-_NO_RESULT = ("", "0")  #: what programs write that do not reckon formulas
+_NO_RESULT = ("", "0")  #: values of programs that do not compute formulas
 _SURROGATES = range(0xD800, 0xE000)
 _PADDED = re.compile(r"0{14,16}")
 _NOT_DATES = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]|general', re.IGNORECASE)
 _DATE_LETTERS = re.compile(r"[dmyhs]", re.IGNORECASE)
 _BUILT_IN_DATES = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
 
+_STYLE_LISTS = frozenset({"cellXfs", "cellStyleXfs", "cellStyles", "dxfs"})
+
 #: How a number is shown: "" as it is, "date", or the width it is padded to with zeros.
 Style = str | int
 
 
 class _Columns(dict[str, int]):
-    """Column letters to their index from 0; -1 where they are none."""
+    """Column letters and their index from 0; -1 for letters that name no column."""
 
     def __missing__(self, letters: str) -> int:
         index = 0
@@ -77,7 +79,7 @@ class _XlsxBook:
         self._strings: list[str] | None = None
 
     def rows(self, sheet: Worksheet) -> Iterator[Row]:
-        """The rows of a sheet with their numbers in Excel, blank rows left out; blank cells are None.
+        """Yield the rows of a sheet with their numbers in Excel, blank rows left out; blank cells are None.
 
         A formula without a stored value gives its text, which begins with `=`.
         """
@@ -104,7 +106,7 @@ class _XlsxBook:
                 yield Worksheet(attributes.get("name", "")[:MAX_NAME], state != "visible", part)
 
     def _targets(self, part: str) -> Iterator[tuple[str, tuple[str, str]]]:
-        """Relation id -> (type, part) of what a part points to."""
+        """Yield the relations of a part: id, and (type, target part)."""
         folder, name = posixpath.split(part)
         links = posixpath.join(folder, "_rels", f"{name}.rels")
         if links not in self._parts:
@@ -116,7 +118,7 @@ class _XlsxBook:
                 yield attributes.get("Id", ""), (attributes.get("Type", "").lower(), path)
 
     def _target(self, part: str, kind: str) -> str:
-        """The part of the given kind that part points to, or ""."""
+        """Return the part of the given kind that part points to, or ""."""
         return next((path for _, (type_, path) in self._targets(part) if type_.endswith(kind)), "")
 
     def _read_styles(self) -> list[Style]:
@@ -129,9 +131,8 @@ class _XlsxBook:
         for name, attributes in self._parts.elements(part):
             if name == "numFmt":
                 codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
-            elif name in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
-                inside = name == "cellXfs"
-            elif name == "xf" and inside:
+            inside = name == "cellXfs" if name in _STYLE_LISTS else inside
+            if name == "xf" and inside:
                 styles.append(_style(attributes.get("numFmtId", "0"), codes))
         return styles
 
@@ -235,7 +236,7 @@ class _SheetReader:
         self._phonetic = True
 
     def _start_row(self, attributes: dict[str, str]) -> None:
-        """Begin a row, or go on with the newest one where a program writes a row for each cell."""
+        """Begin a row, or continue the newest one where a program writes a row for each cell."""
         given = attributes.get("r", "")
         number = int(given) if given.isdecimal() and len(given) < 9 else 0
         self._number = number if 0 < number <= MAX_ROW else self._number + 1
@@ -282,7 +283,7 @@ class _SheetReader:
             self._rows.append((self._number, self._cells, self._hidden))
 
     def _place(self, value: object) -> None:
-        """Put a value at the end of the row, behind blank cells, or into a cell that was passed."""
+        """Put a value at the end of the row, after blank cells, or into an earlier cell."""
         column, cells = self._column, self._cells
         missing = column - len(cells)
         if not 0 <= column < MAX_COLUMNS:
@@ -332,7 +333,7 @@ class _SheetReader:
 
 
 def _unescape(text: str) -> str:
-    """Signs that XML cannot hold come as _xHHHH_ (ECMA-376, part 1, 22.9.2.19)."""
+    """Replace _xHHHH_ by the sign that XML cannot hold (ECMA-376, part 1, 22.9.2.19)."""
     return _ESCAPED.sub(_escaped_sign, text) if "_x" in text else text
 
 
@@ -351,7 +352,7 @@ def _style(format_id: str, codes: dict[str, str]) -> Style:
 
 
 def _as_date(number: float, epoch_1904: bool) -> object:
-    """The date of a serial number of days; a number that is none stays a number, whatever its format."""
+    """Return the date of a serial number of days; a number that is not a date stays a number."""
     if not 0 <= number < 2_958_466:
         return number
     try:

@@ -146,7 +146,7 @@ def test_a_list_of_known_imeis_is_never_parsed(browser: Browser, database: IMEID
     answer_chunks(database, lambda imei: (Outcome.REFUSED, "No."))
     search = browser.post("/history/search", {"imeis": "\n".join(imeis(4, first=200))}).location
     reads.clear()
-    service = {"service_id": CARRIER.service_id}
+    service = {"service_id": CARRIER.package_id}
     previews = [
         browser.post("/batches/1/retry"),
         browser.post("/history/recheck", service | {"imeis": "", "imei": imeis(1)[0]}),
@@ -162,7 +162,7 @@ def test_a_list_holds_its_imeis_in_order_and_the_wrong_ones_with_their_reason(ap
     good = imeis(2)
     given = [good[0], wrong(good[1]), "3533700*****", good[1]]
     with app.test_request_context():
-        token = drafts.from_imeis(given, "Known", CARRIER.service_id)
+        token = drafts.from_imeis(given, "Known", CARRIER.package_id)
         upload = drafts.find(token)
         assert upload
         intake = drafts.read(upload, Choice())
@@ -172,7 +172,7 @@ def test_a_list_holds_its_imeis_in_order_and_the_wrong_ones_with_their_reason(ap
 
 
 def test_a_damaged_list_gets_a_sentence(browser: Browser, backend: Backend) -> None:
-    answer = browser.post("/submit", {"service_id": CARRIER.service_id, "imeis": "\n".join(imeis(25))})
+    answer = browser.post("/submit", {"service_id": CARRIER.package_id, "imeis": "\n".join(imeis(25))})
     (stored,) = backend.uploads.iterdir()
     stored.write_bytes(b"damaged")
     assert "choose the IMEIs again" in words(browser.led_back(browser.get(answer.location)))
