@@ -22,7 +22,7 @@ from typing import Protocol
 
 from amounts import money
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
-from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError, RateLimitedError, parse_placement
+from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError, RateLimitedError
 from orders import (
     Account,
     Chunk,
@@ -35,6 +35,7 @@ from orders import (
     SubmissionResult,
     order_key,
 )
+from provider import parse_placement
 from storage import account_mark, balance_store, batch_store, lease
 from storage.account_mark import AccountMark
 from storage.balance_store import Reading

@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from account import watching
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionClient, Report
+from gsm_fusion_client import ClientOptions, GSMFusionClient, Report
 from orders import Progress, SubmissionResult
 from production_submission_system import Options, ProductionSubmissionSystem
 from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
@@ -49,6 +49,8 @@ WORKERS_PATIENCE = 5.0
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
+#: How often a question to the provider is repeated at most.
+READ_RETRIES = 3
 M_ARENA_MAX = -8  #: from malloc.h
 
 
@@ -102,9 +104,12 @@ def make_client(
     orders of the database were placed with another account.
     """
     require_account(database, settings)
-    given = {"turns": throttle, "report": report} | _patience_of_calls(settings, patience)
+    waits = patience is not None
+    options = ClientOptions(settings.base_url, 1 if waits else settings.workers + 2, turns=throttle, report=report)
+    timeout = settings.call_timeout if patience is None else min(patience, settings.call_timeout)
+    retries = 0 if waits else READ_RETRIES
     if not settings.demo:
-        with GSMFusionClient(settings.api_key, settings.username, settings.base_url, **given) as client:
+        with GSMFusionClient(settings.api_key, settings.username, timeout, retries, options) as client:
             yield client
         return
     closing = threading.Event()
@@ -112,17 +117,12 @@ def make_client(
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        with GSMFusionClient(DEMO_KEY, DEMO_USER, demo.base_url, **given) as client:
+        options = replace(options, base_url=demo.base_url)
+        with GSMFusionClient(DEMO_KEY, DEMO_USER, timeout, retries, options) as client:
             yield client
     finally:
         closing.set()
         keeper.join()
-
-
-def _patience_of_calls(settings: Settings, patience: float | None) -> dict[str, Any]:
-    if patience is not None:
-        return {"timeout": min(patience, settings.call_timeout), "max_retries": 0, "pool_size": 1}
-    return {"timeout": settings.call_timeout, "pool_size": settings.workers + 2}
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:

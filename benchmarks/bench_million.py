@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from benchmarks.bench_submission import CHUNK, SERVICE, WORKERS, imeis, provider
 from database import IMEIDatabase, write_list_limit
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState
 from production_submission_system import Options, ProductionSubmissionSystem
 from runner import spare_collector, use_one_heap
@@ -58,7 +58,7 @@ def legs(batches: int) -> list[Leg]:
         tempfile.TemporaryDirectory() as name,
         provider(Path(name)) as url,
         IMEIDatabase(Path(name) / "imei_orders.db") as database,
-        GSMFusionClient("DEMO-KEY", "demo", url, pool_size=WORKERS) as client,
+        GSMFusionClient("DEMO-KEY", "demo", options=ClientOptions(url, pool_size=WORKERS)) as client,
     ):
         with database.write() as connection:
             write_list_limit(connection, SERVICE, CHUNK)

@@ -8,7 +8,6 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from orders import Account, IMEIOrder, OrderStatus, PlacedOrder, PlacementAnswer, ServiceInfo
@@ -41,14 +40,6 @@ OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})
 #: What some panels write between the digits of an IMEI.
 IMEI_SEPARATORS = re.compile(r"[\s\u00a0\u200b-\u200d\u2010-\u2015\ufeff./-]+")
 INVALID_IMEI = re.compile(r"invalid imei:\s*(\d+)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One element with plain fields, from an answer whose shape no capture proves."""
-
-    kind: str  #: the element's name in lower case, such as "country"
-    fields: dict[str, str]  #: field name in lower case -> text
 
 
 def error_texts(root: ET.Element) -> list[str]:
@@ -247,16 +238,6 @@ def read_account(root: ET.Element) -> Account | None:
             text = _text(element)
             return Account(amount(text), text)
     return None
-
-
-def read_records(root: ET.Element) -> list[Record]:
-    """Every element that has plain fields, in document order."""
-    records = []
-    for element in root.iter():
-        fields = {child.tag: _text(child) for child in element if not len(child)}
-        if fields:
-            records.append(Record(element.tag, fields))
-    return records
 
 
 def amount(text: str) -> float | None:

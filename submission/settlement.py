@@ -29,7 +29,7 @@ from enum import IntEnum
 import submission.absence as absence
 from amounts import exceeds, plural
 from database import IMEIDatabase, Transaction, read_list_limit, read_setting, write_setting
-from gsm_fusion_client import RefusalKind, refusal_kind
+from gsm_fusion_client import RefusalKind
 from orders import (
     FINAL_STATUSES,
     FOUND_IN_LIST,
@@ -43,7 +43,7 @@ from orders import (
     Outcome,
     Verdict,
 )
-from provider import ORDER_ID, read_dates
+from provider import ORDER_ID, read_dates, refusal_kind
 from storage import account_mark, balance_store, batch_store, batch_undo, refunds
 from storage.balance_store import Reading, Spending
 from storage.batch_store import DoubtfulCall

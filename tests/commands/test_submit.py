@@ -25,7 +25,7 @@ from backend import Backend
 from commands import submit as commands
 from commands.submit import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionClient, NotSentError
+from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from imei import luhn_check_digit
 from orders import Account, Outcome, ServiceInfo, SubmissionResult
 from results import sync as order_sync
@@ -246,7 +246,7 @@ def doubtful(provider: Simulator) -> Simulator:
 
 def place_by_hand(provider: Simulator) -> None:
     provider.set(duplicates="never")
-    with GSMFusionClient("DEMO-KEY", "demo", provider.base_url, timeout=5) as client:
+    with GSMFusionClient("DEMO-KEY", "demo", 5, options=ClientOptions(provider.base_url)) as client:
         client.place_imei_order(imeis(1)[0], SERVICE)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import event
 from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
 
 from database import IMEIDatabase
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import Outcome
 from results.audit import run_audit
 from results.imports import import_orders, undo_import
@@ -226,7 +226,9 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
 
 def work(simulator: Simulator, database: IMEIDatabase) -> None:
     """What happens without a page: doubt that is adopted and doubt that is sent again, results, an audit, upkeep."""
-    with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url, timeout=5, sleep=lambda _: None) as client:
+    with GSMFusionClient(
+        "DEMO-KEY", "demo", 5, options=ClientOptions(simulator.base_url, sleep=lambda _: None)
+    ) as client:
         database.store_services(client.get_imei_services(), time.time())
         simulator.set(fault="reset", fault_when="after", fault_calls=(2,))
         with system(simulator, database, chunk_size=10) as submission:

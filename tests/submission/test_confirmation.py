@@ -18,9 +18,9 @@ from gsm_fusion_client import (
     RefusalKind,
     RefusedError,
     UnreadableAnswerError,
-    parse_asked_orders,
 )
 from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, ServiceInfo, SubmissionResult
+from provider import parse_asked_orders
 from simulator import listing as simulator_listing
 from simulator import texts as simulator_texts
 from submission.confirmation import LONGEST, MOST_CALLS, MOST_FAILURES, confirm

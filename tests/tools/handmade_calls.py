@@ -65,7 +65,7 @@ def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[IMEIOr
     placed = tuple(PlacedOrder(str(first_id + n), item.imei) for n, item in enumerate(chunk.items))
     with database.write() as connection:
         assert record_clean(connection, [(chunk, judge(chunk, PlacementAnswer(placed)).clean)])
-    return [listed(order.order_id, order.imei, chunk.service_id) for order in placed]
+    return [listed(order.id, order.imei, chunk.service_id) for order in placed]
 
 
 def unanswered(database: IMEIDatabase, chunk: Chunk, said: Sequence[str] = (), words: str = "") -> None:

@@ -17,14 +17,10 @@ from gsm_fusion_client import (
     NotSentError,
     OutcomeUnknownError,
     RateLimitedError,
-    parse_account,
-    parse_asked_orders,
-    parse_orders,
-    parse_placement,
-    parse_services,
 )
 from orders import Account, IMEIOrder, PlacementAnswer, ServiceInfo
 from production_submission_system import ProductionSubmissionSystem
+from provider import parse_account, parse_asked_orders, parse_placement, parse_recent_orders, parse_services
 from simulator.knobs import Fault, Knobs, spoiled_reply
 from simulator.provider import Charge, Ledger, Provider
 
@@ -177,7 +173,7 @@ class ModelClient:
     def list_recent_orders(self) -> list[IMEIOrder]:
         if self.model.list_is_down:
             raise OutcomeUnknownError("No answer came.")
-        return parse_orders(self.model.provider.answer("getimeis", {}, 0).encode())
+        return parse_recent_orders(self.model.provider.answer("getimeis", {}, 0).encode())
 
     def get_imei_orders(self, order_ids: str | Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]:
         if self.model.list_is_down:

@@ -9,7 +9,7 @@ from typing import Any
 from stored_orders import all_orders
 
 from database import IMEIDatabase, write_list_limit
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from production_submission_system import Options, ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from simulator.server import Simulator
@@ -60,7 +60,9 @@ def system(
     if proven:
         with database.write() as connection:
             write_list_limit(connection, SERVICE, 100)
-    with client_class("DEMO-KEY", "demo", simulator.base_url, timeout=timeout, sleep=lambda _: None) as client:
+    with client_class(
+        "DEMO-KEY", "demo", timeout, options=ClientOptions(simulator.base_url, sleep=lambda _: None)
+    ) as client:
         folder = Path(database.path).parent / "checkpoints"
         yield ProductionSubmissionSystem(
             database, client, Checkpoints(folder), Options(**{**QUICK, **options}), throttle
