@@ -276,15 +276,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionResult:
-    """What became of one call of submit_batch."""
+    """What became of the IMEIs of one call of submit_batch."""
 
-    batch_id: int
     total: int
-    successful: int
+    successful: int  #: ordered
+    failed: int  #: refused or cancelled
+    duration: float  #: seconds
+    batch_id: int
     duplicates: int
-    failed: int
-    in_doubt: int  #: sent, and nobody knows yet whether they were charged
-    duration_seconds: float
+    in_doubt: int  #: sent, and may have been charged; not settled yet
     throughput: float  #: IMEIs a second
     waiting: int = 0  #: not sent yet, because the batch is paused
     state: str = BatchState.FINISHED.value

@@ -5,7 +5,6 @@ file is deleted, or another machine uses the same disk), the lease in the databa
 """
 
 import ctypes
-import fcntl
 import gc
 import logging
 import threading
@@ -15,24 +14,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from account import watching
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient, Report
 from orders import Progress, SubmissionResult
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem, options_of, patience_of
 from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from storage import upkeep
 from submission import (
     Checkpoints,
+    RunnerLock,
     Throttle,
     Watcher,
     account_objection,
-    mark_of,
     require_account,
+    runner_alive,
     submission_result,
 )
 
@@ -52,40 +51,6 @@ DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
 #: How often a question to the provider is repeated at most.
 READ_RETRIES = 3
 M_ARENA_MAX = -8  #: from malloc.h
-
-
-class RunnerLock:
-    """The lock file beside the database. Held by at most one process of this machine."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / "runner.lock"
-        self._file: IO[str] | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock if it is free. Returns whether it is ours."""
-        file = self._path.open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return False
-        self._file = file
-        return True
-
-    def release(self) -> None:
-        """Give the lock to whoever wants it."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-def runner_alive(data_dir: Path) -> bool:
-    """Whether some process is the runner of this data directory."""
-    lock = RunnerLock(data_dir)
-    if lock.acquire():
-        lock.release()
-        return False
-    return True
 
 
 @contextmanager
@@ -155,23 +120,8 @@ def make_system(
     settings: Settings, database: IMEIDatabase, client: GSMFusionClient, throttle: Throttle
 ) -> ProductionSubmissionSystem:
     """The submission system as the settings want it."""
-    options = Options(
-        workers=settings.workers,
-        chunk_size=settings.chunk_size,
-        settle_quiet=settings.settle_quiet,
-        call_timeout=settings.call_timeout,
-        resend_limit=settings.resend_limit,
-        send_order_key=settings.send_order_key,
-        patience=_patience(settings),
-        account=mark_of(settings, database.install_id()),
-    )
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    return ProductionSubmissionSystem(database, client, checkpoints, options, throttle)
-
-
-def _patience(settings: Settings) -> float:
-    """Seconds that doubt gets to settle after the last answer: the call's deadline, the quiet time, and the proof."""
-    return settings.call_timeout + 1.5 * settings.settle_quiet + 10
+    return ProductionSubmissionSystem(database, client, checkpoints, options_of(settings, database), throttle)
 
 
 @dataclass(slots=True)
@@ -320,7 +270,7 @@ def _followed_to_the_end(
     """Report each change to on_progress. Return True when the batch is over, False when the runner is gone."""
     watcher = Watcher(database, batch_id, on_progress)
     while not stop.wait(FOLLOW_INTERVAL):
-        if watcher.is_over(_patience(settings)):
+        if watcher.is_over(patience_of(settings)):
             return True
         if not runner_alive(settings.data_dir):
             return False

@@ -1,7 +1,7 @@
 """The fields of the provider's answers: elements become the nouns of orders.py.
 
-provider_body makes elements of a body. This module must not know HTTP, and it draws no conclusion about money: what an
-unwelcome answer means is decided by the client.
+provider/body.py makes elements of a body. This module must not know HTTP, and it draws no conclusion about money:
+provider/answers.py decides what an error or an unexpected answer means.
 """
 
 import logging
@@ -33,7 +33,7 @@ PLAIN_RECORD = re.compile(
 #: Nothing optional stands between two runs of blanks: matching takes time that grows with the text only.
 PLAIN_ANSWER = re.compile(
     rf"(?:{PROLOG.pattern}\s*)?<(result|response)>\s*"
-    rf"(?:{re.sub(r'[(](?=[^)])', '(?:', PLAIN_RECORD.pattern)})+</\1>",
+    rf"(?:{PLAIN_RECORD.pattern})+</\1>",
     re.ASCII,
 )
 OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})

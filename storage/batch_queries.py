@@ -1,6 +1,7 @@
 """What people and programs ask about batches. Reads only; every total is a sum of what is there."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
@@ -62,6 +63,36 @@ def batch_state(database: IMEIDatabase, batch_id: int) -> tuple[BatchState | Non
     with database.read() as connection:
         row = connection.execute(STATE, {"batch": batch_id}).first()
     return (BatchState(row.state), row.revision) if row else (None, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class StateOfBatch:
+    """Where a batch is, without its counts."""
+
+    batch_id: int
+    state: BatchState
+    is_started: bool  #: its first call was written
+
+
+def states_of_batches(database: IMEIDatabase, newest: int, also: Sequence[int]) -> list[StateOfBatch]:
+    """Return the batches that are unfinished, have a higher id than newest, or are one of `also`; oldest first."""
+    wanted = or_(UNFINISHED, batches.c.id > newest, batches.c.id.in_(also))
+    query = select(batches.c.id, batches.c.state, batches.c.started_at).where(wanted).order_by(batches.c.id)
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return [StateOfBatch(row.id, BatchState(row.state), row.started_at is not None) for row in rows]
+
+
+def newest_batch(database: IMEIDatabase) -> int:
+    """Return the highest batch id; 0 where there is no batch."""
+    with database.read() as connection:
+        return int(connection.execute(select(func.coalesce(func.max(batches.c.id), 0))).scalar_one())
+
+
+def newest_started(database: IMEIDatabase) -> Progress | None:
+    """Return the newest batch of which a call was written."""
+    started = select(batches).where(batches.c.started_at.is_not(None))
+    return next(iter(progresses(database, started.order_by(batches.c.id.desc()).limit(1))), None)
 
 
 def placed_orders(database: IMEIDatabase, batch_id: int) -> list[dict[str, object]]:

@@ -16,7 +16,8 @@ from submission.doubt_lookup import ListFindings, compare_list, find_order
 from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
 from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
 from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
-from submission.report import Watcher, balance_warning, balance_words, submission_result
+from submission.report import Metrics, Watcher, balance_warning, balance_words, metrics, submission_result
+from submission.runner_lock import RunnerLock, runner_alive
 from submission.settlement import (
     REQUESTED,
     Look,
@@ -32,6 +33,7 @@ from submission.settlement import (
     was_not_placed,
     was_placed,
 )
+from submission.story import Story
 from submission.throttle import KEPT, MINUTE, SLACK, Throttle
 
 __all__ = [
@@ -48,10 +50,13 @@ __all__ = [
     "ListFindings",
     "Look",
     "Means",
+    "Metrics",
     "OtherAccountError",
     "Pause",
     "Plan",
+    "RunnerLock",
     "Settler",
+    "Story",
     "Throttle",
     "Watcher",
     "accept_older_copy",
@@ -74,6 +79,7 @@ __all__ = [
     "mark_of",
     "may_adopt",
     "may_be_one_order",
+    "metrics",
     "older_copy_objection",
     "price_objection",
     "proven_length",
@@ -82,6 +88,7 @@ __all__ = [
     "reopen_answered",
     "require_account",
     "rest_before_decision",
+    "runner_alive",
     "service_objection",
     "submission_result",
     "take_back_clearing",

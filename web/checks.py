@@ -11,10 +11,9 @@ from flask import url_for
 from account import provider_state
 from backend import VOLATILE, Backend
 from database import utc_now
-from runner import runner_alive
 from settings import VERSION
 from storage import batch_queries
-from submission import account_objection, disk_objection, older_copy_objection
+from submission import account_objection, disk_objection, older_copy_objection, runner_alive
 from web.format import ago
 
 #: The share of a disk that must be free, and the seconds after which a backup is old.

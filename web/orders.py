@@ -12,13 +12,12 @@ from database import IMEIDatabase, utc_now
 from devices import read_report
 from orders import OrderStatus, Outcome
 from results import is_requested, last_sync, request_sync
-from runner import runner_alive
 from storage import batch_queries, order_filters, order_pages, order_queries
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
 from storage.rows import Order
-from submission import service_objection
+from submission import runner_alive, service_objection
 from web import drafts
 from web.context import PAGE
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download

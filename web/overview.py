@@ -20,7 +20,7 @@ from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
-from submission import OtherAccountError, account_objection, adopt_database, may_adopt
+from submission import OtherAccountError, account_objection, adopt_database, may_adopt, metrics
 from web.checks import health_report, needed_actions
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 
@@ -121,6 +121,7 @@ def status() -> ResponseReturnValue:
     disk = shutil.disk_usage(backend().settings.data_dir)
     unfinished = batch_queries.unfinished_batches(backend().database)
     report, backups = health_report(backend()), _backups(backend())
+    newest = batch_queries.newest_started(backend().database)
     with backend().database.read() as connection:
         holder = lease.holder_of(connection)
     return render_template(
@@ -133,6 +134,8 @@ def status() -> ResponseReturnValue:
         unfinished=unfinished,
         waiting=sum(batch.total - batch.done for batch in unfinished),
         today=batch_queries.today(backend().database),
+        newest=newest,
+        metrics=metrics(newest) if newest else None,
         disk=disk,
         backups=backups,
         versions=_versions(backend()),

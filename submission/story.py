@@ -1,0 +1,58 @@
+"""The story of each batch in the log: created, started, paused, resumed, finished; how many, how much, how long.
+
+It compares what it read last with what the database holds now, and so tells of every change, whichever process made it.
+"""
+
+import logging
+
+from amounts import money, plural
+from database import IMEIDatabase
+from orders import BatchState, Outcome, Progress
+from storage.batch_queries import StateOfBatch, newest_batch, progress, states_of_batches
+from submission.report import metrics
+
+logger = logging.getLogger(__name__)
+
+
+class Story:
+    """Logs at INFO what has happened to the batches of a database since it was made."""
+
+    def __init__(self, database: IMEIDatabase) -> None:
+        self._database = database
+        self._newest = newest_batch(database)
+        self._known: dict[int, StateOfBatch] = {}  #: batches that were not finished when they were read last
+
+    def tell(self) -> None:
+        """Log what has changed since the last call."""
+        for found in states_of_batches(self._database, self._newest, list(self._known)):
+            before = self._known.pop(found.batch_id, None)
+            if found != before and (batch := progress(self._database, found.batch_id)):
+                self._tell(before, found, batch)
+            if found.state is not BatchState.FINISHED:
+                self._known[found.batch_id] = found
+            self._newest = max(self._newest, found.batch_id)
+
+    def _tell(self, before: StateOfBatch | None, now: StateOfBatch, batch: Progress) -> None:
+        is_new, was_started = now.batch_id > self._newest, before is not None and before.is_started
+        if is_new:
+            most = money(batch.unit_price * batch.total)
+            logger.info("Batch %d created: %s, service %s, at most %s", *_head(batch), batch.service_id, most)
+        elif before is None:
+            logger.info("Batch %d goes on: %s", batch.batch_id, _figures(batch))
+        if now.is_started and not was_started and (is_new or before):
+            logger.info("Batch %d started: %s in %s", *_head(batch), plural(sum(batch.chunks.values()), "call"))
+        if now.state is BatchState.PAUSED:
+            logger.info("Batch %d paused after %s: %s", batch.batch_id, _figures(batch), batch.notice)
+        elif now.state is BatchState.FINISHED:
+            logger.info("Batch %d finished: %s; %s", batch.batch_id, _figures(batch), metrics(batch))
+        elif before and before.state is BatchState.PAUSED:
+            logger.info("Batch %d resumed", batch.batch_id)
+
+
+def _head(batch: Progress) -> tuple[int, str]:
+    return batch.batch_id, plural(batch.total, "IMEI")
+
+
+def _figures(batch: Progress) -> str:
+    counts = ", ".join(f"{batch.outcomes[outcome]:,} {outcome.label.lower()}" for outcome in Outcome)
+    return f"{counts}; {money(batch.spent)} spent"
