@@ -26,6 +26,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
     Connection,
+    DateTime,
     Engine,
     Row,
     bindparam,
@@ -170,8 +171,12 @@ class IMEIDatabase:
     # Orders
 
     def insert_order(self, order_data: Mapping[str, Any]) -> int | None:
-        """Store one order (columns of the orders table). Returns its row id, or None for a known order id."""
-        known = {name: value for name, value in order_data.items() if name in orders.c}
+        """Store one order (columns of the orders table) and return its row id, or None for a known order id.
+
+        A date may be a datetime or an ISO text such as "2025-11-14T11:46:39"; without a time zone it is UTC.
+        Raises ValueError for a text that is no ISO date.
+        """
+        known = _order_values(order_data)
         try:
             with self.write() as connection:
                 key = connection.execute(insert(orders).values(**known)).inserted_primary_key
@@ -194,8 +199,11 @@ class IMEIDatabase:
             return [row._asdict() for row in connection.execute(query)]
 
     def update_order_status(self, order_id: str, status: str, result_data: Mapping[str, Any] | None = None) -> bool:
-        """Set status and result columns of one order in one UPDATE. Returns whether the order is known."""
-        values = {name: value for name, value in (result_data or {}).items() if name in orders.c}
+        """Set status and result columns of one order in one UPDATE. Returns whether the order is known.
+
+        Raises ValueError for a date that is a text and not ISO.
+        """
+        values = _order_values(result_data or {})
         values |= {"status": status, "updated_at": utc_now()}
         with self.write() as connection:
             changed = connection.execute(update(orders).where(orders.c.order_id == order_id).values(**values))
@@ -351,8 +359,11 @@ def _engine(path: Path) -> Engine:
         module=driver,
         pool_size=10,
         max_overflow=50,
+        hide_parameters=True,  # in errors and in the log of SQL: they may hold what nobody else may read
         connect_args={"check_same_thread": False},
     )
+    if logger.isEnabledFor(logging.DEBUG):
+        logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)  # at INFO this library logs each statement
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", _tell_apart, retval=True)
@@ -424,6 +435,16 @@ def _keep_newest(folder: Path, stem: str) -> None:
     copies.sort(key=lambda copy: copy.stat().st_mtime_ns)
     for old in copies[:-KEPT_BACKUPS]:
         old.unlink(missing_ok=True)
+
+
+def _order_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of the orders table among these values, with dates as the table keeps them."""
+    values = {name: value for name, value in given.items() if name in orders.c}
+    for name, value in values.items():
+        if isinstance(orders.c[name].type, DateTime) and value is not None:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+            values[name] = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return values
 
 
 def _counts(connection: Connection, column: str) -> dict[str, int]:

@@ -72,7 +72,7 @@ def create_app(
 
     Raises SettingsError for an invalid environment.
     """
-    settings = settings or load_settings(os.environ)
+    settings = settings or load_settings()
     database = database or IMEIDatabase(settings.database_path)
     words = account_objection(database, settings)
     if words:
@@ -119,9 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve HAMMER-API on this machine.")
     parser.add_argument("--version", action="version", version=f"HAMMER-API {VERSION}")
     parser.parse_args()
-    app = _from_environment()
-    settings: Settings = app.extensions["settings"]
+    settings = _environment()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s - %(name)s - [%(levelname)s] - %(message)s")
+    app = create_app(settings)
     background = start_background(settings, app.extensions["database"])
     try:
         app.run("127.0.0.1", settings.port, threaded=True)
@@ -134,15 +134,16 @@ def __getattr__(name: str) -> Flask:
     """Create `web_app.app` on first access: importing create_app reads neither the database nor .env."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    app = globals()["app"] = _from_environment()
+    app = globals()["app"] = create_app(_environment())
     return app
 
 
-def _from_environment() -> Flask:
+def _environment() -> Settings:
+    """Return the settings in .env and the environment, or end the program with the sentence that mends them."""
     load_dotenv(Path(__file__).with_name(".env"))
     os.umask(PRIVATE)
     try:
-        return create_app()
+        return load_settings()
     except SettingsError as error:
         sys.exit(f"HAMMER-API cannot start. {error}")
 
