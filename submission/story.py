@@ -7,7 +7,7 @@ import logging
 
 from amounts import money, plural
 from database import IMEIDatabase
-from orders import BatchState, Outcome, Progress
+from orders import BatchState, Progress
 from storage.batch_queries import StateOfBatch, newest_batch, progress, states_of_batches
 from submission.report import metrics
 
@@ -54,5 +54,5 @@ def _head(batch: Progress) -> tuple[int, str]:
 
 
 def _figures(batch: Progress) -> str:
-    counts = ", ".join(f"{batch.outcomes[outcome]:,} {outcome.label.lower()}" for outcome in Outcome)
+    counts = ", ".join(f"{count:,} {outcome.label.lower()}" for outcome, count in batch.outcomes.items() if count)
     return f"{counts}; {money(batch.spent)} spent"
