@@ -47,16 +47,13 @@ class Access:
     api_key: str = field(default="", repr=False)
     username: str = ""
     base_url: str = DEFAULT_BASE_URL
-    call_timeout: float = 120.0  #: seconds a provider call may take in all
+    call_timeout: float = 120.0  #: seconds; the longest time of one call
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Access):
     """Everything that the environment decides."""
 
-    api_key: str = field(default="", repr=False)
-    username: str = ""
-    base_url: str = DEFAULT_BASE_URL
     log_level: str = "INFO"
     data_dir: Path = Path()
     port: int = 8000
@@ -66,7 +63,6 @@ class Settings:
     daily_budget: float | None = None  #: US dollars a UTC day; None is no limit
     max_batch_imeis: int = 100_000
     confirm_above: float = 100.0  #: US dollars; a dearer batch asks for a typed confirmation
-    call_timeout: float = 120.0  #: seconds a provider call may take in all
     rate_limit: int | None = None  #: calls a minute to the provider, in all
     workers: int = 30
     chunk_size: int = 100

@@ -1,12 +1,13 @@
 """The story of each batch in the log: created, started, paused, resumed, finished; how many, how much, how long.
 
-It compares what it read last with what the database holds now, and so tells of every change, whichever process made it.
+It compares the database with what it read last, and so logs every change, whichever process made it.
 """
 
 import logging
+from contextlib import suppress
 
 from amounts import money, plural
-from database import IMEIDatabase
+from database import DatabaseUnavailableError, IMEIDatabase
 from orders import BatchState, Progress
 from storage.batch_queries import StateOfBatch, newest_batch, progress, states_of_batches
 from submission.report import metrics
@@ -23,14 +24,19 @@ class Story:
         self._known: dict[int, StateOfBatch] = {}  #: batches that were not finished when they were read last
 
     def tell(self) -> None:
-        """Log what has changed since the last call."""
-        for found in states_of_batches(self._database, self._newest, list(self._known)):
-            before = self._known.pop(found.batch_id, None)
-            if found != before and (batch := progress(self._database, found.batch_id)):
-                self._tell(before, found, batch)
-            if found.state is not BatchState.FINISHED:
-                self._known[found.batch_id] = found
-            self._newest = max(self._newest, found.batch_id)
+        """Log what has changed since the last call. A database that cannot be read now is read the next time."""
+        with suppress(DatabaseUnavailableError):
+            for found in states_of_batches(self._database, self._newest, list(self._known)):
+                self._look_at(found)
+
+    def _look_at(self, found: StateOfBatch) -> None:
+        before = self._known.get(found.batch_id)
+        if found != before and (batch := progress(self._database, found.batch_id)):
+            self._tell(before, found, batch)
+        self._known[found.batch_id] = found
+        if found.state is BatchState.FINISHED:
+            del self._known[found.batch_id]
+        self._newest = max(self._newest, found.batch_id)
 
     def _tell(self, before: StateOfBatch | None, now: StateOfBatch, batch: Progress) -> None:
         is_new, was_started = now.batch_id > self._newest, before is not None and before.is_started
