@@ -23,7 +23,7 @@ from production_submission_system import ProductionSubmissionSystem, options_of,
 from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
-from storage import upkeep
+from storage import kept_sums
 from submission import (
     Checkpoints,
     RunnerLock,
@@ -126,7 +126,7 @@ def make_system(
 
 @dataclass(slots=True)
 class Background:
-    """The election thread of one process, and the runner, sync, audit and upkeep threads while it is elected."""
+    """The election thread of one process, and the runner, sync, audit and sums threads while it is elected."""
 
     settings: Settings
     database: IMEIDatabase
@@ -174,7 +174,7 @@ class Background:
                 for name, work in (
                     ("sync", sync.run),
                     ("audit", audits.run),
-                    ("upkeep", partial(upkeep.run, self.database)),
+                    ("sums", partial(kept_sums.run, self.database)),
                 )
             ]
             for worker in workers:

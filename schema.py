@@ -113,7 +113,7 @@ Index(
     sqlite_where=IS_REJECTED,
 )
 
-#: What the orders up to a row id add up to, so that nobody counts millions of them; order_totals.py says how.
+#: What the orders up to a row id add up to, so that nobody counts millions of them; storage/kept_sums.py says how.
 order_totals = Table(
     "order_totals",
     metadata,

@@ -13,8 +13,7 @@ from database import IMEIDatabase, utc_now
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
 from storage.batch_doubt import at_stake
-from storage.batch_tallies import counts
-from storage.order_totals import spent
+from storage.kept_sums import counts, spent
 from storage.rows import Order
 
 #: What an item says of how its doubt was settled → what the order's timeline says.

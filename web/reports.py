@@ -11,7 +11,7 @@ from backend import backend
 from database import utc_now
 from spreadsheets import OutColumn, export_name
 from storage import batch_queries, order_filters, order_queries, order_reports
-from storage.batch_tallies import VERDICTS
+from storage.kept_sums import VERDICTS
 from storage.order_reports import Dispute
 from web.context import PAGE, batch_or_404, row_number
 from web.downloads import csv_download
