@@ -41,7 +41,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from orders import ServiceInfo
-from schema import MILLIONTH, list_proofs, orders, services, settings, sums
+from schema import list_proofs, orders, services, settings, sums
 
 try:
     from pysqlite3 import dbapi2 as driver
@@ -208,19 +208,6 @@ class IMEIDatabase:
             changed = connection.execute(update(orders).where(orders.c.order_id == order_id).values(**values))
             return changed.rowcount == 1
 
-    def get_statistics(self) -> dict[str, Any]:
-        """Return total_orders, total_credits (US dollars), and the counts by_status and by_service."""
-        with self.read() as connection:
-            by_status = _counts(connection, "status")
-            by_service = _counts(connection, "service_name")
-            spent = connection.execute(select(func.coalesce(func.sum(sums().c.millionths), 0))).scalar_one()
-        return {
-            "total_orders": sum(by_status.values()),
-            "total_credits": round(spent * MILLIONTH, 4),
-            "by_status": by_status,
-            "by_service": by_service,
-        }
-
     def count_orders(self) -> int:
         """Return the number of orders."""
         with self.read() as connection:
@@ -254,7 +241,7 @@ class IMEIDatabase:
             row = connection.execute(select(services).where(services.c.service_id == service_id)).first()
         return _service(row) if row else None
 
-    # Settings and upkeep
+    # Settings, backups and care
 
     def get_setting(self, key: str) -> str | None:
         """Return a stored value."""
@@ -444,13 +431,6 @@ def _order_values(given: Mapping[str, Any]) -> dict[str, Any]:
             moment = datetime.fromisoformat(value) if isinstance(value, str) else value
             values[name] = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     return values
-
-
-def _counts(connection: Connection, column: str) -> dict[str, int]:
-    added = sums()
-    count = func.sum(added.c.orders)
-    query = select(added.c[column], count).group_by(added.c[column]).having(count > 0)
-    return {name: int(found) for name, found in connection.execute(query)}
 
 
 def _service_row(service: ServiceInfo, position: int, now: float, old: Mapping[str, float]) -> dict[str, Any]:

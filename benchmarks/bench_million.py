@@ -1,7 +1,7 @@
 """A million IMEIs in ten batches at zero latency: does the last one cost more than the first, in time or in memory?
 
-One process and one database all the way, with the sums kept beside the runner as in life. The simulator keeps a ledger that
-grows too, so the processor time of our own process is measured beside the clock.
+One process and one database all the way, with the sums kept beside the runner as in life. The simulator keeps a
+ledger that grows too, so the processor time of our own process is measured beside the clock.
 """
 
 import re

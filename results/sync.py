@@ -108,23 +108,28 @@ class OrderSync:
         self._clock = clock
         self._asked: dict[str, datetime] = {}  #: when an order was last asked for
         self._whole_until: datetime | None = None  #: no list is halved before
+        self._next_round = 0.0  #: of time.monotonic()
         self._round = _Round()
 
     def run(self, stop: threading.Event) -> None:
         """Sync until stop is set."""
-        next_round = time.monotonic() + min(SOONEST, self.interval)
+        self._next_round = time.monotonic() + min(SOONEST, self.interval)
         while not stop.wait(LOOK):
             try:
-                wish = self.database.get_setting(REQUESTED)
-                if wish is not None and wish != self.database.get_setting(DONE):
-                    self.sync(stop=stop)
-                    self.database.set_setting(DONE, wish)
-                elif self.interval and time.monotonic() >= next_round:
-                    next_round = time.monotonic() + min(SOONEST, self.interval)
-                    self.sync(only_due=True, stop=stop)
+                self._sync_if_due(stop)
             except Exception:  # a thread ends here; the next round tries again
                 logger.exception("A sync round failed")
-                next_round = time.monotonic() + (self.interval or RAREST)
+                self._next_round = time.monotonic() + (self.interval or RAREST)
+
+    def _sync_if_due(self, stop: threading.Event) -> None:
+        """Ask for everything where somebody requested it, else for what is due where it is time for a round."""
+        request = self.database.get_setting(REQUESTED)
+        if request is not None and request != self.database.get_setting(DONE):
+            self.sync(stop=stop)
+            self.database.set_setting(DONE, request)
+        elif self.interval and time.monotonic() >= self._next_round:
+            self._next_round = time.monotonic() + min(SOONEST, self.interval)
+            self.sync(only_due=True, stop=stop)
 
     def sync(self, only_due: bool = False, stop: threading.Event | None = None) -> SyncReport:
         """Ask once for every pending order, or for those that are due. A failure of the provider ends the round."""

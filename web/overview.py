@@ -85,7 +85,7 @@ def database() -> ResponseReturnValue:
         counts=order_queries.table_counts(backend().database),
         path=path,
         size=_file_size(path) + _file_size(path.with_name(path.name + "-wal")),
-        statistics=backend().database.get_statistics(),
+        statistics=order_queries.statistics(backend().database),
         backups=_backups(backend()),
         imports=past_imports(backend().database),
     )

@@ -40,9 +40,9 @@ def counted(database: IMEIDatabase) -> tuple[dict[str, int], dict[str, int], flo
 
 
 def summed(database: IMEIDatabase) -> tuple[dict[str, int], dict[str, int], float]:
-    found = database.get_statistics()
-    assert found["total_orders"] == database.count_orders() == sum(found["by_status"].values())
-    return found["by_status"], found["by_service"], found["total_credits"]
+    found = order_queries.statistics(database)
+    assert found.total_orders == database.count_orders() == sum(found.by_status.values())
+    return found.by_status, found.by_service, found.total_credits
 
 
 def test_sums_are_right_after_any_change_above_and_below_the_mark(database: IMEIDatabase) -> None:
@@ -158,7 +158,7 @@ def test_an_order_that_existed_before_our_call_costs_nothing_anywhere(database: 
             assert batch_queries.spent_or_promised(connection) == promised
         today = batch_queries.today(database)
         assert (today.orders, round(today.spent, 6)) == (3, 0.2)
-        assert database.get_statistics()["total_credits"] == 0.2
+        assert order_queries.statistics(database).total_credits == 0.2
         assert round(order_queries.daily(database)[-1].spent, 6) == 0.2
         assert all(round(row.spent, 6) == 0.2 for by in order_reports.BY for row in order_reports.spend(database, by))
 

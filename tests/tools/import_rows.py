@@ -13,6 +13,7 @@ from orders import ServiceInfo
 from results.imports import plan_import
 from schema import orders
 from spreadsheets.order_rows import ImportRow
+from storage.order_queries import statistics
 
 FIRST, SECOND, THIRD = imeis(3)
 CLOCK = datetime(2026, 11, 23, 22, 10, 5)
@@ -45,8 +46,8 @@ def planned(database: IMEIDatabase, *rows: ImportRow) -> dict[int, tuple[str, st
 
 
 def money(database: IMEIDatabase) -> tuple[int, float]:
-    found = database.get_statistics()
-    return found["total_orders"], found["total_credits"]
+    found = statistics(database)
+    return found.total_orders, found.total_credits
 
 
 def results(database: IMEIDatabase) -> dict[str, str | None]:

@@ -23,6 +23,7 @@ from results import sync as order_sync
 from schema import orders
 from settings import Settings
 from spreadsheets.writing import EXTENDED_COLUMNS
+from storage.order_queries import statistics
 from web import downloads as web_downloads
 
 
@@ -167,7 +168,7 @@ def test_rows_that_are_not_matched_are_listed_before_and_after_the_import(
     for page in (text, after):
         assert f"3 {imei[:2]}" in page and "within 36 hours of it are matched with row 2." in page
     assert "Import 1 is complete." in after and "Nothing has been saved" not in after
-    assert (database.count_orders(), database.get_statistics()["total_credits"]) == (1, 0.08)
+    assert (database.count_orders(), statistics(database).total_credits) == (1, 0.08)
 
 
 @pytest.mark.parametrize(
