@@ -162,7 +162,7 @@ class IMEIDatabase:
     def _check_file(self) -> None:
         """Raise DatabaseReplacedError when another file is at the path.
 
-        Open connections would go on writing to the old one, which nobody will ever read again.
+        Open connections would write to the old file, which nobody will read again.
         """
         if self._file_now() != self._file:
             raise DatabaseReplacedError

@@ -1,4 +1,4 @@
-"""Pending orders become results: asked for in lists of ids, understood, and written one answer a transaction.
+"""Fetch the results of pending orders: ask in lists of ids, parse, and write one answer a transaction.
 
 An id that the answer leaves out stays as it was and is asked for again in smaller lists. A list that is unreadable or
 refused is halved until the order that spoils it is alone; that one is shown and asked for rarely, so that it does not
@@ -51,11 +51,11 @@ NO_HALVING = 300.0
 MOST_ALONE = 100
 LONGEST_ANSWER = 300  #: characters of an answer that are kept
 LEFT_OUT = "The answer does not name it."
-#: How long the text of an order that is said to be completed may take.
+#: How long the result text of a completed order may take.
 TEXT_PATIENCE = timedelta(days=1)
 #: Seconds between two looks whether somebody pressed "sync now".
 LOOK = 1.0
-#: Names in the settings table: who asked last, whose wish was done last, and what the last round brought.
+#: Names in the settings table: the last request, the last request that was done, and the report of the last round.
 REQUESTED, DONE, LAST = "sync.requested", "sync.done", "sync.last"
 
 
@@ -92,7 +92,7 @@ class _Round:
 
 
 class OrderSync:
-    """Asks for pending orders when they are due, and for all of them when somebody wishes so."""
+    """Asks for pending orders when they are due, and for all of them on request."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class OrderSync:
         interval: float,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """interval in seconds is AUTO_SYNC_INTERVAL; with 0 only wishes are granted."""
+        """interval in seconds is AUTO_SYNC_INTERVAL; with 0 only requests are answered."""
         self.database = database
         self.client = client
         self.interval = interval
@@ -265,8 +265,8 @@ def rest_of(held: Withheld) -> float:
 def wait_between(age: float, delivery: str, interval: float) -> float:
     """Seconds between two questions for an order of this age (seconds): half its age, within bounds.
 
-    A service that says "Instant" or minutes is asked for soon, any other not before the interval; none is asked
-    for more seldom than RAREST.
+    An order of a service that promises "Instant" or minutes is asked for soon, any other not before the interval,
+    and every one at least once in RAREST.
     """
     words = delivery.lower()
     quick = "instant" in words or "minute" in words
@@ -275,7 +275,7 @@ def wait_between(age: float, delivery: str, interval: float) -> float:
 
 
 def request_sync(database: IMEIDatabase) -> None:
-    """Wish that every pending order is asked for now; the runner grants it within seconds."""
+    """Request that every pending order is asked for now; the runner starts within seconds."""
     database.set_setting(REQUESTED, secrets.token_hex(8))
 
 
@@ -286,9 +286,9 @@ def last_sync(database: IMEIDatabase) -> SyncReport | None:
 
 
 def is_requested(database: IMEIDatabase) -> bool:
-    """Whether a wish to sync has not been granted yet."""
-    wish = database.get_setting(REQUESTED)
-    return wish is not None and wish != database.get_setting(DONE)
+    """Return whether a requested sync is not done yet."""
+    request = database.get_setting(REQUESTED)
+    return request is not None and request != database.get_setting(DONE)
 
 
 def reparse(database: IMEIDatabase) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What people and programs ask about batches. Reads only; every total is a sum of what is there."""
+"""Batches with their progress, cost and timeline. Reads only; every total is a sum of what is there."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from storage.batch_doubt import at_stake
 from storage.kept_sums import counts, spent
 from storage.rows import Order
 
-#: What an item says of how its doubt was settled → what the order's timeline says.
+#: Message of an item whose doubt was settled → words for the order's timeline.
 SETTLED = MappingProxyType({
     NAMED_BY_PERSON: "recorded by hand: a person gave the order id, and the provider confirmed it",
     FOUND_IN_LIST: "recorded by the program: found in the provider's list after the call was in doubt",

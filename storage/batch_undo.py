@@ -1,4 +1,4 @@
-"""What a person takes back about doubt: an order id that was given, and the word that a call placed nothing.
+"""Undo a person's decisions about doubt: an order id that was given, and "this call placed nothing".
 
 As in batch_store.py, every move is a guarded UPDATE whose row count is checked, inside a write transaction. Nothing is
 sent on the strength of it: what is taken back is in doubt again.
@@ -64,7 +64,7 @@ def _named_by_person(batch_id: int) -> Select[Any]:
 
 
 def unclear(connection: Connection, batch_id: int, message: str) -> int:
-    """Take back a person's word that calls of a batch placed nothing, where they were not repeated yet.
+    """Undo the decision that calls of a batch placed nothing, where they were not repeated yet.
 
     Returns how many IMEIs are in doubt again.
     """

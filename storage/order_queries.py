@@ -1,4 +1,4 @@
-"""What pages and exports ask across orders, items and batches. Reads only."""
+"""Queries of pages and exports across orders, items and batches. Reads only."""
 
 import logging
 from collections import Counter
@@ -104,8 +104,8 @@ def filter_values(database: IMEIDatabase) -> dict[str, dict[str, int]]:
 
 
 def _commonest(counted: Counter[str], most: int) -> list[tuple[str, int]]:
-    said = [(word, count) for word, count in counted.items() if word]
-    return sorted(said, key=lambda pair: (-pair[1], pair[0]))[:most]
+    stated = [(word, count) for word, count in counted.items() if word]
+    return sorted(stated, key=lambda pair: (-pair[1], pair[0]))[:most]
 
 
 def previous_prices(database: IMEIDatabase) -> dict[str, float]:
@@ -205,7 +205,7 @@ def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:
 
 
 def table_counts(database: IMEIDatabase) -> dict[str, int]:
-    """Rows of the tables that people ask about: orders, batches, items, attempts, and the services listed now."""
+    """Return the number of orders, batches, items, attempts, and services listed now."""
     counts = {"orders": database.count_orders()}
     with database.read() as connection:
         for table in (batches, attempts):
