@@ -71,7 +71,7 @@ def test_the_dashboard_says_of_how_many_results_it_speaks(browser: Browser, data
     order_id = database.get_orders_by_imei(imeis(1)[0])[0]["order_id"]
     assert order_id
     database.update_order_status(order_id, "Completed", {"carrier": "T-Mobile"})
-    assert "The newest 2,000 at most" in words(browser.get("/"))
+    assert "The newest results, 2,000 at most" in words(browser.get("/"))
 
 
 def test_health_is_200_and_asks_nobody(browser: Browser, provider: Provider) -> None:
@@ -125,7 +125,7 @@ def test_a_locked_database_is_told_as_what_it_is(browser: Browser, database: IME
 
 def test_an_error_leads_back_to_where_one_was_and_never_elsewhere(browser: Browser) -> None:
     own = browser.get("/orders/9", headers={"Referer": "http://localhost/history?q=1"}).text
-    assert '<a class="button primary" href="http://localhost/history?q=1">Back</a>' in own
+    assert '<a class="button primary" href="http://localhost/history?q=1">Go back</a>' in own
     assert "evil.example" not in browser.get("/orders/9", headers={"Referer": "http://evil.example/"}).text
 
 
