@@ -822,7 +822,8 @@ def doubtful(browser: Browser, database: IMEIDatabase) -> int:
 
 
 def item_ids(database: IMEIDatabase, batch_id: int) -> list[int]:
-    return [row.item_id for row in batch_doubt.doubtful_items(database, batch_id)]
+    with database.read() as connection:
+        return batch_doubt.undecided_ids(connection, batch_id)
 
 
 def test_doubt_says_what_is_at_stake(browser: Browser, doubtful: int) -> None:
