@@ -433,7 +433,7 @@ def test_resuming_accepts_the_new_price_that_the_page_shows(browser: Browser, da
     batch_id = paused_by_price(browser, database, 0.48)
     page = browser.get(f"/batches/{batch_id}")
     assert "The price rose from $0.08 to $0.48 an IMEI. Resume the batch to order the other 10" in words(page)
-    assert "Resume at $0.48 each" in words(page)
+    assert "Resume batch at $0.48 each" in words(page)
     data = browser.get(f"/batches/{batch_id}/progress.json").get_json()
     assert (data["unit_price"], data["price"], data["spent"]) == (0.08, 0.48, 0.0)
     answer = browser.post(f"/batches/{batch_id}/resume", {"price": str(data["price"])}, follow_redirects=True)
@@ -451,7 +451,7 @@ def test_a_price_that_rose_again_since_the_page_was_shown_is_shown_first(
     aged(database, 60)
     refused = browser.post(f"/batches/{batch_id}/resume", {"price": "0.48"}, follow_redirects=True)
     assert "rose from $0.48 to $0.96. Check the new cost and confirm again." in words(refused)
-    assert "Resume at $0.96 each" in words(refused)
+    assert "Resume batch at $0.96 each" in words(refused)
     browser.post(f"/batches/{batch_id}/resume", {"price": "0.96"})
     batch = batch_queries.progress(database, batch_id)
     assert batch is not None
@@ -662,7 +662,7 @@ def test_pause_resume_and_cancel(browser: Browser, database: IMEIDatabase) -> No
     browser.post(f"/batches/{batch_id}/resume")
     browser.post(f"/batches/{batch_id}/cancel")
     text = words(browser.get(f"/batches/{batch_id}"))
-    assert "Stopped: 250 IMEIs were not sent, $20.00 saved; 0 IMEIs ordered, $0.00 paid." in text
+    assert "Stopped. 250 IMEIs were not sent, $20.00 saved. 0 IMEIs ordered, $0.00 paid." in text
     assert "stock.csv Stopped" in text or "Pasted IMEIs Stopped" in text
     assert "Finished" not in text
 
@@ -678,7 +678,7 @@ def test_stopping_says_what_is_paid_and_what_is_saved_and_a_stopped_batch_is_not
     assert wanted in words(browser.get(f"/batches/{batch_id}/cancel"))
     assert browser.get(f"/batches/{batch_id}/progress.json").get_json()["stop"] == wanted
     answer = browser.led_back(browser.post(f"/batches/{batch_id}/cancel"))
-    assert "Stopped: 150 IMEIs were not sent, $12.00 saved; 100 IMEIs ordered, $8.00 paid." in words(answer)
+    assert "Stopped. 150 IMEIs were not sent, $12.00 saved. 100 IMEIs ordered, $8.00 paid." in words(answer)
     found = browser.get(f"/batches/{batch_id}/progress.json").get_json()
     assert (found["state_label"], found["percent"], found["done"]) == ("Stopped", 40, 100)
     for page in ("/batches", "/", f"/batches/{batch_id}", f"/batches/{batch_id}/report"):
