@@ -869,7 +869,7 @@ def test_all_can_be_sent_again_at_once(browser: Browser, database: IMEIDatabase,
     assert cleared_ids(database) == []
     assert send_all_again(browser, doubtful, seen).status_code == 303
     assert cleared_ids(database) == ids
-    assert "has changed since" in words(browser.led_back(send_all_again(browser, doubtful, seen)))
+    assert "the IMEIs in doubt have changed" in words(browser.led_back(send_all_again(browser, doubtful, seen)))
     assert item_ids(database, doubtful) == ids
 
 
