@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 from handmade_calls import read_balance
 from simulated_provider import imeis
-from sqlalchemy import update
+from sqlalchemy import select, update
 from stored_orders import all_orders
 from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, send_chunk, words
 from werkzeug.test import TestResponse
@@ -23,9 +23,9 @@ from werkzeug.test import TestResponse
 from backend import Backend
 from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, IMEIOrder, Outcome, Progress, Verdict
-from schema import attempts
+from schema import attempts, items
 from settings import Settings
-from storage import batch_creation, batch_doubt, batch_queries, batch_store
+from storage import batch_creation, batch_queries, batch_store
 from submission.price_check import apply_prices
 from web import ordering as web_ordering
 from web.format import stop_words
@@ -823,7 +823,8 @@ def doubtful(browser: Browser, database: IMEIDatabase) -> int:
 
 def item_ids(database: IMEIDatabase, batch_id: int) -> list[int]:
     with database.read() as connection:
-        return batch_doubt.undecided_ids(connection, batch_id)
+        query = select(items.c.id).where(items.c.batch_id == batch_id, items.c.outcome == Outcome.IN_DOUBT)
+        return list(connection.execute(query.order_by(items.c.id)).scalars())
 
 
 def test_doubt_says_what_is_at_stake(browser: Browser, doubtful: int) -> None:
