@@ -10,8 +10,9 @@ from provider_fixture import imeis
 
 from database import IMEIDatabase
 from submission import checkpoints
-from submission.settlement import SLOWNESS, was_not_placed
+from submission.decisions import was_not_placed
 from submission.throttle import Throttle
+from submission.watches import SLOWNESS
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from hardship_fixture import at_work, rows, wait_until
 from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from gsm_fusion_client import GSMFusionClient
-from submission.settlement import DEARER, ask_again, was_not_placed
+from submission.decisions import ask_again, was_not_placed
+from submission.settlement import DEARER
 
 TOTAL = 300  #: three calls, all on the wire at once: no later call of the batch can be a witness
 

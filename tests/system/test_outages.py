@@ -32,7 +32,7 @@ from orders import BatchState, ChunkState
 from settings import Settings
 from storage import batch_store
 from storage.batch_queries import doubtful_items
-from submission import settlement
+from submission import watches
 from web.format import money
 
 TOTAL, FEW = 16 * CHUNK, 8 * CHUNK
@@ -41,8 +41,8 @@ TOTAL, FEW = 16 * CHUNK, 8 * CHUNK
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Doubt is looked into every fifth of a second, and no IMEI is held back for a minute for the sake of a proof."""
-    monkeypatch.setattr(settlement, "LOOKS", (0.0, 0.2, 0.2, 0.2))
-    monkeypatch.setattr(settlement, "LONGEST_PROOF", 1.0)
+    monkeypatch.setattr(watches, "LOOKS", (0.0, 0.2, 0.2, 0.2))
+    monkeypatch.setattr(watches, "LONGEST_PROOF", 1.0)
 
 
 @pytest.fixture

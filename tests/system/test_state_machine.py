@@ -49,7 +49,9 @@ from simulator.knobs import Knobs
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from submission.checkpoints import Checkpoints
-from submission.settlement import Look, Settler, ask_again, was_not_placed, was_placed
+from submission.decisions import ask_again, was_not_placed, was_placed
+from submission.listing import Look
+from submission.settlement import Settler
 
 POOL = imeis(10)
 SPARE = imeis(9, first=500)
