@@ -32,9 +32,9 @@ class Around:
 class ListView:
     """One look at the provider's list, as one service sees it."""
 
-    order_ids: frozenset[str]
-    length: int  #: orders on it that may be of this service
-    unreadable: int  #: of these, orders without an id or with an IMEI that cannot be read
+    order_ids: frozenset[str]  #: of the orders that may be of this service
+    ours: frozenset[str]  #: of these, the orders that we know
+    unreadable: int  #: records without an id, with an IMEI that cannot be read, or that contradict others or our own
     fingerprint: str  #: of ids and states: two looks with the same one saw the same list
 
 
@@ -72,21 +72,30 @@ def call_deadline(timeout: float, imeis: int, seconds_per_imei: float) -> float:
 
 def left_out(view: ListView, around: Around) -> int:
     """How many of the orders that we know around a call the list does not show."""
-    return len((around.before | around.since) - view.order_ids)
+    return len((around.before | around.since) - view.ours)
 
 
-def list_objection(view: ListView, around: Around, first: str, shorter: int | None) -> str:
-    """Why this list does not prove that an order is absent; "" when it would show it.
+def has_grown(view: ListView, shorter: frozenset[str] | None) -> bool:
+    """Return whether a list shows all orders of a shorter one and one more of ours: then that one was not cut.
 
-    first is the fingerprint at the first look after the doubt. shorter is how many orders of the service a look
-    showed that left none of ours out: a longer one that does so, too, was not cut there.
+    An order that we do not know does not make it longer: a result text may hold its record.
+    """
+    return shorter is not None and shorter <= view.order_ids and not view.ours <= shorter
+
+
+def list_objection(view: ListView, around: Around, first: str, shorter: frozenset[str] | None) -> str:
+    """Return why this list does not prove that an order is absent; "" when it would show it.
+
+    first is the fingerprint at the first look after the doubt; shorter are the order ids of the service on an earlier
+    list that left out no order of ours.
     """
     if view.unreadable:
-        return f"The provider's list has {plural(view.unreadable, 'order')} whose id or IMEI cannot be read."
+        orders = plural(view.unreadable, "order")
+        return f"The provider's list has {orders} whose id or IMEI cannot be read or contradicts another record."
     missing = left_out(view, around)
     if missing:
         return f"The provider's list leaves out {plural(missing, 'order')} of this service that we know."
-    if not around.before and not (shorter is not None and view.length > shorter):
+    if not around.before and not has_grown(view, shorter):
         return "No order of this service from before the call shows how far back the provider's list reaches."
     if not around.after:
         return "No order of this service was placed after the call, which would show that the list is up to date."

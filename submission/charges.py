@@ -58,8 +58,13 @@ class RefundTrace:
     open_since: frozenset[str] | None = None  #: orders of ours without a result, in the first list asked for after it
 
     def note(self, connection: Transaction, listing: Listing, at_rest: bool) -> None:
-        """Learn from one look. at_rest: it was taken alone, when all calls in doubt had rested."""
+        """Learn from one look; at_rest: it was taken alone, when all calls in doubt had rested.
+
+        A list that contradicts itself or our records is left out: a result text may say that an order was rejected.
+        """
         credits = listing.look.credits
+        if listing.contradictory:
+            return
         if self.first is not None and self.open_since is None:
             self.open_since = frozenset(listing.owners) - listing.final
         if not at_rest or credits is None:

@@ -5,6 +5,7 @@ order ids and its dates. This module decides nothing about money and writes noth
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -100,7 +101,8 @@ class Listing:
         for order in sorted(unknown, key=self._recency, reverse=True):
             for body in bodies(order.imei):
                 self.unknown.setdefault(body, []).append(order)
-        ours = [order for order in look.listed if order.order_id in owners]
+        self.contradictory = _contradictory(look.listed, owners)
+        ours = [order for order in look.listed if order.order_id in owners and order.order_id not in self.contradictory]
         self.final = frozenset(order.order_id for order in ours if order.status in FINAL_STATUSES)
         self.rejected = frozenset(order.order_id for order in ours if order.status == OrderStatus.REJECTED)
         states = sorted((order.order_id, order.status, order.replied_at) for order in look.listed)
@@ -120,8 +122,10 @@ class Listing:
         """Return the list without the orders that are certainly of another service."""
         if service_id not in self._views:
             mine = [order for order in self.look.listed if self._may_be_of(order, service_id)]
-            odd = sum(map(is_odd, mine))
-            self._views[service_id] = ListView(frozenset(self.owners), len(mine), odd, self._fingerprint)
+            listed = frozenset(order.order_id for order in mine if order.order_id)
+            doubtful = [order for order in self.look.listed if order.order_id in self.contradictory]
+            odd = sum(map(is_odd, mine)) + len(doubtful)
+            self._views[service_id] = ListView(listed, listed & self.owners.keys(), odd, self._fingerprint)
         return self._views[service_id]
 
     def clock(self, connection: Transaction, attempt_id: int) -> Clock:
@@ -129,14 +133,23 @@ class Listing:
         if attempt_id not in self._clocks:
             known = batch_store.known_when_sent(connection, attempt_id)
             before = batch_store.orders_before(connection, known, NEAREST)
+            newest_id = self._newest_id(before, attempt_id)
+            if self.has_forged_dates:
+                self._clocks[attempt_id] = Clock(newest_id, None, None)
+                return self._clocks[attempt_id]
             ours = [self.dates[order_id] for order_id, (_, attempt) in self.owners.items() if attempt]
             sent_at = batch_store.sent_at(connection, attempt_id)
             self._clocks[attempt_id] = Clock(
-                newest_id=self._newest_id(before, attempt_id),
+                newest_id=newest_id,
                 newest_date=max((date for o in before if (date := self.dates.get(o))), default=None),
                 about=min((date for date in ours if date), default=sent_at),
             )
         return self._clocks[attempt_id]
+
+    @property
+    def has_forged_dates(self) -> bool:
+        """Whether a record contradicts another one of an order of ours: then no date of the list is a clock."""
+        return not self.contradictory.isdisjoint(self.owners)
 
     def _newest_id(self, before: Sequence[str], attempt_id: int) -> int | None:
         """Return the largest of these ids; None unless all are numbers, and smaller than those of later calls."""
@@ -199,7 +212,8 @@ class Listing:
 
     def _age(self, order: IMEIOrder, clock: Clock, by_id: bool = False) -> Age:
         dates = self.confirmed_dates if by_id else self.dates
-        return clock.age(order, dates[order.order_id]) if order.order_id else Age.UNKNOWN
+        age = clock.age(order, dates[order.order_id]) if order.order_id else Age.UNKNOWN
+        return Age.UNKNOWN if age is Age.OLDER and self.has_forged_dates else age
 
     def _may_be_of(self, order: IMEIOrder, service_id: str) -> bool:
         """Return whether an order is of this service, or its service is not recognised."""
@@ -211,6 +225,20 @@ class Listing:
     def _remove(self, order: IMEIOrder) -> None:
         for body in bodies(order.imei):
             self.unknown[body].remove(order)
+
+
+def _contradictory(listed: Sequence[IMEIOrder], owners: Mapping[str, tuple[str, int]]) -> frozenset[str]:
+    """Return the order ids that a list names twice, or under another IMEI than we know.
+
+    A result text may hold a whole record of an order of ours: then the list does not show that it is one.
+    """
+    counts = Counter(order.order_id for order in listed if order.order_id)
+    found = {order_id for order_id, count in counts.items() if count > 1}
+    for order in listed:
+        shown = bodies(order.imei)
+        if shown and order.order_id in owners and owners[order.order_id][0][:14] not in shown:
+            found.add(order.order_id)
+    return frozenset(found)
 
 
 def label(order: IMEIOrder) -> str:

@@ -16,6 +16,9 @@ What is assumed of the provider, and what happens where it fails:
   comes with the rejection. After a fall of the price, or where calls cost less than our prices say, a person decides.
 - Its order ids grow, or its dates can be read. Where neither holds, an order that may be older is left to a person.
 - No other program orders the same IMEIs from the same service on this account. Its orders would be adopted as ours.
+- No result text holds a whole record of an order of ours that the list itself leaves out, with its very id, IMEI and
+  service. Such a record counts as listed, so that only the balance shows what the list hides. A record that contradicts
+  the list or our own records is found, and then the list proves nothing.
 """
 
 import logging
@@ -171,7 +174,7 @@ class Settler(Watches):
             watch.first = batch_store.first_list(connection, chunk.attempt_id, seen)
         objection = absence.list_objection(view, around, watch.first or view.fingerprint, watch.shorter)
         if not view.unreadable and not absence.left_out(view, around):
-            watch.shorter = view.length if watch.shorter is None else min(watch.shorter, view.length)
+            watch.shorter = view.order_ids if watch.shorter is None else min(watch.shorter, view.order_ids, key=len)
         clock = listing.clock(connection, chunk.first_attempt)
         if any(listing.possible(item, chunk.service_id, clock) for item in chunk.items):
             unconfirmed = any(listing.is_unconfirmed(item, chunk.service_id, clock) for item in chunk.items)

@@ -40,7 +40,7 @@ class Watch:
     found: float | None = None  #: when an order of it was last found
     looked: bool = False  #: a list was seen since, in which its orders were looked for
     first: str = ""  #: fingerprint of the list at the first look
-    shorter: int | None = None  #: orders of the service on a list that left out no order of ours
+    shorter: frozenset[str] | None = None  #: order ids of the shortest list so far that left out no order of ours
     rested_at: int | None = None  #: the newest attempt when its rest had ended; None before
     is_followed: bool = False  #: a later attempt than that has begun
     ready: bool = False  #: only a look alone, with the balance, is missing

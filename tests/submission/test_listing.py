@@ -120,7 +120,7 @@ def test_an_order_is_of_another_service_only_where_the_list_clearly_says_so(pack
     view = shown(listed("5", IMEI, package))
     assert view.possible(ITEM, SERVICE, ANY_DATE) is mine
     assert (view.take(ITEM, SERVICE, ANY_DATE) is not None) is mine
-    assert shown(listed("5", IMEI, package)).view(SERVICE).length == int(mine)
+    assert shown(listed("5", IMEI, package)).view(SERVICE).order_ids == ({"5"} if mine else set())
 
 
 @pytest.mark.parametrize(("package", "mine"), [(SERVICE, True), ("T-Mobile", True), ("New words", False)])
@@ -180,8 +180,8 @@ def test_a_view_counts_what_may_be_of_its_service_and_what_cannot_be_read() -> N
     view = shown(
         listed("1", IMEI), listed("", IMEI), listed("2", "?"), listed("3", IMEI, OTHER), listed("", "?", OTHER)
     )
-    assert (view.view(SERVICE).length, view.view(SERVICE).unreadable) == (3, 2)
-    assert (view.view(OTHER).length, view.view(OTHER).unreadable) == (2, 1)
+    assert (view.view(SERVICE).order_ids, view.view(SERVICE).unreadable) == (frozenset("12"), 2)
+    assert (view.view(OTHER).order_ids, view.view(OTHER).unreadable) == (frozenset("3"), 1)
     assert view.view(SERVICE).fingerprint == view.view(OTHER).fingerprint != ""
 
 
