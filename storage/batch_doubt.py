@@ -1,6 +1,6 @@
 """What is in doubt in one batch: each call with the reason why it is not settled yet, and what was settled so far.
 
-Reads only. settlement.py decides and writes the words that are counted here.
+Reads only. submission/settlement.py decides and writes the messages that are counted here.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from database import IMEIDatabase
-from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, ChunkState, Outcome
-from schema import OPEN_CALL, attempts, chunks, items
+from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, Outcome
+from schema import attempts, chunks, items
 from storage import batch_store, batch_undo
 
-#: What settlement.py and batch_store.py write about an IMEI that was in doubt.
+#: What submission/settlement.py and batch_store.py write about an IMEI that was in doubt.
 EXISTED = ("ordered already: order %", "ordered before: %")
 NOT_PLACED = ("cancelled: it was not placed %", "not placed, as a person decided; %")
 
@@ -27,7 +27,7 @@ class CallInDoubt:
     sent_at: datetime  #: UTC
     message: str  #: what happened, in the provider's or our words
     reason: str  #: why it is not settled yet; "" before the first look at the provider's list
-    cleared: bool  #: a person says that it placed nothing: it is sent again after one more look
+    cleared: bool  #: a person decided that it placed nothing: it is sent again after one more look
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,48 +65,50 @@ class Named:
 
 
 def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
-    """The calls of a batch that are in doubt, oldest first."""
+    """Return the calls of a batch that are in doubt, oldest first."""
     with database.read() as connection:
-        doubtful = {call.chunk_id: call.attempt_id for call in batch_store.doubtful_calls(connection) if call.waits}
-        query = (
-            select(chunks.c.id, chunks.c.message, chunks.c.cleared, func.count().label("imeis"))
-            .join(items, items.c.chunk_id == chunks.c.id)
-            .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, chunks.c.batch_id == batch_id)
-            .where(items.c.outcome == Outcome.IN_DOUBT)
-            .group_by(chunks.c.id)
-        )
-        rows = [row for row in connection.execute(query.order_by(chunks.c.id)) if row.id in doubtful]
-        sent = _sent(connection, [doubtful[row.id] for row in rows])
-        answers = _answers(connection, [row.id for row in rows])
+        calls = [c for c in batch_store.doubtful_calls(connection) if c.waits and c.batch_id == batch_id]
+        found = _doubtful_chunks(connection, batch_id)
+        calls = [call for call in calls if call.chunk_id in found]
+        sent = _sent(connection, [call.attempt_id for call in calls])
+        answers = _answers(connection, [call.chunk_id for call in calls])
     return [
         CallInDoubt(
-            chunk_id=row.id,
-            imeis=row.imeis,
-            sent_at=sent[doubtful[row.id]][0],
-            message=sent[doubtful[row.id]][1],
-            reason="" if (row.id, row.message) in answers else row.message,
-            cleared=row.cleared,
+            chunk_id=call.chunk_id,
+            imeis=found[call.chunk_id][0],
+            sent_at=sent[call.attempt_id][0],
+            message=sent[call.attempt_id][1],
+            reason="" if (call.chunk_id, found[call.chunk_id][1]) in answers else found[call.chunk_id][1],
+            cleared=call.cleared,
         )
-        for row in rows
+        for call in calls
     ]
 
 
+def _doubtful_chunks(connection: Connection, batch_id: int) -> dict[int, tuple[int, str]]:
+    """Return chunk id → how many of its IMEIs are in doubt, and its message, of one batch."""
+    query = select(chunks.c.id, chunks.c.message, func.count().label("imeis"))
+    query = query.join(items, items.c.chunk_id == chunks.c.id).group_by(chunks.c.id)
+    query = query.where(items.c.batch_id == batch_id, items.c.outcome == Outcome.IN_DOUBT)
+    return {row.id: (row.imeis, row.message) for row in connection.execute(query)}
+
+
 def named(database: IMEIDatabase, batch_id: int, limit: int) -> list[Named]:
-    """The orders of a batch whose ids a person gave, the newest first."""
+    """Return the orders of a batch whose ids a person gave, the newest first."""
     with database.read() as connection:
         rows = batch_undo.named_by_person(connection, batch_id, limit)
     return [Named(row.order_id, row.imei, row.status or "") for row in rows]
 
 
 def imei_in_doubt(database: IMEIDatabase, batch_id: int, item_id: int) -> str | None:
-    """The IMEI of an item that is in doubt in this batch, else None."""
+    """Return the IMEI of an item that is in doubt in this batch, else None."""
     doubtful = (items.c.id == item_id) & (items.c.batch_id == batch_id) & (items.c.outcome == Outcome.IN_DOUBT)
     with database.read() as connection:
         return connection.execute(select(items.c.imei).where(doubtful)).scalar()
 
 
 def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[datetime, str]]:
-    """Attempt id → when it was sent, and what was written about its end."""
+    """Return attempt id → when it was sent, and what was written about its end."""
     found: dict[int, tuple[datetime, str]] = {}
     for part in batch_store.parts(attempt_ids):
         query = select(attempts.c.id, attempts.c.sent_at, attempts.c.message).where(attempts.c.id.in_(part))
@@ -115,7 +117,7 @@ def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[dat
 
 
 def _answers(connection: Connection, chunk_ids: list[int]) -> set[tuple[int, str]]:
-    """(chunk id, message of an attempt): what a chunk says until a look at the list gives a reason instead."""
+    """Return (chunk id, message of an attempt): the message of a chunk until a look at the list gives a reason."""
     found: set[tuple[int, str]] = set()
     for part in batch_store.parts(chunk_ids):
         query = select(attempts.c.chunk_id, attempts.c.message).where(attempts.c.chunk_id.in_(part))
@@ -124,7 +126,7 @@ def _answers(connection: Connection, chunk_ids: list[int]) -> set[tuple[int, str
 
 
 def settled(database: IMEIDatabase, batch_id: int) -> Settled:
-    """Count what became of the IMEIs of a batch that are in doubt no more."""
+    """Count the IMEIs of a batch that were in doubt and are settled, by what became of them."""
     with database.read() as connection:
         return Settled(
             found=_count(connection, batch_id, Outcome.ORDERED, items.c.message == FOUND_IN_LIST),
@@ -135,13 +137,13 @@ def settled(database: IMEIDatabase, batch_id: int) -> Settled:
         )
 
 
-def _count(connection: Connection, batch_id: int, outcome: Outcome, said: ColumnElement[bool]) -> int:
+def _count(connection: Connection, batch_id: int, outcome: Outcome, message: ColumnElement[bool]) -> int:
     query = select(func.count()).where(items.c.batch_id == batch_id, items.c.outcome == outcome)
-    return int(connection.execute(query.where(items.c.message.is_not(None), said)).scalar_one())
+    return int(connection.execute(query.where(items.c.message.is_not(None), message)).scalar_one())
 
 
 def _sent_again(connection: Connection, batch_id: int) -> int:
-    """IMEIs that the answer to a repeated call named with an order: it leaves no message."""
+    """Count the IMEIs that the answer to a repeated call named with an order: it leaves no message."""
     query = select(func.count()).join_from(chunks, items, items.c.chunk_id == chunks.c.id)
     repeated = query.where(chunks.c.batch_id == batch_id, chunks.c.doubt_attempt.is_not(None))
     answered = repeated.where(items.c.outcome == Outcome.ORDERED, func.coalesce(items.c.message, "") == "")
@@ -149,5 +151,5 @@ def _sent_again(connection: Connection, batch_id: int) -> int:
 
 
 def _existed() -> ColumnElement[bool]:
-    """Whether an IMEI was sent, and turned out to be ordered before; what was left out unsent has no chunk."""
+    """Match IMEIs that were sent and turned out to be ordered before; what was left out unsent has no chunk."""
     return or_(*map(items.c.message.like, EXISTED)) & items.c.chunk_id.is_not(None)

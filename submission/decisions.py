@@ -47,14 +47,15 @@ def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float)
     with database.write() as connection:
         for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
             chosen = [item.item_id for item in chunk.items if item.item_id in wanted]
-            if chosen and not chunk.cleared:
-                left = rest - batch_store.seconds_since(connection, chunk.attempt_id)
-                if left > 0:
-                    raise NotPossibleError(
-                        f"The provider may still be working on it. Look once more in {left:.0f} seconds."
-                    )
-                batch_store.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
-                cleared += len(chosen)
+            if not chosen or chunk.cleared:
+                continue
+            left = rest - batch_store.seconds_since(connection, chunk.attempt_id)
+            if left > 0:
+                raise NotPossibleError(
+                    f"The provider may still be working on it. Look once more in {left:.0f} seconds."
+                )
+            batch_store.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
+            cleared += len(chosen)
     return cleared
 
 

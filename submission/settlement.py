@@ -41,13 +41,18 @@ logger = logging.getLogger(__name__)
 
 #: How many orders of ours since a call must be in the list.
 NEWEST = 5000
-NOT_RESTED = "The provider may still be working on the call. Its list of orders is read again and again meanwhile."
-NEXT_TURN = "It was not placed. It is sent again as soon as no other call is on the wire."
-UNLISTED = "The provider does not list its orders now."
-UNCLEAR = "The provider's list has an order that may be of this call, but does not say so clearly."
-UNCONFIRMED = "The provider's list has an order of this call that it did not confirm when asked for it by its id."
-OTHER_ACCOUNT = "It was sent with another account, whose list of orders is not to be had here."
-DEARER = "Sending it again costs more than the program may decide by itself."
+NOT_RESTED = "The provider may still be working on this call. Its list of orders is read again until then."
+NEXT_TURN = "It is sent again as soon as no other call is on the wire and the provider's list still does not show it."
+UNLISTED = f"The provider does not list its orders now. {absence.IF_IT_STAYS}"
+UNCLEAR = (
+    f"The provider lists an order that may be of this call, but its data does not clearly say so. {absence.ON_SITE}"
+)
+UNCONFIRMED = (
+    "The provider lists an order of this call, but did not confirm it when asked for it by its id. "
+    f"{absence.IF_IT_STAYS}"
+)
+OTHER_ACCOUNT = f"This call was made with another account, whose orders cannot be listed here. {absence.ON_SITE}"
+DEARER = f"One IMEI costs more than the program may send again by itself. {absence.ON_SITE}"
 NO_PROOF_YET = "The next order of this batch will show whether the provider's list is up to date."
 
 
