@@ -28,13 +28,11 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
-    Select,
     bindparam,
     create_engine,
     event,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -77,7 +75,6 @@ LIST_LIMIT = select(list_proofs.c.longest).where(list_proofs.c.service_id == bin
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 MIGRATIONS = Path(__file__).with_name("migrations")
 
-OrderRow = dict[str, Any]
 #: What the write functions of the stores take: a connection inside a transaction of ours.
 Transaction = Connection
 
@@ -184,49 +181,17 @@ class IMEIDatabase:
             return None
         return int(key[0]) if key else None
 
-    def get_order(self, order_id: str) -> OrderRow | None:
-        """The order with the provider's id order_id."""
-        return next(iter(self._orders(select(orders).where(orders.c.order_id == order_id))), None)
-
-    def get_orders_by_imei(self, imei: str) -> list[OrderRow]:
-        """Every order of this IMEI, newest first."""
-        return self._orders(select(orders).where(orders.c.imei == imei).order_by(orders.c.id.desc()))
-
-    def get_orders_by_status(self, status: str, limit: int = 1000) -> list[OrderRow]:
-        """Orders whose status is status, oldest first."""
-        return self._orders(select(orders).where(orders.c.status == status).order_by(orders.c.id).limit(limit))
-
-    def get_recent_orders(self, limit: int = 100, before_id: int | None = None) -> list[OrderRow]:
-        """The newest orders; before_id continues behind the row id of the last one seen."""
-        query = select(orders).order_by(orders.c.id.desc()).limit(limit)
-        return self._orders(query if before_id is None else query.where(orders.c.id < before_id))
-
-    def search_orders(
-        self,
-        text: str = "",
-        *,
-        status: str = "",
-        service_id: str = "",
-        batch_id: int | None = None,
-        before_id: int | None = None,
-        limit: int | None = 100,
-    ) -> list[OrderRow]:
-        """Orders that fit every given filter, newest first; text: an IMEI, its beginning, or an order id."""
+    def get_order(self, order_id: str) -> dict[str, Any] | None:
+        """Return the order with this id of the provider's, as a dict of its columns."""
         with self.read() as connection:
-            query = order_query(text, status, service_id, batch_id)
-            if before_id is not None:
-                query = query.where(orders.c.id < before_id)
-            return _dicts(connection.execute(query.order_by(orders.c.id.desc()).limit(limit)))
+            row = connection.execute(select(orders).where(orders.c.order_id == order_id)).first()
+        return row._asdict() if row else None
 
-    def iterate_orders(
-        self, text: str = "", *, status: str = "", service_id: str = "", batch_id: int | None = None
-    ) -> Iterator[OrderRow]:
-        """All orders that fit, newest first, read a thousand at a time without a long transaction."""
-        last: int | None = None
-        filters: dict[str, Any] = {"status": status, "service_id": service_id, "batch_id": batch_id}
-        while rows := self.search_orders(text, **filters, before_id=last, limit=1000):
-            yield from rows
-            last = rows[-1]["id"]
+    def get_orders_by_imei(self, imei: str) -> list[dict[str, Any]]:
+        """Return every order of this IMEI as a dict of its columns, newest first."""
+        query = select(orders).where(orders.c.imei == imei).order_by(orders.c.id.desc())
+        with self.read() as connection:
+            return [row._asdict() for row in connection.execute(query)]
 
     def update_order_status(self, order_id: str, status: str, result_data: Mapping[str, Any] | None = None) -> bool:
         """Set status and result columns of one order in one UPDATE. Returns whether the order is known."""
@@ -253,10 +218,6 @@ class IMEIDatabase:
         """How many orders there are."""
         with self.read() as connection:
             return int(connection.execute(COUNT_ORDERS).scalar_one())
-
-    def _orders(self, query: Select[Any]) -> list[OrderRow]:
-        with self.read() as connection:
-            return _dicts(connection.execute(query))
 
     # Services
 
@@ -356,21 +317,6 @@ class IMEIDatabase:
         """SQLite's own word on the file: "ok", or what is wrong."""
         with self.read() as connection:
             return "; ".join(row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(5)"))
-
-
-def order_query(text: str, status: str, service_id: str, batch_id: int | None) -> Select[Any]:
-    """The SELECT for a history filter. A text of 14 or more characters is a whole IMEI or order id."""
-    query = select(orders)
-    text = text.strip()
-    if len(text) >= 14:
-        query = query.where(or_(orders.c.imei == text, orders.c.order_id == text))
-    elif text:
-        query = query.where(or_(orders.c.imei.startswith(text, autoescape=True), orders.c.order_id == text))
-    if status:
-        query = query.where(orders.c.status == status)
-    if service_id:
-        query = query.where(orders.c.service_id == service_id)
-    return query if batch_id is None else query.where(orders.c.batch_id == batch_id)
 
 
 def read_setting(connection: Connection, key: str) -> str | None:
@@ -480,10 +426,6 @@ def _keep_newest(folder: Path, stem: str) -> None:
         old.unlink(missing_ok=True)
 
 
-def _dicts(rows: Any) -> list[OrderRow]:
-    return [row._asdict() for row in rows]  # half the time of a mapping's
-
-
 def _counts(connection: Connection, column: str) -> dict[str, int]:
     added = sums()
     count = func.sum(added.c.orders)
@@ -492,15 +434,15 @@ def _counts(connection: Connection, column: str) -> dict[str, int]:
 
 
 def _service_row(service: ServiceInfo, position: int, now: float, old: Mapping[str, float]) -> dict[str, Any]:
-    before = old.get(service.service_id)
+    before = old.get(service.package_id)
     return {
-        "service_id": service.service_id,
+        "service_id": service.package_id,
         "position": position,
         "title": service.title,
         "price": service.price,
         "previous_price": before if before != service.price else None,
         "category": service.category,
-        "delivery": service.delivery,
+        "delivery": service.delivery_time,
         "must_read": service.must_read,
         "required_fields": json.dumps(service.required_fields),
         "listed": True,
@@ -510,11 +452,11 @@ def _service_row(service: ServiceInfo, position: int, now: float, old: Mapping[s
 
 def _service(row: Row[Any]) -> ServiceInfo:
     return ServiceInfo(
-        service_id=row.service_id,
+        package_id=row.service_id,
         title=row.title,
         price=row.price,
         category=row.category,
-        delivery=row.delivery,
+        delivery_time=row.delivery,
         must_read=row.must_read,
         required_fields=tuple(json.loads(row.required_fields)),
     )

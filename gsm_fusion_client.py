@@ -196,14 +196,14 @@ def parse_asked_orders(raw: bytes, asked: Sequence[str], nothing_else: bool = Fa
     wherever an id was not asked for.
     """
     listing = _listed(raw)
-    named = [order for order in listing.orders if order.order_id]
-    different = Counter(order.order_id for order in set(named))
+    named = [order for order in listing.orders if order.id]
+    different = Counter(order.id for order in set(named))
     is_forged = listing.opaque and (different.keys() - set(asked) or len(named) > len(different))
     is_forged = is_forged or (nothing_else and different.keys() - set(asked))
     if is_forged or listing.hides_ids or hides_ids(raw):
         raise UnreadableAnswerError(UNREADABLE.format("a result text may have named orders in it"))
     known = {order_id for order_id in asked if different[order_id] == 1}
-    return [order for order in dict.fromkeys(named) if order.order_id in known]
+    return [order for order in dict.fromkeys(named) if order.id in known]
 
 
 class _Listing(NamedTuple):
@@ -228,8 +228,8 @@ def _listed(raw: bytes) -> _Listing:
             raise UnreadableAnswerError(UNREADABLE.format("it is long and names no orders"))
     if not orders:
         _raise_refusal(root)
-    named = {order.imei for order in orders if order.order_id}
-    return _Listing([order for order in orders if order.order_id or order.imei not in named], opaque, hides_ids)
+    named = {order.imei for order in orders if order.id}
+    return _Listing([order for order in orders if order.id or order.imei not in named], opaque, hides_ids)
 
 
 def _list_root(part: bytes) -> tuple[Element, bool]:

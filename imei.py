@@ -108,13 +108,14 @@ def is_valid(text: str) -> bool:
 
 
 def plain_number(cell: object) -> int:
-    """Return the number of a cell that is a good IMEI as it is, or -1: the short way for nearly every cell."""
-    if type(cell) is not str or len(cell) != 15 or not (cell.isascii() and cell.isdigit()):
+    """Return the number of a cell that is a good IMEI as it is, text or whole number, or -1: quick for most cells."""
+    if type(cell) is int:
+        number = cell if LEAST_15 <= cell < LEAST_16 else 0
+    elif type(cell) is str and len(cell) == 15 and cell.isascii() and cell.isdigit():
+        number = int(cell)
+    else:
         return -1
-    number = int(cell)
-    if number % _ONE_DIGIT_STEP == 0 or _luhn_sum(number) % 10:
-        return -1
-    return number
+    return -1 if number % _ONE_DIGIT_STEP == 0 or _luhn_sum(number) % 10 else number
 
 
 def has_reporting_body(digits: str) -> bool:

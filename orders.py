@@ -100,11 +100,11 @@ def order_key(install_id: str, item_id: int) -> str:
 class ServiceInfo:
     """One service (the provider's "package") that an IMEI can be ordered from."""
 
-    service_id: str
+    package_id: str
     title: str
     price: float  #: US dollars an IMEI
+    delivery_time: str = ""  #: the provider's words, such as "Instant-5 Minutes"
     category: str = ""
-    delivery: str = ""  #: the provider's words, such as "Instant-5 Minutes"
     must_read: str = ""  #: the provider's HTML notice, untrusted
     required_fields: tuple[str, ...] = ()  #: mandatory custom fields besides the IMEI
 
@@ -135,7 +135,7 @@ class PlacementAnswer:
 class IMEIOrder:
     """An order as getimeis lists it."""
 
-    order_id: str
+    id: str
     imei: str
     status: str  #: one of OrderStatus where known, else the provider's own word
     code: str = ""  #: the result text, raw
@@ -168,7 +168,7 @@ class Catalogue:
 
     def find(self, service_id: str) -> ServiceInfo | None:
         """The listed service with this id."""
-        return next((service for service in self.services if service.service_id == service_id), None)
+        return next((service for service in self.services if service.package_id == service_id), None)
 
 
 @dataclass(frozen=True, slots=True)

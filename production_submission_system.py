@@ -238,7 +238,7 @@ class ProductionSubmissionSystem:
             NewBatch(
                 label=label,
                 source="command",
-                service_id=service.service_id,
+                service_id=service.package_id,
                 service_name=service.title,
                 unit_price=service.price,
                 imeis=[(imei, row) for row, imei in enumerate(imeis, 1)],

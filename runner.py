@@ -20,14 +20,21 @@ from typing import IO, Any
 from account import watching
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, Report
-from orders import BatchState, Outcome, Progress, SubmissionResult
+from orders import Progress, SubmissionResult
 from production_submission_system import Options, ProductionSubmissionSystem
 from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from storage import upkeep
-from storage.batch_queries import progress
-from submission import Checkpoints, Throttle, account_objection, mark_of, require_account, submission_result
+from submission import (
+    Checkpoints,
+    Throttle,
+    Watcher,
+    account_objection,
+    mark_of,
+    require_account,
+    submission_result,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -310,19 +317,11 @@ def _followed_to_the_end(
     on_progress: Callable[[Progress], None],
     stop: threading.Event,
 ) -> bool:
-    """Tell on_progress of each change. True at the end of the batch, False when the runner is gone."""
-    revision, finished_at = -1, 0.0
+    """Report each change to on_progress. Return True when the batch is over, False when the runner is gone."""
+    watcher = Watcher(database, batch_id, on_progress)
     while not stop.wait(FOLLOW_INTERVAL):
-        found = progress(database, batch_id)
-        if found is None or (found.state is BatchState.PAUSED and not found.resumes_itself):
+        if watcher.is_over(_patience(settings)):
             return True
-        if found.revision != revision:
-            revision = found.revision
-            on_progress(found)
-        if found.state is BatchState.FINISHED:
-            finished_at = finished_at or time.monotonic()
-            if not found.outcomes[Outcome.IN_DOUBT] or time.monotonic() - finished_at > _patience(settings):
-                return True
         if not runner_alive(settings.data_dir):
             return False
     return True

@@ -11,6 +11,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+#: The version of this program. pyproject.toml, /health, the page Status, --version and the User-Agent read it here.
+VERSION = "1.1.0.dev0"
 DEFAULT_BASE_URL = "https://hammerfusion.com"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 #: Seconds. Absence that is believed sooner is believed too soon; a paid call that is given up sooner is one more doubt.

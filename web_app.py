@@ -3,6 +3,7 @@
 Importing this starts no thread: the runner is started by gunicorn.conf.py in each worker, and by main() here.
 """
 
+import argparse
 import logging
 import os
 import sys
@@ -24,7 +25,7 @@ from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
 from orders import Account, IMEIOrder, ServiceInfo
 from runner import make_client, start_background
-from settings import PRIVATE, Settings, SettingsError, load_settings
+from settings import PRIVATE, VERSION, Settings, SettingsError, load_settings
 from submission import Checkpoints, account_objection, recognise_older_copy
 from web import BLUEPRINTS, FOR_PROGRAMS, Edge, RowNumbers, init_auth, init_forms, status_report, template_filters
 
@@ -37,24 +38,24 @@ COMPRESSED = ["text/html", "text/css", "text/javascript", "application/json", "i
 LIST_PATIENCE, ORDER_PATIENCE = 30.0, 10.0
 
 TITLES = {
-    400: "That could not be read",
-    403: "That is not allowed",
-    404: "Nothing is here",
-    405: "That is not done this way",
-    411: "The length is missing",
-    413: "That is too large",
-    500: "Something broke",
-    503: "Not now",
+    400: "Request not understood",
+    403: "Not allowed",
+    404: "Page not found",
+    405: "Page not available",
+    411: "Length required",
+    413: "Upload too large",
+    500: "Something went wrong",
+    503: "Not available now",
 }
 SENTENCES = {
-    400: "The request did not hold what the page needs. Go back and try once more.",
-    403: "You may not do this.",
-    404: "The address may be mistyped, or what it named is gone.",
-    405: "This address does not answer requests of this kind.",
-    411: "The request does not say how long it is. Send it with a Content-Length.",
-    413: "At most 25 MB of files and 8 MB of text can be sent at once. Split the file, or keep only the IMEI column.",
-    500: "It is our fault, and it is in the log. What was sent to the provider before is safe; look at the batch.",
-    503: "The app cannot do this at the moment. Try again in a minute.",
+    400: "The request is incomplete or not valid. Go back and try again.",
+    403: "You are not allowed to do this.",
+    404: "This page does not exist. Check the address, or go to the dashboard.",
+    405: "This address does not accept this kind of request. Go back and use the links and buttons of the page.",
+    411: "The request does not state its length. Send it with a Content-Length header.",
+    413: "You can send at most 25 MB of files and 8 MB of text at once. Split the file, or keep only the IMEI column.",
+    500: "The app failed; see the log. Orders that were already sent are safe. Check the batch before you try again.",
+    503: "The app cannot do this now. Try again in a minute.",
 }
 
 
@@ -114,7 +115,10 @@ def create_app(
 
 
 def main() -> None:
-    """Serve on this machine only, with the runner in this process."""
+    """Serve on this machine only, with the runner in this process; `--version` prints the version and ends."""
+    parser = argparse.ArgumentParser(description="Serve HAMMER-API on this machine.")
+    parser.add_argument("--version", action="version", version=f"HAMMER-API {VERSION}")
+    parser.parse_args()
     app = _from_environment()
     settings: Settings = app.extensions["settings"]
     logging.basicConfig(level=settings.log_level, format="%(asctime)s - %(name)s - [%(levelname)s] - %(message)s")
@@ -210,7 +214,7 @@ def _broken(error: Exception) -> ResponseReturnValue:
     if isinstance(error, DatabaseReplacedError):
         return _error_page(503, f"The database cannot be used now: {error.orig}.")
     if isinstance(error, DatabaseUnavailableError):
-        return _error_page(503, f"{error.sentence} Nothing was changed; try again in a moment.")
+        return _error_page(503, f"{error.sentence} Nothing was changed. Try again in a minute.")
     return _error_page(500, SENTENCES[500])
 
 
@@ -218,7 +222,7 @@ def _error_page(code: int, sentence: str) -> ResponseReturnValue:
     request_id = g.get("request_id", "")
     if request.path.startswith("/api/") or request.path.endswith(FOR_PROGRAMS):
         return jsonify(error=sentence, request_id=request_id), code
-    page = {"code": code, "title": TITLES.get(code, "That did not work"), "sentence": sentence}
+    page = {"code": code, "title": TITLES.get(code, "Request failed"), "sentence": sentence}
     if request.referrer and urlsplit(request.referrer).netloc == request.host:  # readable, as the edge saw to it
         page["back"] = request.referrer
     if code >= 500:

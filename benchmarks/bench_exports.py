@@ -17,7 +17,7 @@ from sqlalchemy import insert
 from database import IMEIDatabase
 from imei import check_digit_of
 from schema import orders
-from spreadsheets.writing import write_provider_csv, write_xlsx
+from spreadsheets.writing import write_csv, write_xlsx
 from storage import order_filters
 from storage.order_filters import OrderFilter
 
@@ -75,10 +75,10 @@ def _measure(kind: str, path: Path, carrier: str) -> str:
 def _child(kind: str, path: Path, carrier: str) -> None:
     started = time.perf_counter()
     with IMEIDatabase(path) as database, tempfile.TemporaryFile() as out:
-        rows = order_filters.walk(database, OrderFilter(carrier=carrier))
+        rows = (order._asdict() for order in order_filters.walk(database, OrderFilter(carrier=carrier)))
         if kind == "csv":
             count = -1
-            for block in write_provider_csv(rows):
+            for block in write_csv(rows):
                 count += block.count(b"\r\n")
         else:
             count = write_xlsx(rows, out).rows

@@ -29,7 +29,8 @@ from database import IMEIDatabase
 from orders import Account
 from schema import orders
 from settings import Settings
-from storage import batch_queries
+from storage import batch_queries, order_filters
+from storage.order_filters import OrderFilter
 from web.stream import chunk_letters, details, overall_rate, snapshot
 from web_app import create_app
 
@@ -131,7 +132,7 @@ def _visits(client: FlaskClient, database: IMEIDatabase, years: Years) -> Iterat
     for name, url in addresses(database, years).items():
         yield name, lambda url=url: _get(client, url)  # type: ignore[misc]
     pasted = [with_check_digit(f"86{number:012d}") for number in range(PREVIEWED)]
-    preview = _posting(client, "/batch", imeis=pasted, service_id=[SERVICES[0].service_id])()
+    preview = _posting(client, "/batch", imeis=pasted, service_id=[SERVICES[0].package_id])()
     yield f"preview of {PREVIEWED:,} IMEIs", lambda: _get(client, preview)
     save = _posting(client, "/history/search", imeis=_half_known(database))
     yield f"search of {BULK:,} IMEIs, saving", save
@@ -152,10 +153,11 @@ def _visits(client: FlaskClient, database: IMEIDatabase, years: Years) -> Iterat
 def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
     """The pages that one reads."""
     total = database.count_orders()
-    some = database.get_recent_orders(1, before_id=total // 2)[0]
-    imei, order_id, day = some["imei"], some["order_id"], f"{some['order_date']:%Y-%m-%d}"
-    oldest = f"{database.get_recent_orders(1, before_id=2)[0]['order_date']:%Y-%m-%d}"
-    rare = SERVICES[-1].service_id
+    [some] = order_filters.page(database, OrderFilter(), total // 2, 1)
+    [first] = order_filters.page(database, OrderFilter(), 2, 1)
+    imei, order_id, day = some.imei, some.order_id, f"{some.order_date:%Y-%m-%d}"
+    oldest = f"{first.order_date:%Y-%m-%d}"
+    rare = SERVICES[-1].package_id
     filters = {
         "none": "",
         "none, deep": f"before={total // 2}",
@@ -164,7 +166,7 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "rejected": "status=Rejected",
         "rejected, deep": f"status=Rejected&before={total // 3}",
         "completed": "status=Completed",
-        "service (common)": f"service={SERVICES[0].service_id}",
+        "service (common)": f"service={SERVICES[0].package_id}",
         "service (rare)": f"service={rare}",
         "service (none)": "service=nothing",
         "carrier (common)": "carrier=T-Mobile+USA",
@@ -179,12 +181,12 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "oldest first": "sort=oldest",
         "oldest first, rejected": "sort=oldest&status=Rejected",
         "by IMEI": "sort=imei",
-        "by IMEI, deep": f"sort=imei&before={imei}~{some['id']}",
+        "by IMEI, deep": f"sort=imei&before={imei}~{some.id}",
         "FMI (rare)": "fmi=UNKNOWN",
         "batch": f"batch={years.usual}",
         "a batch's rejected": f"batch={years.usual}&status=Rejected",
         "one day": f"since={day}&until={day}",
-        "one day, deep": f"since={day}&until={day}&before={some['id']}",
+        "one day, deep": f"since={day}&until={day}&before={some.id}",
         "since the first day": f"since={oldest}",
         "until the first day": f"until={oldest}",
         "until the first day, rejected": f"until={oldest}&status=Rejected",
@@ -197,7 +199,7 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "carrier and status (never both)": "carrier=T-Mobile+USA&status=Rejected",
         "FMI and status (never both)": "fmi=ON&status=Pending",
         "service and carrier": f"service={rare}&carrier=AT%26T",
-        "service and status": f"service={SERVICES[1].service_id}&status=Rejected",
+        "service and status": f"service={SERVICES[1].package_id}&status=Rejected",
         "four terms": "carrier=AT%26T&simlock=Locked&fmi=ON&status=Completed",
         "an IMEI": f"q={imei}",
         "an order id": f"q={order_id}",

@@ -27,7 +27,7 @@ FEWEST, MOST = 6_000, 20_000  #: orders a day
 
 SERVICES = [
     ServiceInfo(
-        str(200 + number), f"{number}. Status Check of Network {number}", 0.05 + number / 100, "Network", "Instant"
+        str(200 + number), f"{number}. Status Check of Network {number}", 0.05 + number / 100, "Instant", "Network"
     )
     for number in range(40)
 ]
@@ -230,7 +230,7 @@ class _Maker:
             ),
             {
                 "label": f"stock-{start:%Y-%m-%d-%H%M}.csv",
-                "service": service.service_id,
+                "service": service.package_id,
                 "name": service.title,
                 "price": service.price,
                 "total": size,
@@ -239,7 +239,7 @@ class _Maker:
                 "start": f"{start:%Y-%m-%d %H:%M:%S.%f}",
             },
         ).scalar_one()
-        return {"batch": number, "service": service.service_id, "name": service.title, "price": service.price}
+        return {"batch": number, "service": service.package_id, "name": service.title, "price": service.price}
 
     def _answered(self, connection: Connection, batch: Batch, size: int, start: datetime, pending: bool) -> None:
         chunk, attempt = self._chunks(connection, batch, size, start, "answered")

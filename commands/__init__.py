@@ -1,4 +1,4 @@
-"""The command line: `flask --app web_app …`."""
+"""The command line: `flask …`."""
 
 from commands.submit import init_commands
 

@@ -1,4 +1,4 @@
-"""The command `flask --app web_app adopt-account`: let another account go on with this database."""
+"""The command `flask adopt-account`: let another account go on with this database."""
 
 import click
 from flask.cli import with_appcontext

@@ -1,4 +1,4 @@
-"""The commands that compare with the provider: `flask --app web_app audit|rebuild-from-provider`.
+"""The commands that compare with the provider: `flask audit|rebuild-from-provider`.
 
 What they find is decided in audit.py; here it is asked for and shown.
 """

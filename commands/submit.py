@@ -1,7 +1,7 @@
-"""The command line: `flask --app web_app submit|services|sync|reparse|import|backup`, and that of commands_audit.py.
+"""The commands `flask submit|services|sync|reparse|import|undo-import|backup`.
 
-What people read goes to standard error, what programs read to standard output. This module decides nothing about
-money that the pages do not decide too; it reads, asks, hands over to the runner and reports.
+Text for people goes to standard error, data for programs to standard output. This module makes no decision about money
+that the pages do not make too: it reads the file, asks, passes the batch to the runner and reports.
 """
 
 import json
@@ -12,12 +12,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import click
 from flask import Flask
 from flask.cli import with_appcontext
-from tqdm import tqdm
 
 from amounts import money, plural
 from backend import Backend, backend
@@ -45,23 +43,23 @@ from submission import (
     unchecked,
 )
 
-#: Exit codes: every IMEI is settled; something was not sent; the wish was refused; something may have been charged;
-#: the provider's orders or charges are not ours.
+#: Exit codes: every IMEI is settled; some were not sent; nothing was done; some may have been charged; the provider
+#: has orders or charges that are not ours; stopped by a signal.
 SETTLED, UNSETTLED, REFUSED, IN_DOUBT, DISAGREES, INTERRUPTED = 0, 1, 2, 3, 4, 130
 AGAIN = "Run the same command again to continue; nothing is ordered twice."
-#: Fields of SubmissionResult that are lists, and stay out of --json.
+#: Fields of SubmissionResult that are lists; --json leaves them out.
 LISTS = frozenset({"orders", "errors"})
 
 
 class Refusal(click.ClickException):
-    """The command does nothing; the message is one sentence that says why and what to do."""
+    """The command did nothing. The message is one sentence: the reason and what to do."""
 
     exit_code = REFUSED
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What was typed."""
+class SubmitOptions:
+    """The arguments of `flask submit`."""
 
     file: Path
     service_id: str
@@ -71,14 +69,14 @@ class Wish:
 
 
 def init_commands(app: Flask) -> None:
-    """Give `flask --app web_app` the commands of this program. They use the app's backend."""
+    """Register the commands of this program with `flask`. They use the app's backend."""
     ours = (
         submit,
         services,
         sync,
         reparse_results,
         import_file,
-        take_back_import,
+        revert_import,
         backup,
         audit,
         rebuild_from_provider,
@@ -102,7 +100,7 @@ def submit(context: click.Context, file: Path, service_id: str, yes: bool, as_js
     3: some are in doubt. 4: a call was in doubt, and the audit after it found that the provider's orders or charges are
     not ours.
     """
-    context.exit(submit_file(backend(), Wish(file, service_id, yes, as_json, second_imeis)))
+    context.exit(submit_file(backend(), SubmitOptions(file, service_id, yes, as_json, second_imeis)))
 
 
 @click.command()
@@ -123,25 +121,25 @@ def sync() -> None:
 @click.command("reparse")
 @with_appcontext
 def reparse_results() -> None:
-    """Read the stored result texts anew, as after an update that reads them better."""
+    """Parse the stored result texts again, for example after an update that understands more of them."""
     read, changed = reparse(backend().database)
     click.echo(f"{plural(read, 'result text')} read, {plural(changed, 'order')} changed.")
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @with_appcontext
 def import_file(file: Path, dry_run: bool) -> None:
-    """Import FILE, the provider's Advanced Export or an export of ours. Exit code 2: it is no such file."""
+    """Import FILE, the provider's Advanced Export or an export of this program. Exit code 2: FILE is neither."""
     show_import(backend().database, file, dry_run)
 
 
 @click.command("undo-import")
 @click.argument("import_id", type=int)
 @with_appcontext
-def take_back_import(import_id: int) -> None:
-    """Take back import IMPORT_ID where nothing has changed since."""
+def revert_import(import_id: int) -> None:
+    """Undo import IMPORT_ID for every order that has not changed since."""
     try:
         restored, kept = undo_import(backend().database, import_id)
     except NotPossibleError as error:
@@ -157,21 +155,24 @@ def backup(folder: Path | None) -> None:
     write_backup(backend().database, folder)
 
 
-def submit_file(backend: Backend, wish: Wish) -> int:
-    """Read, show the cost, ask, order, report. Returns the exit code. Raises Refusal before it writes anything."""
+def submit_file(backend: Backend, options: SubmitOptions) -> int:
+    """Read the file, show the cost, ask, order and report. Return the exit code.
+
+    Raises Refusal before anything is written.
+    """
     settings = backend.settings
-    intake = _read(settings, wish)
+    intake = _read(settings, options)
     try:
-        with make_client(settings, backend.database):  # held, so that the demo's provider lives as long as the command
-            plan = backend.plan(_find_service(backend, wish.service_id), _pairs(intake))
-            _say(*read_lines(wish.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
+        with make_client(settings, backend.database):  # open to the end: closing it ends the demo's provider
+            plan = backend.plan(_find_service(backend, options.service_id), _pairs(intake))
+            _say(*read_lines(options.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
             _refuse_objections(plan)
-            _ask(settings, plan, wish.yes)
+            _ask(settings, plan, options.yes)
             _check_price(backend, plan)
             batch_id = create_batch(
-                backend.database, new_batch(plan, wish.file.name, settings.daily_budget), settings.chunk_size
+                backend.database, new_batch(plan, options.file.name, settings.daily_budget), settings.chunk_size
             )
-            return _see_through(backend, batch_id, wish.as_json)
+            return _see_through(backend, batch_id, options.as_json)
     except OverBudgetError as error:
         raise Refusal(str(error)) from error
     except OtherAccountError as error:
@@ -183,7 +184,7 @@ def submit_file(backend: Backend, wish: Wish) -> int:
 
 
 def list_services(backend: Backend, refresh: bool) -> None:
-    """Print the service list, one a line, tabs between id, price and title."""
+    """Print one service a line: id, price and title, separated by tabs."""
     try:
         with make_client(backend.settings, backend.database) as client:
             if refresh:
@@ -192,13 +193,13 @@ def list_services(backend: Backend, refresh: bool) -> None:
     except (GSMFusionAPIError, DemoError) as error:
         raise click.ClickException(str(error)) from error
     for service in catalogue.services:
-        click.echo(f"{service.service_id}\t{service.price:g}\t{service.title}")
+        click.echo(f"{service.package_id}\t{service.price:g}\t{service.title}")
     if catalogue.error:
         raise click.ClickException(f"The provider did not answer, so this list may be old. {catalogue.error}")
 
 
 def sync_results(backend: Backend) -> None:
-    """Print what a round over all pending orders brought."""
+    """Ask for the results of all pending orders and print how many changed."""
     try:
         report = sync_or_follow(backend.settings, backend.database)
     except (OtherAccountError, DemoError) as error:
@@ -212,7 +213,7 @@ def sync_results(backend: Backend) -> None:
 
 
 def show_import(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
-    """Print what an import does, or would do, and every row that is left out, with the reason."""
+    """Import a file, or only plan it, and print the counts and each row that is left out with its reason."""
     try:
         rows = read_orders(file)
         if dry_run:
@@ -228,7 +229,7 @@ def show_import(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
 
 
 def write_backup(database: IMEIDatabase, folder: Path | None) -> None:
-    """Print the path of the copy."""
+    """Write a backup and print its path."""
     try:
         click.echo(database.backup(folder))
     except OSError as error:
@@ -236,11 +237,11 @@ def write_backup(database: IMEIDatabase, folder: Path | None) -> None:
 
 
 def new_batch(plan: Plan, label: str, budget: float | None = None) -> NewBatch:
-    """The batch that a plan becomes."""
+    """Return the batch to create from a plan."""
     return NewBatch(
         label=label,
         source="command",
-        service_id=plan.service.service_id,
+        service_id=plan.service.package_id,
         service_name=plan.service.title,
         unit_price=plan.service.price,
         imeis=plan.imeis,
@@ -251,19 +252,19 @@ def new_batch(plan: Plan, label: str, budget: float | None = None) -> NewBatch:
 
 
 def exit_code(outcomes: Mapping[Outcome, int]) -> int:
-    """0 only when every IMEI was ordered, known already or refused; doubt weighs more than what was not sent."""
+    """Return 0 only when every IMEI was ordered, known already or refused. Doubt outranks IMEIs that were not sent."""
     if outcomes[Outcome.IN_DOUBT]:
         return IN_DOUBT
     return UNSETTLED if outcomes[Outcome.WAITING] or outcomes[Outcome.CANCELLED] else SETTLED
 
 
 def figures(result: SubmissionResult) -> dict[str, object]:
-    """Every field of the result but the lists."""
+    """Return every field of the result but the lists."""
     return {f.name: getattr(result, f.name) for f in fields(result) if f.name not in LISTS}
 
 
 def read_lines(name: str, intake: Intake) -> list[str]:
-    """What was read from the file, bucket by bucket."""
+    """Describe what was read from the file, bucket by bucket."""
     lines = [f"{name}: {intake.rows_read:,} rows read, {plural(len(intake.ready), 'IMEI')} ready"]
     repaired = sum(1 for ready in intake.ready if ready.note)
     if repaired:
@@ -284,9 +285,9 @@ def read_lines(name: str, intake: Intake) -> list[str]:
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """What would be ordered, and what it costs."""
+    """Describe what would be ordered and what it costs."""
     price = money(plan.service.price)
-    lines = [f"Service {plan.service.service_id}: {plan.service.title}, {price} an IMEI"]
+    lines = [f"Service {plan.service.package_id}: {plan.service.title}, {price} an IMEI"]
     if plan.continues is not None:
         return [*lines, f"Batch {plan.continues} was interrupted and is continued; nothing is ordered twice."]
     left_out = len(plan.imeis) - plan.count
@@ -296,7 +297,7 @@ def plan_lines(plan: Plan) -> list[str]:
 
 
 def result_lines(found: Progress, result: SubmissionResult, change: BalanceChange | None = None) -> list[str]:
-    """What became of the batch. change is how the balance changed over its calls; None where that is not known."""
+    """Describe the outcome of a batch. change: how the balance changed during its calls, None if unknown."""
     lines = [
         f"Batch {found.batch_id}: {plural(found.total, 'IMEI')} in {result.duration_seconds:,.1f} s, {found.state}",
         *(f"  {outcome.label:<10}{count:>10,}" for outcome, count in found.outcomes.items() if count),
@@ -314,17 +315,17 @@ def result_lines(found: Progress, result: SubmissionResult, change: BalanceChang
 
 
 def second_lines(plan: Plan, intake: Intake) -> list[str]:
-    """What the second IMEIs that are left out would cost."""
+    """Describe what the second IMEIs that are left out would cost."""
     if not intake.more_phones:
         return []
     cost = money(plan.service.price * intake.more_phones)
     return [f"  {plural(intake.more_phones, 'second IMEI')} left out; --second-imeis checks them too, for {cost} more"]
 
 
-def _read(settings: Settings, wish: Wish) -> Intake:
-    file = wish.file
+def _read(settings: Settings, options: SubmitOptions) -> Intake:
+    file = options.file
     try:
-        intake = read_file(file, Choice(second_imeis=wish.second_imeis), settings.max_batch_imeis)
+        intake = read_file(file, Choice(second_imeis=options.second_imeis), settings.max_batch_imeis)
     except UnreadableFileError as error:
         raise Refusal(str(error)) from error
     if not intake.ready:
@@ -340,7 +341,7 @@ def _find_service(backend: Backend, service_id: str) -> ServiceInfo:
     service = catalogue.find(service_id)
     objection = service_objection(service, service_id)
     if service is None or objection:
-        raise Refusal(f"{objection} `flask --app web_app services` lists what there is.")
+        raise Refusal(f"{objection} `flask services` lists what there is.")
     return service
 
 
@@ -349,13 +350,13 @@ def _pairs(intake: Intake) -> list[tuple[str, int | None]]:
 
 
 def _refuse_objections(plan: Plan) -> None:
-    """A plan that sends nothing new needs no money: it ends with every IMEI named as a duplicate."""
+    """Raise Refusal where the plan may not be ordered. A plan without new IMEIs costs nothing and is never refused."""
     if plan.objections and plan.count:
         raise Refusal(" ".join(plan.objections))
 
 
 def _ask(settings: Settings, plan: Plan, yes: bool) -> None:
-    """Return when the user agrees; leave with exit code 1 when not."""
+    """Return if the user agrees, else raise ClickException (exit code 1)."""
     if yes or not plan.count or plan.continues is not None:
         return
     if plan.cost > settings.confirm_above:
@@ -368,13 +369,13 @@ def _ask(settings: Settings, plan: Plan, yes: bool) -> None:
 
 
 def _check_price(backend: Backend, plan: Plan) -> None:
-    """Ask for the price again where the plan may cost something. Raises Refusal unless it is what was shown."""
+    """Ask for the price again if the plan may cost something. Raises Refusal if it is not the price that was shown."""
     if not plan.count and plan.continues is None:
         return
     catalogue, planned = backend.catalog.for_confirmation(), plan.service
-    service = catalogue.find(planned.service_id)
+    service = catalogue.find(planned.package_id)
     if service is None:
-        raise Refusal(service_objection(None, planned.service_id))
+        raise Refusal(service_objection(None, planned.package_id))
     objection = unchecked(catalogue) or price_objection(planned.title, planned.price, service.price)
     if objection:
         raise Refusal(objection)
@@ -384,8 +385,7 @@ def _see_through(backend: Backend, batch_id: int, as_json: bool) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with tqdm(unit=" IMEIs", desc=f"Batch {batch_id}", file=sys.stderr) as bar:
-        result = run_or_follow(backend.settings, backend.database, batch_id, lambda found: _draw(bar, found), stop)
+    result = _run_with_bar(backend, batch_id, stop)
     if stop.is_set():
         _say(f"Stopped. Run the same command again to continue batch {batch_id}; nothing is ordered twice.")
         return INTERRUPTED
@@ -401,7 +401,7 @@ def _see_through(backend: Backend, batch_id: int, as_json: bool) -> int:
 
 
 def _audited(backend: Backend, found: Progress, code: int) -> int:
-    """The exit code after an audit of the days since a finished batch was made; only doubt calls for one."""
+    """Audit the days since a finished batch that had doubt was created, and return the exit code."""
     if found.state is not BatchState.FINISHED or not had_doubt(backend.database, found.batch_id):
         return code
     try:
@@ -411,17 +411,34 @@ def _audited(backend: Backend, found: Progress, code: int) -> int:
         return code
     _say("A call of this batch was in doubt, so our orders were compared with the provider's:", *report_lines(report))
     if not report.complete:
-        _say("The audit is not complete: run `flask --app web_app audit` later.")
+        _say("The audit is not complete: run `flask audit` later.")
     return DISAGREES if report.disagrees and code != IN_DOUBT else code
 
 
-def _draw(bar: "tqdm[Any]", found: Progress) -> None:
-    bar.total, bar.n = found.total, found.done
+def _run_with_bar(backend: Backend, batch_id: int, stop: threading.Event) -> SubmissionResult:
+    """Run or follow the batch with a progress bar. Where there is no terminal, each new percent is a line."""
+    name = f"Batch {batch_id}"
+    with click.progressbar(
+        None, 1, label=name, show_percent=False, show_pos=True, item_show_func=_details, file=sys.stderr
+    ) as bar:
+
+        def draw(found: Progress) -> None:
+            bar.label, bar.length, bar.current_item = f"{name}: {found.percent}%", found.total, found
+            bar.make_step(found.done - bar.pos)
+            bar.render_progress()
+
+        return run_or_follow(backend.settings, backend.database, batch_id, draw, stop)
+
+
+def _details(found: Progress | None) -> str | None:
+    """Describe, beside the bar, what was spent, what is in doubt and why the batch waits."""
+    if found is None:
+        return None
     words = [money(found.spent)]
     if found.outcomes[Outcome.IN_DOUBT]:
         asking = ", asking the provider's list" if found.state is BatchState.FINISHED else ""
         words.append(f"{found.outcomes[Outcome.IN_DOUBT]:,} in doubt{asking}")
-    bar.set_postfix_str(", ".join([*words, found.notice] if found.notice else words))
+    return ", ".join([*words, found.notice] if found.notice else words)
 
 
 def _say(*lines: str) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests")]
 
-from browser_fixture import QUICK, Site, launch, made_up_imeis, wait_until  # noqa: E402
+from live_site import QUICK, Site, launch, made_up_imeis, wait_until  # noqa: E402
 
 DESK = (1280, 800)
 PHONE = (390, 844)

@@ -20,11 +20,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import Timeout
 
+from settings import VERSION
+
 MAX_BODY = 16 * 1024 * 1024  #: bytes after decompression; a list of 236 services is about 0.2 MB
 READ_SIZE = 64 * 1024  #: bytes
 HEADERS = MappingProxyType(
     {
-        "User-Agent": "HAMMER-API",
+        "User-Agent": f"HAMMER-API/{VERSION}",
         "Accept-Encoding": "gzip, deflate",
         "Content-Type": "application/x-www-form-urlencoded",
     }

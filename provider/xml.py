@@ -142,7 +142,7 @@ def read_orders(root: ET.Element) -> list[IMEIOrder]:
     """
     found = [
         IMEIOrder(
-            order_id=record["id"],
+            id=record["id"],
             imei=plain_imei(record.get("imei", "")),
             status=_status(record),
             code=record.get("code", ""),
@@ -210,7 +210,7 @@ def read_services(root: ET.Element) -> list[ServiceInfo]:
     for package in root.iter("package"):
         service = _service(package)
         if service:
-            services.setdefault(service.service_id, service)
+            services.setdefault(service.package_id, service)
         elif len(package):
             log.warning("Left out service %.40r without a readable price", _field(package, "packageid"))
     return list(services.values())
@@ -221,11 +221,11 @@ def _service(package: ET.Element) -> ServiceInfo | None:
     if not service_id or price is None or price < 0:
         return None
     return ServiceInfo(
-        service_id=service_id,
+        package_id=service_id,
         title=_field(package, "packagetitle"),
         price=price,
         category=_field(package, "category"),
-        delivery=_field(package, "timetaken"),
+        delivery_time=_field(package, "timetaken"),
         must_read=_field(package, "mustread"),
         required_fields=tuple(_required_fields(package)),
     )

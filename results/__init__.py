@@ -2,7 +2,7 @@
 
 from results.audit import NightlyAudit, last_audit, midnight, run_audit
 from results.comparison import AuditReport, Difference, audit_sentences
-from results.imports import Fate, import_orders, past_imports, plan_import, undo_import
+from results.imports import Fate, import_orders, plan_import, undo_import
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from results.sync import OrderSync, SyncReport, is_requested, last_sync, reparse, request_sync
 
@@ -20,7 +20,6 @@ __all__ = [
     "last_audit",
     "last_sync",
     "midnight",
-    "past_imports",
     "plan_import",
     "plan_rebuild",
     "rebuild_records",

@@ -55,7 +55,7 @@ def run_audit(database: IMEIDatabase, provider: AuditedProvider, since: datetime
     start = AuditReport(time.time(), f"{since:%Y-%m-%d}" if since else "")
     error, listed, by_id = "", list[IMEIOrder](), list[IMEIOrder]()
     try:
-        listed = [order for order in provider.list_recent_orders() if order.order_id]
+        listed = [order for order in provider.list_recent_orders() if order.id]
         by_id = _ask_for_the_rest(provider, audit_store.read_records(database, since, _ids(listed)), since, listed)
     except GSMFusionAPIError as failure:
         logger.warning("The provider could not be audited: %s", failure)
@@ -86,7 +86,7 @@ def _report(stored: dict[str, Any]) -> AuditReport:
 
 
 def _ids(found: Iterable[IMEIOrder]) -> list[str]:
-    return [order.order_id for order in found]
+    return [order.id for order in found]
 
 
 def _ask_for_the_rest(

@@ -184,43 +184,43 @@ class _Sides:
         return bool(services) and (not self.is_recognised(order) or self.service(order) in services)
 
     def is_in_window(self, order: IMEIOrder) -> bool:
-        ours = self.ours.get(order.order_id)
+        ours = self.ours.get(order.id)
         if ours is not None:
             return self.window.holds_ours(ours)
-        return self.window.holds(order.order_id, self.dates[order.order_id])
+        return self.window.holds(order.id, self.dates[order.id])
 
     def take_nameless(self, order: IMEIOrder) -> bool:
         """Whether an order of ours without an id stands for it; each stands for one."""
         waiting = self.nameless.get((order.imei[:14], self.service(order)))
         if not waiting:
             return False
-        self.stand_ins[order.order_id] = waiting.pop()
+        self.stand_ins[order.id] = waiting.pop()
         return True
 
     def known(self, order: IMEIOrder) -> OurOrder | None:
         """The order of ours with its id, or that stands for it."""
-        return self.ours.get(order.order_id) or self.stand_ins.get(order.order_id)
+        return self.ours.get(order.id) or self.stand_ins.get(order.id)
 
 
 def compare(
     start: AuditReport, records: Records, listed: Sequence[IMEIOrder], by_id: Sequence[IMEIOrder]
 ) -> AuditReport:
     """start filled in: what the provider listed, and said when asked by id, against our records."""
-    on_list = {order.order_id: order for order in listed}
+    on_list = {order.id: order for order in listed}
     since = datetime.fromisoformat(start.since) if start.since else None
-    sides = _Sides(records, since, {order.order_id: order for order in by_id} | on_list)
-    strange = [order for order in on_list.values() if order.order_id not in sides.ours and sides.is_in_window(order)]
-    under_way = {order.order_id for order in strange if sides.is_under_way(order)}
-    unknown = [o for o in strange if o.order_id not in under_way and not sides.take_nameless(o)]
+    sides = _Sides(records, since, {order.id: order for order in by_id} | on_list)
+    strange = [order for order in on_list.values() if order.id not in sides.ours and sides.is_in_window(order)]
+    under_way = {order.id for order in strange if sides.is_under_way(order)}
+    unknown = [o for o in strange if o.id not in under_way and not sides.take_nameless(o)]
     matched = {order.row for order in sides.stand_ins.values()}
     ours = [order for order in records.orders if sides.window.holds_ours(order) or order.row in matched]
     told = [order for order in dict.fromkeys([*listed, *by_id]) if sides.is_in_window(order)]
-    theirs = [o for o in sides.theirs.values() if sides.is_in_window(o) and o.order_id not in under_way]
+    theirs = [o for o in sides.theirs.values() if sides.is_in_window(o) and o.id not in under_way]
     missing = [order for order in ours if order.order_id and order.order_id not in sides.theirs]
     unmatched = [order for order in ours if not order.order_id and order.row not in matched]
-    twice, repeats = _repeats(sides, theirs, {order.order_id for order in unknown})
+    twice, repeats = _repeats(sides, theirs, {order.id for order in unknown})
     spend = [_price(sides, order) for order in theirs]
-    times = sorted((date, order.requested_at) for order in listed if (date := sides.dates[order.order_id]))
+    times = sorted((date, order.requested_at) for order in listed if (date := sides.dates[order.id]))
     return replace(
         start,
         listed=len(on_list),
@@ -235,7 +235,7 @@ def compare(
         unpriced=spend.count(None),
         in_doubt=records.in_doubt,
         at_stake=round(records.at_stake, 4),
-        undated=sum(1 for order in strange if since and sides.dates[order.order_id] is None),
+        undated=sum(1 for order in strange if since and sides.dates[order.id] is None),
         unknown_to_us=_difference(_example(sides, order) for order in unknown),
         # An error leaves open what the provider knows: then nothing is said to be missing there.
         unknown_to_them=_difference(_our_example(order) for order in ([] if start.error else missing)),
@@ -252,7 +252,7 @@ def _repeats(sides: _Sides, theirs: Sequence[IMEIOrder], unknown: set[str]) -> t
     groups: defaultdict[tuple[str, str], list[IMEIOrder]] = defaultdict(list)
     for order in sides.theirs.values():
         key = (order.imei, sides.service(order))
-        if order.imei and key in in_window and not (order.order_id not in sides.ours and sides.is_under_way(order)):
+        if order.imei and key in in_window and not (order.id not in sides.ours and sides.is_under_way(order)):
             groups[key].append(order)
     twice, untold = list[IMEIOrder](), list[IMEIOrder]()
     for group in groups.values():
@@ -265,7 +265,7 @@ def _repeats(sides: _Sides, theirs: Sequence[IMEIOrder], unknown: set[str]) -> t
 
 def _surplus(sides: _Sides, group: Sequence[IMEIOrder], unknown: set[str]) -> list[IMEIOrder]:
     """The orders of one IMEI and service that nobody asked for: unknown to us, or a second one of the same batch."""
-    strangers = [order for order in group if order.order_id in unknown]
+    strangers = [order for order in group if order.id in unknown]
     batches: set[int] = set()
     surplus: list[IMEIOrder] = []
     for order in group:
@@ -277,13 +277,13 @@ def _surplus(sides: _Sides, group: Sequence[IMEIOrder], unknown: set[str]) -> li
 
 
 def _batch(sides: _Sides, order: IMEIOrder) -> int | None:
-    ours = sides.ours.get(order.order_id)
+    ours = sides.ours.get(order.id)
     return ours.batch_id if ours else None
 
 
 def _is_another(sides: _Sides, order: IMEIOrder) -> bool:
     """Whether the provider has this id of ours for another IMEI, or certainly for another service."""
-    ours = sides.ours.get(order.order_id)
+    ours = sides.ours.get(order.id)
     if ours is None:
         return False
     if order.imei and order.imei[:14] != ours.imei[:14]:
@@ -304,7 +304,7 @@ def _our_price(sides: _Sides, order: OurOrder) -> float | None:
 
 
 def _example(sides: _Sides, order: IMEIOrder) -> Example:
-    return Example(order.order_id, order.imei, sides.service(order), order.requested_at)
+    return Example(order.id, order.imei, sides.service(order), order.requested_at)
 
 
 def _our_example(order: OurOrder) -> Example:

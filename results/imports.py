@@ -5,29 +5,24 @@ A row is about the order of its order id. A row without one is matched with an o
 less by an import, and importing twice changes nothing. This module must not know files.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
-
-from database import IMEIDatabase, OrderRow, Transaction, utc_now
+from database import IMEIDatabase, Transaction
 from orders import FINAL_STATUSES, NotPossibleError, OrderStatus
 from results.matching import Match, match_rows
-from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
 from spreadsheets import ImportRow, plain, says_the_same
-from storage.batch_store import leave_out, parts, planned_items, service_labels, touch, unsay
+from storage import import_store
+from storage.batch_store import leave_out, planned_items, service_labels, unsay
+from storage.import_store import RowCounts
+from storage.rows import Order
 
 #: What a result text fills. Where the provider's raw text is stored, a file only fills what is blank.
 RESULT_COLUMNS = frozenset(
     {"result_code_display", "imei2", "carrier", "simlock", "model", "fmi", "blacklist", "serial", "warranty"}
 )
-#: Rows that one INSERT carries.
-INSERTED_AT_ONCE = 1000
-
 #: What an IMEI is told that was not sent because of an import.
 UNDONE = "not sent because of an order from a file, whose import was undone"
 
@@ -82,26 +77,22 @@ class ImportPlan:
         return [row for row in self.rows if row.reason]
 
     @property
+    def counts(self) -> RowCounts:
+        """How many rows had which fate."""
+        return RowCounts(
+            rows_read=len(self.rows),
+            rows_new=self.count(Fate.NEW),
+            rows_updated=self.count(Fate.UPDATED),
+            rows_unchanged=self.count(Fate.UNCHANGED),
+            rows_failed=len(self.left_out),
+        )
+
+    @property
     def summary(self) -> str:
         """Return such as: 3 new, 1 updated, 0 unchanged, 2 not understood; 1 found by IMEI, service and time."""
         shown = [fate for fate in Fate if fate is not Fate.UNMATCHED or self.count(fate)]
         found = f"; {self.matched:,} found by IMEI, service and time" if self.matched else ""
         return ", ".join(f"{self.count(fate):,} {fate}" for fate in shown) + found
-
-
-@dataclass(frozen=True, slots=True)
-class PastImport:
-    """One import that was done."""
-
-    import_id: int
-    filename: str
-    imported_at: datetime
-    rows_read: int
-    rows_new: int
-    rows_updated: int
-    rows_unchanged: int
-    rows_failed: int  #: not understood or not matched
-    undone_at: datetime | None
 
 
 def plan_import(database: IMEIDatabase, rows: Iterable[ImportRow]) -> ImportPlan:
@@ -116,10 +107,12 @@ def import_orders(database: IMEIDatabase, rows: Iterable[ImportRow], filename: s
     given = list(rows)
     with database.write() as connection:
         plan = _plan(connection, given)
-        import_id = _record(connection, plan, filename)
-        _insert_new(connection, import_id, plan.of(Fate.NEW))
+        import_id = import_store.insert_import(connection, filename, plan.counts)
+        new = plan.of(Fate.NEW)
+        last = import_store.insert_orders(connection, import_id, [row.values for row in new])
+        _leave_out_of_batches(connection, new, last)
         for row in plan.of(Fate.UPDATED):
-            _update(connection, import_id, row)
+            import_store.update_order(connection, import_id, row.order_row, row.values)
     return import_id, plan
 
 
@@ -129,47 +122,21 @@ def undo_import(database: IMEIDatabase, import_id: int) -> tuple[int, int]:
     Raises NotPossibleError for an import that is unknown or undone already.
     """
     with database.write() as connection:
-        marked = connection.execute(
-            update(import_history)
-            .where(import_history.c.id == import_id, import_history.c.undone_at.is_(None))
-            .values(undone_at=utc_now())
-        )
-        if marked.rowcount != 1:
+        if not import_store.mark_undone(connection, import_id):
             raise NotPossibleError(f"There is no import {import_id} that could be undone.")
-        query = select(import_changes).where(import_changes.c.import_id == import_id)
-        changes = connection.execute(query.order_by(import_changes.c.id.desc())).all()
-        taken = [change for change in changes if _restore(connection, change)]
-        gone = [json.loads(change.after) for change in taken if change.before is None]
+        changes = import_store.changes_of(connection, import_id)
+        taken = [change for change in changes if import_store.take_back(connection, change)]
+        gone = [change.after for change in taken if change.before is None]
         told = {(row["service_id"], row["imei"]): _ordered_already(row) for row in gone if row.get("service_id")}
         if told:
             unsay(connection, told, UNDONE)
     return len(taken), len(changes) - len(taken)
 
 
-def past_imports(database: IMEIDatabase, limit: int = 20) -> list[PastImport]:
-    """The newest imports."""
-    query = select(import_history).order_by(import_history.c.id.desc()).limit(limit)
-    with database.read() as connection:
-        return [
-            PastImport(
-                import_id=row.id,
-                filename=row.filename,
-                imported_at=row.imported_at,
-                rows_read=row.rows_read,
-                rows_new=row.rows_new,
-                rows_updated=row.rows_updated,
-                rows_unchanged=row.rows_unchanged,
-                rows_failed=row.rows_failed,
-                undone_at=row.undone_at,
-            )
-            for row in connection.execute(query)
-        ]
-
-
 # Deciding
 
 
-def _plan(connection: Connection, rows: Sequence[ImportRow]) -> ImportPlan:
+def _plan(connection: Transaction, rows: Sequence[ImportRow]) -> ImportPlan:
     known = _Known(connection, rows)
     matches = match_rows(rows, known.stored, known.labels)
     for place, match in enumerate(matches):
@@ -181,20 +148,13 @@ def _plan(connection: Connection, rows: Sequence[ImportRow]) -> ImportPlan:
 class _Known:
     """The stored orders that the rows of a file may be about, and the rows that were decided before."""
 
-    def __init__(self, connection: Connection, rows: Sequence[ImportRow]) -> None:
+    def __init__(self, connection: Transaction, rows: Sequence[ImportRow]) -> None:
         self.labels = service_labels(connection)
         self.first: dict[Key, int] = {}  #: key → position of the row that stands for it
-        self.stored: list[OrderRow] = []
         ids = {row.values["order_id"] for row in rows if "order_id" in row.values}
         imeis = {row.values["imei"] for row in rows if "imei" in row.values and "order_id" not in row.values}
-        for column, wanted in ((orders.c.order_id, ids), (orders.c.imei, imeis)):
-            for part in parts(sorted(wanted)):
-                query = select(orders).where(column.in_(part)).order_by(orders.c.id)
-                self.stored += map(dict, connection.execute(query).mappings())
-        self.open: dict[str, dict[str, int]] = {}  #: IMEI → service id → batch, of those in doubt or on the wire
-        query = select(items.c.imei, items.c.service_id, items.c.batch_id).where(OPEN_CALL, UNDECIDED)
-        for imei, service_id, batch_id in connection.execute(query.join(chunks, chunks.c.id == items.c.chunk_id)):
-            self.open.setdefault(imei, {})[service_id] = batch_id
+        self.stored = import_store.stored_orders(connection, ids, imeis)
+        self.open = import_store.open_calls(connection)  #: IMEI → service id → batch, of those in doubt or on the wire
 
     def service_id(self, row: ImportRow) -> str | None:
         """The service that a row names, where its title is known."""
@@ -229,7 +189,7 @@ def _decide(rows: Sequence[ImportRow], place: int, match: Match, known: _Known) 
         if values and (waits := known.open_call(row)):  # the row may be about the order of that call
             return _left_out(row, Fate.NOT_UNDERSTOOD, waits)
         fate = Fate.UPDATED if values else Fate.UNCHANGED
-        return Planned(row.number, fate, imei, match.order["id"], values, by_time=True)
+        return Planned(row.number, fate, imei, match.order.id, values, by_time=True)
     first = known.first.setdefault(_key_of(row), place)
     if first != place:
         if rows[first].values == row.values:
@@ -246,20 +206,20 @@ def _decide_new(row: ImportRow, known: _Known) -> Planned:
     return Planned(row.number, Fate.NEW, row.values["imei"], values={**row.values, **more})
 
 
-def _decide_known(row: ImportRow, stored: OrderRow) -> Planned:
+def _decide_known(row: ImportRow, stored: Order) -> Planned:
     imei = row.values["imei"]
-    if stored["imei"] != imei:
-        reason = f"Order {stored['order_id']} is about IMEI {stored['imei']}."
+    if stored.imei != imei:
+        reason = f"Order {stored.order_id} is about IMEI {stored.imei}."
         return _left_out(row, Fate.NOT_UNDERSTOOD, reason)
     changes = changed_values(stored, row.values)
-    return Planned(row.number, Fate.UPDATED if changes else Fate.UNCHANGED, imei, stored["id"], changes)
+    return Planned(row.number, Fate.UPDATED if changes else Fate.UNCHANGED, imei, stored.id, changes)
 
 
 def _left_out(row: ImportRow, fate: Fate, reason: str) -> Planned:
     return Planned(row.number, fate, row.values["imei"], reason=reason)
 
 
-def matched_values(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def matched_values(stored: Order, given: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that a row brings to the order that it was matched with by time: a result where there is none.
 
     Never a date, which is of another clock, nor a price: what our order cost is known from the batch that placed it.
@@ -268,62 +228,26 @@ def matched_values(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
     status = given["status"]
     if status not in FINAL_STATUSES or (status == OrderStatus.COMPLETED and not result):
         return {}  # nothing has been found out: the sync goes on asking
-    if stored["status"] in FINAL_STATUSES:
-        if stored["result_code"] or status != stored["status"]:
+    if stored.status in FINAL_STATUSES:
+        if stored.result_code or status != stored.status:
             return {}
-        result = {name: value for name, value in result.items() if stored[name] in (None, "")}
+        result = {name: value for name, value in result.items() if getattr(stored, name) in (None, "")}
     return changed_values(stored, {**result, "status": status})
 
 
-def changed_values(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def changed_values(stored: Order, given: Mapping[str, Any]) -> dict[str, Any]:
     """The columns in which a row states more than is stored; nothing final becomes less."""
-    was_final = stored["status"] in FINAL_STATUSES
+    was_final = stored.status in FINAL_STATUSES
     if was_final and given["status"] not in FINAL_STATUSES:
         return {}
     changes = {}
     for name, value in given.items():
-        blank = stored[name] in (None, "")
-        only_blanks = name == "service_name" or (name in RESULT_COLUMNS and stored["result_code"])
-        if says_the_same(stored[name], value) or (only_blanks and not blank):
+        blank = getattr(stored, name) in (None, "")
+        only_blanks = name == "service_name" or (name in RESULT_COLUMNS and stored.result_code)
+        if says_the_same(getattr(stored, name), value) or (only_blanks and not blank):
             continue
         changes[name] = value
     return changes
-
-
-# Writing
-
-
-def _record(connection: Transaction, plan: ImportPlan, filename: str) -> int:
-    key = connection.execute(
-        insert(import_history).values(
-            filename=filename,
-            imported_at=utc_now(),
-            rows_read=len(plan.rows),
-            rows_new=plan.count(Fate.NEW),
-            rows_updated=plan.count(Fate.UPDATED),
-            rows_unchanged=plan.count(Fate.UNCHANGED),
-            rows_failed=len(plan.left_out),
-        )
-    ).inserted_primary_key
-    return int(key[0]) if key else 0
-
-
-def _insert_new(connection: Transaction, import_id: int, rows: Sequence[Planned]) -> None:
-    names = sorted({name for row in rows for name in row.values})
-    now = utc_now()
-    last = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
-    for start in range(0, len(rows), INSERTED_AT_ONCE):
-        part = rows[start : start + INSERTED_AT_ONCE]
-        values = [{**dict.fromkeys(names), **row.values, "created_at": now, "updated_at": now} for row in part]
-        connection.execute(insert(orders), values)
-    _leave_out_of_batches(connection, rows, last)
-    placed = connection.execute(select(orders.c.id).where(orders.c.id > last).order_by(orders.c.id)).scalars().all()
-    if placed:
-        told = zip(placed, rows, strict=True)  # one connection writes, so ids grow in the order of the rows
-        connection.execute(
-            insert(import_changes),
-            [{"import_id": import_id, "order_row": n, "before": None, "after": _json(r.values)} for n, r in told],
-        )
 
 
 def _leave_out_of_batches(connection: Transaction, rows: Sequence[Planned], last: int) -> None:
@@ -341,70 +265,3 @@ def _leave_out_of_batches(connection: Transaction, rows: Sequence[Planned], last
 def _ordered_already(order: Mapping[str, Any]) -> str:
     order_id = order.get("order_id")
     return f"ordered already: order {order_id}, from a file" if order_id else "ordered already, as a file says"
-
-
-def _update(connection: Transaction, import_id: int, row: Planned) -> None:
-    columns = [orders.c[name] for name in row.values]
-    before = dict(connection.execute(select(*columns).where(orders.c.id == row.order_row)).mappings().one())
-    _touch_batch(connection, row.order_row)
-    now = utc_now()
-    connection.execute(update(orders).where(orders.c.id == row.order_row).values(**row.values, updated_at=now))
-    if "status" in row.values:
-        move = {"order_row": row.order_row, "old": before["status"], "new": row.values["status"], "changed_at": now}
-        connection.execute(insert(status_changes).values(move))
-    connection.execute(
-        insert(import_changes).values(
-            import_id=import_id, order_row=row.order_row, before=_json(before), after=_json(row.values)
-        )
-    )
-
-
-def _restore(connection: Transaction, change: Any) -> bool:
-    """Take one change back. False when the order has changed since."""
-    after = json.loads(change.after)
-    stored = connection.execute(select(orders).where(orders.c.id == change.order_row)).mappings().first()
-    if stored is None or json.loads(_json({name: stored[name] for name in after})) != after:
-        return False
-    if change.before is None:
-        if _changed_since(connection, change):
-            return False
-        connection.execute(delete(orders).where(orders.c.id == change.order_row))
-        return True
-    before = {name: _from_json(name, value) for name, value in json.loads(change.before).items()}
-    _touch_batch(connection, change.order_row)
-    connection.execute(update(orders).where(orders.c.id == change.order_row).values(**before, updated_at=utc_now()))
-    if "status" in before:
-        move = {"order_row": change.order_row, "old": after["status"], "new": before["status"] or ""}
-        connection.execute(insert(status_changes).values(**move, changed_at=utc_now()))
-    return True
-
-
-def _touch_batch(connection: Connection, order_row: int | None) -> None:
-    """The batch of an order that changes is counted anew, also where it is being counted now."""
-    batch_id = connection.execute(select(orders.c.batch_id).where(orders.c.id == order_row)).scalar()
-    if batch_id is not None:
-        touch(connection, batch_id)
-
-
-def _changed_since(connection: Connection, change: Any) -> bool:
-    """Whether an imported order got a result or another import's word after it came."""
-    moved = select(status_changes.c.id).where(status_changes.c.order_row == change.order_row)
-    later = (
-        select(import_changes.c.id)
-        .join(import_history, import_history.c.id == import_changes.c.import_id)
-        .where(
-            import_changes.c.order_row == change.order_row,
-            import_changes.c.import_id > change.import_id,
-            import_history.c.undone_at.is_(None),
-        )
-    )
-    return connection.execute(moved.limit(1)).first() is not None or connection.execute(later).first() is not None
-
-
-def _json(values: Mapping[str, Any]) -> str:
-    return json.dumps(dict(values), default=str, ensure_ascii=False)
-
-
-def _from_json(name: str, value: Any) -> Any:
-    is_time = name in ("order_date", "created_at", "updated_at") and value is not None
-    return datetime.fromisoformat(value) if is_time else value

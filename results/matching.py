@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from database import OrderRow
 from spreadsheets import ImportRow, plain, says_the_same
+from storage.rows import Order
 
 #: How far the date of a row may be from the date of its order, in either direction: 24 hours between two clocks of
 #: unknown time zones, and 12 hours of slack.
@@ -30,7 +30,7 @@ COMPARED = ("status", "result_code_display", "imei2", "carrier", "simlock", "mod
 class Match:
     """Which stored order a row is about."""
 
-    order: OrderRow | None = None
+    order: Order | None = None
     by_time: bool = False  #: found by IMEI, service and time; else by its order id, or by the date of an earlier file
     obstacle: str = ""  #: why there is no order, though the row may be about one that we have
 
@@ -48,23 +48,23 @@ Pairs = dict[int, int]
 Likeness = Callable[[int, int], int]
 
 
-def match_rows(rows: Sequence[ImportRow], stored: Iterable[OrderRow], labels: Mapping[str, str]) -> list[Match]:
+def match_rows(rows: Sequence[ImportRow], stored: Iterable[Order], labels: Mapping[str, str]) -> list[Match]:
     """Return the match of each row. labels: service id or title in lower case → service id.
 
     stored must hold every order whose id a row names, and every order of the IMEIs of rows without an order id.
     """
-    orders = {order["id"]: order for order in stored}
-    by_id = {order["order_id"]: order for order in orders.values() if order["order_id"]}
-    found = [Match(by_id.get(row.values.get("order_id"))) for row in rows]
-    named = {match.order["id"] for match in found if match.order is not None}
+    orders = {order.id: order for order in stored}
+    by_id = {order.order_id: order for order in orders.values() if order.order_id}
+    found = [Match(by_id.get(row.values.get("order_id", ""))) for row in rows]
+    named = {match.order.id for match in found if match.order is not None}
     rows_of: dict[str, dict[int, ImportRow]] = defaultdict(dict)
     for place, row in enumerate(rows):
         if not row.failure and "order_id" not in row.values:
             rows_of[row.values["imei"]][place] = row
-    orders_of: dict[str, list[OrderRow]] = defaultdict(list)
+    orders_of: dict[str, list[Order]] = defaultdict(list)
     for order in orders.values():
-        if order["id"] not in named:  # an order that a row names by its id is not the order of another row
-            orders_of[order["imei"]].append(order)
+        if order.id not in named:  # an order that a row names by its id is not the order of another row
+            orders_of[order.imei].append(order)
     for imei in rows_of.keys() & orders_of.keys():
         for place, match in _Device(rows_of[imei], orders_of[imei], labels).matches():
             found[place] = match
@@ -74,26 +74,28 @@ def match_rows(rows: Sequence[ImportRow], stored: Iterable[OrderRow], labels: Ma
 class _Device:
     """The rows without an order id of one IMEI, and its orders that no row names by their ids."""
 
-    def __init__(self, rows: Mapping[int, ImportRow], orders: Sequence[OrderRow], labels: Mapping[str, str]) -> None:
+    def __init__(self, rows: Mapping[int, ImportRow], orders: Sequence[Order], labels: Mapping[str, str]) -> None:
         self.rows = rows
-        self.orders = {order["id"]: order for order in orders}
+        self.orders = {order.id: order for order in orders}
         self.labels = labels
-        self.titles = {place: _title(row.values) for place, row in rows.items()}
+        self.titles = {place: _title(row.values.get("service_name")) for place, row in rows.items()}
         self.repeats = _repeats(rows)
 
     def matches(self) -> Iterator[tuple[int, Match]]:
         """Yield the position and the match of each row, except repeats of one that was imported before."""
         known = self._imported_before()
         settled = set(known.values())
-        pool = [order for order in self.orders.values() if order["id"] not in settled]
+        pool = [order for order in self.orders.values() if order.id not in settled]
         timed = self._by_time(known, pool)
         timed |= self._repeated(timed, pool)
         for place in self.rows:
             if place in known:
                 yield place, Match(self.orders[known[place]])
-            elif place in timed:
+                continue
+            if place in timed:
                 yield place, Match(self.orders[timed[place]], by_time=True)
-            elif self.repeats.get(place) not in known:
+                continue
+            if self.repeats.get(place) not in known:
                 yield place, Match(obstacle=self._obstacle(place, timed, pool))
 
     def _imported_before(self) -> Pairs:
@@ -101,18 +103,20 @@ class _Device:
         dated: dict[datetime, list[int]] = defaultdict(list)
         for place, row in self.rows.items():
             if place not in self.repeats:
-                dated[_moment(row.values)].append(place)
+                dated[_moment(row.values.get("order_date"))].append(place)
         found: Pairs = {}
         for row_id, order in self.orders.items():
-            if order["order_id"]:
+            if order.order_id:
                 continue
-            same = [place for place in dated[_moment(order)] if place not in found and self._may_be(place, order)]
+            same = [
+                place for place in dated[_moment(order.order_date)] if place not in found and self._may_be(place, order)
+            ]
             best = max(same, key=lambda place: self._likeness(place, row_id), default=None)
             if best is not None:
                 found[best] = row_id
         return found
 
-    def _by_time(self, known: Pairs, pool: Sequence[OrderRow]) -> Pairs:
+    def _by_time(self, known: Pairs, pool: Sequence[Order]) -> Pairs:
         """Pair the other rows, service by service: with orders of a provider's id first, then with those of files."""
         places_of: dict[str, list[int]] = defaultdict(list)
         for place in self.rows:
@@ -121,38 +125,38 @@ class _Device:
         found: Pairs = {}
         for title, places in places_of.items():
             taken = set(found.values())
-            ours = [order for order in pool if order["id"] not in taken and self._is_of(title, order)]
-            placed = [Stamp(order["id"], _moment(order)) for order in ours if order["order_id"]]
+            ours = [order for order in pool if order.id not in taken and self._is_of(title, order)]
+            placed = [Stamp(order.id, _moment(order.order_date)) for order in ours if order.order_id]
             found |= pair_by_time([self._stamp(place) for place in places], placed, self._likeness)
             rest = [self._stamp(place) for place in places if place not in found]
-            from_files = [Stamp(order["id"], _moment(order)) for order in ours if not order["order_id"]]
+            from_files = [Stamp(order.id, _moment(order.order_date)) for order in ours if not order.order_id]
             found |= pair_by_zone(rest, from_files, self._likeness)
         return found
 
-    def _repeated(self, timed: Pairs, pool: Sequence[OrderRow]) -> Pairs:
+    def _repeated(self, timed: Pairs, pool: Sequence[Order]) -> Pairs:
         """Pair equal rows with equal orders: those that were placed twice within one second."""
         found: Pairs = {}
         for place, first in self.repeats.items():
             if first not in timed:
                 continue
-            taken, moment = {*timed.values(), *found.values()}, _moment(self.orders[timed[first]])
+            taken, moment = {*timed.values(), *found.values()}, _moment(self.orders[timed[first]].order_date)
             for order in pool:
-                is_twin = _moment(order) == moment and self._is_of(self.titles[place], order)
-                if is_twin and order["id"] not in taken:
-                    found[place] = order["id"]
+                is_twin = _moment(order.order_date) == moment and self._is_of(self.titles[place], order)
+                if is_twin and order.id not in taken:
+                    found[place] = order.id
                     break
         return found
 
-    def _obstacle(self, place: int, timed: Pairs, pool: Sequence[OrderRow]) -> str:
+    def _obstacle(self, place: int, timed: Pairs, pool: Sequence[Order]) -> str:
         """Return why a row without a match must not become an order; "" if it may."""
         first = self.repeats.get(place, place)
         if first in timed:
             return f"It repeats row {self.rows[first].number}, which is matched with an order of ours."
         ours = [order for order in pool if self._is_of(self.titles[place], order)]
         at = self._stamp(place).at
-        if ours and (at == UNDATED or any(_moment(order) == UNDATED for order in ours)):
+        if ours and (at == UNDATED or any(_moment(order.order_date) == UNDATED for order in ours)):
             return "We have an order of this IMEI and service, and one of the two has no date: they may be the same."
-        near = {order["id"] for order in ours if order["order_id"] and abs(_moment(order) - at) <= WINDOW}
+        near = {order.id for order in ours if order.order_id and abs(_moment(order.order_date) - at) <= WINDOW}
         takers = sorted(self.rows[row].number for row, order in timed.items() if order in near)
         if not takers:
             return ""
@@ -161,22 +165,22 @@ class _Device:
         return f"Our orders of this IMEI and service within {hours} hours of it are matched with {rows}."
 
     def _stamp(self, place: int) -> Stamp:
-        return Stamp(place, _moment(self.rows[place].values))
+        return Stamp(place, _moment(self.rows[place].values.get("order_date")))
 
     def _likeness(self, place: int, row_id: int) -> int:
         values, order = self.rows[place].values, self.orders[row_id]
-        return sum(says_the_same(order[name], values.get(name, "")) for name in COMPARED)
+        return sum(says_the_same(getattr(order, name), values.get(name, "")) for name in COMPARED)
 
-    def _is_of(self, title: str, order: OrderRow) -> bool:
+    def _is_of(self, title: str, order: Order) -> bool:
         """Whether an order is of the service that rows call by this title: by its id where the title is known."""
-        name = _title(order)
+        name = _title(order.service_name)
         if title not in self.labels:
             return name == title
-        return (order["service_id"] or self.labels.get(name)) == self.labels[title]
+        return (order.service_id or self.labels.get(name)) == self.labels[title]
 
-    def _may_be(self, place: int, order: OrderRow) -> bool:
+    def _may_be(self, place: int, order: Order) -> bool:
         """Whether a row was imported as this order: titles may have become known, or another service's, since then."""
-        return _title(order) == self.titles[place] or self._is_of(self.titles[place], order)
+        return _title(order.service_name) == self.titles[place] or self._is_of(self.titles[place], order)
 
 
 def pair_by_time(rows: Iterable[Stamp], orders: Iterable[Stamp], likeness: Likeness) -> Pairs:
@@ -263,12 +267,11 @@ def _repeats(rows: Mapping[int, ImportRow]) -> Pairs:
     return found
 
 
-def _title(values: Mapping[str, Any]) -> str:
-    return plain(values.get("service_name")).lower()
+def _title(service_name: object) -> str:
+    return plain(service_name).lower()
 
 
-def _moment(values: Mapping[str, Any]) -> datetime:
-    date: datetime | None = values.get("order_date")
+def _moment(date: datetime | None) -> datetime:
     return UNDATED if date is None else date.replace(microsecond=0)
 
 

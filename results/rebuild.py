@@ -25,7 +25,8 @@ from gsm_fusion_client import (
 )
 from orders import IMEIOrder, OrderStatus, PlacedOrder, ServiceInfo
 from provider import read_dates
-from results.sync import LIST_LENGTHS, report_values, result_values, told_status
+from results.asking import ask_in_lists
+from results.sync import report_values, result_values, told_status
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, Planned, Records
 from storage.result_store import store_results
@@ -90,12 +91,12 @@ def plan_rebuild(
     """
     database.store_services(provider.get_imei_services(), time.time())
     answer = provider.list_recent_orders()
-    listed = list({order.order_id: order for order in answer if order.order_id}.values())
+    listed = list({order.id: order for order in answer if order.id}.values())
     kept = read_kept(database, checkpoints or Checkpoints(database.path.parent / "checkpoints"))
     asked, error = _ask_about(provider, kept.orders, listed)
     records = audit_store.read_records(database, None, [])
     known = {order.order_id for order in records.orders}
-    new = [order for order in listed if order.order_id not in known]
+    new = [order for order in listed if order.id not in known]
     unnamed = {order.order_id for order in records.orders if order.service_id is None}
     rows = [
         row
@@ -127,7 +128,7 @@ def rebuild_records(
     A result that is known is never overwritten with less.
     """
     restored = audit_store.restore(database, rows)
-    updated = store_results(database, [order for order in listed if order.order_id], result_values)
+    updated = store_results(database, [order for order in listed if order.id], result_values)
     audit_store.name_services(database, [order.order_id for order in planned.kept])
     missing = tuple(audit_store.unknown_among(database, planned.kept))
     logger.info("Restored %d orders; %d that kept answers name are missing", restored.new, len(missing))
@@ -136,35 +137,33 @@ def rebuild_records(
         restored=restored,
         updated=updated,
         missing=missing,
-        unexplained=audit_store.count_unexplained(database, [(order.order_id, order.imei) for order in listed]),
+        unexplained=audit_store.count_unexplained(database, [(order.id, order.imei) for order in listed]),
     )
 
 
 def ask_by_id(provider: KnowsOrders, order_ids: Sequence[str]) -> list[IMEIOrder]:
-    """The orders of these ids that the provider knows. Raises GSMFusionAPIError.
+    """Return the orders of these ids that the provider knows. Raises GSMFusionAPIError."""
+    found: list[IMEIOrder] = []
 
-    They are asked for in lists; what a list leaves out, or why it is refused, in smaller ones.
-    """
-    found, missing = list[IMEIOrder](), list(order_ids)
-    for length in LIST_LENGTHS:
-        for first in range(0, len(missing), length):
-            found += _ask(provider, missing[first : first + length])
-        answered = {order.order_id for order in found}
-        missing = [order_id for order_id in missing if order_id not in answered]
+    def ask_once(ids: list[str]) -> list[str]:
+        try:
+            answer = provider.get_imei_orders(ids)
+        except RefusedError as error:
+            if error.kind is RefusalKind.ORDER_ID:
+                return ids
+            raise
+        found.extend(answer)
+        named = {order.id for order in answer}
+        return [order_id for order_id in ids if order_id not in named]
+
+    ask_in_lists(order_ids, ask_once, _check)
     return found
 
 
-def _ask(provider: KnowsOrders, order_ids: list[str]) -> list[IMEIOrder]:
-    """The orders of one list; where a result text in it cannot be read, of its halves without that one."""
-    try:
-        return provider.get_imei_orders(order_ids)
-    except UnreadableAnswerError:
-        half = len(order_ids) // 2
-        return _ask(provider, order_ids[:half]) + _ask(provider, order_ids[half:]) if half else []
-    except RefusedError as error:
-        if error.kind is RefusalKind.ORDER_ID:
-            return []
-        raise
+def _check(error: GSMFusionAPIError) -> None:
+    """Raise an error unless a result text of one order may have caused it."""
+    if not isinstance(error, UnreadableAnswerError):
+        raise error
 
 
 # What the kept answers name
@@ -201,7 +200,7 @@ def _ask_about(
     provider: KnowsOrders, kept: Sequence[KeptOrder], listed: Sequence[IMEIOrder]
 ) -> tuple[list[IMEIOrder], str]:
     """What the provider reports about kept orders that its list leaves out, and why it could not be asked."""
-    seen = {order.order_id for order in listed}
+    seen = {order.id for order in listed}
     wanted = list(dict.fromkeys(order.order_id for order in kept if order.order_id not in seen))
     try:
         return ask_by_id(provider, wanted), ""
@@ -224,19 +223,15 @@ def _rows(
 
     reported is all that the provider reports, by list and by id.
     """
-    names = {service.service_id: service.title for service in database.get_services()[0]}
-    by_id = {order.order_id: order for order in reported}
+    names = {service.package_id: service.title for service in database.get_services()[0]}
+    by_id = {order.id: order for order in reported}
     planned = audit_store.planned_by(database, kept)
     batches = audit_store.existing_batches(database, {order.batch_id for order in kept})
     groups: defaultdict[str, list[KeptOrder]] = defaultdict(list)
     for order in kept:
         groups[order.order_id].append(order)
     moments = dict(zip(by_id, _dates(by_id.values()), strict=True))
-    rows = [
-        _row(order, moments[order.order_id], records, names)
-        for order in new
-        if order.imei and order.order_id not in groups
-    ]
+    rows = [_row(order, moments[order.id], records, names) for order in new if order.imei and order.id not in groups]
     for order_id, group in groups.items():
         found = _confirmed(group, by_id.get(order_id), planned, batches)
         if found is not None:
@@ -285,7 +280,7 @@ def _row(
     batch = batch if batch and named in (None, batch.service_id) else None
     service_id = named or (batch.service_id if batch else None)
     row = {
-        "order_id": order.order_id,
+        "order_id": order.id,
         "imei": order.imei,
         "service_id": service_id,
         "service_name": batch.service_name if batch else names.get(service_id or "") or order.service_id,

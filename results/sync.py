@@ -11,7 +11,6 @@ import logging
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from database import IMEIDatabase, utc_now
 from devices import read_report
 from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
 from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
+from results.asking import ask_in_lists
 from storage.result_store import (
     PendingOrder,
     Withheld,
@@ -35,8 +35,6 @@ from submission import may_be_one_order
 
 logger = logging.getLogger(__name__)
 
-#: Ids in one call, at first and after an answer that left some out.
-LIST_LENGTHS = (100, 10, 1)
 #: Seconds after which a fresh order of an instant service is asked for, and between two looks at what is due.
 SOONEST = 15.0
 #: Seconds after which even the oldest order, or one that the provider does not know, is asked for again.
@@ -162,29 +160,12 @@ class OrderSync:
     def _ask_all(self, order_ids: list[str], alone: list[str], stop: threading.Event) -> str:
         """Ask in lists, then for each order that spoils one alone. Returns why the provider ended the round."""
         try:
-            self._ask_in_lists(order_ids, stop)
+            ask_in_lists(order_ids, self._ask_once, self._check, stop.is_set)
             self._ask_alone(alone, stop)
         except GSMFusionAPIError as error:
             logger.warning("Asking for results failed: %s", error)
             return str(error)
         return ""
-
-    def _ask_in_lists(self, order_ids: list[str], stop: threading.Event) -> None:
-        """Ask in the longest lists that are answered in full, for what is left out in smaller ones."""
-        waiting = order_ids
-        for length in LIST_LENGTHS:
-            rest, left_out, failures = deque(waiting), list[str](), 0
-            while rest and not stop.is_set():
-                part = [rest.popleft() for _ in range(min(length, len(rest)))]
-                missing = self._ask(part, stop)
-                left_out += missing if len(part) > 1 else []
-                failures = failures + 1 if 2 * len(missing) > len(part) > 1 else 0
-                if failures == 2:  # lists of this length are not answered: do not insist
-                    left_out += rest
-                    rest.clear()
-            waiting = left_out
-            if not waiting or stop.is_set():
-                break
 
     def _ask_alone(self, order_ids: list[str], stop: threading.Event) -> None:
         """Ask one by one for orders that spoil lists. Raises GSMFusionAPIError for errors that none of them caused."""
@@ -196,22 +177,6 @@ class OrderSync:
             except GSMFusionAPIError as error:
                 if not may_be_one_order(error):
                     raise
-
-    def _ask(self, part: list[str], stop: threading.Event) -> list[str]:
-        """Ask for a list, and for halves of it where an order spoils it; store what comes. Returns the ids left out."""
-        missing: list[str] = []
-        pieces = [part]
-        while pieces and not stop.is_set():
-            piece = pieces.pop()
-            try:
-                missing += self._ask_once(piece)
-            except GSMFusionAPIError as error:
-                if not may_be_one_order(error) or not self._may_halve():
-                    raise
-                self._check_provider(error)
-                half = len(piece) // 2
-                pieces += [piece[half:], piece[:half]] if half else []
-        return missing
 
     def _ask_once(self, piece: list[str]) -> list[str]:
         """Make one call and store its answer; blame an order that is alone where it fails. Returns the ids left out."""
@@ -226,11 +191,14 @@ class OrderSync:
         self._round.updated += store_results(self.database, found, result_values)
         return self._note(piece, found)
 
-    def _may_halve(self) -> bool:
-        return self._whole_until is None or self._clock() >= self._whole_until
+    def _check(self, error: GSMFusionAPIError) -> None:
+        """Raise error unless one order of a list may have caused it.
 
-    def _check_provider(self, error: GSMFusionAPIError) -> None:
-        """Raise error where the provider fails for orders from all over the list as it does for the first ones."""
+        Where the provider fails for orders from all over the list as for the first ones, no order is the cause.
+        """
+        may_halve = self._whole_until is None or self._clock() >= self._whole_until
+        if not may_be_one_order(error) or not may_halve:
+            raise error
         self._round.failures += 1
         self._round.answered = self._round.answered or is_about_orders(error)
         if self._round.answered or self._round.failures < MOST_FAILURES:
@@ -250,7 +218,7 @@ class OrderSync:
 
     def _note(self, part: list[str], found: Iterable[IMEIOrder]) -> list[str]:
         """Remember what was answered; returns the ids that were not."""
-        named = {order.order_id for order in found}
+        named = {order.id for order in found}
         missing = [order_id for order_id in part if order_id not in named]
         self._asked |= dict.fromkeys(part, self._clock())
         self._round.named |= named

@@ -1,7 +1,16 @@
 """Files in and files out: finds the IMEIs in what people bring, and writes what they take away."""
 
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
-from spreadsheets.reading import Choice, Intake, UnreadableFileError, read_file, read_text
+from spreadsheets.parsed import DamagedParseError, Parsed, parsed_list
+from spreadsheets.reading import (
+    Choice,
+    Intake,
+    UnreadableFileError,
+    parse_file,
+    parse_text,
+    read_file,
+    read_text,
+)
 from spreadsheets.writing import (
     EXTENDED_COLUMNS,
     PROVIDER_COLUMNS,
@@ -18,11 +27,16 @@ __all__ = [
     "PROVIDER_COLUMNS",
     "WORKBOOK_COLUMNS",
     "Choice",
+    "DamagedParseError",
     "ImportRow",
     "Intake",
     "OutColumn",
+    "Parsed",
     "UnreadableFileError",
     "export_name",
+    "parse_file",
+    "parse_text",
+    "parsed_list",
     "plain",
     "read_file",
     "read_orders",

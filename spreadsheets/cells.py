@@ -6,7 +6,7 @@ What a run of plain digits is, `imei` decides. This module must not know files.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -70,7 +70,6 @@ _LEAST_DIGITS = 14  #: a shorter text holds an IMEI in scientific notation only
 _HEX_MEID = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f]{14,15}")
 _HEX_WORD = re.compile(r"(?<![0-9A-Za-z])(?=[0-9]{0,13}[A-Fa-f])[0-9A-Fa-f]{14}(?![0-9A-Za-z])")
 _SERIAL = re.compile(r"(?=.*[A-Z])(?=.*[0-9])[A-Z0-9]{10,12}")
-_PIECES = re.compile(r"[,;|\t]")
 _MAYBE = re.compile(r"[0-9](?:[^0-9:A-Za-z]*[0-9]){13}|[0-9] ?[eE]\+?0{0,4}1[0-9]|[0-9A-Fa-f]{14}")
 #: Labels of numbers that are never an IMEI; other labels only say so beside a label of an IMEI.
 _NEVER_AN_IMEI = re.compile(r"IMSI|ICCID|EID|MSISDN|GTIN|EAN|UPC|\(")
@@ -112,15 +111,6 @@ def classify(cell: object) -> tuple[Found, ...]:
     if isinstance(cell, (int, float, Decimal)):
         return (_classify_number(cell),)
     return (rejected(str(cell), NO_DIGITS),)
-
-
-def scan(text: str) -> Iterator[Found]:
-    """Yield the values of pasted text, in order; between two is a line end, a blank, a tab or one of `, ; |`."""
-    for line in text.splitlines():
-        whole = line.strip()
-        pieces = [whole] if _SCIENTIFIC.fullmatch(whole) else _PIECES.split(line)
-        for piece in pieces:
-            yield from classify(piece)
 
 
 def _classify_number(cell: int | float | Decimal) -> Found:

@@ -7,6 +7,8 @@ ties. This module must not know files.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from itertools import chain, repeat
 from typing import TypeGuard
 
 from imei import COMPLETIONS, ORDERABLE, REPORTING_BODIES, Found, Kind, plain_number
@@ -18,6 +20,7 @@ TOP_ROWS = 20  #: rows with content in which a header may stand
 MOST_COLUMNS = 256  #: columns that can be chosen; what stands further right is counted as one more
 FURTHER_RIGHT = "and all further right"  #: the header of that one
 SAMPLES = 3
+MOST_DULL = 1000  #: different texts that are remembered
 _LEAST_OF_TWO = 29  #: characters that two runs of 14 digits take
 
 _NAMES = frozenset(
@@ -63,6 +66,36 @@ class Survey:
     top: list[Row] = field(default_factory=list)
     rows: int = 0  #: rows with any cell
     long_cells: bool = False  #: a cell of several lines holds digits
+    #: Texts without an IMEI that were met before, as many columns repeat a few words.
+    dull: set[str] = field(default_factory=set)
+
+    def add(self, row: Row) -> None:
+        """Count the cells of one row."""
+        cells, tallies = row[1], self.tallies
+        if len(self.top) < TOP_ROWS and any(cells):
+            self.top.append(row)
+        while len(tallies) < len(cells) and len(tallies) <= MOST_COLUMNS:
+            tallies.append(Tally())
+        for tally, cell in zip(_repeat_last(tallies, len(cells)), cells, strict=False):
+            if cell is None or cell == "":
+                continue
+            tally.filled += 1
+            if tally.filled <= SAMPLES + 1:
+                tally.samples.append(str(cell)[:60])
+            if cell not in self.dull:
+                self._weigh(tally, cell)
+
+    def _weigh(self, tally: Tally, cell: object) -> None:
+        """Count what a cell says about its column."""
+        if plain_number(cell) >= 0:
+            tally.weight += 1 if str(cell)[:2] in REPORTING_BODIES else 0.3
+            tally.cells += 1
+            tally.imeis += 1
+        elif _worth_a_look(cell):
+            self.long_cells |= isinstance(cell, str) and ("\n" in cell or "\r" in cell)
+            _weigh(tally, cell)
+        elif isinstance(cell, str) and len(self.dull) < MOST_DULL:
+            self.dull.add(cell)
 
     @property
     def score(self) -> float:
@@ -90,34 +123,15 @@ class Survey:
 
 
 def survey(rows: Iterable[Row], most_rows: int) -> Survey:
-    """Counts all columns. Raises UnreadableFileError past most_rows."""
+    """Count all columns. Raises UnreadableFileError past most_rows."""
     found = Survey()
-    tallies = found.tallies
     for row in rows:
-        cells = row[1]
-        if not cells:
+        if not row[1]:
             continue
         found.rows += 1
         if found.rows > most_rows:
             raise UnreadableFileError(f"The table has more than {most_rows:,} rows: split it.")
-        if len(found.top) < TOP_ROWS and any(cells):
-            found.top.append(row)
-        while len(tallies) < len(cells) and len(tallies) <= MOST_COLUMNS:
-            tallies.append(Tally())
-        for index, cell in enumerate(cells):
-            if cell is None or cell == "":
-                continue
-            tally = tallies[index if index < MOST_COLUMNS else MOST_COLUMNS]
-            tally.filled += 1
-            if tally.filled <= SAMPLES + 1:
-                tally.samples.append(str(cell)[:60])
-            if plain_number(cell) >= 0:
-                tally.weight += 1 if str(cell)[:2] in REPORTING_BODIES else 0.3
-                tally.cells += 1
-                tally.imeis += 1
-            elif _worth_a_look(cell):
-                found.long_cells |= isinstance(cell, str) and ("\n" in cell or "\r" in cell)
-                _weigh(tally, cell)
+        found.add(row)
     return found
 
 
@@ -170,31 +184,66 @@ def _is_excluded(header: str) -> bool:
 
 
 def find_header_row(top: Sequence[Row], column: int) -> int:
-    """The number of the row above the first value of the column that names it; 0 where there is none.
+    """Return the number of the row above the first value of the column that names it; 0 where there is none.
 
     A known name wins, then one that speaks of an IMEI, then the first of the fullest rows that hold plain words there
     above all values. A cell of ten or more digits is a value, whatever else is in it.
     """
     named = words = width = 0
     values = False
+    for number, cells, cell in _cells_of(top, column):
+        kind = _top_cell(cell)
+        if kind is _TopCell.NAME:
+            return number
+        if kind is _TopCell.IMEI:
+            break
+        values |= kind is _TopCell.VALUE
+        if kind is _TopCell.SPEAKS_OF_IMEI:
+            named = named or number
+        elif kind is _TopCell.WORDS and not values and _filled(cells) > width:
+            words, width = number, _filled(cells)
+    return named or words
+
+
+class _TopCell(Enum):
+    """What a cell near the top of a table may be."""
+
+    NAME = auto()  #: a known name of a column of IMEIs
+    SPEAKS_OF_IMEI = auto()  #: another text that names IMEIs
+    IMEI = auto()  #: an IMEI, or a number that people write in its place: the data has begun
+    VALUE = auto()  #: ten or more digits that are no IMEI
+    WORDS = auto()  #: plain words
+    OTHER = auto()  #: anything else, such as a short number or a blank
+
+
+def _cells_of(top: Sequence[Row], column: int) -> Iterator[tuple[int, Sequence[object], object]]:
+    """Yield the cells of a column with the number and all cells of their row."""
     for number, cells, _ in top:
         for cell in cells if column == ALL_COLUMNS else cells[column : column + 1]:
-            found = classify(cell)
-            if any(value.kind in ORDERABLE for value in found):
-                return named or words
-            if not found or many_digits(str(cell)):
-                values |= bool(found)
-                continue
-            rank = _name_rank(str(cell))
-            if rank == 0:
-                return number
-            if rank != 2:
-                named = named or number
-            elif any(value.kind is not Kind.NOT_AN_IMEI for value in found):
-                return named or words
-            elif not values and _is_words(cell, found[0]) and _filled(cells) > width:
-                words, width = number, _filled(cells)
-    return named or words
+            yield number, cells, cell
+
+
+def _top_cell(cell: object) -> _TopCell:
+    found = classify(cell)
+    if any(value.kind in ORDERABLE for value in found):
+        return _TopCell.IMEI
+    if not found:
+        return _TopCell.OTHER
+    if many_digits(str(cell)):
+        return _TopCell.VALUE
+    rank = _name_rank(str(cell))
+    if rank == 0:
+        return _TopCell.NAME
+    if rank != 2:
+        return _TopCell.SPEAKS_OF_IMEI
+    if any(value.kind is not Kind.NOT_AN_IMEI for value in found):
+        return _TopCell.IMEI
+    return _TopCell.WORDS if _is_words(cell, found[0]) else _TopCell.OTHER
+
+
+def _repeat_last(tallies: Sequence[Tally], count: int) -> Iterable[Tally]:
+    """Return a tally for each of count cells; those far to the right share the last."""
+    return tallies if count <= len(tallies) else chain(tallies, repeat(tallies[-1], count - len(tallies)))
 
 
 def _filled(cells: Sequence[object]) -> int:

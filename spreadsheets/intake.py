@@ -104,7 +104,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """An IMEI that is in the file before; only the first is taken."""
+    """An IMEI that stands in an earlier row too; only the first is taken."""
 
     row: int
     imei: str
@@ -112,7 +112,7 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class SheetSummary:
     """One sheet that can be chosen, with its columns. A text file is one sheet without a name."""
 
     name: str
@@ -127,7 +127,7 @@ class Sheet:
 
 
 class Rows(Sequence[T]):
-    """A frozen sequence that makes its members when they are asked for: 12 bytes a row at rest instead of 200."""
+    """A frozen sequence that makes its members when they are asked for, and so needs 12 bytes a row, not 200."""
 
     def __init__(self, length: int, make: Callable[[int], T]) -> None:
         self._length, self._make = length, make
@@ -160,15 +160,15 @@ class Rows(Sequence[T]):
 
 
 class ReadyRows(Rows[Ready]):
-    """The same of IMEIs, which can be had alone."""
+    """Rows of IMEIs, whose IMEIs can be read without the rest."""
 
-    def __init__(self, numbers: Sequence[int], make: Callable[[int], Ready]) -> None:
-        super().__init__(len(numbers), make)
-        self._numbers = numbers
+    def __init__(self, numbers: Sequence[int], places: Sequence[int], make: Callable[[int], Ready]) -> None:
+        super().__init__(len(places), lambda index: make(places[index]))
+        self._numbers, self._places = numbers, places
 
     def imeis(self) -> Iterator[str]:
-        """The IMEIs without their rows, several times faster."""
-        return (f"{number:015d}" for number in self._numbers)
+        """Yield the IMEIs without their rows, several times faster than the members."""
+        return (f"{self._numbers[place]:015d}" for place in self._places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Intake:
 
     kind: FileKind
     chosen: Choice
-    sheets: tuple[Sheet, ...]
+    sheets: tuple[SheetSummary, ...]
     warnings: tuple[str, ...]
     rows_read: int  #: rows below the header that hold anything in any column
     blank: int  #: of these, rows whose cell in the chosen column is blank
@@ -201,6 +201,15 @@ class Intake:
     def columns(self) -> tuple[Column, ...]:
         """The columns of the chosen sheet."""
         return next((sheet.columns for sheet in self.sheets if sheet.name == self.chosen.sheet), ())
+
+
+def second_columns(chosen: Choice, columns: Sequence[Column]) -> tuple[int, ...]:
+    """Return the columns of second IMEIs beside the chosen one."""
+    if chosen.column == ALL_COLUMNS:
+        return ()
+    return tuple(
+        each.index for each in columns if each.is_second and (each.imeis or each.others) and each.index != chosen.column
+    )
 
 
 def _same(one: object, other: object) -> bool:

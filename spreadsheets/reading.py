@@ -1,18 +1,19 @@
 """Files and texts that people bring: from bytes to an Intake in which every cell is accounted for.
 
-    kind and encoding -> survey of all sheets and columns -> choice -> every cell of it into exactly one bucket
+    kind and encoding -> survey of all sheets and columns -> choice -> the values of the chosen column -> buckets
 
-The file is walked twice, once to choose and once to sort, so that a million rows need no more memory than their
-IMEIs. This module must not know orders, HTTP or the database.
+The rows are walked once: the column is guessed by the first rows, and its values are read in the same walk as the
+survey. Only a file whose later rows prove the guess wrong is walked again.
+This module must not know orders, HTTP or the database.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
 from amounts import plural
-from spreadsheets.buckets import Sorter
 from spreadsheets.cells import NO_VALUE
 from spreadsheets.columns import Survey, choose_column, find_header_row, survey
 from spreadsheets.delimited import DELIMITER_NAMES, Delimited, LongCellError, decoded, find_delimiter, find_encoding
@@ -27,9 +28,12 @@ from spreadsheets.intake import (
     Rejected,
     Repeated,
     Rows,
-    Sheet,
+    SheetSummary,
     long_numbers,
+    second_columns,
 )
+from spreadsheets.parsed import Parsed
+from spreadsheets.values import ColumnReader
 from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, Worksheet, find_kind
 
 __all__ = [
@@ -42,8 +46,10 @@ __all__ = [
     "Rejected",
     "Repeated",
     "Rows",
-    "Sheet",
+    "SheetSummary",
     "UnreadableFileError",
+    "parse_file",
+    "parse_text",
     "read_file",
     "read_text",
 ]
@@ -51,31 +57,53 @@ __all__ = [
 MAX_BYTES = 25 * 1024 * 1024
 MAX_SECONDS = 30.0
 MOST_ROWS = 1_100_000  #: rows with content: Excel's own limit and some, more only where more IMEIs may come
+GUESSED_BY = 50  #: rows that the column is guessed by
+
+#: Begins a new walk over the rows of one table.
+RowSource = Callable[[], Iterator[Row]]
 
 
 def read_file(
     data: bytes | Path, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS
 ) -> Intake:
-    """What a CSV, TSV, TXT, XLSX, XLS, XLSB or ODS file holds, at most `limit` IMEIs. Raises UnreadableFileError."""
+    """Return what a CSV, TSV, TXT, XLSX, XLS, XLSB or ODS file holds. Raises UnreadableFileError.
+
+    limit: the most IMEIs; seconds: the longest time.
+    """
+    return parse_file(data, choice, limit, seconds).intake(choice, limit)
+
+
+def read_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS) -> Intake:
+    """Return what pasted text holds: a list in any shape, or a table copied from a sheet. Raises UnreadableFileError.
+
+    limit: the most IMEIs; seconds: the longest time.
+    """
+    return parse_text(text, choice, limit, seconds).intake(choice, limit)
+
+
+def parse_file(
+    data: bytes | Path, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS
+) -> Parsed:
+    """Read a file as read_file does, before it is decided which values are taken."""
     deadline = Deadline(seconds)
     content = read_content(data)
     kind = find_kind(content)
     if kind is not FileKind.CSV:
-        return _read_workbook(content, kind, choice, limit, deadline)
-    return _read_delimited(content, FileKind.CSV, choice, limit, deadline)
+        return _parse_workbook(content, kind, choice, _most_rows(limit), deadline)
+    return _parse_delimited(content, kind, choice, _most_rows(limit), deadline)
 
 
-def read_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS) -> Intake:
-    """What pasted text holds: a list in any shape, or a table copied from a sheet. Raises UnreadableFileError."""
+def parse_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS) -> Parsed:
+    """Read pasted text as read_text does, before it is decided which values are taken."""
     if not text.strip():
         raise UnreadableFileError("Nothing was pasted: paste one IMEI a line.")
     content = read_content(text.encode("utf-8", "replace"))
     chosen = replace(choice, encoding="utf-8")
-    return _read_delimited(content, FileKind.TEXT, chosen, limit, Deadline(seconds))
+    return _parse_delimited(content, FileKind.TEXT, chosen, _most_rows(limit), Deadline(seconds))
 
 
 def read_content(data: bytes | Path) -> bytes:
-    """The bytes of a file of at most 25 MB. Raises UnreadableFileError."""
+    """Return the bytes of a file of at most 25 MB. Raises UnreadableFileError."""
     try:
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
         if size > MAX_BYTES:
@@ -87,43 +115,76 @@ def read_content(data: bytes | Path) -> bytes:
         raise UnreadableFileError(f"The file cannot be opened: {error.strerror}.") from error
 
 
-def _read_delimited(data: bytes, kind: FileKind, choice: Choice, limit: int, deadline: Deadline) -> Intake:
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """One walk over the rows of a table: the survey, and the values of the column that was guessed."""
+
+    rows: RowSource
+    found: Survey
+    reader: ColumnReader | None  #: None where the first rows did not show the column
+
+    def reader_of(self, chosen: Choice, seconds: tuple[int, ...]) -> ColumnReader:
+        """Return the reader of the chosen column and the columns of second IMEIs; walk again after a wrong guess."""
+        reader = ColumnReader(chosen.column or 0, chosen.header_row or 0, seconds)
+        if self.reader is not None and self.reader.reads_as(reader):
+            return self.reader
+        for row in self.rows():
+            reader.read_row(*row)
+        return reader
+
+
+def _walk(rows: RowSource, choice: Choice, loose: bool, most_rows: int) -> _Walk:
+    """Survey a table and read the values of its column at once. Raises UnreadableFileError past most_rows."""
+    first = survey(islice(rows(), GUESSED_BY), most_rows)
+    guess = _completed(choice, first, loose)
+    if guess is None:
+        return _Walk(rows, survey(rows(), most_rows), None)
+    seconds = second_columns(guess, tuple(first.columns(guess.header_row)))
+    reader = ColumnReader(guess.column or 0, guess.header_row or 0, seconds)
+    return _Walk(rows, survey(reader.passing(rows()), most_rows), reader)
+
+
+def _parse_delimited(data: bytes, kind: FileKind, choice: Choice, most_rows: int, deadline: Deadline) -> Parsed:
     _check(choice, data)
     encoding = choice.encoding or find_encoding(data)
     table = Delimited(data, encoding, choice.delimiter or find_delimiter(data, encoding))
-    table, found = _survey_delimited(table, _most_rows(limit), deadline)
-    if table.delimiter == "," and not found.score:
-        table, found = _with_thousands(table, found, _most_rows(limit), deadline)
+    loose = kind is FileKind.TEXT and table.delimiter != "\t"
+
+    def walk(reading: Delimited) -> _Walk:
+        return _walk(lambda: reading.rows(deadline), choice, loose, most_rows)
+
+    table, walked = _walk_delimited(table, walk, deadline)
     warnings = [] if table.quoted else ["A double quote is never closed, so all of them are read as plain signs."]
     warnings += ["Commas between the thousands of a number are read as parts of it."] if table.thousands else []
     chosen = replace(choice, sheet="", encoding=encoding, delimiter=table.delimiter)
-    loose = kind is FileKind.TEXT and table.delimiter != "\t"
-    chosen = _choose(chosen, found, loose, f"{DELIMITER_NAMES.get(table.delimiter, 'sign')}-separated text")
-    sheets = (_sheet("", False, found, chosen),)
-    return _sort(kind, chosen, sheets, warnings, table.rows(deadline), limit)
+    chosen = _choose(chosen, walked.found, loose, f"{DELIMITER_NAMES.get(table.delimiter, 'sign')}-separated text")
+    return _parsed(kind, chosen, (_summary("", False, walked.found, chosen),), warnings, walked)
 
 
-def _survey_delimited(table: Delimited, most_rows: int, deadline: Deadline) -> tuple[Delimited, Survey]:
-    """The survey, with quotes read as plain signs where one that is never closed would swallow rows."""
+def _walk_delimited(
+    table: Delimited, walk: Callable[[Delimited], _Walk], deadline: Deadline
+) -> tuple[Delimited, _Walk]:
+    """Walk a text as it is, else with quotes as plain signs, else with commas as thousands signs.
+
+    Quotes are plain signs where one that is never closed would swallow rows; commas are thousands signs where that
+    finds IMEIs and nothing else does.
+    """
     try:
-        found = survey(table.rows(deadline), most_rows)
+        walked = walk(table)
     except LongCellError:
-        found = None
-    if found is not None and not (found.long_cells and table.has_open_quote(deadline)):
-        return table, found
-    plain = replace(table, quoted=False)
-    return plain, survey(plain.rows(deadline), most_rows)
-
-
-def _with_thousands(table: Delimited, found: Survey, most_rows: int, deadline: Deadline) -> tuple[Delimited, Survey]:
-    """The survey with commas read as thousands signs, where that finds IMEIs and nothing else did."""
+        walked = None
+    if walked is None or (walked.found.long_cells and table.has_open_quote(deadline)):
+        table = replace(table, quoted=False)
+        walked = walk(table)
+    if table.delimiter != "," or walked.found.score:
+        return table, walked
     joined = replace(table, thousands=True)
-    again = survey(joined.rows(deadline), most_rows)
-    return (joined, again) if again.score else (table, found)
+    again = walk(joined)
+    return (joined, again) if again.found.score else (table, walked)
 
 
 def _check(choice: Choice, data: bytes) -> None:
-    """Raises UnreadableFileError for an encoding or a delimiter that is none, or does not fit."""
+    """Raise UnreadableFileError for an encoding or a delimiter that does not exist or does not fit."""
     encoding = choice.encoding or "cp1252"
     try:
         decoded(data, encoding, 1)
@@ -136,21 +197,32 @@ def _check(choice: Choice, data: bytes) -> None:
         raise UnreadableFileError(f"The delimiter {delimiter!r} is not one sign: choose another.")
 
 
-def _read_workbook(data: bytes, kind: FileKind, choice: Choice, limit: int, deadline: Deadline) -> Intake:
+def _parse_workbook(data: bytes, kind: FileKind, choice: Choice, most_rows: int, deadline: Deadline) -> Parsed:
     workbook = Workbook(data, kind, deadline)
-    surveys = {sheet: survey(workbook.rows(sheet), _most_rows(limit)) for sheet in workbook.sheets}
-    if not surveys:
+    walks = {sheet: _walk_sheet(workbook, sheet, choice, most_rows) for sheet in workbook.sheets}
+    if not walks:
         raise UnreadableFileError("The workbook has no sheet with cells: bring another file.")
-    sheet = _choose_sheet(surveys, choice.sheet)
+    sheet = _choose_sheet({sheet: walk.found for sheet, walk in walks.items()}, choice.sheet)
     chosen = replace(choice, sheet=sheet.name, encoding="", delimiter="")
-    chosen = _choose(chosen, surveys[sheet], False, f"sheet {sheet.name!r}")
-    sheets = tuple(_sheet(each.name, each.hidden, found, chosen) for each, found in surveys.items())
+    chosen = _choose(chosen, walks[sheet].found, False, f"sheet {sheet.name!r}")
+    sheets = tuple(_summary(each.name, each.hidden, walk.found, chosen) for each, walk in walks.items())
     warnings = [_other_sheet(other) for other in sheets if other.name != sheet.name and other.holds_numbers]
-    return _sort(kind, chosen, sheets, warnings, workbook.rows(sheet), limit)
+    return _parsed(kind, chosen, sheets, warnings, walks[sheet])
+
+
+def _walk_sheet(workbook: Workbook, sheet: Worksheet, choice: Choice, most_rows: int) -> _Walk:
+    """Walk one sheet; a sheet that is not the chosen one is only surveyed."""
+
+    def rows() -> Iterator[Row]:
+        return workbook.rows(sheet)
+
+    if choice.sheet not in (None, sheet.name):
+        return _Walk(rows, survey(rows(), most_rows), None)
+    return _walk(rows, choice, False, most_rows)
 
 
 def _choose_sheet(surveys: dict[Worksheet, Survey], name: str | None) -> Worksheet:
-    """The sheet of that name, else the visible one with the best score, else the hidden one with the best."""
+    """Return the sheet of that name, else the visible one with the best score, else the hidden one with the best."""
     if name is not None:
         named = next((sheet for sheet in surveys if sheet.name == name), None)
         if named is None:
@@ -160,19 +232,27 @@ def _choose_sheet(surveys: dict[Worksheet, Survey], name: str | None) -> Workshe
     return max(surveys, key=lambda sheet: (scores[sheet] > 0, not sheet.hidden, scores[sheet]))
 
 
-def _other_sheet(sheet: Sheet) -> str:
+def _other_sheet(sheet: SheetSummary) -> str:
     hidden = "hidden " if sheet.hidden else ""
     others = sum(column.others for column in sheet.columns)
     return f"The {hidden}sheet {sheet.name!r} also holds {long_numbers(sheet.imeis, others)}, {NOT_TAKEN}."
 
 
 def _choose(choice: Choice, found: Survey, loose: bool, what: str) -> Choice:
-    """The choice with column and header row filled in. Raises UnreadableFileError where there is no IMEI."""
-    column = choice.column if choice.column is not None else choose_column(found, loose)
-    if column is None:
+    """Return the choice with column and header row filled in. Raises UnreadableFileError where there is no IMEI."""
+    chosen = _completed(choice, found, loose)
+    if chosen is not None:
+        return chosen
+    if choice.column is None:
         raise UnreadableFileError(_nothing_found(found, what))
-    if column != ALL_COLUMNS and not 0 <= column < len(found.tallies):
-        raise UnreadableFileError(f"There is no column {column + 1} in this file: choose another.")
+    raise UnreadableFileError(f"There is no column {choice.column + 1} in this file: choose another.")
+
+
+def _completed(choice: Choice, found: Survey, loose: bool) -> Choice | None:
+    """Return the choice with column and header row filled in, or None where the table has no such column."""
+    column = choice.column if choice.column is not None else choose_column(found, loose)
+    if column is None or (column != ALL_COLUMNS and not 0 <= column < len(found.tallies)):
+        return None
     header = choice.header_row if choice.header_row is not None else find_header_row(found.top, column)
     return replace(choice, column=column, header_row=header)
 
@@ -187,63 +267,19 @@ def _nothing_found(found: Survey, what: str) -> str:
     return f"No IMEI was found in {rows} of {what}{seen}{held}: an IMEI has 15 digits; check the file."
 
 
-def _sheet(name: str, hidden: bool, found: Survey, chosen: Choice) -> Sheet:
+def _summary(name: str, hidden: bool, found: Survey, chosen: Choice) -> SheetSummary:
     header = chosen.header_row if name == chosen.sheet else None
     columns = tuple(found.columns(header))
-    return Sheet(name, hidden, sum(map(attrgetter("imeis"), columns)), columns)
+    return SheetSummary(name, hidden, sum(map(attrgetter("imeis"), columns)), columns)
 
 
 def _most_rows(limit: int) -> int:
     return max(MOST_ROWS, 2 * limit)
 
 
-def _sort(
-    kind: FileKind,
-    chosen: Choice,
-    sheets: tuple[Sheet, ...],
-    warnings: list[str],
-    rows: Iterable[Row],
-    limit: int,
-) -> Intake:
-    """Every value of the chosen column into its bucket. Raises UnreadableFileError past the limit."""
+def _parsed(
+    kind: FileKind, chosen: Choice, sheets: tuple[SheetSummary, ...], warnings: list[str], walked: _Walk
+) -> Parsed:
     columns = next(sheet.columns for sheet in sheets if sheet.name == chosen.sheet)
-    sorter = Sorter(chosen, _second_columns(chosen, columns))
-    for number, cells, hidden in rows:
-        sorter.take_row(number, cells, hidden)
-    if len(sorter.ready) > limit:
-        raise UnreadableFileError(
-            f"The file holds {len(sorter.ready):,} different IMEIs, and a batch takes {limit:,}: split it."
-        )
-    return Intake(
-        kind=kind,
-        chosen=chosen,
-        sheets=sheets,
-        warnings=(*warnings, *_column_warnings(chosen, columns), *sorter.warnings()),
-        rows_read=sorter.rows_read,
-        blank=sorter.blank,
-        ready=sorter.ready.frozen(),
-        luhn_failed=sorter.luhn_failed.frozen(),
-        rejected=sorter.rejected(),
-        repeated=sorter.repeated(),
-        seconds=sorter.seconds(),
-        more_phones=sorter.more_phones(),
-    )
-
-
-def _second_columns(chosen: Choice, columns: tuple[Column, ...]) -> tuple[int, ...]:
-    """The columns of second IMEIs beside the chosen one."""
-    if chosen.column == ALL_COLUMNS:
-        return ()
-    return tuple(
-        each.index for each in columns if each.is_second and (each.imeis or each.others) and each.index != chosen.column
-    )
-
-
-def _column_warnings(chosen: Choice, columns: tuple[Column, ...]) -> Iterator[str]:
-    if chosen.column == ALL_COLUMNS:
-        yield "The IMEIs are side by side: every cell is taken."
-        return
-    taken = {chosen.column, *(_second_columns(chosen, columns) if chosen.second_imeis else ())}
-    for column in columns:
-        if column.index not in taken and (column.imeis or column.others):
-            yield f"{column.title} also holds {column.contents}, {NOT_TAKEN}."
+    reader = walked.reader_of(chosen, second_columns(chosen, columns))
+    return Parsed(kind, chosen, sheets, tuple(warnings), reader.counts, reader.values)

@@ -98,15 +98,10 @@ def guarded(text: str) -> str:
     return text
 
 
-def write_provider_csv(rows: Iterable[Mapping[str, object]], bom: bool = True) -> Iterator[bytes]:
-    """CSV in the provider's format (RFC 4180, CRLF, UTF-8), in pieces as they are ready."""
-    return write_csv(rows, PROVIDER_COLUMNS, bom)
-
-
 def write_csv(
-    rows: Iterable[Mapping[str, object]], columns: tuple[OutColumn, ...], bom: bool = True
+    rows: Iterable[Mapping[str, object]], columns: tuple[OutColumn, ...] = PROVIDER_COLUMNS, bom: bool = True
 ) -> Iterator[bytes]:
-    """CSV with the given columns, in pieces of some hundred rows."""
+    """Yield CSV with these columns (RFC 4180, CRLF, UTF-8), in pieces of some hundred rows."""
     out = io.StringIO(newline="")
     write = csv.writer(out, lineterminator="\r\n").writerow
     write([column.title for column in columns])

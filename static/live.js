@@ -66,7 +66,7 @@ function showPace(data) {
   const bar = find("[data-bar]");
   bar.max = data.total || 1;
   bar.value = data.total ? data.done : 1;
-  find("[data-rate]").textContent = data.rate ? `${data.rate < 10 ? data.rate.toFixed(1) : number(data.rate)} a second` : "–";
+  find("[data-rate]").textContent = data.rate ? `${data.rate < 10 ? data.rate.toFixed(1) : number(data.rate)} per second` : "–";
   find("[data-rate-words]").textContent = data.state === "finished" ? "Average rate" : "Rate";
   find("[data-eta]").textContent = data.stopped ? "stopped" : data.state === "finished" ? "done" : data.eta === null ? "–" : `about ${duration(data.eta)}`;
   find("[data-chunk-words]").textContent = Object.entries(data.chunks).filter(([, count]) => count).map(([name, count]) => `${number(count)} ${CHUNK_WORDS[name]}`).join(", ");
@@ -132,7 +132,7 @@ function offerNotification() {
   bell.addEventListener("click", async () => {
     notified = (await Notification.requestPermission()) === "granted";
     bell.disabled = true;
-    bell.querySelector("span").textContent = notified ? "You will be told" : "The browser does not allow it";
+    bell.querySelector("span").textContent = notified ? "You will be notified" : "Notifications are blocked";
   });
 }
 

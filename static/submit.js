@@ -15,11 +15,11 @@ function luhn(digits) {
 
 function judge(line) {
   const digits = line.replace(/[\s./-]/g, "");
-  if (!/^\d+$/.test(digits)) return ["warn", "not only digits"];
+  if (!/^\d+$/.test(digits)) return ["warn", "contains characters that are not digits"];
   if (digits.length < 15) return ["wait", `${digits.length} of 15 digits`];
-  if (digits.length > 16) return ["warn", `${digits.length} digits are too many`];
+  if (digits.length > 16) return ["warn", `${digits.length} digits, too many`];
   if (digits.length === 16) return ["wait", "16 digits: read as IMEISV"];
-  return luhn(digits) ? ["good", "the check digit fits"] : ["warn", "the check digit is wrong, probably mistyped"];
+  return luhn(digits) ? ["good", "check digit is correct"] : ["warn", "wrong check digit, probably mistyped"];
 }
 
 function show() {

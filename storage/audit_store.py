@@ -15,6 +15,7 @@ from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, Outcome, Verdic
 from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
 from storage import balance_store, batch_store
 from storage.balance_store import Reading
+from storage.batch_doubt import at_stake
 
 #: Orders written in one transaction.
 RESTORED_AT_ONCE = 500
@@ -65,15 +66,15 @@ def read_records(database: IMEIDatabase, since: datetime | None, order_ids: Sequ
         for part in batch_store.parts(order_ids) if since else ():
             rows = connection.execute(_columns().where(orders.c.order_id.in_(part)))
             found |= {row.id: _our_order(row) for row in rows}
-        doubtful, at_stake = connection.execute(_doubt()).one()
+        in_doubt, cost_in_doubt = at_stake(connection)
         prices = connection.execute(select(services.c.service_id, services.c.price))
         return Records(
             orders=tuple(found.values()),
             under_way=_under_way(connection),
             labels=batch_store.service_labels(connection),
             prices={row.service_id: row.price for row in prices},
-            in_doubt=int(doubtful),
-            at_stake=float(at_stake),
+            in_doubt=in_doubt,
+            at_stake=cost_in_doubt,
         )
 
 
@@ -90,16 +91,6 @@ def _window(since: datetime | None) -> Select[Any]:
 
 def _our_order(row: Any) -> OurOrder:
     return OurOrder(*row)
-
-
-def _doubt() -> Select[Any]:
-    return (
-        select(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
-        .select_from(items)
-        .join(batches, batches.c.id == items.c.batch_id)
-        .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
-    )
 
 
 def _under_way(connection: Connection) -> dict[str, frozenset[str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, text, update
+from sqlalchemy import Connection, exists, insert, or_, select, text, update
 
 from amounts import exceeds, money
 from database import IMEIDatabase, utc_now
@@ -18,6 +18,7 @@ from orders import BatchState, OrderStatus, Outcome
 from schema import batches, items, orders
 from storage.batch_queries import planned_imeis, promised, spent_or_promised
 from storage.batch_store import finish_if_done, resume
+from storage.rows import WORDS, EarlierOrder
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +27,19 @@ OPEN_ITEMS = text(
     "SELECT imei, batch_id FROM items WHERE service_id = :service AND outcome IN ('waiting', 'in_doubt')"
     " AND imei IN (SELECT value FROM json_each(:imeis))"
 )
+EARLIER = (
+    "imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name,"
+    f" substr(coalesce(result_code_display, ''), 1, {WORDS}) AS words"
+)
 KNOWN_ORDERS = text(
-    "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist,"
-    " substr(result_code_display, 1, 160) AS words FROM orders WHERE id IN"
+    f"SELECT {EARLIER} FROM orders WHERE id IN"
     " (SELECT coalesce(max(CASE WHEN order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')"
     "   THEN id END), max(id))"
     "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service GROUP BY imei)"
 ).columns(order_date=orders.c.order_date.type)
 #: The plus keeps SQLite from looking through every completed order.
 RESULTS_ELSEWHERE = text(
-    "SELECT imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name,"
-    " substr(result_code_display, 1, 160) AS words FROM orders"
+    f"SELECT {EARLIER} FROM orders"
     " WHERE id IN (SELECT max(id) FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis))"
     "  AND service_id != :service AND +status = 'Completed' GROUP BY imei) ORDER BY id DESC"
 ).columns(order_date=orders.c.order_date.type)
@@ -172,10 +175,10 @@ def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:
         imei: f"in batch {batch_id} already, not answered yet"
         for imei, batch_id in _open_items(connection, new.service_id, imeis).items()
     }
-    again = {OrderStatus.COMPLETED: new.recheck, OrderStatus.REJECTED: new.resend_rejected}
+    again: dict[str, bool] = {OrderStatus.COMPLETED: new.recheck, OrderStatus.REJECTED: new.resend_rejected}
     for order in known_orders(connection, new.service_id, imeis):
-        if not again.get(order["status"], False):
-            found.setdefault(order["imei"], f"ordered already: order {order['order_id']}")
+        if not again.get(order.status or "", False):
+            found.setdefault(order.imei, f"ordered already: order {order.order_id}")
     return found
 
 
@@ -186,19 +189,19 @@ def _open_items(connection: Connection, service_id: str, imeis: Sequence[str]) -
     }
 
 
-def known_orders(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[RowMapping]:
-    """One order of each IMEI with this service: imei, order_id, status, dates and verdict columns.
+def known_orders(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[EarlierOrder]:
+    """Return one order of each IMEI with this service.
 
     The newest that waits for its result at the provider, else the newest: files bring old orders later than new ones.
     """
     given = {"service": service_id, "imeis": json.dumps(list(imeis))}
-    return list(connection.execute(KNOWN_ORDERS, given).mappings())
+    return [EarlierOrder.from_row(row) for row in connection.execute(KNOWN_ORDERS, given)]
 
 
-def results_elsewhere(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[RowMapping]:
-    """The newest completed order of each IMEI with any other service, with service_name; the newest first."""
+def results_elsewhere(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[EarlierOrder]:
+    """Return the newest completed order of each IMEI with any other service, the newest first."""
     given = {"service": service_id, "imeis": json.dumps(list(imeis))}
-    return list(connection.execute(RESULTS_ELSEWHERE, given).mappings())
+    return [EarlierOrder.from_row(row) for row in connection.execute(RESULTS_ELSEWHERE, given)]
 
 
 def in_flight(database: IMEIDatabase, service_id: str, imeis: Sequence[str]) -> dict[str, int]:

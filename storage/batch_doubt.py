@@ -1,17 +1,23 @@
-"""What is in doubt in one batch: each call with the reason why it is not settled yet, and what was settled so far.
+"""What is in doubt: IMEIs and calls with the reason why they are not settled yet, and what was settled so far.
 
-Reads only. submission/settlement.py decides and writes the messages that are counted here.
+`doubtful()` is the one query for it; everything else here counts or lists what it finds. Reads only:
+submission/settlement.py decides, and writes the messages that are counted here.
 """
 
+import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, text
 
 from database import IMEIDatabase
-from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, Outcome
-from schema import attempts, chunks, items
+from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, SAYS_IT_EXISTS, ChunkState, Outcome
+from schema import OPEN_CALL, attempts, batches, chunks, items
 from storage import batch_store, batch_undo
+from storage.rows import DoubtfulItem
 
 #: What submission/settlement.py and batch_store.py write about an IMEI that was in doubt.
 EXISTED = ("ordered already: order %", "ordered before: %")
@@ -64,33 +70,151 @@ class Named:
         return self.status not in FINAL_STATUSES
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """The IMEIs in doubt of one batch in numbers."""
+
+    undecided: int  #: that no person has cleared
+    cleared: int  #: that a person says were not placed
+    mark: str  #: names exactly the undecided ones: it differs as soon as one leaves or another call comes
+    answers: tuple[tuple[int, str, int], ...]  #: (chunk id, what is known of the IMEI alone or "", undecided IMEIs)
+
+    @property
+    def count(self) -> int:
+        """All IMEIs in doubt."""
+        return self.undecided + self.cleared
+
+
+#: When the call of an item was sent the last time (UTC).
+SENT_AT = (
+    select(func.max(attempts.c.sent_at))
+    .where(attempts.c.chunk_id == items.c.chunk_id)
+    .correlate(items)
+    .scalar_subquery()
+    .label("sent_at")
+)
+
+
+def doubtful(*columns: ColumnElement[Any]) -> Select[Any]:
+    """Return the SELECT of columns of items in doubt, their chunks and batches, found by the index of open calls."""
+    return (
+        select(*columns)
+        .select_from(items)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .join(batches, batches.c.id == items.c.batch_id)
+        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
+    )
+
+
+def at_stake(connection: Connection) -> tuple[int, float]:
+    """Return how many IMEIs are in doubt in all batches, and the US dollars that they may have cost."""
+    count, cost = connection.execute(doubtful(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))).one()
+    return int(count), float(cost)
+
+
+def doubtful_items(database: IMEIDatabase, batch_id: int | None = None, limit: int = 1000) -> list[DoubtfulItem]:
+    """Return what is in doubt, in one batch or in all, the oldest items first."""
+    query = _items().order_by(items.c.id).limit(limit)
+    if batch_id is not None:
+        query = query.where(items.c.batch_id == batch_id)
+    with database.read() as connection:
+        return [DoubtfulItem.from_row(row) for row in connection.execute(query)]
+
+
+def undecided_items(database: IMEIDatabase, batch_id: int, limit: int) -> list[DoubtfulItem]:
+    """Return what no person has cleared in a batch; first what the provider says that it has an order of."""
+    query = _items().where(items.c.batch_id == batch_id, ~chunks.c.cleared)
+    query = query.order_by(func.coalesce(items.c.message, "") != SAYS_IT_EXISTS, items.c.id).limit(limit)
+    with database.read() as connection:
+        return [DoubtfulItem.from_row(row) for row in connection.execute(query)]
+
+
+def undecided_ids(connection: Connection, batch_id: int) -> list[int]:
+    """Return the ids of the items in doubt of a batch that no person has cleared."""
+    query = doubtful(items.c.id).where(items.c.batch_id == batch_id, ~chunks.c.cleared).order_by(items.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def cleared_imeis(database: IMEIDatabase, batch_id: int, limit: int) -> list[str]:
+    """Return IMEIs of a batch that a person has cleared, the oldest items first."""
+    query = doubtful(items.c.imei).where(items.c.batch_id == batch_id, chunks.c.cleared).order_by(items.c.id)
+    with database.read() as connection:
+        return list(connection.execute(query.limit(limit)).scalars())
+
+
+def doubtful_among(connection: Connection, batch_id: int, imeis: Iterable[str]) -> dict[str, int]:
+    """Return IMEI → item id of those of these IMEIs that are in doubt in a batch."""
+    wanted = text("SELECT value FROM json_each(:imeis)").bindparams(imeis=json.dumps(list(imeis)))
+    query = doubtful(items.c.imei, items.c.id).where(items.c.batch_id == batch_id, items.c.imei.in_(wanted))
+    return {row.imei: row.id for row in connection.execute(query)}
+
+
+def count_doubtful(connection: Connection, batch_id: int) -> int:
+    """Return how many IMEIs of a batch are in doubt."""
+    return int(connection.execute(doubtful(func.count()).where(items.c.batch_id == batch_id)).scalar_one())
+
+
+def doubt_of(connection: Connection, batch_id: int) -> Doubt:
+    """Return what is in doubt in a batch, in numbers: counted by SQLite, a row for each call and message."""
+    words = func.coalesce(items.c.message, "").label("words")
+    count, ids = func.count().label("imeis"), func.sum(items.c.id).label("ids")
+    query = doubtful(items.c.chunk_id, chunks.c.cleared, words, SENT_AT, count, ids)
+    query = query.where(items.c.batch_id == batch_id).group_by(items.c.chunk_id, words)
+    groups = connection.execute(query.order_by(items.c.chunk_id, words)).all()
+    undecided = [row for row in groups if not row.cleared]
+    return Doubt(
+        undecided=sum(row.imeis for row in undecided),
+        cleared=sum(row.imeis for row in groups if row.cleared),
+        mark=_mark(undecided),
+        answers=tuple((row.chunk_id, row.words, row.imeis) for row in undecided),
+    )
+
+
+def _mark(groups: Iterable[Any]) -> str:
+    """Return a name for exactly these items: they leave a call and never join one, so count and sum of ids tell."""
+    calls: dict[tuple[int, datetime | None], tuple[int, int]] = {}
+    for row in groups:
+        imeis, ids = calls.get((row.chunk_id, row.sent_at), (0, 0))
+        calls[row.chunk_id, row.sent_at] = imeis + row.imeis, ids + row.ids
+    return hashlib.sha256(repr(sorted(calls.items())).encode()).hexdigest()
+
+
+def _items() -> Select[Any]:
+    """Return the SELECT of what a DoubtfulItem holds."""
+    return doubtful(
+        items.c.id,
+        items.c.imei,
+        items.c.message,
+        items.c.chunk_id,
+        chunks.c.cleared,
+        items.c.batch_id,
+        batches.c.label,
+        batches.c.service_name,
+        batches.c.unit_price,
+        SENT_AT,
+    )
+
+
 def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
     """Return the calls of a batch that are in doubt, oldest first."""
+    query = doubtful(chunks.c.id, chunks.c.message, chunks.c.cleared, func.count().label("imeis"))
+    query = query.where(chunks.c.batch_id == batch_id).group_by(chunks.c.id).order_by(chunks.c.id)
     with database.read() as connection:
-        calls = [c for c in batch_store.doubtful_calls(connection) if c.waits and c.batch_id == batch_id]
-        found = _doubtful_chunks(connection, batch_id)
-        calls = [call for call in calls if call.chunk_id in found]
-        sent = _sent(connection, [call.attempt_id for call in calls])
-        answers = _answers(connection, [call.chunk_id for call in calls])
+        newest = {call.chunk_id: call.attempt_id for call in batch_store.doubtful_calls(connection) if call.waits}
+        rows = [row for row in connection.execute(query) if row.id in newest]
+        sent = _sent(connection, [newest[row.id] for row in rows])
+        answers = _answers(connection, [row.id for row in rows])
     return [
         CallInDoubt(
-            chunk_id=call.chunk_id,
-            imeis=found[call.chunk_id][0],
-            sent_at=sent[call.attempt_id][0],
-            message=sent[call.attempt_id][1],
-            reason="" if (call.chunk_id, found[call.chunk_id][1]) in answers else found[call.chunk_id][1],
-            cleared=call.cleared,
+            chunk_id=row.id,
+            imeis=row.imeis,
+            sent_at=sent[newest[row.id]][0],
+            message=sent[newest[row.id]][1],
+            reason="" if (row.id, row.message) in answers else row.message,
+            cleared=row.cleared,
         )
-        for call in calls
+        for row in rows
     ]
-
-
-def _doubtful_chunks(connection: Connection, batch_id: int) -> dict[int, tuple[int, str]]:
-    """Return chunk id → how many of its IMEIs are in doubt, and its message, of one batch."""
-    query = select(chunks.c.id, chunks.c.message, func.count().label("imeis"))
-    query = query.join(items, items.c.chunk_id == chunks.c.id).group_by(chunks.c.id)
-    query = query.where(items.c.batch_id == batch_id, items.c.outcome == Outcome.IN_DOUBT)
-    return {row.id: (row.imeis, row.message) for row in connection.execute(query)}
 
 
 def named(database: IMEIDatabase, batch_id: int, limit: int) -> list[Named]:
@@ -102,9 +226,9 @@ def named(database: IMEIDatabase, batch_id: int, limit: int) -> list[Named]:
 
 def imei_in_doubt(database: IMEIDatabase, batch_id: int, item_id: int) -> str | None:
     """Return the IMEI of an item that is in doubt in this batch, else None."""
-    doubtful = (items.c.id == item_id) & (items.c.batch_id == batch_id) & (items.c.outcome == Outcome.IN_DOUBT)
+    of_batch = (items.c.id == item_id) & (items.c.batch_id == batch_id)
     with database.read() as connection:
-        return connection.execute(select(items.c.imei).where(doubtful)).scalar()
+        return connection.execute(doubtful(items.c.imei).where(of_batch)).scalar()
 
 
 def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[datetime, str]]:

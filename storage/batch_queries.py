@@ -1,39 +1,20 @@
 """What people and programs ask about batches. Reads only; every total is a sum of what is there."""
 
 import json
+from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, text
+from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
 
-from database import IMEIDatabase, OrderRow, utc_now
+from database import IMEIDatabase, utc_now
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
-from schema import MILLIONTH, NOT_FINAL, OPEN_CALL, attempts, batches, chunks, items, orders, status_changes, sums
+from schema import MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
+from storage.batch_doubt import at_stake
 from storage.batch_tallies import counts
 from storage.order_totals import spent
-
-#: What a page shows of an order beside its item.
-RESULT_COLUMNS = (
-    "order_id",
-    "status",
-    "credits",
-    "order_date",
-    "carrier",
-    "simlock",
-    "model",
-    "fmi",
-    "blacklist",
-    "imei2",
-    "result_code_display",
-    "service_name",
-    "serial",
-    "warranty",
-    "batch_id",
-    "created_at",
-    "updated_at",
-)
-
+from storage.rows import Order
 
 #: What an item says of how its doubt was settled → what the order's timeline says.
 SETTLED = MappingProxyType({
@@ -128,96 +109,30 @@ def batch_failures(database: IMEIDatabase, batch_id: int) -> list[dict[str, str]
         ]
 
 
-def latest_orders(database: IMEIDatabase, batch_id: int, limit: int | None = 20) -> list[OrderRow]:
-    """The newest orders of a batch; all of them with limit None."""
-    return database.search_orders(batch_id=batch_id, limit=limit)
-
-
-def batch_items(
-    database: IMEIDatabase, batch_id: int, outcome: Outcome | None = None, after: int = 0, limit: int = 100
-) -> list[OrderRow]:
-    """Items with the columns of their order, in the order of the file; after is the last item id seen."""
-    query = _item_query(batch_id).where(items.c.id > after).order_by(items.c.id).limit(limit)
-    if outcome is not None:
-        query = query.where(items.c.outcome == outcome)
-    with database.read() as connection:
-        return [row._asdict() for row in connection.execute(query)]
-
-
-def _item_query(batch_id: int) -> Select[Any]:
-    order = orders.alias("placed")
-    return (
-        select(
-            items.c.id.label("item_id"),
-            items.c.imei,
-            items.c.outcome,
-            items.c.message,
-            items.c.source_row,
-            items.c.chunk_id,
-            *(order.c[name] for name in RESULT_COLUMNS),
-        )
-        .outerjoin(order, and_(order.c.imei == items.c.imei, order.c.batch_id == items.c.batch_id))
-        .where(items.c.batch_id == batch_id)
-    )
-
-
-def doubtful_items(database: IMEIDatabase, batch_id: int | None = None, limit: int = 1000) -> list[OrderRow]:
-    """In doubt: item_id, imei, message, chunk_id, cleared, batch_id, label, service_name, unit_price, sent_at."""
-    sent_at = (
-        select(func.max(attempts.c.sent_at))
-        .where(attempts.c.chunk_id == items.c.chunk_id)
-        .correlate(items)
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            items.c.id.label("item_id"),
-            items.c.imei,
-            items.c.message,
-            items.c.chunk_id,
-            chunks.c.cleared,
-            items.c.batch_id,
-            batches.c.label,
-            batches.c.service_name,
-            batches.c.unit_price,
-            sent_at.label("sent_at"),
-        )
-        .join(batches, batches.c.id == items.c.batch_id)
-        .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
-        .order_by(items.c.id)
-        .limit(limit)
-    )
-    if batch_id is not None:
-        query = query.where(items.c.batch_id == batch_id)
-    with database.read() as connection:
-        return [row._asdict() for row in connection.execute(query)]
-
-
-def order_timeline(database: IMEIDatabase, order: OrderRow) -> list[tuple[datetime, str]]:
+def order_timeline(database: IMEIDatabase, order: Order) -> list[tuple[datetime, str]]:
     """(UTC time, what happened) for one row of orders, oldest first."""
-    events = [(order["order_date"] or order["created_at"], "placed with the provider")]
-    if order["attempt_id"]:
+    events: list[tuple[datetime | None, str]] = [(order.order_date or order.created_at, "placed with the provider")]
+    if order.attempt_id:
         with database.read() as connection:
-            attempt = connection.execute(select(attempts).where(attempts.c.id == order["attempt_id"])).first()
+            attempt = connection.execute(select(attempts).where(attempts.c.id == order.attempt_id)).first()
         if attempt is not None:
             events.append((attempt.sent_at, f"sent in a call of {attempt.imeis} (attempt {attempt.number})"))
     with database.read() as connection:
-        query = select(status_changes).where(status_changes.c.order_row == order["id"]).order_by(status_changes.c.id)
+        query = select(status_changes).where(status_changes.c.order_row == order.id).order_by(status_changes.c.id)
         moves = connection.execute(query).all()
         settled = _how_settled(connection, order)
     if settled:
-        events.append((order["created_at"], settled))
+        events.append((order.created_at, settled))
     events += [(move.changed_at, f"{move.old or 'unknown'} → {move.new}") for move in moves]
-    if not moves and order["updated_at"] and order["updated_at"] != order["created_at"]:
-        events.append((order["updated_at"], f"last update: {order['status']}"))
-    return sorted((event for event in events if event[0] is not None), key=lambda event: event[0])
+    if not moves and order.updated_at and order.updated_at != order.created_at:
+        events.append((order.updated_at, f"last update: {order.status}"))
+    return sorted(((at, words) for at, words in events if at is not None), key=lambda event: event[0])
 
 
-def _how_settled(connection: Connection, order: OrderRow) -> str:
+def _how_settled(connection: Connection, order: Order) -> str:
     """How an order was found whose call was in doubt; "" for one that the provider's answer named."""
-    query = select(items.c.message).where(items.c.batch_id == order["batch_id"], items.c.outcome == Outcome.ORDERED)
-    message = connection.execute(query.where(items.c.message.in_(SETTLED), items.c.imei == order["imei"])).scalar()
+    query = select(items.c.message).where(items.c.batch_id == order.batch_id, items.c.outcome == Outcome.ORDERED)
+    message = connection.execute(query.where(items.c.message.in_(SETTLED), items.c.imei == order.imei)).scalar()
     return SETTLED.get(message or "", "")
 
 
@@ -239,19 +154,22 @@ def spent_or_promised(connection: Connection) -> float:
     return _placed_since(connection, utc_now().date())[1] + promised(connection)
 
 
-def today(database: IMEIDatabase) -> dict[str, Any]:
-    """This UTC day: orders, spent (US dollars), in_doubt (IMEIs), at_stake (US dollars), oldest_pending."""
+@dataclass(frozen=True, slots=True)
+class Today:
+    """This UTC day, and what is open whatever its day."""
+
+    orders: int
+    spent: float  #: US dollars
+    in_doubt: int  #: IMEIs
+    at_stake: float  #: US dollars that these may have cost
+    oldest_pending: datetime | None  #: UTC; when the oldest order without its result was placed
+
+
+def today(database: IMEIDatabase) -> Today:
+    """Return what this UTC day has brought so far."""
     with database.read() as connection:
-        placed, paid = _placed_since(connection, utc_now().date())
-        in_doubt, at_stake = _in_doubt(connection)
         oldest = connection.execute(select(func.min(orders.c.order_date)).where(NOT_FINAL)).scalar()
-    return {
-        "orders": placed,
-        "spent": paid,
-        "in_doubt": in_doubt,
-        "at_stake": at_stake,
-        "oldest_pending": oldest,
-    }
+        return Today(*_placed_since(connection, utc_now().date()), *at_stake(connection), oldest)
 
 
 def _placed_since(connection: Connection, day: date) -> tuple[int, float]:
@@ -270,20 +188,7 @@ def promised(connection: Connection) -> float:
         .join(items, (items.c.batch_id == batches.c.id) & (items.c.outcome == Outcome.WAITING))
         .where(UNFINISHED)
     ).scalar_one()
-    return float(waiting) + _in_doubt(connection)[1]
-
-
-def _in_doubt(connection: Connection) -> tuple[int, float]:
-    """IMEIs in doubt, found by their calls, and the US dollars at stake."""
-    query = (
-        select(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
-        .select_from(chunks)
-        .join(items, items.c.chunk_id == chunks.c.id)
-        .join(batches, batches.c.id == chunks.c.batch_id)
-        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
-    )
-    count, at_stake = connection.execute(query).one()
-    return int(count), float(at_stake)
+    return float(waiting) + at_stake(connection)[1]
 
 
 def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], paid: float) -> Progress:

@@ -588,13 +588,13 @@ def link_existing(connection: Connection, chunk: Chunk, item: Item, order: IMEIO
     It cost nothing now. Raises WrongStateError.
     """
     _store_existing(connection, chunk.batch_id, item.imei, order)
-    give_up(connection, chunk, [item.item_id], Outcome.DUPLICATE, f"ordered already: order {order.order_id}")
+    give_up(connection, chunk, [item.item_id], Outcome.DUPLICATE, f"ordered already: order {order.id}")
 
 
 def leave_out_existing(connection: Connection, batch_id: int, service_id: str, order: IMEIOrder) -> None:
     """waiting → duplicate for a planned IMEI of which the provider lists an order; the order is stored."""
     _store_existing(connection, batch_id, order.imei, order)
-    leave_out(connection, service_id, order.imei, f"ordered already: order {order.order_id}")
+    leave_out(connection, service_id, order.imei, f"ordered already: order {order.id}")
 
 
 def _store_existing(connection: Connection, batch_id: int, imei: str, order: IMEIOrder) -> None:
@@ -603,7 +603,7 @@ def _store_existing(connection: Connection, batch_id: int, imei: str, order: IME
     connection.execute(
         upsert(orders)
         .values(
-            order_id=order.order_id,
+            order_id=order.id,
             imei=imei,
             status=until_result(order.status),
             service_name=batch.service_name,

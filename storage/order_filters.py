@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, literal, or_, select, text
 
-from database import IMEIDatabase, OrderRow
+from database import IMEIDatabase
 from orders import OrderStatus
 from schema import IS_REJECTED, orders
 from storage.order_wordings import MEANT, wordings
+from storage.rows import Order
 
 #: Orders that a walk reads at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000
@@ -105,25 +106,25 @@ class Guide(NamedTuple):
     meanings: Wordings = NO_WORDINGS
 
 
-def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None, limit: int = 100) -> list[OrderRow]:
+def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None, limit: int = 100) -> list[Order]:
     """The newest orders that fit; before is the row id of the last one seen."""
     with database.read() as connection:
         query = page_query(chosen, guide(connection, chosen), before, limit)
-        return [row._asdict() for row in connection.execute(query)]
+        return [Order.from_row(row) for row in connection.execute(query)]
 
 
-def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[OrderRow]:
+def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[Order]:
     """All orders that fit, newest first, in the memory of some thousand."""
     with database.read() as connection:
         guided = guide(connection, chosen)
     last, limit = None, WALKED_FIRST
     while True:
         with database.read() as connection:
-            rows = [row._asdict() for row in connection.execute(page_query(chosen, guided, last, limit))]
+            rows = [Order.from_row(row) for row in connection.execute(page_query(chosen, guided, last, limit))]
         yield from rows
         if len(rows) < limit:
             return
-        last, limit = rows[-1]["id"], WALKED_AT_ONCE
+        last, limit = rows[-1].id, WALKED_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def imeis_of(database: IMEIDatabase, chosen: OrderFilter, most: int) -> list[str
     """The different IMEIs of the orders that fit, newest first, at most `most` of them."""
     found: dict[str, None] = {}
     for order in walk(database, chosen):
-        found.setdefault(order["imei"])
+        found.setdefault(order.imei)
         if len(found) == most:
             break
     return list(found)

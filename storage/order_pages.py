@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
-from database import IMEIDatabase, OrderRow
+from database import IMEIDatabase
 from schema import orders
 from storage import order_filters
 from storage.order_filters import OrderFilter
+from storage.rows import Order
 
 
 class Sort(StrEnum):
@@ -36,7 +37,7 @@ def sorts(chosen: OrderFilter) -> list[Sort]:
     return [Sort.NEWEST, Sort.OLDEST] if chosen.arguments() else list(Sort)
 
 
-def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, limit: int) -> list[OrderRow]:
+def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, limit: int) -> list[Order]:
     """The orders that follow the one with this key; a key that is none begins anew."""
     imei, _, row = after.rpartition(PARTING)
     before = int(row) if row.isdecimal() and len(row) < LONGEST else None
@@ -47,12 +48,12 @@ def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, li
         query = select(orders).where(*terms).order_by(*ORDERINGS[sort]).limit(limit)
         if before is not None:
             query = query.where(_behind(sort, imei, before))
-        return [order._asdict() for order in connection.execute(query)]
+        return [Order.from_row(order) for order in connection.execute(query)]
 
 
-def key(order: OrderRow, sort: Sort) -> str:
+def key(order: Order, sort: Sort) -> str:
     """What names an order's place in this sort."""
-    return f"{order['imei']}{PARTING}{order['id']}" if sort is Sort.IMEI else str(order["id"])
+    return f"{order.imei}{PARTING}{order.id}" if sort is Sort.IMEI else str(order.id)
 
 
 def _behind(sort: Sort, imei: str, row: int) -> ColumnElement[bool]:

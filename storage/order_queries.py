@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy import Select, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from database import IMEIDatabase, OrderRow, utc_now
+from database import IMEIDatabase, utc_now
 from orders import OrderStatus, Progress
 from schema import MILLIONTH, attempts, batches, items, orders, services, sums
 from storage import order_wordings
-from storage.batch_queries import RESULT_COLUMNS, progresses
+from storage.batch_queries import progresses
 from storage.order_wordings import stored_words
+from storage.rows import Order, OrderedItem
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +113,30 @@ def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
         return {status: int(found) for status, found in connection.execute(query.having(count > 0))}
 
 
-def orders_of_rows(database: IMEIDatabase, rows: Sequence[int]) -> list[OrderRow]:
-    """The orders with these row ids."""
+def find_order(database: IMEIDatabase, order_id: str) -> Order | None:
+    """Return the order with this id of the provider's."""
+    return next(iter(_orders(database, select(orders).where(orders.c.order_id == order_id))), None)
+
+
+def orders_of_imei(database: IMEIDatabase, imei: str) -> list[Order]:
+    """Return every order of an IMEI, newest first."""
+    return _orders(database, select(orders).where(orders.c.imei == imei).order_by(orders.c.id.desc()))
+
+
+def orders_of_rows(database: IMEIDatabase, rows: Sequence[int]) -> list[Order]:
+    """Return the orders with these row ids."""
+    return _orders(database, select(orders).where(orders.c.id.in_(rows)))
+
+
+def latest_orders(database: IMEIDatabase, batch_id: int, limit: int) -> list[Order]:
+    """Return the newest orders of a batch."""
+    of_batch = select(orders).where(orders.c.batch_id == batch_id)
+    return _orders(database, of_batch.order_by(orders.c.id.desc()).limit(limit))
+
+
+def _orders(database: IMEIDatabase, query: Select[Any]) -> list[Order]:
     with database.read() as connection:
-        found = connection.execute(select(orders).where(orders.c.id.in_(rows))).mappings()
-        return [dict(order) for order in found]
+        return [Order.from_row(row) for row in connection.execute(query)]
 
 
 def listed_batches(database: IMEIDatabase, limit: int, before: int | None = None) -> list[Progress]:
@@ -125,7 +145,7 @@ def listed_batches(database: IMEIDatabase, limit: int, before: int | None = None
     return progresses(database, query if before is None else query.where(batches.c.id < before))
 
 
-def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderRow]:
+def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]:
     """Every item of a batch with the columns of its order, in the order of the file, a thousand a transaction."""
     with database.read() as connection:
         ends = select(func.min(items.c.id), func.max(items.c.id)).where(items.c.batch_id == batch_id)
@@ -134,7 +154,7 @@ def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderRow]:
     while last is not None and after < last:
         with database.read() as connection:
             found = connection.execute(_page_of_items(batch_id, after, last)).all()
-        yield from (row._asdict() for row in found)
+        yield from map(OrderedItem.from_row, found)
         after = found[-1].item_id if found else last
 
 
@@ -146,7 +166,7 @@ def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:
             items.c.imei,
             items.c.outcome,
             items.c.message,
-            *(orders.c[name] for name in RESULT_COLUMNS),
+            *OrderedItem.order_columns(),
         )
         .outerjoin(orders, and_(orders.c.imei == items.c.imei, orders.c.batch_id + 0 == items.c.batch_id))
         .where(items.c.batch_id + 0 == batch_id, items.c.id > after, items.c.id <= last)

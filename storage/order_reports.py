@@ -6,14 +6,16 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, literal, or_, select, union_all
+from sqlalchemy import Connection, Select, func, literal, or_, select, union_all
 
 from database import IMEIDatabase
-from orders import ChunkState, OrderStatus, Outcome
-from schema import MILLIONTH, OPEN_CALL, attempts, batches, chunks, items, orders, sums
-from storage import batch_queries, order_filters
+from orders import OrderStatus
+from schema import MILLIONTH, batches, items, orders, sums
+from storage import order_filters
+from storage.batch_doubt import SENT_AT, at_stake, doubtful
 from storage.batch_tallies import VERDICTS, verdicts
 from storage.order_filters import OrderFilter
+from storage.rows import DisputedOrder, Order
 
 BY = ("day", "service", "batch")
 COMPLETED, REJECTED = OrderStatus.COMPLETED, OrderStatus.REJECTED
@@ -81,31 +83,29 @@ def verdict_summary(database: IMEIDatabase, batch_id: int) -> list[VerdictCount]
     ]
 
 
-def disputes(database: IMEIDatabase) -> Iterator[dict[str, Any]]:
-    """Orders that were rejected or answered about another IMEI, and items in doubt, with why and since when."""
-    columns = ("order_id", "imei", "service_name", "credits", "order_date", "status", "batch_id", "other_imei")
-    rejected = or_(orders.c.status == REJECTED, orders.c.other_imei > "")
-    placed = select(*(orders.c[name] for name in columns), orders.c.result_code_display.label("said")).where(rejected)
-    sent_at = select(func.max(attempts.c.sent_at)).where(attempts.c.chunk_id == items.c.chunk_id).scalar_subquery()
-    doubtful = (
-        select(
-            literal(None),
-            items.c.imei,
-            batches.c.service_name,
-            batches.c.unit_price,
-            sent_at,
-            literal("In doubt"),
-            items.c.batch_id,
-            literal(None),
-            items.c.message,
-        )
-        .join(batches, batches.c.id == items.c.batch_id)
-        .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, items.c.outcome == Outcome.IN_DOUBT)
-    )
+def disputes(database: IMEIDatabase) -> Iterator[DisputedOrder]:
+    """Yield the orders that were rejected or answered about another IMEI, then the items in doubt."""
+    names = ("id", "order_id", "imei", "service_name", "credits", "order_date", "status", "batch_id", "other_imei")
+    placed = select(*(orders.c[name] for name in names), orders.c.result_code_display)
+    placed = placed.where(or_(orders.c.status == REJECTED, orders.c.other_imei > ""))
     with database.read() as connection:
-        for row in connection.execute(union_all(placed, doubtful)).mappings():
-            yield dict(row) | {"why": _why(row)}
+        yield from map(DisputedOrder.from_row, connection.execute(union_all(placed, _doubtful())))
+
+
+def _doubtful() -> Select[Any]:
+    """Return the SELECT of the items in doubt, as the columns of a DisputedOrder."""
+    return doubtful(
+        items.c.id,
+        literal(None),
+        items.c.imei,
+        batches.c.service_name,
+        batches.c.unit_price,
+        SENT_AT,
+        literal("In doubt"),
+        items.c.batch_id,
+        literal(None),
+        items.c.message,
+    )
 
 
 def dispute_counts(database: IMEIDatabase) -> dict[Dispute, int]:
@@ -114,24 +114,24 @@ def dispute_counts(database: IMEIDatabase) -> dict[Dispute, int]:
     rejected = select(func.coalesce(func.sum(added.c.orders), 0)).where(added.c.status == REJECTED)
     with database.read() as connection:
         count = int(connection.execute(rejected).scalar_one())
+        in_doubt, _ = at_stake(connection)
     return {
-        Dispute.IN_DOUBT: batch_queries.today(database)["in_doubt"],
+        Dispute.IN_DOUBT: in_doubt,
         Dispute.MISMATCHED: order_filters.mismatched_count(database),
         Dispute.REJECTED: count,
     }
 
 
-def dispute_page(database: IMEIDatabase, kind: Dispute, before: int | None, limit: int) -> list[dict[str, Any]]:
-    """The newest of a kind before a row id, with why and said; of what is in doubt the oldest, from the beginning."""
+def dispute_page(database: IMEIDatabase, kind: Dispute, before: int | None, limit: int) -> list[DisputedOrder]:
+    """Return the newest of a kind before a row id; of what is in doubt the oldest, from the beginning."""
     if kind is Dispute.IN_DOUBT:
-        found = batch_queries.doubtful_items(database, limit=limit)
-        return [row | {"order_id": None, "said": row["message"], "order_date": row["sent_at"]} for row in found]
+        with database.read() as connection:
+            oldest = connection.execute(_doubtful().order_by(items.c.id).limit(limit))
+            return [DisputedOrder.from_row(row) for row in oldest]
     chosen = OrderFilter(status=REJECTED) if kind is Dispute.REJECTED else OrderFilter(mismatch=True)
-    found = order_filters.page(database, chosen, before, limit)
-    return [row | {"why": _why(row), "said": row["result_code_display"], "unit_price": row["credits"]} for row in found]
+    return [_disputed(order) for order in order_filters.page(database, chosen, before, limit)]
 
 
-def _why(row: Any) -> str:
-    if row["other_imei"]:
-        return f"The result is about IMEI {row['other_imei']}"
-    return "Rejected" if row["status"] == REJECTED else "Sent, and no answer says whether it was placed"
+def _disputed(order: Order) -> DisputedOrder:
+    values = order._asdict() | {"said": order.result_code_display}
+    return DisputedOrder(**{name: values[name] for name in DisputedOrder._fields})

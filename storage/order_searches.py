@@ -13,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
 
-from database import IMEIDatabase, OrderRow, utc_now
+from database import IMEIDatabase, utc_now
 from schema import orders, saved_searches
 from storage.order_filters import WALKED_FIRST, OrderFilter, fitting, in_index, rare_guide, wordings_of
 from storage.order_wordings import MEANT
+from storage.rows import FoundOrder, Order
 
 #: How long a list is kept.
 KEPT = timedelta(days=30)
@@ -38,9 +39,10 @@ MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
 {"".join(MEANING)}
  AND (:since IS NULL OR orders.order_date >= :since) AND (:until IS NULL OR orders.order_date < :until)
  AND (NOT :mismatch OR orders.other_imei > '')"""
+COLUMNS = ", ".join(f"orders.{column.name}" for column in orders.c)
 #: Keys first and rows afterwards: what is sorted stays small.
 FOUND = text(
-    f"""SELECT orders.*, page.place FROM (SELECT wanted.key AS place, orders.id AS row {MATCHES}
+    f"""SELECT {COLUMNS}, page.place FROM (SELECT wanted.key AS place, orders.id AS row {MATCHES}
  AND (wanted.key > :place OR orders.id < :row) ORDER BY wanted.key, orders.id DESC LIMIT :limit) AS page
  JOIN orders ON orders.id = page.row ORDER BY page.place, orders.id DESC"""
 ).columns(**{column.name: column.type for column in orders.c})
@@ -95,13 +97,13 @@ def known_imeis(database: IMEIDatabase, search_id: int) -> frozenset[str]:
 
 def found_page(
     database: IMEIDatabase, search_id: int, chosen: OrderFilter, after: tuple[int, int] | None, limit: int
-) -> list[OrderRow]:
-    """Orders of the list that fit the filter, in the order of the paste, newest first for each IMEI.
+) -> list[FoundOrder]:
+    """Return orders of the list that fit the filter, in the order of the paste, newest first for each IMEI.
 
-    Each holds its place in the list besides its columns; after is the (place, row id) of the last one seen. No more
-    of the list is looked at than it takes: SQLite would look at all of it to sort what is sorted already.
+    after is the (place, row id) of the last one seen. No more of the list is looked at than the page takes: SQLite
+    would look at all of it to sort what is sorted already.
     """
-    (place, row), width, found = after or (0, NO_END), limit, list[OrderRow]()
+    (place, row), width, found = after or (0, NO_END), limit, list[FoundOrder]()
     with database.read() as connection:
         asked = replace(chosen, q="")  # the list stands in its place
         rare = rare_guide(connection, asked)
@@ -110,26 +112,26 @@ def found_page(
         terms, total = _terms(connection, search_id, chosen), _length(connection, search_id)
         while place < total and len(found) < limit:
             part = {"place": place, "end": place + width, "row": row, "limit": limit - len(found)}
-            found += [order._asdict() for order in connection.execute(FOUND, terms | part)]
+            found += map(FoundOrder.from_row, connection.execute(FOUND, terms | part))
             place, row, width = place + width, NO_END, width * WIDENED
     return found
 
 
 def _rare_page(
     connection: Connection, search_id: int, terms: Sequence[ColumnElement[bool]], after: tuple[int, int], limit: int
-) -> list[OrderRow]:
-    """The same where few orders fit the filter: these are looked for in the list, and not the list in them."""
+) -> list[FoundOrder]:
+    """Return a page where few orders fit the filter: these are looked for in the list, not the list in them."""
     listed = connection.execute(select(saved_searches.c.imeis).where(saved_searches.c.id == search_id)).scalar_one()
     places = {imei: place for place, imei in enumerate(json.loads(listed))}
     fit = connection.execute(select(orders.c.id, orders.c.imei).where(*terms)).all()
     keys = sorted((places[order.imei], -order.id) for order in fit if order.imei in places)
     page = [key for key in keys if key > (after[0], -after[1])][:limit]
     rows = connection.execute(select(orders).where(orders.c.id.in_([-row for _, row in page])))
-    whole = {order.id: order._asdict() for order in rows}
-    return [whole[-row] | {"place": place} for place, row in page]
+    whole = {order.id: order for order in map(Order.from_row, rows)}
+    return [FoundOrder(whole[-row], place) for place, row in page]
 
 
-def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[OrderRow]:
+def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[FoundOrder]:
     """All orders of the list that fit the filter, in the order of the paste."""
     with database.read() as connection:
         total = _length(connection, search_id)
@@ -138,7 +140,7 @@ def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> I
         with database.read() as connection:
             given = _terms(connection, search_id, chosen) | {"place": place, "end": place + width}
             rows = connection.execute(FOUND, given | {"row": NO_END, "limit": -1}).all()
-        yield from (row._asdict() for row in rows)
+        yield from map(FoundOrder.from_row, rows)
         place, width = place + width, WALKED_AT_ONCE
 
 

@@ -53,10 +53,14 @@ def learn(connection: Transaction, first: Reading, second: Reading, rejected: Re
 
     A balance that fell by less than our orders cost shows a refund or a payment: what was learned is forgotten.
     """
+    _learn(connection, first.credits - second.credits - spent_since(connection, first, second).known, rejected)
+
+
+def _learn(connection: Transaction, beyond: float, rejected: Rejected) -> None:
+    """Learn from a balance that fell by `beyond` US dollars more than our orders cost."""
     if not exceeds(rejected.cost, 2 * CENT):
         return
     known = int(read_setting(connection, KEPT) or 0)
-    beyond = first.credits - second.credits - spent_since(connection, first, second).known
     if exceeds(beyond, CENT):
         return
     kept = 0 if exceeds(-beyond, CENT) else known + rejected.count
@@ -83,7 +87,7 @@ def learn_between(connection: Transaction, first: Reading | None, second: Readin
         placed = orders.c.id.between(first.after_order + 1, second.after_order)
         rejected = orders.c.status == OrderStatus.REJECTED
         ours = orders.c.attempt_id >= first.before_attempt
-        learn(connection, first, second, _sum(connection, placed & rejected & ours))
+        _learn(connection, -less, _sum(connection, placed & rejected & ours))
 
 
 def cost_of(connection: Connection, order_ids: Iterable[str]) -> Rejected:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from database import IMEIDatabase, OrderRow, utc_now
+from database import IMEIDatabase, utc_now
 from orders import IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
 from storage import batch_store
@@ -78,12 +78,12 @@ def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Ch
     columns = [orders.c[name] for name in ("id", "order_id", "imei", "status", "result_code", "order_date", "batch_id")]
     with database.write() as connection:
         rows: dict[str, Any] = {}
-        for part in batch_store.parts([order.order_id for order in found]):
+        for part in batch_store.parts([order.id for order in found]):
             for row in connection.execute(select(*columns).where(orders.c.order_id.in_(part))):
                 rows[row.order_id] = row
         moves: list[dict[str, Any]] = []
-        for order in {order.order_id: order for order in found}.values():
-            stored: Any = rows.get(order.order_id)
+        for order in {order.id: order for order in found}.values():
+            stored: Any = rows.get(order.id)
             values = change(order, stored) if stored is not None else {}
             if not values:
                 continue
@@ -157,5 +157,5 @@ def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], dict
         read, last = read + len(rows), rows[-1]["id"]
 
 
-def _differs(row: OrderRow, values: dict[str, Any]) -> bool:
+def _differs(row: dict[str, Any], values: dict[str, Any]) -> bool:
     return any((row[name] or "") != (value or "") for name, value in values.items())

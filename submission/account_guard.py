@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 #: Where a database without a mark lies beside this folder, its orders may be those of the demo.
 DEMO_FOLDER = "demo"
-ADOPT = "An administrator can adopt it on the page Status, or with `flask --app web_app adopt-account`."
+ADOPT = "An administrator can adopt it on the page Status, or with `flask adopt-account`."
 PAUSED = "This database was adopted by another account. Resume the batch to order the rest with it."
 
 

@@ -34,7 +34,7 @@ def confirm(ask: Ask, listed: Sequence[IMEIOrder], wanted: Collection[str]) -> d
 
     ask is one call, and raises GSMFusionAPIError, also where the answer names an order that was not asked for.
     """
-    times = Counter(order.order_id for order in listed if order.order_id in wanted)
+    times = Counter(order.id for order in listed if order.id in wanted)
     once = [order_id for order_id, count in times.items() if count == 1]  # in the order of the list
     several = [[order_id] for order_id, count in times.items() if count > 1]
     waiting = deque([*_parts(once[::2]), *_parts(once[1::2]), *several])
@@ -44,7 +44,7 @@ def confirm(ask: Ask, listed: Sequence[IMEIOrder], wanted: Collection[str]) -> d
             break
         ids = waiting.popleft()
         try:
-            found |= {order.order_id: order for order in ask(ids)}
+            found |= {order.id: order for order in ask(ids)}
             failures = 0
         except GSMFusionAPIError as error:
             logger.warning("The provider does not confirm %d orders of its list: %s", len(ids), error)

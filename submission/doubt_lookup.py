@@ -6,12 +6,11 @@ Compares only; nothing is written. What is settled by itself is in settlement.py
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError
-from storage import batch_store
+from storage import batch_doubt, batch_store
 
 #: Characters that hide a digit of a listed IMEI, and the least number of digits that must be left to compare.
 HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
@@ -46,20 +45,19 @@ class ListFindings:
         return self.asked - len({seen.item_id for seen in self.sightings if not seen.other_service})
 
 
-def compare_list(
-    database: IMEIDatabase, doubtful: Sequence[dict[str, Any]], service_id: str, listed: Sequence[IMEIOrder]
-) -> ListFindings:
-    """Return what the list shows of these items in doubt (item_id, imei) of one service."""
+def compare_list(database: IMEIDatabase, batch_id: int, service_id: str, listed: Sequence[IMEIOrder]) -> ListFindings:
+    """Return what the list shows of what is in doubt in a batch of this service."""
     with database.read() as connection:
-        known = batch_store.order_owners(connection, [order.order_id for order in listed])
+        known = batch_store.order_owners(connection, [order.id for order in listed])
         labels = batch_store.service_labels(connection)
-    unknown = [order for order in listed if order.order_id not in known]
-    items = {row["imei"]: row["item_id"] for row in doubtful}
+        unknown = [order for order in listed if order.id not in known]
+        items = batch_doubt.doubtful_among(connection, batch_id, [order.imei for order in unknown])
+        asked = batch_doubt.count_doubtful(connection, batch_id)
     sightings = tuple(
         Sighting(
             item_id=items[order.imei],
             imei=order.imei,
-            order_id=order.order_id,
+            order_id=order.id,
             status=order.status,
             service=order.service_id,
             requested_at=order.requested_at,
@@ -69,7 +67,7 @@ def compare_list(
         if order.imei in items
     )
     newest = max((order.requested_at for order in listed), default="")
-    return ListFindings(len(listed), len(known), newest, len(items), sightings)
+    return ListFindings(len(listed), len(known), newest, asked, sightings)
 
 
 def find_order(
@@ -90,7 +88,7 @@ def find_order(
         if error.kind is not RefusalKind.ORDER_ID:
             raise
         listed = ()
-    order = next((order for order in listed if order.order_id == order_id), None)
+    order = next((order for order in listed if order.id == order_id), None)
     if order is None:
         raise NotPossibleError(f"The provider does not know order {order_id}. Check the number.")
     if not may_name(order.imei, imei):

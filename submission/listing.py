@@ -56,7 +56,7 @@ class Clock:
 
     def age(self, order: IMEIOrder, date: datetime | None) -> Age:
         """Return whether an order is certainly older or younger than the call; UNKNOWN where the clocks disagree."""
-        by_id, by_date = self._by_id(order.order_id), self._by_date(date)
+        by_id, by_date = self._by_id(order.id), self._by_date(date)
         if Age.OLDER in (by_id, by_date):
             return Age.UNKNOWN if Age.YOUNGER in (by_id, by_date) else Age.OLDER
         return max(by_id, by_date)
@@ -93,37 +93,37 @@ class Listing:
         self.labels = labels
         self.contested = contested
         dates = read_dates([order.requested_at for order in (*look.listed, *look.confirmed.values())])
-        self.dates = {order.order_id: date for order, date in zip(look.listed, dates, strict=False)}
+        self.dates = {order.id: date for order, date in zip(look.listed, dates, strict=False)}
         confirmed_dates = zip(look.confirmed, dates[len(look.listed) :], strict=True)
         self.confirmed_dates = {order_id: date or self.dates.get(order_id) for order_id, date in confirmed_dates}
         self.unknown: dict[str, list[IMEIOrder]] = {}  #: by the first 14 digits, the newest first
-        unknown = [order for order in look.listed if order.order_id not in owners]
+        unknown = [order for order in look.listed if order.id not in owners]
         for order in sorted(unknown, key=self._recency, reverse=True):
             for body in bodies(order.imei):
                 self.unknown.setdefault(body, []).append(order)
         self.contradictory = _contradictory(look.listed, owners)
-        ours = [order for order in look.listed if order.order_id in owners and order.order_id not in self.contradictory]
-        self.final = frozenset(order.order_id for order in ours if order.status in FINAL_STATUSES)
-        self.rejected = frozenset(order.order_id for order in ours if order.status == OrderStatus.REJECTED)
-        states = sorted((order.order_id, order.status, order.replied_at) for order in look.listed)
+        ours = [order for order in look.listed if order.id in owners and order.id not in self.contradictory]
+        self.final = frozenset(order.id for order in ours if order.status in FINAL_STATUSES)
+        self.rejected = frozenset(order.id for order in ours if order.status == OrderStatus.REJECTED)
+        states = sorted((order.id, order.status, order.replied_at) for order in look.listed)
         self._fingerprint = hashlib.sha256(repr(states).encode()).hexdigest()
         self._views: dict[str, ListView] = {}
         self._clocks: dict[int, Clock] = {}
 
     def _recency(self, order: IMEIOrder) -> tuple[datetime, int, str]:
-        return self.dates[order.order_id] or datetime.min, len(order.order_id), order.order_id
+        return self.dates[order.id] or datetime.min, len(order.id), order.id
 
     def is_long_before(self, order: IMEIOrder, moment: datetime) -> bool:
         """Return whether a listed order is older than a moment (UTC), whatever the time zone of the list's dates is."""
-        date = self.dates[order.order_id]
+        date = self.dates[order.id]
         return date is not None and moment - date > 2 * CERTAINLY_OLDER
 
     def view(self, service_id: str) -> ListView:
         """Return the list without the orders that are certainly of another service."""
         if service_id not in self._views:
             mine = [order for order in self.look.listed if self._may_be_of(order, service_id)]
-            listed = frozenset(order.order_id for order in mine if order.order_id)
-            doubtful = [order for order in self.look.listed if order.order_id in self.contradictory]
+            listed = frozenset(order.id for order in mine if order.id)
+            doubtful = [order for order in self.look.listed if order.id in self.contradictory]
             odd = sum(map(is_odd, mine)) + len(doubtful)
             self._views[service_id] = ListView(listed, listed & self.owners.keys(), odd, self._fingerprint)
         return self._views[service_id]
@@ -191,7 +191,7 @@ class Listing:
 
     def confirmed(self, order: IMEIOrder, imei: str, service_id: str) -> IMEIOrder | None:
         """Return the order as the provider answers it by id, if it names this IMEI and no other service."""
-        asked = self.look.confirmed.get(order.order_id)
+        asked = self.look.confirmed.get(order.id)
         if asked is None or not is_exact(asked, imei):
             return None
         return asked if self._may_be_of(asked, service_id) else None
@@ -212,7 +212,7 @@ class Listing:
 
     def _age(self, order: IMEIOrder, clock: Clock, by_id: bool = False) -> Age:
         dates = self.confirmed_dates if by_id else self.dates
-        age = clock.age(order, dates[order.order_id]) if order.order_id else Age.UNKNOWN
+        age = clock.age(order, dates[order.id]) if order.id else Age.UNKNOWN
         return Age.UNKNOWN if age is Age.OLDER and self.has_forged_dates else age
 
     def _may_be_of(self, order: IMEIOrder, service_id: str) -> bool:
@@ -232,12 +232,12 @@ def _contradictory(listed: Sequence[IMEIOrder], owners: Mapping[str, tuple[str, 
 
     A result text may hold a whole record of an order of ours: then the list does not show that it is one.
     """
-    counts = Counter(order.order_id for order in listed if order.order_id)
+    counts = Counter(order.id for order in listed if order.id)
     found = {order_id for order_id, count in counts.items() if count > 1}
     for order in listed:
         shown = bodies(order.imei)
-        if shown and order.order_id in owners and owners[order.order_id][0][:14] not in shown:
-            found.add(order.order_id)
+        if shown and order.id in owners and owners[order.id][0][:14] not in shown:
+            found.add(order.id)
     return frozenset(found)
 
 
@@ -260,12 +260,12 @@ def bodies(imei: str) -> set[str]:
 
 def is_exact(order: IMEIOrder, imei: str) -> bool:
     """Return whether a listed order has an id and names this very IMEI; a list may lose the first zero."""
-    return bool(order.order_id) and order.imei.zfill(15) == imei.zfill(15)
+    return bool(order.id) and order.imei.zfill(15) == imei.zfill(15)
 
 
 def is_odd(order: IMEIOrder) -> bool:
     """Return whether a listed order has no id, or an IMEI that cannot be compared with ours."""
-    return not order.order_id or not bodies(order.imei)
+    return not order.id or not bodies(order.imei)
 
 
 def is_readable(look: Look) -> bool:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 OLDER_COPY = "older_copy"
 SENTENCE = (
     "This database is older than the answers kept beside it: a backup or an empty file was put in its place. Run "
-    "`flask --app web_app rebuild-from-provider` before anything is ordered, so that nothing is paid twice."
+    "`flask rebuild-from-provider` before anything is ordered, so that nothing is paid twice."
 )
 
 

@@ -6,13 +6,13 @@ The plan is made anew when the user confirms. This module reads; it writes nothi
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 from amounts import exceeds, money
 from database import IMEIDatabase
 from orders import Balance, Catalogue, OrderStatus, ServiceInfo
 from storage import batch_queries
 from storage.batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
+from storage.rows import EarlierOrder
 
 NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring another file."
 NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."
@@ -28,7 +28,7 @@ class Again:
 
 NOT_AGAIN = Again()
 #: Final status of an earlier order → where a plan holds it.
-FATES = MappingProxyType({OrderStatus.COMPLETED: "checked", OrderStatus.REJECTED: "rejected"})
+FATES: Mapping[str, str] = MappingProxyType({OrderStatus.COMPLETED: "checked", OrderStatus.REJECTED: "rejected"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class Plan:
     fingerprint: str
     recheck: bool
     resend_rejected: bool
-    checked: tuple[dict[str, Any], ...]  #: completed orders, left out unless recheck
-    rejected: tuple[dict[str, Any], ...]  #: orders that the provider rejected, left out unless resend_rejected
-    pending: tuple[dict[str, Any], ...]  #: orders that wait for their result, left out
-    elsewhere: tuple[dict[str, Any], ...]  #: completed orders of other services, the newest of each IMEI; sent anyway
+    checked: tuple[EarlierOrder, ...]  #: completed orders, left out unless recheck
+    rejected: tuple[EarlierOrder, ...]  #: orders that the provider rejected, left out unless resend_rejected
+    pending: tuple[EarlierOrder, ...]  #: orders that wait for their result, left out
+    elsewhere: tuple[EarlierOrder, ...]  #: completed orders of other services, the newest of each IMEI; sent anyway
     in_flight: dict[str, int]  #: IMEI → unfinished batch that it is in, left out
     continues: int | None  #: the unfinished batch that confirming resumes
     count: int  #: IMEIs that would be sent
@@ -81,13 +81,13 @@ def make_plan(
 ) -> Plan:
     """What a batch of these IMEIs would send now."""
     names = [imei for imei, _ in imeis]
-    flying = in_flight(database, service.service_id, names)
+    flying = in_flight(database, service.package_id, names)
     with database.read() as connection:
-        known = [dict(order) for order in known_orders(connection, service.service_id, names)]
-        elsewhere = tuple(dict(order) for order in results_elsewhere(connection, service.service_id, names))
-    earlier = _by_status(order for order in known if order["imei"] not in flying)
+        known = known_orders(connection, service.package_id, names)
+        elsewhere = tuple(results_elsewhere(connection, service.package_id, names))
+    earlier = _by_status(order for order in known if order.imei not in flying)
     left_out = flying.keys() | _left_out(earlier, again)
-    mark = fingerprint(service.service_id, names)
+    mark = fingerprint(service.package_id, names)
     plan = Plan(
         service=service,
         imeis=imeis,
@@ -108,18 +108,18 @@ def make_plan(
     return _with_objections(plan, means.objection)
 
 
-def _by_status(orders: Iterable[dict[str, Any]]) -> dict[str, tuple[dict[str, Any], ...]]:
+def _by_status(orders: Iterable[EarlierOrder]) -> dict[str, tuple[EarlierOrder, ...]]:
     """Earlier orders as a plan holds them: checked, rejected and pending."""
-    found: dict[str, list[dict[str, Any]]] = {"checked": [], "rejected": [], "pending": []}
+    found: dict[str, list[EarlierOrder]] = {"checked": [], "rejected": [], "pending": []}
     for order in orders:
-        found[FATES.get(order["status"], "pending")].append(order)
+        found[FATES.get(order.status or "", "pending")].append(order)
     return {name: tuple(listed) for name, listed in found.items()}
 
 
-def _left_out(earlier: Mapping[str, Iterable[dict[str, Any]]], again: Again) -> set[str]:
+def _left_out(earlier: Mapping[str, Iterable[EarlierOrder]], again: Again) -> set[str]:
     """The IMEIs of earlier orders that are not sent a second time."""
     sent_again = {name for name, sent in (("checked", again.checked), ("rejected", again.rejected)) if sent}
-    return {order["imei"] for name, orders in earlier.items() if name not in sent_again for order in orders}
+    return {order.imei for name, orders in earlier.items() if name not in sent_again for order in orders}
 
 
 def service_objection(service: ServiceInfo | None, service_id: str) -> str:
@@ -169,7 +169,7 @@ def _with_objections(plan: Plan, objection: str) -> Plan:
     if plan.continues is None:
         found += money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left)
         found += [] if plan.count else [NOTHING_LEFT if plan.imeis else NO_IMEI]
-        found += [service_objection(plan.service, plan.service.service_id)]
+        found += [service_objection(plan.service, plan.service.package_id)]
     return replace(plan, objections=tuple(sentence for sentence in found if sentence))
 
 

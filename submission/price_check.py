@@ -31,7 +31,7 @@ def apply_prices(connection: Transaction, listed: Sequence[ServiceInfo]) -> list
 
     A batch that has nothing left to send, or whose service is not listed, is not changed.
     """
-    prices = {service.service_id: service.price for service in listed}
+    prices = {service.package_id: service.price for service in listed}
     paused = []
     for batch in batch_store.running_batches(connection):
         price = prices.get(batch.service_id, batch.unit_price)

@@ -116,7 +116,7 @@ class Settler(Watches):
 
     def _read_list(self, connection: Transaction, doubtful: Sequence[Chunk], turn: Turn) -> list[Chunk]:
         """Adopt what the list shows, and note the balance. Return the calls with the items that it does not show."""
-        owners = batch_store.order_owners(connection, [order.order_id for order in turn.look.listed])
+        owners = batch_store.order_owners(connection, [order.id for order in turn.look.listed])
         self.idle_looks = 0 if owners else self.idle_looks + 1
         contested = _contested([*doubtful, *batch_store.open_chunks(connection, ChunkState.SENDING)])
         listing = Listing(turn.look, owners, batch_store.service_labels(connection), contested)
@@ -135,7 +135,7 @@ class Settler(Watches):
             order = listing.take(item, chunk.service_id, clock)
             if order is not None:
                 verdicts.append(
-                    Verdict(item.item_id, item.imei, Outcome.ORDERED, order.order_id, order.status, FOUND_IN_LIST)
+                    Verdict(item.item_id, item.imei, Outcome.ORDERED, order.id, order.status, FOUND_IN_LIST)
                 )
             elif item.item_id in existed and (older := listing.take_older(item, chunk.service_id, clock)) is not None:
                 existing.append((item, older))

@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 def to_confirm(connection: Transaction, listed: Sequence[IMEIOrder]) -> set[str]:
     """Return the ids of listed orders that a look at this list may adopt or link."""
-    owners = batch_store.order_owners(connection, [order.order_id for order in listed])
-    unknown = [order for order in listed if order.order_id not in owners and ORDER_ID.fullmatch(order.order_id)]
+    owners = batch_store.order_owners(connection, [order.id for order in listed])
+    unknown = [order for order in listed if order.id not in owners and ORDER_ID.fullmatch(order.id)]
     if not unknown:
         return set()
     planned = batch_store.planned_among(connection, sorted({body for order in unknown for body in bodies(order.imei)}))
     doubtful = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
     wanted = {item.imei[:14] for item in planned} | {item.imei[:14] for chunk in doubtful for item in chunk.items}
-    return {order.order_id for order in unknown if wanted & bodies(order.imei)}
+    return {order.id for order in unknown if wanted & bodies(order.imei)}
 
 
 def pause_for_unknown(connection: Transaction, listing: Listing) -> None:
@@ -43,7 +43,7 @@ def pause_for_unknown(connection: Transaction, listing: Listing) -> None:
     for batch_id, orders in found.items():
         words = (
             f"The provider lists {plural(len(orders), 'order')} of IMEIs that this batch has not sent, such as order"
-            f" {orders[0].order_id} of {orders[0].imei}. Those of this service are left out. Another program or a copy"
+            f" {orders[0].id} of {orders[0].imei}. Those of this service are left out. Another program or a copy"
             " of this database may have ordered the others too: make sure that it has not before you resume the batch."
         )
         batch_store.pause(connection, batch_id, words)
@@ -55,7 +55,7 @@ def _link_first(connection: Transaction, listing: Listing, item: batch_store.Pla
     for order in listing.unknown[item.imei[:14]]:
         service = listing.labels.get(label(order))
         other = service is None and listing.is_long_before(order, item.created_at)
-        if other or not order.order_id or service not in (None, item.service_id):
+        if other or not order.id or service not in (None, item.service_id):
             continue
         confirmed = listing.confirmed(order, item.imei, item.service_id)
         if service and is_exact(order, item.imei) and confirmed is not None:

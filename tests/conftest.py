@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
 from gunicorn_server import paused_batch_fixture, port_fixture
-from web_fixture import app_fixture, browser_fixture, provider_fixture
+from web_client import app_fixture, browser_fixture, provider_fixture
 
 from database import IMEIDatabase
 from settings import Settings
+from submission import watches
 
 __all__ = ["app_fixture", "browser_fixture", "paused_batch_fixture", "port_fixture", "provider_fixture"]
 
@@ -21,9 +23,11 @@ KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECR
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No test touches the real account or the real database, whatever the environment or .env says."""
+    """Keep tests away from the real account and database, and let Hypothesis draw the same cases each time."""
     os.environ.update(dict.fromkeys(KEPT_OUT, ""))
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="hammer-tests-")
+    hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
+    hypothesis.settings.load_profile("tests")
     config.add_cleanup(lambda: shutil.rmtree(os.environ["DATA_DIR"], ignore_errors=True))
 
 
@@ -74,3 +78,10 @@ def rival(database: IMEIDatabase) -> Iterator[IMEIDatabase]:
     """The same database, opened a second time as another process does: it moves a row first."""
     with IMEIDatabase(database.path) as opened:
         yield opened
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look into doubt every fifth of a second, and hold IMEIs back for a proof for a second instead of a minute."""
+    monkeypatch.setattr(watches, "LOOKS", (0.0, 0.2, 0.2, 0.2))
+    monkeypatch.setattr(watches, "LONGEST_PROOF", 1.0)

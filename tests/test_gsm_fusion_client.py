@@ -210,7 +210,7 @@ def test_a_list_of_all_orders_that_there_ever_were_is_read() -> None:
     page = gzip.compress(f"<result>{listed}</result>".encode())
     with ScriptedServer(reply(page, "200 OK", "Content-Encoding: gzip")) as server, client_of(server, 30) as client:
         found = client.list_recent_orders()
-    assert [order.order_id for order in found] == [str(number) for number in range(1, count + 1)]
+    assert [order.id for order in found] == [str(number) for number in range(1, count + 1)]
     assert {order.code for order in found} == {text}
 
 
@@ -368,7 +368,7 @@ def test_reads_are_repeated_with_growing_pauses_until_they_bring_something() -> 
     busy = reply("", "429 Too Many Requests", "Retry-After: 30")
     steps = reset, reply("<Packa"), busy, reply(SERVICES)
     with ScriptedServer(*steps) as server, client_of(server, sleep=pauses.append) as client:
-        assert [service.service_id for service in client.get_imei_services()] == ["7"]
+        assert [service.package_id for service in client.get_imei_services()] == ["7"]
     assert 1 <= pauses[0] <= 1.25
     assert 2 <= pauses[1] <= 2.5
     assert pauses[2:] == [30.0]
@@ -405,7 +405,7 @@ def test_reads_are_not_repeated_where_the_next_answer_would_be_the_same(step: St
 def test_orders_are_asked_for_by_id_or_all_of_them() -> None:
     listing = f"<result><imeis><id>1</id><imei>{IMEI}</imei><statusId>2</statusId></imeis></result>"
     with ScriptedServer(reply(listing)) as server, client_of(server) as client:
-        assert [found.order_id for found in client.get_imei_orders(["1", "2"])] == ["1"]
+        assert [found.id for found in client.get_imei_orders(["1", "2"])] == ["1"]
         assert len(client.list_recent_orders()) == 1
     assert server.requests[0].form["orderIds"] == "1,2"
     assert "orderIds" not in server.requests[1].form
@@ -433,7 +433,7 @@ def test_an_id_that_the_provider_threw_away_refuses_its_list() -> None:
 def test_a_recent_list_that_cannot_be_read_is_asked_for_again() -> None:
     with ScriptedServer(reply(CUT_LIST), reply(ODD_LIST)) as server, client_of(server) as client:
         (order,) = client.list_recent_orders()
-    assert (order.order_id, order.imei, order.code) == ("1", IMEI, "<font color=#00ee00>x")
+    assert (order.id, order.imei, order.code) == ("1", IMEI, "<font color=#00ee00>x")
     assert len(server.requests) == 2
 
 

@@ -7,8 +7,9 @@ import time
 from typing import ClassVar
 
 import pytest
-from hardship_fixture import locked_by_another_program
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, put_in_use, system
+from batch_checks import locked_by_another_program
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, put_in_use, system
+from stored_orders import all_orders
 
 import production_submission_system
 from database import DatabaseUnavailableError, read_list_limit
@@ -52,7 +53,7 @@ def test_every_imei_is_ordered_once_and_stored_with_price_and_order_id(simulator
     assert (result.total, result.successful, result.failed, result.in_doubt) == (450, 450, 0, 0)
     assert len(simulator.charges()) == 450
     assert judge(simulator, database) == (0, 0)
-    assert {row["credits"] for row in database.iterate_orders()} == {0.08}
+    assert {row["credits"] for row in all_orders(database)} == {0.08}
     assert len(result.orders) == 450 and result.errors == ()
     assert metrics(result, found(database, result.batch_id))["successful_batches"] == 5
 
@@ -484,7 +485,7 @@ def test_a_list_refused_because_of_one_imei_that_is_not_told_is_sent_again_one_b
         running.submit_batch(numbers[2:3], SERVICE)
         simulator.set(duplicate_style=style)
         simulator.complete()
-        database.update_order_status(next(database.iterate_orders())["order_id"], "Completed")
+        database.update_order_status(all_orders(database)[0]["order_id"], "Completed")
         batch_id = create_batch(database, new_batch(numbers, recheck=True))
         running.run_batch(batch_id)
         running.submit_batch(imeis(3, first=9000), SERVICE)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls_fixture import OTHER, one
-from loop_fixture import BALANCE, CALL, LIST, Loop, batch, ready, started, unwritable
-from provider_fixture import SERVICE, imeis
+from handmade_calls import OTHER, one
+from simulated_provider import SERVICE, imeis
+from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase, read_list_limit, write_list_limit
 from orders import Chunk

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from calls_fixture import one
-from loop_fixture import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started, unwritable
-from provider_fixture import imeis
+from handmade_calls import one
+from simulated_provider import imeis
+from stepped_loop import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase
 from submission import checkpoints

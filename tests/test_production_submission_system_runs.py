@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls_fixture import one
-from loop_fixture import BALANCE, CALL, LIST, Loop, batch, ready, started
-from provider_fixture import SERVICE, imeis
+from handmade_calls import one
 from provider_model import DEATHS, Clock, Model, ModelClient, Wire
+from simulated_provider import SERVICE, imeis
+from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started
 
 import production_submission_system
 from database import IMEIDatabase, write_list_limit

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls_fixture import one
-from loop_fixture import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, started
-from provider_fixture import SERVICE, imeis
+from handmade_calls import one
+from simulated_provider import SERVICE, imeis
+from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, started
 
 from database import IMEIDatabase
 from production_submission_system import MOVED, PAID_ELSEWHERE

@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from batch_checks import locked_by_another_program
 from flask import Flask
-from hardship_fixture import locked_by_another_program
-from provider_fixture import imeis
-from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app, order_batch, words
+from simulated_provider import imeis
+from stored_orders import all_orders
+from web_client import SERVICES, Browser, Provider, answer_chunks, make_app, order_batch, words
 
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.state import provider_state
@@ -24,7 +25,7 @@ from settings import Settings
 from storage import balance_store, lease
 from storage.batch_creation import NewBatch, create_batch
 from storage.result_store import Withheld, note_withheld
-from submission import settlement
+from web import doubt as web_doubt
 from web import health as web_health
 from web import imports as web_imports
 from web_app import create_app
@@ -53,8 +54,8 @@ def test_importing_the_module_opens_no_database(tmp_path: Path, monkeypatch: pyt
 
 def test_the_empty_dashboard_leads_to_the_first_batch(browser: Browser) -> None:
     text = words(browser.get("/"))
-    assert "Nothing has been ordered yet" in text
-    assert "Start the first batch" in text
+    assert "No orders yet" in text
+    assert "Start first batch" in text
 
 
 def test_the_dashboard_shows_balance_orders_and_doubt(browser: Browser, database: IMEIDatabase) -> None:
@@ -134,9 +135,9 @@ def test_the_status_page_says_what_to_mend(browser: Browser, database: IMEIDatab
     provider.down = True
     browser.get("/services")
     text = words(browser.get("/status"))
-    assert "No process sends batches or fetches results: start the app" in text
+    assert "No process sends batches or fetches results. Start the app" in text
     assert "The provider did not answer the last call: The provider is in maintenance." in text
-    assert "There is no backup: download one" in text
+    assert "There is no backup. Download one" in text
     browser.post("/database/backup")
     assert "There is no backup" not in words(browser.get("/status"))
 
@@ -158,7 +159,7 @@ def test_the_status_page_lists_the_orders_that_get_no_result(browser: Browser, d
     """With the provider's words, which are shown as text, and without those that have a result meanwhile."""
     assert "Orders without a result" not in words(browser.get("/status"))
     batch_id = order_batch(database, imeis(3))
-    odd, given, _ = [row["order_id"] for row in database.iterate_orders(batch_id=batch_id)]
+    odd, given, _ = [row["order_id"] for row in all_orders(database, batch_id=batch_id)]
     since = datetime(2026, 11, 25, 10, 5)
     results = [Withheld(name, since, utc_now(), 3, "No IMEI Found <b>", spoils_lists=True) for name in (odd, given)]
     note_withheld(database, results, [])
@@ -235,7 +236,7 @@ def test_a_value_error_of_ours_never_reaches_a_page(browser: Browser, monkeypatc
         raise ValueError("secret internals")
 
     monkeypatch.setattr(web_imports, "undo_import", fails)
-    monkeypatch.setattr(settlement, "take_back_order", fails)
+    monkeypatch.setattr(web_doubt, "take_back_order", fails)
     database = browser.client.application.extensions["database"]
     order_batch(database, imeis(1))
     for path, form in (("/database/import/1/undo", {}), ("/batches/1/doubt/undo", {"order_id": "7"})):
@@ -248,7 +249,7 @@ def test_too_large_an_upload_is_refused_in_plain_words(app: Flask, browser: Brow
     app.config["MAX_CONTENT_LENGTH"] = 1000
     answer = browser.client.post("/batch", data={"csrf_token": token, "imeis": "3" * 5000})
     assert answer.status_code == 413
-    assert "At most 25 MB" in words(answer)
+    assert "You can send at most 25 MB" in words(answer)
 
 
 def test_a_paste_of_50000_imeis_is_not_too_large(browser: Browser) -> None:
@@ -348,13 +349,13 @@ def test_services_search_in_the_url(browser: Browser) -> None:
 
 def test_every_page_counts_the_services_alike(browser: Browser, provider: Provider) -> None:
     """One is listed no more, and one needs more than an IMEI."""
-    provider.services = [*SERVICES, replace(SERVICES[0], service_id="7", title="Gone")]
+    provider.services = [*SERVICES, replace(SERVICES[0], package_id="7", title="Gone")]
     browser.get("/services")
     provider.services = list(SERVICES)
     with browser_database(browser).write() as connection:
         connection.exec_driver_sql("UPDATE services SET refreshed_at = 0")
-    assert "3 services, 2 by IMEI alone" in words(browser.get("/services"))
-    assert "3 services, 2 by IMEI alone" in words(browser.get("/status"))
+    assert "3 services, 2 need only an IMEI" in words(browser.get("/services"))
+    assert "3 services, 2 need only an IMEI" in words(browser.get("/status"))
     assert "2 of 3 services can be ordered by IMEI alone" in words(browser.get("/"))
     assert "Services 3" in words(browser.get("/database"))
 
@@ -371,7 +372,7 @@ def test_a_service_that_needs_more_cannot_be_used(browser: Browser) -> None:
 def test_a_stale_list_is_better_than_none_and_is_not_asked_for_at_once_again(database: IMEIDatabase) -> None:
     now, provider = [1000.0], Provider(list(SERVICES))
     catalog = ServiceCatalog(database, provider.list_services, clock=lambda: now[0])
-    assert [s.service_id for s in catalog.current().services] == [s.service_id for s in SERVICES]
+    assert [s.package_id for s in catalog.current().services] == [s.package_id for s in SERVICES]
     provider.down = True
     now[0] += 400
     for _ in range(3):
@@ -395,7 +396,7 @@ def test_a_list_that_is_confirmed_is_seconds_old_unless_the_provider_is_silent(d
     assert provider.asked == 1
     now[0] += 2
     provider.services = [replace(SERVICES[0], price=0.48), *SERVICES[1:]]
-    risen = catalog.for_confirmation().find(SERVICES[0].service_id)
+    risen = catalog.for_confirmation().find(SERVICES[0].package_id)
     assert risen is not None
     assert (risen.price, provider.asked) == (0.48, 2)
     provider.down = True

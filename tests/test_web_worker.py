@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from gunicorn_server import Server, wait_until
+from gunicorn_server import Server, free_port, wait_until
 
 import web_worker
 from database import IMEIDatabase
@@ -16,8 +16,10 @@ from storage.batch_creation import NewBatch, create_batch
 from storage.batch_store import pause
 from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, read_head
 
+pytestmark = pytest.mark.xdist_group("web_worker")  # they share a server
+
 PATIENCE = 2.0  #: seconds, in the server of these tests
-IMPATIENT = (str(Path(__file__).parent / "tools" / "impatient.py"), str(PATIENCE))
+IMPATIENT = (str(Path(__file__).parent / "tools" / "short_timeouts.py"), str(PATIENCE))
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 POST = b"POST /login HTTP/1.1\r\nHost: localhost\r\n" + FORM
 #: What each kind of slow client sends before it falls silent; the last kind reads nothing.
@@ -126,19 +128,26 @@ def demo_file(settings: Settings) -> Path:
     return settings.data_dir / "demo" / "imei_orders.db"
 
 
-@pytest.fixture
-def batch_id(settings: Settings) -> int:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of the server that the tests of this module share."""
+    return Settings(data_dir=tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def batch_id(served: Settings) -> int:
     """A paused batch, so that its stream stays open."""
-    with IMEIDatabase(demo_file(settings)) as database:
+    with IMEIDatabase(demo_file(served)) as database:
         made = create_batch(database, NewBatch("waiting", "upload", "1739", "s", 0.08, [("353370080089458", 1)]))
         with database.write() as connection:
             assert pause(connection, made, "Paused by hand.")
     return made
 
 
-@pytest.fixture
-def server(data_dir: Path, port: int, batch_id: int) -> Iterator[Server]:
-    running = Server(data_dir, port, start=IMPATIENT)
+@pytest.fixture(scope="module")
+def server(served: Settings, batch_id: int) -> Iterator[Server]:
+    """gunicorn with short time limits, started once for the tests of this module."""
+    running = Server(served.data_dir, free_port(), start=IMPATIENT)
     try:
         wait_until(running.answers, "the server answers")
         yield running
@@ -230,7 +239,7 @@ def test_more_connections_than_a_worker_takes_close_the_oldest(server: Server) -
             client.close()
 
 
-def test_a_stream_goes_on_beyond_every_limit(server: Server, settings: Settings, batch_id: int) -> None:
+def test_a_stream_goes_on_beyond_every_limit(server: Server, served: Settings, batch_id: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     connection.request("GET", f"/batches/{batch_id}/events", headers={"Accept": "text/event-stream"})
     stream = connection.getresponse()
@@ -239,7 +248,7 @@ def test_a_stream_goes_on_beyond_every_limit(server: Server, settings: Settings,
         first = [stream.readline() for _ in range(6)]
         assert b"event: progress\n" in first
         time.sleep(2 * PATIENCE)
-        with IMEIDatabase(demo_file(settings)) as database, database.write() as writing:
+        with IMEIDatabase(demo_file(served)) as database, database.write() as writing:
             writing.exec_driver_sql("UPDATE batches SET revision = revision + 1")
         assert [line for line in (stream.readline() for _ in range(4)) if line == b"event: progress\n"]
     finally:

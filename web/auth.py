@@ -244,7 +244,7 @@ def _turned_away(target: str, wait: float) -> ResponseReturnValue:
         error = "The user name or the password is wrong."
         return _login_page(target, error), 401
     seconds = ceil(wait)
-    error = f"Too many wrong passwords: wait {seconds} second{'s' if seconds > 1 else ''}, then try again."
+    error = f"Too many failed logins. Wait {seconds} second{'s' if seconds > 1 else ''}, then try again."
     return _login_page(target, error), 429, {"Retry-After": str(seconds)}
 
 
@@ -284,7 +284,7 @@ def _login_page(target: str, error: str = "") -> str:
 
 def _locked_page() -> ResponseReturnValue:
     if not _wants_page():
-        return {"error": "The app is locked: set ADMIN_PASSWORD and start it again."}, 503
+        return {"error": "The app has no password. Set ADMIN_PASSWORD and start it again."}, 503
     return render_template("locked.html"), 503
 
 

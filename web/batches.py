@@ -85,7 +85,7 @@ def pause(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     with backend().database.write() as connection:
         done = batch_store.pause(connection, batch_id, BY_HAND)
-    flash("Paused. Requests already sent will finish." if done else "It was not running.")
+    flash("Paused. Requests already sent will finish." if done else "The batch was not running.")
     return _back(batch_id)
 
 
@@ -109,7 +109,7 @@ def resume(batch_id: int) -> ResponseReturnValue:
     except OverBudgetError as error:
         flash(f"Not resumed. {error}", "error")
         return _back(batch_id)
-    flash(_resumed(progress.unit_price, price) if done else "It was not paused.")
+    flash(_resumed(progress.unit_price, price) if done else "The batch was not paused.")
     return _back(batch_id)
 
 
@@ -118,7 +118,7 @@ def ask_for_results(batch_id: int) -> ResponseReturnValue:
     """Ask for all pending results, by the process that talks to the provider; the page shows them as they come."""
     batch_or_404(batch_id)
     request_sync(backend().database)
-    flash("The provider is being asked for all pending results; they appear here by themselves.")
+    flash("The app is asking the provider for all pending results. They appear here automatically.")
     return _back(batch_id)
 
 
@@ -146,7 +146,7 @@ def retry(batch_id: int) -> ResponseReturnValue:
     failures = batch_queries.batch_failures(database, batch_id)
     imeis = [failed["imei"] for failed in failures if failed["outcome"] in SAFE_AGAIN]
     if not imeis:
-        flash("Nothing of this batch was refused or cancelled, so nothing is sent again.")
+        flash("No IMEI of this batch was refused or cancelled, so there is nothing to send again.")
         return _back(batch_id)
     label = f"Again: {progress.label}"[:100]
     token = keep("paste", "\n".join(imeis).encode(), label, progress.service_id)
@@ -173,12 +173,12 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
 def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:
     """Each IMEI of a batch as an export row; what has no order says its outcome instead."""
     for item in order_queries.result_items(database, progress.batch_id):
-        yield item | {
-            "service_name": item["service_name"] or progress.service_name,
-            "status": item["status"] or Outcome(item["outcome"]).label,
-            "result_code_display": item["result_code_display"] or item["message"],
+        yield item._asdict() | {
+            "service_name": item.service_name or progress.service_name,
+            "status": item.status or Outcome(item.outcome).label,
+            "result_code_display": item.result_code_display or item.message,
             "batch_id": progress.batch_id,
-            "error": item["message"],
+            "error": item.message,
         }
 
 
@@ -190,13 +190,13 @@ def _stopped(progress: Progress, taken: int) -> str:
     """What stopping has saved, and what was paid before."""
     paid = f"{plural(progress.outcomes[Outcome.ORDERED], 'IMEI')} ordered, {money(progress.spent)} paid"
     if not taken:
-        return f"Nothing was left to stop: {paid}."
+        return f"Nothing was left to stop. {paid}."
     saved = money(taken * progress.unit_price)
-    return f"Stopped: {plural(taken, 'IMEI was', 'IMEIs were')} not sent, {saved} saved; {paid}."
+    return f"Stopped. {plural(taken, 'IMEI was', 'IMEIs were')} not sent, {saved} saved. {paid}."
 
 
 def _resumed(before: float, now: float) -> str:
-    return f"Running again, at {money(now)} an IMEI." if exceeds(now, before) else "Running again."
+    return f"Resumed at {money(now)} per IMEI." if exceeds(now, before) else "Resumed."
 
 
 def _back(batch_id: int) -> ResponseReturnValue:

@@ -15,8 +15,10 @@ from account import provider_state
 from backend import Backend, backend
 from database import utc_now
 from orders import ServiceInfo
-from results import last_audit, last_sync, past_imports
+from results import last_audit, last_sync
+from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries
+from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
@@ -29,7 +31,7 @@ RECENT_BATCHES = 8
 SERVICES_SHOWN = 400
 #: Orders without a result that the status page lists, the longest waiting first.
 WITHHELD_SHOWN = 200
-PACKAGES = ("flask", "sqlalchemy", "requests", "gunicorn")
+PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
 
 
 @blueprint.get("/")
@@ -37,7 +39,7 @@ def dashboard() -> ResponseReturnValue:
     """The day at a glance."""
     database = backend().database
     today = batch_queries.today(database)
-    days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today["orders"], today["spent"])]
+    days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent)]
     running, recent = batch_queries.unfinished_and_recent(database, RECENT_BATCHES)
     return render_template(
         "dashboard.html",
@@ -147,14 +149,17 @@ def status() -> ResponseReturnValue:
 def adopt_account() -> ResponseReturnValue:
     """Let the account of the settings work with this database, which holds the orders of another one."""
     if "sure" not in request.form:
-        flash("Nothing was adopted: tick that you know what it means.", "error")
+        flash("The database was not adopted: tick the box to confirm.", "error")
         return redirect(url_for("pages.status"), 303)
     try:
         adopt_database(backend().database, backend().settings)
     except OtherAccountError as error:
         flash(str(error), "error")
         return redirect(url_for("pages.status"), 303)
-    flash("Adopted. Unfinished batches are paused: resume those that this account shall order.", "good")
+    flash(
+        "The database is adopted. Its unfinished batches are paused; resume those that this account should order.",
+        "good",
+    )
     return redirect(url_for("pages.status"), 303)
 
 
@@ -167,7 +172,7 @@ def _adoption(backend: Backend) -> account_mark.Adoption | None:
 
 
 def _fits(service: ServiceInfo, q: str, category: str) -> bool:
-    text = f"{service.service_id} {service.title} {service.category} {service.delivery}".lower()
+    text = f"{service.package_id} {service.title} {service.category} {service.delivery_time}".lower()
     return (not category or service.category == category) and all(word in text for word in q.lower().split())
 
 
@@ -183,8 +188,8 @@ def _backups(backend: Backend) -> list[dict[str, Any]]:
 
 
 def _versions(backend: Backend) -> dict[str, str]:
-    versions = {"python": platform.python_version(), "sqlite": order_queries.sqlite_version(backend.database)}
-    return versions | _installed()
+    sqlite = order_queries.sqlite_version(backend.database)
+    return {"HAMMER-API": VERSION, "Python": platform.python_version(), "SQLite": sqlite} | _installed()
 
 
 @cache

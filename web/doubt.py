@@ -1,6 +1,5 @@
 """What is in doubt in a batch: what happened, why it is not settled, what the provider lists, and three choices."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from backend import backend
 from database import utc_now
 from gsm_fusion_client import GSMFusionAPIError
 from orders import SAYS_IT_EXISTS, IMEIOrder, NotPossibleError, Progress
-from storage import batch_doubt, batch_queries, batch_store
-from storage.batch_doubt import CallInDoubt
+from storage import batch_doubt, batch_store
+from storage.batch_doubt import CallInDoubt, Doubt
 from submission import (
     ListFindings,
     account_objection,
@@ -34,12 +33,12 @@ from web.format import plural
 
 blueprint = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
 
-#: Items in doubt on one page, and in one decision.
-SHOWN, MOST = 25, 1_000_000
+#: Items in doubt on one page.
+SHOWN = 25
 #: Different reasons or answers that one list shows.
 GROUPS = 12
-NO_WORDS = "sent, but no answer was recorded"
-NOT_LOOKED = "The program has not looked at the provider's list for these yet."
+NO_WORDS = "sent, but no reply was recorded"
+NOT_LOOKED = "The program has not checked the provider's list for these IMEIs yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def ask(batch_id: int) -> ResponseReturnValue:
     """Have the runner ask the provider and settle what its list proves."""
     batch_or_404(batch_id)
     ask_again(backend().database)
-    flash("The provider is being asked. What its list settles disappears from this page by itself.")
+    flash("The app is asking the provider. IMEIs that are settled disappear from this page automatically.")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 
@@ -89,21 +88,23 @@ def ask(batch_id: int) -> ResponseReturnValue:
 def not_placed(batch_id: int) -> ResponseReturnValue:
     """A person says that nothing was placed: send the chosen ones again."""
     batch_or_404(batch_id)
-    doubtful = _undecided(batch_id)
     ticked = set(request.form.getlist("item_id", type=int))
     every = "all" in request.form
-    chosen = [row["item_id"] for row in doubtful if every or row["item_id"] in ticked]
-    if every and request.form.get("seen") != _mark(doubtful):
-        return _refused(batch_id, "Nothing was sent: what is in doubt has changed since. Look at these once more.")
+    with backend().database.read() as connection:
+        undecided = batch_doubt.undecided_ids(connection, batch_id)
+        mark = batch_doubt.doubt_of(connection, batch_id).mark
+    chosen = [item_id for item_id in undecided if every or item_id in ticked]
+    if every and request.form.get("seen") != mark:
+        return _refused(batch_id, "Nothing was sent: the IMEIs in doubt have changed. Check the list and try again.")
     if not chosen:
         return _refused(batch_id, "Nothing was sent: tick the IMEIs that were not placed.")
     if "sure" not in request.form:
-        return _refused(batch_id, "Nothing was sent: tick that you looked at the provider's site.")
+        return _refused(batch_id, "Nothing was sent: tick the box to confirm that you checked the provider's site.")
     try:
         sent = was_not_placed(backend().database, chosen, _rest())
     except NotPossibleError as error:
         return _refused(batch_id, f"Nothing was sent. {error}")
-    flash(f"{plural(sent, 'IMEI')} will be sent again after one more look at the provider's list.", "good")
+    flash(f"{plural(sent, 'IMEI')} will be sent again after one more check of the provider's list.", "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
@@ -113,13 +114,13 @@ def placed(batch_id: int) -> ResponseReturnValue:
     progress = batch_or_404(batch_id)
     item_id, given = request.form.get("item_id", type=row_number), request.form.get("order_id", "")
     if item_id is None:
-        abort(400, "It is not clear which IMEI the order belongs to.")
+        abort(400, "The request does not name an IMEI in doubt. Go back and try again.")
     try:
         order = _order_of(progress, item_id, given)
-        was_placed(backend().database, item_id, order.order_id, batch_id, order.status)
+        was_placed(backend().database, item_id, order.id, batch_id, order.status)
     except (NotPossibleError, GSMFusionAPIError) as error:
         return _refused(batch_id, f"Nothing was recorded. {error}", item=item_id, order_id=given.strip()[:40])
-    flash(f"Order {order.order_id} is recorded. It can be undone below until it has its result.", "good")
+    flash(f"Order {order.id} is recorded. You can undo this below until it has a result.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 
@@ -141,7 +142,7 @@ def undo_not_placed(batch_id: int) -> ResponseReturnValue:
     """Take back the decision to send again, for what was not sent yet."""
     batch_or_404(batch_id)
     moved = take_back_clearing(backend().database, batch_id)
-    flash(f"{plural(moved, 'IMEI')} will not be sent again by this decision." if moved else "Nothing was left to undo.")
+    flash(f"{plural(moved, 'IMEI')} will not be sent again." if moved else "There was nothing to undo.")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
 
@@ -164,20 +165,20 @@ def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:
 
 def _page(batch_id: int, looked: bool = False) -> str:
     progress, database = batch_or_404(batch_id), backend().database
-    rows = batch_queries.doubtful_items(database, batch_id, limit=MOST)
+    with database.read() as connection:
+        doubt = batch_doubt.doubt_of(connection, batch_id)
     calls = batch_doubt.calls_in_doubt(database, batch_id)
-    doubtful = [row for row in rows if not row["cleared"]]
     found, unheard = _look(progress) if looked else (None, "")
     return render_template(
         "doubt.html",
         batch=progress,
-        count=len(rows),
-        items=sorted(doubtful, key=lambda row: row["message"] != SAYS_IT_EXISTS)[:SHOWN],
-        undecided=len(doubtful),
-        cleared=[row["imei"] for row in rows if row["cleared"]],
-        shown=SHOWN,
-        seen=_mark(doubtful),
-        happened=_happened(doubtful, calls),
+        count=doubt.count,
+        undecided=doubt.undecided,
+        cleared_count=doubt.cleared,
+        seen=doubt.mark,
+        items=batch_doubt.undecided_items(database, batch_id, SHOWN),
+        cleared=batch_doubt.cleared_imeis(database, batch_id, SHOWN),
+        happened=_happened(doubt, calls),
         reasons=_reasons(call for call in calls if not call.cleared),
         cleared_reasons=_reasons(call for call in calls if call.cleared and call.reason),
         wait=_wait([call.sent_at for call in calls if not call.cleared]),
@@ -190,16 +191,12 @@ def _page(batch_id: int, looked: bool = False) -> str:
     )
 
 
-def _undecided(batch_id: int) -> list[dict[str, Any]]:
-    """Every item in doubt of a batch that no person has cleared."""
-    rows = batch_queries.doubtful_items(backend().database, batch_id, limit=MOST)
-    return [row for row in rows if not row["cleared"]]
-
-
-def _happened(doubtful: Sequence[dict[str, Any]], calls: Sequence[CallInDoubt]) -> list[tuple[str, int]]:
+def _happened(doubt: Doubt, calls: Sequence[CallInDoubt]) -> list[tuple[str, int]]:
     """(words, IMEIs): what is known of the answers, the most frequent first."""
     words = {call.chunk_id: call.message for call in calls}
-    counted = Counter(row["message"] or words.get(row["chunk_id"]) or NO_WORDS for row in doubtful)
+    counted = Counter[str]()
+    for chunk_id, message, imeis in doubt.answers:
+        counted[message or words.get(chunk_id) or NO_WORDS] += imeis
     return counted.most_common(GROUPS)
 
 
@@ -226,19 +223,10 @@ def _rest() -> float:
     return rest_before_decision(database, settings.call_timeout, settings.settle_quiet, settings.chunk_size)
 
 
-def _mark(doubtful: Sequence[dict[str, Any]]) -> str:
-    """A name for exactly these calls in doubt: "all" means those that the page spoke of, and none that came later."""
-    digest = hashlib.sha256()
-    for item in doubtful:
-        digest.update(f"{item['item_id']} {item['sent_at']},".encode())
-    return digest.hexdigest()
-
-
 def _look(progress: Progress) -> tuple[ListFindings | None, str]:
     """What the provider lists now, or why it cannot be said."""
     database = backend().database
-    doubtful = batch_queries.doubtful_items(database, progress.batch_id, limit=MOST)
     try:
-        return compare_list(database, doubtful, progress.service_id, backend().recent_orders()), ""
+        return compare_list(database, progress.batch_id, progress.service_id, backend().recent_orders()), ""
     except GSMFusionAPIError as error:
         return None, str(error)

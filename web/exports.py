@@ -113,7 +113,7 @@ def start(backend: Backend, rows: ExportRows, columns: tuple[OutColumn, ...], na
     folder.mkdir(parents=True, exist_ok=True)
     _forget_old(folder)
     if sum(found.alive for found in _all(folder)) >= MOST_AT_ONCE:
-        abort(503, "Two exports are being built already; try again when one of them is done.")
+        abort(503, "Two exports are already being built. Try again when one of them is finished.")
     export = Export(secrets.token_urlsafe(18), name, total)
     _save(folder, export)
     thread = threading.Thread(
@@ -133,11 +133,16 @@ def _build(
         _save(folder, replace(export, rows=written.rows, state="done"))
     except StoppedError:
         draft.unlink(missing_ok=True)
-        _save(folder, replace(export, state="failed", error="The program was stopped meanwhile."))
+        _save(
+            folder,
+            replace(
+                export, state="failed", error="The app was stopped before the export was finished. Start it again."
+            ),
+        )
     except Exception:  # a thread ends here; the page says so
         logger.exception("Export %s failed", export.name)
         draft.unlink(missing_ok=True)
-        _save(folder, replace(export, state="failed", error="It could not be written; the log says why."))
+        _save(folder, replace(export, state="failed", error="The file could not be written. The log has the details."))
 
 
 def _watched(
@@ -178,9 +183,9 @@ def _export_or_404(token: str) -> Export:
     plain = token.replace("-", "").replace("_", "").isalnum()
     found = _load(_folder(backend()) / f"{token}.json") if plain else None
     if found is None:
-        abort(404, "This export is not there any more: start it again.")
+        abort(404, "This export no longer exists. Start it again.")
     if found.state == "building" and not found.alive:
-        return replace(found, state="failed", error="It was interrupted: start it again.")
+        return replace(found, state="failed", error="The export was interrupted. Start it again.")
     return found
 
 

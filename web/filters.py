@@ -71,7 +71,7 @@ def filter_asked() -> OrderFilter:
     """The filter in the URL; one that cannot be read ends the request with its reasons."""
     found = asked()
     if found.objections:
-        abort(400, f"The filter cannot be read. {found.sentence}")
+        abort(400, f"The filter is not valid. {found.sentence}")
     return found.chosen
 
 
@@ -116,7 +116,7 @@ def _status(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
     if not text or text.casefold() in known:
         return known.get(text.casefold(), "")
     if text not in _stored(database, "status"):
-        found["status"] = f"“{text[:40]}” is not a status: choose one of {', '.join(OrderStatus)}."
+        found["status"] = f"“{text[:40]}” is not a status. Choose one of {', '.join(OrderStatus)}."
     return text
 
 
@@ -124,7 +124,7 @@ def _check_verdict(database: IMEIDatabase, name: str, text: str, found: dict[str
     """Object to words that are neither a verdict nor a stored wording of one."""
     if text and not read_verdict(name, text) and text not in _stored(database, name):
         choices = " or ".join(CHOICES[name])
-        found[name] = f"“{text[:40]}” is nothing that {LABELS[name]} can be: choose {choices}."
+        found[name] = f"“{text[:40]}” is not a value of {LABELS[name]}. Choose {choices}."
 
 
 def _stored(database: IMEIDatabase, name: str) -> frozenset[str]:
@@ -138,7 +138,7 @@ def _batch(text: str, found: dict[str, str]) -> int | None:
     try:
         return row_number(text.lstrip("#"))
     except ValueError:
-        found["batch"] = f"“{text[:40]}” is not the number of a batch, such as 41."
+        found["batch"] = f"“{text[:40]}” is not a batch number such as 41."
         return None
 
 
@@ -158,5 +158,5 @@ def _day(name: str, text: str, found: dict[str, str]) -> date | None:
 
 def _mark(name: str, text: str, given: bool, found: dict[str, str]) -> bool:
     if text not in ("", "0", "1"):
-        found[name] = f"“{text[:40]}” is not 0 or 1, as “{name}” takes it."
+        found[name] = f"“{name}” must be 0 or 1, not “{text[:40]}”."
     return given and text != "0"

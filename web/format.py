@@ -1,6 +1,6 @@
 """How pages show numbers, money, times and states. Pure functions; templates call them as filters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome, Progress
 from results import SyncReport, audit_sentences
 from storage.batch_doubt import Settled
 from storage.order_queries import Day
+from storage.rows import EarlierOrder, Order
 
 CHUNKS = {
     ChunkState.PLANNED: "Planned",
@@ -116,13 +117,13 @@ def status_class(status: str | None) -> str:
     return "status-" + (status or "unknown").lower().replace(" ", "-")
 
 
-def result_words(order: Mapping[str, Any]) -> str:
+def result_words(order: Order | EarlierOrder) -> str:
     """What the result of an order says in a line: its findings, else the beginning of its text, else its status."""
     names = (("fmi", "FMI "), ("blacklist", ""))
-    found = [order["model"], order["carrier"], order["simlock"]]
-    found += [f"{before}{order[name]}" for name, before in names if order[name]]
-    text = " ".join((order.get("words") or "").split())
-    return " · ".join(filter(None, found)) or text or order["status"] or "no result"
+    found = [order.model, order.carrier, order.simlock]
+    found += [f"{before}{value}" for name, before in names if (value := getattr(order, name))]
+    text = " ".join(order.words.split())
+    return " · ".join(filter(None, found)) or text or order.status or "no result"
 
 
 def batch_label(batch: Progress) -> str:
@@ -145,9 +146,9 @@ def stop_words(batch: Progress, planned: int) -> str:
     if doubtful := batch.outcomes[Outcome.IN_DOUBT]:
         said.append(f"{doubtful:,} in doubt, which may have cost {money(batch.at_stake)}.")
     if flying := batch.outcomes[Outcome.WAITING] - planned:
-        said.append(f"{flying:,} being sent now, which cannot be stopped.")
+        said.append(f"{flying:,} being sent now; these cannot be stopped.")
     if not planned:
-        return " ".join([*said, "Nothing else is left to stop."])
+        return " ".join([*said, "There is nothing else to stop."])
     others = f"the other {planned:,}" if batch.total > planned else f"all {planned:,}"
     return " ".join([*said, f"Stop {others} and save {money(planned * batch.unit_price)}?"])
 
@@ -162,9 +163,9 @@ def synced(report: SyncReport | None) -> str:
     if report is None:
         return ""
     if not report.asked and not report.error:
-        return f"Results last asked for {ago(report.at)}: none was awaited."
-    brought = f"{report.updated:,} of {plural(report.asked, 'order')} changed, {report.pending:,} still awaited"
-    return f"Results last asked for {ago(report.at)}: {brought}." + (f" {report.error}" if report.error else "")
+        return f"Results last requested {ago(report.at)}: no orders were pending."
+    brought = f"{report.updated:,} of {plural(report.asked, 'order')} updated, {report.pending:,} still pending"
+    return f"Results last requested {ago(report.at)}: {brought}." + (f" {report.error}" if report.error else "")
 
 
 def settled_words(settled: Settled) -> str:

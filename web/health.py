@@ -13,6 +13,7 @@ from account import provider_state
 from backend import VOLATILE, Backend, backend
 from database import utc_now
 from runner import runner_alive
+from settings import VERSION
 from storage import batch_queries
 from submission import account_objection, disk_objection, older_copy_objection
 from web.auth import is_inside
@@ -40,11 +41,11 @@ def status() -> ResponseReturnValue:
 
 
 def health_report(backend: Backend) -> dict[str, Any]:
-    """status, checks (database, api, cache, environment, runner) and metrics."""
+    """status, version, checks (database, api, cache, environment, runner) and metrics."""
     orders = backend.order_count()
     if orders is None:
         checks: dict[str, Any] = {"database": {"status": "failed"}, "environment": environment_check(backend)}
-        return {"status": UNHEALTHY, "checks": checks, "metrics": {}}
+        return {"status": UNHEALTHY, "version": VERSION, "checks": checks, "metrics": {}}
     api = _api_check(backend)
     checks = {
         "database": {"status": "connected", "orders": orders},
@@ -54,7 +55,7 @@ def health_report(backend: Backend) -> dict[str, Any]:
         "runner": {"status": "alive" if runner_alive(backend.settings.data_dir) else "absent"},
     }
     metrics = {"total_orders": orders, "api_response_time_ms": api.get("response_time_ms")}
-    return {"status": overall(checks), "checks": checks, "metrics": metrics}
+    return {"status": overall(checks), "version": VERSION, "checks": checks, "metrics": metrics}
 
 
 def states_only(report: dict[str, Any]) -> dict[str, Any]:
@@ -99,19 +100,19 @@ def mending(backend: Backend, report: dict[str, Any], free: float, newest_backup
     """
     found, checks = environment_advice(backend), report["checks"]
     if checks["runner"]["status"] == "absent":
-        found.append("No process sends batches or fetches results: start the app with “make run”, or look at its log.")
+        found.append("No process sends batches or fetches results. Start the app with “make run”, or check its log.")
     if checks["api"]["status"] == "failing":
         found.append(
-            f"The provider did not answer the last call: {checks['api']['error']} Batches go on by themselves when it"
-            " does; if it stays so, check GSM_FUSION_BASE_URL and the two credentials."
+            f"The provider did not answer the last call: {checks['api']['error']} Batches continue automatically when"
+            " it answers. If this persists, check GSM_FUSION_BASE_URL and the two credentials."
         )
     if free < LITTLE_DISK:
-        found.append("The disk is almost full, and without space nothing is sent: delete old copies in “backups”.")
+        found.append("The disk is almost full, and nothing is sent without free space. Delete old copies in “backups”.")
     if not backend.settings.auto_sync_interval:
-        found.append("Results are fetched only by hand, because AUTO_SYNC_INTERVAL is 0: set it to 300.")
+        found.append("Results are fetched only by hand because AUTO_SYNC_INTERVAL is 0. Set it to 300.")
     if checks["database"]["orders"] and (newest_backup is None or time.time() - newest_backup > OLD_BACKUP):
         age = "There is no backup" if newest_backup is None else f"The last backup was made {ago(newest_backup)}"
-        found.append(f"{age}: download one on the page Database, and keep it on another machine.")
+        found.append(f"{age}. Download one on the Database page and keep it on another machine.")
     return found
 
 

@@ -22,7 +22,7 @@ def upload() -> ResponseReturnValue:
     """Keep the file and lead to the dry run."""
     file = request.files.get("file")
     if file is None or not file.filename:
-        flash("Nothing came: choose a file of orders.", "error")
+        flash("Choose a file with orders.", "error")
         return redirect(url_for("pages.database"), 303)
     data = file.read()
     try:
@@ -73,7 +73,7 @@ def undo(import_id: int) -> ResponseReturnValue:
     except NotPossibleError as error:
         flash(str(error), "error")
     else:
-        more = f"; {plural(kept, 'order')} kept, because something changed since" if kept else ""
+        more = f"; {plural(kept, 'order')} kept, because they changed later" if kept else ""
         flash(f"Import {import_id} is undone: {plural(restored, 'order')} restored{more}.", "good")
     return redirect(url_for("pages.database"), 303)
 
@@ -81,5 +81,5 @@ def undo(import_id: int) -> ResponseReturnValue:
 def _upload_or_404(token: str) -> Upload:
     found = find_upload(backend().database, backend().uploads, token)
     if found is None or found.kind != KIND:
-        abort(404, "This file is not there any more: bring it again.")
+        abort(404, "This file no longer exists. Upload it again.")
     return found

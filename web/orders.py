@@ -8,7 +8,7 @@ from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_t
 from flask.typing import ResponseReturnValue
 
 from backend import backend
-from database import IMEIDatabase, OrderRow, utc_now
+from database import IMEIDatabase, utc_now
 from devices import read_report
 from orders import OrderStatus, Outcome
 from results import is_requested, last_sync, request_sync
@@ -18,6 +18,7 @@ from storage.batch_uploads import change_upload
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
+from storage.rows import Order
 from submission import service_objection
 from web.exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
@@ -98,9 +99,9 @@ def preview_recheck() -> ResponseReturnValue:
     one = request.form.get("imei", "").strip()
     imeis = [one] if one else order_filters.imeis_of(backend().database, chosen, _most() + 1)
     if not objection and not imeis:
-        objection = "No order fits this filter, so there is nothing to check again."
+        objection = "No orders match this filter, so there is nothing to check again."
     if len(imeis) > _most():
-        objection = f"More than {_most():,} IMEIs fit this filter: narrow it."
+        objection = f"More than {_most():,} IMEIs match this filter. Narrow the filter."
     if objection:
         flash(objection, "error")
         return redirect(url_for("orders.history", **chosen.arguments()), 303)
@@ -129,10 +130,10 @@ def history_xlsx() -> ResponseReturnValue:
 def order(order_id: str) -> ResponseReturnValue:
     """Everything that is known of one order."""
     database = backend().database
-    found = database.get_order(order_id)
+    found = order_queries.find_order(database, order_id)
     if found is None:
         abort(404, f"There is no order {order_id}.")
-    others = [other for other in database.get_orders_by_imei(found["imei"]) if other["id"] != found["id"]]
+    others = [other for other in order_queries.orders_of_imei(database, found.imei) if other.id != found.id]
     catalogue = backend().catalog.current(patience=1.0)
     return render_template("order.html", others=others, catalogue=catalogue, **_result(found))
 
@@ -140,7 +141,7 @@ def order(order_id: str) -> ResponseReturnValue:
 @blueprint.get("/orders/<order_id>/result")
 def result(order_id: str) -> str:
     """The parts of its page that a result changes, if its status is no longer what ?seen= says; else nothing."""
-    found = backend().database.get_order(order_id)
+    found = order_queries.find_order(backend().database, order_id)
     return render_template("result.html", **_result(found)) if found and _is_news(found, _seen()) else ""
 
 
@@ -151,8 +152,8 @@ def _listed(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, before: str
     return {"orders": found[:PAGE], "next_before": following, "count": order_filters.counted(database, chosen)}
 
 
-def _result(order: OrderRow) -> dict[str, Any]:
-    text = order["result_code"] or order["result_code_display"] or ""
+def _result(order: Order) -> dict[str, Any]:
+    text = order.result_code or order.result_code_display or ""
     timeline = batch_queries.order_timeline(backend().database, order)
     return {"order": order, "report": read_report(text), "timeline": timeline}
 
@@ -163,8 +164,8 @@ def _seen() -> dict[int, str]:
     return {int(row): status for row, status in pairs if row.isdecimal() and len(row) < order_pages.LONGEST}
 
 
-def _is_news(order: OrderRow, seen: dict[int, str]) -> bool:
-    return seen.get(order["id"]) != (order["status"] or "")
+def _is_news(order: Order, seen: dict[int, str]) -> bool:
+    return seen.get(order.id) != (order.status or "")
 
 
 def _sync_state() -> dict[str, Any]:
@@ -172,8 +173,8 @@ def _sync_state() -> dict[str, Any]:
     pending = count_pending(database)
     if not is_requested(database):
         return {"asking": False, "words": synced(last_sync(database)), "pending": pending}
-    when = "now" if runner_alive(backend().settings.data_dir) else "as soon as a runner is alive"
-    return {"asking": True, "words": f"The provider is asked for all awaited results {when}…", "pending": pending}
+    when = "now" if runner_alive(backend().settings.data_dir) else "as soon as a runner is active"
+    return {"asking": True, "words": f"The app asks the provider for all pending results {when}…", "pending": pending}
 
 
 def _most() -> int:
@@ -182,7 +183,7 @@ def _most() -> int:
 
 def _export_rows(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
     for order in order_filters.walk(database, chosen):
-        yield order | {"outcome": Outcome.ORDERED}
+        yield order._asdict() | {"outcome": Outcome.ORDERED}
 
 
 def _export_name(ending: str) -> str:

@@ -201,7 +201,7 @@ def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: st
     new = NewBatch(
         label=label,
         source=source,
-        service_id=plan.service.service_id,
+        service_id=plan.service.package_id,
         service_name=plan.service.title,
         unit_price=plan.service.price,
         imeis=plan.imeis,

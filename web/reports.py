@@ -89,7 +89,7 @@ def disputes() -> ResponseReturnValue:
         kind=kind,
         counts=counts,
         rows=rows[:PAGE],
-        next_before=rows[PAGE - 1]["id"] if more else None,
+        next_before=rows[PAGE - 1].id if more else None,
         first_page=before is None,
     )
 
@@ -97,7 +97,7 @@ def disputes() -> ResponseReturnValue:
 @blueprint.get("/reports/disputes.csv")
 def disputes_csv() -> Response:
     """Every order that was rejected, is in doubt, or has a result about another IMEI."""
-    return csv_download(order_reports.disputes(backend().database), DISPUTE_COLUMNS, _name("disputes"))
+    return _csv(order_reports.disputes(backend().database), DISPUTE_COLUMNS, "disputes")
 
 
 @blueprint.get("/batches/<int:batch_id>/verdicts")
@@ -144,7 +144,7 @@ def verdicts_csv(batch_id: int) -> Response:
 def _by() -> str:
     by = request.args.get("by", "day")
     if by not in order_reports.BY:
-        abort(400, "Spend is summed up by day, service or batch.")
+        abort(400, "Spend can be grouped by day, service or batch.")
     return by
 
 
@@ -160,7 +160,7 @@ def _since() -> date | None:
 def _kind(usual: Dispute) -> Dispute:
     text = request.args.get("kind", usual)
     if text not in list(Dispute):
-        abort(400, f"“{text[:40]}” is no kind of dispute.")
+        abort(400, f"“{text[:40]}” is not a kind of dispute.")
     return Dispute(text)
 
 

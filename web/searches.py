@@ -106,7 +106,7 @@ def order_missing(search_id: int) -> ResponseReturnValue:
     imeis = [imei for _, imei in search.missing(order_searches.known_imeis(backend().database, search_id))]
     objection = service_objection(backend().catalog.current().find(service_id), service_id)
     if not objection and not imeis:
-        objection = "None is missing any more: each IMEI of this list has an order."
+        objection = "No IMEIs are missing any more: every IMEI of this list has an order."
     if objection:
         flash(objection, "error")
         return redirect(url_for("searches.show", search_id=search_id, show="missing"), 303)
@@ -117,7 +117,7 @@ def order_missing(search_id: int) -> ResponseReturnValue:
 def _search_or_404(search_id: int) -> SavedSearch:
     found = order_searches.find_search(backend().database, search_id)
     if found is None:
-        abort(404, "This search is not there any more: paste the IMEIs again.")
+        abort(404, "This search no longer exists. Paste the IMEIs again.")
     return found
 
 
@@ -134,8 +134,8 @@ def _found(search_id: int, chosen: OrderFilter) -> dict[str, Any]:
     after = None if place is None or row is None else (place, row)
     found = order_searches.found_page(backend().database, search_id, chosen, after, PAGE + 1)
     last = found[PAGE - 1] if len(found) > PAGE else None
-    following = {"after": last["place"], "row": last["id"]} if last else {}
-    return {"orders": found[:PAGE], "following": following, "first_page": after is None}
+    following = {"after": last.place, "row": last.order.id} if last else {}
+    return {"orders": [one.order for one in found[:PAGE]], "following": following, "first_page": after is None}
 
 
 def _missing(search: SavedSearch, known: Set[str]) -> dict[str, Any]:
@@ -146,8 +146,8 @@ def _missing(search: SavedSearch, known: Set[str]) -> dict[str, Any]:
 
 
 def _rows(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
-    for order in order_searches.walk_found(database, search_id, chosen):
-        yield order | {"outcome": Outcome.ORDERED}
+    for found in order_searches.walk_found(database, search_id, chosen):
+        yield found.order._asdict() | {"outcome": Outcome.ORDERED}
 
 
 def _name(search_id: int, ending: str) -> str:

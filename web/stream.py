@@ -108,8 +108,8 @@ def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
     results = order_queries.status_counts(database, batch_id)
     return {
         "latest": [
-            {name: order[name] or "" for name in ("order_id", "imei", "status", "model", "carrier", "simlock")}
-            for order in batch_queries.latest_orders(database, batch_id, 12)
+            {name: getattr(order, name) or "" for name in ("order_id", "imei", "status", "model", "carrier", "simlock")}
+            for order in order_queries.latest_orders(database, batch_id, 12)
         ],
         "errors": [
             {"outcome": outcome, "message": message, "imeis": count}

@@ -9,11 +9,12 @@ from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_t
 from flask.typing import ResponseReturnValue
 
 from backend import backend
-from database import OrderRow
 from orders import ServiceInfo
 from spreadsheets import UnreadableFileError, read_text
+from storage import order_queries
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
+from storage.rows import Order
 from submission import Again, Plan, price_objection, service_objection, unchecked
 from web.format import ago, plural, result_words
 from web.preview import draft_text, keep, keep_draft, must_type, start_batch, started
@@ -49,7 +50,9 @@ def form() -> ResponseReturnValue:
 def known() -> Response:
     """The newest order of each typed IMEI, with any service, and how old it is."""
     typed = dict.fromkeys(imei for imei in request.args.getlist("imei")[:FEW] if imei.isdecimal())
-    return jsonify([_known(order) for imei in typed for order in backend().database.get_orders_by_imei(imei)[:1]])
+    return jsonify(
+        [_known(order) for imei in typed for order in order_queries.orders_of_imei(backend().database, imei)[:1]]
+    )
 
 
 @blueprint.post("/submit")
@@ -93,13 +96,13 @@ def order_and_follow() -> Response:
     return stream(backend(), batch_id)
 
 
-def _known(order: OrderRow) -> dict[str, str]:
+def _known(order: Order) -> dict[str, str]:
     return {
-        "imei": order["imei"],
-        "service": order["service_name"] or "",
+        "imei": order.imei,
+        "service": order.service_name or "",
         "says": result_words(order),
-        "age": ago(order["order_date"] or order["created_at"]),
-        "url": url_for("orders.order", order_id=order["order_id"]) if order["order_id"] else "",
+        "age": ago(order.order_date or order.created_at),
+        "url": url_for("orders.order", order_id=order.order_id) if order.order_id else "",
     }
 
 
@@ -113,7 +116,7 @@ def _posted() -> Posted:
 
 def price_list(services: Iterable[ServiceInfo]) -> str:
     """Return every price that a page shows, as its form carries them: "1739:0.080000 269:0.100000"."""
-    return " ".join(f"{service.service_id}:{service.price:.6f}" for service in services if service.orderable)
+    return " ".join(f"{service.package_id}:{service.price:.6f}" for service in services if service.orderable)
 
 
 def shown_price(prices: str, service_id: str) -> float | None:

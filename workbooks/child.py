@@ -1,7 +1,7 @@
-"""A program that reads one workbook and writes its rows as JSON lines; to be run by itself.
+"""A program that reads one workbook and writes its rows as JSON lines; run as a child process only.
 
-A workbook may be made to use up its reader, and one library can abort the process on a file of some kilobytes. So
-this runs apart from the rest, and takes limits of memory, time and output upon itself before it looks at the file.
+A workbook can be made to exhaust its reader, and one library can abort the process on a file of a few kilobytes.
+This program therefore limits its own memory, time and output before it looks at the file.
 
     python -E -s -m workbooks.child KIND SECONDS < workbook > rows
 """
@@ -9,7 +9,7 @@ this runs apart from the rest, and takes limits of memory, time and output upon 
 import json
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from workbooks.kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet
 from workbooks.legacy import read_old
@@ -19,14 +19,15 @@ from workbooks.xlsx import read_xlsx
 MEMORY = 1024 * 1024 * 1024  #: bytes of address space
 CPU_SECONDS = 25
 OUTPUT = 256 * 1024 * 1024  #: bytes
-#: Exit codes that the parent knows: the sentence is in stderr; the limits were reached.
+CELLS_OF_A_LINE = 1000  #: many, because each line costs as much time as some rows
+#: Exit codes: the file was refused with a sentence in stderr; a limit was reached.
 REFUSED, TOO_BIG = 3, 4
 
 _ENCODE = json.JSONEncoder(default=str).encode  #: dates become text
 
 
 def main() -> int:
-    """Write ["sheet", name, hidden] and then [row number, hidden, cells] for each of its rows, sheet by sheet."""
+    """Write each sheet as a line [name, hidden], then its rows as lines [[row number, cells, hidden], ...]."""
     for limit, most in (
         (resource.RLIMIT_AS, MEMORY),
         (resource.RLIMIT_CPU, CPU_SECONDS),
@@ -36,8 +37,8 @@ def main() -> int:
         resource.setrlimit(limit, (most, most))
     kind, seconds = FileKind(sys.argv[1]), float(sys.argv[2])
     try:
-        for found in _read(kind, sys.stdin.buffer.read(), Deadline(seconds)):
-            sys.stdout.write(_line(found))
+        for line in _lines(_read(kind, sys.stdin.buffer.read(), Deadline(seconds))):
+            sys.stdout.write(line)
         sys.stdout.flush()
     except UnreadableFileError as error:
         sys.stderr.write(str(error))
@@ -53,11 +54,25 @@ def _read(kind: FileKind, data: bytes, deadline: Deadline) -> Iterator[Worksheet
     return read_ods(data, deadline) if kind is FileKind.ODS else read_old(data)
 
 
-def _line(found: Worksheet | Row) -> str:
-    if isinstance(found, Worksheet):
-        return _ENCODE(["sheet", found.name, found.hidden]) + "\n"
-    number, cells, hidden = found
-    return _ENCODE([number, hidden, cells]) + "\n"
+def _lines(found: Iterable[Worksheet | Row]) -> Iterator[str]:
+    """Yield a line for each sheet and for each some rows."""
+    rows: list[Row] = []
+    cells = 0
+    for each in found:
+        if isinstance(each, Worksheet) or cells > CELLS_OF_A_LINE:
+            yield from _lines_of(rows)
+            rows, cells = [], 0
+        if isinstance(each, Worksheet):
+            yield _ENCODE([each.name, each.hidden]) + "\n"
+        else:
+            rows.append(each)
+            cells += len(each[1])
+    yield from _lines_of(rows)
+
+
+def _lines_of(rows: list[Row]) -> Iterator[str]:
+    if rows:
+        yield _ENCODE(rows) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Workbooks in: each is read by a child process with limits, because the file may break its reader.
 
-The child gets the bytes and no environment; whatever becomes of it, what is left is rows or one sentence. One workbook
-is read at a time on a machine, so that several cannot take its memory together.
+The child gets the bytes and no environment; however it ends, the result is rows or one sentence for the user. One
+workbook is read at a time on a machine, so that several cannot exhaust its memory together.
 """
 
 import fcntl
@@ -29,11 +29,12 @@ _TOO_BIG = (
 )
 _BUSY = "Other workbooks are being read: try again in a minute."
 _BLOCK = 256 * 1024  #: bytes of lines taken at once
-_TURN = 0.02  #: seconds between two looks whether another workbook is done
+_TURN = 0.02  #: seconds between two attempts to take the lock
+_SHEET = b'["'  #: how the line of a sheet begins; a line of rows begins with [[
 
 
 class Workbook:
-    """A workbook, read in full to a temporary file that ends with this object. Raises UnreadableFileError."""
+    """A workbook, read in full to a temporary file that is deleted with this object. Raises UnreadableFileError."""
 
     def __init__(self, data: bytes, kind: FileKind, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -43,7 +44,7 @@ class Workbook:
         self.sheets = tuple(self._find_sheets())
 
     def rows(self, sheet: Worksheet) -> Iterator[Row]:
-        """The rows of a sheet with their numbers, blank rows left out; blank cells are None, dates are text.
+        """Yield the rows of a sheet with their numbers, blank rows left out; blank cells are None, dates are text.
 
         A formula without a stored value gives its text, which begins with `=`.
         """
@@ -54,10 +55,9 @@ class Workbook:
             lines = self._lines.readlines(_BLOCK)
             position = self._lines.tell()
             for line in lines:
-                if line.startswith(b'["sheet"'):
+                if line.startswith(_SHEET):
                     return
-                number, hidden, cells = json.loads(line)
-                yield number, cells, hidden
+                yield from map(tuple, json.loads(line))
             if not lines:
                 return
 
@@ -66,8 +66,8 @@ class Workbook:
         position = 0
         for line in self._lines:
             position += len(line)
-            if line.startswith(b'["sheet"'):
-                _, name, hidden = json.loads(line)
+            if line.startswith(_SHEET):
+                name, hidden = json.loads(line)
                 part = str(len(self._starts))
                 self._starts[part] = position
                 yield Worksheet(name, hidden, part)
@@ -87,7 +87,7 @@ def _turn(deadline: Deadline) -> Iterator[None]:
 
 
 def _locked(file: IO[bytes]) -> bool:
-    """Whether the file is ours alone, or cannot be locked at all; closing it ends the lock."""
+    """Whether this process holds the lock, or the file cannot be locked at all; closing the file ends the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -98,9 +98,9 @@ def _locked(file: IO[bytes]) -> bool:
 
 
 def _read_apart(data: bytes, kind: FileKind, deadline: Deadline) -> IO[bytes]:
-    """What the child wrote about the workbook."""
+    """Return what the child wrote about the workbook. Raises UnreadableFileError."""
     lines = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the workbook
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as sentence:
+    with tempfile.TemporaryFile() as given:
         given.write(data)
         given.seek(0)
         try:
@@ -109,7 +109,7 @@ def _read_apart(data: bytes, kind: FileKind, deadline: Deadline) -> IO[bytes]:
                 cwd=PROGRAM.parents[1],
                 stdin=given,
                 stdout=lines,
-                stderr=sentence,
+                stderr=subprocess.PIPE,  # its end shows at once that the child is done
                 timeout=deadline.seconds,
                 env={},
                 check=False,
@@ -117,9 +117,8 @@ def _read_apart(data: bytes, kind: FileKind, deadline: Deadline) -> IO[bytes]:
         except subprocess.TimeoutExpired as error:
             lines.close()
             raise UnreadableFileError(deadline.sentence) from error
-        if done.returncode == 0:
-            return lines
-        lines.close()
-        sentence.seek(0)
-        words = sentence.read(1000).decode("utf-8", "replace") if done.returncode == REFUSED else ""
-        raise UnreadableFileError(words or _TOO_BIG)
+    if done.returncode == 0:
+        return lines
+    lines.close()
+    words = done.stderr[:1000].decode("utf-8", "replace") if done.returncode == REFUSED else ""
+    raise UnreadableFileError(words or _TOO_BIG)

@@ -37,6 +37,7 @@ class FileKind(StrEnum):
     XLSB = "xlsb"
     ODS = "ods"  #: OpenDocument
     TEXT = "text"  #: pasted
+    LIST = "list"  #: IMEIs that were known already, such as those of another batch
 
 
 class Deadline:

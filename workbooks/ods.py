@@ -24,7 +24,6 @@ from workbooks.parts import (
 _CONTENT = "content.xml"
 _MANIFEST = "META-INF/manifest.xml"
 _HIDDEN_ROWS = ("collapse", "filter")
-_CELLS = ("table-cell", "covered-table-cell")
 _SPACES = {"s": " ", "tab": "\t", "line-break": "\n"}
 
 
@@ -44,7 +43,7 @@ def read_ods(data: bytes, deadline: Deadline) -> Iterator[Worksheet | Row]:
 
 
 class _ContentReader:
-    """Collects sheets and rows as expat comes upon them; a table inside a cell is no sheet."""
+    """Collects sheets and rows as expat finds them; a table inside a cell is no sheet."""
 
     def __init__(self) -> None:
         self.parser = new_parser()
@@ -60,12 +59,31 @@ class _ContentReader:
         self._cell: Mapping[str, str] | None = None
         self._text: list[str] = []
         self._paragraphs = self._skipped = 0
+        self._starts = {
+            "table-cell": self._start_cell,
+            "covered-table-cell": self._start_cell,
+            "p": self._start_paragraph,
+            "s": self._start_blank,
+            "tab": self._start_blank,
+            "line-break": self._start_blank,
+            "table-row": self._start_row,
+            "table": self._start_table,
+            "style": self._start_style,
+            "table-properties": self._start_properties,
+            "spreadsheet": self._start_spreadsheet,
+        }
+        self._ends = {
+            "table-cell": self._end_cell,
+            "covered-table-cell": self._end_cell,
+            "table-row": self._end_row,
+            "table": self._end_table,
+        }
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._characters
 
     def taken(self) -> list[Worksheet | Row]:
-        """What was completed since the last call."""
+        """Return what was completed since the last call."""
         found, self._found = self._found, []
         return found
 
@@ -73,28 +91,40 @@ class _ContentReader:
         local = self._names[name]
         if local == "annotation" or self._skipped:
             self._skipped += 1
-        elif local in _CELLS and self._depth == 1:
-            self._cell, self._text, self._paragraphs = self._local(attributes), [], 0
-        elif local == "p" and self._cell is not None:
+        elif local in self._starts:
+            self._starts[local](local, self._local(attributes))
+
+    def _start_cell(self, _: str, attributes: Mapping[str, str]) -> None:
+        if self._depth == 1:
+            self._cell, self._text, self._paragraphs = attributes, [], 0
+
+    def _start_paragraph(self, _: str, __: Mapping[str, str]) -> None:
+        if self._cell is not None:
             self._text.append("\n" if self._paragraphs else "")
             self._paragraphs += 1
-        elif local in _SPACES and self._paragraphs:
-            self._text.append(_SPACES[local] * min(_times(self._local(attributes).get("c", "1")), MAX_CELL))
-        elif local == "table-row" and self._depth == 1:
-            self._row, self._cells, self._blanks = self._local(attributes), [], 0
-        elif local == "table":
-            self._start_table(self._local(attributes))
-        elif local == "style":
-            self._style = self._local(attributes).get("name", "")
-        elif local == "table-properties" and self._local(attributes).get("display") == "false":
+
+    def _start_blank(self, name: str, attributes: Mapping[str, str]) -> None:
+        if self._paragraphs:
+            self._text.append(_SPACES[name] * min(_times(attributes.get("c", "1")), MAX_CELL))
+
+    def _start_row(self, _: str, attributes: Mapping[str, str]) -> None:
+        if self._depth == 1:
+            self._row, self._cells, self._blanks = attributes, [], 0
+
+    def _start_style(self, _: str, attributes: Mapping[str, str]) -> None:
+        self._style = attributes.get("name", "")
+
+    def _start_properties(self, _: str, attributes: Mapping[str, str]) -> None:
+        if attributes.get("display") == "false":
             self._hidden_styles.add(self._style)
-        elif local == "spreadsheet":
-            self.is_spreadsheet = True
+
+    def _start_spreadsheet(self, _: str, __: Mapping[str, str]) -> None:
+        self.is_spreadsheet = True
 
     def _local(self, attributes: Mapping[str, str]) -> dict[str, str]:
         return {self._names[name]: value for name, value in attributes.items()}
 
-    def _start_table(self, attributes: Mapping[str, str]) -> None:
+    def _start_table(self, _: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
         if self._depth > 1:
             return
@@ -110,18 +140,18 @@ class _ContentReader:
             self._text.append(text)
 
     def _end(self, name: str) -> None:
-        local = self._names[name]
         if self._skipped:
             self._skipped -= 1
-        elif local == "table":
-            self._depth -= 1
-        elif local in _CELLS and self._depth == 1 and self._cell is not None:
-            self._end_cell(self._cell)
-            self._cell, self._paragraphs = None, 0
-        elif local == "table-row" and self._depth == 1:
-            self._end_row()
+        elif (local := self._names[name]) in self._ends:
+            self._ends[local]()
 
-    def _end_cell(self, cell: Mapping[str, str]) -> None:
+    def _end_table(self) -> None:
+        self._depth -= 1
+
+    def _end_cell(self) -> None:
+        if self._depth != 1 or self._cell is None:
+            return
+        cell, self._cell, self._paragraphs = self._cell, None, 0
         value = _value(cell, "".join(self._text)[:MAX_CELL])
         times = _times(cell.get("number-columns-repeated", "1"))
         if value is None:
@@ -134,6 +164,8 @@ class _ContentReader:
         self._blanks = 0
 
     def _end_row(self) -> None:
+        if self._depth != 1:
+            return
         times = _times(self._row.get("number-rows-repeated", "1"))
         if self._cells:
             self._pad((times - 1) * len(self._cells))
@@ -153,7 +185,7 @@ def _times(text: str) -> int:
 
 
 def _value(cell: Mapping[str, str], text: str) -> object:
-    """The stored value of a cell, as text where it is neither a number nor a truth."""
+    """Return the stored value of a cell, as text where it is neither a number nor true or false."""
     kind, formula = cell.get("value-type", ""), cell.get("formula")
     stored = cell.get("value", "") if kind in ("float", "percentage", "currency") else ""
     if formula is not None and (stored == "0" or not (stored or text or cell.get("string-value"))):
@@ -168,7 +200,7 @@ def _value(cell: Mapping[str, str], text: str) -> object:
 
 
 def _number(stored: str, text: str) -> object:
-    """A number, or its digits where its format shows zeros before it."""
+    """Return a number, or its digits where its format shows leading zeros."""
     try:
         number = int(stored) if stored.isdecimal() and len(stored) < 40 else float(stored)
     except ValueError:

@@ -39,7 +39,7 @@ _BROKEN = (
 
 
 class LocalNames(dict[str, str]):
-    """Element names without their prefix, so that any prefix or none will do."""
+    """Names of elements and attributes without their prefix, so that any prefix or none will do."""
 
     def __missing__(self, name: str) -> str:
         local = self[name] = name.rpartition(":")[2]
@@ -65,7 +65,7 @@ class Parts:
         return part.lower() in self._names
 
     def elements(self, part: str) -> list[tuple[str, dict[str, str]]]:
-        """Every element of a small part, by local name, in the order of their start tags."""
+        """Return every element of a small part, by local name, in the order of their start tags."""
         elements: list[tuple[str, dict[str, str]]] = []
         names = LocalNames()
         parser = new_parser()
@@ -98,7 +98,7 @@ class Parts:
 
 
 def new_parser() -> expat.XMLParserType:
-    """A parser that joins the text between two tags and refuses a DOCTYPE."""
+    """Return a parser that joins the text between two tags and refuses a DOCTYPE."""
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse_doctype

@@ -57,13 +57,13 @@ class _Columns(dict[str, int]):
 
 def read_xlsx(data: bytes, deadline: Deadline) -> Iterator[Worksheet | Row]:
     """Yield each sheet and then its rows, blank rows left out, blank cells None. Raises UnreadableFileError."""
-    book = _Workbook(data, deadline)
+    book = _XlsxBook(data, deadline)
     for sheet in book.sheets:
         yield sheet
         yield from book.rows(sheet)
 
 
-class _Workbook:
+class _XlsxBook:
     """An open XLSX workbook. Raises UnreadableFileError for a damaged, protected or oversized one."""
 
     def __init__(self, data: bytes, deadline: Deadline) -> None:
@@ -147,7 +147,7 @@ class _Workbook:
 
 
 class _StringsReader:
-    """Collects the shared strings; what a phonetic run (rPh) says is left out."""
+    """Collects the shared strings; phonetic runs (rPh) are left out."""
 
     def __init__(self) -> None:
         self.strings: list[str] = []
@@ -160,7 +160,7 @@ class _StringsReader:
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._characters
 
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
+    def _start(self, name: str, _: dict[str, str]) -> None:
         local = self._names[name]
         if local == "si":
             self._text = ""
@@ -185,7 +185,7 @@ class _StringsReader:
 
 
 class _SheetReader:
-    """Collects the rows of a sheet as expat comes upon them."""
+    """Collects the rows of a sheet as expat finds them."""
 
     def __init__(self, strings: list[str], styles: list[Style], epoch_1904: bool) -> None:
         self.parser = new_parser()
@@ -195,37 +195,55 @@ class _SheetReader:
         self._number, self._hidden = 0, False
         self._cells: list[object] = []
         self._column, self._padding = -1, 0
-        self._type, self._style = "n", 0
+        self._cell: dict[str, str] = {}  #: the attributes of the cell
         self._value: str | None = None
         self._formula: str | None = None
-        self._into = ""  #: "v" or "f" while its text comes, "rPh" inside a phonetic run
+        self._into = ""  #: "v" or "f" inside such an element, "rPh" inside a phonetic run
+        #: What to do at the start and at the end of rare elements; "c" and "v" are handled without a further call.
+        self._starts = {
+            "t": self._start_text,
+            "row": self._start_row,
+            "f": self._start_formula,
+            "rPh": self._start_run,
+        }
+        self._ends = {"t": self._end_text, "row": self._end_row, "f": self._end_run, "rPh": self._end_run}
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._characters
 
     def taken(self) -> list[Row]:
-        """The rows that were completed since the last call, but for the newest, which may go on."""
+        """Return the rows that were completed since the last call, except the newest, which may continue."""
         rows, self._rows = self._rows[:-1], self._rows[-1:]
         return rows
 
     def last(self) -> list[Row]:
-        """The row that no other has followed."""
+        """Return the row that no other has followed."""
         return self._rows
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         local = self._names[name]
-        if local == "v" or (local == "t" and self._into != "rPh"):
+        if local == "c":
+            letters = attributes.get("r", "").rstrip("0123456789")
+            self._column = self._columns[letters] if letters else self._column + 1
+            self._cell = attributes
+            self._value = self._formula = None
+        elif local == "v":
             self._into = "v"
             self._value = self._value or ""
-        elif local == "c":
-            self._start_cell(attributes)
-        elif local == "row":
-            self._start_row(attributes)
-        elif local == "f":
-            self._into = "f"
-            self._formula = ""
-        elif local == "rPh":
-            self._into = "rPh"
+        elif local in self._starts:
+            self._starts[local](attributes)
+
+    def _start_text(self, _: dict[str, str]) -> None:
+        if self._into != "rPh":
+            self._into = "v"
+            self._value = self._value or ""
+
+    def _start_formula(self, _: dict[str, str]) -> None:
+        self._into = "f"
+        self._formula = ""
+
+    def _start_run(self, _: dict[str, str]) -> None:
+        self._into = "rPh"
 
     def _start_row(self, attributes: dict[str, str]) -> None:
         """Begin a row, or go on with the newest one where a program writes a row for each cell."""
@@ -239,75 +257,88 @@ class _SheetReader:
             self._cells, self._hidden = cells if isinstance(cells, list) else list(cells), hidden or self._hidden
             self._column = len(self._cells) - 1
 
-    def _start_cell(self, attributes: dict[str, str]) -> None:
-        reference = attributes.get("r")
-        letters = reference.rstrip("0123456789") if reference else ""
-        self._column = self._columns[letters] if letters else self._column + 1
-        self._type = attributes.get("t", "n")
-        style = attributes.get("s", "0")
-        self._style = int(style) if style.isdigit() else 0
-        self._value = self._formula = None
-
     def _characters(self, text: str) -> None:
         if self._into == "v":
-            if len(self._value or "") < MAX_CELL:
-                self._value = (self._value or "") + text
+            if not self._value:
+                self._value = text
+            elif len(self._value) < MAX_CELL:
+                self._value += text
         elif self._into == "f" and len(self._formula or "") < 200:
             self._formula = (self._formula or "") + text
 
     def _end(self, name: str) -> None:
         local = self._names[name]
-        if local == "c":
+        if local == "v":
+            self._into = ""
+        elif local == "c":
             self._end_cell()
-        elif local == "row":
-            if self._cells:
-                self._rows.append((self._number, self._cells, self._hidden))
-        elif local in ("v", "f", "rPh") or (local == "t" and self._into == "v"):
+        elif local in self._ends:
+            self._ends[local]()
+
+    def _end_text(self) -> None:
+        if self._into == "v":
             self._into = ""
 
+    def _end_run(self) -> None:
+        self._into = ""
+
+    def _end_row(self) -> None:
+        if self._cells:
+            self._rows.append((self._number, self._cells, self._hidden))
+
     def _end_cell(self) -> None:
-        value = self._cell_value()
-        if value is None or not 0 <= self._column < MAX_COLUMNS:
-            return
-        missing = self._column - len(self._cells)
-        if missing >= 0:
-            if self._column > _FAR_RIGHT:
-                self._padding += missing
-                if self._padding > MAX_PADDING:
-                    raise UnreadableFileError(TOO_WIDE)
-            self._cells.extend([None] * missing)
-            self._cells.append(value)
-        elif self._cells[self._column] is None:
-            self._cells[self._column] = value
+        value, column, cells = self._cell_value(), self._column, self._cells
+        if column == len(cells) and value is not None and column < MAX_COLUMNS:  # nearly all
+            cells.append(value)
+        elif value is not None and 0 <= column < MAX_COLUMNS:
+            self._place(value)
+
+    def _place(self, value: object) -> None:
+        """Put a value behind blank cells, or into a cell that was passed."""
+        cells = self._cells
+        missing = self._column - len(cells)
+        if missing > 0:
+            self._pad(missing)
+        if missing < 0 and cells[self._column] is None:
+            cells[self._column] = value
         else:  # a second value for the same cell is kept too
-            self._cells.append(value)
+            cells.append(value)
+
+    def _pad(self, missing: int) -> None:
+        """Add blank cells to the row. Raises UnreadableFileError for too many of them far to the right."""
+        if self._column > _FAR_RIGHT:
+            self._padding += missing
+        if self._padding > MAX_PADDING:
+            raise UnreadableFileError(TOO_WIDE)
+        self._cells.extend([None] * missing)
 
     def _cell_value(self) -> object:
-        text = self._value
-        if text is None or (self._formula is not None and self._type == "n" and text in _NO_RESULT):
+        text, kind = self._value, self._cell.get("t", "n")
+        if text is None or (self._formula is not None and kind == "n" and text in _NO_RESULT):
             return None if self._formula is None else f"={self._formula or '…'}"
-        if self._type == "s":
-            return self._shared(text)
-        if self._type == "b":
-            return text.strip() == "1"
-        if self._type == "n":
+        if kind == "s":
+            if text.isdecimal() and (place := int(text)) < len(self._strings):
+                return self._strings[place] or None
+            return f"#shared string {text} is missing"
+        if kind == "n":
             return self._number_value(text)
+        if kind == "b":
+            return text.strip() == "1"
         return _unescape(text) or None
 
-    def _shared(self, text: str) -> object:
-        if text.isascii() and text.isdigit() and int(text) < len(self._strings):
-            return self._strings[int(text)] or None
-        return f"#shared string {text} is missing"
-
     def _number_value(self, text: str) -> object:
-        style = self._styles[self._style] if self._style < len(self._styles) else ""
+        given = self._cell.get("s", "0")
+        place = int(given) if given.isdecimal() else 0
+        style = self._styles[place] if place < len(self._styles) else ""
         try:
-            number = int(text) if text.isdigit() else float(text)
+            number = int(text) if text.isdecimal() else float(text)
         except ValueError:
             return text or None
+        if style == "":
+            return number
         if isinstance(style, int):
             return str(int(number)).zfill(style) if number >= 0 and float(number).is_integer() else number
-        return _as_date(number, self._epoch_1904) if style == "date" else number
+        return _as_date(number, self._epoch_1904)
 
 
 def _unescape(text: str) -> str:

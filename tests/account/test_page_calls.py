@@ -61,7 +61,7 @@ def test_without_a_limit_nothing_is_counted(database: IMEIDatabase) -> None:
 def test_a_list_that_one_process_has_read_serves_the_others_for_a_while(database: IMEIDatabase) -> None:
     now, provider = [1000.0], Provider()
     one, other = (RecentOrders(database, provider, lambda: now[0]) for _ in range(2))
-    assert [order.order_id for order in one()] == ["7"]
+    assert [order.id for order in one()] == ["7"]
     now[0] += LIST_KEPT - 1
     assert other()[0].requested_at == "2026-11-25 10:00:00"
     assert provider.asked == 1

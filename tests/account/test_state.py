@@ -4,8 +4,8 @@ import threading
 from dataclasses import replace
 
 import pytest
-from provider_fixture import SERVICE, Knobs, Simulator, imeis
-from web_fixture import SERVICES, Browser, Provider, make_app, words
+from simulated_provider import SERVICE, Knobs, Simulator, imeis
+from web_client import SERVICES, Browser, Provider, make_app, words
 
 from account.state import AHEAD, ProviderState, ProviderWatch, provider_state, state_of, write_state
 from database import IMEIDatabase, write_list_limit
@@ -101,7 +101,7 @@ def test_placing_and_syncing_say_that_the_provider_is_down_and_that_it_is_back(
         run(real, database, imeis(1, first=50))
         bar, probe, page = shown(settings, database)
         assert (bar, probe) == ("failing", "failing")
-        assert "newest call: placing orders" in page
+        assert "last call: placing orders" in page
         simulator.set(fault="")
         assert sync_or_follow(real, database).asked == 1
         assert shown(settings, database)[:2] == ("ok", "ok")
@@ -109,7 +109,7 @@ def test_placing_and_syncing_say_that_the_provider_is_down_and_that_it_is_back(
         assert sync_or_follow(real, database).error
         bar, probe, page = shown(settings, database)
         assert (bar, probe) == ("failing", "failing")
-        assert "newest call: reading orders" in page
+        assert "last call: reading orders" in page
 
 
 def run(settings: Settings, database: IMEIDatabase, numbers: list[str]) -> None:

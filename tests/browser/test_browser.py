@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import xlsxwriter
-from browser_fixture import SERVICE, Site, Visitor, csv_of, made_up_imeis, wait_until
+from live_site import SERVICE, Site, Visitor, csv_of, made_up_imeis, wait_until
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -88,7 +88,7 @@ def test_a_file_of_20_000_goes_from_the_file_button_to_the_history(visitor: Visi
     expect_state(page, "finished")
     expect(page.locator("[data-field='outcomes.ordered']")).to_have_text("20,000")
     page.goto("/history")
-    expect(page.locator("main .lead")).to_have_text(f"{before + 20_000:,} orders and what came of them")
+    expect(page.locator("main .lead")).to_have_text(f"{before + 20_000:,} orders and their results")
     assert site.one("SELECT COUNT(*) FROM orders") == before + 20_000
     assert site.charged() == before + 20_000
 
@@ -173,7 +173,7 @@ def test_one_imei_can_be_ordered_with_the_keyboard_alone(visitor: Visitor, site:
     page = visitor.open("/submit")
     tab_to(page, "#imei")
     page.keyboard.type(imei)
-    expect(page.locator("[data-luhn]")).to_contain_text("the check digit fits")
+    expect(page.locator("[data-luhn]")).to_contain_text("check digit is correct")
     tab_to(page, "[data-picker-search]")
     page.keyboard.type(SERVICE)
     page.keyboard.press("Enter")
@@ -228,13 +228,13 @@ def test_many_imeis_are_looked_up_by_pasting_them(visitor: Visitor, site: Site) 
     page.get_by_text("Look up many IMEIs at once").click()
     page.locator("#imeis").press("Control+V")
     expect(page.locator("[data-paste-count]")).to_have_text("6,000 IMEIs in 6,000 entries")
-    page.get_by_role("button", name="Look them up").click()
+    page.get_by_role("button", name="Look up IMEIs").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("6,000 IMEIs looked up")
     expect(page.locator(".tabs")).to_contain_text("200 found")
     assert page.locator("tbody tr").count() == 50
     page.get_by_role("link", name="5,800 missing").click()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Missing as CSV").click()
+        page.get_by_role("link", name="Download missing as CSV").click()
     assert len(download.value.path().read_text().split()) - 2 == 5_800
 
 
@@ -255,7 +255,7 @@ WATCH = """() => {
 def test_a_live_page_without_orders_says_so_in_whole_words(visitor: Visitor, site: Site) -> None:
     site.provider(latency=3.0)
     path = site.order(made_up_imeis(720_000, 1))
-    words = visitor.open(path).get_by_text("No order has come back yet.")
+    words = visitor.open(path).get_by_text("No orders yet.")
     expect(words).to_be_visible()
     assert words.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
     site.finish(path)
@@ -320,8 +320,8 @@ def test_a_notification_comes_only_to_those_who_asked(visitor: Visitor, site: Si
         page.goto(live)
         expect_state(page, "paused")
     assert asking.evaluate("window.asked") == 0
-    asking.get_by_role("button", name="Tell me when it ends").click()
-    expect(asking.get_by_role("button", name="You will be told")).to_be_visible()
+    asking.get_by_role("button", name="Notify me when it ends").click()
+    expect(asking.get_by_role("button", name="You will be notified")).to_be_visible()
     site.post(f"{live}/resume", {})
     for page in (asking, silent):
         expect_state(page, "finished")

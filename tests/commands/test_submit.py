@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,9 @@ from threading import Event
 from typing import Any
 
 import pytest
-from calls_fixture import read_balance
 from click.testing import Result
 from flask import Flask
+from handmade_calls import read_balance
 
 import runner
 from account.catalogue import AccountBalance, ServiceCatalog
@@ -125,6 +126,21 @@ def test_what_was_read_and_what_it_costs_is_said_on_standard_error(app: Flask, s
     assert "broken screen" in said
     assert "250 IMEIs x $0.08 = $20.00" in said
     assert "100%" in said
+
+
+def test_without_a_terminal_each_percent_of_the_progress_is_a_line(app: Flask, stock: Path) -> None:
+    lines = run(app, "submit", stock, "--service", SERVICE, "--yes", "--json").stderr.splitlines()
+    shown = [line for line in lines if line.startswith("Batch 1:") and line.endswith("%")]
+    assert shown[-1] == "Batch 1: 100%"
+    assert len(shown) == len(set(shown))
+
+
+def test_in_a_terminal_the_bar_shows_position_cost_and_doubt(
+    app: Flask, stock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("click._termui_impl.isatty", lambda _: True)
+    said = run(app, "submit", stock, "--service", SERVICE, "--yes", "--json").stderr
+    assert re.search(r"Batch 1: 100%  \[#+\]  250/250  \$20\.00", said)
 
 
 def test_second_imeis_are_announced_with_their_cost_and_ordered_on_request(
@@ -329,7 +345,7 @@ def test_a_service_that_needs_more_than_an_imei_is_refused_by_what_it_needs(
 ) -> None:
     run(app, "services")
     service = next(service for service in database.get_services()[0] if service.required_fields)
-    said = refused(run(app, "submit", stock, "--service", service.service_id, "--yes"), provider, database)
+    said = refused(run(app, "submit", stock, "--service", service.package_id, "--yes"), provider, database)
     assert service.required_fields[0] in said
 
 

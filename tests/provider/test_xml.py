@@ -212,7 +212,7 @@ LISTING = f"""<result>
 def test_a_listing_is_read_by_id_with_its_statuses_and_whole_codes() -> None:
     first, second, third, fourth, without_id = parse_orders(LISTING.encode())
     assert first.code == "Model: iPhone 13<br>Carrier: AT&T<br>SIM: <br> T-Mobile"
-    assert (first.order_id, first.imei, first.status, first.service_id) == (
+    assert (first.id, first.imei, first.status, first.service_id) == (
         "1",
         IMEI_A,
         OrderStatus.COMPLETED,
@@ -222,7 +222,7 @@ def test_a_listing_is_read_by_id_with_its_statuses_and_whole_codes() -> None:
     assert (second.status, second.code) == (OrderStatus.IN_PROCESS, "")
     assert (third.status, third.code) == (OrderStatus.IN_PROCESS, "AT&T <br> x")
     assert fourth.status == "On Hold"
-    assert (without_id.order_id, without_id.imei) == ("", IMEI_C)
+    assert (without_id.id, without_id.imei) == ("", IMEI_C)
 
 
 def test_an_empty_listing_is_empty_and_an_unknown_order_is_refused() -> None:
@@ -246,9 +246,9 @@ SERVICES = """<Packages><Package><CategoryId>1</CategoryId><Category>Apple</Cate
 
 def test_services_carry_price_words_and_mandatory_fields() -> None:
     first, second = parse_services(SERVICES.encode())
-    assert (first.service_id, first.price, first.category) == ("1739", 0.08, "Apple")
+    assert (first.package_id, first.price, first.category) == ("1739", 0.08, "Apple")
     assert first.title == "10-7.1# Apple iPhone & Carrier \N{FIRE}"
-    assert (first.delivery, first.must_read) == ("Instant-5 Minutes", "Read this<br>")
+    assert (first.delivery_time, first.must_read) == ("Instant-5 Minutes", "Read this<br>")
     assert first.orderable
     assert (second.price, second.required_fields) == (0.5, ("Email",))
 
@@ -398,7 +398,7 @@ def test_an_order_whose_id_was_damaged_on_its_way_is_not_named(order_id: str) ->
 )
 def test_an_imei_that_a_list_names_without_a_readable_order_does_not_count_as_absent(record: str) -> None:
     listed = parse_orders(f"<result>{ORDER_A}{record}</result>".encode())
-    assert [(order.order_id, order.imei) for order in listed] == [("15562209", IMEI_A), ("", IMEI_B)]
+    assert [(order.id, order.imei) for order in listed] == [("15562209", IMEI_A), ("", IMEI_B)]
 
 
 def _listing(records: int) -> str:
@@ -443,17 +443,17 @@ def test_an_imei_that_one_part_of_a_list_names_without_an_order_may_have_one_in_
     nameless = ORDER_A.replace("15562209", "0")
     body = f"<result>{nameless}{_listing(40)}{ORDER_A}</result>".encode()
     whole = parse_orders(body)
-    monkeypatch.setattr("gsm_fusion_client.provider_body.list_parts", lambda raw: list_parts(raw, 300))
+    monkeypatch.setattr("gsm_fusion_client.list_parts", lambda raw: list_parts(raw, 300))
     assert len(list(list_parts(body, 300))) > 5
     assert parse_orders(body) == whole
-    assert all(order.order_id for order in whole)
+    assert all(order.id for order in whole)
 
 
 def test_a_part_that_holds_an_error_only_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = f"<imeis><imei>{IMEI_A}</imei><error>Invalid Order ID</error></imeis>"
     body = f"<result>{odd * 8}{_listing(9)}</result>".encode()
-    monkeypatch.setattr("gsm_fusion_client.provider_body.list_parts", lambda raw: list_parts(raw, 300))
-    assert [order.order_id for order in parse_orders(body) if order.order_id] == [str(n) for n in range(1, 10)]
+    monkeypatch.setattr("gsm_fusion_client.list_parts", lambda raw: list_parts(raw, 300))
+    assert [order.id for order in parse_orders(body) if order.id] == [str(n) for n in range(1, 10)]
 
 
 #: Bodies of kinds that providers of this family really send, with what they say.
@@ -474,14 +474,14 @@ def test_bodies_from_the_wild_say_what_they_say(case: dict[str, Any]) -> None:
     elif "placed" in expected:
         assert [[order_id, imei] for order_id, imei, _ in parse_placement(raw).orders] == expected["placed"]
     else:
-        listed = [[order.order_id, order.imei] for order in parse_orders(raw)]
+        listed = [[order.id, order.imei] for order in parse_orders(raw)]
         assert listed == expected["orders"] + [["", imei] for imei in case.get("left_out", [])]
 
 
 def test_a_text_that_is_not_xml_is_kept_whole() -> None:
     code = "Blacklist: <font color=#ff0000>Blacklisted</FONT> < AT&T &amp; <b>x"
     (order,) = parse_orders(f"<result>{record('1', IMEI_A, code)}</result>".encode())
-    assert (order.order_id, order.status, order.code) == ("1", OrderStatus.COMPLETED, code)
+    assert (order.id, order.status, order.code) == ("1", OrderStatus.COMPLETED, code)
 
 
 def record(order_id: str, imei: str, code: str) -> str:
@@ -501,18 +501,18 @@ def test_a_text_forges_no_order(spoil: str, asked: list[str]) -> None:
         with pytest.raises(UnreadableAnswerError):
             parse_asked_orders(body, asked)
         return
-    assert [order.order_id for order in parse_asked_orders(body, asked)] == ["1"]
+    assert [order.id for order in parse_asked_orders(body, asked)] == ["1"]
 
 
 def test_elements_within_a_text_name_no_order() -> None:
     inner = record("2", IMEI_B, "")
     listed = parse_orders(f"<result>{record('1', IMEI_A, inner)}</result>".encode())
-    assert [order.order_id for order in listed if order.order_id] == ["1"]
+    assert [order.id for order in listed if order.id] == ["1"]
 
 
 def test_an_answer_names_only_what_was_asked_for_and_once() -> None:
     body = f"<result>{record('1', IMEI_A, 'a')}{record('2', IMEI_B, 'b')}</result>".encode()
-    assert [order.order_id for order in parse_asked_orders(body, ["1", "7"])] == ["1"]
+    assert [order.id for order in parse_asked_orders(body, ["1", "7"])] == ["1"]
     assert parse_asked_orders(body.replace(b"</result>", record("1", IMEI_A, "c").encode() + b"</result>"), ["1"]) == []
 
 
@@ -536,7 +536,7 @@ def test_whatever_two_texts_hold_the_order_between_them_is_itself_or_left_out(fi
         listed = parse_asked_orders(body, ["1", "2", "3"])
     except GSMFusionAPIError:
         return
-    assert {order.code for order in listed if order.order_id == "2"} <= {"Model: genuine"}
+    assert {order.code for order in listed if order.id == "2"} <= {"Model: genuine"}
 
 
 def test_no_imei_found_is_an_empty_list_but_no_proof_that_nothing_was_placed() -> None:

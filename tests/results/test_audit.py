@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from click.testing import Result
 from flask import Flask
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 from sqlalchemy import delete, update
-from web_fixture import SERVICES, Browser, Provider, make_app
+from stored_orders import all_orders
+from web_client import SERVICES, Browser, Provider, make_app
 
 from account.catalogue import AccountBalance, ServiceCatalog
 from backend import Backend
@@ -65,7 +66,7 @@ def place(simulator: Simulator, database: IMEIDatabase, count: int = COUNT) -> l
         database.store_services(client.get_imei_services(), time.time())
     with system(simulator, database, in_use=False) as running:
         running.submit_batch(imeis(count), SERVICE)
-    return sorted(row["order_id"] for row in database.iterate_orders())
+    return sorted(row["order_id"] for row in all_orders(database))
 
 
 def audited(simulator: Simulator, database: IMEIDatabase, since: datetime | None = None) -> AuditReport:
@@ -410,7 +411,7 @@ def test_an_unknown_charge_is_seen_however_the_list_writes_its_dates(
     forget(database, placed[3])
     with client_of(simulator) as client:
         listed = client.list_recent_orders()
-        older = replace(listed[0], order_id="900", imei=imeis(1, 900)[0], requested_at="2020-01-13 10:00:00")
+        older = replace(listed[0], id="900", imei=imeis(1, 900)[0], requested_at="2020-01-13 10:00:00")
         dated = [
             replace(order, requested_at=datetime.fromisoformat(order.requested_at).strftime(form))
             for order in [*listed, older]
@@ -431,10 +432,10 @@ def test_an_order_without_a_date_is_in_the_window_unless_its_id_is_older(
     with client_of(simulator) as client:
         listed = client.list_recent_orders()
         for order_id, count in zip(ids, (0, 1, 1), strict=True):
-            banker = Banker(client, None, [*listed, replace(strange, order_id=order_id)])
+            banker = Banker(client, None, [*listed, replace(strange, id=order_id)])
             report = run_audit(database, banker, since)
             assert (report.unknown_to_us.count, report.undated) == (count, count)
-        late = run_audit(database, Banker(client, None, [replace(strange, order_id=ids[0])]), utc_now())
+        late = run_audit(database, Banker(client, None, [replace(strange, id=ids[0])]), utc_now())
         assert late.unknown_to_us.count == 1  # nothing of ours tells how old it is
 
 
@@ -469,7 +470,7 @@ def test_an_empty_database_is_rebuilt_audits_clean_and_orders_nothing_again(
     with IMEIDatabase(tmp_path / "new.db") as fresh:
         report = restored(simulator, fresh)
         assert (report.listed, report.restored.new, report.known) == (COUNT, COUNT, 0)
-        assert sorted(row["order_id"] for row in fresh.iterate_orders()) == placed
+        assert sorted(row["order_id"] for row in all_orders(fresh)) == placed
         assert audited(simulator, fresh).agrees
         assert judge(simulator, fresh) == (0, 0)
         first = fresh.get_order(placed[0])
@@ -491,11 +492,11 @@ def test_a_rebuild_may_be_repeated_and_takes_nothing_back(simulator: Simulator, 
     database.update_order_status(placed[0], "Completed", {"result_code": "Model: kept", "model": "kept"})
     simulator.set(turnaround=10_000)
     first = restored(simulator, database)
-    before = list(database.iterate_orders())
+    before = all_orders(database)
     second = restored(simulator, database)
     assert first.restored.new == 1
     assert (second.restored.new, second.known, second.updated) == (0, COUNT, 0)
-    assert list(database.iterate_orders()) == before
+    assert all_orders(database) == before
 
 
 def test_what_an_old_copy_still_means_to_send_is_not_sent_again(simulator: Simulator, database: IMEIDatabase) -> None:
@@ -552,8 +553,12 @@ def test_an_audit_is_due_every_night_and_after_a_batch_with_doubt(simulator: Sim
         assert not NightlyAudit(database, client, lambda: now - timedelta(seconds=60)).is_due()
         assert NightlyAudit(database, client, lambda: now - timedelta(seconds=60)).audit().agrees
         assert NightlyAudit(database, client, lambda: now + timedelta(days=1)).is_due()
-        late = NightlyAudit(database, client)
-        assert not late.is_due() or utc_now() >= next_nightly(now)
+        last = last_audit(database)
+        assert last
+        done = datetime.fromtimestamp(last.at, UTC).replace(tzinfo=None)
+        assert not NightlyAudit(database, client, lambda: next_nightly(done) - timedelta(seconds=1)).is_due()
+        late = NightlyAudit(database, client, lambda: done)
+        assert not late.is_due()
         with database.write() as connection:
             connection.execute(update(attempts).values(result="in doubt"))
             connection.execute(update(batches).values(finished_at=utc_now() + timedelta(seconds=1)))
@@ -706,10 +711,10 @@ def test_the_rebuild_restores_what_a_kept_answer_names_beyond_the_list(
     assert (database.count_orders(), bool(batch_older_copy.older_copy_objection(database))) == (0, True)
     done = run(app, "rebuild-from-provider", "--yes")
     assert done.exit_code == 0, done.output
-    assert {(row["order_id"], row["imei"], row["service_id"]) for row in database.iterate_orders()} == {
+    assert {(row["order_id"], row["imei"], row["service_id"]) for row in all_orders(database)} == {
         (order.order_id, order.imei, SERVICE) for order in placed
     }
-    assert all(row["order_date"] for row in database.iterate_orders())
+    assert all(row["order_date"] for row in all_orders(database))
     assert batch_older_copy.older_copy_objection(database) == ""
 
 
@@ -759,9 +764,9 @@ def test_an_answer_of_which_the_database_knows_every_order_is_nothing_to_restore
 ) -> None:
     place(simulator, database)
     simulator.set(listing_limit=5, turnaround=10_000)
-    before = list(database.iterate_orders())
+    before = all_orders(database)
     assert run(app, "rebuild-from-provider", "--yes").exit_code == 0
-    assert list(database.iterate_orders()) == before
+    assert all_orders(database) == before
 
 
 def test_a_doubt_whose_order_an_answer_names_is_settled_by_it(

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls_fixture import QUIET, answered, call, listed, look, outcome, unanswered
+from handmade_calls import QUIET, answered, call, listed, look, outcome, unanswered
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from import_fixture import FIRST, SECOND, THIRD, fates, ours, planned, theirs
-from provider_fixture import SERVICE, imeis
+from import_rows import FIRST, SECOND, THIRD, fates, ours, planned, theirs
+from simulated_provider import SERVICE, imeis
 from sqlalchemy import delete, event, select
+from stored_orders import all_orders
 
 from database import IMEIDatabase, utc_now
 from orders import BatchState, NotPossibleError, Outcome, ServiceInfo, Verdict
-from results.imports import Fate, Planned, changed_values, import_orders, past_imports, plan_import, undo_import
+from results.imports import Fate, Planned, changed_values, import_orders, plan_import, undo_import
 from schema import orders, status_changes
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
@@ -23,6 +24,8 @@ from storage import batch_store, batch_tallies
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_failures, batch_state
 from storage.call_log import write_intents
+from storage.import_store import past_imports
+from storage.rows import Order
 from submission.settlement import Settler
 from workbooks.kinds import UnreadableFileError
 
@@ -80,7 +83,7 @@ def test_a_row_that_is_not_understood_says_why_and_is_left_out(database: IMEIDat
     assert reason in rows[0].failure
     assert fates(database, rows) == [Fate.NOT_UNDERSTOOD, Fate.NEW]
     import_orders(database, rows, "export.csv")
-    assert [row["imei"] for row in database.get_recent_orders()] == [SECOND]
+    assert [row["imei"] for row in all_orders(database)] == [SECOND]
 
 
 @pytest.mark.parametrize("data", [b"IMEI\n353370080089458\n", b"a,b\n1,2\n", b"%PDF-1.7", b""])
@@ -98,11 +101,11 @@ def test_a_dry_run_writes_nothing(database: IMEIDatabase) -> None:
 def test_importing_twice_changes_nothing(database: IMEIDatabase) -> None:
     rows = rows_of(line(), line(SECOND), line(date="2025-11-15"), line())
     import_orders(database, rows, "export.csv")
-    before = database.get_recent_orders()
+    before = all_orders(database)
     assert len(before) == 3
     _, again = import_orders(database, rows, "export.csv")
     assert {row.fate for row in again.rows} == {Fate.UNCHANGED}
-    assert database.get_recent_orders() == before
+    assert all_orders(database) == before
     assert [(done.rows_new, done.rows_unchanged) for done in past_imports(database)] == [(0, 4), (3, 1)]
 
 
@@ -119,8 +122,10 @@ def test_a_result_fills_a_pending_order_and_is_timed(database: IMEIDatabase) -> 
 
 def test_an_import_never_makes_a_final_order_less() -> None:
     stored = {"status": "Completed", "result_code": "raw", "carrier": "T-Mobile", "model": None}
-    assert changed_values(stored, {"status": "Pending", "carrier": "AT&T"}) == {}
-    assert changed_values(stored, {"status": "Completed", "carrier": "AT&T", "model": "iPhone"}) == {"model": "iPhone"}
+    assert changed_values(stored_order(**stored), {"status": "Pending", "carrier": "AT&T"}) == {}
+    assert changed_values(stored_order(**stored), {"status": "Completed", "carrier": "AT&T", "model": "iPhone"}) == {
+        "model": "iPhone"
+    }
 
 
 def test_an_order_id_is_the_key_where_there_is_one(database: IMEIDatabase) -> None:
@@ -153,10 +158,10 @@ def hostile_orders(database: IMEIDatabase) -> None:
 def test_what_we_export_and_import_again_is_the_same(database: IMEIDatabase, columns: Any, kind: str) -> None:
     hostile_orders(database)
     if kind == "csv":
-        data = b"".join(write_csv(database.iterate_orders(), columns))
+        data = b"".join(write_csv(all_orders(database), columns))
     else:
         file = BytesIO()
-        write_xlsx(database.iterate_orders(), file, columns)
+        write_xlsx(all_orders(database), file, columns)
         data = file.getvalue()
     rows = list(read_orders(data))
     assert len(rows) == database.count_orders()
@@ -166,10 +171,10 @@ def test_what_we_export_and_import_again_is_the_same(database: IMEIDatabase, col
 def test_an_export_restores_an_empty_database(database: IMEIDatabase, tmp_path: Path) -> None:
     hostile_orders(database)
     file = BytesIO()
-    write_xlsx(database.iterate_orders(), file, EXTENDED_COLUMNS)
+    write_xlsx(all_orders(database), file, EXTENDED_COLUMNS)
     with IMEIDatabase(tmp_path / "other.db") as other:
         import_orders(other, read_orders(file.getvalue()), "orders.xlsx")
-        assert {row["order_id"] for row in other.iterate_orders()} == {r["order_id"] for r in database.iterate_orders()}
+        assert {row["order_id"] for row in all_orders(other)} == {r["order_id"] for r in all_orders(database)}
 
 
 def test_an_import_can_be_undone_once(database: IMEIDatabase) -> None:
@@ -466,7 +471,7 @@ def test_undoing_leaves_an_order_that_something_else_has_changed_since(database:
     for order_id, status in (("77", "Pending"), ("78", "Completed")):
         database.update_order_status(order_id, status, {"carrier": "B"})
     assert undo_import(database, import_id) == (0, 2)
-    assert [row["carrier"] for row in database.iterate_orders()] == ["B", "B"]
+    assert [row["carrier"] for row in all_orders(database)] == ["B", "B"]
 
 
 def test_an_order_that_is_gone_is_not_restored(database: IMEIDatabase) -> None:
@@ -496,7 +501,7 @@ def test_an_order_without_a_status_has_none_again_after_undoing(database: IMEIDa
     database.insert_order({"order_id": "77", "imei": FIRST})
     import_id, _ = import_orders(database, [theirs(2, order_id="77")], "export.csv")
     assert undo_import(database, import_id) == (1, 0)
-    assert [row["status"] for row in database.iterate_orders()] == [None]
+    assert [row["status"] for row in all_orders(database)] == [None]
 
 
 def test_an_undone_import_restores_times_as_times(database: IMEIDatabase) -> None:
@@ -595,7 +600,7 @@ def test_past_imports_are_the_newest_first_and_as_many_as_asked_for(database: IM
 def test_a_new_order_has_the_service_that_its_title_names_and_the_time_of_the_import(ordering: IMEIDatabase) -> None:
     start = utc_now()
     import_orders(ordering, [theirs(2, notes="n"), theirs(3, SECOND, service_name="Unknown title")], "export.csv")
-    found = {row["imei"]: row for row in ordering.iterate_orders()}
+    found = {row["imei"]: row for row in all_orders(ordering)}
     assert (found[FIRST]["service_id"], found[SECOND]["service_id"]) == (SERVICE, None)
     assert (found[FIRST]["notes"], found[SECOND]["notes"]) == ("n", None)
     for row in found.values():
@@ -611,6 +616,11 @@ def test_an_updated_order_has_the_time_of_the_import(database: IMEIDatabase) -> 
     undo_import(database, import_id)
     restored = database.get_order("77")
     assert restored and changed["updated_at"] <= restored["updated_at"]
+
+
+def stored_order(**values: Any) -> Order:
+    """An order with these columns and nothing else."""
+    return Order(**{**dict.fromkeys(Order._fields), **values})
 
 
 @pytest.mark.parametrize(
@@ -639,8 +649,7 @@ def test_an_updated_order_has_the_time_of_the_import(database: IMEIDatabase) -> 
 def test_a_row_with_an_order_id_changes_what_it_states_and_no_final_result(
     stored: dict[str, Any], given_values: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    empty = dict.fromkeys(["service_name", "carrier", "result_code", "credits"])
-    assert changed_values(empty | stored, given_values) == changes
+    assert changed_values(stored_order(**stored), given_values) == changes
 
 
 @pytest.mark.parametrize(
@@ -648,4 +657,4 @@ def test_a_row_with_an_order_id_changes_what_it_states_and_no_final_result(
 )
 def test_no_column_that_the_raw_text_filled_is_overwritten(name: str) -> None:
     stored = {"status": "Completed", "result_code": "raw", name: "by the text"}
-    assert changed_values(stored, {"status": "Completed", name: "by the file"}) == {}
+    assert changed_values(stored_order(**stored), {"status": "Completed", name: "by the file"}) == {}

@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from import_fixture import CLOCK, SECOND, fates, hours, money, ours, planned, results, theirs
-from provider_fixture import SERVICE, imeis
+from import_rows import CLOCK, SECOND, fates, hours, money, ours, planned, results, theirs
+from simulated_provider import SERVICE, imeis
+from stored_orders import all_orders
 
 from database import IMEIDatabase
 from orders import ServiceInfo
-from results.imports import Fate, import_orders, past_imports, plan_import, undo_import
+from results.imports import Fate, import_orders, plan_import, undo_import
 from spreadsheets.order_rows import ImportRow, read_orders
 from spreadsheets.writing import PROVIDER_COLUMNS, write_csv
+from storage.import_store import past_imports
 
 
 def test_the_providers_export_of_our_own_orders_adds_neither_orders_nor_money(ordering: IMEIDatabase) -> None:
@@ -25,8 +27,8 @@ def test_the_providers_export_of_our_own_orders_adds_neither_orders_nor_money(or
     _, plan = import_orders(ordering, rows, "export.csv")
     assert (plan.count(Fate.NEW), plan.matched, plan.count(Fate.UPDATED)) == (0, 20, 20)
     assert money(ordering) == before == (20, 1.6)
-    assert {(row["status"], row["model"]) for row in ordering.iterate_orders()} == {("Completed", "iPhone 12")}
-    assert {row["order_date"] for row in ordering.iterate_orders()} == {CLOCK}
+    assert {(row["status"], row["model"]) for row in all_orders(ordering)} == {("Completed", "iPhone 12")}
+    assert {row["order_date"] for row in all_orders(ordering)} == {CLOCK}
     _, again = import_orders(ordering, rows, "export.csv")
     assert again.summary == "0 new, 0 updated, 20 unchanged, 0 not understood; 20 found by IMEI, service and time"
 
@@ -143,7 +145,7 @@ def test_our_orders_of_one_second_get_the_rows_that_agree_with_them(ordering: IM
     """The provider charged one IMEI twice within a second; our own export of both is imported again."""
     ours(ordering, "1", status="Completed", model="first", result_code_display="x")
     ours(ordering, "2", status="Completed", model="second", result_code_display="y")
-    data = b"".join(write_csv(ordering.iterate_orders(), PROVIDER_COLUMNS))
+    data = b"".join(write_csv(all_orders(ordering), PROVIDER_COLUMNS))
     rows = list(read_orders(data))
     assert [row.values["model"] for row in rows] == ["second", "first"]
     assert planned(ordering, *rows) == {2: ("unchanged", "2"), 3: ("unchanged", "1")}
@@ -378,16 +380,16 @@ def test_whatever_is_imported_each_order_gets_one_row_and_a_second_time_changes_
         final = {"status": "Completed", "result_code": "raw", "model": model} if n % 2 else {}
         ours(ordering, f"o{n}", imeis(2)[device], after, **final)
     import_orders(ordering, [theirs(n, imeis(2)[d], h, m) for n, (d, h, m) in enumerate(earlier)], "earlier.csv")
-    before, spent = list(ordering.iterate_orders()), money(ordering)[1]
+    before, spent = all_orders(ordering), money(ordering)[1]
     rows = [theirs(n, imeis(2)[d], h, m) for n, (d, h, m) in enumerate(given_rows)]
     import_id, plan = import_orders(ordering, rows, "export.csv")
     about = [row.order_row for row in plan.rows if row.order_row]
     assert len(about) == len(set(about))
     assert sum(plan.count(fate) for fate in Fate) == len(rows) and all(row.reason for row in plan.left_out)
     assert money(ordering)[1] == pytest.approx(spent + 0.08 * plan.count(Fate.NEW))
-    stored = list(ordering.iterate_orders())
+    stored = all_orders(ordering)
     _, again = import_orders(ordering, rows, "export.csv")
     assert not again.count(Fate.NEW) and not again.count(Fate.UPDATED)
-    assert list(ordering.iterate_orders()) == stored
+    assert all_orders(ordering) == stored
     assert undo_import(ordering, import_id)[1] == 0
-    assert [r | {"updated_at": 0} for r in ordering.iterate_orders()] == [r | {"updated_at": 0} for r in before]
+    assert [r | {"updated_at": 0} for r in all_orders(ordering)] == [r | {"updated_at": 0} for r in before]

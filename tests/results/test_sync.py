@@ -12,8 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import insert, select
+from stored_orders import all_orders
 
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import (
@@ -46,7 +47,7 @@ from results.sync import (
     wait_between,
 )
 from schema import orders, services, status_changes
-from storage import batch_queries
+from storage import batch_queries, order_queries
 from storage.result_store import store_results, withheld, withheld_orders
 
 
@@ -66,7 +67,7 @@ def place(simulator: Simulator, database: IMEIDatabase, count: int) -> list[str]
     """That many pending orders; returns their ids, oldest first."""
     with system(simulator, database, in_use=False) as running:
         running.submit_batch(imeis(count), SERVICE)
-    return sorted(row["order_id"] for row in database.iterate_orders())
+    return sorted(row["order_id"] for row in all_orders(database))
 
 
 def asks(simulator: Simulator) -> int:
@@ -83,7 +84,7 @@ class Partial:
     def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
         self.lists.append(len(order_ids))
         found = self.client.get_imei_orders(order_ids)
-        kept = [order for order in found if order.order_id not in self.lost]
+        kept = [order for order in found if order.id not in self.lost]
         return kept[-1:] if self.only_last else kept
 
 
@@ -115,8 +116,9 @@ def test_results_arrive_with_the_time_of_each_change(simulator: Simulator, datab
         moves = connection.execute(select(status_changes)).all()
     assert len(moves) == 250
     assert {move.old for move in moves} == {"Pending"}
-    order = database.get_recent_orders(1)[0]
-    assert f"Pending → {order['status']}" in [words for _, words in batch_queries.order_timeline(database, order)]
+    order = order_queries.find_order(database, all_orders(database)[0]["order_id"])
+    assert order
+    assert f"Pending → {order.status}" in [words for _, words in batch_queries.order_timeline(database, order)]
 
 
 def test_an_open_page_learns_of_results(simulator: Simulator, database: IMEIDatabase) -> None:
@@ -138,7 +140,7 @@ def test_an_answer_is_written_whole_or_not_at_all(simulator: Simulator, database
     simulator.complete()
 
     def change(order: IMEIOrder, row: Any) -> dict[str, Any]:
-        if order.order_id == placed[-1]:
+        if order.id == placed[-1]:
             raise ValueError("cannot be read")
         return result_values(order, row)
 
@@ -146,7 +148,7 @@ def test_an_answer_is_written_whole_or_not_at_all(simulator: Simulator, database
         found = client.get_imei_orders(placed)
     with pytest.raises(ValueError, match="cannot be read"):
         store_results(database, found, change)
-    assert {row["status"] for row in database.iterate_orders()} == {"Pending"}
+    assert {row["status"] for row in all_orders(database)} == {"Pending"}
     with database.read() as connection:
         assert connection.execute(select(status_changes)).all() == []
 
@@ -157,9 +159,9 @@ def test_a_second_round_changes_nothing_and_asks_nothing(simulator: Simulator, d
     with client_of(simulator) as client:
         sync = OrderSync(database, client, 300)
         sync.sync()
-        before = database.get_recent_orders()
+        before = all_orders(database)
         assert sync.sync().calls == 0
-    assert database.get_recent_orders() == before
+    assert all_orders(database) == before
 
 
 def test_a_left_out_id_is_asked_for_again_in_smaller_lists(simulator: Simulator, database: IMEIDatabase) -> None:
@@ -170,7 +172,7 @@ def test_a_left_out_id_is_asked_for_again_in_smaller_lists(simulator: Simulator,
         report = OrderSync(database, provider, 300).sync()
     assert provider.lists == [100, 20, 2, 1, 1]
     assert report.pending == 2
-    assert {row["order_id"] for row in database.iterate_orders(status="Pending")} == set(placed[5:7])
+    assert {row["order_id"] for row in all_orders(database, status="Pending")} == set(placed[5:7])
 
 
 def test_a_provider_that_answers_only_the_last_of_a_list_is_asked_one_by_one(
@@ -306,10 +308,10 @@ def test_an_order_that_is_completed_when_it_is_placed_gets_its_text(database: IM
     with Simulator(Knobs(turnaround=0)) as simulator:
         with system(simulator, database, in_use=False, client_class=Prompt) as running:
             assert running.submit_batch(imeis(150), SERVICE).successful == 150
-        assert {row["status"] for row in database.iterate_orders()} == {"In Process"}
+        assert {row["status"] for row in all_orders(database)} == {"In Process"}
         with client_of(simulator) as client:
             OrderSync(database, client, 300).sync()
-    assert all(row["result_code"] for row in database.iterate_orders())
+    assert all(row["result_code"] for row in all_orders(database))
 
 
 def test_an_order_that_is_completed_when_it_is_adopted_gets_its_text(database: IMEIDatabase) -> None:
@@ -318,11 +320,11 @@ def test_an_order_that_is_completed_when_it_is_adopted_gets_its_text(database: I
         simulator.set(fault="reset", fault_when="after", fault_calls=(2,))
         with system(simulator, database, in_use=False, chunk_size=10) as running:
             running.submit_batch(imeis(30), SERVICE)
-        placed = list(database.iterate_orders())
+        placed = all_orders(database)
         assert Counter(row["status"] for row in placed) == {"Pending": 20, "In Process": 10}
         with client_of(simulator) as client:
             OrderSync(database, client, 300).sync()
-    orders_now = list(database.iterate_orders())
+    orders_now = all_orders(database)
     assert len(orders_now) == len(simulator.charges()) == 30
     assert {row["status"] for row in orders_now} <= {"Completed", "Rejected"}
     assert all(row["result_code"] for row in orders_now)
@@ -352,7 +354,7 @@ def test_a_wish_is_granted_by_the_thread_even_where_the_interval_is_off(
         stop.set()
         thread.join()
     assert not order_sync.is_requested(database)
-    assert database.search_orders(status="Pending") == []
+    assert all_orders(database, status="Pending") == []
 
 
 def test_reparse_applies_the_parser_to_stored_texts(database: IMEIDatabase) -> None:
@@ -362,7 +364,7 @@ def test_reparse_applies_the_parser_to_stored_texts(database: IMEIDatabase) -> N
     database.insert_order({"order_id": "9", "imei": imeis(1)[0], "status": "Completed", "carrier": "kept"})
     assert order_sync.reparse(database) == (3, 3)
     assert order_sync.reparse(database) == (3, 0)
-    assert {row["model"] for row in database.iterate_orders() if row["result_code"]} == {"iPhone 12"}
+    assert {row["model"] for row in all_orders(database) if row["result_code"]} == {"iPhone 12"}
     kept = database.get_order("9")
     assert kept
     assert kept["carrier"] == "kept"
@@ -730,7 +732,7 @@ def test_odd_texts_block_no_other_order(database: IMEIDatabase) -> None:
     report = OrderSync(database, provider, 300).sync()
     assert report.error == ""
     assert set(withheld(database)) == {ids[120], ids[200]}
-    rows = {row["order_id"]: row for row in database.iterate_orders()}
+    rows = {row["order_id"]: row for row in all_orders(database)}
     assert (rows[ids[3]]["fmi"], rows[ids[40]]["blacklist"], rows[ids[9]]["model"]) == ("ON", "Clean", "iPhone 12")
     assert rows[ids[9]]["fmi"] is None
     assert report.pending == 2

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from provider_fixture import SERVICE, Knobs, Simulator, imeis
+from simulated_provider import SERVICE, Knobs, Simulator, imeis
 
 from simulator.limits import Limiter, limiter, told_wait
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import imei
 from imei import Kind, is_valid, luhn_check_digit
 from spreadsheets import cells
-from spreadsheets.cells import classify, scan
+from spreadsheets.cells import classify
 
 GOOD = "353370080089451"
 SECOND = "353370080089469"
@@ -500,19 +500,6 @@ def test_what_is_no_imei_says_what_it_is(cell: object, note: str) -> None:
 @pytest.mark.parametrize("cell", [None, "", "   ", "\u00a0", "\u200b\ufeff", "\t\r\n", "\x00"])
 def test_a_blank_cell_holds_nothing(cell: object) -> None:
     assert classify(cell) == ()
-
-
-def test_pasted_text_gives_each_value_in_order() -> None:
-    text = f"{GOOD}, {SECOND};{GOOD[:14]}\n\nhello\n3,53370080089451E+14\n{GOOD} {SECOND}"
-    assert [(found.kind, found.imei) for found in scan(text)] == [
-        (Kind.READY, GOOD),
-        (Kind.READY, SECOND),
-        (Kind.REPAIRED, GOOD),
-        (Kind.NOT_AN_IMEI, ""),
-        (Kind.REPAIRED, GOOD),
-        (Kind.REPAIRED, GOOD),
-        (Kind.REPAIRED, SECOND),
-    ]
 
 
 @given(st.one_of(st.text(), st.text("0123456789 -./,'eE+=A\u200b\n"), st.integers(), st.floats(), st.decimals()))

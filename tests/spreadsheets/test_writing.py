@@ -5,10 +5,11 @@ import io
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import NoReturn
 
 import openpyxl
 import pytest
@@ -25,7 +26,6 @@ from spreadsheets.writing import (
     guarded,
     rejects_csv,
     write_csv,
-    write_provider_csv,
     write_xlsx,
 )
 
@@ -116,11 +116,11 @@ def many(count: int) -> Iterator[Mapping[str, object]]:
 
 
 def test_the_csv_is_the_providers_to_the_byte() -> None:
-    assert b"".join(write_provider_csv(ORDERS)) == GOLDEN.read_bytes()
+    assert b"".join(write_csv(ORDERS)) == GOLDEN.read_bytes()
 
 
 def test_the_byte_order_mark_can_be_left_out() -> None:
-    assert b"".join(write_provider_csv(ORDERS, bom=False)) == GOLDEN.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    assert b"".join(write_csv(ORDERS, bom=False)) == GOLDEN.read_bytes().removeprefix(b"\xef\xbb\xbf")
 
 
 def test_the_extended_csv_is_pinned_to_the_byte() -> None:
@@ -135,7 +135,7 @@ def test_the_workbook_is_pinned_cell_by_cell() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 300])
 def test_the_csv_comes_in_pieces_with_one_mark_and_one_header(count: int) -> None:
-    pieces = list(write_provider_csv(many(count)))
+    pieces = list(write_csv(many(count)))
     assert len(pieces) == count // 100 + (1 if count % 100 or not count else 0)
     whole = b"".join(pieces)
     assert whole.count(b"\xef\xbb\xbf") == whole.count(b"SERVICE") == 1
@@ -146,7 +146,7 @@ def test_the_csv_comes_in_pieces_with_one_mark_and_one_header(count: int) -> Non
 def test_the_csv_does_not_wait_for_the_last_row() -> None:
     taken = []
     rows = (taken.append(number) or ORDERS[0] for number in range(10_000))  # type: ignore[func-returns-value]
-    next(write_provider_csv(rows))
+    next(write_csv(rows))
     assert len(taken) <= 501
 
 
@@ -164,7 +164,7 @@ def test_plain_text_is_left_as_it_is(text: str) -> None:
 
 @given(st.lists(st.dictionaries(st.sampled_from([c.key for c in PROVIDER_COLUMNS]), st.text(max_size=12)), max_size=5))
 def test_any_text_survives_the_csv_and_no_cell_begins_a_formula(rows: list[Mapping[str, object]]) -> None:
-    whole = b"".join(write_provider_csv(rows)).decode("utf-8-sig")
+    whole = b"".join(write_csv(rows)).decode("utf-8-sig")
     read = list(csv.reader(io.StringIO(whole, newline="")))
     assert len(read) == len(rows) + 1
     for written, row in zip(read[1:], rows, strict=True):
@@ -229,7 +229,7 @@ def test_what_goes_out_can_come_in_again() -> None:
     out = io.BytesIO()
     write_xlsx(ORDERS, out)
     expected = [order["imei"] for order in ORDERS]
-    for data in (out.getvalue(), b"".join(write_provider_csv(ORDERS))):
+    for data in (out.getvalue(), b"".join(write_csv(ORDERS))):
         intake = read_file(data)
         assert intake.chosen.column == 1
         assert [ready.imei for ready in intake.ready] == expected
@@ -267,12 +267,15 @@ def test_file_names_say_what_they_are() -> None:
     assert hostile == "batch-7_imeis_rejects_20260102T0000Z.csv"
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak memory of a process is read from /proc")
-def test_thirty_thousand_orders_go_to_excel_in_little_memory(tmp_path: Path) -> None:
+def test_thirty_thousand_orders_go_to_excel_in_little_memory(
+    tmp_path: Path, require: Callable[[str], NoReturn]
+) -> None:
     """A process of its own writes them; its peak stays under 60 MB."""
+    if not Path("/proc/self/status").exists():
+        require("/proc/self/status is missing, which has the peak memory of a process")
     script = (
         "import re, sys, pathlib\n"
-        "from spreadsheets_out import write_xlsx\n"
+        "from spreadsheets import write_xlsx\n"
         "row = {'imei': '350000000079190', 'model': 'iPhone 12', 'result_code_display': 'Model: iPhone 12 ' * 8}\n"
         "write_xlsx((row for _ in range(30_000)), sys.argv[1])\n"
         "print(re.search('VmHWM:[ \\t]*([0-9]+)', pathlib.Path('/proc/self/status').read_text())[1])\n"

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from calls_fixture import answered, call, listed, look, one, planned, read_balance, unanswered
-from provider_fixture import imeis
+from handmade_calls import answered, call, listed, look, one, planned, read_balance, unanswered
+from simulated_provider import imeis
 
 import schema
 from database import IMEIDatabase

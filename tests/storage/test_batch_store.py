@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from calls_fixture import OTHER, answered, call, listed, nothing_is_written, one, outcome, planned, unanswered
-from provider_fixture import SERVICE, imeis
+from handmade_calls import OTHER, answered, call, listed, nothing_is_written, one, outcome, planned, unanswered
+from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 from sqlalchemy.exc import NoResultFound
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from calls_fixture import call, everything, nothing_is_written, one, planned
-from provider_fixture import SERVICE, imeis
+from handmade_calls import call, everything, nothing_is_written, one, planned
+from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 
 from database import IMEIDatabase, utc_now

@@ -166,7 +166,7 @@ def test_pages_of_any_filter_give_each_order_that_fits_once_and_newest_first(
         expected.sort(key=lambda row: (row["order_date"], -row["id"]) if chosen.dated else row["id"], reverse=True)
         found: list[int] = []
         while part := order_filters.page(database, chosen, found[-1] if found else None, 7):
-            found += [row["id"] for row in part]
+            found += [row.id for row in part]
         assert found == [row["id"] for row in expected], chosen
         assert order_filters.count(database, chosen) == len(expected), chosen
 
@@ -217,7 +217,7 @@ def test_a_day_begins_with_midnight_however_that_is_stored(database: IMEIDatabas
             connection.exec_driver_sql("INSERT INTO orders (order_id, imei, order_date) VALUES (?, ?, ?)", row)
     day = date(2026, 3, 3)
     for chosen in (OrderFilter(since=day, until=day), OrderFilter(since=day, until=day, q=NUMBER)):
-        assert [row["order_id"] for row in order_filters.page(database, chosen)] == ["1", "0"]
+        assert [row.order_id for row in order_filters.page(database, chosen)] == ["1", "0"]
         assert order_filters.count(database, chosen) == 2
     assert order_filters.count(database, OrderFilter(since=date(2026, 3, 4))) == 1
     search_id = order_searches.save_search(database, [NUMBER], 0)
@@ -227,7 +227,7 @@ def test_a_day_begins_with_midnight_however_that_is_stored(database: IMEIDatabas
 def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:
     with database.write() as connection:
         connection.execute(orders.insert(), [{"imei": NUMBER, "order_id": str(n)} for n in range(4500)])
-    found = [row["order_id"] for row in order_filters.walk(database, OrderFilter())]
+    found = [row.order_id for row in order_filters.walk(database, OrderFilter())]
     assert found == [str(n) for n in reversed(range(4500))]
     assert order_filters.count(database, OrderFilter(q=NUMBER)) == 4500
     assert order_filters.imeis_of(database, OrderFilter(), 10) == [NUMBER]
@@ -241,7 +241,7 @@ def test_a_verdict_finds_every_wording_that_means_it(database: IMEIDatabase) -> 
         connection.execute(orders.insert(), rows)
 
     def found(fmi: str) -> list[str]:
-        return [row["fmi"] for row in order_filters.walk(database, OrderFilter(fmi=fmi, q=NUMBER))]
+        return [row.fmi or "" for row in order_filters.walk(database, OrderFilter(fmi=fmi, q=NUMBER))]
 
     assert sorted(found("ON")) == sorted(found("on")) == ["Enabled", "Lost Mode", "ON", "On"]
     assert sorted(found("OFF")) == ["Not active", "OFF"]
@@ -279,7 +279,7 @@ def test_a_name_is_found_wherever_it_stands(database: IMEIDatabase, name: str, a
     with database.write() as connection:
         connection.execute(orders.insert(), [{"imei": NUMBER, name: carrier} for carrier in CARRIERS])
     chosen = OrderFilter(carrier=asked) if name == "carrier" else OrderFilter(model=asked)
-    assert sorted(row[name] for row in order_filters.walk(database, chosen)) == found
+    assert sorted(getattr(row, name) for row in order_filters.walk(database, chosen)) == found
     assert order_filters.counted(database, chosen) == Count(len(found), is_all=True)
     with database.read() as connection:
         words = plan(database, page_query(chosen, guide(connection, chosen), None, 101))
@@ -305,7 +305,7 @@ def test_blacklisted_is_found_in_every_wording(database: IMEIDatabase) -> None:
         connection.execute(orders.insert(), [{"imei": NUMBER, "blacklist": word} for word in words])
 
     def found(blacklist: str) -> list[str]:
-        return sorted(row["blacklist"] for row in order_filters.walk(database, OrderFilter(blacklist=blacklist)))
+        return sorted(row.blacklist or "" for row in order_filters.walk(database, OrderFilter(blacklist=blacklist)))
 
     assert found("Clean") == ["CLEAN", "Clean", "Not blacklisted"]
     assert found("Blacklisted") == ["Blacklisted", "Reported stolen"]

@@ -3,16 +3,16 @@
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from provider_fixture import imeis
+from simulated_provider import imeis
 
 from database import IMEIDatabase
 from schema import orders
 from storage import order_filters, order_pages, order_searches
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
+from storage.rows import FoundOrder
 
 NOTHING = OrderFilter()
 
@@ -32,14 +32,14 @@ def known_fixture(database: IMEIDatabase) -> list[str]:
     return numbers
 
 
-def all_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter, size: int) -> list[dict[str, Any]]:
+def all_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter, size: int) -> list[FoundOrder]:
     """Every order, a page after the other."""
-    found: list[dict[str, Any]] = []
+    found: list[FoundOrder] = []
     after = None
     while page := order_searches.found_page(database, search_id, chosen, after, size):
         assert len(page) <= size
         found += page
-        after = (page[-1]["place"], page[-1]["id"])
+        after = (page[-1].place, page[-1].order.id)
     return found
 
 
@@ -50,10 +50,10 @@ def test_pages_of_a_search_give_every_order_once_in_the_order_of_the_paste(
     asked = list(reversed(known[50:80]))
     search_id = order_searches.save_search(database, asked, 0)
     found = all_found(database, search_id, NOTHING, size)
-    assert [row["imei"] for row in found[::2]] == asked
-    assert [row["order_id"][0] for row in found] == ["1", "0"] * 30
+    assert [row.order.imei for row in found[::2]] == asked
+    assert [str(row.order.order_id)[0] for row in found] == ["1", "0"] * 30
     walked = order_searches.walk_found(database, search_id, NOTHING)
-    assert [row["id"] for row in walked] == [row["id"] for row in found]
+    assert [row.order.id for row in walked] == [row.order.id for row in found]
 
 
 def test_a_search_counts_what_is_known_now_and_not_what_was(database: IMEIDatabase, known: list[str]) -> None:
@@ -103,7 +103,7 @@ def test_a_search_takes_the_filters_of_the_history(
     assert order_searches.count_found(database, search_id, chosen) == count
     found = all_found(database, search_id, chosen, 33)
     assert len(found) == count
-    assert found == [dict(row) for row in order_searches.walk_found(database, search_id, chosen)]
+    assert found == list(order_searches.walk_found(database, search_id, chosen))
     assert order_searches.found_page(database, search_id, replace(chosen, q="9"), None, 999) == found
 
 
@@ -136,12 +136,12 @@ def test_each_sort_pages_through_everything_once(database: IMEIDatabase, known: 
     while page := order_pages.page(database, NOTHING, sort, after, 33):
         seen += page
         after = order_pages.key(page[-1], sort)
-    ids = [row["id"] for row in seen]
+    ids = [row.id for row in seen]
     assert sorted(ids) == list(range(1, 401))
     expected = {
         Sort.NEWEST: sorted(ids, reverse=True),
         Sort.OLDEST: sorted(ids),
-        Sort.IMEI: [row["id"] for row in sorted(seen, key=lambda row: (row["imei"], row["id"]))],
+        Sort.IMEI: [row.id for row in sorted(seen, key=lambda row: (row.imei, row.id))],
     }
     assert ids == expected[sort]
 

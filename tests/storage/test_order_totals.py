@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, insert, select, update
-from web_fixture import answer_chunks
+from web_client import answer_chunks
 
 from database import IMEIDatabase, utc_now
 from orders import Outcome
@@ -157,7 +157,7 @@ def test_an_order_that_existed_before_our_call_costs_nothing_anywhere(database: 
         with database.read() as connection:
             assert batch_queries.spent_or_promised(connection) == promised
         today = batch_queries.today(database)
-        assert (today["orders"], round(today["spent"], 6)) == (3, 0.2)
+        assert (today.orders, round(today.spent, 6)) == (3, 0.2)
         assert database.get_statistics()["total_credits"] == 0.2
         assert round(order_queries.daily(database)[-1].spent, 6) == 0.2
         assert all(round(row.spent, 6) == 0.2 for by in order_reports.BY for row in order_reports.spend(database, by))

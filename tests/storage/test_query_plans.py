@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from batch_checks import IN_DOUBT, rows
 from flask import Flask
-from hardship_fixture import IN_DOUBT, rows
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
-from web_fixture import SERVICES, Browser, Provider, answer_chunks, make_app
+from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
@@ -27,6 +27,7 @@ from schema import metadata
 from settings import Settings
 from spreadsheets.order_rows import read_orders
 from storage import balance_store, order_filters, order_searches, upkeep
+from storage.order_filters import OrderFilter
 
 NUMBERS = imeis(260, 5000)
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"
@@ -195,7 +196,7 @@ def fill(browser: Browser, database: IMEIDatabase) -> int:
 
 
 def visit(browser: Browser, database: IMEIDatabase, batch_id: int) -> None:
-    order_id = database.get_recent_orders(1)[0]["order_id"]
+    order_id = order_filters.page(database, OrderFilter(), None, 1)[0].order_id
     for page in PAGES:
         answer = browser.get(page.format(batch_id, order_id, NUMBERS[0]))
         assert answer.status_code == 200, page

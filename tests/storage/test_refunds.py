@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
-from calls_fixture import QUIET, answered, call, look, one, read_balance, unanswered
-from provider_fixture import SERVICE, imeis
+from handmade_calls import QUIET, answered, call, look, one, read_balance, unanswered
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, write_list_limit, write_setting
 from orders import IMEIOrder, ServiceInfo
@@ -33,11 +33,11 @@ def reject(database: IMEIDatabase, *order_ids: int) -> None:
 def as_rejected(shown: Sequence[IMEIOrder], *order_ids: int) -> list[IMEIOrder]:
     """The list when the provider has rejected these orders."""
     wanted = {str(order_id) for order_id in order_ids}
-    return [o if o.order_id not in wanted else listed_as(o, "Rejected") for o in shown]
+    return [o if o.id not in wanted else listed_as(o, "Rejected") for o in shown]
 
 
 def listed_as(order: IMEIOrder, status: str) -> IMEIOrder:
-    return IMEIOrder(order.order_id, order.imei, status, "", order.service_id, order.requested_at)
+    return IMEIOrder(order.id, order.imei, status, "", order.service_id, order.requested_at)
 
 
 # Two readings

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls_fixture import call, listed, look, one, planned, reason, unanswered
-from hardship_fixture import new_batch, outcomes, wait_until
-from provider_fixture import Knobs, Simulator, imeis
-from web_fixture import Browser, Provider, make_app, words
+from batch_checks import new_batch, outcomes, wait_until
+from handmade_calls import call, listed, look, one, planned, reason, unanswered
+from simulated_provider import Knobs, Simulator, imeis
+from web_client import Browser, Provider, make_app, words
 
 from commands.submit import init_commands
 from database import IMEIDatabase, utc_now
@@ -261,7 +261,7 @@ def test_pages_neither_order_nor_decide_with_another_account(database: IMEIDatab
         assert answer.status_code == 303
         assert reason in words(browser.get(answer.location))
     assert outcomes(database, doubtful.batch_id) == {Outcome.IN_DOUBT: 2}
-    assert "Adopt this database" not in words(browser.get("/status"))
+    assert "Adopt database" not in words(browser.get("/status"))
     assert reason in words(browser.get("/status"))
 
 

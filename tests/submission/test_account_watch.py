@@ -5,8 +5,8 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
-from calls_fixture import one, planned
-from provider_fixture import SERVICE
+from handmade_calls import one, planned
+from simulated_provider import SERVICE
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from calls_fixture import answered, call, listed, look, one, outcome, planned, read_balance, reason, unanswered
-from forged_fixture import FORGED, assert_no_false_word, forged_text, let_texts, ordered
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from forged_texts import FORGED, assert_no_false_word, forged_text, let_texts, ordered
+from handmade_calls import answered, call, listed, look, one, outcome, planned, read_balance, reason, unanswered
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from database import IMEIDatabase
 from gsm_fusion_client import (
@@ -203,7 +203,7 @@ class Provider:
     def confirm(self) -> set[str]:
         """What is confirmed in one look after another, each asking for the rest."""
         orders, found = self.listed(), set[str]()
-        while new := set(confirm(self.ask, orders, {order.order_id for order in orders} - found)):
+        while new := set(confirm(self.ask, orders, {order.id for order in orders} - found)):
             found |= new
         return found
 
@@ -230,7 +230,7 @@ def test_one_order_is_one_question_and_none_is_none() -> None:
 def test_the_questions_of_a_look_are_bounded() -> None:
     provider = Provider({str(n): () for n in range(3 * MOST_CALLS * LONGEST)})
     orders = provider.listed()
-    assert len(confirm(provider.ask, orders, {order.order_id for order in orders})) == MOST_CALLS * LONGEST
+    assert len(confirm(provider.ask, orders, {order.id for order in orders})) == MOST_CALLS * LONGEST
     assert [len(ids) for ids in provider.asked] == [LONGEST] * MOST_CALLS
 
 
@@ -243,8 +243,8 @@ def test_a_provider_that_fails_is_not_asked_on(error: GSMFusionAPIError, calls: 
 
 def test_an_answer_that_names_another_order_is_unreadable_where_nothing_else_may_be_named() -> None:
     both = b"<result><imeis><id>1</id><imei>3</imei></imeis><imeis><id>2</id><imei>4</imei></imeis></result>"
-    assert [order.order_id for order in parse_asked_orders(both, ["1"])] == ["1"]
-    assert [order.order_id for order in parse_asked_orders(both, ["1", "2"], nothing_else=True)] == ["1", "2"]
+    assert [order.id for order in parse_asked_orders(both, ["1"])] == ["1"]
+    assert [order.id for order in parse_asked_orders(both, ["1", "2"], nothing_else=True)] == ["1", "2"]
     with pytest.raises(UnreadableAnswerError):
         parse_asked_orders(both, ["1"], nothing_else=True)
 

@@ -1,8 +1,8 @@
 """What a person decides about IMEIs in doubt, and how it is taken back."""
 
 import pytest
-from calls_fixture import OTHER, answered, call, one, outcome, unanswered
-from provider_fixture import imeis
+from handmade_calls import OTHER, answered, call, one, outcome, unanswered
+from simulated_provider import imeis
 
 from database import IMEIDatabase
 from orders import ChunkState, NotPossibleError

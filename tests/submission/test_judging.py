@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from provider_fixture import SERVICE, imeis
+from simulated_provider import SERVICE, imeis
 
 from gsm_fusion_client import (
     GSMFusionAPIError,

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 import pytest
-from calls_fixture import OTHER, answered, call, listed, unanswered
-from provider_fixture import SERVICE, imeis
+from handmade_calls import OTHER, answered, call, listed, unanswered
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import IMEIOrder, Item
@@ -76,7 +76,7 @@ def test_one_clock_is_enough_and_two_that_disagree_are_none(order_id: str, date:
 
 
 def shown(*orders: IMEIOrder, contested: frozenset[str] = frozenset()) -> Listing:
-    confirmed = {order.order_id: order for order in orders}
+    confirmed = {order.id: order for order in orders}
     return Listing(Look(orders, 0.0, 0, confirmed=confirmed), {}, LABELS, contested)
 
 
@@ -132,7 +132,7 @@ def test_an_imei_that_two_services_wait_for_takes_only_what_is_clearly_its_own(p
 def test_an_order_is_taken_once() -> None:
     view = shown(listed("5", IMEI), listed("7", IMEI))
     taken = [view.take(ITEM, SERVICE, ANY_DATE) for _ in range(3)]
-    assert [order.order_id if order else None for order in taken] == ["7", "5", None]
+    assert [order.id if order else None for order in taken] == ["7", "5", None]
     assert not view.possible(ITEM, SERVICE, ANY_DATE)
 
 
@@ -149,7 +149,7 @@ def test_the_newest_order_is_taken_first(first: tuple[str, str], second: tuple[s
     for order in ((first, second), (second, first)):
         view = shown(*(listed(order_id, IMEI, at=at) for order_id, at in order))
         taken = view.take(ITEM, SERVICE, ANY_DATE)
-        assert taken is not None and taken.order_id == first[0]
+        assert taken is not None and taken.id == first[0]
 
 
 def test_an_order_of_unknown_age_is_possible_and_not_taken() -> None:
@@ -173,7 +173,7 @@ def test_only_an_older_order_of_this_very_imei_and_service_is_one_from_before() 
 def test_an_older_order_behind_a_younger_one_is_found() -> None:
     view = shown(listed("11", IMEI), listed("5", IMEI))
     found = view.take_older(ITEM, SERVICE, Clock(10, None, None))
-    assert found is not None and found.order_id == "5"
+    assert found is not None and found.id == "5"
 
 
 def test_a_view_counts_what_may_be_of_its_service_and_what_cannot_be_read() -> None:
@@ -188,7 +188,7 @@ def test_a_view_counts_what_may_be_of_its_service_and_what_cannot_be_read() -> N
 def clock_of(database: IMEIDatabase, number: int, listed_now: list[IMEIOrder]) -> Clock:
     """The provider's clocks for an attempt, as a list shows them."""
     with database.read() as connection:
-        owners = batch_store.order_owners(connection, [order.order_id for order in listed_now])
+        owners = batch_store.order_owners(connection, [order.id for order in listed_now])
         return Listing(Look(tuple(listed_now), 0.0, 0), owners, LABELS, frozenset()).clock(connection, number)
 
 
@@ -198,7 +198,7 @@ def test_the_clocks_show_the_newest_of_our_orders_from_before_the_call(database:
     unanswered(database, doubtful)
     later = answered(database, call(database, imeis(1, first=30)), 200)
     dates = ["2026-11-25 10:00:00", "2026-11-25 12:00:00", "2026-11-25 11:00:00"]
-    seen = [listed(order.order_id, order.imei, at=at) for order, at in zip(first, dates, strict=True)]
+    seen = [listed(order.id, order.imei, at=at) for order, at in zip(first, dates, strict=True)]
     seen += [listed("200", later[0].imei, at="2026-11-26 12:00:00"), listed("999", IMEI, at="2026-11-27 12:00:00")]
     found = clock_of(database, doubtful.attempt_id, seen)
     assert found == Clock(102, NOON, datetime(2026, 11, 25, 10))
@@ -254,5 +254,5 @@ def test_ids_are_a_clock_only_if_all_are_numbers(database: IMEIDatabase, which: 
     seen = first + answered(database, call(database, imeis(1, first=30)), 200)
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE orders SET order_id = 'A' || order_id WHERE order_id = ?", (which,))
-    seen = [listed(f"A{o.order_id}" if o.order_id == which else o.order_id, o.imei) for o in seen]
+    seen = [listed(f"A{o.id}" if o.id == which else o.id, o.imei) for o in seen]
     assert clock_of(database, doubtful.attempt_id, seen).newest_id == newest

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from calls_fixture import OTHER, QUIET, answered, call, listed, look, one, outcome, read_balance, reason, unanswered
-from doubt_fixture import RESTED, START, again, in_doubt, newer, stored_services
-from forged_fixture import assert_no_false_word, forged_text, let_texts
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from doubtful_call import RESTED, START, again, in_doubt, newer, stored_services
+from forged_texts import assert_no_false_word, forged_text, let_texts
+from handmade_calls import OTHER, QUIET, answered, call, listed, look, one, outcome, read_balance, reason, unanswered
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from database import IMEIDatabase
 from orders import SAYS_IT_EXISTS, IMEIOrder

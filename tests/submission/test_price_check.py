@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from provider_fixture import imeis
-from web_fixture import CARRIER, answer_chunks
+from simulated_provider import imeis
+from stored_orders import all_orders
+from web_client import CARRIER, answer_chunks
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
@@ -20,7 +21,7 @@ def new_batch(database: IMEIDatabase, count: int, first: int = 0, **more: object
     numbers = imeis(count, first)
     values: dict[str, object] = {"label": "stock", "source": "upload", "unit_price": 0.08}
     values |= {"service_name": CARRIER.title}
-    values |= {"service_id": CARRIER.service_id, "fingerprint": fingerprint(CARRIER.service_id, numbers)}
+    values |= {"service_id": CARRIER.package_id, "fingerprint": fingerprint(CARRIER.package_id, numbers)}
     rows = [(imei, row) for row, imei in enumerate(numbers)]
     return create_batch(database, NewBatch(**{**values, "imeis": rows, **more}), chunk_size=10)  # type: ignore[arg-type]
 
@@ -115,9 +116,9 @@ def test_what_is_ordered_after_resuming_costs_the_new_price_and_what_was_before_
     batch = found(database, batch_id)
     assert batch.outcomes[Outcome.ORDERED] == 105
     assert round(batch.spent, 4) == round(batch.cost, 4) == 30.4
-    assert round(batch_queries.today(database)["spent"], 4) == 30.4
+    assert round(batch_queries.today(database).spent, 4) == 30.4
     assert [round(row.spent, 4) for row in order_reports.spend(database, "batch")] == [30.4]
-    assert sorted({order["credits"] for order in database.get_recent_orders(1000)}) == [0.08, 0.48]
+    assert sorted({order["credits"] for order in all_orders(database)}) == [0.08, 0.48]
 
 
 @pytest.mark.parametrize("price", [0.08, 0.05, 0.0])

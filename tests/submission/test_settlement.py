@@ -4,12 +4,14 @@ import time
 from dataclasses import replace
 
 import pytest
-from hardship_fixture import at_work, rows, wait_until
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from batch_checks import at_work, rows, wait_until
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from gsm_fusion_client import GSMFusionClient
 from submission.decisions import ask_again, was_not_placed
 from submission.settlement import DEARER
+
+pytestmark = pytest.mark.usefixtures("quick_looks")
 
 TOTAL = 300  #: three calls, all on the wire at once: no later call of the batch can be a witness
 
@@ -67,8 +69,8 @@ def test_what_is_sent_again_goes_in_pieces_of_the_resend_limit(simulator, databa
 
 
 def test_what_costs_more_than_the_limit_waits_for_a_person(simulator, database):
+    """The page states the reason, also after each later look."""
     simulator.set(fault="reset", fault_when="before", fault_calls=(1,))
-    """Its page says why, and goes on saying so at each later look."""
     with system(simulator, database, settle_quiet=0.3, patience=12.0, workers=1, resend_limit=0.07) as running:
         result = running.submit_batch(imeis(TOTAL), SERVICE)
         assert (result.successful, result.in_doubt) == (TOTAL - 100, 100)
@@ -142,7 +144,7 @@ class Blurred(GSMFusionClient):
 
     def list_recent_orders(self):
         doubtful = set(imeis(200)[100:])
-        return [replace(o, order_id="") if o.imei in doubtful else o for o in super().list_recent_orders()]
+        return [replace(o, id="") if o.imei in doubtful else o for o in super().list_recent_orders()]
 
 
 def test_an_imei_that_the_list_names_without_an_order_id_is_not_sent_again(simulator, database):

@@ -1,8 +1,8 @@
 """What one look at the provider's list may settle: lists made by hand, on a clock made by hand."""
 
 import pytest
-from calls_fixture import OTHER, QUIET, answered, call, listed, look, one, outcome, read_balance, unanswered
-from provider_fixture import SERVICE, imeis
+from handmade_calls import OTHER, QUIET, answered, call, listed, look, one, outcome, read_balance, unanswered
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Verdict

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from calls_fixture import (
+from doubtful_call import OLD, RESTED, START, again, in_doubt, newer, stored_services
+from handmade_calls import (
     OTHER,
     QUIET,
     answered,
@@ -16,8 +17,7 @@ from calls_fixture import (
     reason,
     unanswered,
 )
-from doubt_fixture import OLD, RESTED, START, again, in_doubt, newer, stored_services
-from provider_fixture import SERVICE, imeis
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import SAYS_IT_EXISTS, Chunk

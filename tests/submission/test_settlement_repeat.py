@@ -1,7 +1,8 @@
 """What the balance confirms, and what is sent again because of one look."""
 
 import pytest
-from calls_fixture import (
+from doubtful_call import RESTED, START, again, in_doubt, newer, stored_services
+from handmade_calls import (
     QUIET,
     answered,
     call,
@@ -14,8 +15,7 @@ from calls_fixture import (
     reason,
     unanswered,
 )
-from doubt_fixture import RESTED, START, again, in_doubt, newer, stored_services
-from provider_fixture import SERVICE, imeis
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, write_list_limit
 from orders import Chunk, ChunkState, IMEIOrder

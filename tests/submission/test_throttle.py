@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from provider_fixture import QUICK, SERVICE, Knobs, Simulator, imeis, system
+from simulated_provider import QUICK, SERVICE, Knobs, Simulator, imeis, system
 from throttle_fixture import Run, Scene, drive, least
 
 from database import IMEIDatabase, write_list_limit

@@ -1,7 +1,8 @@
 """Orders that the provider lists and we do not know: they pause the batch that is about to order the same IMEIs."""
 
 import pytest
-from calls_fixture import (
+from doubtful_call import OLD, START, stored_services
+from handmade_calls import (
     OTHER,
     QUIET,
     answered,
@@ -11,8 +12,7 @@ from calls_fixture import (
     one,
     planned,
 )
-from doubt_fixture import OLD, START, stored_services
-from provider_fixture import SERVICE, imeis
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, utc_now
 from orders import IMEIOrder

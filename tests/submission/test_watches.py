@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from calls_fixture import OTHER, QUIET, answered, call, listed, look, one, outcome, unanswered
-from provider_fixture import imeis
+from handmade_calls import OTHER, QUIET, answered, call, listed, look, one, outcome, unanswered
+from simulated_provider import imeis
 
 from database import IMEIDatabase
 from orders import ChunkState, NotPossibleError

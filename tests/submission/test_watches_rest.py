@@ -1,14 +1,14 @@
 """How long a call in doubt rests before absence may count, and what is learned of the provider's delays."""
 
 import pytest
-from calls_fixture import (
+from doubtful_call import RESTED, START, again, in_doubt, newer
+from handmade_calls import (
     QUIET,
     listed,
     look,
     outcome,
     reason,
 )
-from doubt_fixture import RESTED, START, again, in_doubt, newer
 
 from database import IMEIDatabase
 from submission.settlement import NOT_RESTED, Settler

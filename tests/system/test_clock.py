@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 
 import pytest
-from hardship_fixture import assert_all_paid_once, at_work, new_batch, outcomes, rows, see_through, wait_until
-from planted import CHUNK
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
-from web_fixture import CARRIER
+from batch_checks import assert_all_paid_once, at_work, new_batch, outcomes, rows, see_through, wait_until
+from planted_kills import CHUNK
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
+from web_client import CARRIER
 
 import database as database_module
 from account.catalogue import AccountBalance, ServiceCatalog

@@ -1,7 +1,7 @@
-"""kill -9 at each point between the intent and its commit: nothing is paid twice, nothing is lost, and doubt is said.
+"""kill -9 at each point between the intent and its commit: nothing is paid twice or lost, and doubt is shown.
 
-The process that dies is the real program with a plant from planted.py; the next one is the real program without it.
-A point is tried at the first call and at a later one.
+The process that dies is the real program with a kill from planted_kills.py. The next one is the program without it. A
+point is tried at the first call and at a later one.
 """
 
 import signal
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from hardship_fixture import (
+from batch_checks import (
     PRICE,
     assert_all_paid_once,
     new_batch,
@@ -20,8 +20,8 @@ from hardship_fixture import (
     told_by_page,
     wait_until,
 )
-from planted import CHUNK, PLANTS, Job, start
-from provider_fixture import Knobs, Simulator, system
+from planted_kills import CHUNK, PLANTS, Job, start
+from simulated_provider import Knobs, Simulator, system
 
 from database import IMEIDatabase
 from settings import Settings

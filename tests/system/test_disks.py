@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from gunicorn_server import ROOT, environ_of
-from hardship_fixture import (
+from batch_checks import (
     assert_all_paid_once,
     at_work,
     found,
@@ -32,11 +31,12 @@ from hardship_fixture import (
     wait_until,
     waits,
 )
-from planted import CHUNK, Job, start
-from provider_fixture import Knobs, Simulator, system
+from gunicorn_server import ROOT, environ_of
+from planted_kills import CHUNK, Job, start
+from simulated_provider import Knobs, Simulator, system
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import IntegrityError, OperationalError
-from web_fixture import SERVICES, Browser, Provider, make_app, words
+from web_client import SERVICES, Browser, Provider, make_app, words
 
 from database import IMEIDatabase
 from orders import Chunk
@@ -62,11 +62,13 @@ class SmallDisk:
         self._filler = path / "somebody-elses-file"
 
     def fill(self, leave: int = 0) -> None:
-        """Let another program take all bytes but these."""
+        """Let another program take all bytes that are free now but these; what is freed meanwhile stays free."""
+        missing = shutil.disk_usage(self.path).free - leave
         with self._filler.open("ab") as file:
-            while (free := shutil.disk_usage(self.path).free - leave) > 0:
-                with contextlib.suppress(OSError):  # somebody else took a part of it meanwhile
-                    os.posix_fallocate(file.fileno(), self._filler.stat().st_size, free)
+            while (size := min(missing, shutil.disk_usage(self.path).free - leave)) > 0:
+                with contextlib.suppress(OSError):  # the program took a part of it meanwhile
+                    os.posix_fallocate(file.fileno(), self._filler.stat().st_size, size)
+                    missing -= size
 
     def free(self) -> None:
         self._filler.unlink()

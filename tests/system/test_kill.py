@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from database import IMEIDatabase
 
@@ -50,7 +50,7 @@ def upload(tmp_path):
 
 
 def submit(upload, environment):
-    quick = str(ROOT / "tests" / "quick.py")
+    quick = str(ROOT / "tests" / "tools" / "short_waits.py")
     command = [sys.executable, quick, "flask", "--app", "web_app", "submit", str(upload), "--service", SERVICE]
     return subprocess.Popen(
         [*command, "--yes", "--json"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE

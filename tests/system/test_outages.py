@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hardship_fixture import (
+from batch_checks import (
     PRICE,
     assert_all_paid_once,
     at_work,
@@ -23,26 +23,21 @@ from hardship_fixture import (
     told_by_page,
     wait_until,
 )
-from planted import CHUNK
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, system
+from planted_kills import CHUNK
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
+from stored_orders import all_orders
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
 from orders import BatchState, ChunkState
 from settings import Settings
 from storage import batch_store
-from storage.batch_queries import doubtful_items
-from submission import watches
+from storage.batch_doubt import doubtful_items
 from web.format import money
 
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
 TOTAL, FEW = 16 * CHUNK, 8 * CHUNK
-
-
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Doubt is looked into every fifth of a second, and no IMEI is held back for a minute for the sake of a proof."""
-    monkeypatch.setattr(watches, "LOOKS", (0.0, 0.2, 0.2, 0.2))
-    monkeypatch.setattr(watches, "LONGEST_PROOF", 1.0)
 
 
 @pytest.fixture
@@ -194,11 +189,11 @@ def test_whatever_it_refuses_and_lists_what_may_be_paid_is_settled_or_shown(
         if listing in ("lists", "lists late"):
             more = see_through(running, batch_id)
             return assert_all_paid_once(simulator, database, batch_id, more)
-    known = {order["order_id"] for order in database.iterate_orders()}
+    known = {order["order_id"] for order in all_orders(database)}
     shown = [charge for charge in simulator.charges() if str(charge.order_id) not in known]
     assert set(Counter(charge.imei for charge in simulator.charges()).values()) == {1}
     assert outcomes(database, batch_id) == {"ordered": FEW - len(shown), "in_doubt": len(shown)}
-    assert {item["imei"] for item in doubtful_items(database, batch_id)} == {charge.imei for charge in shown}
+    assert {item.imei for item in doubtful_items(database, batch_id)} == {charge.imei for charge in shown}
     assert len(shown) in (2 * CHUNK, 2 * CHUNK - 3) or listing == "lists the newest"
     stake = money(PRICE * len(shown))
     assert f"Up to {stake} more may have been charged" in told_by_command(database, batch_id)

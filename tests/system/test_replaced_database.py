@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from hardship_fixture import (
+from batch_checks import (
     assert_all_paid_once,
     at_work,
     found,
@@ -21,9 +21,9 @@ from hardship_fixture import (
     wait_until,
     waits,
 )
-from planted import CHUNK
-from provider_fixture import SERVICE, Knobs, Simulator, imeis, judge, system
-from web_fixture import SERVICES, Browser, Provider, make_app, words
+from planted_kills import CHUNK
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
+from web_client import SERVICES, Browser, Provider, make_app, words
 
 from database import REPLACED, DatabaseReplacedError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, RefusalKind, RefusedError

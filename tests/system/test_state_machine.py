@@ -24,7 +24,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from provider_fixture import OLD_ORDER, SERVICE, imeis
 from provider_model import (
     DEATHS,
     SILENT,
@@ -40,6 +39,7 @@ from provider_model import (
     Process,
     Wire,
 )
+from simulated_provider import OLD_ORDER, SERVICE, imeis
 
 from database import IMEIDatabase, Transaction
 from gsm_fusion_client import Keep, OutcomeUnknownError
@@ -64,9 +64,6 @@ FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 MACHINE = settings(
     max_examples=100,
     stateful_step_count=30,
-    derandomize=True,
-    database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -1,13 +1,12 @@
-"""How inputs are spoiled, and how long a reader may look at them."""
+"""Mutations that damage an input, and a limit on the time that a reader may take for it."""
 
 import random
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-#: Seconds of this process's own time that one input may take; other programs on the machine do not count.
+#: Seconds of processor time that one input may take; the load of the machine does not count.
 LONGEST = 1.0
 
 ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "cp1252", "utf-8-sig", "utf-7", "cp500")
@@ -15,12 +14,12 @@ Mutation = Callable[[random.Random, bytes], bytes]
 
 
 class TookTooLongError(Exception):
-    """A reader hangs, or takes time that grows faster than its input."""
+    """A reader hangs, or its time grows faster than its input."""
 
 
 @contextmanager
 def in_time(seconds: float = LONGEST) -> Iterator[None]:
-    """Raise TookTooLongError after so much time of this process."""
+    """Raise TookTooLongError when the block takes more processor time than this."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise TookTooLongError(f"more than {seconds:g} s")
@@ -34,21 +33,8 @@ def in_time(seconds: float = LONGEST) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-#: Inputs after which a run ends also before its time, so that a fast machine tries nothing that no other has.
-MOST = 8000
-
-
-def seeds(seconds: float, least: int = 50) -> Iterator[int]:
-    """0, 1, 2, ... for so many seconds, and at least so many: the same seed gives the same input everywhere."""
-    end = time.monotonic() + seconds
-    for seed in range(MOST):
-        if seed >= least and time.monotonic() >= end:
-            return
-        yield seed
-
-
 def mutated(chance: random.Random, data: bytes, mutations: tuple[Mutation, ...], most: int = 3) -> bytes:
-    """The data after one or a few mutations."""
+    """Return the data after one to `most` mutations."""
     for _ in range(chance.randint(1, most)):
         data = chance.choice(mutations)(chance, data)
     return data
@@ -91,7 +77,7 @@ def double(chance: random.Random, data: bytes) -> bytes:
 
 
 def inserted(words: tuple[bytes, ...]) -> Mutation:
-    """A mutation that puts one of these words somewhere, once or many times."""
+    """Return a mutation that inserts one of these words at a random place, once or many times."""
 
     def insert(chance: random.Random, data: bytes) -> bytes:
         at = _place(chance, data)
@@ -101,7 +87,7 @@ def inserted(words: tuple[bytes, ...]) -> Mutation:
 
 
 def recoded(chance: random.Random, data: bytes) -> bytes:
-    """The same text in another encoding, or one that is none."""
+    """Return the text in another encoding."""
     text = data.decode("utf-8", "replace")
     return text.encode(
         chance.choice(("utf-16", "utf-16-le", "utf-32", "cp1252", "utf-8-sig", "utf-7", "cp500")), "replace"

@@ -28,11 +28,16 @@ def environ_of(data_dir: Path, **more: str) -> dict[str, str]:
     return plain | empty | {"DATA_DIR": str(data_dir)} | more
 
 
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
 @pytest.fixture(name="port")
 def port_fixture() -> int:
     """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    return free_port()
 
 
 class Server:

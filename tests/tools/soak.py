@@ -22,14 +22,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stored_orders import all_orders
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hardship_fixture import locked_by_another_program, new_batch, outcomes, see_through
-from planted import CHUNK, Job, start
-from provider_fixture import Knobs, Simulator, judge, put_in_use, system
+from batch_checks import locked_by_another_program, new_batch, outcomes, see_through
+from planted_kills import CHUNK, Job, start
+from simulated_provider import Knobs, Simulator, judge, put_in_use, system
 
 from database import IMEIDatabase
-from storage.batch_queries import doubtful_items
+from storage.batch_doubt import doubtful_items
 
 TOTAL = 6000
 #: What the provider does wrong; nothing that stops the batch until a person resumes it.
@@ -178,8 +180,8 @@ def play(kind: Callable[[Scene], int], seed: int) -> Round:
 def verdict(scene: Scene, kind: str, seed: int, blows: int, began: float) -> Round:
     """What the ledger and our records show."""
     charges = scene.simulator.charges()
-    known = {order["order_id"] for order in scene.database.iterate_orders()}
-    doubtful = {item["imei"] for item in doubtful_items(scene.database, limit=TOTAL)}
+    known = {order["order_id"] for order in all_orders(scene.database)}
+    doubtful = {item.imei for item in doubtful_items(scene.database, limit=TOTAL)}
     there = outcomes(scene.database, scene.batch_id)
     return Round(
         kind,

@@ -324,7 +324,7 @@ def test_a_form_without_a_token_does_nothing_and_says_so_in_plain_words(client: 
     log_in(client)
     answer = client.post("/spend", data={"imei": "1"})
     assert answer.status_code == 400
-    assert "Nothing was done" in answer.text
+    assert "Nothing was changed" in answer.text
     as_json = client.post("/spend", data={"imei": "1"}, headers={"Sec-Fetch-Mode": "cors"})
     assert (as_json.status_code, as_json.is_json) == (400, True)
 
@@ -380,7 +380,7 @@ def test_guesses_after_the_fifth_wait_and_even_the_right_password_is_not_looked_
     answer = log_in(client)
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= LONGEST_WAIT
-    assert "Too many wrong passwords: wait" in answer.text
+    assert "Too many failed logins. Wait" in answer.text
     assert client.get("/").status_code == 303
 
 

@@ -7,16 +7,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import openpyxl
 import pytest
-from calls_fixture import read_balance
 from flask import Flask
-from provider_fixture import imeis
+from handmade_calls import read_balance
+from simulated_provider import imeis
 from sqlalchemy import update
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, send_chunk, words
+from stored_orders import all_orders
+from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, send_chunk, words
 from werkzeug.test import TestResponse
 
 from backend import Backend
@@ -24,7 +25,7 @@ from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, IMEIOrder, Outcome, Progress, Verdict
 from schema import attempts
 from settings import Settings
-from storage import batch_creation, batch_queries, batch_store
+from storage import batch_creation, batch_doubt, batch_queries, batch_store
 from submission.price_check import apply_prices
 from web import preview as web_preview
 from web.format import stop_words
@@ -204,7 +205,7 @@ def test_an_unknown_preview_is_a_404(browser: Browser) -> None:
 def test_what_was_checked_is_left_out_unless_ticked(browser: Browser, database: IMEIDatabase) -> None:
     browser.start(imeis(3))
     answer_chunks(database)
-    for order in database.get_recent_orders():
+    for order in all_orders(database):
         database.update_order_status(order["order_id"], "Completed", {"carrier": "Verizon"})
     preview = browser.paste(imeis(5))
     text = words(browser.get(preview))
@@ -240,7 +241,7 @@ def test_the_same_file_continues_its_unfinished_batch(browser: Browser, database
 def test_imeis_of_another_unfinished_batch_are_left_out(browser: Browser) -> None:
     browser.start(imeis(3))
     text = words(browser.get(browser.paste(imeis(5))))
-    assert "3 under way now" in text
+    assert "3 being sent now" in text
     assert "IMEIs to send 2" in text
 
 
@@ -294,7 +295,7 @@ def test_two_confirmed_at_the_same_instant_do_not_spend_the_budget_twice(
     refused = browser.led_back(browser.confirm(previews[0]))
     assert "Another batch has taken what was left of today's budget" in words(refused)
     assert batch_count(database) == 1
-    form = {"imeis": imeis(1, first=500)[0], "service_id": CARRIER.service_id}
+    form = {"imeis": imeis(1, first=500)[0], "service_id": CARRIER.package_id}
     assert browser.post("/submit", form).status_code == 303  # $0.40 is left
 
 
@@ -373,7 +374,7 @@ def single(page: str) -> dict[str, str]:
     """The form of one IMEI as a page holds it."""
     prices = re.search(r'name="prices" value="([^"]*)"', page)
     assert prices
-    return {"imei": imeis(1)[0], "service_id": CARRIER.service_id, "prices": prices[1]}
+    return {"imei": imeis(1)[0], "service_id": CARRIER.package_id, "prices": prices[1]}
 
 
 def test_the_form_of_one_imei_orders_at_the_price_that_it_showed(
@@ -399,7 +400,7 @@ def test_what_names_no_price_is_ordered_at_the_one_that_was_known(
     browser.get("/services")
     provider.services = [replace(CARRIER, price=0.48), *SERVICES[1:]]
     aged(database, 60)
-    refused = browser.post(path, {"imei": imeis(1)[0], "service_id": CARRIER.service_id})
+    refused = browser.post(path, {"imei": imeis(1)[0], "service_id": CARRIER.package_id})
     told = browser.led_back(refused) if path == "/submit" else refused  # the stream is for programs
     assert "rose from $0.08 to $0.48. Check the new cost and confirm again." in told.text
     assert batch_count(database) == 0
@@ -436,7 +437,7 @@ def test_resuming_accepts_the_new_price_that_the_page_shows(browser: Browser, da
     data = browser.get(f"/batches/{batch_id}/progress.json").get_json()
     assert (data["unit_price"], data["price"], data["spent"]) == (0.08, 0.48, 0.0)
     answer = browser.post(f"/batches/{batch_id}/resume", {"price": str(data["price"])}, follow_redirects=True)
-    assert "Running again, at $0.48 an IMEI." in words(answer)
+    assert "Resumed at $0.48 per IMEI." in words(answer)
     batch = batch_queries.progress(database, batch_id)
     assert batch is not None
     assert (batch.state, batch.unit_price, round(batch.cost, 4)) == (BatchState.RUNNING, 0.48, 4.8)
@@ -480,16 +481,16 @@ def test_an_order_that_existed_before_our_call_shows_no_price(browser: Browser, 
     order = {"order_id": "1599", "imei": number, "status": "Completed", "credits": 0, "existed": True}
     database.insert_order(order)
     database.insert_order({**order, "order_id": "1600", "credits": 0.08, "existed": False})
-    assert "existed already, not charged" in words(browser.get("/orders/1599"))
-    assert "existed already" not in words(browser.get("/orders/1600"))
+    assert "already existed, not charged" in words(browser.get("/orders/1599"))
+    assert "already existed" not in words(browser.get("/orders/1600"))
     listed = words(browser.get("/history"))
-    assert listed.count("existed already") == 1
+    assert listed.count("already existed") == 1
     assert "$0.08" in listed
 
 
 def test_a_service_chosen_in_another_tab_shows_the_preview_again(browser: Browser, database: IMEIDatabase) -> None:
     """Also where it costs the same: what was confirmed is what is ordered."""
-    database.store_services([CARRIER, replace(CARRIER, service_id="1740", title="Another")], time.time())
+    database.store_services([CARRIER, replace(CARRIER, package_id="1740", title="Another")], time.time())
     preview = browser.paste(imeis(4))
     fields = confirm_fields(browser.get(preview).text)
     browser.post(f"{preview}/options", {"service_id": "1740"})
@@ -691,7 +692,7 @@ def send(database: IMEIDatabase, batch_id: int, count: int) -> None:
     """Have so many planned calls of a batch answered in full."""
     with database.write() as connection:
         for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, count):
-            chunk = send_chunk(connection, chunk_id, batch_id, CARRIER.service_id)
+            chunk = send_chunk(connection, chunk_id, batch_id, CARRIER.package_id)
             placed = [Verdict(i.item_id, i.imei, Outcome.ORDERED, f"15{i.item_id:06d}") for i in chunk.items]
             batch_store.record(connection, chunk, placed)
 
@@ -701,15 +702,15 @@ def test_what_is_on_the_wire_is_counted_apart_from_what_can_be_stopped() -> None
     states = dict.fromkeys(ChunkState, 0)
     batch = Progress(1, "x", BatchState.RUNNING, "1", "S", 2.0, 10, outcomes, states, 1, 10.0)
     assert stop_words(batch, 3) == (
-        "5 already ordered, $10.00 paid. 1 in doubt, which may have cost $2.00. 1 being sent now, which cannot be"
+        "5 already ordered, $10.00 paid. 1 in doubt, which may have cost $2.00. 1 being sent now; these cannot be"
         " stopped. Stop the other 3 and save $6.00?"
     )
-    assert stop_words(batch, 0).endswith("Nothing else is left to stop.")
+    assert stop_words(batch, 0).endswith("There is nothing else to stop.")
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel", "doubt/ask", "doubt/not-placed", "doubt/placed"])
 def test_an_unknown_batch_cannot_be_moved(browser: Browser, action: str) -> None:
-    assert browser.post(f"/batches/9/{action}").status_code in (400, 404)
+    assert browser.post(f"/batches/9/{action}").status_code == 404
 
 
 def test_numbers_that_no_row_can_have_lead_nowhere(browser: Browser) -> None:
@@ -731,13 +732,16 @@ def test_results_hold_one_row_an_imei_with_its_outcome(browser: Browser, databas
         database,
         lambda imei: (Outcome.REFUSED, "Invalid IMEI") if imei == numbers[0] else (Outcome.ORDERED, ""),
     )
+    before = utc_now()
     answer = browser.get(f"/batches/{batch_id}/results.csv")
     assert answer.data.startswith(b"\xef\xbb\xbfSERVICE,IMEI NO.,CREDITS,STATUS,CODE")
     lines = answer.data.decode("utf-8-sig").splitlines()
     assert len(lines) == 5
     assert "Refused" in lines[1]
     assert "Invalid IMEI" in lines[1]
-    assert f"_results_{utc_now():%Y%m%d}" in answer.headers["Content-Disposition"]
+    name = re.search(r"_results_(\w+Z)\.csv", answer.headers["Content-Disposition"])
+    assert name
+    assert before.replace(second=0, microsecond=0) <= datetime.strptime(name[1], "%Y%m%dT%H%MZ") <= utc_now()
     extended = browser.get(f"/batches/{batch_id}/results.csv?format=extended")
     assert "_results-extended_" in extended.headers["Content-Disposition"]
 
@@ -818,7 +822,7 @@ def doubtful(browser: Browser, database: IMEIDatabase) -> int:
 
 
 def item_ids(database: IMEIDatabase, batch_id: int) -> list[int]:
-    return [row["item_id"] for row in batch_queries.doubtful_items(database, batch_id)]
+    return [row.item_id for row in batch_doubt.doubtful_items(database, batch_id)]
 
 
 def test_doubt_says_what_is_at_stake(browser: Browser, doubtful: int) -> None:
@@ -832,7 +836,7 @@ def test_an_order_found_by_hand_is_adopted(
     browser: Browser, provider: Provider, database: IMEIDatabase, doubtful: int
 ) -> None:
     first = item_ids(database, doubtful)[0]
-    provider.orders = (IMEIOrder("15990001", imeis(1)[0], "Pending", "", CARRIER.service_id),)
+    provider.orders = (IMEIOrder("15990001", imeis(1)[0], "Pending", "", CARRIER.package_id),)
     answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "  "})
     assert "Give the provider's order id" in words(browser.led_back(answer))
     answer = browser.post(f"/batches/{doubtful}/doubt/placed", {"item_id": first, "order_id": "15990001"})
@@ -874,7 +878,7 @@ def test_all_are_those_that_the_page_showed(browser: Browser, database: IMEIData
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE attempts SET sent_at = datetime(sent_at, '+2 minutes')")
     refused = browser.led_back(send_all_again(browser, doubtful, seen))
-    assert "what is in doubt has changed since" in words(refused)
+    assert "the IMEIs in doubt have changed" in words(refused)
     assert len(item_ids(database, doubtful)) == 3
 
 
@@ -904,7 +908,7 @@ def test_only_ticked_items_are_sent_again_and_only_when_sure(
     ids = item_ids(database, doubtful)
     url = f"/batches/{doubtful}/doubt/not-placed"
     assert "tick the IMEIs that were not placed" in words(browser.led_back(browser.post(url, {"sure": "on"})))
-    assert "tick that you looked" in words(browser.led_back(browser.post(url, {"item_id": ids[:1]})))
+    assert "tick the box to confirm" in words(browser.led_back(browser.post(url, {"item_id": ids[:1]})))
     assert cleared_ids(database) == []
     assert browser.post(url, {"item_id": [*ids[:2], 999], "sure": "on"}).status_code == 303
     assert cleared_ids(database) == ids[:2]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from gunicorn_server import Server, wait_until
-from provider_fixture import imeis
-from web_fixture import Browser, order_batch
+from simulated_provider import imeis
+from web_client import Browser, order_batch
 
 from database import IMEIDatabase
 from web.auth import masked, unmasked

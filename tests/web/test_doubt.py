@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from calls_fixture import answered, call, listed, look, read_balance, unanswered
 from flask import Flask
-from provider_fixture import Knobs, Simulator, imeis
-from web_fixture import CARRIER, Browser, Provider, answer_chunks, words
+from handmade_calls import answered, call, listed, look, read_balance, unanswered
+from simulated_provider import Knobs, Simulator, imeis
+from web_client import CARRIER, Browser, Provider, answer_chunks, words
 
 from account.state import provider_state
 from backend import Backend
@@ -29,7 +29,7 @@ def lists(app: Flask, *listed: IMEIOrder) -> None:
     app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=lambda: list(listed))
 
 
-def order(order_id: str, imei: str, service: str = CARRIER.service_id) -> IMEIOrder:
+def order(order_id: str, imei: str, service: str = CARRIER.package_id) -> IMEIOrder:
     return IMEIOrder(order_id, imei, "Pending", "", service, "2026-11-25 10:00:00")
 
 
@@ -52,8 +52,8 @@ def test_what_the_provider_lists_now_is_shown_and_can_be_recorded(
     lists(app, order(known, imeis(1)[0]), order("777", doubtful[0]), order("778", doubtful[1], "269"))
     browser = Browser(app)
     text = words(browser.get("/batches/2/doubt/listed"))
-    assert "holds 3 orders, 1 of them known to us, the newest from 2026-11-25 10:00:00" in text
-    assert "Of the 3 in doubt, 1 are on it and 2 are not" in text
+    assert "holds 3 orders, 1 of them recorded here, the newest from 2026-11-25 10:00:00" in text
+    assert "Of the 3 IMEIs in doubt, 1 are on it and 2 are not" in text
     assert "778 Pending 269 2026-11-25 10:00:00 another service" in text
     page = browser.get("/batches/2/doubt?look=1")
     assert "777" in words(page)
@@ -96,7 +96,7 @@ def test_only_what_was_certainly_not_placed_is_offered_again(app: Flask, databas
     assert "IMEIs to send 2" in text
     assert "2 ready" in words(browser.get(browser.post("/batches/2/retry").location))
     browser.start(imeis(1, first=90))
-    assert "nothing is sent again" in words(browser.post("/batches/3/retry", follow_redirects=True))
+    assert "there is nothing to send again" in words(browser.post("/batches/3/retry", follow_redirects=True))
 
 
 # Calls in doubt, and looks at the provider's list, on a clock made by hand
@@ -126,9 +126,9 @@ def test_the_page_says_what_happened_and_why_it_is_not_settled_yet(app: Flask, d
     older = answered(database, call(database, imeis(1, first=90)), 1)
     chunk, settler = in_doubt(database, 3), Settler(60.0)
     assert "3 IMEIs The connection broke." in page(app, chunk)
-    assert "3 IMEIs The program has not looked at the provider's list for these yet." in page(app, chunk)
+    assert "3 IMEIs The program has not checked the provider's list for these IMEIs yet." in page(app, chunk)
     look(database, settler, older, 1.0)
-    assert f"Why it is not settled yet 3 IMEIs {NOT_RESTED}" in page(app, chunk)
+    assert f"Why this is not settled yet 3 IMEIs {NOT_RESTED}" in page(app, chunk)
     later = answered(database, call(database, imeis(1, first=91)), 20)
     look(database, settler, later, 500.0)
     assert "3 IMEIs The provider's list leaves out 1 order of this service that we know." in page(app, chunk)
@@ -151,7 +151,7 @@ def test_reasons_of_several_calls_are_grouped(app: Flask, database: IMEIDatabase
             connection.exec_driver_sql(
                 "INSERT INTO attempts (chunk_id, number, imeis, sent_at, result) VALUES (?, 1, 1, ?, 'in doubt')", sent
             )
-    assert "Why it is not settled yet 2 IMEIs No list. 1 IMEI Too dear." in page(app, chunk)
+    assert "Why this is not settled yet 2 IMEIs No list. 1 IMEI Too dear." in page(app, chunk)
 
 
 def test_the_page_counts_what_was_found_and_recorded(app: Flask, database: IMEIDatabase) -> None:
@@ -165,7 +165,7 @@ def test_the_page_counts_what_was_found_and_recorded(app: Flask, database: IMEID
     decisions.was_placed(database, chunk.items[2].item_id, "77")
     text = page(app, chunk)
     assert "Nothing is in doubt" in text
-    assert "Found in the provider's list and recorded 2 Recorded with an order id that a person gave 1" in text
+    assert "Found in the provider's list and recorded 2 Recorded by hand with an order id 1" in text
 
 
 def test_the_page_counts_what_was_sent_again_and_ordered(app: Flask, database: IMEIDatabase) -> None:
@@ -197,7 +197,7 @@ def test_an_order_from_before_the_call_is_counted_apart(app: Flask, database: IM
             "INSERT INTO items (batch_id, service_id, imei, outcome, message) VALUES"
             f" ({chunk.batch_id}, '269', '1', 'duplicate', 'ordered already: order 3')"
         )
-    assert "Ordered before this call, which placed nothing 1" in page(app, chunk)
+    assert "Ordered before this call, so not charged again 1" in page(app, chunk)
 
 
 def test_what_the_provider_says_it_has_is_shown_beside_the_imei(app: Flask, database: IMEIDatabase) -> None:
@@ -213,21 +213,21 @@ def test_what_a_person_has_cleared_is_shown_apart_and_without_choices(app: Flask
     ids = [item.item_id for item in chunk.items]
     form = {"item_id": ids[:2], "sure": "on"}
     answer = Browser(app).post(f"/batches/{chunk.batch_id}/doubt/not-placed", form, follow_redirects=True)
-    assert "2 IMEIs will be sent again after one more look at the provider's list." in words(answer)
+    assert "2 IMEIs will be sent again after one more check of the provider's list." in words(answer)
     answer = Browser(app).get(f"/batches/{chunk.batch_id}/doubt")
     text = words(answer)
     assert "3 IMEIs in doubt" in text
     assert "May have been charged $0.30" in text
-    assert "A person decided that 2 IMEIs were not placed. They will be sent again after one more look" in text
+    assert "2 IMEIs were marked as not placed. The program checks the provider's list once more" in text
     assert [int(found) for found in re.findall(r'type="checkbox" name="item_id" value="(\d+)"', answer.text)] == ids[2:]
-    assert "All 3 of them" not in text
+    assert "All 3 IMEIs" not in text
     browser = Browser(app)
     refused = browser.post(f"/batches/{chunk.batch_id}/doubt/not-placed", {"item_id": ids[:1], "sure": "on"})
     assert "Nothing was sent: tick" in words(browser.led_back(refused))
     decisions.was_not_placed(database, ids[2:], 60.0)
     look(database, Settler(60.0), [], 1.0, alone=False)
     text = page(app, chunk)
-    assert "3. It was not placed" not in text
+    assert "3. If it was not placed" not in text
     assert "1. Ask the provider again" in text
     assert f"3 IMEIs {NEXT_TURN}" in text
 
@@ -236,7 +236,7 @@ def test_a_paused_batch_says_that_nothing_is_sent_again(app: Flask, database: IM
     chunk = in_doubt(database, 1)
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE batches SET state = 'paused', finished_at = NULL")
-    assert "The batch is paused. Nothing of it is sent again until you resume it ." in page(app, chunk)
+    assert "The batch is paused. No IMEI is sent again until you resume it ." in page(app, chunk)
 
 
 def test_nothing_is_decided_before_the_deadline_and_the_quiet_time(app: Flask, database: IMEIDatabase) -> None:
@@ -244,7 +244,7 @@ def test_nothing_is_decided_before_the_deadline_and_the_quiet_time(app: Flask, d
     chunk = in_doubt(database, 1)
     send_back(database, 100.0)
     text = page(app, chunk)
-    assert re.search(r"The provider may work on a call until \S+ \w+ \d+ [\d:]+ UTC \(in 1 min\)", text)
+    assert re.search(r"The provider may still process a call until \S+ \w+ \d+ [\d:]+ UTC \(in 1 min\)", text)
     assert "It can be sent again from" in text
     form = {"all": "on", "sure": "on"} | seen_of(app, chunk)
     browser = Browser(app)
@@ -252,7 +252,7 @@ def test_nothing_is_decided_before_the_deadline_and_the_quiet_time(app: Flask, d
     assert "The provider may still be working on it." in words(refused)
     send_back(database, 181.0)
     text = page(app, chunk)
-    assert "The program may decide by itself since" in text
+    assert "The provider's time to process a call ended" in text
     assert "can be sent again from" not in text
     form |= seen_of(app, chunk)
     assert Browser(app).post(f"/batches/{chunk.batch_id}/doubt/not-placed", form).status_code == 303
@@ -267,11 +267,11 @@ def seen_of(app: Flask, chunk: Chunk) -> dict[str, str]:
 def test_a_call_without_words_says_so(app: Flask, database: IMEIDatabase) -> None:
     chunk = call(database, imeis(2))
     unanswered(database, chunk)
-    assert "2 IMEIs Sent, but no answer was recorded." in page(app, chunk)
+    assert "2 IMEIs Sent, but no reply was recorded." in page(app, chunk)
 
 
 def test_the_third_choice_names_the_look_before_it(app: Flask, database: IMEIDatabase) -> None:
-    assert "looks at the provider's list once more before it sends" in page(app, in_doubt(database, 2))
+    assert "Before it sends, the program checks the provider's list once more" in page(app, in_doubt(database, 2))
 
 
 # An order id that a person gives
@@ -411,7 +411,7 @@ def test_the_decision_to_send_again_can_be_taken_back_until_it_is_sent(app: Flas
     decisions.was_not_placed(database, [item.item_id for item in chunk.items], 0)
     browser = Browser(app)
     text = words(browser.led_back(browser.post(f"/batches/{chunk.batch_id}/doubt/not-placed/undo")))
-    assert "2 IMEIs will not be sent again by this decision." in text
+    assert "2 IMEIs will not be sent again." in text
     assert "Will be sent again" not in text
     assert "2 IMEIs in doubt" in text
 

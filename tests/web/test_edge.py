@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
-from web_fixture import Provider, make_app
+from web_client import Provider, make_app
 
 from database import IMEIDatabase
 from settings import Settings

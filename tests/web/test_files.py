@@ -10,10 +10,11 @@ from io import BytesIO
 import openpyxl
 import pytest
 from old_workbooks import far_cell, ods, xlsb
-from provider_fixture import imeis
 from sample_files import OLE, raw_workbook
+from simulated_provider import imeis
 from sqlalchemy import insert
-from web_fixture import Browser, answer_chunks, words
+from stored_orders import all_orders
+from web_client import Browser, answer_chunks, words
 
 from database import IMEIDatabase
 from schema import orders
@@ -60,14 +61,14 @@ def bring(browser: Browser, data: bytes, name: str) -> str:
 def test_what_the_history_gives_away_comes_back_unchanged(
     browser: Browser, database: IMEIDatabase, stored: list[str], kind: str, query: str
 ) -> None:
-    before = [dict(row) for row in database.iterate_orders()]
+    before = [dict(row) for row in all_orders(database)]
     taken = browser.get(f"/history.{kind}{query}")
     name = re.search(r"filename=(\S+)", taken.headers["Content-Disposition"])
     assert name
     assert re.fullmatch(rf"orders{'-extended' if 'extended' in query else ''}_\d{{8}}T\d{{4}}Z\.{kind}", name[1])
     said = bring(browser, taken.data, name[1])
     assert f"0 new 0 updated {len(stored)} unchanged 0 not understood" in said
-    assert [dict(row) for row in database.iterate_orders()] == before
+    assert [dict(row) for row in all_orders(database)] == before
 
 
 def test_a_filtered_export_of_one_installation_is_new_in_another_and_then_the_same(
@@ -81,7 +82,7 @@ def test_a_filtered_export_of_one_installation_is_new_in_another_and_then_the_sa
     assert "10 new" in words(browser.get(shown))
     browser.post(shown)
     assert database.count_orders() == 10
-    assert {row["order_id"] for row in database.iterate_orders()} == {f"00{n}" for n in range(1, 30, 3)}
+    assert {row["order_id"] for row in all_orders(database)} == {f"00{n}" for n in range(1, 30, 3)}
     again = browser.get("/history.xlsx?format=extended").data
     assert values(again, "R") == values(taken, "R")
 
@@ -104,7 +105,7 @@ def test_an_advanced_export_in_an_old_format_is_imported_below_its_titles(
     shown = browser.post("/database/import", {"file": (BytesIO(data), "export.dat")}).location
     assert "1 new 0 updated 0 unchanged 0 not understood" in words(browser.get(shown))
     browser.post(shown)
-    assert [order["carrier"] for order in database.iterate_orders()] == ["T-Mobile"]
+    assert [order["carrier"] for order in all_orders(database)] == ["T-Mobile"]
     assert "0 new 0 updated 1 unchanged" in bring(browser, data, "export.dat")
 
 
@@ -145,7 +146,7 @@ def test_a_batch_of_many_rows_is_built_in_the_background_too(
     monkeypatch.setattr(web_exports, "REPORTED", 5)
     page = browser.get("/batches/1/results.xlsx?format=extended").location
     until = time.monotonic() + 20
-    while "ready" not in words(browser.get(page)) and time.monotonic() < until:
+    while "Ready to download" not in words(browser.get(page)) and time.monotonic() < until:
         time.sleep(0.05)
     done = browser.get(f"{page}/file")
     assert re.search(r"filename=batch-1_\S+_results-extended_\d{8}T\d{4}Z\.xlsx", done.headers["Content-Disposition"])

@@ -2,8 +2,8 @@
 
 import pytest
 from flask import Flask
-from provider_fixture import imeis
-from web_fixture import CARRIER, Browser, words
+from simulated_provider import imeis
+from web_client import CARRIER, Browser, words
 
 from database import IMEIDatabase
 
@@ -28,13 +28,13 @@ def orders_fixture(database: IMEIDatabase) -> list[str]:
         ("since=2026-13-45", "“2026-13-45” in “From” is not a date such as 2026-11-25."),
         ("until=yesterday", "“yesterday” in “To” is not a date"),
         ("since=2026-03-02&until=2026-03-01", "“To” (2026-03-01) is before “From” (2026-03-02)."),
-        ("batch=x", "“x” is not the number of a batch, such as 41."),
-        ("batch=-1", "“-1” is not the number of a batch"),
-        ("status=Done", "“Done” is not a status: choose one of Pending, Completed, Rejected, In Process."),
-        ("fmi=maybe", "“maybe” is nothing that Find My can be: choose ON or OFF."),
-        ("simlock=ON", "choose Locked or Unlocked."),
-        ("blacklist=x", "choose Clean or Blacklisted."),
-        ("mismatch=x", "“x” is not 0 or 1"),
+        ("batch=x", "“x” is not a batch number such as 41."),
+        ("batch=-1", "“-1” is not a batch number"),
+        ("status=Done", "“Done” is not a status. Choose one of Pending, Completed, Rejected, In Process."),
+        ("fmi=maybe", "“maybe” is not a value of Find My. Choose ON or OFF."),
+        ("simlock=ON", "Choose Locked or Unlocked."),
+        ("blacklist=x", "Choose Clean or Blacklisted."),
+        ("mismatch=x", "“mismatch” must be 0 or 1, not “x”."),
     ],
 )
 def test_a_filter_that_cannot_be_read_lists_exports_and_orders_nothing(
@@ -43,7 +43,7 @@ def test_a_filter_that_cannot_be_read_lists_exports_and_orders_nothing(
     """It used to be left out, so that everything was listed, exported, or checked again for money."""
     page = browser.get(f"/history?{query}")
     assert page.status_code == 400
-    assert "The filter cannot be read, so nothing is listed." in words(page)
+    assert "The filter is not valid, so no orders are listed." in words(page)
     assert why in words(page)
     assert orders[0] not in page.text
     search = browser.post("/history/search", {"imeis": "\n".join(orders)}).location
@@ -52,7 +52,7 @@ def test_a_filter_that_cannot_be_read_lists_exports_and_orders_nothing(
         assert refused.status_code == 400, url
         assert why in words(refused), url
     assert browser.get(f"{search}?{query}").status_code == 400
-    again = browser.post(f"/history/recheck?{query}", {"service_id": CARRIER.service_id})
+    again = browser.post(f"/history/recheck?{query}", {"service_id": CARRIER.package_id})
     assert again.status_code == 400
     assert browser.post(f"/history/sync?{query}").status_code == 400
 
@@ -60,7 +60,7 @@ def test_a_filter_that_cannot_be_read_lists_exports_and_orders_nothing(
 def test_what_was_typed_stays_in_its_field_beside_the_reason(browser: Browser, orders: list[str]) -> None:
     page = browser.get("/history?batch=4x&carrier=verizon&fmi=on").text
     assert 'value="4x" aria-invalid="true" aria-describedby="batch-error"' in page
-    assert '<p class="error" id="batch-error">“4x” is not the number of a batch' in page
+    assert '<p class="error" id="batch-error">“4x” is not a batch number' in page
     assert 'list="carrier-values" value="verizon"' in page
     assert '<option value="ON" selected>ON (4)</option>' in page
 
@@ -83,7 +83,7 @@ def test_the_history_and_a_search_find_and_count_what_fits(
     browser: Browser, orders: list[str], query: str, count: int
 ) -> None:
     search = browser.post("/history/search", {"imeis": "\n".join(orders)}).location
-    shown = f"{count} order fits this filter" if count == 1 else f"{count} orders fit this filter"
+    shown = f"{count} order matches this filter" if count == 1 else f"{count} orders match this filter"
     page = browser.get(f"/history?{query}")
     assert page.text.count("<tr data-order=") == count
     assert shown in words(page)

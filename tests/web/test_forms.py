@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from provider_fixture import imeis
-from web_fixture import CARRIER, Browser, Provider, make_app, words
+from simulated_provider import imeis
+from web_client import CARRIER, Browser, Provider, make_app, words
 
 from database import IMEIDatabase
 from settings import Settings
@@ -74,9 +74,9 @@ def test_a_paste_of_100000_imeis_is_taken(browser: Browser) -> None:
 def test_a_file_may_have_25_megabytes_and_text_may_not(browser: Browser) -> None:
     rows = (f"{imei},{'words ' * 4000}" for imei in imeis(1000))
     assert browser.upload("\n".join(rows).encode()).status_code == 303
-    answer = browser.post("/batch", {"imeis": "\n" * (MAX_TEXT + 1), "service_id": CARRIER.service_id})
+    answer = browser.post("/batch", {"imeis": "\n" * (MAX_TEXT + 1), "service_id": CARRIER.package_id})
     assert answer.status_code == 413
-    assert "At most 25 MB of files and 8 MB of text" in words(answer)
+    assert "You can send at most 25 MB of files and 8 MB of text" in words(answer)
 
 
 @pytest.mark.parametrize("content_type", [FORM, "multipart/form-data"])

@@ -8,8 +8,8 @@ import pytest
 import xlsxwriter
 from flask import Flask
 from hostile_workbooks import READ, REFUSED
-from provider_fixture import imeis
-from web_fixture import SERVICES, Browser, Provider, make_app, words
+from simulated_provider import imeis
+from web_client import SERVICES, Browser, Provider, make_app, words
 
 from database import IMEIDatabase
 from settings import Settings
@@ -150,7 +150,7 @@ def test_the_encoding_of_a_file_is_shown_and_changed(browser: Browser) -> None:
 
 def test_a_second_imei_is_not_dropped_from_the_page_of_single_orders(browser: Browser) -> None:
     pair = "/".join(imeis(2))
-    refused = browser.led_back(browser.post("/submit", {"imei": pair, "service_id": SERVICES[0].service_id}))
+    refused = browser.led_back(browser.post("/submit", {"imei": pair, "service_id": SERVICES[0].package_id}))
     assert "1 second IMEI of phones" in words(refused)
 
 

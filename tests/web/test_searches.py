@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from provider_fixture import imeis
-from web_fixture import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
+from simulated_provider import imeis
+from stored_orders import all_orders
+from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, make_app, words
 from werkzeug.test import TestResponse
 
 from database import IMEIDatabase
@@ -28,7 +29,7 @@ def ordered_fixture(browser: Browser, database: IMEIDatabase) -> list[str]:
     numbers = imeis(150)
     browser.start(numbers)
     answer_chunks(database)
-    for order in database.search_orders(limit=None):
+    for order in all_orders(database):
         if order["id"] % 3 == 0:
             database.update_order_status(order["order_id"], "Completed", {"carrier": "T-Mobile"})
     return numbers
@@ -81,7 +82,7 @@ def test_a_search_is_narrowed_and_exported_by_the_filter(browser: Browser, order
 def test_what_is_missing_leads_to_a_preview_of_exactly_that(browser: Browser, ordered: list[str]) -> None:
     new = imeis(5, first=10_000)
     url = look_up(browser, "\n".join([*ordered, *new]))
-    answer = browser.post(url + "/order", {"service_id": CARRIER.service_id})
+    answer = browser.post(url + "/order", {"service_id": CARRIER.package_id})
     assert answer.status_code == 303
     text = words(browser.get(answer.location))
     assert "5 ready" in text
@@ -94,8 +95,8 @@ def test_what_cannot_be_looked_up_gets_a_sentence(browser: Browser, ordered: lis
         assert "Nothing was looked up" in words(answer)
     url = look_up(browser, "\n".join(ordered[:3]))
     assert "Choose a service first." in words(browser.post(url + "/order", {}, follow_redirects=True))
-    none = browser.post(url + "/order", {"service_id": CARRIER.service_id}, follow_redirects=True)
-    assert "None is missing any more" in words(none)
+    none = browser.post(url + "/order", {"service_id": CARRIER.package_id}, follow_redirects=True)
+    assert "No IMEIs are missing any more" in words(none)
     assert browser.get("/history/search/99").status_code == 404
 
 

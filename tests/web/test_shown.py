@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from provider_fixture import imeis
-from web_fixture import CARRIER, SERVICES, Browser, answer_chunks, words
+from simulated_provider import imeis
+from web_client import CARRIER, SERVICES, Browser, answer_chunks, words
 
 from database import IMEIDatabase
 from orders import Outcome
-from storage import batch_queries
+from storage import batch_queries, order_queries
 
 
 def whole_form(page: str) -> dict[str, str]:
@@ -36,7 +36,7 @@ def test_a_confirmed_form_with_another_service_orders_nothing_and_shows_its_cost
 ) -> None:
     """Without a script the service can be changed beside the button; it is shown first and never ordered unseen."""
     preview = browser.paste(imeis(3))
-    form = whole_form(browser.get(preview).text) | {"service_id": SERVICES[2].service_id}
+    form = whole_form(browser.get(preview).text) | {"service_id": SERVICES[2].package_id}
     page = browser.led_back(browser.post(preview, form))
     assert "Nothing was sent: the service or the reading of the file was changed." in words(page)
     assert "Cost $0.30" in words(page)
@@ -44,7 +44,7 @@ def test_a_confirmed_form_with_another_service_orders_nothing_and_shows_its_cost
     assert browser.post(preview, whole_form(page.text)).location == "/batches/1"
     found = batch_queries.progress(database, 1)
     assert found is not None
-    assert (found.service_id, found.total) == (SERVICES[2].service_id, 3)
+    assert (found.service_id, found.total) == (SERVICES[2].package_id, 3)
 
 
 @pytest.mark.parametrize("changed", [{"include_luhn": "on"}, {"header_row": "2"}])
@@ -88,7 +88,7 @@ def test_ready_is_what_is_sent_and_each_earlier_order_is_in_a_bucket_of_its_own(
     found = buckets(page.text)
     assert found["ready to send"] == 4
     assert (found["already checked"], found["rejected before"], found["awaiting a result"]) == (2, 3, 1)
-    assert found["under way now"] == 2
+    assert found["being sent now"] == 2
     assert "IMEIs to send 4" in words(page)
     assert "Completed iPhone 12 · Clean" in words(page)
     assert "3 IMEIs rejected before: left out" in words(page)
@@ -108,12 +108,12 @@ def test_rejected_before_is_sent_again_only_when_ticked_and_without_what_has_a_r
     page = browser.led_back(browser.post(preview + "/options", form))
     assert buckets(page.text)["ready to send"] == 1
     assert browser.post(preview, whole_form(page.text)).location == "/batches/2"
-    items = batch_queries.batch_items(database, 2)
-    assert {item["imei"]: item["outcome"] for item in items} == {one: "duplicate", two: "waiting"}
+    items = order_queries.result_items(database, 2)
+    assert {item.imei: item.outcome for item in items} == {one: "duplicate", two: "waiting"}
 
 
 def test_a_refused_confirmation_is_answered_with_a_redirect(browser: Browser, database: IMEIDatabase) -> None:
-    preview = browser.paste(imeis(2), CARRIER.service_id)
+    preview = browser.paste(imeis(2), CARRIER.package_id)
     answer = browser.post(preview, {"price": "9", "count": "2", "fingerprint": "x"})
     assert (answer.status_code, answer.location) == (303, preview)
     assert "have changed since" in words(browser.get(preview))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from provider_fixture import imeis
-from web_fixture import CARRIER, Browser, Provider, make_app
+from simulated_provider import imeis
+from web_client import CARRIER, Browser, Provider, make_app
 
 from database import IMEIDatabase
 from orders import ServiceInfo
@@ -24,7 +24,7 @@ LONG = {"model": "iPhone 14 Pro Max 1TB Space Black (A2894)", "carrier": "US T-M
 @pytest.fixture(name="app")
 def app_fixture(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
     services = [
-        ServiceInfo(str(n), f"{n} - Apple iPhone Carrier and Simlock, premium {n}", 0.1, "Apple", "1-24 Hours")
+        ServiceInfo(str(n), f"{n} - Apple iPhone Carrier and Simlock, premium {n}", 0.1, "1-24 Hours", "Apple")
         for n in range(500)
     ]
     made = make_app(settings, database, Provider([CARRIER, *services], credits=None))
@@ -46,7 +46,7 @@ def test_our_css_and_javascript_are_small_together() -> None:
 
 def test_a_live_page_of_more_calls_than_its_map_has_cells_is_small(app: Flask, database: IMEIDatabase) -> None:
     numbers = [(imei, None) for imei in imeis(5000)]
-    new = NewBatch("stock.csv", "upload", CARRIER.service_id, CARRIER.title, CARRIER.price, numbers)
+    new = NewBatch("stock.csv", "upload", CARRIER.package_id, CARRIER.title, CARRIER.price, numbers)
     batch_id = create_batch(database, new, chunk_size=1)
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE chunks SET state = 'in_doubt'")

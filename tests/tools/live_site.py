@@ -17,8 +17,9 @@ from typing import Any, NoReturn
 
 import pytest
 import requests
+from gunicorn_server import free_port
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
-from web_fixture import confirm_fields
+from web_client import confirm_fields
 
 from imei import luhn_check_digit
 
@@ -36,7 +37,7 @@ SWITCHES = [
 ]
 SERVICE = "1739"  #: 0.08 US dollars in the demo
 PATIENCE = 30.0  #: seconds; only a failure takes that long
-SHORT_WAITS = {"SETTLE_QUIET": "3", "GSM_FUSION_TIMEOUT": "10"}  #: tests/quick.py allows them
+SHORT_WAITS = {"SETTLE_QUIET": "3", "GSM_FUSION_TIMEOUT": "10"}  #: short_waits.py allows them
 QUICK = {"latency": 0.3, "jitter": 0.0, "fault": "", "listing": "on", "listing_limit": 20_000}
 #: Chromium says most violations on the console; this names the directive too.
 REPORT_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
@@ -65,8 +66,7 @@ class Site:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = int(found.getsockname()[1])
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.session = requests.Session()
         self.session.trust_env = False
@@ -79,7 +79,7 @@ class Site:
         chosen = {"WEB_CONCURRENCY": "2", "DATA_DIR": str(self.data_dir), "PORT": str(self.port), **SHORT_WAITS}
         with (self.data_dir / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "tests" / "quick.py"), "gunicorn", "web_app:app"],
+                [sys.executable, str(Path(__file__).with_name("short_waits.py")), "gunicorn", "web_app:app"],
                 cwd=ROOT,
                 env=plain | empty | chosen,
                 stdout=log,

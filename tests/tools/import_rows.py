@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from provider_fixture import SERVICE, imeis
+from simulated_provider import SERVICE, imeis
 from sqlalchemy import select
+from stored_orders import all_orders
 
 from database import IMEIDatabase
 from orders import ServiceInfo
@@ -50,7 +51,7 @@ def money(database: IMEIDatabase) -> tuple[int, float]:
 
 def results(database: IMEIDatabase) -> dict[str, str | None]:
     """Order id → model."""
-    return {row["order_id"]: row["model"] for row in database.iterate_orders()}
+    return {row["order_id"]: row["model"] for row in all_orders(database)}
 
 
 def fates(database: IMEIDatabase, rows: list[ImportRow]) -> list[str]:

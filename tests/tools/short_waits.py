@@ -1,4 +1,4 @@
-"""Run a module with short waits for the provider, as in `python quick.py flask --app web_app submit …`.
+"""Run a module with short waits for the provider, as in `python short_waits.py flask --app web_app submit …`.
 
 From its environment the program takes a SETTLE_QUIET of half a minute at least, and a GSM_FUSION_TIMEOUT of a minute;
 tests of whole processes cannot wait that long.

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from calls_fixture import OTHER, QUIET, answered, call, read_balance, unanswered
-from provider_fixture import SERVICE, imeis
+from handmade_calls import OTHER, QUIET, answered, call, read_balance, unanswered
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, write_list_limit
 from orders import Chunk, IMEIOrder, ServiceInfo

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from provider_fixture import SERVICE, imeis
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import Chunk, IMEIOrder, Outcome, PlacedOrder, PlacementAnswer, Verdict
@@ -114,7 +114,7 @@ def look(
             "asked_at": now,
             "last_order": batch_store.newest_order(connection),
             "credits": credits,
-            "confirmed": {order.order_id: order for order in orders},
+            "confirmed": {order.id: order for order in orders},
         }
         piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
         claimed = write_intents(connection, [piece] if piece else [], batch_store.newest_attempt(connection) + 1)

@@ -4,8 +4,8 @@ import time
 from xml.sax.saxutils import escape
 
 import pytest
-from hardship_fixture import rows
-from provider_fixture import Simulator, judge
+from batch_checks import rows
+from simulated_provider import Simulator, judge
 
 from database import IMEIDatabase
 from simulator import listing as simulator_listing

@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from provider_fixture import OLD_ORDER, SERVICE, imeis
 from provider_model import Clock, Disturbance, Killed, Model, ModelClient, Process, Wire
+from simulated_provider import OLD_ORDER, SERVICE, imeis
 from sqlalchemy import event
 
 from database import DatabaseUnavailableError, IMEIDatabase, write_list_limit

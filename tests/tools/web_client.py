@@ -21,9 +21,9 @@ from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch
 from web_app import create_app
 
-CARRIER = ServiceInfo("1739", "10-7.1# Apple iPhone IMEI Carrier + Simlock + FMI", 0.08, "Apple", "Instant")
-MAIL = ServiceInfo("102", "Factory Unlock", 3.0, "Unlock", "1-24 Hours", required_fields=("Email",))
-SERVICES = [CARRIER, MAIL, ServiceInfo("269", "T-Mobile USA - Status Check", 0.1, "Network")]
+CARRIER = ServiceInfo("1739", "10-7.1# Apple iPhone IMEI Carrier + Simlock + FMI", 0.08, "Instant", "Apple")
+MAIL = ServiceInfo("102", "Factory Unlock", 3.0, "1-24 Hours", "Unlock", required_fields=("Email",))
+SERVICES = [CARRIER, MAIL, ServiceInfo("269", "T-Mobile USA - Status Check", 0.1, category="Network")]
 
 
 @dataclass
@@ -52,7 +52,7 @@ def find_order(provider: Provider, order_id: str) -> list[IMEIOrder]:
     """What getimeis says of one id: an unknown one is refused."""
     if provider.down:
         raise NotSentError("The provider is in maintenance.")
-    found = [order for order in provider.orders if order.order_id == order_id]
+    found = [order for order in provider.orders if order.id == order_id]
     if not found:
         raise RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")
     return found
@@ -88,10 +88,10 @@ class Browser:
         assert found
         return found[1]
 
-    def upload(self, content: bytes, name: str = "stock.csv", service_id: str = CARRIER.service_id) -> TestResponse:
+    def upload(self, content: bytes, name: str = "stock.csv", service_id: str = CARRIER.package_id) -> TestResponse:
         return self.post("/batch", {"file": (BytesIO(content), name), "service_id": service_id})
 
-    def paste(self, imeis: Sequence[str], service_id: str = CARRIER.service_id) -> str:
+    def paste(self, imeis: Sequence[str], service_id: str = CARRIER.package_id) -> str:
         """The preview's address."""
         answer = self.post("/batch", {"imeis": "\n".join(imeis), "service_id": service_id})
         assert answer.status_code == 303, words(answer)
@@ -181,7 +181,7 @@ def order_batch(database: IMEIDatabase, numbers: list[str], service: ServiceInfo
         NewBatch(
             "stock.csv",
             "upload",
-            service.service_id,
+            service.package_id,
             service.title,
             service.price,
             [(n, None) for n in numbers],

@@ -1,4 +1,4 @@
-"""Run a module with short limits for connections: `python impatient.py 2 gunicorn web_app:app`, in seconds."""
+"""Run a module with short limits for connections: `python short_timeouts.py 2 gunicorn web_app:app`, in seconds."""
 
 import runpy
 import sys

@@ -5,13 +5,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from provider_fixture import SERVICE, imeis, judge
+from simulated_provider import SERVICE, imeis, judge
 from sqlalchemy import text
-from web_fixture import SERVICES, Browser, Provider, make_app, words
+from web_client import SERVICES, Browser, Provider, make_app, words
 
 from commands.submit import result_lines
 from database import IMEIDatabase, write_list_limit
@@ -130,12 +129,25 @@ def waits(simulator: Simulator) -> int:
 
 @contextmanager
 def at_work(running: ProductionSubmissionSystem) -> Iterator[None]:
-    """The runner, in a thread, until the end of the block. What ends it before that is raised there."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(running.run, stop)
+    """Run the system in a thread until the end of the block, and raise there what ended it before.
+
+    A test that fails on a full disk leaves a runner that cannot end: the thread does not keep the process alive.
+    """
+    stop, failures = threading.Event(), list[BaseException]()
+
+    def run() -> None:
         try:
-            yield
-        finally:
-            stop.set()
-        done.result(PATIENCE)
+            running.run(stop)
+        except BaseException as error:  # noqa: BLE001 - a thread ends here
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(PATIENCE)
+    if failures:
+        raise failures[0]
+    assert not thread.is_alive(), "the runner did not end"

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stored_orders import all_orders
+
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
 from production_submission_system import Options, ProductionSubmissionSystem
@@ -81,11 +83,14 @@ def put_in_use(simulator: Simulator, database: IMEIDatabase) -> None:
 
 
 def judge(simulator: Simulator, database: IMEIDatabase) -> tuple[int, int]:
-    """(IMEIs charged more than once, charges of which our database knows nothing)."""
+    """Return how many IMEIs were charged more than once, and how many charges our database does not record.
+
+    A charge is recorded where an order has its id, its IMEI and its service.
+    """
     charges = simulator.charges()
     twice = sum(count > 1 for count in Counter((charge.imei, charge.service_id) for charge in charges).values())
-    known = {row["order_id"] for row in database.iterate_orders()}
-    return twice, len({str(charge.order_id) for charge in charges} - known)
+    known = {(row["order_id"], row["imei"], row["service_id"]) for row in all_orders(database)}
+    return twice, len({(str(charge.order_id), charge.imei, charge.service_id) for charge in charges} - known)
 
 
 __all__ = ["QUICK", "SERVICE", "Knobs", "Simulator", "imeis", "judge", "system"]

@@ -1,0 +1,137 @@
+"""A file after its one reading, and the compact bytes that it is kept as.
+
+Which check digits, hidden rows and second IMEIs are wanted is decided later, on the values that are kept here.
+This module must not know files or where the bytes are stored.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from imei import Kind
+from spreadsheets.buckets import Buckets
+from spreadsheets.intake import (
+    ALL_COLUMNS,
+    NOT_TAKEN,
+    Choice,
+    Column,
+    Intake,
+    SheetSummary,
+    second_columns,
+)
+from spreadsheets.values import ColumnReader, Counts, Mark, Values
+from workbooks import FileKind, UnreadableFileError
+
+#: The form of the bytes and the rules of reading; another number makes kept bytes worthless.
+VERSION = 1
+
+
+class DamagedParseError(ValueError):
+    """Kept bytes are damaged or of another version; the file must be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Everything that one reading of a file found."""
+
+    kind: FileKind
+    chosen: Choice  #: with everything filled in that the reading found
+    sheets: tuple[SheetSummary, ...]
+    warnings: tuple[str, ...]  #: about the file as a whole
+    counts: Counts
+    values: Values
+
+    def intake(self, choice: Choice, limit: int) -> Intake:
+        """Sort the values by what is wanted. Raises UnreadableFileError for more than limit IMEIs."""
+        chosen = replace(self.chosen, hidden_rows=choice.hidden_rows, second_imeis=choice.second_imeis)
+        buckets = Buckets(self.values, chosen)
+        ready = buckets.ready
+        if len(ready) > limit:
+            raise UnreadableFileError(
+                f"The file holds {len(ready):,} different IMEIs, and a batch takes {limit:,}: split it."
+            )
+        columns = next((sheet.columns for sheet in self.sheets if sheet.name == chosen.sheet), ())
+        return Intake(
+            kind=self.kind,
+            chosen=chosen,
+            sheets=self.sheets,
+            warnings=(*self.warnings, *_column_warnings(chosen, columns), *buckets.warnings(self.counts)),
+            rows_read=self.counts.rows_read,
+            blank=self.counts.blank,
+            ready=ready,
+            luhn_failed=buckets.luhn_failed,
+            rejected=buckets.rejected,
+            repeated=buckets.repeated,
+            seconds=buckets.seconds,
+            more_phones=buckets.more_phones,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the compact form, with a check sum."""
+        values = self.values
+        fields = {
+            "version": VERSION,
+            "kind": self.kind,
+            "chosen": asdict(self.chosen),
+            "sheets": [asdict(sheet) for sheet in self.sheets],
+            "warnings": self.warnings,
+            "counts": asdict(self.counts),
+            "marks": [asdict(mark) for mark in values.marks],
+            "imeis": values.imeis.tolist(),
+            "rows": values.rows.tolist(),
+            "mark_numbers": values.mark_numbers.tolist(),
+            "texts": list(values.texts()),
+        }
+        return zlib.compress(json.dumps(fields, separators=(",", ":")).encode("ascii"), 1)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Parsed":
+        """Return what to_bytes was called on. Raises DamagedParseError."""
+        try:
+            fields: dict[str, Any] = json.loads(zlib.decompress(data))
+            if fields["version"] != VERSION:
+                raise DamagedParseError(f"version {fields['version']} instead of {VERSION}")
+            return cls(
+                FileKind(fields["kind"]),
+                Choice(**fields["chosen"]),
+                tuple(map(_summary, fields["sheets"])),
+                tuple(fields["warnings"]),
+                Counts(**fields["counts"]),
+                _values(fields),
+            )
+        except (zlib.error, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+            raise DamagedParseError(str(error)) from error
+
+
+def parsed_list(imeis: Iterable[str]) -> Parsed:
+    """Return a list of single IMEIs that are known already, as if it had been read; rows count from 1."""
+    reader = ColumnReader(0, 0)
+    for row, imei in enumerate(imeis, 1):
+        reader.read_row(row, [imei], hidden=False)
+    return Parsed(FileKind.LIST, Choice(sheet="", column=0), (), (), reader.counts, reader.values)
+
+
+def _column_warnings(chosen: Choice, columns: tuple[Column, ...]) -> Iterator[str]:
+    if chosen.column == ALL_COLUMNS:
+        yield "The IMEIs are side by side: every cell is taken."
+        return
+    taken = {chosen.column, *(second_columns(chosen, columns) if chosen.second_imeis else ())}
+    for column in columns:
+        if column.index not in taken and (column.imeis or column.others):
+            yield f"{column.title} also holds {column.contents}, {NOT_TAKEN}."
+
+
+def _summary(fields: dict[str, Any]) -> SheetSummary:
+    columns = tuple(Column(**column | {"samples": tuple(column["samples"])}) for column in fields["columns"])
+    return SheetSummary(**fields | {"columns": columns})
+
+
+def _values(fields: dict[str, Any]) -> Values:
+    marks = [Mark(**mark | {"kind": Kind(mark["kind"])}) for mark in fields["marks"]]
+    parallel = (fields[name] for name in ("imeis", "rows", "mark_numbers", "texts"))
+    values = Values(marks)
+    for imei, row, number, text in zip(*parallel, strict=True):
+        values.add(imei, row, number, text)
+    return values

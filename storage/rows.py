@@ -1,0 +1,174 @@
+"""The frozen types of what is read whole from the database: one `from_row` each, and no dicts beyond this room.
+
+They are named tuples in the order of their SELECT: a page or an export makes thousands of them, and a tuple costs a
+third of a frozen dataclass.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple, Self
+
+from sqlalchemy import Column, Row
+
+from orders import OrderStatus
+from schema import orders
+
+#: Characters of a result text that a line about an earlier order may show.
+WORDS = 160
+
+
+class Order(NamedTuple):
+    """One row of the orders table. Times are UTC."""
+
+    id: int  #: row id, which grows with each stored order
+    order_id: str | None  #: the provider's; None where it came from a file that names none
+    service_name: str | None
+    service_id: str | None
+    imei: str
+    imei2: str | None
+    credits: float | None  #: US dollars
+    status: str | None  #: one of OrderStatus where known, else the provider's own word
+    order_date: datetime | None
+    carrier: str | None
+    simlock: str | None
+    model: str | None
+    fmi: str | None
+    result_code: str | None  #: the result text as the provider sent it, untrusted
+    result_code_display: str | None  #: the result text without markup
+    notes: str | None
+    raw_response: str | None  #: the provider's record that placed the order, as JSON
+    created_at: datetime | None
+    updated_at: datetime | None
+    blacklist: str | None
+    serial: str | None
+    warranty: str | None
+    batch_id: int | None  #: None for an order of no batch of ours
+    attempt_id: int | None  #: the call that placed it
+    other_imei: str | None  #: the IMEI that the result is about, if not the ordered one
+    existed: bool  #: the provider had it before our call, so it cost nothing
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Self:
+        """Make one of a row of `select(orders)`."""
+        return cls._make(row)
+
+    @property
+    def words(self) -> str:
+        """The beginning of its result text."""
+        return (self.result_code_display or "")[:WORDS]
+
+
+class FoundOrder(NamedTuple):
+    """An order of a list of IMEIs that somebody looked up."""
+
+    order: Order
+    place: int  #: of its IMEI in the list, from 0
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> Self:
+        """Make one of a row of the columns of an order and its place."""
+        return cls(Order.from_row(row[:-1]), row[-1])
+
+
+class OrderedItem(NamedTuple):
+    """One IMEI of a batch, with the columns of its order; all of these are None where it has none. Times are UTC."""
+
+    item_id: int
+    imei: str
+    outcome: str  #: a word of Outcome
+    message: str | None  #: why the outcome is what it is
+    order_id: str | None
+    status: str | None
+    credits: float | None  #: US dollars
+    order_date: datetime | None
+    carrier: str | None
+    simlock: str | None
+    model: str | None
+    fmi: str | None
+    blacklist: str | None
+    imei2: str | None
+    result_code_display: str | None
+    service_name: str | None
+    serial: str | None
+    warranty: str | None
+    batch_id: int | None
+    created_at: datetime | None
+    updated_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Self:
+        """Make one of a row of its columns, in this order."""
+        return cls._make(row)
+
+    @classmethod
+    def order_columns(cls) -> list[Column[Any]]:
+        """Return the columns that the order gives."""
+        return [orders.c[name] for name in cls._fields[4:]]
+
+
+class DoubtfulItem(NamedTuple):
+    """One IMEI that was sent and has no clear answer."""
+
+    item_id: int
+    imei: str
+    message: str | None  #: what is known about this IMEI alone
+    chunk_id: int
+    cleared: bool  #: a person says that it was not placed
+    batch_id: int
+    label: str  #: of its batch
+    service_name: str
+    unit_price: float  #: US dollars that may have been charged
+    sent_at: datetime | None  #: UTC; the last time
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Self:
+        """Make one of a row of its columns, in this order."""
+        return cls._make(row)
+
+
+class EarlierOrder(NamedTuple):
+    """What a preview shows of an order that an IMEI has already."""
+
+    imei: str
+    order_id: str | None
+    status: str | None
+    order_date: datetime | None  #: UTC
+    carrier: str | None
+    simlock: str | None
+    model: str | None
+    fmi: str | None
+    blacklist: str | None
+    service_name: str | None
+    words: str  #: the beginning of its result text
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Self:
+        """Make one of a row of its columns, in this order."""
+        return cls._make(row)
+
+
+class DisputedOrder(NamedTuple):
+    """What can be taken up with the provider: an order, or an IMEI in doubt, which has no order id."""
+
+    id: int  #: row id of the order, or of the item in doubt
+    order_id: str | None
+    imei: str
+    service_name: str | None
+    credits: float | None  #: US dollars that were, or may have been, charged
+    order_date: datetime | None  #: UTC; when an IMEI in doubt was sent the last time
+    status: str | None
+    batch_id: int | None
+    other_imei: str | None  #: the IMEI that the result is about, if not the ordered one
+    said: str | None  #: the provider's words
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Self:
+        """Make one of a row of its columns, in this order."""
+        return cls._make(row)
+
+    @property
+    def why(self) -> str:
+        """Why it is listed, in a sentence."""
+        if self.other_imei:
+            return f"The result is about IMEI {self.other_imei}"
+        return "Rejected" if self.status == OrderStatus.REJECTED else "Sent, and no answer says whether it was placed"
