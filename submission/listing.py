@@ -101,7 +101,7 @@ class Listing:
         for order in sorted(unknown, key=self._recency, reverse=True):
             for body in bodies(order.imei):
                 self.unknown.setdefault(body, []).append(order)
-        self.contradictory = _contradictory(look.listed, owners)
+        self.contradictory = _contradictory(look.listed, owners)  #: ids of which nothing here is believed
         ours = [order for order in look.listed if order.id in owners and order.id not in self.contradictory]
         self.final = frozenset(order.id for order in ours if order.status in FINAL_STATUSES)
         self.rejected = frozenset(order.id for order in ours if order.status == OrderStatus.REJECTED)
@@ -115,7 +115,7 @@ class Listing:
 
     def is_long_before(self, order: IMEIOrder, moment: datetime) -> bool:
         """Return whether a listed order is older than a moment (UTC), whatever the time zone of the list's dates is."""
-        date = self.dates[order.id]
+        date = None if self.contradictory else self.dates[order.id]
         return date is not None and moment - date > 2 * CERTAINLY_OLDER
 
     def view(self, service_id: str) -> ListView:
@@ -123,33 +123,29 @@ class Listing:
         if service_id not in self._views:
             mine = [order for order in self.look.listed if self._may_be_of(order, service_id)]
             listed = frozenset(order.id for order in mine if order.id)
-            doubtful = [order for order in self.look.listed if order.id in self.contradictory]
-            odd = sum(map(is_odd, mine)) + len(doubtful)
+            odd = sum(map(is_odd, mine)) + sum(order.id in self.contradictory for order in self.look.listed)
             self._views[service_id] = ListView(listed, listed & self.owners.keys(), odd, self._fingerprint)
         return self._views[service_id]
 
     def clock(self, connection: Transaction, attempt_id: int) -> Clock:
         """Return the provider's clocks when this attempt began."""
         if attempt_id not in self._clocks:
-            known = batch_store.known_when_sent(connection, attempt_id)
-            before = batch_store.orders_before(connection, known, NEAREST)
-            newest_id = self._newest_id(before, attempt_id)
-            if self.has_forged_dates:
-                self._clocks[attempt_id] = Clock(newest_id, None, None)
-                return self._clocks[attempt_id]
-            ours = [self.dates[order_id] for order_id, (_, attempt) in self.owners.items() if attempt]
-            sent_at = batch_store.sent_at(connection, attempt_id)
-            self._clocks[attempt_id] = Clock(
-                newest_id=newest_id,
-                newest_date=max((date for o in before if (date := self.dates.get(o))), default=None),
-                about=min((date for date in ours if date), default=sent_at),
-            )
+            self._clocks[attempt_id] = self._read_clock(connection, attempt_id)
         return self._clocks[attempt_id]
 
-    @property
-    def has_forged_dates(self) -> bool:
-        """Whether a record contradicts another one of an order of ours: then no date of the list is a clock."""
-        return not self.contradictory.isdisjoint(self.owners)
+    def _read_clock(self, connection: Transaction, attempt_id: int) -> Clock:
+        """Return the clocks, without the dates where records contradict each other: one of them may be forged."""
+        known = batch_store.known_when_sent(connection, attempt_id)
+        before = batch_store.orders_before(connection, known, NEAREST)
+        newest_id = self._newest_id(before, attempt_id)
+        if self.contradictory:
+            return Clock(newest_id, None, None)
+        ours = [self.dates[order_id] for order_id, (_, attempt) in self.owners.items() if attempt]
+        return Clock(
+            newest_id=newest_id,
+            newest_date=max((date for o in before if (date := self.dates.get(o))), default=None),
+            about=min((date for date in ours if date), default=batch_store.sent_at(connection, attempt_id)),
+        )
 
     def _newest_id(self, before: Sequence[str], attempt_id: int) -> int | None:
         """Return the largest of these ids; None unless all are numbers, and smaller than those of later calls."""
@@ -213,7 +209,7 @@ class Listing:
     def _age(self, order: IMEIOrder, clock: Clock, by_id: bool = False) -> Age:
         dates = self.confirmed_dates if by_id else self.dates
         age = clock.age(order, dates[order.id]) if order.id else Age.UNKNOWN
-        return Age.UNKNOWN if age is Age.OLDER and self.has_forged_dates else age
+        return Age.UNKNOWN if age is Age.OLDER and self.contradictory else age
 
     def _may_be_of(self, order: IMEIOrder, service_id: str) -> bool:
         """Return whether an order is of this service, or its service is not recognised."""

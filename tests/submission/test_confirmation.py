@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from forged_texts import FORGED, assert_no_false_word, forged_text, let_texts, ordered
-from handmade_calls import answered, call, listed, look, one, outcome, planned, read_balance, reason, unanswered
+from handmade_calls import answered, call, listed, look, one, outcome, read_balance, reason, unanswered
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from database import IMEIDatabase
@@ -82,6 +82,23 @@ def test_a_text_of_the_call_in_doubt_vouches_for_no_other_order_of_it(
     assert set(ordered(database)) == set(numbers[:150]) - {numbers[120]}
     assert (result.successful, result.in_doubt) == (49, 51)
     assert judge(simulator, database) == (0, 1)  # it is in doubt, for a person
+    assert_no_false_word(simulator, database)
+
+
+@pytest.mark.parametrize("is_forged", [True, False])
+def test_no_call_is_repeated_on_the_strength_of_a_text(
+    simulator: Simulator, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, is_forged: bool
+) -> None:
+    """The text of the first order names the second one under a made-up IMEI; a later call was not placed."""
+    numbers = imeis(302)
+    with system(simulator, database, workers=1, settle_quiet=0.3, patience=8.0) as running:
+        running.submit_batch(numbers[:2], SERVICE)
+        second = max(charge.order_id for charge in simulator.charges())
+        let_texts(monkeypatch, {numbers[0]: forged_text((second, "359999000000123")) if is_forged else "Clean"})
+        simulator.set(fault="reset", fault_when="before", fault_calls=(2,))
+        result = running.submit_batch(numbers[2:], SERVICE)
+    assert (result.successful, result.in_doubt) == ((200, 100) if is_forged else (300, 0))
+    assert judge(simulator, database) == (0, 0)
     assert_no_false_word(simulator, database)
 
 
@@ -247,16 +264,3 @@ def test_an_answer_that_names_another_order_is_unreadable_where_nothing_else_may
     assert [order.id for order in parse_asked_orders(both, ["1", "2"], nothing_else=True)] == ["1", "2"]
     with pytest.raises(UnreadableAnswerError):
         parse_asked_orders(both, ["1"], nothing_else=True)
-
-
-@pytest.mark.parametrize("is_confirmed", [True, False])
-def test_a_planned_imei_is_left_out_only_for_a_confirmed_order(database: IMEIDatabase, is_confirmed: bool) -> None:
-    """Either way its batch is paused."""
-    known, _, _ = doubtful_call(database)
-    database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1)], 1.0)
-    batch_id, _ = planned(database, 2, first=40)
-    shown = listed("2000", imeis(1, first=40)[0])
-    look(database, Settler(0.0), [*known, shown], AT, confirmed={"2000": shown} if is_confirmed else {})
-    word = one(database, "SELECT outcome FROM items WHERE imei = ?", imeis(1, first=40)[0])
-    assert word == ("duplicate" if is_confirmed else "waiting")
-    assert one(database, "SELECT state FROM batches WHERE id = ?", batch_id) == "paused"

@@ -1,13 +1,11 @@
 """A result text that holds a whole order of ours proves nothing: neither that the list shows it, nor that it ended."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from doubtful_call import RESTED, START, again, in_doubt, newer, stored_services
-from forged_texts import assert_no_false_word, forged_text, let_texts
 from handmade_calls import OTHER, QUIET, answered, call, listed, look, one, outcome, read_balance, reason, unanswered
-from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
+from simulated_provider import imeis
 
 from database import IMEIDatabase
 from orders import SAYS_IT_EXISTS, IMEIOrder
@@ -18,12 +16,6 @@ from submission.settlement import UNCLEAR, Settler
 CONTRADICTS = "The provider's list has {} whose id or IMEI cannot be read or contradicts another record."
 KNOWN = imeis(1, first=1)[0]
 DOUBTFUL = imeis(1, first=20)[0]
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(Knobs(history=1, latency=0.05)) as running:
-        yield running
 
 
 # Records that contradict the list or our own
@@ -122,12 +114,18 @@ def test_a_forged_date_of_ours_makes_no_order_older(database: IMEIDatabase) -> N
     assert outcome(database, doubtful) == [("ordered", "700")]
 
 
-def test_what_a_person_cleared_waits_where_a_date_of_ours_is_forged(database: IMEIDatabase) -> None:
+@pytest.mark.parametrize(
+    "forged",
+    [
+        listed("1000", imeis(1, first=50)[0], at="2026-11-29 10:00:00"),  # an order of ours, from days later
+        listed("700", DOUBTFUL, at="2026-11-20 10:00:00"),  # the call's own order, from days before
+    ],
+)
+def test_what_a_person_cleared_waits_where_a_date_is_forged(database: IMEIDatabase, forged: IMEIOrder) -> None:
     doubtful, known = in_doubt(database)
     was_not_placed(database, [doubtful.items[0].item_id], 0.0)
     shown = [*known, *answered(database, call(database, imeis(1, first=30)), 500)]
-    forged = [listed("1000", imeis(1, first=50)[0], at="2026-11-29 10:00:00")]
-    assert look(database, Settler(QUIET), [*shown, listed("700", DOUBTFUL[:14]), *forged], START) == []
+    assert look(database, Settler(QUIET), [*shown, listed("700", DOUBTFUL[:14]), forged], START) == []
     assert one(database, "SELECT message FROM chunks WHERE cleared") == UNCLEAR
 
 
@@ -152,23 +150,3 @@ def test_no_refund_is_learned_of_from_a_list_that_contradicts_itself(database: I
     rejected = [replace(order, status="Rejected") for order in shown[:4]]
     look(database, settler, [*shown, *rejected] if is_forged else [*rejected, *shown[4:]], RESTED)
     assert database.get_setting(refunds.KEPT) == (None if is_forged else "4")
-
-
-# With the simulator
-
-
-@pytest.mark.parametrize("is_forged", [True, False])
-def test_no_call_is_repeated_on_the_strength_of_a_text(
-    simulator: Simulator, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, is_forged: bool
-) -> None:
-    """The text of the first order names the second one under a made-up IMEI; a later call was not placed."""
-    numbers = imeis(302)
-    with system(simulator, database, workers=1, settle_quiet=0.3, patience=8.0) as running:
-        running.submit_batch(numbers[:2], SERVICE)
-        second = max(charge.order_id for charge in simulator.charges())
-        let_texts(monkeypatch, {numbers[0]: forged_text((second, "359999000000123")) if is_forged else "Clean"})
-        simulator.set(fault="reset", fault_when="before", fault_calls=(2,))
-        result = running.submit_batch(numbers[2:], SERVICE)
-    assert (result.successful, result.in_doubt) == ((200, 100) if is_forged else (300, 0))
-    assert judge(simulator, database) == (0, 0)
-    assert_no_false_word(simulator, database)

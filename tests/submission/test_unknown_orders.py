@@ -1,7 +1,7 @@
 """Orders that the provider lists and we do not know: they pause the batch that is about to order the same IMEIs."""
 
 import pytest
-from doubtful_call import OLD, START, stored_services
+from doubtful_call import OLD, START, in_doubt, stored_services
 from handmade_calls import (
     OTHER,
     QUIET,
@@ -18,6 +18,7 @@ from database import IMEIDatabase, utc_now
 from orders import IMEIOrder
 from storage import batch_store
 from submission.settlement import Settler
+from submission.unknown_orders import to_confirm
 
 NOW = utc_now().isoformat(" ", "seconds")
 
@@ -85,3 +86,46 @@ def test_two_batches_are_each_told_of_their_own(database: IMEIDatabase) -> None:
         f" {imeis(1, first=80)[0]}. Those of this service are left out. Another program or a copy of this database may"
         " have ordered the others too: make sure that it has not before you resume the batch."
     )
+
+
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_a_planned_imei_is_left_out_only_for_a_confirmed_order(database: IMEIDatabase, is_confirmed: bool) -> None:
+    """Either way its batch is paused."""
+    _, known = in_doubt(database)
+    stored_services(database)
+    batch_id, _ = planned(database, 2, first=40)
+    shown = listed("2000", imeis(1, first=40)[0])
+    look(database, Settler(QUIET), [*known, shown], START, confirmed={"2000": shown} if is_confirmed else {})
+    word = one(database, "SELECT outcome FROM items WHERE imei = ?", imeis(1, first=40)[0])
+    assert word == ("duplicate" if is_confirmed else "waiting")
+    assert one(database, "SELECT state FROM batches WHERE id = ?", batch_id) == "paused"
+
+
+@pytest.mark.parametrize(
+    ("order", "is_asked"),
+    [
+        (listed("2000", imeis(1, first=20)[0]), True),
+        (listed("2000", imeis(1, first=20)[0][:14]), True),
+        (listed("2000", imeis(1, first=40)[0], OTHER), True),
+        (listed("2000", imeis(1, first=41)[0] + "7"), True),
+        (listed("2000", imeis(1, first=42)[0]), False),
+        (listed("2000", "?"), False),
+        (listed("", imeis(1, first=20)[0]), False),
+        (listed("A1", imeis(1, first=20)[0]), True),
+        (listed("A 1", imeis(1, first=20)[0]), False),
+        (listed("1000", imeis(1, first=20)[0]), False),
+    ],
+)
+def test_an_unknown_order_of_an_imei_in_doubt_or_planned_is_asked_for_by_id(
+    database: IMEIDatabase, order: IMEIOrder, is_asked: bool
+) -> None:
+    _, known = in_doubt(database)
+    planned(database, 2, first=40)
+    with database.read() as connection:
+        assert to_confirm(connection, [*known, order]) == ({order.id} if is_asked else set())
+
+
+def test_orders_of_ours_are_not_asked_for_by_id(database: IMEIDatabase) -> None:
+    _, known = in_doubt(database)
+    with database.read() as connection:
+        assert to_confirm(connection, known) == to_confirm(connection, []) == set()
