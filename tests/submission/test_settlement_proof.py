@@ -22,6 +22,7 @@ from simulated_provider import SERVICE, imeis
 from database import IMEIDatabase
 from orders import SAYS_IT_EXISTS, Chunk
 from submission import listing
+from submission.absence import ON_SITE
 from submission.settlement import UNCLEAR, UNLISTED, Settler
 
 UNCHANGED = "The provider's list has not changed since the call. It is read again until it has."
@@ -158,10 +159,8 @@ def test_orders_that_cannot_be_read_prove_nothing(database: IMEIDatabase) -> Non
     odd = [listed("", imeis(1, first=700)[0]), listed("7000", "35***1"), listed("", "")]
     shown = newer(database, known)
     assert look(database, settler, [*shown, *odd], RESTED) == []
-    assert (
-        reason(database, doubtful)
-        == "The provider's list has 3 orders whose id or IMEI cannot be read or contradicts another record."
-    )
+    words = "The provider's list has 3 orders whose id or IMEI cannot be read or contradicts another record."
+    assert reason(database, doubtful) == f"{words} {ON_SITE}"
     assert look(database, settler, shown, RESTED + 1) == again(doubtful)
 
 
