@@ -683,7 +683,7 @@ class ProductionSubmissionSystem:
         if size > spare:
             batch_store.split_chunk(connection, chunk_id, size - spare, 1)
             return chunk_id
-        return chunk_id if self._settler.wants_witness(connection, self._clock()) else None
+        return chunk_id if self._settler.may_send_last(connection, self._clock()) else None
 
     # One call, in a worker thread
 

@@ -1,8 +1,8 @@
-"""Balance readings on disk: what the account held at moments when no call was on the wire, and what we know was spent.
+"""Balance readings on disk: what the account held while no call was on the wire, and what our records say was spent.
 
 A reading counts as evidence because the provider worked on no call of ours when it was taken: every attempt with a
 smaller id than its before_attempt had ended, and every other one had not begun. This module writes and sums;
-settlement.py decides.
+submission/absence.py decides.
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class BalanceChange:
 
 
 def record_reading(connection: Connection, credits: float) -> Reading:
-    """Write what the account holds now (US dollars). Only while the provider works on no call."""
+    """Write what the account holds now (US dollars), while the provider works on no call. Return the reading."""
     newest = connection.execute(select(func.coalesce(func.max(attempts.c.id), 0))).scalar_one()
     row = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
     values: dict[str, Any] = {
@@ -78,37 +78,37 @@ def record_reading(connection: Connection, credits: float) -> Reading:
 
 
 def reading_before(connection: Connection, attempt_id: int) -> Reading | None:
-    """The newest reading from before this attempt began; None where there is none."""
+    """Return the newest reading from before this attempt began, or None."""
     query = select(balance_readings).where(balance_readings.c.before_attempt <= attempt_id)
     newest = query.order_by(balance_readings.c.before_attempt.desc(), balance_readings.c.id.desc()).limit(1)
     return _reading(connection.execute(newest).first())
 
 
 def reading_after(connection: Connection, attempt_id: int) -> Reading | None:
-    """The first reading from after this attempt had ended; None where there is none yet."""
+    """Return the first reading from after this attempt had ended, or None."""
     query = select(balance_readings).where(balance_readings.c.before_attempt > attempt_id)
     first = query.order_by(balance_readings.c.before_attempt, balance_readings.c.id).limit(1)
     return _reading(connection.execute(first).first())
 
 
 def newest_reading(connection: Connection) -> Reading | None:
-    """The newest reading; None before the first."""
+    """Return the newest reading; None before the first."""
     query = select(balance_readings).order_by(balance_readings.c.id.desc()).limit(1)
     return _reading(connection.execute(query).first())
 
 
 def newest_call(connection: Connection) -> datetime | None:
-    """When the last of the newest calls ended, or began where it has not ended (UTC); None before the first."""
+    """Return when the last of the newest calls ended, or began where it has not ended (UTC); None before the first."""
     ended = func.coalesce(attempts.c.ended_at, attempts.c.sent_at).label("ended")
     newest = select(ended).order_by(attempts.c.id.desc()).limit(NEWEST_CALLS).subquery()
     return connection.execute(select(func.max(newest.c.ended, type_=attempts.c.sent_at.type))).scalar()
 
 
 def spent_since(connection: Connection, reading: Reading, until: Reading | None = None) -> Spending:
-    """What our records say was paid after a reading, up to another one or until now.
+    """Return what our records say was paid after a reading, up to another one or until now.
 
     Counted are the orders of calls that began after it. An order of an earlier call that is found later may have been
-    charged before or after it: to leave it out makes too much unexplained, and never too little. Orders that the
+    charged before or after it: leaving it out can make more unexplained, never less. Orders that the
     provider had before our call (existed) cost nothing.
     """
     ours = ~orders.c.existed & (orders.c.id > reading.after_order) & (orders.c.attempt_id >= reading.before_attempt)
@@ -139,14 +139,14 @@ def balance_change(connection: Connection, batch_id: int) -> BalanceChange | Non
 
 
 def _other_batches(connection: Connection, batch_id: int, before: Reading, after: Reading) -> list[int]:
-    """The other batches that made calls between two readings."""
+    """Return the other batches that made calls between two readings."""
     between = attempts.c.id.between(before.before_attempt, after.before_attempt - 1)
     query = select(chunks.c.batch_id).distinct().join(attempts, attempts.c.chunk_id == chunks.c.id)
     return list(connection.execute(query.where(between, chunks.c.batch_id != batch_id)).scalars())
 
 
 def _placed_between(connection: Connection, batch_ids: list[int], before: Reading, after: Reading) -> float:
-    """US dollars of the orders that calls of these batches placed between two readings."""
+    """Return the US dollars of the orders that calls of these batches placed between two readings."""
     between = orders.c.attempt_id.between(before.before_attempt, after.before_attempt - 1)
     query = select(func.coalesce(func.sum(orders.c.credits), 0.0))
     query = query.where(orders.c.batch_id.in_(batch_ids), between, ~orders.c.existed)

@@ -1,7 +1,7 @@
 """What is in doubt: IMEIs and calls with the reason why they are not settled yet, and what was settled so far.
 
-`doubtful()` is the one query for it; everything else here counts or lists what it finds. Reads only: settlement.py
-decides, and writes the words that are counted here.
+`doubtful()` is the one query for it; everything else here counts or lists what it finds. Reads only:
+submission/settlement.py decides, and writes the messages that are counted here.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from schema import OPEN_CALL, attempts, batches, chunks, items
 from storage import batch_store, batch_undo
 from storage.rows import DoubtfulItem
 
-#: What settlement.py and batch_store.py write about an IMEI that was in doubt.
+#: What submission/settlement.py and batch_store.py write about an IMEI that was in doubt.
 EXISTED = ("ordered already: order %", "ordered before: %")
 NOT_PLACED = ("cancelled: it was not placed %", "not placed, as a person decided; %")
 
@@ -33,7 +33,7 @@ class CallInDoubt:
     sent_at: datetime  #: UTC
     message: str  #: what happened, in the provider's or our words
     reason: str  #: why it is not settled yet; "" before the first look at the provider's list
-    cleared: bool  #: a person says that it placed nothing: it is sent again after one more look
+    cleared: bool  #: a person decided that it placed nothing: it is sent again after one more look
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _items() -> Select[Any]:
 
 
 def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
-    """The calls of a batch that are in doubt, oldest first."""
+    """Return the calls of a batch that are in doubt, oldest first."""
     query = doubtful(chunks.c.id, chunks.c.message, chunks.c.cleared, func.count().label("imeis"))
     query = query.where(chunks.c.batch_id == batch_id).group_by(chunks.c.id).order_by(chunks.c.id)
     with database.read() as connection:
@@ -209,21 +209,21 @@ def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
 
 
 def named(database: IMEIDatabase, batch_id: int, limit: int) -> list[Named]:
-    """The orders of a batch whose ids a person gave, the newest first."""
+    """Return the orders of a batch whose ids a person gave, the newest first."""
     with database.read() as connection:
         rows = batch_undo.named_by_person(connection, batch_id, limit)
     return [Named(row.order_id, row.imei, row.status or "") for row in rows]
 
 
 def imei_in_doubt(database: IMEIDatabase, batch_id: int, item_id: int) -> str | None:
-    """The IMEI of an item that is in doubt in this batch, else None."""
+    """Return the IMEI of an item that is in doubt in this batch, else None."""
     of_batch = (items.c.id == item_id) & (items.c.batch_id == batch_id)
     with database.read() as connection:
         return connection.execute(doubtful(items.c.imei).where(of_batch)).scalar()
 
 
 def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[datetime, str]]:
-    """Attempt id → when it was sent, and what was written about its end."""
+    """Return attempt id → when it was sent, and what was written about its end."""
     found: dict[int, tuple[datetime, str]] = {}
     for part in batch_store.parts(attempt_ids):
         query = select(attempts.c.id, attempts.c.sent_at, attempts.c.message).where(attempts.c.id.in_(part))
@@ -232,7 +232,7 @@ def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[dat
 
 
 def _answers(connection: Connection, chunk_ids: list[int]) -> set[tuple[int, str]]:
-    """(chunk id, message of an attempt): what a chunk says until a look at the list gives a reason instead."""
+    """Return (chunk id, message of an attempt): the message of a chunk until a look at the list gives a reason."""
     found: set[tuple[int, str]] = set()
     for part in batch_store.parts(chunk_ids):
         query = select(attempts.c.chunk_id, attempts.c.message).where(attempts.c.chunk_id.in_(part))
@@ -241,7 +241,7 @@ def _answers(connection: Connection, chunk_ids: list[int]) -> set[tuple[int, str
 
 
 def settled(database: IMEIDatabase, batch_id: int) -> Settled:
-    """Count what became of the IMEIs of a batch that are in doubt no more."""
+    """Count the IMEIs of a batch that were in doubt and are settled, by what became of them."""
     with database.read() as connection:
         return Settled(
             found=_count(connection, batch_id, Outcome.ORDERED, items.c.message == FOUND_IN_LIST),
@@ -252,13 +252,13 @@ def settled(database: IMEIDatabase, batch_id: int) -> Settled:
         )
 
 
-def _count(connection: Connection, batch_id: int, outcome: Outcome, said: ColumnElement[bool]) -> int:
+def _count(connection: Connection, batch_id: int, outcome: Outcome, message: ColumnElement[bool]) -> int:
     query = select(func.count()).where(items.c.batch_id == batch_id, items.c.outcome == outcome)
-    return int(connection.execute(query.where(items.c.message.is_not(None), said)).scalar_one())
+    return int(connection.execute(query.where(items.c.message.is_not(None), message)).scalar_one())
 
 
 def _sent_again(connection: Connection, batch_id: int) -> int:
-    """IMEIs that the answer to a repeated call named with an order: it leaves no message."""
+    """Count the IMEIs that the answer to a repeated call named with an order: it leaves no message."""
     query = select(func.count()).join_from(chunks, items, items.c.chunk_id == chunks.c.id)
     repeated = query.where(chunks.c.batch_id == batch_id, chunks.c.doubt_attempt.is_not(None))
     answered = repeated.where(items.c.outcome == Outcome.ORDERED, func.coalesce(items.c.message, "") == "")
@@ -266,5 +266,5 @@ def _sent_again(connection: Connection, batch_id: int) -> int:
 
 
 def _existed() -> ColumnElement[bool]:
-    """Whether an IMEI was sent, and turned out to be ordered before; what was left out unsent has no chunk."""
+    """Match IMEIs that were sent and turned out to be ordered before; what was left out unsent has no chunk."""
     return or_(*map(items.c.message.like, EXISTED)) & items.c.chunk_id.is_not(None)

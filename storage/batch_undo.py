@@ -1,7 +1,7 @@
 """Undo a person's decisions about doubt: an order id that was given, and "this call placed nothing".
 
 As in batch_store.py, every move is a guarded UPDATE whose row count is checked, inside a write transaction. Nothing is
-sent on the strength of it: what is taken back is in doubt again.
+sent because of it: what is undone is in doubt again.
 """
 
 from typing import Any
@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select, update
 
 from orders import FINAL_STATUSES, NAMED_BY_PERSON, ChunkState, Outcome
-from schema import OPEN_CALL, UNDECIDED, chunks, items, orders, status_changes
-from storage.batch_store import OF_BATCH, WrongStateError, expect, parts, touch
+from schema import UNDECIDED, chunks, items, orders, status_changes
+from storage.batch_store import OF_BATCH, WrongStateError, doubtful_calls, expect, parts, touch
 
 
 def withdraw(connection: Connection, batch_id: int, order_id: str, message: str) -> None:
-    """ordered → in_doubt for the IMEI of an order whose id a person gave; the order is removed.
+    """Move the IMEI of an order whose id a person gave from ordered to in_doubt, and remove the order.
 
-    Its call is in doubt again, and cleared by nobody: nothing of it is repeated without a proof or a new decision.
+    Its call is in doubt again and not cleared: nothing of it is repeated without a proof or a new decision.
     Raises WrongStateError for any other order, for one with a result, and while the IMEI is under way elsewhere.
     """
     found = connection.execute(_named_by_person(batch_id).where(orders.c.order_id == order_id)).first()
@@ -42,7 +42,7 @@ def withdraw(connection: Connection, batch_id: int, order_id: str, message: str)
 
 
 def named_by_person(connection: Connection, batch_id: int, limit: int) -> list[Any]:
-    """Rows of order_id, imei and status of the orders of a batch whose ids a person gave, the newest first."""
+    """Return rows of order_id, imei and status of the orders of a batch whose ids a person gave, the newest first."""
     return list(connection.execute(_named_by_person(batch_id).order_by(orders.c.id.desc()).limit(limit)))
 
 
@@ -66,10 +66,11 @@ def _named_by_person(batch_id: int) -> Select[Any]:
 def unclear(connection: Connection, batch_id: int, message: str) -> int:
     """Undo the decision that calls of a batch placed nothing, where they were not repeated yet.
 
-    Returns how many IMEIs are in doubt again.
+    Return how many IMEIs are in doubt again.
     """
-    query = select(chunks.c.id).where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, chunks.c.batch_id == batch_id)
-    ids, moved = connection.execute(query.where(chunks.c.cleared)).scalars().all(), 0
+    calls = doubtful_calls(connection)
+    ids = [call.chunk_id for call in calls if call.waits and call.cleared and call.batch_id == batch_id]
+    moved = 0
     for part in parts(ids):
         connection.execute(update(chunks).where(chunks.c.id.in_(part)).values(cleared=False, message=message))
         doubtful = items.c.chunk_id.in_(part) & (items.c.outcome == Outcome.IN_DOUBT)

@@ -1,9 +1,9 @@
-"""Whether this account pays back what a rejected order cost: learned from its balance.
+"""Learning from the balance whether this account pays back what a rejected order cost.
 
 Between two readings of the balance our orders cost what we know, less what was paid back. If orders were rejected
 between them and the balance fell by the whole cost, rejected orders are not paid back on this account. Until that was
 seen often enough, every rejected order counts as a possible refund, which may hide the charge of an unknown order.
-This module decides nothing about a call; settlement.py does.
+This module decides nothing about a call; submission/absence.py does.
 """
 
 import json
@@ -14,15 +14,16 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from amounts import exceeds
 from database import Transaction, read_setting, write_setting
-from orders import ChunkState, OrderStatus
-from schema import OPEN_CALL, attempts, chunks, orders
+from orders import OrderStatus
+from schema import orders
+from storage import batch_store
 from storage.balance_store import Reading, Spending, spent_since
 
 #: The name in the settings table: how many orders in a row were rejected and not paid back.
 KEPT = "rejected_orders_not_paid_back"
 #: The name in the settings table: "1" while calls cost less than our prices say, and no refund explains it.
 CHEAPER = "calls_cost_less_than_known"
-#: How many prove it. One or two may be rejected between a list and the balance that is read right after it.
+#: This many prove it. One or two may be rejected between a list and the balance that is read right after it.
 ENOUGH = 3
 #: US dollars: the difference of two balances that are written in cents is off by less.
 CENT = 0.01
@@ -37,7 +38,7 @@ class Rejected:
 
 
 def are_given(connection: Connection, fell: float, spent: Spending, doubtful: float) -> bool:
-    """Return whether refunds must be expected, after a reading since which the balance fell by `fell` US dollars.
+    """Return whether refunds may hide a charge, after a reading since which the balance fell by these US dollars.
 
     doubtful: what all calls in doubt can have cost, in US dollars. If the rejected orders alone cost more, and the
     balance fell by the whole known cost, an unknown charge cannot have made up for refunds.
@@ -48,7 +49,7 @@ def are_given(connection: Connection, fell: float, spent: Spending, doubtful: fl
 
 
 def learn(connection: Transaction, first: Reading, second: Reading, rejected: Rejected) -> None:
-    """Compare two readings between which these orders were rejected; calls in doubt had rested before the first.
+    """Learn from two readings between which these orders were rejected; calls in doubt had rested before the first.
 
     A balance that fell by less than our orders cost shows a refund or a payment: what was learned is forgotten.
     """
@@ -68,7 +69,7 @@ def _learn(connection: Transaction, beyond: float, rejected: Rejected) -> None:
 
 
 def are_prices_known(connection: Connection) -> bool:
-    """Whether the balance fell by what our orders cost when that could last be compared, refunds aside.
+    """Return whether the balance fell by what our orders cost when that could last be compared, refunds aside.
 
     Where the account pays less than the price that is listed, the difference may hide the charge of an unknown order.
     """
@@ -90,12 +91,12 @@ def learn_between(connection: Transaction, first: Reading | None, second: Readin
 
 
 def cost_of(connection: Connection, order_ids: Iterable[str]) -> Rejected:
-    """What those of our orders with these ids cost."""
+    """Return how many orders of ours have these ids, and what they cost."""
     return _sum(connection, _among(order_ids))
 
 
 def cost_of_unread(connection: Connection, order_ids: Iterable[str]) -> float:
-    """What those of our orders with these ids cost (US dollars) whose rejection we have not recorded yet."""
+    """Return the US dollars that those of these orders of ours cost whose rejection is not recorded yet."""
     return _sum(connection, _among(order_ids) & (orders.c.status != OrderStatus.REJECTED)).cost
 
 
@@ -111,8 +112,6 @@ def _sum(connection: Connection, which: ColumnElement[bool]) -> Rejected:
 
 
 def is_doubtful_since(connection: Connection, reading: Reading) -> bool:
-    """Whether a call that began after this reading is in doubt: it may have cost something."""
-    query = select(attempts.c.id).join(chunks, chunks.c.id == attempts.c.chunk_id)
-    since = attempts.c.id >= reading.before_attempt
-    doubtful = query.where(OPEN_CALL, chunks.c.state == ChunkState.IN_DOUBT, since).limit(1)
-    return connection.execute(doubtful).first() is not None
+    """Return whether a call that began after this reading is in doubt: it may have cost something."""
+    calls = batch_store.doubtful_calls(connection)
+    return any(call.waits and call.attempt_id >= reading.before_attempt for call in calls)

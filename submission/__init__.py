@@ -10,31 +10,30 @@ from submission.account_guard import (
     require_account,
 )
 from submission.account_watch import AccountWatch
+from submission.charges import unexplained_fall
 from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
 from submission.confirmation import confirm, may_be_one_order
-from submission.doubt_lookup import ListFindings, compare_list, find_order
-from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
-from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
-from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
-from submission.report import Metrics, Watcher, balance_warning, balance_words, metrics, submission_result
-from submission.runner_lock import RunnerLock, runner_alive
-from submission.settlement import (
+from submission.decisions import (
     REQUESTED,
-    Look,
-    Settler,
     ask_again,
-    is_readable,
     read_order_id,
     rest_before_decision,
     take_back_clearing,
     take_back_order,
-    to_confirm,
-    unexplained_fall,
     was_not_placed,
     was_placed,
 )
+from submission.doubt_lookup import ListFindings, compare_list, find_order
+from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
+from submission.listing import Look, is_readable
+from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
+from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
+from submission.report import Metrics, Watcher, balance_warning, balance_words, metrics, submission_result
+from submission.runner_lock import RunnerLock, runner_alive
+from submission.settlement import Settler
 from submission.story import Story
 from submission.throttle import KEPT, MINUTE, SLACK, Throttle
+from submission.unknown_orders import to_confirm
 
 __all__ = [
     "DISK_FULL",

@@ -1,7 +1,7 @@
-"""What the account tells beside the calls: its balance while the provider works on no call, and prices that rise.
+"""The account between the calls: its balance while the provider works on no call, and prices that rise.
 
-The loop of production_submission_system.py takes a turn of it now and then; questions are asked in worker threads. A
-balance counts as evidence only if no call was sent between the question and its answer. This module sends no order.
+The loop of production_submission_system.py calls turn and write; worker threads ask the provider. A balance counts as
+evidence only if no call was sent between the question and its answer. This module sends no order.
 """
 
 import logging
@@ -36,7 +36,7 @@ class AccountProvider(Protocol):
 
 
 class AccountWatch:
-    """Reads the balance around bursts of calls, and prices while batches run. Not thread-safe: the loop's own."""
+    """The newest balance around bursts of calls, and prices while batches run. Not thread-safe."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class AccountWatch:
         clock: Callable[[], float],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """clock tells seconds that never go back; wake is called from a worker thread when a balance has come."""
+        """clock returns seconds that never go back; wake is called from a worker thread when a balance has come."""
         self.failures = 0  #: balances in a row that could not be read
         self._database = database
         self._client = client
@@ -68,16 +68,16 @@ class AccountWatch:
         return self._reading is not None
 
     def holds(self) -> bool:
-        """Whether calls shall wait for the balance before them."""
+        """Return whether calls must wait for the balance before them."""
         return self._reading is not None and self._clock() < self._reading_until
 
     def sent(self) -> None:
-        """Calls are being sent: a balance that is being read says nothing about the moment before them."""
+        """Note that calls are sent: a balance that is being read now is not the one from before them."""
         self._burst += 1
         self._read_at = None
 
     def turn(self, pool: Executor, idle: bool) -> None:
-        """Take what has come, and ask for what is due; write follows. idle: the provider works on no call."""
+        """Take the answers that have come, and ask for what is due. idle: the provider works on no call."""
         now = self._clock()
         self._take_balance(now, idle)
         self._take_prices()
@@ -98,7 +98,7 @@ class AccountWatch:
         refunds.learn_between(connection, previous, reading)
 
     def balance(self) -> float | None:
-        """Ask for the US dollars on the account; None where they are not told. For a worker thread."""
+        """Return the US dollars on the account; None where they cannot be read. For a worker thread."""
         try:
             return self._client.get_account().credits
         except GSMFusionAPIError as error:
@@ -108,7 +108,7 @@ class AccountWatch:
         return None
 
     def _is_balance_due(self, now: float) -> bool:
-        """After calls, and before others when the last balance is old."""
+        """Return whether to read the balance: after calls, and before others when the last balance is old."""
         return self._read_at is None or (now - self._read_at >= MAX_AGE and self._has_work())
 
     def _are_prices_due(self, now: float) -> bool:
@@ -125,7 +125,7 @@ class AccountWatch:
         self._wake()
 
     def _take_balance(self, now: float, idle: bool) -> None:
-        """Take a balance that came. It is no evidence, and is asked for again, if calls were sent while it was read."""
+        """Take a balance that came. If calls were sent while it was read, it is no evidence and is asked for again."""
         try:
             burst, credits = self._readings.get_nowait()
         except queue.Empty:
@@ -150,7 +150,7 @@ class AccountWatch:
         self._prices.put(listed)
 
     def _take_prices(self) -> None:
-        """Store prices that came; a batch whose price rose is paused."""
+        """Store prices that came, and pause the batches whose price rose."""
         try:
             listed = self._prices.get_nowait()
         except queue.Empty:

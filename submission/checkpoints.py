@@ -58,7 +58,7 @@ class _Log:
     users: int = 0  #: answers on their way into it; changed under the lock of all logs
 
     def add(self, record: bytes) -> None:
-        """Append and return when the record is on disk. Raises OSError."""
+        """Append a record, and return when it is on disk. Raises OSError."""
         with self.appending:
             written = os.write(self.descriptor, record)
             while written < len(record):
@@ -67,7 +67,7 @@ class _Log:
             mine = self.appended
         with self.syncing:
             if self.synced >= mine:
-                return  # the one before us in the queue has synced our record with its own
+                return  # the fsync of another answer covered this record
             covered = self.appended
             os.fsync(self.descriptor)
             self.synced = covered
@@ -95,7 +95,7 @@ class Checkpoints:
                 log.users -= 1
 
     def answer_of(self, chunk: Chunk) -> bytes | None:
-        """The kept answer of this chunk's newest attempt; None when there is none or it is damaged."""
+        """Return the kept answer of this chunk's newest attempt; None when it is missing or damaged."""
         try:
             content = self._path(chunk.batch_id).read_bytes()
         except OSError:
@@ -113,7 +113,7 @@ class Checkpoints:
         return raw if whole else None
 
     def answers(self, batch_id: int) -> Iterator[KeptAnswer]:
-        """Every record of a batch, oldest first; a damaged one without its answer, once. Raises OSError."""
+        """Yield every record of a batch, oldest first; a damaged one once, without its answer. Raises OSError."""
         path = self._path(batch_id)
         if not path.is_file() or not path.stat().st_size:
             return
@@ -130,15 +130,15 @@ class Checkpoints:
                 yield KeptAnswer(0, 0, None)
 
     def batches(self) -> list[int]:
-        """The ids of all batches of which answers are kept."""
+        """Return the ids of all batches of which answers are kept."""
         return [int(path.parent.name) for path in self.folder.glob("*/answers.log") if path.parent.name.isdecimal()]
 
     def newest_attempts(self, batch_id: int) -> dict[int, int]:
-        """Chunk id → the newest attempt of which an answer is kept, of one batch."""
+        """Return chunk id → the newest attempt of which an answer is kept, of one batch."""
         try:
             with self._path(batch_id).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
                 kept = [(int(found[1]), int(found[2])) for found in HEADER.finditer(content)]
-        except (OSError, ValueError):  # none is there, or an empty one
+        except (OSError, ValueError):  # the file is missing or empty
             return {}
         return dict(sorted(kept))
 
@@ -164,7 +164,7 @@ class Checkpoints:
         temporary.replace(path)
 
     def has_space(self) -> bool:
-        """Whether the disk can take the answers of another round of calls; lays ballast while it can."""
+        """Return whether the disk has room for another round of answers; write the ballast while it has."""
         try:
             if shutil.disk_usage(self.folder).free < LEAST_FREE:
                 return False
@@ -176,11 +176,11 @@ class Checkpoints:
         return True
 
     def drop_ballast(self) -> None:
-        """Give the ballast's bytes back to the disk."""
+        """Remove the ballast, so that its bytes are free."""
         self._ballast.unlink(missing_ok=True)
 
     def _borrow(self, batch_id: int) -> _Log:
-        """The log of a batch, opened if need be; it stays open while it has users."""
+        """Return the log of a batch, opened if necessary; it stays open while it has users."""
         with self._opening:
             if batch_id not in self._logs:
                 self._close_unused()
@@ -208,14 +208,14 @@ class Checkpoints:
 
 
 def disk_objection(folder: Path) -> str:
-    """Why nothing can be sent while this folder is as it is, in a sentence; "" when it is well."""
+    """Return why nothing can be sent with this folder, in a sentence; "" when it can be used."""
     if not os.access(folder, os.W_OK):
         return READ_ONLY
     return DISK_FULL if shutil.disk_usage(folder).free < LEAST_FREE else ""
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether an error means that no bytes are left to write to."""
+    """Return whether an error means that the disk is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -227,7 +227,7 @@ def _write_durably(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def _take_up(file: BinaryIO) -> None:
-    """Take the ballast's bytes of the disk. To write them would hold up the first calls."""
+    """Reserve the ballast's bytes without writing them, which would delay the first calls."""
     try:
         os.posix_fallocate(file.fileno(), 0, BALLAST_SIZE)
     except OSError as error:
@@ -237,7 +237,7 @@ def _take_up(file: BinaryIO) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder with its parents; their names are on disk when this returns."""
+    """Make a folder and its parents, and return when their names are on disk."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)

@@ -1,9 +1,9 @@
 """Orders of the provider's list, asked for by their ids before they count as ours.
 
-A result text may hold the words of a whole order, well formed, and then the list shows one more. Asked for by id, the
-provider names only orders that it has, and the texts of these. So that no text vouches for an order that it has made up
-itself, an order of the list and the one behind it are never asked for together, and an answer that names anything else
-than what was asked for says nothing.
+A result text may hold a whole, well-formed record of an order, and then the list shows one order more. Asked for by id,
+the provider names only orders that it has, with their texts. A text must not confirm the record that it holds itself:
+an order of the list and the next one are never asked for together, and an answer that names an order that was not asked
+for is not used.
 """
 
 import logging
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 #: Ids in one call.
 LONGEST = 100
-#: Calls at most; usually two, or one for a single order. What they leave is asked for at the next look.
+#: The most calls of one look; usually two, or one for a single order. The next look asks for the rest.
 MOST_CALLS = 20
-#: Calls in a row that may fail because of one of their orders; each of these is asked for again in two halves.
+#: Calls in a row that may fail because of one of their orders; each of them is repeated in two halves.
 MOST_FAILURES = 4
 
 #: Refusals that say nothing about one order of a list.
@@ -30,7 +30,7 @@ Ask = Callable[[Sequence[str]], Sequence[IMEIOrder]]
 
 
 def confirm(ask: Ask, listed: Sequence[IMEIOrder], wanted: Collection[str]) -> dict[str, IMEIOrder]:
-    """What the provider says of these ids of its list, by id; one that it does not confirm is left out.
+    """Return the wanted orders of the list that the provider confirms, by id, as it answers them.
 
     ask is one call, and raises GSMFusionAPIError, also where the answer names an order that was not asked for.
     """
@@ -60,7 +60,7 @@ def _parts(order_ids: Sequence[str]) -> list[Sequence[str]]:
 
 
 def may_be_one_order(error: GSMFusionAPIError) -> bool:
-    """Whether one order of a list may be why its answer is unreadable, too large or a refusal."""
+    """Return whether one order of a list may be the reason why the answer is unreadable, too large or a refusal."""
     if isinstance(error, RefusedError):
         return error.kind not in SYSTEMIC
     return isinstance(error, UnreadableAnswerError) or error.status == HTTP_OK

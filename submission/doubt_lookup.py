@@ -1,6 +1,6 @@
-"""What the provider says about IMEIs in doubt, for a person: its list of recent orders, and one order by its id.
+"""IMEIs in doubt beside the provider's list of recent orders, and one order by its id, for a person.
 
-Compares and tells; nothing is written. Settlement decides by itself, and a person by the page.
+Compares only; nothing is written. What is settled by itself is in settlement.py, what a person decides in decisions.py.
 """
 
 import re
@@ -12,7 +12,7 @@ from gsm_fusion_client import RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError
 from storage import batch_doubt, batch_store
 
-#: Signs that hide a digit of a listed IMEI, and how many digits must be left to compare.
+#: Characters that hide a digit of a listed IMEI, and the least number of digits that must be left to compare.
 HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
 
 
@@ -77,7 +77,7 @@ def find_order(
     service_id: str,
     labels: Mapping[str, str],
 ) -> IMEIOrder:
-    """The provider's order with this id, if it is one of this IMEI and service.
+    """Return the provider's order with this id, if it is one of this IMEI and service.
 
     ask is one question to the provider; labels are batch_store.service_labels. Raises NotPossibleError, and what ask
     raises.
@@ -99,7 +99,7 @@ def find_order(
 
 
 def may_name(listed: str, imei: str) -> bool:
-    """Whether an IMEI as the provider writes it is this one: whole, without first zero or check digit, or masked."""
+    """Return whether a listed IMEI may be this one: whole, without first zero or check digit, or masked."""
     listed = re.sub(r"[\s.-]", "", listed)
     if listed.isdecimal():
         whole = listed.zfill(15) == imei.zfill(15)

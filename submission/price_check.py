@@ -1,7 +1,7 @@
-"""What becomes of running batches when the provider raises a price: they pause, and a person decides.
+"""Pausing running batches when the provider raises a price, so that a person decides.
 
 A price is confirmed with a batch, and the provider charges the price of the moment. So the list of services is read
-again while batches run. This module decides and writes; it asks nobody. A price that fell changes nothing.
+again while batches run. This module decides and writes; it makes no call. A price that fell changes nothing.
 """
 
 import logging
@@ -20,16 +20,16 @@ INTERVAL = 60.0
 
 
 def due(last: float | None, now: float, batches_running: bool) -> bool:
-    """Return whether the prices should be asked for now; last is when they were, in the seconds of the same clock."""
+    """Return whether to ask for the prices now; last is when they were asked for, in seconds of the same clock."""
     if not batches_running:
         return False
     return last is None or not 0 <= now - last < INTERVAL
 
 
 def apply_prices(connection: Transaction, listed: Sequence[ServiceInfo]) -> list[int]:
-    """Pause every running batch that would go on at a higher price than was confirmed; return the ids of these.
+    """Pause every running batch that would go on at a higher price than was confirmed. Return their ids.
 
-    A batch that has nothing left to send is left alone, and so is one whose service is not listed.
+    A batch that has nothing left to send, or whose service is not listed, is not changed.
     """
     prices = {service.package_id: service.price for service in listed}
     paused = []

@@ -15,7 +15,7 @@ from web_client import app_fixture, browser_fixture, provider_fixture
 
 from database import IMEIDatabase
 from settings import Settings
-from submission import settlement
+from submission import watches
 
 __all__ = ["app_fixture", "browser_fixture", "paused_batch_fixture", "port_fixture", "provider_fixture"]
 
@@ -92,5 +92,5 @@ def rival(database: IMEIDatabase) -> Iterator[IMEIDatabase]:
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look into doubt every fifth of a second, and hold IMEIs back for a proof for a second instead of a minute."""
-    monkeypatch.setattr(settlement, "LOOKS", (0.0, 0.2, 0.2, 0.2))
-    monkeypatch.setattr(settlement, "LONGEST_PROOF", 1.0)
+    monkeypatch.setattr(watches, "LOOKS", (0.0, 0.2, 0.2, 0.2))
+    monkeypatch.setattr(watches, "LONGEST_PROOF", 1.0)

@@ -20,9 +20,9 @@ from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
 from storage.call_log import write_intents
 from submission.checkpoints import Checkpoints
+from submission.decisions import was_not_placed, was_placed
 from submission.judging import judge_by_name, judge_error
 from submission.report import metrics
-from submission.settlement import was_not_placed, was_placed
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from orders import Chunk
 from storage import lease
 from submission import checkpoints
 from submission.checkpoints import DISK_FULL
-from submission.settlement import ask_again
+from submission.decisions import ask_again
 from submission.throttle import Throttle
 
 LATE = "the answer came when this IMEI had been settled otherwise"

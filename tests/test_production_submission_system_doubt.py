@@ -10,8 +10,9 @@ from stepped_loop import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, read
 
 from database import IMEIDatabase
 from submission import checkpoints
-from submission.settlement import SLOWNESS, was_not_placed
+from submission.decisions import was_not_placed
 from submission.throttle import Throttle
+from submission.watches import SLOWNESS
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, starte
 from database import IMEIDatabase
 from production_submission_system import MOVED, PAID_ELSEWHERE
 from storage import lease
-from submission.settlement import was_not_placed
+from submission.decisions import was_not_placed
 
 
 @pytest.fixture

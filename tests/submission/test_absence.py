@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from submission.absence import (
+    IF_IT_STAYS,
+    ON_SITE,
     Around,
     ListView,
     Money,
@@ -16,11 +18,14 @@ from submission.absence import (
 )
 
 AROUND = Around(frozenset({"1", "2"}), frozenset({"3", "4"}), frozenset({"4"}))
-VIEW = ListView(frozenset({"1", "2", "3", "4"}), 4, 0, "now")
+LISTED = frozenset({"1", "2", "3", "4"})
+VIEW = ListView(LISTED, LISTED, 0, "now")
 NONE = frozenset[str]()
 
 
-def objection(view: ListView = VIEW, around: Around = AROUND, first: str = "then", shorter: int | None = None) -> str:
+def objection(
+    view: ListView = VIEW, around: Around = AROUND, first: str = "then", shorter: frozenset[str] | None = None
+) -> str:
     return list_objection(view, around, first, shorter)
 
 
@@ -30,7 +35,7 @@ def test_a_changed_list_with_every_order_from_before_and_after_proves_absence() 
 
 @pytest.mark.parametrize(("unreadable", "count"), [(1, "1 order"), (7, "7 orders")])
 def test_an_order_that_cannot_be_read_may_be_the_one_in_doubt(unreadable: int, count: str) -> None:
-    words = f"The provider's list has {count} whose id or IMEI cannot be read."
+    words = f"The provider's list has {count} whose id or IMEI cannot be read or contradicts another record. {ON_SITE}"
     assert objection(replace(VIEW, unreadable=unreadable)) == words
 
 
@@ -38,37 +43,60 @@ def test_an_order_that_cannot_be_read_may_be_the_one_in_doubt(unreadable: int, c
     ("listed", "missing"), [("234", "1 order"), ("124", "1 order"), ("34", "2 orders"), ("2", "3 orders")]
 )
 def test_every_known_order_from_before_the_call_and_since_must_be_listed(listed: str, missing: str) -> None:
-    words = f"The provider's list leaves out {missing} of this service that we know."
-    assert objection(replace(VIEW, order_ids=frozenset(listed))) == words
+    words = (
+        f"The provider's list leaves out {missing} of this service that we know. It is read again until it shows them."
+    )
+    assert objection(replace(VIEW, ours=frozenset(listed))) == words
 
 
 def test_orders_that_we_do_not_ask_about_may_be_listed_too() -> None:
-    assert objection(replace(VIEW, order_ids=VIEW.order_ids | {"9"})) == ""
+    more = LISTED | {"9"}
+    assert objection(replace(VIEW, order_ids=more, ours=more)) == ""
 
 
-@pytest.mark.parametrize(("shorter", "proves"), [(None, False), (2, True), (3, False), (4, False)])
-def test_without_an_order_from_before_the_call_the_list_must_have_grown(shorter: int | None, proves: bool) -> None:
-    view, around = replace(VIEW, length=3), replace(AROUND, before=NONE)
-    words = "No order of this service from before the call shows how far back the provider's list reaches."
-    assert objection(view, around, shorter=shorter) == ("" if proves else words)
+@pytest.mark.parametrize(
+    ("shorter", "ours", "proves"),
+    [
+        (None, "345", False),
+        ("34", "345", True),
+        ("3", "345", True),
+        ("345", "345", False),
+        ("3456", "345", False),
+        ("36", "345", False),  # one that it showed is gone: it was cut
+        ("34", "34", False),  # what came is not ours: a text may have made it up
+        ("35", "34", True),
+        ("", "345", True),
+    ],
+)
+def test_without_an_order_from_before_the_call_the_list_must_have_grown(
+    shorter: str | None, ours: str, proves: bool
+) -> None:
+    view, around = replace(VIEW, order_ids=frozenset("345"), ours=frozenset(ours)), replace(AROUND, before=NONE)
+    words = (
+        "No order of this service from before the call shows how far back the provider's list reaches. " + IF_IT_STAYS
+    )
+    found = objection(view, around, shorter=None if shorter is None else frozenset(shorter))
+    assert found == ("" if proves else words)
 
 
 def test_with_an_order_from_before_the_call_the_list_need_not_have_grown() -> None:
-    assert objection(replace(VIEW, length=3), shorter=3) == ""
+    assert objection(shorter=LISTED) == ""
 
 
 def test_an_order_from_after_the_call_must_show_that_the_list_is_up_to_date() -> None:
     words = "No order of this service was placed after the call, which would show that the list is up to date."
-    assert objection(around=replace(AROUND, after=NONE)) == words
+    assert objection(around=replace(AROUND, after=NONE)) == f"{words} The next one will."
 
 
 def test_a_list_that_has_not_changed_since_the_call_proves_nothing() -> None:
-    assert objection(first="now") == "The provider's list has not changed since the call."
+    assert (
+        objection(first="now") == "The provider's list has not changed since the call. It is read again until it has."
+    )
 
 
 MONEY = Money(price=0.1, fell=1.0, known=1.0, refundable=0.0)
-MORE = "more than the orders that we know cost may have left the account."
-LESS = "The account holds more than it should: a payment came in, or its balance is not up to date."
+MORE = f"more than the orders that we know cost may have left the account. {ON_SITE}"
+LESS = f"The account holds more than it should: a payment came in, or its balance is not up to date. {IF_IT_STAYS}"
 
 
 def test_a_balance_that_fell_by_what_our_orders_cost_confirms_absence() -> None:
@@ -76,12 +104,12 @@ def test_a_balance_that_fell_by_what_our_orders_cost_confirms_absence() -> None:
 
 
 def test_without_a_balance_nothing_is_confirmed() -> None:
-    assert money_objection(None) == "The account's balance from before the call, or now, is not known."
+    assert money_objection(None) == f"The account's balance from before the call, or now, is not known. {ON_SITE}"
 
 
 @pytest.mark.parametrize(("price", "confirms"), [(0.0, False), (0.0199, False), (0.02, True), (0.03, True)])
 def test_a_price_that_a_balance_in_cents_does_not_show_confirms_nothing(price: float, confirms: bool) -> None:
-    words = "An IMEI costs too little to be seen in the account's balance."
+    words = f"An IMEI costs too little to be seen in the account's balance. {ON_SITE}"
     assert money_objection(Money(price, 0.0, 0.0, 0.0)) == ("" if confirms else words)
 
 

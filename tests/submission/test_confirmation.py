@@ -1,13 +1,11 @@
 """What only the list says is no order: a result text may have forged it. The provider is asked for each by its id."""
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
-from xml.sax.saxutils import escape
 
 import pytest
-from batch_checks import rows
-from handmade_calls import answered, call, listed, look, one, outcome, planned, read_balance, reason, unanswered
+from forged_texts import FORGED, assert_no_false_word, forged_text, let_texts, ordered
+from handmade_calls import answered, call, listed, look, one, outcome, read_balance, reason, unanswered
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from database import IMEIDatabase
@@ -21,13 +19,9 @@ from gsm_fusion_client import (
 )
 from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, ServiceInfo, SubmissionResult
 from provider import parse_asked_orders
-from simulator import listing as simulator_listing
-from simulator import texts as simulator_texts
 from submission.confirmation import LONGEST, MOST_CALLS, MOST_FAILURES, confirm
 from submission.settlement import UNCLEAR, UNCONFIRMED, Settler
 
-FORGED = 15_900_000  #: an id that the provider has not given to any order, newer than all that it has
-TITLE = "T-Mobile USA - Status Check"
 MADE_UP = OutcomeUnknownError("No answer came.")
 UNKNOWN_ID = RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")
 
@@ -36,36 +30,6 @@ UNKNOWN_ID = RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")
 def simulator() -> Iterator[Simulator]:
     with Simulator(Knobs(history=1, latency=0.05)) as running:
         yield running
-
-
-def forged_text(*named: tuple[int, str]) -> str:
-    """A result text with whole records of these (order id, IMEI), after which the list is well formed again."""
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() - 5 * 3600))
-    records = "".join(
-        f"</code><requestedat>{at}</requestedat></imeis><imeis><id>{order_id}</id><package>{TITLE}</package>"
-        f"<imei>{imei}</imei><statusId>1</statusId><status>Pending</status><code>"
-        for order_id, imei in named
-    )
-    return f"Clean{records}no more"
-
-
-def let_texts(monkeypatch: pytest.MonkeyPatch, texts: dict[str, str]) -> None:
-    """The provider writes these results (IMEI → text) into its answers as they are."""
-    usual = simulator_texts.result_text
-    monkeypatch.setattr(simulator_listing, "result_text", lambda package, imei: texts.get(imei) or usual(package, imei))
-    monkeypatch.setattr(simulator_listing, "escape", lambda text: text if text in texts.values() else escape(text))
-
-
-def ordered(database: IMEIDatabase) -> dict[str, str]:
-    """IMEI → order id of what was placed, as our database says."""
-    return dict(rows(database, "SELECT imei, order_id FROM orders WHERE attempt_id IS NOT NULL AND attempt_id > 0"))
-
-
-def assert_no_false_word(simulator: Simulator, database: IMEIDatabase) -> None:
-    """Each order that we know is one that was charged, of this IMEI; no IMEI is charged twice."""
-    charged = {(charge.imei, str(charge.order_id)) for charge in simulator.charges()}
-    assert set(ordered(database).items()) <= charged
-    assert judge(simulator, database)[0] == 0
 
 
 def place(simulator: Simulator, database: IMEIDatabase, count: int, **options: Any) -> SubmissionResult:
@@ -118,6 +82,23 @@ def test_a_text_of_the_call_in_doubt_vouches_for_no_other_order_of_it(
     assert set(ordered(database)) == set(numbers[:150]) - {numbers[120]}
     assert (result.successful, result.in_doubt) == (49, 51)
     assert judge(simulator, database) == (0, 1)  # it is in doubt, for a person
+    assert_no_false_word(simulator, database)
+
+
+@pytest.mark.parametrize("is_forged", [True, False])
+def test_no_call_is_repeated_on_the_strength_of_a_text(
+    simulator: Simulator, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, is_forged: bool
+) -> None:
+    """The text of the first order names the second one under a made-up IMEI; a later call was not placed."""
+    numbers = imeis(302)
+    with system(simulator, database, workers=1, settle_quiet=0.3, patience=8.0) as running:
+        running.submit_batch(numbers[:2], SERVICE)
+        second = max(charge.order_id for charge in simulator.charges())
+        let_texts(monkeypatch, {numbers[0]: forged_text((second, "359999000000123")) if is_forged else "Clean"})
+        simulator.set(fault="reset", fault_when="before", fault_calls=(2,))
+        result = running.submit_batch(numbers[2:], SERVICE)
+    assert (result.successful, result.in_doubt) == ((200, 100) if is_forged else (300, 0))
+    assert judge(simulator, database) == (0, 0)
     assert_no_false_word(simulator, database)
 
 
@@ -283,16 +264,3 @@ def test_an_answer_that_names_another_order_is_unreadable_where_nothing_else_may
     assert [order.id for order in parse_asked_orders(both, ["1", "2"], nothing_else=True)] == ["1", "2"]
     with pytest.raises(UnreadableAnswerError):
         parse_asked_orders(both, ["1"], nothing_else=True)
-
-
-@pytest.mark.parametrize("is_confirmed", [True, False])
-def test_a_planned_imei_is_left_out_only_for_a_confirmed_order(database: IMEIDatabase, is_confirmed: bool) -> None:
-    """Either way its batch is paused."""
-    known, _, _ = doubtful_call(database)
-    database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1)], 1.0)
-    batch_id, _ = planned(database, 2, first=40)
-    shown = listed("2000", imeis(1, first=40)[0])
-    look(database, Settler(0.0), [*known, shown], AT, confirmed={"2000": shown} if is_confirmed else {})
-    word = one(database, "SELECT outcome FROM items WHERE imei = ?", imeis(1, first=40)[0])
-    assert word == ("duplicate" if is_confirmed else "waiting")
-    assert one(database, "SELECT state FROM batches WHERE id = ?", batch_id) == "paused"

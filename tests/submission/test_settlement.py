@@ -8,7 +8,8 @@ from batch_checks import at_work, rows, wait_until
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from gsm_fusion_client import GSMFusionClient
-from submission.settlement import DEARER, ask_again, was_not_placed
+from submission.decisions import ask_again, was_not_placed
+from submission.settlement import DEARER
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 

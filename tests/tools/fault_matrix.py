@@ -34,7 +34,7 @@ from production_submission_system import ProductionSubmissionSystem
 from results.rebuild import plan_rebuild, rebuild_records
 from storage import batch_store
 from submission import older_copy as batch_older_copy
-from submission import price_check, settlement
+from submission import price_check, watches
 
 TOTAL, FEW = 600, 300
 #: Seconds, a hundredth of the defaults.
@@ -353,7 +353,7 @@ CONTROL = Row("negative control: re-sends on error", NEVER, total=TOTAL)
 def run(row: Row, client_class: type[GSMFusionClient] = GSMFusionClient) -> Found:
     """Submit the IMEIs to this provider and read its ledger."""
     with (
-        patch.object(settlement, "LONGEST_PROOF", LONGEST_PROOF),
+        patch.object(watches, "LONGEST_PROOF", LONGEST_PROOF),
         tempfile.TemporaryDirectory() as folder,
         Simulator(Knobs(latency=0.02), seed=3) as simulator,
     ):

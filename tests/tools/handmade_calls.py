@@ -12,7 +12,8 @@ from storage import balance_store, batch_store
 from storage.batch_creation import NewBatch, create_batch
 from storage.call_log import record_clean, write_intents
 from submission.judging import judge
-from submission.settlement import Look, Settler
+from submission.listing import Look
+from submission.settlement import Settler
 
 QUIET = 60.0
 OTHER = "270"

@@ -18,7 +18,8 @@ from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, Outcome, Verdict
 from settings import Settings
 from storage import batch_store
 from storage.call_log import write_intents
-from submission import settlement
+from submission import decisions
+from submission.listing import Look
 from submission.settlement import NEXT_TURN, NOT_RESTED, Settler
 from web_app import create_app
 
@@ -161,7 +162,7 @@ def test_the_page_counts_what_was_found_and_recorded(app: Flask, database: IMEID
     look(database, settler, [*older, *placed[:2]], 1.0)
     assert "1 IMEI in doubt" in page(app, chunk)
     assert "Settled so far Found in the provider's list and recorded 2" in page(app, chunk)
-    settlement.was_placed(database, chunk.items[2].item_id, "77")
+    decisions.was_placed(database, chunk.items[2].item_id, "77")
     text = page(app, chunk)
     assert "Nothing is in doubt" in text
     assert "Found in the provider's list and recorded 2 Recorded by hand with an order id 1" in text
@@ -172,7 +173,7 @@ def test_the_page_counts_what_was_sent_again_and_ordered(app: Flask, database: I
     send_back(database, 1000.0)
     with database.write() as connection:
         write_list_limit(connection, chunk.service_id, 100)
-    settlement.was_not_placed(database, [item.item_id for item in chunk.items], 60.0)
+    decisions.was_not_placed(database, [item.item_id for item in chunk.items], 60.0)
     [repeated] = repeat_cleared(database, settler)
     answered(database, repeated, 300)
     assert "Not placed, sent again and ordered 2" in page(app, chunk)
@@ -182,7 +183,7 @@ def repeat_cleared(database: IMEIDatabase, settler: Settler) -> list[Chunk]:
     """A look alone at an empty list lets the runner send again what a person has cleared."""
     with database.write() as connection:
         settler.note(connection, 900.0)
-        found = settlement.Look((), 900.0, batch_store.newest_order(connection), alone=True)
+        found = Look((), 900.0, batch_store.newest_order(connection), alone=True)
         piece = settler.apply(connection, found, may_repeat=True)
         assert piece is not None
         return write_intents(connection, [piece], batch_store.newest_attempt(connection) + 1)
@@ -223,7 +224,7 @@ def test_what_a_person_has_cleared_is_shown_apart_and_without_choices(app: Flask
     browser = Browser(app)
     refused = browser.post(f"/batches/{chunk.batch_id}/doubt/not-placed", {"item_id": ids[:1], "sure": "on"})
     assert "Nothing was sent: tick" in words(browser.led_back(refused))
-    settlement.was_not_placed(database, ids[2:], 60.0)
+    decisions.was_not_placed(database, ids[2:], 60.0)
     look(database, Settler(60.0), [], 1.0, alone=False)
     text = page(app, chunk)
     assert "3. If it was not placed" not in text
@@ -377,9 +378,9 @@ def test_after_an_undo_nothing_is_sent_without_a_proof_or_a_new_decision(app: Fl
     """A call that was cleared before its order was found is cleared no more when that order is taken back."""
     chunk = in_doubt(database, 1)
     send_back(database, 1e6)
-    settlement.was_not_placed(database, [chunk.items[0].item_id], 0)
-    settlement.was_placed(database, chunk.items[0].item_id, "777", chunk.batch_id)
-    settlement.take_back_order(database, chunk.batch_id, "777")
+    decisions.was_not_placed(database, [chunk.items[0].item_id], 0)
+    decisions.was_placed(database, chunk.items[0].item_id, "777", chunk.batch_id)
+    decisions.take_back_order(database, chunk.batch_id, "777")
     with database.read() as connection:
         [call_in_doubt] = batch_store.doubtful_calls(connection)
         assert not call_in_doubt.cleared
@@ -407,7 +408,7 @@ def test_an_undone_order_stays_where_its_imei_is_under_way_elsewhere(
 def test_the_decision_to_send_again_can_be_taken_back_until_it_is_sent(app: Flask, database: IMEIDatabase) -> None:
     chunk = in_doubt(database, 2)
     send_back(database, 1e6)
-    settlement.was_not_placed(database, [item.item_id for item in chunk.items], 0)
+    decisions.was_not_placed(database, [item.item_id for item in chunk.items], 0)
     browser = Browser(app)
     text = words(browser.led_back(browser.post(f"/batches/{chunk.batch_id}/doubt/not-placed/undo")))
     assert "2 IMEIs will not be sent again." in text

@@ -9,7 +9,7 @@ from simulated_provider import SERVICE, imeis
 from database import IMEIDatabase
 from orders import IMEIOrder, Item
 from storage import batch_store
-from submission.settlement import Age, Clock, Look, Shown
+from submission.listing import Age, Clock, Listing, Look
 
 NOON = datetime(2026, 11, 25, 12)
 DAY = timedelta(days=1)
@@ -75,9 +75,9 @@ def test_one_clock_is_enough_and_two_that_disagree_are_none(order_id: str, date:
     assert Clock(10, NOON, None).age(listed(order_id, IMEI), date) is age
 
 
-def shown(*orders: IMEIOrder, contested: frozenset[str] = frozenset()) -> Shown:
+def shown(*orders: IMEIOrder, contested: frozenset[str] = frozenset()) -> Listing:
     confirmed = {order.id: order for order in orders}
-    return Shown(Look(orders, 0.0, 0, confirmed=confirmed), {}, LABELS, contested)
+    return Listing(Look(orders, 0.0, 0, confirmed=confirmed), {}, LABELS, contested)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_an_order_is_of_another_service_only_where_the_list_clearly_says_so(pack
     view = shown(listed("5", IMEI, package))
     assert view.possible(ITEM, SERVICE, ANY_DATE) is mine
     assert (view.take(ITEM, SERVICE, ANY_DATE) is not None) is mine
-    assert shown(listed("5", IMEI, package)).view(SERVICE).length == int(mine)
+    assert shown(listed("5", IMEI, package)).view(SERVICE).order_ids == ({"5"} if mine else set())
 
 
 @pytest.mark.parametrize(("package", "mine"), [(SERVICE, True), ("T-Mobile", True), ("New words", False)])
@@ -154,7 +154,7 @@ def test_the_newest_order_is_taken_first(first: tuple[str, str], second: tuple[s
 
 def test_an_order_of_unknown_age_is_possible_and_not_taken() -> None:
     view = shown(listed("5", IMEI))
-    assert view.take(ITEM, SERVICE, NO_CLOCK) is view.older(ITEM, SERVICE, NO_CLOCK) is None
+    assert view.take(ITEM, SERVICE, NO_CLOCK) is view.take_older(ITEM, SERVICE, NO_CLOCK) is None
     assert view.possible(ITEM, SERVICE, NO_CLOCK)
 
 
@@ -164,15 +164,15 @@ def test_only_an_older_order_of_this_very_imei_and_service_is_one_from_before() 
         view = shown(listed("5", text, package), listed("5000", IMEI, OTHER))
         assert not view.possible(ITEM, SERVICE, clock)
         assert view.take(ITEM, SERVICE, clock) is None
-        assert (view.older(ITEM, SERVICE, clock) is not None) is found
+        assert (view.take_older(ITEM, SERVICE, clock) is not None) is found
     view = shown(listed("5", IMEI))
-    assert view.older(ITEM, SERVICE, clock) is not None
-    assert view.older(ITEM, SERVICE, clock) is None
+    assert view.take_older(ITEM, SERVICE, clock) is not None
+    assert view.take_older(ITEM, SERVICE, clock) is None
 
 
 def test_an_older_order_behind_a_younger_one_is_found() -> None:
     view = shown(listed("11", IMEI), listed("5", IMEI))
-    found = view.older(ITEM, SERVICE, Clock(10, None, None))
+    found = view.take_older(ITEM, SERVICE, Clock(10, None, None))
     assert found is not None and found.id == "5"
 
 
@@ -180,8 +180,8 @@ def test_a_view_counts_what_may_be_of_its_service_and_what_cannot_be_read() -> N
     view = shown(
         listed("1", IMEI), listed("", IMEI), listed("2", "?"), listed("3", IMEI, OTHER), listed("", "?", OTHER)
     )
-    assert (view.view(SERVICE).length, view.view(SERVICE).unreadable) == (3, 2)
-    assert (view.view(OTHER).length, view.view(OTHER).unreadable) == (2, 1)
+    assert (view.view(SERVICE).order_ids, view.view(SERVICE).unreadable) == (frozenset("12"), 2)
+    assert (view.view(OTHER).order_ids, view.view(OTHER).unreadable) == (frozenset("3"), 1)
     assert view.view(SERVICE).fingerprint == view.view(OTHER).fingerprint != ""
 
 
@@ -189,7 +189,7 @@ def clock_of(database: IMEIDatabase, number: int, listed_now: list[IMEIOrder]) -
     """The provider's clocks for an attempt, as a list shows them."""
     with database.read() as connection:
         owners = batch_store.order_owners(connection, [order.id for order in listed_now])
-        return Shown(Look(tuple(listed_now), 0.0, 0), owners, LABELS, frozenset()).clock(connection, number)
+        return Listing(Look(tuple(listed_now), 0.0, 0), owners, LABELS, frozenset()).clock(connection, number)
 
 
 def test_the_clocks_show_the_newest_of_our_orders_from_before_the_call(database: IMEIDatabase) -> None:

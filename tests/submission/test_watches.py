@@ -10,7 +10,9 @@ from database import IMEIDatabase
 from orders import ChunkState, NotPossibleError
 from storage import batch_store
 from storage.batch_store import DoubtfulCall
-from submission.settlement import FOR_A_PERSON, REQUESTED, Settler, Watch, ask_again, was_not_placed, was_placed
+from submission.decisions import REQUESTED, ask_again, was_not_placed, was_placed
+from submission.settlement import Settler
+from submission.watches import FOR_A_PERSON, Watch
 
 START = 1000.0
 
@@ -113,17 +115,17 @@ def test_the_first_call_after_the_rest_is_the_proof(database: IMEIDatabase) -> N
     call(database, imeis(1, first=10))
     settler.looks, settler.next_look = 3, 5000.0
     note(database, settler, START + QUIET - 0.1)
-    assert (watched.witness_from, settler.next_look) == (None, 5000.0)
+    assert (watched.rested_at, settler.next_look) == (None, 5000.0)
     note(database, settler, START + QUIET)
-    assert (watched.witness_from, watched.witnessed) == (doubtful.attempt_id + 1, False)
+    assert (watched.rested_at, watched.is_followed) == (doubtful.attempt_id + 1, False)
     assert settler.next_look == START + QUIET + 1.0
     settler.looks, settler.next_look = 3, 5000.0
     note(database, settler, START + QUIET + 2)
-    assert (watched.witnessed, settler.next_look) == (False, 5000.0)
+    assert (watched.is_followed, settler.next_look) == (False, 5000.0)
     call(database, imeis(1, first=11))
     note(database, settler, START + QUIET + 3)
-    assert (watched.witnessed, settler.next_look) == (True, START + QUIET + 4.0)
-    assert watched.witness_from == doubtful.attempt_id + 1
+    assert (watched.is_followed, settler.next_look) == (True, START + QUIET + 4.0)
+    assert watched.rested_at == doubtful.attempt_id + 1
     settler.looks, settler.next_look = 3, 5000.0
     call(database, imeis(1, first=12))
     note(database, settler, START + QUIET + 5)
@@ -174,11 +176,11 @@ def test_doubt_waits_for_a_person_where_all_of_it_does(turns: tuple[float, float
 @pytest.mark.parametrize(("looks", "balances", "hopeless"), [(2, 2, False), (3, 0, True), (0, 3, True)])
 def test_without_a_list_or_a_balance_doubt_waits_for_a_person(looks: int, balances: int, hopeless: bool) -> None:
     settler = watching(watch(), idle_looks=looks, balance_failures=balances)
-    assert settler.is_hopeless is settler.waits_for_person is hopeless
+    assert settler.cannot_prove is settler.waits_for_person is hopeless
 
 
 @pytest.mark.parametrize(
-    ("witness_from", "now", "wants"),
+    ("rested_at", "now", "wants"),
     [
         (None, START, False),
         (None, 9999.0, False),
@@ -190,18 +192,18 @@ def test_without_a_list_or_a_balance_doubt_waits_for_a_person(looks: int, balanc
     ],
 )
 def test_the_last_imeis_wait_for_the_rest_and_for_the_proof_before(
-    database: IMEIDatabase, witness_from: int | None, now: float, wants: bool
+    database: IMEIDatabase, rested_at: int | None, now: float, wants: bool
 ) -> None:
     call(database, imeis(1))
     call(database, imeis(1, first=5))
-    settler = watching(watch(witness_from=2), watch(witness_from=witness_from))
+    settler = watching(watch(rested_at=2), watch(rested_at=rested_at))
     with database.read() as connection:
-        assert settler.wants_witness(connection, now) is wants
+        assert settler.may_send_last(connection, now) is wants
 
 
 def test_where_no_proof_is_to_be_had_no_imei_is_held_back(database: IMEIDatabase) -> None:
     with database.read() as connection:
-        assert watching(watch(), idle_looks=3).wants_witness(connection, START)
+        assert watching(watch(), idle_looks=3).may_send_last(connection, START)
 
 
 # What a person decides

@@ -1,0 +1,95 @@
+"""What the account's balance shows of calls in doubt: charges that our orders do not explain, and refunds.
+
+A balance that is compared here was read while the provider worked on no call of ours. This module reads balances and
+learns of refunds; absence.py decides what a difference means.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from amounts import exceeds
+from database import Transaction
+from orders import Chunk, ChunkState
+from storage import balance_store, batch_store, refunds
+from storage.balance_store import Reading, Spending
+from submission.absence import Money
+from submission.listing import Listing
+
+
+@dataclass(slots=True)
+class Charges:
+    """The balance of one look, beside what our records and the list show of what was paid."""
+
+    listing: Listing
+    doubtful: float  #: US dollars that all calls in doubt can have cost
+    spendings: dict[int, Spending] = field(default_factory=dict)  #: since a reading, by its id
+
+    def money(self, connection: Transaction, chunk: Chunk) -> Money | None:
+        """Return what the balance shows of a call; None where the balance of one of the two moments is not known."""
+        before, credits = balance_store.reading_before(connection, chunk.first_attempt), self.listing.look.credits
+        if before is None or credits is None or not refunds.are_prices_known(connection):
+            return None
+        price = batch_store.unit_price(connection, chunk.batch_id)
+        if exceeds(price, batch_store.listed_price(connection, chunk.service_id, price)):
+            return None
+        spent, fell = self._spent_since(connection, before), before.credits - credits
+        refundable = spent.refundable if refunds.are_given(connection, fell, spent, self.doubtful) else 0.0
+        return Money(price, round(fell, 4), round(spent.known, 4), round(refundable, 4))
+
+    def _spent_since(self, connection: Transaction, reading: Reading) -> Spending:
+        """Return what our records and the list show was paid since a reading; it is summed once in a look."""
+        if reading.reading_id not in self.spendings:
+            rejected, owners = self.listing.rejected, self.listing.owners
+            since = [order_id for order_id in rejected if owners[order_id][1] >= reading.before_attempt]
+            spent = balance_store.spent_since(connection, reading)
+            self.spendings[reading.reading_id] = Spending(
+                spent.known,
+                spent.refundable + refunds.cost_of_unread(connection, rejected),
+                spent.rejected + refunds.cost_of_unread(connection, since),
+            )
+        return self.spendings[reading.reading_id]
+
+
+@dataclass(slots=True)
+class RefundTrace:
+    """Two balances in a row that show whether the orders that were rejected between them were paid back."""
+
+    first: Reading | None = None  #: the balance from which refunds are looked for
+    open_since: frozenset[str] | None = None  #: orders of ours without a result, in the first list asked for after it
+
+    def note(self, connection: Transaction, listing: Listing, at_rest: bool) -> None:
+        """Learn from one look; at_rest: it was taken alone, when all calls in doubt had rested.
+
+        A list that contradicts itself or our records is left out: a result text may say that an order was rejected.
+        """
+        credits = listing.look.credits
+        if listing.contradictory:
+            return
+        if self.first is not None and self.open_since is None:
+            self.open_since = frozenset(listing.owners) - listing.final
+        if not at_rest or credits is None:
+            return
+        reading, first = balance_store.record_reading(connection, credits), self.first
+        if first is not None and not refunds.is_doubtful_since(connection, first):
+            was_open = self.open_since or frozenset()
+            since = [o for o in listing.rejected if o in was_open or listing.owners[o][1] >= first.before_attempt]
+            rejected = refunds.cost_of(connection, since)
+            refunds.learn(connection, first, reading, rejected)
+            if not rejected.count:
+                return
+        self.first, self.open_since = reading, None
+
+
+def cost(connection: Transaction, chunks: Iterable[Chunk]) -> float:
+    """Return the US dollars that the IMEIs in doubt of these chunks can have cost."""
+    return sum(len(chunk.items) * batch_store.unit_price(connection, chunk.batch_id) for chunk in chunks)
+
+
+def unexplained_fall(connection: Transaction, before: Reading | None, credits: float | None) -> float:
+    """Return the US dollars that left the account since a reading beyond all that our orders and doubts can cost."""
+    if before is None or credits is None:
+        return 0.0
+    known = balance_store.spent_since(connection, before).known
+    doubtful = cost(connection, batch_store.open_chunks(connection, ChunkState.IN_DOUBT))
+    beyond = before.credits - credits - known - doubtful
+    return beyond if exceeds(beyond, refunds.CENT) else 0.0

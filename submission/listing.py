@@ -1,0 +1,269 @@
+"""One look at the provider's list of recent orders: which orders it shows, and which of them may be of a call in doubt.
+
+A listed order is matched with an IMEI by its digits and its service, and with a call by the provider's two clocks: its
+order ids and its dates. This module decides nothing about money and writes nothing.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from database import Transaction
+from orders import FINAL_STATUSES, IMEIOrder, Item, OrderStatus
+from provider import read_dates
+from storage import batch_store
+from submission.absence import ListView
+
+#: How many orders of ours nearest before a call are its clock, and must be in the list.
+NEAREST = 200
+#: An order that is older than another by more than this is older whatever clock changes the dates went through.
+CERTAINLY_OLDER = timedelta(days=1)
+#: Digits of an IMEI in a list: without its check digit or first zero, whole, or with a software version.
+READABLE = range(14, 17)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One answer to the question for recent orders."""
+
+    listed: tuple[IMEIOrder, ...]
+    asked_at: float  #: monotonic seconds
+    last_order: int  #: the newest row id of our orders when it was asked
+    answered: bool = True  #: False: the provider does not list, or could not be reached
+    alone: bool = False  #: no other call was on the wire from before the question until the look is applied
+    credits: float | None = None  #: US dollars on the account, asked after the list; None where not asked or unknown
+    confirmed: Mapping[str, IMEIOrder] = field(default_factory=dict)  #: order id → the order that it answers by id
+
+
+class Age(IntEnum):
+    """How a listed order compares with a call, as far as one of the provider's clocks shows."""
+
+    OLDER = -1
+    UNKNOWN = 0
+    YOUNGER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The provider's two clocks, ids and dates, at the moment when a call began."""
+
+    newest_id: int | None  #: the largest id of our orders from before the call; None where ids do not grow
+    newest_date: datetime | None  #: the date of the latest of these
+    about: datetime | None  #: where no order of ours is from before the call: a date close to that of the call
+
+    def age(self, order: IMEIOrder, date: datetime | None) -> Age:
+        """Return whether an order is certainly older or younger than the call; UNKNOWN where the clocks disagree."""
+        by_id, by_date = self._by_id(order.id), self._by_date(date)
+        if Age.OLDER in (by_id, by_date):
+            return Age.UNKNOWN if Age.YOUNGER in (by_id, by_date) else Age.OLDER
+        return max(by_id, by_date)
+
+    def _by_id(self, order_id: str) -> Age:
+        if self.newest_id is None or not order_id.isdecimal():
+            return Age.UNKNOWN
+        return Age.YOUNGER if int(order_id) > self.newest_id else Age.OLDER
+
+    def _by_date(self, date: datetime | None) -> Age:
+        if date is None:
+            return Age.UNKNOWN
+        if self.newest_date is None:
+            return Age.YOUNGER if self.about is not None and self.about - date <= CERTAINLY_OLDER else Age.UNKNOWN
+        if self.newest_date - date > CERTAINLY_OLDER:
+            return Age.OLDER
+        return Age.YOUNGER if date >= self.newest_date else Age.UNKNOWN
+
+
+class Listing:
+    """The orders that one look shows: those that we know, and the unknown ones by IMEI."""
+
+    def __init__(
+        self,
+        look: Look,
+        owners: Mapping[str, tuple[str, int]],
+        labels: Mapping[str, str],
+        contested: frozenset[str],
+    ) -> None:
+        """owners: order id → (IMEI, attempt id) of ours; labels: service id or title in lower case → service id;
+        contested: IMEIs that are in doubt or on the wire for more than one service."""
+        self.look = look
+        self.owners = owners
+        self.labels = labels
+        self.contested = contested
+        dates = read_dates([order.requested_at for order in (*look.listed, *look.confirmed.values())])
+        self.dates = {order.id: date for order, date in zip(look.listed, dates, strict=False)}
+        confirmed_dates = zip(look.confirmed, dates[len(look.listed) :], strict=True)
+        self.confirmed_dates = {order_id: date or self.dates.get(order_id) for order_id, date in confirmed_dates}
+        self.unknown: dict[str, list[IMEIOrder]] = {}  #: by the first 14 digits, the newest first
+        unknown = [order for order in look.listed if order.id not in owners]
+        for order in sorted(unknown, key=self._recency, reverse=True):
+            for body in bodies(order.imei):
+                self.unknown.setdefault(body, []).append(order)
+        self.contradictory = _contradictory(look.listed, owners)  #: ids of which nothing here is believed
+        ours = [order for order in look.listed if order.id in owners and order.id not in self.contradictory]
+        self.final = frozenset(order.id for order in ours if order.status in FINAL_STATUSES)
+        self.rejected = frozenset(order.id for order in ours if order.status == OrderStatus.REJECTED)
+        states = sorted((order.id, order.status, order.replied_at) for order in look.listed)
+        self._fingerprint = hashlib.sha256(repr(states).encode()).hexdigest()
+        self._views: dict[str, ListView] = {}
+        self._clocks: dict[int, Clock] = {}
+
+    def _recency(self, order: IMEIOrder) -> tuple[datetime, int, str]:
+        return self.dates[order.id] or datetime.min, len(order.id), order.id
+
+    def is_long_before(self, order: IMEIOrder, moment: datetime) -> bool:
+        """Return whether a listed order is older than a moment (UTC), whatever the time zone of the list's dates is."""
+        date = None if self.contradictory else self.dates[order.id]
+        return date is not None and moment - date > 2 * CERTAINLY_OLDER
+
+    def view(self, service_id: str) -> ListView:
+        """Return the list without the orders that are certainly of another service."""
+        if service_id not in self._views:
+            mine = [order for order in self.look.listed if self._may_be_of(order, service_id)]
+            listed = frozenset(order.id for order in mine if order.id)
+            odd = sum(map(is_odd, mine)) + sum(order.id in self.contradictory for order in self.look.listed)
+            self._views[service_id] = ListView(listed, listed & self.owners.keys(), odd, self._fingerprint)
+        return self._views[service_id]
+
+    def clock(self, connection: Transaction, attempt_id: int) -> Clock:
+        """Return the provider's clocks when this attempt began."""
+        if attempt_id not in self._clocks:
+            self._clocks[attempt_id] = self._read_clock(connection, attempt_id)
+        return self._clocks[attempt_id]
+
+    def _read_clock(self, connection: Transaction, attempt_id: int) -> Clock:
+        """Return the clocks, without the dates where records contradict each other: one of them may be forged."""
+        known = batch_store.known_when_sent(connection, attempt_id)
+        before = batch_store.orders_before(connection, known, NEAREST)
+        newest_id = self._newest_id(before, attempt_id)
+        if self.contradictory:
+            return Clock(newest_id, None, None)
+        ours = [self.dates[order_id] for order_id, (_, attempt) in self.owners.items() if attempt]
+        return Clock(
+            newest_id=newest_id,
+            newest_date=max((date for o in before if (date := self.dates.get(o))), default=None),
+            about=min((date for date in ours if date), default=batch_store.sent_at(connection, attempt_id)),
+        )
+
+    def _newest_id(self, before: Sequence[str], attempt_id: int) -> int | None:
+        """Return the largest of these ids; None unless all are numbers, and smaller than those of later calls."""
+        if not before or not all(order_id.isdecimal() for order_id in before):
+            return None
+        newest = max(map(int, before))
+        later = [o for o, (_, attempt) in self.owners.items() if attempt > attempt_id]
+        return newest if all(o.isdecimal() and int(o) > newest for o in later) else None
+
+    # Which order is of which IMEI
+
+    def take(self, item: Item, service_id: str, clock: Clock) -> IMEIOrder | None:
+        """Take out the newest unknown order that the call of this IMEI has placed, as the provider confirms it by id.
+
+        The specification does not say whether <package> is an id, a title or something else, so an order of an unknown
+        service counts as ours: sending again what was placed would cost money, adopting it costs nothing. Only where
+        the IMEI is in doubt for two services a person must decide.
+        """
+        for order in self._candidates(item, service_id):
+            confirmed = self.confirmed(order, item.imei, service_id)
+            if confirmed is None or not self._is_of(order, item, clock):
+                continue
+            if self._is_of(confirmed, item, clock, by_id=True):
+                self._remove(order)
+                return confirmed
+        return None
+
+    def take_older(self, item: Item, service_id: str, clock: Clock) -> IMEIOrder | None:
+        """Take out an unknown order of this IMEI and service that is certainly older than the call."""
+        for order in self._candidates(item, service_id):
+            confirmed = self.confirmed(order, item.imei, service_id)
+            mine = self.labels.get(label(order)) == service_id
+            if confirmed is None or not mine or not is_exact(order, item.imei):
+                continue
+            if self._age(order, clock) is self._age(confirmed, clock, by_id=True) is Age.OLDER:
+                self._remove(order)
+                return confirmed
+        return None
+
+    def confirmed(self, order: IMEIOrder, imei: str, service_id: str) -> IMEIOrder | None:
+        """Return the order as the provider answers it by id, if it names this IMEI and no other service."""
+        asked = self.look.confirmed.get(order.id)
+        if asked is None or not is_exact(asked, imei):
+            return None
+        return asked if self._may_be_of(asked, service_id) else None
+
+    def is_unconfirmed(self, item: Item, service_id: str, clock: Clock) -> bool:
+        """Return whether an order of this IMEI's call is listed that the provider does not confirm by id."""
+        found = [order for order in self._candidates(item, service_id) if self._is_of(order, item, clock)]
+        return any(self.confirmed(order, item.imei, service_id) is None for order in found)
+
+    def possible(self, item: Item, service_id: str, clock: Clock) -> bool:
+        """Return whether an unknown order is listed that may be of this IMEI's call: then the IMEI is not absent."""
+        return any(self._age(order, clock) is not Age.OLDER for order in self._candidates(item, service_id))
+
+    def _is_of(self, order: IMEIOrder, item: Item, clock: Clock, by_id: bool = False) -> bool:
+        """Return whether an order, of the list or by_id, is clearly of this IMEI and of its call."""
+        unclear = item.imei in self.contested and label(order) not in self.labels
+        return is_exact(order, item.imei) and not unclear and self._age(order, clock, by_id) is Age.YOUNGER
+
+    def _age(self, order: IMEIOrder, clock: Clock, by_id: bool = False) -> Age:
+        dates = self.confirmed_dates if by_id else self.dates
+        age = clock.age(order, dates[order.id]) if order.id else Age.UNKNOWN
+        return Age.UNKNOWN if age is Age.OLDER and self.contradictory else age
+
+    def _may_be_of(self, order: IMEIOrder, service_id: str) -> bool:
+        """Return whether an order is of this service, or its service is not recognised."""
+        return self.labels.get(label(order), service_id) == service_id
+
+    def _candidates(self, item: Item, service_id: str) -> list[IMEIOrder]:
+        return [order for order in self.unknown.get(item.imei[:14], []) if self._may_be_of(order, service_id)]
+
+    def _remove(self, order: IMEIOrder) -> None:
+        for body in bodies(order.imei):
+            self.unknown[body].remove(order)
+
+
+def _contradictory(listed: Sequence[IMEIOrder], owners: Mapping[str, tuple[str, int]]) -> frozenset[str]:
+    """Return the order ids that a list names twice, or under another IMEI than we know.
+
+    A result text may hold a whole record of an order of ours: then the list does not show that it is one.
+    """
+    counts = Counter(order.id for order in listed if order.id)
+    found = {order_id for order_id, count in counts.items() if count > 1}
+    for order in listed:
+        shown = bodies(order.imei)
+        if shown and order.id in owners and owners[order.id][0][:14] not in shown:
+            found.add(order.id)
+    return frozenset(found)
+
+
+def label(order: IMEIOrder) -> str:
+    """Return the provider's word for the service of an order, as the keys of labels are written."""
+    return order.service_id.strip().lower()
+
+
+def bodies(imei: str) -> set[str]:
+    """Return the first 14 digits of each IMEI that this listed text may mean."""
+    if not imei.isdecimal() or len(imei) not in READABLE:
+        return set()
+    found = {imei[:14]}
+    if len(imei) == 14:
+        found.add(f"0{imei[:13]}")
+    if len(imei) == 16 and imei.startswith("0"):
+        found.add(imei[1:15])
+    return found
+
+
+def is_exact(order: IMEIOrder, imei: str) -> bool:
+    """Return whether a listed order has an id and names this very IMEI; a list may lose the first zero."""
+    return bool(order.id) and order.imei.zfill(15) == imei.zfill(15)
+
+
+def is_odd(order: IMEIOrder) -> bool:
+    """Return whether a listed order has no id, or an IMEI that cannot be compared with ours."""
+    return not order.id or not bodies(order.imei)
+
+
+def is_readable(look: Look) -> bool:
+    """Return whether every order of a list has an id and an IMEI that can be compared with ours."""
+    return look.answered and not any(map(is_odd, look.listed))

@@ -1,0 +1,211 @@
+"""When to look at the provider's list while calls are in doubt, and how long each of these calls must rest first.
+
+All moments are monotonic seconds of the caller's clock. A call rests for its own deadline, then for the quiet time, and
+for twice the longest delay at which an order was ever found; what was learned of delays is kept for the next process.
+"""
+
+from dataclasses import KW_ONLY, dataclass, field
+
+import submission.absence as absence
+from database import Transaction, read_setting, write_setting
+from storage import batch_store
+from storage.batch_store import DoubtfulCall
+
+#: Seconds between two looks at the provider's list while something is in doubt.
+LOOKS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
+#: Quiet times before a look is taken alone again after one that proved nothing.
+TURNS = (1 / 12, 1 / 4, 1.0, 5.0)
+#: Seconds of other work after calls on the wire did not end in time.
+DRAIN_PAUSE = 60.0
+#: The next turn of a call that only a person can settle.
+FOR_A_PERSON = float("inf")
+#: Names in the settings table: the learned delays, in seconds.
+LAG, SLOWNESS = "learned_lag", "learned_seconds_per_imei"
+#: Looks in a row without any order of ours after which the provider counts as one that does not list.
+USELESS_LOOKS = 3
+#: Seconds after the rest of a call from which on no IMEI is held back for a proof.
+LONGEST_PROOF = 60.0
+#: IMEIs of a call that show how long the provider works on one; fewer show little.
+LEAST_TIMED = 10
+
+
+@dataclass(slots=True)
+class Watch:
+    """What this process knows of one attempt that may have placed orders."""
+
+    size: int  #: IMEIs of the call
+    since: float  #: monotonic seconds when it was first seen in doubt
+    sent: float  #: monotonic seconds when it was sent; for a call of an earlier process, when it was noticed
+    ended: float | None = None  #: when a readable answer ended it, though that does not name every IMEI
+    found: float | None = None  #: when an order of it was last found
+    looked: bool = False  #: a list was seen since, in which its orders were looked for
+    first: str = ""  #: fingerprint of the list at the first look
+    shorter: frozenset[str] | None = None  #: order ids of the shortest list so far that left out no order of ours
+    rested_at: int | None = None  #: the newest attempt when its rest had ended; None before
+    is_followed: bool = False  #: a later attempt than that has begun
+    ready: bool = False  #: only a look alone, with the balance, is missing
+    failed_turns: int = 0
+    next_turn: float = 0.0
+    objection: str = ""  #: why the last look alone proved nothing
+
+
+@dataclass(slots=True)
+class Watches:
+    """The calls in doubt, and the moments of the next looks at the provider's list."""
+
+    quiet: float  #: seconds after a call's deadline before absence may count
+    timeout: float = 0.0  #: seconds that a call may take: its deadline, unless the provider was slower
+    _: KW_ONLY
+    calls: list[DoubtfulCall] = field(default_factory=list)
+    watches: dict[int, Watch] = field(default_factory=dict)  #: by the id of the attempt that is in doubt
+    sent: dict[int, float] = field(default_factory=dict)  #: attempt id → monotonic seconds
+    ended: dict[int, float] = field(default_factory=dict)  #: attempt id → monotonic seconds of its readable answer
+    lag: float = 0.0  #: the largest age (seconds) at which a doubtful order was ever found
+    seconds_per_imei: float = 0.0  #: the slowest answered call
+    learned: bool = False  #: what earlier processes learned was read
+    looks: int = 0
+    idle_looks: int = 0  #: looks in a row at a list that showed no order of ours
+    next_look: float = 0.0
+    balance_failures: int = 0  #: in a row
+
+    # What the loop reports
+
+    def began(self, attempt_id: int, moment: float, ended: float | None = None) -> None:
+        """Note when a call was sent that left something in doubt, and when a readable answer ended it, if any did.
+
+        Both in monotonic seconds. A provider that has answered does not work on the call any more.
+        """
+        self.sent[attempt_id] = moment
+        if ended is not None:
+            self.ended[attempt_id] = ended
+
+    def answered(self, seconds: float, imeis: int) -> None:
+        """Learn from a call of this many IMEIs that was answered after these seconds."""
+        if imeis >= LEAST_TIMED:
+            self.seconds_per_imei = max(self.seconds_per_imei, seconds / imeis)
+
+    def note(self, connection: Transaction, now: float) -> bool:
+        """Read which calls are in doubt (now in monotonic seconds). Return whether any is."""
+        if not self.learned:
+            self._learn(connection)
+        self.calls = batch_store.doubtful_calls(connection)
+        sizes = {call.attempt_id: call.imeis for call in self.calls}
+        if sizes.keys() - self.watches.keys():
+            self.look_soon(now)
+        for attempt_id, size in sizes.items():
+            watch = Watch(size, now, self.sent.get(attempt_id, now), self.ended.get(attempt_id))
+            self.watches.setdefault(attempt_id, watch)
+        for attempt_id in self.watches.keys() - sizes.keys():
+            del self.watches[attempt_id]
+        self.sent = {attempt_id: moment for attempt_id, moment in self.sent.items() if attempt_id in sizes}
+        self.ended = {attempt_id: moment for attempt_id, moment in self.ended.items() if attempt_id in sizes}
+        if sizes:
+            self._note_rest(batch_store.newest_attempt(connection), now)
+        return bool(sizes)
+
+    def _learn(self, connection: Transaction) -> None:
+        self.lag = float(read_setting(connection, LAG) or 0.0)
+        self.seconds_per_imei = max(self.seconds_per_imei, float(read_setting(connection, SLOWNESS) or 0.0))
+        self.learned = True
+
+    def _note_rest(self, newest: int, now: float) -> None:
+        """Look soon where a call has rested, and where the first call after its rest has begun."""
+        for watch in self.watches.values():
+            if watch.rested_at is None and now >= self.rests_until(watch):
+                watch.rested_at = newest
+                self.look_soon(now)
+            if watch.rested_at is not None and newest > watch.rested_at and not watch.is_followed:
+                watch.is_followed = True
+                self.look_soon(now)
+
+    # How long a call rests
+
+    def rests_until(self, watch: Watch) -> float:
+        """Return when absence may count for this call, in monotonic seconds."""
+        if watch.ended is not None:
+            return absence.rests_until(watch.ended, 0.0, self.quiet, self.lag, watch.found)
+        deadline = absence.call_deadline(self.timeout, watch.size, self.seconds_per_imei)
+        return absence.rests_until(watch.sent, deadline, self.quiet, self.lag, watch.found)
+
+    def may_be_worked_on(self, now: float) -> bool:
+        """Return whether the provider may still be working on a call in doubt: then the balance may change by that."""
+        return any(now < self.rests_until(watch) for watch in self.watches.values())
+
+    def note_found(self, connection: Transaction, watch: Watch, now: float) -> None:
+        """Let a call rest again after an order of it was found; learn its age if it is the longest delay so far."""
+        watch.found = now
+        if watch.looked and now - watch.sent > self.lag:
+            self.lag = now - watch.sent
+            write_setting(connection, LAG, f"{self.lag:.3f}")
+
+    def keep_slowness(self, connection: Transaction) -> None:
+        """Write how slow the provider was, for the next process."""
+        slowness = f"{self.seconds_per_imei:.3f}"
+        if slowness != read_setting(connection, SLOWNESS):
+            write_setting(connection, SLOWNESS, slowness)
+
+    # When to look
+
+    def look_soon(self, now: float) -> None:
+        """Start the series of looks again."""
+        self.looks, self.next_look = 0, min(self.next_look, now + LOOKS[1]) if self.looks else now
+
+    def is_due(self, now: float) -> bool:
+        """Return whether to ask the provider for its list now."""
+        return bool(self.watches) and now >= self.next_look
+
+    def looked(self, now: float) -> None:
+        """Plan the next look: later each time, but as soon as a call has rested."""
+        self.looks += 1
+        self.next_look = now + LOOKS[min(self.looks, len(LOOKS) - 1)]
+        rested = [self.rests_until(watch) for watch in self.watches.values()]
+        self.next_look = min((moment for moment in (self.next_look, *rested) if moment > now), default=self.next_look)
+
+    # When to look alone
+
+    def wants_turn(self, now: float) -> bool:
+        """Return whether to send nothing more until a look was taken alone: it may settle a call."""
+        for call in self.calls:
+            watch = self.watches[call.attempt_id]
+            if call.waits and not call.paused and now >= watch.next_turn and (watch.ready or call.cleared):
+                return True
+        return False
+
+    def postpone(self, watch: Watch, now: float) -> None:
+        """Let other work go on for a while after a look alone that proved nothing about this call."""
+        watch.next_turn = now + self.quiet * TURNS[min(watch.failed_turns, len(TURNS) - 1)]
+        watch.failed_turns += 1
+
+    def postpone_turns(self, now: float) -> None:
+        """Let other work go on for a while, because the calls on the wire did not end in time for a look alone."""
+        for watch in self.watches.values():
+            watch.next_turn = max(watch.next_turn, now + DRAIN_PAUSE)
+
+    # What the loop may do meanwhile
+
+    @property
+    def cannot_prove(self) -> bool:
+        """Whether nothing can be proven: the last looks showed no order of ours, or the balance cannot be read."""
+        return self.idle_looks >= USELESS_LOOKS or self.balance_failures >= USELESS_LOOKS
+
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether all that is in doubt is left to a person."""
+        return self.cannot_prove or all(watch.next_turn == FOR_A_PERSON for watch in self.watches.values())
+
+    def doubts(self, batch_id: int) -> bool:
+        """Return whether a call of this batch is in doubt."""
+        return any(call.batch_id == batch_id for call in self.calls)
+
+    def may_send_last(self, connection: Transaction, now: float) -> bool:
+        """Return whether one of the last IMEIs of a batch may be sent: its order is a proof, or no proof is possible.
+
+        It is held back until the calls in doubt have rested, and until a look was taken after an earlier proof.
+        """
+        if self.cannot_prove:
+            return True
+        newest = batch_store.newest_attempt(connection)
+        return all(
+            watch.rested_at is not None and (watch.rested_at == newest or now > self.rests_until(watch) + LONGEST_PROOF)
+            for watch in self.watches.values()
+        )

@@ -1,0 +1,282 @@
+"""What the balance confirms, and what is sent again because of one look."""
+
+import pytest
+from doubtful_call import RESTED, START, again, in_doubt, newer, stored_services
+from handmade_calls import (
+    QUIET,
+    answered,
+    call,
+    listed,
+    look,
+    one,
+    outcome,
+    planned,
+    read_balance,
+    reason,
+    unanswered,
+)
+from simulated_provider import SERVICE, imeis
+
+from database import IMEIDatabase, write_list_limit
+from orders import Chunk, ChunkState, IMEIOrder
+from storage import batch_store
+from storage.call_log import write_intents
+from submission.decisions import was_not_placed
+from submission.listing import Look
+from submission.settlement import DEARER, NEXT_TURN, UNCLEAR, Settler
+from submission.watches import FOR_A_PERSON
+
+# The balance
+
+
+def proven(database: IMEIDatabase, settler: Settler, count: int = 1, words: str = "") -> tuple[Chunk, list[IMEIOrder]]:
+    """A call in doubt that has rested, and the list that proves that it placed nothing."""
+    doubtful, known = in_doubt(database, count, words=words)
+    look(database, settler, known, START)
+    return doubtful, newer(database, known)
+
+
+@pytest.mark.parametrize(
+    ("unexplained", "words"),
+    [
+        (None, "The account's balance from before the call, or now, is not known."),
+        (0.1, "$0.10 more than the orders that we know cost may have left the account."),
+        (-0.1, "The account holds more than it should: a payment came in, or its balance is not up to date."),
+    ],
+)
+def test_a_balance_that_does_not_confirm_postpones_the_next_turn(
+    database: IMEIDatabase, unexplained: float | None, words: str
+) -> None:
+    settler = Settler(QUIET)
+    doubtful, shown = proven(database, settler)
+    watch = settler.watches[doubtful.attempt_id]
+    for turn in (5.0, 15.0, 60.0, 300.0, 300.0):
+        assert look(database, settler, shown, RESTED, unexplained) == []
+        assert reason(database, doubtful).startswith(words)
+        assert watch.next_turn == RESTED + turn
+    assert watch.ready and not settler.wants_turn(RESTED + 299.9) and settler.wants_turn(RESTED + 300.0)
+    assert look(database, settler, shown, RESTED + 300.0) == again(doubtful)
+
+
+def test_without_a_balance_from_before_the_call_nothing_is_confirmed(database: IMEIDatabase) -> None:
+    known = answered(database, call(database, imeis(1, first=1)), 1000)
+    doubtful = call(database, imeis(1, first=20))
+    unanswered(database, doubtful)
+    settler = Settler(QUIET)
+    look(database, settler, known, START)
+    read_balance(database)
+    assert look(database, settler, newer(database, known), RESTED) == []
+    assert reason(database, doubtful).startswith("The account's balance from before the call")
+
+
+def test_an_order_that_was_rejected_since_may_hide_the_charge(database: IMEIDatabase) -> None:
+    settler = Settler(QUIET)
+    doubtful, shown = proven(database, settler)
+    database.update_order_status("5001", "Rejected")
+    assert look(database, settler, shown, RESTED) == []
+    assert reason(database, doubtful).startswith("$0.10 more")
+
+
+@pytest.mark.parametrize("unexplained", [0.04, -0.04])
+def test_less_than_half_a_price_is_no_charge(database: IMEIDatabase, unexplained: float) -> None:
+    settler = Settler(QUIET)
+    doubtful, shown = proven(database, settler)
+    assert look(database, settler, shown, RESTED, unexplained) == again(doubtful)
+
+
+# What is sent again
+
+
+def test_a_look_beside_other_calls_only_asks_for_a_turn(database: IMEIDatabase) -> None:
+    settler = Settler(QUIET)
+    doubtful, shown = proven(database, settler)
+    assert look(database, settler, shown, RESTED, alone=False) == []
+    assert reason(database, doubtful) == NEXT_TURN
+    assert settler.wants_turn(RESTED)
+    assert look(database, settler, shown[:1], RESTED + 1, alone=False) == []
+    assert not settler.wants_turn(RESTED + 1)  # the newest list is the one that counts
+
+
+def test_a_look_that_may_not_repeat_sends_nothing(database: IMEIDatabase) -> None:
+    settler = Settler(QUIET)
+    doubtful, shown = proven(database, settler)
+    with database.write() as connection:
+        settler.note(connection, RESTED)
+    with database.write() as connection:
+        assert settler.apply(connection, Look(tuple(shown), RESTED, 99, alone=True, credits=99.8)) is None
+    assert reason(database, doubtful) == NEXT_TURN
+
+
+@pytest.mark.parametrize(
+    ("limit", "words", "sizes"),
+    [(0.3, "", [3, 2]), (5.0, "", [5]), (5.0, "IMEI already exists!", [1, 1]), (5.0, "Invalid IMEI: 35", [1, 1])],
+)
+def test_a_piece_is_as_long_as_the_limit_and_the_words_of_the_provider_allow(
+    database: IMEIDatabase, limit: float, words: str, sizes: list[int]
+) -> None:
+    settler = Settler(QUIET, resend_limit=limit)
+    doubtful, shown = proven(database, settler, 5, words)
+    sent, now = list[str](), RESTED
+    for number, size in enumerate(sizes):
+        piece = look(database, settler, shown, now)
+        assert len(piece) == size
+        sent += piece
+        with database.write() as connection:
+            [flying] = batch_store.open_chunks(connection, ChunkState.SENDING)
+        shown = [*shown, *answered(database, flying, 6000 + 100 * number)]
+        now += 1
+    assert sent == again(doubtful)[: len(sent)]
+
+
+def test_a_list_that_is_not_proven_is_sent_again_one_by_one(database: IMEIDatabase) -> None:
+    settler = Settler(QUIET)
+    doubtful, shown = proven(database, settler, 3)
+    with database.write() as connection:
+        write_list_limit(connection, SERVICE, 0)
+    assert look(database, settler, shown, RESTED) == again(doubtful)[:1]
+    query = "SELECT c.size, c.doubt_attempt, c.cleared, i.message FROM chunks c JOIN items i ON i.chunk_id = c.id"
+    assert one(database, f"{query} WHERE c.doubt_attempt IS NOT NULL") == (
+        1,
+        doubtful.attempt_id,
+        0,
+        "sent again: not placed by the provider's list and balance",
+    )
+
+
+def test_an_imei_that_costs_more_than_the_limit_waits_for_a_person(database: IMEIDatabase) -> None:
+    settler = Settler(QUIET, resend_limit=0.09)
+    doubtful, shown = proven(database, settler)
+    assert look(database, settler, shown, RESTED) == []
+    assert reason(database, doubtful) == DEARER
+    assert settler.watches[doubtful.attempt_id].next_turn == FOR_A_PERSON
+    assert settler.waits_for_person and not settler.wants_turn(1e9)
+    look(database, settler, shown, RESTED + 1, alone=False)
+    assert reason(database, doubtful) == DEARER
+
+
+def test_one_look_sends_one_piece(database: IMEIDatabase) -> None:
+    """What the second one costs could not be told from what the first one cost."""
+    first, known = in_doubt(database)
+    second = call(database, imeis(1, first=40))
+    unanswered(database, second)
+    settler = Settler(QUIET)
+    look(database, settler, known, START)
+    shown = newer(database, known)
+    assert look(database, settler, shown, RESTED) == again(first)
+    assert reason(database, second) == NEXT_TURN
+    assert outcome(database, second) == [("in_doubt", "")]
+
+
+def test_what_was_sent_again_and_is_in_doubt_again_may_be_of_the_first_call(database: IMEIDatabase) -> None:
+    settler = Settler(QUIET)
+    doubtful, shown = proven(database, settler)
+    assert look(database, settler, shown, RESTED) == again(doubtful)
+    with database.write() as connection:
+        [repeated] = batch_store.open_chunks(connection, ChunkState.SENDING)
+    unanswered(database, repeated)
+    look(database, settler, [*shown, listed("2000", doubtful.items[0].imei)], RESTED + 1)  # older than 5001
+    assert outcome(database, doubtful) == [("ordered", "2000")]
+    assert one(database, "SELECT attempt_id FROM orders WHERE order_id = '2000'") == doubtful.attempt_id
+
+
+# A batch that has more to send
+
+
+def half_sent(database: IMEIDatabase) -> tuple[Chunk, list[IMEIOrder]]:
+    """A call in doubt of a batch that has another call planned."""
+    read_balance(database)
+    known = answered(database, call(database, imeis(1, first=1)), 1000)
+    _, chunks = planned(database, 2, size=1, first=20)
+    with database.write() as connection:
+        [doubtful] = write_intents(connection, chunks[:1], batch_store.newest_attempt(connection) + 1)
+    unanswered(database, doubtful)
+    return doubtful, known
+
+
+def test_a_running_batch_waits_for_an_order_that_was_placed_after_the_rest(database: IMEIDatabase) -> None:
+    doubtful, known = half_sent(database)
+    settler = Settler(QUIET)
+    look(database, settler, known, START)
+    shown = newer(database, known)
+    assert look(database, settler, shown, RESTED) == []
+    assert reason(database, doubtful).startswith("The next order of this batch will show")
+    assert not settler.wants_turn(RESTED)
+    assert look(database, settler, newer(database, shown, 2), RESTED + 1) == again(doubtful)
+
+
+def test_nothing_of_a_paused_batch_is_sent_again(database: IMEIDatabase) -> None:
+    doubtful, known = half_sent(database)
+    settler = Settler(QUIET)
+    look(database, settler, known, START)
+    with database.write() as connection:
+        assert batch_store.pause(connection, doubtful.batch_id, "a person paused it")
+    shown = newer(database, known)
+    assert look(database, settler, shown, RESTED) == []
+    assert reason(database, doubtful) == NEXT_TURN
+    assert not settler.wants_turn(RESTED)
+    with database.write() as connection:
+        assert batch_store.resume(connection, doubtful.batch_id)
+    assert look(database, settler, newer(database, shown, 2), RESTED + 1) == again(doubtful)
+
+
+# What a person cleared
+
+
+def cleared(database: IMEIDatabase, count: int = 2) -> tuple[Chunk, list[IMEIOrder]]:
+    doubtful, known = in_doubt(database, count)
+    assert was_not_placed(database, [item.item_id for item in doubtful.items], 0.0) == count
+    return doubtful, known
+
+
+def test_what_a_person_cleared_is_sent_again_though_the_provider_does_not_list(database: IMEIDatabase) -> None:
+    """But not after one look that failed: the next may show the order."""
+    doubtful, _ = cleared(database)
+    settler = Settler(QUIET)
+    assert look(database, settler, [], START, None, answered=False) == []
+    assert not settler.wants_turn(START)
+    assert look(database, settler, [], START + 10, None, answered=False) == []
+    assert look(database, settler, [], START + 60, None, answered=False) == again(doubtful)
+
+
+def test_what_a_person_cleared_is_sent_again_after_one_look(database: IMEIDatabase) -> None:
+    doubtful, known = cleared(database)
+    settler = Settler(QUIET)
+    assert look(database, settler, known, START, None, alone=False) == []
+    assert settler.wants_turn(START)
+    assert look(database, settler, known, START, None) == again(doubtful)
+    query = "SELECT DISTINCT i.message FROM items i JOIN chunks c ON c.id = i.chunk_id WHERE c.cleared"
+    assert one(database, query) == "sent again: not placed, as a person decided"
+
+
+def test_what_a_person_cleared_is_adopted_where_the_list_shows_it(database: IMEIDatabase) -> None:
+    doubtful, known = cleared(database)
+    shown = [*known, listed("2000", doubtful.items[0].imei)]
+    assert look(database, Settler(QUIET), shown, START) == again(doubtful)[1:]
+    assert outcome(database, doubtful) == [("ordered", "2000"), ("waiting", "")]
+
+
+def test_what_a_person_cleared_is_not_sent_while_the_list_may_show_it(database: IMEIDatabase) -> None:
+    doubtful, known = cleared(database)
+    settler = Settler(QUIET)
+    stored_services(database)
+    unclear = [listed("", item.imei) for item in doubtful.items]
+    assert look(database, settler, [*known, *unclear], START) == []
+    assert settler.watches[doubtful.attempt_id].next_turn == START + 5.0
+    assert one(database, "SELECT message FROM chunks WHERE cleared") == UNCLEAR
+    assert look(database, settler, [*known, unclear[1]], START + 5.0) == again(doubtful)[:1]
+
+
+def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: IMEIDatabase) -> None:
+    doubtful, known = half_sent(database)
+    was_not_placed(database, [doubtful.items[0].item_id], 0.0)
+    with database.write() as connection:
+        batch_store.pause(connection, doubtful.batch_id, "a person paused it")
+    assert look(database, Settler(QUIET), known, START) == []
+    assert one(database, "SELECT message FROM chunks WHERE cleared") == NEXT_TURN
+
+
+def test_what_a_person_cleared_goes_one_by_one_where_the_list_is_not_proven(database: IMEIDatabase) -> None:
+    doubtful, known = cleared(database)
+    with database.write() as connection:
+        write_list_limit(connection, SERVICE, 0)
+    assert look(database, Settler(QUIET), known, START) == again(doubtful)[:1]
