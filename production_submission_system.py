@@ -14,7 +14,7 @@ import random
 import socket
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,10 +51,13 @@ from submission import (
     Look,
     OtherAccountError,
     Pause,
+    SendableBatch,
     Settler,
+    Snapshot,
     Throttle,
     Watcher,
     check_account,
+    choose_claims,
     confirm,
     is_disk_full,
     is_named,
@@ -65,7 +68,6 @@ from submission import (
     reopen_answered,
     submission_result,
     to_confirm,
-    trial_length,
     unexplained_fall,
 )
 
@@ -96,8 +98,6 @@ JUST_NOW = 10.0
 DRAIN_PATIENCE = 30.0
 #: Looks at the provider's list that must fail before work of an earlier process goes on without one.
 LOOKS_WITHOUT_ANSWER = 3
-#: IMEIs of the first call that proves the comma list of a service.
-TRIAL = 2
 #: So many calls in a row without any readable answer: the provider is down, and each further call is one more doubt.
 UNANSWERED = 3
 PROGRAM_ERROR = (
@@ -506,34 +506,55 @@ class ProductionSubmissionSystem:
     # What to send next
 
     def _claim(self, connection: Transaction, answered: Sequence[Answer], limits: dict[str, int]) -> list[Chunk]:
-        """Write the intents of the next calls: the batch with the fewest calls on the wire comes first.
-
-        limits is for _list_limit.
-        """
+        """Write the intents of the next calls. limits is for _list_limit."""
         busy = self._in_flight.keys() - {answer.chunk.chunk_id for answer in answered}
         on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
-        load = Counter(chunk.batch_id for chunk in on_the_wire)
-        listed = Counter(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1)
         free = self.throttle.permits(self._clock(), len(on_the_wire), self._ahead(answered))
         if not free:
             return []
-        waiting = {running.batch_id: running for running in self._sendable(connection)}
-        reach = free + self.options.canaries
-        planned = {batch_id: deque(batch_store.planned_chunks(connection, batch_id, reach)) for batch_id in waiting}
-        claimed: list[int] = []
-        while waiting and len(claimed) < free:
-            batch = min(waiting.values(), key=lambda running: (load[running.batch_id], running.batch_id))
-            chunk_id = self._next_chunk(connection, batch, planned[batch.batch_id], listed, limits)
-            if chunk_id is None:
-                del waiting[batch.batch_id]
-                continue
-            load[batch.batch_id] += 1
-            claimed.append(chunk_id)
-        self.throttle.orders_wait = len(claimed) == free
-        if not claimed:
+        chosen = self._choose(connection, self._snapshot(connection, on_the_wire, free, limits))
+        self.throttle.orders_wait = len(chosen) == free
+        if not chosen:
             return []
         self._check_lease(connection)
-        return write_intents(connection, claimed, min((chunk.attempt_id for chunk in on_the_wire), default=None))
+        return write_intents(connection, chosen, min((chunk.attempt_id for chunk in on_the_wire), default=None))
+
+    def _snapshot(
+        self, connection: Transaction, on_the_wire: Sequence[Chunk], free: int, limits: dict[str, int]
+    ) -> Snapshot:
+        """Return what the choice of the next `free` calls depends on. limits is for _list_limit."""
+        load = Counter(chunk.batch_id for chunk in on_the_wire)
+        reach = free + self.options.canaries
+        batches = tuple(
+            SendableBatch(
+                batch.batch_id,
+                batch.service_id,
+                tuple(batch_store.planned_chunks(connection, batch.batch_id, reach)),
+                load[batch.batch_id],
+                self._settler.doubts(batch.batch_id),
+            )
+            for batch in self._sendable(connection)
+        )
+        services = {batch.service_id for batch in batches if any(size > 1 for _, size in batch.planned)}
+        return Snapshot(
+            batches,
+            free,
+            self.options.chunk_size,
+            {service_id: _list_limit(connection, service_id, limits) for service_id in services},
+            frozenset(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1),
+            self.options.canaries,
+            any(batch.in_doubt for batch in batches) and self._settler.wants_witness(connection, self._clock()),
+        )
+
+    def _choose(self, connection: Transaction, snapshot: Snapshot) -> tuple[int, ...]:
+        """Make the splits of the choice, and return the chunks to send."""
+        while True:
+            chosen = choose_claims(snapshot)
+            for split in chosen.splits:
+                pieces = batch_store.split_chunk(connection, split.chunk_id, split.first, split.rest)
+                snapshot = snapshot.with_pieces(split.chunk_id, split.first, pieces)
+            if chosen.is_complete:
+                return chosen.chunk_ids
 
     def _ahead(self, answered: Sequence[Answer]) -> int:
         """Return how many calls to plan beyond those on the wire, so that no worker waits for a commit."""
@@ -559,50 +580,6 @@ class ProductionSubmissionSystem:
         held = {batch.batch_id for batch in running if moved or batch.batch_id in self._older} - self._looked
         self._must_look = bool(held)
         return [batch for batch in running if batch.batch_id not in held]
-
-    def _next_chunk(
-        self,
-        connection: Transaction,
-        batch: batch_store.RunningBatch,
-        planned: deque[tuple[int, int]],
-        listed: Counter[str],
-        limits: dict[str, int],
-    ) -> int | None:
-        """The next chunk of a batch, cut to a length that its service is proven for; None when it must wait.
-
-        planned are the batch's next chunks as (id, size); listed counts the calls of many on
-        the wire by service, limits is for _list_limit.
-        """
-        if not planned:
-            return None
-        chunk_id, size = planned.popleft()
-        if size > 1:
-            proven = _list_limit(connection, batch.service_id, limits)
-            if proven in (0, 2) and listed[batch.service_id]:
-                return None  # the call that proves the comma list is on its way
-            listed[batch.service_id] += 1
-            longest = trial_length(proven, self.options.chunk_size)
-            if proven == 0 and not planned and size <= TRIAL + self.options.canaries:
-                longest = proven = 1  # too few to prove a list with: one by one, none of them can be left out
-            if size > longest:
-                rest = self.options.chunk_size if proven in (0, 2) else longest
-                planned.extendleft(reversed(batch_store.split_chunk(connection, chunk_id, longest, rest)))
-                return chunk_id
-        spare = self.options.canaries - sum(length for _, length in planned)
-        if spare > 0 and self._settler.doubts(batch.batch_id):
-            planned.clear()  # one proof at a time
-            return self._spare_canaries(connection, chunk_id, size, spare)
-        return chunk_id
-
-    def _spare_canaries(self, connection: Transaction, chunk_id: int, size: int, spare: int) -> int | None:
-        """While something is in doubt, hold the last IMEIs of a batch back: their orders prove the list fresh.
-
-        spare of them must come from this chunk, the others are planned behind it.
-        """
-        if size > spare:
-            batch_store.split_chunk(connection, chunk_id, size - spare, 1)
-            return chunk_id
-        return chunk_id if self._settler.wants_witness(connection, self._clock()) else None
 
     # One call, in a worker thread
 

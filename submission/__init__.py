@@ -11,9 +11,10 @@ from submission.account_guard import (
 )
 from submission.account_watch import AccountWatch
 from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
+from submission.claims import SendableBatch, Snapshot, choose_claims
 from submission.confirmation import confirm, may_be_one_order
 from submission.doubt_lookup import ListFindings, compare_list, find_order
-from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
+from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length
 from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
 from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
 from submission.report import Watcher, balance_warning, balance_words, submission_result
@@ -51,7 +52,9 @@ __all__ = [
     "OtherAccountError",
     "Pause",
     "Plan",
+    "SendableBatch",
     "Settler",
+    "Snapshot",
     "Throttle",
     "Watcher",
     "accept_older_copy",
@@ -61,6 +64,7 @@ __all__ = [
     "balance_warning",
     "balance_words",
     "check_account",
+    "choose_claims",
     "compare_list",
     "confirm",
     "disk_objection",
@@ -87,7 +91,6 @@ __all__ = [
     "take_back_clearing",
     "take_back_order",
     "to_confirm",
-    "trial_length",
     "unchecked",
     "unexplained_fall",
     "was_not_placed",
