@@ -22,7 +22,7 @@ from typing import Protocol
 
 from amounts import money
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
-from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError, RateLimitedError, parse_placement
+from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError, parse_placement
 from orders import (
     Account,
     Chunk,
@@ -40,15 +40,25 @@ from storage.account_mark import AccountMark
 from storage.balance_store import Reading
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from storage.batch_queries import progress
-from storage.call_log import record_clean, write_intents
+from storage.call_records import (
+    CallRecord,
+    record_answers,
+    record_late,
+    record_of,
+    record_of_orders,
+    write_intents,
+)
 from submission import (
     DISK_FULL,
     MINUTE,
     REQUESTED,
     AccountWatch,
+    AllOrdered,
     Checkpoints,
+    Judged,
     Judgement,
     Look,
+    NotPlaced,
     OtherAccountError,
     Pause,
     SendableBatch,
@@ -63,12 +73,12 @@ from submission import (
     is_named,
     is_readable,
     judge,
-    judge_by_name,
     proven_length,
     reopen_answered,
     submission_result,
     to_confirm,
     unexplained_fall,
+    verdicts_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -103,6 +113,9 @@ UNANSWERED = 3
 PROGRAM_ERROR = (
     "Stopped by an error in the program; the log has the details. Answers that came are kept. Resume when it is fixed."
 )
+
+
+FAILED_INSIDE = "the call failed inside this program after it may have been sent"
 
 
 class Provider(Protocol):
@@ -140,19 +153,41 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one call, and what it means."""
+    """What came of one call: what it means, and what it writes."""
 
     chunk: Chunk
-    content: PlacementAnswer | GSMFusionAPIError | None  #: None: it was held back before it was sent
     judgement: Judgement
+    record: CallRecord | None  #: None: nothing was placed
     seconds: float = QUICK_CALL  #: how long the call took
     began: float = 0.0  #: when, in monotonic seconds
 
     @property
-    def is_of_its_call(self) -> bool:
-        """Whether it is readable and names an IMEI of its call: the provider has ended its work on that."""
-        named = any(is_named(verdict) for verdict in self.judgement.verdicts or ())
-        return isinstance(self.content, PlacementAnswer) and named
+    def was_sent(self) -> bool:
+        """Whether the call began, and was not held back before."""
+        return not isinstance(self.judgement, NotPlaced) or self.judgement.was_sent
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the call was sent and nothing readable came back."""
+        return isinstance(self.judgement, Judged) and self.judgement.is_unanswered
+
+    @property
+    def ended(self) -> float | None:
+        """When the provider ended its work on the call: with a list that names an IMEI of it. None: nobody knows."""
+        judged = self.judgement if isinstance(self.judgement, Judged) else None
+        is_of_its_call = judged is not None and judged.is_list and any(map(is_named, judged.verdicts))
+        return self.began + self.seconds if is_of_its_call else None
+
+
+def answer_to(chunk: Chunk, judgement: Judgement, seconds: float = QUICK_CALL, began: float = 0.0) -> Answer:
+    """Encode what a judgement writes: in the worker, so that the writing thread only writes."""
+    record: CallRecord | None = None
+    match judgement:
+        case AllOrdered():
+            record = record_of_orders(chunk, judgement.orders)
+        case Judged():
+            record = record_of(chunk, judgement.verdicts, judgement.message)
+    return Answer(chunk, judgement, record, seconds, began)
 
 
 def call_threads(count: int) -> Executor:
@@ -344,15 +379,14 @@ class ProductionSubmissionSystem:
                 limits: dict[str, int] = {}
                 self._write_all(connection, answers, limits)
                 self._account.write(connection)
-                if any(answer.judgement.verdicts for answer in answers):
+                if any(isinstance(answer.judgement, Judged) for answer in answers):
                     for answer in answers:
-                        ended = answer.began + answer.seconds if answer.is_of_its_call else None
-                        self._settler.began(answer.chunk.attempt_id, answer.began, ended)
+                        self._settler.began(answer.chunk.attempt_id, answer.began, answer.ended)
                     self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
                 self._resume_after_maintenance(connection)
                 if not (has_space and self._had_space):
                     batch_store.set_notice(connection, "" if has_space else DISK_FULL)
-                slower = any(answer.judgement.hold for answer in answers)  # the throttle learns of it below
+                slower = any(_holds(answer.judgement) for answer in answers)  # the throttle learns of it below
                 claimed = self._claim(connection, answers, limits) if may_claim and has_space and not slower else []
         except batch_store.WrongStateError as error:
             logger.warning("Another process moved a chunk (%s); each answer is written by itself", error)
@@ -382,16 +416,15 @@ class ProductionSubmissionSystem:
         return []
 
     def _commit_one(self, answer: Answer) -> None:
-        chunk, content = answer.chunk, answer.content
-        judgement = judge_by_name(chunk, content) if isinstance(content, PlacementAnswer) else answer.judgement
         try:
             with self.database.write() as connection:
-                self._write(connection, chunk, judgement, {})
+                self._write_all(connection, [answer], {}, also_in_doubt=True)
         except batch_store.WrongStateError:
             words = "the answer came when this IMEI had been settled otherwise"
+            chunk, verdicts = answer.chunk, verdicts_of(answer.chunk, answer.judgement)
             logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)
             with self.database.write() as connection:
-                batch_store.record_late(connection, chunk, judgement.verdicts or (), words)
+                record_late(connection, chunk, verdicts, words)
 
     def _lose_lease(self, error: lease.LeaseLostError) -> None:
         """Another process sends now: this one only records the answers to the calls that it has sent."""
@@ -407,37 +440,49 @@ class ProductionSubmissionSystem:
         time.sleep(self.options.poll)
         return []
 
-    def _write_all(self, connection: Transaction, answers: Sequence[Answer], limits: dict[str, int]) -> None:
-        """Clean answers together, everything else one by one. limits is for _list_limit."""
-        clean = [(answer.chunk, answer.judgement.clean) for answer in answers if answer.judgement.clean]
-        together = record_clean(connection, clean)
+    def _write_all(
+        self, connection: Transaction, answers: Sequence[Answer], limits: dict[str, int], also_in_doubt: bool = False
+    ) -> None:
+        """Write what answers mean, for their calls and for the batches. limits is for _list_limit.
+
+        also_in_doubt: another process may have put the calls in doubt.
+        """
+        record_answers(connection, [answer.record for answer in answers if answer.record is not None], also_in_doubt)
+        clean = dict[tuple[str, int], Chunk]()
         for answer in answers:
-            if not answer.judgement.clean:
-                self._write(connection, answer.chunk, answer.judgement, limits)
-            elif not together and isinstance(answer.content, PlacementAnswer):
-                self._write(connection, answer.chunk, judge_by_name(answer.chunk, answer.content), limits)
-        for chunk in {(chunk.service_id, len(chunk.items)): chunk for chunk, _ in clean}.values():
+            match answer.judgement:
+                case AllOrdered():
+                    clean[answer.chunk.service_id, len(answer.chunk.items)] = answer.chunk
+                case NotPlaced():
+                    batch_store.release(connection, answer.chunk, answer.judgement.message)
+                    self._stop_batches(connection, answer.chunk, answer.judgement)
+                case Judged():
+                    if answer.judgement.pause is Pause.NOBODY:
+                        named = [is_named(verdict) for verdict in answer.judgement.verdicts]
+                        self._learn_list_length(connection, answer.chunk, named, limits)
+                    self._stop_batches(connection, answer.chunk, answer.judgement)
+        for chunk in clean.values():
             self._learn_list_length(connection, chunk, [True] * len(chunk.items), limits)
         if clean and self.throttle.failures:
             batch_store.set_notice(connection, "")
 
-    def _write(self, connection: Transaction, chunk: Chunk, judgement: Judgement, limits: dict[str, int]) -> None:
-        if judgement.verdicts is None:
-            batch_store.release(connection, chunk, judgement.message)
-        else:
-            batch_store.record(connection, chunk, judgement.verdicts, judgement.message)
-            if judgement.pause is Pause.NOBODY:
-                named = [is_named(verdict) for verdict in judgement.verdicts]
-                self._learn_list_length(connection, chunk, named, limits)
-        if judgement.pause is Pause.BATCH:
-            batch_store.pause(connection, chunk.batch_id, judgement.message)
-        elif judgement.pause is Pause.ALL:
-            batch_store.pause_all(connection, judgement.message)
-        elif judgement.pause is Pause.ALL_FOR_A_WHILE:
-            batch_store.pause_all(connection, judgement.message, resumes_itself=True)
-        elif judgement.hold or (judgement.unanswered and self._unanswered + 1 >= UNANSWERED):
+    def _stop_batches(self, connection: Transaction, chunk: Chunk, judgement: NotPlaced | Judged) -> None:
+        """Pause what a judgement pauses, or write why nothing is sent for a while."""
+        match judgement.pause:
+            case Pause.BATCH:
+                batch_store.pause(connection, chunk.batch_id, judgement.message)
+            case Pause.ALL | Pause.ALL_FOR_A_WHILE:
+                resumes_itself = judgement.pause is Pause.ALL_FOR_A_WHILE
+                batch_store.pause_all(connection, judgement.message, resumes_itself)
+            case Pause.NOBODY:
+                self._set_notice(connection, judgement)
+
+    def _set_notice(self, connection: Transaction, judgement: NotPlaced | Judged) -> None:
+        """Show why nothing is sent for a while; an answer takes the words back."""
+        is_unanswered = isinstance(judgement, Judged) and judgement.is_unanswered
+        if _holds(judgement) or (is_unanswered and self._unanswered + 1 >= UNANSWERED):
             batch_store.set_notice(connection, judgement.message)
-        elif self.throttle.failures and judgement.verdicts is not None and not judgement.unanswered:
+        elif self.throttle.failures and isinstance(judgement, Judged) and not is_unanswered:
             batch_store.set_notice(connection, "")
 
     def _learn_list_length(
@@ -457,26 +502,31 @@ class ProductionSubmissionSystem:
         """Let the throttle and the settler learn from one answer."""
         judgement = answer.judgement
         now, before = self._clock(), self.throttle.hold_until
-        if answer.content is not None and not judgement.unanswered:
-            self._settler.answered(answer.seconds, len(answer.chunk.items))
+        if answer.was_sent:
+            self._unanswered = self._unanswered + 1 if answer.is_unanswered else 0
+            if not answer.is_unanswered:
+                self._settler.answered(answer.seconds, len(answer.chunk.items))
         if answer.chunk.doubt_attempt is not None:
             self._settler.look_soon(now)  # its orders are the proof for the next piece
-        if judgement.pause is Pause.ALL_FOR_A_WHILE:
+        if not isinstance(judgement, AllOrdered) and judgement.pause is Pause.ALL_FOR_A_WHILE:
             self._resume_at = now + self.options.maintenance_wait
-        if answer.content is not None:
-            self._unanswered = self._unanswered + 1 if judgement.unanswered else 0
-        if answer.content is None:
+        self._teach_throttle(answer, now)
+        if self.throttle.hold_until > before and not isinstance(judgement, AllOrdered):
+            self._hold.set()
+            logger.warning("Nothing is sent for %.1f s: %s", self.throttle.hold_until - now, judgement.message)
+
+    def _teach_throttle(self, answer: Answer, now: float) -> None:
+        """Tell the throttle what became of one call."""
+        judgement = answer.judgement
+        if not answer.was_sent:
             self.throttle.take_back()
-        elif judgement.limited:
+        elif isinstance(judgement, NotPlaced) and judgement.limited:
             self.throttle.limited(now, judgement.retry_after, random.random(), answer.began)  # noqa: S311
-        elif judgement.hold or self._unanswered >= UNANSWERED:
+        elif _holds(judgement) or self._unanswered >= UNANSWERED:
             self.throttle.unreachable(now, random.random())  # noqa: S311
         else:
             full = 2 * len(answer.chunk.items) >= self.options.chunk_size  # short calls are quick and say little
             self.throttle.answered(answer.seconds if full else None, answer.began)
-        if self.throttle.hold_until > before:
-            self._hold.set()
-            logger.warning("Nothing is sent for %.1f s: %s", self.throttle.hold_until - now, judgement.message)
 
     def _resume_after_maintenance(self, connection: Transaction) -> None:
         if self._resume_at is not None and self._clock() >= self._resume_at:
@@ -589,26 +639,28 @@ class ProductionSubmissionSystem:
 
     def _place(self, chunk: Chunk, start: float) -> None:
         if self._hold.wait(max(0.0, start - self._clock())):
-            self._answers.put(Answer(chunk, None, Judgement(None)))
+            self._answers.put(answer_to(chunk, NotPlaced(was_sent=False)))
             return
-        imeis = [item.imei for item in chunk.items]
-        started = self._clock()
+        imeis, started = [item.imei for item in chunk.items], self._clock()
         try:
-            content: PlacementAnswer | GSMFusionAPIError = self.client.place_imei_order(
+            content = self.client.place_imei_order(
                 imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw), **self._order_key(chunk)
             )
-            judgement = judge(chunk, content)
+            answer = self._read(chunk, content, started)
         except GSMFusionAPIError as error:
-            content, judgement = error, judge(chunk, error)
+            answer = self._read(chunk, error, started)
         except Exception:  # a thread ends here, and its chunk must not be forgotten
             logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
-            content = OutcomeUnknownError("the call failed inside this program after it may have been sent")
-            judgement = judge(chunk, content)
-        self._answers.put(Answer(chunk, content, judgement, self._clock() - started, started))
-        if isinstance(content, RateLimitedError):
+            answer = self._read(chunk, OutcomeUnknownError(FAILED_INSIDE), started)
+        self._answers.put(answer)
+        if isinstance(answer.judgement, NotPlaced) and answer.judgement.limited:
             # At once: those that have not begun would only be refused too. But behind the answer, which must be
             # understood before the chunks that they give back are planned anew.
             self._hold.set()
+
+    def _read(self, chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError, started: float) -> Answer:
+        judgement = judge(chunk, content)
+        return answer_to(chunk, judgement, self._clock() - started, started)
 
     def _order_key(self, chunk: Chunk) -> dict[str, str]:
         """The optional field by which some panels recognise an order that they have already."""
@@ -636,7 +688,7 @@ class ProductionSubmissionSystem:
             self._balance_before = balance_store.newest_reading(connection)
             reopen_answered(connection, self.checkpoints)
             sending = [(c, self._kept_answer(c)) for c in batch_store.open_chunks(connection, ChunkState.SENDING)]
-            kept = [Answer(chunk, content, judge(chunk, content)) for chunk, content in sending]
+            kept = [answer_to(chunk, judge(chunk, content)) for chunk, content in sending]
             self._write_all(connection, kept, {})
             if kept:
                 logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
@@ -790,6 +842,10 @@ class ProductionSubmissionSystem:
         if not service.orderable:
             raise ValueError(f"{service.title} needs more than an IMEI: {', '.join(service.required_fields)}.")
         return service
+
+
+def _holds(judgement: Judgement) -> bool:
+    return isinstance(judgement, NotPlaced) and judgement.hold
 
 
 def _list_limit(connection: Transaction, service_id: str, limits: dict[str, int]) -> int:

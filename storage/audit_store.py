@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, exists, func, insert, or_, select, up
 from database import IMEIDatabase
 from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, Outcome, Verdict
 from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
-from storage import balance_store, batch_store
+from storage import balance_store, batch_store, call_records
 from storage.balance_store import Reading
 
 #: Orders written in one transaction.
@@ -382,7 +382,7 @@ def _adopt(connection: Connection, item: Any, row: Mapping[str, Any]) -> None:
     attempt_id = int(connection.execute(newest).scalar_one())
     chunk = Chunk(item.chunk_id, item.batch_id, item.service_id, item.attempt, attempt_id, ())
     verdict = Verdict(item.id, row["imei"], Outcome.ORDERED, row["order_id"], row["status"], FROM_ANSWER)
-    batch_store.adopt(connection, chunk, [verdict])
+    call_records.adopt(connection, chunk, [verdict])
 
 
 def _take_over(connection: Connection, item: Any, message: str) -> None:

@@ -7,7 +7,7 @@ moves into one commit. This module knows no HTTP and decides nothing about money
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,6 +54,10 @@ PLANNED = (
     .order_by(chunks.c.id)
     .limit(bindparam("most"))
 )
+END_ATTEMPTS = text(
+    "UPDATE attempts SET ended_at = coalesce(ended_at, :now), result = row.value ->> 1, message = row.value ->> 2"
+    " FROM json_each(:rows) row WHERE attempts.id = row.value ->> 0"
+)
 NEWEST_ATTEMPT = select(func.coalesce(func.max(attempts.c.id), 0))
 TOUCH = update(batches).where(batches.c.id == OF_THIS_BATCH).values(revision=batches.c.revision + 1)
 TOUCH_STARTING = TOUCH.values(
@@ -75,6 +79,10 @@ FINISH = (
         revision=batches.c.revision + 1,
     )
 )
+
+
+#: The values of one row of a statement that takes its rows as one JSON text.
+Row = tuple[int | str | None, ...]
 
 
 class WrongStateError(Exception):
@@ -150,7 +158,7 @@ def release(connection: Connection, chunk: Chunk, message: str) -> None:
     """
     back = ChunkState.PLANNED if chunk.doubt_attempt is None else ChunkState.IN_DOUBT
     _move(connection, chunk.chunk_id, ChunkState.SENDING, back, message=message)
-    _end_attempt(connection, chunk, NOT_PLACED, message)
+    end_attempts(connection, [(chunk.attempt_id, NOT_PLACED, message)])
     touch(connection, chunk.batch_id)
     if chunk.doubt_attempt is not None:
         waiting = (items.c.chunk_id == chunk.chunk_id) & (items.c.outcome == Outcome.WAITING)
@@ -159,115 +167,6 @@ def release(connection: Connection, chunk: Chunk, message: str) -> None:
         return
     if rest_was_cancelled(connection, chunk.batch_id):
         cancel_rest(connection, chunk.batch_id)
-
-
-def record(
-    connection: Connection,
-    chunk: Chunk,
-    verdicts: Sequence[Verdict],
-    message: str = "",
-) -> None:
-    """sending or in_doubt → answered (or in_doubt while a verdict says so), orders and outcomes with it.
-
-    An order id that another IMEI or service has already is not believed: that item is in doubt. One that this IMEI
-    has from another batch is no new order. A chunk that a person cleared was sent on the strength of that: what is in
-    doubt now needs a new decision. Raises WrongStateError.
-    """
-    expect(len(verdicts) == len(chunk.items), f"{len(verdicts)} verdicts for {len(chunk.items)} items")
-    verdicts = _insert_orders(connection, chunk, verdicts)
-    doubtful = any(verdict.outcome is Outcome.IN_DOUBT for verdict in verdicts)
-    _write_outcomes(connection, chunk, verdicts)
-    state = ChunkState.IN_DOUBT if doubtful else ChunkState.ANSWERED
-    moved = connection.execute(
-        update(chunks)
-        .where(chunks.c.id == chunk.chunk_id, chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT]))
-        .values(state=state, message=message, cleared=False)
-    )
-    expect(moved.rowcount == 1, f"chunk {chunk.chunk_id} is neither sending nor in doubt")
-    _end_attempt(connection, chunk, "in doubt" if doubtful else "answered", message)
-    touch(connection, chunk.batch_id)
-    finish_if_done(connection, chunk.batch_id)
-
-
-def _insert_orders(
-    connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict], notes: str | None = None
-) -> Sequence[Verdict]:
-    placed = [verdict for verdict in verdicts if verdict.outcome is Outcome.ORDERED]
-    if not placed:
-        return verdicts
-    name, price = connection.execute(
-        select(batches.c.service_name, batches.c.unit_price).where(batches.c.id == chunk.batch_id)
-    ).one()
-    now = utc_now().isoformat(" ")
-    common = (name, chunk.service_id, price, now, now, now, chunk.batch_id, chunk.attempt_id, notes)
-    cursor = connection.exec_driver_sql(
-        "INSERT INTO orders (order_id, imei, status, raw_response, service_name, service_id, credits,"
-        " order_date, created_at, updated_at, batch_id, attempt_id, notes)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (order_id) DO NOTHING",
-        [(v.order_id, v.imei, until_result(v.status), _raw(v), *common) for v in placed],
-    )
-    if cursor.rowcount == len(placed):
-        return verdicts
-    return _compare_with_known(connection, chunk, verdicts)
-
-
-def _raw(verdict: Verdict) -> str:
-    return json.dumps({"id": verdict.order_id, "imei": verdict.imei, "status": verdict.status})
-
-
-def _compare_with_known(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Put in doubt each verdict whose order id belongs to another; an older order of the same makes a duplicate."""
-    owners: dict[str | None, Any] = {}
-    columns = (orders.c.order_id, orders.c.imei, orders.c.service_id, orders.c.batch_id)
-    for part in parts([verdict.order_id for verdict in verdicts if verdict.order_id]):
-        owners |= {row.order_id: row for row in connection.execute(select(*columns).where(orders.c.order_id.in_(part)))}
-    return [
-        verdict if verdict.outcome is not Outcome.ORDERED else _compared(chunk, verdict, owners.get(verdict.order_id))
-        for verdict in verdicts
-    ]
-
-
-def _compared(chunk: Chunk, verdict: Verdict, owner: Any) -> Verdict:
-    mine = owner is not None and owner.imei == verdict.imei and owner.service_id in (chunk.service_id, None)
-    if mine and owner.batch_id == chunk.batch_id:
-        return verdict
-    if mine:
-        words = f"the provider answers with order {verdict.order_id}, which is known already"
-        return Verdict(verdict.item_id, verdict.imei, Outcome.DUPLICATE, message=words)
-    words = f"the provider gave order {verdict.order_id} to another IMEI or service too"
-    return Verdict(verdict.item_id, verdict.imei, Outcome.IN_DOUBT, message=words)
-
-
-def _write_outcomes(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
-    undecided = items.c.outcome.in_(OPEN_OUTCOMES)
-    same = {(verdict.outcome, verdict.message) for verdict in verdicts}
-    if len(same) == 1 and len(verdicts) == len(chunk.items):
-        outcome, message = same.pop()
-        written = connection.execute(
-            update(items)
-            .where(items.c.chunk_id == chunk.chunk_id, undecided)
-            .values(outcome=outcome, message=message or None)
-        ).rowcount
-    else:
-        written = connection.exec_driver_sql(
-            "UPDATE items SET outcome = ?, message = ? WHERE id = ? AND outcome IN ('waiting', 'in_doubt')",
-            [(v.outcome.value, v.message or None, v.item_id) for v in verdicts],
-        ).rowcount
-    expect(
-        written == len(verdicts),
-        f"{written} of {len(verdicts)} items of chunk {chunk.chunk_id} were undecided",
-    )
-
-
-def adopt(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
-    """Record orders for some of the items of a chunk in doubt; it is answered when none is left in doubt.
-
-    The first attempt that may have placed them counts as the one that did.
-    """
-    verdicts = _insert_orders(connection, replace(chunk, attempt_id=chunk.first_attempt), verdicts)
-    _write_outcomes(connection, chunk, verdicts)
-    _answered_if_settled(connection, chunk)
-    touch(connection, chunk.batch_id)
 
 
 def repeat(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str) -> int:
@@ -302,7 +201,7 @@ def clear(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message
 def give_up(connection: Connection, chunk: Chunk, item_ids: Sequence[int], outcome: Outcome, message: str) -> None:
     """in_doubt items that were certainly not placed, and are not sent again → this outcome. Raises WrongStateError."""
     _move_items(connection, chunk, item_ids, outcome, message)
-    _answered_if_settled(connection, chunk)
+    answer_if_settled(connection, chunk)
     touch(connection, chunk.batch_id)
 
 
@@ -310,7 +209,7 @@ def _take_out(connection: Connection, chunk: Chunk, item_ids: Sequence[int], out
     """Move in_doubt items of a chunk into a planned one of their own and return its id."""
     _move_items(connection, chunk, item_ids, outcome, message)
     piece = insert_chunk(connection, chunk.batch_id, item_ids)
-    _answered_if_settled(connection, chunk)
+    answer_if_settled(connection, chunk)
     return piece
 
 
@@ -330,7 +229,8 @@ def _mark_repeat(connection: Connection, piece: int, chunk: Chunk, state: ChunkS
     connection.execute(update(chunks).where(chunks.c.id == piece).values(**values))
 
 
-def _answered_if_settled(connection: Connection, chunk: Chunk) -> None:
+def answer_if_settled(connection: Connection, chunk: Chunk) -> None:
+    """in_doubt → answered for a chunk of which no item is in doubt any more."""
     doubtful = exists().where(items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
     connection.execute(
         update(chunks)
@@ -620,26 +520,6 @@ def _store_existing(connection: Connection, batch_id: int, imei: str, order: IME
     )
 
 
-def record_late(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict], message: str) -> None:
-    """Record an answer to a chunk that another process has moved: its orders, and what is still undecided.
-
-    The orders of IMEIs that were settled otherwise meanwhile are stored with message as a note: none is lost.
-    """
-    query = select(items.c.id).where(items.c.chunk_id == chunk.chunk_id, items.c.outcome.in_(OPEN_OUTCOMES))
-    undecided = set(connection.execute(query).scalars())
-    mine = _insert_orders(connection, chunk, [v for v in verdicts if v.item_id in undecided])
-    _insert_orders(connection, chunk, [v for v in verdicts if v.item_id not in undecided], notes=message)
-    if mine:
-        _write_outcomes(connection, chunk, mine)
-    left = undecided - {verdict.item_id for verdict in mine if verdict.outcome is not Outcome.IN_DOUBT}
-    state = ChunkState.IN_DOUBT if left else ChunkState.ANSWERED
-    open_state = chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT])
-    connection.execute(update(chunks).where(chunks.c.id == chunk.chunk_id, open_state).values(state=state))
-    _end_attempt(connection, chunk, "answered late", message)
-    touch(connection, chunk.batch_id)
-    finish_if_done(connection, chunk.batch_id)
-
-
 # What people move
 
 
@@ -775,12 +655,9 @@ def _move(connection: Connection, chunk_id: int, old: ChunkState, new: ChunkStat
     expect(moved.rowcount == 1, f"chunk {chunk_id} is not {old}")
 
 
-def _end_attempt(connection: Connection, chunk: Chunk, result: str, message: str) -> None:
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.id == chunk.attempt_id)
-        .values(ended_at=func.coalesce(attempts.c.ended_at, utc_now()), result=result, message=message)
-    )
+def end_attempts(connection: Connection, rows: Sequence[Row]) -> None:
+    """Write how attempts ended: rows of (attempt id, result, message). The time of the first end stays."""
+    connection.execute(END_ATTEMPTS, {"rows": json.dumps(rows), "now": utc_now().isoformat(" ")})
 
 
 def _items_of(chunk_id: int, *columns: Any) -> Any:

@@ -14,7 +14,17 @@ from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_di
 from submission.claims import SendableBatch, Snapshot, choose_claims
 from submission.confirmation import confirm, may_be_one_order
 from submission.doubt_lookup import ListFindings, compare_list, find_order
-from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length
+from submission.judging import (
+    AllOrdered,
+    Judged,
+    Judgement,
+    NotPlaced,
+    Pause,
+    is_named,
+    judge,
+    proven_length,
+    verdicts_of,
+)
 from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
 from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
 from submission.report import Watcher, balance_warning, balance_words, submission_result
@@ -44,11 +54,14 @@ __all__ = [
     "SLACK",
     "AccountWatch",
     "Again",
+    "AllOrdered",
     "Checkpoints",
+    "Judged",
     "Judgement",
     "ListFindings",
     "Look",
     "Means",
+    "NotPlaced",
     "OtherAccountError",
     "Pause",
     "Plan",
@@ -73,7 +86,6 @@ __all__ = [
     "is_named",
     "is_readable",
     "judge",
-    "judge_by_name",
     "make_plan",
     "mark_of",
     "may_adopt",
@@ -93,6 +105,7 @@ __all__ = [
     "to_confirm",
     "unchecked",
     "unexplained_fall",
+    "verdicts_of",
     "was_not_placed",
     "was_placed",
 ]

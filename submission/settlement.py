@@ -44,7 +44,7 @@ from orders import (
     Verdict,
 )
 from provider import ORDER_ID, read_dates
-from storage import account_mark, balance_store, batch_store, batch_undo, refunds
+from storage import account_mark, balance_store, batch_store, batch_undo, call_records, refunds
 from storage.balance_store import Reading, Spending
 from storage.batch_store import DoubtfulCall
 from submission.absence import Around, ListView, Money
@@ -376,7 +376,7 @@ class Settler:
                 rest.append(item)
         watch = self.watches.get(chunk.attempt_id)
         if verdicts:
-            batch_store.adopt(connection, chunk, verdicts)
+            call_records.adopt(connection, chunk, verdicts)
             logger.info("Adopted %d orders of chunk %d from the provider's list", len(verdicts), chunk.chunk_id)
             self._note_found(connection, watch, shown.look.asked_at)
         for item, order in existing:
@@ -517,7 +517,7 @@ def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
     verdicts = batch_store.recorded_late(connection, chunk)
     if not verdicts:
         return chunk
-    batch_store.adopt(connection, chunk, verdicts)
+    call_records.adopt(connection, chunk, verdicts)
     logger.info("Chunk %d: a late answer named %d of its orders", chunk.chunk_id, len(verdicts))
     settled = {verdict.item_id for verdict in verdicts}
     return replace(chunk, items=tuple(item for item in chunk.items if item.item_id not in settled))
@@ -864,7 +864,7 @@ def was_placed(
             if owner is not None:
                 raise NotPossibleError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
             verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, status, NAMED_BY_PERSON)
-            batch_store.adopt(connection, chunk, [verdict])
+            call_records.adopt(connection, chunk, [verdict])
             return
     raise NotPossibleError("This IMEI is no longer in doubt.")
 

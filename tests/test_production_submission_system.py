@@ -17,7 +17,7 @@ from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, Pl
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
-from storage.call_log import write_intents
+from storage.call_records import write_intents
 from submission.checkpoints import Checkpoints
 from submission.judging import judge_by_name, judge_error
 from submission.report import metrics
@@ -420,22 +420,21 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
     """Together they cannot be written, as one chunk is no longer ours; one by one the database is locked at first."""
     batch_id = create_batch(database, new_batch(imeis(300)))
     with system(simulator, database) as running:
-        write_all, write_one, together_tries, single_tries = running._write_all, running._write, [], []
+        write_all, together_tries = running._write_all, list[int]()
+        single_tries = list[int]()
 
-        def hindered_together(connection, answers, limits):
-            together_tries.append(len(answers))
-            if len(answers) == 3 and together_tries.count(3) == 1:
-                raise batch_store.WrongStateError("another program moved a chunk")
-            write_all(connection, answers, limits)
+        def hindered(connection, answers, limits, also_in_doubt=False):
+            if also_in_doubt:
+                single_tries.extend(answer.chunk.chunk_id for answer in answers)
+                if len(single_tries) <= 3:
+                    raise DatabaseUnavailableError("COMMIT", {}, Exception("database is locked"))
+            else:
+                together_tries.append(len(answers))
+                if len(answers) == 3 and together_tries.count(3) == 1:
+                    raise batch_store.WrongStateError("another program moved a chunk")
+            write_all(connection, answers, limits, also_in_doubt)
 
-        def hindered_alone(connection, chunk, judgement, limits):
-            single_tries.append(chunk.chunk_id)
-            if len(single_tries) <= 3:
-                raise DatabaseUnavailableError("COMMIT", {}, Exception("database is locked"))
-            write_one(connection, chunk, judgement, limits)
-
-        monkeypatch.setattr(running, "_write_all", hindered_together)
-        monkeypatch.setattr(running, "_write", hindered_alone)
+        monkeypatch.setattr(running, "_write_all", hindered)
         monkeypatch.setattr(running, "_collect", lambda collect=running._collect: together(collect, running))
         stop = threading.Event()
         alarm = threading.Timer(20.0, stop.set)  # without its answers a batch never ends
@@ -497,7 +496,7 @@ def test_an_order_id_that_an_answer_gives_to_two_imeis_is_believed_of_neither(si
     """Which of them it belongs to only the list can say; the first may be the wrong one."""
     chunk = Chunk(1, 1, SERVICE, 1, 1, (Item(1, "350000000000006"), Item(2, "350000000000014")))
     both = PlacementAnswer(orders=(PlacedOrder("7", chunk.items[0].imei), PlacedOrder("7", chunk.items[1].imei)))
-    assert {verdict.outcome for verdict in judge_by_name(chunk, both).verdicts or ()} == {Outcome.IN_DOUBT}
+    assert {verdict.outcome for verdict in judge_by_name(chunk, both).verdicts} == {Outcome.IN_DOUBT}
     simulator.set(fault="repeated_ids", fault_when="after", fault_calls=(1,))
     with system(simulator, database) as running:
         assert running.submit_batch(imeis(300), SERVICE).successful == 300

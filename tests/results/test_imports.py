@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls_fixture import QUIET, answered, call, listed, look, outcome, unanswered
+from calls_fixture import QUIET, answered, call, listed, look, outcome, record_verdicts, unanswered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from import_fixture import FIRST, SECOND, THIRD, fates, ours, planned, theirs
@@ -22,7 +22,7 @@ from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, wr
 from storage import batch_store, batch_tallies
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_failures, batch_state
-from storage.call_log import write_intents
+from storage.call_records import write_intents
 from submission.settlement import Settler
 from workbooks.kinds import UnreadableFileError
 
@@ -337,7 +337,7 @@ def test_undoing_an_import_keeps_what_a_call_on_the_wire_has_placed(ordering: IM
     import_id, _ = import_orders(ordering, [site_row("9", SECOND)], "site.csv")
     verdict = Verdict(flying.items[0].item_id, SECOND, Outcome.ORDERED, "9", "Pending")
     with ordering.write() as connection:
-        batch_store.record(connection, flying, [verdict])
+        record_verdicts(connection, flying, [verdict])
     undo_import(ordering, import_id)
     assert outcome(ordering, flying) == [("ordered", "9")]
 

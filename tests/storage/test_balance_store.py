@@ -9,8 +9,8 @@ from provider_fixture import imeis
 import schema
 from database import IMEIDatabase
 from orders import Chunk, ChunkState, Outcome, Verdict
-from storage import balance_store, batch_store
-from storage.call_log import write_intents
+from storage import balance_store, batch_store, call_records
+from storage.call_records import write_intents
 from submission.settlement import Settler
 
 
@@ -76,7 +76,7 @@ def test_an_order_found_after_a_reading_is_counted_where_its_call_began(database
     with database.write() as connection:
         [chunk] = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
         verdicts = [Verdict(i.item_id, i.imei, Outcome.ORDERED, str(n)) for n, i in enumerate(chunk.items, 1)]
-        batch_store.adopt(connection, chunk, verdicts)
+        call_records.adopt(connection, chunk, verdicts)
     with database.read() as connection:
         assert round(balance_store.spent_since(connection, before).known, 4) == 0.2
         assert round(balance_store.spent_since(connection, before, between).known, 4) == 0.2

@@ -1,12 +1,24 @@
 """What one look at the provider's list may settle: lists made by hand, on a clock made by hand."""
 
 import pytest
-from calls_fixture import OTHER, QUIET, answered, call, listed, look, one, outcome, read_balance, unanswered
+from calls_fixture import (
+    OTHER,
+    QUIET,
+    answered,
+    call,
+    listed,
+    look,
+    one,
+    outcome,
+    read_balance,
+    record_verdicts,
+    unanswered,
+)
 from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Verdict
-from storage import batch_store
+from storage import batch_store, call_records
 from storage.batch_creation import NewBatch, create_batch, fingerprint, unfinished_batch
 from storage.batch_queries import batch_state
 from submission.settlement import Settler
@@ -149,7 +161,7 @@ def test_an_answer_with_an_order_that_is_known_already_makes_a_duplicate(databas
     again = call(database, imeis(1), recheck=True)
     placed = Verdict(again.items[0].item_id, again.items[0].imei, Outcome.ORDERED, "1", "Completed")
     with database.write() as connection:
-        batch_store.record(connection, again, [placed])
+        record_verdicts(connection, again, [placed])
     assert outcome(database, again) == [("duplicate", "")]
 
 
@@ -158,7 +170,7 @@ def test_an_order_id_that_two_services_are_given_is_not_believed_twice(database:
     other = call(database, imeis(1), OTHER)
     placed = Verdict(other.items[0].item_id, other.items[0].imei, Outcome.ORDERED, "1", "Pending")
     with database.write() as connection:
-        batch_store.record(connection, other, [placed])
+        record_verdicts(connection, other, [placed])
     assert outcome(database, other) == [("in_doubt", "")]
 
 
@@ -187,7 +199,7 @@ def test_what_a_late_answer_ordered_is_not_sent_again_although_a_person_had_clea
     late = Verdict(first.item_id, first.imei, Outcome.ORDERED, "2")
     with database.write() as connection:
         batch_store.clear(connection, chunk, [first.item_id, second.item_id], "not placed, as a person decided")
-        batch_store.record_late(connection, chunk, [late], "the answer came late")
+        call_records.record_late(connection, chunk, [late], "the answer came late")
     found = [listed("2", first.imei)] if listing else []
     assert look(database, settler, [*old, *found], 1200.0) == [second.imei]
     assert outcome(database, chunk) == [("ordered", "2"), ("waiting", "")]

@@ -23,7 +23,7 @@ from provider_fixture import SERVICE, imeis
 from database import IMEIDatabase, utc_now, write_list_limit
 from orders import SAYS_IT_EXISTS, Chunk, ChunkState, IMEIOrder, ServiceInfo
 from storage import batch_store
-from storage.call_log import write_intents
+from storage.call_records import write_intents
 from submission import settlement
 from submission.settlement import (
     DEARER,

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from provider_fixture import SERVICE, imeis
+from sqlalchemy import Connection
 
 from database import IMEIDatabase
-from orders import Chunk, IMEIOrder, Outcome, PlacedOrder, PlacementAnswer, Verdict
+from orders import Chunk, IMEIOrder, Outcome, PlacedOrder, Verdict
 from storage import balance_store, batch_store
 from storage.batch_creation import NewBatch, create_batch
-from storage.call_log import record_clean, write_intents
-from submission.judging import judge
+from storage.call_records import record_answers, record_of, record_of_orders, write_intents
 from submission.settlement import Look, Settler
 
 QUIET = 60.0
@@ -60,11 +60,16 @@ def nothing_is_written(database: IMEIDatabase) -> Iterator[None]:
     assert everything(database) == before
 
 
+def record_verdicts(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict], message: str = "") -> None:
+    """Write these verdicts for a call that is on the wire or in doubt."""
+    record_answers(connection, [record_of(chunk, verdicts, message)], also_in_doubt=True)
+
+
 def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[IMEIOrder]:
     """The provider names every order, with ids from first_id on; returns how its list shows them."""
     placed = tuple(PlacedOrder(str(first_id + n), item.imei) for n, item in enumerate(chunk.items))
     with database.write() as connection:
-        assert record_clean(connection, [(chunk, judge(chunk, PlacementAnswer(placed)).clean)])
+        record_answers(connection, [record_of_orders(chunk, placed)])
     return [listed(order.order_id, order.imei, chunk.service_id) for order in placed]
 
 
@@ -76,7 +81,7 @@ def unanswered(database: IMEIDatabase, chunk: Chunk, said: Sequence[str] = (), w
         for item, message in zip(chunk.items, messages, strict=True)
     ]
     with database.write() as connection:
-        batch_store.record(connection, chunk, doubts, words)
+        record_verdicts(connection, chunk, doubts, words)
 
 
 def listed(order_id: str, imei: str, package: str = SERVICE, at: str = "2026-11-25 10:00:00") -> IMEIOrder:

@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from calls_fixture import record_verdicts
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection
@@ -144,9 +145,7 @@ def answer_chunks(
         for running in batch_store.running_batches(connection):
             for chunk_id, _ in batch_store.planned_chunks(connection, running.batch_id, 1000):
                 chunk = send_chunk(connection, chunk_id, running.batch_id, running.service_id)
-                batch_store.record(
-                    connection, chunk, [_verdict(i.item_id, i.imei, *verdict(i.imei)) for i in chunk.items]
-                )
+                record_verdicts(connection, chunk, [_verdict(i.item_id, i.imei, *verdict(i.imei)) for i in chunk.items])
 
 
 def send_chunk(connection: Connection, chunk_id: int, batch_id: int, service_id: str) -> Chunk:

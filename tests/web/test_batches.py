@@ -12,7 +12,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from calls_fixture import read_balance
+from calls_fixture import read_balance, record_verdicts
 from flask import Flask
 from provider_fixture import imeis
 from sqlalchemy import update
@@ -693,7 +693,7 @@ def send(database: IMEIDatabase, batch_id: int, count: int) -> None:
         for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, count):
             chunk = send_chunk(connection, chunk_id, batch_id, CARRIER.service_id)
             placed = [Verdict(i.item_id, i.imei, Outcome.ORDERED, f"15{i.item_id:06d}") for i in chunk.items]
-            batch_store.record(connection, chunk, placed)
+            record_verdicts(connection, chunk, placed)
 
 
 def test_what_is_on_the_wire_is_counted_apart_from_what_can_be_stopped() -> None:

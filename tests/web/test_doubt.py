@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from calls_fixture import answered, call, listed, look, read_balance, unanswered
+from calls_fixture import answered, call, listed, look, read_balance, record_verdicts, unanswered
 from flask import Flask
 from provider_fixture import Knobs, Simulator, imeis
 from web_fixture import CARRIER, Browser, Provider, answer_chunks, words
@@ -17,7 +17,7 @@ from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
 from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, Outcome, Verdict
 from settings import Settings
 from storage import batch_store
-from storage.call_log import write_intents
+from storage.call_records import write_intents
 from submission import settlement
 from submission.settlement import NEXT_TURN, NOT_RESTED, Settler
 from web_app import create_app
@@ -106,7 +106,7 @@ def in_doubt(database: IMEIDatabase, count: int, first: int = 0, words: str = "T
     chunk = call(database, imeis(count, first=first))
     with database.write() as connection:
         verdicts = [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT, message=words) for i in chunk.items]
-        batch_store.record(connection, chunk, verdicts, words)
+        record_verdicts(connection, chunk, verdicts, words)
     return chunk
 
 
