@@ -21,13 +21,13 @@ from account import watching
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, Report
 from orders import BatchState, Outcome, Progress, SubmissionResult
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from storage import upkeep
 from storage.batch_queries import progress
-from submission import Checkpoints, Throttle, account_objection, mark_of, require_account, submission_result
+from submission import Checkpoints, Options, Throttle, account_objection, mark_of, require_account, submission_result
 
 logger = logging.getLogger(__name__)
 

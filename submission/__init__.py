@@ -9,37 +9,38 @@ from submission.account_guard import (
     may_adopt,
     require_account,
 )
-from submission.account_watch import AccountWatch
+from submission.account_watch import AccountProvider, AccountWatch
 from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
-from submission.claims import SendableBatch, Snapshot, choose_claims
+from submission.claiming import Claimer
 from submission.confirmation import confirm, may_be_one_order
 from submission.doubt_lookup import ListFindings, compare_list, find_order
-from submission.judging import (
-    AllOrdered,
-    Judged,
-    Judgement,
-    NotPlaced,
-    Pause,
-    is_named,
-    judge,
-    proven_length,
-    verdicts_of,
-)
+from submission.judging import Judged, NotPlaced, judge
+from submission.looks import ListProvider, ListReader, Lookout
 from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
-from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
-from submission.report import Watcher, balance_warning, balance_words, submission_result
+from submission.options import Options
+from submission.ownership import Ownership
+from submission.plan import (
+    NOT_AGAIN,
+    Again,
+    Means,
+    Plan,
+    find_service,
+    make_plan,
+    price_objection,
+    service_objection,
+    unchecked,
+)
+from submission.recording import QUICK_CALL, Answer, ListLimits, Recorder, answer_to
+from submission.report import ProgressFiles, Watcher, balance_warning, balance_words, submission_result
 from submission.settlement import (
     REQUESTED,
     Look,
     Settler,
     ask_again,
-    is_readable,
     read_order_id,
     rest_before_decision,
     take_back_clearing,
     take_back_order,
-    to_confirm,
-    unexplained_fall,
     was_not_placed,
     was_placed,
 )
@@ -50,41 +51,47 @@ __all__ = [
     "KEPT",
     "MINUTE",
     "NOT_AGAIN",
+    "QUICK_CALL",
     "REQUESTED",
     "SLACK",
+    "AccountProvider",
     "AccountWatch",
     "Again",
-    "AllOrdered",
+    "Answer",
     "Checkpoints",
+    "Claimer",
     "Judged",
-    "Judgement",
     "ListFindings",
+    "ListLimits",
+    "ListProvider",
+    "ListReader",
     "Look",
+    "Lookout",
     "Means",
     "NotPlaced",
+    "Options",
     "OtherAccountError",
-    "Pause",
+    "Ownership",
     "Plan",
-    "SendableBatch",
+    "ProgressFiles",
+    "Recorder",
     "Settler",
-    "Snapshot",
     "Throttle",
     "Watcher",
     "accept_older_copy",
     "account_objection",
     "adopt_database",
+    "answer_to",
     "ask_again",
     "balance_warning",
     "balance_words",
     "check_account",
-    "choose_claims",
     "compare_list",
     "confirm",
     "disk_objection",
     "find_order",
+    "find_service",
     "is_disk_full",
-    "is_named",
-    "is_readable",
     "judge",
     "make_plan",
     "mark_of",
@@ -92,7 +99,6 @@ __all__ = [
     "may_be_one_order",
     "older_copy_objection",
     "price_objection",
-    "proven_length",
     "read_order_id",
     "recognise_older_copy",
     "reopen_answered",
@@ -102,10 +108,7 @@ __all__ = [
     "submission_result",
     "take_back_clearing",
     "take_back_order",
-    "to_confirm",
     "unchecked",
-    "unexplained_fall",
-    "verdicts_of",
     "was_not_placed",
     "was_placed",
 ]

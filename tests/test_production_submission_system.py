@@ -20,6 +20,7 @@ from storage.batch_queries import progress
 from storage.call_records import write_intents
 from submission.checkpoints import Checkpoints
 from submission.judging import judge_by_name, judge_error
+from submission.recording import Answer
 from submission.report import metrics
 from submission.settlement import was_not_placed, was_placed
 
@@ -420,10 +421,10 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
     """Together they cannot be written, as one chunk is no longer ours; one by one the database is locked at first."""
     batch_id = create_batch(database, new_batch(imeis(300)))
     with system(simulator, database) as running:
-        write_all, together_tries = running._write_all, list[int]()
+        write_all, together_tries = running._recorder.write, list[int]()
         single_tries = list[int]()
 
-        def hindered(connection, answers, limits, also_in_doubt=False):
+        def hindered(connection, answers, also_in_doubt=False):
             if also_in_doubt:
                 single_tries.extend(answer.chunk.chunk_id for answer in answers)
                 if len(single_tries) <= 3:
@@ -432,9 +433,9 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
                 together_tries.append(len(answers))
                 if len(answers) == 3 and together_tries.count(3) == 1:
                     raise batch_store.WrongStateError("another program moved a chunk")
-            write_all(connection, answers, limits, also_in_doubt)
+            return write_all(connection, answers, also_in_doubt)
 
-        monkeypatch.setattr(running, "_write_all", hindered)
+        monkeypatch.setattr(running._recorder, "write", hindered)
         monkeypatch.setattr(running, "_collect", lambda collect=running._collect: together(collect, running))
         stop = threading.Event()
         alarm = threading.Timer(20.0, stop.set)  # without its answers a batch never ends
@@ -448,7 +449,7 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
 
 def together(collect, running):
     """All answers of the calls on the wire, as if they had come at once."""
-    found: list[production_submission_system.Answer] = []
+    found: list[Answer] = []
     while len(found) < len(running._in_flight) and not running._unwritten:
         found += collect()
     return found

@@ -10,8 +10,8 @@ from loop_fixture import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, starte
 from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
-from production_submission_system import MOVED, PAID_ELSEWHERE
 from storage import lease
+from submission.ownership import MOVED, PAID_ELSEWHERE
 from submission.settlement import was_not_placed
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -41,14 +42,16 @@ from provider_model import (
     Wire,
 )
 
+import production_submission_system
 from database import IMEIDatabase, Transaction
 from gsm_fusion_client import Keep, OutcomeUnknownError
 from orders import BatchState, Chunk, ChunkState, Outcome, PlacementAnswer
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from storage import batch_store
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from submission.checkpoints import Checkpoints
+from submission.options import Options
 from submission.settlement import Look, Settler, ask_again, was_not_placed, was_placed
 
 POOL = imeis(10)
@@ -424,15 +427,15 @@ class Promise(RuleBasedStateMachine):
     def alive(self) -> Process:
         if self.process is None:
             self.wire = Wire(self.clock)
-            system = ProductionSubmissionSystem(
-                self.database,
-                self.client_class(self.model, self.is_written),
-                Checkpoints(self.folder / "checkpoints"),
-                OPTIONS,
-                clock=self.clock,
-                pool=lambda _: self.wire,
-            )
-            system._settler = self.settler_class(QUIET, DEADLINE)
+            with patch.object(production_submission_system, "Settler", self.settler_class):
+                system = ProductionSubmissionSystem(
+                    self.database,
+                    self.client_class(self.model, self.is_written),
+                    Checkpoints(self.folder / "checkpoints"),
+                    OPTIONS,
+                    clock=self.clock,
+                    pool=lambda _: self.wire,
+                )
             self.process = Process(system)
         return self.process
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import GSMFusionClient
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 from storage import balance_store, batch_store
 from submission.checkpoints import Checkpoints
+from submission.options import Options
 from submission.throttle import Throttle
 
 SERVICE = "269"
