@@ -1,7 +1,7 @@
 """The SQLite file: safe connections, short transactions, orders, services and settings.
 
 This module knows no HTTP and no Flask. Batches, chunks and items live in
-batch_store.py, on the same transactions.
+storage/, on the same transactions.
 """
 
 import contextlib

@@ -20,7 +20,7 @@ from typing import Protocol
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError, parse_placement
 from orders import Chunk, ChunkState, PlacementAnswer, Progress, SubmissionResult, order_key
-from storage import batch_store, lease
+from storage import batch_states, call_queries, guards, lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from storage.call_records import write_intents
 from submission import (
@@ -189,7 +189,7 @@ class ProductionSubmissionSystem:
         except Exception:
             logger.exception("An error of the program stops every batch")
             with self.database.write() as connection:
-                batch_store.pause_all(connection, PROGRAM_ERROR)
+                batch_states.pause_all(connection, PROGRAM_ERROR)
             raise
 
     def _run(self, stop: threading.Event, is_over: Callable[[], bool]) -> None:
@@ -258,7 +258,7 @@ class ProductionSubmissionSystem:
             with self.database.write() as connection:
                 limits = self._record(connection, answers, has_space)
                 claimed = self._claim(connection, answers, limits) if may_claim else []
-        except batch_store.WrongStateError as error:
+        except guards.WrongStateError as error:
             logger.warning("Another process moved a chunk (%s); each answer is written by itself", error)
             return self._commit_one_by_one(answers)
         except lease.LeaseLostError as error:
@@ -282,7 +282,7 @@ class ProductionSubmissionSystem:
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
         self._recorder.resume_after_maintenance(connection)
         if not (has_space and self._had_space):
-            batch_store.set_notice(connection, "" if has_space else DISK_FULL)
+            batch_states.set_notice(connection, "" if has_space else DISK_FULL)
         return limits
 
     def _end(self, answer: Answer) -> None:
@@ -386,16 +386,16 @@ class ProductionSubmissionSystem:
         with self.database.write() as connection:
             self._ownership.take(connection)
             reopen_answered(connection, self.checkpoints)
-            sending = batch_store.open_chunks(connection, ChunkState.SENDING)
+            sending = call_queries.open_chunks(connection, ChunkState.SENDING)
             kept = [answer_to(chunk, judge(chunk, self._kept_answer(chunk))) for chunk in sending]
             self._recorder.write(connection, kept)
             if kept:
                 logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
-            batch_store.resume_self_resuming(connection)
+            batch_states.resume_self_resuming(connection)
             self._ownership.find_older(connection)
             if self.throttle.limit:  # another process may have used up this minute's calls
-                self.throttle.used_before(batch_store.attempt_ages(connection, MINUTE))
+                self.throttle.used_before(call_queries.attempt_ages(connection, MINUTE))
 
     def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionAPIError:
         raw = self.checkpoints.answer_of(chunk)

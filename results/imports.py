@@ -19,7 +19,10 @@ from orders import FINAL_STATUSES, NotPossibleError, OrderStatus
 from results.matching import Match, match_rows
 from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
 from spreadsheets import ImportRow, plain, says_the_same
-from storage.batch_store import leave_out, parts, planned_items, service_labels, touch, unsay
+from storage.batch_states import touch
+from storage.call_queries import planned_items, service_labels
+from storage.chunk_moves import cancel_left_out, leave_out
+from storage.guards import parts
 
 #: What a result text fills. Where the provider's raw text is stored, a file only fills what is blank.
 RESULT_COLUMNS = frozenset(
@@ -142,7 +145,7 @@ def undo_import(database: IMEIDatabase, import_id: int) -> tuple[int, int]:
         gone = [json.loads(change.after) for change in taken if change.before is None]
         told = {(row["service_id"], row["imei"]): _ordered_already(row) for row in gone if row.get("service_id")}
         if told:
-            unsay(connection, told, UNDONE)
+            cancel_left_out(connection, told, UNDONE)
     return len(taken), len(changes) - len(taken)
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 from database import IMEIDatabase
 from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, ChunkState, Outcome
 from schema import OPEN_CALL, attempts, chunks, items
-from storage import batch_store, batch_undo
+from storage import batch_undo, call_queries, guards
 
-#: What settlement.py and batch_store.py write about an IMEI that was in doubt.
+#: What settlement.py and doubt_moves.py write about an IMEI that was in doubt.
 EXISTED = ("ordered already: order %", "ordered before: %")
 NOT_PLACED = ("cancelled: it was not placed %", "not placed, as a person decided; %")
 
@@ -67,7 +67,7 @@ class Named:
 def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
     """The calls of a batch that are in doubt, oldest first."""
     with database.read() as connection:
-        doubtful = {call.chunk_id: call.attempt_id for call in batch_store.doubtful_calls(connection) if call.waits}
+        doubtful = {call.chunk_id: call.attempt_id for call in call_queries.doubtful_calls(connection) if call.waits}
         query = (
             select(chunks.c.id, chunks.c.message, chunks.c.cleared, func.count().label("imeis"))
             .join(items, items.c.chunk_id == chunks.c.id)
@@ -108,7 +108,7 @@ def imei_in_doubt(database: IMEIDatabase, batch_id: int, item_id: int) -> str | 
 def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[datetime, str]]:
     """Attempt id → when it was sent, and what was written about its end."""
     found: dict[int, tuple[datetime, str]] = {}
-    for part in batch_store.parts(attempt_ids):
+    for part in guards.parts(attempt_ids):
         query = select(attempts.c.id, attempts.c.sent_at, attempts.c.message).where(attempts.c.id.in_(part))
         found |= {row.id: (row.sent_at, row.message) for row in connection.execute(query)}
     return found
@@ -117,7 +117,7 @@ def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[dat
 def _answers(connection: Connection, chunk_ids: list[int]) -> set[tuple[int, str]]:
     """(chunk id, message of an attempt): what a chunk says until a look at the list gives a reason instead."""
     found: set[tuple[int, str]] = set()
-    for part in batch_store.parts(chunk_ids):
+    for part in guards.parts(chunk_ids):
         query = select(attempts.c.chunk_id, attempts.c.message).where(attempts.c.chunk_id.in_(part))
         found |= {(row.chunk_id, row.message) for row in connection.execute(query)}
     return found

@@ -1,6 +1,6 @@
 """What a person takes back about doubt: an order id that was given, and the word that a call placed nothing.
 
-As in batch_store.py, every move is a guarded UPDATE whose row count is checked, inside a write transaction. Nothing is
+As in doubt_moves.py, every move is a guarded UPDATE whose row count is checked, inside a write transaction. Nothing is
 sent on the strength of it: what is taken back is in doubt again.
 """
 
@@ -10,7 +10,9 @@ from sqlalchemy import Connection, Select, and_, delete, func, or_, select, upda
 
 from orders import FINAL_STATUSES, NAMED_BY_PERSON, ChunkState, Outcome
 from schema import OPEN_CALL, UNDECIDED, chunks, items, orders, status_changes
-from storage.batch_store import OF_BATCH, WrongStateError, expect, parts, touch
+from storage.batch_states import touch
+from storage.call_queries import OF_BATCH
+from storage.guards import WrongStateError, expect, parts
 
 
 def withdraw(connection: Connection, batch_id: int, order_id: str, message: str) -> None:

@@ -16,15 +16,10 @@ from sqlalchemy import select, text, update
 from database import Transaction, utc_now
 from orders import FINAL_STATUSES, Chunk, ChunkState, Item, OrderStatus, Outcome, PlacedOrder, Verdict
 from schema import chunks, items
-from storage.batch_store import (
-    OPEN_OUTCOMES,
-    Row,
-    answer_if_settled,
-    end_attempts,
-    expect,
-    finish_if_done,
-    touch,
-)
+from storage.batch_states import finish_if_done, touch
+from storage.chunk_moves import end_attempts
+from storage.doubt_moves import answer_if_settled
+from storage.guards import Row, expect
 
 CLAIM = text(
     "UPDATE chunks SET state = 'sending', attempt = attempt + 1"
@@ -84,6 +79,8 @@ JUDGED = text(
     "UPDATE chunks SET state = row.value ->> 1, message = row.value ->> 2, cleared = 0 FROM json_each(:rows) row"
     " WHERE chunks.id = row.value ->> 0 AND chunks.state IN (SELECT value FROM json_each(:states))"
 )
+#: What an item may be while an answer can still decide it.
+OPEN_OUTCOMES = (Outcome.WAITING, Outcome.IN_DOUBT)
 FINAL = json.dumps(sorted(FINAL_STATUSES))
 #: IMEI → the outcome and message of an order whose id belongs to another already.
 KnownOrders = Mapping[str, tuple[Outcome, str]]

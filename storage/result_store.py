@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from database import IMEIDatabase, OrderRow, utc_now
 from orders import IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
-from storage import batch_store
+from storage import batch_states, guards
 
 #: Stored texts that are read anew in one transaction.
 REPARSED_AT_ONCE = 500
@@ -78,7 +78,7 @@ def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Ch
     columns = [orders.c[name] for name in ("id", "order_id", "imei", "status", "result_code", "order_date", "batch_id")]
     with database.write() as connection:
         rows: dict[str, Any] = {}
-        for part in batch_store.parts([order.order_id for order in found]):
+        for part in guards.parts([order.order_id for order in found]):
             for row in connection.execute(select(*columns).where(orders.c.order_id.in_(part))):
                 rows[row.order_id] = row
         moves: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Ch
         if moves:
             connection.execute(insert(status_changes), moves)
         for batch_id in touched:
-            batch_store.touch(connection, batch_id)
+            batch_states.touch(connection, batch_id)
     return changed
 
 
@@ -151,7 +151,7 @@ def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], dict
                     changed += 1
                     touched |= {row["batch_id"]} if row["batch_id"] else set()
             for batch_id in touched:
-                batch_store.touch(connection, batch_id)
+                batch_states.touch(connection, batch_id)
         if not rows:
             return read, changed
         read, last = read + len(rows), rows[-1]["id"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from database import Transaction
 from orders import Chunk
-from storage import batch_store
+from storage import call_queries, chunk_moves
 from submission.claims import SendableBatch, Snapshot, choose_claims
 from submission.options import Options
 from submission.ownership import Ownership
@@ -29,7 +29,7 @@ class Claimer:
         while True:
             chosen = choose_claims(snapshot)
             for split in chosen.splits:
-                pieces = batch_store.split_chunk(connection, split.chunk_id, split.first, split.rest)
+                pieces = chunk_moves.split_chunk(connection, split.chunk_id, split.first, split.rest)
                 snapshot = snapshot.with_pieces(split.chunk_id, split.first, pieces)
             if chosen.is_complete:
                 return list(chosen.chunk_ids)
@@ -43,7 +43,7 @@ class Claimer:
             SendableBatch(
                 batch.batch_id,
                 batch.service_id,
-                tuple(batch_store.planned_chunks(connection, batch.batch_id, reach)),
+                tuple(call_queries.planned_chunks(connection, batch.batch_id, reach)),
                 load[batch.batch_id],
                 self._settler.doubts(batch.batch_id),
             )

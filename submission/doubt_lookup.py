@@ -11,7 +11,7 @@ from typing import Any
 from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError
-from storage import batch_store
+from storage import call_queries
 
 #: Signs that hide a digit of a listed IMEI, and how many digits must be left to compare.
 HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
@@ -51,8 +51,8 @@ def compare_list(
 ) -> ListFindings:
     """What the list shows of these items in doubt (item_id, imei) of one service."""
     with database.read() as connection:
-        known = batch_store.order_owners(connection, [order.order_id for order in listed])
-        labels = batch_store.service_labels(connection)
+        known = call_queries.order_owners(connection, [order.order_id for order in listed])
+        labels = call_queries.service_labels(connection)
     unknown = [order for order in listed if order.order_id not in known]
     items = {row["imei"]: row["item_id"] for row in doubtful}
     sightings = tuple(
@@ -81,7 +81,7 @@ def find_order(
 ) -> IMEIOrder:
     """The provider's order with this id, if it is one of this IMEI and service.
 
-    ask is one question to the provider; labels are batch_store.service_labels. Raises NotPossibleError, and what ask
+    ask is one question to the provider; labels are call_queries.service_labels. Raises NotPossibleError, and what ask
     raises.
     """
     try:

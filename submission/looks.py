@@ -13,7 +13,7 @@ from typing import Protocol
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import IMEIOrder
-from storage import batch_store
+from storage import call_queries
 from submission.account_watch import AccountWatch
 from submission.confirmation import confirm
 from submission.settlement import REQUESTED, Look, Settler, to_confirm
@@ -124,7 +124,7 @@ class Lookout:
         if not self._is_looking and self._is_due(now, is_idle):
             self._is_looking = True
             with self._database.read() as connection:
-                last_order = batch_store.newest_order(connection)
+                last_order = call_queries.newest_order(connection)
             pool.submit(self._look, last_order, self.is_alone and is_idle)
         try:
             look = self._looks.get_nowait()

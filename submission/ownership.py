@@ -10,7 +10,7 @@ import socket
 
 from amounts import money
 from database import IMEIDatabase, Transaction
-from storage import account_mark, balance_store, batch_store, lease
+from storage import account_mark, balance_store, batch_states, lease
 from storage.account_mark import AccountMark
 from storage.balance_store import Reading
 from submission.account_guard import OtherAccountError, check_account
@@ -66,7 +66,7 @@ class Ownership:
 
     def find_older(self, connection: Transaction) -> None:
         """Note the batches that another process may have sent."""
-        self._older = frozenset(batch_store.older_batches(connection, JUST_NOW))
+        self._older = frozenset(batch_states.older_batches(connection, JUST_NOW))
 
     def check(self, connection: Transaction) -> None:
         """Raise LeaseLostError unless this process may record intents."""
@@ -85,9 +85,9 @@ class Ownership:
             logger.error("This process sends nothing more: %s", error)
         self._lease, self.was_overtaken = None, True
 
-    def sendable(self, connection: Transaction) -> list[batch_store.RunningBatch]:
+    def sendable(self, connection: Transaction) -> list[batch_states.RunningBatch]:
         """Return the running batches, without those that wait for a look at the list."""
-        running = batch_store.running_batches(connection)
+        running = batch_states.running_batches(connection)
         held = self._held({batch.batch_id for batch in running}) - self._looked
         self.must_look = bool(held)
         return [batch for batch in running if batch.batch_id not in held]
@@ -105,13 +105,13 @@ class Ownership:
         if not is_list and self._failed_looks < LOOKS_WITHOUT_ANSWER:
             return
         self.must_look = False
-        running = {batch.batch_id for batch in batch_store.running_batches(connection)}
+        running = {batch.batch_id for batch in batch_states.running_batches(connection)}
         beyond = unexplained_fall(connection, self._balance_before, look.credits)
         for batch_id in self._held(running) if beyond else ():
-            batch_store.pause(connection, batch_id, PAID_ELSEWHERE.format(money(beyond)))
+            batch_states.pause(connection, batch_id, PAID_ELSEWHERE.format(money(beyond)))
         self._looked |= running
         if not is_list and self._is_moved:
-            batch_store.pause_all(connection, MOVED)
+            batch_states.pause_all(connection, MOVED)
 
     def _held(self, running: set[int]) -> set[int]:
         """Return those of the running batches that another process may have sent."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from database import IMEIDatabase, Transaction, read_list_limit, write_list_limit
 from orders import Chunk
-from storage import batch_store
+from storage import batch_states, chunk_moves, guards
 from storage.call_records import CallRecord, record_answers, record_late, record_of, record_of_orders
 from submission.judging import AllOrdered, Judged, Judgement, NotPlaced, Pause, is_named, proven_length, verdicts_of
 from submission.options import Options
@@ -121,7 +121,7 @@ class Recorder:
                 case AllOrdered():
                     lengths.add((answer.chunk.service_id, len(answer.chunk.items)))
                 case NotPlaced():
-                    batch_store.release(connection, answer.chunk, answer.judgement.message)
+                    chunk_moves.release(connection, answer.chunk, answer.judgement.message)
                     self._stop_batches(connection, answer, answer.judgement)
                 case Judged():
                     if answer.judgement.pause is Pause.NOBODY:
@@ -130,7 +130,7 @@ class Recorder:
         for service_id, length in sorted(lengths):
             limits.learn(service_id, [True] * length)
         if lengths and self._throttle.failures:
-            batch_store.set_notice(connection, "")
+            batch_states.set_notice(connection, "")
         return limits
 
     def write_alone(self, database: IMEIDatabase, answer: Answer) -> None:
@@ -138,7 +138,7 @@ class Recorder:
         try:
             with database.write() as connection:
                 self.write(connection, [answer], also_in_doubt=True)
-        except batch_store.WrongStateError:
+        except guards.WrongStateError:
             chunk, verdicts = answer.chunk, verdicts_of(answer.chunk, answer.judgement)
             logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)
             with database.write() as connection:
@@ -148,7 +148,7 @@ class Recorder:
         """Resume the batches that wait for the provider's maintenance to end, when its time has passed."""
         if self._resume_at is not None and self._clock() >= self._resume_at:
             self._resume_at = None
-            batch_store.resume_self_resuming(connection)
+            batch_states.resume_self_resuming(connection)
 
     def learn(self, answer: Answer) -> bool:
         """Let the throttle and the settler learn from one answer. Returns whether nothing may be sent for a while."""
@@ -174,20 +174,20 @@ class Recorder:
         """Pause what a judgement pauses, or show why nothing is sent for a while."""
         match judgement.pause:
             case Pause.BATCH:
-                batch_store.pause(connection, answer.chunk.batch_id, judgement.message)
+                batch_states.pause(connection, answer.chunk.batch_id, judgement.message)
             case Pause.ALL:
-                batch_store.pause_all(connection, judgement.message)
+                batch_states.pause_all(connection, judgement.message)
             case Pause.ALL_FOR_A_WHILE:
-                batch_store.pause_all(connection, judgement.message, resumes_itself=True)
+                batch_states.pause_all(connection, judgement.message, resumes_itself=True)
             case Pause.NOBODY:
                 self._show_hold(connection, answer, judgement)
 
     def _show_hold(self, connection: Transaction, answer: Answer, judgement: NotPlaced | Judged) -> None:
         """Show on the batches why nothing is sent for a while; the next answer takes the words back."""
         if answer.holds or (answer.is_unanswered and self._unanswered + 1 >= UNANSWERED):
-            batch_store.set_notice(connection, judgement.message)
+            batch_states.set_notice(connection, judgement.message)
         elif self._throttle.failures and isinstance(judgement, Judged) and not answer.is_unanswered:
-            batch_store.set_notice(connection, "")
+            batch_states.set_notice(connection, "")
 
     def _teach_throttle(self, answer: Answer, now: float) -> None:
         judgement = answer.judgement

@@ -44,9 +44,20 @@ from orders import (
     Verdict,
 )
 from provider import ORDER_ID, read_dates
-from storage import account_mark, balance_store, batch_store, batch_undo, call_records, refunds
+from storage import (
+    account_mark,
+    balance_store,
+    batch_states,
+    batch_undo,
+    call_queries,
+    call_records,
+    chunk_moves,
+    doubt_moves,
+    guards,
+    refunds,
+)
 from storage.balance_store import Reading, Spending
-from storage.batch_store import DoubtfulCall
+from storage.call_queries import DoubtfulCall
 from submission.absence import Around, ListView, Money
 
 logger = logging.getLogger(__name__)
@@ -146,7 +157,7 @@ class Turn:
     def repeat(self, connection: Transaction, chunk: Chunk, items: Sequence[Item], words: str) -> None:
         """Plan the one repeated call of this look."""
         logger.info("Chunk %d: %d IMEIs were not placed and are sent again", chunk.chunk_id, len(items))
-        self.piece = batch_store.repeat(connection, chunk, [item.item_id for item in items], words)
+        self.piece = doubt_moves.repeat(connection, chunk, [item.item_id for item in items], words)
         self.may_repeat = False
 
 
@@ -191,7 +202,7 @@ class Settler:
         """Take in what is in doubt (now in monotonic seconds). Returns whether anything is."""
         if not self.learned:
             self._learn(connection)
-        self.calls = batch_store.doubtful_calls(connection)
+        self.calls = call_queries.doubtful_calls(connection)
         sizes = {call.attempt_id: call.imeis for call in self.calls}
         if sizes.keys() - self.watches.keys():
             self.look_soon(now)
@@ -203,7 +214,7 @@ class Settler:
         self.sent = {attempt_id: moment for attempt_id, moment in self.sent.items() if attempt_id in sizes}
         self.ended = {attempt_id: moment for attempt_id, moment in self.ended.items() if attempt_id in sizes}
         if sizes:
-            self._note_witnesses(batch_store.newest_attempt(connection), now)
+            self._note_witnesses(call_queries.newest_attempt(connection), now)
         return bool(sizes)
 
     def _learn(self, connection: Transaction) -> None:
@@ -282,7 +293,7 @@ class Settler:
         """
         if self.is_hopeless:
             return True
-        newest = batch_store.newest_attempt(connection)
+        newest = call_queries.newest_attempt(connection)
         return all(
             watch.witness_from is not None
             and (watch.witness_from == newest or now > self.rests_until(watch) + LONGEST_PROOF)
@@ -296,7 +307,7 @@ class Settler:
 
         Only a look taken alone can give one, and only if may_repeat.
         """
-        doubtful = [_take_late(connection, c) for c in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)]
+        doubtful = [_take_late(connection, c) for c in call_queries.open_chunks(connection, ChunkState.IN_DOUBT)]
         doubtful = self._without_other_account(connection, doubtful)
         turn = Turn(look, may_repeat and look.alone)
         if look.answered:
@@ -314,7 +325,7 @@ class Settler:
             known = self.watches.get(chunk.attempt_id)
             if chunk.items and known is not None:
                 objection = self._settle(connection, chunk, known, turn)
-                batch_store.explain(connection, chunk.chunk_id, objection)
+                doubt_moves.explain(connection, chunk.chunk_id, objection)
         return turn.piece
 
     def _without_other_account(self, connection: Transaction, doubtful: Sequence[Chunk]) -> list[Chunk]:
@@ -322,7 +333,7 @@ class Settler:
         adopted = account_mark.adopted_after(connection)
         others = [chunk for chunk in doubtful if chunk.attempt_id <= adopted and not chunk.cleared]
         for chunk in others:
-            batch_store.explain(connection, chunk.chunk_id, OTHER_ACCOUNT)
+            doubt_moves.explain(connection, chunk.chunk_id, OTHER_ACCOUNT)
             if chunk.attempt_id in self.watches:
                 self.watches[chunk.attempt_id].next_turn = FOR_A_PERSON
         return [chunk for chunk in doubtful if chunk not in others] if others else list(doubtful)
@@ -353,16 +364,16 @@ class Settler:
         self.rested, self.open_since = reading, None
 
     def _read(self, connection: Transaction, doubtful: Sequence[Chunk], look: Look) -> "Shown":
-        owners = batch_store.order_owners(connection, [order.order_id for order in look.listed])
+        owners = call_queries.order_owners(connection, [order.order_id for order in look.listed])
         self.idle_looks = 0 if owners else self.idle_looks + 1
-        contested = _contested([*doubtful, *batch_store.open_chunks(connection, ChunkState.SENDING)])
-        return Shown(look, owners, batch_store.service_labels(connection), contested)
+        contested = _contested([*doubtful, *call_queries.open_chunks(connection, ChunkState.SENDING)])
+        return Shown(look, owners, call_queries.service_labels(connection), contested)
 
     def _adopt(self, connection: Transaction, chunk: Chunk, shown: "Shown") -> Chunk:
         """Record what the list shows of this call. Returns it with the items that it does not show."""
         clock = shown.clock(connection, chunk.first_attempt)
         verdicts, existing, rest = list[Verdict](), list[tuple[Item, IMEIOrder]](), list[Item]()
-        said = batch_store.said_to_exist(connection, chunk.chunk_id)
+        said = call_queries.claimed_to_exist(connection, chunk.chunk_id)
         for item in chunk.items:
             order = shown.take(item, chunk.service_id, clock)
             older = shown.older(item, chunk.service_id, clock) if order is None and item.item_id in said else None
@@ -380,7 +391,7 @@ class Settler:
             logger.info("Adopted %d orders of chunk %d from the provider's list", len(verdicts), chunk.chunk_id)
             self._note_found(connection, watch, shown.look.asked_at)
         for item, order in existing:
-            batch_store.link_existing(connection, chunk, item, order)
+            doubt_moves.link_existing(connection, chunk, item, order)
         if watch is not None:
             watch.looked = True
         return replace(chunk, items=tuple(rest))
@@ -415,7 +426,7 @@ class Settler:
         view = shown.view(chunk.service_id)
         if not watch.first:  # an earlier process may have kept one
             seen = view.fingerprint if shown.look.asked_at >= watch.since else ""
-            watch.first = batch_store.first_list(connection, chunk.attempt_id, seen)
+            watch.first = doubt_moves.first_list(connection, chunk.attempt_id, seen)
         objection = absence.list_objection(view, around, watch.first or view.fingerprint, watch.shorter)
         if not view.unreadable and not absence.left_out(view, around):
             watch.shorter = view.length if watch.shorter is None else min(watch.shorter, view.length)
@@ -432,19 +443,19 @@ class Settler:
 
     def _settle_absent(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
         """None of these items was placed: give them up, or send the first of them again. Returns why not all."""
-        said = batch_store.said_to_exist(connection, chunk.chunk_id)
+        said = call_queries.claimed_to_exist(connection, chunk.chunk_id)
         existing = [item.item_id for item in chunk.items if item.item_id in said]
         absent = [item for item in chunk.items if item.item_id not in said]
         if existing:
             words = "ordered before: the provider says so, and this call placed nothing"
-            batch_store.give_up(connection, chunk, existing, Outcome.DUPLICATE, words)
-        if absent and batch_store.rest_was_cancelled(connection, chunk.batch_id):
+            doubt_moves.give_up(connection, chunk, existing, Outcome.DUPLICATE, words)
+        if absent and batch_states.rest_was_cancelled(connection, chunk.batch_id):
             words = "cancelled: it was not placed by the provider's list"
-            batch_store.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
+            doubt_moves.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
             return ""
-        if not absent or not turn.may_repeat or batch_store.is_paused(connection, chunk.batch_id):
+        if not absent or not turn.may_repeat or batch_states.is_paused(connection, chunk.batch_id):
             return NEXT_TURN
-        price = batch_store.unit_price(connection, chunk.batch_id)
+        price = batch_states.unit_price(connection, chunk.batch_id)
         length = absence.piece_length(len(absent), price, self.resend_limit, _longest(connection, chunk))
         if not length:
             self._postpone(watch, FOR_A_PERSON)
@@ -456,7 +467,7 @@ class Settler:
 
     def _repeat_cleared(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
         """Send again what a person says was not placed, right after a look that does not show it."""
-        if not turn.may_repeat or batch_store.is_paused(connection, chunk.batch_id):
+        if not turn.may_repeat or batch_states.is_paused(connection, chunk.batch_id):
             return NEXT_TURN
         if turn.shown is None and self.idle_looks < USELESS_LOOKS:
             self._postpone(watch, turn.look.asked_at)
@@ -482,10 +493,10 @@ class Settler:
 
 
 def _around(connection: Transaction, chunk: Chunk, last_order: int) -> Around:
-    known = batch_store.known_when_sent(connection, chunk.attempt_id)
-    since = batch_store.orders_since(connection, known, last_order, NEWEST, chunk.service_id)
+    known = call_queries.known_when_sent(connection, chunk.attempt_id)
+    since = call_queries.orders_since(connection, known, last_order, NEWEST, chunk.service_id)
     return Around(
-        before=frozenset(batch_store.orders_before(connection, known, NEAREST, chunk.service_id)),
+        before=frozenset(call_queries.orders_before(connection, known, NEAREST, chunk.service_id)),
         since=frozenset(since),
         after=frozenset(order_id for order_id, attempt in since.items() if attempt > chunk.attempt_id),
     )
@@ -496,8 +507,8 @@ def _money(connection: Transaction, chunk: Chunk, turn: Turn) -> Money | None:
     before, credits = balance_store.reading_before(connection, chunk.first_attempt), turn.look.credits
     if before is None or credits is None or not refunds.are_prices_known(connection):
         return None
-    price = batch_store.unit_price(connection, chunk.batch_id)
-    if exceeds(price, batch_store.listed_price(connection, chunk.service_id, price)):
+    price = batch_states.unit_price(connection, chunk.batch_id)
+    if exceeds(price, call_queries.listed_price(connection, chunk.service_id, price)):
         return None
     spent, fell = turn.spent_since(connection, before), before.credits - credits
     refundable = spent.refundable if refunds.are_given(connection, fell, spent, turn.doubtful) else 0.0
@@ -506,7 +517,7 @@ def _money(connection: Transaction, chunk: Chunk, turn: Turn) -> Money | None:
 
 def _cost(connection: Transaction, chunks: Iterable[Chunk]) -> float:
     """US dollars that the IMEIs in doubt of these chunks can have cost."""
-    return sum(len(chunk.items) * batch_store.unit_price(connection, chunk.batch_id) for chunk in chunks)
+    return sum(len(chunk.items) * batch_states.unit_price(connection, chunk.batch_id) for chunk in chunks)
 
 
 def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
@@ -514,7 +525,7 @@ def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
 
     The list does not show such an order as unknown: the item would count as absent and would be paid again.
     """
-    verdicts = batch_store.recorded_late(connection, chunk)
+    verdicts = call_queries.recorded_late(connection, chunk)
     if not verdicts:
         return chunk
     call_records.adopt(connection, chunk, verdicts)
@@ -525,12 +536,12 @@ def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
 
 def _has_more_to_send(connection: Transaction, batch_id: int) -> bool:
     """Whether a running batch has planned calls: one of them can be the proof."""
-    return any(batch.batch_id == batch_id for batch in batch_store.running_batches(connection))
+    return any(batch.batch_id == batch_id for batch in batch_states.running_batches(connection))
 
 
 def _longest(connection: Transaction, chunk: Chunk) -> int:
     """How many IMEIs one repeated call may carry: one where an IMEI that is not named had the call refused."""
-    words = batch_store.attempt_message(connection, chunk.attempt_id)
+    words = call_queries.attempt_message(connection, chunk.attempt_id)
     if refusal_kind(words) in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI):
         return 1
     return max(1, read_list_limit(connection, chunk.service_id))
@@ -549,7 +560,7 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
     and the IMEI left out.
     """
     found: dict[int, list[IMEIOrder]] = {}
-    for item in batch_store.planned_among(connection, list(shown.unknown)) if shown.unknown else ():
+    for item in call_queries.planned_among(connection, list(shown.unknown)) if shown.unknown else ():
         for order in shown.unknown[item.imei[:14]]:
             service = shown.labels.get(_label(order))
             other = service is None and shown.is_long_before(order, item.created_at)
@@ -558,7 +569,7 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
             confirmed = shown.confirmed(order, item.imei, item.service_id)
             if service and _is_exact(order, item.imei) and confirmed is not None:
                 same = replace(confirmed, imei=item.imei)
-                batch_store.leave_out_existing(connection, item.batch_id, item.service_id, same)
+                chunk_moves.leave_out_existing(connection, item.batch_id, item.service_id, same)
             found.setdefault(item.batch_id, []).append(order)
             break
     for batch_id, orders in found.items():
@@ -568,18 +579,19 @@ def _pause_for_unknown(connection: Transaction, shown: "Shown") -> None:
             f" {first.order_id} of {first.imei}. Those of this service are left out. Another program or a copy of this"
             " database may have ordered the others too: make sure that it has not before you resume the batch."
         )
-        batch_store.pause(connection, batch_id, words)
+        batch_states.pause(connection, batch_id, words)
         logger.error("Batch %d: %s", batch_id, words)
 
 
 def to_confirm(connection: Transaction, listed: Sequence[IMEIOrder]) -> set[str]:
     """The ids of listed orders that a look at this list may adopt or link."""
-    owners = batch_store.order_owners(connection, [order.order_id for order in listed])
+    owners = call_queries.order_owners(connection, [order.order_id for order in listed])
     unknown = [order for order in listed if order.order_id not in owners and ORDER_ID.fullmatch(order.order_id)]
     if not unknown:
         return set()
-    planned = batch_store.planned_among(connection, sorted({body for order in unknown for body in _bodies(order.imei)}))
-    doubtful = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
+    bodies = sorted({body for order in unknown for body in _bodies(order.imei)})
+    planned = call_queries.planned_among(connection, bodies)
+    doubtful = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
     wanted = {item.imei[:14] for item in planned} | {item.imei[:14] for chunk in doubtful for item in chunk.items}
     return {order.order_id for order in unknown if wanted & _bodies(order.imei)}
 
@@ -594,7 +606,7 @@ def unexplained_fall(connection: Transaction, before: Reading | None, credits: f
     if before is None or credits is None:
         return 0.0
     known = balance_store.spent_since(connection, before).known
-    doubtful = _cost(connection, batch_store.open_chunks(connection, ChunkState.IN_DOUBT))
+    doubtful = _cost(connection, call_queries.open_chunks(connection, ChunkState.IN_DOUBT))
     beyond = before.credits - credits - known - doubtful
     return beyond if exceeds(beyond, refunds.CENT) else 0.0
 
@@ -705,10 +717,10 @@ class Shown:
     def clock(self, connection: Transaction, attempt_id: int) -> Clock:
         """The provider's clocks when this attempt began."""
         if attempt_id not in self._clocks:
-            known = batch_store.known_when_sent(connection, attempt_id)
-            before = batch_store.orders_before(connection, known, NEAREST)
+            known = call_queries.known_when_sent(connection, attempt_id)
+            before = call_queries.orders_before(connection, known, NEAREST)
             ours = [self.dates[order_id] for order_id, (_, attempt) in self.owners.items() if attempt]
-            sent_at = batch_store.sent_at(connection, attempt_id)
+            sent_at = call_queries.sent_at(connection, attempt_id)
             self._clocks[attempt_id] = Clock(
                 newest_id=self._newest_id(before, attempt_id),
                 newest_date=max((date for o in before if (date := self.dates.get(o))), default=None),
@@ -802,7 +814,7 @@ def _is_odd(order: IMEIOrder) -> bool:
 def ask_again(database: IMEIDatabase) -> None:
     """Have the runner look at the provider's list now."""
     with database.write() as connection:
-        newest = batch_store.newest_attempt(connection)
+        newest = call_queries.newest_attempt(connection)
     previous = int(database.get_setting(REQUESTED) or 0)
     database.set_setting(REQUESTED, str(max(previous + 1, newest)))
 
@@ -823,15 +835,15 @@ def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float)
     """
     wanted, sent = set(item_ids), 0
     with database.write() as connection:
-        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
+        for chunk in call_queries.open_chunks(connection, ChunkState.IN_DOUBT):
             chosen = [item.item_id for item in chunk.items if item.item_id in wanted]
             if chosen and not chunk.cleared:
-                left = rest - batch_store.seconds_since(connection, chunk.attempt_id)
+                left = rest - call_queries.seconds_since(connection, chunk.attempt_id)
                 if left > 0:
                     raise NotPossibleError(
                         f"The provider may still be working on it. Look once more in {left:.0f} seconds."
                     )
-                batch_store.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
+                doubt_moves.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
                 sent += len(chosen)
     return sent
 
@@ -856,11 +868,11 @@ def was_placed(
     """A person found the order of an item in doubt, of this batch where one is named. Raises NotPossibleError."""
     order_id = read_order_id(order_id)
     with database.write() as connection:
-        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
+        for chunk in call_queries.open_chunks(connection, ChunkState.IN_DOUBT):
             item = next((item for item in chunk.items if item.item_id == item_id), None)
             if item is None or batch_id not in (None, chunk.batch_id):
                 continue
-            owner = batch_store.order_owners(connection, [order_id]).get(order_id)
+            owner = call_queries.order_owners(connection, [order_id]).get(order_id)
             if owner is not None:
                 raise NotPossibleError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
             verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, status, NAMED_BY_PERSON)
@@ -877,7 +889,7 @@ def take_back_order(database: IMEIDatabase, batch_id: int, order_id: str) -> Non
     try:
         with database.write() as connection:
             batch_undo.withdraw(connection, batch_id, order_id, TAKEN_BACK)
-    except batch_store.WrongStateError as error:
+    except guards.WrongStateError as error:
         raise NotPossibleError(f"Not undone. {error}") from error
     ask_again(database)
 

@@ -14,7 +14,7 @@ import production_submission_system
 from database import DatabaseUnavailableError, read_list_limit
 from gsm_fusion_client import GSMFusionAPIError, GSMFusionClient, RateLimitedError
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
-from storage import batch_store
+from storage import batch_states, call_queries, chunk_moves, guards
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
 from storage.call_records import write_intents
@@ -207,7 +207,7 @@ def test_a_person_settles_what_the_provider_cannot(simulator, database):
     with system(simulator, database, patience=0.2) as running:
         batch_id = running.submit_batch(numbers, SERVICE).batch_id
         with database.read() as connection:
-            items = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)[0].items
+            items = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)[0].items
         was_placed(database, items[0].item_id, "990001")
         assert was_not_placed(database, [items[1].item_id], 0.0) == 1
         running.run_batch(batch_id)
@@ -277,7 +277,7 @@ def test_credentials_and_service_pause_the_batch_with_the_providers_words(simula
         assert words in result.notice
         simulator.set(fault="")
         with database.write() as connection:
-            batch_store.resume(connection, result.batch_id)
+            batch_states.resume(connection, result.batch_id)
         assert running.run_batch(result.batch_id).successful == 300
 
 
@@ -304,9 +304,9 @@ def test_the_same_list_continues_the_batch_that_was_interrupted(simulator, datab
 def test_cancelling_the_rest_takes_back_what_was_not_sent(simulator, database):
     batch_id = create_batch(database, new_batch(imeis(250)))
     with database.write() as connection:
-        planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]
+        planned = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1)]
         write_intents(connection, planned, 1)
-        assert batch_store.cancel_rest(connection, batch_id) == 150
+        assert chunk_moves.cancel_rest(connection, batch_id) == 150
     assert outcomes(database, batch_id) == {Outcome.WAITING: 100, Outcome.CANCELLED: 150}
 
 
@@ -316,7 +316,7 @@ class TestContinuesFromEachChunkState:
     def start(self, database):
         batch_id = create_batch(database, new_batch(imeis(100)))
         with database.write() as connection:
-            planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]
+            planned = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1)]
             return batch_id, write_intents(connection, planned, 1)[0]
 
     def place(self, running, chunk):
@@ -432,7 +432,7 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
             else:
                 together_tries.append(len(answers))
                 if len(answers) == 3 and together_tries.count(3) == 1:
-                    raise batch_store.WrongStateError("another program moved a chunk")
+                    raise guards.WrongStateError("another program moved a chunk")
             return write_all(connection, answers, also_in_doubt)
 
         monkeypatch.setattr(running._recorder, "write", hindered)

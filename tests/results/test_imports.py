@@ -19,7 +19,7 @@ from results.imports import Fate, Planned, changed_values, import_orders, past_i
 from schema import orders, status_changes
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
-from storage import batch_store, batch_tallies
+from storage import batch_tallies, call_queries, chunk_moves
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_failures, batch_state
 from storage.call_records import write_intents
@@ -245,7 +245,7 @@ def test_an_order_that_a_file_brings_is_not_paid_again_by_a_batch_that_has_not_s
         (THIRD, "ordered already: order 10, from a file"),
     }
     with ordering.write() as connection:
-        planned = batch_store.planned_chunks(connection, batch_id, 9)
+        planned = call_queries.planned_chunks(connection, batch_id, 9)
         [chunk] = write_intents(connection, [chunk_id for chunk_id, _ in planned], 1)
     assert [item.imei for item in chunk.items] == [FIRST]
     assert [size for _, size in planned] == [1]
@@ -299,14 +299,14 @@ def test_an_order_that_is_under_way_puts_off_a_check_that_was_asked_for_again(or
 
 def planned_of(database: IMEIDatabase, batch_id: int) -> list[tuple[int, int]]:
     with database.write() as connection:
-        return batch_store.planned_chunks(connection, batch_id, 9)
+        return call_queries.planned_chunks(connection, batch_id, 9)
 
 
 def test_a_row_without_an_order_id_waits_for_a_call_on_the_wire_too(ordering: IMEIDatabase) -> None:
     chunk = call(ordering, [FIRST])
     assert fates(ordering, [site_row("", FIRST)]) == ["not understood"]
     with ordering.write() as connection:
-        batch_store.release(connection, chunk, "not sent")
+        chunk_moves.release(connection, chunk, "not sent")
     import_orders(ordering, [site_row("", FIRST)], "site.csv")
     assert batch_failures(ordering, chunk.batch_id)[0]["error"] == "ordered already, as a file says"
 

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from database import IMEIDatabase, utc_now
 from orders import Chunk, OrderStatus, Outcome, PlacedOrder, Verdict
-from storage import batch_store
-from storage.batch_store import WrongStateError
+from storage import call_queries, chunk_moves
 from storage.call_records import CallRecord, encode_orders, record_answers, record_of, record_of_orders, write_intents
+from storage.guards import WrongStateError
 
 
 def clean(chunk: Chunk, first_id: int, status: str = "Pending") -> CallRecord:
@@ -36,7 +36,7 @@ def test_an_intent_says_what_is_sent_and_which_calls_had_ended(database: IMEIDat
     query = "SELECT chunk_id, number, imeis, ended_before, ended_at, result FROM attempts WHERE id = ?"
     assert one(database, query, second.attempt_id) == (ids[1], 1, 2, 7, None, None)
     with database.read() as connection:
-        assert max(batch_store.attempt_ages(connection, 60.0)) <= (utc_now() - before).total_seconds()
+        assert max(call_queries.attempt_ages(connection, 60.0)) <= (utc_now() - before).total_seconds()
     assert [row[3:5] for row in everything(database)["chunks"]] == [("sending", 1), ("sending", 1), ("planned", 0)]
 
 
@@ -45,7 +45,7 @@ def test_without_another_call_on_the_wire_every_attempt_so_far_had_ended(databas
     query = "SELECT ended_before FROM attempts WHERE id = ?"
     for first in (0, 2):
         with database.write() as connection:
-            newest = batch_store.newest_attempt(connection)
+            newest = call_queries.newest_attempt(connection)
             sent = write_intents(connection, ids[first : first + 2])
         assert [chunk.attempt_id for chunk in sent] == [newest + 1, newest + 2]
         assert [one(database, query, chunk.attempt_id) for chunk in sent] == [newest + 1] * 2
@@ -56,7 +56,7 @@ def test_a_second_attempt_is_numbered_and_the_batch_keeps_the_time_of_its_first(
     batch_id, ids = planned(database, 2)
     with database.write() as connection:
         (first,) = write_intents(connection, ids, 1)
-        batch_store.release(connection, first, "not sent")
+        chunk_moves.release(connection, first, "not sent")
         connection.exec_driver_sql("UPDATE batches SET started_at = '2020-01-01 00:00:00.000000'")
     revision = one(database, "SELECT revision FROM batches WHERE id = ?", batch_id)
     with database.write() as connection:
@@ -84,7 +84,7 @@ def test_no_intent_and_no_answer_write_nothing(database: IMEIDatabase) -> None:
 
 
 def cancelled(connection: Connection, chunk_id: int) -> None:
-    batch_store.cancel_rest(connection, 1)
+    chunk_moves.cancel_rest(connection, 1)
 
 
 def claimed(connection: Connection, chunk_id: int) -> None:
@@ -268,7 +268,7 @@ def test_an_imei_that_moved_to_another_chunk_is_not_decided_by_the_answer_to_its
 
 
 def released(connection: Connection, chunk: Chunk) -> None:
-    batch_store.release(connection, chunk, "not sent")
+    chunk_moves.release(connection, chunk, "not sent")
 
 
 def put_in_doubt(connection: Connection, chunk: Chunk) -> None:

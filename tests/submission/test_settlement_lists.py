@@ -18,7 +18,7 @@ from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Verdict
-from storage import batch_store, call_records
+from storage import call_records, chunk_moves, doubt_moves
 from storage.batch_creation import NewBatch, create_batch, fingerprint, unfinished_batch
 from storage.batch_queries import batch_state
 from submission.settlement import Settler
@@ -132,7 +132,7 @@ def test_what_was_in_doubt_when_the_rest_was_cancelled_is_not_sent_again(databas
     known = answered(database, call(database, imeis(1, first=500)), 1000)
     doubtful = call(database, imeis(150))
     with database.write() as connection:
-        batch_store.cancel_rest(connection, doubtful.batch_id)
+        chunk_moves.cancel_rest(connection, doubtful.batch_id)
     unanswered(database, doubtful)
     settler = Settler(QUIET)
     look(database, settler, known, 1000.0)
@@ -148,8 +148,8 @@ def test_what_was_in_doubt_when_the_rest_was_cancelled_is_not_sent_again(databas
 def test_what_comes_back_unsent_after_the_rest_was_cancelled_is_cancelled_too(database: IMEIDatabase) -> None:
     turned_away = call(database, imeis(150))
     with database.write() as connection:
-        assert batch_store.cancel_rest(connection, turned_away.batch_id) == 50
-        batch_store.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
+        assert chunk_moves.cancel_rest(connection, turned_away.batch_id) == 50
+        chunk_moves.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
     assert batch_state(database, turned_away.batch_id)[0] is BatchState.FINISHED
     assert {word for word, _ in outcome(database, turned_away)} == {"cancelled"}
 
@@ -198,7 +198,7 @@ def test_what_a_late_answer_ordered_is_not_sent_again_although_a_person_had_clea
     first, second = chunk.items
     late = Verdict(first.item_id, first.imei, Outcome.ORDERED, "2")
     with database.write() as connection:
-        batch_store.clear(connection, chunk, [first.item_id, second.item_id], "not placed, as a person decided")
+        doubt_moves.clear(connection, chunk, [first.item_id, second.item_id], "not placed, as a person decided")
         call_records.record_late(connection, chunk, [late], "the answer came late")
     found = [listed("2", first.imei)] if listing else []
     assert look(database, settler, [*old, *found], 1200.0) == [second.imei]

@@ -22,7 +22,7 @@ from provider_fixture import SERVICE, imeis
 
 from database import IMEIDatabase, utc_now, write_list_limit
 from orders import SAYS_IT_EXISTS, Chunk, ChunkState, IMEIOrder, ServiceInfo
-from storage import batch_store
+from storage import batch_states, call_queries
 from storage.call_records import write_intents
 from submission import settlement
 from submission.settlement import (
@@ -558,7 +558,7 @@ def test_a_piece_is_as_long_as_the_limit_and_the_words_of_the_provider_allow(
         assert len(piece) == size
         sent += piece
         with database.write() as connection:
-            [flying] = batch_store.open_chunks(connection, ChunkState.SENDING)
+            [flying] = call_queries.open_chunks(connection, ChunkState.SENDING)
         shown = [*shown, *answered(database, flying, 6000 + 100 * number)]
         now += 1
     assert sent == again(doubtful)[: len(sent)]
@@ -608,7 +608,7 @@ def test_what_was_sent_again_and_is_in_doubt_again_may_be_of_the_first_call(data
     doubtful, shown = proven(database, settler)
     assert look(database, settler, shown, RESTED) == again(doubtful)
     with database.write() as connection:
-        [repeated] = batch_store.open_chunks(connection, ChunkState.SENDING)
+        [repeated] = call_queries.open_chunks(connection, ChunkState.SENDING)
     unanswered(database, repeated)
     look(database, settler, [*shown, listed("2000", doubtful.items[0].imei)], RESTED + 1)  # older than 5001
     assert outcome(database, doubtful) == [("ordered", "2000")]
@@ -624,7 +624,7 @@ def half_sent(database: IMEIDatabase) -> tuple[Chunk, list[IMEIOrder]]:
     known = answered(database, call(database, imeis(1, first=1)), 1000)
     _, chunks = planned(database, 2, size=1, first=20)
     with database.write() as connection:
-        [doubtful] = write_intents(connection, chunks[:1], batch_store.newest_attempt(connection) + 1)
+        [doubtful] = write_intents(connection, chunks[:1], call_queries.newest_attempt(connection) + 1)
     unanswered(database, doubtful)
     return doubtful, known
 
@@ -645,13 +645,13 @@ def test_nothing_of_a_paused_batch_is_sent_again(database: IMEIDatabase) -> None
     settler = Settler(QUIET)
     look(database, settler, known, START)
     with database.write() as connection:
-        assert batch_store.pause(connection, doubtful.batch_id, "a person paused it")
+        assert batch_states.pause(connection, doubtful.batch_id, "a person paused it")
     shown = newer(database, known)
     assert look(database, settler, shown, RESTED) == []
     assert reason(database, doubtful) == NEXT_TURN
     assert not settler.wants_turn(RESTED)
     with database.write() as connection:
-        assert batch_store.resume(connection, doubtful.batch_id)
+        assert batch_states.resume(connection, doubtful.batch_id)
     assert look(database, settler, newer(database, shown, 2), RESTED + 1) == again(doubtful)
 
 
@@ -706,7 +706,7 @@ def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: I
     doubtful, known = half_sent(database)
     was_not_placed(database, [doubtful.items[0].item_id], 0.0)
     with database.write() as connection:
-        batch_store.pause(connection, doubtful.batch_id, "a person paused it")
+        batch_states.pause(connection, doubtful.batch_id, "a person paused it")
     assert look(database, Settler(QUIET), known, START) == []
     assert one(database, "SELECT message FROM chunks WHERE cleared") == NEXT_TURN
 
@@ -736,7 +736,7 @@ def test_a_batch_that_would_order_what_is_listed_already_is_paused_once(database
     assert word == "paused"
     assert notice.startswith("The provider lists 2 orders of IMEIs that this batch has not sent, such as order 80")
     with database.write() as connection:
-        batch_store.resume(connection, batch_id)
+        batch_states.resume(connection, batch_id)
     look(database, settler, foreign, START + 1)
     assert state(database, batch_id)[0] == "running"
     assert one(database, "SELECT count(*) FROM items WHERE outcome = 'duplicate'") == 2

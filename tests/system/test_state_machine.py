@@ -48,7 +48,7 @@ from gsm_fusion_client import Keep, OutcomeUnknownError
 from orders import BatchState, Chunk, ChunkState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
-from storage import batch_store
+from storage import batch_states, call_queries, chunk_moves, doubt_moves
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from submission.checkpoints import Checkpoints
 from submission.options import Options
@@ -198,11 +198,11 @@ class Promise(RuleBasedStateMachine):
         batch_id = self.batches[index % len(self.batches)]
         with self.database.write() as connection:
             if move == "pause":
-                batch_store.pause(connection, batch_id, "paused by a person")
+                batch_states.pause(connection, batch_id, "paused by a person")
             elif move == "resume":
-                batch_store.resume(connection, batch_id)
+                batch_states.resume(connection, batch_id)
             else:
-                batch_store.cancel_rest(connection, batch_id)
+                chunk_moves.cancel_rest(connection, batch_id)
 
     @rule(index=which)
     def a_person_looks(self, index: int) -> None:
@@ -380,7 +380,7 @@ class Promise(RuleBasedStateMachine):
         for turn in range(90 if whole else 12):
             for (batch_id,) in self.rows("SELECT id FROM batches WHERE state = 'paused'"):
                 with self.database.write() as connection:  # what was said last may have paused it
-                    batch_store.resume(connection, batch_id)
+                    batch_states.resume(connection, batch_id)
             self.work(1)
             self.model.pass_time(20.0)
             left = Counter(row[3] for row in self.rows(ITEMS) if row[3] in (Outcome.WAITING, Outcome.IN_DOUBT))
@@ -479,9 +479,9 @@ class HastySettler(Settler):
 
     def apply(self, connection: Transaction, look: Look, may_repeat: bool = False) -> int | None:
         piece = super().apply(connection, look, may_repeat)
-        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
+        for chunk in call_queries.open_chunks(connection, ChunkState.IN_DOUBT):
             if piece is None:
-                piece = batch_store.repeat(connection, chunk, [item.item_id for item in chunk.items], "sent again")
+                piece = doubt_moves.repeat(connection, chunk, [item.item_id for item in chunk.items], "sent again")
         return piece
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from database import IMEIDatabase
 from orders import Chunk, IMEIOrder, Outcome, PlacedOrder, Verdict
-from storage import balance_store, batch_store
+from storage import balance_store, call_queries
 from storage.batch_creation import NewBatch, create_batch
 from storage.call_records import record_answers, record_of, record_of_orders, write_intents
 from submission.settlement import Look, Settler
@@ -24,8 +24,8 @@ def call(database: IMEIDatabase, numbers: Sequence[str], service_id: str = SERVI
     new = NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted, recheck=recheck, resend_rejected=recheck)
     batch_id = create_batch(database, new)
     with database.write() as connection:
-        planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]
-        return write_intents(connection, planned, batch_store.newest_attempt(connection) + 1)[0]
+        planned = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1)]
+        return write_intents(connection, planned, call_queries.newest_attempt(connection) + 1)[0]
 
 
 def planned(
@@ -35,7 +35,7 @@ def planned(
     wanted = [(imei, None) for imei in imeis(count, first)]
     batch_id = create_batch(database, NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted), chunk_size=size)
     with database.read() as connection:
-        return batch_id, [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1000)]
+        return batch_id, [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1000)]
 
 
 def everything(database: IMEIDatabase) -> dict[str, list[tuple[Any, ...]]]:
@@ -116,12 +116,12 @@ def look(
             credits = first.credits - balance_store.spent_since(connection, first).known - unexplained
         usual = {
             "asked_at": now,
-            "last_order": batch_store.newest_order(connection),
+            "last_order": call_queries.newest_order(connection),
             "credits": credits,
             "confirmed": {order.order_id: order for order in orders},
         }
         piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
-        claimed = write_intents(connection, [piece] if piece else [], batch_store.newest_attempt(connection) + 1)
+        claimed = write_intents(connection, [piece] if piece else [], call_queries.newest_attempt(connection) + 1)
         return [item.imei for chunk in claimed for item in chunk.items]
 
 

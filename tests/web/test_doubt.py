@@ -16,7 +16,7 @@ from database import IMEIDatabase, utc_now, write_list_limit
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
 from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, Outcome, Verdict
 from settings import Settings
-from storage import batch_store
+from storage import call_queries, doubt_moves
 from storage.call_records import write_intents
 from submission import settlement
 from submission.settlement import NEXT_TURN, NOT_RESTED, Settler
@@ -182,16 +182,16 @@ def repeat_cleared(database: IMEIDatabase, settler: Settler) -> list[Chunk]:
     """A look alone at an empty list lets the runner send again what a person has cleared."""
     with database.write() as connection:
         settler.note(connection, 900.0)
-        found = settlement.Look((), 900.0, batch_store.newest_order(connection), alone=True)
+        found = settlement.Look((), 900.0, call_queries.newest_order(connection), alone=True)
         piece = settler.apply(connection, found, may_repeat=True)
         assert piece is not None
-        return write_intents(connection, [piece], batch_store.newest_attempt(connection) + 1)
+        return write_intents(connection, [piece], call_queries.newest_attempt(connection) + 1)
 
 
 def test_an_order_from_before_the_call_is_counted_apart(app: Flask, database: IMEIDatabase) -> None:
     chunk = in_doubt(database, 2, words=SAYS_IT_EXISTS)
     with database.write() as connection:
-        batch_store.link_existing(connection, chunk, chunk.items[0], listed("5", chunk.items[0].imei))
+        doubt_moves.link_existing(connection, chunk, chunk.items[0], listed("5", chunk.items[0].imei))
         connection.exec_driver_sql(
             "INSERT INTO items (batch_id, service_id, imei, outcome, message) VALUES"
             f" ({chunk.batch_id}, '269', '1', 'duplicate', 'ordered already: order 3')"
@@ -381,7 +381,7 @@ def test_after_an_undo_nothing_is_sent_without_a_proof_or_a_new_decision(app: Fl
     settlement.was_placed(database, chunk.items[0].item_id, "777", chunk.batch_id)
     settlement.take_back_order(database, chunk.batch_id, "777")
     with database.read() as connection:
-        [call_in_doubt] = batch_store.doubtful_calls(connection)
+        [call_in_doubt] = call_queries.doubtful_calls(connection)
         assert not call_in_doubt.cleared
     settler = Settler(60.0)
     read_balance(database)
