@@ -2,8 +2,8 @@
 
 One thread (`run`) writes to the database; up to 30 workers call the provider and judge its answers. Each turn of the
 loop takes the answers that have come, commits what they mean together with the intents of the next calls, and hands
-those to the workers. So a commit carries many answers under load and one when it is quiet, and nothing is sent before
-it is written. This module knows no XML and no Flask. In submission/, claims.py chooses what to send next, judging.py
+those to the workers. So a commit carries many answers under load and one at quiet times, and nothing is sent before it
+is written. This module knows no XML and no Flask. In submission/, claims.py chooses what to send next, judging.py
 decides what an answer means, recording.py carries that out, looks.py plans the looks at the provider's list,
 settlement.py settles doubt, and ownership.py checks that this process may send.
 """
@@ -64,8 +64,6 @@ PATIENCE_FOR_PERSON = 2.0
 PROGRAM_ERROR = (
     "Stopped by an error in the program; the log has the details. Answers that came are kept. Resume when it is fixed."
 )
-
-
 FAILED_INSIDE = "the call failed inside this program after it may have been sent"
 
 
@@ -78,7 +76,7 @@ class Provider(AccountProvider, ListProvider, Protocol):
 
 
 def call_threads(count: int) -> Executor:
-    """The threads in which calls are made, all waiting: to start one between busy ones stalls the writer."""
+    """Return the threads in which calls are made, all started: to start one between busy ones stalls the writer."""
     pool, all_there = ThreadPoolExecutor(count, thread_name_prefix="call"), threading.Barrier(count + 1)
     for _ in range(count):
         pool.submit(all_there.wait)
@@ -89,7 +87,7 @@ def call_threads(count: int) -> Executor:
 class ProductionSubmissionSystem:
     """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py).
 
-    clock tells seconds that never go back; pool makes the executor for so many calls at once.
+    clock returns seconds that never go back; pool makes the executor for a number of calls at once.
     """
 
     def __init__(
@@ -166,7 +164,7 @@ class ProductionSubmissionSystem:
         progress_callback: Callable[[Progress], None] | None = None,
         stop: threading.Event | None = None,
     ) -> SubmissionResult:
-        """Run until this batch is finished or paused (others run along) or stop is set; say what became of it."""
+        """Run until this batch is finished or paused (others run along) or stop is set. Returns what became of it."""
         started = time.monotonic()
         watcher = Watcher(self.database, batch_id, progress_callback)
         self.run(stop or threading.Event(), lambda: watcher.is_over(self._patience()))
@@ -304,7 +302,7 @@ class ProductionSubmissionSystem:
         return []
 
     def _keep_for_later(self, answers: list[Answer], error: DatabaseUnavailableError) -> list[Chunk]:
-        """The database cannot be written now: hold the answers in memory, give the disk its ballast, try again."""
+        """Hold answers in memory while the database cannot be written, and give the disk its ballast."""
         logger.error("The database cannot be written (%s); %d answers wait", error.orig, len(answers))
         self._unwritten += answers
         self.checkpoints.drop_ballast()
@@ -356,8 +354,8 @@ class ProductionSubmissionSystem:
             answer = self._read(chunk, OutcomeUnknownError(FAILED_INSIDE), started)
         self._answers.put(answer)
         if isinstance(answer.judgement, NotPlaced) and answer.judgement.limited:
-            # At once: those that have not begun would only be refused too. But behind the answer, which must be
-            # understood before the chunks that they give back are planned anew.
+            # At once: calls that have not begun would be refused too. But after the answer is queued: it must be
+            # recorded before the chunks that they give back are planned again.
             self._hold.set()
 
     def _read(self, chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError, started: float) -> Answer:
@@ -365,7 +363,7 @@ class ProductionSubmissionSystem:
         return answer_to(chunk, judgement, self._clock() - started, started)
 
     def _order_key(self, chunk: Chunk) -> dict[str, str]:
-        """The optional field by which some panels recognise an order that they have already."""
+        """Return the optional field by which some panels recognise an order that they have already."""
         if self._install_id is None or len(chunk.items) > 1:
             return {}
         return {"orderId": order_key(self._install_id, chunk.items[0].item_id)}

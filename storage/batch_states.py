@@ -16,7 +16,7 @@ from orders import (
 )
 from schema import batches, chunks, items
 
-#: What each turn of the loop asks and writes, made once: making a statement costs more than SQLite needs for it.
+#: Statements of each turn of the loop, made once: making a statement costs more than SQLite needs to run it.
 OF_THIS_BATCH = bindparam("this_batch", type_=batches.c.id.type)
 RUNNING = (
     select(batches.c.id, batches.c.service_id, batches.c.unit_price)
@@ -58,12 +58,12 @@ class RunningBatch:
 
 
 def running_batches(connection: Connection) -> list[RunningBatch]:
-    """Batches that may send and have something planned, oldest first."""
+    """Return the batches that may send and have something planned, oldest first."""
     return [RunningBatch(row.id, row.service_id, row.unit_price) for row in connection.execute(RUNNING)]
 
 
 def unit_price(connection: Connection, batch_id: int) -> float:
-    """US dollars an IMEI of a batch."""
+    """Return the price of a batch, in US dollars an IMEI."""
     return float(connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar_one())
 
 
@@ -74,7 +74,7 @@ def is_paused(connection: Connection, batch_id: int) -> bool:
 
 
 def older_batches(connection: Connection, seconds: float) -> set[int]:
-    """Unfinished batches with planned calls that another process may have sent: those that were not made just now.
+    """Return the unfinished batches whose planned calls another process may have sent: all that were not made just now.
 
     seconds is what counts as just now, by the wall clock.
     """
@@ -92,7 +92,7 @@ def pause(connection: Connection, batch_id: int, notice: str, resumes_itself: bo
 
 
 def pause_all(connection: Connection, notice: str, resumes_itself: bool = False) -> list[int]:
-    """Pause every running batch; returns their ids."""
+    """Pause every running batch. Returns their ids."""
     running = connection.execute(select(batches.c.id).where(batches.c.state == BatchState.RUNNING)).scalars().all()
     return [batch_id for batch_id in running if pause(connection, batch_id, notice, resumes_itself)]
 
@@ -112,13 +112,13 @@ def resume_self_resuming(connection: Connection) -> int:
 
 
 def rest_was_cancelled(connection: Connection, batch_id: int) -> bool:
-    """Whether IMEIs of this batch were taken back before they were sent: then nothing of it goes on by itself."""
+    """Whether IMEIs of this batch were cancelled before they were sent: then nothing of it is sent again by itself."""
     query = select(items.c.id).where(items.c.batch_id == batch_id, items.c.outcome == Outcome.CANCELLED)
     return connection.execute(query.limit(1)).first() is not None
 
 
 def set_notice(connection: Connection, notice: str) -> None:
-    """Say on every running batch why it is slow; an empty notice takes the words back."""
+    """Show on every running batch why it is slow; an empty notice removes the sentence."""
     connection.execute(
         update(batches)
         .where(batches.c.state == BatchState.RUNNING, batches.c.notice != notice)
@@ -127,7 +127,7 @@ def set_notice(connection: Connection, notice: str) -> None:
 
 
 def touch(connection: Connection, batch_id: int, starting: datetime | None = None) -> None:
-    """Make the batch's revision grow, so that every open page shows it anew; starting is when its first call began."""
+    """Make the batch's revision grow, so that every open page updates. starting: when its first call began, if now."""
     if starting is None:
         connection.execute(TOUCH, {"this_batch": batch_id})
     else:

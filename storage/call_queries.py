@@ -1,4 +1,4 @@
-"""What the loop and the settlement of doubt ask about calls: planned, sent and in doubt, and the orders around them.
+"""What the loop and the settlement of doubt read about calls: planned, sent and in doubt, and the orders around them.
 
 Reads only.
 """
@@ -29,7 +29,7 @@ from storage.guards import parts
 
 #: The result of an attempt that certainly placed nothing.
 NOT_PLACED = "not placed"
-#: The plus has SQLite look for an IMEI, of which there are few orders, and not through those of the whole batch.
+#: The plus makes SQLite search by IMEI, which has few orders, and not through those of the whole batch.
 OF_BATCH = text("+orders.batch_id = items.batch_id")
 PLANNED = (
     select(chunks.c.id, chunks.c.size)
@@ -51,17 +51,17 @@ class DoubtfulCall:
     imeis: int  #: of that attempt
     waits: bool  #: False while it is being repeated
     paused: bool  #: its batch is paused
-    cleared: bool  #: a person says that it placed nothing
+    cleared: bool  #: a person decided that it placed nothing
 
 
 def planned_chunks(connection: Connection, batch_id: int, limit: int) -> list[tuple[int, int]]:
-    """The next planned chunks of a batch as (chunk id, size)."""
+    """Return the next planned chunks of a batch as (chunk id, size)."""
     found = connection.execute(PLANNED, {"this_batch": batch_id, "most": limit})
     return [(row.id, row.size) for row in found]
 
 
 def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
-    """Chunks in a state (sending or in_doubt) with their undecided items, oldest first."""
+    """Return the chunks in a state (sending or in_doubt) with their undecided items, oldest first."""
     rows = connection.execute(
         select(
             chunks.c.id,
@@ -93,7 +93,7 @@ def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
 
 
 def doubtful_calls(connection: Connection) -> list[DoubtfulCall]:
-    """Every call in doubt, and every call on the wire that repeats one, oldest first; cheap enough for each turn."""
+    """Return every call in doubt and every call on the wire that repeats one, oldest first, at little cost."""
     waits = chunks.c.state == ChunkState.IN_DOUBT
     attempt_id = case((waits, _doubtful_attempt()), else_=chunks.c.doubt_attempt)
     open_ones = (
@@ -117,7 +117,7 @@ def doubtful_calls(connection: Connection) -> list[DoubtfulCall]:
 
 
 def _doubtful_attempt() -> Any:
-    """The newest attempt that may have placed orders: one that certainly has not does not count."""
+    """Select the newest attempt that may have placed orders; those that certainly placed nothing do not count."""
     newest = select(func.max(attempts.c.id)).where(
         attempts.c.chunk_id == chunks.c.id, func.coalesce(attempts.c.result, "") != NOT_PLACED
     )
@@ -130,7 +130,7 @@ def _undecided(connection: Connection, chunk_id: int, outcome: Outcome) -> tuple
 
 
 def service_labels(connection: Connection) -> dict[str, str]:
-    """Every id and unambiguous title of a stored service, in lower case → its service id."""
+    """Return every id and unambiguous title of a stored service, in lower case → its service id."""
     rows = connection.execute(select(services.c.service_id, services.c.title)).all()
     titles = Counter(row.title.strip().lower() for row in rows)
     found = {row.title.strip().lower(): row.service_id for row in rows if titles[row.title.strip().lower()] == 1}
@@ -138,12 +138,12 @@ def service_labels(connection: Connection) -> dict[str, str]:
 
 
 def newest_order(connection: Connection) -> int:
-    """The newest row id of orders: what is recorded later has a larger one."""
+    """Return the newest row id of orders: what is recorded later has a larger one."""
     return int(connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one())
 
 
 def orders_before(connection: Connection, last: int, most: int, service_id: str | None = None) -> list[str]:
-    """The newest `most` order ids of ours up to row id `last`, of one service or of all."""
+    """Return the newest `most` order ids of ours up to row id `last`, of one service or of all."""
     ours = orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.id <= last)
     query = select(orders.c.order_id).where(ours)
     if service_id is not None:
@@ -152,25 +152,25 @@ def orders_before(connection: Connection, last: int, most: int, service_id: str 
 
 
 def orders_since(connection: Connection, first: int, last: int, most: int, service_id: str) -> dict[str, int]:
-    """Order id → attempt of the newest `most` orders of ours of a service, from behind row id `first` up to `last`."""
+    """Return order id → attempt of the newest `most` orders of ours of a service, after row id `first` up to `last`."""
     ours = orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.service_id == service_id)
     query = select(orders.c.order_id, orders.c.attempt_id).where(ours, orders.c.id > first, orders.c.id <= last)
     return {row.order_id: row.attempt_id for row in connection.execute(query.order_by(orders.c.id.desc()).limit(most))}
 
 
 def known_when_sent(connection: Connection, attempt_id: int) -> int:
-    """The newest row id of orders when an attempt was sent: the provider made those orders before it."""
+    """Return the newest row id of orders when an attempt was sent: the provider made those orders before it."""
     query = select(attempts.c.after_order).where(attempts.c.id == attempt_id)
     return int(connection.execute(query).scalar() or 0)
 
 
 def sent_at(connection: Connection, attempt_id: int) -> datetime | None:
-    """When an attempt was sent (UTC), by the wall clock."""
+    """Return when an attempt was sent (UTC), by the wall clock."""
     return connection.execute(select(attempts.c.sent_at).where(attempts.c.id == attempt_id)).scalar()
 
 
 def listed_price(connection: Connection, service_id: str, otherwise: float) -> float:
-    """US dollars an IMEI of a service, as the provider last listed it; otherwise where it is not listed."""
+    """Return US dollars an IMEI of a service, as the provider last listed it, or `otherwise` where it is not listed."""
     price = connection.execute(select(services.c.price).where(services.c.service_id == service_id)).scalar()
     return otherwise if price is None else float(price)
 
@@ -186,7 +186,7 @@ class PlannedItem:
 
 
 def planned_among(connection: Connection, bodies: Sequence[str]) -> list[PlannedItem]:
-    """What running batches have planned of the IMEIs that begin with one of these 14 digits."""
+    """Return what running batches have planned of the IMEIs that begin with one of these 14 digits."""
     wanted = text("SELECT value FROM json_each(:bodies)").bindparams(bodies=json.dumps(list(bodies)))
     query = (
         select(items.c.batch_id, items.c.service_id, items.c.imei, batches.c.created_at)
@@ -199,7 +199,7 @@ def planned_among(connection: Connection, bodies: Sequence[str]) -> list[Planned
 
 
 def claimed_to_exist(connection: Connection, chunk_id: int) -> frozenset[int]:
-    """The items in doubt of a chunk of which the provider says that it has an order."""
+    """Return the items in doubt of a chunk for which the provider answered that it has an order."""
     query = select(items.c.id).where(
         items.c.chunk_id == chunk_id, items.c.outcome == Outcome.IN_DOUBT, items.c.message == SAYS_IT_EXISTS
     )
@@ -207,7 +207,7 @@ def claimed_to_exist(connection: Connection, chunk_id: int) -> frozenset[int]:
 
 
 def recorded_late(connection: Connection, chunk: Chunk) -> list[Verdict]:
-    """A verdict for each item in doubt of a chunk whose order record_late stored after the item had moved here."""
+    """Return a verdict for each item in doubt of a chunk whose order record_late stored after the item moved here."""
     query = (
         select(items.c.id, items.c.imei, func.max(orders.c.order_id).label("order_id"))
         .join(orders, and_(orders.c.imei == items.c.imei, OF_BATCH))
@@ -222,18 +222,18 @@ def recorded_late(connection: Connection, chunk: Chunk) -> list[Verdict]:
 
 
 def attempt_message(connection: Connection, attempt_id: int) -> str:
-    """What was written about the end of an attempt, in the provider's words where it said any."""
+    """Return what was written about the end of an attempt: the provider's text, where there is one."""
     return str(connection.execute(select(attempts.c.message).where(attempts.c.id == attempt_id)).scalar() or "")
 
 
 def seconds_since(connection: Connection, attempt_id: int) -> float:
-    """Seconds, by the wall clock, since an attempt was sent; never negative."""
+    """Return the seconds, by the wall clock, since an attempt was sent; never negative."""
     moment = sent_at(connection, attempt_id)
     return max(0.0, (utc_now() - moment).total_seconds()) if moment is not None else 0.0
 
 
 def attempt_ages(connection: Connection, seconds: float) -> list[float]:
-    """How many seconds ago each call of the last seconds began, by the wall clock; 0 where the clock was put back."""
+    """Return how many seconds ago each call of the last seconds began, by the wall clock; 0 where it was put back."""
     now = utc_now()
     since = now - timedelta(seconds=seconds)
     recent = connection.execute(select(attempts.c.sent_at).where(attempts.c.sent_at > since)).scalars()
@@ -241,12 +241,12 @@ def attempt_ages(connection: Connection, seconds: float) -> list[float]:
 
 
 def newest_attempt(connection: Connection) -> int:
-    """The id of the newest attempt: every later one began after now."""
+    """Return the id of the newest attempt: every later one begins after now."""
     return int(connection.execute(NEWEST_ATTEMPT).scalar_one())
 
 
 def order_owners(connection: Connection, order_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """Order id → (IMEI, attempt id that placed it or 0), for those of order_ids that we know."""
+    """Return order id → (IMEI, attempt id that placed it or 0), for those of order_ids that we know."""
     found: dict[str, tuple[str, int]] = {}
     for part in parts(order_ids):
         rows = connection.execute(
@@ -257,7 +257,7 @@ def order_owners(connection: Connection, order_ids: Sequence[str]) -> dict[str, 
 
 
 def planned_items(connection: Connection, imeis: Sequence[str], last: int) -> list[tuple[str, str, bool]]:
-    """(service id, IMEI, whether an order up to the row id `last` is final already) of what is planned of these."""
+    """Return what is planned of these: (service id, IMEI, whether an order up to row id `last` is final already)."""
     same = and_(orders.c.imei == items.c.imei, orders.c.service_id == items.c.service_id)
     settled = exists().where(same, orders.c.id <= last, orders.c.status.in_(FINAL_STATUSES))
     wanted = text("SELECT value FROM json_each(:imeis)").bindparams(imeis=json.dumps(list(imeis)))

@@ -38,15 +38,17 @@ CLAIMED = text(
     "   (SELECT id, imei FROM items WHERE chunk_id = c.id ORDER BY id) i) AS items"
     " FROM chunks c JOIN batches b ON b.id = c.batch_id WHERE c.id IN (SELECT value FROM json_each(:ids)) ORDER BY c.id"
 )
+#: A call is read apart once, not once for each of its orders: hence MATERIALIZED.
 PLACE = text(
     "INSERT INTO orders (order_id, imei, status, raw_response, service_name, service_id, credits,"
     " order_date, created_at, updated_at, batch_id, attempt_id, notes)"
+    " WITH call AS MATERIALIZED"
+    "  (SELECT value ->> 0 AS attempt_id, value ->> 1 AS batch_id, value FROM json_each(:calls))"
     " SELECT named.value ->> 'id', named.value ->> 'imei', CASE"
     "   WHEN named.value ->> 'status' IN (SELECT value FROM json_each(:final)) THEN :until_result"
     "   ELSE named.value ->> 'status' END,"
-    "  named.value, b.service_name, b.service_id, b.unit_price, :now, :now, :now, b.id, call.value ->> 0, :notes"
-    " FROM json_each(:calls) call CROSS JOIN batches b ON b.id = call.value ->> 1"
-    " CROSS JOIN json_each(call.value, '$[2]') named"
+    "  named.value, b.service_name, b.service_id, b.unit_price, :now, :now, :now, b.id, call.attempt_id, :notes"
+    " FROM call CROSS JOIN batches b ON b.id = call.batch_id CROSS JOIN json_each(call.value, '$[2]') named"
     " WHERE true ON CONFLICT (order_id) DO NOTHING"
 )
 #: The orders of these calls whose ids belong to another batch, IMEI or service: is_same where only the batch differs.

@@ -44,7 +44,7 @@ def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) ->
 
 
 def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int]) -> int:
-    """A planned chunk of these items, taken out of whatever chunk they were in."""
+    """Move these items into a new planned chunk. Returns its id."""
     key = connection.execute(
         insert(chunks).values(batch_id=batch_id, size=len(item_ids), state=ChunkState.PLANNED)
     ).inserted_primary_key
@@ -103,7 +103,7 @@ def store_existing(connection: Connection, batch_id: int, imei: str, order: IMEI
 
 
 def cancel_rest(connection: Connection, batch_id: int) -> int:
-    """planned → cancelled for every chunk that was not sent. Returns how many IMEIs were taken back."""
+    """planned → cancelled for every chunk that was not sent. Returns how many IMEIs were cancelled."""
     planned = and_(chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED)
     ids = connection.execute(select(chunks.c.id).where(planned)).scalars().all()
     taken = 0
@@ -135,16 +135,19 @@ def leave_out(connection: Connection, service_id: str, imei: str, message: str) 
     finish_if_done(connection, item.batch_id)
 
 
-def cancel_left_out(connection: Connection, told: Mapping[tuple[str, str], str], instead: str) -> None:
-    """duplicate → cancelled for what was left out with words that are no longer true: (service id, IMEI) → these."""
-    listed = json.dumps(sorted(set(told.values())))
+def cancel_left_out(connection: Connection, reasons: Mapping[tuple[str, str], str], message: str) -> None:
+    """duplicate → cancelled for what was left out for a reason that is no longer true.
+
+    reasons: (service id, IMEI) → the message that was written then.
+    """
+    listed = json.dumps(sorted(set(reasons.values())))
     messages = text("SELECT value FROM json_each(:messages)").bindparams(messages=listed)
-    said = and_(items.c.message.is_not(None), items.c.outcome == Outcome.DUPLICATE, items.c.message.in_(messages))
+    left_out = and_(items.c.message.is_not(None), items.c.outcome == Outcome.DUPLICATE, items.c.message.in_(messages))
     columns = (items.c.id, items.c.batch_id, items.c.service_id, items.c.imei, items.c.message)
-    rows = connection.execute(select(*columns).where(said)).all()
-    found = [row for row in rows if told.get((row.service_id, row.imei)) == row.message]
+    rows = connection.execute(select(*columns).where(left_out)).all()
+    found = [row for row in rows if reasons.get((row.service_id, row.imei)) == row.message]
     for part in parts([row.id for row in found]):
-        values = {"outcome": Outcome.CANCELLED, "message": instead}
+        values = {"outcome": Outcome.CANCELLED, "message": message}
         connection.execute(update(items).where(items.c.id.in_(part)).values(**values))
     for batch_id in {row.batch_id for row in found}:
         touch(connection, batch_id)

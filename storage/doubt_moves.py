@@ -39,7 +39,7 @@ def repeat(connection: Connection, chunk: Chunk, item_ids: Sequence[int], messag
 
 
 def clear(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str) -> None:
-    """in_doubt items that a person says were not placed → a chunk in doubt that is cleared to be repeated.
+    """in_doubt items that were not placed, as a person decided → a chunk in doubt that is cleared to be repeated.
 
     → cancelled where the rest of the batch was cancelled. Raises WrongStateError.
     """
@@ -96,9 +96,9 @@ def answer_if_settled(connection: Connection, chunk: Chunk) -> None:
 
 
 def first_list(connection: Connection, attempt_id: int, seen: str) -> str:
-    """The fingerprint of the first list that was seen while an attempt was in doubt: seen, unless one is kept.
+    """Return the fingerprint of the first list that was seen while an attempt was in doubt, and keep it.
 
-    seen may be empty: then nothing is kept.
+    seen: that of the list seen now, which is kept unless there is one; empty: nothing is kept.
     """
     this = attempts.c.id == attempt_id
     if seen:

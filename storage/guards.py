@@ -10,7 +10,7 @@ Row = tuple[int | str | None, ...]
 
 
 class WrongStateError(Exception):
-    """Somebody else moved the row first; what was decided on its old state must not be written."""
+    """Another process moved the row first; what was decided on its old state must not be written."""
 
 
 def expect(condition: bool, message: str) -> None:
@@ -20,5 +20,5 @@ def expect(condition: bool, message: str) -> None:
 
 
 def parts(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    """values in pieces that fit one IN list."""
+    """Return values in pieces that fit one IN list."""
     return (values[start : start + IN_LIST] for start in range(0, len(values), IN_LIST))

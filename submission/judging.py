@@ -1,8 +1,8 @@
 """What one answer, or one failure, means for each IMEI of a call. Pure: no I/O, no clock, no database.
 
-The rule above all others: an IMEI that was sent and is neither ordered nor certainly unplaced is in doubt. That the
-provider has an order of it already is no outcome: it may be the order of this very call, whose request a proxy has
-repeated, or of an earlier one. The provider's list shows which.
+The most important rule: an IMEI that was sent and is neither ordered nor certainly unplaced is in doubt. "IMEI already
+exists" is no outcome: the order may be of this very call, whose request a proxy has repeated, or of an earlier one. The
+provider's list shows which.
 """
 
 import re
@@ -24,7 +24,7 @@ from orders import FINAL_STATUSES, SAYS_IT_EXISTS, Chunk, Outcome, PlacedOrder, 
 
 
 class Pause(StrEnum):
-    """Whom a failure stops."""
+    """What a failure pauses."""
 
     NOBODY = "nobody"
     BATCH = "batch"  #: this batch, until a person resumes it
@@ -38,7 +38,7 @@ class NotPlaced:
 
     message: str = ""
     pause: Pause = Pause.NOBODY
-    hold: bool = False  #: nobody sends for a while
+    hold: bool = False  #: no call is sent for a while
     limited: bool = False  #: the hold is a 429
     retry_after: float | None = None  #: seconds that the provider asked for
     was_sent: bool = True  #: False: the call was held back before it began
@@ -46,7 +46,7 @@ class NotPlaced:
 
 @dataclass(frozen=True, slots=True)
 class AllOrdered:
-    """The answer orders every IMEI of the call once, and says nothing else; all of them wait for their results."""
+    """The answer orders every IMEI of the call once and holds nothing else; all of them wait for their results."""
 
     orders: tuple[PlacedOrder, ...]
 
@@ -67,7 +67,7 @@ Judgement = NotPlaced | AllOrdered | Judged
 
 
 def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError) -> Judgement:
-    """What a readable answer, or a failure, means. A clean answer needs no verdict for each IMEI."""
+    """Return what a readable answer, or a failure, means. A clean answer needs no verdict for each IMEI."""
     if isinstance(content, GSMFusionAPIError):
         return judge_error(chunk, content)
     if _orders_each_once(chunk, content):
@@ -76,7 +76,7 @@ def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError) -> Judgeme
 
 
 def verdicts_of(chunk: Chunk, judgement: Judgement) -> tuple[Verdict, ...]:
-    """Return what a judgement says of each IMEI; nothing where the call placed nothing."""
+    """Return a verdict for each IMEI of the call; none where the call placed nothing."""
     match judgement:
         case NotPlaced():
             return ()
@@ -98,11 +98,11 @@ def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
 
 
 def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judged:
-    """A verdict for each IMEI: ordered and refused by name, everything else in doubt."""
+    """Return a verdict for each IMEI: ordered and refused by name, everything else in doubt."""
     owners = Counter(order_id for order_id, _ in {(order.order_id, order.imei) for order in answer.orders})
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
-        if owners[order.order_id] == 1:  # an id of two IMEIs says of neither that it is its own
+        if owners[order.order_id] == 1:  # an id that two IMEIs share is believed of neither
             placed.setdefault(order.imei, order)
     errors = dict(answer.errors)
     duplicates = set(answer.duplicates)
@@ -115,7 +115,7 @@ def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judged:
 
 
 def is_named(verdict: Verdict) -> bool:
-    """Whether the answer speaks of this IMEI: it was read as a part of the list."""
+    """Whether the answer names this IMEI: the provider has read it as a part of the list."""
     return verdict.outcome is not Outcome.IN_DOUBT or verdict.message == SAYS_IT_EXISTS
 
 
@@ -133,14 +133,14 @@ def _judge_item(
 
 
 def _pause_for(kind: RefusalKind) -> Pause:
-    """Whom words stop that stand in an answer beside orders and name no IMEI."""
+    """Return what is paused by an error text beside orders that names no IMEI."""
     if kind in (RefusalKind.CREDENTIALS, RefusalKind.CREDIT):
         return Pause.ALL
     return Pause.NOBODY if kind in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI) else Pause.BATCH
 
 
 def judge_error(chunk: Chunk, error: GSMFusionAPIError) -> Judgement:
-    """Read a failure. Only NotSentError and clear refusals give the chunk back; the rest is doubt."""
+    """Return what a failure means. Only NotSentError and clear refusals placed nothing; the rest is in doubt."""
     words = str(error)
     if isinstance(error, MaintenanceError):
         return NotPlaced(words, Pause.ALL_FOR_A_WHILE)
@@ -172,7 +172,7 @@ def _judge_refusal(chunk: Chunk, error: RefusedError) -> Judgement:
 
 
 def _invalid(chunk: Chunk, error: RefusedError, alone: bool) -> tuple[Verdict, ...]:
-    """The IMEI that the text names is refused; the others of the call may have been placed before it."""
+    """Refuse the IMEI that the text names; the others of the call may have been placed before it."""
     named = set(re.findall(r"\d{5,}", error.raw))
     return tuple(
         Verdict(item.item_id, item.imei, Outcome.REFUSED, message=str(error))
@@ -187,7 +187,7 @@ def _all(chunk: Chunk, outcome: Outcome, words: str) -> tuple[Verdict, ...]:
 
 
 def trial_length(proven: int, full: int) -> int:
-    """How many IMEIs the next call may carry where lists of `proven` came back whole (0: none was tried).
+    """Return how many IMEIs the next call may carry where lists of `proven` came back whole (0: none was tried).
 
     Two prove that a comma list is read at all, then one call of the full length proves that all of it is; while
     proven is below three, such a call goes alone.
@@ -196,7 +196,7 @@ def trial_length(proven: int, full: int) -> int:
 
 
 def proven_length(named: Sequence[bool], known: int, full: int) -> int:
-    """How long a comma list may be after an answer that named these of the IMEIs of a call (see trial_length).
+    """Return how long a comma list may be after an answer that named these IMEIs of a call (see trial_length).
 
     known is the bound before, full the chunk size. A list that came back cut is believed only as far as its
     beginning was named, and one IMEI a call where not even that.

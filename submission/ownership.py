@@ -1,7 +1,7 @@
 """Whether this process may send, and which batches: the lease, the account, and work of an earlier process.
 
 A copy of this database may have sent what it plans. So work that another process may have begun is not sent before the
-provider's list was read, and is paused where the list or the balance shows that somebody else has ordered it.
+provider's list was read, and is paused where the list or the balance shows that another program has ordered it.
 """
 
 import logging
@@ -80,7 +80,7 @@ class Ownership:
             raise lease.LeaseLostError(str(error)) from error
 
     def lose(self, error: lease.LeaseLostError) -> None:
-        """Another process sends now: this one only records the answers to the calls that it has sent."""
+        """Give up the right to send: this process only records the answers to the calls that it has sent."""
         if not self.was_overtaken:
             logger.error("This process sends nothing more: %s", error)
         self._lease, self.was_overtaken = None, True

@@ -53,7 +53,7 @@ class Answer:
 
     @property
     def ended(self) -> float | None:
-        """When the provider ended its work on the call: with a list that names an IMEI of it. None: nobody knows."""
+        """When the provider ended its work on the call: with a list that names an IMEI of it; None: unknown."""
         judged = self.judgement if isinstance(self.judgement, Judged) else None
         is_of_its_call = judged is not None and judged.is_list and any(map(is_named, judged.verdicts))
         return self.began + self.seconds if is_of_its_call else None
@@ -88,7 +88,7 @@ class ListLimits:
     def learn(self, service_id: str, named: Sequence[bool]) -> None:
         """Remember how long a list may be, after an answer that named these of the IMEIs of a call."""
         if not any(named):
-            return  # no answer at all, which says nothing about lists
+            return  # no readable answer, which proves nothing about lists
         known = self.of(service_id)
         proven = proven_length(named, known, self.full)
         if proven != known:
@@ -98,7 +98,7 @@ class ListLimits:
 
 
 class Recorder:
-    """Writes answers in the transaction of the loop, and lets others learn from them afterwards."""
+    """Writes answers in the transaction of the loop, and passes on afterwards what they show."""
 
     def __init__(self, options: Options, throttle: Throttle, settler: Settler, clock: Callable[[], float]) -> None:
         """clock returns seconds that never go back."""
@@ -183,7 +183,7 @@ class Recorder:
                 self._show_hold(connection, answer, judgement)
 
     def _show_hold(self, connection: Transaction, answer: Answer, judgement: NotPlaced | Judged) -> None:
-        """Show on the batches why nothing is sent for a while; the next answer takes the words back."""
+        """Show on the batches why nothing is sent for a while; the next answer removes the notice."""
         if answer.holds or (answer.is_unanswered and self._unanswered + 1 >= UNANSWERED):
             batch_states.set_notice(connection, judgement.message)
         elif self._throttle.failures and isinstance(judgement, Judged) and not answer.is_unanswered:
@@ -198,5 +198,5 @@ class Recorder:
         elif answer.holds or self._unanswered >= UNANSWERED:
             self._throttle.unreachable(now, random.random())  # noqa: S311
         else:
-            is_full = 2 * len(answer.chunk.items) >= self._options.chunk_size  # short calls are quick and say little
+            is_full = 2 * len(answer.chunk.items) >= self._options.chunk_size  # short calls are always quick
             self._throttle.answered(answer.seconds if is_full else None, answer.began)

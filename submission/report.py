@@ -33,7 +33,7 @@ class ProgressFiles:
         self._unwritten.update(batch_ids)
 
     def write(self, is_idle: bool) -> None:
-        """Write the files that are out of date; at most a twentieth of the time is for it, unless calls are idle."""
+        """Write the files that are out of date, at once if no call is on the wire; else in a twentieth of the time."""
         now = self._clock()
         if not self._unwritten or (now < self._next and not is_idle):
             return
@@ -72,7 +72,7 @@ class Watcher:
         self._finished_since: float | None = None
 
     def is_over(self, patience: float) -> bool:
-        """Finished and free of doubt, finished for more than patience seconds, or paused until a person acts."""
+        """Whether it is finished without doubt or for more than patience seconds, or paused until a person acts."""
         state, revision = batch_state(self._database, self._batch_id)
         changed, self._revision = revision != self._revision, revision
         if state is BatchState.RUNNING and not (changed and self._callback):
@@ -94,7 +94,7 @@ class Watcher:
 
 
 def submission_result(database: IMEIDatabase, batch_id: int, seconds: float) -> SubmissionResult:
-    """What became of a batch. seconds is how long it took. Raises LookupError for an unknown batch."""
+    """Return what became of a batch. seconds is how long it took. Raises LookupError for an unknown batch."""
     found = progress(database, batch_id)
     if found is None:
         raise LookupError(f"There is no batch {batch_id}.")
@@ -117,7 +117,7 @@ def submission_result(database: IMEIDatabase, batch_id: int, seconds: float) -> 
 
 
 def metrics(result: SubmissionResult, found: Progress) -> dict[str, float]:
-    """The figures that monitoring reads; a "batch" is a call of up to 100 IMEIs there."""
+    """Return the figures that monitoring reads; a "batch" is a call of up to 100 IMEIs there."""
     return {
         "total_batches": sum(found.chunks.values()),
         "successful_batches": found.chunks[ChunkState.ANSWERED],
@@ -128,7 +128,7 @@ def metrics(result: SubmissionResult, found: Progress) -> dict[str, float]:
 
 
 def balance_words(change: BalanceChange | None) -> str:
-    """How the balance changed over the calls of a batch, in sentences; "" where it is not known."""
+    """Return how the balance changed over the calls of a batch, in sentences; "" where it is not known."""
     if change is None:
         return ""
     moved = f"{money(abs(change.fell))} {'more' if change.fell < 0 else 'less'}"
@@ -142,7 +142,7 @@ def balance_words(change: BalanceChange | None) -> str:
 
 
 def balance_warning(change: BalanceChange | None) -> str:
-    """What was charged beyond the orders that we know, in a sentence; "" where nothing was."""
+    """Return what was charged beyond the orders that we know, in a sentence; "" where nothing was."""
     if change is None or change.unexplained <= 0:
         return ""
     cause = "a price rise, an order placed elsewhere, or a charge of a call in doubt"
