@@ -19,7 +19,7 @@ from account import watching
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient, Report
 from orders import Progress, SubmissionResult
-from production_submission_system import ProductionSubmissionSystem, options_of, patience_of
+from production_submission_system import ProductionSubmissionSystem
 from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
@@ -30,6 +30,8 @@ from submission import (
     Throttle,
     Watcher,
     account_objection,
+    options_of,
+    patience_of,
     require_account,
     runner_alive,
     submission_result,

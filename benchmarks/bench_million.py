@@ -16,12 +16,13 @@ from benchmarks.bench_submission import CHUNK, SERVICE, WORKERS, imeis, provider
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from runner import spare_collector, use_one_heap
 from storage import kept_sums
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
 from submission.checkpoints import Checkpoints
+from submission.options import Options
 
 FIRST, EACH, BATCHES = 20_000, 100_000, 10
 

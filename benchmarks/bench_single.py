@@ -13,10 +13,11 @@ from pathlib import Path
 from benchmarks.bench_submission import SERVICE, WORKERS, provider, see_through
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from runner import spare_collector
 from storage.batch_creation import NewBatch, create_batch
 from submission.checkpoints import Checkpoints
+from submission.options import Options
 
 IMEIS, TURNS = 6_000, 3
 LATENCY = 0.25  #: seconds a call

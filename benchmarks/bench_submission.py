@@ -25,11 +25,12 @@ import requests
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from runner import spare_collector
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
 from submission.checkpoints import Checkpoints
+from submission.options import Options
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "269"

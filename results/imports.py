@@ -15,7 +15,8 @@ from orders import FINAL_STATUSES, NotPossibleError, OrderStatus
 from results.matching import Match, match_rows
 from spreadsheets import ImportRow, plain, says_the_same
 from storage import import_store
-from storage.batch_store import leave_out, planned_items, service_labels, unsay
+from storage.call_queries import planned_items, service_labels
+from storage.chunk_moves import cancel_left_out, leave_out
 from storage.import_store import RowCounts
 from storage.rows import Order
 
@@ -129,7 +130,7 @@ def undo_import(database: IMEIDatabase, import_id: int) -> tuple[int, int]:
         gone = [change.after for change in taken if change.before is None]
         left_out = {(row["service_id"], row["imei"]): _ordered_already(row) for row in gone if row.get("service_id")}
         if left_out:
-            unsay(connection, left_out, UNDONE)
+            cancel_left_out(connection, left_out, UNDONE)
     return len(taken), len(changes) - len(taken)
 
 

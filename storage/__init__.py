@@ -1,1 +1,1 @@
-"""All SQL beside `database.py`. This room is imported by module: `from storage import batch_store`."""
+"""All SQL beside `database.py`. This room is imported by module: `from storage import batch_states`."""

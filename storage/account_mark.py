@@ -13,7 +13,7 @@ from database import IMEIDatabase, Transaction, read_setting, write_setting
 from orders import ChunkState, Outcome
 from schema import NOT_FINAL, UNDECIDED, batches, chunks, items, orders
 from schema import settings as stored_settings
-from storage import batch_store
+from storage import call_queries
 
 #: The name in the settings table.
 ACCOUNT = "account_mark"
@@ -83,7 +83,7 @@ def is_used(connection: Connection) -> bool:
 
 def write_adoption(connection: Transaction) -> None:
     """Remember which calls were made before the database was adopted."""
-    write_setting(connection, ADOPTED, str(batch_store.newest_attempt(connection)))
+    write_setting(connection, ADOPTED, str(call_queries.newest_attempt(connection)))
 
 
 def adopted_after(connection: Connection) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, exists, func, insert, or_, select, up
 from database import IMEIDatabase
 from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, Outcome, Verdict
 from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
-from storage import balance_store, batch_store
+from storage import balance_store, batch_states, call_queries, call_records, guards
 from storage.balance_store import Reading
 from storage.batch_doubt import at_stake
 
@@ -63,7 +63,7 @@ def read_records(database: IMEIDatabase, since: datetime | None, order_ids: Sequ
     """Our orders since a moment (UTC; None for all) or without a date, those of order_ids, and what is open."""
     with database.read() as connection:
         found = {row.id: _our_order(row) for row in connection.execute(_window(since))}
-        for part in batch_store.parts(order_ids) if since else ():
+        for part in guards.parts(order_ids) if since else ():
             rows = connection.execute(_columns().where(orders.c.order_id.in_(part)))
             found |= {row.id: _our_order(row) for row in rows}
         in_doubt, cost_in_doubt = at_stake(connection)
@@ -71,7 +71,7 @@ def read_records(database: IMEIDatabase, since: datetime | None, order_ids: Sequ
         return Records(
             orders=tuple(found.values()),
             under_way=_under_way(connection),
-            labels=batch_store.service_labels(connection),
+            labels=call_queries.service_labels(connection),
             prices={row.service_id: row.price for row in prices},
             in_doubt=in_doubt,
             at_stake=cost_in_doubt,
@@ -161,7 +161,7 @@ def balance_fall(
 
 def _newest_attempt_if_quiet(connection: Connection) -> int | None:
     sending = select(chunks.c.id).where(OPEN_CALL, chunks.c.state == ChunkState.SENDING).limit(1)
-    return None if connection.execute(sending).first() else batch_store.newest_attempt(connection)
+    return None if connection.execute(sending).first() else call_queries.newest_attempt(connection)
 
 
 def _is_anything_open(connection: Connection) -> bool:
@@ -237,7 +237,7 @@ def existing_batches(database: IMEIDatabase, batch_ids: Iterable[int]) -> frozen
         wanted = list(batch_ids)
         return frozenset(
             batch_id
-            for part in batch_store.parts(wanted)
+            for part in guards.parts(wanted)
             for batch_id in connection.execute(select(batches.c.id).where(batches.c.id.in_(part))).scalars()
         )
 
@@ -245,7 +245,7 @@ def existing_batches(database: IMEIDatabase, batch_ids: Iterable[int]) -> frozen
 def name_services(database: IMEIDatabase, order_ids: Sequence[str]) -> None:
     """Write the service id of those of these orders that have only its title, as after an import."""
     with database.write() as connection:
-        labels = batch_store.service_labels(connection)
+        labels = call_queries.service_labels(connection)
         named = {row: labels.get(title.strip().lower()) for row, title in _unnamed(connection, order_ids)}
         for row, service_id in named.items():
             if service_id is not None:
@@ -255,7 +255,7 @@ def name_services(database: IMEIDatabase, order_ids: Sequence[str]) -> None:
 def _unnamed(connection: Connection, order_ids: Sequence[str]) -> list[tuple[int, str]]:
     """Return the row id and the service's title of those of these orders that have no service id."""
     found: list[tuple[int, str]] = []
-    for part in batch_store.parts(order_ids):
+    for part in guards.parts(order_ids):
         query = select(orders.c.id, func.coalesce(orders.c.service_name, "")).where(orders.c.order_id.in_(part))
         found += [(row[0], row[1]) for row in connection.execute(query.where(orders.c.service_id.is_(None)))]
     return found
@@ -269,11 +269,11 @@ def unknown_among(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> list[Kep
     owners, covered = dict[str, Any](), set[str]()
     with database.read() as connection:
         columns = (orders.c.order_id, orders.c.imei, orders.c.service_id)
-        for part in batch_store.parts([order.order_id for order in kept]):
+        for part in guards.parts([order.order_id for order in kept]):
             found = connection.execute(select(*columns).where(orders.c.order_id.in_(part)))
             owners |= {row.order_id: row for row in found}
         others = [order.imei for order in kept if _is_of_another(order, owners.get(order.order_id))]
-        for part in batch_store.parts(others):
+        for part in guards.parts(others):
             covered |= set(connection.execute(select(orders.c.imei).where(orders.c.imei.in_(part))).scalars())
             open_call = items.join(chunks, chunks.c.id == items.c.chunk_id)
             doubtful = select(items.c.imei).select_from(open_call).where(OPEN_CALL, UNDECIDED, items.c.imei.in_(part))
@@ -295,7 +295,7 @@ def count_unknown_calls(database: IMEIDatabase, batch_id: int, chunk_ids: Sequen
     """How many of these calls of a batch the database does not have: the runner puts what it has in doubt."""
     known = set[int]()
     with database.read() as connection:
-        for part in batch_store.parts(chunk_ids):
+        for part in guards.parts(chunk_ids):
             of_batch = select(chunks.c.id).where(chunks.c.id.in_(part), chunks.c.batch_id == batch_id)
             known |= set(connection.execute(of_batch).scalars())
     return sum(1 for chunk_id in chunk_ids if chunk_id not in known)
@@ -304,9 +304,9 @@ def count_unknown_calls(database: IMEIDatabase, batch_id: int, chunk_ids: Sequen
 def count_unexplained(database: IMEIDatabase, listed: Sequence[tuple[str, str]]) -> int:
     """How many listed orders (id or "", IMEI) are not known though their IMEI is planned to be sent."""
     with database.read() as connection:
-        known = batch_store.order_owners(connection, [order_id for order_id, _ in listed if order_id])
+        known = call_queries.order_owners(connection, [order_id for order_id, _ in listed if order_id])
         unknown = [imei for order_id, imei in listed if imei and order_id not in known]
-        planned = {imei for _, imei, _ in batch_store.planned_items(connection, unknown, 0)}
+        planned = {imei for _, imei, _ in call_queries.planned_items(connection, unknown, 0)}
     return sum(1 for imei in unknown if imei in planned)
 
 
@@ -380,7 +380,7 @@ def _adopt(connection: Connection, item: Any, row: Mapping[str, Any]) -> None:
     attempt_id = int(connection.execute(newest).scalar_one())
     chunk = Chunk(item.chunk_id, item.batch_id, item.service_id, item.attempt, attempt_id, ())
     verdict = Verdict(item.id, row["imei"], Outcome.ORDERED, row["order_id"], row["status"], FROM_ANSWER)
-    batch_store.adopt(connection, chunk, [verdict])
+    call_records.adopt(connection, chunk, [verdict])
 
 
 def _take_over(connection: Connection, item: Any, message: str) -> None:
@@ -390,12 +390,12 @@ def _take_over(connection: Connection, item: Any, message: str) -> None:
         .where(items.c.id == item.id, items.c.outcome == Outcome.WAITING)
         .values(outcome=Outcome.ORDERED, chunk_id=None, message=message)
     )
-    batch_store.expect(moved.rowcount == 1, f"item {item.id} is not waiting")
+    guards.expect(moved.rowcount == 1, f"item {item.id} is not waiting")
     left = select(func.count()).where(items.c.chunk_id == item.chunk_id).scalar_subquery()
     planned = update(chunks).where(chunks.c.id == item.chunk_id, chunks.c.state == ChunkState.PLANNED)
     connection.execute(planned.values(size=left))
     connection.execute(
         planned.where(chunks.c.size == 0).values(state=ChunkState.CANCELLED, message="all of it was ordered already")
     )
-    batch_store.touch(connection, item.batch_id)
-    batch_store.finish_if_done(connection, item.batch_id)
+    batch_states.touch(connection, item.batch_id)
+    batch_states.finish_if_done(connection, item.batch_id)

@@ -17,7 +17,7 @@ from database import IMEIDatabase, utc_now
 from orders import BatchState, OrderStatus, Outcome
 from schema import batches, items, orders
 from storage.batch_queries import planned_imeis, promised, spent_or_promised
-from storage.batch_store import finish_if_done, resume
+from storage.batch_states import finish_if_done, resume
 from storage.rows import WORDS, EarlierOrder
 
 logger = logging.getLogger(__name__)

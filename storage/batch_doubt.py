@@ -16,10 +16,10 @@ from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, tex
 from database import IMEIDatabase
 from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, SAYS_IT_EXISTS, ChunkState, Outcome
 from schema import OPEN_CALL, attempts, batches, chunks, items
-from storage import batch_store, batch_undo
+from storage import batch_undo, call_queries, guards
 from storage.rows import DoubtfulItem
 
-#: What submission/settlement.py and batch_store.py write about an IMEI that was in doubt.
+#: What submission/settlement.py and doubt_moves.py write about an IMEI that was in doubt.
 EXISTED = ("ordered already: order %", "ordered before: %")
 NOT_PLACED = ("cancelled: it was not placed %", "not placed, as a person decided; %")
 
@@ -191,7 +191,7 @@ def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
     query = doubtful(chunks.c.id, chunks.c.message, chunks.c.cleared, func.count().label("imeis"))
     query = query.where(chunks.c.batch_id == batch_id).group_by(chunks.c.id).order_by(chunks.c.id)
     with database.read() as connection:
-        newest = {call.chunk_id: call.attempt_id for call in batch_store.doubtful_calls(connection) if call.waits}
+        newest = {call.chunk_id: call.attempt_id for call in call_queries.doubtful_calls(connection) if call.waits}
         rows = [row for row in connection.execute(query) if row.id in newest]
         sent = _sent(connection, [newest[row.id] for row in rows])
         answers = _answers(connection, [row.id for row in rows])
@@ -225,7 +225,7 @@ def imei_in_doubt(database: IMEIDatabase, batch_id: int, item_id: int) -> str | 
 def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[datetime, str]]:
     """Return attempt id → when it was sent, and what was written about its end."""
     found: dict[int, tuple[datetime, str]] = {}
-    for part in batch_store.parts(attempt_ids):
+    for part in guards.parts(attempt_ids):
         query = select(attempts.c.id, attempts.c.sent_at, attempts.c.message).where(attempts.c.id.in_(part))
         found |= {row.id: (row.sent_at, row.message) for row in connection.execute(query)}
     return found
@@ -234,7 +234,7 @@ def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[dat
 def _answers(connection: Connection, chunk_ids: list[int]) -> set[tuple[int, str]]:
     """Return (chunk id, message of an attempt): the message of a chunk until a look at the list gives a reason."""
     found: set[tuple[int, str]] = set()
-    for part in batch_store.parts(chunk_ids):
+    for part in guards.parts(chunk_ids):
         query = select(attempts.c.chunk_id, attempts.c.message).where(attempts.c.chunk_id.in_(part))
         found |= {(row.chunk_id, row.message) for row in connection.execute(query)}
     return found

@@ -1,6 +1,6 @@
 """Undo a person's decisions about doubt: an order id that was given, and "this call placed nothing".
 
-As in batch_store.py, every move is a guarded UPDATE whose row count is checked, inside a write transaction. Nothing is
+As in doubt_moves.py, every move is a guarded UPDATE whose row count is checked, inside a write transaction. Nothing is
 sent because of it: what is undone is in doubt again.
 """
 
@@ -10,7 +10,9 @@ from sqlalchemy import Connection, Select, and_, delete, func, or_, select, upda
 
 from orders import FINAL_STATUSES, NAMED_BY_PERSON, ChunkState, Outcome
 from schema import UNDECIDED, chunks, items, orders, status_changes
-from storage.batch_store import OF_BATCH, WrongStateError, doubtful_calls, expect, parts, touch
+from storage.batch_states import touch
+from storage.call_queries import OF_BATCH, doubtful_calls
+from storage.guards import WrongStateError, expect, parts
 
 
 def withdraw(connection: Connection, batch_id: int, order_id: str, message: str) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from database import IMEIDatabase, Transaction, utc_now
 from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
-from storage.batch_store import parts, touch
+from storage.batch_states import touch
+from storage.guards import parts
 from storage.rows import Order
 
 #: Rows that one INSERT carries.

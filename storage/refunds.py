@@ -16,7 +16,7 @@ from amounts import exceeds
 from database import Transaction, read_setting, write_setting
 from orders import OrderStatus
 from schema import orders
-from storage import batch_store
+from storage import call_queries
 from storage.balance_store import Reading, Spending, spent_since
 
 #: The name in the settings table: how many orders in a row were rejected and not paid back.
@@ -113,5 +113,5 @@ def _sum(connection: Connection, which: ColumnElement[bool]) -> Rejected:
 
 def is_doubtful_since(connection: Connection, reading: Reading) -> bool:
     """Return whether a call that began after this reading is in doubt: it may have cost something."""
-    calls = batch_store.doubtful_calls(connection)
+    calls = call_queries.doubtful_calls(connection)
     return any(call.waits and call.attempt_id >= reading.before_attempt for call in calls)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from database import IMEIDatabase, Transaction, utc_now
 from orders import IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
-from storage import batch_store
+from storage import batch_states, guards
 from storage.rows import Order
 
 #: Stored texts that are read again in one transaction.
@@ -96,7 +96,7 @@ def _stored(connection: Connection, order_ids: Sequence[str]) -> dict[str, Row[A
     """Return order id → what is stored of it, for those of these ids that are known."""
     names = ("id", "order_id", "imei", "status", "result_code", "order_date", "batch_id")
     found: dict[str, Row[Any]] = {}
-    for part in batch_store.parts(order_ids):
+    for part in guards.parts(order_ids):
         query = select(*(orders.c[name] for name in names)).where(orders.c.order_id.in_(part))
         found |= {row.order_id: row for row in connection.execute(query)}
     return found
@@ -105,7 +105,7 @@ def _stored(connection: Connection, order_ids: Sequence[str]) -> dict[str, Row[A
 def _touch(connection: Transaction, batch_ids: Iterable[int | None]) -> None:
     """Make the revisions of these batches grow, each once."""
     for batch_id in {batch_id for batch_id in batch_ids if batch_id}:
-        batch_store.touch(connection, batch_id)
+        batch_states.touch(connection, batch_id)
 
 
 def withheld(database: IMEIDatabase) -> dict[str, Withheld]:

@@ -9,10 +9,10 @@ from submission.account_guard import (
     may_adopt,
     require_account,
 )
-from submission.account_watch import AccountWatch
-from submission.charges import unexplained_fall
+from submission.account_watch import AccountProvider, AccountWatch
 from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
-from submission.confirmation import confirm, may_be_one_order
+from submission.claiming import Claimer
+from submission.confirmation import may_be_one_order
 from submission.decisions import (
     REQUESTED,
     ask_again,
@@ -24,35 +24,69 @@ from submission.decisions import (
     was_placed,
 )
 from submission.doubt_lookup import ListFindings, compare_list, find_order
-from submission.judging import Judgement, Pause, is_named, judge, judge_by_name, proven_length, trial_length
-from submission.listing import Look, is_readable
+from submission.judging import Judged, NotPlaced, judge
+from submission.listing import Look
+from submission.looks import ListProvider, ListReader, Lookout
 from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
-from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
-from submission.report import Metrics, Watcher, balance_warning, balance_words, metrics, submission_result
+from submission.options import Options, options_of, patience_of
+from submission.ownership import Ownership
+from submission.plan import (
+    NOT_AGAIN,
+    Again,
+    Means,
+    Plan,
+    find_service,
+    make_plan,
+    price_objection,
+    service_objection,
+    unchecked,
+)
+from submission.recording import QUICK_CALL, Answer, ListLimits, Recorder, answer_to
+from submission.report import (
+    Metrics,
+    ProgressFiles,
+    Watcher,
+    balance_warning,
+    balance_words,
+    metrics,
+    submission_result,
+)
 from submission.runner_lock import RunnerLock, runner_alive
 from submission.settlement import Settler
 from submission.story import Story
 from submission.throttle import KEPT, MINUTE, SLACK, Throttle
-from submission.unknown_orders import to_confirm
+from submission.wiring import parts_from_environment
 
 __all__ = [
     "DISK_FULL",
     "KEPT",
     "MINUTE",
     "NOT_AGAIN",
+    "QUICK_CALL",
     "REQUESTED",
     "SLACK",
+    "AccountProvider",
     "AccountWatch",
     "Again",
+    "Answer",
     "Checkpoints",
-    "Judgement",
+    "Claimer",
+    "Judged",
     "ListFindings",
+    "ListLimits",
+    "ListProvider",
+    "ListReader",
     "Look",
+    "Lookout",
     "Means",
     "Metrics",
+    "NotPlaced",
+    "Options",
     "OtherAccountError",
-    "Pause",
+    "Ownership",
     "Plan",
+    "ProgressFiles",
+    "Recorder",
     "RunnerLock",
     "Settler",
     "Story",
@@ -61,27 +95,27 @@ __all__ = [
     "accept_older_copy",
     "account_objection",
     "adopt_database",
+    "answer_to",
     "ask_again",
     "balance_warning",
     "balance_words",
     "check_account",
     "compare_list",
-    "confirm",
     "disk_objection",
     "find_order",
+    "find_service",
     "is_disk_full",
-    "is_named",
-    "is_readable",
     "judge",
-    "judge_by_name",
     "make_plan",
     "mark_of",
     "may_adopt",
     "may_be_one_order",
     "metrics",
     "older_copy_objection",
+    "options_of",
+    "parts_from_environment",
+    "patience_of",
     "price_objection",
-    "proven_length",
     "read_order_id",
     "recognise_older_copy",
     "reopen_answered",
@@ -92,10 +126,7 @@ __all__ = [
     "submission_result",
     "take_back_clearing",
     "take_back_order",
-    "to_confirm",
-    "trial_length",
     "unchecked",
-    "unexplained_fall",
     "was_not_placed",
     "was_placed",
 ]

@@ -10,7 +10,7 @@ import logging
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
 from settings import Settings
-from storage import account_mark, batch_store
+from storage import account_mark, batch_states
 from storage.account_mark import DEMO, LIVE, AccountMark
 
 logger = logging.getLogger(__name__)
@@ -82,8 +82,8 @@ def adopt_database(database: IMEIDatabase, settings: Settings) -> None:
             raise OtherAccountError(_words(stored, own))
         account_mark.write_mark(connection, own)
         account_mark.write_adoption(connection)
-        batch_store.resume_self_resuming(connection)
-        batch_store.pause_all(connection, PAUSED)
+        batch_states.resume_self_resuming(connection)
+        batch_states.pause_all(connection, PAUSED)
     logger.warning("The database was adopted by another account")
 
 

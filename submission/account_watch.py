@@ -15,7 +15,7 @@ import submission.price_check as price_check
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, ServiceInfo
-from storage import balance_store, batch_store, refunds
+from storage import balance_store, batch_states, call_queries, refunds
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class AccountWatch:
 
     def _has_work(self) -> bool:
         with self._database.read() as connection:
-            return bool(batch_store.running_batches(connection) or batch_store.doubtful_calls(connection))
+            return bool(batch_states.running_batches(connection) or call_queries.doubtful_calls(connection))
 
     def _ask_balance(self, burst: int) -> None:
         self._readings.put((burst, self.balance()))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from amounts import exceeds
 from database import Transaction
 from orders import Chunk, ChunkState
-from storage import balance_store, batch_store, refunds
+from storage import balance_store, batch_states, call_queries, refunds
 from storage.balance_store import Reading, Spending
 from submission.absence import Money
 from submission.listing import Listing
@@ -29,8 +29,8 @@ class Charges:
         before, credits = balance_store.reading_before(connection, chunk.first_attempt), self.listing.look.credits
         if before is None or credits is None or not refunds.are_prices_known(connection):
             return None
-        price = batch_store.unit_price(connection, chunk.batch_id)
-        if exceeds(price, batch_store.listed_price(connection, chunk.service_id, price)):
+        price = batch_states.unit_price(connection, chunk.batch_id)
+        if exceeds(price, call_queries.listed_price(connection, chunk.service_id, price)):
             return None
         spent, fell = self._spent_since(connection, before), before.credits - credits
         refundable = spent.refundable if refunds.are_given(connection, fell, spent, self.doubtful) else 0.0
@@ -82,7 +82,7 @@ class RefundTrace:
 
 def cost(connection: Transaction, chunks: Iterable[Chunk]) -> float:
     """Return the US dollars that the IMEIs in doubt of these chunks can have cost."""
-    return sum(len(chunk.items) * batch_store.unit_price(connection, chunk.batch_id) for chunk in chunks)
+    return sum(len(chunk.items) * batch_states.unit_price(connection, chunk.batch_id) for chunk in chunks)
 
 
 def unexplained_fall(connection: Transaction, before: Reading | None, credits: float | None) -> float:
@@ -90,6 +90,6 @@ def unexplained_fall(connection: Transaction, before: Reading | None, credits: f
     if before is None or credits is None:
         return 0.0
     known = balance_store.spent_since(connection, before).known
-    doubtful = cost(connection, batch_store.open_chunks(connection, ChunkState.IN_DOUBT))
+    doubtful = cost(connection, call_queries.open_chunks(connection, ChunkState.IN_DOUBT))
     beyond = before.credits - credits - known - doubtful
     return beyond if exceeds(beyond, refunds.CENT) else 0.0

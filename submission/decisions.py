@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import submission.absence as absence
 from database import IMEIDatabase, read_setting
 from orders import NAMED_BY_PERSON, ChunkState, NotPossibleError, OrderStatus, Outcome, Verdict
-from storage import batch_store, batch_undo
+from storage import batch_undo, call_queries, call_records, doubt_moves, guards
 from submission.watches import LAG, SLOWNESS
 
 #: The name in the settings table: the number of the newest request to look now.
@@ -21,7 +21,7 @@ TAKEN_BACK = "in doubt again: a person took back what was decided"
 def ask_again(database: IMEIDatabase) -> None:
     """Have the runner look at the provider's list now."""
     with database.write() as connection:
-        newest = batch_store.newest_attempt(connection)
+        newest = call_queries.newest_attempt(connection)
     previous = int(database.get_setting(REQUESTED) or 0)
     database.set_setting(REQUESTED, str(max(previous + 1, newest)))
 
@@ -45,16 +45,16 @@ def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float)
     """
     wanted, cleared = set(item_ids), 0
     with database.write() as connection:
-        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
+        for chunk in call_queries.open_chunks(connection, ChunkState.IN_DOUBT):
             chosen = [item.item_id for item in chunk.items if item.item_id in wanted]
             if not chosen or chunk.cleared:
                 continue
-            left = rest - batch_store.seconds_since(connection, chunk.attempt_id)
+            left = rest - call_queries.seconds_since(connection, chunk.attempt_id)
             if left > 0:
                 raise NotPossibleError(
                     f"The provider may still be working on it. Look once more in {left:.0f} seconds."
                 )
-            batch_store.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
+            doubt_moves.clear(connection, chunk, chosen, "not placed, as a person decided; will be sent again")
             cleared += len(chosen)
     return cleared
 
@@ -82,15 +82,15 @@ def was_placed(
     """
     order_id = read_order_id(order_id)
     with database.write() as connection:
-        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
+        for chunk in call_queries.open_chunks(connection, ChunkState.IN_DOUBT):
             item = next((item for item in chunk.items if item.item_id == item_id), None)
             if item is None or batch_id not in (None, chunk.batch_id):
                 continue
-            owner = batch_store.order_owners(connection, [order_id]).get(order_id)
+            owner = call_queries.order_owners(connection, [order_id]).get(order_id)
             if owner is not None:
                 raise NotPossibleError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
             verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, status, NAMED_BY_PERSON)
-            batch_store.adopt(connection, chunk, [verdict])
+            call_records.adopt(connection, chunk, [verdict])
             return
     raise NotPossibleError("This IMEI is no longer in doubt.")
 
@@ -103,7 +103,7 @@ def take_back_order(database: IMEIDatabase, batch_id: int, order_id: str) -> Non
     try:
         with database.write() as connection:
             batch_undo.withdraw(connection, batch_id, order_id, TAKEN_BACK)
-    except batch_store.WrongStateError as error:
+    except guards.WrongStateError as error:
         raise NotPossibleError(f"Not undone. {error}") from error
     ask_again(database)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError
-from storage import batch_doubt, batch_store
+from storage import batch_doubt, call_queries
 
 #: Characters that hide a digit of a listed IMEI, and the least number of digits that must be left to compare.
 HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
@@ -48,8 +48,8 @@ class ListFindings:
 def compare_list(database: IMEIDatabase, batch_id: int, service_id: str, listed: Sequence[IMEIOrder]) -> ListFindings:
     """Return what the list shows of what is in doubt in a batch of this service."""
     with database.read() as connection:
-        known = batch_store.order_owners(connection, [order.id for order in listed])
-        labels = batch_store.service_labels(connection)
+        known = call_queries.order_owners(connection, [order.id for order in listed])
+        labels = call_queries.service_labels(connection)
         unknown = [order for order in listed if order.id not in known]
         items = batch_doubt.doubtful_among(connection, batch_id, [order.imei for order in unknown])
         asked = batch_doubt.count_doubtful(connection, batch_id)
@@ -79,7 +79,7 @@ def find_order(
 ) -> IMEIOrder:
     """Return the provider's order with this id, if it is one of this IMEI and service.
 
-    ask is one question to the provider; labels are batch_store.service_labels. Raises NotPossibleError, and what ask
+    ask is one question to the provider; labels are call_queries.service_labels. Raises NotPossibleError, and what ask
     raises.
     """
     try:

@@ -1,8 +1,8 @@
 """What one answer, or one failure, means for each IMEI of a call. Pure: no I/O, no clock, no database.
 
-The rule above all others: an IMEI that was sent and is neither ordered nor certainly unplaced is in doubt. That the
-provider has an order of it already is no outcome: it may be the order of this very call, whose request a proxy has
-repeated, or of an earlier one. The provider's list shows which.
+The most important rule: an IMEI that was sent and is neither ordered nor certainly unplaced is in doubt. "IMEI already
+exists" is no outcome: the order may be of this very call, whose request a proxy has repeated, or of an earlier one. The
+provider's list shows which.
 """
 
 import re
@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from json.encoder import encode_basestring_ascii as quoted
 
 from gsm_fusion_client import (
     GSMFusionAPIError,
@@ -25,7 +24,7 @@ from provider import refusal_kind
 
 
 class Pause(StrEnum):
-    """Whom a failure stops."""
+    """What a failure pauses."""
 
     NOBODY = "nobody"
     BATCH = "batch"  #: this batch, until a person resumes it
@@ -34,37 +33,57 @@ class Pause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What to write after one call. verdicts is None: nothing was placed, the chunk may be sent again."""
+class NotPlaced:
+    """The call certainly placed nothing: its chunk may be sent again."""
 
-    verdicts: tuple[Verdict, ...] | None
     message: str = ""
     pause: Pause = Pause.NOBODY
-    hold: bool = False  #: nobody sends for a while
+    hold: bool = False  #: no call is sent for a while
     limited: bool = False  #: the hold is a 429
     retry_after: float | None = None  #: seconds that the provider asked for
-    unanswered: bool = False  #: nothing readable came back at all
-    #: Where the answer orders every IMEI of the call once, waits for every result, and says no more: a JSON list of its
-    #: id, imei and status.
-    clean: str = ""
+    was_sent: bool = True  #: False: the call was held back before it began
+
+
+@dataclass(frozen=True, slots=True)
+class AllOrdered:
+    """The answer orders every IMEI of the call once and holds nothing else; all of them wait for their results."""
+
+    orders: tuple[PlacedOrder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Each IMEI of the call has its own verdict."""
+
+    verdicts: tuple[Verdict, ...]
+    message: str = ""
+    pause: Pause = Pause.NOBODY
+    is_unanswered: bool = False  #: nothing readable came back at all
+    is_list: bool = False  #: the provider answered with a list that names IMEIs, and not with a failure
+
+
+#: What one answer, or one failure, means.
+Judgement = NotPlaced | AllOrdered | Judged
 
 
 def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError) -> Judgement:
-    """What a readable answer, or a failure, means. A clean answer needs no verdict for each IMEI."""
+    """Return what a readable answer, or a failure, means. A clean answer needs no verdict for each IMEI."""
     if isinstance(content, GSMFusionAPIError):
         return judge_error(chunk, content)
     if _orders_each_once(chunk, content):
-        return Judgement((), clean=_json_list(content.orders))
+        return AllOrdered(content.orders)
     return judge_by_name(chunk, content)
 
 
-def _json_list(placed: Sequence[PlacedOrder]) -> str:
-    """What json.dumps writes of these orders as objects of id, imei and status, in half the time."""
-    records = [
-        f'{{"id": {quoted(order_id)}, "imei": {quoted(imei)}, "status": {quoted(status)}}}'
-        for order_id, imei, status in placed
-    ]
-    return f"[{', '.join(records)}]"
+def verdicts_of(chunk: Chunk, judgement: Judgement) -> tuple[Verdict, ...]:
+    """Return a verdict for each IMEI of the call; none where the call placed nothing."""
+    match judgement:
+        case NotPlaced():
+            return ()
+        case AllOrdered():
+            return judge_by_name(chunk, PlacementAnswer(judgement.orders)).verdicts
+        case Judged():
+            return judgement.verdicts
 
 
 def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
@@ -78,25 +97,25 @@ def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
     return {imei for _, imei, _ in answer.orders} == {imei for _, imei in chunk.items}
 
 
-def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
-    """A verdict for each IMEI: ordered and refused by name, everything else in doubt."""
+def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judged:
+    """Return a verdict for each IMEI: ordered and refused by name, everything else in doubt."""
     owners = Counter(order_id for order_id, _ in {(order.id, order.imei) for order in answer.orders})
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
-        if owners[order.id] == 1:  # an id of two IMEIs says of neither that it is its own
+        if owners[order.id] == 1:  # an id that two IMEIs share is believed of neither
             placed.setdefault(order.imei, order)
     errors = dict(answer.errors)
     duplicates = set(answer.duplicates)
     verdicts = tuple(_judge_item(item.item_id, item.imei, placed, duplicates, errors) for item in chunk.items)
     unnamed = sum(not is_named(verdict) for verdict in verdicts)
     if "" in errors:
-        return Judgement(verdicts, errors[""], _pause_for(refusal_kind(errors[""])))
+        return Judged(verdicts, errors[""], _pause_for(refusal_kind(errors[""])), is_list=True)
     message = f"the answer named {len(verdicts) - unnamed} of {len(verdicts)} IMEIs" if unnamed else ""
-    return Judgement(verdicts, message)
+    return Judged(verdicts, message, is_list=True)
 
 
 def is_named(verdict: Verdict) -> bool:
-    """Whether the answer speaks of this IMEI: it was read as a part of the list."""
+    """Whether the answer names this IMEI: the provider has read it as a part of the list."""
     return verdict.outcome is not Outcome.IN_DOUBT or verdict.message == SAYS_IT_EXISTS
 
 
@@ -114,46 +133,46 @@ def _judge_item(
 
 
 def _pause_for(kind: RefusalKind) -> Pause:
-    """Whom words stop that stand in an answer beside orders and name no IMEI."""
+    """Return what is paused by an error text beside orders that names no IMEI."""
     if kind in (RefusalKind.CREDENTIALS, RefusalKind.CREDIT):
         return Pause.ALL
     return Pause.NOBODY if kind in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI) else Pause.BATCH
 
 
 def judge_error(chunk: Chunk, error: GSMFusionAPIError) -> Judgement:
-    """Read a failure. Only NotSentError and clear refusals give the chunk back; the rest is doubt."""
+    """Return what a failure means. Only NotSentError and clear refusals placed nothing; the rest is in doubt."""
     words = str(error)
     if isinstance(error, MaintenanceError):
-        return Judgement(None, words, Pause.ALL_FOR_A_WHILE)
+        return NotPlaced(words, Pause.ALL_FOR_A_WHILE)
     if isinstance(error, NotSentError):
         limited = isinstance(error, RateLimitedError)
-        return Judgement(None, words, hold=True, limited=limited, retry_after=error.retry_after if limited else None)
+        return NotPlaced(words, hold=True, limited=limited, retry_after=error.retry_after if limited else None)
     if isinstance(error, RefusedError):
         return _judge_refusal(chunk, error)
-    return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words, unanswered=True)
+    return Judged(_all(chunk, Outcome.IN_DOUBT, words), words, is_unanswered=True)
 
 
 def _judge_refusal(chunk: Chunk, error: RefusedError) -> Judgement:
     words, alone = str(error), len(chunk.items) == 1
     match error.kind:
         case RefusalKind.CREDENTIALS:
-            return Judgement(None, words, Pause.ALL)
+            return NotPlaced(words, Pause.ALL)
         case RefusalKind.SERVICE:
-            return Judgement(None, words, Pause.BATCH)
+            return NotPlaced(words, Pause.BATCH)
         case RefusalKind.CREDIT if alone:
-            return Judgement(None, words, Pause.ALL)
+            return NotPlaced(words, Pause.ALL)
         case RefusalKind.CREDIT:  # the IMEIs before the money ran out may have been placed
-            return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words, Pause.ALL)
+            return Judged(_all(chunk, Outcome.IN_DOUBT, words), words, Pause.ALL)
         case RefusalKind.DUPLICATE:
-            return Judgement(_all(chunk, Outcome.IN_DOUBT, SAYS_IT_EXISTS if alone else words), words)
+            return Judged(_all(chunk, Outcome.IN_DOUBT, SAYS_IT_EXISTS if alone else words), words)
         case RefusalKind.INVALID_IMEI:
-            return Judgement(_invalid(chunk, error, alone), words)
+            return Judged(_invalid(chunk, error, alone), words)
         case _:
-            return Judgement(_all(chunk, Outcome.IN_DOUBT, words), words, Pause.BATCH)
+            return Judged(_all(chunk, Outcome.IN_DOUBT, words), words, Pause.BATCH)
 
 
 def _invalid(chunk: Chunk, error: RefusedError, alone: bool) -> tuple[Verdict, ...]:
-    """The IMEI that the text names is refused; the others of the call may have been placed before it."""
+    """Refuse the IMEI that the text names; the others of the call may have been placed before it."""
     named = set(re.findall(r"\d{5,}", error.raw))
     return tuple(
         Verdict(item.item_id, item.imei, Outcome.REFUSED, message=str(error))
@@ -168,7 +187,7 @@ def _all(chunk: Chunk, outcome: Outcome, words: str) -> tuple[Verdict, ...]:
 
 
 def trial_length(proven: int, full: int) -> int:
-    """How many IMEIs the next call may carry where lists of `proven` came back whole (0: none was tried).
+    """Return how many IMEIs the next call may carry where lists of `proven` came back whole (0: none was tried).
 
     Two prove that a comma list is read at all, then one call of the full length proves that all of it is; while
     proven is below three, such a call goes alone.
@@ -177,7 +196,7 @@ def trial_length(proven: int, full: int) -> int:
 
 
 def proven_length(named: Sequence[bool], known: int, full: int) -> int:
-    """How long a comma list may be after an answer that named these of the IMEIs of a call (see trial_length).
+    """Return how long a comma list may be after an answer that named these IMEIs of a call (see trial_length).
 
     known is the bound before, full the chunk size. A list that came back cut is believed only as far as its
     beginning was named, and one IMEI a call where not even that.

@@ -14,7 +14,7 @@ from enum import IntEnum
 from database import Transaction
 from orders import FINAL_STATUSES, IMEIOrder, Item, OrderStatus
 from provider import read_dates
-from storage import batch_store
+from storage import call_queries
 from submission.absence import ListView
 
 #: How many orders of ours nearest before a call are its clock, and must be in the list.
@@ -135,8 +135,8 @@ class Listing:
 
     def _read_clock(self, connection: Transaction, attempt_id: int) -> Clock:
         """Return the clocks, without the dates where records contradict each other: one of them may be forged."""
-        known = batch_store.known_when_sent(connection, attempt_id)
-        before = batch_store.orders_before(connection, known, NEAREST)
+        known = call_queries.known_when_sent(connection, attempt_id)
+        before = call_queries.orders_before(connection, known, NEAREST)
         newest_id = self._newest_id(before, attempt_id)
         if self.contradictory:
             return Clock(newest_id, None, None)
@@ -144,7 +144,7 @@ class Listing:
         return Clock(
             newest_id=newest_id,
             newest_date=max((date for o in before if (date := self.dates.get(o))), default=None),
-            about=min((date for date in ours if date), default=batch_store.sent_at(connection, attempt_id)),
+            about=min((date for date in ours if date), default=call_queries.sent_at(connection, attempt_id)),
         )
 
     def _newest_id(self, before: Sequence[str], attempt_id: int) -> int | None:

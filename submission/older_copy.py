@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from database import IMEIDatabase, Transaction, write_setting
 from storage import batch_recovery
-from storage.batch_store import pause_all, resume_self_resuming
-from storage.call_log import write_intents
+from storage.batch_states import pause_all, resume_self_resuming
+from storage.call_records import write_intents
 from submission.checkpoints import Checkpoints
 
 logger = logging.getLogger(__name__)

@@ -1,9 +1,11 @@
 """What confirming would do: which IMEIs would be sent, what that costs, and what speaks against it.
 
-The plan is made anew when the user confirms. This module reads; it writes nothing and knows no request.
+The plan is made again when the user confirms. This module writes nothing but the provider's list of services, and knows
+no request.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -132,6 +134,22 @@ def service_objection(service: ServiceInfo | None, service_id: str) -> str:
         needed = ", ".join(service.required_fields)
         return f"“{service.title}” needs more than an IMEI ({needed}), so it cannot be ordered here."
     return ""
+
+
+def find_service(database: IMEIDatabase, ask: Callable[[], list[ServiceInfo]], service_id: str) -> ServiceInfo:
+    """Return a service that can be ordered; ask is one question to the provider for its services.
+
+    Raises ValueError for an unknown service, and for one that needs more than an IMEI.
+    """
+    service = database.get_service(service_id)
+    if service is None:
+        database.store_services(ask(), time.time())
+        service = database.get_service(service_id)
+    if service is None:
+        raise ValueError(f"The provider has no service {service_id}.")
+    if not service.orderable:
+        raise ValueError(f"{service.title} needs more than an IMEI: {', '.join(service.required_fields)}.")
+    return service
 
 
 def price_objection(title: str, shown: float | None, now: float) -> str:

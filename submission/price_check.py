@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from amounts import exceeds, money
 from database import Transaction
 from orders import ServiceInfo
-from storage import batch_store
+from storage import batch_states
 from storage.batch_queries import planned_imeis
 
 logger = logging.getLogger(__name__)
@@ -33,12 +33,12 @@ def apply_prices(connection: Transaction, listed: Sequence[ServiceInfo]) -> list
     """
     prices = {service.package_id: service.price for service in listed}
     paused = []
-    for batch in batch_store.running_batches(connection):
+    for batch in batch_states.running_batches(connection):
         price = prices.get(batch.service_id, batch.unit_price)
         if not exceeds(price, batch.unit_price):
             continue
         sentence = risen(batch.unit_price, price, planned_imeis(connection, batch.batch_id))
-        if batch_store.pause(connection, batch.batch_id, sentence):
+        if batch_states.pause(connection, batch.batch_id, sentence):
             logger.warning("Batch %d paused: %s", batch.batch_id, sentence)
             paused.append(batch.batch_id)
     return paused

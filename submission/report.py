@@ -1,7 +1,8 @@
-"""When a batch is over, and what became of it: for those who wait for one. Reads only."""
+"""How far a batch is, when it is over, and what became of it. Reads the database, and writes progress.json only."""
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from amounts import money
@@ -9,10 +10,55 @@ from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, Outcome, Progress, SubmissionResult
 from storage.balance_store import BalanceChange
 from storage.batch_queries import batch_failures, batch_state, placed_orders, progress
+from submission.checkpoints import Checkpoints
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two writes of progress.json, and how many times longer than a write took they are at least.
+REPORT_PAUSE, REPORT_SHARE = 0.5, 20
+
+
+class ProgressFiles:
+    """Keeps progress.json of the batches that move up to date. Not thread-safe: the loop's own."""
+
+    def __init__(self, database: IMEIDatabase, checkpoints: Checkpoints, clock: Callable[[], float]) -> None:
+        """clock returns seconds that never go back."""
+        self._database = database
+        self._checkpoints = checkpoints
+        self._clock = clock
+        self._unwritten = set[int]()
+        self._next = 0.0
+
+    def note(self, batch_ids: Iterable[int]) -> None:
+        """Remember that these batches have moved."""
+        self._unwritten.update(batch_ids)
+
+    def write(self, is_idle: bool) -> None:
+        """Write the files that are out of date, at once if no call is on the wire; else in a twentieth of the time."""
+        now = self._clock()
+        if not self._unwritten or (now < self._next and not is_idle):
+            return
+        for batch_id in self._unwritten:
+            self._write(batch_id)
+        self._unwritten.clear()
+        ended = self._clock()
+        self._next = ended + max(REPORT_PAUSE, REPORT_SHARE * (ended - now))
+
+    def _write(self, batch_id: int) -> None:
+        found = progress(self._database, batch_id)
+        if found is None:
+            return
+        done = found.chunks[ChunkState.ANSWERED] + found.chunks[ChunkState.IN_DOUBT]
+        try:
+            self._checkpoints.write_progress(
+                batch_id, done, sum(found.chunks.values()), found.outcomes[Outcome.ORDERED]
+            )
+        except OSError as error:
+            logger.warning("progress.json of batch %d was not written: %s", batch_id, error.strerror)
 
 
 class Watcher:
-    """Says when a batch is over, and tells the caller of each change on the way."""
+    """Finds out when a batch is over, and passes each change on the way to a callback."""
 
     def __init__(
         self,
@@ -27,7 +73,7 @@ class Watcher:
         self._finished_since: float | None = None
 
     def is_over(self, patience: float) -> bool:
-        """Finished and free of doubt, finished for more than patience seconds, or paused until a person acts."""
+        """Whether it is finished without doubt or for more than patience seconds, or paused until a person acts."""
         state, revision = batch_state(self._database, self._batch_id)
         changed, self._revision = revision != self._revision, revision
         if state is BatchState.RUNNING and not (changed and self._callback):
@@ -49,7 +95,7 @@ class Watcher:
 
 
 def submission_result(database: IMEIDatabase, batch_id: int, seconds: float) -> SubmissionResult:
-    """What became of a batch. seconds is how long it took. Raises LookupError for an unknown batch."""
+    """Return what became of a batch. seconds is how long it took. Raises LookupError for an unknown batch."""
     found = progress(database, batch_id)
     if found is None:
         raise LookupError(f"There is no batch {batch_id}.")
@@ -95,7 +141,7 @@ def metrics(found: Progress) -> Metrics:
 
 
 def balance_words(change: BalanceChange | None) -> str:
-    """How the balance changed over the calls of a batch, in sentences; "" where it is not known."""
+    """Return how the balance changed over the calls of a batch, in sentences; "" where it is not known."""
     if change is None:
         return ""
     moved = f"{money(abs(change.fell))} {'more' if change.fell < 0 else 'less'}"
@@ -109,7 +155,7 @@ def balance_words(change: BalanceChange | None) -> str:
 
 
 def balance_warning(change: BalanceChange | None) -> str:
-    """What was charged beyond the orders that we know, in a sentence; "" where nothing was."""
+    """Return what was charged beyond the orders that we know, in a sentence; "" where nothing was."""
     if change is None or change.unexplained <= 0:
         return ""
     cause = "a price rise, an order placed elsewhere, or a charge of a call in doubt"

@@ -31,7 +31,7 @@ from database import Transaction, read_list_limit
 from gsm_fusion_client import RefusalKind
 from orders import FOUND_IN_LIST, Chunk, ChunkState, IMEIOrder, Item, Outcome, Verdict
 from provider import refusal_kind
-from storage import account_mark, batch_store
+from storage import account_mark, batch_states, call_queries, call_records, doubt_moves
 from submission.absence import Around
 from submission.charges import Charges, RefundTrace, cost
 from submission.listing import NEAREST, Listing, Look
@@ -70,7 +70,7 @@ class Turn:
     def repeat(self, connection: Transaction, chunk: Chunk, items: Sequence[Item], words: str) -> None:
         """Plan the one repeated call of this look."""
         logger.info("Chunk %d: %d IMEIs were not placed and are sent again", chunk.chunk_id, len(items))
-        self.piece = batch_store.repeat(connection, chunk, [item.item_id for item in items], words)
+        self.piece = doubt_moves.repeat(connection, chunk, [item.item_id for item in items], words)
         self.may_repeat = False
 
 
@@ -86,7 +86,7 @@ class Settler(Watches):
 
         Only a look taken alone can give one, and only if may_repeat.
         """
-        doubtful = [_take_late(connection, c) for c in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)]
+        doubtful = [_take_late(connection, c) for c in call_queries.open_chunks(connection, ChunkState.IN_DOUBT)]
         doubtful = self._without_other_account(connection, doubtful)
         turn = Turn(look, may_repeat and look.alone)
         if look.answered:
@@ -100,7 +100,7 @@ class Settler(Watches):
             known = self.watches.get(chunk.attempt_id)
             if chunk.items and known is not None:
                 objection = self._settle(connection, chunk, known, turn)
-                batch_store.explain(connection, chunk.chunk_id, objection)
+                doubt_moves.explain(connection, chunk.chunk_id, objection)
         return turn.piece
 
     def _without_other_account(self, connection: Transaction, doubtful: Sequence[Chunk]) -> list[Chunk]:
@@ -108,7 +108,7 @@ class Settler(Watches):
         adopted = account_mark.adopted_after(connection)
         others = [chunk for chunk in doubtful if chunk.attempt_id <= adopted and not chunk.cleared]
         for chunk in others:
-            batch_store.explain(connection, chunk.chunk_id, OTHER_ACCOUNT)
+            doubt_moves.explain(connection, chunk.chunk_id, OTHER_ACCOUNT)
             if chunk.attempt_id in self.watches:
                 self.watches[chunk.attempt_id].next_turn = FOR_A_PERSON
         return [chunk for chunk in doubtful if chunk not in others] if others else list(doubtful)
@@ -117,10 +117,10 @@ class Settler(Watches):
 
     def _read_list(self, connection: Transaction, doubtful: Sequence[Chunk], turn: Turn) -> list[Chunk]:
         """Adopt what the list shows, and note the balance. Return the calls with the items that it does not show."""
-        owners = batch_store.order_owners(connection, [order.id for order in turn.look.listed])
+        owners = call_queries.order_owners(connection, [order.id for order in turn.look.listed])
         self.idle_looks = 0 if owners else self.idle_looks + 1
-        contested = _contested([*doubtful, *batch_store.open_chunks(connection, ChunkState.SENDING)])
-        listing = Listing(turn.look, owners, batch_store.service_labels(connection), contested)
+        contested = _contested([*doubtful, *call_queries.open_chunks(connection, ChunkState.SENDING)])
+        listing = Listing(turn.look, owners, call_queries.service_labels(connection), contested)
         left = [self._adopt(connection, chunk, listing) for chunk in doubtful]
         pause_for_unknown(connection, listing)
         self.refunds.note(connection, listing, turn.look.alone and not self.may_be_worked_on(turn.look.asked_at))
@@ -131,7 +131,7 @@ class Settler(Watches):
         """Record what the list shows of this call. Return it with the items that it does not show."""
         clock = listing.clock(connection, chunk.first_attempt)
         verdicts, existing, rest = list[Verdict](), list[tuple[Item, IMEIOrder]](), list[Item]()
-        existed = batch_store.said_to_exist(connection, chunk.chunk_id)
+        existed = call_queries.claimed_to_exist(connection, chunk.chunk_id)
         for item in chunk.items:
             order = listing.take(item, chunk.service_id, clock)
             if order is not None:
@@ -144,12 +144,12 @@ class Settler(Watches):
                 rest.append(item)
         watch = self.watches.get(chunk.attempt_id)
         if verdicts:
-            batch_store.adopt(connection, chunk, verdicts)
+            call_records.adopt(connection, chunk, verdicts)
             logger.info("Adopted %d orders of chunk %d from the provider's list", len(verdicts), chunk.chunk_id)
             if watch is not None:
                 self.note_found(connection, watch, listing.look.asked_at)
         for item, order in existing:
-            batch_store.link_existing(connection, chunk, item, order)
+            doubt_moves.link_existing(connection, chunk, item, order)
         if watch is not None:
             watch.looked = True
         return replace(chunk, items=tuple(rest))
@@ -177,7 +177,7 @@ class Settler(Watches):
         view = listing.view(chunk.service_id)
         if not watch.first:  # an earlier process may have kept one
             seen = view.fingerprint if listing.look.asked_at >= watch.since else ""
-            watch.first = batch_store.first_list(connection, chunk.attempt_id, seen)
+            watch.first = doubt_moves.first_list(connection, chunk.attempt_id, seen)
         objection = absence.list_objection(view, around, watch.first or view.fingerprint, watch.shorter)
         if not view.unreadable and not absence.left_out(view, around):
             watch.shorter = view.order_ids if watch.shorter is None else min(watch.shorter, view.order_ids, key=len)
@@ -194,19 +194,19 @@ class Settler(Watches):
 
     def _settle_absent(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
         """Give up what was not placed, or send the first of it again. Return why not all of it is settled."""
-        existed = batch_store.said_to_exist(connection, chunk.chunk_id)
+        existed = call_queries.claimed_to_exist(connection, chunk.chunk_id)
         existing = [item.item_id for item in chunk.items if item.item_id in existed]
         absent = [item for item in chunk.items if item.item_id not in existed]
         if existing:
             words = "ordered before: the provider says so, and this call placed nothing"
-            batch_store.give_up(connection, chunk, existing, Outcome.DUPLICATE, words)
-        if absent and batch_store.rest_was_cancelled(connection, chunk.batch_id):
+            doubt_moves.give_up(connection, chunk, existing, Outcome.DUPLICATE, words)
+        if absent and batch_states.rest_was_cancelled(connection, chunk.batch_id):
             words = "cancelled: it was not placed by the provider's list"
-            batch_store.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
+            doubt_moves.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
             return ""
-        if not absent or not turn.may_repeat or batch_store.is_paused(connection, chunk.batch_id):
+        if not absent or not turn.may_repeat or batch_states.is_paused(connection, chunk.batch_id):
             return NEXT_TURN
-        price = batch_store.unit_price(connection, chunk.batch_id)
+        price = batch_states.unit_price(connection, chunk.batch_id)
         length = absence.piece_length(len(absent), price, self.resend_limit, _longest(connection, chunk))
         if not length:
             self.postpone(watch, FOR_A_PERSON)
@@ -218,7 +218,7 @@ class Settler(Watches):
 
     def _repeat_cleared(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
         """Send again what a person cleared, right after a look that does not show it. Return why not all of it is."""
-        if not turn.may_repeat or batch_store.is_paused(connection, chunk.batch_id):
+        if not turn.may_repeat or batch_states.is_paused(connection, chunk.batch_id):
             return NEXT_TURN
         if turn.listing is None and self.idle_looks < USELESS_LOOKS:
             self.postpone(watch, turn.look.asked_at)
@@ -240,10 +240,10 @@ def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
 
     The list does not show such an order as unknown: the item would count as absent and would be paid again.
     """
-    verdicts = batch_store.recorded_late(connection, chunk)
+    verdicts = call_queries.recorded_late(connection, chunk)
     if not verdicts:
         return chunk
-    batch_store.adopt(connection, chunk, verdicts)
+    call_records.adopt(connection, chunk, verdicts)
     logger.info("Chunk %d: a late answer named %d of its orders", chunk.chunk_id, len(verdicts))
     settled = {verdict.item_id for verdict in verdicts}
     return replace(chunk, items=tuple(item for item in chunk.items if item.item_id not in settled))
@@ -256,10 +256,10 @@ def _contested(chunks: Iterable[Chunk]) -> frozenset[str]:
 
 
 def _around(connection: Transaction, chunk: Chunk, last_order: int) -> Around:
-    known = batch_store.known_when_sent(connection, chunk.attempt_id)
-    since = batch_store.orders_since(connection, known, last_order, NEWEST, chunk.service_id)
+    known = call_queries.known_when_sent(connection, chunk.attempt_id)
+    since = call_queries.orders_since(connection, known, last_order, NEWEST, chunk.service_id)
     return Around(
-        before=frozenset(batch_store.orders_before(connection, known, NEAREST, chunk.service_id)),
+        before=frozenset(call_queries.orders_before(connection, known, NEAREST, chunk.service_id)),
         since=frozenset(since),
         after=frozenset(order_id for order_id, attempt in since.items() if attempt > chunk.attempt_id),
     )
@@ -267,12 +267,12 @@ def _around(connection: Transaction, chunk: Chunk, last_order: int) -> Around:
 
 def _has_more_to_send(connection: Transaction, batch_id: int) -> bool:
     """Return whether a running batch has planned calls: one of them can be the proof."""
-    return any(batch.batch_id == batch_id for batch in batch_store.running_batches(connection))
+    return any(batch.batch_id == batch_id for batch in batch_states.running_batches(connection))
 
 
 def _longest(connection: Transaction, chunk: Chunk) -> int:
     """Return how many IMEIs one repeated call may carry: one where an unnamed IMEI had the call refused."""
-    words = batch_store.attempt_message(connection, chunk.attempt_id)
+    words = call_queries.attempt_message(connection, chunk.attempt_id)
     if refusal_kind(words) in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI):
         return 1
     return max(1, read_list_limit(connection, chunk.service_id))

@@ -11,7 +11,7 @@ from amounts import plural
 from database import Transaction
 from orders import ChunkState, IMEIOrder
 from provider import ORDER_ID
-from storage import batch_store
+from storage import batch_states, call_queries, chunk_moves
 from submission.listing import Listing, bodies, is_exact, label
 
 logger = logging.getLogger(__name__)
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 def to_confirm(connection: Transaction, listed: Sequence[IMEIOrder]) -> set[str]:
     """Return the ids of listed orders that a look at this list may adopt or link."""
-    owners = batch_store.order_owners(connection, [order.id for order in listed])
+    owners = call_queries.order_owners(connection, [order.id for order in listed])
     unknown = [order for order in listed if order.id not in owners and ORDER_ID.fullmatch(order.id)]
     if not unknown:
         return set()
-    planned = batch_store.planned_among(connection, sorted({body for order in unknown for body in bodies(order.imei)}))
-    doubtful = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
+    planned = call_queries.planned_among(connection, sorted({body for order in unknown for body in bodies(order.imei)}))
+    doubtful = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
     wanted = {item.imei[:14] for item in planned} | {item.imei[:14] for chunk in doubtful for item in chunk.items}
     return {order.id for order in unknown if wanted & bodies(order.imei)}
 
@@ -36,7 +36,7 @@ def pause_for_unknown(connection: Transaction, listing: Listing) -> None:
     the IMEI left out.
     """
     found: dict[int, list[IMEIOrder]] = {}
-    for item in batch_store.planned_among(connection, list(listing.unknown)) if listing.unknown else ():
+    for item in call_queries.planned_among(connection, list(listing.unknown)) if listing.unknown else ():
         order = _link_first(connection, listing, item)
         if order is not None:
             found.setdefault(item.batch_id, []).append(order)
@@ -46,11 +46,11 @@ def pause_for_unknown(connection: Transaction, listing: Listing) -> None:
             f" {orders[0].id} of {orders[0].imei}. Those of this service are left out. Another program or a copy"
             " of this database may have ordered the others too: make sure that it has not before you resume the batch."
         )
-        batch_store.pause(connection, batch_id, words)
+        batch_states.pause(connection, batch_id, words)
         logger.error("Batch %d: %s", batch_id, words)
 
 
-def _link_first(connection: Transaction, listing: Listing, item: batch_store.PlannedItem) -> IMEIOrder | None:
+def _link_first(connection: Transaction, listing: Listing, item: call_queries.PlannedItem) -> IMEIOrder | None:
     """Return the newest unknown order that may be of this planned IMEI; link it where that is clear and confirmed."""
     for order in listing.unknown[item.imei[:14]]:
         service = listing.labels.get(label(order))
@@ -60,6 +60,6 @@ def _link_first(connection: Transaction, listing: Listing, item: batch_store.Pla
         confirmed = listing.confirmed(order, item.imei, item.service_id)
         if service and is_exact(order, item.imei) and confirmed is not None:
             same = replace(confirmed, imei=item.imei)
-            batch_store.leave_out_existing(connection, item.batch_id, item.service_id, same)
+            chunk_moves.leave_out_existing(connection, item.batch_id, item.service_id, same)
         return order
     return None

@@ -8,8 +8,8 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import submission.absence as absence
 from database import Transaction, read_setting, write_setting
-from storage import batch_store
-from storage.batch_store import DoubtfulCall
+from storage import call_queries
+from storage.call_queries import DoubtfulCall
 
 #: Seconds between two looks at the provider's list while something is in doubt.
 LOOKS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
@@ -88,7 +88,7 @@ class Watches:
         """Read which calls are in doubt (now in monotonic seconds). Return whether any is."""
         if not self.learned:
             self._learn(connection)
-        self.calls = batch_store.doubtful_calls(connection)
+        self.calls = call_queries.doubtful_calls(connection)
         sizes = {call.attempt_id: call.imeis for call in self.calls}
         if sizes.keys() - self.watches.keys():
             self.look_soon(now)
@@ -100,7 +100,7 @@ class Watches:
         self.sent = {attempt_id: moment for attempt_id, moment in self.sent.items() if attempt_id in sizes}
         self.ended = {attempt_id: moment for attempt_id, moment in self.ended.items() if attempt_id in sizes}
         if sizes:
-            self._note_rest(batch_store.newest_attempt(connection), now)
+            self._note_rest(call_queries.newest_attempt(connection), now)
         return bool(sizes)
 
     def _learn(self, connection: Transaction) -> None:
@@ -204,7 +204,7 @@ class Watches:
         """
         if self.cannot_prove:
             return True
-        newest = batch_store.newest_attempt(connection)
+        newest = call_queries.newest_attempt(connection)
         return all(
             watch.rested_at is not None and (watch.rested_at == newest or now > self.rests_until(watch) + LONGEST_PROOF)
             for watch in self.watches.values()

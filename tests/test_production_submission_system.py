@@ -15,13 +15,14 @@ import production_submission_system
 from database import DatabaseUnavailableError, read_list_limit
 from gsm_fusion_client import GSMFusionAPIError, GSMFusionClient, RateLimitedError
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
-from storage import batch_store
+from storage import batch_states, call_queries, chunk_moves, guards
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
-from storage.call_log import write_intents
+from storage.call_records import write_intents
 from submission.checkpoints import Checkpoints
 from submission.decisions import was_not_placed, was_placed
 from submission.judging import judge_by_name, judge_error
+from submission.recording import Answer
 from submission.report import metrics
 
 
@@ -207,7 +208,7 @@ def test_a_person_settles_what_the_provider_cannot(simulator, database):
     with system(simulator, database, patience=0.2) as running:
         batch_id = running.submit_batch(numbers, SERVICE).batch_id
         with database.read() as connection:
-            items = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)[0].items
+            items = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)[0].items
         was_placed(database, items[0].item_id, "990001")
         assert was_not_placed(database, [items[1].item_id], 0.0) == 1
         running.run_batch(batch_id)
@@ -277,7 +278,7 @@ def test_credentials_and_service_pause_the_batch_with_the_providers_words(simula
         assert words in result.notice
         simulator.set(fault="")
         with database.write() as connection:
-            batch_store.resume(connection, result.batch_id)
+            batch_states.resume(connection, result.batch_id)
         assert running.run_batch(result.batch_id).successful == 300
 
 
@@ -304,9 +305,9 @@ def test_the_same_list_continues_the_batch_that_was_interrupted(simulator, datab
 def test_cancelling_the_rest_takes_back_what_was_not_sent(simulator, database):
     batch_id = create_batch(database, new_batch(imeis(250)))
     with database.write() as connection:
-        planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]
+        planned = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1)]
         write_intents(connection, planned, 1)
-        assert batch_store.cancel_rest(connection, batch_id) == 150
+        assert chunk_moves.cancel_rest(connection, batch_id) == 150
     assert outcomes(database, batch_id) == {Outcome.WAITING: 100, Outcome.CANCELLED: 150}
 
 
@@ -316,7 +317,7 @@ class TestContinuesFromEachChunkState:
     def start(self, database):
         batch_id = create_batch(database, new_batch(imeis(100)))
         with database.write() as connection:
-            planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]
+            planned = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1)]
             return batch_id, write_intents(connection, planned, 1)[0]
 
     def place(self, running, chunk):
@@ -421,22 +422,21 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
     """Together they cannot be written, as one chunk is no longer ours; one by one the database is locked at first."""
     batch_id = create_batch(database, new_batch(imeis(300)))
     with system(simulator, database) as running:
-        write_all, write_one, together_tries, single_tries = running._write_all, running._write, [], []
+        write_all, together_tries = running._recorder.write, list[int]()
+        single_tries = list[int]()
 
-        def hindered_together(connection, answers, limits):
-            together_tries.append(len(answers))
-            if len(answers) == 3 and together_tries.count(3) == 1:
-                raise batch_store.WrongStateError("another program moved a chunk")
-            write_all(connection, answers, limits)
+        def hindered(connection, answers, also_in_doubt=False):
+            if also_in_doubt:
+                single_tries.extend(answer.chunk.chunk_id for answer in answers)
+                if len(single_tries) <= 3:
+                    raise DatabaseUnavailableError("COMMIT", {}, Exception("database is locked"))
+            else:
+                together_tries.append(len(answers))
+                if len(answers) == 3 and together_tries.count(3) == 1:
+                    raise guards.WrongStateError("another program moved a chunk")
+            return write_all(connection, answers, also_in_doubt)
 
-        def hindered_alone(connection, chunk, judgement, limits):
-            single_tries.append(chunk.chunk_id)
-            if len(single_tries) <= 3:
-                raise DatabaseUnavailableError("COMMIT", {}, Exception("database is locked"))
-            write_one(connection, chunk, judgement, limits)
-
-        monkeypatch.setattr(running, "_write_all", hindered_together)
-        monkeypatch.setattr(running, "_write", hindered_alone)
+        monkeypatch.setattr(running._recorder, "write", hindered)
         monkeypatch.setattr(running, "_collect", lambda collect=running._collect: together(collect, running))
         stop = threading.Event()
         alarm = threading.Timer(20.0, stop.set)  # without its answers a batch never ends
@@ -450,7 +450,7 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
 
 def together(collect, running):
     """All answers of the calls on the wire, as if they had come at once."""
-    found: list[production_submission_system.Answer] = []
+    found: list[Answer] = []
     while len(found) < len(running._in_flight) and not running._unwritten:
         found += collect()
     return found
@@ -498,7 +498,7 @@ def test_an_order_id_that_an_answer_gives_to_two_imeis_is_believed_of_neither(si
     """Which of them it belongs to only the list can say; the first may be the wrong one."""
     chunk = Chunk(1, 1, SERVICE, 1, 1, (Item(1, "350000000000006"), Item(2, "350000000000014")))
     both = PlacementAnswer(orders=(PlacedOrder("7", chunk.items[0].imei), PlacedOrder("7", chunk.items[1].imei)))
-    assert {verdict.outcome for verdict in judge_by_name(chunk, both).verdicts or ()} == {Outcome.IN_DOUBT}
+    assert {verdict.outcome for verdict in judge_by_name(chunk, both).verdicts} == {Outcome.IN_DOUBT}
     simulator.set(fault="repeated_ids", fault_when="after", fault_calls=(1,))
     with system(simulator, database) as running:
         assert running.submit_batch(imeis(300), SERVICE).successful == 300

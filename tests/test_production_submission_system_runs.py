@@ -20,11 +20,12 @@ import production_submission_system
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import Keep
 from orders import PlacementAnswer, Progress, ServiceInfo, order_key
-from production_submission_system import STOPPED, Options, ProductionSubmissionSystem, call_threads
+from production_submission_system import STOPPED, ProductionSubmissionSystem, call_threads
 from simulator.knobs import Knobs
 from storage import lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from submission.checkpoints import Checkpoints
+from submission.options import Options
 from submission.throttle import Throttle
 
 BEFORE_IT_IS_SENT, BEFORE_IT_IS_KEPT, AFTER_IT_IS_KEPT = DEATHS
@@ -187,7 +188,7 @@ def test_doubt_is_waited_for_no_longer_than_it_may_settle(
     database: IMEIDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str, patience: float
 ) -> None:
     """Shortly where the provider lists no order, and not longer than the options say."""
-    monkeypatch.setattr(production_submission_system, "HOPELESS_PATIENCE", 0.1)
+    monkeypatch.setattr(production_submission_system, "PATIENCE_FOR_PERSON", 0.1)
     running = Whole(database, tmp_path / "kept", Ticking(), patience=patience)
     running.model.list_is_down = answers == "off"
     running.model.next.fault = "lost before"

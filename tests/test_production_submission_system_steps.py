@@ -10,9 +10,9 @@ from simulated_provider import SERVICE, imeis
 from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, started
 
 from database import IMEIDatabase
-from production_submission_system import MOVED, PAID_ELSEWHERE
 from storage import lease
 from submission.decisions import was_not_placed
+from submission.ownership import MOVED, PAID_ELSEWHERE
 
 
 @pytest.fixture

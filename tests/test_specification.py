@@ -192,7 +192,7 @@ def test_a_batch_is_submitted_by_a_system_that_wires_itself(
     total, successful, failed, seconds, throughput = astuple(figures)
     assert total == successful >= 3
     assert failed == 0
-    assert throughput == pytest.approx(230 / seconds, rel=0.01)
+    assert throughput == pytest.approx(230 / seconds, rel=0.05)
     assert str(figures) in caplog.text
     system.database.close()
 

@@ -13,7 +13,7 @@ import web_worker
 from database import IMEIDatabase
 from settings import Settings
 from storage.batch_creation import NewBatch, create_batch
-from storage.batch_store import pause
+from storage.batch_states import pause
 from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, read_head
 
 pytestmark = pytest.mark.xdist_group("web_worker")  # they share a server

@@ -22,7 +22,7 @@ from database import IMEIDatabase, utc_now
 from orders import Outcome, Progress
 from results import request_sync
 from spreadsheets import export_name
-from storage import batch_queries, batch_store, order_queries
+from storage import batch_queries, batch_states, chunk_moves, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
 from submission import price_objection
 from web import drafts
@@ -83,7 +83,7 @@ def pause(batch_id: int) -> ResponseReturnValue:
     """Pause a batch: no further call is sent until it is resumed."""
     batch_or_404(batch_id)
     with backend().database.write() as connection:
-        done = batch_store.pause(connection, batch_id, BY_HAND)
+        done = batch_states.pause(connection, batch_id, BY_HAND)
     flash("Paused. Requests already sent will finish." if done else "The batch was not running.")
     return _back(batch_id)
 
@@ -133,7 +133,7 @@ def cancel(batch_id: int) -> ResponseReturnValue:
     """Stop a batch: cancel the IMEIs that are not sent yet."""
     batch_or_404(batch_id)
     with backend().database.write() as connection:
-        taken = batch_store.cancel_rest(connection, batch_id)
+        taken = chunk_moves.cancel_rest(connection, batch_id)
     flash(_stopped(batch_or_404(batch_id), taken))
     return _back(batch_id)
 

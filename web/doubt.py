@@ -13,7 +13,7 @@ from backend import backend
 from database import utc_now
 from gsm_fusion_client import GSMFusionAPIError
 from orders import SAYS_IT_EXISTS, IMEIOrder, NotPossibleError, Progress
-from storage import batch_doubt, batch_store
+from storage import batch_doubt, call_queries
 from storage.batch_doubt import CallInDoubt, Doubt
 from submission import (
     ListFindings,
@@ -159,7 +159,7 @@ def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:
     if imei is None:
         raise NotPossibleError("This IMEI is no longer in doubt in this batch.")
     with database.read() as connection:
-        labels = batch_store.service_labels(connection)
+        labels = call_queries.service_labels(connection)
     return find_order(backend().find_order, order_id, imei, progress.service_id, labels)
 
 

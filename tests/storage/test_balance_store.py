@@ -9,8 +9,8 @@ from simulated_provider import imeis
 import schema
 from database import IMEIDatabase
 from orders import Chunk, ChunkState, Outcome, Verdict
-from storage import balance_store, batch_store
-from storage.call_log import write_intents
+from storage import balance_store, call_queries, call_records
+from storage.call_records import write_intents
 from submission.settlement import Settler
 
 
@@ -74,9 +74,9 @@ def test_an_order_found_after_a_reading_is_counted_where_its_call_began(database
     unanswered(database, doubtful)
     between = reading(database, 99.8)
     with database.write() as connection:
-        [chunk] = batch_store.open_chunks(connection, ChunkState.IN_DOUBT)
+        [chunk] = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
         verdicts = [Verdict(i.item_id, i.imei, Outcome.ORDERED, str(n)) for n, i in enumerate(chunk.items, 1)]
-        batch_store.adopt(connection, chunk, verdicts)
+        call_records.adopt(connection, chunk, verdicts)
     with database.read() as connection:
         assert round(balance_store.spent_since(connection, before).known, 4) == 0.2
         assert round(balance_store.spent_since(connection, before, between).known, 4) == 0.2
@@ -89,7 +89,7 @@ def test_an_order_that_was_rejected_since_may_have_been_paid_back(database: IMEI
     database.update_order_status("2", "Rejected")
     with database.read() as connection:
         assert round(balance_store.spent_since(connection, before).refundable, 4) == 0.1
-        assert batch_store.newest_attempt(connection) == before.before_attempt - 1
+        assert call_queries.newest_attempt(connection) == before.before_attempt - 1
 
 
 def test_only_what_was_rejected_at_the_reading_or_after_it_may_have_been_paid_back(database: IMEIDatabase) -> None:
@@ -212,7 +212,7 @@ def test_a_call_of_another_batch_that_placed_nothing_costs_nothing(database: IME
 def send(database: IMEIDatabase, chunk_id: int, first_id: int | None) -> Chunk:
     """Make a planned call; the provider names its orders, with ids from first_id on, where one is given."""
     with database.write() as connection:
-        [chunk] = write_intents(connection, [chunk_id], batch_store.newest_attempt(connection) + 1)
+        [chunk] = write_intents(connection, [chunk_id], call_queries.newest_attempt(connection) + 1)
     if first_id is not None:
         answered(database, chunk, first_id)
     return chunk

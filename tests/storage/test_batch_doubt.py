@@ -6,7 +6,7 @@ from simulated_provider import imeis
 
 from database import IMEIDatabase
 from orders import SAYS_IT_EXISTS, Chunk, Outcome
-from storage import batch_doubt, batch_store
+from storage import batch_doubt, doubt_moves
 
 
 @pytest.fixture(name="chunk")
@@ -30,7 +30,7 @@ def test_a_doubt_is_counted_by_call_and_message(database: IMEIDatabase, chunk: C
         [(chunk.chunk_id, "", 1), (chunk.chunk_id, "lost", 1), (chunk.chunk_id, SAYS_IT_EXISTS, 2)]
     )
     with database.write() as connection:
-        batch_store.clear(connection, chunk, [chunk.items[0].item_id], "cleared")
+        doubt_moves.clear(connection, chunk, [chunk.items[0].item_id], "cleared")
     found = doubt(database, chunk)
     assert (found.count, found.undecided, found.cleared) == (4, 3, 1)
 
@@ -41,7 +41,7 @@ def test_what_the_provider_says_it_has_comes_first_and_no_more_than_asked_for_is
     ids = [item.item_id for item in chunk.items]
     assert [item.item_id for item in batch_doubt.undecided_items(database, chunk.batch_id, 3)] == [*ids[2:], ids[0]]
     with database.write() as connection:
-        batch_store.clear(connection, chunk, ids[:2], "cleared")
+        doubt_moves.clear(connection, chunk, ids[:2], "cleared")
         assert batch_doubt.undecided_ids(connection, chunk.batch_id) == ids[2:]
     assert batch_doubt.cleared_imeis(database, chunk.batch_id, 1) == [chunk.items[0].imei]
     assert [item.item_id for item in batch_doubt.undecided_items(database, chunk.batch_id, 9)] == ids[2:]
@@ -68,7 +68,7 @@ def test_the_mark_of_a_doubt_changes_with_what_is_undecided_and_not_with_its_wor
     assert doubt(database, chunk).mark == marks[0]
     for item in chunk.items[:2]:
         with database.write() as connection:
-            batch_store.give_up(connection, chunk, [item.item_id], Outcome.CANCELLED, "not placed")
+            doubt_moves.give_up(connection, chunk, [item.item_id], Outcome.CANCELLED, "not placed")
         marks.append(doubt(database, chunk).mark)
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE attempts SET sent_at = '2026-01-01 00:00:00'")

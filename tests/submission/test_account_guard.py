@@ -17,7 +17,7 @@ from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
 from runner import Background, make_client, run_or_follow, sync_or_follow
 from settings import Settings, load_settings
-from storage import account_mark, batch_store
+from storage import account_mark, batch_states
 from storage.account_mark import adoption
 from submission import account_guard
 from submission.account_guard import OtherAccountError, account_objection, adopt_database, mark_of, may_adopt
@@ -152,7 +152,7 @@ def test_an_adopted_database_sends_nothing_before_a_person_resumes_it(database: 
     assert "another user name" in account_objection(database, live)
     assert one(database, "SELECT state, notice FROM batches WHERE id = ?", batch_id) == ("paused", account_guard.PAUSED)
     with database.read() as connection:
-        assert batch_store.running_batches(connection) == []
+        assert batch_states.running_batches(connection) == []
 
 
 def test_doubt_of_the_account_before_is_left_to_a_person(database: IMEIDatabase, live: Settings) -> None:
@@ -203,7 +203,7 @@ def test_the_runner_waits_until_the_database_is_adopted(
         assert simulator.calls() == []
         adopt_database(database, background.settings)
         with database.write() as connection:
-            batch_store.resume(connection, batch_id)
+            batch_states.resume(connection, batch_id)
         wait_until(lambda: outcomes(database, batch_id).get(Outcome.ORDERED) == 20, "all is ordered")
     finally:
         background.stop()

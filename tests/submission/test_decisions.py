@@ -6,7 +6,7 @@ from simulated_provider import imeis
 
 from database import IMEIDatabase
 from orders import ChunkState, NotPossibleError
-from storage import batch_store
+from storage import call_queries
 from submission.decisions import (
     REQUESTED,
     TAKEN_BACK,
@@ -37,7 +37,7 @@ def test_each_request_to_look_again_is_a_new_one(database: IMEIDatabase) -> None
 def items_in_doubt(database: IMEIDatabase) -> list[int]:
     unanswered(database, call(database, imeis(3)))
     with database.read() as connection:
-        return [item.item_id for item in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)[0].items]
+        return [item.item_id for item in call_queries.open_chunks(connection, ChunkState.IN_DOUBT)[0].items]
 
 
 def test_a_person_clears_some_items_of_a_call_once(database: IMEIDatabase) -> None:

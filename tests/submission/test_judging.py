@@ -1,7 +1,5 @@
 """What an answer or a failure means for each IMEI of a call, and how long a list may be after it."""
 
-import json
-
 import pytest
 from simulated_provider import SERVICE, imeis
 
@@ -14,9 +12,12 @@ from gsm_fusion_client import (
     RefusalKind,
     RefusedError,
 )
-from orders import SAYS_IT_EXISTS, Chunk, Item, OrderStatus, Outcome, PlacedOrder, PlacementAnswer
+from orders import SAYS_IT_EXISTS, Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
 from submission.judging import (
+    AllOrdered,
+    Judged,
     Judgement,
+    NotPlaced,
     Pause,
     is_named,
     judge,
@@ -24,6 +25,7 @@ from submission.judging import (
     judge_error,
     proven_length,
     trial_length,
+    verdicts_of,
 )
 
 NUMBERS = imeis(3)
@@ -45,10 +47,17 @@ def orders_of(*numbers: str, status: str = "Pending") -> tuple[PlacedOrder, ...]
 
 def outcomes(judgement: Judgement) -> list[tuple[Outcome, str]]:
     """(outcome, words) of each verdict, which must be of the items in their order."""
-    assert judgement.verdicts is not None
+    assert isinstance(judgement, Judged)
     assert [verdict.item_id for verdict in judgement.verdicts] == [11 + n for n in range(len(judgement.verdicts))]
     assert [verdict.imei for verdict in judgement.verdicts] == NUMBERS[: len(judgement.verdicts)]
     return [(verdict.outcome, verdict.message) for verdict in judgement.verdicts]
+
+
+def judged(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError) -> Judged:
+    """The judgement of an answer, or a failure, that may have placed something."""
+    judgement = judge(chunk, content)
+    assert isinstance(judgement, Judged)
+    return judgement
 
 
 # A clean answer
@@ -57,19 +66,9 @@ def outcomes(judgement: Judgement) -> list[tuple[Outcome, str]]:
 def test_an_answer_that_orders_each_imei_once_is_clean_in_any_order() -> None:
     placed = tuple(reversed(orders_of(*NUMBERS)))
     judgement = judge(THREE, PlacementAnswer(placed))
-    assert judgement.verdicts == ()
-    assert json.loads(judgement.clean) == [
-        {"id": order.id, "imei": order.imei, "status": "Pending"} for order in placed
-    ]
-
-
-def test_a_clean_answer_is_told_as_json_writes_it_whatever_its_words_hold() -> None:
-    statuses = ['In "Pro\x00cess"', "Прием \u2028\U0001f4f1", OrderStatus.PENDING]
-    placed = tuple(
-        PlacedOrder(f'{imei[-1]}"\\\n', imei, status) for imei, status in zip(NUMBERS, statuses, strict=True)
-    )
-    records = [{"id": order.id, "imei": order.imei, "status": order.status} for order in placed]
-    assert judge(THREE, PlacementAnswer(placed)).clean == json.dumps(records)
+    assert judgement == AllOrdered(placed)
+    assert verdicts_of(THREE, judgement) == judge_by_name(THREE, PlacementAnswer(placed)).verdicts
+    assert outcomes(judge_by_name(THREE, PlacementAnswer(placed))) == [(Outcome.ORDERED, "")] * 3
 
 
 @pytest.mark.parametrize(
@@ -91,9 +90,9 @@ def test_a_clean_answer_is_told_as_json_writes_it_whatever_its_words_hold() -> N
     ],
 )
 def test_an_answer_with_anything_else_in_it_is_read_imei_by_imei(answer: PlacementAnswer) -> None:
-    judgement = judge(THREE, answer)
-    assert judgement.clean == ""
+    judgement = judged(THREE, answer)
     assert judgement == judge_by_name(THREE, answer)
+    assert verdicts_of(THREE, judgement) == judge_by_name(THREE, answer).verdicts
 
 
 # An answer, IMEI by IMEI
@@ -101,13 +100,12 @@ def test_an_answer_with_anything_else_in_it_is_read_imei_by_imei(answer: Placeme
 
 def test_a_mixed_answer_gives_each_imei_what_is_said_of_it() -> None:
     answer = PlacementAnswer((PlacedOrder("7", NUMBERS[0], "Completed"),), errors=((NUMBERS[1], "not supported"),))
-    judgement = judge(THREE, answer)
+    judgement = judged(THREE, answer)
     assert outcomes(judgement) == [
         (Outcome.ORDERED, ""),
         (Outcome.REFUSED, "not supported"),
         (Outcome.IN_DOUBT, UNNAMED),
     ]
-    assert judgement.verdicts is not None
     assert judgement.verdicts[0][3:5] == ("7", "Completed")
     assert judgement.message == "the answer named 2 of 3 IMEIs"
     assert judgement.pause is Pause.NOBODY
@@ -122,10 +120,9 @@ def test_a_mixed_answer_gives_each_imei_what_is_said_of_it() -> None:
     ids=["in the list of duplicates", "in the words about it"],
 )
 def test_an_imei_of_which_the_provider_has_an_order_is_named_and_in_doubt(answer: PlacementAnswer) -> None:
-    judgement = judge(THREE, answer)
+    judgement = judged(THREE, answer)
     assert outcomes(judgement) == [(Outcome.IN_DOUBT, SAYS_IT_EXISTS), *[(Outcome.ORDERED, "")] * 2]
     assert judgement.message == ""
-    assert judgement.verdicts is not None
     assert all(map(is_named, judgement.verdicts))
 
 
@@ -137,8 +134,7 @@ def test_an_imei_that_is_ordered_and_called_a_duplicate_too_is_ordered() -> None
 
 
 def test_an_imei_that_the_answer_does_not_name_is_not_named() -> None:
-    judgement = judge(THREE, PlacementAnswer(orders_of(*NUMBERS[:1])))
-    assert judgement.verdicts is not None
+    judgement = judged(THREE, PlacementAnswer(orders_of(*NUMBERS[:1])))
     assert list(map(is_named, judgement.verdicts)) == [True, False, False]
     assert judgement.message == "the answer named 1 of 3 IMEIs"
 
@@ -157,13 +153,12 @@ def test_an_order_that_is_named_twice_is_one_order() -> None:
 
 
 def test_of_two_ids_for_one_imei_the_first_counts() -> None:
-    judgement = judge(ALONE, PlacementAnswer((PlacedOrder("7", NUMBERS[0]), PlacedOrder("8", NUMBERS[0]))))
-    assert judgement.verdicts is not None
+    judgement = judged(ALONE, PlacementAnswer((PlacedOrder("7", NUMBERS[0]), PlacedOrder("8", NUMBERS[0]))))
     assert [verdict.order_id for verdict in judgement.verdicts] == ["7"]
 
 
 def test_a_refusal_without_words_says_so() -> None:
-    judgement = judge(ALONE, PlacementAnswer(errors=((NUMBERS[0], ""),)))
+    judgement = judged(ALONE, PlacementAnswer(errors=((NUMBERS[0], ""),)))
     assert outcomes(judgement) == [(Outcome.REFUSED, "refused without a reason")]
 
 
@@ -181,7 +176,7 @@ def test_a_refusal_without_words_says_so() -> None:
 def test_words_beside_orders_that_name_no_imei_stop_whom_they_concern_and_leave_the_rest_in_doubt(
     words: str, pause: Pause
 ) -> None:
-    judgement = judge(THREE, PlacementAnswer(orders_of(*NUMBERS[:1]), errors=(("", words),)))
+    judgement = judged(THREE, PlacementAnswer(orders_of(*NUMBERS[:1]), errors=(("", words),)))
     assert outcomes(judgement) == [(Outcome.ORDERED, ""), *[(Outcome.IN_DOUBT, UNNAMED)] * 2]
     assert (judgement.message, judgement.pause) == (words, pause)
 
@@ -190,26 +185,26 @@ def test_words_beside_orders_that_name_no_imei_stop_whom_they_concern_and_leave_
 
 
 def test_maintenance_placed_nothing_and_stops_all_for_a_while() -> None:
-    assert judge(THREE, MaintenanceError("down")) == Judgement(None, "down", Pause.ALL_FOR_A_WHILE)
+    assert judge(THREE, MaintenanceError("down")) == NotPlaced("down", Pause.ALL_FOR_A_WHILE)
 
 
 def test_a_call_that_was_not_sent_is_given_back_and_nobody_sends_for_a_while() -> None:
     error = NotSentError("no network", retry_after=9.0)
-    assert judge(THREE, error) == Judgement(None, "no network", hold=True)
+    assert judge(THREE, error) == NotPlaced("no network", hold=True)
 
 
 @pytest.mark.parametrize("seconds", [None, 9.0])
 def test_a_rate_limit_holds_for_as_long_as_the_provider_asks(seconds: float | None) -> None:
     error = RateLimitedError("slow down", retry_after=seconds)
-    assert judge(THREE, error) == Judgement(None, "slow down", hold=True, limited=True, retry_after=seconds)
+    assert judge(THREE, error) == NotPlaced("slow down", hold=True, limited=True, retry_after=seconds)
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknownError("cut off"), GSMFusionAPIError("cut off")])
 def test_a_call_without_a_readable_answer_is_in_doubt(error: GSMFusionAPIError) -> None:
-    judgement = judge(THREE, error)
+    judgement = judged(THREE, error)
     assert outcomes(judgement) == [(Outcome.IN_DOUBT, "cut off")] * 3
-    assert (judgement.message, judgement.pause, judgement.hold) == ("cut off", Pause.NOBODY, False)
-    assert judgement.unanswered
+    assert (judgement.message, judgement.pause) == ("cut off", Pause.NOBODY)
+    assert judgement.is_unanswered
 
 
 # A refusal of the whole call
@@ -222,38 +217,38 @@ def refused(kind: RefusalKind, words: str = "no") -> RefusedError:
 @pytest.mark.parametrize("chunk", [ALONE, THREE], ids=["alone", "many"])
 @pytest.mark.parametrize(("kind", "pause"), [(RefusalKind.CREDENTIALS, Pause.ALL), (RefusalKind.SERVICE, Pause.BATCH)])
 def test_a_refused_login_or_service_placed_nothing(kind: RefusalKind, pause: Pause, chunk: Chunk) -> None:
-    assert judge_error(chunk, refused(kind)) == Judgement(None, "The provider refused: no", pause)
+    assert judge_error(chunk, refused(kind)) == NotPlaced("The provider refused: no", pause)
 
 
 def test_one_imei_without_credit_was_not_placed() -> None:
-    assert judge_error(ALONE, refused(RefusalKind.CREDIT)) == Judgement(None, "The provider refused: no", Pause.ALL)
+    assert judge_error(ALONE, refused(RefusalKind.CREDIT)) == NotPlaced("The provider refused: no", Pause.ALL)
 
 
 def test_many_imeis_without_credit_are_in_doubt_because_the_first_may_be_paid() -> None:
-    judgement = judge_error(THREE, refused(RefusalKind.CREDIT))
+    judgement = judged(THREE, refused(RefusalKind.CREDIT))
     assert outcomes(judgement) == [(Outcome.IN_DOUBT, "The provider refused: no")] * 3
     assert (judgement.message, judgement.pause) == ("The provider refused: no", Pause.ALL)
-    assert not judgement.unanswered
+    assert not judgement.is_unanswered
 
 
 @pytest.mark.parametrize(
     ("chunk", "words"), [(ALONE, SAYS_IT_EXISTS), (THREE, "The provider refused: no")], ids=["alone", "many"]
 )
 def test_a_refused_duplicate_is_in_doubt_and_named_only_where_it_was_alone(chunk: Chunk, words: str) -> None:
-    judgement = judge_error(chunk, refused(RefusalKind.DUPLICATE))
+    judgement = judged(chunk, refused(RefusalKind.DUPLICATE))
     assert outcomes(judgement) == [(Outcome.IN_DOUBT, words)] * len(chunk.items)
     assert (judgement.message, judgement.pause) == ("The provider refused: no", Pause.NOBODY)
 
 
 def test_one_invalid_imei_is_refused_in_the_words_of_the_provider() -> None:
-    judgement = judge_error(ALONE, refused(RefusalKind.INVALID_IMEI))
+    judgement = judged(ALONE, refused(RefusalKind.INVALID_IMEI))
     assert outcomes(judgement) == [(Outcome.REFUSED, "The provider refused: no")]
     assert (judgement.message, judgement.pause) == ("The provider refused: no", Pause.NOBODY)
 
 
 def test_of_many_the_invalid_imei_that_the_words_name_is_refused_and_the_others_are_in_doubt() -> None:
     words = f"Invalid IMEI {NUMBERS[1]}"
-    judgement = judge_error(THREE, refused(RefusalKind.INVALID_IMEI, words))
+    judgement = judged(THREE, refused(RefusalKind.INVALID_IMEI, words))
     said = f"The provider refused: {words}"
     assert outcomes(judgement) == [(Outcome.IN_DOUBT, said), (Outcome.REFUSED, said), (Outcome.IN_DOUBT, said)]
     assert (judgement.message, judgement.pause) == (said, Pause.NOBODY)
@@ -261,14 +256,14 @@ def test_of_many_the_invalid_imei_that_the_words_name_is_refused_and_the_others_
 
 @pytest.mark.parametrize("words", ["Invalid IMEI", "Invalid IMEI 9" + NUMBERS[1], "Invalid IMEI " + NUMBERS[1][:14]])
 def test_of_many_none_is_refused_where_the_words_name_none_of_them(words: str) -> None:
-    judgement = judge_error(THREE, refused(RefusalKind.INVALID_IMEI, words))
+    judgement = judged(THREE, refused(RefusalKind.INVALID_IMEI, words))
     assert {outcome for outcome, _ in outcomes(judgement)} == {Outcome.IN_DOUBT}
 
 
 @pytest.mark.parametrize("chunk", [ALONE, THREE], ids=["alone", "many"])
 @pytest.mark.parametrize("kind", [RefusalKind.UNKNOWN, RefusalKind.ORDER_ID])
 def test_a_refusal_in_new_words_leaves_every_imei_in_doubt_and_stops_the_batch(kind: RefusalKind, chunk: Chunk) -> None:
-    judgement = judge_error(chunk, refused(kind))
+    judgement = judged(chunk, refused(kind))
     assert outcomes(judgement) == [(Outcome.IN_DOUBT, "The provider refused: no")] * len(chunk.items)
     assert (judgement.message, judgement.pause) == ("The provider refused: no", Pause.BATCH)
 

@@ -8,7 +8,7 @@ from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import IMEIOrder, Item
-from storage import batch_store
+from storage import call_queries
 from submission.listing import Age, Clock, Listing, Look
 
 NOON = datetime(2026, 11, 25, 12)
@@ -188,7 +188,7 @@ def test_a_view_counts_what_may_be_of_its_service_and_what_cannot_be_read() -> N
 def clock_of(database: IMEIDatabase, number: int, listed_now: list[IMEIOrder]) -> Clock:
     """The provider's clocks for an attempt, as a list shows them."""
     with database.read() as connection:
-        owners = batch_store.order_owners(connection, [order.id for order in listed_now])
+        owners = call_queries.order_owners(connection, [order.id for order in listed_now])
         return Listing(Look(tuple(listed_now), 0.0, 0), owners, LABELS, frozenset()).clock(connection, number)
 
 

@@ -9,7 +9,7 @@ from web_client import CARRIER, answer_chunks
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Progress
-from storage import batch_queries, batch_store, order_reports
+from storage import batch_queries, batch_states, call_queries, order_reports
 from storage.batch_creation import Funds, NewBatch, OverBudgetError, create_batch, fingerprint, resume_batch
 from submission.price_check import INTERVAL, apply_prices, due
 
@@ -29,7 +29,7 @@ def new_batch(database: IMEIDatabase, count: int, first: int = 0, **more: object
 def first_calls(database: IMEIDatabase, batch_id: int, calls: int) -> None:
     """Answer the first calls of a batch: every IMEI of them is ordered."""
     with database.write() as connection:
-        kept = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1000)[calls:]]
+        kept = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1000)[calls:]]
         for chunk_id in kept:
             connection.exec_driver_sql("UPDATE chunks SET state = 'cancelled' WHERE id = ?", (chunk_id,))
     answer_chunks(database)
@@ -90,7 +90,7 @@ def test_only_running_batches_of_that_service_with_something_to_send_are_paused(
     sent = new_batch(database, 5, first=200)
     running = [new_batch(database, 5, first=300), new_batch(database, 5, first=400)]
     with database.write() as connection:
-        batch_store.pause(connection, by_hand, "Paused by hand.")
+        batch_states.pause(connection, by_hand, "Paused by hand.")
         connection.exec_driver_sql("UPDATE chunks SET state = 'sending' WHERE batch_id = ?", (sent,))
         assert apply_prices(connection, []) == []
         assert apply_prices(connection, [DEAR]) == running
@@ -125,7 +125,7 @@ def test_what_is_ordered_after_resuming_costs_the_new_price_and_what_was_before_
 def test_a_batch_keeps_its_price_where_the_listed_one_is_not_higher(database: IMEIDatabase, price: float) -> None:
     batch_id = new_batch(database, 20)
     with database.write() as connection:
-        batch_store.pause(connection, batch_id, "Paused by hand.")
+        batch_states.pause(connection, batch_id, "Paused by hand.")
     assert resume(database, batch_id, price, Funds(budget=0.0, held=0.0))
     assert found(database, batch_id).unit_price == 0.08
     assert not resume(database, batch_id, 0.48)
@@ -173,8 +173,8 @@ def test_the_same_list_confirmed_again_goes_on_at_the_confirmed_price(database: 
 def test_what_resumes_itself_after_maintenance_keeps_its_price_until_the_next_look(database: IMEIDatabase) -> None:
     batch_id = new_batch(database, 20)
     with database.write() as connection:
-        batch_store.pause(connection, batch_id, "Maintenance.", resumes_itself=True)
+        batch_states.pause(connection, batch_id, "Maintenance.", resumes_itself=True)
         assert apply_prices(connection, [DEAR]) == []
-        batch_store.resume_self_resuming(connection)
+        batch_states.resume_self_resuming(connection)
     assert found(database, batch_id).unit_price == 0.08
     assert check(database, 0.48) == [batch_id]

@@ -1,12 +1,24 @@
 """What one look at the provider's list may settle: lists made by hand, on a clock made by hand."""
 
 import pytest
-from handmade_calls import OTHER, QUIET, answered, call, listed, look, one, outcome, read_balance, unanswered
+from handmade_calls import (
+    OTHER,
+    QUIET,
+    answered,
+    call,
+    listed,
+    look,
+    one,
+    outcome,
+    read_balance,
+    record_verdicts,
+    unanswered,
+)
 from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome, Verdict
-from storage import batch_store
+from storage import call_records, chunk_moves, doubt_moves
 from storage.batch_creation import NewBatch, create_batch, fingerprint, unfinished_batch
 from storage.batch_queries import batch_state
 from submission.settlement import Settler
@@ -120,7 +132,7 @@ def test_what_was_in_doubt_when_the_rest_was_cancelled_is_not_sent_again(databas
     known = answered(database, call(database, imeis(1, first=500)), 1000)
     doubtful = call(database, imeis(150))
     with database.write() as connection:
-        batch_store.cancel_rest(connection, doubtful.batch_id)
+        chunk_moves.cancel_rest(connection, doubtful.batch_id)
     unanswered(database, doubtful)
     settler = Settler(QUIET)
     look(database, settler, known, 1000.0)
@@ -136,8 +148,8 @@ def test_what_was_in_doubt_when_the_rest_was_cancelled_is_not_sent_again(databas
 def test_what_comes_back_unsent_after_the_rest_was_cancelled_is_cancelled_too(database: IMEIDatabase) -> None:
     turned_away = call(database, imeis(150))
     with database.write() as connection:
-        assert batch_store.cancel_rest(connection, turned_away.batch_id) == 50
-        batch_store.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
+        assert chunk_moves.cancel_rest(connection, turned_away.batch_id) == 50
+        chunk_moves.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
     assert batch_state(database, turned_away.batch_id)[0] is BatchState.FINISHED
     assert {word for word, _ in outcome(database, turned_away)} == {"cancelled"}
 
@@ -149,7 +161,7 @@ def test_an_answer_with_an_order_that_is_known_already_makes_a_duplicate(databas
     again = call(database, imeis(1), recheck=True)
     placed = Verdict(again.items[0].item_id, again.items[0].imei, Outcome.ORDERED, "1", "Completed")
     with database.write() as connection:
-        batch_store.record(connection, again, [placed])
+        record_verdicts(connection, again, [placed])
     assert outcome(database, again) == [("duplicate", "")]
 
 
@@ -158,7 +170,7 @@ def test_an_order_id_that_two_services_are_given_is_not_believed_twice(database:
     other = call(database, imeis(1), OTHER)
     placed = Verdict(other.items[0].item_id, other.items[0].imei, Outcome.ORDERED, "1", "Pending")
     with database.write() as connection:
-        batch_store.record(connection, other, [placed])
+        record_verdicts(connection, other, [placed])
     assert outcome(database, other) == [("in_doubt", "")]
 
 
@@ -186,8 +198,8 @@ def test_what_a_late_answer_ordered_is_not_sent_again_although_a_person_had_clea
     first, second = chunk.items
     late = Verdict(first.item_id, first.imei, Outcome.ORDERED, "2")
     with database.write() as connection:
-        batch_store.clear(connection, chunk, [first.item_id, second.item_id], "not placed, as a person decided")
-        batch_store.record_late(connection, chunk, [late], "the answer came late")
+        doubt_moves.clear(connection, chunk, [first.item_id, second.item_id], "not placed, as a person decided")
+        call_records.record_late(connection, chunk, [late], "the answer came late")
     found = [listed("2", first.imei)] if listing else []
     assert look(database, settler, [*old, *found], 1200.0) == [second.imei]
     assert outcome(database, chunk) == [("ordered", "2"), ("waiting", "")]

@@ -19,8 +19,8 @@ from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, write_list_limit
 from orders import Chunk, ChunkState, IMEIOrder
-from storage import batch_store
-from storage.call_log import write_intents
+from storage import batch_states, call_queries
+from storage.call_records import write_intents
 from submission.decisions import was_not_placed
 from submission.listing import Look
 from submission.settlement import DEARER, NEXT_TURN, UNCLEAR, Settler
@@ -122,7 +122,7 @@ def test_a_piece_is_as_long_as_the_limit_and_the_words_of_the_provider_allow(
         assert len(piece) == size
         sent += piece
         with database.write() as connection:
-            [flying] = batch_store.open_chunks(connection, ChunkState.SENDING)
+            [flying] = call_queries.open_chunks(connection, ChunkState.SENDING)
         shown = [*shown, *answered(database, flying, 6000 + 100 * number)]
         now += 1
     assert sent == again(doubtful)[: len(sent)]
@@ -172,7 +172,7 @@ def test_what_was_sent_again_and_is_in_doubt_again_may_be_of_the_first_call(data
     doubtful, shown = proven(database, settler)
     assert look(database, settler, shown, RESTED) == again(doubtful)
     with database.write() as connection:
-        [repeated] = batch_store.open_chunks(connection, ChunkState.SENDING)
+        [repeated] = call_queries.open_chunks(connection, ChunkState.SENDING)
     unanswered(database, repeated)
     look(database, settler, [*shown, listed("2000", doubtful.items[0].imei)], RESTED + 1)  # older than 5001
     assert outcome(database, doubtful) == [("ordered", "2000")]
@@ -188,7 +188,7 @@ def half_sent(database: IMEIDatabase) -> tuple[Chunk, list[IMEIOrder]]:
     known = answered(database, call(database, imeis(1, first=1)), 1000)
     _, chunks = planned(database, 2, size=1, first=20)
     with database.write() as connection:
-        [doubtful] = write_intents(connection, chunks[:1], batch_store.newest_attempt(connection) + 1)
+        [doubtful] = write_intents(connection, chunks[:1], call_queries.newest_attempt(connection) + 1)
     unanswered(database, doubtful)
     return doubtful, known
 
@@ -209,13 +209,13 @@ def test_nothing_of_a_paused_batch_is_sent_again(database: IMEIDatabase) -> None
     settler = Settler(QUIET)
     look(database, settler, known, START)
     with database.write() as connection:
-        assert batch_store.pause(connection, doubtful.batch_id, "a person paused it")
+        assert batch_states.pause(connection, doubtful.batch_id, "a person paused it")
     shown = newer(database, known)
     assert look(database, settler, shown, RESTED) == []
     assert reason(database, doubtful) == NEXT_TURN
     assert not settler.wants_turn(RESTED)
     with database.write() as connection:
-        assert batch_store.resume(connection, doubtful.batch_id)
+        assert batch_states.resume(connection, doubtful.batch_id)
     assert look(database, settler, newer(database, shown, 2), RESTED + 1) == again(doubtful)
 
 
@@ -270,7 +270,7 @@ def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: I
     doubtful, known = half_sent(database)
     was_not_placed(database, [doubtful.items[0].item_id], 0.0)
     with database.write() as connection:
-        batch_store.pause(connection, doubtful.batch_id, "a person paused it")
+        batch_states.pause(connection, doubtful.batch_id, "a person paused it")
     assert look(database, Settler(QUIET), known, START) == []
     assert one(database, "SELECT message FROM chunks WHERE cleared") == NEXT_TURN
 

@@ -10,7 +10,7 @@ from web_client import CARRIER, answer_chunks
 
 from database import IMEIDatabase
 from orders import ChunkState, Outcome
-from storage import batch_store
+from storage import batch_states
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
 from submission import Metrics, Story, metrics
@@ -38,10 +38,10 @@ def test_each_change_of_a_batch_is_logged_once(database: IMEIDatabase, caplog: p
     assert told(caplog, story) == [f"Batch {batch_id} created: 3 IMEIs, service 1739, at most $0.24"]
     assert told(caplog, story) == []
     with database.write() as connection:
-        batch_store.pause(connection, batch_id, "Credit has been finished!")
+        batch_states.pause(connection, batch_id, "Credit has been finished!")
     assert told(caplog, story) == [f"Batch {batch_id} paused after 3 waiting; $0.00 spent: Credit has been finished!"]
     with database.write() as connection:
-        batch_store.resume(connection, batch_id)
+        batch_states.resume(connection, batch_id)
     assert told(caplog, story) == [f"Batch {batch_id} resumed"]
     answer_chunks(database)
     started, finished = told(caplog, story)

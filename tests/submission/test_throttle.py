@@ -19,11 +19,12 @@ from virtual_throttle import Run, Scene, drive, least
 
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from results.sync import OrderSync
 from simulator.limits import LimiterKind
 from submission.checkpoints import Checkpoints
 from submission.limit_estimate import LONGEST_HOLD, Kind, LimitEstimate
+from submission.options import Options
 from submission.throttle import LONGEST_SPACING, MEMORY, MOST_SPACING, SHORTEST_SPACING, Throttle
 
 KINDS = get_args(LimiterKind)

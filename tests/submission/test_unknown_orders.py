@@ -16,7 +16,7 @@ from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, utc_now
 from orders import IMEIOrder
-from storage import batch_store
+from storage import batch_states
 from submission.settlement import Settler
 from submission.unknown_orders import to_confirm
 
@@ -38,7 +38,7 @@ def test_a_batch_that_would_order_what_is_listed_already_is_paused_once(database
     assert word == "paused"
     assert notice.startswith("The provider lists 2 orders of IMEIs that this batch has not sent, such as order 80")
     with database.write() as connection:
-        batch_store.resume(connection, batch_id)
+        batch_states.resume(connection, batch_id)
     look(database, settler, foreign, START + 1)
     assert state(database, batch_id)[0] == "running"
     assert one(database, "SELECT count(*) FROM items WHERE outcome = 'duplicate'") == 2

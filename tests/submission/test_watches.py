@@ -8,8 +8,8 @@ from simulated_provider import imeis
 
 from database import IMEIDatabase
 from orders import ChunkState, NotPossibleError
-from storage import batch_store
-from storage.batch_store import DoubtfulCall
+from storage import call_queries
+from storage.call_queries import DoubtfulCall
 from submission.decisions import REQUESTED, ask_again, was_not_placed, was_placed
 from submission.settlement import Settler
 from submission.watches import FOR_A_PERSON, Watch
@@ -225,7 +225,7 @@ def test_each_wish_to_look_again_is_another_one(database: IMEIDatabase) -> None:
 def items_in_doubt(database: IMEIDatabase) -> list[int]:
     unanswered(database, call(database, imeis(3)))
     with database.read() as connection:
-        return [item.item_id for item in batch_store.open_chunks(connection, ChunkState.IN_DOUBT)[0].items]
+        return [item.item_id for item in call_queries.open_chunks(connection, ChunkState.IN_DOUBT)[0].items]
 
 
 def test_a_person_clears_some_items_of_a_call_once(database: IMEIDatabase) -> None:

@@ -42,7 +42,7 @@ from database import IMEIDatabase
 from orders import Chunk
 from production_submission_system import PROGRAM_ERROR
 from settings import Settings
-from storage import batch_store
+from storage import batch_states
 from submission.checkpoints import DISK_FULL, READ_ONLY, Checkpoints
 
 TOTAL = 12 * CHUNK
@@ -343,7 +343,7 @@ def test_an_error_of_the_program_stops_the_batch_aloud_and_the_next_run_records_
     assert stopped.exc_info is not None
     simulator.set(listing="off")
     with database.write() as connection:
-        assert batch_store.resume(connection, batch_id)
+        assert batch_states.resume(connection, batch_id)
     with system(simulator, database, chunk_size=CHUNK) as running:
         running.run_batch(batch_id)
     assert_all_paid_once(simulator, database, batch_id)

@@ -29,7 +29,7 @@ from spreadsheets.cells import classify
 from spreadsheets.delimited import Delimited
 from spreadsheets.intake import ALL_COLUMNS, Intake
 from spreadsheets.reading import UnreadableFileError, read_file
-from submission.judging import judge, judge_by_name, judge_error
+from submission.judging import AllOrdered, judge, judge_by_name, judge_error, verdicts_of
 from workbooks.guarded import Workbook
 from workbooks.kinds import Deadline, FileKind, find_kind
 
@@ -115,13 +115,13 @@ def check_placement(raw: bytes, parse: Callable[[bytes], PlacementAnswer] = prov
             answer = parse(raw)
     except GSMFusionAPIError as error:
         judgement = judge_error(CHUNK, error)
-        assert b"error" in raw.lower() or {v.outcome for v in judgement.verdicts or ()} == {Outcome.IN_DOUBT}
+        assert b"error" in raw.lower() or {v.outcome for v in verdicts_of(CHUNK, judgement)} == {Outcome.IN_DOUBT}
         return
     for order in answer.orders:
         assert order.imei not in IMEIS or stands_there(order, raw), f"{order} is not in the answer"
-    verdicts = judge_by_name(CHUNK, answer).verdicts or ()
+    verdicts = judge_by_name(CHUNK, answer).verdicts
     assert {verdict.outcome for verdict in verdicts} <= {Outcome.ORDERED, Outcome.IN_DOUBT}
-    if judge(CHUNK, answer).clean:
+    if isinstance(judge(CHUNK, answer), AllOrdered):
         assert {verdict.outcome for verdict in verdicts} == {Outcome.ORDERED}
 
 

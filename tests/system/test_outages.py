@@ -31,7 +31,7 @@ from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState, ChunkState
 from settings import Settings
-from storage import batch_store
+from storage import batch_states
 from web.format import money
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
@@ -93,7 +93,7 @@ def test_an_outage_in_the_middle_is_told_and_nothing_is_paid_twice(
         simulator.set(**outage.over)
         if not outage.resumes_itself:
             with database.write() as connection:
-                batch_store.resume(connection, batch_id)
+                batch_states.resume(connection, batch_id)
         more = see_through(running, batch_id)
     assert_all_paid_once(simulator, database, batch_id, more)
     assert found(database, batch_id).notice == ""

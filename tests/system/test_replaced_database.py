@@ -31,7 +31,7 @@ from orders import BatchState, IMEIOrder
 from production_submission_system import ProductionSubmissionSystem
 from results.rebuild import plan_rebuild, rebuild_records
 from settings import Settings
-from storage import batch_store
+from storage import batch_states, call_queries, chunk_moves
 from storage.batch_creation import NewBatch, create_batch
 from submission import older_copy as batch_older_copy
 from submission.checkpoints import Checkpoints
@@ -118,7 +118,7 @@ def test_calls_without_a_kept_answer_are_found_by_the_rebuild(simulator: Simulat
         restore_orders(running, database)
         assert outcomes(database, batch_id)["ordered"] >= charged - CHUNK  # one may be in doubt, cut in the middle
         with database.write() as connection:
-            batch_store.resume(connection, batch_id)
+            batch_states.resume(connection, batch_id)
         running.run_batch(batch_id)
         assert_all_paid_once(simulator, database, batch_id)
 
@@ -190,15 +190,15 @@ def test_a_short_list_and_kept_answers_restore_what_the_runner_has_begun_to_reco
     order_all_and_put_back(simulator, settings, planned=True)
     with IMEIDatabase(settings.database_path) as database:
         with database.write() as connection:
-            [first, second, *_] = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, 1, 9)]
-            batch_store.split_chunk(connection, first, 5, CHUNK)
-            batch_store.split_chunk(connection, second, 5, 10)
+            [first, second, *_] = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, 1, 9)]
+            chunk_moves.split_chunk(connection, first, 5, CHUNK)
+            chunk_moves.split_chunk(connection, second, 5, 10)
         with system(simulator, database, chunk_size=CHUNK, patience=0.2) as running:
             running.run_batch(1)
             assert (found(database, 1).state, found(database, 1).notice) == (BatchState.PAUSED, SENTENCE)
             assert restore_orders(running, database)
             with database.write() as connection:
-                batch_store.resume(connection, 1)
+                batch_states.resume(connection, 1)
             running.run_batch(1)
         assert_all_paid_once(simulator, database, 1)
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -41,16 +42,18 @@ from provider_model import (
 )
 from simulated_provider import OLD_ORDER, SERVICE, imeis
 
+import production_submission_system
 from database import IMEIDatabase, Transaction
 from gsm_fusion_client import Keep, OutcomeUnknownError
 from orders import BatchState, Chunk, ChunkState, Outcome, PlacementAnswer
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
-from storage import batch_store
+from storage import batch_states, call_queries, chunk_moves, doubt_moves
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from submission.checkpoints import Checkpoints
 from submission.decisions import ask_again, was_not_placed, was_placed
 from submission.listing import Look
+from submission.options import Options
 from submission.settlement import Settler
 
 POOL = imeis(10)
@@ -194,11 +197,11 @@ class Promise(RuleBasedStateMachine):
         batch_id = self.batches[index % len(self.batches)]
         with self.database.write() as connection:
             if move == "pause":
-                batch_store.pause(connection, batch_id, "paused by a person")
+                batch_states.pause(connection, batch_id, "paused by a person")
             elif move == "resume":
-                batch_store.resume(connection, batch_id)
+                batch_states.resume(connection, batch_id)
             else:
-                batch_store.cancel_rest(connection, batch_id)
+                chunk_moves.cancel_rest(connection, batch_id)
 
     @rule(index=which)
     def a_person_looks(self, index: int) -> None:
@@ -376,7 +379,7 @@ class Promise(RuleBasedStateMachine):
         for turn in range(90 if whole else 12):
             for (batch_id,) in self.rows("SELECT id FROM batches WHERE state = 'paused'"):
                 with self.database.write() as connection:  # what was said last may have paused it
-                    batch_store.resume(connection, batch_id)
+                    batch_states.resume(connection, batch_id)
             self.work(1)
             self.model.pass_time(20.0)
             left = Counter(row[3] for row in self.rows(ITEMS) if row[3] in (Outcome.WAITING, Outcome.IN_DOUBT))
@@ -423,15 +426,15 @@ class Promise(RuleBasedStateMachine):
     def alive(self) -> Process:
         if self.process is None:
             self.wire = Wire(self.clock)
-            system = ProductionSubmissionSystem(
-                self.database,
-                self.client_class(self.model, self.is_written),
-                Checkpoints(self.folder / "checkpoints"),
-                OPTIONS,
-                clock=self.clock,
-                pool=lambda _: self.wire,
-            )
-            system._settler = self.settler_class(QUIET, DEADLINE)
+            with patch.object(production_submission_system, "Settler", self.settler_class):
+                system = ProductionSubmissionSystem(
+                    self.database,
+                    self.client_class(self.model, self.is_written),
+                    Checkpoints(self.folder / "checkpoints"),
+                    OPTIONS,
+                    clock=self.clock,
+                    pool=lambda _: self.wire,
+                )
             self.process = Process(system)
         return self.process
 
@@ -475,9 +478,9 @@ class HastySettler(Settler):
 
     def apply(self, connection: Transaction, look: Look, may_repeat: bool = False) -> int | None:
         piece = super().apply(connection, look, may_repeat)
-        for chunk in batch_store.open_chunks(connection, ChunkState.IN_DOUBT):
+        for chunk in call_queries.open_chunks(connection, ChunkState.IN_DOUBT):
             if piece is None:
-                piece = batch_store.repeat(connection, chunk, [item.item_id for item in chunk.items], "sent again")
+                piece = doubt_moves.repeat(connection, chunk, [item.item_id for item in chunk.items], "sent again")
         return piece
 
 

@@ -32,7 +32,7 @@ from gsm_fusion_client import GSMFusionClient, OutcomeUnknownError
 from orders import BatchState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
 from results.rebuild import plan_rebuild, rebuild_records
-from storage import batch_store
+from storage import batch_states
 from submission import older_copy as batch_older_copy
 from submission import price_check, watches
 
@@ -209,7 +209,7 @@ def put_back(scene: Scene) -> int:
         if rebuild_records(older, *plan_rebuild(older, running.client)).complete:
             batch_older_copy.accept_older_copy(older)
         with older.write() as connection:
-            batch_store.resume(connection, batch_id)
+            batch_states.resume(connection, batch_id)
         running.run_batch(batch_id)
     return batch_id
 

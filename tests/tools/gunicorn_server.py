@@ -15,7 +15,7 @@ import pytest
 from database import IMEIDatabase
 from settings import Settings
 from storage.batch_creation import NewBatch, create_batch
-from storage.batch_store import pause
+from storage.batch_states import pause
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0  #: seconds; only a failure takes that long

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from simulated_provider import SERVICE, imeis
+from sqlalchemy import Connection
 
 from database import IMEIDatabase
-from orders import Chunk, IMEIOrder, Outcome, PlacedOrder, PlacementAnswer, Verdict
-from storage import balance_store, batch_store
+from orders import Chunk, IMEIOrder, Outcome, PlacedOrder, Verdict
+from storage import balance_store, call_queries
 from storage.batch_creation import NewBatch, create_batch
-from storage.call_log import record_clean, write_intents
-from submission.judging import judge
+from storage.call_records import record_answers, record_of, record_of_orders, write_intents
 from submission.listing import Look
 from submission.settlement import Settler
 
@@ -25,8 +25,8 @@ def call(database: IMEIDatabase, numbers: Sequence[str], service_id: str = SERVI
     new = NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted, recheck=recheck, resend_rejected=recheck)
     batch_id = create_batch(database, new)
     with database.write() as connection:
-        planned = [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1)]
-        return write_intents(connection, planned, batch_store.newest_attempt(connection) + 1)[0]
+        planned = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1)]
+        return write_intents(connection, planned, call_queries.newest_attempt(connection) + 1)[0]
 
 
 def planned(
@@ -36,7 +36,7 @@ def planned(
     wanted = [(imei, None) for imei in imeis(count, first)]
     batch_id = create_batch(database, NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted), chunk_size=size)
     with database.read() as connection:
-        return batch_id, [chunk_id for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, 1000)]
+        return batch_id, [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1000)]
 
 
 def everything(database: IMEIDatabase) -> dict[str, list[tuple[Any, ...]]]:
@@ -61,11 +61,16 @@ def nothing_is_written(database: IMEIDatabase) -> Iterator[None]:
     assert everything(database) == before
 
 
+def record_verdicts(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict], message: str = "") -> None:
+    """Write these verdicts for a call that is on the wire or in doubt."""
+    record_answers(connection, [record_of(chunk, verdicts, message)], also_in_doubt=True)
+
+
 def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[IMEIOrder]:
     """Record a complete answer, with order ids from first_id on; return the orders as the list shows them."""
     placed = tuple(PlacedOrder(str(first_id + n), item.imei) for n, item in enumerate(chunk.items))
     with database.write() as connection:
-        assert record_clean(connection, [(chunk, judge(chunk, PlacementAnswer(placed)).clean)])
+        record_answers(connection, [record_of_orders(chunk, placed)])
     return [listed(order.id, order.imei, chunk.service_id) for order in placed]
 
 
@@ -77,7 +82,7 @@ def unanswered(database: IMEIDatabase, chunk: Chunk, said: Sequence[str] = (), w
         for item, message in zip(chunk.items, messages, strict=True)
     ]
     with database.write() as connection:
-        batch_store.record(connection, chunk, doubts, words)
+        record_verdicts(connection, chunk, doubts, words)
 
 
 def listed(order_id: str, imei: str, package: str = SERVICE, at: str = "2026-11-25 10:00:00") -> IMEIOrder:
@@ -112,12 +117,12 @@ def look(
             credits = first.credits - balance_store.spent_since(connection, first).known - unexplained
         usual = {
             "asked_at": now,
-            "last_order": batch_store.newest_order(connection),
+            "last_order": call_queries.newest_order(connection),
             "credits": credits,
             "confirmed": {order.id: order for order in orders},
         }
         piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
-        claimed = write_intents(connection, [piece] if piece else [], batch_store.newest_attempt(connection) + 1)
+        claimed = write_intents(connection, [piece] if piece else [], call_queries.newest_attempt(connection) + 1)
         return [item.imei for chunk in claimed for item in chunk.items]
 
 

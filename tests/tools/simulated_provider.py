@@ -10,11 +10,12 @@ from stored_orders import all_orders
 
 from database import IMEIDatabase, write_list_limit
 from gsm_fusion_client import ClientOptions, GSMFusionClient
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from simulator.server import Simulator
-from storage import balance_store, batch_store
+from storage import balance_store, call_queries
 from submission.checkpoints import Checkpoints
+from submission.options import Options
 from submission.throttle import Throttle
 
 SERVICE = "269"
@@ -76,11 +77,11 @@ def put_in_use(simulator: Simulator, database: IMEIDatabase) -> None:
     """
     simulator.set(history=1)
     with database.write() as connection:
-        if not batch_store.newest_order(connection):
+        if not call_queries.newest_order(connection):
             old = (OLD_ORDER, "359999000000000", SERVICE, "Completed", 0)
             columns = "order_id, imei, service_id, status, attempt_id"
             connection.exec_driver_sql(f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?)", old)
-        if balance_store.newest_reading(connection) is None and not batch_store.newest_attempt(connection):
+        if balance_store.newest_reading(connection) is None and not call_queries.newest_attempt(connection):
             balance_store.record_reading(connection, simulator.balance())
 
 

@@ -11,10 +11,11 @@ from simulated_provider import OLD_ORDER, SERVICE, imeis
 from sqlalchemy import event
 
 from database import DatabaseUnavailableError, IMEIDatabase, write_list_limit
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from storage.batch_creation import NewBatch, create_batch
 from submission.checkpoints import Checkpoints
+from submission.options import Options
 from submission.throttle import Throttle
 
 QUIET, DEADLINE = 60.0, 100.0

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from handmade_calls import record_verdicts
 from sqlalchemy import Connection
 from werkzeug.test import TestResponse
 
@@ -17,7 +18,7 @@ from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
 from orders import Account, Chunk, IMEIOrder, Item, Outcome, ServiceInfo, Verdict
 from settings import Settings
-from storage import batch_store
+from storage import batch_states, call_queries
 from storage.batch_creation import NewBatch, create_batch
 from web_app import create_app
 
@@ -141,12 +142,10 @@ def answer_chunks(
 ) -> None:
     """Answer all planned chunks as the runner does. verdict: IMEI → (outcome, message)."""
     with database.write() as connection:
-        for running in batch_store.running_batches(connection):
-            for chunk_id, _ in batch_store.planned_chunks(connection, running.batch_id, 1000):
+        for running in batch_states.running_batches(connection):
+            for chunk_id, _ in call_queries.planned_chunks(connection, running.batch_id, 1000):
                 chunk = send_chunk(connection, chunk_id, running.batch_id, running.service_id)
-                batch_store.record(
-                    connection, chunk, [_verdict(i.item_id, i.imei, *verdict(i.imei)) for i in chunk.items]
-                )
+                record_verdicts(connection, chunk, [_verdict(i.item_id, i.imei, *verdict(i.imei)) for i in chunk.items])
 
 
 def send_chunk(connection: Connection, chunk_id: int, batch_id: int, service_id: str) -> Chunk:

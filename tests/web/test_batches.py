@@ -13,7 +13,7 @@ from typing import Any
 import openpyxl
 import pytest
 from flask import Flask
-from handmade_calls import read_balance
+from handmade_calls import read_balance, record_verdicts
 from simulated_provider import imeis
 from sqlalchemy import select, update
 from stored_orders import all_orders
@@ -25,7 +25,7 @@ from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, IMEIOrder, Outcome, Progress, Verdict
 from schema import attempts, items
 from settings import Settings
-from storage import batch_creation, batch_queries, batch_store
+from storage import batch_creation, batch_queries, call_queries
 from submission.price_check import apply_prices
 from web import ordering as web_ordering
 from web.format import stop_words
@@ -691,10 +691,10 @@ def test_stopping_says_what_is_paid_and_what_is_saved_and_a_stopped_batch_is_not
 def send(database: IMEIDatabase, batch_id: int, count: int) -> None:
     """Have so many planned calls of a batch answered in full."""
     with database.write() as connection:
-        for chunk_id, _ in batch_store.planned_chunks(connection, batch_id, count):
+        for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, count):
             chunk = send_chunk(connection, chunk_id, batch_id, CARRIER.package_id)
             placed = [Verdict(i.item_id, i.imei, Outcome.ORDERED, f"15{i.item_id:06d}") for i in chunk.items]
-            batch_store.record(connection, chunk, placed)
+            record_verdicts(connection, chunk, placed)
 
 
 def test_what_is_on_the_wire_is_counted_apart_from_what_can_be_stopped() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from handmade_calls import answered, call, listed, look, read_balance, unanswered
+from handmade_calls import answered, call, listed, look, read_balance, record_verdicts, unanswered
 from simulated_provider import Knobs, Simulator, imeis
 from web_client import CARRIER, Browser, Provider, answer_chunks, words
 
@@ -16,8 +16,8 @@ from database import IMEIDatabase, utc_now, write_list_limit
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
 from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, Outcome, Verdict
 from settings import Settings
-from storage import batch_store
-from storage.call_log import write_intents
+from storage import call_queries, doubt_moves
+from storage.call_records import write_intents
 from submission import decisions
 from submission.listing import Look
 from submission.settlement import NEXT_TURN, NOT_RESTED, Settler
@@ -107,7 +107,7 @@ def in_doubt(database: IMEIDatabase, count: int, first: int = 0, words: str = "T
     chunk = call(database, imeis(count, first=first))
     with database.write() as connection:
         verdicts = [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT, message=words) for i in chunk.items]
-        batch_store.record(connection, chunk, verdicts, words)
+        record_verdicts(connection, chunk, verdicts, words)
     return chunk
 
 
@@ -183,16 +183,16 @@ def repeat_cleared(database: IMEIDatabase, settler: Settler) -> list[Chunk]:
     """A look alone at an empty list lets the runner send again what a person has cleared."""
     with database.write() as connection:
         settler.note(connection, 900.0)
-        found = Look((), 900.0, batch_store.newest_order(connection), alone=True)
+        found = Look((), 900.0, call_queries.newest_order(connection), alone=True)
         piece = settler.apply(connection, found, may_repeat=True)
         assert piece is not None
-        return write_intents(connection, [piece], batch_store.newest_attempt(connection) + 1)
+        return write_intents(connection, [piece], call_queries.newest_attempt(connection) + 1)
 
 
 def test_an_order_from_before_the_call_is_counted_apart(app: Flask, database: IMEIDatabase) -> None:
     chunk = in_doubt(database, 2, words=SAYS_IT_EXISTS)
     with database.write() as connection:
-        batch_store.link_existing(connection, chunk, chunk.items[0], listed("5", chunk.items[0].imei))
+        doubt_moves.link_existing(connection, chunk, chunk.items[0], listed("5", chunk.items[0].imei))
         connection.exec_driver_sql(
             "INSERT INTO items (batch_id, service_id, imei, outcome, message) VALUES"
             f" ({chunk.batch_id}, '269', '1', 'duplicate', 'ordered already: order 3')"
@@ -382,7 +382,7 @@ def test_after_an_undo_nothing_is_sent_without_a_proof_or_a_new_decision(app: Fl
     decisions.was_placed(database, chunk.items[0].item_id, "777", chunk.batch_id)
     decisions.take_back_order(database, chunk.batch_id, "777")
     with database.read() as connection:
-        [call_in_doubt] = batch_store.doubtful_calls(connection)
+        [call_in_doubt] = call_queries.doubtful_calls(connection)
         assert not call_in_doubt.cleared
     settler = Settler(60.0)
     read_balance(database)

@@ -5,21 +5,21 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from handmade_calls import call, everything, nothing_is_written, one, planned
+from handmade_calls import call, everything, nothing_is_written, one, planned, record_verdicts
 from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 
 from database import IMEIDatabase, utc_now
-from orders import Chunk, Outcome, Verdict
-from storage import batch_store
-from storage.batch_store import WrongStateError
-from storage.call_log import record_clean, write_intents
+from orders import Chunk, OrderStatus, Outcome, PlacedOrder, Verdict
+from storage import call_queries, chunk_moves
+from storage.call_records import CallRecord, encode_orders, record_answers, record_of, record_of_orders, write_intents
+from storage.guards import WrongStateError
 
 
-def clean(chunk: Chunk, first_id: int, status: str = "Pending") -> tuple[Chunk, str]:
+def clean(chunk: Chunk, first_id: int, status: str = "Pending") -> CallRecord:
     """A clean answer to this call, with ids from first_id on."""
-    records = [{"id": str(first_id + n), "imei": item.imei, "status": status} for n, item in enumerate(chunk.items)]
-    return chunk, json.dumps(records)
+    placed = [PlacedOrder(str(first_id + n), item.imei, status) for n, item in enumerate(chunk.items)]
+    return record_of_orders(chunk, placed)
 
 
 # The intent
@@ -36,7 +36,7 @@ def test_an_intent_says_what_is_sent_and_which_calls_had_ended(database: IMEIDat
     query = "SELECT chunk_id, number, imeis, ended_before, ended_at, result FROM attempts WHERE id = ?"
     assert one(database, query, second.attempt_id) == (ids[1], 1, 2, 7, None, None)
     with database.read() as connection:
-        assert max(batch_store.attempt_ages(connection, 60.0)) <= (utc_now() - before).total_seconds()
+        assert max(call_queries.attempt_ages(connection, 60.0)) <= (utc_now() - before).total_seconds()
     assert [row[3:5] for row in everything(database)["chunks"]] == [("sending", 1), ("sending", 1), ("planned", 0)]
 
 
@@ -45,7 +45,7 @@ def test_without_another_call_on_the_wire_every_attempt_so_far_had_ended(databas
     query = "SELECT ended_before FROM attempts WHERE id = ?"
     for first in (0, 2):
         with database.write() as connection:
-            newest = batch_store.newest_attempt(connection)
+            newest = call_queries.newest_attempt(connection)
             sent = write_intents(connection, ids[first : first + 2])
         assert [chunk.attempt_id for chunk in sent] == [newest + 1, newest + 2]
         assert [one(database, query, chunk.attempt_id) for chunk in sent] == [newest + 1] * 2
@@ -56,7 +56,7 @@ def test_a_second_attempt_is_numbered_and_the_batch_keeps_the_time_of_its_first(
     batch_id, ids = planned(database, 2)
     with database.write() as connection:
         (first,) = write_intents(connection, ids, 1)
-        batch_store.release(connection, first, "not sent")
+        chunk_moves.release(connection, first, "not sent")
         connection.exec_driver_sql("UPDATE batches SET started_at = '2020-01-01 00:00:00.000000'")
     revision = one(database, "SELECT revision FROM batches WHERE id = ?", batch_id)
     with database.write() as connection:
@@ -80,11 +80,11 @@ def test_no_intent_and_no_answer_write_nothing(database: IMEIDatabase) -> None:
     planned(database, 2)
     with nothing_is_written(database), database.write() as connection:
         assert write_intents(connection, [], 1) == []
-        assert record_clean(connection, []) is True
+        record_answers(connection, [])
 
 
 def cancelled(connection: Connection, chunk_id: int) -> None:
-    batch_store.cancel_rest(connection, 1)
+    chunk_moves.cancel_rest(connection, 1)
 
 
 def claimed(connection: Connection, chunk_id: int) -> None:
@@ -128,13 +128,13 @@ def test_of_two_chunks_none_is_claimed_where_one_was_claimed_first(database: IME
 def test_a_clean_answer_is_written_with_its_orders_and_ends_the_attempt(database: IMEIDatabase) -> None:
     chunk = call(database, imeis(2))
     with database.write() as connection:
-        batch_store.record(connection, chunk, [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
+        record_verdicts(connection, chunk, [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
         connection.exec_driver_sql("UPDATE chunks SET state = 'sending', message = 'slow'")
         connection.exec_driver_sql("UPDATE items SET message = 'lost'")
         connection.exec_driver_sql("UPDATE attempts SET ended_at = NULL, result = NULL")
     before = utc_now()
     with database.write() as connection:
-        assert record_clean(connection, [clean(chunk, 41, "In Process")]) is True
+        record_answers(connection, [clean(chunk, 41, "In Process")])
     rows = everything(database)
     assert [row[6:8] for row in rows["items"]] == [("ordered", None)] * 2
     assert rows["chunks"][0][3] == "answered"
@@ -158,29 +158,121 @@ def test_a_batch_of_which_a_chunk_is_left_is_not_finished_and_another_is_not_tou
     with database.write() as connection:
         (part,) = write_intents(connection, ids[:1], 1)
         connection.exec_driver_sql("UPDATE batches SET revision = 0")
-        assert record_clean(connection, [clean(done, 1), clean(part, 11)])
+        record_answers(connection, [clean(done, 1), clean(part, 11)])
     with database.read() as connection:
         rows = connection.exec_driver_sql("SELECT id, state, revision FROM batches ORDER BY id")
         found = [tuple(row) for row in rows]
     assert found == [(done.batch_id, "finished", 2), (batch_id, "running", 1), (other, "running", 0)]
 
 
-def test_an_answer_with_a_known_order_id_settles_nothing(database: IMEIDatabase) -> None:
-    """Another look decides whose order it is; in the same transaction, so all rows but the orders are as before."""
-    database.insert_order({"order_id": "8", "imei": imeis(1, first=90)[0], "status": "Pending"})
-    chunk = call(database, imeis(2))
-    before = everything(database)
+def test_orders_are_encoded_as_json_writes_them_whatever_their_words_hold() -> None:
+    statuses = ['In "Pro\x00cess"', "Прием \u2028\U0001f4f1", OrderStatus.PENDING]
+    placed = [PlacedOrder(f'{n}"\\\n', imeis(3)[n], status) for n, status in enumerate(statuses)]
+    records = [{"id": order.id, "imei": order.imei, "status": order.status} for order in placed]
+    assert encode_orders(placed) == json.dumps(records)
+
+
+def test_a_known_order_id_in_a_clean_answer_leaves_its_imei_in_doubt(database: IMEIDatabase) -> None:
+    """The other IMEIs of the call are ordered, and the order that was known stays as it is."""
+    stranger = imeis(1, first=90)[0]
+    database.insert_order({"order_id": "8", "imei": stranger, "status": "Pending"})
+    chunk, other = call(database, imeis(2)), call(database, imeis(2, first=10))
     with database.write() as connection:
-        assert record_clean(connection, [clean(chunk, 7)]) is False
-    assert {**everything(database), "orders": []} == {**before, "orders": []}
+        record_answers(connection, [clean(other, 11), clean(chunk, 7)])
+    words = "the provider gave order 8 to another IMEI or service too"
+    rows = everything(database)
+    assert [row[6:8] for row in rows["items"]] == [("ordered", None), ("in_doubt", words), *[("ordered", None)] * 2]
+    assert [row[3] for row in rows["chunks"]] == ["in_doubt", "answered"]
+    assert one(database, "SELECT imei FROM orders WHERE order_id = '8'") == stranger
+    assert one(database, "SELECT count(*) FROM orders") == 4
+
+
+def test_an_order_id_that_two_answers_of_a_turn_give_is_believed_of_one(database: IMEIDatabase) -> None:
+    first, second = call(database, imeis(2)), call(database, imeis(2, first=10))
+    with database.write() as connection:
+        record_answers(connection, [clean(first, 1), clean(second, 2)])
+    found = [row[6] for row in everything(database)["items"]]
+    assert found == ["ordered", "ordered", "in_doubt", "ordered"]
+    assert one(database, "SELECT imei FROM orders WHERE order_id = '2'") == first.items[1].imei
+
+
+def test_answers_of_every_kind_are_written_together(database: IMEIDatabase) -> None:
+    """Orders, an order that was known, a refusal and doubt, each with the words of its own call."""
+    calls = [call(database, imeis(2, first=10 * n)) for n in range(4)]
+    known = calls[2].items[0]
+    database.insert_order({"order_id": "21", "imei": known.imei, "status": "Pending", "service_id": SERVICE})
+    mixed = [
+        Verdict(*calls[1].items[0], Outcome.REFUSED, message="no"),
+        Verdict(*calls[1].items[1], Outcome.ORDERED, "11", "Completed"),
+    ]
+    doubt = [Verdict(*item, Outcome.IN_DOUBT, message="no answer") for item in calls[3].items]
+    with database.write() as connection:
+        records = [clean(calls[0], 1), record_of(calls[1], mixed), clean(calls[2], 21)]
+        record_answers(connection, [*records, record_of(calls[3], doubt, "no answer came")])
+    rows = everything(database)
+    duplicate = "the provider answers with order 21, which is known already"
+    assert [row[6:8] for row in rows["items"]] == [
+        *[("ordered", None)] * 2,
+        *[("refused", "no"), ("ordered", None)],
+        *[("duplicate", duplicate), ("ordered", None)],
+        *[("in_doubt", "no answer")] * 2,
+    ]
+    assert [row[3] for row in rows["chunks"]] == ["answered"] * 3 + ["in_doubt"]
+    assert one(database, "SELECT group_concat(result) FROM attempts") == "answered,answered,answered,in doubt"
+    assert one(database, "SELECT message FROM attempts WHERE result = 'in doubt'") == "no answer came"
+    assert one(database, "SELECT status FROM orders WHERE order_id = '11'") == "In Process"
+    assert one(database, "SELECT count(*), count(attempt_id) FROM orders") == (5, 4)
+    assert one(database, "SELECT count(*) FROM batches WHERE state = 'finished'") == 4
+
+
+def test_a_call_that_another_process_put_in_doubt_is_answered_where_that_is_allowed(
+    database: IMEIDatabase, rival: IMEIDatabase
+) -> None:
+    chunk = call(database, imeis(2))
+    with rival.write() as connection:
+        put_in_doubt(connection, chunk)
+        connection.exec_driver_sql("UPDATE chunks SET cleared = 1")
+    with database.write() as connection:
+        record_answers(connection, [clean(chunk, 1)], also_in_doubt=True)
+    assert one(database, "SELECT state, cleared FROM chunks") == ("answered", 0)
+    assert [row[6] for row in everything(database)["items"]] == ["ordered"] * 2
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_one_wrong_call_of_a_turn_leaves_all_of_them_unwritten(
+    database: IMEIDatabase, rival: IMEIDatabase, allowed: bool
+) -> None:
+    first, second = call(database, imeis(2)), call(database, imeis(2, first=10))
+    refused = record_of(second, [Verdict(*item, Outcome.REFUSED, message="no") for item in second.items])
+    with rival.write() as connection:
+        released(connection, second)
+    with nothing_is_written(database), pytest.raises(WrongStateError), database.write() as connection:
+        record_answers(connection, [clean(first, 1), refused], also_in_doubt=allowed)
+
+
+def test_an_imei_that_moved_to_another_chunk_is_not_decided_by_the_answer_to_its_old_one(
+    database: IMEIDatabase, rival: IMEIDatabase
+) -> None:
+    chunk, (_, [elsewhere]) = call(database, imeis(2)), planned(database, 2, first=10)
+    with rival.write() as connection:
+        moved = (elsewhere, chunk.items[0].item_id)
+        connection.exec_driver_sql("UPDATE items SET chunk_id = ? WHERE id = ?", moved)
+    mixed = [Verdict(*chunk.items[0], Outcome.REFUSED), Verdict(*chunk.items[1], Outcome.ORDERED, "1")]
+    words = r"^1 of 2 items were undecided"
+    with (
+        nothing_is_written(database),
+        pytest.raises(WrongStateError, match=words),
+        database.write() as connection,
+    ):
+        record_answers(connection, [record_of(chunk, mixed)])
 
 
 def released(connection: Connection, chunk: Chunk) -> None:
-    batch_store.release(connection, chunk, "not sent")
+    chunk_moves.release(connection, chunk, "not sent")
 
 
 def put_in_doubt(connection: Connection, chunk: Chunk) -> None:
-    batch_store.record(connection, chunk, [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
+    record_verdicts(connection, chunk, [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
 
 
 @pytest.mark.parametrize("move", [released, put_in_doubt])
@@ -195,7 +287,7 @@ def test_an_answer_to_a_call_that_another_process_took_back_is_not_written(
         pytest.raises(WrongStateError, match=r"^1 of 2 chunks were on the wire"),
         database.write() as connection,
     ):
-        record_clean(connection, [clean(first, 1), clean(second, 11)])
+        record_answers(connection, [clean(first, 1), clean(second, 11)])
 
 
 def test_an_answer_of_which_one_imei_was_decided_first_is_not_written(
@@ -209,4 +301,4 @@ def test_an_answer_of_which_one_imei_was_decided_first_is_not_written(
         pytest.raises(WrongStateError, match=r"^2 of 3 items were undecided"),
         database.write() as connection,
     ):
-        record_clean(connection, [clean(chunk, 1)])
+        record_answers(connection, [clean(chunk, 1)])

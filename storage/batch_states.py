@@ -1,0 +1,150 @@
+"""The states of batches: running, paused, finished, and the notice that their pages show.
+
+Every move is one guarded UPDATE, inside a write transaction of database.py. Nothing is decided here.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, bindparam, exists, func, or_, select, update
+
+from database import utc_now
+from orders import (
+    BatchState,
+    ChunkState,
+    Outcome,
+)
+from schema import batches, chunks, items
+
+#: Statements of each turn of the loop, made once: making a statement costs more than SQLite needs to run it.
+OF_THIS_BATCH = bindparam("this_batch", type_=batches.c.id.type)
+RUNNING = (
+    select(batches.c.id, batches.c.service_id, batches.c.unit_price)
+    .where(
+        batches.c.state == BatchState.RUNNING,
+        exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.PLANNED),
+    )
+    .order_by(batches.c.id)
+)
+TOUCH = update(batches).where(batches.c.id == OF_THIS_BATCH).values(revision=batches.c.revision + 1)
+TOUCH_STARTING = TOUCH.values(
+    started_at=func.coalesce(batches.c.started_at, bindparam("starting", type_=batches.c.started_at.type))
+)
+FINISH = (
+    update(batches)
+    .where(
+        batches.c.id == OF_THIS_BATCH,
+        batches.c.state != BatchState.FINISHED,
+        ~exists().where(
+            chunks.c.batch_id == OF_THIS_BATCH, chunks.c.state.in_([ChunkState.PLANNED, ChunkState.SENDING])
+        ),
+    )
+    .values(
+        state=BatchState.FINISHED,
+        finished_at=bindparam("now", type_=batches.c.finished_at.type),
+        notice="",
+        revision=batches.c.revision + 1,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBatch:
+    """A batch that has planned chunks and may send them."""
+
+    batch_id: int
+    service_id: str
+    unit_price: float  #: US dollars an IMEI
+
+
+def running_batches(connection: Connection) -> list[RunningBatch]:
+    """Return the batches that may send and have something planned, oldest first."""
+    return [RunningBatch(row.id, row.service_id, row.unit_price) for row in connection.execute(RUNNING)]
+
+
+def unit_price(connection: Connection, batch_id: int) -> float:
+    """Return the price of a batch, in US dollars an IMEI."""
+    return float(connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar_one())
+
+
+def is_paused(connection: Connection, batch_id: int) -> bool:
+    """Whether nothing of a batch may be sent now."""
+    state = connection.execute(select(batches.c.state).where(batches.c.id == batch_id)).scalar_one()
+    return bool(state == BatchState.PAUSED)
+
+
+def older_batches(connection: Connection, seconds: float) -> set[int]:
+    """Return the unfinished batches whose planned calls another process may have sent: all that were not made just now.
+
+    seconds is what counts as just now, by the wall clock.
+    """
+    planned = exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.PLANNED)
+    now = utc_now()
+    made_now = batches.c.created_at.between(now - timedelta(seconds=seconds), now)
+    older = or_(batches.c.started_at.is_not(None), ~made_now)
+    query = select(batches.c.id).where(batches.c.state != BatchState.FINISHED, older, planned)
+    return set(connection.execute(query).scalars())
+
+
+def pause(connection: Connection, batch_id: int, notice: str, resumes_itself: bool = False) -> bool:
+    """running → paused. Returns whether it was running."""
+    return _set_batch(connection, batch_id, BatchState.RUNNING, BatchState.PAUSED, notice, resumes_itself)
+
+
+def pause_all(connection: Connection, notice: str, resumes_itself: bool = False) -> list[int]:
+    """Pause every running batch. Returns their ids."""
+    running = connection.execute(select(batches.c.id).where(batches.c.state == BatchState.RUNNING)).scalars().all()
+    return [batch_id for batch_id in running if pause(connection, batch_id, notice, resumes_itself)]
+
+
+def resume(connection: Connection, batch_id: int) -> bool:
+    """paused → running, at the price that it has. Returns whether it was paused.
+
+    A person resumes through batch_creation.resume_batch, which accepts a higher price.
+    """
+    return _set_batch(connection, batch_id, BatchState.PAUSED, BatchState.RUNNING, "", False)
+
+
+def resume_self_resuming(connection: Connection) -> int:
+    """Resume the batches that wait for the provider's maintenance to end. Returns how many."""
+    waiting = select(batches.c.id).where(batches.c.state == BatchState.PAUSED, batches.c.resumes_itself)
+    return sum(resume(connection, batch_id) for batch_id in connection.execute(waiting).scalars().all())
+
+
+def rest_was_cancelled(connection: Connection, batch_id: int) -> bool:
+    """Whether IMEIs of this batch were cancelled before they were sent: then nothing of it is sent again by itself."""
+    query = select(items.c.id).where(items.c.batch_id == batch_id, items.c.outcome == Outcome.CANCELLED)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def set_notice(connection: Connection, notice: str) -> None:
+    """Show on every running batch why it is slow; an empty notice removes the sentence."""
+    connection.execute(
+        update(batches)
+        .where(batches.c.state == BatchState.RUNNING, batches.c.notice != notice)
+        .values(notice=notice, revision=batches.c.revision + 1)
+    )
+
+
+def touch(connection: Connection, batch_id: int, starting: datetime | None = None) -> None:
+    """Make the batch's revision grow, so that every open page updates. starting: when its first call began, if now."""
+    if starting is None:
+        connection.execute(TOUCH, {"this_batch": batch_id})
+    else:
+        connection.execute(TOUCH_STARTING, {"this_batch": batch_id, "starting": starting})
+
+
+def _set_batch(
+    connection: Connection, batch_id: int, old: BatchState, new: BatchState, notice: str, resumes_itself: bool
+) -> bool:
+    moved = connection.execute(
+        update(batches)
+        .where(batches.c.id == batch_id, batches.c.state == old)
+        .values(state=new, notice=notice, resumes_itself=resumes_itself, revision=batches.c.revision + 1)
+    )
+    return moved.rowcount == 1
+
+
+def finish_if_done(connection: Connection, batch_id: int) -> None:
+    """running or paused → finished, when nothing of the batch is planned or on the wire."""
+    connection.execute(FINISH, {"this_batch": batch_id, "now": utc_now()})

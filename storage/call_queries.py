@@ -1,0 +1,273 @@
+"""What the loop and the settlement of doubt read about calls: planned, sent and in doubt, and the orders around them.
+
+Reads only.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, case, exists, func, or_, select, text
+
+from database import utc_now
+from orders import (
+    FINAL_STATUSES,
+    SAYS_IT_EXISTS,
+    BatchState,
+    Chunk,
+    ChunkState,
+    Item,
+    Outcome,
+    Verdict,
+)
+from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
+from storage.batch_states import OF_THIS_BATCH
+from storage.guards import parts
+
+#: The result of an attempt that certainly placed nothing.
+NOT_PLACED = "not placed"
+#: The plus makes SQLite search by IMEI, which has few orders, and not through those of the whole batch.
+OF_BATCH = text("+orders.batch_id = items.batch_id")
+PLANNED = (
+    select(chunks.c.id, chunks.c.size)
+    .where(chunks.c.batch_id == OF_THIS_BATCH, chunks.c.state == ChunkState.PLANNED)
+    .order_by(chunks.c.id)
+    .limit(bindparam("most"))
+)
+NEWEST_ATTEMPT = select(func.coalesce(func.max(attempts.c.id), 0))
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulCall:
+    """A call that may have placed orders which we do not know, without its IMEIs."""
+
+    chunk_id: int
+    batch_id: int
+    service_id: str
+    attempt_id: int  #: the attempt that may have placed them
+    imeis: int  #: of that attempt
+    waits: bool  #: False while it is being repeated
+    paused: bool  #: its batch is paused
+    cleared: bool  #: a person decided that it placed nothing
+
+
+def planned_chunks(connection: Connection, batch_id: int, limit: int) -> list[tuple[int, int]]:
+    """Return the next planned chunks of a batch as (chunk id, size)."""
+    found = connection.execute(PLANNED, {"this_batch": batch_id, "most": limit})
+    return [(row.id, row.size) for row in found]
+
+
+def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
+    """Return the chunks in a state (sending or in_doubt) with their undecided items, oldest first."""
+    rows = connection.execute(
+        select(
+            chunks.c.id,
+            chunks.c.batch_id,
+            chunks.c.attempt,
+            chunks.c.doubt_attempt,
+            chunks.c.cleared,
+            batches.c.service_id,
+            _doubtful_attempt().label("attempt_id"),
+        )
+        .join(batches, batches.c.id == chunks.c.batch_id)
+        .where(OPEN_CALL, chunks.c.state == state)
+        .order_by(chunks.c.id)
+    ).all()
+    wanted = Outcome.IN_DOUBT if state is ChunkState.IN_DOUBT else Outcome.WAITING
+    return [
+        Chunk(
+            row.id,
+            row.batch_id,
+            row.service_id,
+            row.attempt,
+            row.attempt_id or 0,
+            _undecided(connection, row.id, wanted),
+            row.doubt_attempt,
+            row.cleared,
+        )
+        for row in rows
+    ]
+
+
+def doubtful_calls(connection: Connection) -> list[DoubtfulCall]:
+    """Return every call in doubt and every call on the wire that repeats one, oldest first, at little cost."""
+    waits = chunks.c.state == ChunkState.IN_DOUBT
+    attempt_id = case((waits, _doubtful_attempt()), else_=chunks.c.doubt_attempt)
+    open_ones = (
+        select(chunks.c.id, chunks.c.batch_id, chunks.c.cleared, waits.label("waits"), attempt_id.label("attempt_id"))
+        .where(OPEN_CALL, or_(waits, chunks.c.doubt_attempt.is_not(None)))
+        .subquery()
+    )
+    paused = (batches.c.state == BatchState.PAUSED).label("paused")
+    query = (
+        select(open_ones, batches.c.service_id, paused, attempts.c.imeis)
+        .join(batches, batches.c.id == open_ones.c.batch_id)
+        .join(attempts, attempts.c.id == open_ones.c.attempt_id)
+        .order_by(open_ones.c.id)
+    )
+    return [
+        DoubtfulCall(
+            row.id, row.batch_id, row.service_id, row.attempt_id, row.imeis, row.waits, row.paused, row.cleared
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _doubtful_attempt() -> Any:
+    """Select the newest attempt that may have placed orders; those that certainly placed nothing do not count."""
+    newest = select(func.max(attempts.c.id)).where(
+        attempts.c.chunk_id == chunks.c.id, func.coalesce(attempts.c.result, "") != NOT_PLACED
+    )
+    return func.coalesce(newest.correlate(chunks).scalar_subquery(), chunks.c.doubt_attempt)
+
+
+def _undecided(connection: Connection, chunk_id: int, outcome: Outcome) -> tuple[Item, ...]:
+    query = items_of(chunk_id, items.c.id, items.c.imei).where(items.c.outcome == outcome)
+    return tuple(Item(row.id, row.imei) for row in connection.execute(query))
+
+
+def service_labels(connection: Connection) -> dict[str, str]:
+    """Return every id and unambiguous title of a stored service, in lower case → its service id."""
+    rows = connection.execute(select(services.c.service_id, services.c.title)).all()
+    titles = Counter(row.title.strip().lower() for row in rows)
+    found = {row.title.strip().lower(): row.service_id for row in rows if titles[row.title.strip().lower()] == 1}
+    return found | {row.service_id.lower(): row.service_id for row in rows}
+
+
+def newest_order(connection: Connection) -> int:
+    """Return the newest row id of orders: what is recorded later has a larger one."""
+    return int(connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one())
+
+
+def orders_before(connection: Connection, last: int, most: int, service_id: str | None = None) -> list[str]:
+    """Return the newest `most` order ids of ours up to row id `last`, of one service or of all."""
+    ours = orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.id <= last)
+    query = select(orders.c.order_id).where(ours)
+    if service_id is not None:
+        query = query.where(orders.c.service_id == service_id)
+    return list(connection.execute(query.order_by(orders.c.id.desc()).limit(most)).scalars())
+
+
+def orders_since(connection: Connection, first: int, last: int, most: int, service_id: str) -> dict[str, int]:
+    """Return order id → attempt of the newest `most` orders of ours of a service, after row id `first` up to `last`."""
+    ours = orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.service_id == service_id)
+    query = select(orders.c.order_id, orders.c.attempt_id).where(ours, orders.c.id > first, orders.c.id <= last)
+    return {row.order_id: row.attempt_id for row in connection.execute(query.order_by(orders.c.id.desc()).limit(most))}
+
+
+def known_when_sent(connection: Connection, attempt_id: int) -> int:
+    """Return the newest row id of orders when an attempt was sent: the provider made those orders before it."""
+    query = select(attempts.c.after_order).where(attempts.c.id == attempt_id)
+    return int(connection.execute(query).scalar() or 0)
+
+
+def sent_at(connection: Connection, attempt_id: int) -> datetime | None:
+    """Return when an attempt was sent (UTC), by the wall clock."""
+    return connection.execute(select(attempts.c.sent_at).where(attempts.c.id == attempt_id)).scalar()
+
+
+def listed_price(connection: Connection, service_id: str, otherwise: float) -> float:
+    """Return US dollars an IMEI of a service, as the provider last listed it, or `otherwise` where it is not listed."""
+    price = connection.execute(select(services.c.price).where(services.c.service_id == service_id)).scalar()
+    return otherwise if price is None else float(price)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedItem:
+    """One IMEI that a running batch has not sent."""
+
+    batch_id: int
+    service_id: str
+    imei: str
+    created_at: datetime  #: UTC, of the batch
+
+
+def planned_among(connection: Connection, bodies: Sequence[str]) -> list[PlannedItem]:
+    """Return what running batches have planned of the IMEIs that begin with one of these 14 digits."""
+    wanted = text("SELECT value FROM json_each(:bodies)").bindparams(bodies=json.dumps(list(bodies)))
+    query = (
+        select(items.c.batch_id, items.c.service_id, items.c.imei, batches.c.created_at)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .join(batches, batches.c.id == items.c.batch_id)
+        .where(chunks.c.state == ChunkState.PLANNED, batches.c.state == BatchState.RUNNING)
+        .where(UNDECIDED, func.substr(items.c.imei, 1, 14).in_(wanted))
+    )
+    return [PlannedItem(*row) for row in connection.execute(query)]
+
+
+def claimed_to_exist(connection: Connection, chunk_id: int) -> frozenset[int]:
+    """Return the items in doubt of a chunk for which the provider answered that it has an order."""
+    query = select(items.c.id).where(
+        items.c.chunk_id == chunk_id, items.c.outcome == Outcome.IN_DOUBT, items.c.message == SAYS_IT_EXISTS
+    )
+    return frozenset(connection.execute(query).scalars())
+
+
+def recorded_late(connection: Connection, chunk: Chunk) -> list[Verdict]:
+    """Return a verdict for each item in doubt of a chunk whose order record_late stored after the item moved here."""
+    query = (
+        select(items.c.id, items.c.imei, func.max(orders.c.order_id).label("order_id"))
+        .join(orders, and_(orders.c.imei == items.c.imei, OF_BATCH))
+        .where(items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
+        .where(orders.c.attempt_id.is_not(None), ~orders.c.existed)
+        .group_by(items.c.id)
+    )
+    words = "an answer that came late named its order"
+    return [
+        Verdict(row.id, row.imei, Outcome.ORDERED, row.order_id, message=words) for row in connection.execute(query)
+    ]
+
+
+def attempt_message(connection: Connection, attempt_id: int) -> str:
+    """Return what was written about the end of an attempt: the provider's text, where there is one."""
+    return str(connection.execute(select(attempts.c.message).where(attempts.c.id == attempt_id)).scalar() or "")
+
+
+def seconds_since(connection: Connection, attempt_id: int) -> float:
+    """Return the seconds, by the wall clock, since an attempt was sent; never negative."""
+    moment = sent_at(connection, attempt_id)
+    return max(0.0, (utc_now() - moment).total_seconds()) if moment is not None else 0.0
+
+
+def attempt_ages(connection: Connection, seconds: float) -> list[float]:
+    """Return how many seconds ago each call of the last seconds began, by the wall clock; 0 where it was put back."""
+    now = utc_now()
+    since = now - timedelta(seconds=seconds)
+    recent = connection.execute(select(attempts.c.sent_at).where(attempts.c.sent_at > since)).scalars()
+    return [max(0.0, (now - sent_at).total_seconds()) for sent_at in recent]
+
+
+def newest_attempt(connection: Connection) -> int:
+    """Return the id of the newest attempt: every later one begins after now."""
+    return int(connection.execute(NEWEST_ATTEMPT).scalar_one())
+
+
+def order_owners(connection: Connection, order_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Return order id → (IMEI, attempt id that placed it or 0), for those of order_ids that we know."""
+    found: dict[str, tuple[str, int]] = {}
+    for part in parts(order_ids):
+        rows = connection.execute(
+            select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(orders.c.order_id.in_(part))
+        )
+        found |= {row.order_id: (row.imei, row.attempt_id or 0) for row in rows}
+    return found
+
+
+def planned_items(connection: Connection, imeis: Sequence[str], last: int) -> list[tuple[str, str, bool]]:
+    """Return what is planned of these: (service id, IMEI, whether an order up to row id `last` is final already)."""
+    same = and_(orders.c.imei == items.c.imei, orders.c.service_id == items.c.service_id)
+    settled = exists().where(same, orders.c.id <= last, orders.c.status.in_(FINAL_STATUSES))
+    wanted = text("SELECT value FROM json_each(:imeis)").bindparams(imeis=json.dumps(list(imeis)))
+    query = (
+        select(items.c.service_id, items.c.imei, settled)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .where(UNDECIDED, chunks.c.state == ChunkState.PLANNED, items.c.imei.in_(wanted))
+    )
+    return [(row[0], row[1], bool(row[2])) for row in connection.execute(query)]
+
+
+def items_of(chunk_id: int, *columns: Any) -> Any:
+    return select(*columns).where(items.c.chunk_id == chunk_id).order_by(items.c.id)

@@ -1,0 +1,301 @@
+"""What each call writes: the intent before it is sent, and its answer afterwards, many calls in one statement.
+
+This is the hot path. A statement takes its rows as one JSON text (SQLite's json_each), so that SQLite works through
+them without giving Python's lock back and forth once a row while 30 threads want it. Every move is guarded by the old
+state, and its row count is checked.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from json.encoder import encode_basestring_ascii as quoted
+from types import MappingProxyType
+
+from sqlalchemy import select, text, update
+
+from database import Transaction, utc_now
+from orders import FINAL_STATUSES, Chunk, ChunkState, Item, OrderStatus, Outcome, PlacedOrder, Verdict
+from schema import chunks, items
+from storage.batch_states import finish_if_done, touch
+from storage.chunk_moves import end_attempts
+from storage.doubt_moves import answer_if_settled
+from storage.guards import Row, expect
+
+CLAIM = text(
+    "UPDATE chunks SET state = 'sending', attempt = attempt + 1"
+    " WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'planned'"
+)
+INTEND = text(
+    "INSERT INTO attempts (chunk_id, number, imeis, ended_before, sent_at, after_order)"
+    " SELECT id, attempt, size, coalesce(:bound, (SELECT coalesce(max(id), 0) + 1 FROM attempts)), :now,"
+    "  (SELECT coalesce(max(id), 0) FROM orders)"
+    " FROM chunks WHERE id IN (SELECT value FROM json_each(:ids))"
+)
+CLAIMED = text(
+    "SELECT c.id, c.batch_id, b.service_id, c.attempt,"
+    " (SELECT max(a.id) FROM attempts a WHERE a.chunk_id = c.id) AS attempt_id,"
+    " (SELECT json_group_array(json_array(i.id, i.imei)) FROM"
+    "   (SELECT id, imei FROM items WHERE chunk_id = c.id ORDER BY id) i) AS items"
+    " FROM chunks c JOIN batches b ON b.id = c.batch_id WHERE c.id IN (SELECT value FROM json_each(:ids)) ORDER BY c.id"
+)
+#: A call is read apart once, not once for each of its orders: hence MATERIALIZED.
+PLACE = text(
+    "INSERT INTO orders (order_id, imei, status, raw_response, service_name, service_id, credits,"
+    " order_date, created_at, updated_at, batch_id, attempt_id, notes)"
+    " WITH call AS MATERIALIZED"
+    "  (SELECT value ->> 0 AS attempt_id, value ->> 1 AS batch_id, value FROM json_each(:calls))"
+    " SELECT named.value ->> 'id', named.value ->> 'imei', CASE"
+    "   WHEN named.value ->> 'status' IN (SELECT value FROM json_each(:final)) THEN :until_result"
+    "   ELSE named.value ->> 'status' END,"
+    "  named.value, b.service_name, b.service_id, b.unit_price, :now, :now, :now, b.id, call.attempt_id, :notes"
+    " FROM call CROSS JOIN batches b ON b.id = call.batch_id CROSS JOIN json_each(call.value, '$[2]') named"
+    " WHERE true ON CONFLICT (order_id) DO NOTHING"
+)
+#: The orders of these calls whose ids belong to another batch, IMEI or service: is_same where only the batch differs.
+KNOWN = text(
+    "SELECT call.key AS place, named.value ->> 'imei' AS imei, o.order_id,"
+    " o.imei IS named.value ->> 'imei' AND coalesce(o.service_id, b.service_id) = b.service_id AS is_same"
+    " FROM json_each(:calls) call CROSS JOIN batches b ON b.id = call.value ->> 1"
+    " CROSS JOIN json_each(call.value, '$[2]') named CROSS JOIN orders o ON o.order_id = named.value ->> 'id'"
+    " WHERE NOT (is_same AND o.batch_id IS b.id)"
+)
+ORDERED = text(
+    "UPDATE items SET outcome = 'ordered', message = NULL"
+    " WHERE chunk_id IN (SELECT value FROM json_each(:ids)) AND outcome IN ('waiting', 'in_doubt')"
+)
+ANSWERED = text(
+    "UPDATE chunks SET state = 'answered', message = ''"
+    " WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'sending'"
+)
+ENDED = text(
+    "UPDATE attempts SET ended_at = :now, result = 'answered' WHERE id IN (SELECT value FROM json_each(:attempts))"
+)
+#: The rows are (chunk id, item id, outcome, message).
+DECIDED = text(
+    "UPDATE items SET outcome = row.value ->> 2, message = row.value ->> 3 FROM json_each(:rows) row"
+    " WHERE items.id = row.value ->> 1 AND items.chunk_id = row.value ->> 0"
+    " AND items.outcome IN ('waiting', 'in_doubt')"
+)
+#: The rows are (chunk id, state, message); states are those that a chunk may be in before.
+JUDGED = text(
+    "UPDATE chunks SET state = row.value ->> 1, message = row.value ->> 2, cleared = 0 FROM json_each(:rows) row"
+    " WHERE chunks.id = row.value ->> 0 AND chunks.state IN (SELECT value FROM json_each(:states))"
+)
+#: What an item may be while an answer can still decide it.
+OPEN_OUTCOMES = (Outcome.WAITING, Outcome.IN_DOUBT)
+FINAL = json.dumps(sorted(FINAL_STATUSES))
+#: IMEI → the outcome and message of an order whose id belongs to another already.
+KnownOrders = Mapping[str, tuple[Outcome, str]]
+NONE_KNOWN: KnownOrders = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What the answer to one call writes: encoded by the worker that read it, so that the writing thread only writes.
+
+    Every IMEI of the chunk that is not among the others is ordered.
+    """
+
+    chunk: Chunk
+    orders: str  #: a JSON list of the orders that the answer names, as objects of id, imei and status
+    order_count: int
+    others: tuple[Verdict, ...] = ()  #: of the IMEIs that it does not order
+    message: str = ""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every IMEI is ordered and there is nothing else to write."""
+        return not self.others and not self.message
+
+
+def record_of_orders(chunk: Chunk, placed: Sequence[PlacedOrder]) -> CallRecord:
+    """Return the record of an answer that orders every IMEI of the call."""
+    return CallRecord(chunk, encode_orders(placed), len(placed))
+
+
+def record_of(chunk: Chunk, verdicts: Sequence[Verdict], message: str = "") -> CallRecord:
+    """Return the record of an answer that gives each IMEI of the call a verdict. Raises WrongStateError otherwise."""
+    expect(len(verdicts) == len(chunk.items), f"{len(verdicts)} verdicts for {len(chunk.items)} items")
+    placed = _ordered(verdicts)
+    others = tuple(verdict for verdict in verdicts if verdict.outcome is not Outcome.ORDERED)
+    return CallRecord(chunk, encode_orders(placed), len(placed), others, message)
+
+
+def encode_orders(placed: Sequence[PlacedOrder]) -> str:
+    """Return what json.dumps writes of these orders as objects of id, imei and status, in half the time."""
+    records = [
+        f'{{"id": {quoted(order_id)}, "imei": {quoted(imei)}, "status": {quoted(status)}}}'
+        for order_id, imei, status in placed
+    ]
+    return f"[{', '.join(records)}]"
+
+
+def write_intents(connection: Transaction, chunk_ids: Sequence[int], ended_before: int | None = None) -> list[Chunk]:
+    """planned → sending for each, with a row in attempts, committed before any call. Raises WrongStateError.
+
+    ended_before: every attempt with a smaller id has ended already; None: every attempt so far. It orders calls without
+    trusting a clock.
+    """
+    if not chunk_ids:
+        return []
+    ids, now = json.dumps(list(chunk_ids)), utc_now()
+    claimed = connection.execute(CLAIM, {"ids": ids}).rowcount
+    expect(claimed == len(chunk_ids), f"{claimed} of {len(chunk_ids)} chunks were planned")
+    connection.execute(INTEND, {"ids": ids, "bound": ended_before, "now": now.isoformat(" ")})
+    found = [
+        Chunk(row[0], row[1], row[2], row[3], row[4], tuple(map(Item._make, json.loads(row[5]))))
+        for row in connection.execute(CLAIMED, {"ids": ids})
+    ]
+    for batch_id in {chunk.batch_id for chunk in found}:
+        touch(connection, batch_id, starting=now)
+    return found
+
+
+def record_answers(connection: Transaction, calls: Sequence[CallRecord], also_in_doubt: bool = False) -> None:
+    """sending → answered, or in_doubt while an IMEI is, with the orders and outcomes of all these calls.
+
+    also_in_doubt: the chunks may be in doubt already, because another process gave the calls up. An order id that
+    belongs to another IMEI or service is not believed: that IMEI is in doubt. One that the same IMEI has from another
+    batch is no new order: that IMEI is a duplicate. A chunk that a person cleared loses that mark: what is in doubt now
+    needs a new decision. Raises WrongStateError, after which the transaction must be rolled back.
+    """
+    if not calls:
+        return
+    placed = [(call.chunk.attempt_id, call.chunk.batch_id, call.orders) for call in calls]
+    known = _insert_orders(connection, placed, sum(call.order_count for call in calls))
+    clean, judged = list[Chunk](), list[tuple[CallRecord, KnownOrders]]()
+    for place, call in enumerate(calls):
+        if call.is_clean and not also_in_doubt and place not in known:
+            clean.append(call.chunk)
+        else:
+            judged.append((call, known.get(place, NONE_KNOWN)))
+    _write_clean(connection, clean)
+    _write_judged(connection, judged, also_in_doubt)
+    for batch_id in {call.chunk.batch_id for call in calls}:
+        touch(connection, batch_id)
+        finish_if_done(connection, batch_id)
+
+
+def adopt(connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
+    """Record orders for some of the items of a chunk in doubt; it is answered when all are settled.
+
+    The first attempt that may have placed them counts as the one that did. Raises WrongStateError.
+    """
+    _write_verdicts(connection, replace(chunk, attempt_id=chunk.first_attempt), verdicts)
+    answer_if_settled(connection, chunk)
+    touch(connection, chunk.batch_id)
+
+
+def record_late(connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict], message: str) -> None:
+    """Record an answer to a chunk that another process has moved: its orders, and what is still undecided.
+
+    The orders of IMEIs that were settled otherwise meanwhile are stored with message as a note: no order is lost.
+    """
+    query = select(items.c.id).where(items.c.chunk_id == chunk.chunk_id, items.c.outcome.in_(OPEN_OUTCOMES))
+    undecided = set(connection.execute(query).scalars())
+    written = _write_verdicts(connection, chunk, [v for v in verdicts if v.item_id in undecided])
+    _insert_of(connection, chunk, [v for v in verdicts if v.item_id not in undecided], notes=message)
+    left = undecided - {item_id for item_id, outcome in written.items() if outcome is not Outcome.IN_DOUBT}
+    state = ChunkState.IN_DOUBT if left else ChunkState.ANSWERED
+    open_state = chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT])
+    connection.execute(update(chunks).where(chunks.c.id == chunk.chunk_id, open_state).values(state=state))
+    end_attempts(connection, [(chunk.attempt_id, "answered late", message)])
+    touch(connection, chunk.batch_id)
+    finish_if_done(connection, chunk.batch_id)
+
+
+def _insert_orders(
+    connection: Transaction, calls: Sequence[tuple[int, int, str]], count: int, notes: str | None = None
+) -> Mapping[int, KnownOrders]:
+    """Insert the `count` orders of calls, each given as (attempt id, batch id, JSON list as encode_orders makes it).
+
+    Returns what their order ids mean that belong to another already, by the place of the call.
+    """
+    if not count:
+        return {}
+    listed = f"[{','.join(f'[{attempt_id},{batch_id},{orders}]' for attempt_id, batch_id, orders in calls)}]"
+    given = {"final": FINAL, "until_result": OrderStatus.IN_PROCESS, "now": utc_now().isoformat(" "), "notes": notes}
+    if connection.execute(PLACE, {"calls": listed, **given}).rowcount == count:
+        return {}
+    found: dict[int, dict[str, tuple[Outcome, str]]] = {}
+    for row in connection.execute(KNOWN, {"calls": listed}):
+        found.setdefault(row.place, {})[row.imei] = (
+            (Outcome.DUPLICATE, f"the provider answers with order {row.order_id}, which is known already")
+            if row.is_same
+            else (Outcome.IN_DOUBT, f"the provider gave order {row.order_id} to another IMEI or service too")
+        )
+    return found
+
+
+def _insert_of(
+    connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict], notes: str | None = None
+) -> KnownOrders:
+    """Insert the orders that verdicts name. Returns what those mean, by IMEI, that belong to another already."""
+    placed = _ordered(verdicts)
+    calls = [(chunk.attempt_id, chunk.batch_id, encode_orders(placed))]
+    return _insert_orders(connection, calls, len(placed), notes).get(0, NONE_KNOWN)
+
+
+def _ordered(verdicts: Sequence[Verdict]) -> list[PlacedOrder]:
+    ordered = [verdict for verdict in verdicts if verdict.outcome is Outcome.ORDERED]
+    return [PlacedOrder(verdict.order_id or "", verdict.imei, verdict.status) for verdict in ordered]
+
+
+def _write_clean(connection: Transaction, answered: Sequence[Chunk]) -> None:
+    """sending → answered for calls whose every IMEI is ordered."""
+    if not answered:
+        return
+    ids, count = json.dumps([chunk.chunk_id for chunk in answered]), sum(len(chunk.items) for chunk in answered)
+    ordered = connection.execute(ORDERED, {"ids": ids}).rowcount
+    expect(ordered == count, f"{ordered} of {count} items were undecided")
+    moved = connection.execute(ANSWERED, {"ids": ids}).rowcount
+    expect(moved == len(answered), f"{moved} of {len(answered)} chunks were on the wire")
+    attempts = json.dumps([chunk.attempt_id for chunk in answered])
+    connection.execute(ENDED, {"attempts": attempts, "now": utc_now().isoformat(" ")})
+
+
+def _write_judged(
+    connection: Transaction, calls: Sequence[tuple[CallRecord, KnownOrders]], also_in_doubt: bool
+) -> None:
+    """sending → answered or in_doubt for calls of which each IMEI has its own outcome."""
+    if not calls:
+        return
+    decided, moves, ends = list[Row](), list[Row](), list[Row]()
+    for call, known in calls:
+        chunk, others = call.chunk, {verdict.item_id: verdict for verdict in call.others}
+        verdicts = [others.get(item.item_id) or Verdict(*item, Outcome.ORDERED) for item in chunk.items]
+        rows = _outcomes(chunk, verdicts, known)
+        doubtful = any(outcome is Outcome.IN_DOUBT for _, _, outcome, _ in rows)
+        decided += rows
+        moves.append((chunk.chunk_id, ChunkState.IN_DOUBT if doubtful else ChunkState.ANSWERED, call.message))
+        ends.append((chunk.attempt_id, "in doubt" if doubtful else "answered", call.message))
+    _decide(connection, decided)
+    states = [ChunkState.SENDING, ChunkState.IN_DOUBT] if also_in_doubt else [ChunkState.SENDING]
+    moved = connection.execute(JUDGED, {"rows": json.dumps(moves), "states": json.dumps(states)}).rowcount
+    expect(moved == len(moves), f"{moved} of {len(moves)} chunks were {' or '.join(states)}")
+    end_attempts(connection, ends)
+
+
+def _write_verdicts(connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict]) -> dict[int, Outcome]:
+    """Write orders and outcomes of items of one chunk. Returns the outcomes, by item id."""
+    rows = _outcomes(chunk, verdicts, _insert_of(connection, chunk, verdicts))
+    _decide(connection, rows)
+    return {item_id: outcome for _, item_id, outcome, _ in rows}
+
+
+def _outcomes(
+    chunk: Chunk, verdicts: Sequence[Verdict], known: KnownOrders
+) -> list[tuple[int, int, Outcome, str | None]]:
+    """Return (chunk id, item id, outcome, message) of each verdict, after a look at the order ids known before."""
+    rows = []
+    for verdict in verdicts:
+        given = verdict.outcome, verdict.message
+        outcome, message = known.get(verdict.imei, given) if verdict.outcome is Outcome.ORDERED else given
+        rows.append((chunk.chunk_id, verdict.item_id, outcome, message or None))
+    return rows
+
+
+def _decide(connection: Transaction, rows: Sequence[Row]) -> None:
+    """waiting or in_doubt → the outcome of each row. Raises WrongStateError."""
+    written = connection.execute(DECIDED, {"rows": json.dumps(rows)}).rowcount if rows else 0
+    expect(written == len(rows), f"{written} of {len(rows)} items were undecided")

@@ -1,0 +1,165 @@
+"""The moves of planned chunks and of calls that placed nothing: split, released, cancelled, left out.
+
+Every move is one guarded UPDATE whose row count is checked, inside a write transaction of database.py. What an answer
+writes is in call_records.py, what ends doubt in doubt_moves.py.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, insert, select, text, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from database import utc_now
+from orders import (
+    Chunk,
+    ChunkState,
+    IMEIOrder,
+    Outcome,
+    until_result,
+)
+from schema import UNDECIDED, batches, chunks, items, orders
+from storage.batch_states import finish_if_done, rest_was_cancelled, touch
+from storage.call_queries import NOT_PLACED, items_of
+from storage.guards import Row, expect, parts
+
+END_ATTEMPTS = text(
+    "UPDATE attempts SET ended_at = coalesce(ended_at, :now), result = row.value ->> 1, message = row.value ->> 2"
+    " FROM json_each(:rows) row WHERE attempts.id = row.value ->> 0"
+)
+
+
+def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) -> list[tuple[int, int]]:
+    """Leave the first items in a planned chunk and put the others into new chunks of rest each.
+
+    Returns the new chunks as (id, size). Raises WrongStateError.
+    """
+    row = connection.execute(select(chunks.c.batch_id, chunks.c.state).where(chunks.c.id == chunk_id)).one()
+    expect(row.state == ChunkState.PLANNED, f"chunk {chunk_id} is {row.state}, not planned")
+    ids = [r[0] for r in connection.execute(items_of(chunk_id, items.c.id))]
+    pieces = [ids[start : start + rest] for start in range(first, len(ids), rest)]
+    connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(size=min(first, len(ids))))
+    return [(insert_chunk(connection, row.batch_id, piece), len(piece)) for piece in pieces]
+
+
+def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int]) -> int:
+    """Move these items into a new planned chunk. Returns its id."""
+    key = connection.execute(
+        insert(chunks).values(batch_id=batch_id, size=len(item_ids), state=ChunkState.PLANNED)
+    ).inserted_primary_key
+    chunk_id = int(key[0]) if key else 0
+    for part in parts(item_ids):
+        connection.execute(update(items).where(items.c.id.in_(part)).values(chunk_id=chunk_id))
+    return chunk_id
+
+
+def release(connection: Connection, chunk: Chunk, message: str) -> None:
+    """sending → planned: only for a call that certainly placed nothing. Raises WrongStateError.
+
+    → cancelled where the rest of the batch was cancelled meanwhile. → in_doubt for a call that repeated a doubtful
+    one: it is repeated after another look only.
+    """
+    back = ChunkState.PLANNED if chunk.doubt_attempt is None else ChunkState.IN_DOUBT
+    _move(connection, chunk.chunk_id, ChunkState.SENDING, back, message=message)
+    end_attempts(connection, [(chunk.attempt_id, NOT_PLACED, message)])
+    touch(connection, chunk.batch_id)
+    if chunk.doubt_attempt is not None:
+        waiting = (items.c.chunk_id == chunk.chunk_id) & (items.c.outcome == Outcome.WAITING)
+        connection.execute(update(items).where(waiting).values(outcome=Outcome.IN_DOUBT, message=message or None))
+        finish_if_done(connection, chunk.batch_id)
+        return
+    if rest_was_cancelled(connection, chunk.batch_id):
+        cancel_rest(connection, chunk.batch_id)
+
+
+def leave_out_existing(connection: Connection, batch_id: int, service_id: str, order: IMEIOrder) -> None:
+    """waiting → duplicate for a planned IMEI of which the provider lists an order; the order is stored."""
+    store_existing(connection, batch_id, order.imei, order)
+    leave_out(connection, service_id, order.imei, f"ordered already: order {order.id}")
+
+
+def store_existing(connection: Connection, batch_id: int, imei: str, order: IMEIOrder) -> None:
+    query = select(batches.c.service_id, batches.c.service_name).where(batches.c.id == batch_id)
+    batch, now = connection.execute(query).one(), utc_now()
+    connection.execute(
+        upsert(orders)
+        .values(
+            order_id=order.id,
+            imei=imei,
+            status=until_result(order.status),
+            service_name=batch.service_name,
+            service_id=batch.service_id,
+            credits=0.0,
+            order_date=now,
+            created_at=now,
+            updated_at=now,
+            batch_id=batch_id,
+            existed=True,
+            notes="the provider had this order before our call",
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def cancel_rest(connection: Connection, batch_id: int) -> int:
+    """planned → cancelled for every chunk that was not sent. Returns how many IMEIs were cancelled."""
+    planned = and_(chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED)
+    ids = connection.execute(select(chunks.c.id).where(planned)).scalars().all()
+    taken = 0
+    for part in parts(ids):
+        taken += connection.execute(
+            update(items)
+            .where(items.c.chunk_id.in_(part), items.c.outcome == Outcome.WAITING)
+            .values(outcome=Outcome.CANCELLED, message="cancelled before it was sent")
+        ).rowcount
+    connection.execute(update(chunks).where(planned).values(state=ChunkState.CANCELLED))
+    touch(connection, batch_id)
+    finish_if_done(connection, batch_id)
+    return taken
+
+
+def leave_out(connection: Connection, service_id: str, imei: str, message: str) -> None:
+    """waiting → duplicate for an IMEI that is planned and not sent: there is an order of it."""
+    item = connection.execute(
+        select(items.c.id, items.c.batch_id, items.c.chunk_id)
+        .join(chunks, chunks.c.id == items.c.chunk_id)
+        .where(UNDECIDED, items.c.service_id == service_id, items.c.imei == imei, chunks.c.state == ChunkState.PLANNED)
+    ).one()
+    given = {"outcome": Outcome.DUPLICATE, "message": message, "chunk_id": None}
+    connection.execute(update(items).where(items.c.id == item.id).values(**given))
+    emptied = case((chunks.c.size == 1, ChunkState.CANCELLED), else_=chunks.c.state)
+    smaller = {"size": chunks.c.size - 1, "state": emptied}
+    connection.execute(update(chunks).where(chunks.c.id == item.chunk_id).values(**smaller))
+    touch(connection, item.batch_id)
+    finish_if_done(connection, item.batch_id)
+
+
+def cancel_left_out(connection: Connection, reasons: Mapping[tuple[str, str], str], message: str) -> None:
+    """duplicate → cancelled for what was left out for a reason that is no longer true.
+
+    reasons: (service id, IMEI) → the message that was written then.
+    """
+    listed = json.dumps(sorted(set(reasons.values())))
+    messages = text("SELECT value FROM json_each(:messages)").bindparams(messages=listed)
+    left_out = and_(items.c.message.is_not(None), items.c.outcome == Outcome.DUPLICATE, items.c.message.in_(messages))
+    columns = (items.c.id, items.c.batch_id, items.c.service_id, items.c.imei, items.c.message)
+    rows = connection.execute(select(*columns).where(left_out)).all()
+    found = [row for row in rows if reasons.get((row.service_id, row.imei)) == row.message]
+    for part in parts([row.id for row in found]):
+        values = {"outcome": Outcome.CANCELLED, "message": message}
+        connection.execute(update(items).where(items.c.id.in_(part)).values(**values))
+    for batch_id in {row.batch_id for row in found}:
+        touch(connection, batch_id)
+
+
+def _move(connection: Connection, chunk_id: int, old: ChunkState, new: ChunkState, **values: Any) -> None:
+    moved = connection.execute(
+        update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == old).values(state=new, **values)
+    )
+    expect(moved.rowcount == 1, f"chunk {chunk_id} is not {old}")
+
+
+def end_attempts(connection: Connection, rows: Sequence[Row]) -> None:
+    """Write how attempts ended: rows of (attempt id, result, message). The time of the first end stays."""
+    connection.execute(END_ATTEMPTS, {"rows": json.dumps(rows), "now": utc_now().isoformat(" ")})

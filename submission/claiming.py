@@ -1,0 +1,62 @@
+"""Choosing the next calls in a transaction: takes the snapshot that claims.py chooses from, and makes its splits."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from database import Transaction
+from orders import Chunk
+from storage import call_queries, chunk_moves
+from submission.claims import SendableBatch, Snapshot, choose_claims
+from submission.options import Options
+from submission.ownership import Ownership
+from submission.recording import ListLimits
+from submission.settlement import Settler
+
+
+class Claimer:
+    """Chooses which planned chunks are sent next."""
+
+    def __init__(self, options: Options, settler: Settler, ownership: Ownership, clock: Callable[[], float]) -> None:
+        """clock returns seconds that never go back."""
+        self._options = options
+        self._settler = settler
+        self._ownership = ownership
+        self._clock = clock
+
+    def choose(self, connection: Transaction, on_the_wire: Sequence[Chunk], free: int, limits: ListLimits) -> list[int]:
+        """Return the ids of at most `free` planned chunks, after those that are too long were split."""
+        snapshot = self._snapshot(connection, on_the_wire, free, limits)
+        while True:
+            chosen = choose_claims(snapshot)
+            for split in chosen.splits:
+                pieces = chunk_moves.split_chunk(connection, split.chunk_id, split.first, split.rest)
+                snapshot = snapshot.with_pieces(split.chunk_id, split.first, pieces)
+            if chosen.is_complete:
+                return list(chosen.chunk_ids)
+
+    def _snapshot(
+        self, connection: Transaction, on_the_wire: Sequence[Chunk], free: int, limits: ListLimits
+    ) -> Snapshot:
+        load = Counter(chunk.batch_id for chunk in on_the_wire)
+        reach = free + self._options.canaries
+        batches = tuple(
+            SendableBatch(
+                batch.batch_id,
+                batch.service_id,
+                tuple(call_queries.planned_chunks(connection, batch.batch_id, reach)),
+                load[batch.batch_id],
+                self._settler.doubts(batch.batch_id),
+            )
+            for batch in self._ownership.sendable(connection)
+        )
+        services = {batch.service_id for batch in batches if any(size > 1 for _, size in batch.planned)}
+        is_doubted = any(batch.in_doubt for batch in batches)
+        return Snapshot(
+            batches,
+            free,
+            self._options.chunk_size,
+            {service_id: limits.of(service_id) for service_id in services},
+            frozenset(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1),
+            self._options.canaries,
+            is_doubted and self._settler.may_send_last(connection, self._clock()),
+        )

@@ -1,0 +1,44 @@
+"""How the loop works: its options, with their units, and those that the settings ask for."""
+
+from dataclasses import dataclass
+
+from database import IMEIDatabase
+from settings import Settings
+from storage.account_mark import AccountMark
+from submission.account_guard import mark_of
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How many calls at once, and how long to wait for what. Times are seconds."""
+
+    workers: int = 30
+    chunk_size: int = 100
+    settle_quiet: float = 60.0
+    call_timeout: float = 120.0  #: how long a call may take: nobody can know earlier that it placed nothing
+    send_order_key: bool = False  #: single orders carry a key of ours, which some panels know; it is never trusted
+    resend_limit: float = 5.0  #: US dollars that are sent again without a person on the strength of one proof
+    poll: float = 0.25  #: how often to look for new batches while nothing happens
+    maintenance_wait: float = 30.0
+    patience: float = 200.0  #: how long submit_batch waits for doubt to settle after the last answer
+    account: AccountMark | None = None  #: whose orders these are; with another one nothing is sent
+    canaries: int = 3  #: IMEIs held back while something is in doubt, to prove the provider's list fresh
+
+
+def options_of(settings: Settings, database: IMEIDatabase) -> Options:
+    """Return the options that the settings ask for."""
+    return Options(
+        workers=settings.workers,
+        chunk_size=settings.chunk_size,
+        settle_quiet=settings.settle_quiet,
+        call_timeout=settings.call_timeout,
+        resend_limit=settings.resend_limit,
+        send_order_key=settings.send_order_key,
+        patience=patience_of(settings),
+        account=mark_of(settings, database.install_id()),
+    )
+
+
+def patience_of(settings: Settings) -> float:
+    """Return the seconds that doubt may take to settle after the last answer: timeout, quiet time and proof."""
+    return settings.call_timeout + 1.5 * settings.settle_quiet + 10

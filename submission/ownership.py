@@ -1,0 +1,119 @@
+"""Whether this process may send, and which batches: the lease, the account, and work of an earlier process.
+
+A copy of this database may have sent what it plans. So work that another process may have begun is not sent before the
+provider's list was read, and is paused where the list or the balance shows that another program has ordered it.
+"""
+
+import logging
+import os
+import socket
+
+from amounts import money
+from database import IMEIDatabase, Transaction
+from storage import account_mark, balance_store, batch_states, lease
+from storage.account_mark import AccountMark
+from storage.balance_store import Reading
+from submission.account_guard import OtherAccountError, check_account
+from submission.charges import unexplained_fall
+from submission.listing import Look, is_readable
+
+logger = logging.getLogger(__name__)
+
+#: What must hold in the transaction of an intent, in one question: this process has the lease, and the right account.
+MAY_SEND = lease.HELD.add_columns(account_mark.STORED)
+#: Seconds since a batch was made in which no other process can have ordered it.
+JUST_NOW = 10.0
+#: Looks at the provider's list that must fail before work of an earlier process goes on without one.
+LOOKS_WITHOUT_ANSWER = 3
+MOVED = (
+    "This database was moved or copied, and the provider does not list its orders: make sure that no other copy of it"
+    " is at work, then resume the batch."
+)
+PAID_ELSEWHERE = (
+    "{} more left the account than the orders of this database cost: another program or a copy of it may have ordered"
+    " what is planned here. Make sure that it has not before you resume the batch."
+)
+
+
+class Ownership:
+    """The right of this process to send, from taking the lease to losing it."""
+
+    def __init__(self, database: IMEIDatabase, account: AccountMark | None) -> None:
+        self.was_overtaken = False  #: another process has taken the lease since this one took it
+        self.must_look = False  #: a batch of an earlier process waits for a look at the provider's list
+        self._database = database
+        self._account = account
+        self._lease: lease.Lease | None = None
+        self._older = frozenset[int]()  #: batches of an earlier process
+        self._looked = frozenset[int]()  #: batches for which the look was taken
+        self._balance_before: Reading | None = None  #: the newest one that an earlier process has read
+        self._failed_looks = 0
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether this process may send."""
+        return self._lease is not None
+
+    @property
+    def _is_moved(self) -> bool:
+        return self._lease is not None and self._lease.moved
+
+    def take(self, connection: Transaction) -> None:
+        """Take the lease, whoever has it."""
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        self.was_overtaken = False
+        self._lease = lease.take(connection, holder, lease.place_of(self._database.path))
+        self._balance_before = balance_store.newest_reading(connection)
+
+    def find_older(self, connection: Transaction) -> None:
+        """Note the batches that another process may have sent."""
+        self._older = frozenset(batch_states.older_batches(connection, JUST_NOW))
+
+    def check(self, connection: Transaction) -> None:
+        """Raise LeaseLostError unless this process may record intents."""
+        if self._lease is None:
+            raise lease.LeaseLostError("This process has no lease.")
+        row = connection.execute(MAY_SEND).first()
+        lease.check(row, self._lease)
+        try:
+            check_account(row.account_mark if row else None, self._account)
+        except OtherAccountError as error:
+            raise lease.LeaseLostError(str(error)) from error
+
+    def lose(self, error: lease.LeaseLostError) -> None:
+        """Give up the right to send: this process only records the answers to the calls that it has sent."""
+        if not self.was_overtaken:
+            logger.error("This process sends nothing more: %s", error)
+        self._lease, self.was_overtaken = None, True
+
+    def sendable(self, connection: Transaction) -> list[batch_states.RunningBatch]:
+        """Return the running batches, without those that wait for a look at the list."""
+        running = batch_states.running_batches(connection)
+        held = self._held({batch.batch_id for batch in running}) - self._looked
+        self.must_look = bool(held)
+        return [batch for batch in running if batch.batch_id not in held]
+
+    def note_look(self, connection: Transaction, look: Look) -> None:
+        """Let the batches go on that waited for this look, or pause them.
+
+        Where more left the account than we know of since an earlier process read its balance, a copy of this database
+        may have ordered what is planned, and the list may not show it.
+        """
+        if not self.must_look:
+            return
+        is_list = is_readable(look)
+        self._failed_looks = 0 if is_list else self._failed_looks + 1
+        if not is_list and self._failed_looks < LOOKS_WITHOUT_ANSWER:
+            return
+        self.must_look = False
+        running = {batch.batch_id for batch in batch_states.running_batches(connection)}
+        beyond = unexplained_fall(connection, self._balance_before, look.credits)
+        for batch_id in self._held(running) if beyond else ():
+            batch_states.pause(connection, batch_id, PAID_ELSEWHERE.format(money(beyond)))
+        self._looked |= running
+        if not is_list and self._is_moved:
+            batch_states.pause_all(connection, MOVED)
+
+    def _held(self, running: set[int]) -> set[int]:
+        """Return those of the running batches that another process may have sent."""
+        return running if self._is_moved else running & self._older

@@ -1,0 +1,202 @@
+"""What answers write, for their calls and for the batches, and what the throttle and the settler learn from them.
+
+submission/judging.py decides what an answer means. This module carries it out, and calls no provider.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from database import IMEIDatabase, Transaction, read_list_limit, write_list_limit
+from orders import Chunk
+from storage import batch_states, chunk_moves, guards
+from storage.call_records import CallRecord, record_answers, record_late, record_of, record_of_orders
+from submission.judging import AllOrdered, Judged, Judgement, NotPlaced, Pause, is_named, proven_length, verdicts_of
+from submission.options import Options
+from submission.settlement import Settler
+from submission.throttle import Throttle
+
+logger = logging.getLogger(__name__)
+
+#: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
+QUICK_CALL = 0.2
+SETTLED_OTHERWISE = "the answer came when this IMEI had been settled otherwise"
+#: Calls in a row without any readable answer after which the provider is down: each further call is one more doubt.
+UNANSWERED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one call: what it means, and what it writes."""
+
+    chunk: Chunk
+    judgement: Judgement
+    record: CallRecord | None  #: None: nothing was placed
+    seconds: float = QUICK_CALL  #: how long the call took
+    began: float = 0.0  #: when, in monotonic seconds
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the call began, and was not held back before."""
+        return not isinstance(self.judgement, NotPlaced) or self.judgement.was_sent
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the call was sent and nothing readable came back."""
+        return isinstance(self.judgement, Judged) and self.judgement.is_unanswered
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing may be sent for a while."""
+        return isinstance(self.judgement, NotPlaced) and self.judgement.hold
+
+    @property
+    def ended(self) -> float | None:
+        """When the provider ended its work on the call: with a list that names an IMEI of it; None: unknown."""
+        judged = self.judgement if isinstance(self.judgement, Judged) else None
+        is_of_its_call = judged is not None and judged.is_list and any(map(is_named, judged.verdicts))
+        return self.began + self.seconds if is_of_its_call else None
+
+
+def answer_to(chunk: Chunk, judgement: Judgement, seconds: float = QUICK_CALL, began: float = 0.0) -> Answer:
+    """Encode what a judgement writes: in the worker, so that the writing thread only writes."""
+    match judgement:
+        case NotPlaced():
+            record = None
+        case AllOrdered():
+            record = record_of_orders(chunk, judgement.orders)
+        case Judged():
+            record = record_of(chunk, judgement.verdicts, judgement.message)
+    return Answer(chunk, judgement, record, seconds, began)
+
+
+@dataclass(slots=True)
+class ListLimits:
+    """The longest list that each service is proven for, read once in a transaction."""
+
+    connection: Transaction
+    full: int  #: IMEIs of a full call
+    known: dict[str, int] = field(default_factory=dict)
+
+    def of(self, service_id: str) -> int:
+        """Return how many IMEIs a list of this service may have; 0: none was tried."""
+        if service_id not in self.known:
+            self.known[service_id] = read_list_limit(self.connection, service_id)
+        return self.known[service_id]
+
+    def learn(self, service_id: str, named: Sequence[bool]) -> None:
+        """Remember how long a list may be, after an answer that named these of the IMEIs of a call."""
+        if not any(named):
+            return  # no readable answer, which proves nothing about lists
+        known = self.of(service_id)
+        proven = proven_length(named, known, self.full)
+        if proven != known:
+            write_list_limit(self.connection, service_id, proven)
+            self.known[service_id] = proven
+            logger.info("Service %s takes lists of %d IMEIs", service_id, proven)
+
+
+class Recorder:
+    """Writes answers in the transaction of the loop, and passes on afterwards what they show."""
+
+    def __init__(self, options: Options, throttle: Throttle, settler: Settler, clock: Callable[[], float]) -> None:
+        """clock returns seconds that never go back."""
+        self._options = options
+        self._throttle = throttle
+        self._settler = settler
+        self._clock = clock
+        self._unanswered = 0  #: calls in a row
+        self._resume_at: float | None = None  #: when the provider's maintenance may be over
+
+    def write(self, connection: Transaction, answers: Sequence[Answer], also_in_doubt: bool = False) -> ListLimits:
+        """Write what answers mean. Returns the list lengths that were read or learned. Raises WrongStateError.
+
+        also_in_doubt: another process may have put the calls in doubt.
+        """
+        record_answers(connection, [answer.record for answer in answers if answer.record is not None], also_in_doubt)
+        limits, lengths = ListLimits(connection, self._options.chunk_size), set[tuple[str, int]]()
+        for answer in answers:
+            match answer.judgement:
+                case AllOrdered():
+                    lengths.add((answer.chunk.service_id, len(answer.chunk.items)))
+                case NotPlaced():
+                    chunk_moves.release(connection, answer.chunk, answer.judgement.message)
+                    self._stop_batches(connection, answer, answer.judgement)
+                case Judged():
+                    if answer.judgement.pause is Pause.NOBODY:
+                        limits.learn(answer.chunk.service_id, [is_named(v) for v in answer.judgement.verdicts])
+                    self._stop_batches(connection, answer, answer.judgement)
+        for service_id, length in sorted(lengths):
+            limits.learn(service_id, [True] * length)
+        if lengths and self._throttle.failures:
+            batch_states.set_notice(connection, "")
+        return limits
+
+    def write_alone(self, database: IMEIDatabase, answer: Answer) -> None:
+        """Write one answer to a call that another process may have moved. What it placed is never lost."""
+        try:
+            with database.write() as connection:
+                self.write(connection, [answer], also_in_doubt=True)
+        except guards.WrongStateError:
+            chunk, verdicts = answer.chunk, verdicts_of(answer.chunk, answer.judgement)
+            logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)
+            with database.write() as connection:
+                record_late(connection, chunk, verdicts, SETTLED_OTHERWISE)
+
+    def resume_after_maintenance(self, connection: Transaction) -> None:
+        """Resume the batches that wait for the provider's maintenance to end, when its time has passed."""
+        if self._resume_at is not None and self._clock() >= self._resume_at:
+            self._resume_at = None
+            batch_states.resume_self_resuming(connection)
+
+    def learn(self, answer: Answer) -> bool:
+        """Let the throttle and the settler learn from one answer. Returns whether nothing may be sent for a while."""
+        now, before = self._clock(), self._throttle.hold_until
+        if answer.was_sent:
+            self._unanswered = self._unanswered + 1 if answer.is_unanswered else 0
+            if not answer.is_unanswered:
+                self._settler.answered(answer.seconds, len(answer.chunk.items))
+        if answer.chunk.doubt_attempt is not None:
+            self._settler.look_soon(now)  # its orders are the proof for the next piece
+        self._teach_throttle(answer, now)
+        if isinstance(answer.judgement, AllOrdered):
+            return False
+        if answer.judgement.pause is Pause.ALL_FOR_A_WHILE:
+            self._resume_at = now + self._options.maintenance_wait
+        is_longer = self._throttle.hold_until > before
+        if is_longer:
+            seconds = self._throttle.hold_until - now
+            logger.warning("Nothing is sent for %.1f s: %s", seconds, answer.judgement.message)
+        return is_longer
+
+    def _stop_batches(self, connection: Transaction, answer: Answer, judgement: NotPlaced | Judged) -> None:
+        """Pause what a judgement pauses, or show why nothing is sent for a while."""
+        match judgement.pause:
+            case Pause.BATCH:
+                batch_states.pause(connection, answer.chunk.batch_id, judgement.message)
+            case Pause.ALL:
+                batch_states.pause_all(connection, judgement.message)
+            case Pause.ALL_FOR_A_WHILE:
+                batch_states.pause_all(connection, judgement.message, resumes_itself=True)
+            case Pause.NOBODY:
+                self._show_hold(connection, answer, judgement)
+
+    def _show_hold(self, connection: Transaction, answer: Answer, judgement: NotPlaced | Judged) -> None:
+        """Show on the batches why nothing is sent for a while; the next answer removes the notice."""
+        if answer.holds or (answer.is_unanswered and self._unanswered + 1 >= UNANSWERED):
+            batch_states.set_notice(connection, judgement.message)
+        elif self._throttle.failures and isinstance(judgement, Judged) and not answer.is_unanswered:
+            batch_states.set_notice(connection, "")
+
+    def _teach_throttle(self, answer: Answer, now: float) -> None:
+        judgement = answer.judgement
+        if not answer.was_sent:
+            self._throttle.take_back()
+        elif isinstance(judgement, NotPlaced) and judgement.limited:
+            self._throttle.limited(now, judgement.retry_after, random.random(), answer.began)  # noqa: S311
+        elif answer.holds or self._unanswered >= UNANSWERED:
+            self._throttle.unreachable(now, random.random())  # noqa: S311
+        else:
+            is_full = 2 * len(answer.chunk.items) >= self._options.chunk_size  # short calls are always quick
+            self._throttle.answered(answer.seconds if is_full else None, answer.began)
