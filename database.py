@@ -1,7 +1,6 @@
 """The SQLite file: safe connections, short transactions, orders, services and settings.
 
-This module knows no HTTP and no Flask. Batches, chunks and items live in
-batch_store.py, on the same transactions.
+This module must not know HTTP or Flask. Batches, chunks and items are in storage/, on the same transactions.
 """
 
 import contextlib
@@ -26,6 +25,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
     Connection,
+    DateTime,
     Engine,
     Row,
     bindparam,
@@ -41,7 +41,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from orders import ServiceInfo
-from schema import MILLIONTH, list_proofs, orders, services, settings, sums
+from schema import list_proofs, orders, services, settings, sums
 
 try:
     from pysqlite3 import dbapi2 as driver
@@ -66,16 +66,16 @@ UNUSABLE = {
 PRIMARY_CODE = 0xFF  #: the bits of an extended code that name its kind
 #: Backups in the program's own folder, and bytes that a backup leaves free for answers and orders.
 KEPT_BACKUPS, SPARE = 10, 64 * 1024 * 1024
-#: Rows of an index that SQLite looks at for its statistics.
+#: Rows of an index that SQLite reads for its statistics.
 SAMPLED = 400
-#: What every page asks, made once: making a statement costs more than SQLite needs for it.
+#: Queries of every page, made once: building a statement takes longer than running it.
 COUNT_ORDERS = select(func.coalesce(func.sum(sums().c.orders), 0))
 SETTING = select(settings.c.value).where(settings.c.key == bindparam("wanted"))
 LIST_LIMIT = select(list_proofs.c.longest).where(list_proofs.c.service_id == bindparam("service"))
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 MIGRATIONS = Path(__file__).with_name("migrations")
 
-#: What the write functions of the stores take: a connection inside a transaction of ours.
+#: A connection inside a transaction, for the functions of storage/ that write.
 Transaction = Connection
 
 
@@ -84,12 +84,12 @@ class DatabaseUnavailableError(OperationalError):
 
     @property
     def sentence(self) -> str:
-        """Why, in a sentence for a page."""
+        """The reason, as a sentence for a page."""
         return why_unusable(self.orig) or f"{self.orig}."
 
 
 class DatabaseReplacedError(DatabaseUnavailableError):
-    """Another file stands where ours was opened: nothing may be read or written until the program starts again."""
+    """Another file is at the path now: nothing may be read or written until the program starts again."""
 
     def __init__(self) -> None:
         super().__init__("", None, driver.OperationalError(REPLACED))
@@ -105,15 +105,15 @@ def why_unusable(error: BaseException | None) -> str:
 
 
 def utc_now() -> datetime:
-    """The time now in UTC, without a zone mark, as the tables keep it."""
+    """Return the time now in UTC, without a time zone, as the tables store it."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 class IMEIDatabase:
-    """Orders on disk. Thread-safe; must not be carried across a fork."""
+    """The orders on disk. Thread-safe; must not be used across a fork."""
 
     def __init__(self, path: str | Path = "imei_orders.db") -> None:
-        """Open the file at path, making or migrating it first. Raises OSError or SQLAlchemyError."""
+        """Open the file at path; create or migrate it first. Raises OSError or SQLAlchemyError."""
         self.path = Path(path).resolve()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.engine = _engine(self.path)
@@ -136,14 +136,14 @@ class IMEIDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection on one consistent snapshot."""
+        """Open a connection on one consistent snapshot."""
         self._check_file()
         with self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A connection inside BEGIN IMMEDIATE: committed at the end, rolled back on an exception."""
+        """Open a connection inside BEGIN IMMEDIATE: committed at the end, rolled back on an exception."""
         self._check_file()
         with (
             self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection,
@@ -152,7 +152,7 @@ class IMEIDatabase:
             yield connection
 
     def _file_now(self) -> tuple[int, int] | None:
-        """Which file stands at the path; None for none."""
+        """Return the device and inode of the file at the path; None where there is no file."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
@@ -160,9 +160,9 @@ class IMEIDatabase:
         return found.st_dev, found.st_ino
 
     def _check_file(self) -> None:
-        """Raise DatabaseReplacedError when another file stands where ours was opened.
+        """Raise DatabaseReplacedError when another file is at the path.
 
-        Open connections would go on writing to the old one, which nobody will ever read again.
+        Open connections would write to the old file, which nobody will read again.
         """
         if self._file_now() != self._file:
             raise DatabaseReplacedError
@@ -170,8 +170,12 @@ class IMEIDatabase:
     # Orders
 
     def insert_order(self, order_data: Mapping[str, Any]) -> int | None:
-        """Store one order (columns of the orders table). Returns its row id, or None for a known order id."""
-        known = {name: value for name, value in order_data.items() if name in orders.c}
+        """Store one order (columns of the orders table) and return its row id, or None for a known order id.
+
+        A date may be a datetime or an ISO text such as "2025-11-14T11:46:39"; without a time zone it is UTC.
+        Raises ValueError for a text that is no ISO date.
+        """
+        known = _order_values(order_data)
         try:
             with self.write() as connection:
                 key = connection.execute(insert(orders).values(**known)).inserted_primary_key
@@ -182,7 +186,7 @@ class IMEIDatabase:
         return int(key[0]) if key else None
 
     def get_order(self, order_id: str) -> dict[str, Any] | None:
-        """Return the order with this id of the provider's, as a dict of its columns."""
+        """Return the order with this id of the provider, as a dict of its columns."""
         with self.read() as connection:
             row = connection.execute(select(orders).where(orders.c.order_id == order_id)).first()
         return row._asdict() if row else None
@@ -194,35 +198,25 @@ class IMEIDatabase:
             return [row._asdict() for row in connection.execute(query)]
 
     def update_order_status(self, order_id: str, status: str, result_data: Mapping[str, Any] | None = None) -> bool:
-        """Set status and result columns of one order in one UPDATE. Returns whether the order is known."""
-        values = {name: value for name, value in (result_data or {}).items() if name in orders.c}
+        """Set status and result columns of one order in one UPDATE. Returns whether the order is known.
+
+        Raises ValueError for a date that is a text and not ISO.
+        """
+        values = _order_values(result_data or {})
         values |= {"status": status, "updated_at": utc_now()}
         with self.write() as connection:
             changed = connection.execute(update(orders).where(orders.c.order_id == order_id).values(**values))
             return changed.rowcount == 1
 
-    def get_statistics(self) -> dict[str, Any]:
-        """total_orders, total_credits (US dollars), by_status and by_service counts."""
-        with self.read() as connection:
-            by_status = _counts(connection, "status")
-            by_service = _counts(connection, "service_name")
-            spent = connection.execute(select(func.coalesce(func.sum(sums().c.millionths), 0))).scalar_one()
-        return {
-            "total_orders": sum(by_status.values()),
-            "total_credits": round(spent * MILLIONTH, 4),
-            "by_status": by_status,
-            "by_service": by_service,
-        }
-
     def count_orders(self) -> int:
-        """How many orders there are."""
+        """Return the number of orders."""
         with self.read() as connection:
             return int(connection.execute(COUNT_ORDERS).scalar_one())
 
     # Services
 
     def store_services(self, listed: Sequence[ServiceInfo], now: float) -> None:
-        """Replace the service list by what the provider lists; now is Unix time in seconds."""
+        """Replace the service list by the provider's list; now is Unix time in seconds."""
         with self.write() as connection:
             old: dict[str, float] = {
                 row[0]: row[1] for row in connection.execute(select(services.c.service_id, services.c.price))
@@ -236,37 +230,37 @@ class IMEIDatabase:
                 connection.execute(statement.on_conflict_do_update(index_elements=["service_id"], set_=changed), rows)
 
     def get_services(self) -> tuple[list[ServiceInfo], float]:
-        """The stored list in the provider's order, and when it was read (Unix time, 0 for never)."""
+        """Return the stored list in the provider's order, and when it was read (Unix time, 0 for never)."""
         with self.read() as connection:
             rows = connection.execute(LISTED_SERVICES).all()
         return [_service(row) for row in rows], max((row.refreshed_at for row in rows), default=0.0)
 
     def get_service(self, service_id: str) -> ServiceInfo | None:
-        """One stored service, also when the provider no longer lists it."""
+        """Return one stored service, also when the provider no longer lists it."""
         with self.read() as connection:
             row = connection.execute(select(services).where(services.c.service_id == service_id)).first()
         return _service(row) if row else None
 
-    # Settings and upkeep
+    # Settings, backups and care
 
     def get_setting(self, key: str) -> str | None:
-        """A remembered value."""
+        """Return a stored value."""
         with self.read() as connection:
             return connection.execute(SETTING, {"wanted": key}).scalar()
 
     def set_setting(self, key: str, value: str) -> None:
-        """Remember a value."""
+        """Store a value."""
         self.change_setting(key, lambda _: value)
 
     def change_setting(self, key: str, change: Callable[[str | None], str]) -> None:
-        """Remember what change makes of what is remembered, unless it raises. Safe between processes."""
+        """Store what change returns for the stored value. Safe between processes."""
         with self.write() as connection:
             write_setting(connection, key, change(read_setting(connection, key)))
 
     def setdefault_setting(self, key: str, value: str) -> str:
-        """Remember value unless there is one already; returns what is remembered. Safe between processes.
+        """Store value unless there is one already, and return what is stored. Safe between processes.
 
-        What is remembered already is only read: pages and the probe of /health ask while others write.
+        An existing value is only read: pages and the probe of /health ask while others write.
         """
         stored = self.get_setting(key)
         if stored is not None:
@@ -281,7 +275,7 @@ class IMEIDatabase:
 
     @property
     def backup_folder(self) -> Path:
-        """Where backups are kept unless somebody names another folder; the newest KEPT_BACKUPS of them."""
+        """The folder of backups without a folder of their own; the newest KEPT_BACKUPS are kept."""
         return self.path.parent / "backups"
 
     def backup(self, folder: Path | None = None) -> Path:
@@ -299,10 +293,10 @@ class IMEIDatabase:
         return copy
 
     def optimize(self) -> None:
-        """Let SQLite count anew, on a sample, what has changed much; cheap where nothing has.
+        """Let SQLite update its statistics, from a sample, for tables that have changed much.
 
-        It can wait: who writes now, or a disk that is full, puts it off. 0x10002 also looks at tables that this
-        connection has not asked for.
+        Skipped while another connection writes or the disk is full. 0x10002 includes tables that this connection has
+        not read.
         """
         with contextlib.suppress(DatabaseUnavailableError), self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA busy_timeout = 100")
@@ -314,29 +308,29 @@ class IMEIDatabase:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
     def check_integrity(self) -> str:
-        """SQLite's own word on the file: "ok", or what is wrong."""
+        """Return SQLite's report on the file: "ok", or what is wrong."""
         with self.read() as connection:
             return "; ".join(row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(5)"))
 
 
 def read_setting(connection: Connection, key: str) -> str | None:
-    """A remembered value, inside a transaction."""
+    """Return a stored value, inside a transaction."""
     return connection.execute(SETTING, {"wanted": key}).scalar()
 
 
 def write_setting(connection: Connection, key: str, value: str) -> None:
-    """Remember a value, inside a transaction."""
+    """Store a value, inside a transaction."""
     new = {"value": value}
     connection.execute(upsert(settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new))
 
 
 def read_list_limit(connection: Connection, service_id: str) -> int:
-    """The longest comma list of this service that an answer has named in full; 0 while unproven."""
+    """Return the length of the longest comma list of this service that an answer has named in full, else 0."""
     return int(connection.execute(LIST_LIMIT, {"service": service_id}).scalar() or 0)
 
 
 def write_list_limit(connection: Connection, service_id: str, longest: int) -> None:
-    """Remember, with the date, how long a comma list this service is proven for."""
+    """Store, with the date, the length of the comma lists that this service is proven for."""
     values = {"longest": longest, "proven_at": utc_now()}
     connection.execute(
         upsert(list_proofs)
@@ -351,15 +345,18 @@ def _engine(path: Path) -> Engine:
         module=driver,
         pool_size=10,
         max_overflow=50,
+        hide_parameters=True,  # in errors and in the log of SQL: they may hold what nobody else may read
         connect_args={"check_same_thread": False},
     )
+    if logger.isEnabledFor(logging.DEBUG):
+        logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)  # at INFO this library logs each statement
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
-    event.listen(engine, "handle_error", _tell_apart, retval=True)
+    event.listen(engine, "handle_error", _unavailable_error, retval=True)
     return engine
 
 
-def _tell_apart(context: ExceptionContext) -> BaseException | None:
+def _unavailable_error(context: ExceptionContext) -> BaseException | None:
     """Return DatabaseUnavailableError in place of an error that means that the file cannot be used now."""
     if not why_unusable(context.original_exception):
         return None
@@ -384,7 +381,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _migrate(engine: Engine, path: Path) -> None:
-    """Bring the file to the newest schema; one process at a time, with a backup of an existing file first."""
+    """Migrate the file to the newest schema, one process at a time, after a backup of an existing file."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     head = ScriptDirectory.from_config(config).get_current_head()
@@ -419,18 +416,21 @@ def _copy(engine: Engine, path: Path, folder: Path) -> Path:
 
 
 def _keep_newest(folder: Path, stem: str) -> None:
-    """Delete all but the newest copies of our own, which are known by their names."""
+    """Delete all but the newest copies that this program made; their names identify them."""
     copies = list(folder.glob(f"{stem}-????????T??????-??????Z.db"))
     copies.sort(key=lambda copy: copy.stat().st_mtime_ns)
     for old in copies[:-KEPT_BACKUPS]:
         old.unlink(missing_ok=True)
 
 
-def _counts(connection: Connection, column: str) -> dict[str, int]:
-    added = sums()
-    count = func.sum(added.c.orders)
-    query = select(added.c[column], count).group_by(added.c[column]).having(count > 0)
-    return {name: int(found) for name, found in connection.execute(query)}
+def _order_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are columns of the orders table, with dates as the table stores them."""
+    values = {name: value for name, value in given.items() if name in orders.c}
+    for name, value in values.items():
+        if isinstance(orders.c[name].type, DateTime) and value is not None:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+            values[name] = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return values
 
 
 def _service_row(service: ServiceInfo, position: int, now: float, old: Mapping[str, float]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""What an IMEI is, and what a run of plain digits is: an IMEI, one that can be completed, or something else.
+"""Judge a run of plain digits: an IMEI, one that can be completed, or something else.
 
 An IMEI is 15 decimal digits: 8 of the Type Allocation Code, 6 of the serial number, 1 check digit
 (3GPP TS 23.003, section 6.2.1; the check digit is Luhn's, annex B). An IMEISV has the same 14 digits and a
 two-digit software version instead of the check digit (section 6.2.2).
 Digits are completed only where the result is plausible: the first two must belong to a reporting body.
-This module must not import anything of ours, nor know texts around the digits.
+This module must not import another module of this program, or know the text around the digits.
 """
 
 import re
@@ -13,26 +13,26 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What one value of a cell turned out to be."""
+    """The kind of one value of a cell."""
 
     READY = "ready"  #: an IMEI, taken exactly as it is written
     REPAIRED = "repaired"  #: an IMEI after a change that the note names
     LUHN_FAILED = "luhn_failed"  #: 15 digits whose check digit is wrong
-    DAMAGED = "damaged"  #: digits were lost before we saw it
+    DAMAGED = "damaged"  #: digits were lost before the upload
     MEID = "meid"  #: a CDMA identity; not sent
     SERIAL = "serial"  #: a maker's serial number; not sent
     TEST_NUMBER = "test_number"  #: one digit repeated
-    HIDDEN = "hidden"  #: in a row that the sheet hides, and only visible rows were wanted
+    HIDDEN = "hidden"  #: in a row that the sheet hides, and only visible rows are taken
     NOT_AN_IMEI = "not_an_imei"  #: anything else
 
 
-#: What carries an IMEI that could be ordered.
+#: Kinds of values with an IMEI that can be ordered.
 ORDERABLE = frozenset({Kind.READY, Kind.REPAIRED, Kind.LUHN_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One value of a cell: its kind, the IMEI if it has one, and a plain sentence where it needs one."""
+    """One value of a cell: its kind, the IMEI if it has one, and a note where it needs one."""
 
     kind: Kind
     imei: str  #: 15 digits, or "" where there is none
@@ -56,7 +56,7 @@ ONE_DIGIT = "A test number: all digits are the same."
 TIME_STAMP = "A date and time, not an IMEI."
 CARTON = "A carton code (GTIN-14), not an IMEI."
 WRONG_DIGIT = tuple(f"The check digit is wrong: after these 14 digits it would be {d}." for d in range(10))
-#: Notes of IMEIs whose check digit is ours, not the file's.
+#: Notes of IMEIs whose check digit was computed, because the file does not hold it.
 COMPLETIONS = frozenset({COMPLETED, COMPLETED_NUMBER, IMEISV})
 
 #: The first two digits of every IMEI in use (GSMA TS.06). 00 and 02-09 are for tests, 10 is for DECT handsets.
@@ -144,7 +144,7 @@ def rejected(text: str, note: str, kind: Kind = Kind.NOT_AN_IMEI) -> Found:
 
 
 def digits_sentence(count: int) -> str:
-    """Return why so many digits are no IMEI."""
+    """Return why this number of digits is not an IMEI."""
     return f"{count} digit{'s' if count != 1 else ''}: an IMEI has 15."
 
 

@@ -8,7 +8,7 @@ import hmac
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class NotPossibleError(Exception):
@@ -117,18 +117,21 @@ class ServiceInfo:
 class PlacedOrder(NamedTuple):
     """An order that the provider named in its answer to placeorder."""
 
-    order_id: str
+    id: str
     imei: str
     status: str = OrderStatus.PENDING
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementAnswer:
-    """The provider's readable answer to one placeorder call."""
+    """The provider's readable answer to one placeorder call; answer["orders"] is answer.orders."""
 
     orders: tuple[PlacedOrder, ...] = ()
     duplicates: tuple[str, ...] = ()  #: IMEIs that it named as already known
     errors: tuple[tuple[str, str], ...] = ()  #: (IMEI, the provider's words)
+
+    def __getitem__(self, name: str) -> tuple[Any, ...]:
+        return {"orders": self.orders, "duplicates": self.duplicates, "errors": self.errors}[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,15 +276,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionResult:
-    """What became of one call of submit_batch."""
+    """What became of the IMEIs of one call of submit_batch."""
 
-    batch_id: int
     total: int
-    successful: int
+    successful: int  #: ordered
+    failed: int  #: refused or cancelled
+    duration: float  #: seconds
+    batch_id: int
     duplicates: int
-    failed: int
-    in_doubt: int  #: sent, and nobody knows yet whether they were charged
-    duration_seconds: float
+    in_doubt: int  #: sent, and may have been charged; not settled yet
     throughput: float  #: IMEIs a second
     waiting: int = 0  #: not sent yet, because the batch is paused
     state: str = BatchState.FINISHED.value

@@ -18,11 +18,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from amounts import money
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
-from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError, RateLimitedError, parse_placement
+from gsm_fusion_client import (
+    ClientOptions,
+    GSMFusionAPIError,
+    GSMFusionClient,
+    OutcomeUnknownError,
+    RateLimitedError,
+)
 from orders import (
     Account,
     Chunk,
@@ -35,6 +41,8 @@ from orders import (
     SubmissionResult,
     order_key,
 )
+from provider import parse_placement
+from settings import Settings, load_settings
 from storage import account_mark, balance_store, batch_store, lease
 from storage.account_mark import AccountMark
 from storage.balance_store import Reading
@@ -51,7 +59,9 @@ from submission import (
     Look,
     OtherAccountError,
     Pause,
+    RunnerLock,
     Settler,
+    Story,
     Throttle,
     Watcher,
     check_account,
@@ -61,8 +71,10 @@ from submission import (
     is_readable,
     judge,
     judge_by_name,
+    mark_of,
     proven_length,
     reopen_answered,
+    require_account,
     submission_result,
     to_confirm,
     trial_length,
@@ -94,6 +106,8 @@ HOPELESS_PATIENCE = 2.0
 JUST_NOW = 10.0
 #: Seconds that calls on the wire get to end for a look alone, or twice their usual time.
 DRAIN_PATIENCE = 30.0
+#: Seconds between two looks at a batch that another process runs.
+FOLLOW_INTERVAL = 0.3
 #: Looks at the provider's list that must fail before work of an earlier process goes on without one.
 LOOKS_WITHOUT_ANSWER = 3
 #: IMEIs of the first call that proves the comma list of a service.
@@ -155,6 +169,50 @@ class Answer:
         return isinstance(self.content, PlacementAnswer) and named
 
 
+def options_of(settings: Settings, database: IMEIDatabase) -> Options:
+    """Return the options that the settings ask for."""
+    return Options(
+        workers=settings.workers,
+        chunk_size=settings.chunk_size,
+        settle_quiet=settings.settle_quiet,
+        call_timeout=settings.call_timeout,
+        resend_limit=settings.resend_limit,
+        send_order_key=settings.send_order_key,
+        patience=patience_of(settings),
+        account=mark_of(settings, database.install_id()),
+    )
+
+
+def patience_of(settings: Settings) -> float:
+    """Return the seconds that doubt may take to settle after the last answer: timeout, quiet time and proof."""
+    return settings.call_timeout + 1.5 * settings.settle_quiet + 10
+
+
+class Parts(NamedTuple):
+    """What a submission system works with."""
+
+    database: IMEIDatabase
+    client: Provider
+    checkpoints: Checkpoints
+    options: Options
+    throttle: Throttle
+    lock: RunnerLock
+
+
+def parts_from_environment() -> Parts:
+    """Open the database and make the client of the account in the environment.
+
+    Raises SettingsError without credentials, and OtherAccountError where the database belongs to another account.
+    """
+    settings = load_settings()
+    throttle = Throttle(settings.workers, settings.rate_limit)
+    client = GSMFusionClient(options=ClientOptions(settings.base_url, settings.workers + 2, turns=throttle))
+    database = IMEIDatabase(settings.database_path)
+    require_account(database, settings)
+    checkpoints = Checkpoints(settings.data_dir / "checkpoints")
+    return Parts(database, client, checkpoints, options_of(settings, database), throttle, RunnerLock(settings.data_dir))
+
+
 def call_threads(count: int) -> Executor:
     """The threads in which calls are made, all waiting: to start one between busy ones stalls the writer."""
     pool, all_there = ThreadPoolExecutor(count, thread_name_prefix="call"), threading.Barrier(count + 1)
@@ -167,20 +225,27 @@ def call_threads(count: int) -> Executor:
 class ProductionSubmissionSystem:
     """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py).
 
-    clock tells seconds that never go back; pool makes the executor for so many calls at once.
+    Without arguments its parts are made from the environment (see parts_from_environment); then submit_batch leaves the
+    sending to another process where that is the runner. clock tells seconds that never go back; pool makes the executor
+    for so many calls at once.
     """
 
     def __init__(
         self,
-        database: IMEIDatabase,
-        client: Provider,
-        checkpoints: Checkpoints,
+        database: IMEIDatabase | None = None,
+        client: Provider | None = None,
+        checkpoints: Checkpoints | None = None,
         options: Options | None = None,
         throttle: Throttle | None = None,
         clock: Callable[[], float] = time.monotonic,
         pool: Callable[[int], Executor] = call_threads,
     ) -> None:
         """throttle is shared with all other calls to the provider; without one, this system makes its own."""
+        self._lock: RunnerLock | None = None
+        if database is None and client is None and checkpoints is None:
+            database, client, checkpoints, options, throttle, self._lock = parts_from_environment()
+        if database is None or client is None or checkpoints is None:
+            raise TypeError("Give database, client and checkpoints, or none of them.")
         self.database = database
         self.client = client
         self.checkpoints = checkpoints
@@ -193,6 +258,7 @@ class ProductionSubmissionSystem:
         self._in_flight: dict[int, Chunk] = {}
         self._settler = Settler(self.options.settle_quiet, self.options.call_timeout, self.options.resend_limit)
         self._account = AccountWatch(database, client, clock, self._wake)
+        self._story = Story(database)
         self._install_id = database.install_id() if self.options.send_order_key else None
         self._lease: lease.Lease | None = None
         self._overtaken = False
@@ -255,10 +321,24 @@ class ProductionSubmissionSystem:
         stop: threading.Event | None = None,
     ) -> SubmissionResult:
         """Run until this batch is finished or paused (others run along) or stop is set; say what became of it."""
-        started = time.monotonic()
+        started, stop = time.monotonic(), stop or threading.Event()
         watcher = Watcher(self.database, batch_id, progress_callback)
-        self.run(stop or threading.Event(), lambda: watcher.is_over(self._patience()))
+        if self._lock is None:
+            self.run(stop, lambda: watcher.is_over(self._patience()))
+        else:
+            self._run_or_follow(self._lock, stop, lambda: watcher.is_over(self._patience()))
         return submission_result(self.database, batch_id, time.monotonic() - started)
+
+    def _run_or_follow(self, lock: RunnerLock, stop: threading.Event, is_over: Callable[[], bool]) -> None:
+        """Run as soon as no other process is the runner; until then that one sends."""
+        while not (stop.is_set() or is_over()):
+            if lock.acquire():
+                try:
+                    self.run(stop, is_over)
+                finally:
+                    lock.release()
+                return
+            stop.wait(FOLLOW_INTERVAL)
 
     def _patience(self) -> float:
         """How long doubt is waited for: not long where the provider shows no order of ours."""
@@ -296,6 +376,7 @@ class ProductionSubmissionSystem:
                 claimed += self._settle(pool, may_repeat=not ending)
                 self._send(pool, claimed)
                 if not self._in_flight and (stop.is_set() or is_over() or self._lease is None):
+                    self._story.tell()
                     return
                 answers = self._unwritten + self._collect()
                 self._unwritten = []
@@ -773,6 +854,7 @@ class ProductionSubmissionSystem:
                 self._check_lease(connection)
             except lease.LeaseLostError as error:
                 self._lose_lease(error)
+        self._story.tell()
         request = self.database.get_setting(REQUESTED)
         if request != self._settle_request:
             self._settle_request = request

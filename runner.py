@@ -5,34 +5,33 @@ file is deleted, or another machine uses the same disk), the lease in the databa
 """
 
 import ctypes
-import fcntl
 import gc
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
 
 from account import watching
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionClient, Report
+from gsm_fusion_client import ClientOptions, GSMFusionClient, Report
 from orders import Progress, SubmissionResult
-from production_submission_system import Options, ProductionSubmissionSystem
+from production_submission_system import ProductionSubmissionSystem, options_of, patience_of
 from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
 from settings import Settings
 from simulator import DemoError, DemoProvider, ensure_running
-from storage import upkeep
+from storage import kept_sums
 from submission import (
     Checkpoints,
+    RunnerLock,
     Throttle,
     Watcher,
     account_objection,
-    mark_of,
     require_account,
+    runner_alive,
     submission_result,
 )
 
@@ -49,41 +48,9 @@ WORKERS_PATIENCE = 5.0
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
+#: How often a question to the provider is repeated at most.
+READ_RETRIES = 3
 M_ARENA_MAX = -8  #: from malloc.h
-
-
-class RunnerLock:
-    """The lock file beside the database. Held by at most one process of this machine."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / "runner.lock"
-        self._file: IO[str] | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock if it is free. Returns whether it is ours."""
-        file = self._path.open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return False
-        self._file = file
-        return True
-
-    def release(self) -> None:
-        """Give the lock to whoever wants it."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-def runner_alive(data_dir: Path) -> bool:
-    """Whether some process is the runner of this data directory."""
-    lock = RunnerLock(data_dir)
-    if lock.acquire():
-        lock.release()
-        return False
-    return True
 
 
 @contextmanager
@@ -102,9 +69,12 @@ def make_client(
     orders of the database were placed with another account.
     """
     require_account(database, settings)
-    given = {"turns": throttle, "report": report} | _patience_of_calls(settings, patience)
+    waits = patience is not None
+    options = ClientOptions(settings.base_url, 1 if waits else settings.workers + 2, turns=throttle, report=report)
+    timeout = settings.call_timeout if patience is None else min(patience, settings.call_timeout)
+    retries = 0 if waits else READ_RETRIES
     if not settings.demo:
-        with GSMFusionClient(settings.api_key, settings.username, settings.base_url, **given) as client:
+        with GSMFusionClient(settings.api_key, settings.username, timeout, retries, options) as client:
             yield client
         return
     closing = threading.Event()
@@ -112,17 +82,12 @@ def make_client(
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        with GSMFusionClient(DEMO_KEY, DEMO_USER, demo.base_url, **given) as client:
+        options = replace(options, base_url=demo.base_url)
+        with GSMFusionClient(DEMO_KEY, DEMO_USER, timeout, retries, options) as client:
             yield client
     finally:
         closing.set()
         keeper.join()
-
-
-def _patience_of_calls(settings: Settings, patience: float | None) -> dict[str, Any]:
-    if patience is not None:
-        return {"timeout": min(patience, settings.call_timeout), "max_retries": 0, "pool_size": 1}
-    return {"timeout": settings.call_timeout, "pool_size": settings.workers + 2}
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:
@@ -155,28 +120,13 @@ def make_system(
     settings: Settings, database: IMEIDatabase, client: GSMFusionClient, throttle: Throttle
 ) -> ProductionSubmissionSystem:
     """The submission system as the settings want it."""
-    options = Options(
-        workers=settings.workers,
-        chunk_size=settings.chunk_size,
-        settle_quiet=settings.settle_quiet,
-        call_timeout=settings.call_timeout,
-        resend_limit=settings.resend_limit,
-        send_order_key=settings.send_order_key,
-        patience=_patience(settings),
-        account=mark_of(settings, database.install_id()),
-    )
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    return ProductionSubmissionSystem(database, client, checkpoints, options, throttle)
-
-
-def _patience(settings: Settings) -> float:
-    """Seconds that doubt gets to settle after the last answer: the call's deadline, the quiet time, and the proof."""
-    return settings.call_timeout + 1.5 * settings.settle_quiet + 10
+    return ProductionSubmissionSystem(database, client, checkpoints, options_of(settings, database), throttle)
 
 
 @dataclass(slots=True)
 class Background:
-    """The election thread of one process, and the runner, sync, audit and upkeep threads while it is elected."""
+    """The election thread of one process, and the runner, sync, audit and sums threads while it is elected."""
 
     settings: Settings
     database: IMEIDatabase
@@ -224,7 +174,7 @@ class Background:
                 for name, work in (
                     ("sync", sync.run),
                     ("audit", audits.run),
-                    ("upkeep", partial(upkeep.run, self.database)),
+                    ("sums", partial(kept_sums.run, self.database)),
                 )
             ]
             for worker in workers:
@@ -320,7 +270,7 @@ def _followed_to_the_end(
     """Report each change to on_progress. Return True when the batch is over, False when the runner is gone."""
     watcher = Watcher(database, batch_id, on_progress)
     while not stop.wait(FOLLOW_INTERVAL):
-        if watcher.is_over(_patience(settings)):
+        if watcher.is_over(patience_of(settings)):
             return True
         if not runner_alive(settings.data_dir):
             return False

@@ -1,7 +1,6 @@
 """The tables, as SQLAlchemy sees them. Migrations make them; nothing here touches a connection.
 
-Times are UTC. `orders` keeps the names that people know from `sqlite3 imei_orders.db`. `sums()` is what orders add
-up to.
+Times are UTC. `orders` keeps the column names of the specification. `sums()` is what orders add up to.
 """
 
 from functools import cache
@@ -79,11 +78,10 @@ Index("idx_order_date", orders.c.order_date.desc())
 Index("idx_status", orders.c.status)
 Index("idx_orders_batch", orders.c.batch_id)
 Index("idx_orders_service", orders.c.service_id)
-#: The orders of our calls around one: without it, a doubt would be looked for among all that was ever imported.
-#: The words of the index that finds what the sync asks for; a query must hold exactly these to use it.
+#: The condition of the index of pending orders; a query must contain exactly these words to use it.
 NOT_FINAL = text("status NOT IN ('Completed', 'Rejected')")
 Index("idx_orders_pending", orders.c.order_date, sqlite_where=NOT_FINAL)
-# Found seldom or filled late: partial, so that placing an order does not pay for them.
+# Empty when an order is placed: partial indexes, so that placing an order does not pay for them.
 Index("idx_orders_imei2", orders.c.imei2, sqlite_where=orders.c.imei2.is_not(None))
 Index("idx_orders_other_imei", orders.c.other_imei, sqlite_where=orders.c.other_imei.is_not(None))
 Index("idx_orders_carrier", orders.c.carrier, sqlite_where=orders.c.carrier.is_not(None))
@@ -93,8 +91,8 @@ Index("idx_orders_blacklist", orders.c.blacklist, sqlite_where=orders.c.blacklis
 Index("idx_orders_model", orders.c.model, sqlite_where=orders.c.model.is_not(None))
 Index("idx_orders_serial", orders.c.serial, sqlite_where=orders.c.serial.is_not(None))
 
-#: The words of the index of rejected orders, which holds what filters ask of them. Worded so that idx_status is no
-#: match for it: a page of rejected orders that nothing else is asked of comes from there, newest first.
+#: The condition of the index of rejected orders, which holds the columns that filters test. coalesce() keeps it apart
+#: from idx_status, which answers a filter by "Rejected" alone, newest first.
 IS_REJECTED = text("coalesce(status, '') = 'Rejected'")
 Index(
     "idx_orders_rejected",
@@ -113,7 +111,7 @@ Index(
     sqlite_where=IS_REJECTED,
 )
 
-#: What the orders up to a row id add up to, so that nobody counts millions of them; order_totals.py says how.
+#: What the orders up to a row id add up to, so that nobody counts millions of them; storage/kept_sums.py says how.
 order_totals = Table(
     "order_totals",
     metadata,
@@ -204,7 +202,7 @@ batches = Table(
 )
 Index("idx_batches_state", batches.c.state)
 Index("idx_batches_fingerprint", batches.c.fingerprint)
-#: The words of the index that finds finished batches whose tally is missing or no longer true.
+#: The condition of the index of finished batches whose tally is missing or outdated.
 UNTALLIED = text("state = 'finished' AND tally_revision IS NOT revision")
 Index("idx_batches_untallied", batches.c.state, sqlite_where=UNTALLIED)
 
@@ -224,7 +222,7 @@ chunks = Table(
     sqlite_autoincrement=True,
 )
 Index("idx_chunks_batch", chunks.c.batch_id, chunks.c.state)
-#: Calls that are on the wire or in doubt. Literals: SQLite takes a partial index only where it sees its very words.
+#: Calls that are on the wire or in doubt. Literals: SQLite uses a partial index only for exactly its words.
 OPEN_CALL = chunks.c.state.in_([literal_column("'sending'"), literal_column("'in_doubt'")])
 Index("idx_chunks_open", chunks.c.state, sqlite_where=OPEN_CALL)
 
@@ -261,7 +259,7 @@ items = Table(
 )
 Index("idx_items_chunk", items.c.chunk_id)
 Index("idx_items_batch", items.c.batch_id, items.c.outcome)
-# Only what has something to say: a clean batch has nothing in it.
+# Only items with a message: a clean batch has none.
 Index(
     "idx_items_message",
     items.c.batch_id,
@@ -269,7 +267,7 @@ Index(
     items.c.message,
     sqlite_where=items.c.message.is_not(None),
 )
-#: Items that may yet be ordered, in the words of the index.
+#: Items that may still be ordered, in the words of the index.
 UNDECIDED = items.c.outcome.in_([literal_column("'waiting'"), literal_column("'in_doubt'")])
 Index(
     "idx_items_one_in_flight",
@@ -300,7 +298,7 @@ saved_searches = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     sqlite_autoincrement=True,
 )
-Index("idx_saved_searches_created", saved_searches.c.created_at)  # what stands behind long lists is slow to read
+Index("idx_saved_searches_created", saved_searches.c.created_at)  # long lists before this column are slow to skip
 
 services = Table(
     "services",
@@ -318,7 +316,7 @@ services = Table(
     Column("refreshed_at", REAL, nullable=False),
 )
 
-#: What accountinfo said at moments when no call was on the wire.
+#: Answers to accountinfo at moments when no call was on the wire.
 balance_readings = Table(
     "balance_readings",
     metadata,

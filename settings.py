@@ -41,12 +41,19 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that the environment decides."""
+class Access:
+    """How to reach the provider's account."""
 
     api_key: str = field(default="", repr=False)
     username: str = ""
     base_url: str = DEFAULT_BASE_URL
+    call_timeout: float = 120.0  #: seconds; the longest time of one call
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(Access):
+    """Everything that the environment decides."""
+
     log_level: str = "INFO"
     data_dir: Path = Path()
     port: int = 8000
@@ -56,7 +63,6 @@ class Settings:
     daily_budget: float | None = None  #: US dollars a UTC day; None is no limit
     max_batch_imeis: int = 100_000
     confirm_above: float = 100.0  #: US dollars; a dearer batch asks for a typed confirmation
-    call_timeout: float = 120.0  #: seconds a provider call may take in all
     rate_limit: int | None = None  #: calls a minute to the provider, in all
     workers: int = 30
     chunk_size: int = 100
@@ -78,21 +84,33 @@ class Settings:
         return self.data_dir / "imei_orders.db"
 
 
-def load_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings in environ (a mapping like os.environ). Raises SettingsError."""
-    api_key, username = _text(environ, "GSM_FUSION_API_KEY"), _text(environ, "GSM_FUSION_USERNAME")
-    if bool(api_key) != bool(username):
-        missing = "GSM_FUSION_USERNAME" if api_key else "GSM_FUSION_API_KEY"
+def load_access(environ: Mapping[str, str] | None = None) -> Access:
+    """Return what environ (os.environ by default) says of the provider's account. Raises SettingsError."""
+    environ = os.environ if environ is None else environ
+    return Access(
+        api_key=_text(environ, "GSM_FUSION_API_KEY"),
+        username=_text(environ, "GSM_FUSION_USERNAME"),
+        base_url=_base_url(_text(environ, "GSM_FUSION_BASE_URL") or DEFAULT_BASE_URL),
+        call_timeout=_number(environ, "GSM_FUSION_TIMEOUT", 120, SHORTEST_TIMEOUT, 600),
+    )
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in environ (os.environ by default). Raises SettingsError."""
+    environ = os.environ if environ is None else environ
+    access = load_access(environ)
+    if bool(access.api_key) != bool(access.username):
+        missing = "GSM_FUSION_USERNAME" if access.api_key else "GSM_FUSION_API_KEY"
         raise SettingsError(f"{missing} is missing: set both credentials, or neither for the demo.")
     on_railway = bool(_text(environ, "RAILWAY_ENVIRONMENT") or _text(environ, "RAILWAY_PROJECT_ID"))
     volume = _text(environ, "RAILWAY_VOLUME_MOUNT_PATH")
     folder = _text(environ, "DATA_DIR") or volume
     return Settings(
-        api_key=api_key,
-        username=username,
-        base_url=_base_url(_text(environ, "GSM_FUSION_BASE_URL") or DEFAULT_BASE_URL),
+        api_key=access.api_key,
+        username=access.username,
+        base_url=access.base_url,
         log_level=_log_level(_text(environ, "LOG_LEVEL") or "INFO"),
-        data_dir=_data_dir(folder, demo=not api_key),
+        data_dir=_data_dir(folder, demo=not access.api_key),
         port=_count(environ, "PORT", 8000, 1, 65535),
         admin_password=_password(_text(environ, "ADMIN_PASSWORD")),
         secret_key=_secret_key(_text(environ, "SECRET_KEY")),
@@ -100,7 +118,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         daily_budget=_number(environ, "DAILY_BUDGET", 0, 0, 1e9) if _text(environ, "DAILY_BUDGET") else None,
         max_batch_imeis=_count(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000),
         confirm_above=_number(environ, "CONFIRM_ABOVE", 100, 0, 1e9),
-        call_timeout=_number(environ, "GSM_FUSION_TIMEOUT", 120, SHORTEST_TIMEOUT, 600),
+        call_timeout=access.call_timeout,
         rate_limit=_count(environ, "GSM_FUSION_RATE_LIMIT", 0, 0, 100_000) or None,
         workers=_count(environ, "WORKERS", 30, 1, 200),
         settle_quiet=_number(environ, "SETTLE_QUIET", 60, SHORTEST_QUIET, 3600),

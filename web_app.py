@@ -1,4 +1,4 @@
-"""The web application: `create_app()` for tests and tools, `app` for gunicorn, `python3 web_app.py` for a look.
+"""The web application: `create_app()` for tests and tools, `app` for gunicorn, `python3 web_app.py` for development.
 
 Importing this starts no thread: the runner is started by gunicorn.conf.py in each worker, and by main() here.
 """
@@ -31,7 +31,7 @@ from web import BLUEPRINTS, FOR_PROGRAMS, Edge, RowNumbers, init_auth, init_form
 
 logger = logging.getLogger(__name__)
 
-#: What is sent as gzip: pages, scripts and styles. Event streams and downloads are not.
+#: Content types that are sent as gzip. Event streams and downloads are not compressed.
 COMPRESSED = ["text/html", "text/css", "text/javascript", "application/json", "image/svg+xml"]
 
 #: Seconds that a page waits for the provider's list of orders, and for one order of it.
@@ -54,7 +54,7 @@ SENTENCES = {
     405: "This address does not accept this kind of request. Go back and use the links and buttons of the page.",
     411: "The request does not state its length. Send it with a Content-Length header.",
     413: "You can send at most 25 MB of files and 8 MB of text at once. Split the file, or keep only the IMEI column.",
-    500: "The app failed; see the log. Orders that were already sent are safe. Check the batch before you try again.",
+    500: "The app failed; the log has the details. Orders already sent are safe. Check the batch before you try again.",
     503: "The app cannot do this now. Try again in a minute.",
 }
 
@@ -68,11 +68,11 @@ def create_app(
     fetch_orders: Callable[[], list[IMEIOrder]] | None = None,
     fetch_order: Callable[[str], list[IMEIOrder]] | None = None,
 ) -> Flask:
-    """The application. Without arguments it reads the environment and opens its database.
+    """Return the application. Without arguments it reads the environment and opens its database.
 
-    Raises SettingsError when the environment holds something that it cannot work with.
+    Raises SettingsError for an invalid environment.
     """
-    settings = settings or load_settings(os.environ)
+    settings = settings or load_settings()
     database = database or IMEIDatabase(settings.database_path)
     words = account_objection(database, settings)
     if words:
@@ -100,7 +100,7 @@ def create_app(
     app.url_map.converters["int"] = RowNumbers
     app.before_request(_name_request)
     app.config.update(COMPRESS_MIMETYPES=COMPRESSED, COMPRESS_ALGORITHM=["gzip"], COMPRESS_ALGORITHM_STREAMING=["gzip"])
-    Compress(app)  # before all that adds headers: what is registered first runs last
+    Compress(app)  # before all that add headers: the first that is registered runs last
     init_forms(app)
     init_auth(app, settings, database)
     for blueprint in BLUEPRINTS:
@@ -119,9 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve HAMMER-API on this machine.")
     parser.add_argument("--version", action="version", version=f"HAMMER-API {VERSION}")
     parser.parse_args()
-    app = _from_environment()
-    settings: Settings = app.extensions["settings"]
+    settings = _environment()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s - %(name)s - [%(levelname)s] - %(message)s")
+    app = create_app(settings)
     background = start_background(settings, app.extensions["database"])
     try:
         app.run("127.0.0.1", settings.port, threaded=True)
@@ -131,18 +131,19 @@ def main() -> None:
 
 
 def __getattr__(name: str) -> Flask:
-    """`web_app.app`, made when it is first asked for: importing create_app touches neither disk nor .env."""
+    """Create `web_app.app` on first access: importing create_app reads neither the database nor .env."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    app = globals()["app"] = _from_environment()
+    app = globals()["app"] = create_app(_environment())
     return app
 
 
-def _from_environment() -> Flask:
+def _environment() -> Settings:
+    """Return the settings in .env and the environment, or end the program with the sentence that mends them."""
     load_dotenv(Path(__file__).with_name(".env"))
     os.umask(PRIVATE)
     try:
-        return create_app()
+        return load_settings()
     except SettingsError as error:
         sys.exit(f"HAMMER-API cannot start. {error}")
 
@@ -197,7 +198,7 @@ def _page_context() -> dict[str, object]:
 
 
 def _refused(error: HTTPException) -> ResponseReturnValue:
-    """A page that says in plain words why not."""
+    """Return the error page of an HTTP error."""
     code = error.code or 500
     own_words = isinstance(error.description, str) and error.description != type(error).description
     sentence = error.description if own_words else SENTENCES.get(code, error.description)
@@ -209,7 +210,7 @@ def _refused(error: HTTPException) -> ResponseReturnValue:
 
 
 def _broken(error: Exception) -> ResponseReturnValue:
-    """The same for a failure of ours; the traceback goes to the log only."""
+    """Return the error page of an unexpected exception. The traceback goes only to the log."""
     logger.error("Request %s for %s failed", g.get("request_id"), request.path, exc_info=error)
     if isinstance(error, DatabaseReplacedError):
         return _error_page(503, f"The database cannot be used now: {error.orig}.")
@@ -223,10 +224,10 @@ def _error_page(code: int, sentence: str) -> ResponseReturnValue:
     if request.path.startswith("/api/") or request.path.endswith(FOR_PROGRAMS):
         return jsonify(error=sentence, request_id=request_id), code
     page = {"code": code, "title": TITLES.get(code, "Request failed"), "sentence": sentence}
-    if request.referrer and urlsplit(request.referrer).netloc == request.host:  # readable, as the edge saw to it
+    if request.referrer and urlsplit(request.referrer).netloc == request.host:  # parsable: Edge drops other referrers
         page["back"] = request.referrer
     if code >= 500:
-        page["bare"] = True  # nothing on it needs the database
+        page["bare"] = True  # the page must not need the database
     return render_template("error.html", request_id=request_id, **page), code
 
 

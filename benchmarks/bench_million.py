@@ -1,7 +1,7 @@
 """A million IMEIs in ten batches at zero latency: does the last one cost more than the first, in time or in memory?
 
-One process and one database all the way, with upkeep beside the runner as in life. The simulator keeps a ledger that
-grows too, so the processor time of our own process is measured beside the clock.
+One process and one database all the way, with the sums kept beside the runner as in life. The simulator keeps a
+ledger that grows too, so the processor time of our own process is measured beside the clock.
 """
 
 import re
@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from benchmarks.bench_submission import CHUNK, SERVICE, WORKERS, imeis, provider
 from database import IMEIDatabase, write_list_limit
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState
 from production_submission_system import Options, ProductionSubmissionSystem
 from runner import spare_collector, use_one_heap
-from storage import upkeep
+from storage import kept_sums
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
 from submission.checkpoints import Checkpoints
@@ -58,14 +58,14 @@ def legs(batches: int) -> list[Leg]:
         tempfile.TemporaryDirectory() as name,
         provider(Path(name)) as url,
         IMEIDatabase(Path(name) / "imei_orders.db") as database,
-        GSMFusionClient("DEMO-KEY", "demo", url, pool_size=WORKERS) as client,
+        GSMFusionClient("DEMO-KEY", "demo", options=ClientOptions(url, pool_size=WORKERS)) as client,
     ):
         with database.write() as connection:
             write_list_limit(connection, SERVICE, CHUNK)
         options = Options(workers=WORKERS, chunk_size=CHUNK)
         system = ProductionSubmissionSystem(database, client, Checkpoints(Path(name) / "checkpoints"), options)
         stop = threading.Event()
-        tending = threading.Thread(target=upkeep.run, args=(database, stop))
+        tending = threading.Thread(target=kept_sums.run, args=(database, stop))
         tending.start()
         try:
             place(database, system, 0, 2000)  # warm

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.bench_submission import SERVICE, WORKERS, provider, see_through
 from database import IMEIDatabase
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from production_submission_system import Options, ProductionSubmissionSystem
 from runner import spare_collector
 from storage.batch_creation import NewBatch, create_batch
@@ -29,7 +29,10 @@ def numbers(turn: int) -> list[str]:
 
 def bare(url: str, turn: int, workers: int) -> float:
     """Return the seconds of threads that only POST."""
-    with GSMFusionClient("DEMO-KEY", "demo", url, pool_size=workers) as client, ThreadPoolExecutor(workers) as pool:
+    with (
+        GSMFusionClient("DEMO-KEY", "demo", options=ClientOptions(url, pool_size=workers)) as client,
+        ThreadPoolExecutor(workers) as pool,
+    ):
         started = time.perf_counter()
         for answer in pool.map(lambda imei: client.place_imei_order([imei], SERVICE), numbers(turn)):
             if not answer.orders:
@@ -41,7 +44,7 @@ def ours(url: str, home: Path, turn: int, workers: int) -> float:
     """Return the seconds to place and record a planned batch with full durability."""
     with (
         IMEIDatabase(home / "imei_orders.db") as database,
-        GSMFusionClient("DEMO-KEY", "demo", url, pool_size=workers + 2) as client,
+        GSMFusionClient("DEMO-KEY", "demo", options=ClientOptions(url, pool_size=workers + 2)) as client,
     ):
         listed = [(imei, row) for row, imei in enumerate(numbers(turn), 1)]
         batch_id = create_batch(database, NewBatch("benchmark", "command", SERVICE, "Status", 0.08, listed), 1)

@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 import requests
 
 from database import IMEIDatabase, write_list_limit
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState
 from production_submission_system import Options, ProductionSubmissionSystem
 from runner import spare_collector
@@ -99,7 +99,7 @@ def rig(url: str, home: Path) -> Iterator[tuple[IMEIDatabase, ProductionSubmissi
     """A new database, and the submission system on it; the service is proven."""
     with (
         IMEIDatabase(home / "imei_orders.db") as database,
-        GSMFusionClient("DEMO-KEY", "demo", url, pool_size=WORKERS) as client,
+        GSMFusionClient("DEMO-KEY", "demo", options=ClientOptions(url, pool_size=WORKERS)) as client,
     ):
         with database.write() as connection:
             write_list_limit(connection, SERVICE, CHUNK)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from benchmarks.bench_web import with_check_digit
 from database import IMEIDatabase, utc_now
 from orders import ServiceInfo
-from storage.upkeep import tend
+from storage.kept_sums import tend
 
 #: IMEIs of the newest finished batch, whose results are still pending, and of the one that is running.
 PENDING, RUNNING, DOUBTFUL = 10_000, 20_000, 200

@@ -1,4 +1,4 @@
-"""The command `flask adopt-account`: let another account go on with this database."""
+"""The command `flask adopt-account`: use this database with another account."""
 
 import click
 from flask.cli import with_appcontext
@@ -20,7 +20,7 @@ def adopt_account(yes: bool) -> None:
 
 
 def adopt_now(backend: Backend, yes: bool) -> None:
-    """Print what it means, ask, and adopt. Raises ClickException."""
+    """Explain the consequences, ask, and adopt. Raises ClickException."""
     objection = account_objection(backend.database, backend.settings)
     if not objection:
         click.echo("This database belongs to the account of the settings already.")
@@ -35,4 +35,4 @@ def adopt_now(backend: Backend, yes: bool) -> None:
         adopt_database(backend.database, backend.settings)
     except OtherAccountError as error:
         raise click.ClickException(str(error)) from error
-    click.echo("Adopted. Unfinished batches are paused; resume those that this account shall order.")
+    click.echo("Adopted. Unfinished batches are paused; resume those that this account should order.")

@@ -68,7 +68,7 @@ def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool) -> N
 
 
 def audit_now(backend: Backend, since: datetime | None) -> AuditReport:
-    """One audit. Raises ClickException where there is no provider to ask."""
+    """Run one audit. Raises ClickException if there is no provider to ask."""
     try:
         with make_client(backend.settings, backend.database) as client:
             return run_audit(backend.database, client, since)
@@ -77,7 +77,7 @@ def audit_now(backend: Backend, since: datetime | None) -> AuditReport:
 
 
 def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildReport:
-    """Say what is there, ask, restore, print the counts. Raises ClickException.
+    """Show what is missing, ask, restore, and print the counts. Raises ClickException.
 
     Orders are taken again only when nothing that was paid is missing.
     """
@@ -109,17 +109,17 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildRe
 
 
 def figures(report: AuditReport) -> dict[str, object]:
-    """The report as JSON has it, with its verdict; examples are objects."""
-    said: dict[str, object] = asdict(report)
-    for name in said:
+    """Return the report for JSON, with its verdict; examples are objects."""
+    found: dict[str, object] = asdict(report)
+    for name in found:
         value = getattr(report, name)
         if isinstance(value, Difference):
-            said[name] = {"count": value.count, "examples": [example._asdict() for example in value.examples]}
-    return said | {"complete": report.complete, "agrees": report.agrees}
+            found[name] = {"count": value.count, "examples": [example._asdict() for example in value.examples]}
+    return found | {"complete": report.complete, "agrees": report.agrees}
 
 
 def report_lines(report: AuditReport) -> list[str]:
-    """The report for reading."""
+    """Return the report as lines of text."""
     return [*_scope(report), *_sums(report), *_classes(report), *audit_sentences(report), verdict(report)]
 
 
@@ -180,7 +180,7 @@ def _class_lines(title: str, difference: Difference) -> list[str]:
 
 
 def verdict(report: AuditReport) -> str:
-    """One sentence: whether both sides agree, and if not, what stands in the way."""
+    """Return one sentence: whether both sides agree, and if not, the reasons."""
     if report.agrees:
         return "Both sides agree."
     reasons = []
@@ -200,7 +200,7 @@ def verdict(report: AuditReport) -> str:
 
 
 def plan_lines(planned: RebuildReport, count: int) -> list[str]:
-    """What a rebuild would do."""
+    """Describe what a rebuild would do."""
     reach = f", back to {planned.oldest} (the provider's time)" if planned.oldest else ""
     lines = [
         f"The provider lists {plural(planned.listed, 'order')}{reach}.",
@@ -222,7 +222,7 @@ def plan_lines(planned: RebuildReport, count: int) -> list[str]:
 
 
 def rebuilt_lines(report: RebuildReport) -> list[str]:
-    """What a rebuild did."""
+    """Describe what a rebuild did."""
     new, linked, taken_over, left = report.restored
     lines = [f"{plural(new, 'order')} restored, {linked:,} given their id, {report.updated:,} brought up to date."]
     if taken_over:
@@ -233,7 +233,7 @@ def rebuilt_lines(report: RebuildReport) -> list[str]:
 
 
 def incomplete_lines(report: RebuildReport, objection: str) -> list[str]:
-    """What a rebuild could not bring home, and what to do about it."""
+    """Describe what a rebuild could not restore, and what to do next."""
     lines = []
     if report.missing:
         lines.append(f"{plural(len(report.missing), 'order')} of kept answers missing, or of an unknown service:")

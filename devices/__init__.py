@@ -1,4 +1,4 @@
-"""From the text of a result to findings: carrier, SIM lock, Find My iPhone, blacklist. Pure."""
+"""Turn the text of a result into findings: carrier, SIM lock, Find My iPhone, blacklist. Pure."""
 
 from devices.report import read_report
 from devices.states import SimState, blacklist_state, fmi_state, sim_state

@@ -1,4 +1,4 @@
-"""What providers call the facts about a device: the table of labels, and the name that each is kept under."""
+"""The table of labels that providers use for facts about a device, and the name under which each is stored."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,12 +7,12 @@ from types import MappingProxyType
 
 from devices.words import STATE_WORDS, plain_letters
 
-#: Characters of a label that are looked at.
+#: Characters of a label that are read.
 LABEL_REACH = 80
-#: Labels whose name is remembered: those of one service are the same in each of its texts.
+#: Labels whose name is cached: all texts of a service have the same labels.
 REMEMBERED = 8192
-#: Label texts by the name that they are kept under; case, spaces and punctuation do not matter.
-#: Where a main field has several names, MAIN_FIELDS of the report says in which order.
+#: Label texts by the name under which they are stored; case, spaces and punctuation do not matter.
+#: If a main field has several names, MAIN_FIELDS of the report has their order.
 LABEL_TEXTS = """
 search_term: search term, searched imei, search imei, searched for, query, imei searched, queried imei,
     input imei, ordered imei, requested imei, submitted imei, imei requested, termino de busqueda, imei
@@ -152,7 +152,7 @@ error: error, errors, err, error message, fehler, erreur, erro
 message: message, msg, mensaje, mensagem
 order: order
 """
-#: Labels that are kept under their own name; known, so that they end a value in text without separators.
+#: Labels that are stored under their own name. They are listed so that they end a value in text without separators.
 OWN_NAME_LABELS = """
 next tether policy, next tether policy id, next tether policy details, next tether activation policy
 description, tether policy, activation policy, initial activation policy, initial activation policy id,
@@ -179,20 +179,20 @@ comment, remark, result, response, success, tac, carrier country, network type, 
 id, simlock policy, lock policy, lock type, lock date, unlock eligible, unlock eligibility, eligibility,
 spck, spck code, pck, puk, cp code, sp code
 """
-#: Words around a label that do not change what it says.
+#: Words around a label that do not change its meaning.
 PREFIXES = (
     "current", "estimated", "device", "phone", "apple", "iphone", "gsma", "usa", "us", "uk", "global",
     "worldwide", "international", "full", "live", "new", "your", "the", "handset", "product", "mobile",
     "samsung", "latest", "status", "estadode", "estadoen", "estado", "statut", "stato", "numerode", "статус", "当前",
     "手机", "苹果", "设备", "stan", "trangthai",
 )  # fmt: skip
-#: Names that a label has only as it stands: "Phone Lock" is not the SIM lock, "Status Code" no unlock code.
+#: Names that need the exact label: "Phone Lock" is not the SIM lock, "Status Code" is not an unlock code.
 AMBIGUOUS = frozenset({"lock", "code"})
 SUFFIXES = ("status", "state", "number", "no", "num", "result", "check", "状态", "狀態", "durumu")
 
 
 def label_key(label: str) -> str:
-    """A label as the table spells it: letters and digits only."""
+    """Return a label as the table spells it: letters and digits only."""
     return "".join(filter(str.isalnum, plain_letters(label)))
 
 
@@ -213,7 +213,7 @@ KNOWN_NAMES = frozenset({*LABELS.values(), "network_modes", "network_status", "i
 
 @lru_cache(maxsize=REMEMBERED)
 def name_of(key: str, prefixes: tuple[str, ...] = PREFIXES, suffixes: tuple[str, ...] = SUFFIXES) -> str:
-    """The name for a label key, also without words that only decorate it; empty where the table has none."""
+    """Return the name for a label key, also without affixes; empty if the table has none."""
     for front in _stripped(key[:LABEL_REACH], prefixes, str.removeprefix):
         for core in _stripped(front, suffixes, str.removesuffix):
             name = LABELS.get(core, "")
@@ -223,7 +223,7 @@ def name_of(key: str, prefixes: tuple[str, ...] = PREFIXES, suffixes: tuple[str,
 
 
 def known_name(label: str) -> str:
-    """The name for a label, perhaps by what stands before a bracket in it: "Blacklist Status (Brazil)"."""
+    """Return the name for a label, or for its part before a bracket: "Blacklist Status (Brazil)"."""
     return _known_name(label[: 2 * LABEL_REACH])
 
 
@@ -234,13 +234,13 @@ def _known_name(label: str) -> str:
 
 
 def is_label(text: str) -> bool:
-    """Whether the table has the label, and it is not a word that is also a value, such as "Locked"."""
+    """Return whether the table has the label, unless it is a word that is also a value, such as "Locked"."""
     key = label_key(text)
     return key not in STATE_WORDS and bool(name_of(key))
 
 
 def _stripped(key: str, affixes: tuple[str, ...], strip: Callable[[str, str], str]) -> Iterator[str]:
-    """The key, then the key with one affix after the other taken off."""
+    """Yield the key, then the key with one affix after the other removed."""
     while key:
         yield key
         key = next((shorter for affix in affixes if (shorter := strip(key, affix)) != key), "")

@@ -41,11 +41,11 @@ BBCODE = re.compile(
     r"\[/?(?:b|i|u|s|color|size|font|center|quote|url|list|li|\*)(?:=[^\[\]\n]{0,100})?\]", re.IGNORECASE
 )
 SPACE_RUN = re.compile(r" {2,}")
-#: A text that is nothing but base64, perhaps behind a label or inside an element.
+#: A text that is only base64, perhaps after a label or inside an element.
 BASE64 = re.compile(
     r"\s*+(?:<[^<>]*>\s*+)*+(?:data:[\w/+.-]*;base64,|[A-Za-z]{1,20}:)?+([A-Za-z0-9+/_\-\s]{16,}+)={0,2}\s*+(?:<[^<>]*>\s*+)*+"
 )
-#: What a decoded text holds if it was meant to be one: a separator or markup, and nothing that is not printed.
+#: A decoded text that was really base64: it has a separator or markup, and printable characters only.
 TEXT_SIGNS, UNPRINTED = re.compile(r"[:：=<{\t]"), re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -117,12 +117,12 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 
 def _with_colon(element: re.Match[str], is_label: Callable[[str], bool]) -> str:
-    """An element that alone sets a label apart from its value, as in <b>Model</b> iPhone 15, as a colon."""
+    """Write a colon for an element that alone separates a label from its value: <b>Model</b> iPhone 15."""
     return element[0] if element[1] or not is_label(element[3]) else f"{element[3]}: "
 
 
 def _before_value(element: re.Match[str], is_label: Callable[[str], bool]) -> str:
-    """A label that only the element of its value sets apart, as in Model <b>iPhone 15</b>, with a colon."""
+    """Write a colon after a label that only the element of its value separates: Model <b>iPhone 15</b>."""
     label, value = element[2].strip(), element[3].partition(">")[2].partition("<")[0]
     apart = label[-1:].isalnum() and is_label(label) and not is_label(value)
     return f"{element[1]}{element[2]}: {element[3]}" if apart else element[0]
@@ -150,7 +150,7 @@ def _row_for(tag: re.Match[str], is_label: Callable[[str], bool]) -> str:
 
 
 def _without_tags(text: str, unknown: Callable[[re.Match[str]], str]) -> str:
-    """The text with HTML's tags as breaks or nothing, and other tags as what `unknown` makes of them."""
+    """Replace the tags of HTML by line breaks or nothing, and each other tag by the result of `unknown`."""
     if "<" not in text:
         return text
     kept: list[str] = []
@@ -168,12 +168,12 @@ def _without_tags(text: str, unknown: Callable[[re.Match[str]], str]) -> str:
 
 
 def _joins_words(text: str, tag: re.Match[str]) -> bool:
-    """Whether a value and the label after it would run together without the tag between them."""
+    """Return whether a value and the label after it would run together without the tag between them."""
     return text[tag.end() : tag.end() + 1].isupper() and text[tag.start() - 1].isalnum()
 
 
 def _end_of(tag: re.Match[str]) -> int:
-    """Where reading goes on: after the tag, or after all that a comment, script or style holds."""
+    """Return where reading continues: after the tag, or after the whole comment, script or style."""
     text, name = tag.string, (tag[2] or "").lower()
     if tag[0] == "<!--":
         end = text.find("-->", tag.end())
@@ -198,7 +198,7 @@ def _instead_of(tag: re.Match[str], unknown: Callable[[re.Match[str]], str]) -> 
 
 
 def _from_json(text: str) -> str:
-    """The members of a JSON object or list as "key TAB value" lines; empty where the text is not JSON."""
+    """Return the members of a JSON object or list as "key TAB value" lines; empty if the text is not JSON."""
     if text.lstrip()[:1] not in ("{", "["):
         return ""
     try:
@@ -232,7 +232,7 @@ def _json_lines(key: str, data: object, depth: int) -> Iterator[str]:
 
 
 def _member(key: str, name: str) -> str:
-    """The label of an object's member, where the object itself stands under a key."""
+    """Return the label of a member of an object that is itself the value of a key."""
     if not key or key.casefold() in WRAPPERS:
         return name
     if name.casefold() in VALUE_KEYS:

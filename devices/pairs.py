@@ -1,4 +1,4 @@
-"""Where labels and values stand in a result text: on one line or two, in cells, or many in a row.
+"""Find labels and values in a result text: on one line or two, in cells, or many in a row.
 
 This module must not know what a label means beyond that the table has it.
 """
@@ -15,7 +15,7 @@ from devices.markup import SPACE_RUN
 from devices.words import ANSWERS, STATE_WORDS, VERDICTS, plain_letters
 
 LABEL_LENGTH, LABEL_WORDS = 48, 6
-#: Separators of one line that are looked at; real texts have under a hundred.
+#: Most separators that are read in one line; real texts have under a hundred.
 MOST_IN_A_LINE = 1000
 Pair = tuple[str, str]
 STRONG = re.compile(r":(?:\s{0,2}:)*(?!//)(?:-(?=\s))?|=>|(?<![<>=!])=(?!=)")
@@ -32,9 +32,9 @@ WEAK = MappingProxyType({
         "→": r"\s?(?:→|⇒|->|»)\s?", "-": r"\s[-–—]\s", "~": r"~", ",": r",",
     }.items()
 })  # fmt: skip
-#: What parts the columns of a header row.
+#: Separates the columns of a header row.
 COLUMN_MARKS = ("\t", "|", ";", ",")
-#: Weak separators that may also end an unknown label, once two known labels in the text are written so.
+#: Weak separators. They end an unknown label too, if two known labels in the text are written with them.
 STYLES = frozenset({"space", ";", "|", "→", "..."})
 #: Capitals up to the word that begins with the last of them: "UNLOCKED" of "UNLOCKEDNetwork".
 CAPITALS = re.compile(r"[A-Z]+(?![a-z])")
@@ -63,7 +63,7 @@ NEAR_PREFIXES, NEAR_SUFFIXES = ("current", "estimated"), ("status", "state", "nu
 
 
 def label_pairs(lines: Sequence[str]) -> list[Pair]:
-    """Every label with its value, in order, wherever they stand: on a line, in cells, or on two lines."""
+    """Return every label with its value, in order: from one line, from cells, or from two lines."""
     parsed = [_pairs_in(line) for line in lines]
     styles = frozenset(style for style, count in Counter(map(_style, lines)).items() if count > 1)
     pairs: list[Pair] = []
@@ -79,7 +79,7 @@ def label_pairs(lines: Sequence[str]) -> list[Pair]:
 def _pairs_at(
     lines: Sequence[str], parsed: Sequence[list[Pair]], at: int, styles: frozenset[str]
 ) -> tuple[list[Pair], int]:
-    """The pairs that begin on a line, and how many lines they take."""
+    """Return the pairs that begin on a line, and the number of lines that they take."""
     below = lines[at + 1] if at + 1 < len(lines) else ""
     header = _under_header(lines[at], below)
     if header:
@@ -95,7 +95,7 @@ def _pairs_at(
 
 
 def _style(line: str) -> str:
-    """The weak separator after a known label at the start of a line, if it is one that sets a style."""
+    """Return the weak separator after a known label at the start of a line, if it can be a style."""
     for style in STYLES:
         head, _, tail = _parted(line, WEAK[style])
         if tail and known_name(head):
@@ -104,7 +104,7 @@ def _style(line: str) -> str:
 
 
 def _under_header(line: str, below: str) -> list[Pair]:
-    """The pairs of a header row of labels and the row of values below it."""
+    """Return the pairs of a header row of labels and the row of values below it."""
     for mark in COLUMN_MARKS:
         labels, values = line.split(mark), below.split(mark)
         if len(labels) == len(values) > 1 and all(map(is_label, labels)) and not any(map(is_label, values)):
@@ -113,7 +113,7 @@ def _under_header(line: str, below: str) -> list[Pair]:
 
 
 def _pairs_in(line: str) -> list[Pair]:
-    """The pairs of one line by itself; a label at its end has an empty value."""
+    """Return the pairs of one line alone; a label at its end has an empty value."""
     bullet = BULLET.match(line)
     line = line[bullet.end() :] if bullet else line
     cells = [cell.strip() for cell in line.split("\t") if cell.strip()]
@@ -137,12 +137,12 @@ def _pairs_in_cells(cells: Sequence[str]) -> list[Pair]:
 
 
 def _holds_known(cell: str) -> bool:
-    """Whether a cell holds a pair with a known label by itself."""
+    """Return whether a cell alone holds a pair with a known label."""
     return any(value and name_of(label_key(label)) for label, value in _strong(cell))
 
 
 def _strong(line: str) -> list[Pair]:
-    """The pairs of a line by its colons and equals signs; what a note says is its value to the line's end."""
+    """Return the pairs of a line by its colons and equals signs; the value of a note reaches to the end of the line."""
     separators = list(islice(STRONG.finditer(line), MOST_IN_A_LINE))
     style = _soft_style(line) if len(separators) > 1 else {}
     note = NOTE.match(line)
@@ -161,7 +161,7 @@ def _strong(line: str) -> list[Pair]:
 
 
 class _Place(NamedTuple):
-    """A separator in a line, and what is known of the text before it."""
+    """A separator in a line, and the state of the line before it."""
 
     line: str
     value_at: int  #: where the value before it begins, 0 at the line's start
@@ -171,7 +171,7 @@ class _Place(NamedTuple):
 
 
 def _label_start(place: _Place, style: Mapping[str, int]) -> int:
-    """Where the label that ends at a separator begins, or -1."""
+    """Return where the label that ends at a separator begins, or -1."""
     line, value_at, at = place.line, place.value_at, place.at
     floor = max(value_at, at - LABEL_REACH)
     hard = max((mark.end() for mark in HARD.finditer(line, floor, at)), default=floor)
@@ -203,7 +203,7 @@ def _label_start(place: _Place, style: Mapping[str, int]) -> int:
 
 
 def _after_closed_value(place: _Place) -> int:
-    """Where a value of one word is complete ("OFF", a date, a serial number) and a label follows it, or -1."""
+    """Return where a value of one word ends ("OFF", a date, a serial number) if a label follows, or -1."""
     for pattern in FIRST_WORD, FIRST_WORDS:
         first = pattern.match(place.line, place.value_at, place.at)
         if first and _is_closed(label_key(first[1]), place.owner):
@@ -213,7 +213,7 @@ def _after_closed_value(place: _Place) -> int:
 
 
 def _is_closed(word: str, owner: str) -> bool:
-    """Whether a word says all that a label of this name asks for."""
+    """Return whether one word is a complete value for a label of this name."""
     if word in ANSWERS or word == "na" or (word.isdecimal() and len(word) >= CLOSED_NUMBER):
         return True
     if owner in TOKEN_OWNERS:
@@ -222,7 +222,7 @@ def _is_closed(word: str, owner: str) -> bool:
 
 
 def _reads_like_label(text: str) -> bool:
-    """Whether each of some words is written as in a title."""
+    """Return whether each word is written as in a title."""
     words = text.split()
     titled = all(word[0].isupper() or word[:2] in ("iC", "iO", "iP") or word in SMALL_WORDS for word in words)
     if not 0 < len(words) < LABEL_WORDS or words[0] in SMALL_WORDS:
@@ -231,7 +231,7 @@ def _reads_like_label(text: str) -> bool:
 
 
 def _last_words(place: _Place) -> int:
-    """Where an unknown label begins in a line without separators that has had two labels: its last word.
+    """Return where an unknown label begins in a line without separators that has had two labels: its last word.
 
     Of a word that says nothing by itself ("Lock", "Status"), the last two.
     """
@@ -248,19 +248,19 @@ def _last_words(place: _Place) -> int:
 
 
 def _runs_on(gap: str, near: str) -> bool:
-    """Whether the words before a known label are a text of their own, such as an IMEI."""
+    """Return whether the words before a known label are a text of their own, such as an IMEI."""
     before = gap[: len(gap) - len(near)].rstrip()
     return bool(before) and (before[-1] in ".!,)" or before[-1].isdigit() or len(gap.split()) > LABEL_WORDS)
 
 
 def _soft_style(line: str) -> Mapping[str, int]:
-    """How often each soft separator stands before a known label in a line, and so may before unknown ones."""
+    """Count how often each soft separator precedes a known label in a line; it may then precede unknown ones."""
     marks = [mark[1] for mark in SOFT_LABEL.finditer(line) if name_of(label_key(mark[2]))]
     return Counter(marks) if marks else {}
 
 
 def _is_after_mark(value: str, label: str, seen: int) -> bool:
-    """Whether a soft separator ends a value before a known label, and is not inside it ("T-Mobile - USA")."""
+    """Return whether a soft separator ends a value before a known label, and is not part of it ("T-Mobile - USA")."""
     if name_of(label_key(label), NEAR_PREFIXES, NEAR_SUFFIXES):
         return True
     closed = label_key(value) in STATE_WORDS or label_key(value).isdigit()
@@ -268,7 +268,7 @@ def _is_after_mark(value: str, label: str, seen: int) -> bool:
 
 
 def _near_label(gap: str, *, owes_value: bool) -> str:
-    """The longest known label that the text ends with, at a word's edge; empty where there is none.
+    """Return the longest known label at the end of the text, from the edge of a word; empty if there is none.
 
     Where a value is owed to the label before, "Locked Carrier" is the value "Locked" and the label "Carrier".
     """
@@ -281,14 +281,16 @@ def _near_label(gap: str, *, owes_value: bool) -> str:
 
 
 def _is_near(label: str, *, whole: bool) -> bool:
-    """Whether words at the end of a text are a known label, and not the end of an unknown one ("Account Lock")."""
+    """Return whether the words at the end of a text are a known label, not the end of another ("Account Lock")."""
     key = label_key(label)
     return bool(name_of(key, NEAR_PREFIXES, NEAR_SUFFIXES)) and (whole or key not in VAGUE_WORDS)
 
 
 def _glued_label(gap: str, near: str) -> str:
-    """A known label that a lost line break has glued to the value before it ("OFFSimLock"), if it explains more
-    than the label that stands by itself."""
+    """Return a known label that a lost line break has joined to the value before it ("OFFSimLock").
+
+    Empty unless it explains more of the text than the label that is a word by itself.
+    """
     for at in range(max(1, len(gap) - LABEL_LENGTH), len(gap)):
         begins = gap[at].isupper() or gap.startswith("iCloud", at)
         if not begins or not (gap[at - 1].isalnum() or gap[at - 1] in ")].!"):
@@ -303,7 +305,7 @@ def _glued_label(gap: str, near: str) -> str:
 
 
 def _is_one_word(gap: str, at: int) -> bool:
-    """Whether the word around a place says something as a whole: "UNLOCKED" holds no label "LOCKED"."""
+    """Return whether the whole word around a place has a meaning: "UNLOCKED" does not contain the label "LOCKED"."""
     start = gap.rfind(" ", 0, at) + 1
     capitals = CAPITALS.match(gap, start)
     words = {gap[start:].partition(" ")[0], capitals[0] if capitals and capitals.end() > at else ""}
@@ -311,13 +313,13 @@ def _is_one_word(gap: str, at: int) -> bool:
 
 
 def _inside_number(line: str, at: int) -> bool:
-    """Whether the separator stands between digits, as in a time of day."""
+    """Return whether the separator is between digits, as in a time of day."""
     word = line[max(0, at - 12) : at].rpartition(" ")[2]
     return word.isdigit() and line[at + 1 : at + 2].isdigit()
 
 
 def _plausible(label: str) -> bool:
-    """Whether an unknown label looks like one: a few words, no sentence, no address."""
+    """Return whether an unknown label looks like a label: a few words, no sentence, no address."""
     label = label.strip()
     if not 0 < len(label) <= LABEL_LENGTH or len(label.split()) > LABEL_WORDS:
         return False
@@ -327,8 +329,7 @@ def _plausible(label: str) -> bool:
 
 
 def _weak(line: str, styles: frozenset[str] = frozenset()) -> list[Pair]:
-    """The pairs of a line by separators that values hold too: after a known label, or where they are
-    the style."""
+    """Return the pairs by separators that also occur in values: after a known label, or if they are the style."""
     for name, pattern in WEAK.items():
         head, _, tail = _parted(line, pattern)
         if head and tail and (known_name(head) or (name in styles and _plausible(head))):
@@ -344,7 +345,7 @@ def _parted(line: str, pattern: re.Pattern[str]) -> tuple[str, str, str]:
 
 
 def _spoken(line: str) -> list[Pair]:
-    """The pair of a short line without separator, such as "FMI OFF", "iCloud [Clean]" or "IMEI 353979105704801"."""
+    """Return the pair of a short line without separator: "FMI OFF", "iCloud [Clean]", "IMEI 353979105704801"."""
     boxed = BOXED.fullmatch(line)
     if boxed and is_label(boxed[1]) and not name_of(label_key(boxed[2])):
         return [(boxed[1], boxed[2])]
@@ -364,7 +365,7 @@ def _tidy_label(label: str) -> str:
 
 
 def tidy(value: str) -> str:
-    """A value without the separators and decoration around it; a value of nothing else stays."""
+    """Strip separators and decoration from a value, unless nothing else is left."""
     text = " ".join(value.split())
     bare = _undecorated(TRAILING.sub("", _undecorated(text)).rstrip(" ,;|"))
     if len(bare) > 1 and bare[0] in "\"'`*":

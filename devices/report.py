@@ -1,4 +1,4 @@
-"""What the provider's result text says about a device: any markup in, one frozen report out.
+"""Read the provider's result text about a device: any markup in, one frozen report out.
 
 Markup becomes clean lines, lines become pairs of label and value, pairs become fields. The first value of a
 field wins; of two verdicts the worse, so that no later line turns bad into good. It must not know HTTP, SQL,
@@ -41,7 +41,7 @@ __all__ = [
 
 #: Characters of a text that are read; real ones have under 10,000, and the raw text is kept elsewhere.
 MAX_TEXT = 65_536
-#: Where a main field is taken from: the first of these names that the text holds.
+#: Sources of each main field: the first of these names that the text has.
 MAIN_FIELDS = MappingProxyType(
     {
         "imei": ("imei",),
@@ -83,7 +83,7 @@ REJECT_PHRASES = (
 )  # fmt: skip
 
 PLACEHOLDERS = frozenset({"", "na", "null", "undefined", "nil", "nan"})
-#: Fields in which "None" says nothing; elsewhere it is an answer ("Blacklist Records: None").
+#: Fields in which "None" is no value; elsewhere it is an answer ("Blacklist Records: None").
 NEVER_NONE = frozenset(
     {"imei", "imei2", "serial", "model", "carrier", "network", "initial_carrier", "warranty", "device_name"}
 )
@@ -97,12 +97,12 @@ CODE = re.compile(r"(?=.*\d)[0-9A-Fa-f#*+-]{4,40}|\d[\d ,]{3,60}")
 APPLE_PART = re.compile(r"[A-Z0-9]{4,6}[A-Z]{1,2}/[A-Z]")
 STOCK_TEXT = re.compile(r",|//")
 OTHER_MAKERS = ("xiaomi", "redmi", "samsung", "galaxy", "google", "pixel", "huawei", "oppo", "motorola")
-#: Names whose meaning hangs on whether the value is about a network, a SIM lock or a blacklist.
+#: Names whose meaning depends on the value: a network, a SIM lock or a blacklist.
 LISTED_BY_VALUE = frozenset({"network", "carrier", "network_status", "esn", "imei_status", "status"})
 SWITCH = frozenset({
     "on", "off", "enabled", "disabled", "locked", "unlocked", "yes", "no", "true", "false", "active", "inactive",
 })  # fmt: skip
-#: Words in a label that is about a verdict but does not hold it.
+#: Words in a label that is about a state but does not have it as its value.
 ASIDE = re.compile(
     r"record|reason|date|histor|count|_by$|operator|provider|carrier|polic|message|time|type|detail|url|eligib"
     r"|period|until|expir|start|note|source|_id$|_on$|(?:^|_)(?:if|when|unless|before|sure|must|please|should)_|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
@@ -110,19 +110,19 @@ ASIDE = re.compile(
 
 
 class ReportKind(StrEnum):
-    """What sort of answer a result text is."""
+    """The kind of answer that a result text is."""
 
-    COMPLETED = "completed"  #: it says something about a device
+    COMPLETED = "completed"  #: it has a fact about a device
     FREE_TEXT = "free_text"  #: words without a fact about a device
-    EMPTY = "empty"  #: nothing, or a placeholder for nothing
+    EMPTY = "empty"  #: no text, or a placeholder such as "-"
     UNLOCK_CODE = "unlock_code"  #: codes to unlock the device with
     REJECTED = "rejected"  #: the provider looked, and has no result for this IMEI
-    ERROR = "error"  #: the order itself went wrong: credit, duplicate, access, outage
+    ERROR = "error"  #: the order itself failed: credit, duplicate, access, outage
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceReport:
-    """A result text, read; None where it does not say so. All of it is plain text: escape it on output."""
+    """A parsed result text. A field is None if the text does not have it. Escape all fields on output."""
 
     kind: ReportKind
     imei: str | None  #: 14 to 16 digits, or masked with x, X or *
@@ -134,13 +134,13 @@ class DeviceReport:
     fmi: str | None  #: the provider's words; fmi_state() reads them
     blacklist: str | None  #: the provider's words; blacklist_state() reads them
     warranty: str | None
-    other: dict[str, str]  #: what else it says, by snake_case name; the first value of a name
+    other: dict[str, str]  #: all other facts, by snake_case name; the first value of a name
     pairs: tuple[tuple[str, str], ...]  #: every label that has a value, in order
     display: str  #: the text without markup, line by line, to MAX_TEXT
-    imeis: tuple[str, ...] = ()  #: every IMEI that it gives the device, or that it says was looked up
+    imeis: tuple[str, ...] = ()  #: every IMEI of the device, or that was looked up
 
     def is_about_another_device(self, ordered_imei: str) -> bool:
-        """Whether the text names IMEIs and none of them is the ordered one (compared without check digit)."""
+        """Return whether the text names IMEIs, but not the ordered one (compared without check digit)."""
         ordered = "".join(filter(str.isdigit, ordered_imei))
         if len(ordered) < 14 or not self.imeis:
             return False
@@ -148,7 +148,7 @@ class DeviceReport:
 
 
 def read_report(text: str) -> DeviceReport:
-    """The report in a provider's result text (HTML, JSON or plain, in any mixture). Never raises."""
+    """Return the report in a provider's result text (HTML, JSON or plain text, or a mixture). Never raises."""
     lead, marked, lines = _leading_imei(clean_lines(text[:MAX_TEXT], is_label=is_label))
     pairs, text = label_pairs(lines), "\n".join(lines)
     facts = _facts(pairs, text.casefold())
@@ -168,7 +168,7 @@ def read_report(text: str) -> DeviceReport:
 
 
 def _facts(pairs: Iterable[Pair], text: str) -> list[Pair]:
-    """Every name with each of its values that says something, in order."""
+    """Return every name with each of its values that is not empty, in order."""
     return [
         (name, value)
         for label, raw in pairs
@@ -179,7 +179,7 @@ def _facts(pairs: Iterable[Pair], text: str) -> list[Pair]:
 
 
 def _found(facts: Iterable[Pair]) -> dict[str, str]:
-    """The first value of every name; of two verdicts the worse, so that no later line turns bad into good.
+    """Return the first value of every name; of two states the worse, so that no later line turns bad into good.
 
     A second, different IMEI under the label of the first is the second IMEI of the phone.
     """
@@ -193,7 +193,7 @@ def _found(facts: Iterable[Pair]) -> dict[str, str]:
 
 
 def _outweighs(name: str, value: str, first: str) -> bool:
-    """Whether a later value says more than the first: what is bad, or the detail behind a bare yes or no."""
+    """Return whether a later value has more information than the first: a bad state, or details of a yes or no."""
     is_detail = label_key(first) in ANSWERS and label_key(value) not in ANSWERS
     return is_detail if name == "warranty" else _is_bad(name, value) and (is_detail or not _is_bad(name, first))
 
@@ -212,7 +212,7 @@ def _is_bad(name: str, value: str) -> bool:
 
 
 def _named(label: str, value: str, text: str) -> list[Pair]:
-    """The names that a pair is kept under; some labels mean one thing or another by their value."""
+    """Return the names under which a pair is stored; the meaning of some labels depends on their value."""
     name = known_name(label) or _by_keyword(label)
     if name in ("imei", "imei2", "search_term"):
         return _named_imei(name, value)
@@ -222,7 +222,7 @@ def _named(label: str, value: str, text: str) -> list[Pair]:
 
 
 def _answer(value: str) -> str:
-    """The SIM lock in the value of a label that asks whether the device is unlocked: "Yes (T-Mobile)" is unlocked."""
+    """Return the SIM lock for a label that asks whether the device is unlocked: "Yes (T-Mobile)" is unlocked."""
     word, _, rest = value.partition(" ")
     rest = rest if rest.startswith("(") else ""
     negative = ANSWERS.get(label_key(word if rest else value))
@@ -230,7 +230,7 @@ def _answer(value: str) -> str:
 
 
 def _named_imei(name: str, value: str) -> list[Pair]:
-    """The IMEI, or both, in a value; what is no IMEI is kept under a name of its own."""
+    """Return the IMEI, or both, in a value; anything else is stored under another name."""
     joined = re.sub(r"[ ./-]", "", value)
     run_on = re.match(r"\d{15}(?=[^\W\d])", value)  # what follows is a label that could not be told apart
     imeis = [joined] if IMEI.fullmatch(joined) else [run_on[0]] if run_on else IMEI.findall(value)
@@ -247,7 +247,7 @@ def _status_of_imei(value: str) -> Pair:
 
 
 def _by_keyword(label: str) -> str:
-    """The name for a label that the table has not, by the one word that makes its meaning plain."""
+    """Return the name for a label that is not in the table, by the one word that decides its meaning."""
     name = slug(label)
     if ASIDE.search(name):
         return name
@@ -262,7 +262,7 @@ def _by_keyword(label: str) -> str:
 
 
 def _by_value(name: str, label: str, value: str, text: str) -> str:
-    """The name that a pair is kept under, where the value decides what the label means."""
+    """Return the name under which a pair is stored, if the value decides the meaning of the label."""
     if name in LISTED_BY_VALUE:
         return _by_list_state(name, label, value)
     match name:
@@ -289,7 +289,7 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
 
 
 def _by_list_state(name: str, label: str, value: str) -> str:
-    """The name for a label that may be about a network, a SIM lock or a blacklist."""
+    """Return the name for a label that may be about a network, a SIM lock or a blacklist."""
     listed = verdict(value, "blacklist")
     locked = verdict(value, "simlock")
     switch = _first_word(value) in SWITCH
@@ -312,14 +312,14 @@ def _first_word(value: str) -> str:
 
 
 def _without_full_stop(value: str) -> str:
-    """A short value without the full stop of a sentence; that of an abbreviation ("Inc.") stays."""
+    """Remove the full stop of a sentence from a short value; that of an abbreviation ("Inc.") stays."""
     words = value.split()
     ends = value.endswith(".") and len(words) <= 4 and len(words[-1]) > 4 and value.count(".") == 1
     return value[:-1] if ends else value
 
 
 def _main(found: dict[str, str], field: str) -> str | None:
-    """A main field's value: by the first of its names that the text holds."""
+    """Return the value of a main field, from the first of its names that the text has."""
     names = MAIN_FIELDS[field]
     if field == "warranty":  # the first that says more than yes or no
         names = tuple(sorted(names, key=lambda name: label_key(found.get(name, "no")) in ANSWERS))
@@ -329,7 +329,7 @@ def _main(found: dict[str, str], field: str) -> str | None:
 
 
 def _leading_imei(lines: list[str]) -> tuple[str, bool, list[str]]:
-    """An IMEI that opens the text without a label, whether "!" marks it as the ordered one, and the rest."""
+    """Return an IMEI that starts the text without a label, whether "!" marks it as ordered, and the rest."""
     lead = re.match(r"(\d{14,16})(?:\s*([!:,|;-])\s*|\s+|$)", lines[0]) if lines else None
     if not lead or (len(lines) == 1 and lead.end() == len(lines[0])):
         return "", False, lines
@@ -338,7 +338,7 @@ def _leading_imei(lines: list[str]) -> tuple[str, bool, list[str]]:
 
 
 def _kind(found: dict[str, str], display: str) -> tuple[ReportKind, str]:
-    """What sort of answer it is, and for a rejection or an error the provider's reason."""
+    """Return the kind of answer, and for a rejection or an error the provider's reason."""
     if _is_placeholder(display):
         return ReportKind.EMPTY, ""
     if found.keys() & CODE_NAMES and not found.keys() & {*VERDICT_FIELDS, "warranty"}:
@@ -352,7 +352,7 @@ def _kind(found: dict[str, str], display: str) -> tuple[ReportKind, str]:
 
 
 def _kind_of_words(found: dict[str, str], display: str) -> tuple[ReportKind, str]:
-    """The kind of a text without facts, by the phrases that providers use, and the reason that it gives."""
+    """Return the kind of a text without facts, by the phrases that providers use, and its reason."""
     error = label_key(found.get("error", "no")) not in ("no", "false", "none", "0")
     if error or _holds(display, ERROR_PHRASES):
         return ReportKind.ERROR, _reason(found, display)
@@ -364,7 +364,7 @@ def _kind_of_words(found: dict[str, str], display: str) -> tuple[ReportKind, str
 
 
 def _reason(found: dict[str, str], display: str) -> str:
-    """The provider's words for why there is no result."""
+    """Return the provider's reason for having no result."""
     said = [found[name] for name in REASON_NAMES if name in found]
     lines = [tidy(line).lstrip(" ,;:-") for line in display.split("\n")]
     return next(iter([*said, *(line for line in lines if _holds(line, ERROR_PHRASES + REJECT_PHRASES))]), "")
@@ -376,7 +376,7 @@ def _holds(text: str, phrases: tuple[str, ...]) -> bool:
 
 
 def _same_body(imei: str, ordered: str) -> bool:
-    """Whether an IMEI, perhaps masked, agrees with the ordered one in each digit before the check digit."""
+    """Return whether an IMEI, perhaps masked, equals the ordered one in each digit before the check digit."""
     return len(imei) >= 14 and all(
         ours == theirs or not theirs.isdigit() for ours, theirs in zip(ordered[:14], imei[:14], strict=True)
     )

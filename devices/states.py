@@ -1,4 +1,4 @@
-"""Whether words mean locked or unlocked, on or off, blacklisted or clean.
+"""Decide whether words mean locked or unlocked, on or off, blacklisted or clean.
 
 "Not Blacklisted" is clean and "Unlocked" holds no "locked"; "Not found" and "Eligible for unlock" are neither good nor
 bad. This module must not know labels or markup: it reads one value at a time, by the words of device_words.
@@ -18,7 +18,7 @@ class SimState(StrEnum):
 
     LOCKED = "Locked"
     UNLOCKED = "Unlocked"
-    UNKNOWN = "Unknown"  #: not said, or not clearly
+    UNKNOWN = "Unknown"  #: missing or unclear
 
 
 class FmiState(StrEnum):
@@ -26,7 +26,7 @@ class FmiState(StrEnum):
 
     ON = "ON"
     OFF = "OFF"
-    UNKNOWN = "Unknown"  #: not said, or not clearly
+    UNKNOWN = "Unknown"  #: missing or unclear
 
 
 class BlacklistState(StrEnum):
@@ -34,23 +34,23 @@ class BlacklistState(StrEnum):
 
     CLEAN = "Clean"
     BLACKLISTED = "Blacklisted"
-    UNKNOWN = "Unknown"  #: not said, or not clearly; "Not found" is this
+    UNKNOWN = "Unknown"  #: missing or unclear, for example "Not found"
 
 
 def sim_state(simlock: str | None) -> SimState:
-    """The verdict in a SIM lock value; any word for locked outweighs one for unlocked."""
+    """Return the state in a SIM lock value; any word for locked outweighs one for unlocked."""
     good = verdict(simlock, "simlock")
     return SimState.UNKNOWN if good is None else SimState.UNLOCKED if good else SimState.LOCKED
 
 
 def fmi_state(fmi: str | None) -> FmiState:
-    """The verdict in a Find My iPhone value; any word for on outweighs one for off."""
+    """Return the state in a Find My iPhone value; any word for on outweighs one for off."""
     good = verdict(fmi, "fmi")
     return FmiState.UNKNOWN if good is None else FmiState.OFF if good else FmiState.ON
 
 
 def blacklist_state(blacklist: str | None) -> BlacklistState:
-    """The verdict in a blacklist value; any word for blacklisted outweighs one for clean."""
+    """Return the state in a blacklist value; any word for blacklisted outweighs one for clean."""
     good = verdict(blacklist, "blacklist")
     if good is None:
         return BlacklistState.UNKNOWN
@@ -60,7 +60,7 @@ def blacklist_state(blacklist: str | None) -> BlacklistState:
 VERDICT_FIELDS = frozenset({"simlock", "lock", "fmi", "blacklist"})
 #: Characters of a value that are read.
 REACH = 400
-#: Values whose verdict is remembered: the same few come again in every text.
+#: Values whose state is cached: most texts repeat the same few values.
 REMEMBERED = 4096
 SENTENCE_ENDS = frozenset({".", ";", "|", "\n", "。"})
 LABEL_ENDS = frozenset({":", "=", "?"})
@@ -69,14 +69,14 @@ STATES = MappingProxyType({
     Mark.GOOD: True, Mark.GOOD_NOUN: True, Mark.BAD: False, Mark.BAD_NOUN: False, Mark.REPORTED: False,
 })  # fmt: skip
 NEGATIONS = frozenset({Mark.NO, Mark.NOT, Mark.NOR})
-#: Answers that what follows only explains: "Yes - since 2020".
+#: Answers that the rest of the value only explains: "Yes - since 2020".
 LEADING = frozenset({"yes", "true", "si", "oui", "ja", "tak", "да", "evet", "是"})
-#: Words of one part of an enumeration, at most: longer ones are sentences of their own.
+#: Most words in one part of an enumeration; longer parts are sentences of their own.
 LONGEST_PART = 6
 
 
 class Clause(NamedTuple):
-    """Some words of a value, up to a comma, a bracket, a "but" …"""
+    """The words of a value up to a comma, a bracket, a "but" …"""
 
     marks: tuple[tuple[Mark, str], ...]
     end: str  #: what ends it; empty at the end of the value
@@ -91,15 +91,15 @@ class Clause(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What one clause says."""
+    """The meaning of one clause."""
 
     states: tuple[bool, ...]  #: True for good
     negated: bool  #: a negation was open at its end
-    pending: bool  #: and it had found no word to negate
+    pending: bool  #: the negation has not met a word to negate
 
 
 def verdict(value: str | None, name: str) -> bool | None:
-    """Return True for a good state, False for a bad one, None where the words say neither.
+    """Return True for a good state, False for a bad one, None if the words mean neither.
 
     name is one of VERDICT_FIELDS. A word for bad outweighs every word for good; what
     may become good, or is good under a condition, is not good.
@@ -119,7 +119,7 @@ def _verdict(value: str, name: str) -> bool | None:
 
 
 def names_state(value: str, name: str) -> bool:
-    """Whether a value is about this state at all, also where it leaves it open ("Eligible for unlock")."""
+    """Return whether a value is about this state, even if it leaves the state open ("Eligible for unlock")."""
     clauses = _clauses(value[:REACH], LEXICONS[name])
     return verdict(value, name) is not None or any(clause.states() for clause in clauses)
 
@@ -165,13 +165,13 @@ def _sentence(clauses: list[Clause]) -> list[bool]:
 
 
 def _is_conditional(clauses: list[Clause]) -> bool:
-    """Whether a sentence has a condition, or says that something is not verified."""
+    """Return whether a sentence has a condition, or states that something is not verified."""
     marks = [mark for clause in clauses for mark, _ in clause.marks]
     return Mark.CONDITION in marks or (Mark.VERIFIED in marks and not NEGATIONS.isdisjoint(marks))
 
 
 def _claim(clause: Clause, negated: bool, *, asked: bool) -> Claim:
-    """Return what a clause says by itself; with negated, a negation before it is still open.
+    """Return the meaning of a clause alone; negated: a negation before it is still open.
 
     asked: an answer follows, so that a noun in it is a question ("Blacklist: No").
     """
@@ -200,14 +200,14 @@ def _claim(clause: Clause, negated: bool, *, asked: bool) -> Claim:
 
 
 def _begins_anew(clause: Clause, at: int) -> bool:
-    """Whether "reported" is a statement of its own behind another: "not stolen / reported lost"."""
+    """Return whether "reported" begins a new statement after another: "not stolen / reported lost"."""
     before, after = clause.marks[:at], clause.marks[at + 1 :]
     states_before = any(mark in STATES for mark, _ in before)
     return states_before and before[-1][0] not in (Mark.OR, Mark.NOR) and any(mark is Mark.BAD for mark, _ in after)
 
 
 def _is_field(clause: Clause, at: int) -> bool:
-    """Whether a noun names a field ("Blacklist status", "Blacklist: …") and says no state."""
+    """Return whether a noun names a field ("Blacklist status", "Blacklist: …") instead of a state."""
     if clause.marks[at][0] is not Mark.BAD_NOUN:
         return False
     after = clause.marks[at + 1 : at + 2]
@@ -215,7 +215,7 @@ def _is_field(clause: Clause, at: int) -> bool:
 
 
 def _opens_later(clause: Clause, at: int, *, negated: bool) -> bool:
-    """Whether what follows a state says that it is none yet: "unlock possible", "no SIM lock information".
+    """Return whether the words after a state make it no fact: "unlock possible", "no SIM lock information".
 
     What follows an "and" does not.
     """
@@ -227,7 +227,7 @@ def _opens_later(clause: Clause, at: int, *, negated: bool) -> bool:
 
 
 def _last_part(clauses: list[Clause], at: int) -> int:
-    """Return where the enumeration ends that a negated clause begins, "not reported lost, stolen or unpaid"; 0 if none.
+    """Return the end of the enumeration that a negated clause begins ("not reported lost, stolen or unpaid"), or 0.
 
     The parts after it name nothing but bad states, and an "or" leads to the last; after "reported" bare words will do.
     """

@@ -1,4 +1,4 @@
-"""The words that providers use for states, in the languages whose labels are known, and what each does to a sentence.
+"""The words that providers use for states, in the languages of the known labels, and the effect of each on a sentence.
 
 Tables only. An entry of several words is one phrase; accents and case do not matter.
 """
@@ -9,30 +9,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 
-#: Letters that carry no accent for Unicode but are written without their stroke or with their dot elsewhere.
+#: Letters without an accent in Unicode that are also written without their stroke, or with a dot.
 STROKES = str.maketrans("đłıø", "dlio")
 #: Chinese has no spaces: each character is a word, and a longer word is a phrase.
 TOKEN = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+|[,;.()|:=?!/、。\n]|(?<=\s)[-–—](?=\s)")
 
 
 class Mark(Enum):
-    """What a word does to the sentence around it."""
+    """The effect of a word on the sentence around it."""
 
-    GOOD = "good"  #: says the state that a buyer wants
-    BAD = "bad"  #: says the other state
+    GOOD = "good"  #: the state that a buyer wants
+    BAD = "bad"  #: the other state
     GOOD_NOUN = "good noun"  #: good where nothing follows: "10 - Unlock", but not "Unlock date"
     BAD_NOUN = "bad noun"  #: names what is bad: bad by itself ("In blacklist"), no state as a label ("Blacklist: …")
     NO = "no"  #: negates what follows in its clause; alone it is an answer
     NOT = "not"  #: negates what follows in its clause, also behind a bracket; it is never an answer
-    NOT_BEFORE = "not before"  #: negates what stands before it in its clause
+    NOT_BEFORE = "not before"  #: negates what precedes it in its clause
     NOR = "nor"  #: both "not" and "or"
-    FOUND = "found"  #: negated, it says that nothing is known
+    FOUND = "found"  #: negated, it means that nothing is known
     VERIFIED = "verified"  #: negated, nothing in its sentence is known
     AHEAD = "ahead"  #: what follows in its clause is not a fact yet: "can be unlocked"
     NOT_YET = "not yet"  #: nothing in its clause is a fact yet: "eligible"
     CONDITION = "condition"  #: nothing in its sentence is a fact yet: "after 60 days"
     AND = "and"  #: ends a negation
-    OR = "or"  #: goes on with one
+    OR = "or"  #: continues a negation
     REPORTED = "reported"  #: bad, and begins a list: "reported lost, stolen, unpaid"
     END = "end"  #: ends a clause
     WORD = "word"  #: anything else
@@ -148,7 +148,7 @@ OR = _words("or, and or, o, u, ou, oder, noch, of, lub, или, либо, veya, 
 END = _words("""
 but, pero, aber, mas, mais, ma, но, ale, ama, tetapi, nhung, however, although, though, except, 但, 但是
 """)
-#: Phrases in which a word of the tables above is no state of the device.
+#: Phrases in which a word of the tables above is not a state of the device.
 OTHER = _words("""
 grey listed, gray listed, grey list, gray list, removed from blacklist, blacklist removed, last found, not only,
 danh sach
@@ -182,7 +182,7 @@ Lexicon = Mapping[str, Sequence[tuple[tuple[str, ...], Mark]]]
 
 
 def _lexicon(own: dict[Mark, frozenset[str]]) -> Lexicon:
-    """Return phrases with their marks by their first word, the longest first; own groups come to the shared ones."""
+    """Return phrases with their marks by their first word, longest first; groups are added to the shared ones."""
     by_first: dict[str, list[tuple[tuple[str, ...], Mark]]] = {}
     phrases = {tuple(tokens(entry)): mark for mark, group in (SHARED | own).items() for entry in group}
     for phrase, mark in sorted(phrases.items(), key=lambda item: -len(item[0])):
@@ -229,7 +229,7 @@ LIST_WORDS = {
     Mark.REPORTED: LIST_REPORTED,
     Mark.BAD_NOUN: LIST_BAD_NOUNS,
 }
-#: What each word does to a value, by the name of the state that the value is about.
+#: The effect of each word on a value, by the name of the state that the value is about.
 LEXICONS = MappingProxyType(
     {
         "simlock": _lexicon(SIM_WORDS),

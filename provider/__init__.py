@@ -1,44 +1,44 @@
-"""The provider's wire: one POST over a pooled session, and what its XML says. This room knows no database."""
+"""The provider's wire: one POST over pooled connections, and what its XML answers mean. Knows no database."""
 
-from provider.body import LIST_PART, UnreadableError, hides_ids, is_answer, list_parts, read_opaque_list, read_root
+from provider.answers import parse_account, parse_asked_orders, parse_placement, parse_recent_orders, parse_services
 from provider.dates import read_dates
-from provider.http import MAX_BODY, BrokenCallError, NotConnectedError, PostSession, Reply, TooLargeError
-from provider.xml import (
-    ORDER_ID,
-    Record,
-    error_texts,
-    read_account,
-    read_orders,
-    read_placement,
-    read_plain_placement,
-    read_records,
-    read_services,
-    texts_name_orders,
+from provider.failures import (
+    HIDDEN,
+    GSMFusionAPIError,
+    MaintenanceError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RefusalKind,
+    RefusedError,
+    UnreadableAnswerError,
+    refusal_kind,
 )
+from provider.http import MAX_BODY, BrokenCallError, NotConnectedError, PostSession, Reply, TooLargeError
+from provider.xml import ORDER_ID
 
 __all__ = [
-    "LIST_PART",
+    "HIDDEN",
     "MAX_BODY",
     "ORDER_ID",
     "BrokenCallError",
+    "GSMFusionAPIError",
+    "MaintenanceError",
     "NotConnectedError",
+    "NotSentError",
+    "OutcomeUnknownError",
     "PostSession",
-    "Record",
+    "RateLimitedError",
+    "RefusalKind",
+    "RefusedError",
     "Reply",
     "TooLargeError",
-    "UnreadableError",
-    "error_texts",
-    "hides_ids",
-    "is_answer",
-    "list_parts",
-    "read_account",
+    "UnreadableAnswerError",
+    "parse_account",
+    "parse_asked_orders",
+    "parse_placement",
+    "parse_recent_orders",
+    "parse_services",
     "read_dates",
-    "read_opaque_list",
-    "read_orders",
-    "read_placement",
-    "read_plain_placement",
-    "read_records",
-    "read_root",
-    "read_services",
-    "texts_name_orders",
+    "refusal_kind",
 ]

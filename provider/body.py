@@ -1,7 +1,7 @@
-"""The body of an answer as XML elements, although it is often not quite XML: repaired where that needs no guess.
+"""Turns the body of an answer into XML elements, and repairs what is not quite XML where that needs no guess.
 
-This module must not know the provider's fields, HTTP, or what an answer means. What it cannot read is an
-UnreadableError.
+This module must not know the provider's fields, HTTP, or what an answer means. It raises
+UnreadableError for what it cannot read.
 """
 
 import json
@@ -12,7 +12,7 @@ from html.entities import html5
 from xml.etree import ElementTree as ET
 
 PROLOG = re.compile(r"<\?(?:php)?xml\b[^<>]*\?>", re.IGNORECASE)
-#: What may stand before a root or a DOCTYPE.
+#: What may come before a root or a DOCTYPE.
 MISC = re.compile(r"(?:\s+|<!--.*?-->|<\?.*?\?>)*", re.DOTALL)
 KNOWN_ROOT = re.compile(
     r"<(result|response|error|packages|client|imeis|networks|mobiles|services)\b[^<>]*>", re.IGNORECASE
@@ -23,9 +23,9 @@ JUNK = re.compile(
     r"|(?P<open><!--|<(?P<name>script|style|noscript)\b[^<>]*>).*?(?P<end>-->|</(?P=name)\s*>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-#: Characters of junk before or behind an answer that are looked at.
+#: Characters before or behind an answer that are searched for junk.
 JUNK_REACH = 64 * 1024
-#: One that never ends takes the rest, so that a body full of beginnings is searched once and not once for each.
+#: A section without an end takes the rest: then a body with many beginnings is searched once, not once for each.
 CDATA = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z))", re.DOTALL)
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 VOID_CLOSE = re.compile(r"</(?:br|hr|img)\s*>", re.IGNORECASE)
@@ -34,8 +34,8 @@ AMPERSAND = re.compile(r"&(?:#(\d{1,7});|#[xX]([0-9a-fA-F]{1,6});|(\w{1,31};))?"
 XML_ENTITIES = frozenset({"amp;", "lt;", "gt;", "quot;", "apos;"})
 #: Elements after which a reader sees a new line; a result text keeps them as <br>.
 BREAKS = frozenset({"br", "p", "div", "li", "tr"})
-MAX_DEPTH = 40  #: levels of elements; the deepest answer known has 5, and walks here may be quadratic in it
-#: Signs "<" in a document: an element takes up to 200 bytes of memory. A list part of 2 MB has under 200,000.
+MAX_DEPTH = 40  #: levels of elements; the deepest known answer has 5, and walks may be quadratic in it
+#: Characters "<" in a document: an element takes up to 200 bytes of memory. A list part of 2 MB has under 200,000.
 MAX_TAGS = 1_000_000
 
 LIST_START = re.compile(
@@ -48,7 +48,7 @@ CODE_OPEN, CODE_CLOSE = "<code>", "</code>"
 IMEI_LIKE = re.compile(r"(?<!\d)\d{14,16}(?!\d)")
 HIDDEN = re.compile(rb"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<\?.*?(?:\?>|\Z)", re.DOTALL)
 ID_TAG = re.compile(rb"<(?:[\w.-]{1,40}:)?id\b", re.IGNORECASE)
-#: An id, an IMEI, or records: what no notice of PHP or of a proxy holds.
+#: An id, an IMEI or records: a notice of PHP or of a proxy holds none of these.
 ORDER_LIKE = re.compile(r"\{|\d{5}|<(?:id|imei)\b", re.IGNORECASE)
 #: Bytes of an answer in JSON; only refusals are read from it.
 MAX_JSON = 64 * 1024
@@ -64,7 +64,7 @@ class UnreadableError(ValueError):
 def read_root(raw: bytes) -> ET.Element:
     """Return the root of a body; every tag in it is lower case and without a namespace. Raises UnreadableError.
 
-    Junk before and behind the root is cut. A refusal in JSON comes as the <error> that it would be in XML.
+    Junk before and behind the root is cut. A refusal in JSON is returned as the <error> that it would be in XML.
     """
     text = _decode(raw)
     root = _parse(PROLOG.sub("", text, count=1) if PROLOG.match(text) else text)
@@ -84,7 +84,7 @@ def read_root(raw: bytes) -> ET.Element:
 
 
 def is_answer(raw: bytes) -> bool:
-    """Whether a body, readable or not, is the provider's API speaking, and not a proxy's page or nothing at all."""
+    """Whether a body, readable or not, comes from the provider's API and not from a proxy."""
     return KNOWN_ROOT.search(raw[:JUNK_REACH].decode("latin-1")) is not None
 
 
@@ -228,7 +228,7 @@ def _json_words(value: object) -> Iterator[str]:
 
 
 def list_parts(raw: bytes, length: int = LIST_PART) -> Iterator[bytes]:
-    """Yield a long list of <imeis> records as several short documents, so that only one is elements at a time.
+    """Yield a long list of <imeis> records as several short documents, so that only one is parsed at a time.
 
     A body of any other shape is one part. What is cut off or not XML stays so in its part.
     """
@@ -261,9 +261,8 @@ def _from_root(raw: bytes) -> bytes:
 def read_opaque_list(raw: bytes) -> ET.Element:
     """Return the root of a list whose texts are not XML, taking each <code> as plain text. Raises UnreadableError.
 
-    Only records that stand side by side are read, and of each only what one <code> and one </code> leave no doubt
-    about: a text that holds such tags could name orders that are none. What is left of a doubtful record are the IMEIs
-    in it.
+    Only records side by side are read, and only those with at most one <code> and one </code>: a text with such tags
+    could forge an order. Of any other record only the IMEIs are kept.
     """
     text = _without_junk(_decode(raw))
     whole = OPAQUE_LIST.fullmatch(text)
@@ -272,14 +271,14 @@ def read_opaque_list(raw: bytes) -> ET.Element:
     root = ET.Element("result")
     records = whole[2].split("</imeis>")
     if records.pop().strip() or any(not record.lstrip().startswith("<imeis>") for record in records):
-        raise UnreadableError("its records cannot be told apart")
+        raise UnreadableError("its records cannot be separated")
     root.extend(_opaque_record(record.strip() + "</imeis>") for record in records)
     _normalise(root)
     return root
 
 
 def _opaque_record(record: str) -> ET.Element:
-    """Return one record with its <code> as plain text; one that is doubtful as the IMEIs that it names."""
+    """Return one record with its <code> as plain text; of a doubtful record only the IMEIs."""
     before, opened, rest = record.partition(CODE_OPEN)
     code, closed, after = rest.partition(CODE_CLOSE)
     element = None

@@ -49,7 +49,7 @@ def _read(word: str, day_first: bool | None) -> datetime | None:
 
 
 def _moment(found: re.Match[str], month: int, day: int) -> datetime | None:
-    """The moment of these parts; None where the calendar or the clock has no such moment."""
+    """Return the moment of these parts; None where the calendar or the clock has no such moment."""
     hour = _hour(int(found["hour"] or 0), (found["half"] or "").lower())
     if hour is None:
         return None
@@ -60,7 +60,7 @@ def _moment(found: re.Match[str], month: int, day: int) -> datetime | None:
 
 
 def _hour(hour: int, half: str) -> int | None:
-    """The hour of the day, 0 to 23, of an hour with or without am or pm; None for one such as 15 pm."""
+    """Return the hour of the day, 0 to 23, of an hour with or without am or pm; None for one such as 15 pm."""
     if not half:
         return hour
     if not 1 <= hour <= 12:

@@ -1,4 +1,4 @@
-"""One POST over a pooled session: sent at most once, ended in time, and honest about whether it was sent.
+"""One POST over pooled connections: sent at most once, ended by a deadline; an error says whether it was sent.
 
 This module must not know XML, the provider's actions, or what an answer means.
 """
@@ -31,13 +31,13 @@ HEADERS = MappingProxyType(
         "Content-Type": "application/x-www-form-urlencoded",
     }
 )
-#: Seconds a connection may rest before it is replaced; below the shortest usual keep-alive time (Apache: 5),
-#: so that a call is rarely written to a socket that the server is just closing.
+#: Seconds that a connection may be idle before it is replaced; less than the shortest usual keep-alive time
+#: (Apache: 5), so that a call is rarely sent on a socket that the server is closing.
 IDLE_LIMIT = 4.0
 
 
 class NotConnectedError(Exception):
-    """No connection was made, so nothing was sent. Not an OSError: urllib3 would wrap it like the others."""
+    """No connection was made, so nothing was sent. Not an OSError, because urllib3 would wrap that."""
 
 
 class BrokenCallError(Exception):
@@ -45,7 +45,7 @@ class BrokenCallError(Exception):
 
 
 class TooLargeError(BrokenCallError):
-    """An answer came that is larger than it may be."""
+    """The answer is larger than the limit of its call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Reply:
 
 
 class _BoundedReader(io.RawIOBase):
-    """A socket's bytes until one deadline for all; a read timeout alone starts anew with every byte."""
+    """Reads a socket until one deadline; a read timeout alone restarts with every byte."""
 
     def __init__(self, raw: Any, sock: socket.socket, deadline: float) -> None:
         self._raw, self._sock, self._deadline = raw, sock, deadline
@@ -83,7 +83,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _BoundedResponse(http.client.HTTPResponse):
-    """Headers and body must arrive within the timeout that the socket carries once the request is out."""
+    """A response whose headers and body must arrive within the timeout that the socket has after sending."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -94,7 +94,7 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """A connection that says when nothing was sent, ends in time, and is not reused after a rest."""
+    """A connection that reports when nothing was sent, keeps the deadline, and is not reused after IDLE_LIMIT."""
 
     response_class = _BoundedResponse
     _used = 0.0  #: monotonic time of the last answer
@@ -119,7 +119,7 @@ class _Connection(HTTPConnection):
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
-    """The same over TLS; a failed handshake or certificate is a failed connect."""
+    """A TLS connection; a failed handshake or certificate counts as a failed connect."""
 
 
 class _Pool(HTTPConnectionPool):
@@ -141,8 +141,8 @@ class _Adapter(HTTPAdapter):
 class PostSession:
     """POSTs of forms to one URL, from any number of threads.
 
-    It speaks to the library's transport adapter, the pool of connections beneath a requests.Session: what a session
-    would add (redirects, cookies, proxies and .netrc of the environment) must not happen to a paid call.
+    It uses the transport adapter of a requests.Session without the session: redirects, cookies, and the proxies and
+    .netrc of the environment must not change a paid call.
 
     timeout is the total of one POST in seconds, from connecting to the last byte of the answer, connect_timeout
     the part of it for connecting. ca_file replaces the usual certificate authorities.
@@ -186,7 +186,7 @@ class PostSession:
 
 
 def _plain_reason(error: Exception) -> str:
-    """The system's own words for a failed connect, without the library's object names and error numbers."""
+    """Return the system's text for a failed connect, without the library's object names and error numbers."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     return getattr(cause, "strerror", None) or str(error).rpartition(": ")[2]
 

@@ -1,14 +1,13 @@
 """The fields of the provider's answers: elements become the nouns of orders.py.
 
-provider_body makes elements of a body. This module must not know HTTP, and it draws no conclusion about money: what an
-unwelcome answer means is decided by the client.
+provider/body.py makes elements of a body. This module must not know HTTP, and it draws no conclusion about money:
+provider/answers.py decides what an error or an unexpected answer means.
 """
 
 import logging
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from orders import Account, IMEIOrder, OrderStatus, PlacedOrder, PlacementAnswer, ServiceInfo
@@ -21,7 +20,7 @@ AMOUNT_LENGTH = 15
 AMOUNT = re.compile(r"[\d.,]*\d")
 MINUS_BEFORE = re.compile(r"-\s?[^\w\s-]?\s?$")
 
-#: What an order id looks like. One with blanks or foreign signs in it was damaged on its way.
+#: An order id. One with blanks or other characters was damaged in transit.
 ORDER_ID = re.compile(r"[\w.#/:-]{1,64}", re.ASCII)
 ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package", "requestedat", "repliedat"})
 STATUS_BY_ID = dict(zip("1234", OrderStatus, strict=True))
@@ -31,10 +30,10 @@ PLAIN_RECORD = re.compile(
     rf"<status>({'|'.join(OrderStatus)})</status>\s*</imeis>\s*",
     re.ASCII,
 )
-#: Nothing optional stands between two runs of blanks: matching takes time that grows with the text only.
+#: No optional part lies between two runs of blanks, so that the time to match grows linearly with the text.
 PLAIN_ANSWER = re.compile(
     rf"(?:{PROLOG.pattern}\s*)?<(result|response)>\s*"
-    rf"(?:{re.sub(r'[(](?=[^)])', '(?:', PLAIN_RECORD.pattern)})+</\1>",
+    rf"(?:{PLAIN_RECORD.pattern})+</\1>",
     re.ASCII,
 )
 OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})
@@ -43,24 +42,16 @@ IMEI_SEPARATORS = re.compile(r"[\s\u00a0\u200b-\u200d\u2010-\u2015\ufeff./-]+")
 INVALID_IMEI = re.compile(r"invalid imei:\s*(\d+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One element with plain fields, from an answer whose shape no capture proves."""
-
-    kind: str  #: the element's name in lower case, such as "country"
-    fields: dict[str, str]  #: field name in lower case -> text
-
-
 def error_texts(root: ET.Element) -> list[str]:
-    """The words of every <error>, the root's own included, blanks collapsed; empty ones are left out."""
+    """Return the text of every <error>, also of the root, with single blanks; empty texts are left out."""
     texts = (" ".join(_text(element).split()) for element in root.iter("error"))
     return [text for text in texts if text]
 
 
 def read_placement(root: ET.Element) -> PlacementAnswer:
-    """What an answer to placeorder names. An order without an IMEI, or an id that may be one, is not named.
+    """Return what an answer to placeorder names; an empty answer where it has another shape.
 
-    Words that name no IMEI stand under the empty IMEI; an answer of another shape is an empty answer.
+    An order without an IMEI or without a valid id is left out. An error text that names no IMEI has an empty one.
     """
     records = [
         record
@@ -75,9 +66,9 @@ def read_placement(root: ET.Element) -> PlacementAnswer:
 
 
 def read_plain_placement(raw: bytes) -> PlacementAnswer | None:
-    """The same for the usual answer, ten times faster: the whole body is records of id, imei and known status.
+    """Return what the usual answer to placeorder names, ten times faster than read_placement.
 
-    None for everything that is not exactly so: then the tolerant way reads it.
+    The usual body holds only records of id, imei and a known status; None for any other body.
     """
     try:
         text = raw.decode("ascii").strip()
@@ -92,7 +83,7 @@ def read_plain_placement(raw: bytes) -> PlacementAnswer | None:
 
 
 def _is_id(text: str) -> bool:
-    """Some panels write 0 where nothing was placed."""
+    """Whether a text is an id; some panels write 0 where nothing was placed."""
     return bool(text.strip("0"))
 
 
@@ -117,7 +108,7 @@ def _named_errors(root: ET.Element) -> Iterator[tuple[str, str]]:
 
 
 def _errors_among(parent: ET.Element, refused: bool) -> Iterator[tuple[str, str]]:
-    """(IMEI, words) among an element's children; with refused, an IMEI needs no words."""
+    """Yield (IMEI, error text) of an element's children; with refused, also IMEIs without a text."""
     imeis: list[str] = []
     for child in parent:
         if child.tag == "imei" and not len(child):
@@ -135,10 +126,10 @@ def _imei_in(words: str) -> str:
 
 
 def read_orders(root: ET.Element) -> list[IMEIOrder]:
-    """The orders of a getimeis answer, in its order.
+    """Return the orders of a getimeis answer, in its order.
 
-    Behind them, with an empty order id, each IMEI that it names without an order that can be read: nobody may take
-    such an IMEI for one that was not placed.
+    After them, with an empty id, comes each IMEI that the answer names without a readable order: the order of such an
+    IMEI may have been placed.
     """
     found = [
         IMEIOrder(
@@ -163,13 +154,13 @@ def texts_name_orders(root: ET.Element) -> bool:
 
 
 def plain_imei(text: str) -> str:
-    """The digits of an IMEI that is written with blanks or dashes; any other text, such as a masked one, as it is."""
+    """Return the digits of an IMEI written with blanks or dashes; any other text, such as a masked IMEI, unchanged."""
     digits = IMEI_SEPARATORS.sub("", text)
     return digits if digits.isascii() and digits.isdecimal() else text.strip()
 
 
 def _order_records(root: ET.Element) -> Iterator[dict[str, str]]:
-    """The records inside <imeis>, whether it repeats, wraps them, or strings their fields together."""
+    """Yield the records inside <imeis>: one element for each, one around all, or all fields in a row."""
     waiting = [(root, False)]
     while waiting:
         element, inside = waiting.pop()
@@ -181,7 +172,7 @@ def _order_records(root: ET.Element) -> Iterator[dict[str, str]]:
 
 
 def _groups(element: ET.Element) -> list[dict[str, str]]:
-    """The children's fields, cut where a field comes again; none where it is open what belongs together."""
+    """Return an element's fields as records: a repeated field starts a new one. Empty where that is ambiguous."""
     groups: list[dict[str, str]] = []
     for child in element:
         if child.tag not in ORDER_FIELDS or (child.tag == "imei" and len(child)):
@@ -195,7 +186,7 @@ def _groups(element: ET.Element) -> list[dict[str, str]]:
 
 
 def _status(record: dict[str, str]) -> str:
-    """The known status, else the provider's own word, else empty; a word outranks a statusId."""
+    """Return the known status, else the provider's word, else ""; a word takes precedence over a statusId."""
     word = record.get("status", "")
     known = STATUS_BY_WORD.get(re.sub(r"[\W_]", "", word).lower()) or STATUS_BY_ID.get(word)
     if word:
@@ -205,7 +196,7 @@ def _status(record: dict[str, str]) -> str:
 
 
 def read_services(root: ET.Element) -> list[ServiceInfo]:
-    """The services of a list, each id once; one without an id or a readable price is left out."""
+    """Return the services of a list, each id once; one without an id or a readable price is left out."""
     services: dict[str, ServiceInfo] = {}
     for package in root.iter("package"):
         service = _service(package)
@@ -241,7 +232,7 @@ def _required_fields(package: ET.Element) -> Iterator[str]:
 
 
 def read_account(root: ET.Element) -> Account | None:
-    """What accountinfo says; None where it names no credits."""
+    """Return what accountinfo reports; None where it names no credits."""
     for element in root.iter():
         if element.tag in ("clientcredits", "credits", "credit", "balance"):
             text = _text(element)
@@ -249,18 +240,8 @@ def read_account(root: ET.Element) -> Account | None:
     return None
 
 
-def read_records(root: ET.Element) -> list[Record]:
-    """Every element that has plain fields, in document order."""
-    records = []
-    for element in root.iter():
-        fields = {child.tag: _text(child) for child in element if not len(child)}
-        if fields:
-            records.append(Record(element.tag, fields))
-    return records
-
-
 def amount(text: str) -> float | None:
-    """The one number in words such as "$ 150.00 USD"; None for none, for two, and for one of two readings."""
+    """Return the number in a text such as "$ 150.00 USD"; None for no number, for two, and for an ambiguous one."""
     found = list(AMOUNT.finditer(text))
     if len(found) != 1 or len(found[0][0]) > AMOUNT_LENGTH:
         return None
@@ -271,7 +252,7 @@ def amount(text: str) -> float | None:
 
 
 def _plain_number(digits: str) -> float | None:
-    """The value of digits with separators; None for "1,234", which may mean 1.234 or 1234."""
+    """Return the value of digits with separators; None for "1,234", which may mean 1.234 or 1234."""
     if re.fullmatch(r"\d*\.?\d+", digits):
         return float(digits)
     if re.fullmatch(r"0?,\d+|\d+,(\d|\d\d|\d{4,})", digits):

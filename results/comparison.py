@@ -21,7 +21,7 @@ HALF_A_CENT = 0.005
 
 
 class Example(NamedTuple):
-    """One order that a report speaks of."""
+    """One order that a report names."""
 
     order_id: str
     imei: str
@@ -102,7 +102,7 @@ class AuditReport:
     def agrees(self) -> bool:
         """Whether both sides were compared to the end and nothing differs, orders or money, or is in doubt.
 
-        A balance that cannot be read does not stand in the way.
+        A balance that cannot be read does not prevent it.
         """
         return self.complete and not self.disagrees and not self.in_doubt
 
@@ -190,7 +190,7 @@ class _Sides:
         return self.window.holds(order.id, self.dates[order.id])
 
     def take_nameless(self, order: IMEIOrder) -> bool:
-        """Whether an order of ours without an id stands for it; each stands for one."""
+        """Match it with an order of ours without an id, each with one at most. Return whether there was one."""
         waiting = self.nameless.get((order.imei[:14], self.service(order)))
         if not waiting:
             return False
@@ -198,14 +198,14 @@ class _Sides:
         return True
 
     def known(self, order: IMEIOrder) -> OurOrder | None:
-        """The order of ours with its id, or that stands for it."""
+        """The order of ours with its id, or matched with it."""
         return self.ours.get(order.id) or self.stand_ins.get(order.id)
 
 
 def compare(
     start: AuditReport, records: Records, listed: Sequence[IMEIOrder], by_id: Sequence[IMEIOrder]
 ) -> AuditReport:
-    """start filled in: what the provider listed, and said when asked by id, against our records."""
+    """Return start with every comparison of our records and what the provider listed or reported by id."""
     on_list = {order.id: order for order in listed}
     since = datetime.fromisoformat(start.since) if start.since else None
     sides = _Sides(records, since, {order.id: order for order in by_id} | on_list)
@@ -214,7 +214,7 @@ def compare(
     unknown = [o for o in strange if o.id not in under_way and not sides.take_nameless(o)]
     matched = {order.row for order in sides.stand_ins.values()}
     ours = [order for order in records.orders if sides.window.holds_ours(order) or order.row in matched]
-    told = [order for order in dict.fromkeys([*listed, *by_id]) if sides.is_in_window(order)]
+    reported = [order for order in dict.fromkeys([*listed, *by_id]) if sides.is_in_window(order)]
     theirs = [o for o in sides.theirs.values() if sides.is_in_window(o) and o.id not in under_way]
     missing = [order for order in ours if order.order_id and order.order_id not in sides.theirs]
     unmatched = [order for order in ours if not order.order_id and order.row not in matched]
@@ -237,11 +237,11 @@ def compare(
         at_stake=round(records.at_stake, 4),
         undated=sum(1 for order in strange if since and sides.dates[order.id] is None),
         unknown_to_us=_difference(_example(sides, order) for order in unknown),
-        # An error leaves open what the provider knows: then nothing is said to be missing there.
+        # After an error it is open what the provider knows: then nothing is reported as missing there.
         unknown_to_them=_difference(_our_example(order) for order in ([] if start.error else missing)),
         unmatched=_difference(_our_example(order) for order in ([] if start.error else unmatched)),
         charged_twice=_difference(_example(sides, order) for order in twice),
-        other_device=_difference(_example(sides, order) for order in told if _is_another(sides, order)),
+        other_device=_difference(_example(sides, order) for order in reported if _is_another(sides, order)),
         repeats=_difference(_example(sides, order) for order in repeats),
     )
 
@@ -254,18 +254,18 @@ def _repeats(sides: _Sides, theirs: Sequence[IMEIOrder], unknown: set[str]) -> t
         key = (order.imei, sides.service(order))
         if order.imei and key in in_window and not (order.id not in sides.ours and sides.is_under_way(order)):
             groups[key].append(order)
-    twice, untold = list[IMEIOrder](), list[IMEIOrder]()
+    twice, repeated = list[IMEIOrder](), list[IMEIOrder]()
     for group in groups.values():
         surplus = _surplus(sides, group, unknown) if len(group) > 1 else []
         twice += surplus
         if len(group) > 1 and not surplus and any(_batch(sides, order) is None for order in group):
-            untold += group[1:]
-    return twice, untold
+            repeated += group[1:]
+    return twice, repeated
 
 
 def _surplus(sides: _Sides, group: Sequence[IMEIOrder], unknown: set[str]) -> list[IMEIOrder]:
     """The orders of one IMEI and service that nobody asked for: unknown to us, or a second one of the same batch."""
-    strangers = [order for order in group if order.id in unknown]
+    unknown_here = [order for order in group if order.id in unknown]
     batches: set[int] = set()
     surplus: list[IMEIOrder] = []
     for order in group:
@@ -273,7 +273,7 @@ def _surplus(sides: _Sides, group: Sequence[IMEIOrder], unknown: set[str]) -> li
         if batch is not None and batch in batches:
             surplus.append(order)
         batches |= {batch} if batch is not None else set()
-    return surplus + (strangers[1:] if len(strangers) == len(group) else strangers)
+    return surplus + (unknown_here[1:] if len(unknown_here) == len(group) else unknown_here)
 
 
 def _batch(sides: _Sides, order: IMEIOrder) -> int | None:

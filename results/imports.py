@@ -1,8 +1,8 @@
 """Orders from files into the table: what an import would change, the change in one transaction, and its undoing.
 
 A row is about the order of its order id. A row without one is matched with an order of its IMEI and service
-(order_matching.py); only where there is none around it, it is history that becomes an order. Nothing final becomes
-less by an import, and importing twice changes nothing. This module must not know files.
+(matching.py); only where there is none near it, it becomes an order. A final result is never replaced by less,
+and importing a file twice changes nothing. This module must not know files.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from storage.rows import Order
 RESULT_COLUMNS = frozenset(
     {"result_code_display", "imei2", "carrier", "simlock", "model", "fmi", "blacklist", "serial", "warranty"}
 )
-#: What an IMEI is told that was not sent because of an import.
+#: Message of an IMEI that was not sent because of an import.
 UNDONE = "not sent because of an order from a file, whose import was undone"
 
 Key = tuple[str, ...]
@@ -35,7 +35,7 @@ class Fate(StrEnum):
     NEW = "new"  #: becomes an order
     UPDATED = "updated"  #: states more than we know of its order
     UNCHANGED = "unchanged"  #: states nothing that we do not know
-    NOT_UNDERSTOOD = "not understood"  #: is left out; the reason is said
+    NOT_UNDERSTOOD = "not understood"  #: is left out, with the reason
     UNMATCHED = "not matched"  #: is left out: it may be an order of ours, but each of these has its row already
 
 
@@ -127,9 +127,9 @@ def undo_import(database: IMEIDatabase, import_id: int) -> tuple[int, int]:
         changes = import_store.changes_of(connection, import_id)
         taken = [change for change in changes if import_store.take_back(connection, change)]
         gone = [change.after for change in taken if change.before is None]
-        told = {(row["service_id"], row["imei"]): _ordered_already(row) for row in gone if row.get("service_id")}
-        if told:
-            unsay(connection, told, UNDONE)
+        left_out = {(row["service_id"], row["imei"]): _ordered_already(row) for row in gone if row.get("service_id")}
+        if left_out:
+            unsay(connection, left_out, UNDONE)
     return len(taken), len(changes) - len(taken)
 
 
@@ -150,7 +150,7 @@ class _Known:
 
     def __init__(self, connection: Transaction, rows: Sequence[ImportRow]) -> None:
         self.labels = service_labels(connection)
-        self.first: dict[Key, int] = {}  #: key → position of the row that stands for it
+        self.first: dict[Key, int] = {}  #: key → position of the first row with it
         ids = {row.values["order_id"] for row in rows if "order_id" in row.values}
         imeis = {row.values["imei"] for row in rows if "imei" in row.values and "order_id" not in row.values}
         self.stored = import_store.stored_orders(connection, ids, imeis)
@@ -255,9 +255,9 @@ def _leave_out_of_batches(connection: Transaction, rows: Sequence[Planned], last
 
     A check that was asked for again, though a final order was known, is not put off by one more final order.
     """
-    told = {(row.values.get("service_id"), row.imei): row.values for row in rows}
+    new = {(row.values.get("service_id"), row.imei): row.values for row in rows}
     for service_id, imei, was_settled in planned_items(connection, [row.imei for row in rows], last):
-        order = told.get((service_id, imei))
+        order = new.get((service_id, imei))
         if order is not None and not (was_settled and order["status"] in FINAL_STATUSES):
             leave_out(connection, service_id, imei, _ordered_already(order))
 

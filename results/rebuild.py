@@ -21,10 +21,9 @@ from gsm_fusion_client import (
     RefusalKind,
     RefusedError,
     UnreadableAnswerError,
-    parse_placement,
 )
 from orders import IMEIOrder, OrderStatus, PlacedOrder, ServiceInfo
-from provider import read_dates
+from provider import parse_placement, read_dates
 from results.asking import ask_in_lists
 from results.sync import report_values, result_values, told_status
 from storage import audit_store
@@ -178,7 +177,7 @@ def read_kept(database: IMEIDatabase, checkpoints: Checkpoints) -> _Kept:
             placed = _placed(answer.raw)
             answers += placed is not None
             unreadable += [answer.chunk_id] if placed is None else []
-            named |= dict.fromkeys(KeptOrder(batch_id, order.order_id, order.imei) for order in placed or ())
+            named |= dict.fromkeys(KeptOrder(batch_id, order.id, order.imei) for order in placed or ())
         unknown += audit_store.unknown_among(database, list(named))
         damaged += [batch_id] * audit_store.count_unknown_calls(database, batch_id, unreadable)
     return _Kept(answers, tuple(damaged), tuple(unknown))

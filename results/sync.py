@@ -1,4 +1,4 @@
-"""Pending orders become results: asked for in lists of ids, understood, and written one answer a transaction.
+"""Fetch the results of pending orders: ask in lists of ids, parse, and write one answer a transaction.
 
 An id that the answer leaves out stays as it was and is asked for again in smaller lists. A list that is unreadable or
 refused is halved until the order that spoils it is alone; that one is shown and asked for rarely, so that it does not
@@ -51,11 +51,11 @@ NO_HALVING = 300.0
 MOST_ALONE = 100
 LONGEST_ANSWER = 300  #: characters of an answer that are kept
 LEFT_OUT = "The answer does not name it."
-#: How long the text of an order that is said to be completed may take.
+#: How long the result text of a completed order may take.
 TEXT_PATIENCE = timedelta(days=1)
 #: Seconds between two looks whether somebody pressed "sync now".
 LOOK = 1.0
-#: Names in the settings table: who asked last, whose wish was done last, and what the last round brought.
+#: Names in the settings table: the last request, the last request that was done, and the report of the last round.
 REQUESTED, DONE, LAST = "sync.requested", "sync.done", "sync.last"
 
 
@@ -92,7 +92,7 @@ class _Round:
 
 
 class OrderSync:
-    """Asks for pending orders when they are due, and for all of them when somebody wishes so."""
+    """Asks for pending orders when they are due, and for all of them on request."""
 
     def __init__(
         self,
@@ -101,30 +101,35 @@ class OrderSync:
         interval: float,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """interval in seconds is AUTO_SYNC_INTERVAL; with 0 only wishes are granted."""
+        """interval in seconds is AUTO_SYNC_INTERVAL; with 0 only requests are answered."""
         self.database = database
         self.client = client
         self.interval = interval
         self._clock = clock
         self._asked: dict[str, datetime] = {}  #: when an order was last asked for
         self._whole_until: datetime | None = None  #: no list is halved before
+        self._next_round = 0.0  #: of time.monotonic()
         self._round = _Round()
 
     def run(self, stop: threading.Event) -> None:
         """Sync until stop is set."""
-        next_round = time.monotonic() + min(SOONEST, self.interval)
+        self._next_round = time.monotonic() + min(SOONEST, self.interval)
         while not stop.wait(LOOK):
             try:
-                wish = self.database.get_setting(REQUESTED)
-                if wish is not None and wish != self.database.get_setting(DONE):
-                    self.sync(stop=stop)
-                    self.database.set_setting(DONE, wish)
-                elif self.interval and time.monotonic() >= next_round:
-                    next_round = time.monotonic() + min(SOONEST, self.interval)
-                    self.sync(only_due=True, stop=stop)
+                self._sync_if_due(stop)
             except Exception:  # a thread ends here; the next round tries again
                 logger.exception("A sync round failed")
-                next_round = time.monotonic() + (self.interval or RAREST)
+                self._next_round = time.monotonic() + (self.interval or RAREST)
+
+    def _sync_if_due(self, stop: threading.Event) -> None:
+        """Ask for everything where somebody requested it, else for what is due where it is time for a round."""
+        request = self.database.get_setting(REQUESTED)
+        if request is not None and request != self.database.get_setting(DONE):
+            self.sync(stop=stop)
+            self.database.set_setting(DONE, request)
+        elif self.interval and time.monotonic() >= self._next_round:
+            self._next_round = time.monotonic() + min(SOONEST, self.interval)
+            self.sync(only_due=True, stop=stop)
 
     def sync(self, only_due: bool = False, stop: threading.Event | None = None) -> SyncReport:
         """Ask once for every pending order, or for those that are due. A failure of the provider ends the round."""
@@ -260,8 +265,8 @@ def rest_of(held: Withheld) -> float:
 def wait_between(age: float, delivery: str, interval: float) -> float:
     """Seconds between two questions for an order of this age (seconds): half its age, within bounds.
 
-    A service that says "Instant" or minutes is asked for soon, any other not before the interval; none is asked
-    for more seldom than RAREST.
+    An order of a service that promises "Instant" or minutes is asked for soon, any other not before the interval,
+    and every one at least once in RAREST.
     """
     words = delivery.lower()
     quick = "instant" in words or "minute" in words
@@ -270,7 +275,7 @@ def wait_between(age: float, delivery: str, interval: float) -> float:
 
 
 def request_sync(database: IMEIDatabase) -> None:
-    """Wish that every pending order is asked for now; the runner grants it within seconds."""
+    """Request that every pending order is asked for now; the runner starts within seconds."""
     database.set_setting(REQUESTED, secrets.token_hex(8))
 
 
@@ -281,9 +286,9 @@ def last_sync(database: IMEIDatabase) -> SyncReport | None:
 
 
 def is_requested(database: IMEIDatabase) -> bool:
-    """Whether a wish to sync has not been granted yet."""
-    wish = database.get_setting(REQUESTED)
-    return wish is not None and wish != database.get_setting(DONE)
+    """Return whether a requested sync is not done yet."""
+    request = database.get_setting(REQUESTED)
+    return request is not None and request != database.get_setting(DONE)
 
 
 def reparse(database: IMEIDatabase) -> tuple[int, int]:

@@ -21,7 +21,7 @@ class OrderState(Protocol):
 
 
 class Account:
-    """The balance, kept in step with the ledger by whoever writes to it. Not safe to call from several threads."""
+    """The balance. The writer of the ledger keeps it up to date. Not safe to call from several threads."""
 
     def __init__(self, charges: Sequence[Charge], credit: float | None) -> None:
         self._charges = charges  #: the ledger's list, which grows

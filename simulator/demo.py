@@ -1,4 +1,4 @@
-"""The demo provider: one simulator process for all processes that work in a folder, found again by its announcement.
+"""The demo provider: one simulator process for all processes of a folder, which find it by its announcement file.
 
 This module starts the simulator as a program and must not know how that answers.
 """
@@ -27,11 +27,11 @@ DEMO_KNOBS = {
     "rejection_share": 0.02,
     "listing_limit": 2000,
 }
-#: No real provider has given ids of thirteen digits yet: a simulated order cannot be mistaken for a real one.
+#: Real ids have fewer than thirteen digits, so that a simulated order cannot be mistaken for a real one.
 FIRST_DEMO_ID = 9_000_000_000_000
 #: The folder that holds this package.
 ROOT = Path(__file__).resolve().parents[1]
-#: Seconds that a demo provider gets to announce itself, and to say that it is alive.
+#: Seconds to wait for the announcement of a demo provider, and for its answer that it is alive.
 START_PATIENCE, ALIVE_PATIENCE = 15.0, 5.0
 
 
@@ -41,7 +41,7 @@ class DemoError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class DemoProvider:
-    """A running demo provider. Keep it: the one that this process started ends when its input closes."""
+    """A running demo provider. Keep a reference: a provider that this process started ends when its input closes."""
 
     base_url: str
     process: subprocess.Popen[bytes] | None = None  #: None if another process had started it
@@ -85,7 +85,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _announced(path: Path) -> tuple[int, int]:
-    """The pid and port that a provider wrote down, zeros if none did."""
+    """Return the pid and port of the announced provider, zeros if there is none."""
     try:
         said = json.loads(path.read_bytes())
         return int(said["pid"]), int(said["port"])
@@ -94,9 +94,9 @@ def _announced(path: Path) -> tuple[int, int]:
 
 
 def _alive(pid: int, port: int) -> bool:
-    """Whether this very process answers there; another folder's provider may have got the port meanwhile.
+    """Return whether this process answers on the port; the provider of another folder may use it meanwhile.
 
-    One that takes the connection, is silent and runs is busy, with a long list perhaps.
+    A running process that accepts the connection and does not answer in time is busy, perhaps with a long list.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ALIVE_PATIENCE)
     try:
@@ -121,7 +121,7 @@ def _runs(pid: int) -> bool:
 
 
 def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start a provider that ends with us; in a session of its own, so that Ctrl-C lets us end first."""
+    """Start a provider that ends with this process, in its own session, so that Ctrl-C does not reach it first."""
     options = {
         "port": port,
         "ledger": folder.resolve() / "ledger.jsonl",
@@ -140,7 +140,7 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def _await_announcement(path: Path, process: subprocess.Popen[bytes]) -> int:
-    """The port of the new process; 0 when it ends, or is ended for saying nothing in time."""
+    """Return the port of the new process, 0 if it ended or was killed because it announced nothing in time."""
     until = time.monotonic() + START_PATIENCE
     while process.poll() is None:
         pid, port = _announced(path)

@@ -1,4 +1,4 @@
-"""How the simulated provider can be made to behave: the knobs, and what each fault makes of an answer.
+"""The settings (knobs) of the simulated provider, and the effect of each fault on an answer.
 
 Decides only, and does nothing: the answer says in which manner it is to be sent. Imports nothing of ours.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 PROLOG = '<?xml version="1.0" encoding="utf-8"?>'
-#: The answer to a list of which nothing was placed and nothing is said.
+#: The answer to a list of which nothing was placed and no IMEI is named.
 NOBODY = "<result></result>"
 XML, HTML = "application/xml", "text/html"
 BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
@@ -24,7 +24,7 @@ ERRORS = {
     "withdrawn": "Invalid value of Network Id!",
 }
 ORDER = re.compile(r"<imeis><id>(\d+)</id><imei>(\d+)</imei>.*?</imeis>")
-#: IMEIs and order ids of somebody else.
+#: An IMEI and an order id of another customer.
 FOREIGN_IMEI, FOREIGN_ID = "359999990000001", 14_999_999
 
 Fault = Literal[
@@ -107,9 +107,9 @@ class Knobs:
     fault_when: Literal["before", "after", "later"] = "before"
     create_after: float = 0.0  #: seconds from a fault "later" until the provider begins to place the orders
     fault_calls: tuple[int, ...] = ()  #: these calls of the action, counted from 1 since the start
-    fault_every: int = 0  #: else every so many calls; 0 is off
+    fault_every: int = 0  #: else every nth call; 0 is off
     fault_share: float = 1.0  #: else this share of calls, by the seed and the call number
-    fault_limit: int = 0  #: at most so many, counted from when fault was last set; 0 is no limit
+    fault_limit: int = 0  #: most faults since fault was last set; 0 is no limit
     fault_actions: tuple[str, ...] = ("placeorder",)
     hang_seconds: float = 30.0  #: how long "hang" (then closes) and "late" (then answers) keep silent
     trickle_seconds: float = 1.0  #: between two bytes of a trickling answer
@@ -184,7 +184,7 @@ def gateway_timeout_reply() -> Reply:
 
 
 def spoiled_reply(fault: Fault, xml: str, knobs: Knobs) -> Reply:
-    """What the fault makes of the answer, xml being what an undisturbed call would have said."""
+    """Return the answer with the fault; xml is the answer without it."""
     quirks = knobs.quirks
     if fault in ERRORS:
         return plain_reply(f"<error>{ERRORS[fault]}</error>", quirks)

@@ -1,6 +1,6 @@
 """The ledger of the simulated provider: every charge, in memory and as JSON lines on disk.
 
-What it says is the truth about who paid for what. This module must not know XML, services or knobs.
+The tests judge by it what was paid. This module must not know XML, services or knobs.
 """
 
 import fcntl
@@ -41,7 +41,7 @@ class Ledger:
             self._load(path)
 
     def _load(self, path: Path) -> None:
-        """Take in what is there; a last line that a kill cut short is taken off the file."""
+        """Read the existing charges; remove a last line that a kill cut short."""
         whole = path.read_bytes()
         end = whole.rfind(b"\n") + 1
         os.ftruncate(self._file, end)

@@ -38,7 +38,7 @@ class FixedWindow:
 
 
 class SlidingWindow:
-    """Lets `limit` calls through in any stretch of so many seconds."""
+    """Lets `limit` calls through in any period of `seconds`."""
 
     def __init__(self, limit: int, seconds: float) -> None:
         self._limit, self._seconds = limit, seconds
@@ -55,7 +55,7 @@ class SlidingWindow:
 
 
 class Bucket:
-    """Lets `size` calls through at once and is refilled evenly, with `limit` calls in so many seconds.
+    """Lets `size` calls through at once and is refilled evenly, at `limit` calls per `seconds`.
 
     A token bucket holds its limit; a leaky bucket such as nginx's limit_req with "burst=n nodelay" holds n + 1.
     """
@@ -89,7 +89,7 @@ def limiter(kind: LimiterKind, limit: int, seconds: float, burst: int) -> Limite
 
 
 def told_wait(kind: RetryAfterKind, seconds: float) -> float:
-    """Return what a 429 says of a wait of so many seconds; all but "exact" say too little."""
+    """Return the Retry-After of a 429 for a wait of these seconds; all kinds but "exact" are too short."""
     match kind:
         case "exact":
             return seconds

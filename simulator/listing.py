@@ -206,7 +206,7 @@ def _imei_parts(imei: str) -> tuple[str, str, str, str]:
 
 
 def _newest_per_service(charges: Iterable[Charge], limit: int) -> list[Charge]:
-    """Return the first orders of each service, up to so many of each."""
+    """Return the first orders of each service, up to a limit for each."""
     counts, listed = Counter[str](), []
     for charge in charges:
         counts[charge.service_id] += 1

@@ -72,7 +72,7 @@ class _Work:
 
 
 def _discard(xml: str) -> None:
-    """Receive an answer that nobody waits for."""
+    """Discard an answer that no client waits for."""
 
 
 class Provider:
@@ -97,7 +97,7 @@ class Provider:
         self._finished_before = 0.0
         self._faults = 0
         self._copies: dict[str, tuple[float, str]] = {}  #: what -> when it was written, and the answer
-        self._limiter: Limiter | None = None  #: made anew when its knobs change
+        self._limiter: Limiter | None = None  #: created again when its knobs change
         self._keys: dict[str, _Work] = {}  #: orderId -> the work that it came with
         self._later = later or self._queue
         self._due: list[tuple[float, int, Step]] = []  #: a heap: moment, order of scheduling, work
@@ -189,7 +189,7 @@ class Provider:
         return f"<Client><ClientCredits>$ {self.balance():.2f} USD</ClientCredits></Client>"
 
     def _copied(self, what: str, seconds: float, write: Callable[[], str]) -> str:
-        """Return a copy of an answer that is younger than so many seconds, else a new answer."""
+        """Return a stored answer that is younger than these seconds, else a new answer."""
         if not seconds:
             return write()
         written, xml = self._copies.get(what, (float("-inf"), ""))
@@ -332,7 +332,7 @@ class Provider:
         return xml
 
     def _place_next(self, work: _Work, seconds: float) -> None:
-        """Place one IMEI of a slow call; the next follows in so many seconds, the answer after the last."""
+        """Place one IMEI of a slow call; the next follows after seconds_per_imei, the answer after the last."""
         with self._lock:
             if work.answer is not None:
                 return

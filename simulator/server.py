@@ -246,7 +246,7 @@ class Simulator:
         self._finish(order.place, order.connection, _reply(order.fault, xml, order.knobs))
 
     def _after(self, seconds: float, step: Callable[[], None]) -> None:
-        """Do this in so many seconds; at once, without a turn of the event loop, if there are none."""
+        """Do this after these seconds; at once, without a turn of the event loop, if they are 0."""
         if seconds:
             self._loop.call_later(seconds, step)
         else:
@@ -368,7 +368,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _announce(path: Path, port: int) -> None:
-    """Write the file in one step, so that nobody reads half of it."""
+    """Write the file in one step, so that no reader sees half of it."""
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps({"port": port, "pid": os.getpid()}))
     draft.replace(path)

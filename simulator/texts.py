@@ -159,7 +159,7 @@ def rejection_text(package: Package, imei: str) -> str:
 
 
 def result_text(package: Package, imei: str) -> str:
-    """The result of a completed order, raw, as it stands in <code> before XML escaping."""
+    """Return the raw result of a completed order, as in <code> before XML escaping."""
     return _lay_out(_facts(package, imei), package.form)
 
 

@@ -1,4 +1,4 @@
-"""Files in and files out: finds the IMEIs in what people bring, and writes what they take away."""
+"""Files in and files out: find the IMEIs in uploads and pastes, and write exports."""
 
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.parsed import DamagedParseError, Parsed, parsed_list

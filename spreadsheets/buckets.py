@@ -1,6 +1,6 @@
-"""Which values of a column are taken: each into exactly one bucket, by what the user wants.
+"""Put each value of a column into exactly one bucket, by the choices of the user.
 
-Nothing is read here, so that another wish about hidden rows or second IMEIs needs no second reading of the file.
+Nothing is read here, so another choice about hidden rows or second IMEIs needs no second parse of the file.
 """
 
 from array import array
@@ -17,7 +17,7 @@ _HIDDEN_ROW = "Its row is hidden or filtered out in the sheet."
 
 
 class Bucket(IntEnum):
-    """Where a value ends."""
+    """The fate of a value."""
 
     READY = 0
     LUHN_FAILED = 1
@@ -28,7 +28,7 @@ class Bucket(IntEnum):
 
 
 class Buckets:
-    """The values of one column, sorted for one choice; the first of equal IMEIs is taken."""
+    """The values of one column, divided by one choice; of equal IMEIs the first is taken."""
 
     def __init__(self, values: Values, choice: Choice) -> None:
         self._values, self._choice = values, choice
@@ -74,7 +74,7 @@ class Buckets:
 
     @property
     def repeated(self) -> Rows[Repeated]:
-        """IMEIs that are taken in a row before."""
+        """IMEIs that are already taken from an earlier row."""
         values, places = self._values, self._places[Bucket.REPEATED]
         wanted = {values.imeis[place] for place in places}
         taken = chain(self._places[Bucket.READY], self._places[Bucket.LUHN_FAILED]) if wanted else ()
@@ -87,7 +87,7 @@ class Buckets:
         return Rows(len(places), make)
 
     def warnings(self, counts: Counts) -> Iterator[str]:
-        """Yield what the user should know of the values."""
+        """Yield the warnings about the values, one sentence each."""
         if counts.above_imeis or counts.above_others:
             above = long_numbers(counts.above_imeis, counts.above_others)
             yield f"The rows above the data hold {above}, {NOT_TAKEN}."

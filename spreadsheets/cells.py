@@ -1,4 +1,4 @@
-"""How to find IMEIs in the cells and texts that people bring.
+"""Find IMEIs in cells and texts, however people write them.
 
     fold -> lines -> labels -> groups of digits or words -> each run of 14 to 17 digits is exactly one value
 
@@ -76,7 +76,7 @@ _NEVER_AN_IMEI = re.compile(r"IMSI|ICCID|EID|MSISDN|GTIN|EAN|UPC|\(")
 
 
 def maybe(text: str) -> bool:
-    """Whether text is worth a closer look for an IMEI or a MEID; False is certain, True is not."""
+    """Whether text may hold an IMEI or a MEID; False is certain, True is not."""
     if not text.isascii():
         return True
     if len(text) < _LEAST_DIGITS:
@@ -90,7 +90,7 @@ def runs(text: str) -> int:
 
 
 def many_digits(text: str) -> bool:
-    """Whether text holds ten digits or more, so that it is a value and no title."""
+    """Whether text holds ten digits or more, so that it is a value and not a title."""
     return sum(map(str.isdecimal, text)) >= 10
 
 
@@ -151,7 +151,7 @@ def _judge_lines(lines: Sequence[str], text: str) -> tuple[Found, ...]:
 
 
 def _kept(values: Sequence[Found], text: str) -> list[Found]:
-    """The values of a part of a cell, without plain words."""
+    """Return the values of a part of a cell, without plain words."""
     words = not many_digits(text)
     return [value for value in values if value.kind is not Kind.NOT_AN_IMEI or not words]
 
@@ -178,7 +178,7 @@ def _with_seconds(values: Sequence[Found]) -> list[Found]:
 
 
 def _judge_line(bare: str, text: str) -> list[Found]:
-    """Judge a text without line ends; at least one value."""
+    """Judge a text without line ends; return at least one value."""
     plain = _judge_plain(bare, text)
     if plain:
         return plain
@@ -191,7 +191,7 @@ def _judge_line(bare: str, text: str) -> list[Found]:
 
 
 def _judge_pieces(pieces: Sequence[Piece], text: str) -> list[Found]:
-    """Judge what follows each label; what another label names is not an IMEI."""
+    """Judge the text after each label; a number with a label of another kind is not an IMEI."""
     beside_imei = any(piece.is_imei for piece in pieces)
     values: list[Found] = []
     for piece in pieces:
@@ -205,7 +205,7 @@ def _judge_pieces(pieces: Sequence[Piece], text: str) -> list[Found]:
 
 
 def _judge_parts(bare: str, text: str) -> list[Found]:
-    """Judge a list with signs such as commas between its values, else words with digits among them."""
+    """Judge a list with signs such as commas between its values, else words that contain digits."""
     for signs in _LIST_SIGNS:
         parts = signs.split(bare)
         if len(parts) > 1 and all(map(_MAYBE.search, parts)):
@@ -216,14 +216,14 @@ def _judge_parts(bare: str, text: str) -> list[Found]:
 
 
 def _without_bodies(values: list[Found]) -> list[Found]:
-    """The values of a list; 14 digits are no IMEI where others have their check digit."""
+    """Return the values of a list; 14 digits are not an IMEI where other values have their check digit."""
     if not any(value.imei and value.note not in COMPLETIONS for value in values):
         return values
     return [rejected(value.text, BESIDE) if value.note == COMPLETED else value for value in values]
 
 
 def _judge_plain(bare: str, text: str) -> list[Found]:
-    """Judge a number in any notation, or digits with nothing but signs between them; [] for anything else."""
+    """Judge a number in any notation, or digits with only signs between them; return [] for anything else."""
     if bare[0] == "=":
         formula = _QUOTED_FORMULA.fullmatch(bare)
         if formula is None:
@@ -275,7 +275,7 @@ def _judge_scientific(number: re.Match[str], text: str) -> Found:
 
 
 def _judge_groups(groups: list[str], text: str) -> list[Found]:
-    """Judge a cell of nothing but digits and signs between them."""
+    """Judge a cell that consists of digits and signs between them."""
     lengths = tuple(map(len, groups))
     if len(groups) == 1:
         return [judge_digits(groups[0], text)]
@@ -321,7 +321,7 @@ def _cut_at_15(groups: list[str]) -> list[str]:
 
 
 def _judge_run(run: str, text: str, note: str, beside: bool) -> Found:
-    """Judge one run of 14 to 17 digits among others; beside: a run of 15 is among them."""
+    """Judge one run of 14 to 17 digits among others; beside: one of the others has 15 digits."""
     if len(run) == 15:
         return judge_15(int(run), text, note)
     if len(set(run)) == 1 or is_time_stamp(run) or len(run) == 17 or (run[0] == "0" and is_plausible(run[1:])):
@@ -336,7 +336,7 @@ def _noted(found: Found, note: str) -> Found:
 
 
 def _judge_words(bare: str, text: str) -> list[Found]:
-    """Judge a text with letters or other signs in it: whole runs of 15 digits count, 14 or 16 are only named."""
+    """Judge a text with letters or other signs in it: runs of 15 digits are taken, runs of 14 or 16 are rejected."""
     matches = list(_IN_WORDS.finditer(bare))
     if matches:
         full = [match for match in matches if len(match[0]) == 15 or match[1]]

@@ -1,7 +1,7 @@
-"""Which column of a table holds the IMEIs, and where its header stands.
+"""Find the column of a table that holds the IMEIs, and its header row.
 
-A survey walks all rows once and weighs each column by how many of its cells are IMEIs; header names only break
-ties. This module must not know files.
+A survey counts in one walk how many cells of each column are IMEIs; header names only decide between columns that
+are alike. This module must not know files.
 """
 
 import re
@@ -16,8 +16,8 @@ from spreadsheets.cells import NO_DIGITS, NO_VALUE, classify, many_digits, maybe
 from spreadsheets.intake import ALL_COLUMNS, Column, names_second
 from workbooks import Row, UnreadableFileError
 
-TOP_ROWS = 20  #: rows with content in which a header may stand
-MOST_COLUMNS = 256  #: columns that can be chosen; what stands further right is counted as one more
+TOP_ROWS = 20  #: rows with content that may be the header
+MOST_COLUMNS = 256  #: columns that can be chosen; all columns further right are counted as one more
 FURTHER_RIGHT = "and all further right"  #: the header of that one
 SAMPLES = 3
 MOST_DULL = 1000  #: different texts that are remembered
@@ -30,14 +30,14 @@ _NAMES = frozenset(
         *("phoneimei", "esn", "esnimei", "meidimei", "deviceid", "device"),
     }
 )
-#: What a header names that is another number, so that its column is taken only where no other could be meant.
+#: Header names of other numbers; such a column is taken only where no other column fits.
 _EXCLUDED = re.compile(
     r"(?<![a-z])(?:imsi|iccid|eid|sim|serial|s/?n|phone|msisdn|mobile|order|tracking|gtin|ean|upc|carton|time|date"
     r"|invoice|po)(?:[ _.-]?(?:no|nr|num|number|id|code|[0-9]))*(?![a-z])"
 )
 _SURE = frozenset({Kind.READY, Kind.REPAIRED})
-_EXCLUSION = 0.6  #: what such a header takes from the score of its column
-_NAMED = 1.3  #: what a header that names the IMEI adds
+_EXCLUSION = 0.6  #: factor for the score of a column with such a header
+_NAMED = 1.3  #: factor for the score of a column whose header names the IMEI
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Tally:
 
     @property
     def share(self) -> float:
-        """How much of the column IMEIs are, 0 to 1; less sure where few cells are filled."""
+        """The share of IMEIs among the filled cells, 0 to 1; lower where few cells are filled."""
         return self.weight / (self.filled + 2)
 
 
@@ -99,12 +99,12 @@ class Survey:
 
     @property
     def score(self) -> float:
-        """How sure and how many the IMEIs of the best column are."""
+        """The weight of the best column: higher for more IMEIs, and for IMEIs that are more certain."""
         return max((tally.weight * _score(self, index) for index, tally in enumerate(self.tallies)), default=0.0)
 
     @property
     def others(self) -> int:
-        """Numbers of 14 to 17 digits that are no IMEI, all columns together."""
+        """Numbers of 14 to 17 digits, all columns together."""
         return sum(tally.imeis + tally.others for tally in self.tallies)
 
     @property
@@ -113,7 +113,7 @@ class Survey:
         return sum(tally.formulas for tally in self.tallies)
 
     def columns(self, header_row: int | None) -> Iterator[Column]:
-        """The columns with any content; without a header row each has the header that would be found for it."""
+        """Yield the columns with any content; without a header row, each with the header that would be found for it."""
         for index, tally in enumerate(self.tallies):
             if tally.filled:
                 row = find_header_row(self.top, index) if header_row is None else header_row
@@ -136,7 +136,7 @@ def survey(rows: Iterable[Row], most_rows: int) -> Survey:
 
 
 def choose_column(found: Survey, loose: bool) -> int | None:
-    """The index of the column with the IMEIs, ALL_COLUMNS for a list side by side, None where there is no IMEI.
+    """Return the index of the column with the IMEIs, ALL_COLUMNS for a list side by side, None without any IMEI.
 
     loose: two IMEIs side by side are enough for a list, as in pasted text.
     """
@@ -162,7 +162,7 @@ def choose_column(found: Survey, loose: bool) -> int | None:
 
 
 def _score(found: Survey, index: int) -> float:
-    """How well a column fits: the share of its cells that are IMEIs, and what its header says of it."""
+    """Return how well a column fits: the share of its cells that are IMEIs, times a factor for its header."""
     share = found.tallies[index].share
     header = _header(found.top, index) if share else ""
     if _is_named(header):
@@ -171,7 +171,7 @@ def _score(found: Survey, index: int) -> float:
 
 
 def _is_sure(tally: Tally) -> bool:
-    """Whether most of a column are IMEIs, so that its header is wrong."""
+    """Whether most cells of a column are IMEIs, so that its header must be wrong."""
     return tally.weight >= 0.5 * tally.filled
 
 
@@ -186,7 +186,7 @@ def _is_excluded(header: str) -> bool:
 def find_header_row(top: Sequence[Row], column: int) -> int:
     """Return the number of the row above the first value of the column that names it; 0 where there is none.
 
-    A known name wins, then one that speaks of an IMEI, then the first of the fullest rows that hold plain words there
+    A known name wins, then a text that mentions IMEIs, then the first of the fullest rows that hold plain words there
     above all values. A cell of ten or more digits is a value, whatever else is in it.
     """
     named = words = width = 0
@@ -198,7 +198,7 @@ def find_header_row(top: Sequence[Row], column: int) -> int:
         if kind is _TopCell.IMEI:
             break
         values |= kind is _TopCell.VALUE
-        if kind is _TopCell.SPEAKS_OF_IMEI:
+        if kind is _TopCell.MENTIONS_IMEI:
             named = named or number
         elif kind is _TopCell.WORDS and not values and _filled(cells) > width:
             words, width = number, _filled(cells)
@@ -209,9 +209,9 @@ class _TopCell(Enum):
     """What a cell near the top of a table may be."""
 
     NAME = auto()  #: a known name of a column of IMEIs
-    SPEAKS_OF_IMEI = auto()  #: another text that names IMEIs
-    IMEI = auto()  #: an IMEI, or a number that people write in its place: the data has begun
-    VALUE = auto()  #: ten or more digits that are no IMEI
+    MENTIONS_IMEI = auto()  #: another text that mentions IMEIs
+    IMEI = auto()  #: an IMEI, MEID or damaged number: the data has begun
+    VALUE = auto()  #: ten or more digits that are not an IMEI
     WORDS = auto()  #: plain words
     OTHER = auto()  #: anything else, such as a short number or a blank
 
@@ -235,7 +235,7 @@ def _top_cell(cell: object) -> _TopCell:
     if rank == 0:
         return _TopCell.NAME
     if rank != 2:
-        return _TopCell.SPEAKS_OF_IMEI
+        return _TopCell.MENTIONS_IMEI
     if any(value.kind is not Kind.NOT_AN_IMEI for value in found):
         return _TopCell.IMEI
     return _TopCell.WORDS if _is_words(cell, found[0]) else _TopCell.OTHER
@@ -270,13 +270,13 @@ def _weigh(tally: Tally, cell: str | int | float) -> None:
 
 
 def _runs(cell: str | int | float, carriers: int) -> int:
-    """The runs of 14 to 17 digits in a cell; a short cell with an IMEI has room for no other."""
+    """Count the runs of 14 to 17 digits in a cell; a short cell with an IMEI has no room for another."""
     text = str(cell)
     return 1 if carriers == 1 and len(text) < _LEAST_OF_TWO else runs(text)
 
 
 def _weight(value: Found) -> float:
-    """How much a value says that its column holds IMEIs: 14 and 16 digits and a wrong check digit say less."""
+    """Return how strongly a value shows that its column holds IMEIs: weakly with a wrong check digit or without one."""
     if value.kind in (Kind.READY, Kind.REPAIRED):
         if value.imei[:2] not in REPORTING_BODIES:
             return 0.3
@@ -307,7 +307,7 @@ def _text(top: Sequence[Row], row: int, column: int) -> str:
 
 
 def _name_rank(header: str) -> int:
-    """0 for a known name, 1 for another that speaks of an IMEI, 2 for none, 3 for that of a second IMEI."""
+    """Return 0 for a known name, 1 for another text that mentions IMEIs, 3 for a second IMEI, 2 for anything else."""
     if names_second(header):
         return 3
     bare = "".join(sign for sign in header.lower() if sign.isalnum())

@@ -1,6 +1,6 @@
 """Delimited text in: from bytes to rows of cells, whatever the encoding, the delimiter or the line ends.
 
-This module must not know what an order is, and of IMEIs only whether a cell is one, to find the delimiter.
+This module must not know what an order is, and about IMEIs only whether a cell is one, to find the delimiter.
 """
 
 import codecs
@@ -16,7 +16,7 @@ from imei import plain_number
 from spreadsheets.cells import ONE_OF_SEVERAL, TAKEN_OUT, classify, maybe
 from workbooks import Deadline, Row, UnreadableFileError
 
-MOST_CELLS = 1_500_000  #: in one row, where a list may stand side by side
+MOST_CELLS = 1_500_000  #: in one row, which may hold a whole list side by side
 DELIMITERS = (",", ";", "\t", "|")
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
@@ -50,7 +50,7 @@ class Delimited:
     thousands: bool = False  #: whether the delimiter is between the thousands of numbers, too
 
     def rows(self, deadline: Deadline) -> Iterator[Row]:
-        """The rows, numbered from 1 as an editor that keeps quoted line ends together would.
+        """Yield the rows, numbered from 1; a quoted cell with line ends counts as part of one row.
 
         Raises LongCellError, and UnreadableFileError when a row has too many cells or time is up.
         """
@@ -72,27 +72,27 @@ class Delimited:
             ) from error
 
     def _joined(self, cells: list[str]) -> list[str]:
-        """The cells with the five or so that are the thousands of one number joined again."""
+        """Return the cells with the groups of three digits of one number joined again."""
         return _THOUSANDS.sub(lambda found: found[0].replace("\n", ""), "\n".join(cells)).split("\n")
 
     def has_open_quote(self, deadline: Deadline) -> bool:
-        """Whether a quote is never closed, or is closed in the middle of a cell after it swallowed other cells."""
+        """Whether a quote is never closed, or is closed in the middle of a cell after other cells."""
         stream = io.TextIOWrapper(io.BytesIO(self.data), self.encoding, errors="replace", newline="")
         try:
             for number, _ in enumerate(csv.reader(stream, delimiter=self.delimiter, strict=True)):
                 if not number & 4095:
                     deadline.check()
         except csv.Error as error:
-            return "end of data" in str(error) or any(map(self._swallows, self.rows(deadline)))
+            return "end of data" in str(error) or any(map(self._holds_rows, self.rows(deadline)))
         return False
 
-    def _swallows(self, row: Row) -> bool:
+    def _holds_rows(self, row: Row) -> bool:
         texts = (cell for cell in row[1] if isinstance(cell, str) and self.delimiter in cell)
         return any("\n" in text or "\r" in text for text in texts)
 
 
 def find_encoding(data: bytes) -> str:
-    """The encoding by byte order mark, NUL bytes, or strict UTF-8; else Windows' western one."""
+    """Return the encoding by byte order mark, NUL bytes or strict UTF-8; otherwise Windows' western encoding."""
     for mark, name in _BOMS:
         if data.startswith(mark):
             return name
@@ -103,7 +103,7 @@ def find_encoding(data: bytes) -> str:
 
 
 def find_delimiter(data: bytes, encoding: str) -> str:
-    """The delimiter that yields most cells that look like an IMEI, by a sample or, if that has none, by more."""
+    """Return the delimiter that yields most cells that look like an IMEI, in a sample or a larger one."""
     sample = decoded(data, encoding, _SAMPLE)
     declared = _SEP_LINE.match(sample)
     if declared is not None:
@@ -116,7 +116,7 @@ def find_delimiter(data: bytes, encoding: str) -> str:
 
 
 def _score(text: str, delimiter: str) -> int:
-    """How many IMEIs the cells are or list, each 10; one that is taken out of words counts 1."""
+    """Return 10 for each IMEI that is a cell or stands in a list, and 1 for each that is taken out of words."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         return sum(_cell_score(cell) for cells in reader for cell in islice(cells, 256))
@@ -134,7 +134,7 @@ def _cell_score(cell: str) -> int:
 
 
 def decoded(data: bytes, encoding: str, characters: int) -> str:
-    """The first characters of a text. Raises LookupError, or UnicodeError where it cannot be in that encoding."""
+    """Return the first characters of a text. Raises LookupError, or UnicodeError for a wrong encoding."""
     with io.TextIOWrapper(io.BytesIO(data), encoding, errors="replace", newline="") as stream:
         return stream.read(characters)
 

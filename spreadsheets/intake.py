@@ -1,8 +1,9 @@
-"""What a file or a pasted text was understood to hold, as the preview shows it.
+"""The contents of a file or a paste as they were understood, for the preview.
 
 Frozen types only. This module must not know files or how they are read.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from amounts import plural
 from imei import Kind
 from workbooks import FileKind
 
-ALL_COLUMNS = -1  #: the choice for a list whose IMEIs stand side by side
+ALL_COLUMNS = -1  #: the choice for a list whose IMEIs are side by side
 
-#: How every warning about numbers that are in the file and in no bucket ends, or nearly so.
+#: The end of every warning about numbers that are in the file but in no bucket.
 NOT_TAKEN = "which are not taken"
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class Column:
 
     @property
     def title(self) -> str:
-        """The column as people call it, such as "Column C (IMEI 2)"."""
+        """The name of the column for people, such as "Column C (IMEI 2)"."""
         letters, number = "", self.index + 1
         while number:
             number, rest = divmod(number - 1, 26)
@@ -68,15 +69,20 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a file is read; None is "find it". In an Intake it holds what was found, and can be handed back."""
+    """How a file is read; None means "find it". The choice of an Intake holds what was found, and can be used again."""
 
     sheet: str | None = None
     column: int | None = None  #: index from 0, or ALL_COLUMNS
-    header_row: int | None = None  #: row number from 1; 0 is "no header"; what is above it is not read
+    header_row: int | None = None  #: row number from 1; 0 means "no header"; rows above it are not read
     delimiter: str | None = None
     encoding: str | None = None
     hidden_rows: bool = True  #: whether rows that the sheet hides or filters out are taken too
     second_imeis: bool = False  #: whether the second IMEI of a phone is taken too
+
+    @property
+    def reading(self) -> str:
+        """A key that is equal for choices that one parse of the file can serve."""
+        return json.dumps([self.sheet, self.column, self.header_row, self.delimiter, self.encoding])
 
 
 FIND_IT = Choice()
@@ -104,7 +110,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """An IMEI that stands in an earlier row too; only the first is taken."""
+    """An IMEI that is in an earlier row too; only the first is taken."""
 
     row: int
     imei: str
@@ -160,7 +166,7 @@ class Rows(Sequence[T]):
 
 
 class ReadyRows(Rows[Ready]):
-    """Rows of IMEIs, whose IMEIs can be read without the rest."""
+    """Rows of IMEIs, which can also be taken without rows, notes and texts."""
 
     def __init__(self, numbers: Sequence[int], places: Sequence[int], make: Callable[[int], Ready]) -> None:
         super().__init__(len(places), lambda index: make(places[index]))
@@ -173,7 +179,7 @@ class ReadyRows(Rows[Ready]):
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """A file as it was understood.
+    """The contents of a file, divided into buckets.
 
     ready + luhn_failed + rejected + repeated + seconds are all values of the chosen column. Numbers of 14 to 17 digits
     elsewhere in the file are announced in the warnings, with their place and count.

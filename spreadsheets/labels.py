@@ -1,6 +1,7 @@
 """Labels in front of numbers in a text, such as `IMEI1:`, `]C1`, `(8002)` or `ICCID`.
 
-The digits of a label are no part of the number. This module must not know files, and of an IMEI only how it begins.
+The digits of a label are not part of the number. This module must not know files; about IMEIs it knows only how they
+begin.
 """
 
 import re
@@ -12,7 +13,7 @@ from imei import has_reporting_body
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What follows one label up to the next one."""
+    """The text from one label to the next one."""
 
     body: str
     slot: int = 0  #: 1 or 2 where the label counts the IMEIs of a phone

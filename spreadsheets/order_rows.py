@@ -1,7 +1,7 @@
-"""Orders coming back in: the provider's "Advanced Export" and our own exports, row by row, as columns of orders.
+"""Import of orders: the provider's "Advanced Export" and our own exports, row by row.
 
-A row becomes the values that it states, or one sentence that says why it cannot be understood. This module must not
-know which orders there are already.
+A row becomes values for columns of the orders table, or one sentence with the reason why it is not understood.
+This module must not know which orders exist already.
 """
 
 import re
@@ -25,12 +25,12 @@ TITLES = MappingProxyType(
     {re.sub(r"[\W_]+", "", column.title).upper(): column.key for column in EXTENDED_COLUMNS}
     | {"NOTES": "notes", "IMEI": "imei", "IMEI1": "imei"}
 )
-#: What a file of orders must say of each.
+#: Columns that a file of orders must have.
 NEEDED = frozenset({"imei", "status"})
-#: What is ours alone, and not taken from a file.
+#: Columns that are set by this program only, and not taken from a file.
 NOT_TAKEN = frozenset({"batch_id", "outcome", "error", "created_at", "updated_at"})
 STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
-#: What our own exports say in the status column of an IMEI that has no order.
+#: Texts of our own exports in the status column of an IMEI without an order.
 NO_ORDER = frozenset({outcome.replace("_", " ") for outcome in Outcome if outcome is not Outcome.ORDERED})
 
 _DATE = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?(?:\.(\d{1,9}))?)?")
@@ -47,11 +47,11 @@ class ImportRow:
 
 
 class NotUnderstoodError(ValueError):
-    """A cell does not say what its column is for; the message names both."""
+    """A cell does not fit its column; the message names both."""
 
 
 def read_orders(data: bytes | Path) -> Iterator[ImportRow]:
-    """Every row with content below the titles. Raises UnreadableFileError for a file that is no export of orders."""
+    """Yield each row with content below the titles. Raises UnreadableFileError for a file that is not an export."""
     rows = find_table(data, lambda row: _is_header(row[1]))
     if rows is None:
         raise UnreadableFileError(
@@ -76,7 +76,7 @@ def _is_header(cells: Any) -> bool:
 
 
 def _columns(cells: Any) -> list[str]:
-    """The orders column that each cell names, "" for none; of two equal titles the first counts."""
+    """Return the orders column that each cell names, "" for none; of two equal titles the first counts."""
     names: list[str] = []
     for cell in cells:
         name = TITLES.get(re.sub(r"[\W_]+", "", str(cell or "")).upper(), "")
@@ -92,7 +92,7 @@ def _row(number: int, cells: dict[str, Any]) -> ImportRow:
 
 
 def _values(cells: dict[str, Any]) -> dict[str, Any]:
-    """What a row states, blanks left out. Raises NotUnderstoodError."""
+    """Return the values that a row states, blanks left out. Raises NotUnderstoodError."""
     values: dict[str, Any] = {}
     outcome = plain(cells.get("outcome")).lower()
     status = plain(cells.get("status")).lower()
@@ -113,7 +113,7 @@ def _values(cells: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(cell: object) -> str:
-    """A cell as text: without the guard against formulas and without what a sheet cannot hold."""
+    """Return a cell as text, without the guard against formulas and without characters that a sheet cannot hold."""
     if cell is None:
         return ""
     if isinstance(cell, float) and cell.is_integer():
@@ -125,12 +125,12 @@ def plain(cell: object) -> str:
 
 
 def cleaned(text: str) -> str:
-    """Text as it looks after a way through CSV or Excel."""
+    """Return text as it is after an export to CSV or Excel."""
     return NOT_XML.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
 def says_the_same(stored: object, value: object) -> bool:
-    """Whether what a file states is what is stored, whatever its way through CSV or Excel did to it."""
+    """Whether a value of a file equals the stored one, apart from changes that CSV or Excel make."""
     if isinstance(value, float):
         return isinstance(stored, int | float) and abs(stored - value) < 0.0000005
     if isinstance(value, datetime):
@@ -154,7 +154,7 @@ def _imei(cell: object) -> str:
 
 
 def _second_imei(cell: object) -> str:
-    """Whatever stands there: it may be masked, and is shown only."""
+    """Return the text of the cell: it may be masked, and is only shown."""
     return plain(cell)
 
 

@@ -1,6 +1,6 @@
-"""A file after its one reading, and the compact bytes that it is kept as.
+"""The result of parsing a file once, and its compact form as bytes.
 
-Which check digits, hidden rows and second IMEIs are wanted is decided later, on the values that are kept here.
+Whether hidden rows, second IMEIs and wrong check digits are taken is decided later, by the values that are kept here.
 This module must not know files or where the bytes are stored.
 """
 
@@ -24,27 +24,27 @@ from spreadsheets.intake import (
 from spreadsheets.values import ColumnReader, Counts, Mark, Values
 from workbooks import FileKind, UnreadableFileError
 
-#: The form of the bytes and the rules of reading; another number makes kept bytes worthless.
+#: The number of the byte format and of the parsing rules; bytes with another number are parsed again.
 VERSION = 1
 
 
 class DamagedParseError(ValueError):
-    """Kept bytes are damaged or of another version; the file must be read again."""
+    """Kept bytes are damaged or of another version; the file must be parsed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """Everything that one reading of a file found."""
+    """Everything that one parse of a file found."""
 
     kind: FileKind
-    chosen: Choice  #: with everything filled in that the reading found
+    chosen: Choice  #: with sheet, column, header row, delimiter and encoding filled in
     sheets: tuple[SheetSummary, ...]
     warnings: tuple[str, ...]  #: about the file as a whole
     counts: Counts
     values: Values
 
     def intake(self, choice: Choice, limit: int) -> Intake:
-        """Sort the values by what is wanted. Raises UnreadableFileError for more than limit IMEIs."""
+        """Divide the values into buckets by a choice. Raises UnreadableFileError for more than limit IMEIs."""
         chosen = replace(self.chosen, hidden_rows=choice.hidden_rows, second_imeis=choice.second_imeis)
         buckets = Buckets(self.values, chosen)
         ready = buckets.ready
@@ -88,7 +88,7 @@ class Parsed:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Parsed":
-        """Return what to_bytes was called on. Raises DamagedParseError."""
+        """Return the object that to_bytes was called on. Raises DamagedParseError."""
         try:
             fields: dict[str, Any] = json.loads(zlib.decompress(data))
             if fields["version"] != VERSION:
@@ -106,7 +106,7 @@ class Parsed:
 
 
 def parsed_list(imeis: Iterable[str]) -> Parsed:
-    """Return a list of single IMEIs that are known already, as if it had been read; rows count from 1."""
+    """Return a list of known IMEIs as a parsed file; rows count from 1."""
     reader = ColumnReader(0, 0)
     for row, imei in enumerate(imeis, 1):
         reader.read_row(row, [imei], hidden=False)

@@ -1,9 +1,9 @@
-"""Files and texts that people bring: from bytes to an Intake in which every cell is accounted for.
+"""Files and pastes: from bytes to an Intake in which every cell is accounted for.
 
     kind and encoding -> survey of all sheets and columns -> choice -> the values of the chosen column -> buckets
 
 The rows are walked once: the column is guessed by the first rows, and its values are read in the same walk as the
-survey. Only a file whose later rows prove the guess wrong is walked again.
+survey. A file is walked again only where the later rows show that the guess was wrong.
 This module must not know orders, HTTP or the database.
 """
 
@@ -56,7 +56,9 @@ __all__ = [
 
 MAX_BYTES = 25 * 1024 * 1024
 MAX_SECONDS = 30.0
-MOST_ROWS = 1_100_000  #: rows with content: Excel's own limit and some, more only where more IMEIs may come
+MOST_ROWS = (
+    1_100_000  #: rows with content: slightly above Excel's own limit; more only where a batch may hold more IMEIs
+)
 GUESSED_BY = 50  #: rows that the column is guessed by
 
 #: Begins a new walk over the rows of one table.
@@ -84,7 +86,7 @@ def read_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000, seconds
 def parse_file(
     data: bytes | Path, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS
 ) -> Parsed:
-    """Read a file as read_file does, before it is decided which values are taken."""
+    """Return what a file holds, before it is decided which values are taken. Raises UnreadableFileError."""
     deadline = Deadline(seconds)
     content = read_content(data)
     kind = find_kind(content)
@@ -94,7 +96,7 @@ def parse_file(
 
 
 def parse_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS) -> Parsed:
-    """Read pasted text as read_text does, before it is decided which values are taken."""
+    """Return what pasted text holds, before it is decided which values are taken. Raises UnreadableFileError."""
     if not text.strip():
         raise UnreadableFileError("Nothing was pasted: paste one IMEI a line.")
     content = read_content(text.encode("utf-8", "replace"))

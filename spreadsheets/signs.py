@@ -1,4 +1,4 @@
-"""The many signs that people and programs write for a digit, a dash, a blank or a line end, folded into one each.
+"""Fold the many signs that people and programs write for a digit, a dash, a blank or a line end into one each.
 
 This module must not know what an IMEI is.
 """
@@ -35,12 +35,12 @@ def _fold_sign(sign: str) -> str:
 
 
 def _fold_lines(text: str) -> str:
-    """The lines with anything on them; NUL bytes vanish, other control characters are blanks."""
+    """Return the lines with any content; NUL bytes are removed, other control characters become blanks."""
     lines = _LINE_ENDS.sub("\n", text.replace("\0", "")).split("\n")
     bare = ("".join(sign if sign.isprintable() else " " for sign in line).strip() for line in lines)
     return "\n".join(filter(None, bare))
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text holds nothing but blanks and invisible signs."""
+    """Whether a text holds only blanks and invisible signs."""
     return not "".join(sign for sign in map(_fold_sign, text) if sign.isprintable()).strip()

@@ -1,6 +1,6 @@
-"""Any file with one table in it: from bytes to rows of cells, whatever its kind.
+"""Find one table in a file of any kind: from bytes to rows of cells.
 
-Where several sheets could be meant, the caller's test of a row says which one it is. This module must not know
+The caller's test of a row decides which sheet is meant. This module must not know
 orders or IMEIs.
 """
 
@@ -13,14 +13,14 @@ from spreadsheets.delimited import DELIMITERS, Delimited, LongCellError, find_en
 from spreadsheets.reading import MAX_SECONDS, read_content
 from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, find_kind
 
-TOP_ROWS = 20  #: rows in which the titles may stand
+TOP_ROWS = 20  #: rows that may hold the titles
 
 #: Whether the cells of a row are the titles that are looked for.
 IsHeader = Callable[[Row], bool]
 
 
 def find_table(data: bytes | Path, is_header: IsHeader, seconds: float = MAX_SECONDS) -> Iterator[Row] | None:
-    """The rows of the first table that has the titles near its top, these included; None where no table has.
+    """Return the rows of the first table with the titles near its top, including the titles; None without one.
 
     Raises UnreadableFileError, also while the rows are taken.
     """
@@ -41,14 +41,13 @@ def _in_workbook(book: Workbook, is_header: IsHeader) -> Iterator[Row] | None:
 
 def _in_text(content: bytes, is_header: IsHeader, deadline: Deadline) -> Iterator[Row] | None:
     encoding = find_encoding(content)
-    for delimiter in DELIMITERS:
-        table = Delimited(content, encoding, delimiter)
-        for reading in (table, replace(table, quoted=False)):
-            try:
-                if _has_header(reading.rows(deadline), is_header):
-                    return reading.rows(deadline)
-            except LongCellError:
-                continue
+    tables = (Delimited(content, encoding, delimiter) for delimiter in DELIMITERS)
+    for reading in (reading for table in tables for reading in (table, replace(table, quoted=False))):
+        try:
+            if _has_header(reading.rows(deadline), is_header):
+                return reading.rows(deadline)
+        except LongCellError:
+            continue
     return None
 
 

@@ -1,4 +1,4 @@
-"""The values of one column as they were judged, in few bytes each, before anybody decides which of them are taken.
+"""The values of one column as they were judged, in few bytes each, before it is decided which of them are taken.
 
 An IMEI is kept as a number, and its text only where it was written in another way: a million of them need 25 MB
 instead of 250. This module must not know files.
@@ -18,7 +18,7 @@ _BODIES = frozenset({COMPLETED, COMPLETED_NUMBER})  #: notes of 14 digits that w
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is known of a value besides its digits, its row and its text."""
+    """What is known about a value besides its digits, its row and its text."""
 
     kind: Kind = Kind.READY
     note: str = ""  #: what was repaired, or why the value is not taken
@@ -86,7 +86,7 @@ class Values:
 
 
 class ColumnReader:
-    """Judges the cells of the chosen column, and of columns of second IMEIs, row by row."""
+    """Reads and judges the cells of the chosen column, and of columns of second IMEIs, row by row."""
 
     def __init__(self, column: int, header_row: int, second_columns: Sequence[int] = ()) -> None:
         self.column, self.header_row, self.second_columns = column, header_row, tuple(second_columns)
@@ -153,18 +153,21 @@ class ColumnReader:
         if number >= 0 and not hidden:
             self.values.add(number, row)
             return 1
-        found = [self._checked(row, cells, index, value) for value in classify(cell)]
+        found = classify(cell)
+        imeis = seconds = 0
         for value in found:
-            self.values.add_found(value, row, hidden, apart=False)
-        imeis = [value for value in found if value.imei]
-        self._lists += sum(not value.second for value in imeis) > 1
-        self._lists_with_seconds += len(imeis) > 1
+            checked = self._checked(row, cells, index, value)
+            self.values.add_found(checked, row, hidden, apart=False)
+            imeis += checked.imei != ""
+            seconds += checked.imei != "" and value.second
+        self._lists += imeis - seconds > 1
+        self._lists_with_seconds += imeis > 1
         return len(found)
 
     def _checked(self, row: int, cells: Sequence[object], index: int, value: Found) -> Found:
-        """Return the value as the other cells of its row leave it.
+        """Return the value, changed where other cells of its row change its meaning.
 
-        14 digits beside a full IMEI are no IMEI. A value that is labelled as the second IMEI is one only where a
+        14 digits beside a full IMEI are not an IMEI. A value that is labelled as the second IMEI is one only where a
         value that is labelled as the first is in a cell before it.
         """
         if value.note in _BODIES and _has_full_imei(cells, index):
@@ -175,7 +178,7 @@ class ColumnReader:
 
 
 class _Texts:
-    """Short texts in one block of bytes; nearly all are empty."""
+    """Short texts in one block of bytes; most are empty."""
 
     def __init__(self) -> None:
         self._block, self._ends = bytearray(), array("I")

@@ -1,7 +1,7 @@
-"""CSV and Excel out: orders in the provider's format or with everything that is known, and the rejects of a file.
+"""Write CSV and Excel: orders in the provider's format or with all columns, and the rejects of a file.
 
-Rows come as mappings with the names of the orders table and are written one by one, so that any number of them
-needs the same memory. What the provider wrote is hostile: it must never become a formula.
+Rows are mappings with the names of the orders table and are written one by one, so that any number of them
+needs the same memory. Texts of the provider are hostile: they must never become a formula.
 This module must not know where the rows come from.
 """
 
@@ -51,7 +51,7 @@ PROVIDER_COLUMNS = (
 ORDER_ID, SERIAL = OutColumn("ORDER ID", "order_id", 14, digits=True), OutColumn("SERIAL", "serial", 16)
 BLACKLIST = OutColumn("BLACKLIST", "blacklist", 12)
 
-#: A workbook holds what a person looks for beside the provider's columns.
+#: A workbook has three more columns that people look for.
 WORKBOOK_COLUMNS = (*PROVIDER_COLUMNS, BLACKLIST, SERIAL, ORDER_ID)
 
 EXTENDED_COLUMNS = (
@@ -82,15 +82,15 @@ _NAME_SIGNS = re.compile(r"[^a-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of an Excel export."""
+    """The counts of an Excel export."""
 
     rows: int
     cut: int  #: cells that were longer than Excel takes
-    cleaned: int  #: cells with signs that Excel does not take, which were left out
+    cleaned: int  #: cells with characters that Excel does not take, which were left out
 
 
 def guarded(text: str) -> str:
-    """The text with a leading ' if a spreadsheet could read it as a formula (OWASP, CSV injection)."""
+    """Return the text with a leading ' if a spreadsheet could read it as a formula (OWASP, CSV injection)."""
     if not text or text[0].isalnum():
         return text
     if text[0] in "\t\r" or _INVISIBLE_START.sub("", text)[:1] in _FORMULA_START:
@@ -125,9 +125,9 @@ def write_xlsx(
     path_or_file: str | PathLike[str] | IO[bytes],
     columns: tuple[OutColumn, ...] = PROVIDER_COLUMNS,
 ) -> Written:
-    """An Excel workbook: text cells (IMEIs keep their 15 digits), credits as dollars, frozen header, filter.
+    """Write an Excel workbook: text cells (IMEIs keep their 15 digits), credits as dollars, frozen header, filter.
 
-    Rows past Excel's limit go on in further sheets. What had to be cut or left out is counted, and said in a
+    Rows past Excel's limit continue in further sheets. Cells that were cut or cleaned are counted, and listed in a
     sheet "Notes".
     """
     target = fspath(path_or_file) if isinstance(path_or_file, (str, PathLike)) else path_or_file
@@ -143,9 +143,9 @@ def write_xlsx(
 
 
 def export_name(batch_id: int, label: str, what: str, moment: datetime, suffix: str) -> str:
-    """A file name that says what it is: `batch-41_november-stock_results_20261123T2210Z.xlsx`.
+    """Return a file name with batch, label, contents and time: `batch-41_november-stock_results_20261123T2210Z.xlsx`.
 
-    label is the name of the file that the batch came in, or what a person called it; a time zone is UTC if not said.
+    label: the name of the uploaded file, or another name of the batch; moment: UTC if it has no time zone.
     """
     parts = (
         f"batch-{batch_id}",
@@ -157,7 +157,7 @@ def export_name(batch_id: int, label: str, what: str, moment: datetime, suffix: 
 
 
 def rejects_csv(intake: Intake) -> bytes:
-    """What is not in the order and why, by row: rejected values, wrong check digits, repeats, second IMEIs.
+    """Return as CSV what is not ordered, by row with the reason: rejects, wrong check digits, repeats, second IMEIs.
 
     UTF-8 with BOM.
     """
@@ -181,7 +181,7 @@ def _rejects(intake: Intake) -> Iterator[tuple[int, str, str, str]]:
 
 
 class _SheetWriter:
-    """Writes rows top down, as constant memory wants it, and begins a new sheet where one is full."""
+    """Writes rows from top to bottom, as constant memory needs, and starts a new sheet where one is full."""
 
     def __init__(self, book: xlsxwriter.Workbook, columns: tuple[OutColumn, ...]) -> None:
         self._book, self._columns = book, columns
@@ -251,7 +251,7 @@ def _csv_text(value: object, column: OutColumn) -> str:
 
 
 def _dollars(value: int | float | Decimal) -> str:
-    """The amount as the provider writes it: $0.08, with more decimals only where it has them."""
+    """Return the amount as the provider writes it: $0.08, with more decimals only where it has them."""
     amount = Decimal(str(value))
     if not amount.is_finite():
         return ""
@@ -270,7 +270,7 @@ def _plain_text(value: object) -> str:
 
 
 def _shortened(text: str) -> str:
-    """At most 32,767 UTF-16 units, with a mark where something was cut."""
+    """Return at most 32,767 UTF-16 units of a text, with a mark where it was cut."""
     if len(text) * 2 <= MAX_CELL or len(text.encode("utf-16-le")) <= 2 * MAX_CELL:
         return text
     kept = text.encode("utf-16-le")[: 2 * (MAX_CELL - len(CUT_MARK))]

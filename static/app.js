@@ -98,7 +98,7 @@ function picker(root) {
   const describe = (note = "") => {
     const option = select.selectedOptions[0];
     const chosen = option?.value
-      ? `${money(Number(option.dataset.price))} an IMEI${option.dataset.delivery ? ", " + option.dataset.delivery : ""}`
+      ? `${money(Number(option.dataset.price))} per IMEI${option.dataset.delivery ? ", " + option.dataset.delivery : ""}`
       : "";
     picked.textContent = [note, chosen].filter(Boolean).join(" · ");
     document.dispatchEvent(new CustomEvent("service", { detail: option?.value ? Number(option.dataset.price) : null }));

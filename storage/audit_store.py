@@ -243,15 +243,22 @@ def existing_batches(database: IMEIDatabase, batch_ids: Iterable[int]) -> frozen
 
 
 def name_services(database: IMEIDatabase, order_ids: Sequence[str]) -> None:
-    """Give those of these orders that name their service by its title alone, as after an import, its id."""
+    """Write the service id of those of these orders that have only its title, as after an import."""
     with database.write() as connection:
         labels = batch_store.service_labels(connection)
-        for part in batch_store.parts(order_ids):
-            unnamed = select(orders.c.id, orders.c.service_name).where(orders.c.order_id.in_(part))
-            for row in connection.execute(unnamed.where(orders.c.service_id.is_(None))).all():
-                service_id = labels.get((row.service_name or "").strip().lower())
-                if service_id is not None:
-                    connection.execute(update(orders).where(orders.c.id == row.id).values(service_id=service_id))
+        named = {row: labels.get(title.strip().lower()) for row, title in _unnamed(connection, order_ids)}
+        for row, service_id in named.items():
+            if service_id is not None:
+                connection.execute(update(orders).where(orders.c.id == row).values(service_id=service_id))
+
+
+def _unnamed(connection: Connection, order_ids: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the row id and the service's title of those of these orders that have no service id."""
+    found: list[tuple[int, str]] = []
+    for part in batch_store.parts(order_ids):
+        query = select(orders.c.id, func.coalesce(orders.c.service_name, "")).where(orders.c.order_id.in_(part))
+        found += [(row[0], row[1]) for row in connection.execute(query.where(orders.c.service_id.is_(None)))]
+    return found
 
 
 def unknown_among(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> list[KeptOrder]:

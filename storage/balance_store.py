@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select
 from database import utc_now
 from orders import OrderStatus
 from schema import attempts, balance_readings, chunks, orders
-from storage import order_totals
+from storage import kept_sums
 
 #: Calls that may be under way at once, with some to spare.
 NEWEST_CALLS = 300
@@ -133,7 +133,7 @@ def balance_change(connection: Connection, batch_id: int) -> BalanceChange | Non
     if before is None or after is None:
         return None
     others = _other_batches(connection, batch_id, before, after)
-    own = order_totals.spent(connection, [batch_id]).get(batch_id, 0.0)
+    own = kept_sums.spent(connection, [batch_id]).get(batch_id, 0.0)
     cost = own + (_placed_between(connection, others, before, after) if others else 0.0)
     return BalanceChange(before.credits, after.credits, round(cost, 4), bool(others))
 

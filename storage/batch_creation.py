@@ -52,7 +52,7 @@ INSERT_ITEMS = text(
     " SELECT :batch, :service, value ->> 0, value ->> 1, value ->> 2, value ->> 3, :first + (value ->> 4)"
     " FROM json_each(:rows) ORDER BY key"
 )
-#: Items that one statement inserts: a batch of any size takes the memory of so many.
+#: Items that one statement inserts, so that a batch of any size takes the memory of these.
 INSERTED_AT_ONCE = 10_000
 
 
@@ -73,7 +73,7 @@ class NewBatch:
     """What the user confirmed. imeis are (IMEI, source row) pairs."""
 
     label: str
-    source: str  #: "upload", "paste", "single", "command" or "api"
+    source: str  #: "upload", "paste", "list", "single", "command" or "api"
     service_id: str
     service_name: str
     unit_price: float  #: US dollars an IMEI
@@ -87,7 +87,7 @@ class NewBatch:
 
 
 def fingerprint(service_id: str, imeis: Iterable[str]) -> str:
-    """A name for "these IMEIs with this service", in whatever order they stand."""
+    """Return a name for a set of IMEIs with one service; their order does not matter."""
     digest = hashlib.sha256(service_id.encode())
     for imei in sorted(set(imeis)):
         digest.update(b"," + imei.encode())

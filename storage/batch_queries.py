@@ -1,6 +1,7 @@
-"""What people and programs ask about batches. Reads only; every total is a sum of what is there."""
+"""Batches with their progress, cost and timeline. Reads only; every total is a sum of what is there."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
@@ -12,11 +13,10 @@ from database import IMEIDatabase, utc_now
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
 from storage.batch_doubt import at_stake
-from storage.batch_tallies import counts
-from storage.order_totals import spent
+from storage.kept_sums import counts, spent
 from storage.rows import Order
 
-#: What an item says of how its doubt was settled → what the order's timeline says.
+#: Message of an item whose doubt was settled → words for the order's timeline.
 SETTLED = MappingProxyType({
     NAMED_BY_PERSON: "recorded by hand: a person gave the order id, and the provider confirmed it",
     FOUND_IN_LIST: "recorded by the program: found in the provider's list after the call was in doubt",
@@ -62,6 +62,36 @@ def batch_state(database: IMEIDatabase, batch_id: int) -> tuple[BatchState | Non
     with database.read() as connection:
         row = connection.execute(STATE, {"batch": batch_id}).first()
     return (BatchState(row.state), row.revision) if row else (None, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class StateOfBatch:
+    """Where a batch is, without its counts."""
+
+    batch_id: int
+    state: BatchState
+    is_started: bool  #: its first call was written
+
+
+def states_of_batches(database: IMEIDatabase, newest: int, also: Sequence[int]) -> list[StateOfBatch]:
+    """Return the batches that are unfinished, have a higher id than newest, or are one of `also`; oldest first."""
+    wanted = or_(UNFINISHED, batches.c.id > newest, batches.c.id.in_(also))
+    query = select(batches.c.id, batches.c.state, batches.c.started_at).where(wanted).order_by(batches.c.id)
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return [StateOfBatch(row.id, BatchState(row.state), row.started_at is not None) for row in rows]
+
+
+def newest_batch(database: IMEIDatabase) -> int:
+    """Return the highest batch id; 0 where there is no batch."""
+    with database.read() as connection:
+        return int(connection.execute(select(func.coalesce(func.max(batches.c.id), 0))).scalar_one())
+
+
+def newest_started(database: IMEIDatabase) -> Progress | None:
+    """Return the newest batch of which a call was written."""
+    started = select(batches).where(batches.c.started_at.is_not(None))
+    return next(iter(progresses(database, started.order_by(batches.c.id.desc()).limit(1))), None)
 
 
 def placed_orders(database: IMEIDatabase, batch_id: int) -> list[dict[str, object]]:

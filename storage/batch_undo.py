@@ -1,4 +1,4 @@
-"""Undoing what a person decided about doubt: an order id that was given, or that a call placed nothing.
+"""Undo a person's decisions about doubt: an order id that was given, and "this call placed nothing".
 
 As in batch_store.py, every move is a guarded UPDATE whose row count is checked, inside a write transaction. Nothing is
 sent because of it: what is undone is in doubt again.
@@ -64,7 +64,7 @@ def _named_by_person(batch_id: int) -> Select[Any]:
 
 
 def unclear(connection: Connection, batch_id: int, message: str) -> int:
-    """Undo a person's decision that calls of a batch placed nothing, where they were not repeated yet.
+    """Undo the decision that calls of a batch placed nothing, where they were not repeated yet.
 
     Return how many IMEIs are in doubt again.
     """

@@ -1,10 +1,13 @@
-"""What people brought and have not confirmed yet: the bytes in a folder, the rest in the uploads table.
+"""Files and pastes that are not confirmed yet: the bytes in a folder, the rest in the uploads table.
 
-Knows no HTTP and does not read the files.
+Beside each upload lies what was read from it, a file for each way of reading. This module knows no HTTP and does not
+read the files.
 """
 
+import hashlib
 import json
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,8 +21,10 @@ from schema import batches, uploads
 
 #: How long an upload waits for its confirmation.
 KEPT = timedelta(days=7)
-#: Bytes that all uploads together may take; beyond them the oldest are forgotten.
+#: Bytes that all uploads and their intakes together may take; beyond them the oldest uploads are deleted.
 QUOTA = 500 * 1024 * 1024
+#: Intakes that are kept beside one upload, the newest ones.
+MOST_INTAKES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +32,18 @@ class Upload:
     """One file or paste. Its token is also the confirm token of the batch that it becomes."""
 
     token: str
-    label: str  #: the file's name, or what stands for it
+    label: str  #: the file's name, or a name that replaces it
     path: Path
-    kind: str  #: "upload" or "paste"
+    kind: str  #: "upload", "paste", "list", "draft" or "import"
     service_id: str
     choice: dict[str, Any]  #: what the user chose on the preview
     created_at: datetime
 
 
 def store_upload(database: IMEIDatabase, folder: Path, data: bytes, *, label: str, kind: str, service_id: str) -> str:
-    """Keep the bytes and return their token. Forgets uploads older than KEPT or beyond QUOTA. Raises OSError."""
-    _forget_old(database, utc_now() - KEPT)
+    """Keep the bytes and return their token. Deletes uploads older than KEPT or beyond QUOTA. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
+    _delete_old(database, folder, utc_now() - KEPT)
     _make_room(database, folder, QUOTA - len(data))
     token = secrets.token_urlsafe(18)
     path = folder / token
@@ -53,7 +58,7 @@ def store_upload(database: IMEIDatabase, folder: Path, data: bytes, *, label: st
 
 
 def find_upload(database: IMEIDatabase, folder: Path, token: str) -> Upload | None:
-    """The upload with this token, or None when it is unknown or its file is gone."""
+    """Return the upload with this token, or None when it is unknown or its file is gone."""
     with database.read() as connection:
         row = connection.execute(select(uploads).where(uploads.c.token == token)).first()
     if row is None or not (folder / row.path).is_file():
@@ -79,35 +84,96 @@ def change_upload(database: IMEIDatabase, token: str, service_id: str, choice: M
         )
 
 
+def keep_intake(upload: Upload, reading: str, data: bytes) -> None:
+    """Keep what was read from an upload, under the way of reading, in one atomic step. Raises OSError."""
+    if not upload.path.is_file():
+        return
+    path = _intake_path(upload, reading)
+    draft = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    for old in sorted(_intakes(upload.path), key=_age)[:-MOST_INTAKES]:
+        old.unlink(missing_ok=True)
+
+
+def kept_intake(upload: Upload, reading: str) -> bytes | None:
+    """Return what keep_intake was given for this way of reading, or None where nothing can be read."""
+    try:
+        return _intake_path(upload, reading).read_bytes()
+    except OSError:
+        return None
+
+
 def batch_of_token(database: IMEIDatabase, token: str) -> int | None:
-    """The batch that a confirm token became."""
+    """Return the batch that was made with a confirm token."""
     with database.read() as connection:
         return connection.execute(select(batches.c.id).where(batches.c.confirm_token == token)).scalar()
 
 
+def _intake_path(upload: Upload, reading: str) -> Path:
+    digest = hashlib.sha256(reading.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return upload.path.with_name(f"{upload.path.name}.{digest}")
+
+
+def _intakes(path: Path) -> list[Path]:
+    """Return the intakes beside the file of an upload; a token holds no sign that has a meaning for glob."""
+    return list(path.parent.glob(f"{path.name}.*"))
+
+
 def _make_room(database: IMEIDatabase, folder: Path, room: int) -> None:
-    """Forget the oldest uploads until all together take at most room bytes."""
+    """Delete the oldest uploads until all together take at most room bytes."""
+    sizes = _sizes(folder)
     with database.write() as connection:
         newest_first = select(uploads.c.token, uploads.c.path).order_by(text("rowid DESC"))
         kept, dropped = 0, []
         for token, name in connection.execute(newest_first):
-            kept += _size(folder / name)
+            kept += sizes[name]
             if kept > room:
                 dropped.append((token, folder / name))
         connection.execute(delete(uploads).where(uploads.c.token.in_([token for token, _ in dropped])))
     for _, path in dropped:
-        path.unlink(missing_ok=True)
+        _delete(path)
+
+
+def _sizes(folder: Path) -> Counter[str]:
+    """Return the bytes of each upload with its intakes, by the name of its file."""
+    sizes: Counter[str] = Counter()
+    for path in folder.iterdir():
+        sizes[path.name.partition(".")[0]] += _size(path)
+    return sizes
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
-def _forget_old(database: IMEIDatabase, before: datetime) -> None:
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _delete_old(database: IMEIDatabase, folder: Path, before: datetime) -> None:
     with database.write() as connection:
         old = select(uploads.c.path).where(uploads.c.created_at < before)
         paths = connection.execute(old).scalars().all()
         connection.execute(delete(uploads).where(uploads.c.created_at < before))
-    folder = database.path.parent / "uploads"
     for name in paths:
-        (folder / name).unlink(missing_ok=True)
+        _delete(folder / name)
+    for path in folder.glob("*.*"):  # an intake that was written while its upload was deleted
+        if not path.with_name(path.name.partition(".")[0]).is_file():
+            path.unlink(missing_ok=True)
+
+
+def _delete(path: Path) -> None:
+    """Delete the file of an upload with its intakes."""
+    path.unlink(missing_ok=True)
+    for intake in _intakes(path):
+        intake.unlink(missing_ok=True)

@@ -31,7 +31,7 @@ class Lease:
     """The right to record intents, as this process took it."""
 
     number: int
-    moved: bool  #: the database file stands at another place than when the lease was last taken: it may be a copy
+    moved: bool  #: the database file has another path or inode than when the lease was last taken: it may be a copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,21 @@
-"""Which orders a person asks for, and those orders: pages by key, endless walks in little memory, counts.
+"""Orders that fit a filter: pages by key, walks over all of them in little memory, counts. Reads only.
 
-Of the terms of a filter, one is looked up by its index, and the others are tested on what it finds. Which one is
-decided by counting in the indexes, as far as it matters. A verdict ("ON", "Unlocked") finds every wording that means
-it, and a name ("verizon") every carrier or model that holds it; order_wordings.py says how. Every query here is bounded
-or walks an index; tests look at its plan. Reads only.
+**How a filter is answered.** SQLite plans by averages: for "carrier = Rare AND status = Completed" it may walk every
+completed order, seconds at 5,000,000 orders. So `guide()` chooses the term that is looked up by its index, and the
+others are tested on what that finds:
+
+1. Each term is counted in its index up to VERY_FEW, then up to FEW. The term that leaves the fewest entries to read
+   leads; its orders are sorted where its index has another order than the page.
+2. Where every term fits more than FEW, a page fills soon: the orders are walked in the order of the page (by row id,
+   or by date for a filter with dates) and tested, led by the term whose newest orders reach back least (`_reach`).
+3. Rejected orders are a fiftieth of all and say little about the other terms: they have an index of their own
+   (schema.IS_REJECTED) that holds what filters ask of them.
+
+A `Term` therefore has up to three wordings: `seek` lets SQLite use the index, `read` keeps it from the index, `probe`
+looks into the index for one order. tests/storage/test_query_plans.py holds the plans, benchmarks/README.md the figures.
+
+A verdict ("ON", "Unlocked") finds every wording that means it, and a name ("verizon") every carrier or model that
+contains it (order_wordings.py).
 """
 
 import json
@@ -25,27 +37,27 @@ from storage.rows import Order
 WALKED_AT_ONCE = 2000
 #: The first time it reads fewer, because somebody waits for the beginning.
 WALKED_FIRST = 100
-#: Entries of indexes that may be looked at for one page. Of what more orders than this fit, a page fills soon.
+#: Index entries that may be read for one page. Where more orders than this fit, a page fills soon.
 FEW = 30_000
 #: For the count of a page: entries of one index that are counted, and orders that several terms are tested on.
 INDEX_ONLY, LOOKED_AT = 1_000_000, 50_000
-#: What fits a term is counted up to this first: it often settles the matter.
+#: Orders that fit a term are counted up to this first, which often decides.
 VERY_FEW = 2000
-#: How many entries of an index one can look at in the time in which one order is read.
+#: Index entries that can be read in the time of reading one order.
 READ = 5
-#: The sign behind every other, for the end of a range of texts.
+#: The last character of Unicode, for the end of a range of texts.
 LAST_SIGN = "\U0010ffff"
-#: A text of so many digits is looked for as a whole IMEI or order id; a shorter one as the beginning of an IMEI.
+#: Digits from which on a text is a whole IMEI or order id; a shorter one is the beginning of an IMEI.
 WHOLE = 14
 #: The index of dates, by which orders between dates are sorted.
 DATE = "idx_order_date"
-#: What is asked of rejected orders is read in it, without reading the orders.
+#: The index of rejected orders, which holds the columns that filters test.
 REJECTED = "idx_orders_rejected"
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
 
 
-#: column → the stored words that mean what is asked of it; what is not in it is taken at its word.
+#: Column → the stored words that mean what is asked of it; any other column is compared with the word itself.
 Wordings = Mapping[str, Sequence[str]]
 NO_WORDINGS: Wordings = MappingProxyType({})
 
@@ -80,12 +92,12 @@ class OrderFilter:
 
 
 class Term(NamedTuple):
-    """One term of a filter in two wordings, and what its index is like."""
+    """One term of a filter in up to three wordings."""
 
     name: str
-    seek: ColumnElement[bool]  #: as SQLite finds it by an index
-    read: ColumnElement[bool]  #: as it reads it in the order, so that it does not walk an index for it
-    probe: ColumnElement[bool] | None = None  #: a look into its index, which holds the orders that fit by row id
+    seek: ColumnElement[bool]  #: lets SQLite use the index
+    read: ColumnElement[bool]  #: reads the column of the order and keeps SQLite from the index
+    probe: ColumnElement[bool] | None = None  #: looks for the order in the index, where that is sorted by row id
 
     @property
     def exact(self) -> bool:
@@ -94,12 +106,12 @@ class Term(NamedTuple):
 
     @property
     def test(self) -> ColumnElement[bool]:
-        """How it is tested on what another term has found."""
+        """The wording that tests orders which another term has found."""
         return self.read if self.probe is None else self.probe
 
 
 class Guide(NamedTuple):
-    """Which term is looked up by its index, and what the verdicts of the filter mean."""
+    """The term that is looked up by its index, and what the verdicts of the filter mean."""
 
     name: str = ""  #: of the term; "": the table itself is walked from its end
     sorts: bool = False  #: what is found is not in the order of the page
@@ -107,14 +119,14 @@ class Guide(NamedTuple):
 
 
 def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None, limit: int = 100) -> list[Order]:
-    """The newest orders that fit; before is the row id of the last one seen."""
+    """Return the newest orders that fit; before is the row id of the last one seen."""
     with database.read() as connection:
         query = page_query(chosen, guide(connection, chosen), before, limit)
         return [Order.from_row(row) for row in connection.execute(query)]
 
 
 def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[Order]:
-    """All orders that fit, newest first, in the memory of some thousand."""
+    """Yield all orders that fit, newest first, in the memory of WALKED_AT_ONCE."""
     with database.read() as connection:
         guided = guide(connection, chosen)
     last, limit = None, WALKED_FIRST
@@ -190,11 +202,7 @@ def mismatched_count(database: IMEIDatabase, batch_id: int | None = None) -> int
 
 
 def guide(connection: Connection, chosen: OrderFilter) -> Guide:
-    """The term that says most. What fits each is counted in its index, up to FEW.
-
-    Where many fit every term, a page soon fills while the orders are walked in the order of the page. Among the
-    rejected ones it may not: they say little of what the others say.
-    """
+    """Choose the term that leads, as the module's docstring explains."""
     meanings = wordings_of(connection, chosen)
     terms = list(_terms(chosen, meanings))
     in_order = [term.name for term in terms if (term.name == DATE if chosen.dated else term.exact)]
@@ -217,7 +225,7 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
 
 
 def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
-    """The term that very few orders fit, where there is one: then all that fit the filter are soon read."""
+    """Return a guide by a term that at most VERY_FEW orders fit; None where there is no such term."""
     meanings = wordings_of(connection, chosen)
     for term in _terms(chosen, meanings):
         if _count_of(connection, term, VERY_FEW) <= VERY_FEW:
@@ -231,7 +239,7 @@ def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
 
 
 def fitting(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[bool]]:
-    """The terms of a filter for an order of pages that is not newest first."""
+    """Return the conditions of a filter for pages that are not sorted newest first."""
     return _conditions(chosen, guided._replace(name="idx_status") if guided.name == REJECTED else guided, None)
 
 
@@ -254,7 +262,7 @@ def _count_of(connection: Connection, term: Term, most: int) -> int:
 
 
 def _reach(connection: Connection, term: Term) -> int:
-    """How far back the newest VERY_FEW orders that fit a term go: the row id of the last; of rare ones it is small."""
+    """Return the row id of the last of the newest VERY_FEW orders that fit a term: small for a rare one."""
     newest = select(orders.c.id).where(term.seek).order_by(orders.c.id.desc())
     return int(connection.execute(newest.limit(1).offset(VERY_FEW)).scalar() or 0)
 
@@ -270,7 +278,7 @@ def _conditions(chosen: OrderFilter, guided: Guide, before: int | None) -> list[
 
 
 def _order(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[Any]]:
-    """Newest first. Orders of one instant stand as its index holds them."""
+    """Newest first. Orders of one instant are in the order of the index."""
     if not chosen.dated:
         return [_key(guided).desc()]
     placed = _read(orders.c.order_date) if guided.sorts else orders.c.order_date
@@ -278,12 +286,12 @@ def _order(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[Any]]:
 
 
 def _key(guided: Guide) -> ColumnElement[int]:
-    """The row id; + 0 keeps SQLite from walking the whole table in its order for what is sorted anyway."""
+    """The row id; + 0 keeps SQLite from walking the table by row id where the result is sorted anyway."""
     return orders.c.id + 0 if guided.sorts else orders.c.id.expression
 
 
 def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -> Iterator[Term]:
-    """The terms that are set; first the one that most likely says much."""
+    """Yield the terms that are set; first those that probably few orders fit."""
     if chosen.q.strip():
         yield _about(chosen.q.strip())
     rare_status = chosen.status if chosen.status != OrderStatus.COMPLETED else ""
@@ -306,7 +314,7 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
 
 
 def _worded(name: str, words: Sequence[str]) -> Term:
-    """One wording is found in the order of its index; several, which may be thousands of models, are not."""
+    """One wording has its orders sorted by row id in the index; several, which may be thousands, do not."""
     index, column = f"idx_orders_{name}", orders.c[name]
     if len(words) == 1:
         return Term(index, column == words[0], _read(column) == words[0], _is_in_index(index, name, words[0]))
@@ -351,7 +359,7 @@ def in_index(index: str, column: str, parameter: str) -> str:
 
 
 def _read(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column in words in which SQLite does not look for it in an index."""
+    """The column in an expression for which SQLite uses no index."""
     return func.coalesce(column, None)
 
 

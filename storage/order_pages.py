@@ -31,14 +31,14 @@ ORDERINGS: dict[Sort, tuple[ColumnElement[Any], ...]] = {
 
 
 def sorts(chosen: OrderFilter) -> list[Sort]:
-    """What can be sorted by with this filter: another index than the filter's own would walk the whole table."""
+    """Return the sorts for this filter: any other would walk the whole table by another index."""
     if chosen.mismatch or chosen.dated:
         return [Sort.NEWEST]
     return [Sort.NEWEST, Sort.OLDEST] if chosen.arguments() else list(Sort)
 
 
 def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, limit: int) -> list[Order]:
-    """The orders that follow the one with this key; a key that is none begins anew."""
+    """Return the orders that follow the one with this key; an unknown key starts at the first page."""
     imei, _, row = after.rpartition(PARTING)
     before = int(row) if row.isdecimal() and len(row) < LONGEST else None
     if sort is Sort.NEWEST:
@@ -52,7 +52,7 @@ def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, li
 
 
 def key(order: Order, sort: Sort) -> str:
-    """What names an order's place in this sort."""
+    """Return the key of an order in this sort."""
     return f"{order.imei}{PARTING}{order.id}" if sort is Sort.IMEI else str(order.id)
 
 

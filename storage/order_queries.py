@@ -1,4 +1,4 @@
-"""What pages and exports ask across orders, items and batches. Reads only."""
+"""Queries of pages and exports across orders, items and batches. Reads only."""
 
 import logging
 from collections import Counter
@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import IMEIDatabase, utc_now
@@ -32,6 +32,35 @@ class Day:
     day: date
     orders: int
     spent: float  #: US dollars
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What all orders add up to."""
+
+    by_status: dict[str, int]  #: status, "" where it is unknown → orders
+    by_service: dict[str, int]  #: service name, "" where it is unknown → orders
+    total_credits: float  #: US dollars
+
+    @property
+    def total_orders(self) -> int:
+        """How many orders there are."""
+        return sum(self.by_status.values())
+
+
+def statistics(database: IMEIDatabase) -> Statistics:
+    """Return what all orders add up to."""
+    with database.read() as connection:
+        spent = connection.execute(select(func.coalesce(func.sum(sums().c.millionths), 0))).scalar_one()
+        by_status, by_service = _order_counts(connection, "status"), _order_counts(connection, "service_name")
+    return Statistics(by_status, by_service, round(spent * MILLIONTH, 4))
+
+
+def _order_counts(connection: Connection, column: str) -> dict[str, int]:
+    added = sums()
+    count = func.sum(added.c.orders)
+    query = select(added.c[column], count).group_by(added.c[column]).having(count > 0)
+    return {name: int(found) for name, found in connection.execute(query)}
 
 
 def daily(database: IMEIDatabase, days: int = 14) -> list[Day]:
@@ -75,8 +104,8 @@ def filter_values(database: IMEIDatabase) -> dict[str, dict[str, int]]:
 
 
 def _commonest(counted: Counter[str], most: int) -> list[tuple[str, int]]:
-    said = [(word, count) for word, count in counted.items() if word]
-    return sorted(said, key=lambda pair: (-pair[1], pair[0]))[:most]
+    stated = [(word, count) for word, count in counted.items() if word]
+    return sorted(stated, key=lambda pair: (-pair[1], pair[0]))[:most]
 
 
 def previous_prices(database: IMEIDatabase) -> dict[str, float]:
@@ -176,7 +205,7 @@ def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:
 
 
 def table_counts(database: IMEIDatabase) -> dict[str, int]:
-    """Rows of the tables that people ask about: orders, batches, items, attempts, and the services listed now."""
+    """Return the number of orders, batches, items, attempts, and services listed now."""
     counts = {"orders": database.count_orders()}
     with database.read() as connection:
         for table in (batches, attempts):

@@ -13,7 +13,7 @@ from orders import OrderStatus
 from schema import MILLIONTH, batches, items, orders, sums
 from storage import order_filters
 from storage.batch_doubt import SENT_AT, at_stake, doubtful
-from storage.batch_tallies import VERDICTS, verdicts
+from storage.kept_sums import VERDICTS, verdicts
 from storage.order_filters import OrderFilter
 from storage.rows import DisputedOrder, Order
 

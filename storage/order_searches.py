@@ -1,7 +1,7 @@
-"""Lists of IMEIs that people look up at once: kept as they were pasted, and joined with the orders at each look.
+"""Lists of IMEIs that are looked up at once: kept as they were pasted, and joined with the orders at each request.
 
 A list is one row of JSON, so that saving it is one small write; SQLite walks it with json_each and finds each IMEI
-by its index. What was found is never stored, so a saved search always tells what is known now.
+by its index. What was found is never stored, so a saved search always shows what is known now.
 """
 
 import json
@@ -23,10 +23,10 @@ from storage.rows import FoundOrder, Order
 KEPT = timedelta(days=30)
 #: IMEIs of a list that a walk takes at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000
-#: Of a list as long as the page alone is looked at for it first, and so many times more each time that it is not full.
+#: A page first reads as many IMEIs of the list as it has rows, then this many times more until it is full.
 WIDENED = 4
 
-#: The words of a column are looked for in a list; no list is no condition.
+#: A column must have one of the words of a JSON list; an empty text is no condition.
 MEANING = [f" AND (:{name} = '' OR orders.{name} IN (SELECT value FROM json_each(:{name})))" for name in MEANT]
 LIST = "FROM saved_searches AS search CROSS JOIN json_each(search.imeis) AS wanted"
 #: CROSS JOIN and INDEXED BY hold SQLite to this: for each IMEI of the list, its orders, whatever the filters are.
@@ -105,7 +105,7 @@ def found_page(
     """
     (place, row), width, found = after or (0, NO_END), limit, list[FoundOrder]()
     with database.read() as connection:
-        asked = replace(chosen, q="")  # the list stands in its place
+        asked = replace(chosen, q="")  # the list takes its place
         rare = rare_guide(connection, asked)
         if rare is not None:
             return _rare_page(connection, search_id, fitting(asked, rare), (place, row), limit)
@@ -151,12 +151,12 @@ def count_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> 
 
 
 def _length(connection: Connection, search_id: int) -> int:
-    """How many IMEIs the list holds; none if there is no such list."""
+    """Return how many IMEIs the list holds; 0 for an unknown list."""
     return int(connection.execute(LENGTH, {"search": search_id}).scalar() or 0)
 
 
 def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[str, Any]:
-    """The filter as the statements take it. Its q is not asked: the list stands in its place."""
+    """Return the filter as parameters of the statements. Its q is left out: the list takes its place."""
     until = None if chosen.until is None else chosen.until + timedelta(days=1)
     return {
         "search": search_id,

@@ -3,18 +3,19 @@
 This module knows neither HTTP nor result texts; what changes is decided by the function that it is given.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase, Transaction, utc_now
 from orders import IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
 from storage import batch_store
+from storage.rows import Order
 
-#: Stored texts that are read anew in one transaction.
+#: Stored texts that are read again in one transaction.
 REPARSED_AT_ONCE = 500
 
 Change = Callable[[IMEIOrder, Any], dict[str, Any]]
@@ -73,31 +74,38 @@ def count_pending(database: IMEIDatabase) -> int:
 
 def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Change) -> int:
     """Write what change(listed order, stored row) gives for each known order, all or nothing. Returns how many."""
-    changed = 0
-    touched: set[int] = set()
-    columns = [orders.c[name] for name in ("id", "order_id", "imei", "status", "result_code", "order_date", "batch_id")]
+    moves: list[dict[str, Any]] = []
     with database.write() as connection:
-        rows: dict[str, Any] = {}
-        for part in batch_store.parts([order.id for order in found]):
-            for row in connection.execute(select(*columns).where(orders.c.order_id.in_(part))):
-                rows[row.order_id] = row
-        moves: list[dict[str, Any]] = []
-        for order in {order.id: order for order in found}.values():
-            stored: Any = rows.get(order.id)
-            values = change(order, stored) if stored is not None else {}
-            if not values:
-                continue
+        stored = _stored(connection, [order.id for order in found])
+        pairs = [
+            (stored[order.id], order) for order in {order.id: order for order in found}.values() if order.id in stored
+        ]
+        changed = [(row, values) for row, order in pairs if (values := change(order, row))]
+        for row, values in changed:
             now = utc_now()
-            connection.execute(update(orders).where(orders.c.id == stored.id).values(**values, updated_at=now))
-            changed += 1
-            touched |= {stored.batch_id} if stored.batch_id else set()
-            if values.get("status", stored.status) != stored.status:
-                moves.append({"order_row": stored.id, "old": stored.status, "new": values["status"], "changed_at": now})
+            connection.execute(update(orders).where(orders.c.id == row.id).values(**values, updated_at=now))
+            if values.get("status", row.status) != row.status:
+                moves.append({"order_row": row.id, "old": row.status, "new": values["status"], "changed_at": now})
         if moves:
             connection.execute(insert(status_changes), moves)
-        for batch_id in touched:
-            batch_store.touch(connection, batch_id)
-    return changed
+        _touch(connection, (row.batch_id for row, _ in changed))
+    return len(changed)
+
+
+def _stored(connection: Connection, order_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Return order id → what is stored of it, for those of these ids that are known."""
+    names = ("id", "order_id", "imei", "status", "result_code", "order_date", "batch_id")
+    found: dict[str, Row[Any]] = {}
+    for part in batch_store.parts(order_ids):
+        query = select(*(orders.c[name] for name in names)).where(orders.c.order_id.in_(part))
+        found |= {row.order_id: row for row in connection.execute(query)}
+    return found
+
+
+def _touch(connection: Transaction, batch_ids: Iterable[int | None]) -> None:
+    """Make the revisions of these batches grow, each once."""
+    for batch_id in {batch_id for batch_id in batch_ids if batch_id}:
+        batch_store.touch(connection, batch_id)
 
 
 def withheld(database: IMEIDatabase) -> dict[str, Withheld]:
@@ -137,25 +145,21 @@ def _withheld_columns() -> tuple[Any, ...]:
 
 
 def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], dict[str, Any]]) -> tuple[int, int]:
-    """Read every stored raw text anew by values_of(text, ordered IMEI). Returns (texts read, orders changed)."""
+    """Read every stored raw text again by values_of(text, ordered IMEI). Returns (texts read, orders changed)."""
     read = changed = last = 0
     while True:
         with database.write() as connection:
-            query = select(orders).where(orders.c.id > last, orders.c.result_code != "")
-            rows = connection.execute(query.order_by(orders.c.id).limit(REPARSED_AT_ONCE)).mappings().all()
-            touched: set[int] = set()
-            for row in rows:
-                values = values_of(row["result_code"], row["imei"])
-                if _differs(dict(row), values):
-                    connection.execute(update(orders).where(orders.c.id == row["id"]).values(values))
-                    changed += 1
-                    touched |= {row["batch_id"]} if row["batch_id"] else set()
-            for batch_id in touched:
-                batch_store.touch(connection, batch_id)
+            texts = select(orders).where(orders.c.id > last, orders.c.result_code != "").order_by(orders.c.id)
+            rows = [Order.from_row(row) for row in connection.execute(texts.limit(REPARSED_AT_ONCE))]
+            found = [(row, values_of(row.result_code or "", row.imei)) for row in rows]
+            differing = [(row, values) for row, values in found if _differs(row, values)]
+            for row, values in differing:
+                connection.execute(update(orders).where(orders.c.id == row.id).values(values))
+            _touch(connection, (row.batch_id for row, _ in differing))
         if not rows:
             return read, changed
-        read, last = read + len(rows), rows[-1]["id"]
+        read, changed, last = read + len(rows), changed + len(differing), rows[-1].id
 
 
-def _differs(row: dict[str, Any], values: dict[str, Any]) -> bool:
-    return any((row[name] or "") != (value or "") for name, value in values.items())
+def _differs(row: Order, values: Mapping[str, Any]) -> bool:
+    return any((getattr(row, name) or "") != (value or "") for name, value in values.items())

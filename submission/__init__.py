@@ -28,8 +28,10 @@ from submission.judging import Judgement, Pause, is_named, judge, judge_by_name,
 from submission.listing import Look, is_readable
 from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
 from submission.plan import NOT_AGAIN, Again, Means, Plan, make_plan, price_objection, service_objection, unchecked
-from submission.report import Watcher, balance_warning, balance_words, submission_result
+from submission.report import Metrics, Watcher, balance_warning, balance_words, metrics, submission_result
+from submission.runner_lock import RunnerLock, runner_alive
 from submission.settlement import Settler
+from submission.story import Story
 from submission.throttle import KEPT, MINUTE, SLACK, Throttle
 from submission.unknown_orders import to_confirm
 
@@ -47,10 +49,13 @@ __all__ = [
     "ListFindings",
     "Look",
     "Means",
+    "Metrics",
     "OtherAccountError",
     "Pause",
     "Plan",
+    "RunnerLock",
     "Settler",
+    "Story",
     "Throttle",
     "Watcher",
     "accept_older_copy",
@@ -73,6 +78,7 @@ __all__ = [
     "mark_of",
     "may_adopt",
     "may_be_one_order",
+    "metrics",
     "older_copy_objection",
     "price_objection",
     "proven_length",
@@ -81,6 +87,7 @@ __all__ = [
     "reopen_answered",
     "require_account",
     "rest_before_decision",
+    "runner_alive",
     "service_objection",
     "submission_result",
     "take_back_clearing",

@@ -19,9 +19,9 @@ from gsm_fusion_client import (
     RateLimitedError,
     RefusalKind,
     RefusedError,
-    refusal_kind,
 )
 from orders import FINAL_STATUSES, SAYS_IT_EXISTS, Chunk, Outcome, PlacedOrder, PlacementAnswer, Verdict
+from provider import refusal_kind
 
 
 class Pause(StrEnum):
@@ -80,10 +80,10 @@ def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
 
 def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judgement:
     """A verdict for each IMEI: ordered and refused by name, everything else in doubt."""
-    owners = Counter(order_id for order_id, _ in {(order.order_id, order.imei) for order in answer.orders})
+    owners = Counter(order_id for order_id, _ in {(order.id, order.imei) for order in answer.orders})
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
-        if owners[order.order_id] == 1:  # an id of two IMEIs says of neither that it is its own
+        if owners[order.id] == 1:  # an id of two IMEIs says of neither that it is its own
             placed.setdefault(order.imei, order)
     errors = dict(answer.errors)
     duplicates = set(answer.duplicates)
@@ -105,7 +105,7 @@ def _judge_item(
 ) -> Verdict:
     if imei in placed:
         order = placed[imei]
-        return Verdict(item_id, imei, Outcome.ORDERED, order.order_id, order.status)
+        return Verdict(item_id, imei, Outcome.ORDERED, order.id, order.status)
     if imei in duplicates or "already exists" in errors.get(imei, "").lower():
         return Verdict(item_id, imei, Outcome.IN_DOUBT, message=SAYS_IT_EXISTS)
     if imei in errors:

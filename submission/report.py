@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from amounts import money
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, Outcome, Progress, SubmissionResult
 from storage.balance_store import BalanceChange
 from storage.batch_queries import batch_failures, batch_state, placed_orders, progress
@@ -63,22 +64,34 @@ def submission_result(database: IMEIDatabase, batch_id: int, seconds: float) -> 
         waiting=counts[Outcome.WAITING],
         state=found.state.value,
         notice=found.notice,
-        duration_seconds=round(seconds, 3),
+        duration=round(seconds, 3),
         throughput=round(found.done / seconds, 1) if seconds > 0 else 0.0,
         orders=tuple(placed_orders(database, batch_id)),
         errors=tuple(batch_failures(database, batch_id)),
     )
 
 
-def metrics(result: SubmissionResult, found: Progress) -> dict[str, float]:
-    """The figures that monitoring reads; a "batch" is a call of up to 100 IMEIs there."""
-    return {
-        "total_batches": sum(found.chunks.values()),
-        "successful_batches": found.chunks[ChunkState.ANSWERED],
-        "failed_batches": found.chunks[ChunkState.IN_DOUBT] + found.chunks[ChunkState.CANCELLED],
-        "total_duration_seconds": result.duration_seconds,
-        "throughput": result.throughput,
-    }
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The figures of one batch for monitoring; a "batch" of these names is one call of up to 100 IMEIs."""
+
+    total_batches: int  #: calls that were sent, or still will be
+    successful_batches: int  #: calls of which every IMEI is settled
+    failed_batches: int  #: calls with an IMEI in doubt
+    total_duration_seconds: float  #: from the first call to the end, or to now
+    throughput: float  #: IMEIs a second
+
+
+def metrics(found: Progress) -> Metrics:
+    """Return the figures of a batch as it is now."""
+    seconds = ((found.finished_at or utc_now()) - found.started_at).total_seconds() if found.started_at else 0.0
+    return Metrics(
+        total_batches=sum(count for state, count in found.chunks.items() if state is not ChunkState.CANCELLED),
+        successful_batches=found.chunks[ChunkState.ANSWERED],
+        failed_batches=found.chunks[ChunkState.IN_DOUBT],
+        total_duration_seconds=round(seconds, 3),
+        throughput=round(found.handled / seconds, 1) if seconds > 0 else 0.0,
+    )
 
 
 def balance_words(change: BalanceChange | None) -> str:

@@ -28,8 +28,9 @@ from dataclasses import dataclass, field, replace
 
 import submission.absence as absence
 from database import Transaction, read_list_limit
-from gsm_fusion_client import RefusalKind, refusal_kind
+from gsm_fusion_client import RefusalKind
 from orders import FOUND_IN_LIST, Chunk, ChunkState, IMEIOrder, Item, Outcome, Verdict
+from provider import refusal_kind
 from storage import account_mark, batch_store
 from submission.absence import Around
 from submission.charges import Charges, RefundTrace, cost

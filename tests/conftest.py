@@ -10,6 +10,7 @@ from typing import NoReturn
 import hypothesis
 import pytest
 from gunicorn_server import paused_batch_fixture, port_fixture
+from network_guard import guard_network
 from web_client import app_fixture, browser_fixture, provider_fixture
 
 from database import IMEIDatabase
@@ -29,6 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
     hypothesis.settings.load_profile("tests")
     config.add_cleanup(lambda: shutil.rmtree(os.environ["DATA_DIR"], ignore_errors=True))
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which this process looks up or connects to anything but this machine."""
+    reached = guard_network(monkeypatch)
+    yield
+    assert reached == []
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from stored_orders import all_orders
 from database import KEPT_BACKUPS, SAFE_WAL_VERSION, SPARE, DatabaseUnavailableError, IMEIDatabase, why_unusable
 from orders import ServiceInfo
 from schema import metadata
+from storage import order_queries
 
 SPECIFIED_COLUMNS = [
     "id",
@@ -94,9 +95,9 @@ def test_a_result_is_written_in_one_update_and_an_unknown_order_is_reported(data
 def test_statistics_are_sums_of_what_is_there(database: IMEIDatabase) -> None:
     database.insert_order(ORDER)
     database.insert_order({**ORDER, "order_id": "2", "status": "Completed"})
-    found = database.get_statistics()
-    assert (found["total_orders"], found["total_credits"]) == (2, 0.16)
-    assert found["by_status"] == {"Pending": 1, "Completed": 1}
+    found = order_queries.statistics(database)
+    assert (found.total_orders, found.total_credits) == (2, 0.16)
+    assert found.by_status == {"Pending": 1, "Completed": 1}
 
 
 def test_an_older_orders_table_is_kept_completed_and_backed_up_first(tmp_path: Path) -> None:

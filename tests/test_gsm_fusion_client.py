@@ -13,13 +13,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from scripted_server import ScriptedServer, Step, hang, raw, reply, reset, trickle
 
 import gsm_fusion_client
 from gsm_fusion_client import (
+    ClientOptions,
     GSMFusionAPIError,
     GSMFusionClient,
     MaintenanceError,
@@ -43,8 +44,13 @@ SERVICES = """<Packages><Package><PackageId>7</PackageId><PackageTitle>A</Packag
 REDIRECT = ("307 Temporary Redirect", "Location: /gsmfusion_api/index.php")
 
 
-def client_of(server: ScriptedServer, timeout: float = 5.0, **kwargs: object) -> GSMFusionClient:
-    return GSMFusionClient(KEY, USER, server.url, timeout=timeout, **kwargs)  # type: ignore[arg-type]
+def client_of(server: ScriptedServer, timeout: float = 5.0, **options: Any) -> GSMFusionClient:
+    return at(server.url, timeout, **options)
+
+
+def at(url: str, timeout: float = 5.0, **options: Any) -> GSMFusionClient:
+    """A client of this address."""
+    return GSMFusionClient(KEY, USER, timeout, options=ClientOptions(url, **options))
 
 
 def order(server: ScriptedServer, timeout: float = 5.0) -> GSMFusionAPIError:
@@ -226,7 +232,7 @@ def test_a_list_beyond_all_bounds_is_asked_for_once(monkeypatch: pytest.MonkeyPa
 def test_a_refused_connection_is_certain_not_to_have_been_sent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    client = GSMFusionClient(KEY, USER, f"http://127.0.0.1:{port}")
+    client = at(f"http://127.0.0.1:{port}")
     with pytest.raises(NotSentError) as caught:
         client.place_imei_order(IMEI, "7")
     assert type(caught.value) is NotSentError
@@ -234,7 +240,7 @@ def test_a_refused_connection_is_certain_not_to_have_been_sent() -> None:
 
 
 def test_a_name_that_does_not_resolve_is_certain_not_to_have_been_sent() -> None:
-    client = GSMFusionClient(KEY, USER, "https://nowhere.invalid", timeout=5)
+    client = at("https://nowhere.invalid")
     with pytest.raises(NotSentError):
         client.place_imei_order(IMEI, "7")
 
@@ -245,7 +251,7 @@ def test_a_connection_that_nobody_accepts_in_time_is_certain_not_to_have_been_se
         listener.listen(0)
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
-            client = GSMFusionClient(KEY, USER, f"http://127.0.0.1:{port}", timeout=5, connect_timeout=0.2)
+            client = at(f"http://127.0.0.1:{port}", connect_timeout=0.2)
             with pytest.raises(NotSentError):
                 client.place_imei_order(IMEI, "7")
 
@@ -259,7 +265,7 @@ def no_tls(sock: socket.socket) -> bool:
 def test_a_failed_handshake_is_certain_not_to_have_been_sent(on_accept: Step) -> None:
     with ScriptedServer(reply(PLACED), on_accept=on_accept) as server:
         url = server.url.replace("http:", "https:")
-        client = GSMFusionClient(KEY, USER, url, timeout=2, connect_timeout=0.3)
+        client = at(url, 2, connect_timeout=0.3)
         with pytest.raises(NotSentError):
             client.place_imei_order(IMEI, "7")
     assert server.requests == []
@@ -451,45 +457,6 @@ def test_an_answer_with_a_notice_behind_it_names_its_orders() -> None:
         assert client.place_imei_order(IMEI, "7").orders
 
 
-def test_the_other_actions_send_what_the_manual_names() -> None:
-    placed = reply("<result><order><id>502</id><status>Pending</status></order></result>")
-    listed = reply("<Networks><Country><ID>1</ID></Country></Networks>")
-    steps = reply(SERVICES), reply(SERVICES), placed, placed, listed
-    with ScriptedServer(*steps) as server, client_of(server) as client:
-        assert client.get_file_services() == client.get_server_services()
-        assert client.place_file_order("5", "a.bcl", b"\x00\x01")[0].fields["id"] == "502"
-        assert client.place_server_order("10", Email="a@example.com")[0].kind == "order"
-        for call in (client.get_providers, client.get_mobiles, client.get_services):
-            assert call()[0].fields == {"id": "1"}
-        client.get_file_order("301")
-        client.get_server_order("502")
-        client.get_service_details("models")
-    forms = [request.form for request in server.requests]
-    actions = [
-        "fileservices",
-        "serverservices",
-        "placefileorder",
-        "placeserverorder",
-        "getproviders",
-        "getmobiles",
-    ]
-    actions += ["getservices", "getfileorder", "getserverorder", "getservicedtls"]
-    assert [form["action"] for form in forms] == actions
-    assert forms[2]["fileData"] == "AAE="
-    assert (forms[3]["serviceId"], forms[3]["Email"]) == ("10", "a@example.com")
-    assert (forms[7]["orderId"], forms[9]["st"]) == ("301", "models")
-
-
-def test_a_paid_call_of_another_kind_without_an_order_id_is_unknown() -> None:
-    with (
-        ScriptedServer(reply("<result><order/></result>")) as server,
-        client_of(server) as client,
-        pytest.raises(OutcomeUnknownError),
-    ):
-        client.place_server_order("10")
-    assert len(server.requests) == 1
-
-
 def test_connections_are_reused_and_replaced_when_the_server_closed_them() -> None:
     with ScriptedServer(reply(PLACED)) as server, client_of(server) as client:
         for _ in range(3):
@@ -554,12 +521,12 @@ def test_the_surroundings_change_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
 )
 def test_an_address_that_would_carry_the_key_in_the_open_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="https://"):
-        GSMFusionClient(KEY, USER, url)
+        at(url)
 
 
 def test_loopback_and_https_are_accepted() -> None:
     for url in ("https://hammerfusion.com/", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"):
-        GSMFusionClient(KEY, USER, url).close()
+        at(url).close()
 
 
 def test_an_empty_list_or_a_reserved_field_is_never_sent() -> None:

@@ -36,6 +36,9 @@ IMPORTED_BY_MODULE = "storage"
 #: What the room of all SQL may import: the database and pure modules, no client and no error of the provider.
 STORAGE_USES = {"amounts", "database", "devices", "orders", "schema", "settings"}
 MOST_FILES_AT_THE_ROOT = 14
+#: The one view that others import, for the drafts that it stores.
+STILL_SHARED = "web.preview"
+LONGEST_TEMPLATE_LINE = 120
 
 #: library → the modules that may import it, by their dotted names.
 OWNERS: dict[str, tuple[str, ...]] = {
@@ -158,6 +161,20 @@ def test_a_room_is_entered_through_its_facade(module: str) -> None:
     assert past - {"gunicorn.conf"} == set()
 
 
+def test_no_view_imports_a_view() -> None:
+    """What views share is in modules without routes."""
+    views = {module for module in MODULES if has_routes(module)}
+    assert len(views) > 10
+    shared = {f"{module} imports {name}" for module in views for name in (ours(module) & views) - {STILL_SHARED}}
+    assert shared == set()
+
+
+def has_routes(module: str) -> bool:
+    """Return whether a module makes a Flask blueprint."""
+    calls = (node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call))
+    return any(isinstance(called, ast.Name) and called.id == "Blueprint" for called in calls)
+
+
 @pytest.mark.parametrize("package", [package for package in PACKAGES if package != IMPORTED_BY_MODULE])
 def test_a_facade_names_nothing_like_a_module(package: str) -> None:
     modules = {path.stem for path in (ROOT / package).glob("*.py")}
@@ -233,6 +250,12 @@ def test_a_template_holds_no_style_no_script_and_nothing_from_elsewhere(template
     for tag in re.findall(r"<script\b[^>]*>", text, re.IGNORECASE):
         assert "src=" in tag or 'type="application/json"' in tag, tag
     assert not re.search(r"<(link|script|img|iframe|source)\b[^>]*(https?:)?//", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_no_line_of_a_template_is_long(template: Path) -> None:
+    lines = template.read_text(encoding="utf-8").splitlines()
+    assert [number for number, line in enumerate(lines, 1) if len(line) > LONGEST_TEMPLATE_LINE] == []
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)

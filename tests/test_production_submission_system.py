@@ -55,7 +55,7 @@ def test_every_imei_is_ordered_once_and_stored_with_price_and_order_id(simulator
     assert judge(simulator, database) == (0, 0)
     assert {row["credits"] for row in all_orders(database)} == {0.08}
     assert len(result.orders) == 450 and result.errors == ()
-    assert metrics(result, found(database, result.batch_id))["successful_batches"] == 5
+    assert metrics(found(database, result.batch_id)).successful_batches == 5
 
 
 def test_progress_file_says_how_far_the_batch_is(simulator, database):

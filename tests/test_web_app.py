@@ -25,8 +25,8 @@ from settings import Settings
 from storage import balance_store, lease
 from storage.batch_creation import NewBatch, create_batch
 from storage.result_store import Withheld, note_withheld
+from web import checks as web_checks
 from web import doubt as web_doubt
-from web import health as web_health
 from web import imports as web_imports
 from web_app import create_app
 
@@ -71,7 +71,7 @@ def test_the_dashboard_says_of_how_many_results_it_speaks(browser: Browser, data
     order_id = database.get_orders_by_imei(imeis(1)[0])[0]["order_id"]
     assert order_id
     database.update_order_status(order_id, "Completed", {"carrier": "T-Mobile"})
-    assert "The newest 2,000 at most" in words(browser.get("/"))
+    assert "The newest results, 2,000 at most" in words(browser.get("/"))
 
 
 def test_health_is_200_and_asks_nobody(browser: Browser, provider: Provider) -> None:
@@ -125,7 +125,7 @@ def test_a_locked_database_is_told_as_what_it_is(browser: Browser, database: IME
 
 def test_an_error_leads_back_to_where_one_was_and_never_elsewhere(browser: Browser) -> None:
     own = browser.get("/orders/9", headers={"Referer": "http://localhost/history?q=1"}).text
-    assert '<a class="button primary" href="http://localhost/history?q=1">Back</a>' in own
+    assert '<a class="button primary" href="http://localhost/history?q=1">Go back</a>' in own
     assert "evil.example" not in browser.get("/orders/9", headers={"Referer": "http://evil.example/"}).text
 
 
@@ -151,7 +151,7 @@ def test_the_status_page_names_the_process_that_holds_the_lease(
         lease.take(connection, "process 123 on host", "there#2")
         connection.exec_driver_sql("UPDATE leases SET taken_at = '2026-11-25 10:05:00'")
     assert "Runner absent last: process 123 on host, started 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
-    monkeypatch.setattr(web_health, "runner_alive", lambda _: True)
+    monkeypatch.setattr(web_checks, "runner_alive", lambda _: True)
     assert "Runner alive process 123 on host, since 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
 
 
@@ -190,7 +190,7 @@ def test_the_status_bar_holds_no_secrets(settings: Settings, database: IMEIDatab
         assert "hunter2" not in answer.text
 
 
-def test_behind_the_door_pages_show_who_is_in(settings: Settings, database: IMEIDatabase, provider: Provider) -> None:
+def test_pages_after_a_login_show_the_user(settings: Settings, database: IMEIDatabase, provider: Provider) -> None:
     real = replace(settings, api_key="SECRET-KEY", username="someone", admin_password="hunter2hunter2")
     browser = Browser(make_app(real, database, provider))
     assert browser.get("/history").location == "/login?next=/history"

@@ -1,26 +1,28 @@
-"""The pages: views, forms, formats, streams and login, one module a topic."""
+"""The web pages: views, forms, formatting, event streams and authentication, one module per topic."""
 
 from web.auth import FOR_PROGRAMS, init_auth
 from web.batches import blueprint as batches_blueprint
+from web.checks import status_report
 from web.context import RowNumbers
-from web.dashboard import blueprint as dashboard_blueprint
 from web.doubt import blueprint as doubt_blueprint
 from web.edge import Edge
 from web.exports import blueprint as exports_blueprint
 from web.format import template_filters
 from web.forms import init_forms
 from web.health import blueprint as health_blueprint
-from web.health import status_report
 from web.imports import blueprint as imports_blueprint
+from web.login import blueprint as login_blueprint
 from web.orders import blueprint as orders_blueprint
+from web.overview import blueprint as overview_blueprint
 from web.preview import blueprint as preview_blueprint
 from web.reports import blueprint as reports_blueprint
 from web.searches import blueprint as searches_blueprint
 from web.submit import blueprint as submit_blueprint
 
-#: Every page, in the order in which their addresses are registered.
+#: All blueprints, in the order in which their URLs are registered.
 BLUEPRINTS = (
-    dashboard_blueprint,
+    login_blueprint,
+    overview_blueprint,
     imports_blueprint,
     exports_blueprint,
     reports_blueprint,

@@ -1,4 +1,4 @@
-"""The batches: their list, one of them live, what people do to it, and what they take away."""
+"""Batches: the list, the page of one batch with its progress, its actions and its downloads."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,18 +24,17 @@ from results import request_sync
 from spreadsheets import export_name
 from storage import batch_queries, batch_store, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
-from storage.batch_uploads import change_upload
 from submission import price_objection
+from web import drafts
 from web.context import batch_or_404, row_number
-from web.exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.format import plural
-from web.preview import keep
 from web.stream import chunk_words, stop_now, stream, whole_snapshot
 
 blueprint = Blueprint("batches", __name__, url_prefix="/batches")
 
 LISTED = 50
-#: What certainly was not placed, so that sending it costs nothing twice.
+#: Outcomes without an order: sending these IMEIs again pays nothing twice.
 SAFE_AGAIN = (Outcome.REFUSED, Outcome.CANCELLED)
 BY_HAND = "Paused by hand."
 #: Seconds that resuming waits for the provider to name its prices.
@@ -44,7 +43,7 @@ RESUME_PATIENCE = 3.0
 
 @blueprint.get("")
 def listing() -> ResponseReturnValue:
-    """The newest batches."""
+    """Show the newest batches."""
     before = request.args.get("before", type=row_number)
     found = order_queries.listed_batches(backend().database, LISTED, before)
     return render_template("batches.html", batches=found, more=len(found) == LISTED)
@@ -52,7 +51,7 @@ def listing() -> ResponseReturnValue:
 
 @blueprint.get("/<int:batch_id>")
 def live(batch_id: int) -> ResponseReturnValue:
-    """One batch as it goes."""
+    """Show one batch and its progress."""
     progress = batch_or_404(batch_id)
     data = whole_snapshot(backend().database, progress)
     return render_template(
@@ -66,7 +65,7 @@ def live(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/<int:batch_id>/events")
 def events(batch_id: int) -> Response:
-    """Its progress as server-sent events."""
+    """Stream the progress of a batch as server-sent events."""
     batch_or_404(batch_id)
     if not backend().streams.acquire(blocking=False):
         abort(503, "Too many streams are open; the page asks for its progress instead.")
@@ -75,13 +74,13 @@ def events(batch_id: int) -> Response:
 
 @blueprint.get("/<int:batch_id>/progress.json")
 def progress(batch_id: int) -> Response:
-    """Its progress once, for a page without a stream."""
+    """Return the progress of a batch as JSON, for a page without a stream."""
     return jsonify(whole_snapshot(backend().database, batch_or_404(batch_id)))
 
 
 @blueprint.post("/<int:batch_id>/pause")
 def pause(batch_id: int) -> ResponseReturnValue:
-    """Send nothing more of it until it is resumed."""
+    """Pause a batch: no further call is sent until it is resumed."""
     batch_or_404(batch_id)
     with backend().database.write() as connection:
         done = batch_store.pause(connection, batch_id, BY_HAND)
@@ -91,7 +90,7 @@ def pause(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/<int:batch_id>/resume")
 def resume(batch_id: int) -> ResponseReturnValue:
-    """Go on with it, at the price that is listed now if that is higher and is the one that the page showed."""
+    """Resume a batch. A higher price applies only if it is the price that the page showed."""
     progress = batch_or_404(batch_id)
     service = backend().catalog.for_confirmation(RESUME_PATIENCE).find(progress.service_id)
     price, balance = service.price if service else progress.unit_price, backend().account.current()
@@ -115,7 +114,7 @@ def resume(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/<int:batch_id>/results")
 def ask_for_results(batch_id: int) -> ResponseReturnValue:
-    """Ask for all pending results, by the process that talks to the provider; the page shows them as they come."""
+    """Request all pending results. The process that calls the provider fetches them; the page shows them later."""
     batch_or_404(batch_id)
     request_sync(backend().database)
     flash("The app is asking the provider for all pending results. They appear here automatically.")
@@ -124,14 +123,14 @@ def ask_for_results(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/<int:batch_id>/cancel")
 def ask_to_cancel(batch_id: int) -> ResponseReturnValue:
-    """Ask once more before anything is taken back; the live page asks the same in a dialog."""
+    """Show the question before a batch is stopped. The batch page shows the same question in a dialog."""
     progress = batch_or_404(batch_id)
     return render_template("cancel.html", batch=progress, **stop_now(backend().database, progress))
 
 
 @blueprint.post("/<int:batch_id>/cancel")
 def cancel(batch_id: int) -> ResponseReturnValue:
-    """Take back what was not sent."""
+    """Stop a batch: cancel the IMEIs that are not sent yet."""
     batch_or_404(batch_id)
     with backend().database.write() as connection:
         taken = batch_store.cancel_rest(connection, batch_id)
@@ -141,7 +140,7 @@ def cancel(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/<int:batch_id>/retry")
 def retry(batch_id: int) -> ResponseReturnValue:
-    """Lead what was refused or cancelled to the preview of a new batch; nothing is sent before that is confirmed."""
+    """Redirect to the preview of a new batch with the refused and cancelled IMEIs of this one."""
     progress, database = batch_or_404(batch_id), backend().database
     failures = batch_queries.batch_failures(database, batch_id)
     imeis = [failed["imei"] for failed in failures if failed["outcome"] in SAFE_AGAIN]
@@ -149,14 +148,14 @@ def retry(batch_id: int) -> ResponseReturnValue:
         flash("No IMEI of this batch was refused or cancelled, so there is nothing to send again.")
         return _back(batch_id)
     label = f"Again: {progress.label}"[:100]
-    token = keep("paste", "\n".join(imeis).encode(), label, progress.service_id)
-    change_upload(database, token, progress.service_id, {"include_luhn": True})  # they were taken before
+    # The provider took them before, so a wrong check digit is no reason to leave one out.
+    token = drafts.from_imeis(imeis, label, progress.service_id, ["include_luhn"])
     return redirect(url_for("preview.show", token=token), 303)
 
 
 @blueprint.get("/<int:batch_id>/results.csv")
 def results_csv(batch_id: int) -> Response:
-    """Every IMEI of it in the provider's format, or with ?format=extended with all that is known."""
+    """Download every IMEI of a batch as CSV: in the provider's format, or with ?format=extended with all fields."""
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
     return csv_download(rows, columns_asked(), _file_name(progress, "csv"))
@@ -164,14 +163,14 @@ def results_csv(batch_id: int) -> Response:
 
 @blueprint.get("/<int:batch_id>/results.xlsx")
 def results_xlsx(batch_id: int) -> ResponseReturnValue:
-    """The same as a workbook; a long one is built in the background."""
+    """Download every IMEI of a batch as a workbook. A long one is built in the background."""
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
     return xlsx_download(rows, workbook_columns(), _file_name(progress, "xlsx"), progress.total)
 
 
 def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Each IMEI of a batch as an export row; what has no order says its outcome instead."""
+    """Yield an export row for each IMEI of a batch. Without an order, its status is the IMEI's outcome."""
     for item in order_queries.result_items(database, progress.batch_id):
         yield item._asdict() | {
             "service_name": item.service_name or progress.service_name,
@@ -187,7 +186,7 @@ def _file_name(progress: Progress, ending: str) -> str:
 
 
 def _stopped(progress: Progress, taken: int) -> str:
-    """What stopping has saved, and what was paid before."""
+    """Return a sentence about what stopping saved and what was paid before."""
     paid = f"{plural(progress.outcomes[Outcome.ORDERED], 'IMEI')} ordered, {money(progress.spent)} paid"
     if not taken:
         return f"Nothing was left to stop. {paid}."

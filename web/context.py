@@ -1,4 +1,4 @@
-"""The numbers in the addresses of pages, and the batch that an address names."""
+"""What views share about URLs: row numbers, the length of a page, and the batch that a URL names."""
 
 from flask import abort
 from werkzeug.routing import IntegerConverter, Map
@@ -7,19 +7,21 @@ from backend import backend
 from orders import Progress
 from storage import batch_queries
 
-#: No row has a number as high as this, and a table cannot be asked for one much higher.
+#: Orders on one page of a list.
+PAGE = 50
+#: Higher than any row number; SQLite cannot compare much higher ones.
 BEYOND_ROWS = 2**62
 
 
 class RowNumbers(IntegerConverter):
-    """The `<int:…>` of our addresses: what no row can have leads nowhere, as any address that names nothing."""
+    """The `<int:…>` of our URLs: a number that no row can have is a 404."""
 
     def __init__(self, url_map: Map) -> None:
         super().__init__(url_map, max=BEYOND_ROWS - 1)
 
 
 def row_number(text: str) -> int:
-    """A whole number that a table can hold. Raises ValueError."""
+    """Return the row number in a text. Raises ValueError for anything else."""
     number = int(text)
     if not 0 <= number < BEYOND_ROWS:
         raise ValueError(text)
@@ -27,7 +29,7 @@ def row_number(text: str) -> int:
 
 
 def batch_or_404(batch_id: int) -> Progress:
-    """The batch, or a 404 page that names it."""
+    """Return the batch, or answer 404."""
     found = batch_queries.progress(backend().database, batch_id)
     if found is None:
         abort(404, f"There is no batch {batch_id}.")

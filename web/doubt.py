@@ -1,4 +1,4 @@
-"""What is in doubt in a batch: what happened, why it is not settled, what the provider lists, and three choices."""
+"""The page of IMEIs in doubt: what happened, why it is not settled, what the provider lists, and three choices."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ blueprint = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/dou
 
 #: Items in doubt on one page.
 SHOWN = 25
-#: Different reasons or answers that one list shows.
+#: Most rows of the lists of reasons and of replies.
 GROUPS = 12
 NO_WORDS = "sent, but no reply was recorded"
 NOT_LOOKED = "The program has not checked the provider's list for these IMEIs yet."
@@ -43,7 +43,7 @@ NOT_LOOKED = "The program has not checked the provider's list for these IMEIs ye
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """How long the provider may still work on calls in doubt: nothing is decided before."""
+    """How long the provider may still process the calls in doubt. Nothing is decided before that time has passed."""
 
     earliest: datetime  #: UTC; for the call that was sent first
     latest: datetime  #: for the one that was sent last
@@ -53,7 +53,7 @@ class Wait:
 
 @blueprint.before_request
 def _refuse_other_account() -> ResponseReturnValue | None:
-    """Decide nothing about the doubt of another account: what its list shows is not to be had here."""
+    """Refuse decisions about IMEIs of another account: this account cannot read that account's order list."""
     objection = account_objection(backend().database, backend().settings) if request.method == "POST" else ""
     if not objection:
         return None
@@ -63,13 +63,13 @@ def _refuse_other_account() -> ResponseReturnValue | None:
 
 @blueprint.get("")
 def show(batch_id: int) -> ResponseReturnValue:
-    """Everything about it; with ?look=1 the provider is asked first, for pages without a script."""
+    """Show the page. With ?look=1 the provider's list is read first, for browsers without JavaScript."""
     return _page(batch_id, looked="look" in request.args)
 
 
 @blueprint.get("/listed")
 def listed(batch_id: int) -> ResponseReturnValue:
-    """What the provider's list says now, as the part of the page that its script fetches."""
+    """Return the part of the page that compares the provider's list, for the page's script."""
     progress = batch_or_404(batch_id)
     found, error = _look(progress)
     return render_template("listed.html", batch=progress, look=found, unheard=error)
@@ -77,7 +77,7 @@ def listed(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/ask")
 def ask(batch_id: int) -> ResponseReturnValue:
-    """Have the runner ask the provider and settle what its list proves."""
+    """Request that the runner reads the provider's list and settles what it proves."""
     batch_or_404(batch_id)
     ask_again(backend().database)
     flash("The app is asking the provider. IMEIs that are settled disappear from this page automatically.")
@@ -86,7 +86,7 @@ def ask(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/not-placed")
 def not_placed(batch_id: int) -> ResponseReturnValue:
-    """A person says that nothing was placed: send the chosen ones again."""
+    """Record that the chosen IMEIs were not placed, so that they are sent again."""
     batch_or_404(batch_id)
     ticked = set(request.form.getlist("item_id", type=int))
     every = "all" in request.form
@@ -110,7 +110,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/placed")
 def placed(batch_id: int) -> ResponseReturnValue:
-    """A person found the order: adopt it, if the provider shows it as one of this IMEI and service."""
+    """Record the order id that a person found, if the provider confirms its IMEI and service."""
     progress = batch_or_404(batch_id)
     item_id, given = request.form.get("item_id", type=row_number), request.form.get("order_id", "")
     if item_id is None:
@@ -126,7 +126,7 @@ def placed(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/undo")
 def undo(batch_id: int) -> ResponseReturnValue:
-    """Take back an order id that a person gave: its IMEI is in doubt again."""
+    """Undo an order id that was recorded by hand. Its IMEI is in doubt again."""
     batch_or_404(batch_id)
     order_id = request.form.get("order_id", "")
     try:
@@ -139,7 +139,7 @@ def undo(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/not-placed/undo")
 def undo_not_placed(batch_id: int) -> ResponseReturnValue:
-    """Take back the decision to send again, for what was not sent yet."""
+    """Undo the decision to send again, for IMEIs that are not sent yet."""
     batch_or_404(batch_id)
     moved = take_back_clearing(backend().database, batch_id)
     flash(f"{plural(moved, 'IMEI')} will not be sent again." if moved else "There was nothing to undo.")
@@ -147,13 +147,13 @@ def undo_not_placed(batch_id: int) -> ResponseReturnValue:
 
 
 def _refused(batch_id: int, why: str, **kept: Any) -> ResponseReturnValue:
-    """Back to the page with the reason, and what was typed."""
+    """Redirect to the page with the reason and the typed values."""
     flash(why, "error")
     return redirect(url_for("doubt.show", batch_id=batch_id, **kept), 303)
 
 
 def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:
-    """The order that a person names for an item in doubt. Raises NotPossibleError, GSMFusionAPIError."""
+    """Return the order that a person entered for an item in doubt. Raises NotPossibleError, GSMFusionAPIError."""
     database, order_id = backend().database, read_order_id(given)
     imei = batch_doubt.imei_in_doubt(database, progress.batch_id, item_id)
     if imei is None:
@@ -192,7 +192,7 @@ def _page(batch_id: int, looked: bool = False) -> str:
 
 
 def _happened(doubt: Doubt, calls: Sequence[CallInDoubt]) -> list[tuple[str, int]]:
-    """(words, IMEIs): what is known of the answers, the most frequent first."""
+    """Return (message, number of IMEIs) for each kind of reply, the most frequent first."""
     words = {call.chunk_id: call.message for call in calls}
     counted = Counter[str]()
     for chunk_id, message, imeis in doubt.answers:
@@ -201,7 +201,7 @@ def _happened(doubt: Doubt, calls: Sequence[CallInDoubt]) -> list[tuple[str, int
 
 
 def _reasons(calls: Iterable[CallInDoubt]) -> list[tuple[str, int]]:
-    """(words, IMEIs): why calls are not settled yet, the most frequent first."""
+    """Return (reason, number of IMEIs): why calls are not settled yet, the most frequent first."""
     counted = Counter[str]()
     for call in calls:
         counted[call.reason or NOT_LOOKED] += call.imeis
@@ -209,7 +209,7 @@ def _reasons(calls: Iterable[CallInDoubt]) -> list[tuple[str, int]]:
 
 
 def _wait(sent: Sequence[datetime]) -> Wait | None:
-    """What remains of the call timeout and the quiet time; None without a call."""
+    """Return what remains of the call timeout and the quiet time, or None without a call."""
     if not sent:
         return None
     rest, now = timedelta(seconds=_rest()), utc_now()
@@ -218,13 +218,13 @@ def _wait(sent: Sequence[datetime]) -> Wait | None:
 
 
 def _rest() -> float:
-    """Seconds after a call in which nobody may decide that it placed nothing."""
+    """Return the seconds after a call in which nobody may decide that it placed nothing."""
     database, settings = backend().database, backend().settings
     return rest_before_decision(database, settings.call_timeout, settings.settle_quiet, settings.chunk_size)
 
 
 def _look(progress: Progress) -> tuple[ListFindings | None, str]:
-    """What the provider lists now, or why it cannot be said."""
+    """Return what the provider lists now, or None and the reason why its list cannot be read."""
     database = backend().database
     try:
         return compare_list(database, progress.batch_id, progress.service_id, backend().recent_orders()), ""

@@ -1,7 +1,7 @@
-"""What is decided before Flask sees a request: who sent it, whether it is for this app, and which headers can be read.
+"""WSGI middleware in front of Flask: checks the Host header, sets the client address, drops unreadable headers.
 
-A name that nobody gave to this app is refused: a page of another site must not reach it by a name of its own
-(DNS rebinding), and no link of ours must lead elsewhere. Of the headers that proxies add, those of a trusted one count.
+Unknown host names are refused: a page of another site must not reach this app under its own name (DNS rebinding), and
+our links must not point to another host. Proxy headers are used only if they come from a trusted proxy.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Railway's probe asks for /health by this name.
 PROBE_HOST, PROBE_PATH = "healthcheck.railway.app", "/health"
-#: Beginnings of the headers that proxies add. A request with one of them did not come from this machine alone.
+#: Prefixes of headers that proxies add. A request with one of them passed through a proxy.
 PROXY_HEADERS = tuple(
     f"HTTP_{name}"
     for name in [
@@ -40,14 +40,14 @@ REFUSAL = "The app does not know this address. Add its host name to TRUSTED_HOST
 
 
 class Edge:
-    """WSGI middleware that answers 400 to unknown hosts and puts the client's own address into REMOTE_ADDR."""
+    """Middleware that answers 400 to unknown hosts and sets REMOTE_ADDR to the address of the client."""
 
     def __init__(self, app: "WSGIApplication", settings: Settings) -> None:
         self._app = app
         self._settings = settings
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Pass the request on, or refuse it."""
+        """Pass the request to the app, or refuse it."""
         if not self._is_for_us(environ):
             return Response(REFUSAL, 400, content_type="text/plain")(environ, start_response)
         self._name_client(environ)
@@ -63,7 +63,7 @@ class Edge:
         return bool(trusted) and host_is_trusted(host.lower(), trusted)
 
     def _name_client(self, environ: dict[str, Any]) -> None:
-        """Put the client's address and scheme in place of the trusted proxy's."""
+        """Replace address and scheme of a trusted proxy by those of the client."""
         if self._settings.on_railway:
             client = environ.get("HTTP_X_REAL_IP", "").strip()
         elif self._is_trusted(environ.get("REMOTE_ADDR", "")):
@@ -82,7 +82,7 @@ class Edge:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether a Host header names this machine, with or without a port."""
+    """Return whether a Host header names this machine, with or without a port."""
     name, colon, port = host.rpartition(":")
     if not colon or not port.isdigit():
         name = host
@@ -90,7 +90,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def is_direct(environ: dict[str, Any]) -> bool:
-    """Whether a request came from this machine, by its own name, and through no proxy."""
+    """Return whether a request came from this machine, by its own name, and through no proxy."""
     address = environ.get("REMOTE_ADDR", "")
     return (
         is_address(address)
@@ -101,7 +101,7 @@ def is_direct(environ: dict[str, Any]) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an IP address."""
+    """Return whether a text is an IP address."""
     try:
         ip_address(text)
     except ValueError:
@@ -110,7 +110,7 @@ def is_address(text: str) -> bool:
 
 
 def is_readable_url(text: str) -> bool:
-    """Whether a URL can be taken apart: urlsplit raises ValueError for `http://[` and its port for `http://a:b`."""
+    """Return whether a URL can be parsed: urlsplit raises ValueError for `http://[` and its port for `http://a:b`."""
     try:
         _ = urlsplit(text).port
     except ValueError:

@@ -1,6 +1,6 @@
-"""The filter in a URL, read or refused with reasons, and what its fields suggest.
+"""Read the filter of a URL, or refuse it with reasons; suggest values for its fields.
 
-A filter that cannot be read is an error: to leave it out would show, export or order something else than was asked for.
+An invalid filter is an error: ignoring it would show, export or order other IMEIs than the user selected.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from web.context import row_number
 CHOICES = MappingProxyType(
     {"simlock": ("Locked", "Unlocked"), "fmi": ("ON", "OFF"), "blacklist": ("Clean", "Blacklisted")}
 )
-#: Fields as pages call them.
+#: Labels of the fields on pages.
 LABELS = MappingProxyType(
     {
         "batch": "Batch",
@@ -37,7 +37,7 @@ LABELS = MappingProxyType(
     }
 )
 FIELDS = ("q", "status", "service", *LABELS, "mismatch")
-#: Values that one field suggests.
+#: Most values that one field suggests.
 SHOWN = 200
 
 Suggestions = Mapping[str, list[tuple[str, str]]]
@@ -45,30 +45,30 @@ Suggestions = Mapping[str, list[tuple[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A filter as it was asked for."""
+    """A filter as the user entered it."""
 
-    entered: Mapping[str, str]  #: every field as it was typed
-    objections: Mapping[str, str]  #: field → why it cannot be read
-    chosen: OrderFilter  #: what could be read: not to be used while there are objections
+    entered: Mapping[str, str]  #: field → text as entered
+    objections: Mapping[str, str]  #: field → why it is not valid
+    chosen: OrderFilter  #: the valid part; not to be used while there are objections
 
     @property
     def further(self) -> int:
-        """How many of the fields are filled in that a page shows only when asked."""
+        """Return the number of filled fields under "More filters"."""
         return sum(bool(self.entered[name]) for name in LABELS)
 
     @property
     def sentence(self) -> str:
-        """Every objection in one text."""
+        """Return all objections in one text."""
         return " ".join(self.objections.values())
 
 
 def asked() -> Asked:
-    """The filter in the URL of this request."""
+    """Return the filter in the URL of this request."""
     return read_filter(backend().database, request.args)
 
 
 def filter_asked() -> OrderFilter:
-    """The filter in the URL; one that cannot be read ends the request with its reasons."""
+    """Return the filter in the URL of this request. Answers 400 with the reasons if it is not valid."""
     found = asked()
     if found.objections:
         abort(400, f"The filter is not valid. {found.sentence}")
@@ -76,7 +76,7 @@ def filter_asked() -> OrderFilter:
 
 
 def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
-    """The filter that these fields make, with an objection to each that cannot be read."""
+    """Return the filter of these fields, with an objection to each invalid field."""
     entered = {name: given.get(name, "").strip() for name in FIELDS}
     found: dict[str, str] = {}
     status = _status(database, entered["status"], found)
@@ -98,7 +98,7 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
 
 
 def suggested() -> Suggestions:
-    """For each field that suggests something: (value, how many orders have it)."""
+    """Return (value, number of orders) pairs for each field with suggestions."""
     counts = backend().filter_values()
     found = {name: [(word, _at_least(n)) for word, n in islice(counts[name].items(), SHOWN)] for name in NAMES}
     for name, choices in CHOICES.items():
@@ -111,7 +111,7 @@ def _at_least(count: int) -> str:
 
 
 def _status(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
-    """The status as orders have it: one of ours in any case, or the provider's own word for one."""
+    """Return the stored status: one of OrderStatus, whatever its upper or lower case, or a stored provider status."""
     known = {status.casefold(): str(status) for status in OrderStatus}
     if not text or text.casefold() in known:
         return known.get(text.casefold(), "")
@@ -121,7 +121,7 @@ def _status(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
 
 
 def _check_verdict(database: IMEIDatabase, name: str, text: str, found: dict[str, str]) -> None:
-    """Object to words that are neither a verdict nor a stored wording of one."""
+    """Object to a text that is neither a verdict nor a stored provider wording."""
     if text and not read_verdict(name, text) and text not in _stored(database, name):
         choices = " or ".join(CHOICES[name])
         found[name] = f"“{text[:40]}” is not a value of {LABELS[name]}. Choose {choices}."
@@ -143,7 +143,7 @@ def _batch(text: str, found: dict[str, str]) -> int | None:
 
 
 def _day(name: str, text: str, found: dict[str, str]) -> date | None:
-    """A day that has a next one."""
+    """Return the day, or None. The last representable day is invalid because it has no next day."""
     if not text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""How pages show numbers, money, times and states. Pure functions; templates call them as filters."""
+"""Format numbers, money, times and states for pages. Pure functions, registered as template filters."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ BATCHES = {
     BatchState.PAUSED: "Paused",
     BatchState.FINISHED: "Finished",
 }
-#: Of the chunk map, as its script reads them.
+#: Letters of the chunk map, which live.js decodes.
 LETTERS: dict[str, str] = {
     ChunkState.PLANNED: "p",
     ChunkState.SENDING: "s",
@@ -40,12 +40,12 @@ CHART_WIDTH, CHART_HEIGHT = 560, 72
 
 
 def number(value: float | int | None) -> str:
-    """1234567 → 1,234,567; None → –."""
+    """Format a number: 1234567 → 1,234,567; None → –."""
     return "–" if value is None else f"{value:,.0f}"
 
 
 def size(value: float) -> str:
-    """Bytes in the unit that people read."""
+    """Format a number of bytes in the largest fitting unit."""
     for unit in ("bytes", "kB", "MB"):
         if value < 1000:
             return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
@@ -54,7 +54,7 @@ def size(value: float) -> str:
 
 
 def as_utc(value: datetime | float | str | None) -> datetime | None:
-    """A moment from what tables (UTC without a zone) and Unix clocks give; None for nothing."""
+    """Return the UTC time of a table value (UTC without a zone) or a Unix time; None for an empty value."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -66,24 +66,24 @@ def as_utc(value: datetime | float | str | None) -> datetime | None:
 
 
 def when(value: datetime | float | str | None) -> Markup:
-    """A <time> element in UTC, which the page's script turns into the reader's zone."""
+    """Return a <time> element in UTC. The page's script converts it to the reader's time zone."""
     moment = as_utc(value)
     if moment is None:
         return Markup('<span class="none">–</span>')
     day, clock = f"{moment:%Y-%m-%d %H:%M:%S}".split()
-    return Markup(  # noqa: S704  # digits and the name of a month
+    return Markup(  # noqa: S704  # only digits and the name of a month
         f'<time datetime="{day}T{clock}Z" title="{day} {clock} UTC">{moment:%d %b %Y %H:%M} UTC</time>'
     )
 
 
 def moment(value: datetime | float | str | None) -> str:
-    """The moment in UTC to the second, for what is shown as an age."""
+    """Format a time in UTC with seconds, as the tooltip of an age."""
     found = as_utc(value)
     return f"{found:%Y-%m-%d %H:%M:%S} UTC" if found else ""
 
 
 def ago(value: datetime | float | str | None, now: datetime | None = None) -> str:
-    """How long ago, in one unit."""
+    """Format the age of a time in one unit."""
     moment = as_utc(value)
     if moment is None:
         return "never"
@@ -94,7 +94,7 @@ def ago(value: datetime | float | str | None, now: datetime | None = None) -> st
 
 
 def duration(seconds: float | None) -> str:
-    """A span in its largest unit: 40 s, 3 min, 2 h, 5 days."""
+    """Format a duration in one unit: 40 s, 3 min, 2 h, 5 days."""
     if seconds is None:
         return "–"
     if seconds < MINUTE:
@@ -107,13 +107,13 @@ def duration(seconds: float | None) -> str:
 
 
 def sentence(words: str) -> str:
-    """Our or the provider's words with a capital first letter and a full stop."""
+    """Return a text with a capital first letter and a full stop."""
     words = words.strip()
     return words[:1].upper() + words[1:] + ("" if not words or words[-1] in ".!?…" else ".")
 
 
 def status_class(status: str | None) -> str:
-    """The CSS class of an order's status."""
+    """Return the CSS class of an order's status."""
     return "status-" + (status or "unknown").lower().replace(" ", "-")
 
 
@@ -127,7 +127,7 @@ def result_words(order: Order | EarlierOrder) -> str:
 
 
 def batch_label(batch: Progress) -> str:
-    """The word for where a batch stands: one that was cut short is not finished."""
+    """Return the label of a batch's state. A batch with cancelled IMEIs is "Stopped", not "Finished"."""
     cancelled = bool(batch.outcomes[Outcome.CANCELLED])
     if cancelled and batch.state is BatchState.RUNNING:
         return "Stopping"
@@ -135,12 +135,12 @@ def batch_label(batch: Progress) -> str:
 
 
 def batch_class(batch: Progress) -> str:
-    """The CSS class of that word."""
+    """Return the CSS class of a batch's state."""
     return "state-stopped" if batch.is_stopped else f"state-{batch.state}"
 
 
 def stop_words(batch: Progress, planned: int) -> str:
-    """What stopping a batch means, of which so many IMEIs are not sent yet, in numbers."""
+    """Return the question before a batch is stopped. planned is the number of IMEIs that are not sent yet."""
     ordered = batch.outcomes[Outcome.ORDERED]
     said = [f"{ordered:,} already ordered, {money(batch.spent)} paid."]
     if doubtful := batch.outcomes[Outcome.IN_DOUBT]:
@@ -154,12 +154,12 @@ def stop_words(batch: Progress, planned: int) -> str:
 
 
 def is_awaited(status: str | None) -> bool:
-    """Whether an order with this status may still get its result."""
+    """Return whether an order with this status may still get a result."""
     return status is not None and status not in FINAL_STATUSES
 
 
 def synced(report: SyncReport | None) -> str:
-    """What the last question for results brought, in a sentence; "" before the first."""
+    """Return a sentence about the last result sync, or "" before the first."""
     if report is None:
         return ""
     if not report.asked and not report.error:
@@ -169,7 +169,7 @@ def synced(report: SyncReport | None) -> str:
 
 
 def settled_words(settled: Settled) -> str:
-    """How many IMEIs of a batch were in doubt and are settled, by the program and by hand; "" where none was."""
+    """Return how many IMEIs of a batch were in doubt and are settled, or "" if there were none."""
     parts = (
         (settled.found, "found in the provider's list and recorded"),
         (settled.sent_again, "not placed, sent again and ordered"),
@@ -182,12 +182,12 @@ def settled_words(settled: Settled) -> str:
 
 
 def chunk_cells(letters: str) -> Markup:
-    """The chunk map as elements, for pages without a script; thousands of them."""
-    return Markup(letters.translate(CELLS))  # noqa: S704  # letters of LETTERS only
+    """Return the chunk map as HTML elements; there can be thousands."""
+    return Markup(letters.translate(CELLS))  # noqa: S704  # only letters of LETTERS
 
 
 def bars(days: Sequence[Day], amount: Callable[[Day], float]) -> list[dict[str, Any]]:
-    """The columns of one of the dashboard's charts: x, y, width, height (SVG units), and what each says."""
+    """Return the bars of a dashboard chart: x, y, width and height in SVG units, and a title each."""
     most = max((amount(day) for day in days), default=0) or 1
     slot = CHART_WIDTH / max(len(days), 1)
     return [
@@ -210,7 +210,7 @@ def _height(share: float) -> float:
 
 
 def template_filters() -> dict[str, Any]:
-    """The filters by the name that templates use."""
+    """Return the template filters by name."""
     return {
         "number": number,
         "money": money,

@@ -1,7 +1,7 @@
-"""How much a request may bring: bytes and fields, fewer before a login.
+"""Limits for request bodies: bytes and number of fields, lower before a login.
 
-Werkzeug limits the parts of multipart bodies only, and each field by itself. Two million empty fields in a body of
-5 MB cost 1 GB, so here fields are counted in both kinds of forms, and text is limited as a whole. Knows no views.
+Werkzeug limits only the parts of multipart bodies and each field alone. Two million empty fields in a body of 5 MB use
+1 GB of memory. This module counts the fields of both kinds of forms and limits the total text. It must not know views.
 """
 
 from io import BytesIO
@@ -12,20 +12,20 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-#: Bytes of one request: a file of 25 MB and what surrounds it.
+#: Bytes of one request: a file of 25 MB and the form around it.
 MAX_REQUEST = 26 * 1024 * 1024
-#: Bytes of all fields that are no files: a paste of 100,000 IMEIs with some words in each line.
+#: Bytes of all text fields: a paste of 100,000 IMEIs with some words in each line.
 MAX_TEXT = 8 * 1024 * 1024
-#: Fields of one form; no form of ours has more than a hundred.
+#: Fields of one form; our forms have at most a hundred.
 MAX_FIELDS = 10_000
-#: The same before a login: a user name, a password and a token.
+#: Bytes and fields before a login: a user name, a password and a token.
 MAX_REQUEST_BEFORE_LOGIN, MAX_FIELDS_BEFORE_LOGIN = 16 * 1024, 20
 
 Parsed = tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]
 
 
 class LimitedParser(FormDataParser):
-    """Parses forms; raises RequestEntityTooLarge for too much text and for too many fields."""
+    """Form parser that raises RequestEntityTooLarge for too much text and for too many fields."""
 
     def _parse_urlencoded(
         self, stream: IO[bytes], mimetype: str, content_length: int | None, options: dict[str, str]
@@ -50,19 +50,19 @@ class LimitedParser(FormDataParser):
 
 
 class LimitedRequest(Request):
-    """A request of the app."""
+    """The request class of the app."""
 
     form_data_parser_class = LimitedParser
 
 
 def init_forms(app: Flask) -> None:
-    """Limit every request of app."""
+    """Limit each request of app."""
     app.request_class = LimitedRequest
     app.config.update(MAX_CONTENT_LENGTH=MAX_REQUEST, MAX_FORM_MEMORY_SIZE=MAX_TEXT, MAX_FORM_PARTS=MAX_FIELDS)
 
 
 def expect_little() -> None:
-    """Limit this request as before a login. A body of unknown length is refused: to read it may take long."""
+    """Apply the limits before a login to this request. A body of unknown length is refused with 411."""
     request.max_content_length = request.max_form_memory_size = MAX_REQUEST_BEFORE_LOGIN
     request.max_form_parts = MAX_FIELDS_BEFORE_LOGIN
     if "Transfer-Encoding" in request.headers:

@@ -1,4 +1,4 @@
-"""Files of orders brought back: kept, shown as a dry run, imported by a second click, and undone by a third."""
+"""Import of order files: upload, dry run, confirmation and undo."""
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -13,23 +13,23 @@ from web.format import plural
 blueprint = Blueprint("imports", __name__, url_prefix="/database/import")
 
 KIND = "import"
-#: Rows shown of each fate, and of those that are left out: somebody must look at each.
+#: Rows shown for each fate; more for rows that are left out, because a person must check each of them.
 SHOWN, SHOWN_LEFT_OUT = 12, 200
 
 
 @blueprint.post("")
 def upload() -> ResponseReturnValue:
-    """Keep the file and lead to the dry run."""
+    """Store the uploaded file and redirect to the dry run."""
     file = request.files.get("file")
     if file is None or not file.filename:
         flash("Choose a file with orders.", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     data = file.read()
     try:
         next(read_orders(data), None)
     except UnreadableFileError as error:
         flash(f"Not imported: {error}", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     label = "".join(sign if sign.isprintable() else " " for sign in file.filename)[:100]
     database, folder = backend().database, backend().uploads
     token = store_upload(database, folder, data, label=label, kind=KIND, service_id="")
@@ -38,13 +38,13 @@ def upload() -> ResponseReturnValue:
 
 @blueprint.get("/<token>")
 def preview(token: str) -> ResponseReturnValue:
-    """What importing the file would do; with ?done=, what an import that was just done has left out."""
+    """Show the changes that an import would make. With ?done=<id>, also what that import left out."""
     found = _upload_or_404(token)
     try:
         plan = plan_import(backend().database, read_orders(found.path))
     except UnreadableFileError as error:
         flash(f"Not imported: {error}", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     shown = {fate: SHOWN_LEFT_OUT if fate in (Fate.NOT_UNDERSTOOD, Fate.UNMATCHED) else SHOWN for fate in Fate}
     done = request.args.get("done", type=int)
     return render_template("imports.html", upload=found, plan=plan, fates=list(Fate), shown=shown, done=done)
@@ -52,22 +52,22 @@ def preview(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/<token>")
 def confirm(token: str) -> ResponseReturnValue:
-    """Import it. A second click finds everything unchanged. Rows that were not matched are listed afterwards."""
+    """Import the file and list the rows that were not matched. A second import changes nothing."""
     found = _upload_or_404(token)
     try:
         import_id, plan = import_orders(backend().database, read_orders(found.path), found.label)
     except UnreadableFileError as error:
         flash(f"Not imported: {error}", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     flash(f"Import {import_id}: {plan.summary}.", "good")
     if plan.count(Fate.UNMATCHED):
         return redirect(url_for("imports.preview", token=token, done=import_id), 303)
-    return redirect(url_for("pages.database"), 303)
+    return redirect(url_for("overview.database"), 303)
 
 
 @blueprint.post("/<int:import_id>/undo")
 def undo(import_id: int) -> ResponseReturnValue:
-    """Take an import back where nothing has changed since."""
+    """Undo an import, except for orders that have changed later."""
     try:
         restored, kept = undo_import(backend().database, import_id)
     except NotPossibleError as error:
@@ -75,7 +75,7 @@ def undo(import_id: int) -> ResponseReturnValue:
     else:
         more = f"; {plural(kept, 'order')} kept, because they changed later" if kept else ""
         flash(f"Import {import_id} is undone: {plural(restored, 'order')} restored{more}.", "good")
-    return redirect(url_for("pages.database"), 303)
+    return redirect(url_for("overview.database"), 303)
 
 
 def _upload_or_404(token: str) -> Upload:

@@ -1,4 +1,4 @@
-"""The history of orders, its export, and one order."""
+"""The history of orders with its exports, and the page of one order."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -12,29 +12,27 @@ from database import IMEIDatabase, utc_now
 from devices import read_report
 from orders import OrderStatus, Outcome
 from results import is_requested, last_sync, request_sync
-from runner import runner_alive
 from storage import batch_queries, order_filters, order_pages, order_queries
-from storage.batch_uploads import change_upload
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
 from storage.rows import Order
-from submission import service_objection
-from web.exports import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from submission import runner_alive, service_objection
+from web import drafts
+from web.context import PAGE
+from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import synced
-from web.preview import keep
 
 blueprint = Blueprint("orders", __name__)
 
-PAGE = 50
-#: What a page lists whose filter cannot be read.
+#: The list of a page whose filter is not valid.
 NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "next_before": None, "count": None})
 
 
 @blueprint.get("/history")
 def history() -> ResponseReturnValue:
-    """Orders that fit the filter, newest first unless ?sort= says otherwise."""
+    """Show the orders that match the filter, newest first or in the order of ?sort=."""
     wanted, before, database = asked(), request.args.get("before", ""), backend().database
     sorts = order_pages.sorts(wanted.chosen)
     sort = request.args.get("sort", sorts[0], type=Sort)
@@ -60,7 +58,7 @@ def history() -> ResponseReturnValue:
 
 @blueprint.get("/history/rows")
 def rows() -> str:
-    """Of the shown orders (?seen=row:status, repeated) the rows that have another status now; nothing if none has."""
+    """Return the table rows of shown orders (?seen=row:status, repeated) whose status has changed."""
     seen = _seen()
     changed = [order for order in order_queries.orders_of_rows(backend().database, list(seen)) if _is_news(order, seen)]
     return render_template("rows.html", orders=changed)
@@ -68,20 +66,20 @@ def rows() -> str:
 
 @blueprint.post("/history/sync")
 def sync_now() -> ResponseReturnValue:
-    """Ask for all pending results, by the process that talks to the provider; the history says what came of it."""
+    """Request all pending results. The process that calls the provider fetches them; the history shows the outcome."""
     request_sync(backend().database)
     return redirect(url_for("orders.history", **filter_asked().arguments()), 303)
 
 
 @blueprint.get("/history/sync.json")
 def sync_state() -> Response:
-    """Whether results are being asked for, and what the last question brought."""
+    """Return whether a result sync is requested, and a sentence about the last one."""
     return jsonify(_sync_state())
 
 
 @blueprint.get("/history/recheck")
 def recheck() -> ResponseReturnValue:
-    """Ask which service shall check the IMEIs of the filter again."""
+    """Show the form that selects the service for checking the IMEIs of the filter again."""
     chosen = filter_asked()
     return render_template(
         "recheck.html",
@@ -93,7 +91,7 @@ def recheck() -> ResponseReturnValue:
 
 @blueprint.post("/history/recheck")
 def preview_recheck() -> ResponseReturnValue:
-    """Check the IMEIs of the filter again, or the one IMEI of the form: leads to the preview, which says the cost."""
+    """Redirect to the preview of a batch with the IMEIs of the filter, or with the one IMEI of the form."""
     chosen, service_id = filter_asked(), request.form.get("service_id", "").strip()
     objection = service_objection(backend().catalog.current().find(service_id), service_id)
     one = request.form.get("imei", "").strip()
@@ -106,21 +104,20 @@ def preview_recheck() -> ResponseReturnValue:
         flash(objection, "error")
         return redirect(url_for("orders.history", **chosen.arguments()), 303)
     label = imeis[0] if len(imeis) == 1 else f"Checked again: {len(imeis):,} IMEIs"
-    token = keep("paste", "\n".join(imeis).encode(), label, service_id)
-    choice = {"recheck": True, "resend_rejected": True, "include_luhn": True}  # the provider has taken them before
-    change_upload(backend().database, token, service_id, choice)
+    # The provider took them before, so a wrong check digit is no reason to leave one out.
+    token = drafts.from_imeis(imeis, label, service_id, ["recheck", "resend_rejected", "include_luhn"])
     return redirect(url_for("preview.show", token=token), 303)
 
 
 @blueprint.get("/history.csv")
 def history_csv() -> Response:
-    """All orders that fit the filter, in the provider's format, or with ?format=extended with all that is known."""
+    """Download the orders that match the filter: in the provider's format, or with ?format=extended with all fields."""
     return csv_download(_export_rows(backend().database, filter_asked()), columns_asked(), _export_name("csv"))
 
 
 @blueprint.get("/history.xlsx")
 def history_xlsx() -> ResponseReturnValue:
-    """The same as a workbook; a long one is built in the background."""
+    """Download the orders that match the filter as a workbook. A long one is built in the background."""
     chosen = filter_asked()
     total = order_filters.count(backend().database, chosen)
     return xlsx_download(_export_rows(backend().database, chosen), workbook_columns(), _export_name("xlsx"), total)
@@ -128,7 +125,7 @@ def history_xlsx() -> ResponseReturnValue:
 
 @blueprint.get("/orders/<order_id>")
 def order(order_id: str) -> ResponseReturnValue:
-    """Everything that is known of one order."""
+    """Show one order."""
     database = backend().database
     found = order_queries.find_order(database, order_id)
     if found is None:
@@ -140,13 +137,13 @@ def order(order_id: str) -> ResponseReturnValue:
 
 @blueprint.get("/orders/<order_id>/result")
 def result(order_id: str) -> str:
-    """The parts of its page that a result changes, if its status is no longer what ?seen= says; else nothing."""
+    """Return the parts of the order page that a result changes, or "" if the status is still that of ?seen=."""
     found = order_queries.find_order(backend().database, order_id)
     return render_template("result.html", **_result(found)) if found and _is_news(found, _seen()) else ""
 
 
 def _listed(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, before: str) -> dict[str, Any]:
-    """One page of what fits, the key of the next one, and the count."""
+    """Return one page of matching orders, the key of the next page, and the count."""
     found = order_pages.page(database, chosen, sort, before, PAGE + 1)
     following = order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None
     return {"orders": found[:PAGE], "next_before": following, "count": order_filters.counted(database, chosen)}
@@ -159,7 +156,7 @@ def _result(order: Order) -> dict[str, Any]:
 
 
 def _seen() -> dict[int, str]:
-    """Row id → status of the orders that a page shows, as it says itself."""
+    """Return row id → status of the orders that the page shows, from ?seen=."""
     pairs = (given.split(":", 1) for given in request.args.getlist("seen")[:PAGE] if given.count(":") == 1)
     return {int(row): status for row, status in pairs if row.isdecimal() and len(row) < order_pages.LONGEST}
 

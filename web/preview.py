@@ -1,4 +1,4 @@
-"""From a file or a paste to a confirmed batch: nothing is sent before the second page's button.
+"""From a file or a paste to a confirmed batch: nothing is sent before the preview is confirmed.
 
 The upload's token is the confirm token of its batch, so that a second click gives the same batch.
 """
@@ -19,23 +19,22 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-from backend import Backend, backend
+from backend import backend
 from orders import Catalogue
-from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_text, rejects_csv
-from storage.batch_creation import NewBatch, OverBudgetError, create_batch
-from storage.batch_uploads import Upload, batch_of_token, change_upload, find_upload, store_upload
+from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
+from storage.batch_creation import OverBudgetError
+from storage.batch_uploads import Upload, batch_of_token, change_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
-from web.format import plural
+from web import drafts
+from web.ordering import must_type, start_batch, started
 
 blueprint = Blueprint("preview", __name__)
 
-#: Kinds of uploads: what may become a batch, and what a refused form held.
-SENDABLE, DRAFT = ("upload", "paste"), "draft"
 #: Rows shown of each bucket.
 SAMPLES = 8
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
 CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows", "second_imeis")
-#: Which IMEIs are counted in beside the ready ones.
+#: Options that include more IMEIs than the ready ones.
 TICKS = ("include_luhn", "recheck", "resend_rejected")
 CHANGED = "Nothing was sent: the service or the reading of the file was changed. Check the new cost, then confirm."
 DELIMITERS = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Bar"}
@@ -55,7 +54,7 @@ ENCODINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cells that the same thing would repair."""
+    """Cells with the same reason."""
 
     reason: str
     count: int
@@ -65,9 +64,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the confirm button was pressed on: the price, the number, and the service with its IMEIs.
+    """What the page of the confirm button showed: price, number of IMEIs, and the fingerprint of service and IMEIs.
 
-    Another tab may have chosen another service of the same price, or another column of as many IMEIs, since.
+    The fingerprint differs where another tab chose a service of the same price or a column with as many IMEIs.
     """
 
     price: str
@@ -75,11 +74,11 @@ class Shown:
     fingerprint: str
 
     def fits(self, plan: Plan) -> bool:
-        """Whether the page told the truth about this plan."""
+        """Whether the page showed this plan."""
         return self.price == price_mark(plan) and self._holds_the_same(plan)
 
     def price_objection(self, plan: Plan) -> str:
-        """Return the sentence about a price that alone has changed since, or ""."""
+        """Return the message about a price that changed while nothing else did, or ""."""
         try:
             shown = float(self.price)
         except ValueError:
@@ -92,11 +91,11 @@ class Shown:
 
 @blueprint.get("/batch")
 def batch() -> ResponseReturnValue:
-    """Ask for a file or a paste, and a service; with ?draft= what was pasted before."""
+    """Ask for a file or a paste, and a service; with ?draft= the text that was pasted before."""
     return render_template(
         "batch.html",
         service_id=request.args.get("service_id", ""),
-        text=draft_text(request.args.get("draft", "")),
+        text=drafts.form_text(request.args.get("draft", "")),
         catalogue=backend().catalog.current(),
         limit=backend().settings.max_batch_imeis,
     )
@@ -104,7 +103,7 @@ def batch() -> ResponseReturnValue:
 
 @blueprint.post("/batch")
 def upload() -> ResponseReturnValue:
-    """Keep what was brought, if IMEIs can be read from it, and lead to the preview."""
+    """Store the file or paste if it holds IMEIs, and redirect to the preview."""
     service_id, text = request.form.get("service_id", "").strip(), request.form.get("imeis", "")
     file = request.files.get("file")
     name = (file.filename or "") if file else ""
@@ -116,24 +115,29 @@ def upload() -> ResponseReturnValue:
         objection = "Choose a file or paste IMEIs."
     if objection:
         return _ask_again(objection, service_id, text)
-    kind, content = ("upload", data) if name else ("paste", text.encode("utf-8", "replace"))
+    kind, content = (drafts.FILE, data) if name else (drafts.PASTE, text.encode("utf-8", "replace"))
     try:
-        read_intake(backend(), kind, content, Choice())
+        token = drafts.from_content(kind, content, _label(name), service_id)
     except UnreadableFileError as error:
         return _ask_again(str(error), service_id, text)
-    token = keep(kind, content, _label(name), service_id)
     return redirect(url_for("preview.show", token=token), 303)
+
+
+@blueprint.errorhandler(UnreadableFileError)
+def unreadable(error: UnreadableFileError) -> ResponseReturnValue:
+    """Redirect to the form where a stored upload cannot be read any more, such as after a limit was lowered."""
+    return _ask_again(str(error), "", "")
 
 
 @blueprint.get("/batch/template.csv")
 def template() -> Response:
-    """An empty file with the one column that is needed."""
+    """Return an empty file with the one column that is needed."""
     return _download(TEMPLATE, "imei-template.csv")
 
 
 @blueprint.get("/batch/preview/<token>")
 def show(token: str) -> ResponseReturnValue:
-    """What was read, what would be sent, what it costs."""
+    """Show what was read, what would be sent and what it costs."""
     batch_id = batch_of_token(backend().database, token)
     if batch_id is not None:
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
@@ -142,14 +146,14 @@ def show(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/batch/preview/<token>/options")
 def options(token: str) -> ResponseReturnValue:
-    """Read the file another way, or count other IMEIs in."""
+    """Change how the file is read, or which IMEIs are included."""
     _keep_options(_upload_or_404(token))
     return _back(token)
 
 
 @blueprint.post("/batch/preview/<token>")
 def confirm(token: str) -> ResponseReturnValue:
-    """Make the batch that the preview showed, once; lead back to the preview if it is no longer true."""
+    """Create the batch of the preview, once; redirect to the preview if something has changed since."""
     batch_id = batch_of_token(backend().database, token)
     if batch_id is None:
         found = _upload_or_404(token)
@@ -166,67 +170,19 @@ def confirm(token: str) -> ResponseReturnValue:
 
 @blueprint.get("/batch/preview/<token>/rejects.csv")
 def rejects(token: str) -> Response:
-    """Every value that is not sent, with its row and the reason."""
+    """Return every value that is not sent, with its row and the reason."""
     found = _upload_or_404(token)
-    intake = read_intake(backend(), found.kind, found.path.read_bytes(), _choice(found.choice))
+    intake = drafts.read(found, _choice(found.choice))
     return _download(rejects_csv(intake), f"{found.label.rsplit('.', 1)[0]}_rejects.csv")
 
 
-def read_intake(backend: Backend, kind: str, content: bytes, choice: Choice) -> Intake:
-    """What an upload or paste holds. Raises UnreadableFileError."""
-    limit = backend.settings.max_batch_imeis
-    if kind == "paste":
-        return read_text(content.decode("utf-8", "replace"), choice, limit)
-    return read_file(content, choice, limit)
-
-
-def keep(kind: str, content: bytes, label: str, service_id: str) -> str:
-    """Store an upload for its preview; returns its token."""
-    return store_upload(backend().database, backend().uploads, content, label=label, kind=kind, service_id=service_id)
-
-
-def keep_draft(text: str, service_id: str) -> str | None:
-    """Store what a refused form held, for the form that follows; returns its token, or None for nothing."""
-    return keep(DRAFT, text.encode("utf-8", "replace"), "Draft", service_id) if text.strip() else None
-
-
-def draft_text(token: str) -> str:
-    """What keep_draft stored, or ""."""
-    found = find_upload(backend().database, backend().uploads, token) if token else None
-    return found.path.read_bytes().decode("utf-8", "replace") if found and found.kind == DRAFT else ""
-
-
-def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
-    """Write the batch that a plan describes, or continue the unfinished one; its id. Raises OverBudgetError."""
-    new = NewBatch(
-        label=label,
-        source=source,
-        service_id=plan.service.package_id,
-        service_name=plan.service.title,
-        unit_price=plan.service.price,
-        imeis=plan.imeis,
-        fingerprint=plan.fingerprint,
-        confirm_token=token,
-        recheck=plan.recheck,
-        resend_rejected=plan.resend_rejected,
-        budget=backend.settings.daily_budget,
-        held=plan.balance.credits if plan.balance.trusted else None,
-    )
-    return create_batch(backend.database, new, backend.settings.chunk_size)
-
-
 def price_mark(plan: Plan) -> str:
-    """The price as the confirm form carries it."""
+    """Return the price as the confirm form holds it."""
     return f"{plan.service.price:.6f}"
 
 
-def must_type(backend: Backend, plan: Plan) -> bool:
-    """Whether confirming asks for the number of IMEIs, typed."""
-    return plan.continues is None and plan.cost > backend.settings.confirm_above
-
-
 def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, Any]:
-    """Return the options form as choices to store; another sheet, encoding or delimiter has its column found again."""
+    """Return the options form as choices to store; another sheet, encoding or delimiter drops the chosen column."""
     choice = {name: before[name] for name in CHOICES if name in before}
     for name in ("sheet", "encoding", "delimiter", "column", "header_row"):
         value = form.get(name)
@@ -239,14 +195,16 @@ def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, An
     for name in ("hidden_rows", "second_imeis"):
         if f"was_{name}" in form:
             choice[name] = name in form
-    whole = "options" in form  # the page's own form says which ticks it offered; another one says all that is set
+    whole = (
+        "options" in form
+    )  # the form of the page lists the options that it offered; any other form lists all that are set
     offered = [tick for tick in TICKS if not whole or tick in form or f"was_{tick}" in form]
     kept = {tick: before[tick] for tick in TICKS if tick in before}
     return choice | kept | {tick: tick in form for tick in offered}
 
 
 def grouped(entries: Iterable[tuple[int, str, str]]) -> list[Group]:
-    """(row, text, reason) triples by reason, the most frequent first."""
+    """Group (row, text, reason) triples by reason, the most frequent first."""
     found: dict[str, list[Any]] = {}
     for row, text, reason in entries:
         group = found.setdefault(reason, [0, [], []])
@@ -259,7 +217,7 @@ def grouped(entries: Iterable[tuple[int, str, str]]) -> list[Group]:
 
 
 def _label(file_name: str) -> str:
-    """A file's name without what would break a line or a header."""
+    """Return the name of a file without signs that would break a line or a header."""
     return " ".join("".join(c if c.isprintable() else " " for c in file_name).split())[:100] or "Pasted IMEIs"
 
 
@@ -271,8 +229,8 @@ def _whole(text: str) -> int:
 
 
 def _upload_or_404(token: str) -> Upload:
-    found = find_upload(backend().database, backend().uploads, token)
-    if found is None or found.kind not in SENDABLE:
+    found = drafts.find(token)
+    if found is None:
         abort(404, "This upload is not there any more. Upload the file again.")
     return found
 
@@ -282,10 +240,10 @@ def _back(token: str) -> ResponseReturnValue:
 
 
 def _keep_options(found: Upload) -> None:
-    """Remember the service and the choices of the form, unless the file cannot be read that way."""
+    """Store the service and the choices of the form, unless the file cannot be read that way."""
     choice = chosen_options(request.form.to_dict(), found.choice)
     try:
-        read_intake(backend(), found.kind, found.path.read_bytes(), _choice(choice))
+        drafts.read(found, _choice(choice))
     except UnreadableFileError as error:
         flash(f"Not changed: {error}", "error")
         return
@@ -293,7 +251,7 @@ def _keep_options(found: Upload) -> None:
 
 
 def _asks_for_another(found: Upload) -> bool:
-    """Whether the form that confirms holds another service or other choices than the page that it was on."""
+    """Whether the confirming form holds another service or other choices than its page showed."""
     if "options" not in request.form:
         return False
     asked = chosen_options(request.form.to_dict(), found.choice)
@@ -306,11 +264,11 @@ def _made(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _confirmed(found: Upload) -> tuple[int | None, str]:
-    """The batch of an upload, or None and the reason why nothing was sent."""
+    """Return the batch of an upload, or None and the reason why nothing was sent."""
     catalogue = backend().catalog.for_confirmation()
     plan = _read_and_plan(found, catalogue)[1]
     objection = unchecked(catalogue) or _reason_to_look_again(plan)
-    batch_id = batch_of_token(backend().database, found.token)  # a first click may have ended meanwhile
+    batch_id = batch_of_token(backend().database, found.token)  # a first click may have finished meanwhile
     if batch_id is not None or objection or plan is None:
         return batch_id, objection
     try:
@@ -326,7 +284,7 @@ def _choice(choice: dict[str, Any]) -> Choice:
 
 
 def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | None]:
-    intake = read_intake(backend(), found.kind, found.path.read_bytes(), _choice(found.choice))
+    intake = drafts.read(found, _choice(found.choice))
     service = catalogue.find(found.service_id)
     if service is None:
         return intake, None
@@ -337,7 +295,7 @@ def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | 
 
 
 def _reason_to_look_again(plan: Plan | None) -> str:
-    """Why confirming did nothing; "" when there is no reason."""
+    """Return why nothing was confirmed; "" when there is no reason."""
     if plan is None:
         return "Nothing was sent: the provider does not list this service any more. Choose another one."
     shown = Shown(*(request.form.get(name, "") for name in ("price", "count", "fingerprint")))
@@ -351,13 +309,6 @@ def _reason_to_look_again(plan: Plan | None) -> str:
     if must_type(backend(), plan) and typed != str(plan.count):
         return f"Nothing was sent: to confirm, type the number of IMEIs, {plan.count}."
     return ""
-
-
-def started(plan: Plan, batch_id: int) -> str:
-    """What confirming did, in numbers."""
-    if plan.continues is not None:
-        return f"Batch {batch_id} continues where it stopped."
-    return f"Batch {batch_id} has started: {plural(plan.count, 'IMEI')} to send."
 
 
 def _preview_page(found: Upload) -> str:
@@ -391,9 +342,10 @@ def _repaired(intake: Intake) -> Sequence[Group]:
 
 
 def _ask_again(objection: str, service_id: str, text: str) -> ResponseReturnValue:
-    """Back to the form with the reason, and with what was pasted."""
+    """Redirect to the form with the reason and the pasted text."""
     flash(objection, "error")
-    return redirect(url_for("preview.batch", service_id=service_id or None, draft=keep_draft(text, service_id)), 303)
+    draft = drafts.from_form(text, service_id)
+    return redirect(url_for("preview.batch", service_id=service_id or None, draft=draft), 303)
 
 
 def _download(data: bytes, name: str) -> Response:

@@ -1,4 +1,4 @@
-"""What was spent, what a batch's results say, and what to take up with the provider: as tables and as files."""
+"""Reports as pages and files: spend, the results of a batch, and disputes with the provider."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -11,19 +11,18 @@ from backend import backend
 from database import utc_now
 from spreadsheets import OutColumn, export_name
 from storage import batch_queries, order_filters, order_queries, order_reports
-from storage.batch_tallies import VERDICTS
+from storage.kept_sums import VERDICTS
 from storage.order_reports import Dispute
-from web.context import batch_or_404, row_number
-from web.exports import csv_download
-from web.orders import PAGE
+from web.context import PAGE, batch_or_404, row_number
+from web.downloads import csv_download
 
 blueprint = Blueprint("reports", __name__)
 
-#: Rows of the spend table on the page; the file has all.
+#: Most rows of the spend table on the page; the file has all of them.
 SHOWN = 60
-#: Verdicts of each kind on the printed report.
+#: Most values of each verdict on the printed report.
 PRINTED = 12
-#: SVG units of the bar of the most frequent verdict.
+#: Width of the longest bar in SVG units.
 BAR = 200
 
 SPEND_COLUMNS = (
@@ -53,7 +52,7 @@ DISPUTE_COLUMNS = (
 
 @blueprint.get("/reports")
 def spend() -> ResponseReturnValue:
-    """Spend by day, service or batch, and the way to the disputes."""
+    """Show the spend by day, service or batch."""
     by, since = _by(), _since()
     rows = order_reports.spend(backend().database, by, since)
     return render_template(
@@ -71,14 +70,14 @@ def spend() -> ResponseReturnValue:
 
 @blueprint.get("/reports/spend.csv")
 def spend_csv() -> Response:
-    """The same as a file, with every row."""
+    """Download the spend by day, service or batch as CSV, with all rows."""
     by, since = _by(), _since()
     return _csv(order_reports.spend(backend().database, by, since), SPEND_COLUMNS, f"spend-by-{by}")
 
 
 @blueprint.get("/reports/disputes")
 def disputes() -> ResponseReturnValue:
-    """What to take up with the provider, a kind at a time; the first kind that there is any of, unless ?kind= says."""
+    """Show disputes of one kind: that of ?kind=, else the first kind with any disputes."""
     counts = order_reports.dispute_counts(backend().database)
     first = next((kind for kind, count in counts.items() if count), Dispute.IN_DOUBT)
     kind, before = _kind(first), request.args.get("before", type=row_number)
@@ -96,13 +95,13 @@ def disputes() -> ResponseReturnValue:
 
 @blueprint.get("/reports/disputes.csv")
 def disputes_csv() -> Response:
-    """Every order that was rejected, is in doubt, or has a result about another IMEI."""
+    """Download all disputes: orders that are rejected, in doubt, or have a result about another IMEI."""
     return _csv(order_reports.disputes(backend().database), DISPUTE_COLUMNS, "disputes")
 
 
 @blueprint.get("/batches/<int:batch_id>/verdicts")
 def verdicts(batch_id: int) -> ResponseReturnValue:
-    """What the results of a batch say."""
+    """Show the results of a batch by value."""
     batch = batch_or_404(batch_id)
     found = order_reports.verdict_summary(backend().database, batch_id)
     most = max((row.orders for row in found), default=1)
@@ -118,7 +117,7 @@ def verdicts(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/batches/<int:batch_id>/report")
 def report(batch_id: int) -> ResponseReturnValue:
-    """A batch on paper: what was asked, what it cost, what the results say, and what did not work."""
+    """Show a report of a batch for printing: counts, cost, results and failures."""
     batch, database = batch_or_404(batch_id), backend().database
     found = order_reports.verdict_summary(database, batch_id)
     return render_template(
@@ -135,7 +134,7 @@ def report(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/batches/<int:batch_id>/verdicts.csv")
 def verdicts_csv(batch_id: int) -> Response:
-    """The same as a file."""
+    """Download the results of a batch by value as CSV."""
     name = export_name(batch_id, batch_or_404(batch_id).label, "verdicts", utc_now(), "csv")
     found = order_reports.verdict_summary(backend().database, batch_id)
     return csv_download(_mappings(found, VERDICT_COLUMNS), VERDICT_COLUMNS, name)
@@ -149,7 +148,7 @@ def _by() -> str:
 
 
 def _since() -> date | None:
-    """The first day of a report; one that cannot be read ends the request: the report would be one of everything."""
+    """Return the first day of the report, or None. An invalid day is a 400: ignoring it would report all orders."""
     text = request.args.get("since", "").strip()
     try:
         return date.fromisoformat(text) if text else None

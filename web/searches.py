@@ -1,4 +1,4 @@
-"""Many IMEIs looked up at once: the paste becomes a saved search with an address of its own, found and missing."""
+"""Look up many IMEIs at once. The pasted list becomes a saved search with a URL, and shows found and missing IMEIs."""
 
 from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
@@ -15,39 +15,38 @@ from storage import order_queries, order_searches
 from storage.order_filters import Count, OrderFilter
 from storage.order_searches import SavedSearch
 from submission import service_objection
-from web.context import row_number
-from web.exports import columns_asked, csv_download, workbook_columns, xlsx_download
+from web import drafts
+from web.context import PAGE, row_number
+from web.downloads import columns_asked, csv_download, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import plural
-from web.orders import PAGE
-from web.preview import keep
 
 blueprint = Blueprint("searches", __name__, url_prefix="/history/search")
 
 MISSING_COLUMNS = (OutColumn("IMEI NO.", "imei", 17, digits=True),)
-#: The most IMEIs of one list.
+#: Most IMEIs of one list.
 MOST = 100_000
 MISSING_SHOWN = 500
-#: What a page lists whose filter cannot be read.
+#: The list of a page whose filter is not valid.
 NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "following": {}, "first_page": True})
 
 
 @blueprint.post("")
 def save() -> ResponseReturnValue:
-    """Keep the pasted list and lead to what is known of it."""
+    """Store the pasted list and redirect to its page."""
     try:
         intake = read_text(request.form.get("imeis", ""), Choice(second_imeis=True), limit=MOST)
     except UnreadableFileError as error:
         flash(f"Nothing was looked up: {error}", "error")
         return redirect(url_for("orders.history"), 303)
-    found = [*intake.ready.imeis(), *intake.luhn_failed.imeis()]  # each is in there once
+    found = [*intake.ready.imeis(), *intake.luhn_failed.imeis()]  # without duplicates
     search_id = order_searches.save_search(backend().database, found, len(intake.rejected))
     return redirect(url_for("searches.show", search_id=search_id), 303)
 
 
 @blueprint.get("/<int:search_id>")
 def show(search_id: int) -> ResponseReturnValue:
-    """The orders of the list that fit the filter, or with ?show=missing the IMEIs without any."""
+    """Show the orders of the list that match the filter, or with ?show=missing the IMEIs without an order."""
     search, wanted = _search_or_404(search_id), asked()
     known = order_searches.known_imeis(backend().database, search_id)
     missing = request.args.get("show") == "missing"
@@ -75,7 +74,7 @@ def show(search_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/<int:search_id>/found.csv")
 def found_csv(search_id: int) -> Response:
-    """All orders of the list that fit the filter."""
+    """Download the orders of the list that match the filter as CSV."""
     _search_or_404(search_id)
     rows = _rows(backend().database, search_id, filter_asked())
     return csv_download(rows, columns_asked(), _name(search_id, "found.csv"))
@@ -83,7 +82,7 @@ def found_csv(search_id: int) -> Response:
 
 @blueprint.get("/<int:search_id>/found.xlsx")
 def found_xlsx(search_id: int) -> ResponseReturnValue:
-    """The same as a workbook; a long one is built in the background."""
+    """Download the orders of the list that match the filter as a workbook. A long one is built in the background."""
     _search_or_404(search_id)
     database, chosen = backend().database, filter_asked()
     total = order_searches.count_found(database, search_id, chosen)
@@ -92,7 +91,7 @@ def found_xlsx(search_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/<int:search_id>/missing.csv")
 def missing_csv(search_id: int) -> Response:
-    """The IMEIs of the list that were never ordered."""
+    """Download the IMEIs of the list without an order as CSV."""
     search = _search_or_404(search_id)
     rows = [{"imei": imei} for _, imei in search.missing(order_searches.known_imeis(backend().database, search_id))]
     return csv_download(rows, MISSING_COLUMNS, _name(search_id, "missing.csv"))
@@ -100,7 +99,7 @@ def missing_csv(search_id: int) -> Response:
 
 @blueprint.post("/<int:search_id>/order")
 def order_missing(search_id: int) -> ResponseReturnValue:
-    """Lead what was never ordered to the preview of a batch."""
+    """Redirect to the preview of a batch with the IMEIs without an order."""
     search = _search_or_404(search_id)
     service_id = request.form.get("service_id", "").strip()
     imeis = [imei for _, imei in search.missing(order_searches.known_imeis(backend().database, search_id))]
@@ -110,7 +109,7 @@ def order_missing(search_id: int) -> ResponseReturnValue:
     if objection:
         flash(objection, "error")
         return redirect(url_for("searches.show", search_id=search_id, show="missing"), 303)
-    token = keep("paste", "\n".join(imeis).encode(), f"Search {search_id}: {plural(len(imeis), 'IMEI')}", service_id)
+    token = drafts.from_imeis(imeis, f"Search {search_id}: {plural(len(imeis), 'IMEI')}", service_id)
     return redirect(url_for("preview.show", token=token), 303)
 
 
@@ -122,14 +121,14 @@ def _search_or_404(search_id: int) -> SavedSearch:
 
 
 def _count(search_id: int, chosen: OrderFilter) -> Count | None:
-    """How many orders of the list fit; None without a filter, where nobody asks."""
+    """Return how many orders of the list match the filter, or None without a filter."""
     if not chosen.arguments():
         return None
     return Count(order_searches.count_found(backend().database, search_id, chosen), is_all=True)
 
 
 def _found(search_id: int, chosen: OrderFilter) -> dict[str, Any]:
-    """What the page of orders shows, and the key of the next one."""
+    """Return one page of orders and the key of the next page."""
     place, row = request.args.get("after", type=row_number), request.args.get("row", type=row_number)
     after = None if place is None or row is None else (place, row)
     found = order_searches.found_page(backend().database, search_id, chosen, after, PAGE + 1)

@@ -1,7 +1,7 @@
-"""Progress as server-sent events (WHATWG HTML, section 9.2): the snapshot, then each change of it, then an end.
+"""Progress of a batch as server-sent events (WHATWG HTML, section 9.2): a snapshot, each change, and an end event.
 
-A stream polls the batch's revision, reads a snapshot when it has grown, and never holds a transaction. It ends
-when the batch does, or when the process is told to stop; a browser that reconnects gets the snapshot first.
+A stream polls the revision of the batch, reads a snapshot when it has changed, and holds no transaction. It ends with
+the batch or with the process. A browser that reconnects gets a whole snapshot first.
 """
 
 import json
@@ -30,27 +30,27 @@ from web.format import (
     stop_words,
 )
 
-#: Seconds between two looks at the revision: at most two events a second.
+#: Seconds between two reads of the revision: at most two events per second.
 INTERVAL = 0.5
-#: Seconds of silence after which a comment is sent, so that proxies keep the connection.
+#: Seconds without an event after which a comment is sent, so that proxies keep the connection open.
 HEARTBEAT = 15.0
-#: Seconds of the past that the rate is measured over.
+#: Seconds over which the rate is measured.
 PACE_WINDOW = 30.0
-#: Seconds between two reads of what costs more to read: newest orders, grouped messages, results, the balance.
+#: Seconds between two reads of the slower details: newest orders, grouped messages, results, balance.
 DETAILS_EVERY = 2.0
-#: An estimate of the time left is shown from this many seconds and this share of the batch on.
+#: The time left is shown after this many seconds and this percentage of the batch.
 ETA_AFTER, ETA_FROM_PERCENT = 8.0, 2
 CHUNK_CELLS = 2000
 
 
 @dataclass(slots=True)
 class Pace:
-    """IMEIs a second over the last half minute."""
+    """The rate in IMEIs per second over the last PACE_WINDOW."""
 
     samples: deque[tuple[float, int]] = field(default_factory=deque)
 
     def rate(self, now: float, done: int, overall: float | None) -> float | None:
-        """Note done IMEIs at now (seconds); the overall rate stands in until the window says something."""
+        """Record done IMEIs at now (seconds) and return the rate; before ETA_AFTER seconds, the overall rate."""
         self.samples.append((now, done))
         while now - self.samples[0][0] > PACE_WINDOW:
             self.samples.popleft()
@@ -61,7 +61,7 @@ class Pace:
 
 
 def overall_rate(progress: Progress) -> float | None:
-    """IMEIs a second since the batch began; None before it means something."""
+    """Return IMEIs per second since the batch started, or None in its first half second."""
     if progress.started_at is None:
         return None
     end = progress.finished_at or datetime.now(UTC).replace(tzinfo=None)
@@ -70,14 +70,14 @@ def overall_rate(progress: Progress) -> float | None:
 
 
 def seconds_left(progress: Progress, rate: float | None) -> float | None:
-    """How long the rest takes at this rate; None while that would be a guess."""
+    """Return the seconds that the rest takes at this rate, or None while that cannot be estimated."""
     if progress.state is not BatchState.RUNNING or not rate or progress.percent < ETA_FROM_PERCENT:
         return None
     return progress.outcomes[Outcome.WAITING] / rate
 
 
 def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
-    """The batch as the live page's script reads it; money in US dollars, times in seconds."""
+    """Return the batch as the page's script reads it. Money is in US dollars, times are in seconds."""
     return {
         "batch_id": progress.batch_id,
         "label": progress.label,
@@ -102,7 +102,7 @@ def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
 
 
 def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
-    """What costs more to read: newest orders, grouped messages, results, how the balance changed."""
+    """Return the details that are slower to read: newest orders, grouped messages, results, balance change."""
     with database.read() as connection:
         change = balance_store.balance_change(connection, batch_id)
     results = order_queries.status_counts(database, batch_id)
@@ -123,20 +123,20 @@ def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
 
 
 def chunk_letters(database: IMEIDatabase, batch_id: int) -> dict[str, str]:
-    """The chunk map, one letter for each of the first chunks: as many as it has cells."""
+    """Return the chunk map: one letter for each of the first CHUNK_CELLS chunks."""
     states = batch_queries.chunk_states(database, batch_id, CHUNK_CELLS)
     return {"map": "".join(map(LETTERS.__getitem__, states))}
 
 
 def price_now(database: IMEIDatabase, progress: Progress) -> dict[str, float]:
-    """Return the batch's unit_price, and the price at which a paused one would go on now; US dollars an IMEI."""
+    """Return the batch's unit_price, and the price at which a paused batch would resume; US dollars per IMEI."""
     listed = database.get_service(progress.service_id) if progress.state is BatchState.PAUSED else None
     price = max(progress.unit_price, listed.price if listed else 0.0)
     return {"unit_price": progress.unit_price, "price": price}
 
 
 def stop_now(database: IMEIDatabase, progress: Progress) -> dict[str, Any]:
-    """What stopping the batch would mean now; planned is how many IMEIs are not sent."""
+    """Return the number of IMEIs that are not sent yet, and the question before the batch is stopped."""
     planned = 0
     if progress.state is not BatchState.FINISHED:
         with database.read() as connection:
@@ -145,7 +145,7 @@ def stop_now(database: IMEIDatabase, progress: Progress) -> dict[str, Any]:
 
 
 def whole_snapshot(database: IMEIDatabase, progress: Progress) -> dict[str, Any]:
-    """Everything that a page needs to draw a batch at one moment."""
+    """Return everything that a page needs to show a batch."""
     return (
         snapshot(progress, overall_rate(progress))
         | price_now(database, progress)
@@ -156,7 +156,7 @@ def whole_snapshot(database: IMEIDatabase, progress: Progress) -> dict[str, Any]
 
 
 def events(backend: Backend, batch_id: int) -> Iterator[str]:
-    """Server-sent events of one batch until it is finished or the process stops."""
+    """Yield server-sent events of one batch until it is finished or the process stops."""
     database, pace, seen = backend.database, Pace(), -1
     detailed_at, owes_details, spoken_at = float("-inf"), False, time.monotonic()
     yield "retry: 2000\n\n"
@@ -187,12 +187,12 @@ def events(backend: Backend, batch_id: int) -> Iterator[str]:
 
 
 def event(name: str, data: dict[str, Any], event_id: int) -> str:
-    """One event; JSON holds no line break, so one data line is enough."""
+    """Return one event. JSON contains no line break, so one data line is enough."""
     return f"id: {event_id}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 def stream(backend: Backend, batch_id: int) -> Response:
-    """The events as an answer. The caller has acquired backend.streams; the answer's end releases it."""
+    """Return the events as a response. The caller has acquired backend.streams; closing the response releases it."""
     response = Response(events(backend, batch_id), mimetype="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(backend.streams.release)
@@ -200,6 +200,6 @@ def stream(backend: Backend, batch_id: int) -> Response:
 
 
 def chunk_words(progress: Progress) -> str:
-    """The chunk map in words, for those who cannot see it."""
+    """Return the chunk map in words, for screen readers."""
     parts = [f"{count:,} {CHUNKS[state].lower()}" for state, count in progress.chunks.items() if count]
     return ", ".join(parts) or "no chunks"

@@ -1,4 +1,4 @@
-"""One or a few IMEIs, ordered from one page; and the same as a stream for programs that wait."""
+"""Order one or a few IMEIs from one page, or as a stream for programs that wait for the outcome."""
 
 import secrets
 from collections.abc import Iterable, Sequence
@@ -16,19 +16,20 @@ from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from submission import Again, Plan, price_objection, service_objection, unchecked
+from web import drafts
 from web.format import ago, plural, result_words
-from web.preview import draft_text, keep, keep_draft, must_type, start_batch, started
+from web.ordering import must_type, start_batch, started
 from web.stream import stream
 
 blueprint = Blueprint("submit", __name__)
 
-#: More than this many go through the preview of a batch.
+#: More IMEIs than this need the preview of a batch.
 FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What the form holds."""
+    """The fields of the form."""
 
     text: str
     service_id: str
@@ -39,16 +40,16 @@ class Posted:
 
 @blueprint.get("/submit")
 def form() -> ResponseReturnValue:
-    """Ask for IMEIs and a service; with ?draft= what a refused form held, and what is known of it."""
+    """Ask for IMEIs and a service; with ?draft= show the text of a refused form and its plan."""
     args = request.args
-    draft = draft_text(args.get("draft", ""))
+    draft = drafts.form_text(args.get("draft", ""))
     posted = Posted(draft or args.get("imei", ""), args.get("service_id", ""), None, "recheck" in args)
     return _page(posted, _known_plan(posted) if draft else None)
 
 
 @blueprint.get("/submit/known.json")
 def known() -> Response:
-    """The newest order of each typed IMEI, with any service, and how old it is."""
+    """Return the newest order of each typed IMEI, with any service, and its age."""
     typed = dict.fromkeys(imei for imei in request.args.getlist("imei")[:FEW] if imei.isdecimal())
     return jsonify(
         [_known(order) for imei in typed for order in order_queries.orders_of_imei(backend().database, imei)[:1]]
@@ -57,14 +58,14 @@ def known() -> Response:
 
 @blueprint.post("/submit")
 def order() -> ResponseReturnValue:
-    """Order them at once, or lead to the preview when there are many or they are dear."""
+    """Order the IMEIs at once, or redirect to the preview when they are many or expensive."""
     posted = _posted()
     batch_id = batch_of_token(backend().database, posted.token) if posted.token else None
     if batch_id is not None:
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
     plan, objections = _plan(posted)
     if plan is not None and (len(plan.imeis) > FEW or must_type(backend(), plan)):
-        token = keep("paste", posted.text.encode(), _label(plan.imeis), posted.service_id)
+        token = drafts.from_imeis([imei for imei, _ in plan.imeis], _label(plan.imeis), posted.service_id)
         return redirect(url_for("preview.show", token=token), 303)
     if plan is None or objections:
         return _ask_again(posted, objections)
@@ -129,7 +130,7 @@ def shown_price(prices: str, service_id: str) -> float | None:
 
 
 def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
-    """What would be sent, and every sentence that speaks against it."""
+    """Return what would be sent, and the objections."""
     before = backend().catalog.stored().find(posted.service_id)
     catalogue = backend().catalog.for_confirmation()
     service = catalogue.find(posted.service_id)
@@ -153,14 +154,14 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
 
 
 def _ask_again(posted: Posted, objections: Sequence[str]) -> ResponseReturnValue:
-    """Back to the form with the reasons, and with what it held."""
+    """Redirect to the form with the objections and its fields."""
     for objection in objections:
         flash(objection, "error")
     return redirect(
         url_for(
             "submit.form",
             service_id=posted.service_id or None,
-            draft=keep_draft(posted.text, posted.service_id),
+            draft=drafts.from_form(posted.text, posted.service_id),
             recheck=1 if posted.recheck else None,
         ),
         303,
@@ -168,7 +169,7 @@ def _ask_again(posted: Posted, objections: Sequence[str]) -> ResponseReturnValue
 
 
 def _known_plan(posted: Posted) -> Plan | None:
-    """What would be sent, as far as that can be said without asking the provider for its prices."""
+    """Return what would be sent by the stored prices, or None where that is not known."""
     service = backend().catalog.current(patience=1.0).find(posted.service_id)
     try:
         intake = read_text(posted.text, limit=FEW)

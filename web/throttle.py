@@ -1,6 +1,6 @@
-"""How often a password may be guessed: each address waits for itself, and no address ever waits for another.
+"""Login throttle: limits how often an address may try a password. Addresses do not slow each other down.
 
-Knows nothing of Flask. Addresses are texts; times are Unix seconds.
+This module must not know Flask. Addresses are texts; times are Unix seconds.
 """
 
 import fcntl
@@ -13,51 +13,51 @@ from pathlib import Path
 
 from database import IMEIDatabase
 
-#: Wrong passwords from one address without a wait; each further one doubles the wait.
+#: Failed logins from one address without a wait. Each further failure doubles the wait.
 FREE_FAILURES = 5
-#: Wrong passwords from all addresses that never logged in, until this counts as an attack: then an address that never
-#: logged in has one attempt in LONGEST_WAIT. A guesser with many addresses is slowed, and the owner waits a minute at
-#: most, also at an address that is new.
+#: Failed logins from all addresses that never logged in, after which this counts as an attack. Then such an address has
+#: one attempt per LONGEST_WAIT: an attacker with many addresses is slowed down, and the owner waits at most a minute,
+#: even at a new address.
 ATTACK = 50
 LONGEST_WAIT = 60.0  #: seconds
 FORGET_AFTER = 3600.0  #: seconds without a failure until an address, or an attack, is forgotten
-#: A guesser with more addresses than this is held by the length of the password only.
+#: Against an attacker with more addresses than this, only the length of the password helps.
 REMEMBERED_ADDRESSES = 1000
 ATTEMPTS_KEY = "login_attempts"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What is remembered of the logins from one address."""
+    """The login attempts of one address."""
 
     failures: int = 0
     last: float = 0.0
-    until: float = 0.0  #: no further attempt is looked at before this time
-    known: bool = False  #: a login from here has succeeded
+    until: float = 0.0  #: no further attempt is checked before this time
+    known: bool = False  #: a login from this address has succeeded
 
     def stored(self) -> tuple[int, float, float, bool]:
-        """Return what is kept, in the order of the fields."""
+        """Return the field values in order, for storing them as JSON."""
         return self.failures, self.last, self.until, self.known
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is remembered of all addresses."""
+    """The login attempts of all addresses."""
 
     addresses: dict[str, Attempts]
-    unknown: Attempts  #: all failures at addresses that never logged in
+    unknown: Attempts  #: all failures from addresses that never logged in
 
     def wait(self, address: str, now: float) -> float:
-        """Return how many seconds the next attempt from address has to wait."""
+        """Return the seconds until the next attempt from address is allowed."""
         return max(0.0, self.addresses.get(address, Attempts()).until - now)
 
     def is_attack(self, now: float) -> bool:
-        """Whether so many passwords were wrong lately that somebody is guessing."""
+        """Return whether there were at least ATTACK failures within the last FORGET_AFTER seconds."""
         return self.unknown.failures >= ATTACK and now - self.unknown.last < FORGET_AFTER
 
 
 class LoginThrottle:
-    """Slows down whoever guesses passwords. Kept in the database, so that all processes count together."""
+    """A throttle for failed logins, stored in the database so that all processes share it."""
 
     def __init__(self, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -65,9 +65,9 @@ class LoginThrottle:
         self._clock = clock
 
     def attempt(self, address: str, check: Callable[[], bool]) -> float | None:
-        """Return None when check() is true, else how many seconds to wait before the next attempt (0 for none).
+        """Return None if check() is true, else the seconds to wait before the next attempt (0 for no wait).
 
-        check is not called while the address has to wait. One attempt is looked at at a time.
+        check is not called while the address must wait. Attempts are checked one at a time.
         """
         with _locked(self._lock_path):
             now = self._clock()
@@ -93,12 +93,12 @@ class LoginThrottle:
 
 
 def wait_after(failures: int, free: int = FREE_FAILURES) -> float:
-    """Return the seconds to wait after so many failures, of which some are free: 1, 2, 4 … up to 60."""
+    """Return the seconds to wait after a number of failures, of which the first are free: 1, 2, 4 … up to 60."""
     return 0.0 if failures < free else min(LONGEST_WAIT, 2.0 ** min(failures - free, 10))
 
 
 def after_failure(seen: Seen, address: str, now: float) -> Seen:
-    """Return what is remembered once a password from address was wrong."""
+    """Return the attempts after a failed login from address."""
     old = seen.addresses.get(address, Attempts())
     unknown = seen.unknown if old.known else _one_more(seen.unknown, now)
     changed = _one_more(old, now)
@@ -108,7 +108,7 @@ def after_failure(seen: Seen, address: str, now: float) -> Seen:
 
 
 def after_success(seen: Seen, address: str, now: float) -> Seen:
-    """Return what is remembered once a password from address was right."""
+    """Return the attempts after a successful login from address."""
     return Seen(_newest(seen.addresses | {address: Attempts(last=now, known=True)}), seen.unknown)
 
 
@@ -118,7 +118,7 @@ def _one_more(attempts: Attempts, now: float) -> Attempts:
 
 
 def _newest(addresses: dict[str, Attempts]) -> dict[str, Attempts]:
-    """Return at most REMEMBERED_ADDRESSES of them: those that once logged in first, then the latest."""
+    """Return at most REMEMBERED_ADDRESSES addresses: those that have logged in first, then the latest."""
     if len(addresses) <= REMEMBERED_ADDRESSES:
         return addresses
     order = sorted(addresses, key=lambda who: (addresses[who].known, addresses[who].last), reverse=True)

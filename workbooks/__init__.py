@@ -1,4 +1,4 @@
-"""From the bytes of a workbook to its rows, read by a child process with limits. This room knows no IMEI."""
+"""Read workbooks in a child process with limits: from bytes to rows. This package must not know what an IMEI is."""
 
 from workbooks.guarded import Workbook
 from workbooks.kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet, find_kind

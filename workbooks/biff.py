@@ -1,7 +1,7 @@
-"""What python-calamine does not tell of an XLS workbook: a password, formulas without a value, hidden rows.
+"""What python-calamine does not report about an XLS workbook: a password, formulas without a value, hidden rows.
 
-A program that does not reckon formulas stores an empty text or 0 for them. Source: [MS-CFB] (the container) and
-[MS-XLS] 2.4.117 (FilePass), 2.4.127 (Formula), 2.4.221 (Row), 2.4.28 (BoundSheet8), 2.4.268 (String). Anything odd
+A program that does not compute formulas stores an empty text or 0 for them. Source: [MS-CFB] (the container) and
+[MS-XLS] 2.4.117 (FilePass), 2.4.127 (Formula), 2.4.221 (Row), 2.4.28 (BoundSheet8), 2.4.268 (String). Invalid data
 ends the search without an error.
 """
 
@@ -22,7 +22,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What is known of one worksheet."""
+    """Hidden rows and formulas without a value of one worksheet."""
 
     formulas: frozenset[Place] = frozenset()  #: cells whose formula has no stored value
     hidden: frozenset[int] = frozenset()  #: rows from 0 that are hidden or filtered out
@@ -37,12 +37,12 @@ def is_protected(data: bytes) -> bool:
 
 
 def read_marks(data: bytes) -> list[Marks]:
-    """Return what is known of each worksheet, in the order of the workbook; [] where that cannot be read."""
+    """Return the marks of each worksheet, in the order of the workbook; [] where they cannot be read."""
     try:
         stream = _workbook_stream(data)
         starts = [struct.unpack_from("<I", body)[0] for kind, body in _records(stream, 0) if _is_worksheet(kind, body)]
         return [
-            Marks(frozenset(_unreckoned(stream, start)), frozenset(_hidden(stream, start))) for start in starts[:1000]
+            Marks(frozenset(_uncomputed(stream, start)), frozenset(_hidden(stream, start))) for start in starts[:1000]
         ]
     except (struct.error, IndexError, ValueError):
         return []
@@ -52,7 +52,8 @@ def _is_worksheet(kind: int, body: bytes) -> bool:
     return kind == _BOUND_SHEET and len(body) > 5 and body[5] == _WORKSHEET
 
 
-def _unreckoned(stream: bytes, start: int) -> Iterator[Place]:
+def _uncomputed(stream: bytes, start: int) -> Iterator[Place]:
+    """Yield the cells whose formula has no stored value: an empty text, 0 or a missing text."""
     pending: Place | None = None  #: a formula whose result is the text that follows
     for kind, body in _records(stream, start):
         if kind == _STRING:
@@ -60,13 +61,14 @@ def _unreckoned(stream: bytes, start: int) -> Iterator[Place]:
         if pending is not None and kind not in _BETWEEN:
             yield pending
             pending = None
-        if kind in _FORMULAS and len(body) >= 14:
-            row, column = struct.unpack_from("<HH", body)
-            result = body[6:14]
-            if result[6:] == b"\xff\xff" and result[0] == 0:
-                pending = row, column
-            elif result == bytes(8) or (result[6:] == b"\xff\xff" and result[0] == 3):
-                yield row, column
+        if kind not in _FORMULAS or len(body) < 14:
+            continue
+        row, column = struct.unpack_from("<HH", body)
+        result = body[6:14]
+        if result[6:] == b"\xff\xff" and result[0] == 0:
+            pending = row, column
+        elif result == bytes(8) or (result[6:] == b"\xff\xff" and result[0] == 3):
+            yield row, column
 
 
 def _hidden(stream: bytes, start: int) -> Iterator[int]:
@@ -76,7 +78,7 @@ def _hidden(stream: bytes, start: int) -> Iterator[int]:
 
 
 def _records(stream: bytes, place: int) -> Iterator[tuple[int, bytes]]:
-    """The records of one substream, which ends with the EOF that its first BOF opened."""
+    """Yield the records of one substream, which ends with the EOF of its first BOF."""
     depth = 0
     while place + 4 <= len(stream):
         kind, length = struct.unpack_from("<HH", stream, place)
@@ -88,7 +90,7 @@ def _records(stream: bytes, place: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _workbook_stream(data: bytes) -> bytes:
-    """The stream named Workbook or Book of a compound file. Raises struct.error, IndexError, ValueError."""
+    """Return the stream named Workbook or Book of a compound file. Raises struct.error, IndexError, ValueError."""
     size, mini_size = 1 << data[30], 1 << data[32]
     if size not in (512, 4096) or mini_size != 64:
         raise ValueError("not a compound file")
@@ -115,7 +117,7 @@ def _name(entry: bytes) -> str:
 
 
 def _sector_table(data: bytes, size: int) -> tuple[int, ...]:
-    """The FAT: for each sector the next one. Its own sectors are named in the header and in the DIFAT chain."""
+    """Return the FAT, the next sector of each sector; the header and the DIFAT chain list the sectors of the FAT."""
     named = list(struct.unpack_from("<109I", data, 76))
     more, count = struct.unpack_from("<II", data, 68)
     for _ in range(min(count, len(data) // size)):
@@ -133,7 +135,7 @@ def _numbers(data: bytes) -> tuple[int, ...]:
 
 
 def _chain(data: bytes, table: tuple[int, ...], sector: int, size: int, offset: int) -> bytes:
-    """The bytes of a chain of sectors. Raises ValueError for one that goes in a circle."""
+    """Return the bytes of a chain of sectors. Raises ValueError for a circle."""
     found = []
     while sector < _END:
         found.append(data[offset + sector * size : offset + (sector + 1) * size])

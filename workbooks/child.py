@@ -55,7 +55,7 @@ def _read(kind: FileKind, data: bytes, deadline: Deadline) -> Iterator[Worksheet
 
 
 def _lines(found: Iterable[Worksheet | Row]) -> Iterator[str]:
-    """Yield a line for each sheet and for each some rows."""
+    """Yield a line for each sheet, and lines of several rows each."""
     rows: list[Row] = []
     cells = 0
     for each in found:

@@ -1,4 +1,4 @@
-"""Workbooks in: each is read by a child process with limits, because the file may break its reader.
+"""Read each workbook in a child process with limits, because the file may break its reader.
 
 The child gets the bytes and no environment; however it ends, the result is rows or one sentence for the user. One
 workbook is read at a time on a machine, so that several cannot exhaust its memory together.
@@ -6,13 +6,14 @@ workbook is read at a time on a machine, so that several cannot exhaust its memo
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import IO
 
 from workbooks.kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet
@@ -29,61 +30,89 @@ _TOO_BIG = (
 )
 _BUSY = "Other workbooks are being read: try again in a minute."
 _BLOCK = 256 * 1024  #: bytes of lines taken at once
+_PAUSE = 0.005  #: seconds until the file is looked at again for new lines
 _TURN = 0.02  #: seconds between two attempts to take the lock
 _SHEET = b'["'  #: how the line of a sheet begins; a line of rows begins with [[
 
 
 class Workbook:
-    """A workbook, read in full to a temporary file that is deleted with this object. Raises UnreadableFileError."""
+    """A workbook whose rows can be read while the child still writes them to a temporary file.
+
+    Raises UnreadableFileError, also while sheets and rows are taken.
+    """
 
     def __init__(self, data: bytes, kind: FileKind, deadline: Deadline) -> None:
         self._deadline = deadline
-        with _turn(deadline):
-            self._lines = _read_apart(data, kind, deadline)
-        self._starts: dict[str, int] = {}
-        self.sheets = tuple(self._find_sheets())
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it is deleted with this object
+        lock = _take_turn(deadline)
+        self._ended = Event()
+        self._error: Exception | None = None
+        Thread(target=self._run, args=(data, kind, lock), daemon=True).start()
+
+    @property
+    def sheets(self) -> Iterator[Worksheet]:
+        """Yield the sheets in the order of the file; after the last one, raise the error of a damaged workbook."""
+        for position, line in self._lines(0):
+            if line.startswith(_SHEET):
+                name, hidden = json.loads(line)
+                yield Worksheet(name, hidden, str(position))
 
     def rows(self, sheet: Worksheet) -> Iterator[Row]:
         """Yield the rows of a sheet with their numbers, blank rows left out; blank cells are None, dates are text.
 
         A formula without a stored value gives its text, which begins with `=`.
         """
-        position = self._starts[sheet.part]
+        for _, line in self._lines(int(sheet.part)):
+            if line.startswith(_SHEET):
+                return
+            yield from map(tuple, json.loads(line))
+
+    def _lines(self, position: int) -> Iterator[tuple[int, bytes]]:
+        """Yield each line from a position of the file on, with the position behind it.
+
+        pread leaves the position of the file alone, which the child shares.
+        """
+        size = _BLOCK
         while True:
             self._deadline.check()
-            self._lines.seek(position)
-            lines = self._lines.readlines(_BLOCK)
-            position = self._lines.tell()
+            ended = self._ended.is_set()
+            block = os.pread(self._file.fileno(), size, position)
+            *lines, rest = block.split(b"\n")
             for line in lines:
-                if line.startswith(_SHEET):
-                    return
-                yield from map(tuple, json.loads(line))
-            if not lines:
-                return
+                position += len(line) + 1
+                yield position, line
+            if ended and len(block) < size:
+                break
+            if len(rest) == size:  # a line is longer than the block
+                size *= 2
+            elif not lines:
+                self._ended.wait(_PAUSE)
+        if self._error is not None:
+            raise self._error
 
-    def _find_sheets(self) -> Iterator[Worksheet]:
-        self._lines.seek(0)
-        position = 0
-        for line in self._lines:
-            position += len(line)
-            if line.startswith(_SHEET):
-                name, hidden = json.loads(line)
-                part = str(len(self._starts))
-                self._starts[part] = position
-                yield Worksheet(name, hidden, part)
+    def _run(self, data: bytes, kind: FileKind, lock: IO[bytes]) -> None:
+        try:
+            _run_child(data, kind, self._deadline, self._file, lock)
+        except Exception as error:  # noqa: BLE001 - raised again where the lines are read
+            self._error = error
+        finally:
+            self._ended.set()
 
 
-@contextmanager
-def _turn(deadline: Deadline) -> Iterator[None]:
-    """Wait until no other workbook is read on this machine. Raises UnreadableFileError when time is up."""
+def _take_turn(deadline: Deadline) -> IO[bytes]:
+    """Wait until no other workbook is read on this machine; return the lock, which ends when it is closed.
+
+    Raises UnreadableFileError when time is up.
+    """
     last = time.monotonic() + deadline.seconds
-    with PROGRAM.open("rb") as program:
-        while not _locked(program):
-            if time.monotonic() > last:
-                raise UnreadableFileError(_BUSY)
-            time.sleep(_TURN)
-        deadline.restart()
-        yield
+    program = PROGRAM.open("rb")
+    while not _locked(program):
+        if time.monotonic() > last:
+            program.close()
+            raise UnreadableFileError(_BUSY)
+        time.sleep(_TURN)
+    deadline.restart()
+    return program
 
 
 def _locked(file: IO[bytes]) -> bool:
@@ -97,10 +126,9 @@ def _locked(file: IO[bytes]) -> bool:
     return True
 
 
-def _read_apart(data: bytes, kind: FileKind, deadline: Deadline) -> IO[bytes]:
-    """Return what the child wrote about the workbook. Raises UnreadableFileError."""
-    lines = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the workbook
-    with tempfile.TemporaryFile() as given:
+def _run_child(data: bytes, kind: FileKind, deadline: Deadline, lines: IO[bytes], lock: IO[bytes]) -> None:
+    """Let the child write the lines of the workbook; close the lock at its end. Raises UnreadableFileError."""
+    with lock, tempfile.TemporaryFile() as given:
         given.write(data)
         given.seek(0)
         try:
@@ -115,10 +143,7 @@ def _read_apart(data: bytes, kind: FileKind, deadline: Deadline) -> IO[bytes]:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            lines.close()
             raise UnreadableFileError(deadline.sentence) from error
-    if done.returncode == 0:
-        return lines
-    lines.close()
-    words = done.stderr[:1000].decode("utf-8", "replace") if done.returncode == REFUSED else ""
-    raise UnreadableFileError(words or _TOO_BIG)
+    if done.returncode != 0:
+        words = done.stderr[:1000].decode("utf-8", "replace") if done.returncode == REFUSED else ""
+        raise UnreadableFileError(words or _TOO_BIG)

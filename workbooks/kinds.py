@@ -1,4 +1,4 @@
-"""What kind of file some bytes are, told from the bytes and never from the name.
+"""Find the kind of a file, by its bytes and never by its name.
 
 This module must not read tables or know what an IMEI is.
 """
@@ -25,7 +25,7 @@ class Worksheet:
 
 
 class UnreadableFileError(Exception):
-    """The file cannot be taken; the message is one sentence that says what was found and what to do."""
+    """The file cannot be read; the message is one sentence with what was found and what to do."""
 
 
 class FileKind(StrEnum):
@@ -37,7 +37,7 @@ class FileKind(StrEnum):
     XLSB = "xlsb"
     ODS = "ods"  #: OpenDocument
     TEXT = "text"  #: pasted
-    LIST = "list"  #: IMEIs that were known already, such as those of another batch
+    LIST = "list"  #: IMEIs that are known already, such as those of another batch
 
 
 class Deadline:
@@ -48,17 +48,17 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def restart(self) -> None:
-        """Begin again, after a wait for which the file is not to blame."""
+        """Start again, after a wait that the file did not cause."""
         self._end = time.monotonic() + self.seconds
 
     def check(self) -> None:
-        """Raises UnreadableFileError when time is up."""
+        """Raise UnreadableFileError when time is up."""
         if time.monotonic() > self._end:
             raise UnreadableFileError(self.sentence)
 
     @property
     def sentence(self) -> str:
-        """What is said when time is up."""
+        """The message when time is up."""
         return (
             f"The file takes longer than {self.seconds:g} seconds to read: "
             "bring only the sheet with the IMEIs, or split it."
@@ -90,7 +90,7 @@ _UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def find_kind(data: bytes) -> FileKind:
-    """CSV or a kind of workbook. Raises UnreadableFileError with a sentence for every other kind, and for nothing."""
+    """Return CSV or a kind of workbook. Raises UnreadableFileError for every other kind and for an empty file."""
     if not data.strip(b" \t\r\n\0\xef\xbb\xbf\xff\xfe"):
         raise UnreadableFileError("The file is empty: save it again and upload the new file.")
     if data.startswith(_ZIP_STARTS):
@@ -110,7 +110,7 @@ def find_kind(data: bytes) -> FileKind:
 
 
 def _kind_of_zip(data: bytes) -> FileKind:
-    """Raises UnreadableFileError unless the archive is a workbook."""
+    """Return the kind of workbook that an archive is. Raises UnreadableFileError unless it is one."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             names = {name.lower().replace("\\", "/").lstrip("/") for name in archive.namelist()}
@@ -142,12 +142,12 @@ def _zip_sentence(names: set[str]) -> str:
 
 
 def damaged_workbook() -> str:
-    """The sentence for a workbook that cannot be read to its end."""
+    """Return the message for a workbook that cannot be read to its end."""
     return "The Excel workbook is damaged: open it in Excel, save it again and upload the new file."
 
 
 def _kind_of_ole(data: bytes) -> FileKind:
-    """Raises UnreadableFileError unless the container holds an Excel workbook that is not locked."""
+    """Return XLS for a container with an Excel workbook. Raises UnreadableFileError without one or with a password."""
     if "EncryptedPackage".encode("utf-16-le") in data:
         raise UnreadableFileError(PROTECTED)
     if any(name.encode("utf-16-le") in data for name in ("Workbook", "WORKBOOK", "Book", "BOOK")):

@@ -1,4 +1,4 @@
-"""XLS and XLSB in, through python-calamine, which can abort the process: only the child process may load this."""
+"""Read XLS and XLSB with python-calamine, which can abort the process: only the child process may import this."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
@@ -17,7 +17,7 @@ from workbooks.biff import Marks, is_protected, read_marks
 from workbooks.kinds import PROTECTED, Row, UnreadableFileError, Worksheet, damaged_workbook
 from workbooks.parts import MAX_CELL, MAX_SHEETS, TOO_MANY_SHEETS
 
-_NO_RESULT = ("", 0, None)  #: what programs store that do not reckon formulas
+_NO_RESULT = ("", 0, None)  #: values of programs that do not compute formulas
 
 
 def read_old(data: bytes) -> Iterator[Worksheet | Row]:
@@ -57,7 +57,7 @@ def _rows(sheet: CalamineSheet, marks: Marks) -> Iterator[Row]:
 
 
 def _with_formulas(cells: list[object], columns: Sequence[int]) -> list[object]:
-    """The cells of a row with `=…` where a formula has no value."""
+    """Return the cells of a row with `=…` where a formula has no value."""
     for column in columns:
         cells += [None] * (column + 1 - len(cells))
         if cells[column] in _NO_RESULT:

@@ -1,4 +1,4 @@
-"""ODS in: from bytes to the rows of all sheets, streamed in the order of the file, bounded as XLSX is.
+"""Read ODS: from bytes to the rows of all sheets, streamed in the order of the file, with the limits of XLSX.
 
 python-calamine is not used because it refuses archives without a mimetype entry and cells that are repeated, and
 shows a formula without a stored value as a blank cell. Source: OpenDocument 1.3, part 3, sections 9 (tables) and 19.
@@ -174,7 +174,7 @@ class _ContentReader:
         self._number += times
 
     def _pad(self, cells: int) -> None:
-        """Count cells that take no room in the file. Raises UnreadableFileError."""
+        """Count blank and repeated cells, which need no bytes in the file. Raises UnreadableFileError."""
         self._padding += cells
         if self._padding > MAX_PADDING:
             raise UnreadableFileError(TOO_WIDE)

@@ -1,6 +1,6 @@
-"""The XML parts of a zipped workbook, unpacked and parsed piece by piece, with everything that may grow bounded.
+"""The XML parts of a zipped workbook, unpacked and parsed piece by piece, with limits.
 
-Knows neither XLSX nor ODS. This module must not know what an IMEI is.
+This module knows neither XLSX nor ODS. It must not know what an IMEI is.
 """
 
 import zipfile

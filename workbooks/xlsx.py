@@ -1,7 +1,7 @@
-"""XLSX in: from bytes to rows of cells, streamed, with everything a hostile workbook can do bounded.
+"""Read XLSX: from bytes to rows of cells, streamed, with limits against hostile workbooks.
 
 The sheets are read with expat directly because three things must be known that openpyxl's read-only mode does
-not tell: which rows are hidden, which formulas have no stored value, and how much was unpacked so far. A workbook
+not report: which rows are hidden, which formulas have no stored value, and how much was unpacked so far. A workbook
 with broken styles or drawings is read too. Source: ECMA-376, part 1, sections 18.2 (workbook), 18.3 (sheets),
 18.4 (shared strings) and 18.8 (styles).
 This module must not know what an IMEI is.
@@ -33,19 +33,21 @@ MAX_ROW = 1_048_576  #: Excel's own limit
 _FAR_RIGHT = 256  #: columns that cost nothing; blanks further right are counted
 
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
-_NO_RESULT = ("", "0")  #: what programs write that do not reckon formulas
+_NO_RESULT = ("", "0")  #: values of programs that do not compute formulas
 _SURROGATES = range(0xD800, 0xE000)
 _PADDED = re.compile(r"0{14,16}")
 _NOT_DATES = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]|general', re.IGNORECASE)
 _DATE_LETTERS = re.compile(r"[dmyhs]", re.IGNORECASE)
 _BUILT_IN_DATES = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
 
+_STYLE_LISTS = frozenset({"cellXfs", "cellStyleXfs", "cellStyles", "dxfs"})
+
 #: How a number is shown: "" as it is, "date", or the width it is padded to with zeros.
 Style = str | int
 
 
 class _Columns(dict[str, int]):
-    """Column letters to their index from 0; -1 where they are none."""
+    """Column letters and their index from 0; -1 for letters that name no column."""
 
     def __missing__(self, letters: str) -> int:
         index = 0
@@ -77,7 +79,7 @@ class _XlsxBook:
         self._strings: list[str] | None = None
 
     def rows(self, sheet: Worksheet) -> Iterator[Row]:
-        """The rows of a sheet with their numbers in Excel, blank rows left out; blank cells are None.
+        """Yield the rows of a sheet with their numbers in Excel, blank rows left out; blank cells are None.
 
         A formula without a stored value gives its text, which begins with `=`.
         """
@@ -104,7 +106,7 @@ class _XlsxBook:
                 yield Worksheet(attributes.get("name", "")[:MAX_NAME], state != "visible", part)
 
     def _targets(self, part: str) -> Iterator[tuple[str, tuple[str, str]]]:
-        """Relation id -> (type, part) of what a part points to."""
+        """Yield the relations of a part: id, and (type, target part)."""
         folder, name = posixpath.split(part)
         links = posixpath.join(folder, "_rels", f"{name}.rels")
         if links not in self._parts:
@@ -116,7 +118,7 @@ class _XlsxBook:
                 yield attributes.get("Id", ""), (attributes.get("Type", "").lower(), path)
 
     def _target(self, part: str, kind: str) -> str:
-        """The part of the given kind that part points to, or ""."""
+        """Return the part of the given kind that part points to, or ""."""
         return next((path for _, (type_, path) in self._targets(part) if type_.endswith(kind)), "")
 
     def _read_styles(self) -> list[Style]:
@@ -129,9 +131,8 @@ class _XlsxBook:
         for name, attributes in self._parts.elements(part):
             if name == "numFmt":
                 codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
-            elif name in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
-                inside = name == "cellXfs"
-            elif name == "xf" and inside:
+            inside = name == "cellXfs" if name in _STYLE_LISTS else inside
+            if name == "xf" and inside:
                 styles.append(_style(attributes.get("numFmtId", "0"), codes))
         return styles
 
@@ -198,15 +199,11 @@ class _SheetReader:
         self._cell: dict[str, str] = {}  #: the attributes of the cell
         self._value: str | None = None
         self._formula: str | None = None
-        self._into = ""  #: "v" or "f" inside such an element, "rPh" inside a phonetic run
-        #: What to do at the start and at the end of rare elements; "c" and "v" are handled without a further call.
-        self._starts = {
-            "t": self._start_text,
-            "row": self._start_row,
-            "f": self._start_formula,
-            "rPh": self._start_run,
-        }
-        self._ends = {"t": self._end_text, "row": self._end_row, "f": self._end_run, "rPh": self._end_run}
+        self._text = ""  #: since the start of the newest element that may hold text
+        self._phonetic = False  #: inside a phonetic run, whose text is left out
+        #: What to do at the start and at the end of elements besides the most frequent two, "c" and "v".
+        self._starts = {"t": self._start_text, "f": self._start_text, "row": self._start_row, "rPh": self._start_run}
+        self._ends = {"t": self._end_shown, "f": self._end_formula, "row": self._end_row, "rPh": self._end_run}
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._characters
@@ -228,25 +225,18 @@ class _SheetReader:
             self._cell = attributes
             self._value = self._formula = None
         elif local == "v":
-            self._into = "v"
-            self._value = self._value or ""
+            self._text = ""
         elif local in self._starts:
             self._starts[local](attributes)
 
     def _start_text(self, _: dict[str, str]) -> None:
-        if self._into != "rPh":
-            self._into = "v"
-            self._value = self._value or ""
-
-    def _start_formula(self, _: dict[str, str]) -> None:
-        self._into = "f"
-        self._formula = ""
+        self._text = ""
 
     def _start_run(self, _: dict[str, str]) -> None:
-        self._into = "rPh"
+        self._phonetic = True
 
     def _start_row(self, attributes: dict[str, str]) -> None:
-        """Begin a row, or go on with the newest one where a program writes a row for each cell."""
+        """Begin a row, or continue the newest one where a program writes a row for each cell."""
         given = attributes.get("r", "")
         number = int(given) if given.isdecimal() and len(given) < 9 else 0
         self._number = number if 0 < number <= MAX_ROW else self._number + 1
@@ -258,49 +248,50 @@ class _SheetReader:
             self._column = len(self._cells) - 1
 
     def _characters(self, text: str) -> None:
-        if self._into == "v":
-            if not self._value:
-                self._value = text
-            elif len(self._value) < MAX_CELL:
-                self._value += text
-        elif self._into == "f" and len(self._formula or "") < 200:
-            self._formula = (self._formula or "") + text
+        if len(self._text) < MAX_CELL:
+            self._text += text
 
     def _end(self, name: str) -> None:
         local = self._names[name]
         if local == "v":
-            self._into = ""
+            self._end_text()
         elif local == "c":
-            self._end_cell()
+            value = self._cell_value()
+            if value is not None:
+                self._place(value)
         elif local in self._ends:
             self._ends[local]()
 
     def _end_text(self) -> None:
-        if self._into == "v":
-            self._into = ""
+        if not self._value:
+            self._value = self._text
+        elif len(self._value) < MAX_CELL:
+            self._value += self._text
+
+    def _end_shown(self) -> None:
+        if not self._phonetic:
+            self._end_text()
+
+    def _end_formula(self) -> None:
+        self._formula = self._text[:200]
 
     def _end_run(self) -> None:
-        self._into = ""
+        self._phonetic = False
 
     def _end_row(self) -> None:
         if self._cells:
             self._rows.append((self._number, self._cells, self._hidden))
 
-    def _end_cell(self) -> None:
-        value, column, cells = self._cell_value(), self._column, self._cells
-        if column == len(cells) and value is not None and column < MAX_COLUMNS:  # nearly all
-            cells.append(value)
-        elif value is not None and 0 <= column < MAX_COLUMNS:
-            self._place(value)
-
     def _place(self, value: object) -> None:
-        """Put a value behind blank cells, or into a cell that was passed."""
-        cells = self._cells
-        missing = self._column - len(cells)
+        """Put a value at the end of the row, after blank cells, or into an earlier cell."""
+        column, cells = self._column, self._cells
+        missing = column - len(cells)
+        if not 0 <= column < MAX_COLUMNS:
+            return
         if missing > 0:
             self._pad(missing)
-        if missing < 0 and cells[self._column] is None:
-            cells[self._column] = value
+        if missing < 0 and cells[column] is None:
+            cells[column] = value
         else:  # a second value for the same cell is kept too
             cells.append(value)
 
@@ -342,7 +333,7 @@ class _SheetReader:
 
 
 def _unescape(text: str) -> str:
-    """Signs that XML cannot hold come as _xHHHH_ (ECMA-376, part 1, 22.9.2.19)."""
+    """Replace _xHHHH_ by the sign that XML cannot hold (ECMA-376, part 1, 22.9.2.19)."""
     return _ESCAPED.sub(_escaped_sign, text) if "_x" in text else text
 
 
@@ -361,7 +352,7 @@ def _style(format_id: str, codes: dict[str, str]) -> Style:
 
 
 def _as_date(number: float, epoch_1904: bool) -> object:
-    """The date of a serial number of days; a number that is none stays a number, whatever its format."""
+    """Return the date of a serial number of days; a number that is not a date stays a number."""
     if not 0 <= number < 2_958_466:
         return number
     try:

@@ -19,20 +19,20 @@ from click.testing import Result
 from flask import Flask
 from handmade_calls import read_balance
 
-import runner
 from account.catalogue import AccountBalance, ServiceCatalog
 from backend import Backend
 from commands import submit as commands
 from commands.submit import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionClient, NotSentError
+from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from imei import luhn_check_digit
 from orders import Account, Outcome, ServiceInfo, SubmissionResult
 from results import sync as order_sync
-from runner import make_client, run_or_follow, runner_alive, start_background
+from runner import make_client, run_or_follow, start_background
 from settings import Settings
 from simulator.knobs import Knobs
 from simulator.server import Simulator
+from submission import runner_alive
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "1739"
@@ -246,7 +246,7 @@ def doubtful(provider: Simulator) -> Simulator:
 
 def place_by_hand(provider: Simulator) -> None:
     provider.set(duplicates="never")
-    with GSMFusionClient("DEMO-KEY", "demo", provider.base_url, timeout=5) as client:
+    with GSMFusionClient("DEMO-KEY", "demo", 5, options=ClientOptions(provider.base_url)) as client:
         client.place_imei_order(imeis(1)[0], SERVICE)
 
 
@@ -291,7 +291,7 @@ def test_an_imei_that_was_charged_twice_exits_with_4(app: Flask, charged_again: 
 def test_what_is_still_in_doubt_exits_with_3_and_prints_the_audit(
     real: Settings, database: IMEIDatabase, charged_again: Simulator, stock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_patience", lambda _settings: 0.3)
+    monkeypatch.setattr("production_submission_system.patience_of", lambda _settings: 0.3)
     charged_again.set(listing="empty")
     result = run(make_app(real, database), "submit", stock, "--service", SERVICE, "--yes")
     assert result.exit_code == 3, result.output
@@ -463,7 +463,7 @@ def test_the_exit_code_is_zero_only_when_every_imei_is_settled(counts: dict[Outc
 
 
 def test_the_figures_are_every_field_of_the_result_but_the_lists() -> None:
-    result = SubmissionResult(1, 2, 1, 1, 0, 0, 0.5, 4.0)
+    result = SubmissionResult(2, 1, 0, 0.5, batch_id=1, duplicates=1, in_doubt=0, throughput=4.0)
     assert figures(result).keys() == {f.name for f in fields(result)} - {"orders", "errors"}
     assert json.loads(json.dumps(figures(result)))["throughput"] == 4.0
 

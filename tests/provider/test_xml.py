@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gsm_fusion_client import (
+from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer
+from provider import (
     GSMFusionAPIError,
     MaintenanceError,
     OutcomeUnknownError,
@@ -21,15 +22,12 @@ from gsm_fusion_client import (
     UnreadableAnswerError,
     parse_account,
     parse_asked_orders,
-    parse_orders,
     parse_placement,
     parse_recent_orders,
-    parse_records,
     parse_services,
 )
-from orders import Account, OrderStatus, PlacedOrder, PlacementAnswer
 from provider.body import UnreadableError, list_parts, read_root
-from provider.xml import Record, amount, read_orders, read_placement, read_plain_placement
+from provider.xml import amount, read_orders, read_placement, read_plain_placement
 
 IMEI_A, IMEI_B, IMEI_C = "350000000000014", "350000000000022", "350000000000030"
 ORDER_A = f"<imeis><id>15562209</id><imei>{IMEI_A}</imei><status>Pending</status></imeis>"
@@ -210,7 +208,7 @@ LISTING = f"""<result>
 
 
 def test_a_listing_is_read_by_id_with_its_statuses_and_whole_codes() -> None:
-    first, second, third, fourth, without_id = parse_orders(LISTING.encode())
+    first, second, third, fourth, without_id = parse_recent_orders(LISTING.encode())
     assert first.code == "Model: iPhone 13<br>Carrier: AT&T<br>SIM: <br> T-Mobile"
     assert (first.id, first.imei, first.status, first.service_id) == (
         "1",
@@ -226,9 +224,9 @@ def test_a_listing_is_read_by_id_with_its_statuses_and_whole_codes() -> None:
 
 
 def test_an_empty_listing_is_empty_and_an_unknown_order_is_refused() -> None:
-    assert parse_orders(b"<result><imeis/></result>") == []
+    assert parse_recent_orders(b"<result><imeis/></result>") == []
     with pytest.raises(RefusedError) as caught:
-        parse_orders(b"<error>Invalid Order ID</error>")
+        parse_recent_orders(b"<error>Invalid Order ID</error>")
     assert caught.value.kind is RefusalKind.ORDER_ID
 
 
@@ -264,14 +262,6 @@ def test_an_answer_without_services_or_credits_is_not_taken_for_an_empty_one() -
 def test_an_account_keeps_its_words() -> None:
     body = b"<Client><ClientCredits>$ 150.00 USD</ClientCredits></Client>"
     assert parse_account(body) == Account(150.0, "$ 150.00 USD")
-
-
-def test_an_answer_of_no_proven_shape_becomes_records() -> None:
-    body = b"<Networks><Country><ID>1</ID><Name>USA</Name><Network><ID>10</ID></Network></Country></Networks>"
-    assert parse_records(body) == [
-        Record("country", {"id": "1", "name": "USA"}),
-        Record("network", {"id": "10"}),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +322,7 @@ PIECES = st.sampled_from([f"<{tag}>" for tag in TAGS] + [f"</{tag}>" for tag in 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=20).map(lambda pieces: "".join(pieces).encode())))
 def test_whatever_comes_only_the_errors_of_the_contract_are_raised(body: bytes) -> None:
-    for parse in (parse_placement, parse_orders, parse_services, parse_account, parse_records):
+    for parse in (parse_placement, parse_recent_orders, parse_services, parse_account):
         try:
             parse(body)
         except GSMFusionAPIError:
@@ -397,7 +387,7 @@ def test_an_order_whose_id_was_damaged_on_its_way_is_not_named(order_id: str) ->
     ],
 )
 def test_an_imei_that_a_list_names_without_a_readable_order_does_not_count_as_absent(record: str) -> None:
-    listed = parse_orders(f"<result>{ORDER_A}{record}</result>".encode())
+    listed = parse_recent_orders(f"<result>{ORDER_A}{record}</result>".encode())
     assert [(order.id, order.imei) for order in listed] == [("15562209", IMEI_A), ("", IMEI_B)]
 
 
@@ -442,18 +432,18 @@ def test_an_imei_that_one_part_of_a_list_names_without_an_order_may_have_one_in_
 ) -> None:
     nameless = ORDER_A.replace("15562209", "0")
     body = f"<result>{nameless}{_listing(40)}{ORDER_A}</result>".encode()
-    whole = parse_orders(body)
-    monkeypatch.setattr("gsm_fusion_client.list_parts", lambda raw: list_parts(raw, 300))
+    whole = parse_recent_orders(body)
+    monkeypatch.setattr("provider.answers.list_parts", lambda raw: list_parts(raw, 300))
     assert len(list(list_parts(body, 300))) > 5
-    assert parse_orders(body) == whole
+    assert parse_recent_orders(body) == whole
     assert all(order.id for order in whole)
 
 
 def test_a_part_that_holds_an_error_only_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = f"<imeis><imei>{IMEI_A}</imei><error>Invalid Order ID</error></imeis>"
     body = f"<result>{odd * 8}{_listing(9)}</result>".encode()
-    monkeypatch.setattr("gsm_fusion_client.list_parts", lambda raw: list_parts(raw, 300))
-    assert [order.id for order in parse_orders(body) if order.id] == [str(n) for n in range(1, 10)]
+    monkeypatch.setattr("provider.answers.list_parts", lambda raw: list_parts(raw, 300))
+    assert [order.id for order in parse_recent_orders(body) if order.id] == [str(n) for n in range(1, 10)]
 
 
 #: Bodies of kinds that providers of this family really send, with what they say.
@@ -462,7 +452,7 @@ CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "cases_xml
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_bodies_from_the_wild_say_what_they_say(case: dict[str, Any]) -> None:
-    parse = parse_placement if case["call"] == "placement" else parse_orders
+    parse = parse_placement if case["call"] == "placement" else parse_recent_orders
     expected, raw = case["expected"], case["raw"].encode()
     if "unreadable" in expected:
         with pytest.raises(OutcomeUnknownError):
@@ -474,13 +464,13 @@ def test_bodies_from_the_wild_say_what_they_say(case: dict[str, Any]) -> None:
     elif "placed" in expected:
         assert [[order_id, imei] for order_id, imei, _ in parse_placement(raw).orders] == expected["placed"]
     else:
-        listed = [[order.id, order.imei] for order in parse_orders(raw)]
+        listed = [[order.id, order.imei] for order in parse_recent_orders(raw)]
         assert listed == expected["orders"] + [["", imei] for imei in case.get("left_out", [])]
 
 
 def test_a_text_that_is_not_xml_is_kept_whole() -> None:
     code = "Blacklist: <font color=#ff0000>Blacklisted</FONT> < AT&T &amp; <b>x"
-    (order,) = parse_orders(f"<result>{record('1', IMEI_A, code)}</result>".encode())
+    (order,) = parse_recent_orders(f"<result>{record('1', IMEI_A, code)}</result>".encode())
     assert (order.id, order.status, order.code) == ("1", OrderStatus.COMPLETED, code)
 
 
@@ -506,7 +496,7 @@ def test_a_text_forges_no_order(spoil: str, asked: list[str]) -> None:
 
 def test_elements_within_a_text_name_no_order() -> None:
     inner = record("2", IMEI_B, "")
-    listed = parse_orders(f"<result>{record('1', IMEI_A, inner)}</result>".encode())
+    listed = parse_recent_orders(f"<result>{record('1', IMEI_A, inner)}</result>".encode())
     assert [order.id for order in listed if order.id] == ["1"]
 
 
@@ -539,9 +529,8 @@ def test_whatever_two_texts_hold_the_order_between_them_is_itself_or_left_out(fi
     assert {order.code for order in listed if order.id == "2"} <= {"Model: genuine"}
 
 
-def test_no_imei_found_is_an_empty_list_but_no_proof_that_nothing_was_placed() -> None:
+def test_no_imei_found_is_no_proof_that_nothing_was_placed() -> None:
     body = b"<error>No IMEI Found</error>"
-    assert parse_orders(body) == []
     for parse in (parse_recent_orders, lambda raw: parse_asked_orders(raw, ["1", "2"])):
         with pytest.raises(RefusedError) as caught:
             parse(body)
@@ -559,7 +548,7 @@ def test_a_proxys_page_is_no_unreadable_list() -> None:
 HEAVY = """
 import sys, time
 from pathlib import Path
-import gsm_fusion_client as client
+import provider
 shape = sys.argv[1]
 body = {
     "elements": b"<result>" + b"<a/>" * 10_000_000 + b"</result>",
@@ -569,10 +558,10 @@ body = {
     "text": b"<result><imeis><code>" + b"<b>" * 13_000_000 + b"</code></imeis></result>",
 }[shape]
 started = time.process_time()
-for parse in (client.parse_orders, client.parse_services, client.parse_placement):
+for parse in (provider.parse_recent_orders, provider.parse_services, provider.parse_placement):
     try:
         parse(body)
-    except client.GSMFusionAPIError:
+    except provider.GSMFusionAPIError:
         pass
 peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
 print(time.process_time() - started, int(peak) / 1024)

@@ -23,7 +23,7 @@ from backend import Backend
 from commands.audit import audit as audit_command
 from commands.audit import figures, rebuild_from_provider, report_lines, verdict
 from database import IMEIDatabase, utc_now
-from gsm_fusion_client import GSMFusionClient, NotSentError
+from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from orders import Account, BatchState, Chunk, ChunkState, IMEIOrder, Outcome, ServiceInfo
 from results import audit
 from results.audit import NightlyAudit, last_audit, next_nightly, run_audit
@@ -56,7 +56,9 @@ def silent_account(simulator: Simulator) -> None:
 
 @contextmanager
 def client_of(simulator: Simulator) -> Iterator[GSMFusionClient]:
-    with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url, timeout=5, sleep=lambda _: None) as client:
+    with GSMFusionClient(
+        "DEMO-KEY", "demo", 5, options=ClientOptions(simulator.base_url, sleep=lambda _: None)
+    ) as client:
         yield client
 
 
@@ -147,7 +149,7 @@ def test_a_second_charge_that_we_recorded_in_the_same_batch_is_charged_twice(
     simulator.set(duplicates="never")
     with client_of(simulator) as client:
         [again] = client.place_imei_order(imeis(1)[0], SERVICE).orders
-    row = {"order_id": again.order_id, "imei": again.imei, "service_id": SERVICE, "status": "Pending", "batch_id": 1}
+    row = {"order_id": again.id, "imei": again.imei, "service_id": SERVICE, "status": "Pending", "batch_id": 1}
     database.insert_order(row | {"order_date": utc_now()})
     assert counts(audited(simulator, database)) == (0, 0, 1, 0)
 
@@ -703,7 +705,7 @@ def test_the_rebuild_restores_what_a_kept_answer_names_beyond_the_list(
     with client_of(simulator) as client:
         placed = client.place_imei_order(imeis(30), SERVICE).orders
     simulator.set(listing_limit=10)
-    keep_answer(settings, 1, {order.order_id: order.imei for order in placed})
+    keep_answer(settings, 1, {order.id: order.imei for order in placed})
     batch_older_copy.recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
     dry = run(app, "rebuild-from-provider", "--dry-run")
     assert dry.exit_code == 0
@@ -712,7 +714,7 @@ def test_the_rebuild_restores_what_a_kept_answer_names_beyond_the_list(
     done = run(app, "rebuild-from-provider", "--yes")
     assert done.exit_code == 0, done.output
     assert {(row["order_id"], row["imei"], row["service_id"]) for row in all_orders(database)} == {
-        (order.order_id, order.imei, SERVICE) for order in placed
+        (order.id, order.imei, SERVICE) for order in placed
     }
     assert all(row["order_date"] for row in all_orders(database))
     assert batch_older_copy.older_copy_objection(database) == ""

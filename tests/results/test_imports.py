@@ -20,7 +20,7 @@ from results.imports import Fate, Planned, changed_values, import_orders, plan_i
 from schema import orders, status_changes
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
-from storage import batch_store, batch_tallies
+from storage import batch_store, kept_sums
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_failures, batch_state
 from storage.call_log import write_intents
@@ -360,7 +360,7 @@ def test_a_batch_that_is_counted_while_an_import_changes_it_is_counted_anew(
 ) -> None:
     chunk = call(ordering, [FIRST])
     answered(ordering, chunk, 1)
-    count = batch_tallies._count_verdicts
+    count = kept_sums._count_verdicts
 
     def overtaken(connection: Any, batch_id: int) -> Any:
         found = count(connection, batch_id)
@@ -368,10 +368,10 @@ def test_a_batch_that_is_counted_while_an_import_changes_it_is_counted_anew(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch_tallies, "_count_verdicts", overtaken)
-        batch_tallies.tally_finished(ordering)
+        patch.setattr(kept_sums, "_count_verdicts", overtaken)
+        kept_sums.tally_finished(ordering)
     with ordering.read() as connection:
-        assert batch_tallies.verdicts(connection, chunk.batch_id)["carrier"] == {"AT&T": 1}
+        assert kept_sums.verdicts(connection, chunk.batch_id)["carrier"] == {"AT&T": 1}
 
 
 # What a matched row brings

@@ -18,15 +18,16 @@ from stored_orders import all_orders
 
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import (
+    ClientOptions,
     GSMFusionClient,
     NotSentError,
     OutcomeUnknownError,
     RefusalKind,
     RefusedError,
     UnreadableAnswerError,
-    parse_asked_orders,
 )
 from orders import IMEIOrder, PlacementAnswer
+from provider import parse_asked_orders
 from results import sync as order_sync
 from results.sync import (
     FIRST_REST,
@@ -59,7 +60,9 @@ def simulator() -> Iterator[Simulator]:
 
 @contextmanager
 def client_of(simulator: Simulator) -> Iterator[GSMFusionClient]:
-    with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url, timeout=5, sleep=lambda _: None) as client:
+    with GSMFusionClient(
+        "DEMO-KEY", "demo", 5, options=ClientOptions(simulator.base_url, sleep=lambda _: None)
+    ) as client:
         yield client
 
 
@@ -93,7 +96,7 @@ def test_pending_orders_take_one_call_a_hundred(simulator: Simulator, database: 
     numbers = imeis(20_000)
     with client_of(simulator) as client:
         rows = [
-            {"order_id": order.order_id, "imei": order.imei, "status": "Pending", "service_id": SERVICE}
+            {"order_id": order.id, "imei": order.imei, "status": "Pending", "service_id": SERVICE}
             for at in range(0, len(numbers), 100)
             for order in client.place_imei_order(numbers[at : at + 100], SERVICE).orders
         ]

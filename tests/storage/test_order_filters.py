@@ -15,7 +15,7 @@ from sqlalchemy.dialects import sqlite
 from benchmarks import bench_history
 from database import IMEIDatabase
 from schema import metadata, orders
-from storage import order_filters, order_searches, order_wordings, result_store
+from storage import order_filters, order_queries, order_searches, order_wordings, result_store
 from storage.order_filters import Count, Guide, OrderFilter, guide, page_query
 
 NUMBER = "353370080089458"
@@ -343,7 +343,7 @@ def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_pat
         assert order
         assert (order["imei"], order["other_imei"]) == (NUMBER, None)
         assert result_store.count_pending(database) == 1
-        assert database.get_statistics()["by_status"] == {"Pending": 1}
+        assert order_queries.statistics(database).by_status == {"Pending": 1}
 
 
 def _take_back_second_schema(connection: Connection) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import event
 from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
 
 from database import IMEIDatabase
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import Outcome
 from results.audit import run_audit
 from results.imports import import_orders, undo_import
@@ -26,7 +26,7 @@ from results.sync import OrderSync
 from schema import metadata
 from settings import Settings
 from spreadsheets.order_rows import read_orders
-from storage import balance_store, order_filters, order_searches, upkeep
+from storage import balance_store, kept_sums, order_filters, order_searches
 from storage.order_filters import OrderFilter
 
 NUMBERS = imeis(260, 5000)
@@ -225,8 +225,10 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
 
 
 def work(simulator: Simulator, database: IMEIDatabase) -> None:
-    """What happens without a page: doubt that is adopted and doubt that is sent again, results, an audit, upkeep."""
-    with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url, timeout=5, sleep=lambda _: None) as client:
+    """What happens without a page: doubt that is adopted and doubt that is sent again, results, an audit, kept sums."""
+    with GSMFusionClient(
+        "DEMO-KEY", "demo", 5, options=ClientOptions(simulator.base_url, sleep=lambda _: None)
+    ) as client:
         database.store_services(client.get_imei_services(), time.time())
         simulator.set(fault="reset", fault_when="after", fault_calls=(2,))
         with system(simulator, database, chunk_size=10) as submission:
@@ -243,4 +245,4 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
     import_id, _ = import_orders(database, list(read_orders(f"{TITLES}\r\n{line}".encode())), "old.csv")
     assert undo_import(database, import_id) == (1, 0)
     order_searches.save_search(database, NUMBERS, 0)
-    upkeep.tend(database, 0)
+    kept_sums.tend(database, 0)

@@ -16,9 +16,9 @@ from gsm_fusion_client import (
     RefusalKind,
     RefusedError,
     UnreadableAnswerError,
-    parse_asked_orders,
 )
 from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, ServiceInfo, SubmissionResult
+from provider import parse_asked_orders
 from submission.confirmation import LONGEST, MOST_CALLS, MOST_FAILURES, confirm
 from submission.settlement import UNCLEAR, UNCONFIRMED, Settler
 

@@ -59,7 +59,7 @@ def test_an_answer_that_orders_each_imei_once_is_clean_in_any_order() -> None:
     judgement = judge(THREE, PlacementAnswer(placed))
     assert judgement.verdicts == ()
     assert json.loads(judgement.clean) == [
-        {"id": order.order_id, "imei": order.imei, "status": "Pending"} for order in placed
+        {"id": order.id, "imei": order.imei, "status": "Pending"} for order in placed
     ]
 
 
@@ -68,7 +68,7 @@ def test_a_clean_answer_is_told_as_json_writes_it_whatever_its_words_hold() -> N
     placed = tuple(
         PlacedOrder(f'{imei[-1]}"\\\n', imei, status) for imei, status in zip(NUMBERS, statuses, strict=True)
     )
-    records = [{"id": order.order_id, "imei": order.imei, "status": order.status} for order in placed]
+    records = [{"id": order.id, "imei": order.imei, "status": order.status} for order in placed]
     assert judge(THREE, PlacementAnswer(placed)).clean == json.dumps(records)
 
 

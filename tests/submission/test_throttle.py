@@ -15,10 +15,10 @@ from typing import get_args
 
 import pytest
 from simulated_provider import QUICK, SERVICE, Knobs, Simulator, imeis, system
-from throttle_fixture import Run, Scene, drive, least
+from virtual_throttle import Run, Scene, drive, least
 
 from database import IMEIDatabase, write_list_limit
-from gsm_fusion_client import GSMFusionClient, NotSentError
+from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from production_submission_system import Options, ProductionSubmissionSystem
 from results.sync import OrderSync
 from simulator.limits import LimiterKind
@@ -398,7 +398,7 @@ class Clock:
 @contextmanager
 def client_of(simulator: Simulator, throttle: Throttle) -> Iterator[GSMFusionClient]:
     with GSMFusionClient(
-        "DEMO-KEY", "demo", simulator.base_url, timeout=5, sleep=lambda _: None, turns=throttle
+        "DEMO-KEY", "demo", 5, options=ClientOptions(simulator.base_url, sleep=lambda _: None, turns=throttle)
     ) as client:
         yield client
 

@@ -20,7 +20,7 @@ from old_workbooks import ods, xlsb
 from sample_files import imei as made_up
 from sample_files import text_workbook, workbook, wrong
 
-import gsm_fusion_client as client
+import provider
 from devices.report import BlacklistState, FmiState, SimState, blacklist_state, fmi_state, read_report, sim_state
 from gsm_fusion_client import GSMFusionAPIError
 from imei import ORDERABLE, is_valid
@@ -73,7 +73,7 @@ XML_WORDS = (
 )  # fmt: skip
 XML_MUTATIONS: tuple[Mutation, ...] = (*BYTES, inserted(XML_WORDS), inserted(XML_WORDS), cut)
 PARSERS: tuple[Callable[[bytes], object], ...] = (
-    client.parse_orders, client.parse_services, client.parse_account, client.parse_records, client.parse_paid_records,
+    provider.parse_recent_orders, provider.parse_services, provider.parse_account,
 )  # fmt: skip
 CHUNK = Chunk(1, 1, "269", 1, 1, tuple(Item(number, imei) for number, imei in enumerate(IMEIS)))
 
@@ -91,7 +91,7 @@ def stands_there(order: PlacedOrder, raw: bytes) -> bool:
     text = raw.decode("utf-8" if _is_utf8(raw) else "cp1252", "replace").replace("\0", "")
     text = NOT_SEEN.sub("", text)
     fields = [(mark + name.lower(), html.unescape(words).strip()) for mark, name, words in FIELD.findall(text)]
-    number, imei = ("id", order.order_id), ("imei", order.imei)
+    number, imei = ("id", order.id), ("imei", order.imei)
     for one, two in ((number, imei), (imei, number)):
         for at in range(len(fields) - 3):
             whole = fields[at] == one and fields[at + 1][0] == "/" + one[0]
@@ -108,7 +108,7 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-def check_placement(raw: bytes, parse: Callable[[bytes], PlacementAnswer] = client.parse_placement) -> None:
+def check_placement(raw: bytes, parse: Callable[[bytes], PlacementAnswer] = provider.parse_placement) -> None:
     """An answer that named every IMEI as placed was spoiled: each is ordered as it stands there, or in doubt."""
     try:
         with in_time():
@@ -187,7 +187,7 @@ HUGE = {
 
 @pytest.mark.parametrize("name", HUGE)
 def test_a_huge_answer_is_read_or_refused_in_time(name: str) -> None:
-    for parse in (client.parse_placement, *PARSERS):
+    for parse in (provider.parse_placement, *PARSERS):
         try:
             with in_time():
                 parse(HUGE[name])
@@ -407,9 +407,9 @@ def believes_cut_answers(raw: bytes) -> PlacementAnswer:
 def forgives_cut_answers(raw: bytes) -> PlacementAnswer:
     """Another: what cannot be read placed nothing."""
     try:
-        return client.parse_placement(raw)
-    except client.OutcomeUnknownError as error:
-        raise client.NotSentError(str(error)) from error
+        return provider.parse_placement(raw)
+    except provider.OutcomeUnknownError as error:
+        raise provider.NotSentError(str(error)) from error
 
 
 @pytest.mark.parametrize("parse", [believes_cut_answers, forgives_cut_answers])

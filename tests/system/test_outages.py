@@ -28,7 +28,7 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from stored_orders import all_orders
 
 from database import IMEIDatabase
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState, ChunkState
 from settings import Settings
 from storage import batch_store
@@ -151,7 +151,7 @@ def test_a_call_that_is_refused_for_one_known_imei_is_settled_imei_by_imei(
     """
     simulator.set(duplicate_style=style)
     known = imeis(TOTAL)[CHUNK + CHUNK // 2]
-    with GSMFusionClient("DEMO-KEY", "demo", simulator.base_url) as somebody_else:
+    with GSMFusionClient("DEMO-KEY", "demo", options=ClientOptions(simulator.base_url)) as somebody_else:
         somebody_else.place_imei_order(known, SERVICE)
     time.sleep(1.1)  # the list's dates are of seconds
     said: list[float] = []

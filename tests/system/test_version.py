@@ -8,7 +8,7 @@ from gunicorn_server import ROOT
 from scripted_server import ScriptedServer, reply
 from web_client import Browser, words
 
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from settings import VERSION
 
 
@@ -25,7 +25,10 @@ def test_health_and_the_status_page_show_the_version(browser: Browser) -> None:
 
 def test_the_provider_sees_the_version_in_the_user_agent() -> None:
     account = "<result><ClientCredits>$ 5.00 USD</ClientCredits></result>"
-    with ScriptedServer(reply(account)) as server, GSMFusionClient("k", "u", server.url) as client:
+    with (
+        ScriptedServer(reply(account)) as server,
+        GSMFusionClient("k", "u", options=ClientOptions(server.url)) as client,
+    ):
         client.get_account()
     assert f"User-Agent: HAMMER-API/{VERSION}\r\n" in server.requests[0].head
 

@@ -1,4 +1,4 @@
-"""What the tests of crashes, disks and clocks share: a batch on disk, what became of it, and what the user is told."""
+"""Tools for tests of crashes, disks and clocks: create a batch, read its outcomes, and what command and page show."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ PATIENCE = 30.0  #: seconds; only a failure takes that long
 
 
 def new_batch(database: IMEIDatabase, count: int, chunk_size: int, first: int = 0) -> int:
-    """A confirmed batch of so many made-up IMEIs; its service is proven to take lists."""
+    """Create a confirmed batch of `count` made-up IMEIs; its service is proven to take lists. Return its id."""
     with database.write() as connection:
         write_list_limit(connection, SERVICE, 100)
     listed = [(imei, row) for row, imei in enumerate(imeis(count, first), 1)]
@@ -36,7 +36,7 @@ def new_batch(database: IMEIDatabase, count: int, chunk_size: int, first: int = 
 
 
 def found(database: IMEIDatabase, batch_id: int) -> Progress:
-    """The batch as it is now; its outcomes sum to its total."""
+    """Return the batch as it is now, and check that its outcomes sum to its total."""
     there = progress(database, batch_id)
     assert there is not None
     assert sum(there.outcomes.values()) == there.total
@@ -44,23 +44,23 @@ def found(database: IMEIDatabase, batch_id: int) -> Progress:
 
 
 def outcomes(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
-    """How many IMEIs have which outcome, without zeros."""
+    """Return the number of IMEIs of each outcome, without zeros."""
     return {outcome.value: count for outcome, count in found(database, batch_id).outcomes.items() if count}
 
 
 def told_by_command(database: IMEIDatabase, batch_id: int) -> str:
-    """What `flask submit` prints of the batch when it ends, as one line."""
+    """Return what `flask submit` prints about the batch at its end, as one line."""
     lines = result_lines(found(database, batch_id), submission_result(database, batch_id, 1.0))
     return " ".join(" ".join(lines).split())
 
 
 def told_by_page(database: IMEIDatabase, settings: Settings, batch_id: int) -> str:
-    """What the batch's page says, without markup."""
+    """Return the text of the batch's page, without markup."""
     return words(Browser(make_app(settings, database, Provider(list(SERVICES)))).get(f"/batches/{batch_id}"))
 
 
 def wait_until(true: Callable[[], bool], what: str | Callable[[], str], patience: float = PATIENCE) -> None:
-    """Look until it is so; fail with these words when it never is."""
+    """Check again until it is true; fail with `what` when time is up."""
     deadline = time.monotonic() + patience
     while not true():
         assert time.monotonic() < deadline, what if isinstance(what, str) else what()
@@ -68,7 +68,7 @@ def wait_until(true: Callable[[], bool], what: str | Callable[[], str], patience
 
 
 def see_through(running: ProductionSubmissionSystem, batch_id: int) -> int:
-    """Work until the batch is free of doubt; where only a later order proves absence, place it. Returns how many."""
+    """Work until the batch has no doubt; place later orders if only they prove absence. Return their number."""
     if not running.run_batch(batch_id).in_doubt:
         return 0
     more = running.submit_batch(imeis(3, first=90_000), SERVICE).successful
@@ -80,7 +80,7 @@ def see_through(running: ProductionSubmissionSystem, batch_id: int) -> int:
 
 
 def assert_all_paid_once(simulator: Simulator, database: IMEIDatabase, batch_id: int, more: int = 0) -> None:
-    """Each IMEI was charged once and is recorded as ordered; nothing else was charged but `more`."""
+    """Check that each IMEI was charged once and is recorded as ordered, and that only `more` others were charged."""
     total = found(database, batch_id).total
     assert judge(simulator, database) == (0, 0)
     assert outcomes(database, batch_id) == {Outcome.ORDERED.value: total}
@@ -89,7 +89,7 @@ def assert_all_paid_once(simulator: Simulator, database: IMEIDatabase, batch_id:
 
 
 def rows(database: IMEIDatabase, query: str) -> list[Any]:
-    """What a query of the tables gives."""
+    """Return the rows of a query."""
     with database.read() as connection:
         return [tuple(row) for row in connection.execute(text(query))]
 
@@ -107,7 +107,7 @@ sys.stdin.read()
 
 @contextmanager
 def locked_by_another_program(database: IMEIDatabase) -> Iterator[None]:
-    """Nobody else can write while the block lasts. (A lock of this very process would keep nobody out.)"""
+    """Hold the write lock of the database during the block, from another process: only such a lock blocks this one."""
     with subprocess.Popen(
         [sys.executable, "-c", LOCK, str(database.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
@@ -118,12 +118,12 @@ def locked_by_another_program(database: IMEIDatabase) -> Iterator[None]:
 
 
 def paid_calls(simulator: Simulator) -> int:
-    """How many paid calls have reached the provider."""
+    """Return the number of paid calls that have reached the provider."""
     return sum(call.action == "placeorder" for call in simulator.calls())
 
 
 def waits(simulator: Simulator) -> int:
-    """How many of them wait for their answer."""
+    """Return the number of paid calls that wait for their answer."""
     return sum(call.action == "placeorder" and call.ended is None for call in simulator.calls())
 
 

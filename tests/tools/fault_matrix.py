@@ -1,4 +1,4 @@
-"""Every fault at a share of the calls, judged by the ledger.
+"""Every fault at a share of the calls, checked against the ledger.
 
 `python tests/tools/fault_matrix.py` prints the README's table.
 
@@ -70,7 +70,7 @@ class Scene:
             yield running
 
     def submit(self, database: IMEIDatabase) -> int:
-        """Put the whole list through and return the batch's id."""
+        """Submit the whole list and return the id of the batch."""
         with self.running(database) as running:
             return running.submit_batch(self.numbers, SERVICE).batch_id
 
@@ -80,7 +80,7 @@ Play = Callable[[Scene], int]
 
 @dataclass(frozen=True)
 class Row:
-    """One provider, and what happens to the program meanwhile."""
+    """One provider, and what happens to the program while it works."""
 
     name: str
     knobs: dict[str, Any] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """What the ledger and our records show afterwards."""
+    """What the ledger and our records show at the end."""
 
     imeis: int
     faulty_calls: int
@@ -109,7 +109,7 @@ class Found:
 
 
 def once(scene: Scene) -> int:
-    """The batch goes through."""
+    """Submit the batch once."""
     return scene.submit(scene.open())
 
 
@@ -194,7 +194,7 @@ def copied(scene: Scene) -> int:
 
 
 def put_back(scene: Scene) -> int:
-    """A backup from before the first call is put back beside all kept answers, and the list is cut at 100 orders."""
+    """Restore a backup from before the first call beside all kept answers, with a list of only 100 orders."""
     database = scene.open()
     batch_id = new_batch(database, len(scene.numbers), CHUNK)
     backup = database.backup(scene.folder / "older")
@@ -245,7 +245,7 @@ def both(fault: str, share: float = 0.2, **knobs: Any) -> list[Row]:
 
 RESET = {"fault": "reset", "fault_share": 0.2, "fault_when": "after"}
 NEVER = {**RESET, "duplicates": "never"}
-#: Works 12 ms on an IMEI, so that a call of 50 takes half of what it may, and goes on whatever becomes of its caller.
+#: Works 12 ms on an IMEI, so that a call of 50 takes half of its time limit, and continues when the client is gone.
 SLOW = {"seconds_per_imei": 0.012, "latency": 0.0, "duplicates": "never"}
 #: Works longer than a call may take.
 SLOWER = {**SLOW, "seconds_per_imei": 0.03}
@@ -352,7 +352,7 @@ CONTROL = Row("negative control: re-sends on error", NEVER, total=TOTAL)
 
 
 def run(row: Row, client_class: type[GSMFusionClient] = GSMFusionClient) -> Found:
-    """Put the IMEIs through this provider and look at the ledger."""
+    """Submit the IMEIs to this provider and read its ledger."""
     with (
         patch.object(watches, "LONGEST_PROOF", LONGEST_PROOF),
         tempfile.TemporaryDirectory() as folder,
@@ -382,7 +382,7 @@ def run(row: Row, client_class: type[GSMFusionClient] = GSMFusionClient) -> Foun
 
 
 def see_through(scene: Scene, database: IMEIDatabase, batch_id: int, settles: bool) -> None:
-    """Work on until the doubt is settled, with up to three later orders, as the next batches of the day bring them."""
+    """Work until the doubt is settled, with up to three later orders, as the next batches of a day bring them."""
     for later in range(3 if settles else 1):
         with scene.running(database) as running:
             result = running.run_batch(batch_id)
@@ -394,20 +394,20 @@ def see_through(scene: Scene, database: IMEIDatabase, batch_id: int, settles: bo
 
 
 def charged_twice(simulator: Simulator, numbers: Sequence[str]) -> int:
-    """IMEIs of the list that were charged more than once."""
+    """Return how many IMEIs of the list were charged more than once."""
     charges = Counter((charge.imei, charge.service_id) for charge in simulator.charges())
     return sum(charges[imei, SERVICE] > 1 for imei in numbers)
 
 
 def lost(scene: Scene) -> set[str]:
-    """IMEIs with a charge that no database of ours knows by its id and IMEI, and that is not in doubt either."""
+    """Return the IMEIs of charges that no database of ours records (by id and IMEI) or has in doubt."""
     known = {(row["order_id"], row["imei"]) for database in scene.databases for row in all_orders(database)}
     doubtful = {item.imei for database in scene.databases for item in doubtful_items(database, limit=100_000)}
     return {c.imei for c in scene.simulator.charges() if (str(c.order_id), c.imei) not in known} - doubtful
 
 
 def _held_back(scene: Scene, batch_id: int) -> int:
-    """IMEIs of a batch that was paused with a reason: they wait for a person, and were not sent."""
+    """Return how many IMEIs were not sent because the batch is paused with a reason."""
     state = scene.databases[-1]
     with state.read() as connection:
         query = "SELECT count(*) FROM items i JOIN batches b ON b.id = i.batch_id WHERE b.id = ? AND b.state = 'paused'"
@@ -426,7 +426,7 @@ def check(row: Row) -> None:
 
 
 class ResendingClient(GSMFusionClient):
-    """The negative control: what everybody writes first. It sends a paid call again when no answer came."""
+    """The negative control: a simple client that sends a paid call again when no answer came."""
 
     def place_imei_order(self, *args: Any, **kwargs: Any) -> PlacementAnswer:
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""gunicorn as people start it, on a free port, and what tests of it share."""
+"""gunicorn as a user starts it, on a free port, and fixtures for tests with it."""
 
 import http.client
 import os
@@ -22,7 +22,7 @@ PATIENCE = 30.0  #: seconds; only a failure takes that long
 
 
 def environ_of(data_dir: Path, **more: str) -> dict[str, str]:
-    """This machine's environment without settings of ours, then these; empty ones win over a .env file."""
+    """Return the environment of this machine without settings of the program, plus these; empty ones override .env."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
     empty = {"GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": "", "ADMIN_PASSWORD": "", "WEB_CONCURRENCY": "2"}
     return plain | empty | {"DATA_DIR": str(data_dir)} | more
@@ -41,7 +41,7 @@ def port_fixture() -> int:
 
 
 class Server:
-    """gunicorn as `make run` starts it; start is how Python runs the module."""
+    """gunicorn as `make run` starts it. start: the arguments of Python before the name of the module."""
 
     def __init__(self, data_dir: Path, port: int, start: Sequence[str] = ("-m",), **more: str) -> None:
         self.port = port
@@ -72,7 +72,7 @@ class Server:
             return False
 
     def kill(self) -> None:
-        """End what a failed test may have left of this server, all of it in its own process group."""
+        """Kill the whole process group of the server, if a failed test has left any of it."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -81,7 +81,7 @@ class Server:
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Fail with these words if it is not true in time."""
+    """Check again until it is true; fail with `what` when time is up."""
     deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline, what
@@ -90,7 +90,7 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
 
 @pytest.fixture(name="paused_batch")
 def paused_batch_fixture(settings: Settings) -> int:
-    """A batch that nobody works on, so that its stream stays open."""
+    """A paused batch, so that its stream stays open."""
     new = NewBatch("waiting", "upload", "1739", "a service", 0.08, [("353370080089458", 1)])
     with IMEIDatabase(settings.data_dir / "demo" / "imei_orders.db") as database:
         batch_id = create_batch(database, new)

@@ -1,4 +1,4 @@
-"""Calls made by hand: on the wire, answered or in doubt, and one look at a list, on a clock made by hand."""
+"""Calls in each state without a provider: sent, answered or in doubt; and one look at a list, at a given time."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ OTHER = "270"
 
 
 def call(database: IMEIDatabase, numbers: Sequence[str], service_id: str = SERVICE, recheck: bool = False) -> Chunk:
-    """A batch of these on the wire, every call before it having ended."""
+    """Create a batch of these IMEIs and send its first call; all earlier calls have ended."""
     wanted = [(imei, None) for imei in numbers]
     new = NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted, recheck=recheck, resend_rejected=recheck)
     batch_id = create_batch(database, new)
@@ -32,7 +32,7 @@ def call(database: IMEIDatabase, numbers: Sequence[str], service_id: str = SERVI
 def planned(
     database: IMEIDatabase, count: int, size: int = 2, first: int = 0, service_id: str = SERVICE
 ) -> tuple[int, list[int]]:
-    """A batch of that many IMEIs that was never sent: its id and those of its chunks."""
+    """Create a batch of `count` IMEIs that was never sent; return its id and those of its chunks."""
     wanted = [(imei, None) for imei in imeis(count, first)]
     batch_id = create_batch(database, NewBatch("test", "command", service_id, "T-Mobile", 0.1, wanted), chunk_size=size)
     with database.read() as connection:
@@ -40,14 +40,14 @@ def planned(
 
 
 def everything(database: IMEIDatabase) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row that says what became of the money."""
+    """Return every row of the tables that record orders and calls."""
     tables = ("batches", "chunks", "attempts", "items", "orders")
     with database.read() as connection:
         return {name: [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {name}")] for name in tables}
 
 
 def one(database: IMEIDatabase, query: str, *values: Any) -> Any:
-    """The only row of a query, or its only value."""
+    """Return the only row of a query, or its only value."""
     with database.read() as connection:
         row = tuple(connection.exec_driver_sql(query, values).one())
     return row[0] if len(row) == 1 else row
@@ -55,22 +55,22 @@ def one(database: IMEIDatabase, query: str, *values: Any) -> Any:
 
 @contextmanager
 def nothing_is_written(database: IMEIDatabase) -> Iterator[None]:
-    """Whatever happens in it leaves every row as it was."""
+    """Check that the block changes no row."""
     before = everything(database)
     yield
     assert everything(database) == before
 
 
 def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[IMEIOrder]:
-    """The provider names every order, with ids from first_id on; returns how its list shows them."""
+    """Record a complete answer, with order ids from first_id on; return the orders as the list shows them."""
     placed = tuple(PlacedOrder(str(first_id + n), item.imei) for n, item in enumerate(chunk.items))
     with database.write() as connection:
         assert record_clean(connection, [(chunk, judge(chunk, PlacementAnswer(placed)).clean)])
-    return [listed(order.order_id, order.imei, chunk.service_id) for order in placed]
+    return [listed(order.id, order.imei, chunk.service_id) for order in placed]
 
 
 def unanswered(database: IMEIDatabase, chunk: Chunk, said: Sequence[str] = (), words: str = "") -> None:
-    """No IMEI of the call has a clear answer. said: what is written of the first ones; words: of the whole call."""
+    """Record a call without a clear answer. said: messages of its first IMEIs; words: message of the call."""
     messages = [*said, *[""] * (len(chunk.items) - len(said))]
     doubts = [
         Verdict(item.item_id, item.imei, Outcome.IN_DOUBT, message=message)
@@ -85,7 +85,7 @@ def listed(order_id: str, imei: str, package: str = SERVICE, at: str = "2026-11-
 
 
 def read_balance(database: IMEIDatabase, credits: float = 100.0) -> None:
-    """The account holds so much (US dollars) at a moment without a call on the wire."""
+    """Record a balance in US dollars at a moment without a call on the wire."""
     with database.write() as connection:
         balance_store.record_reading(connection, credits)
 
@@ -99,7 +99,7 @@ def look(
     alone: bool = True,
     **about: Any,
 ) -> list[str]:
-    """One look at a list of these orders. Returns the IMEIs that are sent again on the strength of it.
+    """Apply one look at a list of these orders. Return the IMEIs that are sent again because of it.
 
     unexplained: US dollars that left the account beyond what our orders cost; None: the balance is not known.
     about: fields of Look that differ, such as asked_at. Unless said otherwise the provider confirms each order by id.
@@ -122,12 +122,12 @@ def look(
 
 
 def reason(database: IMEIDatabase, chunk: Chunk) -> str:
-    """What the page says about a call."""
+    """Return the message of a call in doubt."""
     return str(one(database, "SELECT message FROM chunks WHERE id = ?", chunk.chunk_id))
 
 
 def outcome(database: IMEIDatabase, chunk: Chunk) -> list[tuple[str, str]]:
-    """(outcome, order id) of each IMEI of a call."""
+    """Return (outcome, order id) of each IMEI of a call."""
     query = (
         "SELECT i.outcome, coalesce(o.order_id, '') FROM items i LEFT JOIN orders o"
         " ON o.imei = i.imei AND o.batch_id = i.batch_id WHERE i.batch_id = ? ORDER BY i.id"

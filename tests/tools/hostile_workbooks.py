@@ -1,4 +1,4 @@
-"""Workbooks made to break their reader, by what is wrong with them: some are refused, some are read."""
+"""Workbooks that are made to break their reader, by their fault: some are refused, some are read."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ GOOD_ROWS = "".join(f'<row r="{n}"><c r="A{n}"><v>{number}</v></c></row>' for n,
 
 
 def many_sheets(count: int, parts: int) -> bytes:
-    """A workbook that lists `count` sheets in so many parts."""
+    """Return a workbook that lists `count` sheets in as many parts."""
     sheets = "".join(f'<sheet name="S{n}" sheetId="{n}" r:id="r{n % parts}"/>' for n in range(count))
     links = "".join(
         f'<Relationship Id="r{n}" Type="{LINK_NS}/worksheet" Target="worksheets/s{n}.xml"/>' for n in range(parts)

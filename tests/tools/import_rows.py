@@ -1,4 +1,4 @@
-"""Orders of ours and rows of the provider's export of them, as tests of imports need them."""
+"""Our orders, and the rows of the provider's export of them, for tests of imports."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from orders import ServiceInfo
 from results.imports import plan_import
 from schema import orders
 from spreadsheets.order_rows import ImportRow
+from storage.order_queries import statistics
 
 FIRST, SECOND, THIRD = imeis(3)
 CLOCK = datetime(2026, 11, 23, 22, 10, 5)
@@ -23,19 +24,19 @@ def hours(count: float) -> timedelta:
 
 
 def ours(database: IMEIDatabase, order_id: str, imei: str = FIRST, after: float = 0, **more: Any) -> None:
-    """An order of the service with the id 269, some hours after the first."""
+    """Insert an order of service 269, some hours after the first."""
     order = {"service_id": SERVICE, "service_name": "T-Mobile", "credits": 0.08, "status": "Pending"}
     database.insert_order({**order, "order_id": order_id, "imei": imei, "order_date": CLOCK + hours(after), **more})
 
 
 def theirs(number: int, imei: str = FIRST, after: float = 0, model: str = "iPhone 12", **more: Any) -> ImportRow:
-    """A row of the provider's export, some hours by its own clock after the first order of ours."""
+    """Return a row of the provider's export, some hours (by its own clock) after our first order."""
     row = {"imei": imei, "service_name": "T-Mobile", "status": "Completed", "credits": 0.08, "model": model}
     return ImportRow(number, {**row, "order_date": CLOCK + hours(after), **more})
 
 
 def planned(database: IMEIDatabase, *rows: ImportRow) -> dict[int, tuple[str, str]]:
-    """Row number → (fate, the order id that the row is about)."""
+    """Return row number → (fate, order id of the row)."""
     with database.read() as connection:
         ids = {row.id: row.order_id or "" for row in connection.execute(select(orders.c.id, orders.c.order_id))}
     return {
@@ -45,8 +46,8 @@ def planned(database: IMEIDatabase, *rows: ImportRow) -> dict[int, tuple[str, st
 
 
 def money(database: IMEIDatabase) -> tuple[int, float]:
-    found = database.get_statistics()
-    return found["total_orders"], found["total_credits"]
+    found = statistics(database)
+    return found.total_orders, found.total_credits
 
 
 def results(database: IMEIDatabase) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""The real server on a temporary demo, and Chromium to look at it with; whatever a page complains of fails its test."""
+"""The real server on a temporary demo, and Chromium. Any error or warning on a page's console fails the test."""
 
 import contextlib
 import http.client
@@ -39,13 +39,13 @@ SERVICE = "1739"  #: 0.08 US dollars in the demo
 PATIENCE = 30.0  #: seconds; only a failure takes that long
 SHORT_WAITS = {"SETTLE_QUIET": "3", "GSM_FUSION_TIMEOUT": "10"}  #: short_waits.py allows them
 QUICK = {"latency": 0.3, "jitter": 0.0, "fault": "", "listing": "on", "listing_limit": 20_000}
-#: Chromium says most violations on the console; this names the directive too.
+#: Chromium writes most violations to the console; this adds the directive.
 REPORT_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
     console.error(`Violated ${event.violatedDirective}: ${event.blockedURI}`));"""
 
 
 def made_up_imeis(first: int, count: int) -> list[str]:
-    """IMEIs of one made-up device type, by serial number from first, with their check digits."""
+    """Return IMEIs of one made-up device type, by serial number from first, with their check digits."""
     bodies = [f"35337008{serial:06d}" for serial in range(first, first + count)]
     return [body + luhn_check_digit(body) for body in bodies]
 
@@ -62,7 +62,7 @@ def wait_until(true: Callable[[], bool], what: str, patience: float = PATIENCE) 
 
 
 class Site:
-    """gunicorn as `make run` starts it, in the demo; and a second way in, for what a test does not look at."""
+    """gunicorn as `make run` starts it, in the demo, and an HTTP session for steps that need no browser."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
@@ -73,7 +73,7 @@ class Site:
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Serve on the same port and the same data as before, quickly answered by the provider."""
+        """Serve on the same port and data as before, with a quick provider."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
         empty = {"GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": "", "ADMIN_PASSWORD": ""}
         chosen = {"WEB_CONCURRENCY": "2", "DATA_DIR": str(self.data_dir), "PORT": str(self.port), **SHORT_WAITS}
@@ -98,7 +98,7 @@ class Site:
             return False
 
     def kill(self) -> None:
-        """As a crash or a lost machine would: every process of the server at once, then its provider's end."""
+        """Kill all processes of the server at once, as a crash does, and wait until its provider has ended."""
         port = self._provider_port()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -106,30 +106,30 @@ class Site:
         wait_until(lambda: _is_closed(port), "the provider is gone")
 
     def provider(self, **knobs: object) -> None:
-        """Change how the demo provider behaves from now on."""
+        """Change the behaviour of the demo provider."""
         self._ask_provider("POST", "/control", json.dumps(knobs))
 
     def charged(self) -> int:
-        """How many IMEIs the provider has charged, ever."""
+        """Return the number of IMEIs that the provider has charged."""
         return int(self._ask_provider("GET", "/ledger?since=999999999")["total"])
 
     def charges(self, since: int) -> list[str]:
-        """The IMEIs that the provider has charged after so many, as often as it charged them."""
+        """Return the IMEIs of all charges after the first `since`, once for each charge."""
         return [charge["imei"] for charge in self._ask_provider("GET", f"/ledger?since={since}")["charges"]]
 
     def complete(self) -> None:
-        """Let every order have its result."""
+        """Give every order its result."""
         self._ask_provider("POST", "/complete", "{}")
 
     def one(self, sql: str) -> Any:
-        """The first value of a query, read beside the running server as people do with sqlite3."""
+        """Return the first value of a query, read beside the running server, as with sqlite3."""
         file = f"file:{self.data_dir / 'demo' / 'imei_orders.db'}?mode=ro"
         with contextlib.closing(sqlite3.connect(file, uri=True, timeout=10)) as connection:
             row = connection.execute(sql).fetchone()
         return row[0] if row else None
 
     def post(self, path: str, form: dict[str, str], files: dict[str, tuple[str, bytes]] | None = None) -> str:
-        """Send a form with its token; the path that it leads to."""
+        """Send a form with its token; return the path of the page that follows."""
         page = self.session.get(f"{self.url}/batch", timeout=PATIENCE).text
         found = re.search(r'name="csrf-token" content="([^"]+)"', page)
         assert found
@@ -140,11 +140,11 @@ class Site:
         return answer.url.removeprefix(self.url)
 
     def upload(self, imeis: Sequence[str], name: str = "stock.csv") -> str:
-        """The path of the preview."""
+        """Upload a file of these IMEIs; return the path of the preview."""
         return self.post("/batch", {"service_id": SERVICE}, {"file": (name, csv_of(imeis))})
 
     def order(self, imeis: Sequence[str], name: str = "stock.csv") -> str:
-        """Upload and confirm; the path of the live page."""
+        """Upload and confirm; return the path of the live page."""
         preview = self.upload(imeis, name)
         page = self.session.get(self.url + preview, timeout=PATIENCE).text
         return self.post(preview, {**confirm_fields(page), "typed": str(len(imeis))})
@@ -176,17 +176,17 @@ def _is_closed(port: int) -> bool:
 
 
 class Visitor:
-    """One test's windows; all that their pages complain of is kept in complaints."""
+    """The windows of one test; errors and warnings of their pages are collected in complaints."""
 
     def __init__(self, browser: Browser, url: str) -> None:
         self.browser = browser
         self.url = url
         self.contexts: list[BrowserContext] = []
         self.complaints: list[str] = []
-        self.expected: tuple[str, ...] = ()  #: parts of complaints that belong to what the test does
+        self.expected: tuple[str, ...] = ()  #: parts of complaints that the test expects
 
     def window(self, **options: Any) -> BrowserContext:
-        """A window with cookies of its own."""
+        """Open a window with its own cookies."""
         context = self.browser.new_context(base_url=self.url, reduced_motion="reduce", **options)
         context.set_default_timeout(PATIENCE * 1000)
         context.add_init_script(REPORT_VIOLATIONS)
@@ -195,7 +195,7 @@ class Visitor:
         return context
 
     def open(self, path: str, **options: Any) -> Page:
-        """A page in a new window."""
+        """Open a page in a new window."""
         page = self.window(**options).new_page()
         page.goto(path)
         return page
@@ -203,15 +203,15 @@ class Visitor:
     def close(self) -> None:
         for context in self.contexts:
             context.close()
-        told = [said for said in self.complaints if not any(part in said for part in self.expected)]
-        if told:
-            pytest.fail("\n".join(told))
+        unexpected = [text for text in self.complaints if not any(part in text for part in self.expected)]
+        if unexpected:
+            pytest.fail("\n".join(unexpected))
 
     def _listen(self, page: Page) -> None:
         page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
-        page.on("console", lambda said: self._hear(page, said.type, said.text))
+        page.on("console", lambda message: self._collect(page, message.type, message.text))
 
-    def _hear(self, page: Page, kind: str, text: str) -> None:
+    def _collect(self, page: Page, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
             self.complaints.append(f"{page.url}: {text}")
 
@@ -221,7 +221,7 @@ def launch(playwright: Playwright) -> Browser:
 
 
 class Chromium:
-    """The browser of a module, started by the first test that finds it installed."""
+    """The browser of a module, started by the first test that uses it."""
 
     def __init__(self) -> None:
         self._ends = contextlib.ExitStack()

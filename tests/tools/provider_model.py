@@ -17,25 +17,21 @@ from gsm_fusion_client import (
     NotSentError,
     OutcomeUnknownError,
     RateLimitedError,
-    parse_account,
-    parse_asked_orders,
-    parse_orders,
-    parse_placement,
-    parse_services,
 )
 from orders import Account, IMEIOrder, PlacementAnswer, ServiceInfo
 from production_submission_system import ProductionSubmissionSystem
+from provider import parse_account, parse_asked_orders, parse_placement, parse_recent_orders, parse_services
 from simulator.knobs import Fault, Knobs, spoiled_reply
 from simulator.provider import Charge, Ledger, Provider
 
-#: Nothing was placed, and it is certain.
+#: It is certain that nothing was placed.
 TURNED_AWAY = ("not connected", "429", "maintenance", "auth", "withdrawn")
-#: The answer came, and says other than what was done, or nothing that can be read.
+#: The answer is wrong or unreadable.
 SPOILED = ("truncated", "two_roots", "html200", "empty", "fewer", "more", "foreign", "repeated", "repeated_ids",
            "last_id")  # fmt: skip
-#: No answer comes: before it was charged, after, or it is charged while nobody waits any more.
+#: No answer: before the charge, after it, or the charge comes after the client has given up.
 SILENT = ("lost before", "lost after", "late")
-#: The words with which a provider stops in the middle of a list; what stood before was placed.
+#: Error texts with which a provider stops in the middle of a list; the IMEIs before were placed.
 STOPS = ("Credit has been finished!", "Invalid IMEI: {imei}", "IMEI already exists!", "A new sentence!")
 #: Where a process may die inside one call.
 DEATHS = ("before it is sent", "before it is kept", "after it is kept")
@@ -47,7 +43,7 @@ class Killed(BaseException):
 
 @dataclass
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test moves, in seconds."""
 
     now: float = 1_000_000.0
 
@@ -56,7 +52,7 @@ class Clock:
 
 
 class Wire(Executor):
-    """Calls that have been handed to a worker, each until it is let through."""
+    """Calls that were given to a worker; each waits until the test lets it through."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -67,7 +63,7 @@ class Wire(Executor):
         return Future()
 
     def let_through(self, index: int = 0) -> None:
-        """Make the call: it comes back, or raises Killed."""
+        """Make the call: it returns, or raises Killed."""
         call, args = self.waiting.pop(index)
         for moment in args[1:]:
             self.clock.now = max(self.clock.now, moment)
@@ -76,7 +72,7 @@ class Wire(Executor):
 
 @dataclass
 class Disturbance:
-    """What is wrong with the next call."""
+    """The fault of the next call."""
 
     fault: str = ""
     words: str = ""  #: the provider stops with these
@@ -130,7 +126,7 @@ class Model:
 
 
 class ModelClient:
-    """What the heart calls; it reads bytes as the real client does. before_send is told of each paid call."""
+    """The client of the loop: it parses bytes as the real client does. before_send gets the IMEIs of each paid call."""
 
     def __init__(self, model: Model, before_send: Callable[[Sequence[str]], None]) -> None:
         self.model = model
@@ -177,7 +173,7 @@ class ModelClient:
     def list_recent_orders(self) -> list[IMEIOrder]:
         if self.model.list_is_down:
             raise OutcomeUnknownError("No answer came.")
-        return parse_orders(self.model.provider.answer("getimeis", {}, 0).encode())
+        return parse_recent_orders(self.model.provider.answer("getimeis", {}, 0).encode())
 
     def get_imei_orders(self, order_ids: str | Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]:
         if self.model.list_is_down:
@@ -222,7 +218,7 @@ class Process:
             raise self._error
 
     def kill(self) -> None:
-        """End it where it stands."""
+        """Kill it at once."""
         self.killed = True
         self._forward.put(None)
         self._thread.join()

@@ -1,4 +1,4 @@
-"""Makers of the files that people bring, good and bad; every IMEI in them is made up."""
+"""Functions that make files as users upload them, good and bad. Every IMEI is made up."""
 
 import io
 import zipfile
@@ -16,7 +16,7 @@ STRICT_NS = "http://purl.oclc.org/ooxml/spreadsheetml/main"
 
 
 def imei(number: int) -> str:
-    """The number-th of a series of good IMEIs that begin with 35."""
+    """Return the nth of a series of valid IMEIs that begin with 35."""
     body = 35 * 10**12 + number * 7_919 % 10**12
     return f"{body * 10 + check_digit_of(body):015d}"
 
@@ -26,7 +26,7 @@ def imeis(count: int, start: int = 1) -> list[str]:
 
 
 def wrong(number: int) -> str:
-    """The same with a wrong check digit."""
+    """Return the nth of a series of IMEIs that begin with 35, with a wrong check digit."""
     good = imei(number)
     return good[:14] + str((int(good[14]) + 3) % 10)
 

@@ -1,4 +1,4 @@
-"""A simulator, and a submission system that talks to it; the ledger is the judge."""
+"""A simulator, a submission system that uses it, and a check of both against the simulator's ledger."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 from stored_orders import all_orders
 
 from database import IMEIDatabase, write_list_limit
-from gsm_fusion_client import GSMFusionClient
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from production_submission_system import Options, ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from simulator.server import Simulator
@@ -51,7 +51,7 @@ def system(
     in_use: bool = True,
     **options: Any,
 ) -> Iterator[ProductionSubmissionSystem]:
-    """A submission system on this database, with quick waits; its service is proven unless said otherwise.
+    """Yield a submission system on this database, with short waits. proven: its service is known to take lists.
 
     in_use plants an old order and a balance, so that doubt about the first calls can be settled by itself.
     """
@@ -60,7 +60,9 @@ def system(
     if proven:
         with database.write() as connection:
             write_list_limit(connection, SERVICE, 100)
-    with client_class("DEMO-KEY", "demo", simulator.base_url, timeout=timeout, sleep=lambda _: None) as client:
+    with client_class(
+        "DEMO-KEY", "demo", timeout, options=ClientOptions(simulator.base_url, sleep=lambda _: None)
+    ) as client:
         folder = Path(database.path).parent / "checkpoints"
         yield ProductionSubmissionSystem(
             database, client, Checkpoints(folder), Options(**{**QUICK, **options}), throttle
@@ -68,7 +70,7 @@ def system(
 
 
 def put_in_use(simulator: Simulator, database: IMEIDatabase) -> None:
-    """The account has ordered before: one old order of ours, which the list shows, and a balance.
+    """Make the account one that has ordered before: an old order of ours on the list, and a balance.
 
     Without an order from before a call, and a balance, nothing proves that it placed nothing.
     """

@@ -89,7 +89,7 @@ class Scene:
 
 @contextmanager
 def changing(simulator: Simulator, chance: random.Random) -> Iterator[None]:
-    """The provider, in ever new moods, until the end of the block; then it is well."""
+    """Change the faults of the provider again and again until the end of the block, then remove them."""
     over = threading.Event()
 
     def change() -> None:
@@ -144,7 +144,7 @@ def stops(scene: Scene) -> int:
 
 
 def locks(scene: Scene) -> int:
-    """Another program holds the database for a minute: longer than anybody waits for it."""
+    """Lock the database from another program for a minute: longer than any writer waits."""
     process = start(scene.job())
     process.join(1.0)
     with locked_by_another_program(scene.database):
@@ -159,7 +159,7 @@ KINDS: tuple[Callable[[Scene], int], ...] = (kills, stops, kills, locks)
 
 
 def play(kind: Callable[[Scene], int], seed: int) -> Round:
-    """One round from the upload to the verdict."""
+    """Run one round from the upload to the check of the ledger."""
     began, chance = time.monotonic(), random.Random(seed)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -178,7 +178,7 @@ def play(kind: Callable[[Scene], int], seed: int) -> Round:
 
 
 def verdict(scene: Scene, kind: str, seed: int, blows: int, began: float) -> Round:
-    """What the ledger and our records show."""
+    """Compare the ledger with our records."""
     charges = scene.simulator.charges()
     known = {order["order_id"] for order in all_orders(scene.database)}
     doubtful = {item.imei for item in doubtful_items(scene.database, limit=TOTAL)}

@@ -56,13 +56,13 @@ class Loop:
         self.clock.now += self.latency
 
     def close(self) -> None:
-        """The process ends where it stands."""
+        """Kill the process at once."""
         self.process.kill()
         self.checkpoints.close()
 
     @property
     def waiting(self) -> list[str]:
-        """What has been handed to the workers and waits."""
+        """The names of the calls that were given to the workers and wait."""
         return [call.__name__ for call, _ in self.wire.waiting]
 
     def step(self, times: int = 1) -> None:
@@ -70,19 +70,19 @@ class Loop:
             self.process.step()
 
     def let(self, name: str, **disturbance: Any) -> None:
-        """Let the oldest call of this kind through, and take what came of it."""
+        """Let the oldest call of this kind through, and let the loop process its result."""
         if disturbance:
             self.model.next = Disturbance(**disturbance)
         self.wire.let_through(self.waiting.index(name))
         self.step(3)
 
     def let_all(self, *names: str) -> None:
-        """Let through what waits, and what follows from it."""
+        """Let all waiting calls through, and those that follow from them."""
         while found := next((name for name in self.waiting if not names or name in names), None):
             self.let(found)
 
     def die(self, death: str, fault: str = "") -> None:
-        """The oldest paid call begins, and the process dies there."""
+        """Begin the oldest paid call, and kill the process in it."""
         self.model.next = Disturbance(fault, death=death)
         with suppress(Killed):
             self.wire.let_through(self.waiting.index(CALL))
@@ -95,7 +95,7 @@ class Loop:
             return [tuple(row) for row in connection.exec_driver_sql(query)]
 
     def limit(self, length: int) -> None:
-        """Lists of the service are proven up to this length; 0: none was tried."""
+        """Set the proven list length of the service; 0: no list was tried."""
         with self.database.write() as connection:
             write_list_limit(connection, SERVICE, length)
 
@@ -107,7 +107,7 @@ class Loop:
 
 @contextmanager
 def started(database: IMEIDatabase, folder: Path, **options: Any) -> Iterator[Loop]:
-    """The account has ordered before: an old order that the list shows, a proven list, and its services' names."""
+    """Yield a loop on an account that has ordered before: an old order on the list, proven lists, known services."""
     with database.write() as connection:
         write_list_limit(connection, SERVICE, 100)
         columns = "order_id, imei, service_id, status, attempt_id"
@@ -120,19 +120,19 @@ def started(database: IMEIDatabase, folder: Path, **options: Any) -> Iterator[Lo
 
 
 def batch(loop: Loop, count: int, first: int = 0, size: int = 2, service_id: str = SERVICE) -> int:
-    """A batch at the provider's price, in calls of so many IMEIs."""
+    """Create a batch at the provider's price, in calls of `size` IMEIs."""
     wanted = [(imei, None) for imei in imeis(count, first)]
     return create_batch(loop.database, NewBatch("test", "command", service_id, "T-Mobile", 0.08, wanted), size)
 
 
 def ready(loop: Loop) -> None:
-    """The balance has been read, and nothing waits."""
+    """Let the loop read the balance, until nothing waits."""
     loop.step(2)
     loop.let_all()
 
 
 def unwritable(loop: Loop) -> Callable[[], None]:
-    """From now on no order can be written, as on a full disk; call what is returned to end that."""
+    """Refuse every write of an order, as a full disk does; return a function that ends this."""
 
     def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith("INSERT INTO orders"):

@@ -16,7 +16,7 @@ class PowerLossError(Exception):
 
 
 class UnsyncedDisk:
-    """Watches os.fsync below a folder while it is entered, and shows what a loss of power would leave of it.
+    """Records os.fsync below a folder while it is entered, and shows what a loss of power would leave.
 
     The folder itself is safe; of what is in it only the bytes that a file had, and the names that a folder had, at
     their last fsync. Of names a disk may keep more than that: whole=True shows all of them.
@@ -60,7 +60,7 @@ class UnsyncedDisk:
         return call
 
     def _note(self, descriptor: int) -> None:
-        """Take what this file or folder holds when its sync begins."""
+        """Record the content of a file or folder when its sync begins."""
         self._held.append(os.dup(descriptor))
         status = os.fstat(descriptor)
         inode = (status.st_dev, status.st_ino)
@@ -71,7 +71,7 @@ class UnsyncedDisk:
             self._bytes[inode] = path.read_bytes()
 
     def leave(self, target: Path, whole: bool = False) -> Path:
-        """Lay down in target what a loss of power would leave now; nothing is watched after it. Returns target."""
+        """Write to target what a loss of power would leave now, and stop recording. Return target."""
         self._stop()
         self._leave(self.root, target, whole)
         return target
@@ -89,5 +89,5 @@ class UnsyncedDisk:
 
 
 def names_in(folder: Path) -> dict[str, Inode]:
-    """Each name in a folder and what it leads to."""
+    """Return each name in a folder with its inode."""
     return {path.name: (path.stat().st_dev, path.stat().st_ino) for path in folder.iterdir()}

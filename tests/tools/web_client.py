@@ -1,4 +1,4 @@
-"""The app on a temporary database, a browser-like client that sends CSRF tokens, and a hand that answers chunks."""
+"""The app on a temporary database, a client that sends CSRF tokens, and functions that answer chunks."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ SERVICES = [CARRIER, MAIL, ServiceInfo("269", "T-Mobile USA - Status Check", 0.1
 
 @dataclass
 class Provider:
-    """What the injected functions answer; tests change it."""
+    """The answers of the injected provider functions; tests change them."""
 
     services: list[ServiceInfo]
     credits: float | None = 150.0
@@ -49,7 +49,7 @@ class Provider:
 
 
 def find_order(provider: Provider, order_id: str) -> list[IMEIOrder]:
-    """What getimeis says of one id: an unknown one is refused."""
+    """Answer getimeis for one id; an unknown id is refused."""
     if provider.down:
         raise NotSentError("The provider is in maintenance.")
     found = [order for order in provider.orders if order.id == order_id]
@@ -92,7 +92,7 @@ class Browser:
         return self.post("/batch", {"file": (BytesIO(content), name), "service_id": service_id})
 
     def paste(self, imeis: Sequence[str], service_id: str = CARRIER.package_id) -> str:
-        """The preview's address."""
+        """Paste these IMEIs; return the address of the preview."""
         answer = self.post("/batch", {"imeis": "\n".join(imeis), "service_id": service_id})
         assert answer.status_code == 303, words(answer)
         return answer.location
@@ -103,19 +103,19 @@ class Browser:
         return self.post(preview, confirm_fields(page) | more)
 
     def led_back(self, answer: TestResponse) -> TestResponse:
-        """The page that a refused form leads back to: Back and Reload send nothing again."""
+        """Return the page to which a refused form redirects: Back and Reload send nothing again."""
         assert answer.status_code == 303, words(answer)
         return self.get(answer.location)
 
     def start(self, imeis: Sequence[str]) -> int:
-        """A confirmed batch of these."""
+        """Create a confirmed batch of these IMEIs; return its id."""
         answer = self.confirm(self.paste(imeis))
         assert answer.status_code == 303, words(answer)
         return int(answer.location.rsplit("/", 1)[1])
 
 
 def confirm_fields(page: str) -> dict[str, str]:
-    """The hidden fields of a preview's confirm form."""
+    """Return the hidden fields of a preview's confirm form."""
     return dict(re.findall(r'<input type="hidden" name="(price|count|fingerprint)" value="([^"]*)"', page))
 
 
@@ -139,7 +139,7 @@ def browser_fixture(app: Flask) -> Browser:
 def answer_chunks(
     database: IMEIDatabase, verdict: Callable[[str], tuple[Outcome, str]] = lambda imei: (Outcome.ORDERED, "")
 ) -> None:
-    """Do what the runner does, with an answer for each IMEI: its outcome, and its message."""
+    """Answer all planned chunks as the runner does. verdict: IMEI → (outcome, message)."""
     with database.write() as connection:
         for running in batch_store.running_batches(connection):
             for chunk_id, _ in batch_store.planned_chunks(connection, running.batch_id, 1000):
@@ -150,7 +150,7 @@ def answer_chunks(
 
 
 def send_chunk(connection: Connection, chunk_id: int, batch_id: int, service_id: str) -> Chunk:
-    """planned → sending, with its row in attempts."""
+    """Move a chunk from planned to sending, with its row in attempts."""
     now = utc_now().isoformat(" ")
     connection.exec_driver_sql("UPDATE chunks SET state = 'sending', attempt = 1 WHERE id = ?", (chunk_id,))
     connection.exec_driver_sql("UPDATE batches SET started_at = ? WHERE id = ?", (now, batch_id))
@@ -168,14 +168,14 @@ def _verdict(item_id: int, imei: str, outcome: Outcome, message: str) -> Verdict
 
 
 def words(answer: TestResponse) -> str:
-    """What a person reads on the page, without markup."""
+    """Return the text of the page, without markup."""
     text = re.sub(r"<(script|style|svg|option)\b.*?</\1>", " ", answer.text, flags=re.DOTALL)
     text = re.sub(r"<[^>]+>", " ", text)
     return " ".join(text.replace("&#39;", "'").replace("&amp;", "&").split())
 
 
 def order_batch(database: IMEIDatabase, numbers: list[str], service: ServiceInfo = CARRIER) -> int:
-    """A finished batch of these IMEIs."""
+    """Create a finished batch of these IMEIs; return its id."""
     batch_id = create_batch(
         database,
         NewBatch(

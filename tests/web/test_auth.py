@@ -1,4 +1,4 @@
-"""The door: who comes in, who is slowed down, and what every answer carries."""
+"""Authentication: who may log in, who is slowed down, and the headers of each response."""
 
 import re
 import time
@@ -17,12 +17,9 @@ import web_app
 from database import IMEIDatabase
 from orders import Account
 from settings import Settings
-from web import auth as web_auth
-from web.auth import (
-    IDLE_SECONDS,
-    init_auth,
-    safe_next,
-)
+from web import login as web_login
+from web.auth import IDLE_SECONDS, init_auth
+from web.login import safe_next
 from web.throttle import ATTACK, FREE_FAILURES, LONGEST_WAIT
 
 ROOT = Path(__file__).parents[2]
@@ -33,10 +30,11 @@ FAR_AWAY = {"REMOTE_ADDR": "203.0.113.9"}
 
 
 def make_app(settings: Settings, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> Flask:
-    """An app with a page, a probe, a stream and something that costs money, behind the door."""
-    app = Flask("door_test", static_folder=str(ROOT / "static"), static_url_path="/static")
+    """An app with a page, a probe, a stream and something that costs money, behind the login."""
+    app = Flask("login_test", static_folder=str(ROOT / "static"), static_url_path="/static")
     app.jinja_loader = ChoiceLoader([DictLoader({"base.html": BASE}), FileSystemLoader(ROOT / "templates")])
     init_auth(app, settings, database, clock)
+    app.register_blueprint(web_login.blueprint)
     app.add_url_rule("/health", "probes.health", lambda: {"status": "healthy"})
     app.add_url_rule("/", "dashboard", lambda: "the dashboard")
     app.add_url_rule("/history", "history", lambda: "the history")
@@ -72,7 +70,7 @@ def log_in(client: FlaskClient, password: str = PASSWORD, user: str = "admin", *
     return client.post("/login", data=form)
 
 
-# Who comes in
+# Who may log in
 
 
 def test_a_stranger_sees_the_probe_and_static_files_and_is_asked_for_the_password_elsewhere(
@@ -176,7 +174,7 @@ def addresses(app: Flask, method: str) -> list[str]:
     ]
 
 
-def test_every_address_of_the_app_is_behind_the_door(whole_app: Flask) -> None:
+def test_every_address_of_the_app_needs_a_login(whole_app: Flask) -> None:
     stranger = whole_app.test_client()
     pages = addresses(whole_app, "GET")
     assert len(pages) > 15
@@ -194,11 +192,11 @@ def test_every_form_of_the_app_wants_a_token(whole_app: Flask) -> None:
     log_in(client)
     for path in addresses(whole_app, "POST"):
         answer = client.post(path, data={"imei": "353370080089458"})
-        assert (answer.status_code, "nothing was done" in answer.text.lower()) == (400, True), path
+        assert (answer.status_code, "nothing was changed" in answer.text.lower()) == (400, True), path
         assert answer.is_json == path.endswith("-stream"), path
 
 
-def test_the_pages_of_the_door_stand_in_the_apps_own_frame(whole_app: Flask, settings: Settings) -> None:
+def test_the_login_pages_use_the_layout_of_the_app(whole_app: Flask, settings: Settings) -> None:
     client = whole_app.test_client()
     for text in (client.get("/login").text, log_in(client, "wrong").text):
         assert "<html lang=" in text
@@ -408,4 +406,4 @@ def test_customers_of_one_ipv6_network_are_one_guesser(app: Flask) -> None:
         ("", "unknown"),
     ):
         with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
-            assert web_auth.client_address() == expected
+            assert web_login.client_address() == expected

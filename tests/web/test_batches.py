@@ -27,7 +27,7 @@ from schema import attempts
 from settings import Settings
 from storage import batch_creation, batch_doubt, batch_queries, batch_store
 from submission.price_check import apply_prices
-from web import preview as web_preview
+from web import ordering as web_ordering
 from web.format import stop_words
 from web.stream import Pace, events
 
@@ -287,11 +287,11 @@ def test_two_confirmed_at_the_same_instant_do_not_spend_the_budget_twice(
     create, second = batch_creation.create_batch, Browser(app)
 
     def overtaken(*given: Any) -> int:
-        monkeypatch.setattr(web_preview, "create_batch", create)
+        monkeypatch.setattr(web_ordering, "create_batch", create)
         assert second.confirm(previews[1]).status_code == 303
         return create(*given)
 
-    monkeypatch.setattr(web_preview, "create_batch", overtaken)
+    monkeypatch.setattr(web_ordering, "create_batch", overtaken)
     refused = browser.led_back(browser.confirm(previews[0]))
     assert "Another batch has taken what was left of today's budget" in words(refused)
     assert batch_count(database) == 1

@@ -18,7 +18,7 @@ from web_client import Browser, answer_chunks, words
 
 from database import IMEIDatabase
 from schema import orders
-from web import exports as web_exports
+from web import downloads as web_downloads
 
 TITLES = ["SERVICE", "IMEI NO.", "CREDITS", "STATUS", "CODE", "IMEI 2", "CARRIER", "SIMLOCK", "MODEL", "FMI"]
 
@@ -142,8 +142,8 @@ def test_a_batch_of_many_rows_is_built_in_the_background_too(
     """With its progress and its link, named like the download that a request gives; a third must wait."""
     browser.start(imeis(30))
     answer_chunks(database)
-    monkeypatch.setattr(web_exports, "AT_ONCE", 20)
-    monkeypatch.setattr(web_exports, "REPORTED", 5)
+    monkeypatch.setattr(web_downloads, "AT_ONCE", 20)
+    monkeypatch.setattr(web_downloads, "REPORTED", 5)
     page = browser.get("/batches/1/results.xlsx?format=extended").location
     until = time.monotonic() + 20
     while "Ready to download" not in words(browser.get(page)) and time.monotonic() < until:
@@ -151,5 +151,5 @@ def test_a_batch_of_many_rows_is_built_in_the_background_too(
     done = browser.get(f"{page}/file")
     assert re.search(r"filename=batch-1_\S+_results-extended_\d{8}T\d{4}Z\.xlsx", done.headers["Content-Disposition"])
     assert len(values(done.data, "T")) == 30
-    monkeypatch.setattr(web_exports, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(web_downloads, "MOST_AT_ONCE", 0)
     assert browser.get("/batches/1/results.xlsx").status_code == 503

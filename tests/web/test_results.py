@@ -23,7 +23,8 @@ from results import sync as order_sync
 from schema import orders
 from settings import Settings
 from spreadsheets.writing import EXTENDED_COLUMNS
-from web import exports as web_exports
+from storage.order_queries import statistics
+from web import downloads as web_downloads
 
 
 def test_the_history_page_has_a_button_that_asks_for_results(browser: Browser, database: IMEIDatabase) -> None:
@@ -167,7 +168,7 @@ def test_rows_that_are_not_matched_are_listed_before_and_after_the_import(
     for page in (text, after):
         assert f"3 {imei[:2]}" in page and "within 36 hours of it are matched with row 2." in page
     assert "Import 1 is complete." in after and "Nothing has been saved" not in after
-    assert (database.count_orders(), database.get_statistics()["total_credits"]) == (1, 0.08)
+    assert (database.count_orders(), statistics(database).total_credits) == (1, 0.08)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +301,7 @@ def test_a_long_workbook_is_built_in_the_background(
     browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordered(database, 60)
-    monkeypatch.setattr(web_exports, "AT_ONCE", 50)
+    monkeypatch.setattr(web_downloads, "AT_ONCE", 50)
     page = browser.get("/history.xlsx").location
     until = time.monotonic() + 10
     while "Ready to download" not in words(browser.get(page)) and time.monotonic() < until:

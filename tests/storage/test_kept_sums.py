@@ -13,9 +13,9 @@ from database import IMEIDatabase, utc_now
 from orders import Outcome
 from schema import batches, orders, totals_mark
 from schema import order_totals as totals
-from storage import batch_queries, order_queries, order_reports, order_totals, upkeep
+from storage import batch_queries, kept_sums, order_queries, order_reports
 from storage.batch_creation import NewBatch, create_batch
-from storage.batch_tallies import tally_finished
+from storage.kept_sums import tally_finished
 
 NUMBER = "353370080089458"
 STATUSES = ["Pending", "Completed", "Rejected", None]
@@ -40,9 +40,9 @@ def counted(database: IMEIDatabase) -> tuple[dict[str, int], dict[str, int], flo
 
 
 def summed(database: IMEIDatabase) -> tuple[dict[str, int], dict[str, int], float]:
-    found = database.get_statistics()
-    assert found["total_orders"] == database.count_orders() == sum(found["by_status"].values())
-    return found["by_status"], found["by_service"], found["total_credits"]
+    found = order_queries.statistics(database)
+    assert found.total_orders == database.count_orders() == sum(found.by_status.values())
+    return found.by_status, found.by_service, found.total_credits
 
 
 def test_sums_are_right_after_any_change_above_and_below_the_mark(database: IMEIDatabase) -> None:
@@ -54,7 +54,7 @@ def test_sums_are_right_after_any_change_above_and_below_the_mark(database: IMEI
             if kind == "insert":
                 connection.execute(insert(orders), [row(chance) for _ in range(chance.randrange(1, 9))])
             elif kind == "roll":
-                order_totals.roll(connection)
+                kept_sums.roll(connection)
             elif ids and kind == "update":
                 some = orders.c.id.in_(chance.sample(ids, min(3, len(ids))))
                 connection.execute(update(orders).where(some).values(row(chance)))
@@ -68,22 +68,22 @@ def test_a_row_id_that_is_given_away_again_is_counted(database: IMEIDatabase) ->
     """An orders table of the program before this one does not keep the ids of removed orders back."""
     with database.write() as connection:
         connection.execute(insert(orders), [{"imei": NUMBER, "id": n} for n in (1, 2, 3)])
-        order_totals.roll(connection)
+        kept_sums.roll(connection)
         connection.execute(delete(orders).where(orders.c.id > 1))
         connection.execute(insert(orders).values(imei=NUMBER, id=2))
     assert database.count_orders() == 2
 
 
-def test_placing_orders_writes_nothing_into_the_totals_and_upkeep_moves_the_mark(database: IMEIDatabase) -> None:
+def test_placing_orders_writes_nothing_into_the_totals_and_tending_moves_the_mark(database: IMEIDatabase) -> None:
     with database.write() as connection:
         connection.execute(insert(orders), [{"imei": NUMBER, "credits": 0.08} for _ in range(30)])
-        assert order_totals.uncounted(connection) == 30
-    upkeep.tend(database, few=30)
+        assert kept_sums.uncounted(connection) == 30
+    kept_sums.tend(database, few=30)
     with database.read() as connection:
-        assert order_totals.uncounted(connection) == 30  # few enough for pages to count themselves
-    upkeep.tend(database, few=29)
+        assert kept_sums.uncounted(connection) == 30  # few enough for pages to count themselves
+    kept_sums.tend(database, few=29)
     with database.read() as connection:
-        assert order_totals.uncounted(connection) == 0
+        assert kept_sums.uncounted(connection) == 0
         assert connection.execute(select(func.sum(totals.c.orders))).scalar_one() == 30
     assert database.count_orders() == 30
 
@@ -93,7 +93,7 @@ def test_reports_and_the_chart_add_up_the_same_before_and_after_the_mark_moves(d
     with database.write() as connection:
         connection.execute(insert(orders), [row(chance) for _ in range(200)])
     before = [order_reports.spend(database, by) for by in order_reports.BY], order_queries.daily(database)
-    upkeep.tend(database, 0)
+    kept_sums.tend(database, 0)
     assert before == ([order_reports.spend(database, by) for by in order_reports.BY], order_queries.daily(database))
     assert sum(one.orders for one in before[0][0]) == 200
 
@@ -134,7 +134,7 @@ def test_a_batch_has_spent_what_its_orders_cost_whatever_its_price_is_now(databa
     for upto in (0, 3, 5, 6):  # counted where they lie, some below the mark, all below it
         with database.write() as connection:
             connection.execute(totals.delete())
-            connection.execute(order_totals.ROLL, {"after": 0, "upto": upto})
+            connection.execute(kept_sums.ROLL, {"after": 0, "upto": upto})
             connection.execute(totals_mark.update().values(upto=upto))
         found = batch_queries.progress(database, batch)
         assert found is not None
@@ -150,7 +150,7 @@ def test_an_order_that_existed_before_our_call_costs_nothing_anywhere(database: 
         promised = batch_queries.spent_or_promised(connection)
         connection.execute(insert(orders).values(**values, service_name="Check", status="Completed"))
     for few in (1000, 0):
-        upkeep.tend(database, few)
+        kept_sums.tend(database, few)
         after = batch_queries.progress(database, batch)
         assert after is not None
         assert (after.spent, after.cost) == (before.spent, before.cost)
@@ -158,7 +158,7 @@ def test_an_order_that_existed_before_our_call_costs_nothing_anywhere(database: 
             assert batch_queries.spent_or_promised(connection) == promised
         today = batch_queries.today(database)
         assert (today.orders, round(today.spent, 6)) == (3, 0.2)
-        assert database.get_statistics()["total_credits"] == 0.2
+        assert order_queries.statistics(database).total_credits == 0.2
         assert round(order_queries.daily(database)[-1].spent, 6) == 0.2
         assert all(round(row.spent, 6) == 0.2 for by in order_reports.BY for row in order_reports.spend(database, by))
 

@@ -1,4 +1,4 @@
-"""The dashboard, the services, the database and the status page."""
+"""The overview pages: dashboard, services, database and status."""
 
 import platform
 import shutil
@@ -20,23 +20,23 @@ from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
-from submission import OtherAccountError, account_objection, adopt_database, may_adopt
+from submission import OtherAccountError, account_objection, adopt_database, may_adopt, metrics
+from web.checks import health_report, needed_actions
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
-from web.health import health_report, mending
 
-blueprint = Blueprint("pages", __name__)
+blueprint = Blueprint("overview", __name__)
 
 RECENT_BATCHES = 8
-#: Rows of the services page, so that it stays small; the search reaches the rest.
+#: Most rows of the services page. The search finds the others.
 SERVICES_SHOWN = 400
-#: Orders without a result that the status page lists, the longest waiting first.
+#: Most orders without a result on the status page, the longest waiting first.
 WITHHELD_SHOWN = 200
 PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
 
 
 @blueprint.get("/")
 def dashboard() -> ResponseReturnValue:
-    """The day at a glance."""
+    """Show today's numbers, the running batches and the latest results."""
     database = backend().database
     today = batch_queries.today(database)
     days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent)]
@@ -61,7 +61,7 @@ def dashboard() -> ResponseReturnValue:
 
 @blueprint.get("/services")
 def services() -> ResponseReturnValue:
-    """What can be ordered; q and category in the URL."""
+    """Show the services that match ?q= and ?category=."""
     catalogue = backend().catalog.current()
     q, category = request.args.get("q", "").strip(), request.args.get("category", "")
     return render_template(
@@ -78,14 +78,14 @@ def services() -> ResponseReturnValue:
 
 @blueprint.get("/database")
 def database() -> ResponseReturnValue:
-    """What is stored, and how to look inside."""
+    """Show what is stored, with backup, export and import."""
     path = backend().database.path
     return render_template(
         "database.html",
         counts=order_queries.table_counts(backend().database),
         path=path,
         size=_file_size(path) + _file_size(path.with_name(path.name + "-wal")),
-        statistics=backend().database.get_statistics(),
+        statistics=order_queries.statistics(backend().database),
         backups=_backups(backend()),
         imports=past_imports(backend().database),
     )
@@ -93,7 +93,7 @@ def database() -> ResponseReturnValue:
 
 @blueprint.post("/database/check")
 def check_database() -> ResponseReturnValue:
-    """SQLite's own check of the file."""
+    """Run SQLite's integrity check."""
     started = time.monotonic()
     word = backend().database.check_integrity()
     seconds = time.monotonic() - started
@@ -101,26 +101,27 @@ def check_database() -> ResponseReturnValue:
         flash(f"Checked in {seconds:.1f} s: no damage found.", "good")
     else:
         flash(f"Damaged: {word[:500]}", "error")
-    return redirect(url_for("pages.database"), 303)
+    return redirect(url_for("overview.database"), 303)
 
 
 @blueprint.post("/database/backup")
 def backup() -> ResponseReturnValue:
-    """A consistent copy of the database, kept in the backup folder and sent to the browser."""
+    """Store a consistent copy of the database in the backup folder and download it."""
     try:
         copy = backend().database.backup()
     except OSError as error:
         flash(f"No backup was made: {error.strerror}.", "error")
-        return redirect(url_for("pages.database"), 303)
+        return redirect(url_for("overview.database"), 303)
     return send_file(copy, "application/vnd.sqlite3", as_attachment=True, download_name=copy.name)
 
 
 @blueprint.get("/status")
 def status() -> ResponseReturnValue:
-    """Provider, runner, queue, disk, versions, and what to mend."""
+    """Show the state of provider, runner, queue and disk, the versions, and what needs action."""
     disk = shutil.disk_usage(backend().settings.data_dir)
     unfinished = batch_queries.unfinished_batches(backend().database)
     report, backups = health_report(backend()), _backups(backend())
+    newest = batch_queries.newest_started(backend().database)
     with backend().database.read() as connection:
         holder = lease.holder_of(connection)
     return render_template(
@@ -133,10 +134,12 @@ def status() -> ResponseReturnValue:
         unfinished=unfinished,
         waiting=sum(batch.total - batch.done for batch in unfinished),
         today=batch_queries.today(backend().database),
+        newest=newest,
+        metrics=metrics(newest) if newest else None,
         disk=disk,
         backups=backups,
         versions=_versions(backend()),
-        advice=mending(backend(), report, disk.free / disk.total, backups[0]["at"] if backups else None),
+        advice=needed_actions(backend(), report, disk.free / disk.total, backups[0]["at"] if backups else None),
         settings=backend().settings,
         adoption=_adoption(backend()),
         synced=last_sync(backend().database),
@@ -147,24 +150,24 @@ def status() -> ResponseReturnValue:
 
 @blueprint.post("/status/adopt-account")
 def adopt_account() -> ResponseReturnValue:
-    """Let the account of the settings work with this database, which holds the orders of another one."""
+    """Adopt a database with the orders of another account for the account in the settings."""
     if "sure" not in request.form:
         flash("The database was not adopted: tick the box to confirm.", "error")
-        return redirect(url_for("pages.status"), 303)
+        return redirect(url_for("overview.status"), 303)
     try:
         adopt_database(backend().database, backend().settings)
     except OtherAccountError as error:
         flash(str(error), "error")
-        return redirect(url_for("pages.status"), 303)
+        return redirect(url_for("overview.status"), 303)
     flash(
         "The database is adopted. Its unfinished batches are paused; resume those that this account should order.",
         "good",
     )
-    return redirect(url_for("pages.status"), 303)
+    return redirect(url_for("overview.status"), 303)
 
 
 def _adoption(backend: Backend) -> account_mark.Adoption | None:
-    """What adopting this database would mean; None where there is nothing to adopt."""
+    """Return what adopting this database means, or None if there is nothing to adopt."""
     database, settings = backend.database, backend.settings
     if not account_objection(database, settings) or not may_adopt(database, settings):
         return None
@@ -181,7 +184,7 @@ def _file_size(path: Path) -> int:
 
 
 def _backups(backend: Backend) -> list[dict[str, Any]]:
-    """The copies in the backup folder, newest first."""
+    """Return the files in the backup folder, newest first."""
     found = [(path, path.stat()) for path in backend.database.backup_folder.glob("*.db")]
     found.sort(key=lambda pair: -pair[1].st_mtime)
     return [{"name": path.name, "size": stat.st_size, "at": stat.st_mtime} for path, stat in found]
@@ -194,5 +197,5 @@ def _versions(backend: Backend) -> dict[str, str]:
 
 @cache
 def _installed() -> dict[str, str]:
-    """The versions of PACKAGES, which are looked up in files."""
+    """Return the versions of PACKAGES; cached because each lookup reads files."""
     return {name: version(name) for name in PACKAGES}

@@ -1,0 +1,204 @@
+"""Sums that pages need at once: kept up to a mark, counted beyond it, exact at any moment.
+
+To place an order writes no sum. What is new lies beyond the mark and is counted by each query, and `tend()`, in a
+thread of the process that is the runner, moves the marks on. A change below a mark is carried over by triggers of the
+database (migrations/versions/0004_totals.py), whoever makes it. Without `tend()` every number is right, only slower.
+
+- Orders and dollars by batch, day, service and status: kept in order_totals. The mark is a row id, totals_mark.upto;
+  orders with a larger one are counted. A changed or deleted order below it is moved within order_totals.
+  `schema.sums()` is both sides in one SELECT.
+- IMEIs, calls and verdicts of a finished batch: kept in batches.tally, as JSON. The mark is batches.tally_revision; a
+  batch with another revision is counted. Every change of a batch raises its revision, and a changed result clears the
+  mark.
+
+Both are needed: orders of no batch have no tally, and an IMEI without an order is in no total. To count instead takes
+0.14 s of processor time for 200,000 orders by day and status, so some 3.6 s for 5,000,000 at each view of a report.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    select,
+    text,
+    union_all,
+    update,
+)
+
+from database import DatabaseUnavailableError, IMEIDatabase, Transaction
+from orders import OrderStatus
+from schema import MILLIONTH, UNTALLIED, batches, chunks, items, millionths, order_totals, orders, totals_mark
+
+logger = logging.getLogger(__name__)
+
+#: Orders that are counted into the totals in one transaction.
+COUNTED_AT_ONCE = 50_000
+#: Finished batches that are tallied in one transaction.
+TALLIED_AT_ONCE = 20
+#: Orders beyond the mark that pages may well count themselves.
+FEW = 2000
+#: Seconds between two looks at what there is to do, and between two looks at SQLite's statistics.
+LOOK, STATISTICS = 5.0, 3600.0
+#: What the results of a batch are summed up by.
+VERDICTS = ("carrier", "simlock", "fmi", "blacklist")
+
+ROLL = text("""
+INSERT INTO order_totals (batch_id, day, service_name, status, orders, millionths)
+SELECT coalesce(batch_id, 0), coalesce(date(order_date), ''), coalesce(service_name, ''), coalesce(status, ''),
+       count(*), sum(CAST(round(coalesce(credits, 0) * 1000000) AS INTEGER))
+FROM orders WHERE id > :after AND id <= :upto GROUP BY 1, 2, 3, 4
+ON CONFLICT (batch_id, day, service_name, status)
+DO UPDATE SET orders = orders + excluded.orders, millionths = millionths + excluded.millionths
+""")
+#: Made once: the status bar of every page asks them.
+OUTCOMES, STATES = (
+    select(by, word, func.count()).where(by.in_(bindparam("ids", expanding=True))).group_by(by, word)
+    for by, word in ((items.c.batch_id, items.c.outcome), (chunks.c.batch_id, chunks.c.state))
+)
+
+Counts = tuple[dict[str, int], dict[str, int]]
+Verdicts = dict[str, dict[str, int]]
+
+
+# Reading
+
+
+def spent(connection: Connection, batch_ids: Sequence[int]) -> dict[int, float]:
+    """Return batch id → US dollars of its orders, for those of batch_ids that have any.
+
+    A batch that is under way is asked for often: its newer orders are found by the index of the batch, not among all
+    that are newer than the mark.
+    """
+    found: Counter[int] = Counter()
+    for batch_id, amount in connection.execute(_spent(), {"ids": list(batch_ids)}) if batch_ids else ():
+        found[batch_id] += amount
+    return {batch_id: amount * MILLIONTH for batch_id, amount in found.items()}
+
+
+@cache
+def _spent() -> CompoundSelect[Any]:
+    """Summed part by part, in the order of an index: one sum over both would sort every order first."""
+    mark = select(totals_mark.c.upto).scalar_subquery()
+    wanted: BindParameter[Any] = bindparam("ids", expanding=True)
+    counted: Any = select(order_totals.c.batch_id, func.sum(order_totals.c.millionths))
+    newer: Any = select(orders.c.batch_id, func.sum(millionths()))
+    return union_all(
+        counted.where(order_totals.c.batch_id.in_(wanted)).group_by(order_totals.c.batch_id),
+        newer.where(orders.c.batch_id.in_(wanted), orders.c.id > mark).group_by(orders.c.batch_id),
+    )
+
+
+def counts(connection: Connection, rows: Sequence[Any]) -> dict[int, Counts]:
+    """Return, for rows of batches: id → (outcome → IMEIs, chunk state → chunks)."""
+    stale = [row.id for row in rows if row.tally_revision != row.revision]
+    outcomes = _grouped(connection, OUTCOMES, stale)
+    states = _grouped(connection, STATES, stale)
+    known: dict[int, Counts] = {row.id: json.loads(row.tally)[:2] for row in rows if row.tally_revision == row.revision}
+    return known | {batch_id: (outcomes.get(batch_id, {}), states.get(batch_id, {})) for batch_id in stale}
+
+
+def verdicts(connection: Connection, batch_id: int) -> Verdicts:
+    """Return, for each of VERDICTS, what the completed orders of a batch say ("" for nothing) → how many say so."""
+    row = connection.execute(select(batches).where(batches.c.id == batch_id)).first()
+    if row is not None and row.tally_revision == row.revision:
+        return dict(json.loads(row.tally)[2])
+    return _count_verdicts(connection, batch_id)
+
+
+def _count_verdicts(connection: Connection, batch_id: int) -> Verdicts:
+    columns = [func.coalesce(orders.c[name], "") for name in VERDICTS]
+    query = select(*columns, func.count())
+    query = query.where(orders.c.batch_id == batch_id, _completed()).group_by(*columns)
+    found: dict[str, Counter[str]] = {name: Counter() for name in VERDICTS}
+    for *values, count in connection.execute(query):
+        for name, value in zip(VERDICTS, values, strict=True):
+            found[name][value] += count
+    return {name: dict(counter) for name, counter in found.items()}
+
+
+def _completed() -> ColumnElement[bool]:
+    return func.coalesce(orders.c.status, "") == OrderStatus.COMPLETED  # so that SQLite takes the batch's index
+
+
+def _grouped(connection: Connection, query: Select[Any], ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    found: dict[int, dict[str, int]] = {}
+    for batch_id, name, count in connection.execute(query, {"ids": ids}) if ids else ():
+        found.setdefault(batch_id, {})[name] = count
+    return found
+
+
+# Moving the marks on
+
+
+def run(database: IMEIDatabase, stop: threading.Event) -> None:
+    """Tend until stop is set."""
+    optimize_at = time.monotonic() + STATISTICS
+    while not stop.wait(LOOK):
+        try:
+            tend(database)
+            if time.monotonic() >= optimize_at:
+                optimize_at = time.monotonic() + STATISTICS
+                database.optimize()
+        except DatabaseUnavailableError as error:
+            logger.warning("Sums could not be kept: %s", error.orig)
+        except Exception:  # a thread ends here; the next round tries again
+            logger.exception("Sums could not be kept")
+
+
+def tend(database: IMEIDatabase, few: int = FEW) -> None:
+    """Bring totals and tallies up to date, in transactions short enough for the runner to wait for.
+
+    Totals are left as they are while at most `few` orders are beyond the mark.
+    """
+    with database.read() as connection:
+        behind = uncounted(connection) > few
+    while behind:
+        with database.write() as connection:
+            behind = not roll(connection)
+    while tally_finished(database) == TALLIED_AT_ONCE:
+        pass
+
+
+def uncounted(connection: Connection) -> int:
+    """Return how many row ids are beyond the mark of the totals."""
+    newest = select(func.coalesce(func.max(orders.c.id), 0)).scalar_subquery()
+    return int(connection.execute(select(newest - totals_mark.c.upto)).scalar_one())
+
+
+def roll(connection: Transaction) -> bool:
+    """Move the mark of the totals on, past COUNTED_AT_ONCE row ids at most. Return whether it is at the end."""
+    after = connection.execute(select(totals_mark.c.upto)).scalar_one()
+    newest = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
+    upto = min(newest, after + COUNTED_AT_ONCE)
+    if upto > after:
+        connection.execute(ROLL, {"after": after, "upto": upto})
+        connection.execute(totals_mark.update().values(upto=upto))
+    return bool(upto >= newest)
+
+
+def tally_finished(database: IMEIDatabase) -> int:
+    """Count some of the finished batches that changed since they were counted. Return how many."""
+    with database.read() as connection:
+        rows = connection.execute(select(batches).where(UNTALLIED).limit(TALLIED_AT_ONCE)).all()
+        counted = counts(connection, rows)
+        found = {row: (*counted[row.id], _count_verdicts(connection, row.id)) for row in rows}
+    if found:
+        with database.write() as connection:
+            for row, tally in found.items():
+                unchanged = (batches.c.id == row.id) & (batches.c.revision == row.revision)
+                values = {"tally": json.dumps(tally), "tally_revision": row.revision}
+                connection.execute(update(batches).where(unchanged).values(**values))
+    return len(rows)

@@ -1,0 +1,42 @@
+"""The lock file beside the database, which elects the runner: the kernel frees it however its holder dies.
+
+It does not reach another machine; there the lease in the database (storage/lease.py) decides.
+"""
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+
+class RunnerLock:
+    """The lock file of one data directory. At most one process of this machine holds it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "runner.lock"
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free. Returns whether this process holds it now."""
+        file = self._path.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Free the lock for other processes."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def runner_alive(data_dir: Path) -> bool:
+    """Whether a process is the runner of this data directory."""
+    lock = RunnerLock(data_dir)
+    if lock.acquire():
+        lock.release()
+        return False
+    return True

@@ -1,0 +1,147 @@
+"""The state of the app: provider, database, runner and settings, and what needs action.
+
+Nothing here calls the provider. Its state is what the last call of any process stored in the database.
+"""
+
+import time
+from typing import Any
+
+from flask import url_for
+
+from account import provider_state
+from backend import VOLATILE, Backend
+from database import utc_now
+from settings import VERSION
+from storage import batch_queries
+from submission import account_objection, disk_objection, older_copy_objection, runner_alive
+from web.format import ago
+
+#: The share of a disk that must be free, and the seconds after which a backup is old.
+LITTLE_DISK, OLD_BACKUP = 0.03, 7 * 86_400.0
+HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
+
+
+def health_report(backend: Backend) -> dict[str, Any]:
+    """Return status, version, checks (database, api, cache, environment, runner) and metrics."""
+    orders = backend.order_count()
+    if orders is None:
+        checks: dict[str, Any] = {"database": {"status": "failed"}, "environment": environment_check(backend)}
+        return {"status": UNHEALTHY, "version": VERSION, "checks": checks, "metrics": {}}
+    api = _api_check(backend)
+    checks = {
+        "database": {"status": "connected", "orders": orders},
+        "api": api,
+        "cache": _cache_check(backend),
+        "environment": environment_check(backend),
+        "runner": {"status": "alive" if runner_alive(backend.settings.data_dir) else "absent"},
+    }
+    metrics = {"total_orders": orders, "api_response_time_ms": api.get("response_time_ms")}
+    return {"status": overall(checks), "version": VERSION, "checks": checks, "metrics": metrics}
+
+
+def states_only(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the public part of a health report: no totals, no provider messages, no settings."""
+    checks = {name: {"status": check["status"]} for name, check in report["checks"].items()}
+    return {"status": report["status"], "checks": checks}
+
+
+def overall(checks: dict[str, Any]) -> str:
+    """Return "healthy" if every check passes, "unhealthy" if one failed, else "degraded"."""
+    states = {check["status"] for check in checks.values()}
+    if "failed" in states:
+        return UNHEALTHY
+    return DEGRADED if states & {"failing", "stale", "absent", "incomplete"} else HEALTHY
+
+
+def environment_check(backend: Backend) -> dict[str, Any]:
+    """Return whether the settings allow paid orders, and what is missing. An invalid value prevents the start."""
+    advice = environment_advice(backend)
+    mode = "demo" if backend.settings.demo else "live"
+    return {"status": "incomplete" if advice else "ok", "mode": mode} | ({"advice": advice} if advice else {})
+
+
+def environment_advice(backend: Backend) -> list[str]:
+    """Return a sentence for each missing setting, for a full disk and for an older copy of the database."""
+    settings, advice = backend.settings, []
+    if not settings.demo and not settings.admin_password:
+        advice.append("ADMIN_PASSWORD is not set, so nobody can log in: set it and start again.")
+    if settings.volatile_disk:
+        advice.append(VOLATILE)
+    advice.append(disk_objection(settings.data_dir))
+    if backend.order_count() is not None:
+        advice.append(older_copy_objection(backend.database))
+        advice.append(account_objection(backend.database, settings))
+    return [sentence for sentence in advice if sentence]
+
+
+def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest_backup: float | None) -> list[str]:
+    """Return a sentence for each problem, with its remedy.
+
+    report is a health report, free the free share of the disk, newest_backup a Unix time.
+    """
+    found, checks = environment_advice(backend), report["checks"]
+    if checks["runner"]["status"] == "absent":
+        found.append("No process sends batches or fetches results. Start the app with “make run”, or check its log.")
+    if checks["api"]["status"] == "failing":
+        found.append(
+            f"The provider did not answer the last call: {checks['api']['error']} Batches continue automatically when"
+            " it answers. If this persists, check GSM_FUSION_BASE_URL and the two credentials."
+        )
+    if free < LITTLE_DISK:
+        found.append("The disk is almost full, and nothing is sent without free space. Delete old copies in “backups”.")
+    if not backend.settings.auto_sync_interval:
+        found.append("Results are fetched only by hand because AUTO_SYNC_INTERVAL is 0. Set it to 300.")
+    if checks["database"]["orders"] and (newest_backup is None or time.time() - newest_backup > OLD_BACKUP):
+        age = "There is no backup" if newest_backup is None else f"The last backup was made {ago(newest_backup)}"
+        found.append(f"{age}. Download one on the Database page and keep it on another machine.")
+    return found
+
+
+def status_report(backend: Backend) -> dict[str, Any]:
+    """Return the state of provider, database and runner, and the running batches. Contains no secrets."""
+    if backend.order_count() is None:
+        return {"provider": "unknown", "database": "failed", "runner": "unknown", "running": []}
+    state, balance = provider_state(backend.database), backend.account.stored()
+    unfinished = batch_queries.unfinished_batches(backend.database)
+    return {
+        "mode": "demo" if backend.settings.demo else "live",
+        "provider": {True: "ok", False: "failing", None: "unknown"}[state.ok],
+        "provider_error": state.error,
+        "provider_ms": state.ms,
+        "database": "ok",
+        "orders": backend.order_count(),
+        "runner": "alive" if runner_alive(backend.settings.data_dir) else "absent",
+        "balance": balance.credits,
+        "balance_at": balance.at,
+        "balance_outdated": balance.is_outdated,
+        "running": [
+            {
+                "batch_id": batch.batch_id,
+                "label": batch.label,
+                "state": batch.state,
+                "percent": batch.percent,
+                "done": batch.handled,
+                "total": batch.total,
+                "url": url_for("batches.live", batch_id=batch.batch_id),
+            }
+            for batch in unfinished
+        ],
+        "waiting": sum(batch.total - batch.done for batch in unfinished),
+        "time": utc_now().isoformat(timespec="seconds") + "Z",
+    }
+
+
+def _api_check(backend: Backend) -> dict[str, Any]:
+    state = provider_state(backend.database)
+    if state.ok is None:
+        return {"status": "unknown", "response_time_ms": None}
+    check = {"response_time_ms": state.ms, "age_seconds": round(time.time() - state.at), "call": state.call}
+    return {"status": "ok"} | check if state.ok else {"status": "failing", "error": state.error} | check
+
+
+def _cache_check(backend: Backend) -> dict[str, Any]:
+    catalogue = backend.catalog.stored()
+    if not catalogue.services:
+        return {"status": "empty", "services": 0}
+    failing = catalogue.stale and catalogue.error
+    return {"status": "stale" if failing else "active", "services": len(catalogue.services)}

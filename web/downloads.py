@@ -1,0 +1,179 @@
+"""CSV files and workbooks to download. A long workbook is built in the background. No routes.
+
+A background export is two files in the exports folder, its state and its workbook, so that any process can show it.
+"""
+
+import json
+import logging
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flask import Response, abort, redirect, request, send_file, url_for
+from flask.typing import ResponseReturnValue
+
+from backend import Backend, backend
+from spreadsheets import EXTENDED_COLUMNS, PROVIDER_COLUMNS, WORKBOOK_COLUMNS, OutColumn, write_csv, write_xlsx
+
+logger = logging.getLogger(__name__)
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+#: Rows of a workbook that a request may wait for; some ten seconds.
+AT_ONCE = 50_000
+#: Most background exports at the same time, in all processes together.
+MOST_AT_ONCE = 2
+#: Seconds for which a finished file is kept, and seconds without progress after which an export counts as interrupted.
+KEPT, SILENT = 86_400.0, 60.0
+#: Rows between two writes of the progress.
+REPORTED = 2000
+
+STOPPED = "The app was stopped before the export was finished. Start it again."
+
+#: Must not depend on the request: the rows may be read after it, or in another thread.
+ExportRows = Iterable[Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A workbook that is built in the background."""
+
+    token: str
+    name: str  #: of the downloaded file
+    total: int  #: estimated number of rows
+    rows: int = 0
+    state: str = "building"  #: or "done", "failed"
+    error: str = ""
+    at: float = 0.0  #: Unix time of the last progress
+
+    @property
+    def alive(self) -> bool:
+        """Return whether the export is still being built."""
+        return self.state == "building" and time.time() - self.at < SILENT
+
+
+class StoppedError(Exception):
+    """The app stops before the export is finished."""
+
+
+def columns_asked() -> tuple[OutColumn, ...]:
+    """Return the columns of a CSV file: the provider's, or with ?format=extended all fields."""
+    return EXTENDED_COLUMNS if request.args.get("format") == "extended" else PROVIDER_COLUMNS
+
+
+def workbook_columns() -> tuple[OutColumn, ...]:
+    """Return the columns of a workbook: the provider's with blacklist, serial and order id, or all fields."""
+    return EXTENDED_COLUMNS if columns_asked() is EXTENDED_COLUMNS else WORKBOOK_COLUMNS
+
+
+def named_by_columns(what: str) -> str:
+    """Return the beginning of a file name, with "-extended" for ?format=extended."""
+    return f"{what}-extended" if columns_asked() is EXTENDED_COLUMNS else what
+
+
+def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) -> Response:
+    """Stream rows as CSV; with ?bom=0 without a byte order mark."""
+    lines = write_csv(rows, columns, bom=request.args.get("bom") != "0")
+    response = Response(lines, mimetype="text/csv")
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response
+
+
+def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> ResponseReturnValue:
+    """Send rows as a workbook, or redirect to the page of a background export if there are many."""
+    if total > AT_ONCE:
+        return redirect(url_for("exports.show", token=start(backend(), rows, columns, name, total)), 303)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
+    write_xlsx(rows, file, columns)
+    file.seek(0)
+    return send_file(file, XLSX, as_attachment=True, download_name=name)
+
+
+def start(backend: Backend, rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> str:
+    """Start a thread that builds a workbook and return its token. Answers 503 if too many are being built."""
+    folder = folder_of(backend)
+    folder.mkdir(parents=True, exist_ok=True)
+    _forget_old(folder)
+    if sum(found.alive for found in _all(folder)) >= MOST_AT_ONCE:
+        abort(503, "Two exports are already being built. Try again when one of them is finished.")
+    export = Export(secrets.token_urlsafe(18), name, total)
+    _save(folder, export)
+    thread = threading.Thread(
+        target=_build, args=(folder, export, rows, columns, backend.stopping), name="export", daemon=True
+    )
+    thread.start()
+    return export.token
+
+
+def _build(
+    folder: Path, export: Export, rows: ExportRows, columns: tuple[OutColumn, ...], stopping: threading.Event
+) -> None:
+    draft = folder / f"{export.token}.part"
+    try:
+        written = write_xlsx(_watched(folder, export, rows, stopping), draft, columns)
+        draft.replace(folder / f"{export.token}.xlsx")
+        _save(folder, replace(export, rows=written.rows, state="done"))
+    except StoppedError:
+        draft.unlink(missing_ok=True)
+        _save(
+            folder,
+            replace(export, state="failed", error=STOPPED),
+        )
+    except Exception:  # a thread ends here; the page shows the failure
+        logger.exception("Export %s failed", export.name)
+        draft.unlink(missing_ok=True)
+        _save(folder, replace(export, state="failed", error="The file could not be written. The log has the details."))
+
+
+def _watched(
+    folder: Path, export: Export, rows: ExportRows, stopping: threading.Event
+) -> Iterator[Mapping[str, object]]:
+    for number, row in enumerate(rows):
+        if number % REPORTED == 0:
+            if stopping.is_set():
+                raise StoppedError
+            _save(folder, replace(export, rows=number))
+        yield row
+
+
+def folder_of(backend: Backend) -> Path:
+    return backend.settings.data_dir / "exports"
+
+
+def _save(folder: Path, export: Export) -> None:
+    """Replace the state file in one step, so that no process reads an incomplete file."""
+    draft = folder / f"{export.token}.json.part"
+    draft.write_text(json.dumps(asdict(replace(export, at=time.time()))), encoding="utf-8")
+    draft.replace(folder / f"{export.token}.json")
+
+
+def _load(path: Path) -> Export | None:
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Export(**state)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _all(folder: Path) -> Iterator[Export]:
+    yield from filter(None, map(_load, folder.glob("*.json")))
+
+
+def export_or_404(token: str) -> Export:
+    plain = token.replace("-", "").replace("_", "").isalnum()
+    found = _load(folder_of(backend()) / f"{token}.json") if plain else None
+    if found is None:
+        abort(404, "This export no longer exists. Start it again.")
+    if found.state == "building" and not found.alive:
+        return replace(found, state="failed", error="The export was interrupted. Start it again.")
+    return found
+
+
+def _forget_old(folder: Path) -> None:
+    for path in folder.iterdir():
+        if time.time() - path.stat().st_mtime > KEPT:
+            path.unlink(missing_ok=True)
