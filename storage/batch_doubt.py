@@ -112,15 +112,6 @@ def at_stake(connection: Connection) -> tuple[int, float]:
     return int(count), float(cost)
 
 
-def doubtful_items(database: IMEIDatabase, batch_id: int | None = None, limit: int = 1000) -> list[DoubtfulItem]:
-    """Return what is in doubt, in one batch or in all, the oldest items first."""
-    query = _items().order_by(items.c.id).limit(limit)
-    if batch_id is not None:
-        query = query.where(items.c.batch_id == batch_id)
-    with database.read() as connection:
-        return [DoubtfulItem.from_row(row) for row in connection.execute(query)]
-
-
 def undecided_items(database: IMEIDatabase, batch_id: int, limit: int) -> list[DoubtfulItem]:
     """Return what no person has cleared in a batch; first what the provider says that it has an order of."""
     query = _items().where(items.c.batch_id == batch_id, ~chunks.c.cleared)

@@ -23,7 +23,7 @@ from storage.balance_store import Reading, Spending, spent_since
 KEPT = "rejected_orders_not_paid_back"
 #: The name in the settings table: "1" while calls cost less than our prices say, and no refund explains it.
 CHEAPER = "calls_cost_less_than_known"
-#: How many prove it. One or two may be rejected between a list and the balance that is read right after it.
+#: This many prove it. One or two may be rejected between a list and the balance that is read right after it.
 ENOUGH = 3
 #: US dollars: the difference of two balances that are written in cents is off by less.
 CENT = 0.01
@@ -38,7 +38,7 @@ class Rejected:
 
 
 def are_given(connection: Connection, fell: float, spent: Spending, doubtful: float) -> bool:
-    """Return whether refunds must be expected, after a reading since which the balance fell by `fell` US dollars.
+    """Return whether refunds may hide a charge, after a reading since which the balance fell by these US dollars.
 
     doubtful: what all calls in doubt can have cost, in US dollars. If the rejected orders alone cost more, and the
     balance fell by the whole known cost, an unknown charge cannot have made up for refunds.

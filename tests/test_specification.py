@@ -223,4 +223,4 @@ def test_the_status_page_shows_the_metrics_of_the_newest_batch(browser: Browser,
     order_batch(database, imeis(3))
     page = words(browser.get("/status"))
     assert "Total calls 1 Successful calls 1 Failed calls 0 Total duration 0.0 s Throughput" in page
-    assert "IMEIs a second" in page
+    assert "IMEIs per second" in page

@@ -231,7 +231,7 @@ def _whole(text: str) -> int:
 def _upload_or_404(token: str) -> Upload:
     found = drafts.find(token)
     if found is None:
-        abort(404, "This upload is not there any more. Upload the file again.")
+        abort(404, "This upload no longer exists. Upload the file again.")
     return found
 
 
@@ -297,7 +297,7 @@ def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | 
 def _reason_to_look_again(plan: Plan | None) -> str:
     """Return why nothing was confirmed; "" when there is no reason."""
     if plan is None:
-        return "Nothing was sent: the provider does not list this service any more. Choose another one."
+        return "Nothing was sent: the provider no longer lists this service. Choose another service."
     shown = Shown(*(request.form.get(name, "") for name in ("price", "count", "fingerprint")))
     if changed := shown.price_objection(plan):
         return changed

@@ -238,7 +238,7 @@ def test_a_report_is_printed_black_on_white_without_what_only_a_screen_needs(vis
     for hidden in ("aside.side", ".crumb", ".demo", "[data-print]"):
         expect(page.locator(hidden)).to_be_hidden()
     for heading in ("Summary", "Results summary", "IMEIs that were not ordered"):
-        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
     color = "getComputedStyle(document.querySelector('h1')).color"
     assert page.evaluate(color) == "rgb(0, 0, 0)"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

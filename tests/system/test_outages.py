@@ -25,14 +25,13 @@ from batch_checks import (
 )
 from planted_kills import CHUNK
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
-from stored_orders import all_orders
+from stored_orders import all_orders, imeis_in_doubt
 
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState, ChunkState
 from settings import Settings
 from storage import batch_store
-from storage.batch_doubt import doubtful_items
 from web.format import money
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
@@ -193,7 +192,7 @@ def test_whatever_it_refuses_and_lists_what_may_be_paid_is_settled_or_shown(
     shown = [charge for charge in simulator.charges() if str(charge.order_id) not in known]
     assert set(Counter(charge.imei for charge in simulator.charges()).values()) == {1}
     assert outcomes(database, batch_id) == {"ordered": FEW - len(shown), "in_doubt": len(shown)}
-    assert {item.imei for item in doubtful_items(database, batch_id)} == {charge.imei for charge in shown}
+    assert imeis_in_doubt(database) == {charge.imei for charge in shown}
     assert len(shown) in (2 * CHUNK, 2 * CHUNK - 3) or listing == "lists the newest"
     stake = money(PRICE * len(shown))
     assert f"Up to {stake} more may have been charged" in told_by_command(database, batch_id)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from stored_orders import all_orders
+from stored_orders import all_orders, imeis_in_doubt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -33,7 +33,6 @@ from orders import BatchState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
 from results.rebuild import plan_rebuild, rebuild_records
 from storage import batch_store
-from storage.batch_doubt import doubtful_items
 from submission import older_copy as batch_older_copy
 from submission import price_check, watches
 
@@ -402,7 +401,7 @@ def charged_twice(simulator: Simulator, numbers: Sequence[str]) -> int:
 def lost(scene: Scene) -> set[str]:
     """Return the IMEIs of charges that no database of ours records (by id and IMEI) or has in doubt."""
     known = {(row["order_id"], row["imei"]) for database in scene.databases for row in all_orders(database)}
-    doubtful = {item.imei for database in scene.databases for item in doubtful_items(database, limit=100_000)}
+    doubtful = {imei for database in scene.databases for imei in imeis_in_doubt(database)}
     return {c.imei for c in scene.simulator.charges() if (str(c.order_id), c.imei) not in known} - doubtful
 
 

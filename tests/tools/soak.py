@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stored_orders import all_orders
+from stored_orders import all_orders, imeis_in_doubt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -31,7 +31,6 @@ from planted_kills import CHUNK, Job, start
 from simulated_provider import Knobs, Simulator, judge, put_in_use, system
 
 from database import IMEIDatabase
-from storage.batch_doubt import doubtful_items
 
 TOTAL = 6000
 #: What the provider does wrong; nothing that stops the batch until a person resumes it.
@@ -181,7 +180,7 @@ def verdict(scene: Scene, kind: str, seed: int, blows: int, began: float) -> Rou
     """Compare the ledger with our records."""
     charges = scene.simulator.charges()
     known = {order["order_id"] for order in all_orders(scene.database)}
-    doubtful = {item.imei for item in doubtful_items(scene.database, limit=TOTAL)}
+    doubtful = imeis_in_doubt(scene.database)
     there = outcomes(scene.database, scene.batch_id)
     return Round(
         kind,

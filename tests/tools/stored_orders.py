@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import select
 
 from database import IMEIDatabase
-from schema import orders
+from schema import items, orders
 
 
 def all_orders(database: IMEIDatabase, **only: Any) -> list[dict[str, Any]]:
@@ -13,3 +13,9 @@ def all_orders(database: IMEIDatabase, **only: Any) -> list[dict[str, Any]]:
     query = select(orders).filter_by(**only).order_by(orders.c.id.desc())
     with database.read() as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def imeis_in_doubt(database: IMEIDatabase) -> set[str]:
+    """Every IMEI that is in doubt, in any batch."""
+    with database.read() as connection:
+        return set(connection.execute(select(items.c.imei).where(items.c.outcome == "in_doubt")).scalars())

@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 from handmade_calls import read_balance
 from simulated_provider import imeis
-from sqlalchemy import update
+from sqlalchemy import select, update
 from stored_orders import all_orders
 from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, send_chunk, words
 from werkzeug.test import TestResponse
@@ -23,9 +23,9 @@ from werkzeug.test import TestResponse
 from backend import Backend
 from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, IMEIOrder, Outcome, Progress, Verdict
-from schema import attempts
+from schema import attempts, items
 from settings import Settings
-from storage import batch_creation, batch_doubt, batch_queries, batch_store
+from storage import batch_creation, batch_queries, batch_store
 from submission.price_check import apply_prices
 from web import ordering as web_ordering
 from web.format import stop_words
@@ -433,7 +433,7 @@ def test_resuming_accepts_the_new_price_that_the_page_shows(browser: Browser, da
     batch_id = paused_by_price(browser, database, 0.48)
     page = browser.get(f"/batches/{batch_id}")
     assert "The price rose from $0.08 to $0.48 an IMEI. Resume the batch to order the other 10" in words(page)
-    assert "Resume at $0.48 each" in words(page)
+    assert "Resume batch at $0.48 each" in words(page)
     data = browser.get(f"/batches/{batch_id}/progress.json").get_json()
     assert (data["unit_price"], data["price"], data["spent"]) == (0.08, 0.48, 0.0)
     answer = browser.post(f"/batches/{batch_id}/resume", {"price": str(data["price"])}, follow_redirects=True)
@@ -451,7 +451,7 @@ def test_a_price_that_rose_again_since_the_page_was_shown_is_shown_first(
     aged(database, 60)
     refused = browser.post(f"/batches/{batch_id}/resume", {"price": "0.48"}, follow_redirects=True)
     assert "rose from $0.48 to $0.96. Check the new cost and confirm again." in words(refused)
-    assert "Resume at $0.96 each" in words(refused)
+    assert "Resume batch at $0.96 each" in words(refused)
     browser.post(f"/batches/{batch_id}/resume", {"price": "0.96"})
     batch = batch_queries.progress(database, batch_id)
     assert batch is not None
@@ -662,7 +662,7 @@ def test_pause_resume_and_cancel(browser: Browser, database: IMEIDatabase) -> No
     browser.post(f"/batches/{batch_id}/resume")
     browser.post(f"/batches/{batch_id}/cancel")
     text = words(browser.get(f"/batches/{batch_id}"))
-    assert "Stopped: 250 IMEIs were not sent, $20.00 saved; 0 IMEIs ordered, $0.00 paid." in text
+    assert "Stopped. 250 IMEIs were not sent, $20.00 saved. 0 IMEIs ordered, $0.00 paid." in text
     assert "stock.csv Stopped" in text or "Pasted IMEIs Stopped" in text
     assert "Finished" not in text
 
@@ -678,7 +678,7 @@ def test_stopping_says_what_is_paid_and_what_is_saved_and_a_stopped_batch_is_not
     assert wanted in words(browser.get(f"/batches/{batch_id}/cancel"))
     assert browser.get(f"/batches/{batch_id}/progress.json").get_json()["stop"] == wanted
     answer = browser.led_back(browser.post(f"/batches/{batch_id}/cancel"))
-    assert "Stopped: 150 IMEIs were not sent, $12.00 saved; 100 IMEIs ordered, $8.00 paid." in words(answer)
+    assert "Stopped. 150 IMEIs were not sent, $12.00 saved. 100 IMEIs ordered, $8.00 paid." in words(answer)
     found = browser.get(f"/batches/{batch_id}/progress.json").get_json()
     assert (found["state_label"], found["percent"], found["done"]) == ("Stopped", 40, 100)
     for page in ("/batches", "/", f"/batches/{batch_id}", f"/batches/{batch_id}/report"):
@@ -822,7 +822,9 @@ def doubtful(browser: Browser, database: IMEIDatabase) -> int:
 
 
 def item_ids(database: IMEIDatabase, batch_id: int) -> list[int]:
-    return [row.item_id for row in batch_doubt.doubtful_items(database, batch_id)]
+    with database.read() as connection:
+        query = select(items.c.id).where(items.c.batch_id == batch_id, items.c.outcome == Outcome.IN_DOUBT)
+        return list(connection.execute(query.order_by(items.c.id)).scalars())
 
 
 def test_doubt_says_what_is_at_stake(browser: Browser, doubtful: int) -> None:
@@ -868,7 +870,7 @@ def test_all_can_be_sent_again_at_once(browser: Browser, database: IMEIDatabase,
     assert cleared_ids(database) == []
     assert send_all_again(browser, doubtful, seen).status_code == 303
     assert cleared_ids(database) == ids
-    assert "has changed since" in words(browser.led_back(send_all_again(browser, doubtful, seen)))
+    assert "the IMEIs in doubt have changed" in words(browser.led_back(send_all_again(browser, doubtful, seen)))
     assert item_ids(database, doubtful) == ids
 
 

@@ -112,7 +112,7 @@ def test_the_second_imei_of_a_phone_is_shown_with_its_cost_and_taken_on_request(
     preview = browser.upload("\r\n".join(["IMEI", *map("{}/{}".format, firsts, seconds)]).encode()).location
     shown = browser.get(preview)
     assert "5 second IMEIs of phones whose first IMEI is in the same cell, which are not taken" in words(shown)
-    assert "Check the 5 second IMEIs of these phones too ($0.40 more)" in words(shown)
+    assert "Include 5 second IMEIs of these phones (+$0.40)" in words(shown)
     assert (ready(shown.text), "5 second IMEIs, not sent" in words(shown)) == (5, True)
     assert seconds[0] in browser.get(preview + "/rejects.csv").text
     page = change(browser, preview, was_second_imeis="1", second_imeis="on")
@@ -124,7 +124,7 @@ def test_the_second_imei_of_a_phone_is_shown_with_its_cost_and_taken_on_request(
 def test_a_column_of_second_imeis_is_shown_with_its_cost_and_taken_on_request(browser: Browser) -> None:
     rows = [["IMEI", "IMEI 2"], *zip(imeis(3), imeis(3, first=60), strict=True)]
     preview = browser.upload(workbook(Stock=rows), "stock.xlsx").location
-    assert "Check the 3 second IMEIs of these phones too ($0.24 more)" in words(browser.get(preview))
+    assert "Include 3 second IMEIs of these phones (+$0.24)" in words(browser.get(preview))
     assert ready(change(browser, preview, was_second_imeis="1", second_imeis="on")) == 6
 
 

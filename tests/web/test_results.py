@@ -160,7 +160,7 @@ def test_rows_that_are_not_matched_are_listed_before_and_after_the_import(
     shown = bring(browser, b"\n".join([titles, f"{line}3:33:00".encode(), f"{line}1:33:00".encode()])).location
     text = words(browser.get(shown))
     assert "0 new 1 updated 0 unchanged 0 not understood 1 not matched" in text
-    assert "1 row without an order id matched with orders" in text
+    assert "1 row without an order id matched with recorded orders" in text
     assert "Import 1 order" in text
     done = browser.post(shown).location
     after = words(browser.get(done))
