@@ -9,11 +9,12 @@ from simulated_provider import SERVICE, imeis
 from database import IMEIDatabase
 from orders import IMEIOrder, Item
 from storage import call_queries
-from submission.listing import Age, Clock, Listing, Look
+from submission.listing import Age, Clock, Listing, Look, is_readable
 
 NOON = datetime(2026, 11, 25, 12)
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
+OLD, NEW = "2026-11-20 10:00:00", "2026-11-25 12:00:00"
 IMEI = imeis(1)[0]
 ITEM = Item(1, IMEI)
 NO_CLOCK = Clock(None, None, None)
@@ -256,3 +257,61 @@ def test_ids_are_a_clock_only_if_all_are_numbers(database: IMEIDatabase, which: 
         connection.exec_driver_sql("UPDATE orders SET order_id = 'A' || order_id WHERE order_id = ?", (which,))
     seen = [listed(f"A{o.id}" if o.id == which else o.id, o.imei) for o in seen]
     assert clock_of(database, doubtful.attempt_id, seen).newest_id == newest
+
+
+# What the provider answers by id
+
+
+def asked(order: IMEIOrder, by_id: IMEIOrder | None) -> Listing:
+    """The list shows an order, and the provider answers this when asked for it by its id."""
+    confirmed = {order.id: by_id} if by_id is not None else {}
+    return Listing(Look((order,), 0.0, 0, confirmed=confirmed), {}, LABELS, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("by_id", "is_taken"),
+    [
+        (listed("5", IMEI), True),
+        (listed("5", IMEI, "New words"), True),
+        (None, False),
+        (listed("5", imeis(1, first=1)[0]), False),
+        (listed("5", IMEI[:14]), False),
+        (listed("5", IMEI, OTHER), False),
+    ],
+)
+def test_an_order_is_taken_only_as_the_provider_answers_it_by_id(by_id: IMEIOrder | None, is_taken: bool) -> None:
+    view = asked(listed("5", IMEI), by_id)
+    assert view.is_unconfirmed(ITEM, SERVICE, ANY_DATE) is not is_taken
+    assert view.take(ITEM, SERVICE, ANY_DATE) == (by_id if is_taken else None)
+
+
+@pytest.mark.parametrize(
+    ("in_list", "by_id", "is_older"), [(OLD, OLD, True), (OLD, "", True), (OLD, NEW, False), (NEW, OLD, False)]
+)
+def test_an_order_is_older_only_where_list_and_answer_agree(in_list: str, by_id: str, is_older: bool) -> None:
+    """Without a date of its own, an answer has that of the list."""
+    view = asked(listed("5", IMEI, at=in_list), listed("5", IMEI, at=by_id))
+    assert (view.take_older(ITEM, SERVICE, Clock(None, NOON, None)) is not None) is is_older
+
+
+def test_an_order_is_long_before_a_moment_by_more_than_two_days() -> None:
+    order, undated = listed("5", IMEI, at="2026-11-23 12:00:00"), listed("6", IMEI, at="")
+    view = shown(order, undated)
+    assert [view.is_long_before(order, NOON + late) for late in (timedelta(0), SECOND)] == [False, True]
+    assert not view.is_long_before(undated, NOON)
+
+
+@pytest.mark.parametrize(
+    ("orders", "answered", "readable"),
+    [
+        ((), True, True),
+        ((listed("5", IMEI),), True, True),
+        ((listed("5", IMEI),), False, False),
+        ((listed("5", IMEI), listed("", IMEI)), True, False),
+        ((listed("5", IMEI), listed("6", "35***1")), True, False),
+    ],
+)
+def test_a_list_is_readable_where_each_order_has_an_id_and_an_imei(
+    orders: tuple[IMEIOrder, ...], answered: bool, readable: bool
+) -> None:
+    assert is_readable(Look(orders, 0.0, 0, answered=answered)) is readable
