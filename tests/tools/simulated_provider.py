@@ -88,12 +88,16 @@ def put_in_use(simulator: Simulator, database: IMEIDatabase) -> None:
 def judge(simulator: Simulator, database: IMEIDatabase) -> tuple[int, int]:
     """Return how many IMEIs were charged more than once, and how many charges our database does not record.
 
-    A charge is recorded where an order has its id, its IMEI and its service.
+    A charge is recorded where an order has its id, its IMEI and its service, or does not know its service yet.
     """
     charges = simulator.charges()
     twice = sum(count > 1 for count in Counter((charge.imei, charge.service_id) for charge in charges).values())
     known = {(row["order_id"], row["imei"], row["service_id"]) for row in all_orders(database)}
-    return twice, len({(str(charge.order_id), charge.imei, charge.service_id) for charge in charges} - known)
+    recorded = [
+        any((str(charge.order_id), charge.imei, service) in known for service in (charge.service_id, None))
+        for charge in charges
+    ]
+    return twice, recorded.count(False)
 
 
 __all__ = ["QUICK", "SERVICE", "Knobs", "Simulator", "imeis", "judge", "system"]
