@@ -60,7 +60,7 @@ class Settings(Access):
     admin_password: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     auto_sync_interval: float = 300.0  #: seconds; 0 switches the sync off
-    daily_budget: float | None = None  #: US dollars a UTC day; None is no limit
+    daily_budget: float | None = None  #: US dollars a UTC day; None: no limit
     max_batch_imeis: int = 100_000
     confirm_above: float = 100.0  #: US dollars; a dearer batch asks for a typed confirmation
     rate_limit: int | None = None  #: calls a minute to the provider, in all

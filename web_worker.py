@@ -65,7 +65,7 @@ class Head:
         return self.body is None or self.body > SMALL_BODY
 
     def is_ready(self, received: int) -> bool:
-        """Whether a thread may start, with so many bytes here."""
+        """Return whether a thread may start after this number of bytes has arrived."""
         return self.body is None or self.is_upload or received >= self.size + self.body
 
 

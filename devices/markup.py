@@ -214,21 +214,26 @@ def _json_lines(key: str, data: object, depth: int) -> Iterator[str]:
 
     In {"fmi": {"status": "ON"}} the outer key names the fact; what is a record's own keeps the record's name.
     """
-    if isinstance(data, tuple) and depth:
-        texts = [value for _, value in data if isinstance(value, str)]
-        if len(texts) == len(data) == 2 and data[0][0] in ("label", "name", "key", "title", "field"):
-            yield "\t".join(texts)
-            return
-        for name, value in data:
-            yield from _json_lines(_member(key, name), value, depth - 1)
-    elif isinstance(data, list) and depth:
-        for value in data:
-            yield from _json_lines(key, value, depth - 1)
-    elif isinstance(data, bool):
-        yield f"{key}\t{'Yes' if data else 'No'}"
-    elif isinstance(data, str):
-        said = _from_base64(data)
-        yield f"{key}\t{said}" if key else said
+    match data:
+        case tuple() if depth:
+            yield from _object_lines(key, data, depth)
+        case list() if depth:
+            for value in data:
+                yield from _json_lines(key, value, depth - 1)
+        case bool():
+            yield f"{key}\t{'Yes' if data else 'No'}"
+        case str():
+            text = _from_base64(data)
+            yield f"{key}\t{text}" if key else text
+
+
+def _object_lines(key: str, members: tuple[tuple[str, object], ...], depth: int) -> Iterator[str]:
+    texts = [value for _, value in members if isinstance(value, str)]
+    if len(texts) == len(members) == 2 and members[0][0] in ("label", "name", "key", "title", "field"):
+        yield "\t".join(texts)
+        return
+    for name, value in members:
+        yield from _json_lines(_member(key, name), value, depth - 1)
 
 
 def _member(key: str, name: str) -> str:

@@ -180,14 +180,19 @@ def _claim(clause: Clause, negated: bool, *, asked: bool) -> Claim:
     unverified = any(mark is Mark.VERIFIED for mark, _ in clause.marks)  # "not verified as clean" is not bad
     named: set[str] = set()
     for at, (mark, word) in enumerate(clause.marks):
-        if mark in NEGATIONS:
-            negated, pending = True, mark is not Mark.NO
-        elif mark is Mark.AND or (mark is Mark.REPORTED and not pending and _begins_anew(clause, at)):
-            negated = pending = False
-        elif mark is Mark.NOT_BEFORE:
-            states = [not state for state in states]
-        elif mark in (Mark.AHEAD, Mark.NOT_YET) or (mark is Mark.FOUND and negated):
-            open_yet, pending = True, False
+        match mark:
+            case _ if mark in NEGATIONS:
+                negated, pending = True, mark is not Mark.NO
+            case Mark.AND:
+                negated = pending = False
+            case Mark.REPORTED if not pending and _starts_statement(clause, at):
+                negated = pending = False
+            case Mark.NOT_BEFORE:
+                states = [not state for state in states]
+            case Mark.AHEAD | Mark.NOT_YET:
+                open_yet, pending = True, False
+            case Mark.FOUND if negated:
+                open_yet, pending = True, False
         if mark in STATES and (asked or not _is_field(clause, at)):
             negated = negated and word not in named  # "not blocked in US / blocked in EU"
             named.add(word)
@@ -199,7 +204,7 @@ def _claim(clause: Clause, negated: bool, *, asked: bool) -> Claim:
     return Claim(tuple(states), negated, pending)
 
 
-def _begins_anew(clause: Clause, at: int) -> bool:
+def _starts_statement(clause: Clause, at: int) -> bool:
     """Return whether "reported" begins a new statement after another: "not stolen / reported lost"."""
     before, after = clause.marks[:at], clause.marks[at + 1 :]
     states_before = any(mark in STATES for mark, _ in before)

@@ -207,7 +207,7 @@ def pair_by_zone(rows: Iterable[Stamp], orders: Iterable[Stamp], likeness: Liken
 
 
 def _neighbourhoods(rows: Sequence[Stamp], orders: Sequence[Stamp]) -> Iterator[tuple[list[Stamp], Sequence[Stamp]]]:
-    """Split rows and orders, both in time, into the smallest parts of which none is within WINDOW of another."""
+    """Split rows and orders, both in time, into the smallest parts that lie more than WINDOW apart."""
     near: list[Stamp] = []
     start = low = high = 0  # orders[start:high] belong to near; orders[low:high] are within WINDOW of this row
     for row in rows:
@@ -257,7 +257,7 @@ def nearest_first(pairs: Iterable[tuple[Stamp, Stamp]], likeness: Likeness) -> P
 
 
 def _repeats(rows: Mapping[int, ImportRow]) -> Pairs:
-    """Position of each row that states the same as one before → position of the first of these."""
+    """Position of each row that repeats an earlier one → position of the first of these."""
     first: dict[frozenset[tuple[str, Any]], int] = {}
     found: Pairs = {}
     for place, row in rows.items():

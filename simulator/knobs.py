@@ -95,7 +95,7 @@ class Knobs:
     imei_style: Literal["plain", "blanks", "dashes", "masked", "no_leading_zero", "body"] = "plain"
     #: How getimeis writes times: "2026-11-28 15:33:00", "11/28/2026 3:33 PM", "28/11/2026 15:33", or not at all.
     date_style: Literal["iso", "us", "day_first", "none"] = "iso"
-    credit: float | None = None  #: US dollars left now, falling with each charge; None is without limit
+    credit: float | None = None  #: US dollars left now, falling with each charge; None: no limit
     accountinfo: Literal["on", "off"] = "on"  #: "off" answers as to an unknown action
     price_factor: float = 1.0  #: times the price of every service, on the list and in what is charged
     refund_rejected: bool = False  #: whether a rejected order's price is given back when it is replied

@@ -1,6 +1,6 @@
 """A GSM Fusion provider on a loopback socket, with a ledger of every charge: for demo, tests and benchmarks.
 
-One thread serves all connections, so many calls may wait at once. Run it by itself, or inside a test as a
+One thread serves all connections, and many calls can wait at once. Run it by itself, or inside a test as a
 context manager. It imports nothing of the program that it is used to try.
 """
 

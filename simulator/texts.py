@@ -137,7 +137,7 @@ class _Device:
 
 
 def catalogue() -> tuple[Package, ...]:
-    """The 236 services, the same in every run; 1739 and 269 cost $0.08."""
+    """The 236 services, identical in every run; 1739 and 269 cost $0.08."""
     offers = (_apple_offers() + _network_offers() + _brand_offers() + _blacklist_offers())[:SERVICE_COUNT]
     categories = sorted({offer.category for offer in offers})
     return tuple(_package(place, offer, categories) for place, offer in enumerate(offers))

@@ -62,7 +62,7 @@ class OverBudgetError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Funds:
-    """What may be spent, in US dollars; None is no limit, or not known."""
+    """What may be spent, in US dollars; None: no limit, or not known."""
 
     budget: float | None = None  #: of this UTC day, promises included
     held: float | None = None  #: what the account holds
@@ -82,7 +82,7 @@ class NewBatch:
     confirm_token: str | None = None  #: one token makes one batch, however often it is sent
     recheck: bool = False  #: the user wants IMEIs with a result of the same service placed again
     resend_rejected: bool = False  #: the user wants IMEIs of rejected orders of the same service placed again
-    budget: float | None = None  #: US dollars that this UTC day may cost, promises included; None is no limit
+    budget: float | None = None  #: US dollars that this UTC day may cost, promises included; None: no limit
     held: float | None = None  #: US dollars that the account holds; None where that is not known
 
 

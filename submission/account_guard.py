@@ -47,7 +47,7 @@ def account_objection(database: IMEIDatabase, settings: Settings) -> str:
 
 
 def check_account(stored_text: str | None, own: AccountMark | None) -> None:
-    """Raise OtherAccountError if the database is marked with another account; an own mark of None is not compared.
+    """Raise OtherAccountError if the database is marked with another account. An own mark of None matches all accounts.
 
     stored_text: what account_mark.STORED found in the transaction that is checked.
     """

@@ -108,7 +108,7 @@ class BucketRate:
         return min(float(self.size), self.level + (time - self.level_at) * self.rate)
 
     def _measure_from(self, time: float, least: float = 0.0, most: float = 0.0) -> None:
-        """Measure from this time on, when the bucket let at least and at most so many calls through."""
+        """Measure from this time on, when the bucket let between these numbers of calls through."""
         self.base, self.base_least, self.base_most = time, least, most
 
     def _narrow(self, time: float, sent: Sequence[float]) -> bool:

@@ -1,4 +1,4 @@
-"""The provider's rate limit, as far as its 429s tell: so many calls in so many seconds, or so many a second.
+"""The provider's rate limit, as far as its 429s show: n calls in a window, or n calls a second.
 
 Which kind of limiter a provider has is not known, so this watches which calls it lets through. After the first refusal
 single calls look for the moment at which calls pass again. If many pass then, the limiter counts calls in windows,
@@ -22,12 +22,12 @@ from submission.bucket_rate import BucketRate, between, count
 #: Seconds from the oldest call of a full window after which a single call looks whether calls pass again. From the
 #: third on each is at most half as long again as the one before, and windows of usual lengths are among them.
 LOOKS = (1.0, 2.5, 5.0, 7.0, 10.0, 15.0, 21.0, 30.0, 43.0, 60.0)
-#: The first look comes after so many of a window's calls a second, or after these seconds: a large bucket is not full
-#: by then, so that nothing is lost.
+#: The first look comes after a second for every 24 calls of a window, or after these seconds: a large bucket is not
+#: full by then, so that nothing is lost.
 FIRST_LOOK_CALLS, FIRST_LOOK_SECONDS = 24.0, 2.5
-#: This look is left out after so many refusals: few windows end just before it.
+#: This look is left out after this number of refusals: few windows end just before it.
 RARE_LOOK, MANY_REFUSALS = 43.0, 10
-#: After a Retry-After that was too short the next look comes after at least so many times as long, if it was short.
+#: After a Retry-After that was too short the next look comes after at least this multiple of it, if it was short.
 NOT_MISLED_AGAIN, SHORT_WAIT = 3.5, 2.0
 #: A window that was known and is longer now: the first look after it, and the most that the next ones are apart.
 LITTLE_LATER, MUCH_LATER = 1.06, 1.5
@@ -41,7 +41,7 @@ ROUNDED = 1.0
 LONGEST_HOLD = 60.0
 #: Starts that are remembered.
 MEMORY = 5000
-#: Refusals that trying a shorter or larger window may cost: so many in all, or this share of all calls.
+#: Refusals that trying a shorter or larger window may cost: this number in all, or this share of all calls.
 FREE_REFUSALS, SHARE = 8, 0.035
 #: A bracket of a window's length narrower than this share of it is not worth another refusal.
 NARROW = 0.08
@@ -49,7 +49,7 @@ NARROW = 0.08
 FULL = 0.8
 #: A call that is refused so long (as a share of a window) after the one before opens a window.
 PAUSE = 0.25
-#: A window is tried with more calls after so many windows and calls without a refusal.
+#: A window is tried with more calls after this number of windows and calls without a refusal.
 QUIET_WINDOWS, QUIET_CALLS = 3, 40
 #: Calls after which those before count half.
 CALLS_REMEMBERED = 2000
@@ -60,8 +60,8 @@ class Kind(enum.Enum):
 
     NONE = "none"  #: no call was refused
     UNKNOWN = "unknown"  #: calls were refused, and single calls look for the end of that
-    WINDOW = "window"  #: so many calls in any stretch of so many seconds
-    RATE = "rate"  #: so many calls a second
+    WINDOW = "window"  #: n calls in any stretch of a number of seconds
+    RATE = "rate"  #: n calls a second
 
 
 @dataclass(slots=True)
@@ -195,7 +195,7 @@ class LimitEstimate:
             self._found(self.look)
 
     def presume(self, now: float, seconds: float) -> None:
-        """Take it that a call got through which was not refused within so many seconds: its answer may take long."""
+        """Count a call as accepted if it was not refused within this number of seconds: its answer may take long."""
         if self.look is not None and now >= self.look + seconds:
             self._found(self.look)
 

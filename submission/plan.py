@@ -51,7 +51,7 @@ class Plan:
     count: int  #: IMEIs that would be sent
     balance: Balance
     promised: float  #: US dollars that unfinished batches may still take
-    budget_left: float | None  #: US dollars of today's budget; None is no limit
+    budget_left: float | None  #: US dollars of today's budget; None: no limit
     objections: tuple[str, ...] = ()
 
     @property
@@ -70,7 +70,7 @@ class Means:
     """What there is to spend, and why nothing may be spent at all."""
 
     balance: Balance
-    daily_budget: float | None = None  #: US dollars; None is no limit
+    daily_budget: float | None = None  #: US dollars; None: no limit
     objection: str = ""  #: why nothing may be ordered with this database
 
 

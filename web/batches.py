@@ -16,6 +16,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+import web.drafts as drafts
 from amounts import exceeds, money
 from backend import backend
 from database import IMEIDatabase, utc_now
@@ -25,7 +26,6 @@ from spreadsheets import export_name
 from storage import batch_queries, batch_states, chunk_moves, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
 from submission import price_objection
-from web import drafts
 from web.context import batch_or_404, row_number
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.format import plural

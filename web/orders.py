@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+import web.drafts as drafts
 from backend import backend
 from database import IMEIDatabase, utc_now
 from devices import read_report
@@ -18,7 +19,6 @@ from storage.order_pages import Sort
 from storage.result_store import count_pending
 from storage.rows import Order
 from submission import runner_alive, service_objection
-from web import drafts
 from web.context import PAGE
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested

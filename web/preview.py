@@ -19,13 +19,13 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+import web.drafts as drafts
 from backend import backend
 from orders import Catalogue
 from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, change_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
-from web import drafts
 from web.ordering import must_type, start_batch, started
 
 blueprint = Blueprint("preview", __name__)

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+import web.drafts as drafts
 from backend import backend
 from database import IMEIDatabase, utc_now
 from orders import OrderStatus, Outcome
@@ -15,7 +16,6 @@ from storage import order_queries, order_searches
 from storage.order_filters import Count, OrderFilter
 from storage.order_searches import SavedSearch
 from submission import service_objection
-from web import drafts
 from web.context import PAGE, row_number
 from web.downloads import columns_asked, csv_download, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+import web.drafts as drafts
 from backend import backend
 from orders import ServiceInfo
 from spreadsheets import UnreadableFileError, read_text
@@ -16,7 +17,6 @@ from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from submission import Again, Plan, price_objection, service_objection, unchecked
-from web import drafts
 from web.format import ago, plural, result_words
 from web.ordering import must_type, start_batch, started
 from web.stream import stream
