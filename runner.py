@@ -1,7 +1,8 @@
-"""One runner among any number of processes: elected by a file lock, and safe to kill.
+"""One leader among any number of processes: elected by a file lock, and safe to kill.
 
-The kernel frees the lock however its holder dies; another process takes over within a second. Where the lock fails (its
-file is deleted, or another machine uses the same disk), the lease in the database stops the older of two runners.
+The leader alone calls the provider: it places orders, reads results and answers the requests of pages and commands. The
+kernel frees the lock however its holder dies; another process takes over within a second. Where the lock fails (its
+file is deleted, or another machine uses the same disk), the lease in the database stops the older of two leaders.
 """
 
 import ctypes
@@ -11,21 +12,34 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from account import watching
+from account import LIST_PATIENCE, MOST_AT_ONCE, Questions, answering, request_ages, watching
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import ClientOptions, GSMFusionClient, Report
-from orders import Progress, SubmissionResult
+from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
+from orders import Progress, RequestKind, RequestState, SubmissionResult
 from production_submission_system import ProductionSubmissionSystem, options_of, patience_of
-from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
-from settings import Settings
+from results import (
+    AuditReport,
+    NightlyAudit,
+    OrderSync,
+    SyncReport,
+    is_requested,
+    last_audit,
+    last_sync,
+    request_audit,
+    request_sync,
+    run_audit,
+)
+from settings import Access, Settings
 from simulator import DemoError, DemoProvider, ensure_running
-from storage import kept_sums
+from storage import kept_sums, provider_requests
 from submission import (
     Checkpoints,
+    RequestTurns,
     RunnerLock,
     Throttle,
     Watcher,
@@ -45,49 +59,115 @@ OVERTAKEN_PAUSE = 60.0
 FOLLOW_INTERVAL = 0.3
 #: Seconds that a question to the provider under way gets to end when the runner ends.
 WORKERS_PATIENCE = 5.0
+#: Seconds beyond the longest call in which a leader hands over to a command that wants to lead.
+HANDOVER = 30.0
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
-#: How often a question to the provider is repeated at most.
-READ_RETRIES = 3
 M_ARENA_MAX = -8  #: from malloc.h
 
 
 @contextmanager
-def make_client(
-    settings: Settings,
-    database: IMEIDatabase,
-    throttle: Throttle | None = None,
-    report: Report | None = None,
-    *,
-    patience: float | None = None,
-) -> Iterator[GSMFusionClient]:
-    """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
-
-    throttle says when its reads may start; without one they just do. report is told how each call went. patience is for
-    somebody who waits: each question is asked once, for so many seconds at most. Raises OtherAccountError where the
-    orders of the database were placed with another account.
-    """
-    require_account(database, settings)
-    waits = patience is not None
-    options = ClientOptions(settings.base_url, 1 if waits else settings.workers + 2, turns=throttle, report=report)
-    timeout = settings.call_timeout if patience is None else min(patience, settings.call_timeout)
-    retries = 0 if waits else READ_RETRIES
+def provider_address(settings: Settings) -> Iterator[Access]:
+    """The provider; in the demo the simulator, which is kept alive as long as this is held. Raises DemoError."""
     if not settings.demo:
-        with GSMFusionClient(settings.api_key, settings.username, timeout, retries, options) as client:
-            yield client
+        yield settings
         return
     closing = threading.Event()
     demo = ensure_running(settings.data_dir)
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        options = replace(options, base_url=demo.base_url)
-        with GSMFusionClient(DEMO_KEY, DEMO_USER, timeout, retries, options) as client:
-            yield client
+        yield Access(DEMO_KEY, DEMO_USER, demo.base_url)
     finally:
         closing.set()
         keeper.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """What the leader calls the provider with."""
+
+    client: GSMFusionClient
+    throttle: Throttle
+
+
+@contextmanager
+def leading(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
+    """Call the provider, and answer the requests of pages and commands, as long as this is held. Needs the lock.
+
+    Raises OtherAccountError where the orders of the database were placed with another account, and DemoError.
+    """
+    require_account(database, settings)
+    throttle = Throttle(settings.workers, settings.rate_limit)
+    throttle.requested_before(request_ages(database))
+    with watching(database) as report, provider_address(settings) as address:
+        client = partial(GSMFusionClient, address.api_key, address.username)
+        options = ClientOptions(address.base_url, settings.workers + 2, turns=throttle, report=report)
+        brief = min(LIST_PATIENCE, settings.call_timeout)  # a page waits for it: one call for each request
+        requests = ClientOptions(address.base_url, MOST_AT_ONCE, turns=RequestTurns(throttle))
+        with (
+            client(settings.call_timeout, options=options) as usual,
+            client(brief, max_retries=0, options=requests) as requested,
+            answering(database, _questions(requested)),
+        ):
+            yield Leader(usual, throttle)
+
+
+@contextmanager
+def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
+    """See that there is a leader: this process becomes it, as long as this is held, where no other one is.
+
+    Yields None where another process leads. Raises OtherAccountError and DemoError.
+    """
+    require_account(database, settings)
+    lock = RunnerLock(settings.data_dir)
+    if not lock.acquire():
+        yield None
+        return
+    try:
+        with leading(settings, database) as leader:
+            yield leader
+    finally:
+        lock.release()
+
+
+@contextmanager
+def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
+    """Become the leader as long as this is held; a process that leads hands over when its calls have ended.
+
+    Raises NotSentError where it does not, OtherAccountError and DemoError.
+    """
+    require_account(database, settings)
+    lock = RunnerLock(settings.data_dir)
+    if not lock.acquire():
+        _wait_for_the_lead(database, lock, settings.call_timeout + HANDOVER)
+    try:
+        with leading(settings, database) as leader:
+            yield leader
+    finally:
+        lock.release()
+
+
+def _wait_for_the_lead(database: IMEIDatabase, lock: RunnerLock, patience: float) -> None:
+    request_id = provider_requests.leave(database, RequestKind.LEAD, "", time.time())
+    deadline = time.monotonic() + patience
+    try:
+        while not lock.acquire():
+            if time.monotonic() >= deadline:
+                raise NotSentError("Another process calls the provider and did not hand over; stop it, or try later.")
+            time.sleep(FOLLOW_INTERVAL)
+    finally:
+        provider_requests.take_back(database, request_id, time.time())
+
+
+def _questions(client: GSMFusionClient) -> Questions:
+    return Questions(
+        services=client.get_imei_services,
+        account=client.get_account,
+        recent_orders=client.list_recent_orders,
+        order=client.get_imei_orders,
+    )
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:
@@ -116,12 +196,12 @@ def spare_collector() -> None:
     gc.freeze()
 
 
-def make_system(
-    settings: Settings, database: IMEIDatabase, client: GSMFusionClient, throttle: Throttle
-) -> ProductionSubmissionSystem:
+def make_system(settings: Settings, database: IMEIDatabase, leader: Leader) -> ProductionSubmissionSystem:
     """The submission system as the settings want it."""
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    return ProductionSubmissionSystem(database, client, checkpoints, options_of(settings, database), throttle)
+    return ProductionSubmissionSystem(
+        database, leader.client, checkpoints, options_of(settings, database), leader.throttle
+    )
 
 
 @dataclass(slots=True)
@@ -133,6 +213,8 @@ class Background:
     stopping: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
     objection: str = ""  #: why this process sends nothing, as the log has it
+    look_at: float = 0.0  #: when to look again whether a command waits to become the leader (monotonic seconds)
+    is_handing_over: bool = False
 
     def start(self) -> None:
         """Stand for election until stop()."""
@@ -149,7 +231,7 @@ class Background:
         lock, pause = RunnerLock(self.settings.data_dir), ELECTION_INTERVAL
         while not self.stopping.is_set():
             try:
-                if not self._is_foreign() and lock.acquire():
+                if not self._is_foreign() and not self._is_lead_wanted() and lock.acquire():
                     self._run()
                     pause = ELECTION_INTERVAL
             except DatabaseUnavailableError as error:
@@ -164,10 +246,9 @@ class Background:
     def _run(self) -> None:
         logger.info("This process is the runner")
         spare_collector()
-        throttle = Throttle(self.settings.workers, self.settings.rate_limit)
-        with watching(self.database) as report, make_client(self.settings, self.database, throttle, report) as client:
-            sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
-            audits = NightlyAudit(self.database, client)
+        with leading(self.settings, self.database) as leader:
+            sync = OrderSync(self.database, leader.client, self.settings.auto_sync_interval)
+            audits = NightlyAudit(self.database, leader.client)
             ended = threading.Event()
             workers = [
                 threading.Thread(target=work, args=(ended,), name=name, daemon=True)
@@ -179,14 +260,23 @@ class Background:
             ]
             for worker in workers:
                 worker.start()
-            system = make_system(self.settings, self.database, client, throttle)
+            system = make_system(self.settings, self.database, leader)
             try:
-                system.run(self.stopping)
+                system.run(self.stopping, self._is_lead_wanted)
             finally:  # also when it failed: the next turn starts its own
                 ended.set()
                 _join(workers, WORKERS_PATIENCE)
         if system.was_overtaken:  # the other runner must not be overtaken in turn
             self.stopping.wait(OVERTAKEN_PAUSE)
+
+    def _is_lead_wanted(self) -> bool:
+        """Whether a command waits to become the leader."""
+        if time.monotonic() >= self.look_at:
+            self.look_at = time.monotonic() + FOLLOW_INTERVAL
+            wanted = provider_requests.waiting(self.database, RequestKind.LEAD)
+            patience = self.settings.call_timeout + HANDOVER
+            self.is_handing_over = wanted is not None and abs(time.time() - wanted.asked_at) <= patience
+        return self.is_handing_over
 
     def _is_foreign(self) -> bool:
         """Whether the database belongs to another account; an administrator may adopt it meanwhile. Logged once."""
@@ -223,40 +313,53 @@ def run_or_follow(
     Returns when it is finished (and doubt has had a moment to settle), paused until a person acts, or stop is set
     and the calls on the wire have ended.
     """
-    lock, started = RunnerLock(settings.data_dir), time.monotonic()
+    started = time.monotonic()
+    use_one_heap()
     while True:
-        if lock.acquire():
-            use_one_heap()
-            spare_collector()
-            try:
-                throttle = Throttle(settings.workers, settings.rate_limit)
-                with watching(database) as report, make_client(settings, database, throttle, report) as client:
-                    make_system(settings, database, client, throttle).run_batch(batch_id, on_progress, stop)
-            finally:
-                lock.release()
-            return submission_result(database, batch_id, time.monotonic() - started)
+        with led(settings, database) as leader:
+            if leader is not None:
+                spare_collector()
+                make_system(settings, database, leader).run_batch(batch_id, on_progress, stop)
+                return submission_result(database, batch_id, time.monotonic() - started)
         if _followed_to_the_end(settings, database, batch_id, on_progress, stop):
             return submission_result(database, batch_id, time.monotonic() - started)
 
 
 def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
-    """Ask for every pending result: here when no process is the runner, else by the one that is, within its limit."""
-    lock, wished = RunnerLock(settings.data_dir), False
+    """Ask for every pending result: here when no process is the leader, else by the one that is, within its limit."""
+    is_left = False
     while True:
-        if lock.acquire():
-            try:
-                throttle = Throttle(settings.workers, settings.rate_limit)
-                with watching(database) as heard, make_client(settings, database, throttle, heard) as client:
-                    return OrderSync(database, client, 0).sync()
-            finally:
-                lock.release()
-        if not wished:
+        with led(settings, database) as leader:
+            if leader is not None:
+                return OrderSync(database, leader.client, 0).sync()
+        if not is_left:
             request_sync(database)
-            wished = True
+            is_left = True
         while is_requested(database) and runner_alive(settings.data_dir):
             time.sleep(FOLLOW_INTERVAL)
         report = last_sync(database)
         if report is not None and not is_requested(database):
+            return report
+
+
+def audit_or_follow(settings: Settings, database: IMEIDatabase, since: datetime | None) -> AuditReport:
+    """Audit the orders since midnight of a UTC date: here when no process is the leader, else by the one that is.
+
+    Raises NotSentError where that one failed, OtherAccountError and DemoError.
+    """
+    while True:
+        with led(settings, database) as leader:
+            if leader is not None:
+                return run_audit(database, leader.client, since)
+        request_id = request_audit(database, since)
+        while (request := provider_requests.get(database, request_id)) and request.state.is_open:
+            if not runner_alive(settings.data_dir):
+                break
+            time.sleep(FOLLOW_INTERVAL)
+        report = last_audit(database)
+        if request is not None and request.state is RequestState.FAILED:
+            raise NotSentError(request.error)
+        if request is not None and request.state is RequestState.ANSWERED and report is not None:
             return report
 
 

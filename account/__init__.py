@@ -1,7 +1,22 @@
 """What is known of the account at the provider: its services, its balance, and whether the provider answers."""
 
+from account.answers import MOST_AT_ONCE, LocalProvider, Questions, answering, request_ages
 from account.catalogue import AccountBalance, ServiceCatalog
-from account.page_calls import PageCalls, RecentOrders
-from account.state import provider_state, reporter, watching
+from account.requests import LIST_PATIENCE, OrderLookup, ProviderRequests, RecentOrders
+from account.state import provider_state, watching
 
-__all__ = ["AccountBalance", "PageCalls", "RecentOrders", "ServiceCatalog", "provider_state", "reporter", "watching"]
+__all__ = [
+    "LIST_PATIENCE",
+    "MOST_AT_ONCE",
+    "AccountBalance",
+    "LocalProvider",
+    "OrderLookup",
+    "ProviderRequests",
+    "Questions",
+    "RecentOrders",
+    "ServiceCatalog",
+    "answering",
+    "provider_state",
+    "request_ages",
+    "watching",
+]

@@ -34,11 +34,10 @@ from submission.settlement import (
     was_placed,
 )
 from submission.story import Story
-from submission.throttle import KEPT, MINUTE, SLACK, Throttle
+from submission.throttle import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
 
 __all__ = [
     "DISK_FULL",
-    "KEPT",
     "MINUTE",
     "NOT_AGAIN",
     "REQUESTED",
@@ -54,6 +53,8 @@ __all__ = [
     "OtherAccountError",
     "Pause",
     "Plan",
+    "RequestLimitError",
+    "RequestTurns",
     "RunnerLock",
     "Settler",
     "Story",
