@@ -373,7 +373,9 @@ Index(
     unique=True,
     sqlite_where=OPEN_REQUEST,
 )
-Index("idx_provider_requests_kind", provider_requests.c.kind)
+#: Requests that are over, in the words of the index.
+FINISHED_REQUEST = text("state IN ('answered', 'failed')")
+Index("idx_provider_requests_finished", provider_requests.c.kind, sqlite_where=FINISHED_REQUEST)
 
 #: The orders that the provider's answer to a request lists.
 listed_orders = Table(

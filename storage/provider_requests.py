@@ -9,12 +9,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import IMEIDatabase, Transaction
 from orders import IMEIOrder, RequestKind, RequestState
-from schema import OPEN_REQUEST, listed_orders, provider_requests
+from schema import FINISHED_REQUEST, OPEN_REQUEST, listed_orders, provider_requests
 
 #: Seconds after which a request is deleted.
 KEPT = 3600.0
@@ -64,8 +64,8 @@ def waiting(database: IMEIDatabase, kind: RequestKind) -> Request | None:
 def newest_finished(database: IMEIDatabase, kind: RequestKind) -> Request | None:
     """Return the newest request of a kind that was answered or failed; None before the first."""
     with database.read() as connection:
-        query = select(provider_requests).where(COLUMNS.kind == kind, ~_is_open()).order_by(COLUMNS.id.desc())
-        return _request(connection.execute(query.limit(1)).first())
+        query = select(provider_requests).where(FINISHED_REQUEST, COLUMNS.kind == kind)
+        return _request(connection.execute(query.order_by(COLUMNS.id.desc()).limit(1)).first())
 
 
 def take(database: IMEIDatabase, kinds: Collection[RequestKind]) -> Request | None:
@@ -94,7 +94,7 @@ def reopen(database: IMEIDatabase, kinds: Collection[RequestKind], alive: Sequen
 
 def forget(connection: Transaction, now: float) -> None:
     """Delete requests older than KEPT seconds, or from a wrong clock, but the newest finished one of each kind."""
-    newest = select(func.max(COLUMNS.id)).where(~_is_open()).group_by(COLUMNS.kind)
+    newest = select(func.max(COLUMNS.id)).where(FINISHED_REQUEST).group_by(COLUMNS.kind)
     old = ~COLUMNS.asked_at.between(now - KEPT, now + KEPT) & COLUMNS.id.not_in(newest)
     connection.execute(delete(provider_requests).where(old))
 
@@ -114,13 +114,14 @@ def call_ages(
     """
     recent = COLUMNS.answered_at.between(now - seconds, now) & (COLUMNS.failure != not_sent)
     with database.read() as connection:
-        query = select(COLUMNS.answered_at).where(COLUMNS.kind.in_(kinds), recent)
+        query = select(COLUMNS.answered_at).where(FINISHED_REQUEST, COLUMNS.kind.in_(kinds), recent)
         return [now - at for at in connection.execute(query).scalars()]
 
 
 def store_orders(connection: Transaction, request: Request, found: Sequence[IMEIOrder]) -> None:
     """Store the orders that the answer to a request lists. A list replaces those of older requests of its kind."""
-    older = select(COLUMNS.id).where(COLUMNS.kind == request.kind, COLUMNS.argument == request.argument)
+    same = (COLUMNS.kind == request.kind) & (COLUMNS.argument == request.argument)
+    older = select(COLUMNS.id).where(FINISHED_REQUEST, same)
     connection.execute(delete(listed_orders).where(listed_orders.c.request_id.in_(older)))
     rows = [
         {
@@ -140,19 +141,14 @@ def store_orders(connection: Transaction, request: Request, found: Sequence[IMEI
 
 def newest_orders(database: IMEIDatabase, kind: RequestKind, argument: str) -> list[IMEIOrder]:
     """Return the orders that the newest answer to such a request lists, without result texts."""
-    newest = select(func.max(COLUMNS.id)).where(
-        COLUMNS.kind == kind, COLUMNS.argument == argument, COLUMNS.state == RequestState.ANSWERED
-    )
+    answered = (COLUMNS.kind == kind) & (COLUMNS.argument == argument) & (COLUMNS.state == RequestState.ANSWERED)
+    newest = select(func.max(COLUMNS.id)).where(FINISHED_REQUEST, answered)
     columns = listed_orders.c
     query = select(columns.order_id, columns.imei, columns.status, columns.service, columns.requested_at)
     query = query.where(columns.request_id == newest.scalar_subquery()).order_by(columns.position)
     with database.read() as connection:
         rows = connection.execute(query).all()
     return [IMEIOrder(row.order_id, row.imei, row.status, "", row.service, row.requested_at) for row in rows]
-
-
-def _is_open() -> ColumnElement[bool]:
-    return COLUMNS.state.in_([RequestState.WAITING, RequestState.ASKING])
 
 
 def _waiting(kinds: Collection[RequestKind]) -> Select[Any]:

@@ -28,7 +28,12 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("state IN ('waiting', 'asking')"),
     )
-    op.create_index("idx_provider_requests_kind", "provider_requests", ["kind"])
+    op.create_index(
+        "idx_provider_requests_finished",
+        "provider_requests",
+        ["kind"],
+        sqlite_where=sa.text("state IN ('answered', 'failed')"),
+    )
     op.create_table(
         "listed_orders",
         sa.Column(

@@ -427,7 +427,7 @@ def test_an_interrupted_batch_is_continued_at_the_price_that_is_shown(
     assert "rose from $0.08 to $0.48" in said
     resumed = run(app, "submit", stock, "--service", SERVICE, "--yes", "--json")
     assert resumed.exit_code == 0, resumed.output
-    assert "Check, $0.48 an IMEI" in resumed.stderr
+    assert ", $0.48 an IMEI" in resumed.stderr
     assert "$120.00" in resumed.stderr
 
 

@@ -573,6 +573,7 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
 ) -> None:
     place(simulator, database, 2)
     monkeypatch.setattr(audit, "LOOK", 0.01)
+    monkeypatch.setattr(audit, "DUE_LOOK", 0.01)
     stop, started, broken = Event(), utc_now(), Event()
 
     def clock() -> datetime:
