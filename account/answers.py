@@ -136,13 +136,14 @@ class Answerer:
         return None
 
     def _finish(self, request: Request, error: GSMFusionAPIError | None, listed: Sequence[IMEIOrder] | None) -> None:
-        """Mark a request as answered or failed, in the transaction that stores the orders of its answer."""
+        """Mark a request as answered or failed; the orders of its answer are stored before."""
         words = "" if error is None else str(error) or PROGRAM_ERROR
         failure = "" if error is None else failure_of(error)
+        if listed is not None:
+            provider_requests.store_orders(self._database, request, listed)
         with self._database.write() as connection:
-            finished = provider_requests.finish(connection, request.request_id, self._clock(), words, failure)
-            if finished and listed is not None:
-                provider_requests.store_orders(connection, request, listed)
+            if provider_requests.finish(connection, request.request_id, self._clock(), words, failure) and not error:
+                provider_requests.drop_older_orders(connection, request)
 
     def _note(self, request: Request, started: float, error: GSMFusionAPIError | None) -> None:
         """Write what the call says about the provider."""

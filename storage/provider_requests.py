@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, func, insert, select, update
+from sqlalchemy import Row, Select, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import IMEIDatabase, Transaction
@@ -18,8 +18,11 @@ from schema import FINISHED_REQUEST, OPEN_REQUEST, listed_orders, provider_reque
 
 #: Seconds after which a request is deleted.
 KEPT = 3600.0
+#: Rows that one transaction writes at most, so that the loop that places orders need not wait long.
+ROWS_AT_ONCE = 5000
 
 COLUMNS = provider_requests.c
+INSERT_LISTED = f"INSERT INTO listed_orders VALUES ({', '.join('?' * len(listed_orders.c))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,25 +121,25 @@ def call_ages(
         return [now - at for at in connection.execute(query).scalars()]
 
 
-def store_orders(connection: Transaction, request: Request, found: Sequence[IMEIOrder]) -> None:
-    """Store the orders that the answer to a request lists. A list replaces those of older requests of its kind."""
-    same = (COLUMNS.kind == request.kind) & (COLUMNS.argument == request.argument)
-    older = select(COLUMNS.id).where(FINISHED_REQUEST, same)
-    connection.execute(delete(listed_orders).where(listed_orders.c.request_id.in_(older)))
+def store_orders(database: IMEIDatabase, request: Request, found: Sequence[IMEIOrder]) -> None:
+    """Store the orders that the answer to a request lists, in short transactions: finish() shows them to readers."""
+    own = listed_orders.c.request_id == request.request_id
+    with database.write() as connection:  # what a leader that died has stored
+        connection.execute(delete(listed_orders).where(own))
     rows = [
-        {
-            "request_id": request.request_id,
-            "position": position,
-            "order_id": order.id,
-            "imei": order.imei,
-            "status": order.status,
-            "service": order.service_id,
-            "requested_at": order.requested_at,
-        }
+        (request.request_id, position, order.id, order.imei, order.status, order.service_id, order.requested_at)
         for position, order in enumerate(found)
     ]
-    if rows:
-        connection.execute(insert(listed_orders), rows)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        with database.write() as connection:
+            connection.exec_driver_sql(INSERT_LISTED, rows[start : start + ROWS_AT_ONCE])
+
+
+def drop_older_orders(connection: Transaction, request: Request) -> None:
+    """Delete the orders that answers to earlier identical requests list."""
+    same = (COLUMNS.kind == request.kind) & (COLUMNS.argument == request.argument)
+    older = select(COLUMNS.id).where(FINISHED_REQUEST, same, COLUMNS.id < request.request_id)
+    connection.execute(delete(listed_orders).where(listed_orders.c.request_id.in_(older)))
 
 
 def newest_orders(database: IMEIDatabase, kind: RequestKind, argument: str) -> list[IMEIOrder]:

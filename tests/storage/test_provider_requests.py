@@ -65,15 +65,27 @@ def test_a_request_that_is_taken_back_is_not_asked(database: IMEIDatabase) -> No
     assert provider_requests.waiting(database, RequestKind.LEAD) is None
 
 
+def test_orders_are_shown_when_their_request_is_finished_and_replace_those_of_a_leader_that_died(
+    database: IMEIDatabase,
+) -> None:
+    request_id = provider_requests.leave(database, SERVICES, "", 1.0)
+    request = provider_requests.take(database, [SERVICES])
+    assert request is not None
+    provider_requests.store_orders(database, request, [FOUND] * 3)
+    assert provider_requests.newest_orders(database, SERVICES, "") == []
+    provider_requests.store_orders(database, request, [FOUND] * 2)
+    finish(database, request_id, 2.0)
+    assert provider_requests.newest_orders(database, SERVICES, "") == [FOUND] * 2
+
+
 def test_old_requests_are_deleted_with_their_orders_but_the_newest_of_each_kind(database: IMEIDatabase) -> None:
     ids = []
     for at in (0.0, 10.0, 20.0):
         ids.append(provider_requests.leave(database, ORDER, str(at), at))
         request = provider_requests.take(database, [ORDER])
         assert request is not None
-        with database.write() as connection:
-            provider_requests.finish(connection, request.request_id, at)
-            provider_requests.store_orders(connection, request, [FOUND])
+        provider_requests.store_orders(database, request, [FOUND])
+        finish(database, request.request_id, at)
     with database.write() as connection:
         provider_requests.forget(connection, KEPT + 15.0)
     kept = [request_id for request_id in ids if provider_requests.get(database, request_id)]
