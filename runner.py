@@ -51,13 +51,15 @@ from submission import (
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two tries to become the runner; and the longest wait after the runner failed again and again.
+#: Seconds between two tries to become the leader, and the longest wait after the leader failed again and again.
 ELECTION_INTERVAL, LONGEST_PAUSE = 1.0, 60.0
-#: Seconds for which a runner that was overtaken leaves the lease to the other one.
+#: Seconds for which a leader that was overtaken leaves the lease to the other one.
 OVERTAKEN_PAUSE = 60.0
+#: Seconds after which a lock that was only looked at is free.
+MOMENT = 0.05
 #: Seconds between two looks at a batch that another process runs.
 FOLLOW_INTERVAL = 0.3
-#: Seconds that a question to the provider under way gets to end when the runner ends.
+#: Seconds that reads of the provider get to end when the leader ends.
 WORKERS_PATIENCE = 5.0
 #: Seconds beyond the longest call in which a leader hands over to a command that wants to lead.
 HANDOVER = 30.0
@@ -122,7 +124,7 @@ def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
     """
     require_account(database, settings)
     lock = RunnerLock(settings.data_dir)
-    if not lock.acquire():
+    if not lock.acquire() and not _acquired_after_a_moment(lock):
         yield None
         return
     try:
@@ -130,6 +132,12 @@ def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
             yield leader
     finally:
         lock.release()
+
+
+def _acquired_after_a_moment(lock: RunnerLock) -> bool:
+    """Take the lock that runner_alive() of another process has held only for a moment."""
+    time.sleep(MOMENT)
+    return lock.acquire()
 
 
 @contextmanager
@@ -140,9 +148,9 @@ def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Lead
     """
     require_account(database, settings)
     lock = RunnerLock(settings.data_dir)
-    if not lock.acquire():
-        _wait_for_the_lead(database, lock, settings.call_timeout + HANDOVER)
     try:
+        if not lock.acquire():
+            _wait_for_the_lead(database, lock, settings.call_timeout + HANDOVER)
         with leading(settings, database) as leader:
             yield leader
     finally:
@@ -150,6 +158,9 @@ def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Lead
 
 
 def _wait_for_the_lead(database: IMEIDatabase, lock: RunnerLock, patience: float) -> None:
+    left_behind = provider_requests.waiting(database, RequestKind.LEAD)
+    if left_behind is not None:  # by a command that was killed: it is too old to be heeded
+        provider_requests.take_back(database, left_behind.request_id, time.time())
     request_id = provider_requests.leave(database, RequestKind.LEAD, "", time.time())
     deadline = time.monotonic() + patience
     try:
@@ -182,22 +193,22 @@ def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> 
 
 
 def use_one_heap() -> None:
-    """Let all threads share one heap: each would keep a part of what a large batch once took. Best before they start.
+    """Let all threads that start later share one heap, because each heap keeps its part of what a large batch took.
 
-    glibc's own word (mallopt, M_ARENA_MAX); another C library has no such heaps.
+    It is a setting of glibc (mallopt, M_ARENA_MAX); other C libraries have no such heaps.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def spare_collector() -> None:
-    """Keep the garbage collector from walking what is loaded by now, again and again while thousands of orders pass."""
+    """Exclude the objects that exist now from garbage collection: they live as long as the process."""
     gc.collect()
     gc.freeze()
 
 
 def make_system(settings: Settings, database: IMEIDatabase, leader: Leader) -> ProductionSubmissionSystem:
-    """The submission system as the settings want it."""
+    """Return the submission system with the options that the settings name."""
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
     return ProductionSubmissionSystem(
         database, leader.client, checkpoints, options_of(settings, database), leader.throttle
@@ -206,7 +217,7 @@ def make_system(settings: Settings, database: IMEIDatabase, leader: Leader) -> P
 
 @dataclass(slots=True)
 class Background:
-    """The election thread of one process, and the runner, sync, audit and sums threads while it is elected."""
+    """The election thread of one process, and the submission, sync, audit and sums threads while it is elected."""
 
     settings: Settings
     database: IMEIDatabase
@@ -217,7 +228,7 @@ class Background:
     is_handing_over: bool = False
 
     def start(self) -> None:
-        """Stand for election until stop()."""
+        """Try to become the leader until stop()."""
         self.thread = threading.Thread(target=self._stand, name="runner", daemon=True)
         self.thread.start()
 
@@ -235,16 +246,16 @@ class Background:
                     self._run()
                     pause = ELECTION_INTERVAL
             except DatabaseUnavailableError as error:
-                logger.error("The runner will start again: %s", error.sentence)
-            except Exception:  # a thread ends here; the next turn elects anew
+                logger.error("The leader will start again: %s", error.sentence)
+            except Exception:  # a thread ends here; the next turn tries again
                 pause = min(2 * pause, LONGEST_PAUSE)
-                logger.exception("The runner failed and will start again in %d s", pause)
+                logger.exception("The leader failed and will start again in %d s", pause)
             finally:
                 lock.release()
             self.stopping.wait(pause)
 
     def _run(self) -> None:
-        logger.info("This process is the runner")
+        logger.info("This process is the leader")
         spare_collector()
         with leading(self.settings, self.database) as leader:
             sync = OrderSync(self.database, leader.client, self.settings.auto_sync_interval)
@@ -266,7 +277,7 @@ class Background:
             finally:  # also when it failed: the next turn starts its own
                 ended.set()
                 _join(workers, WORKERS_PATIENCE)
-        if system.was_overtaken:  # the other runner must not be overtaken in turn
+        if system.was_overtaken:  # the other leader must not be overtaken in turn
             self.stopping.wait(OVERTAKEN_PAUSE)
 
     def _is_lead_wanted(self) -> bool:
@@ -288,14 +299,14 @@ class Background:
 
 
 def _join(workers: Sequence[threading.Thread], seconds: float) -> None:
-    """Wait up to so many seconds in all for these threads to end."""
+    """Wait up to these seconds in all for the threads to end."""
     deadline = time.monotonic() + seconds
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
 
 
 def start_background(settings: Settings, database: IMEIDatabase) -> Background:
-    """Let this process stand for election as the runner."""
+    """Let this process try to become the leader, and work as the leader."""
     background = Background(settings, database)
     background.start()
     return background
@@ -308,7 +319,7 @@ def run_or_follow(
     on_progress: Callable[[Progress], None],
     stop: threading.Event,
 ) -> SubmissionResult:
-    """See a batch through: run it here when no process is the runner, else follow the one that is.
+    """Run a batch to its end: here when no process is the leader, else by the one that is.
 
     Returns when it is finished (and doubt has had a moment to settle), paused until a person acts, or stop is set
     and the calls on the wire have ended.
@@ -370,7 +381,7 @@ def _followed_to_the_end(
     on_progress: Callable[[Progress], None],
     stop: threading.Event,
 ) -> bool:
-    """Report each change to on_progress. Return True when the batch is over, False when the runner is gone."""
+    """Report each change to on_progress. Return True when the batch is over, False when the leader is gone."""
     watcher = Watcher(database, batch_id, on_progress)
     while not stop.wait(FOLLOW_INTERVAL):
         if watcher.is_over(patience_of(settings)):

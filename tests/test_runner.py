@@ -121,6 +121,7 @@ def test_a_command_becomes_the_leader_only_where_there_is_none(real: Settings, d
 def test_a_leader_hands_over_to_a_command_and_takes_over_after_it(
     simulator: Simulator, real: Settings, database: IMEIDatabase
 ) -> None:
+    provider_requests.leave(database, RequestKind.LEAD, "", time.time() - 3600)  # of a command that was killed
     background = start_background(real, database)
     try:
         wait_until(lambda: runner_alive(real.data_dir), "the background leads")
