@@ -4,11 +4,12 @@ A request is a row: it is left, polled for some seconds, and its answer read fro
 an old answer with its age is better than none. This module makes no call, and knows no HTTP and no Flask.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 
-from database import IMEIDatabase
+from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import (
     GSMFusionAPIError,
     MaintenanceError,
@@ -23,6 +24,8 @@ from orders import IMEIOrder, RequestKind, RequestState
 from storage import provider_requests
 from storage.provider_requests import Request
 from submission import RequestLimitError
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at a request: short at first, then twice as long each time.
 FIRST_LOOK, LONGEST_LOOK = 0.005, 0.1
@@ -102,8 +105,12 @@ class Refresh:
         """Ask and wait at most patience seconds."""
         newest = provider_requests.newest_finished(self._requests.database, self._kind)
         failed = newest is not None and newest.state is RequestState.FAILED and not was_limited(newest)
-        if newest is None or not failed or not is_young(newest.answered_at, self._now(), PAUSE_AFTER_FAILURE):
+        if newest is not None and failed and is_young(newest.answered_at, self._now(), PAUSE_AFTER_FAILURE):
+            return
+        try:
             self._requests.ask(self._kind, patience=patience)
+        except DatabaseUnavailableError as error:  # a full disk: the page shows what is stored
+            logger.warning("No request could be left: %s", error.orig)
 
     def failure(self) -> str:
         """Why there is no new answer, or ""."""

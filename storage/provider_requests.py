@@ -96,10 +96,10 @@ def reopen(database: IMEIDatabase, kinds: Collection[RequestKind], alive: Sequen
 
 
 def forget(connection: Transaction, now: float) -> None:
-    """Delete requests older than KEPT seconds, or from a wrong clock, but the newest finished one of each kind."""
+    """Delete finished requests older than KEPT seconds, or from a wrong clock, but the newest one of each kind."""
     newest = select(func.max(COLUMNS.id)).where(FINISHED_REQUEST).group_by(COLUMNS.kind)
     old = ~COLUMNS.asked_at.between(now - KEPT, now + KEPT) & COLUMNS.id.not_in(newest)
-    connection.execute(delete(provider_requests).where(old))
+    connection.execute(delete(provider_requests).where(FINISHED_REQUEST, old))
 
 
 def take_back(database: IMEIDatabase, request_id: int, now: float) -> None:

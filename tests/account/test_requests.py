@@ -12,7 +12,7 @@ from account import requests
 from account.answers import LocalProvider, Questions, answering, request_ages
 from account.catalogue import ServiceCatalog
 from account.requests import LIST_KEPT, NO_LEADER, OrderLookup, ProviderRequests, RecentOrders
-from database import IMEIDatabase
+from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import (
     GSMFusionAPIError,
     MaintenanceError,
@@ -223,6 +223,15 @@ def test_without_a_leader_a_page_says_so_and_shows_what_is_stored(
     monkeypatch.setattr(requests, "LIST_PATIENCE", 0.05)
     with pytest.raises(NotSentError, match="No process of this program calls the provider"):
         RecentOrders(ProviderRequests(database))()
+
+
+def test_on_a_full_disk_a_page_shows_what_is_stored(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise DatabaseUnavailableError("", None, OSError("the disk is full"))
+
+    database.store_services(SERVICES, time.time() - 400)
+    monkeypatch.setattr(provider_requests, "leave", full)
+    assert list(ServiceCatalog(ProviderRequests(database)).current().services) == SERVICES
 
 
 def test_a_request_that_no_leader_took_for_long_is_not_waited_for_again(database: IMEIDatabase) -> None:
