@@ -20,6 +20,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from account import answering_requests
 from amounts import money
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_list_limit, write_list_limit
 from gsm_fusion_client import (
@@ -196,7 +197,7 @@ class Parts(NamedTuple):
     checkpoints: Checkpoints
     options: Options
     throttle: Throttle
-    lock: RunnerLock
+    settings: Settings
 
 
 def parts_from_environment() -> Parts:
@@ -210,7 +211,7 @@ def parts_from_environment() -> Parts:
     database = IMEIDatabase(settings.database_path)
     require_account(database, settings)
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    return Parts(database, client, checkpoints, options_of(settings, database), throttle, RunnerLock(settings.data_dir))
+    return Parts(database, client, checkpoints, options_of(settings, database), throttle, settings)
 
 
 def call_threads(count: int) -> Executor:
@@ -225,9 +226,9 @@ def call_threads(count: int) -> Executor:
 class ProductionSubmissionSystem:
     """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py).
 
-    Without arguments its parts are made from the environment (see parts_from_environment); then submit_batch leaves the
-    sending to another process where that is the runner. clock tells seconds that never go back; pool makes the executor
-    for so many calls at once.
+    Without arguments its parts are made from the environment (see parts_from_environment); then submit_batch becomes
+    the leader (see runner.py), or leaves the sending to the process that is. clock tells seconds that never go back;
+    pool makes the executor for so many calls at once.
     """
 
     def __init__(
@@ -241,9 +242,9 @@ class ProductionSubmissionSystem:
         pool: Callable[[int], Executor] = call_threads,
     ) -> None:
         """throttle is shared with all other calls to the provider; without one, this system makes its own."""
-        self._lock: RunnerLock | None = None
+        self._settings: Settings | None = None
         if database is None and client is None and checkpoints is None:
-            database, client, checkpoints, options, throttle, self._lock = parts_from_environment()
+            database, client, checkpoints, options, throttle, self._settings = parts_from_environment()
         if database is None or client is None or checkpoints is None:
             raise TypeError("Give database, client and checkpoints, or none of them.")
         self.database = database
@@ -323,18 +324,20 @@ class ProductionSubmissionSystem:
         """Run until this batch is finished or paused (others run along) or stop is set; say what became of it."""
         started, stop = time.monotonic(), stop or threading.Event()
         watcher = Watcher(self.database, batch_id, progress_callback)
-        if self._lock is None:
+        if self._settings is None:
             self.run(stop, lambda: watcher.is_over(self._patience()))
         else:
-            self._run_or_follow(self._lock, stop, lambda: watcher.is_over(self._patience()))
+            self._run_or_follow(self._settings, stop, lambda: watcher.is_over(self._patience()))
         return submission_result(self.database, batch_id, time.monotonic() - started)
 
-    def _run_or_follow(self, lock: RunnerLock, stop: threading.Event, is_over: Callable[[], bool]) -> None:
-        """Run as soon as no other process is the runner; until then that one sends."""
+    def _run_or_follow(self, settings: Settings, stop: threading.Event, is_over: Callable[[], bool]) -> None:
+        """Run, and answer pages and commands, as soon as no other process leads; until then that one sends."""
+        lock = RunnerLock(settings.data_dir)
         while not (stop.is_set() or is_over()):
             if lock.acquire():
                 try:
-                    self.run(stop, is_over)
+                    with answering_requests(self.database, settings, self.throttle):
+                        self.run(stop, is_over)
                 finally:
                     lock.release()
                 return

@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from account import LIST_PATIENCE, MOST_AT_ONCE, Questions, answering, request_ages, watching
+from account import answering_requests, watching
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from orders import Progress, RequestKind, RequestState, SubmissionResult
@@ -39,7 +39,6 @@ from simulator import DemoError, DemoProvider, ensure_running
 from storage import kept_sums, provider_requests
 from submission import (
     Checkpoints,
-    RequestTurns,
     RunnerLock,
     Throttle,
     Watcher,
@@ -70,8 +69,8 @@ M_ARENA_MAX = -8  #: from malloc.h
 
 
 @contextmanager
-def provider_address(settings: Settings) -> Iterator[Access]:
-    """The provider; in the demo the simulator, which is kept alive as long as this is held. Raises DemoError."""
+def provider_access(settings: Settings) -> Iterator[Access]:
+    """Yield how to reach the provider. In the demo it is the simulator, kept alive meanwhile. Raises DemoError."""
     if not settings.demo:
         yield settings
         return
@@ -80,7 +79,7 @@ def provider_address(settings: Settings) -> Iterator[Access]:
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        yield Access(DEMO_KEY, DEMO_USER, demo.base_url)
+        yield Access(DEMO_KEY, DEMO_USER, demo.base_url, settings.call_timeout)
     finally:
         closing.set()
         keeper.join()
@@ -102,18 +101,13 @@ def leading(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
     """
     require_account(database, settings)
     throttle = Throttle(settings.workers, settings.rate_limit)
-    throttle.requested_before(request_ages(database))
-    with watching(database) as report, provider_address(settings) as address:
-        client = partial(GSMFusionClient, address.api_key, address.username)
-        options = ClientOptions(address.base_url, settings.workers + 2, turns=throttle, report=report)
-        brief = min(LIST_PATIENCE, settings.call_timeout)  # a page waits for it: one call for each request
-        requests = ClientOptions(address.base_url, MOST_AT_ONCE, turns=RequestTurns(throttle))
+    with watching(database) as report, provider_access(settings) as access:
+        options = ClientOptions(access.base_url, settings.workers + 2, turns=throttle, report=report)
         with (
-            client(settings.call_timeout, options=options) as usual,
-            client(brief, max_retries=0, options=requests) as requested,
-            answering(database, _questions(requested)),
+            GSMFusionClient(access.api_key, access.username, access.call_timeout, options=options) as client,
+            answering_requests(database, access, throttle),
         ):
-            yield Leader(usual, throttle)
+            yield Leader(client, throttle)
 
 
 @contextmanager
@@ -170,15 +164,6 @@ def _wait_for_the_lead(database: IMEIDatabase, lock: RunnerLock, patience: float
             time.sleep(FOLLOW_INTERVAL)
     finally:
         provider_requests.take_back(database, request_id, time.time())
-
-
-def _questions(client: GSMFusionClient) -> Questions:
-    return Questions(
-        services=client.get_imei_services,
-        account=client.get_account,
-        recent_orders=client.list_recent_orders,
-        order=client.get_imei_orders,
-    )
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NoReturn
 
-from account.requests import ProviderRequests, failure_of
+from account.requests import LIST_PATIENCE, ProviderRequests, failure_of
 from account.state import state_of, write_state
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionAPIError, NotSentError
+from gsm_fusion_client import ClientOptions, GSMFusionAPIError, GSMFusionClient, NotSentError
 from orders import Account, IMEIOrder, RequestKind, ServiceInfo
+from settings import Access
 from storage import provider_requests
 from storage.provider_requests import Request
-from submission import MINUTE, SLACK, RequestLimitError
+from submission import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +156,23 @@ def request_ages(database: IMEIDatabase) -> list[float]:
     """Return how many seconds ago the calls of the last minute were made that pages and commands asked for."""
     not_sent = RequestLimitError.__name__
     return provider_requests.call_ages(database, ACTIONS, not_sent, time.time(), MINUTE + SLACK)
+
+
+@contextmanager
+def answering_requests(database: IMEIDatabase, access: Access, throttle: Throttle) -> Iterator[None]:
+    """Answer the requests of pages and commands, by calls within the limit of throttle, as long as this is held."""
+    throttle.requested_before(request_ages(database))
+    options = ClientOptions(access.base_url, MOST_AT_ONCE, turns=RequestTurns(throttle))
+    timeout = min(LIST_PATIENCE, access.call_timeout)  # a page waits for it: one call for each request
+    with GSMFusionClient(access.api_key, access.username, timeout, 0, options) as client:
+        questions = Questions(
+            services=client.get_imei_services,
+            account=client.get_account,
+            recent_orders=client.list_recent_orders,
+            order=client.get_imei_orders,
+        )
+        with answering(database, questions):
+            yield
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
 from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
-from runner import led, provider_address, run_or_follow, sync_or_follow
+from runner import led, provider_access, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_orders
@@ -162,7 +162,7 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
     settings = backend.settings
     intake = _read(settings, options)
     try:
-        with provider_address(settings):  # held, so that the demo's provider lives as long as the command
+        with provider_access(settings):  # held, so that the demo's provider lives as long as the command
             with led(settings, backend.database):
                 plan = backend.plan(_find_service(backend, options.service_id), _pairs(intake))
             _say(*read_lines(options.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
