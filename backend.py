@@ -1,6 +1,6 @@
-"""What pages and commands share: settings, database, what is known of the account, and answers kept for seconds.
+"""What pages and commands share: settings, database, the account, and answers of the database kept for seconds.
 
-The factory makes one `Backend` an app. This module knows no page and no command.
+The factory makes one `Backend` for each app. This module knows no page and no command.
 """
 
 import threading
@@ -47,7 +47,7 @@ class Remembered:
             return self._answer
 
     def forget(self) -> None:
-        """Ask anew the next time."""
+        """Ask again the next time."""
         with self._lock:
             self._until = float("-inf")
 
@@ -60,8 +60,8 @@ class Backend:
     database: IMEIDatabase
     catalog: ServiceCatalog
     account: AccountBalance
-    recent_orders: Callable[[], list[IMEIOrder]]  #: asks the provider; raises GSMFusionAPIError
-    find_order: Callable[[str], list[IMEIOrder]]  #: asks the provider for one order id; raises GSMFusionAPIError
+    recent_orders: Callable[[], list[IMEIOrder]]  #: the provider's list; raises GSMFusionAPIError
+    find_order: Callable[[str], list[IMEIOrder]]  #: the order with this id; raises GSMFusionAPIError
     stopping: threading.Event  #: set when the process is told to end; streams watch it
     streams: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS))
     order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
@@ -77,27 +77,27 @@ class Backend:
         self.filter_values = Remembered(5, lambda: order_queries.filter_values(database))
 
     def forget(self) -> None:
-        """Ask everything anew that is remembered for seconds."""
+        """Drop every answer that is kept for seconds."""
         for remembered in (self.order_count, self.daily, self.results, self.filter_values):
             remembered.forget()
 
     @property
     def uploads(self) -> Path:
-        """Where unconfirmed uploads lie."""
+        """The folder of unconfirmed uploads."""
         return self.settings.data_dir / "uploads"
 
     @property
     def may_spend(self) -> bool:
-        """Whether orders would survive the next deploy; without that, none is paid for."""
+        """Whether paid orders may be placed: their records must survive the next deploy."""
         return self.settings.demo or not self.settings.volatile_disk
 
     def plan(self, service: ServiceInfo, imeis: Sequence[tuple[str, int | None]], again: Again = NOT_AGAIN) -> Plan:
-        """What a batch of these IMEIs (with their source rows) would send now."""
+        """Return what a batch of these IMEIs (with their source rows) would send now."""
         means = Means(self.account.current(), self.settings.daily_budget, self.order_objection())
         return make_plan(self.database, service, imeis, means, again)
 
     def order_objection(self) -> str:
-        """Why nothing may be ordered with this database, whatever it is; "" if it may."""
+        """Return why nothing may be ordered with this database; "" if it may."""
         return (
             ("" if self.may_spend else VOLATILE)
             or older_copy_objection(self.database)
@@ -106,5 +106,5 @@ class Backend:
 
 
 def backend() -> Backend:
-    """The backend of the app that answers this request."""
+    """Return the backend of the app that answers this request."""
     return cast(Backend, current_app.extensions["backend"])

@@ -54,6 +54,31 @@ class BatchState(StrEnum):
     FINISHED = "finished"  #: no chunk of it is planned or on the wire
 
 
+class RequestKind(StrEnum):
+    """What a page or a command asks of the leader, the one process that calls the provider."""
+
+    SERVICES = "services"  #: read the service list
+    ACCOUNT = "account"  #: read the account's balance
+    RECENT_ORDERS = "recent_orders"  #: read the list of recent orders
+    ORDER = "order"  #: read one order; the argument is its id
+    AUDIT = "audit"  #: compare our orders with the provider's list; the argument is the first date, or ""
+    LEAD = "lead"  #: let the process that asks become the leader for a while
+
+
+class RequestState(StrEnum):
+    """Where a request to the leader stands."""
+
+    WAITING = "waiting"  #: no leader has taken it
+    ASKING = "asking"  #: a leader is asking the provider
+    ANSWERED = "answered"  #: the answer is stored
+    FAILED = "failed"  #: there is no answer; the row says why
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer may still come."""
+        return self in (RequestState.WAITING, RequestState.ASKING)
+
+
 class OrderStatus(StrEnum):
     """The provider's words for an order (statusId 1 to 4)."""
 

@@ -17,10 +17,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol
 
+from account import answering_requests
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
 from orders import Chunk, ChunkState, PlacementAnswer, Progress, SubmissionResult, order_key
 from provider import parse_placement
+from settings import Settings
 from storage import batch_states, call_queries, guards, lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from storage.call_records import write_intents
@@ -94,7 +96,7 @@ class ProductionSubmissionSystem:
     """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py).
 
     Without arguments its parts are made from the environment; then submit_batch leaves the sending to another process
-    where that one is the runner. clock returns seconds that never go back; pool makes the executor for a number of
+    where that one is the leader. clock returns seconds that never go back; pool makes the executor for a number of
     calls at once.
     """
 
@@ -109,9 +111,9 @@ class ProductionSubmissionSystem:
         pool: Callable[[int], Executor] = call_threads,
     ) -> None:
         """throttle is shared with all other calls to the provider; without one, this system makes its own."""
-        self._lock: RunnerLock | None = None
+        self._settings: Settings | None = None
         if database is None and client is None and checkpoints is None:
-            database, client, checkpoints, options, throttle, self._lock = parts_from_environment()
+            database, client, checkpoints, options, throttle, self._settings = parts_from_environment()
         if database is None or client is None or checkpoints is None:
             raise TypeError("Give database, client and checkpoints, or none of them.")
         self.database = database
@@ -181,18 +183,20 @@ class ProductionSubmissionSystem:
         """Run until this batch is finished or paused (others run along) or stop is set. Returns what became of it."""
         started, stop = time.monotonic(), stop or threading.Event()
         watcher = Watcher(self.database, batch_id, progress_callback)
-        if self._lock is None:
+        if self._settings is None:
             self.run(stop, lambda: watcher.is_over(self._patience()))
         else:
-            self._run_or_follow(self._lock, stop, lambda: watcher.is_over(self._patience()))
+            self._run_or_follow(self._settings, stop, lambda: watcher.is_over(self._patience()))
         return submission_result(self.database, batch_id, time.monotonic() - started)
 
-    def _run_or_follow(self, lock: RunnerLock, stop: threading.Event, is_over: Callable[[], bool]) -> None:
-        """Run as soon as no other process is the runner; until then that one sends."""
+    def _run_or_follow(self, settings: Settings, stop: threading.Event, is_over: Callable[[], bool]) -> None:
+        """Run, and answer pages and commands, as soon as no other process leads; until then that one sends."""
+        lock = RunnerLock(settings.data_dir)
         while not (stop.is_set() or is_over()):
             if lock.acquire():
                 try:
-                    self.run(stop, is_over)
+                    with answering_requests(self.database, settings, self.throttle):
+                        self.run(stop, is_over)
                 finally:
                     lock.release()
                 return

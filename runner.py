@@ -1,7 +1,8 @@
-"""One runner among any number of processes: elected by a file lock, and safe to kill.
+"""One leader among any number of processes: elected by a file lock, and safe to kill.
 
-The kernel frees the lock however its holder dies; another process takes over within a second. Where the lock fails (its
-file is deleted, or another machine uses the same disk), the lease in the database stops the older of two runners.
+The leader alone calls the provider: it places orders, reads results and answers the requests of pages and commands. The
+kernel frees the lock however its holder dies; another process takes over within a second. Where the lock fails (its
+file is deleted, or another machine uses the same disk), the lease in the database stops the older of two leaders.
 """
 
 import ctypes
@@ -11,19 +12,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from account import watching
+from account import answering_requests, watching
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import ClientOptions, GSMFusionClient, Report
-from orders import Progress, SubmissionResult
+from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
+from orders import Progress, RequestKind, RequestState, SubmissionResult
 from production_submission_system import ProductionSubmissionSystem
-from results import NightlyAudit, OrderSync, SyncReport, is_requested, last_sync, request_sync
-from settings import Settings
+from results import (
+    AuditReport,
+    NightlyAudit,
+    OrderSync,
+    SyncReport,
+    is_requested,
+    last_audit,
+    last_sync,
+    request_audit,
+    request_sync,
+    run_audit,
+)
+from settings import Access, Settings
 from simulator import DemoError, DemoProvider, ensure_running
-from storage import kept_sums
+from storage import kept_sums, provider_requests
 from submission import (
     Checkpoints,
     RunnerLock,
@@ -39,57 +52,120 @@ from submission import (
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two tries to become the runner; and the longest wait after the runner failed again and again.
+#: Seconds between two tries to become the leader, and the longest wait after the leader failed again and again.
 ELECTION_INTERVAL, LONGEST_PAUSE = 1.0, 60.0
-#: Seconds for which a runner that was overtaken leaves the lease to the other one.
+#: Seconds for which a leader that was overtaken leaves the lease to the other one.
 OVERTAKEN_PAUSE = 60.0
+#: Seconds after which a lock that was only looked at is free.
+MOMENT = 0.05
 #: Seconds between two looks at a batch that another process runs.
 FOLLOW_INTERVAL = 0.3
-#: Seconds that a question to the provider under way gets to end when the runner ends.
+#: Seconds that reads of the provider get to end when the leader ends.
 WORKERS_PATIENCE = 5.0
+#: Seconds beyond the longest call in which a leader hands over to a command that wants to lead.
+HANDOVER = 30.0
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
-#: How often a question to the provider is repeated at most.
-READ_RETRIES = 3
 M_ARENA_MAX = -8  #: from malloc.h
 
 
 @contextmanager
-def make_client(
-    settings: Settings,
-    database: IMEIDatabase,
-    throttle: Throttle | None = None,
-    report: Report | None = None,
-    *,
-    patience: float | None = None,
-) -> Iterator[GSMFusionClient]:
-    """A client of the provider; in the demo, of the simulator, which is kept alive as long as the client.
-
-    throttle says when its reads may start; without one they just do. report is told how each call went. patience is for
-    somebody who waits: each question is asked once, for so many seconds at most. Raises OtherAccountError where the
-    orders of the database were placed with another account.
-    """
-    require_account(database, settings)
-    waits = patience is not None
-    options = ClientOptions(settings.base_url, 1 if waits else settings.workers + 2, turns=throttle, report=report)
-    timeout = settings.call_timeout if patience is None else min(patience, settings.call_timeout)
-    retries = 0 if waits else READ_RETRIES
+def provider_access(settings: Settings) -> Iterator[Access]:
+    """Yield how to reach the provider. In the demo it is the simulator, kept alive meanwhile. Raises DemoError."""
     if not settings.demo:
-        with GSMFusionClient(settings.api_key, settings.username, timeout, retries, options) as client:
-            yield client
+        yield settings
         return
     closing = threading.Event()
     demo = ensure_running(settings.data_dir)
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        options = replace(options, base_url=demo.base_url)
-        with GSMFusionClient(DEMO_KEY, DEMO_USER, timeout, retries, options) as client:
-            yield client
+        yield Access(DEMO_KEY, DEMO_USER, demo.base_url, settings.call_timeout)
     finally:
         closing.set()
         keeper.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """What the leader calls the provider with."""
+
+    client: GSMFusionClient
+    throttle: Throttle
+
+
+@contextmanager
+def leading(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
+    """Call the provider, and answer the requests of pages and commands, as long as this is held. Needs the lock.
+
+    Raises OtherAccountError where the orders of the database were placed with another account, and DemoError.
+    """
+    require_account(database, settings)
+    throttle = Throttle(settings.workers, settings.rate_limit)
+    with watching(database) as report, provider_access(settings) as access:
+        options = ClientOptions(access.base_url, settings.workers + 2, turns=throttle, report=report)
+        with (
+            GSMFusionClient(access.api_key, access.username, access.call_timeout, options=options) as client,
+            answering_requests(database, access, throttle),
+        ):
+            yield Leader(client, throttle)
+
+
+@contextmanager
+def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
+    """See that there is a leader: this process becomes it, as long as this is held, where no other one is.
+
+    Yields None where another process leads. Raises OtherAccountError and DemoError.
+    """
+    require_account(database, settings)
+    lock = RunnerLock(settings.data_dir)
+    if not lock.acquire() and not _acquired_after_a_moment(lock):
+        yield None
+        return
+    try:
+        with leading(settings, database) as leader:
+            yield leader
+    finally:
+        lock.release()
+
+
+def _acquired_after_a_moment(lock: RunnerLock) -> bool:
+    """Take the lock that runner_alive() of another process has held only for a moment."""
+    time.sleep(MOMENT)
+    return lock.acquire()
+
+
+@contextmanager
+def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
+    """Become the leader as long as this is held; a process that leads hands over when its calls have ended.
+
+    Raises NotSentError where it does not, OtherAccountError and DemoError.
+    """
+    require_account(database, settings)
+    lock = RunnerLock(settings.data_dir)
+    try:
+        if not lock.acquire():
+            _wait_for_the_lead(database, lock, settings.call_timeout + HANDOVER)
+        with leading(settings, database) as leader:
+            yield leader
+    finally:
+        lock.release()
+
+
+def _wait_for_the_lead(database: IMEIDatabase, lock: RunnerLock, patience: float) -> None:
+    left_behind = provider_requests.waiting(database, RequestKind.LEAD)
+    if left_behind is not None:  # by a command that was killed: it is too old to be heeded
+        provider_requests.take_back(database, left_behind.request_id, time.time())
+    request_id = provider_requests.leave(database, RequestKind.LEAD, "", time.time())
+    deadline = time.monotonic() + patience
+    try:
+        while not lock.acquire():
+            if time.monotonic() >= deadline:
+                raise NotSentError("Another process calls the provider and did not hand over; stop it, or try later.")
+            time.sleep(FOLLOW_INTERVAL)
+    finally:
+        provider_requests.take_back(database, request_id, time.time())
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:
@@ -104,40 +180,42 @@ def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> 
 
 
 def use_one_heap() -> None:
-    """Let all threads share one heap: each would keep a part of what a large batch once took. Best before they start.
+    """Let all threads that start later share one heap, because each heap keeps its part of what a large batch took.
 
-    glibc's own word (mallopt, M_ARENA_MAX); another C library has no such heaps.
+    It is a setting of glibc (mallopt, M_ARENA_MAX); other C libraries have no such heaps.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def spare_collector() -> None:
-    """Keep the garbage collector from walking what is loaded by now, again and again while thousands of orders pass."""
+    """Exclude the objects that exist now from garbage collection: they live as long as the process."""
     gc.collect()
     gc.freeze()
 
 
-def make_system(
-    settings: Settings, database: IMEIDatabase, client: GSMFusionClient, throttle: Throttle
-) -> ProductionSubmissionSystem:
-    """The submission system as the settings want it."""
+def make_system(settings: Settings, database: IMEIDatabase, leader: Leader) -> ProductionSubmissionSystem:
+    """Return the submission system with the options that the settings name."""
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    return ProductionSubmissionSystem(database, client, checkpoints, options_of(settings, database), throttle)
+    return ProductionSubmissionSystem(
+        database, leader.client, checkpoints, options_of(settings, database), leader.throttle
+    )
 
 
 @dataclass(slots=True)
 class Background:
-    """The election thread of one process, and the runner, sync, audit and sums threads while it is elected."""
+    """The election thread of one process, and the submission, sync, audit and sums threads while it is elected."""
 
     settings: Settings
     database: IMEIDatabase
     stopping: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
     objection: str = ""  #: why this process sends nothing, as the log has it
+    look_at: float = 0.0  #: when to look again whether a command waits to become the leader (monotonic seconds)
+    is_handing_over: bool = False
 
     def start(self) -> None:
-        """Stand for election until stop()."""
+        """Try to become the leader until stop()."""
         self.thread = threading.Thread(target=self._stand, name="runner", daemon=True)
         self.thread.start()
 
@@ -151,25 +229,24 @@ class Background:
         lock, pause = RunnerLock(self.settings.data_dir), ELECTION_INTERVAL
         while not self.stopping.is_set():
             try:
-                if not self._is_foreign() and lock.acquire():
+                if not self._is_foreign() and not self._is_lead_wanted() and lock.acquire():
                     self._run()
                     pause = ELECTION_INTERVAL
             except DatabaseUnavailableError as error:
-                logger.error("The runner will start again: %s", error.sentence)
-            except Exception:  # a thread ends here; the next turn elects anew
+                logger.error("The leader will start again: %s", error.sentence)
+            except Exception:  # a thread ends here; the next turn tries again
                 pause = min(2 * pause, LONGEST_PAUSE)
-                logger.exception("The runner failed and will start again in %d s", pause)
+                logger.exception("The leader failed and will start again in %d s", pause)
             finally:
                 lock.release()
             self.stopping.wait(pause)
 
     def _run(self) -> None:
-        logger.info("This process is the runner")
+        logger.info("This process is the leader")
         spare_collector()
-        throttle = Throttle(self.settings.workers, self.settings.rate_limit)
-        with watching(self.database) as report, make_client(self.settings, self.database, throttle, report) as client:
-            sync = OrderSync(self.database, client, self.settings.auto_sync_interval)
-            audits = NightlyAudit(self.database, client)
+        with leading(self.settings, self.database) as leader:
+            sync = OrderSync(self.database, leader.client, self.settings.auto_sync_interval)
+            audits = NightlyAudit(self.database, leader.client)
             ended = threading.Event()
             workers = [
                 threading.Thread(target=work, args=(ended,), name=name, daemon=True)
@@ -181,14 +258,23 @@ class Background:
             ]
             for worker in workers:
                 worker.start()
-            system = make_system(self.settings, self.database, client, throttle)
+            system = make_system(self.settings, self.database, leader)
             try:
-                system.run(self.stopping)
+                system.run(self.stopping, self._is_lead_wanted)
             finally:  # also when it failed: the next turn starts its own
                 ended.set()
                 _join(workers, WORKERS_PATIENCE)
-        if system.was_overtaken:  # the other runner must not be overtaken in turn
+        if system.was_overtaken:  # the other leader must not be overtaken in turn
             self.stopping.wait(OVERTAKEN_PAUSE)
+
+    def _is_lead_wanted(self) -> bool:
+        """Whether a command waits to become the leader."""
+        if time.monotonic() >= self.look_at:
+            self.look_at = time.monotonic() + FOLLOW_INTERVAL
+            wanted = provider_requests.waiting(self.database, RequestKind.LEAD)
+            patience = self.settings.call_timeout + HANDOVER
+            self.is_handing_over = wanted is not None and abs(time.time() - wanted.asked_at) <= patience
+        return self.is_handing_over
 
     def _is_foreign(self) -> bool:
         """Whether the database belongs to another account; an administrator may adopt it meanwhile. Logged once."""
@@ -200,14 +286,14 @@ class Background:
 
 
 def _join(workers: Sequence[threading.Thread], seconds: float) -> None:
-    """Wait up to so many seconds in all for these threads to end."""
+    """Wait up to these seconds in all for the threads to end."""
     deadline = time.monotonic() + seconds
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
 
 
 def start_background(settings: Settings, database: IMEIDatabase) -> Background:
-    """Let this process stand for election as the runner."""
+    """Let this process try to become the leader, and work as the leader."""
     background = Background(settings, database)
     background.start()
     return background
@@ -220,45 +306,58 @@ def run_or_follow(
     on_progress: Callable[[Progress], None],
     stop: threading.Event,
 ) -> SubmissionResult:
-    """See a batch through: run it here when no process is the runner, else follow the one that is.
+    """Run a batch to its end: here when no process is the leader, else by the one that is.
 
     Returns when it is finished (and doubt has had a moment to settle), paused until a person acts, or stop is set
     and the calls on the wire have ended.
     """
-    lock, started = RunnerLock(settings.data_dir), time.monotonic()
+    started = time.monotonic()
+    use_one_heap()
     while True:
-        if lock.acquire():
-            use_one_heap()
-            spare_collector()
-            try:
-                throttle = Throttle(settings.workers, settings.rate_limit)
-                with watching(database) as report, make_client(settings, database, throttle, report) as client:
-                    make_system(settings, database, client, throttle).run_batch(batch_id, on_progress, stop)
-            finally:
-                lock.release()
-            return submission_result(database, batch_id, time.monotonic() - started)
+        with led(settings, database) as leader:
+            if leader is not None:
+                spare_collector()
+                make_system(settings, database, leader).run_batch(batch_id, on_progress, stop)
+                return submission_result(database, batch_id, time.monotonic() - started)
         if _followed_to_the_end(settings, database, batch_id, on_progress, stop):
             return submission_result(database, batch_id, time.monotonic() - started)
 
 
 def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
-    """Ask for every pending result: here when no process is the runner, else by the one that is, within its limit."""
-    lock, wished = RunnerLock(settings.data_dir), False
+    """Ask for every pending result: here when no process is the leader, else by the one that is, within its limit."""
+    is_left = False
     while True:
-        if lock.acquire():
-            try:
-                throttle = Throttle(settings.workers, settings.rate_limit)
-                with watching(database) as heard, make_client(settings, database, throttle, heard) as client:
-                    return OrderSync(database, client, 0).sync()
-            finally:
-                lock.release()
-        if not wished:
+        with led(settings, database) as leader:
+            if leader is not None:
+                return OrderSync(database, leader.client, 0).sync()
+        if not is_left:
             request_sync(database)
-            wished = True
+            is_left = True
         while is_requested(database) and runner_alive(settings.data_dir):
             time.sleep(FOLLOW_INTERVAL)
         report = last_sync(database)
         if report is not None and not is_requested(database):
+            return report
+
+
+def audit_or_follow(settings: Settings, database: IMEIDatabase, since: datetime | None) -> AuditReport:
+    """Audit the orders since midnight of a UTC date: here when no process is the leader, else by the one that is.
+
+    Raises NotSentError where that one failed, OtherAccountError and DemoError.
+    """
+    while True:
+        with led(settings, database) as leader:
+            if leader is not None:
+                return run_audit(database, leader.client, since)
+        request_id = request_audit(database, since)
+        while (request := provider_requests.get(database, request_id)) and request.state.is_open:
+            if not runner_alive(settings.data_dir):
+                break
+            time.sleep(FOLLOW_INTERVAL)
+        report = last_audit(database)
+        if request is not None and request.state is RequestState.FAILED:
+            raise NotSentError(request.error)
+        if request is not None and request.state is RequestState.ANSWERED and report is not None:
             return report
 
 
@@ -269,7 +368,7 @@ def _followed_to_the_end(
     on_progress: Callable[[Progress], None],
     stop: threading.Event,
 ) -> bool:
-    """Report each change to on_progress. Return True when the batch is over, False when the runner is gone."""
+    """Report each change to on_progress. Return True when the batch is over, False when the leader is gone."""
     watcher = Watcher(database, batch_id, on_progress)
     while not stop.wait(FOLLOW_INTERVAL):
         if watcher.is_over(patience_of(settings)):

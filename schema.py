@@ -3,6 +3,7 @@
 Times are UTC. `orders` keeps the column names of the specification. `sums()` is what orders add up to.
 """
 
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -28,7 +29,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from orders import BatchState, ChunkState, Outcome
+from orders import BatchState, ChunkState, Outcome, RequestState
 
 metadata = MetaData()
 
@@ -36,7 +37,7 @@ metadata = MetaData()
 MILLIONTH = 1e-6
 
 
-def _one_of(column: str, states: type[Outcome] | type[ChunkState] | type[BatchState]) -> CheckConstraint:
+def _one_of(column: str, states: type[StrEnum]) -> CheckConstraint:
     words = ", ".join(f"'{state}'" for state in states)
     return CheckConstraint(f"{column} IN ({words})", name=f"{column}_is_known")
 
@@ -346,6 +347,48 @@ list_proofs = Table(
     Column("service_id", Text, primary_key=True),
     Column("longest", Integer, nullable=False),
     Column("proven_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
+)
+
+#: What pages and commands ask of the leader, the one process that calls the provider. Times are Unix time.
+provider_requests = Table(
+    "provider_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("argument", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("asked_at", REAL, nullable=False),
+    Column("answered_at", REAL),
+    Column("error", Text, nullable=False, server_default=""),  #: why there is no answer, as a sentence
+    Column("failure", Text, nullable=False, server_default=""),  #: the kind of error, by which it is raised again
+    _one_of("state", RequestState),
+    sqlite_autoincrement=True,
+)
+#: Requests without an answer, in the words of the index. Identical ones are joined.
+OPEN_REQUEST = text("state IN ('waiting', 'asking')")
+Index(
+    "idx_provider_requests_open",
+    provider_requests.c.kind,
+    provider_requests.c.argument,
+    unique=True,
+    sqlite_where=OPEN_REQUEST,
+)
+#: Requests that are over, in the words of the index.
+FINISHED_REQUEST = text("state IN ('answered', 'failed')")
+Index("idx_provider_requests_finished", provider_requests.c.kind, sqlite_where=FINISHED_REQUEST)
+
+#: The orders that the provider's answer to a request lists.
+listed_orders = Table(
+    "listed_orders",
+    metadata,
+    Column("request_id", Integer, ForeignKey("provider_requests.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("imei", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("service", Text, nullable=False),  #: the provider's word for it
+    Column("requested_at", Text, nullable=False),  #: the provider's text, without a time zone
+    sqlite_with_rowid=False,
 )
 
 settings = Table(

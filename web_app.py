@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,12 +18,11 @@ from flask.typing import ResponseReturnValue
 from flask_compress import Compress
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from account import AccountBalance, PageCalls, RecentOrders, ServiceCatalog, reporter
+from account import AccountBalance, OrderLookup, ProviderRequests, RecentOrders, ServiceCatalog
 from backend import Backend, backend
 from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
-from orders import Account, IMEIOrder, ServiceInfo
-from runner import make_client, start_background
+from runner import start_background
 from settings import PRIVATE, VERSION, Settings, SettingsError, load_settings
 from submission import Checkpoints, account_objection, recognise_older_copy
 from web import BLUEPRINTS, FOR_PROGRAMS, Edge, RowNumbers, init_auth, init_forms, status_report, template_filters
@@ -33,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 #: Content types that are sent as gzip. Event streams and downloads are not compressed.
 COMPRESSED = ["text/html", "text/css", "text/javascript", "application/json", "image/svg+xml"]
-
-#: Seconds that a page waits for the provider's list of orders, and for one order of it.
-LIST_PATIENCE, ORDER_PATIENCE = 30.0, 10.0
 
 TITLES = {
     400: "Request not understood",
@@ -62,14 +57,11 @@ SENTENCES = {
 def create_app(
     settings: Settings | None = None,
     database: IMEIDatabase | None = None,
-    *,
-    fetch_services: Callable[[], list[ServiceInfo]] | None = None,
-    fetch_account: Callable[[], Account] | None = None,
-    fetch_orders: Callable[[], list[IMEIOrder]] | None = None,
-    fetch_order: Callable[[str], list[IMEIOrder]] | None = None,
+    requests: ProviderRequests | None = None,
 ) -> Flask:
     """Return the application. Without arguments it reads the environment and opens its database.
 
+    requests asks the provider; without it, the leader does.
     Raises SettingsError for an invalid environment.
     """
     settings = settings or load_settings()
@@ -82,7 +74,7 @@ def create_app(
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters.update(template_filters())
     stopping = threading.Event()
-    calls = PageCalls(database, settings.rate_limit)
+    requests = requests or ProviderRequests(database, stopping=stopping)
     app.extensions.update(
         settings=settings,
         database=database,
@@ -90,10 +82,10 @@ def create_app(
         backend=Backend(
             settings=settings,
             database=database,
-            catalog=ServiceCatalog(database, calls.counted(fetch_services or _ask_services(settings, database))),
-            account=AccountBalance(database, calls.counted(fetch_account or _ask_account(settings, database))),
-            recent_orders=RecentOrders(database, calls.counted(fetch_orders or _ask_orders(settings, database))),
-            find_order=_counted_lookup(calls, fetch_order or _ask_order(settings, database)),
+            catalog=ServiceCatalog(requests),
+            account=AccountBalance(requests),
+            recent_orders=RecentOrders(requests),
+            find_order=OrderLookup(requests),
             stopping=stopping,
         ),
     )
@@ -146,42 +138,6 @@ def _environment() -> Settings:
         return load_settings()
     except SettingsError as error:
         sys.exit(f"HAMMER-API cannot start. {error}")
-
-
-def _ask_services(settings: Settings, database: IMEIDatabase) -> Callable[[], list[ServiceInfo]]:
-    def ask() -> list[ServiceInfo]:
-        with make_client(settings, database) as client:
-            return client.get_imei_services()
-
-    return ask
-
-
-def _ask_account(settings: Settings, database: IMEIDatabase) -> Callable[[], Account]:
-    def ask() -> Account:
-        with make_client(settings, database) as client:
-            return client.get_account()
-
-    return ask
-
-
-def _ask_orders(settings: Settings, database: IMEIDatabase) -> Callable[[], list[IMEIOrder]]:
-    def ask() -> list[IMEIOrder]:
-        with make_client(settings, database, report=reporter(database), patience=LIST_PATIENCE) as client:
-            return client.list_recent_orders()
-
-    return ask
-
-
-def _ask_order(settings: Settings, database: IMEIDatabase) -> Callable[[str], list[IMEIOrder]]:
-    def ask(order_id: str) -> list[IMEIOrder]:
-        with make_client(settings, database, report=reporter(database), patience=ORDER_PATIENCE) as client:
-            return client.get_imei_orders(order_id)
-
-    return ask
-
-
-def _counted_lookup(calls: PageCalls, ask: Callable[[str], list[IMEIOrder]]) -> Callable[[str], list[IMEIOrder]]:
-    return lambda order_id: calls.counted(lambda: ask(order_id))()
 
 
 def _name_request() -> None:

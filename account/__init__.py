@@ -1,7 +1,19 @@
 """What is known of the account at the provider: its services, its balance, and whether the provider answers."""
 
+from account.answers import LocalProvider, Questions, answering_requests
 from account.catalogue import AccountBalance, ServiceCatalog
-from account.page_calls import PageCalls, RecentOrders
-from account.state import provider_state, reporter, watching
+from account.requests import OrderLookup, ProviderRequests, RecentOrders
+from account.state import provider_state, watching
 
-__all__ = ["AccountBalance", "PageCalls", "RecentOrders", "ServiceCatalog", "provider_state", "reporter", "watching"]
+__all__ = [
+    "AccountBalance",
+    "LocalProvider",
+    "OrderLookup",
+    "ProviderRequests",
+    "Questions",
+    "RecentOrders",
+    "ServiceCatalog",
+    "answering_requests",
+    "provider_state",
+    "watching",
+]

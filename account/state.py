@@ -1,7 +1,7 @@
-"""How the provider's newest call went, whoever made it: a page, the loop that places orders, or the sync.
+"""How the provider's newest call went: one that a page asked for, one of the loop that places orders, or of the sync.
 
-Calls tell it in memory, and a thread of its own writes it down, so that no call waits for the database. This module
-knows no page and makes no call.
+Calls report in memory, and a thread writes the newest report, so that no call waits for the database. This module knows
+no page and makes no call.
 """
 
 import json
@@ -51,20 +51,20 @@ class ProviderState:
 
 
 def provider_state(database: IMEIDatabase) -> ProviderState:
-    """What the newest call, of whichever process, said about the provider."""
+    """Return what the newest call, of any process, says about the provider."""
     stored = database.get_setting(PROVIDER_STATE)
     return ProviderState(**json.loads(stored)) if stored else ProviderState()
 
 
 def state_of(action: str, seconds: float, error: GSMFusionAPIError | None, at: float) -> ProviderState:
-    """What one call, made at a Unix time, says about the provider."""
+    """Return what one call, made at a Unix time, says about the provider."""
     works = error is None or isinstance(error, RateLimitedError)
     works = works or (isinstance(error, RefusedError) and error.kind in WORKS)
     return ProviderState(works, round(seconds * 1000), at, "" if works else str(error), CALLS.get(action, action))
 
 
 def write_state(database: IMEIDatabase, state: ProviderState) -> None:
-    """Keep this state unless a newer one is kept. A database that cannot be written keeps what it has."""
+    """Store this state unless a newer one is stored. A database that cannot be written keeps the old one."""
 
     def newer(stored: str | None) -> str:
         ahead = json.loads(stored)["at"] - state.at if stored else 0.0
@@ -77,7 +77,7 @@ def write_state(database: IMEIDatabase, state: ProviderState) -> None:
 
 
 class ProviderWatch:
-    """Takes what calls tell, from any thread, and writes it down in time."""
+    """Takes the reports of calls, from any thread, and writes the newest one."""
 
     def __init__(self, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -86,11 +86,11 @@ class ProviderWatch:
         self._written = ProviderState()
 
     def report(self, action: str, seconds: float, error: GSMFusionAPIError | None) -> None:
-        """Note how a call went; waits for nothing."""
+        """Note how a call went, without waiting."""
         self._newest = state_of(action, seconds, error, self._clock())
 
     def write(self) -> None:
-        """Write the newest state if it says something else than what was written, or if that is old."""
+        """Write the newest state if it differs from the written one, or if that is old."""
         newest, written = self._newest, self._written
         if newest is None or newest.at == written.at:
             return
@@ -99,7 +99,7 @@ class ProviderWatch:
             self._written = newest
 
     def run(self, stop: threading.Event) -> None:
-        """Write until stop is set, and then what is left."""
+        """Write until stop is set, and once more after it."""
         while not stop.wait(LOOK):
             self._try_to_write()
         self._written = ProviderState()
@@ -112,14 +112,9 @@ class ProviderWatch:
             logger.exception("The provider's state was not written")
 
 
-def reporter(database: IMEIDatabase) -> Report:
-    """For a page's single question: how it went is written down at once."""
-    return lambda action, seconds, error: write_state(database, state_of(action, seconds, error, time.time()))
-
-
 @contextmanager
 def watching(database: IMEIDatabase) -> Iterator[Report]:
-    """What a client tells of its calls is written down as long as this is held."""
+    """Write what a client reports about its calls as long as this is held."""
     watch, ended = ProviderWatch(database), threading.Event()
     writer = threading.Thread(target=watch.run, args=(ended,), name="provider-state", daemon=True)
     writer.start()

@@ -22,6 +22,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from account import LocalProvider, Questions
 from backend import Backend
 from benchmarks.bench_web import with_check_digit
 from benchmarks.years import SERVICES, Years, fill
@@ -113,12 +114,8 @@ def ask_all(made: Mapping[int, tuple[IMEIDatabase, Years]], only: str = "") -> d
 
 
 def _app(database: IMEIDatabase) -> Flask:
-    return create_app(
-        Settings(data_dir=database.path.parent),
-        database,
-        fetch_services=lambda: SERVICES,
-        fetch_account=lambda: Account(1500.0, "$ 1500 USD"),
-    )
+    questions = Questions(services=lambda: SERVICES, account=lambda: Account(1500.0, "$ 1500 USD"))
+    return create_app(Settings(data_dir=database.path.parent), database, LocalProvider(database, questions))
 
 
 def visits(app: Flask, database: IMEIDatabase, years: Years) -> Iterator[tuple[str, Visit]]:

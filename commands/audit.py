@@ -12,11 +12,11 @@ from flask.cli import with_appcontext
 
 from amounts import money, plural
 from backend import Backend, backend
-from gsm_fusion_client import GSMFusionAPIError
-from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, rebuild_records, run_audit
-from runner import make_client
+from gsm_fusion_client import GSMFusionAPIError, NotSentError
+from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, rebuild_records
+from runner import audit_or_follow, taking_the_lead
 from simulator import DemoError
-from submission import Checkpoints, OtherAccountError, accept_older_copy, older_copy_objection
+from submission import Checkpoints, accept_older_copy, older_copy_objection
 
 #: Exit codes: both sides agree; they differ, or could not be compared to the end.
 AGREE, DIFFER = 0, 1
@@ -70,9 +70,8 @@ def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool) -> N
 def audit_now(backend: Backend, since: datetime | None) -> AuditReport:
     """Run one audit. Raises ClickException if there is no provider to ask."""
     try:
-        with make_client(backend.settings, backend.database) as client:
-            return run_audit(backend.database, client, since)
-    except (OtherAccountError, DemoError) as error:
+        return audit_or_follow(backend.settings, backend.database, since)
+    except (NotSentError, DemoError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -82,9 +81,9 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildRe
     Orders are taken again only when nothing that was paid is missing.
     """
     try:
-        with make_client(backend.settings, backend.database) as client:
+        with taking_the_lead(backend.settings, backend.database) as leader:
             planned, listed, rows = plan_rebuild(
-                backend.database, client, Checkpoints(backend.settings.data_dir / "checkpoints")
+                backend.database, leader.client, Checkpoints(backend.settings.data_dir / "checkpoints")
             )
     except GSMFusionAPIError as error:
         raise click.ClickException(f"Nothing was restored. {error}") from error

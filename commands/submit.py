@@ -8,7 +8,6 @@ import json
 import signal
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,7 +24,7 @@ from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
 from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
-from runner import make_client, run_or_follow, sync_or_follow
+from runner import led, provider_access, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_orders
@@ -163,12 +162,14 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
     settings = backend.settings
     intake = _read(settings, options)
     try:
-        with make_client(settings, backend.database):  # open to the end: closing it ends the demo's provider
-            plan = backend.plan(_find_service(backend, options.service_id), _pairs(intake))
+        with provider_access(settings):  # held, so that the demo's provider lives as long as the command
+            with led(settings, backend.database):
+                plan = backend.plan(_find_service(backend, options.service_id), _pairs(intake))
             _say(*read_lines(options.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
             _refuse_objections(plan)
             _ask(settings, plan, options.yes)
-            _check_price(backend, plan)
+            with led(settings, backend.database):
+                _check_price(backend, plan)
             batch_id = create_batch(
                 backend.database, new_batch(plan, options.file.name, settings.daily_budget), settings.chunk_size
             )
@@ -186,9 +187,9 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
 def list_services(backend: Backend, refresh: bool) -> None:
     """Print one service a line: id, price and title, separated by tabs."""
     try:
-        with make_client(backend.settings, backend.database) as client:
+        with led(backend.settings, backend.database):
             if refresh:
-                backend.database.store_services(client.get_imei_services(), time.time())
+                backend.catalog.ask_now()
             catalogue = backend.catalog.current()
     except (GSMFusionAPIError, DemoError) as error:
         raise click.ClickException(str(error)) from error

@@ -1,6 +1,6 @@
 """Results brought home and compared: sync, audit, rebuild and import."""
 
-from results.audit import NightlyAudit, last_audit, midnight, run_audit
+from results.audit import NightlyAudit, last_audit, midnight, request_audit, run_audit
 from results.comparison import AuditReport, Difference, audit_sentences
 from results.imports import Fate, import_orders, plan_import, undo_import
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
@@ -24,6 +24,7 @@ __all__ = [
     "plan_rebuild",
     "rebuild_records",
     "reparse",
+    "request_audit",
     "request_sync",
     "run_audit",
     "undo_import",

@@ -17,23 +17,25 @@ from typing import Any, Protocol
 
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionAPIError
-from orders import Account, IMEIOrder
+from orders import Account, IMEIOrder, RequestKind
 from results.comparison import AuditReport, Difference, Example, Window, compare, unexplained
 from results.rebuild import ask_by_id
-from storage import audit_store
+from storage import audit_store, provider_requests
 from storage.audit_store import Records
 
 logger = logging.getLogger(__name__)
 
 #: The name in the settings table under which the last report is kept, as JSON.
 LAST = "last_audit"
+AUDITS = (RequestKind.AUDIT,)
 #: The hour, in UTC, of the nightly audit, and how many days back it looks.
 NIGHTLY_HOUR, NIGHTLY_DAYS = 3, 7
-#: Seconds between two looks whether an audit is due.
-LOOK = 30.0
+#: Seconds between two looks for requests, and between two looks whether an audit is due.
+LOOK, DUE_LOOK = 1.0, 30.0
 #: Why the balance was not compared.
 NO_AMOUNT = "The provider's answer names no amount."
 ON_THE_WIRE = "Calls were on the wire."
+AUDIT_FAILED = "The audit failed in the process that calls the provider; its log says why."
 NO_READING = "No earlier balance reading is kept for these days; the next audit can compare."
 
 
@@ -129,6 +131,12 @@ def _compare_money(
 # When
 
 
+def request_audit(database: IMEIDatabase, since: datetime | None) -> int:
+    """Ask the leader for an audit since midnight of a UTC date. Returns the id of the request."""
+    argument = f"{since:%Y-%m-%d}" if since else ""
+    return provider_requests.leave(database, RequestKind.AUDIT, argument, time.time())
+
+
 def next_nightly(after: datetime) -> datetime:
     """The first NIGHTLY_HOUR o'clock (UTC) later than after."""
     tonight = after.replace(hour=NIGHTLY_HOUR, minute=0, second=0, microsecond=0)
@@ -141,7 +149,7 @@ def midnight(moment: datetime) -> datetime:
 
 
 class NightlyAudit:
-    """Audits the last days every night, and as soon as a batch with doubt has finished."""
+    """Audits the last days every night, as soon as a batch with doubt has finished, and on request."""
 
     def __init__(
         self, database: IMEIDatabase, provider: AuditedProvider, clock: Callable[[], datetime] = utc_now
@@ -152,13 +160,31 @@ class NightlyAudit:
         self._started = clock()
 
     def run(self, stop: threading.Event) -> None:
-        """Audit whenever it is due, until stop is set."""
+        """Audit whenever it is due or requested, until stop is set."""
+        look_at = time.monotonic() + DUE_LOOK
+        provider_requests.reopen(self.database, AUDITS)
         while not stop.wait(LOOK):
             try:
-                if self.is_due():
-                    self.audit()
+                self.answer_requests()
+                if time.monotonic() >= look_at:
+                    look_at = time.monotonic() + DUE_LOOK
+                    if self.is_due():
+                        self.audit()
             except Exception:  # the thread must live on; the next look tries again
                 logger.exception("The audit failed")
+
+    def answer_requests(self) -> None:
+        """Make the audits that commands have requested."""
+        while request := provider_requests.take(self.database, AUDITS):
+            error = AUDIT_FAILED
+            try:
+                since = datetime.strptime(request.argument, "%Y-%m-%d") if request.argument else None
+                run_audit(self.database, self.provider, since)
+                error = ""
+            finally:
+                failure = error and GSMFusionAPIError.__name__
+                with self.database.write() as connection:
+                    provider_requests.finish(connection, request.request_id, time.time(), error, failure)
 
     def is_due(self) -> bool:
         """Whether a night has come, or a batch with doubt has finished, since the last audit."""

@@ -54,12 +54,11 @@ from submission.report import (
 from submission.runner_lock import RunnerLock, runner_alive
 from submission.settlement import Settler
 from submission.story import Story
-from submission.throttle import KEPT, MINUTE, SLACK, Throttle
+from submission.throttle import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
 from submission.wiring import parts_from_environment
 
 __all__ = [
     "DISK_FULL",
-    "KEPT",
     "MINUTE",
     "NOT_AGAIN",
     "QUICK_CALL",
@@ -87,6 +86,8 @@ __all__ = [
     "Plan",
     "ProgressFiles",
     "Recorder",
+    "RequestLimitError",
+    "RequestTurns",
     "RunnerLock",
     "Settler",
     "Story",

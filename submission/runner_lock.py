@@ -1,4 +1,4 @@
-"""The lock file beside the database, which elects the runner: the kernel frees it however its holder dies.
+"""The lock file beside the database, which elects the leader (runner.py): the kernel frees it however its holder dies.
 
 It does not reach another machine; there the lease in the database (storage/lease.py) decides.
 """
@@ -34,7 +34,7 @@ class RunnerLock:
 
 
 def runner_alive(data_dir: Path) -> bool:
-    """Whether a process is the runner of this data directory."""
+    """Return whether a process is the leader of this data directory."""
     lock = RunnerLock(data_dir)
     if lock.acquire():
         lock.release()

@@ -48,6 +48,10 @@ AHEAD = 0.05
 GRACE, GRACE_SECONDS = 3.0, 0.05
 
 
+class RequestLimitError(NotSentError):
+    """A page or a command must wait for its next call: nothing was sent, and it says nothing about the provider."""
+
+
 @dataclass(slots=True, eq=False)
 class Throttle:
     """Permits for calls; safe for any number of threads."""
@@ -68,6 +72,7 @@ class Throttle:
     orders_wait: bool = False  #: more orders wait for their turn
     _orders: deque[float] = field(init=False, default_factory=deque)  #: planned starts within the last window
     _reads: deque[float] = field(init=False, default_factory=deque)
+    _requests: deque[float] = field(init=False, default_factory=deque)  #: calls that pages and commands asked for
     _read_hold: float = field(init=False, default=0.0)  #: no call starts before: a read was answered 429
     _readers: int = field(init=False, default=0)  #: reads that wait
     _closed: bool = field(init=False, default=False)
@@ -235,6 +240,33 @@ class Throttle:
         with self._turn:
             self._read_hold = max(self._read_hold, self.clock() + seconds)
 
+    # What pages and commands ask for
+
+    def before_request(self) -> None:
+        """Count a call that a page or a command asked for. Raises RequestLimitError where it would have to wait.
+
+        Such calls have an allowance of their own, so that opening pages takes none from orders and results. A provider
+        that could not be reached may be asked.
+        """
+        with self._turn:
+            now = self.clock()
+            wait = max(0.0 if self.probing else self.hold_until, self._read_hold) - now
+            if wait > 0:
+                raise RequestLimitError(f"The provider asked for fewer calls (HTTP 429). {_try_again(wait)}")
+            if self.limit is None:
+                return
+            most = max(1, min(KEPT, self.limit // 2))
+            self._drop_old(self._requests, now)
+            if len(self._requests) >= most:
+                wait = self._requests[-most] + self.window + self.slack - now
+                raise RequestLimitError(f"All calls of this minute that pages may make are made. {_try_again(wait)}")
+            self._requests.append(now)
+
+    def requested_before(self, ages: Sequence[float]) -> None:
+        """Count calls that another leader made for pages and commands these seconds ago."""
+        with self._turn:
+            self._requests.extend(sorted(self.clock() - age for age in ages))
+
     def _due(self, now: float, room: int) -> int:
         """How many of `room` calls the learned limit lets start now or in a moment."""
         count, moment = 0, max(now, self.next_start)
@@ -269,7 +301,30 @@ class Throttle:
 
     def _left(self, now: float) -> int:
         """Calls of the allowance that may still start in this window."""
-        for starts in (self._orders, self._reads):
-            while starts and starts[0] <= now - self.window - self.slack:
-                starts.popleft()
+        self._drop_old(self._orders, now)
+        self._drop_old(self._reads, now)
         return (self.allowance or 0) - len(self._orders) - len(self._reads)
+
+    def _drop_old(self, starts: deque[float], now: float) -> None:
+        """Forget calls from before this window."""
+        while starts and starts[0] <= now - self.window - self.slack:
+            starts.popleft()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTurns:
+    """The turns of a client that asks for pages and commands."""
+
+    throttle: Throttle
+
+    def before_read(self) -> None:
+        """Count a call. Raises RequestLimitError where it would have to wait."""
+        self.throttle.before_request()
+
+    def read_limited(self, seconds: float) -> None:
+        """A call was answered 429: all calls wait."""
+        self.throttle.read_limited(seconds)
+
+
+def _try_again(seconds: float) -> str:
+    return f"The next call is free in {math.ceil(seconds)} s."

@@ -4,11 +4,10 @@ from typing import NamedTuple
 
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
-from settings import load_settings
+from settings import Settings, load_settings
 from submission.account_guard import require_account
 from submission.checkpoints import Checkpoints
 from submission.options import Options, options_of
-from submission.runner_lock import RunnerLock
 from submission.throttle import Throttle
 
 
@@ -20,7 +19,7 @@ class Parts(NamedTuple):
     checkpoints: Checkpoints
     options: Options
     throttle: Throttle
-    lock: RunnerLock
+    settings: Settings
 
 
 def parts_from_environment() -> Parts:
@@ -34,4 +33,4 @@ def parts_from_environment() -> Parts:
     database = IMEIDatabase(settings.database_path)
     require_account(database, settings)
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    return Parts(database, client, checkpoints, options_of(settings, database), throttle, RunnerLock(settings.data_dir))
+    return Parts(database, client, checkpoints, options_of(settings, database), throttle, settings)

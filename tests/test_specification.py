@@ -12,6 +12,7 @@ import responses
 from simulated_provider import imeis
 from web_client import Browser, order_batch, words
 
+from account import ProviderRequests, ServiceCatalog
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError, GSMFusionClient, IMEIOrder, ServiceInfo
 from production_submission_system import ProductionSubmissionSystem
@@ -210,6 +211,20 @@ def test_a_system_that_wires_itself_leaves_the_sending_to_a_running_runner(live:
 
     assert system.submit_batch(imeis(2), "269", watch).successful == 2
     assert seen[0] == 0
+    system.database.close()
+
+
+def test_a_system_that_wires_itself_answers_pages_while_it_sends(live: Simulator, tmp_path: Path) -> None:
+    system = ProductionSubmissionSystem()
+    asked: list[int] = []
+
+    def ask_once(_: object) -> None:
+        if not asked and runner_alive(tmp_path):
+            ServiceCatalog(ProviderRequests(system.database)).ask_now()
+            asked.append(sum(call.action == "imeiservices" for call in live.calls()))
+
+    assert system.submit_batch(imeis(2), "269", ask_once).successful == 2
+    assert asked == [2]  # before the batch, and for the page
     system.database.close()
 
 

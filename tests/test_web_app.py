@@ -17,6 +17,7 @@ from simulated_provider import imeis
 from stored_orders import all_orders
 from web_client import SERVICES, Browser, Provider, answer_chunks, make_app, order_batch, words
 
+from account.answers import LocalProvider, Questions
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.state import provider_state
 from database import IMEIDatabase, utc_now
@@ -371,7 +372,7 @@ def test_a_service_that_needs_more_cannot_be_used(browser: Browser) -> None:
 
 def test_a_stale_list_is_better_than_none_and_is_not_asked_for_at_once_again(database: IMEIDatabase) -> None:
     now, provider = [1000.0], Provider(list(SERVICES))
-    catalog = ServiceCatalog(database, provider.list_services, clock=lambda: now[0])
+    catalog = ServiceCatalog(LocalProvider(database, Questions(services=provider.list_services), lambda: now[0]))
     assert [s.package_id for s in catalog.current().services] == [s.package_id for s in SERVICES]
     provider.down = True
     now[0] += 400
@@ -389,7 +390,7 @@ def test_a_stale_list_is_better_than_none_and_is_not_asked_for_at_once_again(dat
 
 def test_a_list_that_is_confirmed_is_seconds_old_unless_the_provider_is_silent(database: IMEIDatabase) -> None:
     now, provider = [1000.0], Provider(list(SERVICES))
-    catalog = ServiceCatalog(database, provider.list_services, clock=lambda: now[0])
+    catalog = ServiceCatalog(LocalProvider(database, Questions(services=provider.list_services), lambda: now[0]))
     catalog.current()
     now[0] += 9
     assert not catalog.for_confirmation().stale
@@ -417,7 +418,7 @@ def test_confirming_waits_for_the_list_as_long_as_it_is_told_and_no_longer(datab
         answer.wait(10)
         return list(SERVICES)
 
-    catalog = ServiceCatalog(database, slow)
+    catalog = ServiceCatalog(LocalProvider(database, Questions(services=slow)))
     began = time.monotonic()
     assert catalog.for_confirmation(0.05).stale
     assert time.monotonic() - began < 5
@@ -427,7 +428,7 @@ def test_confirming_waits_for_the_list_as_long_as_it_is_told_and_no_longer(datab
 
 def test_an_empty_list_does_not_replace_a_full_one(database: IMEIDatabase) -> None:
     now, provider = [1000.0], Provider(list(SERVICES))
-    catalog = ServiceCatalog(database, provider.list_services, clock=lambda: now[0])
+    catalog = ServiceCatalog(LocalProvider(database, Questions(services=provider.list_services), lambda: now[0]))
     catalog.current()
     provider.services = []
     now[0] += 400
@@ -436,7 +437,7 @@ def test_an_empty_list_does_not_replace_a_full_one(database: IMEIDatabase) -> No
 
 def test_a_balance_is_trusted_while_it_is_young(database: IMEIDatabase) -> None:
     now, provider = [1000.0], Provider([], credits=12.5)
-    account = AccountBalance(database, provider.account, clock=lambda: now[0])
+    account = AccountBalance(LocalProvider(database, Questions(account=provider.account), lambda: now[0]))
     assert account.current().credits == 12.5
     provider.down = True
     now[0] += 3600

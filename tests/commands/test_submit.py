@@ -20,15 +20,16 @@ from flask import Flask
 from handmade_calls import read_balance
 
 from account.catalogue import AccountBalance, ServiceCatalog
+from account.requests import OrderLookup, ProviderRequests, RecentOrders
 from backend import Backend
 from commands import submit as commands
 from commands.submit import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
+from gsm_fusion_client import ClientOptions, GSMFusionClient
 from imei import luhn_check_digit
-from orders import Account, Outcome, ServiceInfo, SubmissionResult
+from orders import Outcome, ServiceInfo, SubmissionResult
 from results import sync as order_sync
-from runner import make_client, run_or_follow, start_background
+from runner import run_or_follow, start_background
 from settings import Settings
 from simulator.knobs import Knobs
 from simulator.server import Simulator
@@ -56,25 +57,16 @@ def real(settings: Settings, provider: Simulator) -> Settings:
     return replace(settings, api_key="DEMO-KEY", username="demo", base_url=provider.base_url, settle_quiet=0.0)
 
 
-def make_app(
-    settings: Settings, database: IMEIDatabase, ask_services: Callable[[], list[ServiceInfo]] | None = None
-) -> Flask:
-    def services() -> list[ServiceInfo]:
-        with make_client(settings, database) as client:
-            return client.get_imei_services()
-
-    def account() -> Account:
-        with make_client(settings, database) as client:
-            return client.get_account()
-
+def make_app(settings: Settings, database: IMEIDatabase) -> Flask:
+    requests = ProviderRequests(database)
     app = Flask("command_test")
     app.extensions["backend"] = Backend(
         settings=settings,
         database=database,
-        catalog=ServiceCatalog(database, ask_services or services),
-        account=AccountBalance(database, account),
-        recent_orders=list,
-        find_order=lambda _: [],
+        catalog=ServiceCatalog(requests),
+        account=AccountBalance(requests),
+        recent_orders=RecentOrders(requests),
+        find_order=OrderLookup(requests),
         stopping=Event(),
     )
     init_commands(app)
@@ -291,7 +283,7 @@ def test_an_imei_that_was_charged_twice_exits_with_4(app: Flask, charged_again: 
 def test_what_is_still_in_doubt_exits_with_3_and_prints_the_audit(
     real: Settings, database: IMEIDatabase, charged_again: Simulator, stock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("production_submission_system.patience_of", lambda _settings: 0.3)
+    monkeypatch.setattr("runner.patience_of", lambda _settings: 0.3)
     charged_again.set(listing="empty")
     result = run(make_app(real, database), "submit", stock, "--service", SERVICE, "--yes")
     assert result.exit_code == 3, result.output
@@ -386,26 +378,22 @@ def test_a_missing_file_and_a_missing_service_are_usage_errors(app: Flask, stock
 def test_a_provider_that_is_down_is_said_when_no_price_is_known(
     real: Settings, database: IMEIDatabase, provider: Simulator, stock: Path
 ) -> None:
-    def silent() -> list[ServiceInfo]:
-        raise NotSentError("The provider could not be reached.")
-
-    app = make_app(real, database, silent)
-    said = refused(run(app, "submit", stock, "--service", SERVICE, "--yes"), provider, database)
-    assert "could not be reached" in said
+    provider.set(fault="maintenance", fault_actions=("imeiservices",))
+    said = refused(run(make_app(real, database), "submit", stock, "--service", SERVICE, "--yes"), provider, database)
+    assert "maintenance" in said
 
 
-def priced(database: IMEIDatabase, age: float) -> list[ServiceInfo]:
-    """The provider's list, stored so many seconds ago, and the same with the price of SERVICE six times as high."""
-    listed = [ServiceInfo(SERVICE, "Check", 0.08), ServiceInfo("269", "Status", 0.1)]
-    database.store_services(listed, time.time() - age)
-    return [replace(listed[0], price=0.48), listed[1]]
+def priced(database: IMEIDatabase, age: float) -> None:
+    """Store the prices of the provider as it listed them this many seconds ago."""
+    database.store_services([ServiceInfo(SERVICE, "Check", 0.08), ServiceInfo("269", "Status", 0.1)], time.time() - age)
 
 
 def test_a_price_that_rose_since_it_was_shown_is_refused_and_the_same_command_again_shows_it(
     real: Settings, database: IMEIDatabase, provider: Simulator, stock: Path
 ) -> None:
-    risen = priced(database, 60)
-    app = make_app(real, database, lambda: risen)
+    priced(database, 60)
+    provider.set(price_factor=6.0)
+    app = make_app(real, database)
     result = run(app, "submit", stock, "--service", SERVICE, "--yes")
     assert "250 IMEIs x $0.08 = $20.00" in result.stderr
     said = refused(result, provider, database)
@@ -417,11 +405,9 @@ def test_a_price_that_rose_since_it_was_shown_is_refused_and_the_same_command_ag
 def test_a_price_that_cannot_be_checked_is_believed_for_five_minutes(
     real: Settings, database: IMEIDatabase, provider: Simulator, stock: Path, age: float, code: int
 ) -> None:
-    def silent() -> list[ServiceInfo]:
-        raise NotSentError("The provider could not be reached.")
-
+    provider.set(fault="maintenance", fault_actions=("imeiservices",))
     priced(database, age)
-    result = run(make_app(real, database, silent), "submit", stock, "--service", SERVICE, "--yes")
+    result = run(make_app(real, database), "submit", stock, "--service", SERVICE, "--yes")
     assert result.exit_code == code, result.output
     if code:
         assert "The price could not be checked, so nothing was ordered." in refused(result, provider, database)
@@ -430,9 +416,9 @@ def test_a_price_that_cannot_be_checked_is_believed_for_five_minutes(
 def test_an_interrupted_batch_is_continued_at_the_price_that_is_shown(
     real: Settings, database: IMEIDatabase, provider: Simulator, stock: Path
 ) -> None:
-    risen = priced(database, 5)
-    app = make_app(real, database, lambda: risen)
-    provider.set(fault="auth")
+    priced(database, 5)
+    app = make_app(real, database)
+    provider.set(fault="auth", price_factor=6.0)
     run(app, "submit", stock, "--service", SERVICE, "--yes")
     provider.set(fault="")
     with database.write() as connection:
@@ -441,7 +427,7 @@ def test_an_interrupted_batch_is_continued_at_the_price_that_is_shown(
     assert "rose from $0.08 to $0.48" in said
     resumed = run(app, "submit", stock, "--service", SERVICE, "--yes", "--json")
     assert resumed.exit_code == 0, resumed.output
-    assert "Check, $0.48 an IMEI" in resumed.stderr
+    assert ", $0.48 an IMEI" in resumed.stderr
     assert "$120.00" in resumed.stderr
 
 

@@ -19,12 +19,13 @@ from stored_orders import all_orders
 from web_client import SERVICES, Browser, Provider, make_app
 
 from account.catalogue import AccountBalance, ServiceCatalog
+from account.requests import OrderLookup, ProviderRequests, RecentOrders
 from backend import Backend
 from commands.audit import audit as audit_command
 from commands.audit import figures, rebuild_from_provider, report_lines, verdict
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
-from orders import Account, BatchState, Chunk, ChunkState, IMEIOrder, Outcome, ServiceInfo
+from orders import Account, BatchState, Chunk, ChunkState, IMEIOrder, Outcome
 from results import audit
 from results.audit import NightlyAudit, last_audit, next_nightly, run_audit
 from results.comparison import AuditReport, compare
@@ -572,6 +573,7 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
 ) -> None:
     place(simulator, database, 2)
     monkeypatch.setattr(audit, "LOOK", 0.01)
+    monkeypatch.setattr(audit, "DUE_LOOK", 0.01)
     stop, started, broken = Event(), utc_now(), Event()
 
     def clock() -> datetime:
@@ -618,23 +620,16 @@ def test_the_status_page_shows_the_last_audit(simulator: Simulator, settings: Se
 
 @pytest.fixture
 def app(settings: Settings, database: IMEIDatabase, simulator: Simulator) -> Flask:
-    def services() -> list[ServiceInfo]:
-        with client_of(simulator) as client:
-            return client.get_imei_services()
-
-    def account() -> Account:
-        with client_of(simulator) as client:
-            return client.get_account()
-
+    requests = ProviderRequests(database)
     real = replace(settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url)
     app = Flask("audit_test")
     app.extensions["backend"] = Backend(
         settings=real,
         database=database,
-        catalog=ServiceCatalog(database, services),
-        account=AccountBalance(database, account),
-        recent_orders=list,
-        find_order=lambda _: [],
+        catalog=ServiceCatalog(requests),
+        account=AccountBalance(requests),
+        recent_orders=RecentOrders(requests),
+        find_order=OrderLookup(requests),
         stopping=Event(),
     )
     for command in (audit_command, rebuild_from_provider):

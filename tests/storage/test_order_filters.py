@@ -368,6 +368,8 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TABLE balance_readings",
         "DROP TABLE leases",
         "DROP TABLE withheld_results",
+        "DROP TABLE listed_orders",
+        "DROP TABLE provider_requests",
         "ALTER TABLE attempts DROP COLUMN after_order",
         "ALTER TABLE attempts DROP COLUMN first_list",
         "ALTER TABLE chunks DROP COLUMN doubt_attempt",

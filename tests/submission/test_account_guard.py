@@ -15,7 +15,7 @@ from web_client import Browser, Provider, make_app, words
 from commands.submit import init_commands
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
-from runner import Background, make_client, run_or_follow, sync_or_follow
+from runner import Background, leading, run_or_follow, sync_or_follow
 from settings import Settings, load_settings
 from storage import account_mark, batch_states
 from storage.account_mark import adoption
@@ -185,7 +185,7 @@ def test_nothing_is_sent_or_fetched_with_another_account(
         run_or_follow(other, database, batch_id, lambda _: None, threading.Event())
     with pytest.raises(OtherAccountError):
         sync_or_follow(other, database)
-    with pytest.raises(OtherAccountError), make_client(other, database):
+    with pytest.raises(OtherAccountError), leading(other, database):
         pass
     assert simulator.calls() == []
 

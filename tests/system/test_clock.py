@@ -15,6 +15,7 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from web_client import CARRIER
 
 import database as database_module
+from account.answers import LocalProvider, Questions
 from account.catalogue import AccountBalance, ServiceCatalog
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
@@ -109,8 +110,8 @@ def test_after_a_step_services_and_balance_are_asked_again(database: IMEIDatabas
         asked.append("account")
         return Account(5.0, "$ 5.00 USD")
 
-    catalog = ServiceCatalog(database, services, clock=clock.now)
-    balance = AccountBalance(database, account, clock=clock.now)
+    catalog = ServiceCatalog(LocalProvider(database, Questions(services=services), clock.now))
+    balance = AccountBalance(LocalProvider(database, Questions(account=account), clock.now))
     catalog.current(), balance.current()
     catalog.current(), balance.current()
     assert asked == ["services", "account"]
@@ -130,7 +131,7 @@ def test_a_question_that_failed_before_a_step_is_asked_again(database: IMEIDatab
             raise NotSentError("The provider cannot be reached.")
         return [CARRIER]
 
-    catalog = ServiceCatalog(database, services, clock=clock.now)
+    catalog = ServiceCatalog(LocalProvider(database, Questions(services=services), clock.now))
     assert "cannot be reached" in catalog.current().error
     clock.step(step)
     down = False

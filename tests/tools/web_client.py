@@ -14,6 +14,7 @@ from handmade_calls import record_verdicts
 from sqlalchemy import Connection
 from werkzeug.test import TestResponse
 
+from account.answers import LocalProvider, Questions
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
 from orders import Account, Chunk, IMEIOrder, Item, Outcome, ServiceInfo, Verdict
@@ -60,13 +61,10 @@ def find_order(provider: Provider, order_id: str) -> list[IMEIOrder]:
 
 
 def make_app(settings: Settings, database: IMEIDatabase, provider: Provider) -> Flask:
-    app = create_app(
-        settings,
-        database,
-        fetch_services=provider.list_services,
-        fetch_account=provider.account,
-        fetch_order=partial(find_order, provider),
+    questions = Questions(
+        services=provider.list_services, account=provider.account, order=partial(find_order, provider)
     )
+    app = create_app(settings, database, LocalProvider(database, questions))
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app

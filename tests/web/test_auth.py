@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import TestResponse
 
 import web_app
+from account.answers import LocalProvider, Questions
 from database import IMEIDatabase
 from orders import Account
 from settings import Settings
@@ -161,7 +162,8 @@ def test_the_demo_is_closed_to_other_machines_until_it_has_a_password(
 
 @pytest.fixture
 def whole_app(real: Settings, database: IMEIDatabase) -> Flask:
-    return web_app.create_app(real, database, fetch_services=list, fetch_account=lambda: Account(None, ""))
+    questions = Questions(services=list, account=lambda: Account(None, ""))
+    return web_app.create_app(real, database, LocalProvider(database, questions))
 
 
 def addresses(app: Flask, method: str) -> list[str]:

@@ -15,6 +15,7 @@ from backend import Backend
 from database import IMEIDatabase, utc_now, write_list_limit
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
 from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, Outcome, Verdict
+from runner import leading
 from settings import Settings
 from storage import call_queries, doubt_moves
 from storage.call_records import write_intents
@@ -431,14 +432,14 @@ def test_a_page_asks_the_provider_one_short_question(settings: Settings, databas
     """The lookup of an order is one call, never repeated, and ends in time; the status shows how it went."""
     with Simulator(Knobs()) as simulator:
         real = replace(settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url)
-        app = create_app(real, database)
-        backend: Backend = app.extensions["backend"]
-        with pytest.raises(RefusedError):
-            backend.find_order("15990001")
-        assert provider_state(database).ok
-        simulator.set(fault="reset", fault_actions=("getimeis",))
-        with pytest.raises(OutcomeUnknownError):
-            backend.find_order("15990001")
+        backend: Backend = create_app(real, database).extensions["backend"]
+        with leading(real, database):
+            with pytest.raises(RefusedError):
+                backend.find_order("15990001")
+            assert provider_state(database).ok
+            simulator.set(fault="reset", fault_actions=("getimeis",))
+            with pytest.raises(OutcomeUnknownError):
+                backend.find_order("15990001")
         assert sum(call.action == "getimeis" for call in simulator.calls()) == 2
         state = provider_state(database)
         assert (state.ok, state.call) == (False, "reading orders")

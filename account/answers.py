@@ -1,0 +1,200 @@
+"""The leader's side of requests: take one, ask the provider outside any transaction, store the answer.
+
+Each request is one call, made in a thread of its own, so that a slow list of orders delays no price. A request that is
+being asked when the process ends is left to the next leader.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NoReturn
+
+from account.requests import LIST_PATIENCE, ProviderRequests, failure_of
+from account.state import state_of, write_state
+from database import DatabaseUnavailableError, IMEIDatabase
+from gsm_fusion_client import ClientOptions, GSMFusionAPIError, GSMFusionClient, NotSentError
+from orders import Account, IMEIOrder, RequestKind, ServiceInfo
+from settings import Access
+from storage import provider_requests
+from storage.provider_requests import Request
+from submission import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks for requests, and between two looks for those that nobody asks any more.
+LOOK, TIDY = 0.1, 60.0
+#: Requests that are asked at once, at most.
+MOST_AT_ONCE = 6
+#: Seconds that the thread which takes requests gets to end.
+PATIENCE = 5.0
+#: The name in the settings table of the newest balance.
+ACCOUNT = "account"
+#: What each kind is asked by, in the provider's words.
+ACTIONS = MappingProxyType(
+    {
+        RequestKind.SERVICES: "imeiservices",
+        RequestKind.ACCOUNT: "accountinfo",
+        RequestKind.RECENT_ORDERS: "getimeis",
+        RequestKind.ORDER: "getimeis",
+    }
+)
+PROGRAM_ERROR = "The provider could not be asked; the log says why."
+
+
+def _cannot_be_asked(*_: str) -> NoReturn:
+    raise NotSentError("This process cannot ask that.")
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """How to ask the provider, by one call each. Every function raises GSMFusionAPIError."""
+
+    services: Callable[[], list[ServiceInfo]] = _cannot_be_asked
+    account: Callable[[], Account] = _cannot_be_asked
+    recent_orders: Callable[[], list[IMEIOrder]] = _cannot_be_asked
+    order: Callable[[str], list[IMEIOrder]] = _cannot_be_asked
+
+
+class Answerer:
+    """Answers the requests that wait."""
+
+    def __init__(self, database: IMEIDatabase, questions: Questions, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._questions = questions
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked: dict[int, threading.Thread] = {}  #: by the ids of the requests that are asked now
+
+    def run(self, stop: threading.Event) -> None:
+        """Answer requests until stop is set, first those that a leader before this one left behind."""
+        tidy_at = 0.0
+        while not stop.wait(LOOK):
+            try:
+                if time.monotonic() >= tidy_at:
+                    self._tidy()
+                    tidy_at = time.monotonic() + TIDY
+                self.take_waiting()
+            except DatabaseUnavailableError as error:
+                logger.warning("Requests wait: %s", error.orig)
+            except Exception:  # a thread ends here; the next look tries again
+                logger.exception("Taking requests failed")
+
+    def take_waiting(self) -> None:
+        """Begin to answer what waits, each request in a thread of its own."""
+        with self._lock:
+            self._asked = {number: thread for number, thread in self._asked.items() if thread.is_alive()}
+            while len(self._asked) < MOST_AT_ONCE and (request := provider_requests.take(self._database, ACTIONS)):
+                name = f"ask-{request.kind}"
+                thread = threading.Thread(target=self._answer, args=(request,), name=name, daemon=True)
+                thread.start()
+                self._asked[request.request_id] = thread
+
+    def _tidy(self) -> None:
+        """Let requests wait again that nobody asks any more, and delete old ones."""
+        alive = [number for number, thread in self._asked.items() if thread.is_alive()]
+        provider_requests.reopen(self._database, ACTIONS, alive)
+        with self._database.write() as connection:
+            provider_requests.forget(connection, self._clock())
+
+    def _answer(self, request: Request) -> None:
+        """Ask, store and finish one request. Where the database cannot be written, it waits again after a while."""
+        started, error, listed = self._clock(), None, None
+        try:
+            try:
+                listed = self._ask(request)
+            except GSMFusionAPIError as failure:
+                logger.warning("A request (%s) was not answered: %s", request.kind, failure)
+                error = failure
+            if not isinstance(error, RequestLimitError):
+                self._note(request, started, error)
+            self._finish(request, error, listed)
+        except DatabaseUnavailableError as unavailable:
+            logger.error("An answer could not be stored: %s", unavailable.orig)
+        except Exception:  # a thread ends here
+            logger.exception("Asking the provider failed")
+            self._finish(request, GSMFusionAPIError(PROGRAM_ERROR), None)
+
+    def _ask(self, request: Request) -> list[IMEIOrder] | None:
+        """Ask the provider, and store what has a table of its own. Returns the orders that the answer lists."""
+        if request.kind is RequestKind.RECENT_ORDERS:
+            return self._questions.recent_orders()
+        if request.kind is RequestKind.ORDER:
+            return self._questions.order(request.argument)
+        if request.kind is RequestKind.SERVICES:
+            services = self._questions.services()
+            if not services:
+                raise GSMFusionAPIError("The provider listed no services.")
+            self._database.store_services(services, self._clock())
+        else:
+            account = self._questions.account()
+            known = {"credits": account.credits, "text": account.text, "at": self._clock()}
+            self._database.set_setting(ACCOUNT, json.dumps(known))
+        return None
+
+    def _finish(self, request: Request, error: GSMFusionAPIError | None, listed: Sequence[IMEIOrder] | None) -> None:
+        """Mark a request as answered or failed; the orders of its answer are stored before."""
+        words = "" if error is None else str(error) or PROGRAM_ERROR
+        failure = "" if error is None else failure_of(error)
+        if listed is not None:
+            provider_requests.store_orders(self._database, request, listed)
+        with self._database.write() as connection:
+            if provider_requests.finish(connection, request.request_id, self._clock(), words, failure) and not error:
+                provider_requests.drop_older_orders(connection, request)
+
+    def _note(self, request: Request, started: float, error: GSMFusionAPIError | None) -> None:
+        """Write what the call says about the provider."""
+        now = self._clock()
+        write_state(self._database, state_of(ACTIONS[request.kind], now - started, error, now))
+
+
+def request_ages(database: IMEIDatabase) -> list[float]:
+    """Return how many seconds ago the calls of the last minute were made that pages and commands asked for."""
+    not_sent = RequestLimitError.__name__
+    return provider_requests.call_ages(database, ACTIONS, not_sent, time.time(), MINUTE + SLACK)
+
+
+@contextmanager
+def answering_requests(database: IMEIDatabase, access: Access, throttle: Throttle) -> Iterator[None]:
+    """Answer the requests of pages and commands, by calls within the limit of throttle, as long as this is held."""
+    throttle.requested_before(request_ages(database))
+    options = ClientOptions(access.base_url, MOST_AT_ONCE, turns=RequestTurns(throttle))
+    timeout = min(LIST_PATIENCE, access.call_timeout)  # a page waits for it: one call for each request
+    with GSMFusionClient(access.api_key, access.username, timeout, 0, options) as client:
+        questions = Questions(
+            services=client.get_imei_services,
+            account=client.get_account,
+            recent_orders=client.list_recent_orders,
+            order=client.get_imei_orders,
+        )
+        with answering(database, questions):
+            yield
+
+
+@contextmanager
+def answering(database: IMEIDatabase, questions: Questions) -> Iterator[None]:
+    """Answer the requests of pages and commands as long as this is held."""
+    ended = threading.Event()
+    thread = threading.Thread(target=Answerer(database, questions).run, args=(ended,), name="requests", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(PATIENCE)
+
+
+class LocalProvider(ProviderRequests):
+    """Requests that this process answers itself, with given functions: for tests and benchmarks."""
+
+    def __init__(self, database: IMEIDatabase, questions: Questions, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(database, clock)
+        self._answerer = Answerer(database, questions, clock)
+
+    def _look(self, request_id: int) -> Request:
+        self._answerer.take_waiting()
+        return super()._look(request_id)
