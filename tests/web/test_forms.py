@@ -37,13 +37,13 @@ def stranger(settings: Settings, database: IMEIDatabase, provider: Provider) -> 
     ids=["25 MB of fields", "25 MB of separators", "25 MB of password", "16 KB", "21 fields"],
 )
 def test_a_large_login_is_refused_at_once_and_costs_no_memory(stranger: FlaskClient, body: bytes) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     tracemalloc.start()
     answer = stranger.post("/login", data=io.BytesIO(body), content_type=FORM, content_length=len(body))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert answer.status_code == 413
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert peak < 5 * MEGABYTE
 
 
