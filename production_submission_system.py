@@ -234,9 +234,8 @@ class ProductionSubmissionSystem:
                 if not ending:
                     self._account.turn(pool, idle=not self._in_flight and not self._is_worked_on())
                     self._settler.balance_failures = self._account.failures
-                claimed = self._commit(answers, may_claim=not ending and not self._is_held())
-                claimed += self._settle(pool, may_repeat=not ending)
-                self._send(pool, claimed)
+                self._send(pool, self._commit(answers, may_claim=not ending and not self._is_held()))
+                self._send(pool, self._settle(pool, may_repeat=not ending))  # after: a look alone needs a quiet wire
                 if not self._in_flight and self._is_ending(stop, is_over):
                     self._story.tell()
                     return

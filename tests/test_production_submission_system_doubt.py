@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from handmade_calls import one
+from provider_model import Clock, Model
 from simulated_provider import imeis
 from stepped_loop import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase
+from simulator.knobs import Knobs
 from submission import checkpoints
 from submission.decisions import was_not_placed
 from submission.throttle import Throttle
@@ -188,6 +190,58 @@ def test_a_look_alone_waits_for_the_end_of_a_hold(loop: Loop) -> None:
     loop.clock.now += 10.0
     loop.step(3)
     assert looks(loop) == [True]
+
+
+def test_a_look_alone_waits_for_the_calls_that_begin_in_the_same_turn(loop: Loop) -> None:
+    lost(loop, 2)
+    loop.let_all()
+    clear(loop)
+    batch(loop, 4, first=50)
+    loop.step(2)
+    assert loop.waiting.count(CALL) == 2
+    assert looks(loop) == []
+    loop.let_all(CALL)
+    assert looks(loop) == [True]
+
+
+def test_an_order_placed_after_the_balance_of_a_look_does_not_hide_a_charge(
+    database: IMEIDatabase, tmp_path: Path
+) -> None:
+    """The list hides the order in doubt, so that only the balance shows that it was charged."""
+    model = Model(Knobs(history=1, duplicates="never", late_orders=(0,), late_seconds=1e6), Clock())
+    with started(database, tmp_path / "kept", model=model) as loop:
+        ready(loop)
+        batch(loop, 2, size=1)
+        loop.step(3)
+        loop.let(CALL, fault="lost after")
+        loop.let(LIST)
+        loop.let(CALL)
+        while not any(watch.ready for watch in loop.system._settler.watches.values()):
+            loop.clock.now += 5.0
+            loop.process.step()
+            loop.process.step()
+            if loop.waiting:
+                loop.wire.let_through()
+        batch(loop, 1, first=50)  # when the loop is about to look alone
+        while CALL not in loop.waiting:
+            loop.step()
+        answer_while_a_balance_is_on_its_way(loop)
+        loop.step(2)
+        loop.let_all()
+        assert len(model.charges) == 3
+
+
+def answer_while_a_balance_is_on_its_way(loop: Loop) -> None:
+    """Let a paid call through after a look that waits has read the balance, and before the loop has the look."""
+    lookout, found = loop.system._lookout, None
+    if LIST in loop.waiting:
+        _, args = loop.wire.waiting.pop(loop.waiting.index(LIST))
+        found = lookout._reader.read(*args, False)
+    loop.wire.let_through(loop.waiting.index(CALL))
+    loop.process.step()
+    if found is not None:
+        lookout._looks.put(found)
+    loop.process.step()
 
 
 def test_a_repeated_call_that_gets_no_answer_needs_another_decision(loop: Loop) -> None:
