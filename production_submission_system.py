@@ -297,6 +297,7 @@ class ProductionSubmissionSystem:
         except DatabaseUnavailableError as error:
             return self._keep_for_later(answers, error)
         self._had_space = has_space
+        self._recorder.committed()
         for answer in answers:
             self._end(answer)
         self._progress.write(is_idle=not self._in_flight)

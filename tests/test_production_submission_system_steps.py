@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from handmade_calls import one
+from provider_model import Disturbance
 from simulated_provider import SERVICE, imeis
-from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, started
+from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase
-from storage import lease
+from storage import batch_states, lease
 from submission.decisions import was_not_placed
 from submission.ownership import MOVED, PAID_ELSEWHERE
 
@@ -102,6 +103,23 @@ def test_maintenance_pauses_every_batch_until_it_is_over(loop: Loop) -> None:
     loop.step(3)
     loop.let_all()
     assert loop.outcomes(first) + loop.outcomes(second) == ["ordered"] * 8
+
+
+def test_batches_resume_after_maintenance_though_their_first_commit_fails(loop: Loop) -> None:
+    """The disk is full when the intents of their next calls are written in the same transaction."""
+    ready(loop)
+    batch_id = batch(loop, 4)
+    loop.step(3)
+    loop.let(CALL, fault="maintenance")
+    loop.let_all(CALL)
+    loop.clock.now += 30.0
+    end = unwritable(loop, "INSERT INTO attempts")
+    loop.step(2)
+    assert loop.states()[0][0] == "paused"
+    end()
+    loop.step(3)
+    loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 4
 
 
 def test_three_calls_in_a_row_without_an_answer_hold_the_others_back(loop: Loop) -> None:
