@@ -182,6 +182,36 @@ def test_a_process_that_lost_the_lease_repeats_nothing(loop: Loop) -> None:
     assert one(loop.database, "SELECT DISTINCT outcome FROM items") == "in_doubt"
 
 
+@pytest.mark.parametrize("fault", ["maintenance", "withdrawn", "auth"])
+def test_an_answer_of_a_process_that_lost_the_lease_leaves_a_later_call_alone(loop: Loop, fault: str) -> None:
+    """Its answer is on disk and not recorded when the other process recovers it and makes the call again."""
+    ready(loop)
+    batch_id = batch(loop, 2)
+    loop.step(3)
+    loop.model.next = Disturbance(fault=fault)
+    loop.wire.let_through(loop.waiting.index(CALL))
+    later = Loop(loop.database, loop.folder, loop.model)
+    later.step(3)
+    resume(loop, batch_id)
+    later.let_all(BALANCE, LIST)
+    assert later.waiting.count(CALL) == 1
+    loop.step(3)
+    assert loop.process.has_ended
+    assert one(loop.database, "SELECT state, attempt FROM chunks") == ("sending", 2)
+    resume(loop, batch_id)
+    later.step(2)
+    assert later.waiting.count(CALL) == 1
+    later.let_all()
+    later.close()
+    assert loop.outcomes(batch_id) == ["ordered"] * 2
+    assert len(loop.model.charges) == 2
+
+
+def resume(loop: Loop, batch_id: int) -> None:
+    with loop.database.write() as connection:
+        batch_states.resume(connection, batch_id)
+
+
 # The look before work of an earlier process
 
 
