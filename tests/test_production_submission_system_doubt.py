@@ -235,8 +235,8 @@ def answer_while_a_balance_is_on_its_way(loop: Loop) -> None:
     """Let a paid call through after a look that waits has read the balance, and before the loop has the look."""
     lookout, found = loop.system._lookout, None
     if LIST in loop.waiting:
-        _, args = loop.wire.waiting.pop(loop.waiting.index(LIST))
-        found = lookout._reader.read(*args, False)
+        _, (last_order, alone) = loop.wire.waiting.pop(loop.waiting.index(LIST))
+        found = lookout._reader.read(last_order, alone, must_look=False)
     loop.wire.let_through(loop.waiting.index(CALL))
     loop.process.step()
     if found is not None:
