@@ -414,6 +414,7 @@ class ProductionSubmissionSystem:
 
     def _recover(self) -> None:
         """Take the lease; what was on the wire when a process died is recorded from its checkpoint, or in doubt."""
+        self._lookout.start()
         with self.database.write() as connection:
             self._ownership.take(connection)
             reopen_answered(connection, self.checkpoints)

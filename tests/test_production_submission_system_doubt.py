@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from handmade_calls import one
-from provider_model import Clock, Model
+from provider_model import Clock, Model, Process
 from simulated_provider import imeis
 from stepped_loop import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started, unwritable
 
@@ -229,6 +229,41 @@ def test_an_order_placed_after_the_balance_of_a_look_does_not_hide_a_charge(
         loop.step(2)
         loop.let_all()
         assert len(model.charges) == 3
+
+
+def test_nothing_is_sent_beside_a_look_alone_where_the_run_was_about_to_end(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that waited to become the leader gives up in the same turn."""
+    lost(loop, 2)
+    loop.let_all()
+    clear(loop)
+    loop.step(2)
+    assert looks(loop) == [True]
+    batch(loop, 4, first=50)
+    ending, is_ending = [True, False], loop.system._is_ending
+    monkeypatch.setattr(loop.system, "_is_ending", lambda *of: (is_ending(*of), ending.pop(0) if ending else False)[1])
+    loop.step(4)
+    assert not ending
+    assert CALL not in loop.waiting and looks(loop) == [True]
+
+
+def test_a_look_of_an_earlier_run_settles_nothing(loop: Loop) -> None:
+    """Between the two runs another process may have sent calls."""
+    lost(loop, 2)
+    loop.let_all()
+    clear(loop)
+    loop.step(2)
+    loop.process.stop.set()
+    loop.step(2)
+    assert loop.process.has_ended
+    loop.wire.let_through(loop.waiting.index(LIST))
+    loop.process = Process(loop.system)
+    loop.process.step()
+    loop.process.step()
+    assert CALL not in loop.waiting
+    loop.let_all()
+    assert len(loop.model.charges) == 2
 
 
 def answer_while_a_balance_is_on_its_way(loop: Loop) -> None:
