@@ -234,9 +234,8 @@ class ProductionSubmissionSystem:
                 if not ending:
                     self._account.turn(pool, idle=not self._in_flight and not self._is_worked_on())
                     self._settler.balance_failures = self._account.failures
-                claimed = self._commit(answers, may_claim=not ending and not self._is_held())
-                claimed += self._settle(pool, may_repeat=not ending)
-                self._send(pool, claimed)
+                self._send(pool, self._commit(answers, may_claim=not ending and not self._is_held()))
+                self._send(pool, self._settle(pool, may_repeat=not ending))  # after: a look alone needs a quiet wire
                 if not self._in_flight and self._is_ending(stop, is_over):
                     self._story.tell()
                     return
@@ -298,6 +297,7 @@ class ProductionSubmissionSystem:
         except DatabaseUnavailableError as error:
             return self._keep_for_later(answers, error)
         self._had_space = has_space
+        self._recorder.committed()
         for answer in answers:
             self._end(answer)
         self._progress.write(is_idle=not self._in_flight)
@@ -414,6 +414,7 @@ class ProductionSubmissionSystem:
 
     def _recover(self) -> None:
         """Take the lease; what was on the wire when a process died is recorded from its checkpoint, or in doubt."""
+        self._lookout.start()
         with self.database.write() as connection:
             self._ownership.take(connection)
             reopen_answered(connection, self.checkpoints)

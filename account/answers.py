@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NoReturn
@@ -69,6 +69,8 @@ class Answerer:
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: dict[int, threading.Thread] = {}  #: by the ids of the requests that are asked now
+        self._ended = threading.Event()  #: what is asked now is left to the next leader
+        self._storing = threading.Lock()  #: held while the orders of an answer are stored
 
     def run(self, stop: threading.Event) -> None:
         """Answer requests until stop is set, first those that a leader before this one left behind."""
@@ -83,6 +85,12 @@ class Answerer:
                 logger.warning("Requests wait: %s", error.orig)
             except Exception:  # a thread ends here; the next look tries again
                 logger.exception("Taking requests failed")
+
+    def end(self) -> None:
+        """Store no more answers, once one that is being stored is complete: the next leader asks and stores again."""
+        self._ended.set()
+        with self._storing:
+            pass
 
     def take_waiting(self) -> None:
         """Begin to answer what waits, each request in a thread of its own."""
@@ -137,14 +145,18 @@ class Answerer:
         return None
 
     def _finish(self, request: Request, error: GSMFusionAPIError | None, listed: Sequence[IMEIOrder] | None) -> None:
-        """Mark a request as answered or failed; the orders of its answer are stored before."""
+        """Mark a request as answered or failed, unless end() was called; the orders of its answer are stored before."""
         words = "" if error is None else str(error) or PROGRAM_ERROR
         failure = "" if error is None else failure_of(error)
-        if listed is not None:
-            provider_requests.store_orders(self._database, request, listed)
-        with self._database.write() as connection:
-            if provider_requests.finish(connection, request.request_id, self._clock(), words, failure) and not error:
-                provider_requests.drop_older_orders(connection, request)
+        with nullcontext() if listed is None else self._storing:
+            if self._ended.is_set():
+                return
+            if listed is not None:
+                provider_requests.store_orders(self._database, request, listed)
+            with self._database.write() as connection:
+                finished = provider_requests.finish(connection, request.request_id, self._clock(), words, failure)
+                if finished and not error:
+                    provider_requests.drop_older_orders(connection, request)
 
     def _note(self, request: Request, started: float, error: GSMFusionAPIError | None) -> None:
         """Write what the call says about the provider."""
@@ -178,13 +190,14 @@ def answering_requests(database: IMEIDatabase, access: Access, throttle: Throttl
 @contextmanager
 def answering(database: IMEIDatabase, questions: Questions) -> Iterator[None]:
     """Answer the requests of pages and commands as long as this is held."""
-    ended = threading.Event()
-    thread = threading.Thread(target=Answerer(database, questions).run, args=(ended,), name="requests", daemon=True)
+    answerer, ended = Answerer(database, questions), threading.Event()
+    thread = threading.Thread(target=answerer.run, args=(ended,), name="requests", daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
+        answerer.end()
         thread.join(PATIENCE)
 
 

@@ -63,9 +63,10 @@ ORDERED = text(
     "UPDATE items SET outcome = 'ordered', message = NULL"
     " WHERE chunk_id IN (SELECT value FROM json_each(:ids)) AND outcome IN ('waiting', 'in_doubt')"
 )
+#: The rows are (chunk id, attempt): an answer to an earlier attempt must not move a chunk that was sent again.
 ANSWERED = text(
-    "UPDATE chunks SET state = 'answered', message = ''"
-    " WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'sending'"
+    "UPDATE chunks SET state = 'answered', message = '' FROM json_each(:rows) row"
+    " WHERE chunks.id = row.value ->> 0 AND chunks.attempt = row.value ->> 1 AND chunks.state = 'sending'"
 )
 ENDED = text(
     "UPDATE attempts SET ended_at = :now, result = 'answered' WHERE id IN (SELECT value FROM json_each(:attempts))"
@@ -76,10 +77,11 @@ DECIDED = text(
     " WHERE items.id = row.value ->> 1 AND items.chunk_id = row.value ->> 0"
     " AND items.outcome IN ('waiting', 'in_doubt')"
 )
-#: The rows are (chunk id, state, message); states are those that a chunk may be in before.
+#: The rows are (chunk id, attempt, state, message); states are those that a chunk may be in before.
 JUDGED = text(
-    "UPDATE chunks SET state = row.value ->> 1, message = row.value ->> 2, cleared = 0 FROM json_each(:rows) row"
-    " WHERE chunks.id = row.value ->> 0 AND chunks.state IN (SELECT value FROM json_each(:states))"
+    "UPDATE chunks SET state = row.value ->> 2, message = row.value ->> 3, cleared = 0 FROM json_each(:rows) row"
+    " WHERE chunks.id = row.value ->> 0 AND chunks.attempt = row.value ->> 1"
+    " AND chunks.state IN (SELECT value FROM json_each(:states))"
 )
 #: What an item may be while an answer can still decide it.
 OPEN_OUTCOMES = (Outcome.WAITING, Outcome.IN_DOUBT)
@@ -189,16 +191,18 @@ def adopt(connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict]) ->
 def record_late(connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict], message: str) -> None:
     """Record an answer to a chunk that another process has moved: its orders, and what is still undecided.
 
-    The orders of IMEIs that were settled otherwise meanwhile are stored with message as a note: no order is lost.
+    The orders of IMEIs that were settled otherwise or sent again meanwhile are stored with message as a note: no order
+    is lost.
     """
-    query = select(items.c.id).where(items.c.chunk_id == chunk.chunk_id, items.c.outcome.in_(OPEN_OUTCOMES))
-    undecided = set(connection.execute(query).scalars())
+    this = (chunks.c.id == chunk.chunk_id) & (chunks.c.attempt == chunk.attempt)
+    query = select(items.c.id).join(chunks, chunks.c.id == items.c.chunk_id)
+    undecided = set(connection.execute(query.where(this, items.c.outcome.in_(OPEN_OUTCOMES))).scalars())
     written = _write_verdicts(connection, chunk, [v for v in verdicts if v.item_id in undecided])
     _insert_of(connection, chunk, [v for v in verdicts if v.item_id not in undecided], notes=message)
     left = undecided - {item_id for item_id, outcome in written.items() if outcome is not Outcome.IN_DOUBT}
     state = ChunkState.IN_DOUBT if left else ChunkState.ANSWERED
     open_state = chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT])
-    connection.execute(update(chunks).where(chunks.c.id == chunk.chunk_id, open_state).values(state=state))
+    connection.execute(update(chunks).where(this, open_state).values(state=state))
     end_attempts(connection, [(chunk.attempt_id, "answered late", message)])
     touch(connection, chunk.batch_id)
     finish_if_done(connection, chunk.batch_id)
@@ -248,7 +252,8 @@ def _write_clean(connection: Transaction, answered: Sequence[Chunk]) -> None:
     ids, count = json.dumps([chunk.chunk_id for chunk in answered]), sum(len(chunk.items) for chunk in answered)
     ordered = connection.execute(ORDERED, {"ids": ids}).rowcount
     expect(ordered == count, f"{ordered} of {count} items were undecided")
-    moved = connection.execute(ANSWERED, {"ids": ids}).rowcount
+    sent = json.dumps([(chunk.chunk_id, chunk.attempt) for chunk in answered])
+    moved = connection.execute(ANSWERED, {"rows": sent}).rowcount
     expect(moved == len(answered), f"{moved} of {len(answered)} chunks were on the wire")
     attempts = json.dumps([chunk.attempt_id for chunk in answered])
     connection.execute(ENDED, {"attempts": attempts, "now": utc_now().isoformat(" ")})
@@ -267,7 +272,8 @@ def _write_judged(
         rows = _outcomes(chunk, verdicts, known)
         doubtful = any(outcome is Outcome.IN_DOUBT for _, _, outcome, _ in rows)
         decided += rows
-        moves.append((chunk.chunk_id, ChunkState.IN_DOUBT if doubtful else ChunkState.ANSWERED, call.message))
+        state = ChunkState.IN_DOUBT if doubtful else ChunkState.ANSWERED
+        moves.append((chunk.chunk_id, chunk.attempt, state, call.message))
         ends.append((chunk.attempt_id, "in doubt" if doubtful else "answered", call.message))
     _decide(connection, decided)
     states = [ChunkState.SENDING, ChunkState.IN_DOUBT] if also_in_doubt else [ChunkState.SENDING]

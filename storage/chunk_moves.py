@@ -6,7 +6,6 @@ writes is in call_records.py, what ends doubt in doubt_moves.py.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import Connection, and_, case, insert, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -57,11 +56,15 @@ def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int])
 def release(connection: Connection, chunk: Chunk, message: str) -> None:
     """sending → planned: only for a call that certainly placed nothing. Raises WrongStateError.
 
+    Also where the chunk was sent again since: then another process made that call, and it is on the wire.
     → cancelled where the rest of the batch was cancelled meanwhile. → in_doubt for a call that repeated a doubtful
     one: it is repeated after another look only.
     """
     back = ChunkState.PLANNED if chunk.doubt_attempt is None else ChunkState.IN_DOUBT
-    _move(connection, chunk.chunk_id, ChunkState.SENDING, back, message=message)
+    this = (chunks.c.id == chunk.chunk_id) & (chunks.c.attempt == chunk.attempt)
+    on_the_wire = update(chunks).where(this, chunks.c.state == ChunkState.SENDING)
+    moved = connection.execute(on_the_wire.values(state=back, message=message)).rowcount
+    expect(moved == 1, f"chunk {chunk.chunk_id} is not {ChunkState.SENDING} in attempt {chunk.attempt}")
     end_attempts(connection, [(chunk.attempt_id, NOT_PLACED, message)])
     touch(connection, chunk.batch_id)
     if chunk.doubt_attempt is not None:
@@ -151,13 +154,6 @@ def cancel_left_out(connection: Connection, reasons: Mapping[tuple[str, str], st
         connection.execute(update(items).where(items.c.id.in_(part)).values(**values))
     for batch_id in {row.batch_id for row in found}:
         touch(connection, batch_id)
-
-
-def _move(connection: Connection, chunk_id: int, old: ChunkState, new: ChunkState, **values: Any) -> None:
-    moved = connection.execute(
-        update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == old).values(state=new, **values)
-    )
-    expect(moved.rowcount == 1, f"chunk {chunk_id} is not {old}")
 
 
 def end_attempts(connection: Connection, rows: Sequence[Row]) -> None:

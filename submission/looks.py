@@ -102,6 +102,11 @@ class Lookout:
         self._must_look = False
         self._request: str | None = None  #: the newest request of a person that was noticed
 
+    def start(self) -> None:
+        """Drop a look of an earlier run: another process may have sent calls since."""
+        self.is_alone = self._is_looking = False
+        self._looks = queue.SimpleQueue()
+
     def notice_request(self, now: float) -> None:
         """Look soon where a person has asked for it since the last time."""
         request = self._database.get_setting(REQUESTED)
@@ -119,7 +124,7 @@ class Lookout:
         """
         self._must_look = must_look
         if not may_send:
-            self.is_alone = False
+            self.is_alone = self.is_alone and self._is_looking  # it may end again before the look has come
         elif self.is_alone:
             self.is_alone = self._stays_alone(now, is_idle)
         else:

@@ -108,6 +108,7 @@ class Recorder:
         self._clock = clock
         self._unanswered = 0  #: calls in a row
         self._resume_at: float | None = None  #: when the provider's maintenance may be over
+        self._is_resuming = False  #: the transaction that is not committed yet resumes the batches
 
     def write(self, connection: Transaction, answers: Sequence[Answer], also_in_doubt: bool = False) -> ListLimits:
         """Write what answers mean. Returns the list lengths that were read or learned. Raises WrongStateError.
@@ -146,9 +147,14 @@ class Recorder:
 
     def resume_after_maintenance(self, connection: Transaction) -> None:
         """Resume the batches that wait for the provider's maintenance to end, when its time has passed."""
-        if self._resume_at is not None and self._clock() >= self._resume_at:
-            self._resume_at = None
+        self._is_resuming = self._resume_at is not None and self._clock() >= self._resume_at
+        if self._is_resuming:
             batch_states.resume_self_resuming(connection)
+
+    def committed(self) -> None:
+        """Note that the last transaction is on disk: until then the next one resumes the batches again."""
+        if self._is_resuming:
+            self._resume_at, self._is_resuming = None, False
 
     def learn(self, answer: Answer) -> bool:
         """Let the throttle and the settler learn from one answer. Returns whether nothing may be sent for a while."""

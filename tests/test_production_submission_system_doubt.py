@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from handmade_calls import one
+from provider_model import Clock, Model, Process
 from simulated_provider import imeis
 from stepped_loop import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase
+from simulator.knobs import Knobs
 from submission import checkpoints
 from submission.decisions import was_not_placed
 from submission.throttle import Throttle
@@ -188,6 +190,93 @@ def test_a_look_alone_waits_for_the_end_of_a_hold(loop: Loop) -> None:
     loop.clock.now += 10.0
     loop.step(3)
     assert looks(loop) == [True]
+
+
+def test_a_look_alone_waits_for_the_calls_that_begin_in_the_same_turn(loop: Loop) -> None:
+    lost(loop, 2)
+    loop.let_all()
+    clear(loop)
+    batch(loop, 4, first=50)
+    loop.step(2)
+    assert loop.waiting.count(CALL) == 2
+    assert looks(loop) == []
+    loop.let_all(CALL)
+    assert looks(loop) == [True]
+
+
+def test_an_order_placed_after_the_balance_of_a_look_does_not_hide_a_charge(
+    database: IMEIDatabase, tmp_path: Path
+) -> None:
+    """The list hides the order in doubt, so that only the balance shows that it was charged."""
+    model = Model(Knobs(history=1, duplicates="never", late_orders=(0,), late_seconds=1e6), Clock())
+    with started(database, tmp_path / "kept", model=model) as loop:
+        ready(loop)
+        batch(loop, 2, size=1)
+        loop.step(3)
+        loop.let(CALL, fault="lost after")
+        loop.let(LIST)
+        loop.let(CALL)
+        while not any(watch.ready for watch in loop.system._settler.watches.values()):
+            loop.clock.now += 5.0
+            loop.process.step()
+            loop.process.step()
+            if loop.waiting:
+                loop.wire.let_through()
+        batch(loop, 1, first=50)  # when the loop is about to look alone
+        while CALL not in loop.waiting:
+            loop.step()
+        answer_while_a_balance_is_on_its_way(loop)
+        loop.step(2)
+        loop.let_all()
+        assert len(model.charges) == 3
+
+
+def test_nothing_is_sent_beside_a_look_alone_where_the_run_was_about_to_end(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that waited to become the leader gives up in the same turn."""
+    lost(loop, 2)
+    loop.let_all()
+    clear(loop)
+    loop.step(2)
+    assert looks(loop) == [True]
+    batch(loop, 4, first=50)
+    ending, is_ending = [True, False], loop.system._is_ending
+    monkeypatch.setattr(loop.system, "_is_ending", lambda *of: (is_ending(*of), ending.pop(0) if ending else False)[1])
+    loop.step(4)
+    assert not ending
+    assert CALL not in loop.waiting and looks(loop) == [True]
+
+
+def test_a_look_of_an_earlier_run_settles_nothing(loop: Loop) -> None:
+    """Between the two runs another process may have sent calls."""
+    lost(loop, 2)
+    loop.let_all()
+    clear(loop)
+    loop.step(2)
+    loop.process.stop.set()
+    loop.step(2)
+    assert loop.process.has_ended
+    loop.wire.let_through(loop.waiting.index(LIST))
+    loop.process = Process(loop.system)
+    loop.process.step()
+    loop.process.step()
+    assert CALL not in loop.waiting
+    loop.let_all()
+    assert len(loop.model.charges) == 2
+
+
+def answer_while_a_balance_is_on_its_way(loop: Loop) -> None:
+    """Let a paid call through after a look that waits has read the balance, and before the loop has the look."""
+    lookout, found = loop.system._lookout, None
+    if LIST in loop.waiting:
+        _, (last_order, alone) = loop.wire.waiting.pop(loop.waiting.index(LIST))
+        found = lookout._reader.read(last_order, alone, must_look=False)
+    loop.wire.let_through(loop.waiting.index(CALL))
+    loop.process.step()
+    if found is not None:
+        lookout._looks.put(found)
+    loop.process.step()
 
 
 def test_a_repeated_call_that_gets_no_answer_needs_another_decision(loop: Loop) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from handmade_calls import one
+from provider_model import Disturbance
 from simulated_provider import SERVICE, imeis
-from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, started
+from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase
-from storage import lease
+from storage import batch_states, lease
 from submission.decisions import was_not_placed
 from submission.ownership import MOVED, PAID_ELSEWHERE
 
@@ -104,6 +105,23 @@ def test_maintenance_pauses_every_batch_until_it_is_over(loop: Loop) -> None:
     assert loop.outcomes(first) + loop.outcomes(second) == ["ordered"] * 8
 
 
+def test_batches_resume_after_maintenance_though_their_first_commit_fails(loop: Loop) -> None:
+    """The disk is full when the intents of their next calls are written in the same transaction."""
+    ready(loop)
+    batch_id = batch(loop, 4)
+    loop.step(3)
+    loop.let(CALL, fault="maintenance")
+    loop.let_all(CALL)
+    loop.clock.now += 30.0
+    end = unwritable(loop, "INSERT INTO attempts")
+    loop.step(2)
+    assert loop.states()[0][0] == "paused"
+    end()
+    loop.step(3)
+    loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 4
+
+
 def test_three_calls_in_a_row_without_an_answer_hold_the_others_back(loop: Loop) -> None:
     ready(loop)
     batch(loop, 40)
@@ -162,6 +180,36 @@ def test_a_process_that_lost_the_lease_repeats_nothing(loop: Loop) -> None:
     loop.let_all()
     assert loop.sent == [doubtful]
     assert one(loop.database, "SELECT DISTINCT outcome FROM items") == "in_doubt"
+
+
+@pytest.mark.parametrize("fault", ["maintenance", "withdrawn", "auth"])
+def test_an_answer_of_a_process_that_lost_the_lease_leaves_a_later_call_alone(loop: Loop, fault: str) -> None:
+    """Its answer is on disk and not recorded when the other process recovers it and makes the call again."""
+    ready(loop)
+    batch_id = batch(loop, 2)
+    loop.step(3)
+    loop.model.next = Disturbance(fault=fault)
+    loop.wire.let_through(loop.waiting.index(CALL))
+    later = Loop(loop.database, loop.folder, loop.model)
+    later.step(3)
+    resume(loop, batch_id)
+    later.let_all(BALANCE, LIST)
+    assert later.waiting.count(CALL) == 1
+    loop.step(3)
+    assert loop.process.has_ended
+    assert one(loop.database, "SELECT state, attempt FROM chunks") == ("sending", 2)
+    resume(loop, batch_id)
+    later.step(2)
+    assert later.waiting.count(CALL) == 1
+    later.let_all()
+    later.close()
+    assert loop.outcomes(batch_id) == ["ordered"] * 2
+    assert len(loop.model.charges) == 2
+
+
+def resume(loop: Loop, batch_id: int) -> None:
+    with loop.database.write() as connection:
+        batch_states.resume(connection, batch_id)
 
 
 # The look before work of an earlier process

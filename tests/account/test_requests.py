@@ -3,8 +3,10 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from batch_checks import wait_until
 from simulated_provider import imeis
 from web_client import SERVICES
 
@@ -258,6 +260,54 @@ def test_the_next_leader_answers_what_one_that_died_was_asking(database: IMEIDat
     request = provider_requests.get(database, request_id)
     assert request is not None
     assert (request.state, provider.asked) == (RequestState.ANSWERED, 1)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_leader_that_ended_leaves_what_it_asks_to_the_next_one(database: IMEIDatabase, fails: bool) -> None:
+    """Seen: a page read an empty list, because two leaders stored the answer to one request."""
+    free, came = threading.Event(), threading.Event()
+
+    def slow() -> list[IMEIOrder]:
+        free.wait(10)
+        came.set()
+        if fails:
+            raise NotSentError("The client is closed.")
+        return LISTED[:0]
+
+    request_id = provider_requests.leave(database, RequestKind.RECENT_ORDERS, "", time.time())
+    with answering(database, Questions(recent_orders=slow)):
+        wait_until(lambda: state_of(database, request_id) is RequestState.ASKING, "the list is asked for")
+    free.set()
+    came.wait(10)
+    for thread in threading.enumerate():
+        if thread.name == f"ask-{RequestKind.RECENT_ORDERS}":
+            thread.join(10)
+    assert state_of(database, request_id) is RequestState.ASKING
+    with answering(database, Questions(recent_orders=Provider())):
+        assert [order.id for order in RecentOrders(ProviderRequests(database))()] == ["7"]
+
+
+def test_a_leader_ends_when_the_list_that_it_stores_is_complete(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storing, store = threading.Event(), provider_requests.store_orders
+
+    def slowly(*answer: Any) -> None:
+        storing.set()
+        time.sleep(0.3)
+        store(*answer)
+
+    monkeypatch.setattr(provider_requests, "store_orders", slowly)
+    request_id = provider_requests.leave(database, RequestKind.RECENT_ORDERS, "", time.time())
+    with answering(database, Questions(recent_orders=Provider())):
+        storing.wait(10)
+    assert state_of(database, request_id) is RequestState.ANSWERED
+
+
+def state_of(database: IMEIDatabase, request_id: int) -> RequestState:
+    request = provider_requests.get(database, request_id)
+    assert request is not None
+    return request.state
 
 
 def test_a_slow_list_delays_no_price(database: IMEIDatabase) -> None:

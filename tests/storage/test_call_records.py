@@ -12,7 +12,15 @@ from sqlalchemy import Connection
 from database import IMEIDatabase, utc_now
 from orders import Chunk, OrderStatus, Outcome, PlacedOrder, Verdict
 from storage import call_queries, chunk_moves
-from storage.call_records import CallRecord, encode_orders, record_answers, record_of, record_of_orders, write_intents
+from storage.call_records import (
+    CallRecord,
+    encode_orders,
+    record_answers,
+    record_late,
+    record_of,
+    record_of_orders,
+    write_intents,
+)
 from storage.guards import WrongStateError
 
 
@@ -273,6 +281,39 @@ def released(connection: Connection, chunk: Chunk) -> None:
 
 def put_in_doubt(connection: Connection, chunk: Chunk) -> None:
     record_verdicts(connection, chunk, [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
+
+
+def sent_again(database: IMEIDatabase, chunk: Chunk) -> None:
+    """Another process takes the call back and makes it once more."""
+    with database.write() as connection:
+        released(connection, chunk)
+        write_intents(connection, [chunk.chunk_id])
+
+
+@pytest.mark.parametrize("also_in_doubt", [False, True])
+@pytest.mark.parametrize("outcome", [Outcome.ORDERED, Outcome.REFUSED])
+def test_an_answer_to_an_earlier_attempt_is_not_written_for_the_call_on_the_wire(
+    database: IMEIDatabase, rival: IMEIDatabase, outcome: Outcome, also_in_doubt: bool
+) -> None:
+    chunk = call(database, imeis(2))
+    sent_again(rival, chunk)
+    record = record_of(chunk, [Verdict(*item, outcome, f"{n}") for n, item in enumerate(chunk.items)])
+    with nothing_is_written(database), pytest.raises(WrongStateError), database.write() as connection:
+        record_answers(connection, [record], also_in_doubt)
+    with nothing_is_written(database), pytest.raises(WrongStateError), database.write() as connection:
+        released(connection, chunk)
+
+
+def test_a_late_answer_to_an_earlier_attempt_keeps_its_order_and_leaves_the_call_on_the_wire(
+    database: IMEIDatabase, rival: IMEIDatabase
+) -> None:
+    chunk = call(database, imeis(1))
+    sent_again(rival, chunk)
+    with database.write() as connection:
+        record_late(connection, chunk, [Verdict(*chunk.items[0], Outcome.ORDERED, "7")], "late")
+    assert one(database, "SELECT state, attempt FROM chunks") == ("sending", 2)
+    assert one(database, "SELECT outcome FROM items") == "waiting"
+    assert one(database, "SELECT notes FROM orders WHERE order_id = '7'") == "late"
 
 
 @pytest.mark.parametrize("move", [released, put_in_doubt])

@@ -295,6 +295,15 @@ class Promise(RuleBasedStateMachine):
         self.elders.append((self.process, self.wire))
         self.process = None
 
+    @precondition(lambda self: self.elders and self.elders[0][1].waiting)
+    @rule(index=which, wrong=disturbances)
+    def elder_is_answered(self, index: int, wrong: Disturbance) -> None:
+        """The runner that was overtaken gets an answer, and takes its turn later."""
+        self.model.next = wrong
+        wire = self.elders[0][1]
+        wire.let_through(index % len(wire.waiting))
+        self.model.next = Disturbance()
+
     @precondition(lambda self: self.elders)
     @rule(index=which)
     def elder_moves(self, index: int) -> None:
@@ -318,6 +327,14 @@ class Promise(RuleBasedStateMachine):
         """Called when a paid call is made."""
         written = {row[0] for row in self.rows(ON_THE_WIRE)}
         assert self.elders or written >= set(sent), "an IMEI was sent before its intent was written"
+
+    @invariant()
+    def a_look_alone_is_alone(self) -> None:
+        """No paid call of the same process waits beside it."""
+        tasks = self.wire.waiting if self.process is not None else []
+        is_alone = any(call.__name__ == "_look" and args[1] for call, args in tasks)
+        paid = [args[0] for _, args in tasks if args and isinstance(args[0], Chunk)]
+        assert not (is_alone and paid), "a call is on the wire beside a look alone"
 
     @invariant()
     def the_promise_holds(self) -> None:

@@ -132,11 +132,11 @@ def ready(loop: Loop) -> None:
     loop.let_all()
 
 
-def unwritable(loop: Loop) -> Callable[[], None]:
-    """Refuse every write of an order, as a full disk does; return a function that ends this."""
+def unwritable(loop: Loop, refused: str = "INSERT INTO orders") -> Callable[[], None]:
+    """Refuse the statements that begin so, as a full disk does; return a function that ends this."""
 
     def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("INSERT INTO orders"):
+        if statement.startswith(refused):
             raise DatabaseUnavailableError(statement, None, sqlite3.OperationalError("database or disk is full"))
 
     event.listen(loop.database.engine, "before_cursor_execute", refuse)
