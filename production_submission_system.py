@@ -75,7 +75,7 @@ PROGRAM_ERROR = (
 FAILED_INSIDE = "the call failed inside this program after it may have been sent"
 
 
-class Provider(AccountProvider, ListProvider, Protocol):
+class SubmissionProvider(AccountProvider, ListProvider, Protocol):
     """What the loop needs of gsm_fusion_client.GSMFusionClient."""
 
     def place_imei_order(
@@ -103,7 +103,7 @@ class ProductionSubmissionSystem:
     def __init__(
         self,
         database: IMEIDatabase | None = None,
-        client: Provider | None = None,
+        client: SubmissionProvider | None = None,
         checkpoints: Checkpoints | None = None,
         options: Options | None = None,
         throttle: Throttle | None = None,

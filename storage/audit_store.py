@@ -113,7 +113,7 @@ class KeptOrder(NamedTuple):
     imei: str
 
 
-class Planned(NamedTuple):
+class PlannedOrder(NamedTuple):
     """What a batch of ours asked for, for one IMEI of it."""
 
     service_id: str
@@ -216,9 +216,9 @@ def had_doubt(database: IMEIDatabase, batch_id: int) -> bool:
         return bool(connection.execute(select(of_batch.where(attempts.c.result == "in doubt"))).scalar_one())
 
 
-def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOrder, Planned]:
+def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOrder, PlannedOrder]:
     """What the batch of each kept order asked for, where the database has the batch and the IMEI in it."""
-    found: dict[KeptOrder, Planned] = {}
+    found: dict[KeptOrder, PlannedOrder] = {}
     columns = (batches.c.service_id, batches.c.service_name, batches.c.unit_price, batches.c.created_at)
     with database.read() as connection:
         for batch_id in {order.batch_id for order in kept}:
@@ -227,7 +227,7 @@ def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOr
                 continue
             imeis = set(connection.execute(select(items.c.imei).where(items.c.batch_id == batch_id)).scalars())
             of_batch = [order for order in kept if order.batch_id == batch_id and order.imei in imeis]
-            found |= dict.fromkeys(of_batch, Planned(*batch))
+            found |= dict.fromkeys(of_batch, PlannedOrder(*batch))
     return found
 
 

@@ -16,7 +16,7 @@ from stored_orders import all_orders
 
 from database import IMEIDatabase, utc_now
 from orders import BatchState, NotPossibleError, Outcome, ServiceInfo, Verdict
-from results.imports import Fate, Planned, changed_values, import_orders, plan_import, undo_import
+from results.imports import Fate, PlannedRow, changed_values, import_orders, plan_import, undo_import
 from schema import orders, status_changes
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
@@ -577,7 +577,7 @@ def test_a_plan_counts_and_shows_the_rows_of_each_fate(ordering: IMEIDatabase) -
         "not matched": [3],
     }
     assert [row.number for row in plan.left_out] == [3, 5]
-    assert plan.rows[3] == Planned(5, Fate.NOT_UNDERSTOOD, reason="It has no IMEI.")
+    assert plan.rows[3] == PlannedRow(5, Fate.NOT_UNDERSTOOD, reason="It has no IMEI.")
     assert [row.imei for row in plan.rows] == [FIRST, FIRST, SECOND, ""]
     assert [row.order_row for row in plan.rows] == [1, None, None, None]
     assert plan.summary == (
