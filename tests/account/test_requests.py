@@ -23,7 +23,7 @@ from gsm_fusion_client import (
     RefusedError,
 )
 from orders import IMEIOrder, RequestKind, RequestState, ServiceInfo
-from storage import provider_requests
+from storage import request_store
 from submission import RequestLimitError, Throttle
 
 LISTED = [IMEIOrder("7", "353370080000001", "Pending", "long text", "1739", "2026-11-25 10:00:00")]
@@ -230,12 +230,12 @@ def test_on_a_full_disk_a_page_shows_what_is_stored(database: IMEIDatabase, monk
         raise DatabaseUnavailableError("", None, OSError("the disk is full"))
 
     database.store_services(SERVICES, time.time() - 400)
-    monkeypatch.setattr(provider_requests, "leave", full)
+    monkeypatch.setattr(request_store, "leave", full)
     assert list(ServiceCatalog(ProviderRequests(database)).current().services) == SERVICES
 
 
 def test_a_request_that_no_leader_took_for_long_is_not_waited_for_again(database: IMEIDatabase) -> None:
-    provider_requests.leave(database, RequestKind.SERVICES, "", time.time() - 60)
+    request_store.leave(database, RequestKind.SERVICES, "", time.time() - 60)
     began = time.monotonic()
     assert ProviderRequests(database).ask(RequestKind.SERVICES, patience=60).state is RequestState.WAITING
     assert time.monotonic() - began < 10
@@ -251,11 +251,11 @@ def test_a_page_waits_no_longer_when_the_process_is_told_to_end(database: IMEIDa
 
 def test_the_next_leader_answers_what_one_that_died_was_asking(database: IMEIDatabase) -> None:
     provider = Provider()
-    request_id = provider_requests.leave(database, RequestKind.ORDER, "7", time.time())
-    assert provider_requests.take(database, [RequestKind.ORDER]) is not None  # by the leader that dies
+    request_id = request_store.leave(database, RequestKind.ORDER, "7", time.time())
+    assert request_store.take(database, [RequestKind.ORDER]) is not None  # by the leader that dies
     with answering(database, Questions(order=provider)):
         assert OrderLookup(ProviderRequests(database))("7")[0].id == "7"
-    request = provider_requests.get(database, request_id)
+    request = request_store.get(database, request_id)
     assert request is not None
     assert (request.state, provider.asked) == (RequestState.ANSWERED, 1)
 
