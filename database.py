@@ -41,7 +41,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from orders import ServiceInfo
-from schema import list_proofs, orders, services, stored_settings, sums
+from schema import orders, services, stored_settings, sums
 
 try:
     from pysqlite3 import dbapi2 as driver
@@ -71,7 +71,6 @@ SAMPLED = 400
 #: Queries of every page, made once: building a statement takes longer than running it.
 COUNT_ORDERS = select(func.coalesce(func.sum(sums().c.orders), 0))
 SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindparam("wanted"))
-LIST_LIMIT = select(list_proofs.c.longest).where(list_proofs.c.service_id == bindparam("service"))
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -325,21 +324,6 @@ def write_setting(connection: Connection, key: str, value: str) -> None:
     new = {"value": value}
     connection.execute(
         upsert(stored_settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new)
-    )
-
-
-def read_list_limit(connection: Connection, service_id: str) -> int:
-    """Return the length of the longest comma list of this service that an answer has named in full, else 0."""
-    return int(connection.execute(LIST_LIMIT, {"service": service_id}).scalar() or 0)
-
-
-def write_list_limit(connection: Connection, service_id: str, longest: int) -> None:
-    """Store, with the date, the length of the comma lists that this service is proven for."""
-    values = {"longest": longest, "proven_at": utc_now()}
-    connection.execute(
-        upsert(list_proofs)
-        .values(service_id=service_id, **values)
-        .on_conflict_do_update(index_elements=["service_id"], set_=values)
     )
 
 

@@ -8,10 +8,11 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from database import IMEIDatabase, Transaction, read_list_limit, write_list_limit
+from database import IMEIDatabase, Transaction
 from orders import Chunk
 from storage import batch_states, chunk_moves, guards
 from storage.call_records import CallRecord, record_answers, record_late, record_of, record_of_orders
+from storage.list_limits import read_list_limit, write_list_limit
 from submission.judging import AllOrdered, Judged, Judgement, NotPlaced, Pause, is_named, proven_length, verdicts_of
 from submission.options import Options
 from submission.settlement import Settler

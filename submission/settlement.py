@@ -27,11 +27,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import submission.absence as absence
-from database import Transaction, read_list_limit
+from database import Transaction
 from gsm_fusion_client import RefusalKind
 from orders import FOUND_IN_LIST, Chunk, ChunkState, IMEIOrder, Item, Outcome, Verdict
 from provider import refusal_kind
 from storage import account_mark, batch_states, call_queries, call_records, doubt_moves
+from storage.list_limits import read_list_limit
 from submission.absence import Around
 from submission.charges import Charges, RefundTrace, cost
 from submission.listing import NEAREST, Listing, Look

@@ -12,13 +12,14 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, put_in_u
 from stored_orders import all_orders
 
 import production_submission_system
-from database import DatabaseUnavailableError, read_list_limit
+from database import DatabaseUnavailableError
 from gsm_fusion_client import GSMFusionAPIError, GSMFusionClient, RateLimitedError
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
 from storage import batch_states, call_queries, chunk_moves, guards
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
 from storage.call_records import write_intents
+from storage.list_limits import read_list_limit
 from submission.checkpoints import Checkpoints
 from submission.decisions import was_not_placed, was_placed
 from submission.judging import judge_by_name, judge_error

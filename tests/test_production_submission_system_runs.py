@@ -17,13 +17,14 @@ from simulated_provider import SERVICE, imeis
 from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started
 
 import production_submission_system
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from gsm_fusion_client import Keep
 from orders import PlacementAnswer, Progress, ServiceInfo, order_key
 from production_submission_system import STOPPED, ProductionSubmissionSystem, call_threads
 from simulator.knobs import Knobs
 from storage import lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
+from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.options import Options
 from submission.throttle import Throttle

@@ -6,10 +6,11 @@ import pytest
 from handmade_calls import QUIET, answered, call, look, one, read_balance, unanswered
 from simulated_provider import SERVICE, imeis
 
-from database import IMEIDatabase, write_list_limit, write_setting
+from database import IMEIDatabase, write_setting
 from orders import IMEIOrder, ServiceInfo
 from storage import balance_store, refunds
 from storage.balance_store import Reading, Spending
+from storage.list_limits import write_list_limit
 from storage.refunds import ENOUGH, KEPT, Rejections, are_given, cost_of, cost_of_unread, learn, learn_between
 from submission.settlement import Settler
 

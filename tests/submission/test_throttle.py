@@ -17,11 +17,12 @@ import pytest
 from simulated_provider import QUICK, SERVICE, Knobs, Simulator, imeis, system
 from virtual_throttle import Run, Scene, drive, least
 
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from production_submission_system import ProductionSubmissionSystem
 from results.sync import OrderSync
 from simulator.limits import LimiterKind
+from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.limit_estimate import LONGEST_HOLD, LimitEstimate, LimitKind
 from submission.options import Options

@@ -10,10 +10,11 @@ from provider_model import Clock, Disturbance, Killed, Model, ModelClient, Proce
 from simulated_provider import OLD_ORDER, SERVICE, imeis
 from sqlalchemy import event
 
-from database import DatabaseUnavailableError, IMEIDatabase, write_list_limit
+from database import DatabaseUnavailableError, IMEIDatabase
 from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from storage.batch_creation import NewBatch, create_batch
+from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.options import Options
 from submission.throttle import Throttle

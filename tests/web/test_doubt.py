@@ -12,13 +12,14 @@ from web_client import CARRIER, Browser, Provider, answer_chunks, words
 
 from account.state import provider_state
 from backend import Backend
-from database import IMEIDatabase, utc_now, write_list_limit
+from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
 from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, Outcome, Verdict
 from runner import leading
 from settings import Settings
 from storage import call_queries, doubt_moves
 from storage.call_records import write_intents
+from storage.list_limits import write_list_limit
 from submission import decisions
 from submission.listing import Look
 from submission.settlement import NEXT_TURN, NOT_RESTED, Settler
