@@ -9,11 +9,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from database import IMEIDatabase, Transaction
-from orders import Chunk
+from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
+from orders import Chunk, PlacementAnswer
+from provider import parse_placement
 from storage import batch_states, chunk_moves, guards
 from storage.call_records import CallRecord, record_answers, record_late, record_of, record_of_orders
 from storage.list_limits import read_list_limit, write_list_limit
-from submission.judging import AllOrdered, Judged, Judgement, NotPlaced, Pause, is_named, proven_length, verdicts_of
+from submission.checkpoints import Checkpoints
+from submission.judging import (
+    AllOrdered,
+    Judged,
+    Judgement,
+    NotPlaced,
+    Pause,
+    is_named,
+    judge,
+    proven_length,
+    verdicts_of,
+)
 from submission.options import Options
 from submission.settlement import Settler
 from submission.throttle import Throttle
@@ -25,6 +38,7 @@ QUICK_CALL = 0.2
 SETTLED_OTHERWISE = "the answer came when this IMEI had been settled otherwise"
 #: Calls in a row without any readable answer after which the provider is down: each further call is one more doubt.
 UNANSWERED = 3
+STOPPED = "the program stopped while this call was on the wire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,17 @@ def answer_to(chunk: Chunk, judgement: Judgement, seconds: float = QUICK_CALL, b
         case Judged():
             record = record_of(chunk, judgement.verdicts, judgement.message)
     return Answer(chunk, judgement, record, seconds, began)
+
+
+def kept_answer(chunk: Chunk, checkpoints: Checkpoints) -> Answer:
+    """Return the answer to a call whose process has ended: the one in its checkpoint, or none, which means doubt."""
+    raw = checkpoints.answer_of(chunk)
+    content: PlacementAnswer | GSMFusionAPIError = OutcomeUnknownError(STOPPED)
+    try:
+        content = content if raw is None else parse_placement(raw)
+    except GSMFusionAPIError as error:
+        content = error
+    return answer_to(chunk, judge(chunk, content))
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ class Loop:
         self.latency = 0.0  #: seconds that a paid call takes
         self.wire = Wire(self.clock)
         self.checkpoints = Checkpoints(folder)
-        usual: dict[str, Any] = {"workers": 4, "chunk_size": 2, "poll": 0.0, "canaries": 1}
+        usual: dict[str, Any] = {"workers": 4, "chunk_size": 2, "poll": 0.0, "canaries": 1, "pool": lambda _: self.wire}
         self.system = ProductionSubmissionSystem(
             database,
             ModelClient(self.model, self._note),
@@ -49,7 +49,6 @@ class Loop:
             Options(settle_quiet=QUIET, call_timeout=DEADLINE, **{**usual, **options}),
             throttle,
             clock=self.clock,
-            pool=lambda _: self.wire,
         )
         self.process = Process(self.system)
 
