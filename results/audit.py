@@ -166,10 +166,11 @@ class NightlyAudit:
         while not stop.wait(LOOK):
             try:
                 self.answer_requests()
-                if time.monotonic() >= look_at:
-                    look_at = time.monotonic() + DUE_LOOK
-                    if self.is_due():
-                        self.audit()
+                if time.monotonic() < look_at:
+                    continue
+                look_at = time.monotonic() + DUE_LOOK
+                if self.is_due():
+                    self.audit()
             except Exception:  # the thread must live on; the next look tries again
                 logger.exception("The audit failed")
 
