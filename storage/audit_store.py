@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, exists, func, insert, or_, select, update
 
 from database import IMEIDatabase
-from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, Outcome, Verdict
+from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, ItemOutcome, Outcome
 from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
 from storage import balance_store, batch_states, call_queries, call_records, guards
 from storage.balance_store import Reading
@@ -379,8 +379,8 @@ def _adopt(connection: Connection, item: Any, row: Mapping[str, Any]) -> None:
     newest = select(func.coalesce(func.max(attempts.c.id), 0)).where(attempts.c.chunk_id == item.chunk_id)
     attempt_id = int(connection.execute(newest).scalar_one())
     chunk = Chunk(item.chunk_id, item.batch_id, item.service_id, item.attempt, attempt_id, ())
-    verdict = Verdict(item.id, row["imei"], Outcome.ORDERED, row["order_id"], row["status"], FROM_ANSWER)
-    call_records.adopt(connection, chunk, [verdict])
+    item_outcome = ItemOutcome(item.id, row["imei"], Outcome.ORDERED, row["order_id"], row["status"], FROM_ANSWER)
+    call_records.adopt(connection, chunk, [item_outcome])
 
 
 def _take_over(connection: Connection, item: Any, message: str) -> None:

@@ -24,8 +24,8 @@ from submission.judging import (
     Pause,
     is_named,
     judge,
+    outcomes_of,
     proven_length,
-    verdicts_of,
 )
 from submission.options import Options
 from submission.settlement import Settler
@@ -70,7 +70,7 @@ class Answer:
     def ended(self) -> float | None:
         """When the provider ended its work on the call: with a list that names an IMEI of it; None: unknown."""
         judged = self.judgement if isinstance(self.judgement, Judged) else None
-        is_of_its_call = judged is not None and judged.is_list and any(map(is_named, judged.verdicts))
+        is_of_its_call = judged is not None and judged.is_list and any(map(is_named, judged.item_outcomes))
         return self.began + self.seconds if is_of_its_call else None
 
 
@@ -82,7 +82,7 @@ def answer_to(chunk: Chunk, judgement: Judgement, seconds: float = QUICK_CALL, b
         case AllOrdered():
             record = record_of_orders(chunk, judgement.orders)
         case Judged():
-            record = record_of(chunk, judgement.verdicts, judgement.message)
+            record = record_of(chunk, judgement.item_outcomes, judgement.message)
     return Answer(chunk, judgement, record, seconds, began)
 
 
@@ -151,7 +151,7 @@ class Recorder:
                     self._stop_batches(connection, answer, answer.judgement)
                 case Judged():
                     if answer.judgement.pause is Pause.NOBODY:
-                        limits.learn(answer.chunk.service_id, [is_named(v) for v in answer.judgement.verdicts])
+                        limits.learn(answer.chunk.service_id, [is_named(v) for v in answer.judgement.item_outcomes])
                     self._stop_batches(connection, answer, answer.judgement)
         for service_id, length in sorted(lengths):
             limits.learn(service_id, [True] * length)
@@ -165,10 +165,10 @@ class Recorder:
             with database.write() as connection:
                 self.write(connection, [answer], also_in_doubt=True)
         except guards.WrongStateError:
-            chunk, verdicts = answer.chunk, verdicts_of(answer.chunk, answer.judgement)
+            chunk, item_outcomes = answer.chunk, outcomes_of(answer.chunk, answer.judgement)
             logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)
             with database.write() as connection:
-                record_late(connection, chunk, verdicts, SETTLED_OTHERWISE)
+                record_late(connection, chunk, item_outcomes, SETTLED_OTHERWISE)
 
     def resume_after_maintenance(self, connection: Transaction) -> None:
         """Resume the batches that wait for the provider's maintenance to end, when its time has passed."""
