@@ -41,7 +41,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from orders import ServiceInfo
-from schema import list_proofs, orders, services, settings, sums
+from schema import orders, services, stored_settings, sums
 
 try:
     from pysqlite3 import dbapi2 as driver
@@ -70,8 +70,7 @@ KEPT_BACKUPS, SPARE = 10, 64 * 1024 * 1024
 SAMPLED = 400
 #: Queries of every page, made once: building a statement takes longer than running it.
 COUNT_ORDERS = select(func.coalesce(func.sum(sums().c.orders), 0))
-SETTING = select(settings.c.value).where(settings.c.key == bindparam("wanted"))
-LIST_LIMIT = select(list_proofs.c.longest).where(list_proofs.c.service_id == bindparam("service"))
+SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindparam("wanted"))
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -266,8 +265,10 @@ class IMEIDatabase:
         if stored is not None:
             return stored
         with self.write() as connection:
-            connection.execute(upsert(settings).values(key=key, value=value).on_conflict_do_nothing())
-            return str(connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar_one())
+            connection.execute(upsert(stored_settings).values(key=key, value=value).on_conflict_do_nothing())
+            return str(
+                connection.execute(select(stored_settings.c.value).where(stored_settings.c.key == key)).scalar_one()
+            )
 
     def install_id(self) -> str:
         """Return the random name of this database (32 hex digits), made when it is first asked for."""
@@ -321,21 +322,8 @@ def read_setting(connection: Connection, key: str) -> str | None:
 def write_setting(connection: Connection, key: str, value: str) -> None:
     """Store a value, inside a transaction."""
     new = {"value": value}
-    connection.execute(upsert(settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new))
-
-
-def read_list_limit(connection: Connection, service_id: str) -> int:
-    """Return the length of the longest comma list of this service that an answer has named in full, else 0."""
-    return int(connection.execute(LIST_LIMIT, {"service": service_id}).scalar() or 0)
-
-
-def write_list_limit(connection: Connection, service_id: str, longest: int) -> None:
-    """Store, with the date, the length of the comma lists that this service is proven for."""
-    values = {"longest": longest, "proven_at": utc_now()}
     connection.execute(
-        upsert(list_proofs)
-        .values(service_id=service_id, **values)
-        .on_conflict_do_update(index_elements=["service_id"], set_=values)
+        upsert(stored_settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new)
     )
 
 

@@ -236,7 +236,7 @@ class Chunk:
         return self.doubt_attempt or self.attempt_id
 
 
-class Verdict(NamedTuple):
+class ItemOutcome(NamedTuple):
     """What one answer means for one item."""
 
     item_id: int

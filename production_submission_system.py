@@ -14,14 +14,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Protocol
 
 from account import answering_requests
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
 from orders import Chunk, ChunkState, PlacementAnswer, Progress, SubmissionResult, order_key
-from provider import parse_placement
 from settings import Settings
 from storage import batch_states, call_queries, guards, lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
@@ -55,6 +54,7 @@ from submission import (
     find_service,
     is_disk_full,
     judge,
+    kept_answer,
     parts_from_environment,
     reopen_answered,
     submission_result,
@@ -62,7 +62,6 @@ from submission import (
 
 logger = logging.getLogger(__name__)
 
-STOPPED = "the program stopped while this call was on the wire"
 #: Seconds in which an answer is committed and the next call is handed out, at most.
 COMMIT = 0.025
 #: Seconds between two looks at a batch that another process runs.
@@ -75,7 +74,7 @@ PROGRAM_ERROR = (
 FAILED_INSIDE = "the call failed inside this program after it may have been sent"
 
 
-class Provider(AccountProvider, ListProvider, Protocol):
+class SubmissionProvider(AccountProvider, ListProvider, Protocol):
     """What the loop needs of gsm_fusion_client.GSMFusionClient."""
 
     def place_imei_order(
@@ -83,32 +82,21 @@ class Provider(AccountProvider, ListProvider, Protocol):
     ) -> PlacementAnswer: ...
 
 
-def call_threads(count: int) -> Executor:
-    """Return the threads in which calls are made, all started: to start one between busy ones stalls the writer."""
-    pool, all_there = ThreadPoolExecutor(count, thread_name_prefix="call"), threading.Barrier(count + 1)
-    for _ in range(count):
-        pool.submit(all_there.wait)
-    all_there.wait()
-    return pool
-
-
 class ProductionSubmissionSystem:
     """Places planned chunks with the provider. Only one may run on a database at a time (see runner.py).
 
     Without arguments its parts are made from the environment; then submit_batch leaves the sending to another process
-    where that one is the leader. clock returns seconds that never go back; pool makes the executor for a number of
-    calls at once.
+    where that one is the leader. clock returns seconds that never go back.
     """
 
     def __init__(
         self,
         database: IMEIDatabase | None = None,
-        client: Provider | None = None,
+        client: SubmissionProvider | None = None,
         checkpoints: Checkpoints | None = None,
         options: Options | None = None,
         throttle: Throttle | None = None,
         clock: Callable[[], float] = time.monotonic,
-        pool: Callable[[int], Executor] = call_threads,
     ) -> None:
         """throttle is shared with all other calls to the provider; without one, this system makes its own."""
         self._settings: Settings | None = None
@@ -121,7 +109,6 @@ class ProductionSubmissionSystem:
         self.checkpoints = checkpoints
         self.options = options or Options()
         self._clock = clock
-        self._pool = pool
         self.throttle = throttle or Throttle(self.options.workers, clock=clock)
         self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()  #: None: something else has come
         self._unwritten: list[Answer] = []
@@ -159,20 +146,9 @@ class ProductionSubmissionSystem:
         something changed. Raises ValueError for a service that cannot be ordered by IMEI alone.
         """
         service = find_service(self.database, self.client.get_imei_services, service_id)
-        batch_id = create_batch(
-            self.database,
-            NewBatch(
-                label=label,
-                source="command",
-                service_id=service.package_id,
-                service_name=service.title,
-                unit_price=service.price,
-                imeis=[(imei, row) for row, imei in enumerate(imeis, 1)],
-                fingerprint=fingerprint(service_id, imeis),
-            ),
-            self.options.chunk_size,
-        )
-        return self.run_batch(batch_id, progress_callback)
+        numbered, mark = [(imei, row) for row, imei in enumerate(imeis, 1)], fingerprint(service_id, imeis)
+        new = NewBatch(label, "command", service.package_id, service.title, service.price, numbered, mark)
+        return self.run_batch(create_batch(self.database, new, self.options.chunk_size), progress_callback)
 
     def run_batch(
         self,
@@ -225,7 +201,7 @@ class ProductionSubmissionSystem:
     def _run(self, stop: threading.Event, is_over: Callable[[], bool]) -> None:
         self._recover()
         with (
-            self._pool(self.options.workers + 1) as pool,
+            self.options.pool(self.options.workers + 1) as pool,
             self.throttle.open(),  # closed first, so that a listing that waits for its turn ends
         ):
             answers: list[Answer] = []
@@ -419,7 +395,7 @@ class ProductionSubmissionSystem:
             self._ownership.take(connection)
             reopen_answered(connection, self.checkpoints)
             sending = call_queries.open_chunks(connection, ChunkState.SENDING)
-            kept = [answer_to(chunk, judge(chunk, self._kept_answer(chunk))) for chunk in sending]
+            kept = [kept_answer(chunk, self.checkpoints) for chunk in sending]
             self._recorder.write(connection, kept)
             if kept:
                 logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
@@ -428,15 +404,6 @@ class ProductionSubmissionSystem:
             self._ownership.find_older(connection)
             if self.throttle.limit:  # another process may have used up this minute's calls
                 self.throttle.used_before(call_queries.attempt_ages(connection, MINUTE))
-
-    def _kept_answer(self, chunk: Chunk) -> PlacementAnswer | GSMFusionAPIError:
-        raw = self.checkpoints.answer_of(chunk)
-        if raw is None:
-            return OutcomeUnknownError(STOPPED)
-        try:
-            return parse_placement(raw)
-        except GSMFusionAPIError as error:
-            return error
 
     def _settle(self, pool: Executor, may_repeat: bool) -> list[Chunk]:
         """Look at the provider's list when it is due, and write what it shows. Returns the call to repeat, if any."""

@@ -36,7 +36,7 @@ from results import (
 )
 from settings import Access, Settings
 from simulator import DemoError, DemoProvider, ensure_running
-from storage import kept_sums, provider_requests
+from storage import kept_sums, request_store
 from submission import (
     Checkpoints,
     RunnerLock,
@@ -154,10 +154,10 @@ def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Lead
 
 
 def _wait_for_the_lead(database: IMEIDatabase, lock: RunnerLock, patience: float) -> None:
-    left_behind = provider_requests.waiting(database, RequestKind.LEAD)
+    left_behind = request_store.waiting(database, RequestKind.LEAD)
     if left_behind is not None:  # by a command that was killed: it is too old to be heeded
-        provider_requests.take_back(database, left_behind.request_id, time.time())
-    request_id = provider_requests.leave(database, RequestKind.LEAD, "", time.time())
+        request_store.take_back(database, left_behind.request_id, time.time())
+    request_id = request_store.leave(database, RequestKind.LEAD, "", time.time())
     deadline = time.monotonic() + patience
     try:
         while not lock.acquire():
@@ -165,7 +165,7 @@ def _wait_for_the_lead(database: IMEIDatabase, lock: RunnerLock, patience: float
                 raise NotSentError("Another process calls the provider and did not hand over; stop it, or try later.")
             time.sleep(FOLLOW_INTERVAL)
     finally:
-        provider_requests.take_back(database, request_id, time.time())
+        request_store.take_back(database, request_id, time.time())
 
 
 def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:
@@ -271,7 +271,7 @@ class Background:
         """Whether a command waits to become the leader."""
         if time.monotonic() >= self.look_at:
             self.look_at = time.monotonic() + FOLLOW_INTERVAL
-            wanted = provider_requests.waiting(self.database, RequestKind.LEAD)
+            wanted = request_store.waiting(self.database, RequestKind.LEAD)
             patience = self.settings.call_timeout + HANDOVER
             self.is_handing_over = wanted is not None and abs(time.time() - wanted.asked_at) <= patience
         return self.is_handing_over
@@ -350,7 +350,7 @@ def audit_or_follow(settings: Settings, database: IMEIDatabase, since: datetime 
             if leader is not None:
                 return run_audit(database, leader.client, since)
         request_id = request_audit(database, since)
-        while (request := provider_requests.get(database, request_id)) and request.state.is_open:
+        while (request := request_store.get(database, request_id)) and request.state.is_open:
             if not runner_alive(settings.data_dir):
                 break
             time.sleep(FOLLOW_INTERVAL)

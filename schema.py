@@ -391,7 +391,7 @@ listed_orders = Table(
     sqlite_with_rowid=False,
 )
 
-settings = Table(
+stored_settings = Table(
     "settings",
     metadata,
     Column("key", Text, primary_key=True),

@@ -20,8 +20,8 @@ from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionAPIError, GSMFusionClient, NotSentError
 from orders import Account, IMEIOrder, RequestKind, ServiceInfo
 from settings import Access
-from storage import provider_requests
-from storage.provider_requests import Request
+from storage import request_store
+from storage.request_store import Request
 from submission import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Answerer:
         """Begin to answer what waits, each request in a thread of its own."""
         with self._lock:
             self._asked = {number: thread for number, thread in self._asked.items() if thread.is_alive()}
-            while len(self._asked) < MOST_AT_ONCE and (request := provider_requests.take(self._database, ACTIONS)):
+            while len(self._asked) < MOST_AT_ONCE and (request := request_store.take(self._database, ACTIONS)):
                 name = f"ask-{request.kind}"
                 thread = threading.Thread(target=self._answer, args=(request,), name=name, daemon=True)
                 thread.start()
@@ -105,9 +105,9 @@ class Answerer:
     def _tidy(self) -> None:
         """Let requests wait again that nobody asks any more, and delete old ones."""
         alive = [number for number, thread in self._asked.items() if thread.is_alive()]
-        provider_requests.reopen(self._database, ACTIONS, alive)
+        request_store.reopen(self._database, ACTIONS, alive)
         with self._database.write() as connection:
-            provider_requests.forget(connection, self._clock())
+            request_store.forget(connection, self._clock())
 
     def _answer(self, request: Request) -> None:
         """Ask, store and finish one request. Where the database cannot be written, it waits again after a while."""
@@ -152,11 +152,11 @@ class Answerer:
             if self._ended.is_set():
                 return
             if listed is not None:
-                provider_requests.store_orders(self._database, request, listed)
+                request_store.store_orders(self._database, request, listed)
             with self._database.write() as connection:
-                finished = provider_requests.finish(connection, request.request_id, self._clock(), words, failure)
+                finished = request_store.finish(connection, request.request_id, self._clock(), words, failure)
                 if finished and not error:
-                    provider_requests.drop_older_orders(connection, request)
+                    request_store.drop_older_orders(connection, request)
 
     def _note(self, request: Request, started: float, error: GSMFusionAPIError | None) -> None:
         """Write what the call says about the provider."""
@@ -167,7 +167,7 @@ class Answerer:
 def request_ages(database: IMEIDatabase) -> list[float]:
     """Return how many seconds ago the calls of the last minute were made that pages and commands asked for."""
     not_sent = RequestLimitError.__name__
-    return provider_requests.call_ages(database, ACTIONS, not_sent, time.time(), MINUTE + SLACK)
+    return request_store.call_ages(database, ACTIONS, not_sent, time.time(), MINUTE + SLACK)
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from gsm_fusion_client import (
     UnreadableAnswerError,
 )
 from orders import IMEIOrder, RequestKind, RequestState
-from storage import provider_requests
-from storage.provider_requests import Request
+from storage import request_store
+from storage.request_store import Request
 from submission import RequestLimitError
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class ProviderRequests:
 
     def ask(self, kind: RequestKind, argument: str = "", patience: float = NO_LEADER_AFTER) -> Request:
         """Leave a request, or join an identical one, and return it when it is finished or patience (seconds) ends."""
-        request_id = provider_requests.leave(self.database, kind, argument, self.clock())
+        request_id = request_store.leave(self.database, kind, argument, self.clock())
         deadline, look = time.monotonic() + patience, FIRST_LOOK
         while True:
             request = self._look(request_id)
@@ -84,7 +84,7 @@ class ProviderRequests:
 
     def _look(self, request_id: int) -> Request:
         """Return the request as it is now."""
-        request = provider_requests.get(self.database, request_id)
+        request = request_store.get(self.database, request_id)
         if request is None:
             raise NotSentError(NO_ANSWER)
         return request
@@ -103,7 +103,7 @@ class Refresh:
 
     def run(self, patience: float) -> None:
         """Ask and wait at most patience seconds."""
-        newest = provider_requests.newest_finished(self._requests.database, self._kind)
+        newest = request_store.newest_finished(self._requests.database, self._kind)
         failed = newest is not None and newest.state is RequestState.FAILED and not was_limited(newest)
         if newest is not None and failed and is_young(newest.answered_at, self._now(), PAUSE_AFTER_FAILURE):
             return
@@ -114,10 +114,10 @@ class Refresh:
 
     def failure(self) -> str:
         """Why there is no new answer, or ""."""
-        waiting = provider_requests.waiting(self._requests.database, self._kind)
+        waiting = request_store.waiting(self._requests.database, self._kind)
         if waiting is not None and self._now() - waiting.asked_at > TAKEN_WITHIN:
             return NO_LEADER
-        newest = provider_requests.newest_finished(self._requests.database, self._kind)
+        newest = request_store.newest_finished(self._requests.database, self._kind)
         return "" if newest is None or was_limited(newest) else newest.error
 
     def _now(self) -> float:
@@ -133,12 +133,12 @@ class RecentOrders:
     def __call__(self) -> list[IMEIOrder]:
         """Return the list without result texts. Raises GSMFusionAPIError as the last request did."""
         database = self._requests.database
-        newest = provider_requests.newest_finished(database, RequestKind.RECENT_ORDERS)
+        newest = request_store.newest_finished(database, RequestKind.RECENT_ORDERS)
         now = self._requests.clock()
         if newest is None or was_limited(newest) or not is_young(newest.answered_at, now, LIST_KEPT):
             newest = self._requests.ask(RequestKind.RECENT_ORDERS, patience=LIST_PATIENCE)
         require_answer(newest)
-        return provider_requests.newest_orders(database, RequestKind.RECENT_ORDERS, "")
+        return request_store.newest_orders(database, RequestKind.RECENT_ORDERS, "")
 
 
 class OrderLookup:
@@ -150,7 +150,7 @@ class OrderLookup:
     def __call__(self, order_id: str) -> list[IMEIOrder]:
         """Return the order, or nothing where the provider leaves it out. Raises GSMFusionAPIError."""
         require_answer(self._requests.ask(RequestKind.ORDER, order_id, ORDER_PATIENCE))
-        return provider_requests.newest_orders(self._requests.database, RequestKind.ORDER, order_id)
+        return request_store.newest_orders(self._requests.database, RequestKind.ORDER, order_id)
 
 
 def require_answer(request: Request) -> None:

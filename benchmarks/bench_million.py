@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.bench_submission import CHUNK, SERVICE, WORKERS, imeis, provider
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState
 from production_submission_system import ProductionSubmissionSystem
@@ -21,6 +21,7 @@ from runner import spare_collector, use_one_heap
 from storage import kept_sums
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
+from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.options import Options
 

@@ -226,7 +226,7 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "a batch, running": f"/batches/{years.running}",
         "a batch, progress.json": f"/batches/{years.running}/progress.json",
         "a batch, in doubt": f"/batches/{years.doubtful}/doubt",
-        "a batch, verdicts": f"/batches/{years.usual}/verdicts",
+        "a batch, findings": f"/batches/{years.usual}/findings",
         "a batch, report": f"/batches/{years.usual}/report",
         "an order": f"/orders/{order_id}",
         "reports by day": "/reports?by=day",
@@ -242,7 +242,7 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
     if years.big:
         pages |= {
             "a batch of 100,000": f"/batches/{years.big}",
-            "a batch of 100,000, verdicts": f"/batches/{years.big}/verdicts",
+            "a batch of 100,000, findings": f"/batches/{years.big}/findings",
             "a batch of 100,000, report": f"/batches/{years.big}/report",
         }
     return pages | {f"/history: {name}": f"/history?{query}" for name, query in filters.items()}

@@ -22,13 +22,14 @@ from xml.etree import ElementTree
 
 import requests
 
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState
 from production_submission_system import ProductionSubmissionSystem
 from runner import spare_collector
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
+from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.options import Options
 

@@ -108,7 +108,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildRe
 
 
 def figures(report: AuditReport) -> dict[str, object]:
-    """Return the report for JSON, with its verdict; examples are objects."""
+    """Return the report for JSON, with its conclusion; examples are objects."""
     found: dict[str, object] = asdict(report)
     for name in found:
         value = getattr(report, name)
@@ -119,7 +119,7 @@ def figures(report: AuditReport) -> dict[str, object]:
 
 def report_lines(report: AuditReport) -> list[str]:
     """Return the report as lines of text."""
-    return [*_scope(report), *_sums(report), *_classes(report), *audit_sentences(report), verdict(report)]
+    return [*_scope(report), *_sums(report), *_classes(report), *audit_sentences(report), conclusion(report)]
 
 
 def _scope(report: AuditReport) -> list[str]:
@@ -178,7 +178,7 @@ def _class_lines(title: str, difference: Difference) -> list[str]:
     return [*lines, f"    and {more:,} more"] if more else lines
 
 
-def verdict(report: AuditReport) -> str:
+def conclusion(report: AuditReport) -> str:
     """Return one sentence: whether both sides agree, and if not, the reasons."""
     if report.agrees:
         return "Both sides agree."

@@ -30,7 +30,7 @@ from simulator import DemoError
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_orders
 from storage.audit_store import had_doubt
 from storage.balance_store import BalanceChange, balance_change
-from storage.batch_creation import NewBatch, OverBudgetError, create_batch
+from storage.batch_creation import OverBudgetError, create_batch
 from storage.batch_queries import progress
 from submission import (
     OtherAccountError,
@@ -170,13 +170,10 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
             _ask(settings, plan, options.yes)
             with led(settings, backend.database):
                 _check_price(backend, plan)
-            batch_id = create_batch(
-                backend.database, new_batch(plan, options.file.name, settings.daily_budget), settings.chunk_size
-            )
+            new = plan.batch(options.file.name, "command", settings.daily_budget)
+            batch_id = create_batch(backend.database, new, settings.chunk_size)
             return _see_through(backend, batch_id, options.as_json)
-    except OverBudgetError as error:
-        raise Refusal(str(error)) from error
-    except OtherAccountError as error:
+    except (OverBudgetError, OtherAccountError) as error:
         raise Refusal(str(error)) from error
     except DemoError as error:
         raise click.ClickException(str(error)) from error
@@ -235,21 +232,6 @@ def write_backup(database: IMEIDatabase, folder: Path | None) -> None:
         click.echo(database.backup(folder))
     except OSError as error:
         raise click.ClickException(f"No backup was written: {error.strerror}.") from error
-
-
-def new_batch(plan: Plan, label: str, budget: float | None = None) -> NewBatch:
-    """Return the batch to create from a plan."""
-    return NewBatch(
-        label=label,
-        source="command",
-        service_id=plan.service.package_id,
-        service_name=plan.service.title,
-        unit_price=plan.service.price,
-        imeis=plan.imeis,
-        fingerprint=plan.fingerprint,
-        budget=budget,
-        held=plan.balance.credits if plan.balance.trusted else None,
-    )
 
 
 def exit_code(outcomes: Mapping[Outcome, int]) -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from devices.labels import LABEL_REACH, PREFIXES, is_label, known_name, label_key, name_of
 from devices.markup import SPACE_RUN
-from devices.words import ANSWERS, STATE_WORDS, VERDICTS, plain_letters
+from devices.words import ANSWERS, FINDING_WORDS, STATE_WORDS, plain_letters
 
 LABEL_LENGTH, LABEL_WORDS = 48, 6
 #: Most separators that are read in one line; real texts have under a hundred.
@@ -353,7 +353,7 @@ def _spoken(line: str) -> list[Pair]:
     for count in range(min(LABEL_WORDS, len(words) - 1), 0, -1):
         label, value = " ".join(words[:count]), " ".join(words[count:]).strip("[]()")
         name = name_of(label_key(label))
-        states = VERDICTS.get(name, frozenset())
+        states = FINDING_WORDS.get(name, frozenset())
         if plain_letters(value) in states or (name in ("imei", "imei2") and IMEI.fullmatch(value)):
             return [(label, value)]
     return []

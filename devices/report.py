@@ -1,7 +1,7 @@
 """Read the provider's result text about a device: any markup in, one frozen report out.
 
 Markup becomes clean lines, lines become pairs of label and value, pairs become fields. The first value of a
-field wins; of two verdicts the worse, so that no later line turns bad into good. It must not know HTTP, SQL,
+field wins; of two findings the worse, so that no later line turns bad into good. It must not know HTTP, SQL,
 files or Flask.
 """
 
@@ -15,15 +15,15 @@ from devices.labels import KNOWN_NAMES, is_label, known_name, label_key, slug
 from devices.markup import clean_lines, shown_line
 from devices.pairs import IMEI, Pair, label_pairs, tidy
 from devices.states import (
-    VERDICT_FIELDS,
+    FINDING_FIELDS,
     BlacklistState,
     FmiState,
     SimState,
     blacklist_state,
     fmi_state,
+    is_good,
     names_state,
     sim_state,
-    verdict,
 )
 from devices.words import ANSWERS, plain_letters, tokens
 
@@ -208,7 +208,7 @@ def _is_placeholder(value: str) -> bool:
 
 
 def _is_bad(name: str, value: str) -> bool:
-    return name in VERDICT_FIELDS and verdict(value, name) is False
+    return name in FINDING_FIELDS and is_good(value, name) is False
 
 
 def _named(label: str, value: str, text: str) -> list[Pair]:
@@ -216,7 +216,7 @@ def _named(label: str, value: str, text: str) -> list[Pair]:
     name = known_name(label) or _by_keyword(label)
     if name in ("imei", "imei2", "search_term"):
         return _named_imei(name, value)
-    if name in VERDICT_FIELDS or name in ("carrier", "lock"):
+    if name in FINDING_FIELDS or name in ("carrier", "lock"):
         value = _without_full_stop(value)
     return [(_by_value(name, label, value, text), _answer(value) if name == "unlocked" else value)]
 
@@ -242,7 +242,7 @@ def _named_imei(name: str, value: str) -> list[Pair]:
 
 
 def _status_of_imei(value: str) -> Pair:
-    listed = verdict(value, "blacklist")
+    listed = is_good(value, "blacklist")
     return ("imei_text" if listed is None else "blacklist", value)
 
 
@@ -276,9 +276,9 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
             words = tokens(value)
             return slug(label) if len(words) > 1 and words[0] in ANSWERS and words[1] == "," else "simlock"
         case "lost":  # bad news; that a phone is not lost does not make it clean
-            return "blacklist" if verdict(value, "blacklist") is False else slug(label)
+            return "blacklist" if is_good(value, "blacklist") is False else slug(label)
         case "sim":
-            return name if verdict(value, "simlock") is None else "simlock"
+            return name if is_good(value, "simlock") is None else "simlock"
         case "code" | "unlock_code":
             return "unlock_code" if CODE.fullmatch(value) else f"{name}_text"
         case "device_name" if not any(map(str.isalpha, value)):
@@ -290,8 +290,8 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
 
 def _by_list_state(name: str, label: str, value: str) -> str:
     """Return the name for a label that may be about a network, a SIM lock or a blacklist."""
-    listed = verdict(value, "blacklist")
-    locked = verdict(value, "simlock")
+    listed = is_good(value, "blacklist")
+    locked = is_good(value, "simlock")
     switch = _first_word(value) in SWITCH
     match name:
         case "network" | "carrier" if RADIO.fullmatch(value):
@@ -341,7 +341,7 @@ def _kind(found: dict[str, str], display: str) -> tuple[ReportKind, str]:
     """Return the kind of answer, and for a rejection or an error the provider's reason."""
     if _is_placeholder(display):
         return ReportKind.EMPTY, ""
-    if found.keys() & CODE_NAMES and not found.keys() & {*VERDICT_FIELDS, "warranty"}:
+    if found.keys() & CODE_NAMES and not found.keys() & {*FINDING_FIELDS, "warranty"}:
         return ReportKind.UNLOCK_CODE, ""
     if re.fullmatch(r"\d{8}|\d{10}|\d{12}|\d{16}", display):
         return ReportKind.UNLOCK_CODE, ""

@@ -39,25 +39,25 @@ class BlacklistState(StrEnum):
 
 def sim_state(simlock: str | None) -> SimState:
     """Return the state in a SIM lock value; any word for locked outweighs one for unlocked."""
-    good = verdict(simlock, "simlock")
+    good = is_good(simlock, "simlock")
     return SimState.UNKNOWN if good is None else SimState.UNLOCKED if good else SimState.LOCKED
 
 
 def fmi_state(fmi: str | None) -> FmiState:
     """Return the state in a Find My iPhone value; any word for on outweighs one for off."""
-    good = verdict(fmi, "fmi")
+    good = is_good(fmi, "fmi")
     return FmiState.UNKNOWN if good is None else FmiState.OFF if good else FmiState.ON
 
 
 def blacklist_state(blacklist: str | None) -> BlacklistState:
     """Return the state in a blacklist value; any word for blacklisted outweighs one for clean."""
-    good = verdict(blacklist, "blacklist")
+    good = is_good(blacklist, "blacklist")
     if good is None:
         return BlacklistState.UNKNOWN
     return BlacklistState.CLEAN if good else BlacklistState.BLACKLISTED
 
 
-VERDICT_FIELDS = frozenset({"simlock", "lock", "fmi", "blacklist"})
+FINDING_FIELDS = frozenset({"simlock", "lock", "fmi", "blacklist"})
 #: Characters of a value that are read.
 REACH = 400
 #: Values whose state is cached: most texts repeat the same few values.
@@ -98,17 +98,17 @@ class Claim(NamedTuple):
     pending: bool  #: the negation has not met a word to negate
 
 
-def verdict(value: str | None, name: str) -> bool | None:
+def is_good(value: str | None, name: str) -> bool | None:
     """Return True for a good state, False for a bad one, None if the words mean neither.
 
-    name is one of VERDICT_FIELDS. A word for bad outweighs every word for good; what
+    name is one of FINDING_FIELDS. A word for bad outweighs every word for good; what
     may become good, or is good under a condition, is not good.
     """
-    return _verdict((value or "")[:REACH], name)
+    return _is_good((value or "")[:REACH], name)
 
 
 @lru_cache(REMEMBERED)
-def _verdict(value: str, name: str) -> bool | None:
+def _is_good(value: str, name: str) -> bool | None:
     clauses = _clauses(value, LEXICONS[name])
     spoken = [clause for clause in clauses if clause.marks]
     answer = spoken[0].answer() if spoken else None
@@ -121,7 +121,7 @@ def _verdict(value: str, name: str) -> bool | None:
 def names_state(value: str, name: str) -> bool:
     """Return whether a value is about this state, even if it leaves the state open ("Eligible for unlock")."""
     clauses = _clauses(value[:REACH], LEXICONS[name])
-    return verdict(value, name) is not None or any(clause.states() for clause in clauses)
+    return is_good(value, name) is not None or any(clause.states() for clause in clauses)
 
 
 def _clauses(value: str, lexicon: Lexicon) -> list[Clause]:

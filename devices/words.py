@@ -239,7 +239,7 @@ LEXICONS = MappingProxyType(
     }
 )
 #: The words by which a value of each state is known.
-VERDICTS = MappingProxyType(
+FINDING_WORDS = MappingProxyType(
     {
         "simlock": SIM_GOOD | SIM_GOOD_NOUNS | SIM_BAD,
         "lock": SIM_GOOD | SIM_GOOD_NOUNS | SIM_BAD,
@@ -248,5 +248,5 @@ VERDICTS = MappingProxyType(
     }
 )
 STATE_WORDS = frozenset(
-    "".join(filter(str.isalnum, plain_letters(word))) for words in VERDICTS.values() for word in words
+    "".join(filter(str.isalnum, plain_letters(word))) for words in FINDING_WORDS.values() for word in words
 )

@@ -1,4 +1,4 @@
-"""Takes the pictures of this folder from a demo that it fills: `.venv/bin/python docs/screenshots.py`."""
+"""Take the pictures of this folder from a demo that is filled first: `.venv/bin/python docs/screenshots.py`."""
 
 import sys
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 DOCS = Path(__file__).parent
-sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests")]
+sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests" / "tools")]
 
 from live_site import QUICK, Site, launch, made_up_imeis, wait_until  # noqa: E402
 
@@ -17,7 +17,7 @@ PHONE = (390, 844)
 
 
 def fill(site: Site) -> None:
-    """20,000 with their results, and a batch of which one call got no readable answer."""
+    """Order 20,000 IMEIs with their results, and a batch in which one call gets no readable answer."""
     finished = site.order(made_up_imeis(0, 20_000), "warehouse-november.csv")
     site.finish(finished, 120)
     site.provider(fault="reset", fault_when="after", fault_limit=1, listing="off")
@@ -32,7 +32,7 @@ def fill(site: Site) -> None:
 
 
 def start_a_long_one(site: Site) -> str:
-    """A batch that is under way for as long as the pictures take; its path."""
+    """Start a batch that runs for as long as the pictures take; return its path."""
     site.provider(**QUICK | {"latency": 4.0, "jitter": 2.0, "listing": "off"})
     return site.order(made_up_imeis(40_000, 20_000), "store-transfer-berlin.csv")
 

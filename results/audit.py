@@ -20,7 +20,7 @@ from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, IMEIOrder, RequestKind
 from results.comparison import AuditReport, Difference, Example, Window, compare, unexplained
 from results.rebuild import ask_by_id
-from storage import audit_store, provider_requests
+from storage import audit_store, request_store
 from storage.audit_store import Records
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def _compare_money(
 def request_audit(database: IMEIDatabase, since: datetime | None) -> int:
     """Ask the leader for an audit since midnight of a UTC date. Returns the id of the request."""
     argument = f"{since:%Y-%m-%d}" if since else ""
-    return provider_requests.leave(database, RequestKind.AUDIT, argument, time.time())
+    return request_store.leave(database, RequestKind.AUDIT, argument, time.time())
 
 
 def next_nightly(after: datetime) -> datetime:
@@ -162,20 +162,21 @@ class NightlyAudit:
     def run(self, stop: threading.Event) -> None:
         """Audit whenever it is due or requested, until stop is set."""
         look_at = time.monotonic() + DUE_LOOK
-        provider_requests.reopen(self.database, AUDITS)
+        request_store.reopen(self.database, AUDITS)
         while not stop.wait(LOOK):
             try:
                 self.answer_requests()
-                if time.monotonic() >= look_at:
-                    look_at = time.monotonic() + DUE_LOOK
-                    if self.is_due():
-                        self.audit()
+                if time.monotonic() < look_at:
+                    continue
+                look_at = time.monotonic() + DUE_LOOK
+                if self.is_due():
+                    self.audit()
             except Exception:  # the thread must live on; the next look tries again
                 logger.exception("The audit failed")
 
     def answer_requests(self) -> None:
         """Make the audits that commands have requested."""
-        while request := provider_requests.take(self.database, AUDITS):
+        while request := request_store.take(self.database, AUDITS):
             error = AUDIT_FAILED
             try:
                 since = datetime.strptime(request.argument, "%Y-%m-%d") if request.argument else None
@@ -184,7 +185,7 @@ class NightlyAudit:
             finally:
                 failure = error and GSMFusionAPIError.__name__
                 with self.database.write() as connection:
-                    provider_requests.finish(connection, request.request_id, time.time(), error, failure)
+                    request_store.finish(connection, request.request_id, time.time(), error, failure)
 
     def is_due(self) -> bool:
         """Whether a night has come, or a batch with doubt has finished, since the last audit."""

@@ -41,7 +41,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedRow:
     """What would be done with one row."""
 
     number: int  #: of the row in the file, from 1
@@ -57,9 +57,9 @@ class Planned:
 class ImportPlan:
     """What an import would do, row by row in the order of the file."""
 
-    rows: tuple[Planned, ...]
+    rows: tuple[PlannedRow, ...]
 
-    def of(self, fate: Fate) -> list[Planned]:
+    def of(self, fate: Fate) -> list[PlannedRow]:
         """The rows with this fate."""
         return [row for row in self.rows if row.fate == fate]
 
@@ -73,7 +73,7 @@ class ImportPlan:
         return sum(row.by_time for row in self.rows)
 
     @property
-    def left_out(self) -> list[Planned]:
+    def left_out(self) -> list[PlannedRow]:
         """The rows that are stored nowhere, each with its reason."""
         return [row for row in self.rows if row.reason]
 
@@ -178,10 +178,10 @@ def _key_of(row: ImportRow) -> Key:
     return values["imei"], plain(values.get("service_name")), str(values.get("order_date", ""))
 
 
-def _decide(rows: Sequence[ImportRow], place: int, match: Match, known: _Known) -> Planned:
+def _decide(rows: Sequence[ImportRow], place: int, match: Match, known: _Known) -> PlannedRow:
     row = rows[place]
     if row.failure:
-        return Planned(row.number, Fate.NOT_UNDERSTOOD, reason=row.failure)
+        return PlannedRow(row.number, Fate.NOT_UNDERSTOOD, reason=row.failure)
     imei = row.values["imei"]
     if match.obstacle:
         return _left_out(row, Fate.UNMATCHED, match.obstacle)
@@ -190,34 +190,34 @@ def _decide(rows: Sequence[ImportRow], place: int, match: Match, known: _Known) 
         if values and (waits := known.open_call(row)):  # the row may be about the order of that call
             return _left_out(row, Fate.NOT_UNDERSTOOD, waits)
         fate = Fate.UPDATED if values else Fate.UNCHANGED
-        return Planned(row.number, fate, imei, match.order.id, values, by_time=True)
+        return PlannedRow(row.number, fate, imei, match.order.id, values, by_time=True)
     first = known.first.setdefault(_key_of(row), place)
     if first != place:
         if rows[first].values == row.values:
-            return Planned(row.number, Fate.UNCHANGED, imei)
+            return PlannedRow(row.number, Fate.UNCHANGED, imei)
         return _left_out(row, Fate.NOT_UNDERSTOOD, f"It contradicts row {rows[first].number}.")
     return _decide_new(row, known) if match.order is None else _decide_known(row, match.order)
 
 
-def _decide_new(row: ImportRow, known: _Known) -> Planned:
+def _decide_new(row: ImportRow, known: _Known) -> PlannedRow:
     if waits := known.open_call(row):  # a known order is not adopted: the IMEI would count as not placed, and be paid
         return _left_out(row, Fate.NOT_UNDERSTOOD, waits)
     service_id = known.service_id(row)
     more = {"service_id": service_id} if service_id else {}
-    return Planned(row.number, Fate.NEW, row.values["imei"], values={**row.values, **more})
+    return PlannedRow(row.number, Fate.NEW, row.values["imei"], values={**row.values, **more})
 
 
-def _decide_known(row: ImportRow, stored: Order) -> Planned:
+def _decide_known(row: ImportRow, stored: Order) -> PlannedRow:
     imei = row.values["imei"]
     if stored.imei != imei:
         reason = f"Order {stored.order_id} is about IMEI {stored.imei}."
         return _left_out(row, Fate.NOT_UNDERSTOOD, reason)
     changes = changed_values(stored, row.values)
-    return Planned(row.number, Fate.UPDATED if changes else Fate.UNCHANGED, imei, stored.id, changes)
+    return PlannedRow(row.number, Fate.UPDATED if changes else Fate.UNCHANGED, imei, stored.id, changes)
 
 
-def _left_out(row: ImportRow, fate: Fate, reason: str) -> Planned:
-    return Planned(row.number, fate, row.values["imei"], reason=reason)
+def _left_out(row: ImportRow, fate: Fate, reason: str) -> PlannedRow:
+    return PlannedRow(row.number, fate, row.values["imei"], reason=reason)
 
 
 def matched_values(stored: Order, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,7 +251,7 @@ def changed_values(stored: Order, given: Mapping[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def _leave_out_of_batches(connection: Transaction, rows: Sequence[Planned], last: int) -> None:
+def _leave_out_of_batches(connection: Transaction, rows: Sequence[PlannedRow], last: int) -> None:
     """What these orders are of is not sent any more where it is planned; last is the newest order before them.
 
     A check that was asked for again, though a final order was known, is not put off by one more final order.

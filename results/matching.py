@@ -231,11 +231,10 @@ def _one_after_another(rows: Sequence[Stamp], orders: Sequence[Stamp], likeness:
         return {}
     left, found = list(rows), Pairs()
     for order in orders:
-        same_second = list(takewhile(lambda row: row.at == left[0].at, left))
-        row = max(same_second, key=lambda row: likeness(row.key, order.key))
+        same_second = len(list(takewhile(lambda row: row.at == left[0].at, left)))
+        row = left.pop(max(range(same_second), key=lambda place: likeness(left[place].key, order.key)))
         if abs(row.at - order.at) > WINDOW:
             return {}
-        left.remove(row)
         found[row.key] = order.key
     return found
 

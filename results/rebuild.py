@@ -27,7 +27,7 @@ from provider import parse_placement, read_dates
 from results.asking import ask_in_lists
 from results.sync import report_values, result_values, told_status
 from storage import audit_store
-from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, Planned, Records
+from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, PlannedOrder, Records
 from storage.result_store import store_results
 from submission import Checkpoints
 
@@ -242,9 +242,9 @@ def _rows(
 def _confirmed(
     group: Sequence[KeptOrder],
     reported: IMEIOrder | None,
-    planned: Mapping[KeptOrder, Planned],
+    planned: Mapping[KeptOrder, PlannedOrder],
     batches: frozenset[int],
-) -> tuple[IMEIOrder, Planned | None] | None:
+) -> tuple[IMEIOrder, PlannedOrder | None] | None:
     """An order that answers name, and the batch of ours that asked for it; None where nothing confirms it.
 
     What the provider reports about an id comes first. Without it an id that answers give to several IMEIs is not
@@ -269,7 +269,7 @@ def _row(
     placed_at: datetime | None,
     records: Records,
     names: Mapping[str, str],
-    batch: Planned | None = None,
+    batch: PlannedOrder | None = None,
 ) -> dict[str, Any]:
     """The columns of one order. Its service is the one that the provider reports, if we know it, else its batch's.
 

@@ -20,7 +20,7 @@ class OrderState(Protocol):
     def is_rejected(self, charge: Charge) -> bool: ...
 
 
-class Account:
+class CreditAccount:
     """The balance. The writer of the ledger keeps it up to date. Not safe to call from several threads."""
 
     def __init__(self, charges: Sequence[Charge], credit: float | None) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from simulator.knobs import Reply
+from simulator.knobs import HttpReply
 
 MAX_HEAD, MAX_BODY = 64 * 1024, 16 * 1024 * 1024  #: bytes
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
@@ -25,7 +25,7 @@ PART_NAME = re.compile(rb'name="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     method: str
     target: str
     content_type: str
@@ -37,12 +37,12 @@ class BadRequest(ValueError):
     """Bytes that are no HTTP request that this server reads."""
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """One keep-alive connection: one request at a time, one write an answer."""
 
     transport: asyncio.Transport
 
-    def __init__(self, receive: "Receiver", everyone: "set[Connection]") -> None:
+    def __init__(self, receive: "Receiver", everyone: "set[HttpConnection]") -> None:
         self._receive, self._everyone = receive, everyone
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
             taken = read_request(self._buffer)
         except BadRequest as error:
             self._closing = True
-            return self.send(Reply(str(error).encode(), 400, "text/plain"))
+            return self.send(HttpReply(str(error).encode(), 400, "text/plain"))
         if taken is None:
             if EXPECT.search(self._buffer):
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._busy, self._closing = True, request.close
         return self._receive(request, self)
 
-    def send(self, reply: Reply) -> None:
+    def send(self, reply: HttpReply) -> None:
         """Send the answer in its manner, then be ready for the next request; skip a client that left."""
         if self.transport.is_closing():
             return
@@ -127,10 +127,10 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
 
-Receiver = Callable[[Request, Connection], None]
+Receiver = Callable[[HttpRequest, HttpConnection], None]
 
 
-def read_request(buffer: bytearray) -> tuple[Request, int] | None:
+def read_request(buffer: bytearray) -> tuple[HttpRequest, int] | None:
     """The first request in the buffer and its length in bytes; None while part of it is missing."""
     end = buffer.find(b"\r\n\r\n")
     if end < 0:
@@ -149,7 +149,7 @@ def read_request(buffer: bytearray) -> tuple[Request, int] | None:
     kind = CONTENT_TYPE.search(head)
     content_type = kind.group(1).decode("latin-1") if kind else ""
     body = bytes(buffer[end + 4 : whole])
-    return Request(words[0], words[1], content_type, body, CLOSE.search(head) is not None), whole
+    return HttpRequest(words[0], words[1], content_type, body, CLOSE.search(head) is not None), whole
 
 
 def form_fields(content_type: str, body: bytes) -> dict[str, str]:
@@ -166,7 +166,7 @@ def form_fields(content_type: str, body: bytes) -> dict[str, str]:
     return fields
 
 
-def _head(reply: Reply, closing: bool) -> bytes:
+def _head(reply: HttpReply, closing: bool) -> bytes:
     lines = [
         f"HTTP/1.1 {reply.status} {http.client.responses.get(reply.status, 'Unknown')}",
         f"Content-Type: {reply.content_type}",

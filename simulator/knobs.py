@@ -159,7 +159,7 @@ def knob_from_text(name: str, text: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """One HTTP answer, and how it is to be sent."""
 
     body: bytes
@@ -170,37 +170,37 @@ class Reply:
     retry_after: int | None = None  #: seconds
 
 
-def plain_reply(xml: str, quirks: tuple[Quirk, ...] = ()) -> Reply:
+def plain_reply(xml: str, quirks: tuple[Quirk, ...] = ()) -> HttpReply:
     """The answer as the provider means it, with these oddities of form."""
     document = PROLOG + xml
     for quirk in quirks:
         document = _odd(quirk, document)
-    return Reply(document.encode())
+    return HttpReply(document.encode())
 
 
-def gateway_timeout_reply() -> Reply:
+def gateway_timeout_reply() -> HttpReply:
     """Return the page of a proxy that no longer waits for the provider."""
-    return Reply(GATEWAY_TIMEOUT.encode(), 524, HTML)
+    return HttpReply(GATEWAY_TIMEOUT.encode(), 524, HTML)
 
 
-def spoiled_reply(fault: Fault, xml: str, knobs: Knobs) -> Reply:
+def spoiled_reply(fault: Fault, xml: str, knobs: Knobs) -> HttpReply:
     """Return the answer with the fault; xml is the answer without it."""
     quirks = knobs.quirks
     if fault in ERRORS:
         return plain_reply(f"<error>{ERRORS[fault]}</error>", quirks)
     match fault:
         case "503":
-            return Reply(b"Service Unavailable", 503, "text/plain")
+            return HttpReply(b"Service Unavailable", 503, "text/plain")
         case "502":
-            return Reply(BAD_GATEWAY.encode(), 502, HTML)
+            return HttpReply(BAD_GATEWAY.encode(), 502, HTML)
         case "429":
-            return Reply(b"Too Many Requests", 429, "text/plain", retry_after=1)
+            return HttpReply(b"Too Many Requests", 429, "text/plain", retry_after=1)
         case "html200":
-            return Reply(HTML_PAGE.encode(), 200, HTML)
+            return HttpReply(HTML_PAGE.encode(), 200, HTML)
         case "empty":
-            return Reply(b"")
+            return HttpReply(b"")
         case "reset" | "close":
-            return Reply(b"", manner=fault)
+            return HttpReply(b"", manner=fault)
         case "hang" | "late":
             return dataclasses.replace(plain_reply(xml, quirks), manner=fault, pause=knobs.hang_seconds)
         case "trickle" | "trickle_head":
@@ -209,7 +209,7 @@ def spoiled_reply(fault: Fault, xml: str, knobs: Knobs) -> Reply:
             return dataclasses.replace(plain_reply(xml, quirks), manner="cut")
         case "latin1":
             noted = _with_note(f'<?phpxml version="1.0"?>{xml}', "M\xe9xico")
-            return Reply(noted.encode("latin-1", "replace"))
+            return HttpReply(noted.encode("latin-1", "replace"))
         case "phpxml" | "bom" | "blank" | "notice" | "bare_amp":
             return plain_reply(xml, (*quirks, fault))
     return plain_reply(_misquoted(fault, xml), quirks)

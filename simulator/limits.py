@@ -54,7 +54,7 @@ class SlidingWindow:
         return 0.0
 
 
-class Bucket:
+class TokenBucket:
     """Lets `size` calls through at once and is refilled evenly, at `limit` calls per `seconds`.
 
     A token bucket holds its limit; a leaky bucket such as nginx's limit_req with "burst=n nodelay" holds n + 1.
@@ -83,9 +83,9 @@ def limiter(kind: LimiterKind, limit: int, seconds: float, burst: int) -> Limite
         case "sliding":
             return SlidingWindow(limit, seconds)
         case "token_bucket":
-            return Bucket(limit, seconds, limit)
+            return TokenBucket(limit, seconds, limit)
         case "leaky_bucket":
-            return Bucket(limit, seconds, burst + 1)
+            return TokenBucket(limit, seconds, burst + 1)
 
 
 def told_wait(kind: RetryAfterKind, seconds: float) -> float:

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any
 from xml.sax.saxutils import escape
 
-from simulator.account import Account
+from simulator.account import CreditAccount
 from simulator.knobs import Fault, Knobs, changed
 from simulator.ledger import FIRST_ORDER_ID, Charge, Ledger
 from simulator.limits import Limiter, limiter
@@ -93,7 +93,7 @@ class Provider:
         self.packages = {package.package_id: package for package in catalogue()}
         self.knobs = knobs  #: as they were set; what is left of credit is in current()
         self._clock, self._seed = clock, seed
-        self._account = Account(ledger.charges, knobs.credit)
+        self._account = CreditAccount(ledger.charges, knobs.credit)
         self._finished_before = 0.0
         self._faults = 0
         self._copies: dict[str, tuple[float, str]] = {}  #: what -> when it was written, and the answer

@@ -26,12 +26,12 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from simulator.demo import DEMO_KEY, DEMO_USERNAME
-from simulator.http import Connection, Request, form_fields
+from simulator.http import HttpConnection, HttpRequest, form_fields
 from simulator.knobs import (
     NOBODY,
     Fault,
+    HttpReply,
     Knobs,
-    Reply,
     changed,
     gateway_timeout_reply,
     knob_from_text,
@@ -46,7 +46,7 @@ from simulator.provider import Provider
 logger = logging.getLogger(__name__)
 
 #: The answer when the simulator itself fails.
-FAILURE = Reply(b"Internal Server Error", 500, "text/plain")
+FAILURE = HttpReply(b"Internal Server Error", 500, "text/plain")
 API_PATH = "/gsmfusion_api/index.php"
 
 
@@ -94,7 +94,7 @@ class Simulator:
         self._credentials, self._clock = (api_key, username), clock
         self._calls: list[Call] = []
         self._numbers: Counter[str] = Counter()
-        self._connections: set[Connection] = set()
+        self._connections: set[HttpConnection] = set()
         started = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(started,), name="simulator", daemon=True)
         self._thread.start()
@@ -157,7 +157,7 @@ class Simulator:
     def _serve(self, started: threading.Event) -> None:
         self._loop.run_until_complete(
             self._loop.create_server(
-                lambda: Connection(self.receive, self._connections), sock=self._socket, backlog=512
+                lambda: HttpConnection(self.receive, self._connections), sock=self._socket, backlog=512
             )
         )
         started.set()
@@ -168,14 +168,14 @@ class Simulator:
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
-    def receive(self, request: Request, connection: Connection) -> None:
+    def receive(self, request: HttpRequest, connection: HttpConnection) -> None:
         """Answer one request, now or after the latency."""
         if urlsplit(request.target).path == API_PATH:
             self._receive_call(request, connection)
         else:
             connection.send(self._control(request))
 
-    def _receive_call(self, request: Request, connection: Connection) -> None:
+    def _receive_call(self, request: HttpRequest, connection: HttpConnection) -> None:
         fields = form_fields(request.content_type, request.body)
         action = fields.get("action", "")
         self._numbers[action] += 1
@@ -189,12 +189,12 @@ class Simulator:
             return self._finish(place, connection, self._limit_reply(wait))
         return self._schedule(place, connection, fields)
 
-    def _limit_reply(self, wait: float) -> Reply:
+    def _limit_reply(self, wait: float) -> HttpReply:
         knobs = self._provider.knobs
         seconds = math.ceil(told_wait(knobs.retry_after_told, wait)) if knobs.retry_after else None
-        return Reply(b"Too Many Requests", 429, "text/plain", retry_after=seconds)
+        return HttpReply(b"Too Many Requests", 429, "text/plain", retry_after=seconds)
 
-    def _schedule(self, place: int, connection: Connection, fields: Mapping[str, str]) -> None:
+    def _schedule(self, place: int, connection: HttpConnection, fields: Mapping[str, str]) -> None:
         """Note the fault of the call, and answer after the latency, whether the client is still connected or not."""
         call, knobs = self._calls[place], self._provider.knobs
         fault = self._provider.fault_for(call.action, call.number)
@@ -204,7 +204,7 @@ class Simulator:
         else:
             self._after(knobs.read_latency, partial(self._read, place, connection, fields, knobs))
 
-    def _read(self, place: int, connection: Connection, fields: Mapping[str, str], knobs: Knobs) -> None:
+    def _read(self, place: int, connection: HttpConnection, fields: Mapping[str, str], knobs: Knobs) -> None:
         call = self._calls[place]
         try:
             reply = _reply(call.fault, self._provider.answer(call.action, fields, call.number), knobs)
@@ -252,7 +252,7 @@ class Simulator:
         else:
             step()
 
-    def _finish(self, place: int, connection: Connection, reply: Reply) -> None:
+    def _finish(self, place: int, connection: HttpConnection, reply: HttpReply) -> None:
         """Send the answer of a call, unless a proxy has answered before."""
         if self._calls[place].ended is not None:
             return
@@ -262,7 +262,7 @@ class Simulator:
         )
         connection.send(reply)
 
-    def _control(self, request: Request) -> Reply:
+    def _control(self, request: HttpRequest) -> HttpReply:
         """The answer to the paths that the real provider does not have."""
         target = urlsplit(request.target)
         since_text = dict(parse_qsl(target.query)).get("since", "0")
@@ -285,7 +285,7 @@ class Simulator:
                 return _json_reply({"orders": len(self._ledger.charges)})
         return _json_reply({"error": "no such page"}, 404)
 
-    def _control_change(self, body: bytes) -> Reply:
+    def _control_change(self, body: bytes) -> HttpReply:
         try:
             self.set(**json.loads(body))
         except (TypeError, ValueError) as error:
@@ -307,19 +307,19 @@ class _Exchange:
     """One placeorder call that is being answered, with the knobs as they were when it arrived."""
 
     place: int  #: in the list of calls
-    connection: Connection
+    connection: HttpConnection
     fields: Mapping[str, str]
     number: int
     fault: Fault
     knobs: Knobs
 
 
-def _reply(fault: Fault, xml: str, knobs: Knobs) -> Reply:
+def _reply(fault: Fault, xml: str, knobs: Knobs) -> HttpReply:
     return spoiled_reply(fault, xml, knobs) if fault else plain_reply(xml, knobs.quirks)
 
 
-def _json_reply(value: object, status: int = 200) -> Reply:
-    return Reply(json.dumps(value).encode(), status, "application/json")
+def _json_reply(value: object, status: int = 200) -> HttpReply:
+    return HttpReply(json.dumps(value).encode(), status, "application/json")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -119,7 +119,7 @@ class _Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Device:
+class _Phone:
     """What is true of one made-up device, whichever service is asked."""
 
     imei: str
@@ -235,12 +235,12 @@ def _serial(digest: bytes) -> str:
     return "".join("0123456789CDFGHJKLMNPQRTVWXY"[byte % 28] for byte in digest[:12])
 
 
-def _device(brand: str, imei: str) -> _Device:
+def _device(brand: str, imei: str) -> _Phone:
     tac, own = _digest(imei[:8]), _digest(imei)
     models = OTHER_MODELS.get(brand, APPLE_MODELS)
     carrier = CARRIERS[own[1] % len(CARRIERS)]
     free = carrier in ("Unlocked", "10 - Unlock") or own[2] % 4 == 0
-    return _Device(
+    return _Phone(
         imei=imei,
         imei2=_with_check_digit(imei[:8] + f"{int.from_bytes(own[5:9]) % 1_000_000:06d}"),
         serial=_serial(own),
@@ -262,7 +262,7 @@ def _facts(package: Package, imei: str) -> list[tuple[str, str]]:
     return _apple_facts(package.kind, device) or _network_facts(package.kind, device) or _brand_facts(package, device)
 
 
-def _apple_facts(kind: str, device: _Device) -> list[tuple[str, str]]:
+def _apple_facts(kind: str, device: _Phone) -> list[tuple[str, str]]:
     who = [("Model", device.model), ("IMEI Number", device.imei)]
     ids = [
         ("Serial Number", device.serial),
@@ -287,7 +287,7 @@ def _apple_facts(kind: str, device: _Device) -> list[tuple[str, str]]:
     return []
 
 
-def _network_facts(kind: str, device: _Device) -> list[tuple[str, str]]:
+def _network_facts(kind: str, device: _Phone) -> list[tuple[str, str]]:
     imei, listed = ("IMEI", device.imei), ("Blacklist Status", device.listed)
     if kind == "network":
         lock = [("Network", device.carrier), ("Lock Status", device.lock)]
@@ -300,7 +300,7 @@ def _network_facts(kind: str, device: _Device) -> list[tuple[str, str]]:
     return []
 
 
-def _brand_facts(package: Package, device: _Device) -> list[tuple[str, str]]:
+def _brand_facts(package: Package, device: _Phone) -> list[tuple[str, str]]:
     who = [("IMEI", device.imei), ("Model Name", device.model), ("Serial Number", device.serial)]
     if package.kind == "samsung":
         made = [("Warranty Until", device.bought), ("Carrier", device.carrier)]

@@ -11,7 +11,7 @@ from itertools import chain
 from amounts import plural
 from imei import ORDERABLE, Kind, passes_luhn
 from spreadsheets.intake import NOT_TAKEN, Choice, Ready, ReadyRows, Rejected, Repeated, Rows, long_numbers
-from spreadsheets.values import Counts, Mark, Values
+from spreadsheets.values import CellMark, Counts, Values
 
 _HIDDEN_ROW = "Its row is hidden or filtered out in the sheet."
 
@@ -130,7 +130,7 @@ class Buckets:
         return sum(number in counted for number in self._values.mark_numbers) if counted else 0
 
 
-def _bucket(mark: Mark, choice: Choice) -> Bucket:
+def _bucket(mark: CellMark, choice: Choice) -> Bucket:
     """Return the bucket of values with this mark, unless they are repeated."""
     if mark.apart and not choice.second_imeis:
         return Bucket.PAIRED

@@ -21,7 +21,7 @@ from spreadsheets.intake import (
     SheetSummary,
     second_columns,
 )
-from spreadsheets.values import ColumnReader, Counts, Mark, Values
+from spreadsheets.values import CellMark, ColumnReader, Counts, Values
 from workbooks import FileKind, UnreadableFileError
 
 #: The number of the byte format and of the parsing rules; bytes with another number are parsed again.
@@ -129,7 +129,7 @@ def _summary(fields: dict[str, Any]) -> SheetSummary:
 
 
 def _values(fields: dict[str, Any]) -> Values:
-    marks = [Mark(**mark | {"kind": Kind(mark["kind"])}) for mark in fields["marks"]]
+    marks = [CellMark(**mark | {"kind": Kind(mark["kind"])}) for mark in fields["marks"]]
     parallel = (fields[name] for name in ("imeis", "rows", "mark_numbers", "texts"))
     values = Values(marks)
     for imei, row, number, text in zip(*parallel, strict=True):

@@ -17,7 +17,7 @@ _BODIES = frozenset({COMPLETED, COMPLETED_NUMBER})  #: notes of 14 digits that w
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class CellMark:
     """What is known about a value besides its digits, its row and its text."""
 
     kind: Kind = Kind.READY
@@ -42,7 +42,7 @@ class Counts:
 class Values:
     """Judged values in the order of the file, as parallel arrays."""
 
-    def __init__(self, marks: Sequence[Mark] = (Mark(),)) -> None:
+    def __init__(self, marks: Sequence[CellMark] = (CellMark(),)) -> None:
         self.imeis = array("Q")  #: 0 where the value has no IMEI
         self.rows = array("I")  #: from 1
         self.mark_numbers = array("I")  #: the place of each value's mark in `marks`
@@ -53,7 +53,7 @@ class Values:
         return len(self.imeis)
 
     @property
-    def marks(self) -> tuple[Mark, ...]:
+    def marks(self) -> tuple[CellMark, ...]:
         """The different marks; the first is that of an IMEI that is taken exactly as it is written."""
         return tuple(self._marks)
 
@@ -68,7 +68,7 @@ class Values:
 
     def add_found(self, found: Found, row: int, hidden: bool, apart: bool) -> None:
         """Add a value as it was judged."""
-        mark = Mark(found.kind, found.note, found.second, apart, hidden)
+        mark = CellMark(found.kind, found.note, found.second, apart, hidden)
         number = self._marks.setdefault(mark, len(self._marks))
         self.add(int(found.imei or 0), row, number, found.text if found.text != found.imei else "")
 

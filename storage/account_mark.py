@@ -11,8 +11,7 @@ from sqlalchemy import Connection, func, select
 from amounts import money, plural
 from database import IMEIDatabase, Transaction, read_setting, write_setting
 from orders import ChunkState, Outcome
-from schema import NOT_FINAL, UNDECIDED, batches, chunks, items, orders
-from schema import settings as stored_settings
+from schema import NOT_FINAL, UNDECIDED, batches, chunks, items, orders, stored_settings
 from storage import call_queries
 
 #: The name in the settings table.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, exists, func, insert, or_, select, update
 
 from database import IMEIDatabase
-from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, Outcome, Verdict
+from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, ItemOutcome, Outcome
 from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
 from storage import balance_store, batch_states, call_queries, call_records, guards
 from storage.balance_store import Reading
@@ -113,7 +113,7 @@ class KeptOrder(NamedTuple):
     imei: str
 
 
-class Planned(NamedTuple):
+class PlannedOrder(NamedTuple):
     """What a batch of ours asked for, for one IMEI of it."""
 
     service_id: str
@@ -216,9 +216,9 @@ def had_doubt(database: IMEIDatabase, batch_id: int) -> bool:
         return bool(connection.execute(select(of_batch.where(attempts.c.result == "in doubt"))).scalar_one())
 
 
-def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOrder, Planned]:
+def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOrder, PlannedOrder]:
     """What the batch of each kept order asked for, where the database has the batch and the IMEI in it."""
-    found: dict[KeptOrder, Planned] = {}
+    found: dict[KeptOrder, PlannedOrder] = {}
     columns = (batches.c.service_id, batches.c.service_name, batches.c.unit_price, batches.c.created_at)
     with database.read() as connection:
         for batch_id in {order.batch_id for order in kept}:
@@ -227,7 +227,7 @@ def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOr
                 continue
             imeis = set(connection.execute(select(items.c.imei).where(items.c.batch_id == batch_id)).scalars())
             of_batch = [order for order in kept if order.batch_id == batch_id and order.imei in imeis]
-            found |= dict.fromkeys(of_batch, Planned(*batch))
+            found |= dict.fromkeys(of_batch, PlannedOrder(*batch))
     return found
 
 
@@ -379,8 +379,8 @@ def _adopt(connection: Connection, item: Any, row: Mapping[str, Any]) -> None:
     newest = select(func.coalesce(func.max(attempts.c.id), 0)).where(attempts.c.chunk_id == item.chunk_id)
     attempt_id = int(connection.execute(newest).scalar_one())
     chunk = Chunk(item.chunk_id, item.batch_id, item.service_id, item.attempt, attempt_id, ())
-    verdict = Verdict(item.id, row["imei"], Outcome.ORDERED, row["order_id"], row["status"], FROM_ANSWER)
-    call_records.adopt(connection, chunk, [verdict])
+    item_outcome = ItemOutcome(item.id, row["imei"], Outcome.ORDERED, row["order_id"], row["status"], FROM_ANSWER)
+    call_records.adopt(connection, chunk, [item_outcome])
 
 
 def _take_over(connection: Connection, item: Any, message: str) -> None:

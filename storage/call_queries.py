@@ -20,8 +20,8 @@ from orders import (
     Chunk,
     ChunkState,
     Item,
+    ItemOutcome,
     Outcome,
-    Verdict,
 )
 from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
 from storage.batch_states import OF_THIS_BATCH
@@ -206,8 +206,8 @@ def claimed_to_exist(connection: Connection, chunk_id: int) -> frozenset[int]:
     return frozenset(connection.execute(query).scalars())
 
 
-def recorded_late(connection: Connection, chunk: Chunk) -> list[Verdict]:
-    """Return a verdict for each item in doubt of a chunk whose order record_late stored after the item moved here."""
+def recorded_late(connection: Connection, chunk: Chunk) -> list[ItemOutcome]:
+    """Return an outcome for each item in doubt of a chunk whose order record_late stored after the item moved here."""
     query = (
         select(items.c.id, items.c.imei, func.max(orders.c.order_id).label("order_id"))
         .join(orders, and_(orders.c.imei == items.c.imei, OF_BATCH))
@@ -217,7 +217,7 @@ def recorded_late(connection: Connection, chunk: Chunk) -> list[Verdict]:
     )
     words = "an answer that came late named its order"
     return [
-        Verdict(row.id, row.imei, Outcome.ORDERED, row.order_id, message=words) for row in connection.execute(query)
+        ItemOutcome(row.id, row.imei, Outcome.ORDERED, row.order_id, message=words) for row in connection.execute(query)
     ]
 
 

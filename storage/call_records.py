@@ -14,7 +14,7 @@ from types import MappingProxyType
 from sqlalchemy import select, text, update
 
 from database import Transaction, utc_now
-from orders import FINAL_STATUSES, Chunk, ChunkState, Item, OrderStatus, Outcome, PlacedOrder, Verdict
+from orders import FINAL_STATUSES, Chunk, ChunkState, Item, ItemOutcome, OrderStatus, Outcome, PlacedOrder
 from schema import chunks, items
 from storage.batch_states import finish_if_done, touch
 from storage.chunk_moves import end_attempts
@@ -101,7 +101,7 @@ class CallRecord:
     chunk: Chunk
     orders: str  #: a JSON list of the orders that the answer names, as objects of id, imei and status
     order_count: int
-    others: tuple[Verdict, ...] = ()  #: of the IMEIs that it does not order
+    others: tuple[ItemOutcome, ...] = ()  #: of the IMEIs that it does not order
     message: str = ""
 
     @property
@@ -115,11 +115,11 @@ def record_of_orders(chunk: Chunk, placed: Sequence[PlacedOrder]) -> CallRecord:
     return CallRecord(chunk, encode_orders(placed), len(placed))
 
 
-def record_of(chunk: Chunk, verdicts: Sequence[Verdict], message: str = "") -> CallRecord:
-    """Return the record of an answer that gives each IMEI of the call a verdict. Raises WrongStateError otherwise."""
-    expect(len(verdicts) == len(chunk.items), f"{len(verdicts)} verdicts for {len(chunk.items)} items")
-    placed = _ordered(verdicts)
-    others = tuple(verdict for verdict in verdicts if verdict.outcome is not Outcome.ORDERED)
+def record_of(chunk: Chunk, item_outcomes: Sequence[ItemOutcome], message: str = "") -> CallRecord:
+    """Return the record of an answer that gives each IMEI of the call an outcome. Raises WrongStateError otherwise."""
+    expect(len(item_outcomes) == len(chunk.items), f"{len(item_outcomes)} outcomes for {len(chunk.items)} items")
+    placed = _ordered(item_outcomes)
+    others = tuple(one for one in item_outcomes if one.outcome is not Outcome.ORDERED)
     return CallRecord(chunk, encode_orders(placed), len(placed), others, message)
 
 
@@ -178,17 +178,17 @@ def record_answers(connection: Transaction, calls: Sequence[CallRecord], also_in
         finish_if_done(connection, batch_id)
 
 
-def adopt(connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict]) -> None:
+def adopt(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOutcome]) -> None:
     """Record orders for some of the items of a chunk in doubt; it is answered when all are settled.
 
     The first attempt that may have placed them counts as the one that did. Raises WrongStateError.
     """
-    _write_verdicts(connection, replace(chunk, attempt_id=chunk.first_attempt), verdicts)
+    _write_outcomes(connection, replace(chunk, attempt_id=chunk.first_attempt), item_outcomes)
     answer_if_settled(connection, chunk)
     touch(connection, chunk.batch_id)
 
 
-def record_late(connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict], message: str) -> None:
+def record_late(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOutcome], message: str) -> None:
     """Record an answer to a chunk that another process has moved: its orders, and what is still undecided.
 
     The orders of IMEIs that were settled otherwise or sent again meanwhile are stored with message as a note: no order
@@ -197,8 +197,8 @@ def record_late(connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdic
     this = (chunks.c.id == chunk.chunk_id) & (chunks.c.attempt == chunk.attempt)
     query = select(items.c.id).join(chunks, chunks.c.id == items.c.chunk_id)
     undecided = set(connection.execute(query.where(this, items.c.outcome.in_(OPEN_OUTCOMES))).scalars())
-    written = _write_verdicts(connection, chunk, [v for v in verdicts if v.item_id in undecided])
-    _insert_of(connection, chunk, [v for v in verdicts if v.item_id not in undecided], notes=message)
+    written = _write_outcomes(connection, chunk, [v for v in item_outcomes if v.item_id in undecided])
+    _insert_of(connection, chunk, [v for v in item_outcomes if v.item_id not in undecided], notes=message)
     left = undecided - {item_id for item_id, outcome in written.items() if outcome is not Outcome.IN_DOUBT}
     state = ChunkState.IN_DOUBT if left else ChunkState.ANSWERED
     open_state = chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT])
@@ -232,17 +232,17 @@ def _insert_orders(
 
 
 def _insert_of(
-    connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict], notes: str | None = None
+    connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOutcome], notes: str | None = None
 ) -> KnownOrders:
-    """Insert the orders that verdicts name. Returns what those mean, by IMEI, that belong to another already."""
-    placed = _ordered(verdicts)
+    """Insert the orders that outcomes name. Returns what those mean, by IMEI, that belong to another already."""
+    placed = _ordered(item_outcomes)
     calls = [(chunk.attempt_id, chunk.batch_id, encode_orders(placed))]
     return _insert_orders(connection, calls, len(placed), notes).get(0, NONE_KNOWN)
 
 
-def _ordered(verdicts: Sequence[Verdict]) -> list[PlacedOrder]:
-    ordered = [verdict for verdict in verdicts if verdict.outcome is Outcome.ORDERED]
-    return [PlacedOrder(verdict.order_id or "", verdict.imei, verdict.status) for verdict in ordered]
+def _ordered(item_outcomes: Sequence[ItemOutcome]) -> list[PlacedOrder]:
+    ordered = [one for one in item_outcomes if one.outcome is Outcome.ORDERED]
+    return [PlacedOrder(one.order_id or "", one.imei, one.status) for one in ordered]
 
 
 def _write_clean(connection: Transaction, answered: Sequence[Chunk]) -> None:
@@ -267,9 +267,9 @@ def _write_judged(
         return
     decided, moves, ends = list[Row](), list[Row](), list[Row]()
     for call, known in calls:
-        chunk, others = call.chunk, {verdict.item_id: verdict for verdict in call.others}
-        verdicts = [others.get(item.item_id) or Verdict(*item, Outcome.ORDERED) for item in chunk.items]
-        rows = _outcomes(chunk, verdicts, known)
+        chunk, others = call.chunk, {item_outcome.item_id: item_outcome for item_outcome in call.others}
+        item_outcomes = [others.get(item.item_id) or ItemOutcome(*item, Outcome.ORDERED) for item in chunk.items]
+        rows = _outcomes(chunk, item_outcomes, known)
         doubtful = any(outcome is Outcome.IN_DOUBT for _, _, outcome, _ in rows)
         decided += rows
         state = ChunkState.IN_DOUBT if doubtful else ChunkState.ANSWERED
@@ -282,22 +282,22 @@ def _write_judged(
     end_attempts(connection, ends)
 
 
-def _write_verdicts(connection: Transaction, chunk: Chunk, verdicts: Sequence[Verdict]) -> dict[int, Outcome]:
+def _write_outcomes(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOutcome]) -> dict[int, Outcome]:
     """Write orders and outcomes of items of one chunk. Returns the outcomes, by item id."""
-    rows = _outcomes(chunk, verdicts, _insert_of(connection, chunk, verdicts))
+    rows = _outcomes(chunk, item_outcomes, _insert_of(connection, chunk, item_outcomes))
     _decide(connection, rows)
     return {item_id: outcome for _, item_id, outcome, _ in rows}
 
 
 def _outcomes(
-    chunk: Chunk, verdicts: Sequence[Verdict], known: KnownOrders
+    chunk: Chunk, item_outcomes: Sequence[ItemOutcome], known: KnownOrders
 ) -> list[tuple[int, int, Outcome, str | None]]:
-    """Return (chunk id, item id, outcome, message) of each verdict, after a look at the order ids known before."""
+    """Return (chunk id, item id, outcome, message) of each outcome, after a look at the order ids known before."""
     rows = []
-    for verdict in verdicts:
-        given = verdict.outcome, verdict.message
-        outcome, message = known.get(verdict.imei, given) if verdict.outcome is Outcome.ORDERED else given
-        rows.append((chunk.chunk_id, verdict.item_id, outcome, message or None))
+    for item_outcome in item_outcomes:
+        given = item_outcome.outcome, item_outcome.message
+        outcome, message = known.get(item_outcome.imei, given) if item_outcome.outcome is Outcome.ORDERED else given
+        rows.append((chunk.chunk_id, item_outcome.item_id, outcome, message or None))
     return rows
 
 

@@ -7,7 +7,7 @@ database (migrations/versions/0004_totals.py), whoever makes it. Without `tend()
 - Orders and dollars by batch, day, service and status: kept in order_totals. The mark is a row id, totals_mark.upto;
   orders with a larger one are counted. A changed or deleted order below it is moved within order_totals.
   `schema.sums()` is both sides in one SELECT.
-- IMEIs, calls and verdicts of a finished batch: kept in batches.tally, as JSON. The mark is batches.tally_revision; a
+- IMEIs, calls and findings of a finished batch: kept in batches.tally, as JSON. The mark is batches.tally_revision; a
   batch with another revision is counted. Every change of a batch raises its revision, and a changed result clears the
   mark.
 
@@ -53,7 +53,7 @@ FEW = 2000
 #: Seconds between two looks at what there is to do, and between two looks at SQLite's statistics.
 LOOK, STATISTICS = 5.0, 3600.0
 #: What the results of a batch are summed up by.
-VERDICTS = ("carrier", "simlock", "fmi", "blacklist")
+FINDINGS = ("carrier", "simlock", "fmi", "blacklist")
 
 ROLL = text("""
 INSERT INTO order_totals (batch_id, day, service_name, status, orders, millionths)
@@ -70,7 +70,7 @@ OUTCOMES, STATES = (
 )
 
 Counts = tuple[dict[str, int], dict[str, int]]
-Verdicts = dict[str, dict[str, int]]
+Findings = dict[str, dict[str, int]]
 
 
 # Reading
@@ -110,21 +110,21 @@ def counts(connection: Connection, rows: Sequence[Any]) -> dict[int, Counts]:
     return known | {batch_id: (outcomes.get(batch_id, {}), states.get(batch_id, {})) for batch_id in stale}
 
 
-def verdicts(connection: Connection, batch_id: int) -> Verdicts:
-    """Return, for each of VERDICTS, what the completed orders of a batch say ("" for nothing) → how many say so."""
+def findings(connection: Connection, batch_id: int) -> Findings:
+    """Return, for each of FINDINGS, what the completed orders of a batch say ("" for nothing) → how many say so."""
     row = connection.execute(select(batches).where(batches.c.id == batch_id)).first()
     if row is not None and row.tally_revision == row.revision:
         return dict(json.loads(row.tally)[2])
-    return _count_verdicts(connection, batch_id)
+    return _count_findings(connection, batch_id)
 
 
-def _count_verdicts(connection: Connection, batch_id: int) -> Verdicts:
-    columns = [func.coalesce(orders.c[name], "") for name in VERDICTS]
+def _count_findings(connection: Connection, batch_id: int) -> Findings:
+    columns = [func.coalesce(orders.c[name], "") for name in FINDINGS]
     query = select(*columns, func.count())
     query = query.where(orders.c.batch_id == batch_id, _completed()).group_by(*columns)
-    found: dict[str, Counter[str]] = {name: Counter() for name in VERDICTS}
+    found: dict[str, Counter[str]] = {name: Counter() for name in FINDINGS}
     for *values, count in connection.execute(query):
-        for name, value in zip(VERDICTS, values, strict=True):
+        for name, value in zip(FINDINGS, values, strict=True):
             found[name][value] += count
     return {name: dict(counter) for name, counter in found.items()}
 
@@ -194,7 +194,7 @@ def tally_finished(database: IMEIDatabase) -> int:
     with database.read() as connection:
         rows = connection.execute(select(batches).where(UNTALLIED).limit(TALLIED_AT_ONCE)).all()
         counted = counts(connection, rows)
-        found = {row: (*counted[row.id], _count_verdicts(connection, row.id)) for row in rows}
+        found = {row: (*counted[row.id], _count_findings(connection, row.id)) for row in rows}
     if found:
         with database.write() as connection:
             for row, tally in found.items():

@@ -14,7 +14,7 @@ others are tested on what that finds:
 A `Term` therefore has up to three wordings: `seek` lets SQLite use the index, `read` keeps it from the index, `probe`
 looks into the index for one order. tests/storage/test_query_plans.py holds the plans, benchmarks/README.md the figures.
 
-A verdict ("ON", "Unlocked") finds every wording that means it, and a name ("verizon") every carrier or model that
+A finding ("ON", "Unlocked") finds every wording that means it, and a name ("verizon") every carrier or model that
 contains it (order_wordings.py).
 """
 
@@ -111,7 +111,7 @@ class Term(NamedTuple):
 
 
 class Guide(NamedTuple):
-    """The term that is looked up by its index, and what the verdicts of the filter mean."""
+    """The term that is looked up by its index, and what the findings of the filter mean."""
 
     name: str = ""  #: of the term; "": the table itself is walked from its end
     sorts: bool = False  #: what is found is not in the order of the page
@@ -234,7 +234,7 @@ def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
 
 
 def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
-    """For each verdict or name of the filter, such as "ON", every stored value that means it."""
+    """For each finding or name of the filter, such as "ON", every stored value that means it."""
     return {name: wordings(connection, name, getattr(chosen, name)) for name in MEANT if getattr(chosen, name)}
 
 

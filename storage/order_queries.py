@@ -94,13 +94,13 @@ def result_counts(database: IMEIDatabase, most: int = 5) -> dict[str, list[tuple
 
 
 def filter_values(database: IMEIDatabase) -> dict[str, dict[str, int]]:
-    """For each column that a filter suggests values of: value, or verdict → orders, the commonest value first.
+    """For each column that a filter suggests values of: value, or finding → orders, the commonest value first.
 
     Orders of one value are counted to order_wordings.COUNTED.
     """
     with database.read() as connection:
         found = {name: dict(order_wordings.suggestions(connection, name)) for name in order_wordings.NAMES}
-        return found | {name: order_wordings.verdict_counts(connection, name) for name in order_wordings.VERDICTS}
+        return found | {name: order_wordings.finding_counts(connection, name) for name in order_wordings.FINDINGS}
 
 
 def _commonest(counted: Counter[str], most: int) -> list[tuple[str, int]]:

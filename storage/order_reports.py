@@ -13,7 +13,7 @@ from orders import OrderStatus
 from schema import MILLIONTH, batches, items, orders, sums
 from storage import order_filters
 from storage.batch_doubt import SENT_AT, at_stake, doubtful
-from storage.kept_sums import VERDICTS, verdicts
+from storage.kept_sums import FINDINGS, findings
 from storage.order_filters import OrderFilter
 from storage.rows import DisputedOrder, Order
 
@@ -41,10 +41,10 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictCount:
+class FindingCount:
     """How many results of a batch say one thing."""
 
-    field: str  #: one of VERDICTS
+    field: str  #: one of FINDINGS
     value: str  #: "" where the result does not say
     orders: int
 
@@ -72,13 +72,13 @@ def _batch_words(connection: Connection) -> dict[int, str]:
     return {row.id: f"#{row.id} {row.label}" for row in rows}
 
 
-def verdict_summary(database: IMEIDatabase, batch_id: int) -> list[VerdictCount]:
-    """For each of VERDICTS what the completed orders of a batch say, the most frequent first."""
+def finding_summary(database: IMEIDatabase, batch_id: int) -> list[FindingCount]:
+    """For each of FINDINGS what the completed orders of a batch say, the most frequent first."""
     with database.read() as connection:
-        counts = verdicts(connection, batch_id)
+        counts = findings(connection, batch_id)
     return [
-        VerdictCount(name, value, count)
-        for name in VERDICTS
+        FindingCount(name, value, count)
+        for name in FINDINGS
         for value, count in sorted(counts[name].items(), key=lambda pair: (-pair[1], pair[0]))
     ]
 

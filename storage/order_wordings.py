@@ -15,14 +15,14 @@ from sqlalchemy import Connection, Select, func, select
 from devices import SimState, blacklist_state, fmi_state, sim_state
 from schema import orders
 
-#: The columns that hold a verdict in the provider's words, and what reads them.
-VERDICTS: Mapping[str, Callable[[str], StrEnum]] = MappingProxyType(
+#: The columns that hold a finding in the provider's words, and what reads them.
+FINDINGS: Mapping[str, Callable[[str], StrEnum]] = MappingProxyType(
     {"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state}
 )
 #: The columns in which a filter finds its words wherever they stand.
 NAMES = ("carrier", "model")
 #: Every column whose stored words are looked through for what a filter means.
-MEANT = (*VERDICTS, *NAMES)
+MEANT = (*FINDINGS, *NAMES)
 #: Different values of a column that are looked at; sentences could make their number endless.
 MOST_WORDINGS = 20_000
 #: Letters of a word that is looked for without regard to blanks and signs: "tmobile" is in "T-Mobile".
@@ -33,7 +33,7 @@ COUNTED = 1_000
 
 def wordings(connection: Connection, name: str, wanted: str) -> list[str]:
     """Every stored value of a column of MEANT that means what is wanted; else the wanted words themselves."""
-    means = _names(wanted) if name in NAMES else _is_verdict(name, wanted)
+    means = _names(wanted) if name in NAMES else _is_finding(name, wanted)
     if means is None:
         return [wanted]
     words = connection.execute(stored_words(name)).scalars()
@@ -46,11 +46,11 @@ def suggestions(connection: Connection, name: str) -> list[tuple[str, int]]:
     return sorted(found, key=lambda pair: (-pair[1], pair[0].casefold()))
 
 
-def verdict_counts(connection: Connection, name: str) -> dict[str, int]:
-    """Verdict of a column of VERDICTS → orders that say so, each wording counted to COUNTED."""
+def finding_counts(connection: Connection, name: str) -> dict[str, int]:
+    """Finding of a column of FINDINGS → orders that say so, each wording counted to COUNTED."""
     found: dict[str, int] = {}
     for word, count in suggestions(connection, name):
-        state = VERDICTS[name](word)
+        state = FINDINGS[name](word)
         found[state] = found.get(state, 0) + count
     return found
 
@@ -74,15 +74,15 @@ def _counted_words(name: str) -> Select[Any]:
     return select(words.c.word, counted.label("orders"))
 
 
-def read_verdict(name: str, text: str) -> str:
-    """The verdict that a text names in a column of VERDICTS, in whatever case; "" where it is none."""
-    meant = VERDICTS[name](text)
+def read_finding(name: str, text: str) -> str:
+    """The finding that a text names in a column of FINDINGS, in whatever case; "" where it is none."""
+    meant = FINDINGS[name](text)
     return "" if meant == SimState.UNKNOWN or meant.casefold() != text.casefold() else str(meant)
 
 
-def _is_verdict(name: str, wanted: str) -> Callable[[str], bool] | None:
-    """What tells whether words mean the wanted verdict; None where that is none."""
-    meant, state_of = read_verdict(name, wanted), VERDICTS[name]
+def _is_finding(name: str, wanted: str) -> Callable[[str], bool] | None:
+    """What tells whether words mean the wanted finding; None where that is none."""
+    meant, state_of = read_finding(name, wanted), FINDINGS[name]
     return (lambda word: state_of(word) == meant) if meant else None
 
 

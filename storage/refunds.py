@@ -30,7 +30,7 @@ CENT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejections:
     """Orders of ours that were rejected."""
 
     count: int
@@ -48,7 +48,7 @@ def are_given(connection: Connection, fell: float, spent: Spending, doubtful: fl
     return exceeds(abs(fell - spent.known), CENT) or not exceeds(spent.rejected, doubtful + 2 * CENT)
 
 
-def learn(connection: Transaction, first: Reading, second: Reading, rejected: Rejected) -> None:
+def learn(connection: Transaction, first: Reading, second: Reading, rejected: Rejections) -> None:
     """Learn from two readings between which these orders were rejected; calls in doubt had rested before the first.
 
     A balance that fell by less than our orders cost shows a refund or a payment: what was learned is forgotten.
@@ -56,7 +56,7 @@ def learn(connection: Transaction, first: Reading, second: Reading, rejected: Re
     _learn(connection, first.credits - second.credits - spent_since(connection, first, second).known, rejected)
 
 
-def _learn(connection: Transaction, beyond: float, rejected: Rejected) -> None:
+def _learn(connection: Transaction, beyond: float, rejected: Rejections) -> None:
     """Learn from a balance that fell by `beyond` US dollars more than our orders cost."""
     if not exceeds(rejected.cost, 2 * CENT):
         return
@@ -90,7 +90,7 @@ def learn_between(connection: Transaction, first: Reading | None, second: Readin
         _learn(connection, -less, _sum(connection, placed & rejected & ours))
 
 
-def cost_of(connection: Connection, order_ids: Iterable[str]) -> Rejected:
+def cost_of(connection: Connection, order_ids: Iterable[str]) -> Rejections:
     """Return how many orders of ours have these ids, and what they cost."""
     return _sum(connection, _among(order_ids))
 
@@ -105,10 +105,10 @@ def _among(order_ids: Iterable[str]) -> ColumnElement[bool]:
     return orders.c.order_id.in_(select(listed.c.value))
 
 
-def _sum(connection: Connection, which: ColumnElement[bool]) -> Rejected:
+def _sum(connection: Connection, which: ColumnElement[bool]) -> Rejections:
     query = select(func.count(), func.coalesce(func.sum(orders.c.credits), 0.0)).where(which, ~orders.c.existed)
     count, cost = connection.execute(query).one()
-    return Rejected(int(count), float(cost))
+    return Rejections(int(count), float(cost))
 
 
 def is_doubtful_since(connection: Connection, reading: Reading) -> bool:

@@ -4,8 +4,6 @@ from submission.account_guard import (
     OtherAccountError,
     account_objection,
     adopt_database,
-    check_account,
-    mark_of,
     may_adopt,
     require_account,
 )
@@ -41,7 +39,7 @@ from submission.plan import (
     service_objection,
     unchecked,
 )
-from submission.recording import QUICK_CALL, Answer, ListLimits, Recorder, answer_to
+from submission.recording import QUICK_CALL, Answer, ListLimits, Recorder, answer_to, kept_answer
 from submission.report import (
     Metrics,
     ProgressFiles,
@@ -100,15 +98,14 @@ __all__ = [
     "ask_again",
     "balance_warning",
     "balance_words",
-    "check_account",
     "compare_list",
     "disk_objection",
     "find_order",
     "find_service",
     "is_disk_full",
     "judge",
+    "kept_answer",
     "make_plan",
-    "mark_of",
     "may_adopt",
     "may_be_one_order",
     "metrics",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import submission.absence as absence
 from database import IMEIDatabase, read_setting
-from orders import NAMED_BY_PERSON, ChunkState, NotPossibleError, OrderStatus, Outcome, Verdict
+from orders import NAMED_BY_PERSON, ChunkState, ItemOutcome, NotPossibleError, OrderStatus, Outcome
 from storage import batch_undo, call_queries, call_records, doubt_moves, guards
 from submission.watches import LAG, SLOWNESS
 
@@ -89,8 +89,8 @@ def was_placed(
             owner = call_queries.order_owners(connection, [order_id]).get(order_id)
             if owner is not None:
                 raise NotPossibleError(f"Order {order_id} is known already: it belongs to {owner[0]}.")
-            verdict = Verdict(item_id, item.imei, Outcome.ORDERED, order_id, status, NAMED_BY_PERSON)
-            call_records.adopt(connection, chunk, [verdict])
+            item_outcome = ItemOutcome(item_id, item.imei, Outcome.ORDERED, order_id, status, NAMED_BY_PERSON)
+            call_records.adopt(connection, chunk, [item_outcome])
             return
     raise NotPossibleError("This IMEI is no longer in doubt.")
 

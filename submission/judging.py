@@ -19,7 +19,7 @@ from gsm_fusion_client import (
     RefusalKind,
     RefusedError,
 )
-from orders import FINAL_STATUSES, SAYS_IT_EXISTS, Chunk, Outcome, PlacedOrder, PlacementAnswer, Verdict
+from orders import FINAL_STATUSES, SAYS_IT_EXISTS, Chunk, ItemOutcome, Outcome, PlacedOrder, PlacementAnswer
 from provider import refusal_kind
 
 
@@ -53,9 +53,9 @@ class AllOrdered:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Each IMEI of the call has its own verdict."""
+    """Each IMEI of the call has its own outcome."""
 
-    verdicts: tuple[Verdict, ...]
+    item_outcomes: tuple[ItemOutcome, ...]
     message: str = ""
     pause: Pause = Pause.NOBODY
     is_unanswered: bool = False  #: nothing readable came back at all
@@ -67,7 +67,7 @@ Judgement = NotPlaced | AllOrdered | Judged
 
 
 def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError) -> Judgement:
-    """Return what a readable answer, or a failure, means. A clean answer needs no verdict for each IMEI."""
+    """Return what a readable answer, or a failure, means. A clean answer needs no outcome for each IMEI."""
     if isinstance(content, GSMFusionAPIError):
         return judge_error(chunk, content)
     if _orders_each_once(chunk, content):
@@ -75,15 +75,15 @@ def judge(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError) -> Judgeme
     return judge_by_name(chunk, content)
 
 
-def verdicts_of(chunk: Chunk, judgement: Judgement) -> tuple[Verdict, ...]:
-    """Return a verdict for each IMEI of the call; none where the call placed nothing."""
+def outcomes_of(chunk: Chunk, judgement: Judgement) -> tuple[ItemOutcome, ...]:
+    """Return an outcome for each IMEI of the call; none where the call placed nothing."""
     match judgement:
         case NotPlaced():
             return ()
         case AllOrdered():
-            return judge_by_name(chunk, PlacementAnswer(judgement.orders)).verdicts
+            return judge_by_name(chunk, PlacementAnswer(judgement.orders)).item_outcomes
         case Judged():
-            return judgement.verdicts
+            return judgement.item_outcomes
 
 
 def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
@@ -98,7 +98,7 @@ def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
 
 
 def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judged:
-    """Return a verdict for each IMEI: ordered and refused by name, everything else in doubt."""
+    """Return an outcome for each IMEI: ordered and refused by name, everything else in doubt."""
     owners = Counter(order_id for order_id, _ in {(order.id, order.imei) for order in answer.orders})
     placed: dict[str, PlacedOrder] = {}
     for order in answer.orders:
@@ -106,30 +106,30 @@ def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judged:
             placed.setdefault(order.imei, order)
     errors = dict(answer.errors)
     duplicates = set(answer.duplicates)
-    verdicts = tuple(_judge_item(item.item_id, item.imei, placed, duplicates, errors) for item in chunk.items)
-    unnamed = sum(not is_named(verdict) for verdict in verdicts)
+    item_outcomes = tuple(_judge_item(item.item_id, item.imei, placed, duplicates, errors) for item in chunk.items)
+    unnamed = sum(not is_named(item_outcome) for item_outcome in item_outcomes)
     if "" in errors:
-        return Judged(verdicts, errors[""], _pause_for(refusal_kind(errors[""])), is_list=True)
-    message = f"the answer named {len(verdicts) - unnamed} of {len(verdicts)} IMEIs" if unnamed else ""
-    return Judged(verdicts, message, is_list=True)
+        return Judged(item_outcomes, errors[""], _pause_for(refusal_kind(errors[""])), is_list=True)
+    message = f"the answer named {len(item_outcomes) - unnamed} of {len(item_outcomes)} IMEIs" if unnamed else ""
+    return Judged(item_outcomes, message, is_list=True)
 
 
-def is_named(verdict: Verdict) -> bool:
+def is_named(item_outcome: ItemOutcome) -> bool:
     """Whether the answer names this IMEI: the provider has read it as a part of the list."""
-    return verdict.outcome is not Outcome.IN_DOUBT or verdict.message == SAYS_IT_EXISTS
+    return item_outcome.outcome is not Outcome.IN_DOUBT or item_outcome.message == SAYS_IT_EXISTS
 
 
 def _judge_item(
     item_id: int, imei: str, placed: dict[str, PlacedOrder], duplicates: set[str], errors: dict[str, str]
-) -> Verdict:
+) -> ItemOutcome:
     if imei in placed:
         order = placed[imei]
-        return Verdict(item_id, imei, Outcome.ORDERED, order.id, order.status)
+        return ItemOutcome(item_id, imei, Outcome.ORDERED, order.id, order.status)
     if imei in duplicates or "already exists" in errors.get(imei, "").lower():
-        return Verdict(item_id, imei, Outcome.IN_DOUBT, message=SAYS_IT_EXISTS)
+        return ItemOutcome(item_id, imei, Outcome.IN_DOUBT, message=SAYS_IT_EXISTS)
     if imei in errors:
-        return Verdict(item_id, imei, Outcome.REFUSED, message=errors[imei] or "refused without a reason")
-    return Verdict(item_id, imei, Outcome.IN_DOUBT, message="sent, but the answer does not name it")
+        return ItemOutcome(item_id, imei, Outcome.REFUSED, message=errors[imei] or "refused without a reason")
+    return ItemOutcome(item_id, imei, Outcome.IN_DOUBT, message="sent, but the answer does not name it")
 
 
 def _pause_for(kind: RefusalKind) -> Pause:
@@ -171,19 +171,19 @@ def _judge_refusal(chunk: Chunk, error: RefusedError) -> Judgement:
             return Judged(_all(chunk, Outcome.IN_DOUBT, words), words, Pause.BATCH)
 
 
-def _invalid(chunk: Chunk, error: RefusedError, alone: bool) -> tuple[Verdict, ...]:
+def _invalid(chunk: Chunk, error: RefusedError, alone: bool) -> tuple[ItemOutcome, ...]:
     """Refuse the IMEI that the text names; the others of the call may have been placed before it."""
     named = set(re.findall(r"\d{5,}", error.raw))
     return tuple(
-        Verdict(item.item_id, item.imei, Outcome.REFUSED, message=str(error))
+        ItemOutcome(item.item_id, item.imei, Outcome.REFUSED, message=str(error))
         if alone or item.imei in named
-        else Verdict(item.item_id, item.imei, Outcome.IN_DOUBT, message=str(error))
+        else ItemOutcome(item.item_id, item.imei, Outcome.IN_DOUBT, message=str(error))
         for item in chunk.items
     )
 
 
-def _all(chunk: Chunk, outcome: Outcome, words: str) -> tuple[Verdict, ...]:
-    return tuple(Verdict(item.item_id, item.imei, outcome, message=words) for item in chunk.items)
+def _all(chunk: Chunk, outcome: Outcome, words: str) -> tuple[ItemOutcome, ...]:
+    return tuple(ItemOutcome(item.item_id, item.imei, outcome, message=words) for item in chunk.items)
 
 
 def trial_length(proven: int, full: int) -> int:

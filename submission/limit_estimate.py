@@ -55,7 +55,7 @@ QUIET_WINDOWS, QUIET_CALLS = 3, 40
 CALLS_REMEMBERED = 2000
 
 
-class Kind(enum.Enum):
+class LimitKind(enum.Enum):
     """What is known of the limiter."""
 
     NONE = "none"  #: no call was refused
@@ -68,7 +68,7 @@ class Kind(enum.Enum):
 class LimitEstimate:
     """What calls that passed and calls that were refused tell of the limiter."""
 
-    kind: Kind = Kind.NONE
+    kind: LimitKind = LimitKind.NONE
     sent: deque[float] = field(default_factory=lambda: deque(maxlen=MEMORY))  #: starts of calls that were not refused
     asked: int = 0  #: calls, lately
     refusals: int = 0  #: of those
@@ -97,14 +97,14 @@ class LimitEstimate:
         """Calls that pass in `period`."""
         if self.bucket:
             return max(1, round(self.bucket.rate * LONGEST_HOLD))
-        return self.size if self.kind is Kind.WINDOW else None
+        return self.size if self.kind is LimitKind.WINDOW else None
 
     @property
     def period(self) -> float | None:
         """Seconds in which `quota` calls pass."""
         if self.bucket:
             return LONGEST_HOLD
-        return self.high if self.kind is Kind.WINDOW else None
+        return self.high if self.kind is LimitKind.WINDOW else None
 
     # What may start
 
@@ -113,7 +113,7 @@ class LimitEstimate:
 
         Infinite for calls that must wait for what becomes of one that looks.
         """
-        if self.kind is Kind.NONE:
+        if self.kind is LimitKind.NONE:
             return now
         if self.look is not None or (self.next_look is not None and place):
             return math.inf
@@ -151,16 +151,16 @@ class LimitEstimate:
         self.quiet += len(times)
         if self.asked > CALLS_REMEMBERED:
             self.asked, self.refusals = self.asked // 2, self.refusals // 2
-        if self.kind is Kind.NONE:
+        if self.kind is LimitKind.NONE:
             self.sent.extend(times)
             return
         for time in times:
             self._started(time)
-        if self.kind is Kind.WINDOW:
+        if self.kind is LimitKind.WINDOW:
             self._grow()
 
     def _started(self, time: float) -> None:
-        if self.next_look is not None or (self.kind is Kind.WINDOW and self._goes_alone()):
+        if self.next_look is not None or (self.kind is LimitKind.WINDOW and self._goes_alone()):
             self.look, self.next_look = time, None
         self.sent.append(time)
         self.settled -= 1
@@ -209,7 +209,7 @@ class LimitEstimate:
         told = began + min(retry_after or 0.0, LONGEST_HOLD)
         if self.look is not None:
             self._missed(began, now, told)
-        elif self.kind is Kind.NONE:
+        elif self.kind is LimitKind.NONE:
             self.size = max(1, count(self.sent, began - LONGEST_HOLD, began))
             self._search(began, now, told)
         elif self.bucket is None:
@@ -248,7 +248,7 @@ class LimitEstimate:
     def _check_word(self, began: float) -> None:
         """Note whether the call waited as long as the last 429 said, in vain."""
         waited = self.refused_at < self.told_until <= min(began, self.refused_at + LONGEST_HOLD - ROUNDED)
-        if self.kind is Kind.UNKNOWN and waited:
+        if self.kind is LimitKind.UNKNOWN and waited:
             self.misled = True
 
     def _anchor(self, began: float) -> float:
@@ -258,9 +258,9 @@ class LimitEstimate:
 
     def _search(self, began: float, now: float, told: float) -> None:
         """Let a single call look: at the time that the provider told, if it is believed, else at a usual one."""
-        if self.kind is not Kind.UNKNOWN:
+        if self.kind is not LimitKind.UNKNOWN:
             self.closed_at = self._anchor(began)
-        self.kind, self.bucket = Kind.UNKNOWN, None
+        self.kind, self.bucket = LimitKind.UNKNOWN, None
         self.missed += 1
         believed = told > now and not self.misled
         self.next_look = told + MARGIN if believed else max(self._usual_look(now), told)
@@ -284,24 +284,24 @@ class LimitEstimate:
         """Take note that the call that looked has passed: a window is not longer than what lies before it."""
         index = len(self.sent) - self.size - 1
         oldest = self.sent[index] if index >= 0 else -math.inf
-        elapsed = look - (max(oldest, self.closed_at) if self.kind is Kind.UNKNOWN else oldest)
-        if self.kind is Kind.WINDOW and elapsed >= self.high:
+        elapsed = look - (max(oldest, self.closed_at) if self.kind is LimitKind.UNKNOWN else oldest)
+        if self.kind is LimitKind.WINDOW and elapsed >= self.high:
             self.held += 1
         else:
             self.high, self.held = elapsed, 0
         if not self.misled and self.told_until > self.refused_at:
             self.low = max(self.low, self.high - ROUNDED)
-        self.kind, self.look, self.missed = Kind.WINDOW, None, 0
+        self.kind, self.look, self.missed = LimitKind.WINDOW, None, 0
         self.settled, self.in_vain, self.quiet = self.size - 1, False, 1
 
     def _missed(self, began: float, now: float, told: float) -> None:
         """Take note that the call that looked was refused: a window is longer than what lies before it."""
         self.look = None
-        anchor = self.closed_at if self.kind is Kind.UNKNOWN else self._anchor(began)
+        anchor = self.closed_at if self.kind is LimitKind.UNKNOWN else self._anchor(began)
         self.low = max(self.low, began - anchor)
         believed = not self.misled and told > began + ROUNDED
         longer = believed or told - ROUNDED > anchor + self.high or self.low >= self.high
-        if self.kind is Kind.WINDOW and not longer:
+        if self.kind is LimitKind.WINDOW and not longer:
             self.in_vain, self.settled = True, self.size
         else:
             self._search(began, now, told)
@@ -311,7 +311,7 @@ class LimitEstimate:
         passed = count(self.sent, max(self.refused_at, began - self.high), began)
         opens = not self.sent or began - self.sent[-1] >= PAUSE * self.high
         if 0 < passed < FULL * (self.proven or self.size):
-            self.kind, self.bucket = Kind.RATE, BucketRate(self.size, self.refused_at)
+            self.kind, self.bucket = LimitKind.RATE, BucketRate(self.size, self.refused_at)
             self.bucket.begin(began, self.sent)
             self.proven = passed
         elif 0 < passed < self.size and not opens:

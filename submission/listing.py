@@ -220,7 +220,7 @@ class Listing:
 
     def _remove(self, order: IMEIOrder) -> None:
         for body in bodies(order.imei):
-            self.unknown[body].remove(order)
+            self.unknown[body] = [other for other in self.unknown[body] if other is not order]
 
 
 def _contradictory(listed: Sequence[IMEIOrder], owners: Mapping[str, tuple[str, int]]) -> frozenset[str]:

@@ -1,11 +1,23 @@
 """How the loop works: its options, with their units, and those that the settings ask for."""
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from database import IMEIDatabase
 from settings import Settings
 from storage.account_mark import AccountMark
 from submission.account_guard import mark_of
+
+
+def call_threads(count: int) -> Executor:
+    """Return the threads in which calls are made, all started: to start one between busy ones stalls the writer."""
+    pool, all_there = ThreadPoolExecutor(count, thread_name_prefix="call"), threading.Barrier(count + 1)
+    for _ in range(count):
+        pool.submit(all_there.wait)
+    all_there.wait()
+    return pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +35,7 @@ class Options:
     patience: float = 200.0  #: how long submit_batch waits for doubt to settle after the last answer
     account: AccountMark | None = None  #: whose orders these are; with another one nothing is sent
     canaries: int = 3  #: IMEIs held back while something is in doubt, to prove the provider's list fresh
+    pool: Callable[[int], Executor] = call_threads  #: makes the executor for this many calls at once
 
 
 def options_of(settings: Settings, database: IMEIDatabase) -> Options:

@@ -13,7 +13,7 @@ from amounts import exceeds, money
 from database import IMEIDatabase
 from orders import Balance, Catalogue, OrderStatus, ServiceInfo
 from storage import batch_queries
-from storage.batch_creation import fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
+from storage.batch_creation import NewBatch, fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
 from storage.rows import EarlierOrder
 
 NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring another file."
@@ -63,6 +63,23 @@ class Plan:
     def balance_after(self) -> float | None:
         """US dollars that the account would hold; None where the balance is unknown."""
         return None if self.balance.credits is None else self.balance.credits - self.cost
+
+    def batch(self, label: str, source: str, budget: float | None, token: str | None = None) -> NewBatch:
+        """Return the batch that confirming creates; budget: US dollars of a UTC day, token: its confirm token."""
+        return NewBatch(
+            label=label,
+            source=source,
+            service_id=self.service.package_id,
+            service_name=self.service.title,
+            unit_price=self.service.price,
+            imeis=self.imeis,
+            fingerprint=self.fingerprint,
+            confirm_token=token,
+            recheck=self.recheck,
+            resend_rejected=self.resend_rejected,
+            budget=budget,
+            held=self.balance.credits if self.balance.trusted else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,25 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from database import IMEIDatabase, Transaction, read_list_limit, write_list_limit
-from orders import Chunk
+from database import IMEIDatabase, Transaction
+from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
+from orders import Chunk, PlacementAnswer
+from provider import parse_placement
 from storage import batch_states, chunk_moves, guards
 from storage.call_records import CallRecord, record_answers, record_late, record_of, record_of_orders
-from submission.judging import AllOrdered, Judged, Judgement, NotPlaced, Pause, is_named, proven_length, verdicts_of
+from storage.list_limits import read_list_limit, write_list_limit
+from submission.checkpoints import Checkpoints
+from submission.judging import (
+    AllOrdered,
+    Judged,
+    Judgement,
+    NotPlaced,
+    Pause,
+    is_named,
+    judge,
+    outcomes_of,
+    proven_length,
+)
 from submission.options import Options
 from submission.settlement import Settler
 from submission.throttle import Throttle
@@ -24,6 +38,7 @@ QUICK_CALL = 0.2
 SETTLED_OTHERWISE = "the answer came when this IMEI had been settled otherwise"
 #: Calls in a row without any readable answer after which the provider is down: each further call is one more doubt.
 UNANSWERED = 3
+STOPPED = "the program stopped while this call was on the wire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +70,7 @@ class Answer:
     def ended(self) -> float | None:
         """When the provider ended its work on the call: with a list that names an IMEI of it; None: unknown."""
         judged = self.judgement if isinstance(self.judgement, Judged) else None
-        is_of_its_call = judged is not None and judged.is_list and any(map(is_named, judged.verdicts))
+        is_of_its_call = judged is not None and judged.is_list and any(map(is_named, judged.item_outcomes))
         return self.began + self.seconds if is_of_its_call else None
 
 
@@ -67,8 +82,19 @@ def answer_to(chunk: Chunk, judgement: Judgement, seconds: float = QUICK_CALL, b
         case AllOrdered():
             record = record_of_orders(chunk, judgement.orders)
         case Judged():
-            record = record_of(chunk, judgement.verdicts, judgement.message)
+            record = record_of(chunk, judgement.item_outcomes, judgement.message)
     return Answer(chunk, judgement, record, seconds, began)
+
+
+def kept_answer(chunk: Chunk, checkpoints: Checkpoints) -> Answer:
+    """Return the answer to a call whose process has ended: the one in its checkpoint, or none, which means doubt."""
+    raw = checkpoints.answer_of(chunk)
+    content: PlacementAnswer | GSMFusionAPIError = OutcomeUnknownError(STOPPED)
+    try:
+        content = content if raw is None else parse_placement(raw)
+    except GSMFusionAPIError as error:
+        content = error
+    return answer_to(chunk, judge(chunk, content))
 
 
 @dataclass(slots=True)
@@ -126,7 +152,7 @@ class Recorder:
                     self._stop_batches(connection, answer, answer.judgement)
                 case Judged():
                     if answer.judgement.pause is Pause.NOBODY:
-                        limits.learn(answer.chunk.service_id, [is_named(v) for v in answer.judgement.verdicts])
+                        limits.learn(answer.chunk.service_id, [is_named(v) for v in answer.judgement.item_outcomes])
                     self._stop_batches(connection, answer, answer.judgement)
         for service_id, length in sorted(lengths):
             limits.learn(service_id, [True] * length)
@@ -140,10 +166,10 @@ class Recorder:
             with database.write() as connection:
                 self.write(connection, [answer], also_in_doubt=True)
         except guards.WrongStateError:
-            chunk, verdicts = answer.chunk, verdicts_of(answer.chunk, answer.judgement)
+            chunk, item_outcomes = answer.chunk, outcomes_of(answer.chunk, answer.judgement)
             logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)
             with database.write() as connection:
-                record_late(connection, chunk, verdicts, SETTLED_OTHERWISE)
+                record_late(connection, chunk, item_outcomes, SETTLED_OTHERWISE)
 
     def resume_after_maintenance(self, connection: Transaction) -> None:
         """Resume the batches that wait for the provider's maintenance to end, when its time has passed."""

@@ -27,11 +27,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import submission.absence as absence
-from database import Transaction, read_list_limit
+from database import Transaction
 from gsm_fusion_client import RefusalKind
-from orders import FOUND_IN_LIST, Chunk, ChunkState, IMEIOrder, Item, Outcome, Verdict
+from orders import FOUND_IN_LIST, Chunk, ChunkState, IMEIOrder, Item, ItemOutcome, Outcome
 from provider import refusal_kind
 from storage import account_mark, batch_states, call_queries, call_records, doubt_moves
+from storage.list_limits import read_list_limit
 from submission.absence import Around
 from submission.charges import Charges, RefundTrace, cost
 from submission.listing import NEAREST, Listing, Look
@@ -130,22 +131,22 @@ class Settler(Watches):
     def _adopt(self, connection: Transaction, chunk: Chunk, listing: Listing) -> Chunk:
         """Record what the list shows of this call. Return it with the items that it does not show."""
         clock = listing.clock(connection, chunk.first_attempt)
-        verdicts, existing, rest = list[Verdict](), list[tuple[Item, IMEIOrder]](), list[Item]()
+        item_outcomes, existing, rest = list[ItemOutcome](), list[tuple[Item, IMEIOrder]](), list[Item]()
         existed = call_queries.claimed_to_exist(connection, chunk.chunk_id)
         for item in chunk.items:
             order = listing.take(item, chunk.service_id, clock)
             if order is not None:
-                verdicts.append(
-                    Verdict(item.item_id, item.imei, Outcome.ORDERED, order.id, order.status, FOUND_IN_LIST)
+                item_outcomes.append(
+                    ItemOutcome(item.item_id, item.imei, Outcome.ORDERED, order.id, order.status, FOUND_IN_LIST)
                 )
             elif item.item_id in existed and (older := listing.take_older(item, chunk.service_id, clock)) is not None:
                 existing.append((item, older))
             else:
                 rest.append(item)
         watch = self.watches.get(chunk.attempt_id)
-        if verdicts:
-            call_records.adopt(connection, chunk, verdicts)
-            logger.info("Adopted %d orders of chunk %d from the provider's list", len(verdicts), chunk.chunk_id)
+        if item_outcomes:
+            call_records.adopt(connection, chunk, item_outcomes)
+            logger.info("Adopted %d orders of chunk %d from the provider's list", len(item_outcomes), chunk.chunk_id)
             if watch is not None:
                 self.note_found(connection, watch, listing.look.asked_at)
         for item, order in existing:
@@ -240,12 +241,12 @@ def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
 
     The list does not show such an order as unknown: the item would count as absent and would be paid again.
     """
-    verdicts = call_queries.recorded_late(connection, chunk)
-    if not verdicts:
+    item_outcomes = call_queries.recorded_late(connection, chunk)
+    if not item_outcomes:
         return chunk
-    call_records.adopt(connection, chunk, verdicts)
-    logger.info("Chunk %d: a late answer named %d of its orders", chunk.chunk_id, len(verdicts))
-    settled = {verdict.item_id for verdict in verdicts}
+    call_records.adopt(connection, chunk, item_outcomes)
+    logger.info("Chunk %d: a late answer named %d of its orders", chunk.chunk_id, len(item_outcomes))
+    settled = {item_outcome.item_id for item_outcome in item_outcomes}
     return replace(chunk, items=tuple(item for item in chunk.items if item.item_id not in settled))
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gsm_fusion_client import NotSentError
-from submission.limit_estimate import Kind, LimitEstimate
+from submission.limit_estimate import LimitEstimate, LimitKind
 
 #: Seconds of the window that a limit "a minute" means, and by how much a call may reach the provider later than it
 #: was counted.
@@ -111,9 +111,9 @@ class Throttle:
             if self.probing:
                 room = max(0, 1 - on_the_wire)
             else:
-                free_run = self.limit is None and not self.failures and self.estimate.kind is Kind.NONE
+                free_run = self.limit is None and not self.failures and self.estimate.kind is LimitKind.NONE
                 room = max(0, int(self.concurrency) + (ahead if free_run else 0) - on_the_wire)
-                room = room if self.estimate.kind is Kind.NONE else self._due(now, room)
+                room = room if self.estimate.kind is LimitKind.NONE else self._due(now, room)
             return room if self.limit is None else max(0, min(room, self._left(now) - self._owed()))
 
     def start(self, now: float, count: int) -> list[float]:
@@ -146,7 +146,7 @@ class Throttle:
         """Seconds (at most longest) after which there may be permits again."""
         if self.hold_until > now:
             return min(longest, self.hold_until - now)
-        if self.estimate.kind is Kind.NONE:
+        if self.estimate.kind is LimitKind.NONE:
             return longest
         if self.estimate.look is not None:
             return min(longest, GRACE * self.refusal + GRACE_SECONDS)
@@ -156,7 +156,7 @@ class Throttle:
     @property
     def spacing(self) -> float:
         """Seconds between two starts."""
-        if self.estimate.kind is not Kind.NONE:  # one call shall meet the limit, not thirty
+        if self.estimate.kind is not LimitKind.NONE:  # one call shall meet the limit, not thirty
             quota, period = self.quota, self.period
             room = math.inf if quota is None or period is None else period / quota / 2
             return min(max(LONGEST_SPACING, min(self.refusal, MOST_SPACING)), room)

@@ -11,7 +11,7 @@ from submission.options import Options, options_of
 from submission.throttle import Throttle
 
 
-class Parts(NamedTuple):
+class SystemParts(NamedTuple):
     """What a submission system works with."""
 
     database: IMEIDatabase
@@ -22,7 +22,7 @@ class Parts(NamedTuple):
     settings: Settings
 
 
-def parts_from_environment() -> Parts:
+def parts_from_environment() -> SystemParts:
     """Open the database and make the client of the account in the environment.
 
     Raises SettingsError without credentials, and OtherAccountError where the database belongs to another account.
@@ -33,4 +33,4 @@ def parts_from_environment() -> Parts:
     database = IMEIDatabase(settings.database_path)
     require_account(database, settings)
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    return Parts(database, client, checkpoints, options_of(settings, database), throttle, settings)
+    return SystemParts(database, client, checkpoints, options_of(settings, database), throttle, settings)

@@ -218,6 +218,15 @@ def test_a_module_says_what_it_is_for_and_imports_at_its_top(module: str) -> Non
     assert hidden == []
 
 
+def test_no_two_classes_have_the_same_name() -> None:
+    named: dict[str, list[str]] = {}
+    for module in MODULES:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.ClassDef):
+                named.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in named.items() if len(modules) > 1} == {}
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_only_programs_for_a_terminal_print(module: str) -> None:
     calls = (node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call))

@@ -12,13 +12,14 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, put_in_u
 from stored_orders import all_orders
 
 import production_submission_system
-from database import DatabaseUnavailableError, read_list_limit
+from database import DatabaseUnavailableError
 from gsm_fusion_client import GSMFusionAPIError, GSMFusionClient, RateLimitedError
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
 from storage import batch_states, call_queries, chunk_moves, guards
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
 from storage.call_records import write_intents
+from storage.list_limits import read_list_limit
 from submission.checkpoints import Checkpoints
 from submission.decisions import was_not_placed, was_placed
 from submission.judging import judge_by_name, judge_error
@@ -498,7 +499,7 @@ def test_an_order_id_that_an_answer_gives_to_two_imeis_is_believed_of_neither(si
     """Which of them it belongs to only the list can say; the first may be the wrong one."""
     chunk = Chunk(1, 1, SERVICE, 1, 1, (Item(1, "350000000000006"), Item(2, "350000000000014")))
     both = PlacementAnswer(orders=(PlacedOrder("7", chunk.items[0].imei), PlacedOrder("7", chunk.items[1].imei)))
-    assert {verdict.outcome for verdict in judge_by_name(chunk, both).verdicts} == {Outcome.IN_DOUBT}
+    assert {one.outcome for one in judge_by_name(chunk, both).item_outcomes} == {Outcome.IN_DOUBT}
     simulator.set(fault="repeated_ids", fault_when="after", fault_calls=(1,))
     with system(simulator, database) as running:
         assert running.submit_batch(imeis(300), SERVICE).successful == 300

@@ -11,9 +11,10 @@ from handmade_calls import OTHER, one
 from simulated_provider import SERVICE, imeis
 from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started, unwritable
 
-from database import IMEIDatabase, read_list_limit, write_list_limit
+from database import IMEIDatabase
 from orders import Chunk
 from storage import lease
+from storage.list_limits import read_list_limit, write_list_limit
 from submission import checkpoints
 from submission.checkpoints import DISK_FULL
 from submission.decisions import ask_again

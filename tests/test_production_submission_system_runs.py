@@ -17,15 +17,17 @@ from simulated_provider import SERVICE, imeis
 from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started
 
 import production_submission_system
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from gsm_fusion_client import Keep
 from orders import PlacementAnswer, Progress, ServiceInfo, order_key
-from production_submission_system import STOPPED, ProductionSubmissionSystem, call_threads
+from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from storage import lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
+from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
-from submission.options import Options
+from submission.options import Options, call_threads
+from submission.recording import STOPPED
 from submission.throttle import Throttle
 
 BEFORE_IT_IS_SENT, BEFORE_IT_IS_KEPT, AFTER_IT_IS_KEPT = DEATHS
@@ -81,9 +83,8 @@ class Whole:
             database,
             self.client,
             self.checkpoints,
-            Options(**{"workers": 3, "chunk_size": 2, "poll": 0.0, "canaries": 1, **options}),
+            Options(**{"workers": 3, "chunk_size": 2, "poll": 0.0, "canaries": 1, "pool": self._pool, **options}),
             clock=self.clock,
-            pool=self._pool,
         )
 
     def _pool(self, count: int) -> AtOnce:

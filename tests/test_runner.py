@@ -17,7 +17,7 @@ from gsm_fusion_client import NotSentError, RefusedError
 from orders import RequestKind, RequestState
 from runner import LONGEST_PAUSE, Background, audit_or_follow, led, start_background, taking_the_lead
 from settings import Settings
-from storage import provider_requests
+from storage import request_store
 from submission import runner_alive
 
 
@@ -121,7 +121,7 @@ def test_a_command_becomes_the_leader_only_where_there_is_none(real: Settings, d
 def test_a_leader_hands_over_to_a_command_and_takes_over_after_it(
     simulator: Simulator, real: Settings, database: IMEIDatabase
 ) -> None:
-    provider_requests.leave(database, RequestKind.LEAD, "", time.time() - 3600)  # of a command that was killed
+    request_store.leave(database, RequestKind.LEAD, "", time.time() - 3600)  # of a command that was killed
     background = start_background(real, database)
     try:
         wait_until(lambda: runner_alive(real.data_dir), "the background leads")
@@ -141,7 +141,7 @@ def test_a_command_that_gives_up_waiting_does_not_keep_the_leader_from_working(
     monkeypatch.setattr(runner, "HANDOVER", -5.0)
     with led(real, database), pytest.raises(NotSentError, match="did not hand over"), taking_the_lead(real, database):
         pass
-    assert provider_requests.waiting(database, RequestKind.LEAD) is None
+    assert request_store.waiting(database, RequestKind.LEAD) is None
 
 
 def test_an_audit_is_made_by_the_process_that_leads(
@@ -154,7 +154,7 @@ def test_an_audit_is_made_by_the_process_that_leads(
     finally:
         background.stop()
     assert (report.since, report.error) == ("", "")
-    request = provider_requests.newest_finished(database, RequestKind.AUDIT)
+    request = request_store.newest_finished(database, RequestKind.AUDIT)
     assert request is not None
     assert request.state is RequestState.ANSWERED
     assert simulator.calls()

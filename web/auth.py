@@ -23,7 +23,7 @@ from database import IMEIDatabase
 from settings import Settings
 from web.edge import is_direct
 from web.forms import expect_little
-from web.throttle import LoginThrottle
+from web.login_throttle import LoginThrottle
 
 logger = logging.getLogger(__name__)
 

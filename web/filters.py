@@ -15,10 +15,10 @@ from backend import backend
 from database import IMEIDatabase
 from orders import OrderStatus
 from storage.order_filters import OrderFilter
-from storage.order_wordings import COUNTED, MEANT, NAMES, VERDICTS, read_verdict, stored_words
+from storage.order_wordings import COUNTED, FINDINGS, MEANT, NAMES, read_finding, stored_words
 from web.context import row_number
 
-#: The verdicts that can be chosen, by the name of their field.
+#: The findings that can be chosen, by the name of their field.
 CHOICES = MappingProxyType(
     {"simlock": ("Locked", "Unlocked"), "fmi": ("ON", "OFF"), "blacklist": ("Clean", "Blacklisted")}
 )
@@ -80,8 +80,8 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
     entered = {name: given.get(name, "").strip() for name in FIELDS}
     found: dict[str, str] = {}
     status = _status(database, entered["status"], found)
-    for name in VERDICTS:
-        _check_verdict(database, name, entered[name], found)
+    for name in FINDINGS:
+        _check_finding(database, name, entered[name], found)
     since, until = _day("since", entered["since"], found), _day("until", entered["until"], found)
     if since and until and since > until:
         found["until"] = f"“To” ({until}) is before “From” ({since})."
@@ -120,9 +120,9 @@ def _status(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
     return text
 
 
-def _check_verdict(database: IMEIDatabase, name: str, text: str, found: dict[str, str]) -> None:
-    """Object to a text that is neither a verdict nor a stored provider wording."""
-    if text and not read_verdict(name, text) and text not in _stored(database, name):
+def _check_finding(database: IMEIDatabase, name: str, text: str, found: dict[str, str]) -> None:
+    """Object to a text that is neither a finding nor a stored provider wording."""
+    if text and not read_finding(name, text) and text not in _stored(database, name):
         choices = " or ".join(CHOICES[name])
         found[name] = f"“{text[:40]}” is not a value of {LABELS[name]}. Choose {choices}."
 

@@ -1,4 +1,4 @@
-"""The pages for logging in and out. Failed logins are slowed down by web/throttle.py."""
+"""The pages for logging in and out. Failed logins are slowed down by web/login_throttle.py."""
 
 import logging
 from ipaddress import IPv6Address, ip_address

@@ -1,7 +1,7 @@
 """Turn a plan into a batch: shared by the preview and by the page for a few IMEIs. No routes."""
 
 from backend import Backend
-from storage.batch_creation import NewBatch, create_batch
+from storage.batch_creation import create_batch
 from submission import Plan
 from web.format import plural
 
@@ -13,20 +13,7 @@ def must_type(backend: Backend, plan: Plan) -> bool:
 
 def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
     """Create the batch of a plan, or continue the unfinished one; return its id. Raises OverBudgetError."""
-    new = NewBatch(
-        label=label,
-        source=source,
-        service_id=plan.service.package_id,
-        service_name=plan.service.title,
-        unit_price=plan.service.price,
-        imeis=plan.imeis,
-        fingerprint=plan.fingerprint,
-        confirm_token=token,
-        recheck=plan.recheck,
-        resend_rejected=plan.resend_rejected,
-        budget=backend.settings.daily_budget,
-        held=plan.balance.credits if plan.balance.trusted else None,
-    )
+    new = plan.batch(label, source, backend.settings.daily_budget, token)
     return create_batch(backend.database, new, backend.settings.chunk_size)
 
 

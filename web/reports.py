@@ -11,7 +11,7 @@ from backend import backend
 from database import utc_now
 from spreadsheets import OutColumn, export_name
 from storage import batch_queries, order_filters, order_queries, order_reports
-from storage.kept_sums import VERDICTS
+from storage.kept_sums import FINDINGS
 from storage.order_reports import Dispute
 from web.context import PAGE, batch_or_404, row_number
 from web.downloads import csv_download
@@ -20,7 +20,7 @@ blueprint = Blueprint("reports", __name__)
 
 #: Most rows of the spend table on the page; the file has all of them.
 SHOWN = 60
-#: Most values of each verdict on the printed report.
+#: Most values of each finding on the printed report.
 PRINTED = 12
 #: Width of the longest bar in SVG units.
 BAR = 200
@@ -32,7 +32,7 @@ SPEND_COLUMNS = (
     OutColumn("REJECTED", "rejected", 9),
     OutColumn("SPENT", "spent", 9, money=True),
 )
-VERDICT_COLUMNS = (
+FINDING_COLUMNS = (
     OutColumn("FIELD", "field", 12),
     OutColumn("VALUE", "value", 30),
     OutColumn("ORDERS", "orders", 9),
@@ -99,16 +99,16 @@ def disputes_csv() -> Response:
     return _csv(order_reports.disputes(backend().database), DISPUTE_COLUMNS, "disputes")
 
 
-@blueprint.get("/batches/<int:batch_id>/verdicts")
-def verdicts(batch_id: int) -> ResponseReturnValue:
+@blueprint.get("/batches/<int:batch_id>/findings")
+def findings(batch_id: int) -> ResponseReturnValue:
     """Show the results of a batch by value."""
     batch = batch_or_404(batch_id)
-    found = order_reports.verdict_summary(backend().database, batch_id)
+    found = order_reports.finding_summary(backend().database, batch_id)
     most = max((row.orders for row in found), default=1)
     return render_template(
-        "verdicts.html",
+        "findings.html",
         batch=batch,
-        fields=[(name, [row for row in found if row.field == name]) for name in VERDICTS],
+        fields=[(name, [row for row in found if row.field == name]) for name in FINDINGS],
         widths={row: round(BAR * row.orders / most, 1) for row in found},
         bar=BAR,
         mismatched=order_filters.mismatched_count(backend().database, batch_id),
@@ -119,25 +119,25 @@ def verdicts(batch_id: int) -> ResponseReturnValue:
 def report(batch_id: int) -> ResponseReturnValue:
     """Show a report of a batch for printing: counts, cost, results and failures."""
     batch, database = batch_or_404(batch_id), backend().database
-    found = order_reports.verdict_summary(database, batch_id)
+    found = order_reports.finding_summary(database, batch_id)
     return render_template(
         "report.html",
         batch=batch,
         now=utc_now(),
         results=order_queries.status_counts(database, batch_id),
-        fields=[(name, [row for row in found if row.field == name]) for name in VERDICTS],
+        fields=[(name, [row for row in found if row.field == name]) for name in FINDINGS],
         errors=batch_queries.batch_errors(database, batch_id),
         shown=PRINTED,
         mismatched=order_filters.mismatched_count(database, batch_id),
     )
 
 
-@blueprint.get("/batches/<int:batch_id>/verdicts.csv")
-def verdicts_csv(batch_id: int) -> Response:
+@blueprint.get("/batches/<int:batch_id>/findings.csv")
+def findings_csv(batch_id: int) -> Response:
     """Download the results of a batch by value as CSV."""
-    name = export_name(batch_id, batch_or_404(batch_id).label, "verdicts", utc_now(), "csv")
-    found = order_reports.verdict_summary(backend().database, batch_id)
-    return csv_download(_mappings(found, VERDICT_COLUMNS), VERDICT_COLUMNS, name)
+    name = export_name(batch_id, batch_or_404(batch_id).label, "findings", utc_now(), "csv")
+    found = order_reports.finding_summary(backend().database, batch_id)
+    return csv_download(_mappings(found, FINDING_COLUMNS), FINDING_COLUMNS, name)
 
 
 def _by() -> str:

@@ -25,7 +25,7 @@ from gsm_fusion_client import (
     RefusedError,
 )
 from orders import IMEIOrder, RequestKind, RequestState, ServiceInfo
-from storage import provider_requests
+from storage import request_store
 from submission import RequestLimitError, Throttle
 
 LISTED = [IMEIOrder("7", "353370080000001", "Pending", "long text", "1739", "2026-11-25 10:00:00")]
@@ -232,12 +232,12 @@ def test_on_a_full_disk_a_page_shows_what_is_stored(database: IMEIDatabase, monk
         raise DatabaseUnavailableError("", None, OSError("the disk is full"))
 
     database.store_services(SERVICES, time.time() - 400)
-    monkeypatch.setattr(provider_requests, "leave", full)
+    monkeypatch.setattr(request_store, "leave", full)
     assert list(ServiceCatalog(ProviderRequests(database)).current().services) == SERVICES
 
 
 def test_a_request_that_no_leader_took_for_long_is_not_waited_for_again(database: IMEIDatabase) -> None:
-    provider_requests.leave(database, RequestKind.SERVICES, "", time.time() - 60)
+    request_store.leave(database, RequestKind.SERVICES, "", time.time() - 60)
     began = time.monotonic()
     assert ProviderRequests(database).ask(RequestKind.SERVICES, patience=60).state is RequestState.WAITING
     assert time.monotonic() - began < 10
@@ -253,11 +253,11 @@ def test_a_page_waits_no_longer_when_the_process_is_told_to_end(database: IMEIDa
 
 def test_the_next_leader_answers_what_one_that_died_was_asking(database: IMEIDatabase) -> None:
     provider = Provider()
-    request_id = provider_requests.leave(database, RequestKind.ORDER, "7", time.time())
-    assert provider_requests.take(database, [RequestKind.ORDER]) is not None  # by the leader that dies
+    request_id = request_store.leave(database, RequestKind.ORDER, "7", time.time())
+    assert request_store.take(database, [RequestKind.ORDER]) is not None  # by the leader that dies
     with answering(database, Questions(order=provider)):
         assert OrderLookup(ProviderRequests(database))("7")[0].id == "7"
-    request = provider_requests.get(database, request_id)
+    request = request_store.get(database, request_id)
     assert request is not None
     assert (request.state, provider.asked) == (RequestState.ANSWERED, 1)
 
@@ -274,7 +274,7 @@ def test_a_leader_that_ended_leaves_what_it_asks_to_the_next_one(database: IMEID
             raise NotSentError("The client is closed.")
         return LISTED[:0]
 
-    request_id = provider_requests.leave(database, RequestKind.RECENT_ORDERS, "", time.time())
+    request_id = request_store.leave(database, RequestKind.RECENT_ORDERS, "", time.time())
     with answering(database, Questions(recent_orders=slow)):
         wait_until(lambda: state_of(database, request_id) is RequestState.ASKING, "the list is asked for")
     free.set()
@@ -290,22 +290,22 @@ def test_a_leader_that_ended_leaves_what_it_asks_to_the_next_one(database: IMEID
 def test_a_leader_ends_when_the_list_that_it_stores_is_complete(
     database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storing, store = threading.Event(), provider_requests.store_orders
+    storing, store = threading.Event(), request_store.store_orders
 
     def slowly(*answer: Any) -> None:
         storing.set()
         time.sleep(0.3)
         store(*answer)
 
-    monkeypatch.setattr(provider_requests, "store_orders", slowly)
-    request_id = provider_requests.leave(database, RequestKind.RECENT_ORDERS, "", time.time())
+    monkeypatch.setattr(request_store, "store_orders", slowly)
+    request_id = request_store.leave(database, RequestKind.RECENT_ORDERS, "", time.time())
     with answering(database, Questions(recent_orders=Provider())):
         storing.wait(10)
     assert state_of(database, request_id) is RequestState.ANSWERED
 
 
 def state_of(database: IMEIDatabase, request_id: int) -> RequestState:
-    request = provider_requests.get(database, request_id)
+    request = request_store.get(database, request_id)
     assert request is not None
     return request.state
 

@@ -8,7 +8,7 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis
 from web_client import SERVICES, Browser, Provider, make_app, words
 
 from account.state import AHEAD, ProviderState, ProviderWatch, provider_state, state_of, write_state
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from gsm_fusion_client import (
     GSMFusionAPIError,
     MaintenanceError,
@@ -21,6 +21,7 @@ from gsm_fusion_client import (
 from runner import run_or_follow, sync_or_follow
 from settings import Settings
 from storage.batch_creation import NewBatch, create_batch
+from storage.list_limits import write_list_limit
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def filled_fixture(site: Site) -> Filled:
     pages = ("/", "/batch", "/submit", "/batches", "/history", "/services?q=t-mobile", "/database", "/status",
              "/login")  # fmt: skip
     more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
-            f"{search}?show=missing", f"{finished}/report", f"{finished}/verdicts", "/exports/built")  # fmt: skip
+            f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
     asked = ("/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
                          f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
@@ -71,7 +71,7 @@ def filled_fixture(site: Site) -> Filled:
 NO_PAGES = {
     "static", "health.probe", "health.status", "batches.events", "batches.progress", "batches.results_csv",
     "batches.results_xlsx", "orders.history_csv", "orders.history_xlsx", "searches.found_csv", "searches.found_xlsx",
-    "searches.missing_csv", "reports.spend_csv", "reports.disputes_csv", "reports.verdicts_csv", "preview.template",
+    "searches.missing_csv", "reports.spend_csv", "reports.disputes_csv", "reports.findings_csv", "preview.template",
     "preview.rejects", "exports.file", "submit.known", "doubt.listed", "orders.rows", "orders.result",
     "orders.sync_state",
 }  # fmt: skip
@@ -230,7 +230,7 @@ def test_the_menu_is_walked_by_clicking(visitor: Visitor, filled: Filled) -> Non
 
 
 def test_a_report_is_printed_black_on_white_without_what_only_a_screen_needs(visitor: Visitor, filled: Filled) -> None:
-    """Also from a dark desk: summary, verdicts and errors on paper, no menu and no button."""
+    """Also from a dark desk: summary, findings and errors on paper, no menu and no button."""
     report = next(path for path in filled.paths if path.endswith("/report"))
     page = visitor.open(report, color_scheme="dark")
     expect(page.get_by_role("button", name="Print")).to_be_visible()

@@ -22,7 +22,7 @@ from account.catalogue import AccountBalance, ServiceCatalog
 from account.requests import OrderLookup, ProviderRequests, RecentOrders
 from backend import Backend
 from commands.audit import audit as audit_command
-from commands.audit import figures, rebuild_from_provider, report_lines, verdict
+from commands.audit import conclusion, figures, rebuild_from_provider, report_lines
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from orders import Account, BatchState, Chunk, ChunkState, IMEIOrder, Outcome
@@ -188,7 +188,7 @@ def test_a_provider_that_does_not_list_is_said_and_never_agrees(simulator: Simul
     assert "Invalid Order ID" in report.error
     assert not report.agrees
     assert counts(report) == (0, 0, 0, 0)
-    assert "could not be asked" in verdict(report)
+    assert "could not be asked" in conclusion(report)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_what_a_short_list_leaves_out_is_asked_for_by_id_and_agreement_is_not_cl
     assert (report.listed, report.only_by_id, report.theirs) == (listed, COUNT - listed, COUNT)
     assert counts(report) == (0, 0, 0, 0)
     assert not report.agrees
-    assert "may hide beyond" in verdict(report)
+    assert "may hide beyond" in conclusion(report)
 
 
 def test_an_order_id_of_another_imei_is_a_difference(simulator: Simulator, database: IMEIDatabase) -> None:
@@ -347,7 +347,7 @@ def test_another_fall_than_our_orders_explain_does_not_agree(
     assert report.unexplained == unexplained
     assert (report.differences, report.sums_differ, report.agrees) == (0, False, False)
     assert sentence in "\n".join(report_lines(report))
-    assert "The balance does not fit our orders." in verdict(report)
+    assert "The balance does not fit our orders." in conclusion(report)
 
 
 @pytest.mark.usefixtures("silent_account")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade_calls import QUIET, answered, call, listed, look, outcome, record_verdicts, unanswered
+from handmade_calls import QUIET, answered, call, listed, look, outcome, record_outcomes, unanswered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from import_rows import FIRST, SECOND, THIRD, fates, ours, planned, theirs
@@ -15,8 +15,8 @@ from sqlalchemy import delete, event, select
 from stored_orders import all_orders
 
 from database import IMEIDatabase, utc_now
-from orders import BatchState, NotPossibleError, Outcome, ServiceInfo, Verdict
-from results.imports import Fate, Planned, changed_values, import_orders, plan_import, undo_import
+from orders import BatchState, ItemOutcome, NotPossibleError, Outcome, ServiceInfo
+from results.imports import Fate, PlannedRow, changed_values, import_orders, plan_import, undo_import
 from schema import orders, status_changes
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
@@ -340,9 +340,9 @@ def test_many_rows_take_no_longer_for_a_batch_that_waits(ordering: IMEIDatabase)
 def test_undoing_an_import_keeps_what_a_call_on_the_wire_has_placed(ordering: IMEIDatabase) -> None:
     flying = call(ordering, [SECOND])
     import_id, _ = import_orders(ordering, [site_row("9", SECOND)], "site.csv")
-    verdict = Verdict(flying.items[0].item_id, SECOND, Outcome.ORDERED, "9", "Pending")
+    item_outcome = ItemOutcome(flying.items[0].item_id, SECOND, Outcome.ORDERED, "9", "Pending")
     with ordering.write() as connection:
-        record_verdicts(connection, flying, [verdict])
+        record_outcomes(connection, flying, [item_outcome])
     undo_import(ordering, import_id)
     assert outcome(ordering, flying) == [("ordered", "9")]
 
@@ -360,7 +360,7 @@ def test_a_batch_that_is_counted_while_an_import_changes_it_is_counted_anew(
 ) -> None:
     chunk = call(ordering, [FIRST])
     answered(ordering, chunk, 1)
-    count = kept_sums._count_verdicts
+    count = kept_sums._count_findings
 
     def overtaken(connection: Any, batch_id: int) -> Any:
         found = count(connection, batch_id)
@@ -368,10 +368,10 @@ def test_a_batch_that_is_counted_while_an_import_changes_it_is_counted_anew(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(kept_sums, "_count_verdicts", overtaken)
+        patch.setattr(kept_sums, "_count_findings", overtaken)
         kept_sums.tally_finished(ordering)
     with ordering.read() as connection:
-        assert kept_sums.verdicts(connection, chunk.batch_id)["carrier"] == {"AT&T": 1}
+        assert kept_sums.findings(connection, chunk.batch_id)["carrier"] == {"AT&T": 1}
 
 
 # What a matched row brings
@@ -577,7 +577,7 @@ def test_a_plan_counts_and_shows_the_rows_of_each_fate(ordering: IMEIDatabase) -
         "not matched": [3],
     }
     assert [row.number for row in plan.left_out] == [3, 5]
-    assert plan.rows[3] == Planned(5, Fate.NOT_UNDERSTOOD, reason="It has no IMEI.")
+    assert plan.rows[3] == PlannedRow(5, Fate.NOT_UNDERSTOOD, reason="It has no IMEI.")
     assert [row.imei for row in plan.rows] == [FIRST, FIRST, SECOND, ""]
     assert [row.order_row for row in plan.rows] == [1, None, None, None]
     assert plan.summary == (

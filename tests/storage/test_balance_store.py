@@ -8,7 +8,7 @@ from simulated_provider import imeis
 
 import schema
 from database import IMEIDatabase
-from orders import Chunk, ChunkState, Outcome, Verdict
+from orders import Chunk, ChunkState, ItemOutcome, Outcome
 from storage import balance_store, call_queries, call_records
 from storage.call_records import write_intents
 from submission.settlement import Settler
@@ -75,8 +75,8 @@ def test_an_order_found_after_a_reading_is_counted_where_its_call_began(database
     between = reading(database, 99.8)
     with database.write() as connection:
         [chunk] = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
-        verdicts = [Verdict(i.item_id, i.imei, Outcome.ORDERED, str(n)) for n, i in enumerate(chunk.items, 1)]
-        call_records.adopt(connection, chunk, verdicts)
+        item_outcomes = [ItemOutcome(i.item_id, i.imei, Outcome.ORDERED, str(n)) for n, i in enumerate(chunk.items, 1)]
+        call_records.adopt(connection, chunk, item_outcomes)
     with database.read() as connection:
         assert round(balance_store.spent_since(connection, before).known, 4) == 0.2
         assert round(balance_store.spent_since(connection, before, between).known, 4) == 0.2

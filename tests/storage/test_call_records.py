@@ -5,12 +5,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from handmade_calls import call, everything, nothing_is_written, one, planned, record_verdicts
+from handmade_calls import call, everything, nothing_is_written, one, planned, record_outcomes
 from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 
 from database import IMEIDatabase, utc_now
-from orders import Chunk, OrderStatus, Outcome, PlacedOrder, Verdict
+from orders import Chunk, ItemOutcome, OrderStatus, Outcome, PlacedOrder
 from storage import call_queries, chunk_moves
 from storage.call_records import (
     CallRecord,
@@ -136,7 +136,7 @@ def test_of_two_chunks_none_is_claimed_where_one_was_claimed_first(database: IME
 def test_a_clean_answer_is_written_with_its_orders_and_ends_the_attempt(database: IMEIDatabase) -> None:
     chunk = call(database, imeis(2))
     with database.write() as connection:
-        record_verdicts(connection, chunk, [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
+        record_outcomes(connection, chunk, [ItemOutcome(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
         connection.exec_driver_sql("UPDATE chunks SET state = 'sending', message = 'slow'")
         connection.exec_driver_sql("UPDATE items SET message = 'lost'")
         connection.exec_driver_sql("UPDATE attempts SET ended_at = NULL, result = NULL")
@@ -210,10 +210,10 @@ def test_answers_of_every_kind_are_written_together(database: IMEIDatabase) -> N
     known = calls[2].items[0]
     database.insert_order({"order_id": "21", "imei": known.imei, "status": "Pending", "service_id": SERVICE})
     mixed = [
-        Verdict(*calls[1].items[0], Outcome.REFUSED, message="no"),
-        Verdict(*calls[1].items[1], Outcome.ORDERED, "11", "Completed"),
+        ItemOutcome(*calls[1].items[0], Outcome.REFUSED, message="no"),
+        ItemOutcome(*calls[1].items[1], Outcome.ORDERED, "11", "Completed"),
     ]
-    doubt = [Verdict(*item, Outcome.IN_DOUBT, message="no answer") for item in calls[3].items]
+    doubt = [ItemOutcome(*item, Outcome.IN_DOUBT, message="no answer") for item in calls[3].items]
     with database.write() as connection:
         records = [clean(calls[0], 1), record_of(calls[1], mixed), clean(calls[2], 21)]
         record_answers(connection, [*records, record_of(calls[3], doubt, "no answer came")])
@@ -251,7 +251,7 @@ def test_one_wrong_call_of_a_turn_leaves_all_of_them_unwritten(
     database: IMEIDatabase, rival: IMEIDatabase, allowed: bool
 ) -> None:
     first, second = call(database, imeis(2)), call(database, imeis(2, first=10))
-    refused = record_of(second, [Verdict(*item, Outcome.REFUSED, message="no") for item in second.items])
+    refused = record_of(second, [ItemOutcome(*item, Outcome.REFUSED, message="no") for item in second.items])
     with rival.write() as connection:
         released(connection, second)
     with nothing_is_written(database), pytest.raises(WrongStateError), database.write() as connection:
@@ -265,7 +265,7 @@ def test_an_imei_that_moved_to_another_chunk_is_not_decided_by_the_answer_to_its
     with rival.write() as connection:
         moved = (elsewhere, chunk.items[0].item_id)
         connection.exec_driver_sql("UPDATE items SET chunk_id = ? WHERE id = ?", moved)
-    mixed = [Verdict(*chunk.items[0], Outcome.REFUSED), Verdict(*chunk.items[1], Outcome.ORDERED, "1")]
+    mixed = [ItemOutcome(*chunk.items[0], Outcome.REFUSED), ItemOutcome(*chunk.items[1], Outcome.ORDERED, "1")]
     words = r"^1 of 2 items were undecided"
     with (
         nothing_is_written(database),
@@ -280,7 +280,7 @@ def released(connection: Connection, chunk: Chunk) -> None:
 
 
 def put_in_doubt(connection: Connection, chunk: Chunk) -> None:
-    record_verdicts(connection, chunk, [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
+    record_outcomes(connection, chunk, [ItemOutcome(i.item_id, i.imei, Outcome.IN_DOUBT) for i in chunk.items])
 
 
 def sent_again(database: IMEIDatabase, chunk: Chunk) -> None:
@@ -297,7 +297,7 @@ def test_an_answer_to_an_earlier_attempt_is_not_written_for_the_call_on_the_wire
 ) -> None:
     chunk = call(database, imeis(2))
     sent_again(rival, chunk)
-    record = record_of(chunk, [Verdict(*item, outcome, f"{n}") for n, item in enumerate(chunk.items)])
+    record = record_of(chunk, [ItemOutcome(*item, outcome, f"{n}") for n, item in enumerate(chunk.items)])
     with nothing_is_written(database), pytest.raises(WrongStateError), database.write() as connection:
         record_answers(connection, [record], also_in_doubt)
     with nothing_is_written(database), pytest.raises(WrongStateError), database.write() as connection:
@@ -310,7 +310,7 @@ def test_a_late_answer_to_an_earlier_attempt_keeps_its_order_and_leaves_the_call
     chunk = call(database, imeis(1))
     sent_again(rival, chunk)
     with database.write() as connection:
-        record_late(connection, chunk, [Verdict(*chunk.items[0], Outcome.ORDERED, "7")], "late")
+        record_late(connection, chunk, [ItemOutcome(*chunk.items[0], Outcome.ORDERED, "7")], "late")
     assert one(database, "SELECT state, attempt FROM chunks") == ("sending", 2)
     assert one(database, "SELECT outcome FROM items") == "waiting"
     assert one(database, "SELECT notes FROM orders WHERE order_id = '7'") == "late"

@@ -163,13 +163,13 @@ def test_an_order_that_existed_before_our_call_costs_nothing_anywhere(database: 
         assert all(round(row.spent, 6) == 0.2 for by in order_reports.BY for row in order_reports.spend(database, by))
 
 
-def test_verdicts_come_from_the_tally_until_a_result_changes(database: IMEIDatabase, batch: int) -> None:
+def test_findings_come_from_the_tally_until_a_result_changes(database: IMEIDatabase, batch: int) -> None:
     with database.write() as connection:
         connection.execute(update(orders).values(status="Completed", carrier="A"))
     tally_finished(database)
-    said = order_reports.verdict_summary(database, batch)
+    said = order_reports.finding_summary(database, batch)
     assert [(one.value, one.orders) for one in said if one.field == "carrier"] == [("A", 2)]
     with database.write() as connection:  # as by hand, without a word to the batch
         connection.exec_driver_sql("UPDATE orders SET carrier = 'B' WHERE id = (SELECT max(id) FROM orders)")
-    said = order_reports.verdict_summary(database, batch)
+    said = order_reports.finding_summary(database, batch)
     assert [(one.value, one.orders) for one in said if one.field == "carrier"] == [("A", 1), ("B", 1)]

@@ -16,7 +16,7 @@ from handmade_calls import (
     one,
     outcome,
     planned,
-    record_verdicts,
+    record_outcomes,
     unanswered,
 )
 from simulated_provider import SERVICE, imeis
@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import NoResultFound
 
 from database import IMEIDatabase, utc_now
-from orders import SAYS_IT_EXISTS, Chunk, ChunkState, Outcome, Verdict
+from orders import SAYS_IT_EXISTS, Chunk, ChunkState, ItemOutcome, Outcome
 from schema import orders
 from storage import batch_states, call_queries, call_records, chunk_moves, doubt_moves, guards
 from storage.call_records import write_intents
@@ -33,10 +33,10 @@ from storage.guards import IN_LIST, WrongStateError
 Move = Callable[[Connection, Chunk], None]
 
 
-def verdicts(chunk: Chunk, *outcomes: Outcome, first_id: int = 1, message: str = "") -> list[Verdict]:
+def item_outcomes(chunk: Chunk, *outcomes: Outcome, first_id: int = 1, message: str = "") -> list[ItemOutcome]:
     """One for each IMEI of a call, with order ids from first_id on where it was ordered."""
     return [
-        Verdict(
+        ItemOutcome(
             item.item_id, item.imei, found, str(first_id + n) if found is Outcome.ORDERED else None, message=message
         )
         for n, (item, found) in enumerate(zip(chunk.items, outcomes, strict=True))
@@ -44,11 +44,11 @@ def verdicts(chunk: Chunk, *outcomes: Outcome, first_id: int = 1, message: str =
 
 
 def ordered(connection: Connection, chunk: Chunk) -> None:
-    record_verdicts(connection, chunk, verdicts(chunk, *[Outcome.ORDERED] * len(chunk.items)))
+    record_outcomes(connection, chunk, item_outcomes(chunk, *[Outcome.ORDERED] * len(chunk.items)))
 
 
 def in_doubt(connection: Connection, chunk: Chunk) -> None:
-    record_verdicts(connection, chunk, verdicts(chunk, *[Outcome.IN_DOUBT] * len(chunk.items)))
+    record_outcomes(connection, chunk, item_outcomes(chunk, *[Outcome.IN_DOUBT] * len(chunk.items)))
 
 
 def released(connection: Connection, chunk: Chunk) -> None:
@@ -77,7 +77,7 @@ def linked(connection: Connection, chunk: Chunk) -> None:
 
 
 def adopted(connection: Connection, chunk: Chunk) -> None:
-    call_records.adopt(connection, chunk, verdicts(chunk, *[Outcome.ORDERED] * len(chunk.items)))
+    call_records.adopt(connection, chunk, item_outcomes(chunk, *[Outcome.ORDERED] * len(chunk.items)))
 
 
 ENDS_OF_DOUBT = (adopted, ordered, repeated, cleared, given_up, linked)
@@ -167,29 +167,29 @@ def test_of_two_imeis_in_doubt_none_is_moved_where_one_was_decided_first(
     chunk = call(database, imeis(2))
     unanswered(database, chunk)
     with rival.write() as connection:
-        call_records.adopt(connection, chunk, verdicts(chunk, Outcome.ORDERED, Outcome.IN_DOUBT)[:1])
+        call_records.adopt(connection, chunk, item_outcomes(chunk, Outcome.ORDERED, Outcome.IN_DOUBT)[:1])
     words = "1 of 2 items of chunk 1 were in doubt"
     with nothing_is_written(database), pytest.raises(WrongStateError, match=words), database.write() as connection:
         act(connection, chunk)
 
 
-def test_of_verdicts_that_differ_none_is_written_where_one_imei_was_decided_first(
+def test_of_outcomes_that_differ_none_is_written_where_one_imei_was_decided_first(
     database: IMEIDatabase, rival: IMEIDatabase
 ) -> None:
     chunk = call(database, imeis(3))
     with rival.write() as connection:
         connection.exec_driver_sql("UPDATE items SET outcome = 'refused' WHERE id = ?", (chunk.items[0].item_id,))
-    mixed = verdicts(chunk, Outcome.DUPLICATE, Outcome.REFUSED, Outcome.DUPLICATE)
+    mixed = item_outcomes(chunk, Outcome.DUPLICATE, Outcome.REFUSED, Outcome.DUPLICATE)
     words = "2 of 3 items were undecided"
     with nothing_is_written(database), pytest.raises(WrongStateError, match=words), database.write() as connection:
-        record_verdicts(connection, chunk, mixed)
+        record_outcomes(connection, chunk, mixed)
 
 
-def test_verdicts_for_other_imeis_than_those_of_the_call_are_not_written(database: IMEIDatabase) -> None:
+def test_outcomes_for_other_imeis_than_those_of_the_call_are_not_written(database: IMEIDatabase) -> None:
     chunk = call(database, imeis(3))
-    words = "2 verdicts for 3 items"
+    words = "2 outcomes for 3 items"
     with nothing_is_written(database), pytest.raises(WrongStateError, match=words), database.write() as connection:
-        record_verdicts(connection, chunk, verdicts(chunk, *[Outcome.REFUSED] * 3)[:2])
+        record_outcomes(connection, chunk, item_outcomes(chunk, *[Outcome.REFUSED] * 3)[:2])
 
 
 def test_a_planned_chunk_that_another_process_claimed_first_is_not_split(
@@ -431,13 +431,13 @@ def test_a_mixed_answer_gives_each_imei_its_own_outcome_and_words(database: IMEI
     chunk = call(database, imeis(4))
     item = chunk.items
     mixed = [
-        Verdict(item[0].item_id, item[0].imei, Outcome.ORDERED, "5", "Completed"),
-        Verdict(item[1].item_id, item[1].imei, Outcome.DUPLICATE, message="known"),
-        Verdict(item[2].item_id, item[2].imei, Outcome.REFUSED, message="not an IMEI"),
-        Verdict(item[3].item_id, item[3].imei, Outcome.REFUSED),
+        ItemOutcome(item[0].item_id, item[0].imei, Outcome.ORDERED, "5", "Completed"),
+        ItemOutcome(item[1].item_id, item[1].imei, Outcome.DUPLICATE, message="known"),
+        ItemOutcome(item[2].item_id, item[2].imei, Outcome.REFUSED, message="not an IMEI"),
+        ItemOutcome(item[3].item_id, item[3].imei, Outcome.REFUSED),
     ]
     with database.write() as connection:
-        record_verdicts(connection, chunk, mixed, "named all")
+        record_outcomes(connection, chunk, mixed, "named all")
     assert [row[:2] for row in outcomes(database, chunk.batch_id)] == [
         ("ordered", None),
         ("duplicate", "known"),
@@ -460,8 +460,8 @@ def test_a_mixed_answer_gives_each_imei_its_own_outcome_and_words(database: IMEI
 def test_one_outcome_for_all_is_written_with_its_words(database: IMEIDatabase) -> None:
     chunk, other = call(database, imeis(2)), call(database, imeis(2, first=10))
     with database.write() as connection:
-        record_verdicts(connection, chunk, verdicts(chunk, *[Outcome.REFUSED] * 2, message="no service"))
-        record_verdicts(connection, other, verdicts(other, *[Outcome.REFUSED] * 2))
+        record_outcomes(connection, chunk, item_outcomes(chunk, *[Outcome.REFUSED] * 2, message="no service"))
+        record_outcomes(connection, other, item_outcomes(other, *[Outcome.REFUSED] * 2))
     assert [row[:2] for row in outcomes(database, chunk.batch_id)] == [("refused", "no service")] * 2
     assert [row[:2] for row in outcomes(database, other.batch_id)] == [("refused", None)] * 2
     assert one(database, "SELECT message FROM attempts WHERE id = ?", other.attempt_id) == ""
@@ -471,7 +471,7 @@ def test_one_imei_in_doubt_keeps_its_call_in_doubt_and_finishes_its_batch(databa
     chunk = call(database, imeis(2))
     before = revision(database, chunk.batch_id)
     with database.write() as connection:
-        record_verdicts(connection, chunk, verdicts(chunk, Outcome.ORDERED, Outcome.IN_DOUBT), "named 1 of 2")
+        record_outcomes(connection, chunk, item_outcomes(chunk, Outcome.ORDERED, Outcome.IN_DOUBT), "named 1 of 2")
     assert [row[0] for row in outcomes(database, chunk.batch_id)] == ["ordered", "in_doubt"]
     assert chunk_rows(database, chunk.batch_id) == [(chunk.chunk_id, 2, "in_doubt")]
     assert one(database, "SELECT result, message FROM attempts") == ("in doubt", "named 1 of 2")
@@ -513,9 +513,9 @@ def test_an_order_id_that_is_known_already_is_believed_only_of_its_own_imei_and_
 ) -> None:
     chunk = call(database, imeis(3))
     place(database, "1", imeis(6)[imei], service_id, chunk.batch_id if mine else None)
-    answer = verdicts(chunk, Outcome.ORDERED, Outcome.ORDERED, Outcome.REFUSED)
+    answer = item_outcomes(chunk, Outcome.ORDERED, Outcome.ORDERED, Outcome.REFUSED)
     with database.write() as connection:
-        record_verdicts(connection, chunk, answer)
+        record_outcomes(connection, chunk, answer)
     found = [row[:2] for row in outcomes(database, chunk.batch_id)]
     assert found == [(expected, words), ("ordered", None), ("refused", None)]
     with database.read() as connection:
@@ -539,7 +539,7 @@ def test_adopted_orders_are_compared_with_known_ones_too(database: IMEIDatabase)
     unanswered(database, chunk)
     place(database, "2", imeis(9)[8], SERVICE, None)
     with database.write() as connection:
-        call_records.adopt(connection, chunk, verdicts(chunk, Outcome.ORDERED, Outcome.ORDERED))
+        call_records.adopt(connection, chunk, item_outcomes(chunk, Outcome.ORDERED, Outcome.ORDERED))
     assert [row[0] for row in outcomes(database, chunk.batch_id)] == ["ordered", "in_doubt"]
     assert chunk_rows(database, chunk.batch_id)[0][2] == "in_doubt"
 
@@ -550,7 +550,7 @@ def test_adopted_orders_are_compared_with_known_ones_too(database: IMEIDatabase)
 def test_a_call_in_doubt_is_answered_when_its_last_imei_is_adopted(database: IMEIDatabase) -> None:
     chunk, _flying = call(database, imeis(2)), call(database, imeis(1, first=10))
     unanswered(database, chunk)
-    found = verdicts(chunk, Outcome.ORDERED, Outcome.ORDERED)
+    found = item_outcomes(chunk, Outcome.ORDERED, Outcome.ORDERED)
     before = revision(database, chunk.batch_id)
     with database.write() as connection:
         call_records.adopt(connection, chunk, found[:1])
@@ -595,7 +595,7 @@ def test_what_is_repeated_is_planned_in_a_chunk_that_remembers_the_attempt_and_i
     answered(database, finished, 100)
     unanswered(database, chunk)
     with database.write() as connection:
-        call_records.adopt(connection, chunk, verdicts(chunk, Outcome.ORDERED, *[Outcome.IN_DOUBT] * 2)[:1])
+        call_records.adopt(connection, chunk, item_outcomes(chunk, Outcome.ORDERED, *[Outcome.IN_DOUBT] * 2)[:1])
     before = revision(database, chunk.batch_id)
     with database.write() as connection:
         piece = doubt_moves.repeat(connection, chunk, ids_of(chunk)[1:], "not placed")
@@ -787,10 +787,10 @@ def test_an_answer_to_a_repeated_call_is_an_order_of_that_call_and_a_found_one_o
 ) -> None:
     first = call(database, imeis(2))
     chunk = repeat_of(database, first)
-    answer = verdicts(chunk, Outcome.ORDERED, Outcome.IN_DOUBT)
+    answer = item_outcomes(chunk, Outcome.ORDERED, Outcome.IN_DOUBT)
     with database.write() as connection:
-        record_verdicts(connection, chunk, answer)
-        call_records.adopt(connection, chunk, verdicts(chunk, *[Outcome.ORDERED] * 2)[1:])
+        record_outcomes(connection, chunk, answer)
+        call_records.adopt(connection, chunk, item_outcomes(chunk, *[Outcome.ORDERED] * 2)[1:])
         owners = call_queries.order_owners(connection, ["1", "2"])
     assert {order_id: attempt for order_id, (_, attempt) in owners.items()} == {
         "1": chunk.attempt_id,
@@ -810,7 +810,7 @@ def test_a_repeat_of_a_repeat_remembers_the_first_attempt(database: IMEIDatabase
 
 
 def late(connection: Connection, chunk: Chunk, *found: Outcome) -> None:
-    call_records.record_late(connection, chunk, verdicts(chunk, *found), "too late")
+    call_records.record_late(connection, chunk, item_outcomes(chunk, *found), "too late")
 
 
 def test_a_late_answer_settles_what_is_still_in_doubt(database: IMEIDatabase, rival: IMEIDatabase) -> None:
@@ -928,7 +928,7 @@ def test_a_late_answer_leaves_a_call_that_is_not_open_where_it_is(
 def test_open_calls_come_with_their_last_attempt_and_what_is_undecided(database: IMEIDatabase) -> None:
     doubtful, flying, later = (call(database, imeis(2, first=10 * n), SERVICE if n else OTHER) for n in range(3))
     with database.write() as connection:
-        record_verdicts(connection, doubtful, verdicts(doubtful, Outcome.ORDERED, Outcome.IN_DOUBT))
+        record_outcomes(connection, doubtful, item_outcomes(doubtful, Outcome.ORDERED, Outcome.IN_DOUBT))
         chunk_moves.release(connection, flying, "not sent")
         (again,) = write_intents(connection, [flying.chunk_id], 1)
         found = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
@@ -1055,11 +1055,11 @@ def test_of_a_call_in_doubt_it_is_known_of_which_imeis_the_provider_says_that_th
 ) -> None:
     chunk, other = call(database, imeis(3)), call(database, imeis(1, first=10))
     unsettled = Outcome.IN_DOUBT
-    answer = verdicts(chunk, unsettled, unsettled, Outcome.REFUSED, message=SAYS_IT_EXISTS)
+    answer = item_outcomes(chunk, unsettled, unsettled, Outcome.REFUSED, message=SAYS_IT_EXISTS)
     answer[1] = answer[1]._replace(message="sent, but the answer does not name it")
     with database.write() as connection:
-        record_verdicts(connection, chunk, answer)
-        record_verdicts(connection, other, verdicts(other, unsettled, message=SAYS_IT_EXISTS))
+        record_outcomes(connection, chunk, answer)
+        record_outcomes(connection, other, item_outcomes(other, unsettled, message=SAYS_IT_EXISTS))
         assert call_queries.claimed_to_exist(connection, chunk.chunk_id) == {ids_of(chunk)[0]}
 
 

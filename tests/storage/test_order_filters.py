@@ -233,8 +233,8 @@ def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:
     assert order_filters.imeis_of(database, OrderFilter(), 10) == [NUMBER]
 
 
-def test_a_verdict_finds_every_wording_that_means_it(database: IMEIDatabase) -> None:
-    """ "ON" is also On, Enabled and Lost Mode; a sentence is found by itself; "Not found" is no verdict."""
+def test_a_finding_finds_every_wording_that_means_it(database: IMEIDatabase) -> None:
+    """ "ON" is also On, Enabled and Lost Mode; a sentence is found by itself; "Not found" is no finding."""
     words = ["ON", "On", "Enabled", "Lost Mode", "OFF", "Not active", "Not found", None]
     rows = [{"imei": NUMBER, "order_id": str(n), "batch_id": None, "fmi": word} for n, word in enumerate(words)]
     with database.write() as connection:
@@ -251,7 +251,7 @@ def test_a_verdict_finds_every_wording_that_means_it(database: IMEIDatabase) -> 
 
 
 @pytest.mark.parametrize("name", order_wordings.MEANT)
-def test_the_wordings_of_a_verdict_are_looked_up_in_its_index(database: IMEIDatabase, name: str) -> None:
+def test_the_wordings_of_a_finding_are_looked_up_in_its_index(database: IMEIDatabase, name: str) -> None:
     words = plan(database, order_wordings.stored_words(name))
     assert f"idx_orders_{name}" in words
     assert "SCAN orders" not in words
@@ -310,7 +310,7 @@ def test_blacklisted_is_found_in_every_wording(database: IMEIDatabase) -> None:
     assert found("Clean") == ["CLEAN", "Clean", "Not blacklisted"]
     assert found("Blacklisted") == ["Blacklisted", "Reported stolen"]
     with database.read() as connection:
-        assert order_wordings.verdict_counts(connection, "blacklist") == {"Clean": 3, "Blacklisted": 2, "Unknown": 1}
+        assert order_wordings.finding_counts(connection, "blacklist") == {"Clean": 3, "Blacklisted": 2, "Unknown": 1}
         assert order_wordings.suggestions(connection, "blacklist")[0][1] == 1
 
 

@@ -83,8 +83,8 @@ PAGES = [
     "/batches/{0}",
     "/batches/{0}/progress.json",
     "/batches/{0}/doubt",
-    "/batches/{0}/verdicts",
-    "/batches/{0}/verdicts.csv",
+    "/batches/{0}/findings",
+    "/batches/{0}/findings.csv",
     "/batches/{0}/results.csv",
     "/batches/{0}/results.xlsx",
     "/history",
@@ -167,7 +167,7 @@ def used(planned: dict[str, list[str]]) -> set[str]:
     return {name for lines in planned.values() for line in lines for name in re.findall(r"INDEX (\w+)", line)}
 
 
-def verdict(imei: str) -> tuple[Outcome, str]:
+def finding(imei: str) -> tuple[Outcome, str]:
     place = NUMBERS.index(imei)
     if place % 50 == 49:
         return Outcome.REFUSED, "Invalid IMEI"
@@ -184,7 +184,7 @@ def app(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
 def fill(browser: Browser, database: IMEIDatabase) -> int:
     """A batch with orders, refusals and doubt, of which some have results."""
     batch_id = browser.start(NUMBERS)
-    answer_chunks(database, verdict)
+    answer_chunks(database, finding)
     with database.write() as connection:
         connection.exec_driver_sql(
             "UPDATE orders SET status = 'Completed', carrier = 'A', fmi = 'ON', simlock = 'Locked',"

@@ -6,11 +6,12 @@ import pytest
 from handmade_calls import QUIET, answered, call, look, one, read_balance, unanswered
 from simulated_provider import SERVICE, imeis
 
-from database import IMEIDatabase, write_list_limit, write_setting
+from database import IMEIDatabase, write_setting
 from orders import IMEIOrder, ServiceInfo
 from storage import balance_store, refunds
 from storage.balance_store import Reading, Spending
-from storage.refunds import ENOUGH, KEPT, Rejected, are_given, cost_of, cost_of_unread, learn, learn_between
+from storage.list_limits import write_list_limit
+from storage.refunds import ENOUGH, KEPT, Rejections, are_given, cost_of, cost_of_unread, learn, learn_between
 from submission.settlement import Settler
 
 MORE = "more than the orders that we know cost may have left the account."
@@ -56,13 +57,13 @@ def test_a_balance_that_fell_by_the_whole_cost_shows_that_rejected_orders_were_k
     second = reading(database, 100.0 - fell)
     with database.write() as connection:
         write_setting(connection, KEPT, "4")
-        learn(connection, first, second, Rejected(3, 0.3))
+        learn(connection, first, second, Rejections(3, 0.3))
     assert kept(database) == expected
 
 
-@pytest.mark.parametrize("rejected", [Rejected(0, 0.0), Rejected(1, 0.02)])
+@pytest.mark.parametrize("rejected", [Rejections(0, 0.0), Rejections(1, 0.02)])
 def test_rejected_orders_that_a_balance_in_cents_may_not_show_teach_nothing(
-    database: IMEIDatabase, rejected: Rejected
+    database: IMEIDatabase, rejected: Rejections
 ) -> None:
     first, second = reading(database, 100.0), reading(database, 100.0)
     with database.write() as connection:
@@ -141,7 +142,7 @@ def test_what_rejected_orders_cost_is_summed_by_their_ids(database: IMEIDatabase
         found = cost_of(connection, ["101", "102", "104", "555", "999"])
         assert (found.count, round(found.cost, 4)) == (3, 0.2)
         assert round(cost_of_unread(connection, ["101", "102", "103", "104", "999"]), 4) == 0.2
-        assert refunds.cost_of(connection, []) == Rejected(0, 0.0)
+        assert refunds.cost_of(connection, []) == Rejections(0, 0.0)
 
 
 # Looks that are taken alone

@@ -23,9 +23,9 @@ from submission.judging import (
     judge,
     judge_by_name,
     judge_error,
+    outcomes_of,
     proven_length,
     trial_length,
-    verdicts_of,
 )
 
 NUMBERS = imeis(3)
@@ -46,11 +46,13 @@ def orders_of(*numbers: str, status: str = "Pending") -> tuple[PlacedOrder, ...]
 
 
 def outcomes(judgement: Judgement) -> list[tuple[Outcome, str]]:
-    """(outcome, words) of each verdict, which must be of the items in their order."""
+    """(outcome, words) of each outcome, which must be of the items in their order."""
     assert isinstance(judgement, Judged)
-    assert [verdict.item_id for verdict in judgement.verdicts] == [11 + n for n in range(len(judgement.verdicts))]
-    assert [verdict.imei for verdict in judgement.verdicts] == NUMBERS[: len(judgement.verdicts)]
-    return [(verdict.outcome, verdict.message) for verdict in judgement.verdicts]
+    assert [item_outcome.item_id for item_outcome in judgement.item_outcomes] == [
+        11 + n for n in range(len(judgement.item_outcomes))
+    ]
+    assert [item_outcome.imei for item_outcome in judgement.item_outcomes] == NUMBERS[: len(judgement.item_outcomes)]
+    return [(item_outcome.outcome, item_outcome.message) for item_outcome in judgement.item_outcomes]
 
 
 def judged(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError) -> Judged:
@@ -67,7 +69,7 @@ def test_an_answer_that_orders_each_imei_once_is_clean_in_any_order() -> None:
     placed = tuple(reversed(orders_of(*NUMBERS)))
     judgement = judge(THREE, PlacementAnswer(placed))
     assert judgement == AllOrdered(placed)
-    assert verdicts_of(THREE, judgement) == judge_by_name(THREE, PlacementAnswer(placed)).verdicts
+    assert outcomes_of(THREE, judgement) == judge_by_name(THREE, PlacementAnswer(placed)).item_outcomes
     assert outcomes(judge_by_name(THREE, PlacementAnswer(placed))) == [(Outcome.ORDERED, "")] * 3
 
 
@@ -92,7 +94,7 @@ def test_an_answer_that_orders_each_imei_once_is_clean_in_any_order() -> None:
 def test_an_answer_with_anything_else_in_it_is_read_imei_by_imei(answer: PlacementAnswer) -> None:
     judgement = judged(THREE, answer)
     assert judgement == judge_by_name(THREE, answer)
-    assert verdicts_of(THREE, judgement) == judge_by_name(THREE, answer).verdicts
+    assert outcomes_of(THREE, judgement) == judge_by_name(THREE, answer).item_outcomes
 
 
 # An answer, IMEI by IMEI
@@ -106,7 +108,7 @@ def test_a_mixed_answer_gives_each_imei_what_is_said_of_it() -> None:
         (Outcome.REFUSED, "not supported"),
         (Outcome.IN_DOUBT, UNNAMED),
     ]
-    assert judgement.verdicts[0][3:5] == ("7", "Completed")
+    assert judgement.item_outcomes[0][3:5] == ("7", "Completed")
     assert judgement.message == "the answer named 2 of 3 IMEIs"
     assert judgement.pause is Pause.NOBODY
 
@@ -123,7 +125,7 @@ def test_an_imei_of_which_the_provider_has_an_order_is_named_and_in_doubt(answer
     judgement = judged(THREE, answer)
     assert outcomes(judgement) == [(Outcome.IN_DOUBT, SAYS_IT_EXISTS), *[(Outcome.ORDERED, "")] * 2]
     assert judgement.message == ""
-    assert all(map(is_named, judgement.verdicts))
+    assert all(map(is_named, judgement.item_outcomes))
 
 
 def test_an_imei_that_is_ordered_and_called_a_duplicate_too_is_ordered() -> None:
@@ -135,7 +137,7 @@ def test_an_imei_that_is_ordered_and_called_a_duplicate_too_is_ordered() -> None
 
 def test_an_imei_that_the_answer_does_not_name_is_not_named() -> None:
     judgement = judged(THREE, PlacementAnswer(orders_of(*NUMBERS[:1])))
-    assert list(map(is_named, judgement.verdicts)) == [True, False, False]
+    assert list(map(is_named, judgement.item_outcomes)) == [True, False, False]
     assert judgement.message == "the answer named 1 of 3 IMEIs"
 
 
@@ -154,7 +156,7 @@ def test_an_order_that_is_named_twice_is_one_order() -> None:
 
 def test_of_two_ids_for_one_imei_the_first_counts() -> None:
     judgement = judged(ALONE, PlacementAnswer((PlacedOrder("7", NUMBERS[0]), PlacedOrder("8", NUMBERS[0]))))
-    assert [verdict.order_id for verdict in judgement.verdicts] == ["7"]
+    assert [item_outcome.order_id for item_outcome in judgement.item_outcomes] == ["7"]
 
 
 def test_a_refusal_without_words_says_so() -> None:

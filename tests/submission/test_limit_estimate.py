@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from submission.limit_estimate import LONGEST_HOLD, LOOKS, MARGIN, MEMORY, Kind, LimitEstimate
+from submission.limit_estimate import LONGEST_HOLD, LOOKS, MARGIN, MEMORY, LimitEstimate, LimitKind
 
 
 def refused_after(calls: int, retry_after: float | None = None, spacing: float = 0.01) -> LimitEstimate:
@@ -52,7 +52,7 @@ def window(size: int = 60, length: float = 10.0) -> LimitEstimate:
 def test_while_nothing_was_refused_nothing_waits() -> None:
     estimate = LimitEstimate()
     estimate.started([1.0, 2.0])
-    assert (estimate.kind, estimate.earliest(7, 3.0)) == (Kind.NONE, 3.0)
+    assert (estimate.kind, estimate.earliest(7, 3.0)) == (LimitKind.NONE, 3.0)
     assert (estimate.quota, estimate.period) == (None, None)
 
 
@@ -64,7 +64,7 @@ def test_starts_are_remembered_up_to_a_number() -> None:
 
 def test_after_a_refusal_only_a_single_call_may_start() -> None:
     estimate = refused_after(60)
-    assert estimate.kind is Kind.UNKNOWN
+    assert estimate.kind is LimitKind.UNKNOWN
     assert estimate.earliest(0, 1.0) == pytest.approx(2.5 + MARGIN)
     assert estimate.earliest(1, 1.0) == math.inf
     estimate.started([2.53])
@@ -138,7 +138,7 @@ def test_calls_of_long_ago_are_of_no_window() -> None:
 def test_a_call_that_passes_ends_the_look_and_the_window_repeats() -> None:
     estimate = refused_after(60, retry_after=10.0)
     assert look(estimate, passes=True) == pytest.approx(10.63)
-    assert estimate.kind is Kind.WINDOW
+    assert estimate.kind is LimitKind.WINDOW
     assert (estimate.size, estimate.high, estimate.low) == pytest.approx((60, 10.63, 9.63))
     assert (estimate.quota, estimate.period) == (60, estimate.high)
     assert send(estimate, 59, 10.64)[-1] == pytest.approx(0.59 + 10.63 + MARGIN)
@@ -148,11 +148,11 @@ def test_an_answer_of_a_call_before_the_look_says_nothing() -> None:
     estimate = refused_after(60)
     estimate.started([2.53])
     estimate.passed(0.5)
-    assert estimate.kind is Kind.UNKNOWN
+    assert estimate.kind is LimitKind.UNKNOWN
 
 
-@pytest.mark.parametrize(("now", "kind"), [(2.62, Kind.UNKNOWN), (2.63, Kind.WINDOW)])
-def test_a_call_that_is_not_refused_for_long_has_passed(now: float, kind: Kind) -> None:
+@pytest.mark.parametrize(("now", "kind"), [(2.62, LimitKind.UNKNOWN), (2.63, LimitKind.WINDOW)])
+def test_a_call_that_is_not_refused_for_long_has_passed(now: float, kind: LimitKind) -> None:
     estimate = refused_after(60)
     estimate.started([2.53])
     estimate.presume(now, 0.1 - 1e-9)
@@ -202,7 +202,7 @@ def test_a_window_that_is_longer_than_it_seemed_is_looked_for_further() -> None:
     estimate = window(length=4.0)
     estimate.low = estimate.high - 0.1
     look(estimate, passes=False)
-    assert estimate.kind is Kind.UNKNOWN
+    assert estimate.kind is LimitKind.UNKNOWN
     first = estimate.sent[-60]
     assert look(estimate, passes=False) == pytest.approx(first + 5.0 + MARGIN)
     assert look(estimate, passes=False) == pytest.approx(first + 7.0 + MARGIN)
@@ -216,7 +216,7 @@ def test_a_window_that_lets_fewer_calls_through_is_smaller() -> None:
     times = send(estimate, 52, first)
     estimate.started([times[-1] + 0.02])
     estimate.refused(times[-1] + 0.02, times[-1] + 0.03, None)
-    assert (estimate.kind, estimate.size) == (Kind.WINDOW, 53)
+    assert (estimate.kind, estimate.size) == (LimitKind.WINDOW, 53)
 
 
 def test_after_windows_without_a_refusal_more_calls_are_tried_and_a_refusal_ends_that() -> None:
@@ -245,7 +245,7 @@ def bucket(calls: int = 5) -> LimitEstimate:
 
 def test_a_few_calls_that_pass_are_a_bucket() -> None:
     estimate = bucket(5)
-    assert estimate.kind is Kind.RATE
+    assert estimate.kind is LimitKind.RATE
     assert estimate.bucket is not None
     assert estimate.bucket.rate == pytest.approx(5 / 1.13, rel=0.05)
     assert estimate.quota == round(estimate.bucket.rate * 60)
@@ -258,7 +258,7 @@ def test_calls_that_are_refused_though_a_bucket_would_have_them_are_a_windows_do
     assert estimate.bucket is not None
     estimate.started([20.0])
     estimate.refused(20.0, 20.005, None)
-    assert estimate.kind is Kind.UNKNOWN
+    assert estimate.kind is LimitKind.UNKNOWN
     assert estimate.bucket is None
     assert estimate.size == 5
 

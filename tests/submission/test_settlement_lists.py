@@ -11,13 +11,13 @@ from handmade_calls import (
     one,
     outcome,
     read_balance,
-    record_verdicts,
+    record_outcomes,
     unanswered,
 )
 from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
-from orders import BatchState, Outcome, Verdict
+from orders import BatchState, ItemOutcome, Outcome
 from storage import call_records, chunk_moves, doubt_moves
 from storage.batch_creation import NewBatch, create_batch, fingerprint, unfinished_batch
 from storage.batch_queries import batch_state
@@ -159,18 +159,18 @@ def test_an_answer_with_an_order_that_is_known_already_makes_a_duplicate(databas
     answered(database, call(database, imeis(1)), 1)
     database.update_order_status("1", "Completed")
     again = call(database, imeis(1), recheck=True)
-    placed = Verdict(again.items[0].item_id, again.items[0].imei, Outcome.ORDERED, "1", "Completed")
+    placed = ItemOutcome(again.items[0].item_id, again.items[0].imei, Outcome.ORDERED, "1", "Completed")
     with database.write() as connection:
-        record_verdicts(connection, again, [placed])
+        record_outcomes(connection, again, [placed])
     assert outcome(database, again) == [("duplicate", "")]
 
 
 def test_an_order_id_that_two_services_are_given_is_not_believed_twice(database: IMEIDatabase) -> None:
     answered(database, call(database, imeis(1)), 1)
     other = call(database, imeis(1), OTHER)
-    placed = Verdict(other.items[0].item_id, other.items[0].imei, Outcome.ORDERED, "1", "Pending")
+    placed = ItemOutcome(other.items[0].item_id, other.items[0].imei, Outcome.ORDERED, "1", "Pending")
     with database.write() as connection:
-        record_verdicts(connection, other, [placed])
+        record_outcomes(connection, other, [placed])
     assert outcome(database, other) == [("in_doubt", "")]
 
 
@@ -196,7 +196,7 @@ def test_what_a_late_answer_ordered_is_not_sent_again_although_a_person_had_clea
     settler, chunk = Settler(QUIET), call(database, imeis(2, first=20))
     unanswered(database, chunk)
     first, second = chunk.items
-    late = Verdict(first.item_id, first.imei, Outcome.ORDERED, "2")
+    late = ItemOutcome(first.item_id, first.imei, Outcome.ORDERED, "2")
     with database.write() as connection:
         doubt_moves.clear(connection, chunk, [first.item_id, second.item_id], "not placed, as a person decided")
         call_records.record_late(connection, chunk, [late], "the answer came late")

@@ -17,10 +17,11 @@ from handmade_calls import (
 )
 from simulated_provider import SERVICE, imeis
 
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from orders import Chunk, ChunkState, IMEIOrder
 from storage import batch_states, call_queries
 from storage.call_records import write_intents
+from storage.list_limits import write_list_limit
 from submission.decisions import was_not_placed
 from submission.listing import Look
 from submission.settlement import DEARER, NEXT_TURN, UNCLEAR, Settler

@@ -17,13 +17,14 @@ import pytest
 from simulated_provider import QUICK, SERVICE, Knobs, Simulator, imeis, system
 from virtual_throttle import Run, Scene, drive, least
 
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from production_submission_system import ProductionSubmissionSystem
 from results.sync import OrderSync
 from simulator.limits import LimiterKind
+from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
-from submission.limit_estimate import LONGEST_HOLD, Kind, LimitEstimate
+from submission.limit_estimate import LONGEST_HOLD, LimitEstimate, LimitKind
 from submission.options import Options
 from submission.throttle import LONGEST_SPACING, MEMORY, MOST_SPACING, SHORTEST_SPACING, Throttle
 
@@ -136,7 +137,7 @@ def usually(seconds: float, concurrency: float = 10.0) -> Throttle:
 def with_window(size: int, began: float = 100.0, sent: int = 0) -> Throttle:
     """A throttle that has learned windows of 60 seconds, of which one began with so many calls."""
     starts = deque([began - 60.0] * (size - sent) + [began] * sent)
-    limit = LimitEstimate(Kind.WINDOW, starts, asked=1000, size=size, low=58.0, high=60.0, held=3, settled=1000)
+    limit = LimitEstimate(LimitKind.WINDOW, starts, asked=1000, size=size, low=58.0, high=60.0, held=3, settled=1000)
     return Throttle(30, estimate=limit)
 
 

@@ -29,7 +29,7 @@ from spreadsheets.cells import classify
 from spreadsheets.delimited import Delimited
 from spreadsheets.intake import ALL_COLUMNS, Intake
 from spreadsheets.reading import UnreadableFileError, read_file
-from submission.judging import AllOrdered, judge, judge_by_name, judge_error, verdicts_of
+from submission.judging import AllOrdered, judge, judge_by_name, judge_error, outcomes_of
 from workbooks.guarded import Workbook
 from workbooks.kinds import Deadline, FileKind, find_kind
 
@@ -115,14 +115,14 @@ def check_placement(raw: bytes, parse: Callable[[bytes], PlacementAnswer] = prov
             answer = parse(raw)
     except GSMFusionAPIError as error:
         judgement = judge_error(CHUNK, error)
-        assert b"error" in raw.lower() or {v.outcome for v in verdicts_of(CHUNK, judgement)} == {Outcome.IN_DOUBT}
+        assert b"error" in raw.lower() or {v.outcome for v in outcomes_of(CHUNK, judgement)} == {Outcome.IN_DOUBT}
         return
     for order in answer.orders:
         assert order.imei not in IMEIS or stands_there(order, raw), f"{order} is not in the answer"
-    verdicts = judge_by_name(CHUNK, answer).verdicts
-    assert {verdict.outcome for verdict in verdicts} <= {Outcome.ORDERED, Outcome.IN_DOUBT}
+    found = judge_by_name(CHUNK, answer).item_outcomes
+    assert {one.outcome for one in found} <= {Outcome.ORDERED, Outcome.IN_DOUBT}
     if isinstance(judge(CHUNK, answer), AllOrdered):
-        assert {verdict.outcome for verdict in verdicts} == {Outcome.ORDERED}
+        assert {one.outcome for one in found} == {Outcome.ORDERED}
 
 
 def fuzz(seeds: range, make: Callable[[random.Random], bytes], check: Callable[[bytes], None]) -> None:
@@ -376,7 +376,7 @@ def test_a_hostile_result_text_is_read_in_time() -> None:
     fuzz(range(TEXT_COUNT), make, check)
 
 
-def test_no_line_beside_a_bad_verdict_makes_it_good() -> None:
+def test_no_line_beside_a_bad_finding_makes_it_good() -> None:
     """Junk, and the same label with a good value, stand before and after the line with the bad one."""
 
     def make(chance: random.Random) -> bytes:

@@ -10,6 +10,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -448,9 +449,8 @@ class Promise(RuleBasedStateMachine):
                     self.database,
                     self.client_class(self.model, self.is_written),
                     Checkpoints(self.folder / "checkpoints"),
-                    OPTIONS,
+                    replace(OPTIONS, pool=lambda _: self.wire),
                     clock=self.clock,
-                    pool=lambda _: self.wire,
                 )
             self.process = Process(system)
         return self.process

@@ -13,13 +13,14 @@ from sqlalchemy import text
 from web_client import SERVICES, Browser, Provider, make_app, words
 
 from commands.submit import result_lines
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from orders import Outcome, Progress
 from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
 from simulator.server import Simulator
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
+from storage.list_limits import write_list_limit
 from submission.report import submission_result
 
 PRICE = 0.08  #: US dollars an IMEI of SERVICE, as the simulator charges

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from handmade_calls import OTHER, QUIET, answered, call, read_balance, unanswered
 from simulated_provider import SERVICE, imeis
 
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from orders import Chunk, IMEIOrder, ServiceInfo
+from storage.list_limits import write_list_limit
 
 START, RESTED = 1000.0, 1000.0 + QUIET
 OLD = "2026-11-20 09:00:00"

@@ -8,7 +8,7 @@ from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 
 from database import IMEIDatabase
-from orders import Chunk, IMEIOrder, Outcome, PlacedOrder, Verdict
+from orders import Chunk, IMEIOrder, ItemOutcome, Outcome, PlacedOrder
 from storage import balance_store, call_queries
 from storage.batch_creation import NewBatch, create_batch
 from storage.call_records import record_answers, record_of, record_of_orders, write_intents
@@ -61,9 +61,11 @@ def nothing_is_written(database: IMEIDatabase) -> Iterator[None]:
     assert everything(database) == before
 
 
-def record_verdicts(connection: Connection, chunk: Chunk, verdicts: Sequence[Verdict], message: str = "") -> None:
-    """Write these verdicts for a call that is on the wire or in doubt."""
-    record_answers(connection, [record_of(chunk, verdicts, message)], also_in_doubt=True)
+def record_outcomes(
+    connection: Connection, chunk: Chunk, item_outcomes: Sequence[ItemOutcome], message: str = ""
+) -> None:
+    """Write these outcomes for a call that is on the wire or in doubt."""
+    record_answers(connection, [record_of(chunk, item_outcomes, message)], also_in_doubt=True)
 
 
 def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[IMEIOrder]:
@@ -78,11 +80,11 @@ def unanswered(database: IMEIDatabase, chunk: Chunk, said: Sequence[str] = (), w
     """Record a call without a clear answer. said: messages of its first IMEIs; words: message of the call."""
     messages = [*said, *[""] * (len(chunk.items) - len(said))]
     doubts = [
-        Verdict(item.item_id, item.imei, Outcome.IN_DOUBT, message=message)
+        ItemOutcome(item.item_id, item.imei, Outcome.IN_DOUBT, message=message)
         for item, message in zip(chunk.items, messages, strict=True)
     ]
     with database.write() as connection:
-        record_verdicts(connection, chunk, doubts, words)
+        record_outcomes(connection, chunk, doubts, words)
 
 
 def listed(order_id: str, imei: str, package: str = SERVICE, at: str = "2026-11-25 10:00:00") -> IMEIOrder:

@@ -8,12 +8,13 @@ from typing import Any
 
 from stored_orders import all_orders
 
-from database import IMEIDatabase, write_list_limit
+from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 from storage import balance_store, call_queries
+from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.options import Options
 from submission.throttle import Throttle

@@ -170,13 +170,13 @@ def play(kind: Callable[[Scene], int], seed: int) -> Round:
             blows = kind(scene)
         with (
             system(simulator, database, workers=8, chunk_size=CHUNK, patience=10.0) as running,
-            contextlib.suppress(AssertionError),  # it was not free of doubt in time: the verdict counts the rest
+            contextlib.suppress(AssertionError),  # it was not free of doubt in time: the finding counts the rest
         ):
             see_through(running, scene.batch_id)
-        return verdict(scene, kind.__name__, seed, blows, began)
+        return finding(scene, kind.__name__, seed, blows, began)
 
 
-def verdict(scene: Scene, kind: str, seed: int, blows: int, began: float) -> Round:
+def finding(scene: Scene, kind: str, seed: int, blows: int, began: float) -> Round:
     """Compare the ledger with our records."""
     charges = scene.simulator.charges()
     known = {order["order_id"] for order in all_orders(scene.database)}

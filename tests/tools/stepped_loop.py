@@ -10,10 +10,11 @@ from provider_model import Clock, Disturbance, Killed, Model, ModelClient, Proce
 from simulated_provider import OLD_ORDER, SERVICE, imeis
 from sqlalchemy import event
 
-from database import DatabaseUnavailableError, IMEIDatabase, write_list_limit
+from database import DatabaseUnavailableError, IMEIDatabase
 from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
 from storage.batch_creation import NewBatch, create_batch
+from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.options import Options
 from submission.throttle import Throttle
@@ -40,7 +41,7 @@ class Loop:
         self.latency = 0.0  #: seconds that a paid call takes
         self.wire = Wire(self.clock)
         self.checkpoints = Checkpoints(folder)
-        usual: dict[str, Any] = {"workers": 4, "chunk_size": 2, "poll": 0.0, "canaries": 1}
+        usual: dict[str, Any] = {"workers": 4, "chunk_size": 2, "poll": 0.0, "canaries": 1, "pool": lambda _: self.wire}
         self.system = ProductionSubmissionSystem(
             database,
             ModelClient(self.model, self._note),
@@ -48,7 +49,6 @@ class Loop:
             Options(settle_quiet=QUIET, call_timeout=DEADLINE, **{**usual, **options}),
             throttle,
             clock=self.clock,
-            pool=lambda _: self.wire,
         )
         self.process = Process(self.system)
 

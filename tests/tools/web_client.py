@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from handmade_calls import record_verdicts
+from handmade_calls import record_outcomes
 from sqlalchemy import Connection
 from werkzeug.test import TestResponse
 
 from account.answers import LocalProvider, Questions
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
-from orders import Account, Chunk, IMEIOrder, Item, Outcome, ServiceInfo, Verdict
+from orders import Account, Chunk, IMEIOrder, Item, ItemOutcome, Outcome, ServiceInfo
 from settings import Settings
 from storage import batch_states, call_queries
 from storage.batch_creation import NewBatch, create_batch
@@ -136,14 +136,16 @@ def browser_fixture(app: Flask) -> Browser:
 
 
 def answer_chunks(
-    database: IMEIDatabase, verdict: Callable[[str], tuple[Outcome, str]] = lambda imei: (Outcome.ORDERED, "")
+    database: IMEIDatabase, becomes: Callable[[str], tuple[Outcome, str]] = lambda imei: (Outcome.ORDERED, "")
 ) -> None:
-    """Answer all planned chunks as the runner does. verdict: IMEI → (outcome, message)."""
+    """Answer all planned chunks as the runner does. becomes: IMEI → (outcome, message)."""
     with database.write() as connection:
         for running in batch_states.running_batches(connection):
             for chunk_id, _ in call_queries.planned_chunks(connection, running.batch_id, 1000):
                 chunk = send_chunk(connection, chunk_id, running.batch_id, running.service_id)
-                record_verdicts(connection, chunk, [_verdict(i.item_id, i.imei, *verdict(i.imei)) for i in chunk.items])
+                record_outcomes(
+                    connection, chunk, [_outcome_of(i.item_id, i.imei, *becomes(i.imei)) for i in chunk.items]
+                )
 
 
 def send_chunk(connection: Connection, chunk_id: int, batch_id: int, service_id: str) -> Chunk:
@@ -159,9 +161,9 @@ def send_chunk(connection: Connection, chunk_id: int, batch_id: int, service_id:
     return Chunk(chunk_id, batch_id, service_id, 1, attempt, tuple(Item(row[0], row[1]) for row in found))
 
 
-def _verdict(item_id: int, imei: str, outcome: Outcome, message: str) -> Verdict:
+def _outcome_of(item_id: int, imei: str, outcome: Outcome, message: str) -> ItemOutcome:
     order_id = f"15{item_id:06d}" if outcome is Outcome.ORDERED else None
-    return Verdict(item_id, imei, outcome, order_id, message=message)
+    return ItemOutcome(item_id, imei, outcome, order_id, message=message)
 
 
 def words(answer: TestResponse) -> str:

@@ -21,7 +21,7 @@ from settings import Settings
 from web import login as web_login
 from web.auth import IDLE_SECONDS, init_auth
 from web.login import safe_next
-from web.throttle import ATTACK, FREE_FAILURES, LONGEST_WAIT
+from web.login_throttle import ATTACK, FREE_FAILURES, LONGEST_WAIT
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery"

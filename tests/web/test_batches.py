@@ -13,7 +13,7 @@ from typing import Any
 import openpyxl
 import pytest
 from flask import Flask
-from handmade_calls import read_balance, record_verdicts
+from handmade_calls import read_balance, record_outcomes
 from simulated_provider import imeis
 from sqlalchemy import select, update
 from stored_orders import all_orders
@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 
 from backend import Backend
 from database import IMEIDatabase, utc_now
-from orders import BatchState, ChunkState, IMEIOrder, Outcome, Progress, Verdict
+from orders import BatchState, ChunkState, IMEIOrder, ItemOutcome, Outcome, Progress
 from schema import attempts, items
 from settings import Settings
 from storage import batch_creation, batch_queries, call_queries
@@ -693,8 +693,8 @@ def send(database: IMEIDatabase, batch_id: int, count: int) -> None:
     with database.write() as connection:
         for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, count):
             chunk = send_chunk(connection, chunk_id, batch_id, CARRIER.package_id)
-            placed = [Verdict(i.item_id, i.imei, Outcome.ORDERED, f"15{i.item_id:06d}") for i in chunk.items]
-            record_verdicts(connection, chunk, placed)
+            placed = [ItemOutcome(i.item_id, i.imei, Outcome.ORDERED, f"15{i.item_id:06d}") for i in chunk.items]
+            record_outcomes(connection, chunk, placed)
 
 
 def test_what_is_on_the_wire_is_counted_apart_from_what_can_be_stopped() -> None:

@@ -6,19 +6,20 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from handmade_calls import answered, call, listed, look, read_balance, record_verdicts, unanswered
+from handmade_calls import answered, call, listed, look, read_balance, record_outcomes, unanswered
 from simulated_provider import Knobs, Simulator, imeis
 from web_client import CARRIER, Browser, Provider, answer_chunks, words
 
 from account.state import provider_state
 from backend import Backend
-from database import IMEIDatabase, utc_now, write_list_limit
+from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
-from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, Outcome, Verdict
+from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, ItemOutcome, Outcome
 from runner import leading
 from settings import Settings
 from storage import call_queries, doubt_moves
 from storage.call_records import write_intents
+from storage.list_limits import write_list_limit
 from submission import decisions
 from submission.listing import Look
 from submission.settlement import NEXT_TURN, NOT_RESTED, Settler
@@ -107,8 +108,8 @@ def in_doubt(database: IMEIDatabase, count: int, first: int = 0, words: str = "T
     """A call of these IMEIs that ended without a clear answer."""
     chunk = call(database, imeis(count, first=first))
     with database.write() as connection:
-        verdicts = [Verdict(i.item_id, i.imei, Outcome.IN_DOUBT, message=words) for i in chunk.items]
-        record_verdicts(connection, chunk, verdicts, words)
+        item_outcomes = [ItemOutcome(i.item_id, i.imei, Outcome.IN_DOUBT, message=words) for i in chunk.items]
+        record_outcomes(connection, chunk, item_outcomes, words)
     return chunk
 
 

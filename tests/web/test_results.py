@@ -390,14 +390,14 @@ def test_a_report_of_what_cannot_be_read_is_an_error_and_not_one_of_everything(b
     assert "“soon” is not a date" in words(browser.get("/reports?since=soon"))
 
 
-def test_the_verdicts_of_a_batch_are_counted(browser: Browser, database: IMEIDatabase) -> None:
+def test_the_findings_of_a_batch_are_counted(browser: Browser, database: IMEIDatabase) -> None:
     browser.start(imeis(4))
     answer_chunks(database)
     for n, order in enumerate(all_orders(database)):
         result = {"carrier": "T-Mobile" if n else "AT&T", "fmi": "ON", "simlock": "Locked"}
         database.update_order_status(order["order_id"], "Completed", result)
-    assert "T-Mobile 3" in words(browser.get("/batches/1/verdicts"))
-    rows = csv_rows(browser.get("/batches/1/verdicts.csv"))
+    assert "T-Mobile 3" in words(browser.get("/batches/1/findings"))
+    rows = csv_rows(browser.get("/batches/1/findings.csv"))
     assert {"FIELD": "carrier", "VALUE": "AT&T", "ORDERS": "1"} in rows
     assert {"FIELD": "blacklist", "VALUE": "", "ORDERS": "4"} in rows
 

@@ -4,8 +4,8 @@ import threading
 
 from database import IMEIDatabase
 from settings import Settings
-from web import throttle as web_throttle
-from web.throttle import (
+from web import login_throttle
+from web.login_throttle import (
     ATTACK,
     FREE_FAILURES,
     LONGEST_WAIT,
@@ -70,15 +70,15 @@ def test_an_attack_is_over_an_hour_after_its_last_guess(database: IMEIDatabase) 
     throttle = LoginThrottle(database, lambda: now[0])
     for n in range(ATTACK):
         throttle.attempt(f"bot{n}", lambda: False)
-    now[0] += web_throttle.FORGET_AFTER
+    now[0] += login_throttle.FORGET_AFTER
     assert throttle.attempt("train", lambda: False) == 0.0
 
 
 def test_what_is_remembered_stays_small() -> None:
     seen = Seen({"home": Attempts(known=True)}, Attempts())
-    for n in range(web_throttle.REMEMBERED_ADDRESSES + 100):
+    for n in range(login_throttle.REMEMBERED_ADDRESSES + 100):
         seen = after_failure(seen, f"bot{n}", float(n))
-    assert len(seen.addresses) == web_throttle.REMEMBERED_ADDRESSES
+    assert len(seen.addresses) == login_throttle.REMEMBERED_ADDRESSES
     assert {"home", f"bot{n}"} <= seen.addresses.keys()
 
 
