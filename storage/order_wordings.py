@@ -47,7 +47,7 @@ def suggestions(connection: Connection, name: str) -> list[tuple[str, int]]:
 
 
 def finding_counts(connection: Connection, name: str) -> dict[str, int]:
-    """Finding of a column of FINDINGS → orders that say so, each wording counted to COUNTED."""
+    """Return the orders of each finding of a column of FINDINGS; each wording is counted up to COUNTED."""
     found: dict[str, int] = {}
     for word, count in suggestions(connection, name):
         state = FINDINGS[name](word)
@@ -75,19 +75,19 @@ def _counted_words(name: str) -> Select[Any]:
 
 
 def read_finding(name: str, text: str) -> str:
-    """The finding that a text names in a column of FINDINGS, in whatever case; "" where it is none."""
+    """Return the finding that a text names in a column of FINDINGS, without regard to case; "" if it names none."""
     meant = FINDINGS[name](text)
     return "" if meant == SimState.UNKNOWN or meant.casefold() != text.casefold() else str(meant)
 
 
 def _is_finding(name: str, wanted: str) -> Callable[[str], bool] | None:
-    """What tells whether words mean the wanted finding; None where that is none."""
+    """Return a test whether words mean the wanted finding, or None if there is no such finding."""
     meant, state_of = read_finding(name, wanted), FINDINGS[name]
     return (lambda word: state_of(word) == meant) if meant else None
 
 
 def _names(wanted: str) -> Callable[[str], bool]:
-    """What tells whether a name holds each wanted word, in whatever case and with whatever signs between letters."""
+    """Return a test whether a name holds each wanted word, without regard to case and to signs between letters."""
     parts = wanted.casefold().split()
 
     def holds(name: str) -> bool:
