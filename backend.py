@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from flask import current_app
 
-from account import AccountBalance, ServiceCatalog
+from account import AccountBalance, OrderLookup, ProviderRequests, RecentOrders, ServiceCatalog
 from database import IMEIDatabase
 from orders import IMEIOrder, ServiceInfo
 from settings import Settings
@@ -103,6 +103,21 @@ class Backend:
             or older_copy_objection(self.database)
             or account_objection(self.database, self.settings)
         )
+
+
+def make_backend(
+    settings: Settings, database: IMEIDatabase, requests: ProviderRequests, stopping: threading.Event
+) -> Backend:
+    """Return a backend whose questions to the provider are left as these requests."""
+    return Backend(
+        settings=settings,
+        database=database,
+        catalog=ServiceCatalog(requests),
+        account=AccountBalance(requests),
+        recent_orders=RecentOrders(requests),
+        find_order=OrderLookup(requests),
+        stopping=stopping,
+    )
 
 
 def backend() -> Backend:

@@ -18,8 +18,8 @@ from flask.typing import ResponseReturnValue
 from flask_compress import Compress
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from account import AccountBalance, OrderLookup, ProviderRequests, RecentOrders, ServiceCatalog
-from backend import Backend, backend
+from account import ProviderRequests
+from backend import backend, make_backend
 from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
 from runner import start_background
@@ -79,15 +79,7 @@ def create_app(
         settings=settings,
         database=database,
         stopping=stopping,
-        backend=Backend(
-            settings=settings,
-            database=database,
-            catalog=ServiceCatalog(requests),
-            account=AccountBalance(requests),
-            recent_orders=RecentOrders(requests),
-            find_order=OrderLookup(requests),
-            stopping=stopping,
-        ),
+        backend=make_backend(settings, database, requests, stopping),
     )
     app.url_map.converters["int"] = RowNumbers
     app.before_request(_name_request)

@@ -19,9 +19,8 @@ from click.testing import Result
 from flask import Flask
 from handmade_calls import read_balance
 
-from account.catalogue import AccountBalance, ServiceCatalog
-from account.requests import OrderLookup, ProviderRequests, RecentOrders
-from backend import Backend
+from account.requests import ProviderRequests
+from backend import make_backend
 from commands import submit as commands
 from commands.submit import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -58,17 +57,8 @@ def real(settings: Settings, provider: Simulator) -> Settings:
 
 
 def make_app(settings: Settings, database: IMEIDatabase) -> Flask:
-    requests = ProviderRequests(database)
     app = Flask("command_test")
-    app.extensions["backend"] = Backend(
-        settings=settings,
-        database=database,
-        catalog=ServiceCatalog(requests),
-        account=AccountBalance(requests),
-        recent_orders=RecentOrders(requests),
-        find_order=OrderLookup(requests),
-        stopping=Event(),
-    )
+    app.extensions["backend"] = make_backend(settings, database, ProviderRequests(database), Event())
     init_commands(app)
     return app
 

@@ -18,9 +18,8 @@ from sqlalchemy import delete, update
 from stored_orders import all_orders
 from web_client import SERVICES, Browser, Provider, make_app
 
-from account.catalogue import AccountBalance, ServiceCatalog
-from account.requests import OrderLookup, ProviderRequests, RecentOrders
-from backend import Backend
+from account.requests import ProviderRequests
+from backend import make_backend
 from commands.audit import audit as audit_command
 from commands.audit import conclusion, figures, rebuild_from_provider, report_lines
 from database import IMEIDatabase, utc_now
@@ -620,18 +619,9 @@ def test_the_status_page_shows_the_last_audit(simulator: Simulator, settings: Se
 
 @pytest.fixture
 def app(settings: Settings, database: IMEIDatabase, simulator: Simulator) -> Flask:
-    requests = ProviderRequests(database)
     real = replace(settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url)
     app = Flask("audit_test")
-    app.extensions["backend"] = Backend(
-        settings=real,
-        database=database,
-        catalog=ServiceCatalog(requests),
-        account=AccountBalance(requests),
-        recent_orders=RecentOrders(requests),
-        find_order=OrderLookup(requests),
-        stopping=Event(),
-    )
+    app.extensions["backend"] = make_backend(real, database, ProviderRequests(database), Event())
     for command in (audit_command, rebuild_from_provider):
         app.cli.add_command(command)
     return app
