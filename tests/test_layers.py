@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 #: From the ground up. A room may import from those below it, and from its own floor without a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("amounts", "settings", "imei", "devices", "workbooks"),
-    ("orders",),
+    ("orders", "grading"),
     ("schema", "provider"),
     ("database", "gsm_fusion_client", "spreadsheets"),
     ("storage",),
@@ -34,7 +34,7 @@ STARTS_THE_SIMULATOR = ("runner", "commands", "gunicorn.conf", SIMULATOR)
 #: The room that is imported by module, because its modules are named after what they store.
 IMPORTED_BY_MODULE = "storage"
 #: What the room of all SQL may import: the database and pure modules, no client and no error of the provider.
-STORAGE_USES = {"amounts", "database", "devices", "orders", "schema", "settings"}
+STORAGE_USES = {"amounts", "database", "devices", "grading", "orders", "schema", "settings"}
 MOST_FILES_AT_THE_ROOT = 14
 LONGEST_TEMPLATE_LINE = 120
 

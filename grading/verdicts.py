@@ -1,0 +1,16 @@
+"""The verdict of a device: pass, review or fail. An order without a result has none."""
+
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What the user's rules say about a device."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    REVIEW = "review"  #: a person must look at it
+    FAIL = "fail"
+
+    @property
+    def label(self) -> str:
+        """The word that people see."""
+        return self.value.capitalize()
