@@ -197,12 +197,10 @@ class IMEIDatabase:
             return [row._asdict() for row in connection.execute(query)]
 
     def update_order_status(self, order_id: str, status: str, result_data: Mapping[str, Any] | None = None) -> bool:
-        """Set status and result columns of one order in one UPDATE. Returns whether the order is known.
-
-        Raises ValueError for a date that is a text and not ISO.
-        """
+        """Set status and result columns of one order; return whether it is known. Raises ValueError for a bad date."""
         values = _order_values(result_data or {})
-        values |= {"status": status, "updated_at": utc_now()}
+        ungraded = dict.fromkeys(("verdict", "verdict_rule", "rules_version"))  # it is graded in the background
+        values |= {"status": status, "updated_at": utc_now(), **ungraded}
         with self.write() as connection:
             changed = connection.execute(update(orders).where(orders.c.order_id == order_id).values(**values))
             return changed.rowcount == 1

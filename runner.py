@@ -36,7 +36,7 @@ from results import (
 )
 from settings import Access, Settings
 from simulator import DemoError, DemoProvider, ensure_running
-from storage import kept_sums, request_store
+from storage import kept_sums, regrading, request_store
 from submission import (
     Checkpoints,
     RunnerLock,
@@ -204,7 +204,7 @@ def make_system(settings: Settings, database: IMEIDatabase, leader: Leader) -> P
 
 @dataclass(slots=True)
 class Background:
-    """The election thread of one process, and the submission, sync, audit and sums threads while it is elected."""
+    """The election thread of one process, and its threads for the provider and the database while it is elected."""
 
     settings: Settings
     database: IMEIDatabase
@@ -254,6 +254,7 @@ class Background:
                     ("sync", sync.run),
                     ("audit", audits.run),
                     ("sums", partial(kept_sums.run, self.database)),
+                    ("verdicts", partial(regrading.run, self.database)),
                 )
             ]
             for worker in workers:

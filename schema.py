@@ -71,6 +71,9 @@ orders = Table(
     Column("attempt_id", Integer),
     Column("other_imei", Text),
     Column("existed", Boolean, nullable=False, server_default=text("0")),  #: the provider had it before our call
+    Column("verdict", Text),  #: a word of grading.Verdict; NULL while there is no result
+    Column("verdict_rule", Integer),  #: the line of these rules that decided, from 1
+    Column("rules_version", Integer, ForeignKey("rule_versions.id")),  #: the rules that graded it
     sqlite_autoincrement=True,
 )
 Index("idx_imei", orders.c.imei)
@@ -91,6 +94,10 @@ Index("idx_orders_fmi", orders.c.fmi, sqlite_where=orders.c.fmi.is_not(None))
 Index("idx_orders_blacklist", orders.c.blacklist, sqlite_where=orders.c.blacklist.is_not(None))
 Index("idx_orders_model", orders.c.model, sqlite_where=orders.c.model.is_not(None))
 Index("idx_orders_serial", orders.c.serial, sqlite_where=orders.c.serial.is_not(None))
+Index("idx_orders_verdict", orders.c.verdict, sqlite_where=orders.c.verdict.is_not(None))
+#: Orders with a result that nobody has graded, in the words of the index: none, except after an upgrade.
+UNGRADED = text("verdict IS NULL AND status IN ('Completed', 'Rejected')")
+Index("idx_orders_ungraded", orders.c.verdict, sqlite_where=UNGRADED)
 
 #: The condition of the index of rejected orders, which holds the columns that filters test. coalesce() keeps it apart
 #: from idx_status, which answers a filter by "Rejected" alone, newest first.
@@ -109,7 +116,19 @@ Index(
     orders.c.blacklist,
     orders.c.model,
     orders.c.serial,
+    orders.c.verdict,
     sqlite_where=IS_REJECTED,
+)
+
+#: The user's grading rules; the newest version is the one in force.
+rule_versions = Table(
+    "rule_versions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
+    Column("rules", Text, nullable=False),  #: JSON, as grading.rules_to_json writes it
+    Column("author", Text, nullable=False, server_default=""),  #: who saved it; "" for the rules we came with
+    sqlite_autoincrement=True,
 )
 
 #: What the orders up to a row id add up to, so that nobody counts millions of them; storage/kept_sums.py says how.
@@ -120,6 +139,7 @@ order_totals = Table(
     Column("day", Text, primary_key=True),  #: UTC, such as 2026-11-25; "" where it is unknown
     Column("service_name", Text, primary_key=True),
     Column("status", Text, primary_key=True),
+    Column("verdict", Text, primary_key=True),  #: "" where there is none
     Column("orders", Integer, nullable=False),
     Column("millionths", Integer, nullable=False),  #: of a US dollar: whole numbers add up exactly
     sqlite_with_rowid=False,
@@ -401,13 +421,14 @@ stored_settings = Table(
 
 @cache
 def sums() -> Subquery:
-    """batch_id, day, service_name, status, orders and millionths of a dollar: together every order exactly once."""
+    """batch_id, day, service_name, status, verdict, orders and millionths of a dollar: every order exactly once."""
     mark = select(totals_mark.c.upto).scalar_subquery()
     newer: Any = select(
         func.coalesce(orders.c.batch_id, 0).label("batch_id"),
         func.coalesce(func.date(orders.c.order_date), "").label("day"),
         func.coalesce(orders.c.service_name, "").label("service_name"),
         func.coalesce(orders.c.status, "").label("status"),
+        func.coalesce(orders.c.verdict, "").label("verdict"),
         literal_column("1").label("orders"),
         millionths().label("millionths"),
     ).where(orders.c.id > mark)

@@ -1,5 +1,34 @@
 """Grade a device: its findings and the user's rules in, a verdict out. Pure."""
 
-from grading.verdicts import Verdict
+from grading.deciding import Grade, grade, line_words
+from grading.findings import Findings
+from grading.rules import (
+    DEFAULT_RULES,
+    MOST_RULES,
+    Condition,
+    Rule,
+    RuleError,
+    Rules,
+    checked_rule,
+    rules_from_json,
+    rules_to_json,
+)
+from grading.verdicts import PENDING, Verdict
 
-__all__ = ["Verdict"]
+__all__ = [
+    "DEFAULT_RULES",
+    "MOST_RULES",
+    "PENDING",
+    "Condition",
+    "Findings",
+    "Grade",
+    "Rule",
+    "RuleError",
+    "Rules",
+    "Verdict",
+    "checked_rule",
+    "grade",
+    "line_words",
+    "rules_from_json",
+    "rules_to_json",
+]

@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+#: The word in a URL for orders without a verdict, because their result is not here yet.
+PENDING = "pending"
+
 
 class Verdict(StrEnum):
     """What the user's rules say about a device."""

@@ -16,6 +16,7 @@ from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, ch
 from storage import balance_store, batch_states, call_queries, call_records, guards
 from storage.balance_store import Reading
 from storage.batch_doubt import at_stake
+from storage.verdict_store import grade_orders, grade_rows
 
 #: Orders written in one transaction.
 RESTORED_AT_ONCE = 500
@@ -250,6 +251,7 @@ def name_services(database: IMEIDatabase, order_ids: Sequence[str]) -> None:
         for row, service_id in named.items():
             if service_id is not None:
                 connection.execute(update(orders).where(orders.c.id == row).values(service_id=service_id))
+        grade_rows(connection, named)
 
 
 def _unnamed(connection: Connection, order_ids: Sequence[str]) -> list[tuple[int, str]]:
@@ -322,6 +324,7 @@ def restore(database: IMEIDatabase, rows: Sequence[Mapping[str, Any]]) -> Restor
         with database.write() as connection:
             for row in rows[start : start + RESTORED_AT_ONCE]:
                 done = Restored(*(a + b for a, b in zip(done, _restore(connection, row), strict=True)))
+            grade_orders(connection, [row["order_id"] for row in rows[start : start + RESTORED_AT_ONCE]])
     return done
 
 

@@ -28,7 +28,7 @@ OPEN_ITEMS = text(
     " AND imei IN (SELECT value FROM json_each(:imeis))"
 )
 EARLIER = (
-    "imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name,"
+    "imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name, verdict,"
     f" substr(coalesce(result_code_display, ''), 1, {WORDS}) AS words"
 )
 KNOWN_ORDERS = text(

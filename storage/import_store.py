@@ -17,6 +17,7 @@ from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history,
 from storage.batch_states import touch
 from storage.guards import parts
 from storage.rows import Order
+from storage.verdict_store import grade_rows
 
 #: Rows that one INSERT carries.
 INSERTED_AT_ONCE = 1000
@@ -110,6 +111,7 @@ def insert_orders(connection: Transaction, import_id: int, rows: Sequence[Mappin
     changes = [{"import_id": import_id, "order_row": n, "before": None, "after": _json(row)} for n, row in pairs]
     if changes:
         connection.execute(insert(import_changes), changes)
+    grade_rows(connection, placed)
     return int(last)
 
 
@@ -132,6 +134,7 @@ def _write(connection: Transaction, order_row: int | None, old: str | None, valu
     if batch_id is not None:
         touch(connection, batch_id)
     connection.execute(update(orders).where(orders.c.id == order_row).values(**values, updated_at=now))
+    grade_rows(connection, [order_row])
     if "status" in values:
         move = {"order_row": order_row, "old": old, "new": values["status"] or "", "changed_at": now}
         connection.execute(insert(status_changes).values(move))

@@ -2,11 +2,11 @@
 
 To place an order writes no sum. What is new lies beyond the mark and is counted by each query, and `tend()`, in a
 thread of the process that is the runner, moves the marks on. A change below a mark is carried over by triggers of the
-database (migrations/versions/0004_totals.py), whoever makes it. Without `tend()` every number is right, only slower.
+database (migrations/versions/0010_verdicts.py), whoever makes it. Without `tend()` every number is right, only slower.
 
-- Orders and dollars by batch, day, service and status: kept in order_totals. The mark is a row id, totals_mark.upto;
-  orders with a larger one are counted. A changed or deleted order below it is moved within order_totals.
-  `schema.sums()` is both sides in one SELECT.
+- Orders and dollars by batch, day, service, status and verdict: kept in order_totals. The mark is a row id,
+  totals_mark.upto; orders with a larger one are counted. A changed or deleted order below it is moved within
+  order_totals. `schema.sums()` is both sides in one SELECT.
 - IMEIs, calls and findings of a finished batch: kept in batches.tally, as JSON. The mark is batches.tally_revision; a
   batch with another revision is counted. Every change of a batch raises its revision, and a changed result clears the
   mark.
@@ -56,11 +56,11 @@ LOOK, STATISTICS = 5.0, 3600.0
 FINDINGS = ("carrier", "simlock", "fmi", "blacklist")
 
 ROLL = text("""
-INSERT INTO order_totals (batch_id, day, service_name, status, orders, millionths)
+INSERT INTO order_totals (batch_id, day, service_name, status, verdict, orders, millionths)
 SELECT coalesce(batch_id, 0), coalesce(date(order_date), ''), coalesce(service_name, ''), coalesce(status, ''),
-       count(*), sum(CAST(round(coalesce(credits, 0) * 1000000) AS INTEGER))
-FROM orders WHERE id > :after AND id <= :upto GROUP BY 1, 2, 3, 4
-ON CONFLICT (batch_id, day, service_name, status)
+       coalesce(verdict, ''), count(*), sum(CAST(round(coalesce(credits, 0) * 1000000) AS INTEGER))
+FROM orders WHERE id > :after AND id <= :upto GROUP BY 1, 2, 3, 4, 5
+ON CONFLICT (batch_id, day, service_name, status, verdict)
 DO UPDATE SET orders = orders + excluded.orders, millionths = millionths + excluded.millionths
 """)
 #: Made once: the status bar of every page asks them.

@@ -28,8 +28,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, literal, or_, select, text
 
 from database import IMEIDatabase
-from orders import OrderStatus
-from schema import IS_REJECTED, orders
+from grading import PENDING
+from orders import FINAL_STATUSES, OrderStatus
+from schema import IS_REJECTED, NOT_FINAL, orders
 from storage.order_wordings import MEANT, wordings
 from storage.rows import Order
 
@@ -68,6 +69,7 @@ class OrderFilter:
 
     q: str = ""  #: an IMEI, its beginning, an IMEI 2, or an order id
     status: str = ""
+    verdict: str = ""  #: a word of grading.Verdict, or grading.PENDING
     service: str = ""
     batch: int | None = None
     carrier: str = ""
@@ -303,6 +305,12 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
     ):
         if value not in ("", None):
             yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, value))
+    if chosen.verdict == PENDING:
+        # The date, which holds for every order, keeps SQLite from counting them in the index of all statuses.
+        seek = and_(NOT_FINAL, func.coalesce(orders.c.order_date, "") >= "")
+        yield Term("idx_orders_pending", seek, _read(orders.c.status).not_in(FINAL_STATUSES))
+    elif chosen.verdict:
+        yield _worded("verdict", [chosen.verdict])
     yield from (_worded(name, meanings.get(name, [word])) for name in MEANT if (word := getattr(chosen, name)))
     if chosen.serial:
         yield _serial(chosen.serial)

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
 
 from database import IMEIDatabase, utc_now
-from schema import orders, saved_searches
+from grading import PENDING
+from schema import NOT_FINAL, orders, saved_searches
 from storage.order_filters import WALKED_FIRST, OrderFilter, fitting, in_index, rare_guide, wordings_of
 from storage.order_wordings import MEANT
 from storage.rows import FoundOrder, Order
@@ -35,6 +36,8 @@ MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
  AND (:status = '' OR {in_index("idx_status", "status", "status")})
  AND (:service = '' OR {in_index("idx_orders_service", "service_id", "service")})
  AND (:batch IS NULL OR orders.batch_id = :batch)
+ AND (:verdict = '' OR orders.verdict = :verdict)
+ AND (NOT :pending OR {NOT_FINAL.text})
  AND (:serial = '' OR substr(orders.serial, 1, length(:serial)) IN (:serial, upper(:serial)))
 {"".join(MEANING)}
  AND (:since IS NULL OR orders.order_date >= :since) AND (:until IS NULL OR orders.order_date < :until)
@@ -164,6 +167,8 @@ def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[
         "status": chosen.status,
         "service": chosen.service,
         "batch": chosen.batch,
+        "verdict": "" if chosen.verdict == PENDING else chosen.verdict,
+        "pending": chosen.verdict == PENDING,
         "serial": chosen.serial,
         "since": chosen.since and chosen.since.isoformat(),
         "until": until and until.isoformat(),

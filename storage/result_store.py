@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from database import IMEIDatabase, Transaction, utc_now
 from orders import IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
-from storage import batch_states, guards
+from storage import batch_states, guards, verdict_store
 from storage.rows import Order
 
 #: Stored texts that are read again in one transaction.
@@ -73,7 +73,10 @@ def count_pending(database: IMEIDatabase) -> int:
 
 
 def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Change) -> int:
-    """Write what change(listed order, stored row) gives for each known order, all or nothing. Returns how many."""
+    """Write what change(listed order, stored row) gives for each known order, and grade it. Returns how many.
+
+    All or nothing.
+    """
     moves: list[dict[str, Any]] = []
     with database.write() as connection:
         stored = _stored(connection, [order.id for order in found])
@@ -88,6 +91,7 @@ def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Ch
                 moves.append({"order_row": row.id, "old": row.status, "new": values["status"], "changed_at": now})
         if moves:
             connection.execute(insert(status_changes), moves)
+        verdict_store.grade_rows(connection, [row.id for row, _ in changed])
         _touch(connection, (row.batch_id for row, _ in changed))
     return len(changed)
 
@@ -155,6 +159,7 @@ def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], dict
             differing = [(row, values) for row, values in found if _differs(row, values)]
             for row, values in differing:
                 connection.execute(update(orders).where(orders.c.id == row.id).values(values))
+            verdict_store.grade_rows(connection, [row.id for row, _ in differing])
             _touch(connection, (row.batch_id for row, _ in differing))
         if not rows:
             return read, changed

@@ -46,6 +46,9 @@ class Order(NamedTuple):
     attempt_id: int | None  #: the call that placed it
     other_imei: str | None  #: the IMEI that the result is about, if not the ordered one
     existed: bool  #: the provider had it before our call, so it cost nothing
+    verdict: str | None  #: a word of grading.Verdict; None while there is no result
+    verdict_rule: int | None  #: the line of these rules that decided, from 1
+    rules_version: int | None  #: the rules that graded it
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> Self:
@@ -94,6 +97,7 @@ class OrderedItem(NamedTuple):
     batch_id: int | None
     created_at: datetime | None
     updated_at: datetime | None
+    verdict: str | None  #: a word of grading.Verdict; None while there is no result
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> Self:
@@ -139,6 +143,7 @@ class EarlierOrder(NamedTuple):
     fmi: str | None
     blacklist: str | None
     service_name: str | None
+    verdict: str | None  #: a word of grading.Verdict; None while there is no result
     words: str  #: the beginning of its result text
 
     @classmethod

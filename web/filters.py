@@ -13,6 +13,7 @@ from flask import abort, request
 
 from backend import backend
 from database import IMEIDatabase
+from grading import PENDING, Verdict
 from orders import OrderStatus
 from storage.order_filters import OrderFilter
 from storage.order_wordings import COUNTED, FINDINGS, MEANT, NAMES, read_finding, stored_words
@@ -36,7 +37,7 @@ LABELS = MappingProxyType(
         "until": "To",
     }
 )
-FIELDS = ("q", "status", "service", *LABELS, "mismatch")
+FIELDS = ("q", "status", "verdict", "service", *LABELS, "mismatch")
 #: Most values that one field suggests.
 SHOWN = 200
 
@@ -89,6 +90,7 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
     chosen = OrderFilter(
         **words,
         status=status,
+        verdict=_verdict(entered["verdict"], found),
         batch=_batch(entered["batch"], found),
         since=since,
         until=until,
@@ -118,6 +120,13 @@ def _status(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
     if text not in _stored(database, "status"):
         found["status"] = f"“{text[:40]}” is not a status. Choose one of {', '.join(OrderStatus)}."
     return text
+
+
+def _verdict(text: str, found: dict[str, str]) -> str:
+    choices = [*Verdict, PENDING]
+    if text and text.casefold() not in choices:
+        found["verdict"] = f"“{text[:40]}” is not a verdict. Choose one of {', '.join(choices)}."
+    return text.casefold()
 
 
 def _check_finding(database: IMEIDatabase, name: str, text: str, found: dict[str, str]) -> None:

@@ -13,12 +13,15 @@ from database import IMEIDatabase, utc_now
 from orders import Outcome
 from schema import batches, orders, totals_mark
 from schema import order_totals as totals
-from storage import batch_queries, kept_sums, order_queries, order_reports
+from storage import batch_queries, kept_sums, order_queries, order_reports, verdict_store
 from storage.batch_creation import NewBatch, create_batch
 from storage.kept_sums import tally_finished
+from storage.verdict_store import VerdictCounts
 
 NUMBER = "353370080089458"
 STATUSES = ["Pending", "Completed", "Rejected", None]
+BATCHES = (1, 2)
+VERDICTS = ["pass", "review", "fail", None]
 
 
 def row(chance: random.Random) -> dict[str, Any]:
@@ -26,27 +29,43 @@ def row(chance: random.Random) -> dict[str, Any]:
         "imei": NUMBER,
         "status": chance.choice(STATUSES),
         "credits": chance.choice([0.08, 0.1, None, 3.3333]),
+        "verdict": chance.choice(VERDICTS),
+        "batch_id": chance.choice(BATCHES),
         "service_name": chance.choice(["One", "Two", None]),
         "order_date": chance.choice([utc_now(), None]),
     }
 
 
-def counted(database: IMEIDatabase) -> tuple[dict[str, int], dict[str, int], float]:
+Verdicts = dict[int, VerdictCounts]
+Added = tuple[dict[str, int], dict[str, int], float, Verdicts]
+
+
+def counted(database: IMEIDatabase) -> Added:
     """By reading every order."""
+    columns = (orders.c.status, orders.c.service_name, orders.c.credits, orders.c.batch_id, orders.c.verdict)
     with database.read() as connection:
-        rows = connection.execute(select(orders.c.status, orders.c.service_name, orders.c.credits)).all()
+        rows = connection.execute(select(*columns)).all()
     by_status, by_service = (Counter(one[place] or "" for one in rows) for place in (0, 1))
-    return dict(by_status), dict(by_service), round(sum(one.credits or 0 for one in rows), 4)
+    verdicts = {
+        batch_id: verdict_store.counts_of(Counter(one.verdict or "" for one in rows if one.batch_id == batch_id))
+        for batch_id in BATCHES
+    }
+    return dict(by_status), dict(by_service), round(sum(one.credits or 0 for one in rows), 4), verdicts
 
 
-def summed(database: IMEIDatabase) -> tuple[dict[str, int], dict[str, int], float]:
+def summed(database: IMEIDatabase) -> Added:
     found = order_queries.statistics(database)
     assert found.total_orders == database.count_orders() == sum(found.by_status.values())
-    return found.by_status, found.by_service, found.total_credits
+    with database.read() as connection:
+        verdicts = verdict_store.verdict_counts(connection, BATCHES)
+    assert found.total_orders == sum(one.total for one in verdicts.values())
+    return found.by_status, found.by_service, found.total_credits, verdicts
 
 
 def test_sums_are_right_after_any_change_above_and_below_the_mark(database: IMEIDatabase) -> None:
     chance = random.Random(5)
+    for number in BATCHES:
+        create_batch(database, NewBatch("stock", "command", "269", "Check", 0.1, [(f"35000000000000{number}", 1)]))
     for step in range(120):
         with database.write() as connection:
             ids = connection.execute(select(orders.c.id)).scalars().all()
@@ -91,7 +110,7 @@ def test_placing_orders_writes_nothing_into_the_totals_and_tending_moves_the_mar
 def test_reports_and_the_chart_add_up_the_same_before_and_after_the_mark_moves(database: IMEIDatabase) -> None:
     chance = random.Random(6)
     with database.write() as connection:
-        connection.execute(insert(orders), [row(chance) for _ in range(200)])
+        connection.execute(insert(orders), [row(chance) | {"batch_id": None} for _ in range(200)])
     before = [order_reports.spend(database, by) for by in order_reports.BY], order_queries.daily(database)
     kept_sums.tend(database, 0)
     assert before == ([order_reports.spend(database, by) for by in order_reports.BY], order_queries.daily(database))

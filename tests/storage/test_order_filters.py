@@ -38,6 +38,7 @@ def plan(database: IMEIDatabase, query: Select[Any]) -> str:
         (OrderFilter(simlock="Locked"), "idx_orders_simlock"),
         (OrderFilter(fmi="ON"), "idx_orders_fmi"),
         (OrderFilter(blacklist="Clean"), "idx_orders_blacklist"),
+        (OrderFilter(verdict="fail"), "idx_orders_verdict"),
         (OrderFilter(model="iPhone 12"), "idx_orders_model"),
         (OrderFilter(serial="F17"), "idx_orders_serial"),
         (OrderFilter(serial="f17"), "idx_orders_serial"),
@@ -127,6 +128,7 @@ VALUES: dict[str, list[Any]] = {
     "status": ["", "Completed", "Rejected", "Pending"],
     "carrier": ["", "A", "B", "Rare"],
     "fmi": ["", "ON", "OFF"],
+    "verdict": ["", "pass", "fail", "pending"],
     "service": ["", "1", "2"],
     "q": ["", "35", "353370", "353370000000017", "9"],
     "since": [None, date(2026, 3, 3), date(2026, 3, 20)],
@@ -140,6 +142,7 @@ def fits(row: dict[str, Any], chosen: OrderFilter) -> bool:
     day = row["order_date"].date()
     return (
         all(not wanted or row[name] == wanted for name, wanted in (("status", chosen.status), ("fmi", chosen.fmi)))
+        and (not chosen.verdict or (row["verdict"] or "pending") == chosen.verdict)
         and (not chosen.carrier or chosen.carrier.casefold() in (row["carrier"] or "").casefold())
         and (not chosen.service or row["service_id"] == chosen.service)
         and (not chosen.q or row["imei"].startswith(chosen.q) or row["order_id"] == chosen.q)
@@ -181,6 +184,7 @@ def some_order(chance: random.Random, number: int) -> dict[str, Any]:
         "status": status,
         "carrier": carrier if status == "Completed" else None,
         "fmi": chance.choice(["ON", "OFF"]) if status == "Completed" else None,
+        "verdict": None if status == "Pending" else chance.choice(["pass", "fail"]),
         "service_id": chance.choice(["1", "2", "2"]),
         "order_date": datetime(2026, 3, 1) + timedelta(days=chance.randrange(25), hours=chance.randrange(3)),
         "other_imei": NUMBER if chance.random() < 0.1 else None,
@@ -348,7 +352,7 @@ def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_pat
 
 def _take_back_second_schema(connection: Connection) -> None:
     old = ("service", "pending", "rejected", "imei2", "other_imei", "carrier", "simlock", "fmi")
-    names = (*old, "blacklist", "model", "serial")
+    names = (*old, "blacklist", "model", "serial", "verdict", "ungraded")
     for statement in (
         "DROP TRIGGER orders_recounted",
         "DROP TRIGGER orders_uncounted",
@@ -375,6 +379,8 @@ def _take_back_second_schema(connection: Connection) -> None:
         "ALTER TABLE chunks DROP COLUMN doubt_attempt",
         "ALTER TABLE chunks DROP COLUMN cleared",
         "ALTER TABLE orders DROP COLUMN existed",
+        *(f"ALTER TABLE orders DROP COLUMN {name}" for name in ("verdict", "verdict_rule", "rules_version")),
+        "DROP TABLE rule_versions",
         "UPDATE alembic_version SET version_num = '0001'",
     ):
         connection.exec_driver_sql(statement)

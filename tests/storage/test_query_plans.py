@@ -7,7 +7,7 @@ with those of five million orders.
 import re
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +17,8 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
 from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
 
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
+from grading import DEFAULT_RULES, checked_rule
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import Outcome
 from results.audit import run_audit
@@ -26,7 +27,7 @@ from results.sync import OrderSync
 from schema import metadata
 from settings import Settings
 from spreadsheets.order_rows import read_orders
-from storage import balance_store, kept_sums, order_filters, order_searches
+from storage import balance_store, kept_sums, order_filters, order_searches, regrading, verdict_store
 from storage.order_filters import OrderFilter
 
 NUMBERS = imeis(260, 5000)
@@ -37,7 +38,8 @@ orders idx_imei 5000000 1; orders idx_order_id 5000000 1; orders idx_order_date 
 orders idx_status 5000000 267; orders idx_orders_batch 5000000 201
 orders idx_orders_service 5000000 401
 orders idx_orders_pending 20019 20; orders idx_orders_imei2 1666666 1; orders idx_orders_other_imei 1000 1000
-orders idx_orders_rejected 100000 10 1 1 1 1 1 1 1 1 1 1
+orders idx_orders_rejected 100000 10 1 1 1 1 1 1 1 1 1 1 1
+orders idx_orders_verdict 4900000 1600000
 orders idx_orders_blacklist 4800000 900000; orders idx_orders_model 4800000 2000; orders idx_orders_serial 4700000 2
 orders idx_orders_carrier 4800000 401; orders idx_orders_simlock 4800000 267; orders idx_orders_fmi 4800000 401
 orders sqlite_autoindex_orders_1 5000000 1; items idx_items_chunk 5100000 134; items idx_items_batch 5100000 201 101
@@ -103,6 +105,10 @@ PAGES = [
     "/history?blacklist=Clean",
     "/history?blacklist=Clean&carrier=a&fmi=ON",
     "/history?model=iphone",
+    "/history?verdict=fail",
+    "/history?verdict=fail&batch={0}",
+    "/history?verdict=pending",
+    "/history?verdict=pass&carrier=A&since=2026-01-01",
     "/history?serial=F17",
     "/history?serial=F17&status=Rejected",
     "/history?since=2026-01-01",
@@ -246,3 +252,9 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
     assert undo_import(database, import_id) == (1, 0)
     order_searches.save_search(database, NUMBERS, 0)
     kept_sums.tend(database, 0)
+    rules = (*DEFAULT_RULES, checked_rule("review", "older", "30"))
+    assert verdict_store.save_rules(database, rules, "admin")
+    regrading.tend(database)
+    regrading.tend(database, now=utc_now() + timedelta(days=31))
+    with database.read() as connection:
+        assert verdict_store.verdict_counts(connection, [1])[1].failed

@@ -1,0 +1,73 @@
+"""What the rules look at: one result in the provider's words, read as states.
+
+A finding that a result lacks is "not reported", and neither on, off nor unknown: a check of Find My iPhone has no
+blacklist line. It is unknown where the text has it and its words are unclear, or where the service's name promises it.
+"""
+
+import re
+from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from devices import SimState, blacklist_state, fmi_state, sim_state
+
+#: Finding → what reads its words.
+STATE_OF = MappingProxyType({"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state})
+#: Finding → the words by which a service's name promises it; "without blacklist" promises nothing.
+PROMISES = MappingProxyType({
+    "simlock": re.compile(r"(?<!no )(?<!without )\bsim[ -]?lock", re.IGNORECASE),
+    "fmi": re.compile(r"(?<!no )(?<!without )\b(?:fmi\b|find my\b|icloud (?:lock|on)\b)", re.IGNORECASE),
+    "blacklist": re.compile(r"(?<!no )(?<!without )\b(?:blacklist|black list)", re.IGNORECASE),
+})  # fmt: skip
+ICLOUD = re.compile(r"\bicloud[^\n:]*:\s*([^\n]+?)(?= - |\n|$)", re.IGNORECASE)
+SERVICES_REMEMBERED = 1024
+
+
+class Findings(NamedTuple):
+    """The result of one order, as far as rules look at it. Words are the provider's; "" where there are none."""
+
+    is_rejected: bool = False  #: the provider rejected the order: there is no result
+    is_about_another: bool = False  #: the result names another IMEI than the ordered one
+    service_id: str = ""
+    service_name: str = ""
+    carrier: str = ""
+    model: str = ""
+    warranty: str = ""
+    simlock: str = ""
+    fmi: str = ""
+    blacklist: str = ""
+    text: str = ""  #: the result text without markup
+    age: int | None = None  #: whole days since the order was placed; None where its date is unknown
+
+    def state(self, name: str) -> StrEnum | None:
+        """Return the state of a finding of STATE_OF; None where the result does not report it.
+
+        An iCloud status "Lost" counts as Find My iPhone ON.
+        """
+        if self.is_rejected:
+            return None
+        if name == "fmi" and self._is_lost():
+            return fmi_state("ON")
+        words = getattr(self, name)
+        if words or name in promised(self.service_name):
+            return STATE_OF[name](words)
+        return None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the result is about this device, and something in it was understood."""
+        if self.is_rejected or self.is_about_another:
+            return False
+        known = any(self.state(name) not in (None, SimState.UNKNOWN) for name in STATE_OF)
+        return known or bool(self.carrier or self.model or self.warranty)
+
+    def _is_lost(self) -> bool:
+        found = ICLOUD.findall(self.text) if "icloud" in self.text.lower() else []
+        return any(fmi_state(words) == fmi_state("ON") for words in found)
+
+
+@lru_cache(SERVICES_REMEMBERED)
+def promised(service_name: str) -> frozenset[str]:
+    """Return the findings that a service's name promises: "Apple Carrier + SimLock + FMI" promises two."""
+    return frozenset(name for name, words in PROMISES.items() if words.search(service_name))

@@ -1,0 +1,198 @@
+"""Verdicts on disk: versions of the rules, the grading of results, and counts by verdict.
+
+Who writes a result calls `grade_rows` in the same transaction. This module decides nothing: grading.grade does.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, union_all
+
+from database import IMEIDatabase, Transaction, utc_now
+from grading import Findings, Rules, Verdict, grade, rules_from_json, rules_to_json
+from orders import FINAL_STATUSES, OrderStatus
+from schema import order_totals, orders, rule_versions, totals_mark
+from storage import guards
+
+#: What findings are made of, and what is stored of the grade.
+GRADED = tuple(
+    orders.c[name]
+    for name in (
+        "id", "status", "other_imei", "service_id", "service_name", "carrier", "model", "warranty", "simlock", "fmi",
+        "blacklist", "result_code_display", "order_date", "batch_id", "verdict", "verdict_rule", "rules_version",
+    )
+)  # fmt: skip
+NEWEST = select(rule_versions).order_by(rule_versions.c.id.desc()).limit(1)
+#: The rows are (row id, verdict, line, version).
+WRITE = text(
+    "UPDATE orders SET verdict = row.value ->> 1, verdict_rule = row.value ->> 2, rules_version = row.value ->> 3"
+    " FROM json_each(:rows) row WHERE orders.id = row.value ->> 0"
+)
+RULES_REMEMBERED = 64
+
+
+class RuleVersion(NamedTuple):
+    """The rules as they were saved once."""
+
+    version: int
+    created_at: datetime  #: UTC
+    rules: Rules
+    author: str  #: who saved them; "" for the rules that a new database begins with
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictCounts:
+    """The orders of a batch by verdict; together all of them."""
+
+    passed: int = 0
+    review: int = 0
+    failed: int = 0
+    pending: int = 0  #: without a result, or not graded yet
+
+    @property
+    def results(self) -> int:
+        """How many have a verdict."""
+        return self.passed + self.review + self.failed
+
+    @property
+    def total(self) -> int:
+        """All orders."""
+        return self.results + self.pending
+
+
+# Rules
+
+
+def rules_in_force(connection: Connection) -> RuleVersion:
+    """Return the newest version of the rules."""
+    return _version(connection.execute(NEWEST).one())
+
+
+def rule_version(connection: Connection, version: int) -> RuleVersion | None:
+    """Return one version of the rules, or None for an unknown one."""
+    row = connection.execute(select(rule_versions).where(rule_versions.c.id == version)).first()
+    return None if row is None else _version(row)
+
+
+def rule_history(database: IMEIDatabase, limit: int) -> list[RuleVersion]:
+    """Return the versions of the rules, newest first."""
+    with database.read() as connection:
+        newest = select(rule_versions).order_by(rule_versions.c.id.desc()).limit(limit)
+        return [_version(row) for row in connection.execute(newest)]
+
+
+def save_rules(database: IMEIDatabase, rules: Rules, author: str) -> RuleVersion | None:
+    """Put rules in force as a new version; return None, and write nothing, where they are in force already."""
+    with database.write() as connection:
+        if rules_in_force(connection).rules == rules:
+            return None
+        values = {"rules": rules_to_json(rules), "author": author, "created_at": utc_now()}
+        connection.execute(insert(rule_versions).values(**values))
+        return rules_in_force(connection)
+
+
+def _version(row: Row[Any]) -> RuleVersion:
+    return RuleVersion(row.id, row.created_at, _read_rules(row.rules), row.author)
+
+
+@lru_cache(RULES_REMEMBERED)
+def _read_rules(stored: str) -> Rules:
+    return rules_from_json(stored)
+
+
+# Grading
+
+
+def grade_rows(connection: Transaction, order_rows: Iterable[int | None]) -> frozenset[int]:
+    """Write what the rules in force say about these orders (row ids). Return the batches whose verdicts changed.
+
+    An order without a final status has no verdict.
+    """
+    wanted = [row for row in order_rows if row is not None]
+    found: set[int] = set()
+    for part in guards.parts(wanted):
+        rows = connection.execute(select(*GRADED).where(orders.c.id.in_(part))).all()
+        found |= write_grades(connection, rows, rules_in_force(connection), utc_now())
+    return frozenset(found)
+
+
+def grade_orders(connection: Transaction, order_ids: Sequence[str]) -> None:
+    """Write what the rules in force say about the orders with these ids of the provider."""
+    for part in guards.parts(order_ids):
+        grade_rows(connection, connection.execute(select(orders.c.id).where(orders.c.order_id.in_(part))).scalars())
+
+
+def write_grades(
+    connection: Transaction, rows: Sequence[Row[Any]], version: RuleVersion, now: datetime
+) -> frozenset[int]:
+    """Grade rows of the columns GRADED by these rules. Return the batches whose verdicts changed."""
+    changed, batches = list[tuple[Any, ...]](), set[int]()
+    for row in rows:
+        new = _grade_of(row, version, now)
+        if new != (row.verdict, row.verdict_rule, row.rules_version):
+            changed.append((row.id, *new))
+        if new[0] != row.verdict and row.batch_id:
+            batches.add(row.batch_id)
+    if changed:
+        connection.execute(WRITE, {"rows": json.dumps(changed)})
+    return frozenset(batches)
+
+
+def _grade_of(row: Row[Any], version: RuleVersion, now: datetime) -> tuple[str | None, int | None, int | None]:
+    if row.status not in FINAL_STATUSES:
+        return None, None, None
+    verdict, rule = grade(findings_of(row, now), version.rules)
+    return str(verdict), rule, version.version
+
+
+def findings_of(row: Any, now: datetime) -> Findings:
+    """Return what rules look at, of a row with the columns GRADED or an Order; now (UTC) gives the age."""
+    return Findings(
+        is_rejected=row.status == OrderStatus.REJECTED,
+        is_about_another=bool(row.other_imei),
+        service_id=row.service_id or "",
+        service_name=row.service_name or "",
+        carrier=row.carrier or "",
+        model=row.model or "",
+        warranty=row.warranty or "",
+        simlock=row.simlock or "",
+        fmi=row.fmi or "",
+        blacklist=row.blacklist or "",
+        text=row.result_code_display or "",
+        age=None if row.order_date is None else (now - row.order_date).days,
+    )
+
+
+# Counts
+
+
+def verdict_counts(connection: Connection, batch_ids: Sequence[int]) -> dict[int, VerdictCounts]:
+    """Return, for each of these batches, its orders by verdict: from the kept sums, exact at any moment."""
+    found: dict[int, dict[str, int]] = {batch_id: {} for batch_id in batch_ids}
+    for batch_id, verdict, count in connection.execute(_counts(), {"ids": list(batch_ids)}) if batch_ids else ():
+        found[batch_id][verdict] = found[batch_id].get(verdict, 0) + int(count)
+    return {batch_id: counts_of(by_verdict) for batch_id, by_verdict in found.items()}
+
+
+def counts_of(by_verdict: dict[str, int]) -> VerdictCounts:
+    """Return the counts of a dict of verdict, "" for none → orders."""
+    passed, review, failed = (by_verdict.get(verdict, 0) for verdict in (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL))
+    return VerdictCounts(passed, review, failed, by_verdict.get("", 0))
+
+
+@cache
+def _counts() -> Any:
+    """Summed part by part, in the order of an index, as kept_sums.spent() is."""
+    mark = select(totals_mark.c.upto).scalar_subquery()
+    wanted: Any = bindparam("ids", expanding=True)
+    verdict = func.coalesce(orders.c.verdict, "")
+    counted: Any = select(order_totals.c.batch_id, order_totals.c.verdict, func.sum(order_totals.c.orders))
+    newer: Any = select(orders.c.batch_id, verdict, func.count())
+    return union_all(
+        counted.where(order_totals.c.batch_id.in_(wanted)).group_by(order_totals.c.batch_id, order_totals.c.verdict),
+        newer.where(orders.c.batch_id.in_(wanted), orders.c.id > mark).group_by(orders.c.batch_id, verdict),
+    )
