@@ -13,7 +13,7 @@ from grading.rules import (
     rules_from_json,
     rules_to_json,
 )
-from grading.verdicts import PENDING, Verdict
+from grading.verdicts import PENDING, Verdict, verdict_label
 
 __all__ = [
     "DEFAULT_RULES",
@@ -31,4 +31,5 @@ __all__ = [
     "line_words",
     "rules_from_json",
     "rules_to_json",
+    "verdict_label",
 ]

@@ -17,3 +17,8 @@ class Verdict(StrEnum):
     def label(self) -> str:
         """The word that people see."""
         return self.value.capitalize()
+
+
+def verdict_label(word: str | None) -> str:
+    """Return the word that people see for a stored verdict; "" for none."""
+    return Verdict(word).label if word else ""

@@ -49,10 +49,10 @@ PROVIDER_COLUMNS = (
     OutColumn("ORDER DATE", "order_date", 20, moment=True),
 )
 ORDER_ID, SERIAL = OutColumn("ORDER ID", "order_id", 14, digits=True), OutColumn("SERIAL", "serial", 16)
-BLACKLIST = OutColumn("BLACKLIST", "blacklist", 12)
+BLACKLIST, VERDICT = OutColumn("BLACKLIST", "blacklist", 12), OutColumn("VERDICT", "verdict", 9)
 
-#: A workbook has three more columns that people look for.
-WORKBOOK_COLUMNS = (*PROVIDER_COLUMNS, BLACKLIST, SERIAL, ORDER_ID)
+#: A workbook has four more columns that people look for.
+WORKBOOK_COLUMNS = (*PROVIDER_COLUMNS, BLACKLIST, VERDICT, SERIAL, ORDER_ID)
 
 EXTENDED_COLUMNS = (
     *PROVIDER_COLUMNS,
@@ -65,6 +65,7 @@ EXTENDED_COLUMNS = (
     OutColumn("ERROR", "error", 40),
     OutColumn("CREATED", "created_at", 20, moment=True),
     OutColumn("UPDATED", "updated_at", 20, moment=True),
+    VERDICT,
 )
 
 MAX_CELL = 32_767  #: UTF-16 units, Excel's own limit

@@ -18,6 +18,7 @@ from storage import order_wordings
 from storage.batch_queries import progresses
 from storage.order_wordings import stored_words
 from storage.rows import Order, OrderedItem
+from storage.verdict_store import VerdictCounts, counts_of
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,14 @@ def filter_values(database: IMEIDatabase) -> dict[str, dict[str, int]]:
     """
     with database.read() as connection:
         found = {name: dict(order_wordings.suggestions(connection, name)) for name in order_wordings.NAMES}
-        return found | {name: order_wordings.finding_counts(connection, name) for name in order_wordings.FINDINGS}
+        found |= {name: order_wordings.finding_counts(connection, name) for name in order_wordings.FINDINGS}
+        return found | {"verdict": counts_of(_order_counts(connection, "verdict")).by_word()}
+
+
+def verdicts(database: IMEIDatabase) -> VerdictCounts:
+    """Return all orders by verdict."""
+    with database.read() as connection:
+        return counts_of(_order_counts(connection, "verdict"))
 
 
 def _commonest(counted: Counter[str], most: int) -> list[tuple[str, int]]:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, literal, or_, select, union_all
 
 from database import IMEIDatabase
+from grading import Verdict
 from orders import OrderStatus
 from schema import MILLIONTH, batches, items, orders, sums
 from storage import order_filters
@@ -37,7 +38,11 @@ class Spend:
     orders: int
     completed: int
     rejected: int
+    passed: int
+    review: int
+    failed: int
     spent: float  #: US dollars
+    filters: dict[str, str]  #: of the history, for the same orders; {} where it has no such filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,25 @@ def spend(database: IMEIDatabase, by: str, since: date | None = None) -> list[Sp
     added = sums()
     key = {"day": added.c.day, "service": added.c.service_name, "batch": added.c.batch_id}[by]
     count, amount = func.sum(added.c.orders), func.sum(added.c.millionths)
-    of_status = [func.sum(added.c.orders).filter(added.c.status == status) for status in (COMPLETED, REJECTED)]
-    query = select(key, count, *(func.coalesce(one, 0) for one in of_status), amount).group_by(key)
+    parts = [added.c.status == status for status in (COMPLETED, REJECTED)]
+    parts += [added.c.verdict == verdict for verdict in (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL)]
+    counts = (func.coalesce(func.sum(added.c.orders).filter(part), 0) for part in parts)
+    query = select(key, count, *counts, amount).group_by(key)
     query = query.having(count > 0).order_by(key.desc() if by == "day" else amount.desc())
     if since is not None:
         query = query.where(added.c.day >= since.isoformat())
     with database.read() as connection:
         rows = connection.execute(query).all()
         words = _batch_words(connection) if by == "batch" else {}
-    return [Spend(words.get(row[0], "") if by == "batch" else row[0], *row[1:4], row[4] * MILLIONTH) for row in rows]
+    named = ((row, words.get(row[0], "") if by == "batch" else row[0]) for row in rows)
+    return [Spend(name, *row[1:7], row[7] * MILLIONTH, _filters(by, row[0])) for row, name in named]
+
+
+def _filters(by: str, key: str | int) -> dict[str, str]:
+    """Return the filter of the history that finds the orders of one row."""
+    if not key or by == "service":
+        return {}
+    return {"batch": str(key)} if by == "batch" else {"since": str(key), "until": str(key)}
 
 
 def _batch_words(connection: Connection) -> dict[int, str]:

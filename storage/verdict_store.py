@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, union_all
 
 from database import IMEIDatabase, Transaction, utc_now
-from grading import Findings, Rules, Verdict, grade, rules_from_json, rules_to_json
+from grading import PENDING, Findings, Rules, Verdict, grade, line_words, rules_from_json, rules_to_json
 from orders import FINAL_STATUSES, OrderStatus
 from schema import order_totals, orders, rule_versions, totals_mark
 from storage import guards
+from storage.rows import Order
 
 #: What findings are made of, and what is stored of the grade.
 GRADED = tuple(
@@ -53,6 +54,11 @@ class VerdictCounts:
     failed: int = 0
     pending: int = 0  #: without a result, or not graded yet
 
+    def by_word(self) -> dict[str, int]:
+        """Return the counts by the words of a filter."""
+        words = (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL, PENDING)
+        return dict(zip(map(str, words), (self.passed, self.review, self.failed, self.pending), strict=True))
+
     @property
     def results(self) -> int:
         """How many have a verdict."""
@@ -76,6 +82,22 @@ def rule_version(connection: Connection, version: int) -> RuleVersion | None:
     """Return one version of the rules, or None for an unknown one."""
     row = connection.execute(select(rule_versions).where(rule_versions.c.id == version)).first()
     return None if row is None else _version(row)
+
+
+class Decision(NamedTuple):
+    """What gave an order its verdict."""
+
+    words: str  #: of the rule
+    saved_at: datetime  #: UTC: when these rules were saved
+
+
+def decision(database: IMEIDatabase, order: Order) -> Decision | None:
+    """Return what gave an order its verdict, or None where it has none."""
+    if order.rules_version is None or order.verdict_rule is None:
+        return None
+    with database.read() as connection:
+        version = rule_version(connection, order.rules_version)
+    return version and Decision(line_words(version.rules, order.verdict_rule), version.created_at)
 
 
 def rule_history(database: IMEIDatabase, limit: int) -> list[RuleVersion]:

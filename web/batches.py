@@ -20,6 +20,7 @@ import web.drafts as drafts
 from amounts import exceeds, money
 from backend import backend
 from database import IMEIDatabase, utc_now
+from grading import verdict_label
 from orders import Outcome, Progress
 from results import request_sync
 from spreadsheets import export_name
@@ -178,6 +179,7 @@ def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str
             "result_code_display": item.result_code_display or item.message,
             "batch_id": progress.batch_id,
             "error": item.message,
+            "verdict": verdict_label(item.verdict),
         }
 
 

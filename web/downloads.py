@@ -18,7 +18,10 @@ from flask import Response, abort, redirect, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from backend import Backend, backend
+from grading import verdict_label
+from orders import Outcome
 from spreadsheets import EXTENDED_COLUMNS, PROVIDER_COLUMNS, WORKBOOK_COLUMNS, OutColumn, write_csv, write_xlsx
+from storage.rows import Order
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +76,11 @@ def workbook_columns() -> tuple[OutColumn, ...]:
 def named_by_columns(what: str) -> str:
     """Return the beginning of a file name, with "-extended" for ?format=extended."""
     return f"{what}-extended" if columns_asked() is EXTENDED_COLUMNS else what
+
+
+def exported(order: Order) -> dict[str, Any]:
+    """Return an order as a row of an export."""
+    return order._asdict() | {"outcome": Outcome.ORDERED, "verdict": verdict_label(order.verdict)}
 
 
 def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) -> Response:

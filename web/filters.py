@@ -105,7 +105,7 @@ def suggested() -> Suggestions:
     found = {name: [(word, _at_least(n)) for word, n in islice(counts[name].items(), SHOWN)] for name in NAMES}
     for name, choices in CHOICES.items():
         found[name] = [(choice, _at_least(counts[name].get(choice, 0))) for choice in choices]
-    return found
+    return found | {"verdict": [(word, f"{count:,}") for word, count in counts["verdict"].items()]}
 
 
 def _at_least(count: int) -> str:

@@ -11,16 +11,16 @@ import web.drafts as drafts
 from backend import backend
 from database import IMEIDatabase, utc_now
 from devices import read_report
-from orders import OrderStatus, Outcome
+from orders import OrderStatus
 from results import is_requested, last_sync, request_sync
-from storage import batch_queries, order_filters, order_pages, order_queries
+from storage import batch_queries, order_filters, order_pages, order_queries, verdict_store
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
 from storage.rows import Order
 from submission import runner_alive, service_objection
 from web.context import PAGE
-from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from web.downloads import columns_asked, csv_download, exported, named_by_columns, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import synced
 
@@ -152,7 +152,8 @@ def _listed(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, before: str
 def _result(order: Order) -> dict[str, Any]:
     text = order.result_code or order.result_code_display or ""
     timeline = batch_queries.order_timeline(backend().database, order)
-    return {"order": order, "report": read_report(text), "timeline": timeline}
+    decided = verdict_store.decision(backend().database, order)
+    return {"order": order, "report": read_report(text), "timeline": timeline, "decided": decided}
 
 
 def _seen() -> dict[int, str]:
@@ -180,7 +181,7 @@ def _most() -> int:
 
 def _export_rows(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
     for order in order_filters.walk(database, chosen):
-        yield order._asdict() | {"outcome": Outcome.ORDERED}
+        yield exported(order)
 
 
 def _export_name(ending: str) -> str:

@@ -10,14 +10,14 @@ from flask.typing import ResponseReturnValue
 import web.drafts as drafts
 from backend import backend
 from database import IMEIDatabase, utc_now
-from orders import OrderStatus, Outcome
+from orders import OrderStatus
 from spreadsheets import Choice, OutColumn, UnreadableFileError, read_text
 from storage import order_queries, order_searches
 from storage.order_filters import Count, OrderFilter
 from storage.order_searches import SavedSearch
 from submission import service_objection
 from web.context import PAGE, row_number
-from web.downloads import columns_asked, csv_download, workbook_columns, xlsx_download
+from web.downloads import columns_asked, csv_download, exported, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import plural
 
@@ -146,7 +146,7 @@ def _missing(search: SavedSearch, known: Set[str]) -> dict[str, Any]:
 
 def _rows(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
     for found in order_searches.walk_found(database, search_id, chosen):
-        yield found.order._asdict() | {"outcome": Outcome.ORDERED}
+        yield exported(found.order)
 
 
 def _name(search_id: int, ending: str) -> str:

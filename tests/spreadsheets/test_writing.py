@@ -85,6 +85,7 @@ EXTENDED_ORDERS: list[Mapping[str, object]] = [
         "outcome": "ordered",
         "created_at": datetime(2026, 11, 23, 22, 10, 4, 999_999),
         "updated_at": datetime(2026, 11, 23, 22, 15, 0),
+        "verdict": "Fail",
     },
     {**ORDERS[1], "order_id": "00771", "batch_id": 41, "serial": "=1", "blacklist": "-", "outcome": "ordered"},
     {**ORDERS[2], "batch_id": 41, "outcome": "in_doubt", "error": "+sent, and no answer"},

@@ -251,7 +251,7 @@ def test_a_workbook_has_real_dates_and_blacklist_serial_and_order_id(browser: Br
         assert sheet
         titles = [cell.value for cell in sheet[1]]
         row = {title: cell.value for title, cell in zip(titles, sheet[2], strict=True)}
-        assert {"BLACKLIST", "SERIAL", "ORDER ID"} <= set(titles)
+        assert {"BLACKLIST", "VERDICT", "SERIAL", "ORDER ID"} <= set(titles)
         assert row["ORDER DATE"] == datetime(2026, 1, 3, 12)
         assert (row["SERIAL"], row["ORDER ID"]) == ("F4GK00000002", "1002")
         assert sheet.auto_filter.ref
@@ -376,7 +376,8 @@ def test_spend_is_summed_up_by_day_service_and_batch(browser: Browser, database:
     assert "60 orders, $6.00" in words(browser.get("/reports"))
     by_day = csv_rows(browser.get("/reports/spend.csv?by=day"))
     assert len(by_day) == 20
-    assert by_day[0] == {"KEY": "2026-01-20", "ORDERS": "3", "COMPLETED": "2", "REJECTED": "1", "SPENT": "$0.30"}
+    counts = {"ORDERS": "3", "COMPLETED": "2", "REJECTED": "1", "PASS": "0", "REVIEW": "0", "FAIL": "0"}
+    assert by_day[0] == {"KEY": "2026-01-20", **counts, "SPENT": "$0.30"}
     assert [row["SPENT"] for row in csv_rows(browser.get("/reports/spend.csv?by=service"))] == ["$6.00"]
     assert [row["ORDERS"] for row in csv_rows(browser.get("/reports/spend.csv?by=batch&since=2026-01-20"))] == ["3"]
     assert browser.get("/reports?by=colour").status_code == 400
