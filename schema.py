@@ -218,6 +218,7 @@ batches = Table(
     Column("finished_at", TIMESTAMP),
     Column("tally", Text),  #: counts of a finished batch as JSON, true while its revision is tally_revision
     Column("tally_revision", Integer),
+    Column("is_judged", Boolean, nullable=False, server_default=text("0")),  #: by the stop-loss: once for each batch
     _one_of("state", BatchState),
     sqlite_autoincrement=True,
 )

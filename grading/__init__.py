@@ -13,6 +13,7 @@ from grading.rules import (
     rules_from_json,
     rules_to_json,
 )
+from grading.stop_loss import StopLoss, read_stop_loss, stop_loss_from_json
 from grading.verdicts import PENDING, Verdict, verdict_label
 
 __all__ = [
@@ -25,11 +26,14 @@ __all__ = [
     "Rule",
     "RuleError",
     "Rules",
+    "StopLoss",
     "Verdict",
     "checked_rule",
     "grade",
     "line_words",
+    "read_stop_loss",
     "rules_from_json",
     "rules_to_json",
+    "stop_loss_from_json",
     "verdict_label",
 ]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from database import IMEIDatabase, Transaction, utc_now
 from orders import IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
-from storage import batch_states, guards, verdict_store
+from storage import batch_states, guards, stop_loss, verdict_store
 from storage.rows import Order
 
 #: Stored texts that are read again in one transaction.
@@ -93,6 +93,7 @@ def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Ch
             connection.execute(insert(status_changes), moves)
         verdict_store.grade_rows(connection, [row.id for row, _ in changed])
         _touch(connection, (row.batch_id for row, _ in changed))
+        stop_loss.apply(connection, {row.batch_id for row, _ in changed if row.batch_id})
     return len(changed)
 
 

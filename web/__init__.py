@@ -16,6 +16,7 @@ from web.orders import blueprint as orders_blueprint
 from web.overview import blueprint as overview_blueprint
 from web.preview import blueprint as preview_blueprint
 from web.reports import blueprint as reports_blueprint
+from web.rules import blueprint as settings_blueprint
 from web.searches import blueprint as searches_blueprint
 from web.submit import blueprint as submit_blueprint
 
@@ -32,6 +33,7 @@ BLUEPRINTS = (
     doubt_blueprint,
     orders_blueprint,
     searches_blueprint,
+    settings_blueprint,
     health_blueprint,
 )
 

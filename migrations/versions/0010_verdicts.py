@@ -1,4 +1,4 @@
-"""Versions of the grading rules, the verdict of each order, and verdicts in the totals."""
+"""Versions of the grading rules, the verdict of each order, verdicts in the totals, and the stop-loss."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -63,6 +63,7 @@ def upgrade() -> None:
         [*columns, "blacklist", "model", "serial", "verdict"],
         sqlite_where=sa.text("coalesce(status, '') = 'Rejected'"),
     )
+    op.add_column("batches", sa.Column("is_judged", sa.Boolean(), nullable=False, server_default=sa.text("0")))
     _key_totals_by_verdict()
 
 

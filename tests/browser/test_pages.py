@@ -59,7 +59,7 @@ def filled_fixture(site: Site) -> Filled:
     search = site.post("/history/search", {"imeis": "\n".join(made_up_imeis(30, 60))})
     building(site, "built")
     pages = ("/", "/batch", "/submit", "/batches", "/history", "/services?q=t-mobile", "/database", "/status",
-             "/login")  # fmt: skip
+             "/login", "/settings")  # fmt: skip
     more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
             f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
     asked = ("/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")

@@ -18,7 +18,7 @@ from sqlalchemy import event
 from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
 
 from database import IMEIDatabase, utc_now
-from grading import DEFAULT_RULES, checked_rule
+from grading import DEFAULT_RULES, StopLoss, checked_rule
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import Outcome
 from results.audit import run_audit
@@ -27,7 +27,16 @@ from results.sync import OrderSync
 from schema import metadata
 from settings import Settings
 from spreadsheets.order_rows import read_orders
-from storage import balance_store, kept_sums, order_filters, order_searches, regrading, verdict_store
+from storage import (
+    balance_store,
+    kept_sums,
+    order_filters,
+    order_searches,
+    regrading,
+    rule_trials,
+    stop_loss,
+    verdict_store,
+)
 from storage.order_filters import OrderFilter
 
 NUMBERS = imeis(260, 5000)
@@ -68,6 +77,7 @@ PAGES = [
     "/batch",
     "/services",
     "/database",
+    "/settings",
     "/status",
     "/health",
     "/api/status",
@@ -245,6 +255,9 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
         with system(simulator, database, chunk_size=10, workers=1, patience=20.0) as submission:
             result = submission.submit_batch(imeis(40, 80_000), SERVICE)
             assert result.successful == 40, rows(database, IN_DOUBT)  # some of it after a proof
+        stop_loss.save(database, StopLoss(50, 100))
+        with database.write() as connection:
+            connection.exec_driver_sql("UPDATE batches SET state = 'running'")  # as while results come
         OrderSync(database, client, 300).sync()
         run_audit(database, client, datetime(2026, 1, 1))
     line = f"Old,{NUMBERS[0]},$0.08,Completed,Model: X,,A,Locked,X,ON,2025-11-14 3:33:00"
@@ -253,6 +266,7 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
     order_searches.save_search(database, NUMBERS, 0)
     kept_sums.tend(database, 0)
     rules = (*DEFAULT_RULES, checked_rule("review", "older", "30"))
+    rule_trials.try_rules(database, rules)
     assert verdict_store.save_rules(database, rules, "admin")
     regrading.tend(database)
     regrading.tend(database, now=utc_now() + timedelta(days=31))

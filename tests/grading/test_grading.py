@@ -1,0 +1,167 @@
+"""The first rule that fits decides; what is not usable never passes; a finding that nobody promised is not unknown."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from grading import (
+    DEFAULT_RULES,
+    Condition,
+    Findings,
+    Rule,
+    RuleError,
+    StopLoss,
+    Verdict,
+    checked_rule,
+    grade,
+    line_words,
+    read_stop_loss,
+    rules_from_json,
+    rules_to_json,
+)
+
+FMI_CHECK = {"service_id": "5", "service_name": "Apple Find My iPhone ON/OFF"}
+FULL = {"service_id": "8", "service_name": "10-7.1# Apple iPhone IMEI Carrier + Simlock + FMI"}
+CLEAN = {"model": "iPhone 12", "simlock": "Unlocked", "fmi": "OFF", "blacklist": "Clean"}
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict", "words"),
+    [
+        ({**FULL, **CLEAN}, "pass", "Pass: no other rule fits"),
+        ({**FULL, **CLEAN, "fmi": "ON"}, "fail", "Fail if Find My iPhone is ON"),
+        ({**FULL, **CLEAN, "fmi": "Lost Mode"}, "fail", "Fail if Find My iPhone is ON"),
+        ({**FULL, **CLEAN, "blacklist": "Reported stolen"}, "fail", "Fail if it is blacklisted"),
+        ({**FULL, **CLEAN, "fmi": "ON", "blacklist": "Blacklisted"}, "fail", "Fail if it is blacklisted"),
+        ({**FULL, **CLEAN, "simlock": "Locked"}, "review", "Review if it is SIM locked"),
+        ({**FULL, **CLEAN, "simlock": "Locked", "fmi": "ON"}, "fail", "Fail if Find My iPhone is ON"),
+        ({**FULL, **CLEAN, "blacklist": "Not found"}, "review", "Review if the blacklist is unknown"),
+        # A check of Find My iPhone has no blacklist and no SIM lock: neither is unknown.
+        ({**FMI_CHECK, "fmi": "OFF"}, "pass", "Pass: no other rule fits"),
+        ({**FMI_CHECK, "fmi": "maybe"}, "review", "Review if Find My iPhone is unknown"),
+        # The name of the service promises what the result lacks.
+        ({**FMI_CHECK, "model": "iPhone 12"}, "review", "Review if Find My iPhone is unknown"),
+        ({**FULL, "model": "iPhone 12", "fmi": "OFF"}, "review", "Review if the SIM lock is unknown"),
+        ({"service_name": "Apple Carrier without Blacklist", "carrier": "US AT&T"}, "pass", "Pass: no other rule fits"),
+        ({"service_name": "Apple iCloud Clean/Lost", "model": "X", "text": "iCloud Status: Clean"}, "pass", "Pass: "),
+        (
+            {"service_name": "Apple iCloud Clean/Lost", "model": "X", "text": "iCloud Status: Lost"},
+            "fail",
+            "Fail if Fi",
+        ),
+        ({"service_name": "Info", "model": "iPhone 12"}, "pass", "Pass: no other rule fits"),
+        # Nothing is understood: a person looks at it.
+        ({"service_name": "Info", "text": "see mail"}, "review", "Review: nothing in the result"),
+        ({"service_name": "Info"}, "review", "Review: nothing in the result"),
+        ({**FULL, "is_rejected": True}, "review", "Review if the order was rejected"),
+        ({**FULL, **CLEAN, "is_about_another": True}, "review", "Review if the result is about another device"),
+    ],
+)
+def test_the_rules_that_a_database_begins_with(given: dict[str, Any], verdict: str, words: str) -> None:
+    found = grade(Findings(**given), DEFAULT_RULES)
+    assert found.verdict == verdict
+    assert line_words(DEFAULT_RULES, found.rule).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "fits"),
+    [
+        (("fail", "carrier_contains", "at&t"), {"carrier": "US AT&T Locked Policy"}, True),
+        (("fail", "carrier_is", "at&t"), {"carrier": "US AT&T"}, False),
+        (("fail", "carrier_is", "us  at&t"), {"carrier": "US AT&T"}, True),
+        (("fail", "model_contains", "pro max"), {"model": "iPhone 12 Pro Max"}, True),
+        (("review", "model_is", "iphone 12"), {"model": "iPhone 12 Pro"}, False),
+        (("review", "warranty_contains", "out of"), {"warranty": "Out Of Warranty"}, True),
+        (("review", "older", "30"), {"model": "X", "age": 30}, True),
+        (("review", "older", "30"), {"model": "X", "age": 29}, False),
+        (("review", "older", "30"), {"model": "X", "age": None}, False),
+        (("pass", "unlocked"), {"simlock": "Unlocked"}, True),
+        (("pass", "clean"), {"blacklist": "Clean"}, True),
+        (("pass", "fmi_off"), {"fmi": "OFF"}, True),
+        (("pass", "fmi_off"), {"fmi": "OFF", "is_about_another": True}, False),
+        (("pass", "fmi_unknown"), {"service_name": "FMI check"}, False),  # nothing in it is understood
+        (("review", "fmi_unknown"), {"is_rejected": True, "service_name": "FMI check"}, False),  # it has no result
+        (("fail", "fmi_on", "", "5"), {"fmi": "ON", "service_id": "5"}, True),
+        (("fail", "fmi_on", "", "5"), {"fmi": "ON", "service_id": "6"}, False),
+    ],
+)
+def test_a_rule_fits_what_it_says(rule: tuple[str, ...], given: dict[str, Any], fits: bool) -> None:
+    assert checked_rule(*rule).fits(Findings(**given)) is fits
+
+
+def some_findings(chance: random.Random) -> Findings:
+    return Findings(
+        is_rejected=chance.random() < 0.2,
+        is_about_another=chance.random() < 0.2,
+        service_id=chance.choice(["5", "8"]),
+        service_name=chance.choice(["FMI + Blacklist", "Info"]),
+        carrier=chance.choice(["", "US AT&T"]),
+        model=chance.choice(["", "iPhone 12"]),
+        simlock=chance.choice(["", "Locked", "Unlocked", "?"]),
+        fmi=chance.choice(["", "ON", "OFF", "?"]),
+        blacklist=chance.choice(["", "Clean", "Blacklisted", "Not found"]),
+        age=chance.choice([None, 0, 40]),
+    )
+
+
+def some_rule(chance: random.Random) -> Rule:
+    while True:
+        condition = chance.choice(list(Condition))
+        value = "30" if condition.takes_days else chance.choice(["AT&T", "iPhone"])
+        try:
+            return checked_rule(chance.choice(list(Verdict)), condition, value, chance.choice(["", "", "5"]))
+        except RuleError:
+            continue
+
+
+def test_the_first_rule_that_fits_decides_and_what_is_not_usable_never_passes() -> None:
+    chance = random.Random(12)
+    for _ in range(3000):
+        findings, rules = some_findings(chance), tuple(some_rule(chance) for _ in range(chance.randrange(7)))
+        found = grade(findings, rules)
+        fitting = [number for number, rule in enumerate(rules, 1) if rule.fits(findings)]
+        if fitting:
+            assert found == (rules[fitting[0] - 1].verdict, fitting[0])
+        else:
+            assert found.rule == len(rules) + (1 if findings.is_usable else 2)
+        assert found.verdict is not Verdict.PASS or findings.is_usable
+        assert line_words(rules, found.rule).startswith(found.verdict.label)
+        assert rules_from_json(rules_to_json(rules)) == rules
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("good", "fmi_on"), "choose pass, review or fail."),
+        (("pass", "green"), "choose a condition."),
+        (("fail", "carrier_contains", "  "), "enter a text of 1 to 80 characters"),
+        (("fail", "model_is", "x" * 81), "enter a text of 1 to 80 characters"),
+        (("review", "older", "a month"), "enter a whole number of days from 1 to 3,650."),
+        (("review", "older", "0"), "enter a whole number of days"),
+        (("review", "older", "9" * 400), "enter a whole number of days"),
+        (("pass", "rejected"), "a phone without a result of its own cannot pass"),
+        (("pass", "another"), "a phone without a result of its own cannot pass"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused_in_a_sentence(given: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(RuleError, match=sentence):
+        checked_rule(*given)
+
+
+def test_a_value_that_a_condition_does_not_take_is_dropped() -> None:
+    assert checked_rule("fail", "fmi_on", "x").value == ""
+    assert checked_rule("review", "older", "030") == checked_rule("review", "older", "30")
+    assert json.loads(rules_to_json([checked_rule("review", "older", "030")])) == [["review", "older", "30", ""]]
+
+
+def test_a_stop_loss_is_hit_as_soon_as_its_share_is_certain() -> None:
+    limit = read_stop_loss("30 %", "100")
+    assert limit == StopLoss(30, 100)
+    assert not limit.is_hit(30)
+    assert limit.is_hit(31)
+    assert read_stop_loss("", " ") is None
+    for percent, first in (("0", "100"), ("100", "100"), ("30", ""), ("30", "4"), ("many", "100")):
+        with pytest.raises(RuleError):
+            read_stop_loss(percent, first)
