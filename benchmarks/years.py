@@ -35,14 +35,18 @@ SERVICES = [
 ORDERS = text("""
 INSERT INTO orders (order_id, imei, imei2, service_name, service_id, credits, status, order_date, carrier, simlock,
                     model, fmi, blacklist, serial, result_code, result_code_display, raw_response, other_imei,
-                    created_at, updated_at, batch_id, attempt_id)
+                    created_at, updated_at, batch_id, attempt_id, verdict, verdict_rule, rules_version)
 SELECT id, imei, CASE WHEN h % 3 = 0 THEN substr(imei, 1, 8) || printf('%07d', i % 9999991) END,
        :name, :service, :price, status, placed, carrier, simlock, model, fmi,
        CASE WHEN done THEN 'Clean' END, CASE WHEN done THEN serial END,
        CASE WHEN done THEN replace(said, char(10), '<br>') END, CASE WHEN done THEN said END,
        json_object('id', id, 'imei', imei, 'status', status),
-       CASE WHEN done AND h % 5003 = 7 THEN '359999990000001' END, placed, placed, :batch, :attempt + n / 100
-FROM (SELECT *, 'Model: ' || model || char(10) || 'IMEI Number: ' || imei || char(10) || 'Serial Number: ' || serial
+       CASE WHEN done AND h % 5003 = 7 THEN '359999990000001' END, placed, placed, :batch, :attempt + n / 100,
+       CASE rule WHEN 4 THEN 'fail' WHEN 9 THEN 'pass' ELSE CASE WHEN rule > 0 THEN 'review' END END, rule,
+       CASE WHEN rule > 0 THEN 1 END
+FROM (SELECT *, CASE WHEN status = 'Rejected' THEN 1 WHEN NOT done THEN NULL
+                     WHEN fmi IN ('ON', 'Enabled', 'Lost Mode') THEN 4 WHEN simlock <> 'Unlocked' THEN 5
+                     WHEN fmi = 'UNKNOWN' THEN 7 ELSE 9 END AS rule, 'Model: ' || model || char(10) || 'IMEI Number: ' || imei || char(10) || 'Serial Number: ' || serial
          || char(10) || 'IMEI2 Number: ' || imei || char(10) || 'AppleCare Eligible: OFF' || char(10)
          || 'Estimated Purchase Date: 05/12/19' || char(10) || 'Carrier: ' || carrier || char(10)
          || 'Next Tether Policy: 10' || char(10) || 'Current GSMA Status: Clean' || char(10) || 'Find My iPhone: '
