@@ -95,6 +95,13 @@ Index("idx_orders_blacklist", orders.c.blacklist, sqlite_where=orders.c.blacklis
 Index("idx_orders_model", orders.c.model, sqlite_where=orders.c.model.is_not(None))
 Index("idx_orders_serial", orders.c.serial, sqlite_where=orders.c.serial.is_not(None))
 Index("idx_orders_verdict", orders.c.verdict, sqlite_where=orders.c.verdict.is_not(None))
+for _finding in (orders.c.simlock, orders.c.fmi, orders.c.blacklist):
+    Index(
+        f"idx_orders_verdict_{_finding.name}",
+        orders.c.verdict,
+        _finding,
+        sqlite_where=orders.c.verdict.is_not(None) & _finding.is_not(None),
+    )
 #: Orders with a result that nobody has graded, in the words of the index: none, except after an upgrade.
 UNGRADED = text("verdict IS NULL AND status IN ('Completed', 'Rejected')")
 Index("idx_orders_ungraded", orders.c.verdict, sqlite_where=UNGRADED)

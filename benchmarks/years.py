@@ -46,7 +46,8 @@ SELECT id, imei, CASE WHEN h % 3 = 0 THEN substr(imei, 1, 8) || printf('%07d', i
        CASE WHEN rule > 0 THEN 1 END
 FROM (SELECT *, CASE WHEN status = 'Rejected' THEN 1 WHEN NOT done THEN NULL
                      WHEN fmi IN ('ON', 'Enabled', 'Lost Mode') THEN 4 WHEN simlock <> 'Unlocked' THEN 5
-                     WHEN fmi = 'UNKNOWN' THEN 7 ELSE 9 END AS rule, 'Model: ' || model || char(10) || 'IMEI Number: ' || imei || char(10) || 'Serial Number: ' || serial
+                     WHEN fmi = 'UNKNOWN' THEN 7 ELSE 9 END AS rule,
+         'Model: ' || model || char(10) || 'IMEI Number: ' || imei || char(10) || 'Serial Number: ' || serial
          || char(10) || 'IMEI2 Number: ' || imei || char(10) || 'AppleCare Eligible: OFF' || char(10)
          || 'Estimated Purchase Date: 05/12/19' || char(10) || 'Carrier: ' || carrier || char(10)
          || 'Next Tether Policy: 10' || char(10) || 'Current GSMA Status: Clean' || char(10) || 'Find My iPhone: '

@@ -8,7 +8,9 @@ others are tested on what that finds:
    leads; its orders are sorted where its index has another order than the page.
 2. Where every term fits more than FEW, a page fills soon: the orders are walked in the order of the page (by row id,
    or by date for a filter with dates) and tested, led by the term whose newest orders reach back least (`_reach`).
-3. Rejected orders are a fiftieth of all and say little about the other terms: they have an index of their own
+3. A verdict and a finding that never come together, such as pass and Locked, would be looked for in all orders: their
+   pairs have indexes of their own, in which they are counted up to FEW.
+4. Rejected orders are a fiftieth of all and say little about the other terms: they have an index of their own
    (schema.IS_REJECTED) that holds what filters ask of them.
 
 A `Term` therefore has up to three wordings: `seek` lets SQLite use the index, `read` keeps it from the index, `probe`
@@ -31,7 +33,7 @@ from database import IMEIDatabase
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
 from schema import IS_REJECTED, NOT_FINAL, orders
-from storage.order_wordings import MEANT, wordings
+from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
 
 #: Orders that a walk reads at a time, without holding a transaction between.
@@ -156,7 +158,7 @@ def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
     with database.read() as connection:
         guided = guide(connection, chosen)
         terms = list(_terms(chosen, guided.meanings))
-        leading = next((term for term in terms if term.name == guided.name), None)
+        leading = next((term for term in [*terms, *_pairs(chosen, guided.meanings)] if term.name == guided.name), None)
         if len(terms) == 1:
             found = _count_of(connection, terms[0], INDEX_ONLY)
             return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
@@ -217,6 +219,8 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
         counts = {term.name: _count_of(connection, term, FEW) for term in terms}
     read = [term.name for term in terms if not term.exact]  # tested by reading the order
     costs = {name: count * (READ if set(read) - {name} else 1) for name, count in counts.items()}
+    pairs = _pairs(chosen, meanings) if min(costs.values()) > FEW else ()
+    costs |= {pair.name: _count_of(connection, pair, FEW) for pair in pairs}
     least = min(costs, key=lambda name: costs[name])
     if costs[least] <= FEW:
         return Guide(least, least not in in_order, meanings)
@@ -272,6 +276,7 @@ def _reach(connection: Connection, term: Term) -> int:
 def _conditions(chosen: OrderFilter, guided: Guide, before: int | None) -> list[ColumnElement[bool]]:
     terms = list(_terms(chosen, guided.meanings, before))
     found: list[Any] = [term.seek if term.name == guided.name else term.test for term in terms]
+    found += [pair.seek for pair in _pairs(chosen, guided.meanings) if pair.name == guided.name]
     if guided.name == REJECTED:
         found = [IS_REJECTED if term.name == "idx_status" else term.read for term in terms]
     if before is not None and not chosen.dated:
@@ -321,13 +326,27 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
         yield Term("idx_orders_other_imei", MISMATCHED, func.coalesce(orders.c.other_imei, "") > "")
 
 
+def _pairs(chosen: OrderFilter, meanings: Wordings) -> Iterator[Term]:
+    """Yield the verdict with each finding that is set, where the two are: they can lead, and are no tests."""
+    for name in FINDINGS if chosen.verdict not in ("", PENDING) else ():
+        if getattr(chosen, name):
+            index = f"idx_orders_verdict_{name}"
+            seek = and_(orders.c.verdict == chosen.verdict, orders.c[name].in_(_listed(index, meanings[name])))
+            yield Term(index, seek, seek)
+
+
 def _worded(name: str, words: Sequence[str]) -> Term:
     """One wording has its orders sorted by row id in the index; several, which may be thousands, do not."""
     index, column = f"idx_orders_{name}", orders.c[name]
     if len(words) == 1:
         return Term(index, column == words[0], _read(column) == words[0], _is_in_index(index, name, words[0]))
-    given = text(f"SELECT value FROM json_each(:{index})").bindparams(**{index: json.dumps(list(words))})
+    given = _listed(index, words)
     return Term(index, column.in_(given), _read(column).in_(given))
+
+
+def _listed(parameter: str, words: Sequence[str]) -> Any:
+    """Return words as a list for an IN, however many they are."""
+    return text(f"SELECT value FROM json_each(:{parameter})").bindparams(**{parameter: json.dumps(list(words))})
 
 
 def _serial(given: str) -> Term:

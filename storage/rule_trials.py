@@ -13,7 +13,7 @@ from schema import orders
 from storage.verdict_store import GRADED, findings_of, rules_in_force
 
 #: Results that rules are tried on, and changed phones that are shown.
-TRIED, SHOWN = 1000, 20
+TRIED, SHOWN = 1000, 10
 COLUMNS = (*GRADED, orders.c.order_id, orders.c.imei)
 
 

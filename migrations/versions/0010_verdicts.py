@@ -49,6 +49,13 @@ def upgrade() -> None:
     # Alembic leaves out a REFERENCES clause in ADD COLUMN for SQLite.
     op.execute("ALTER TABLE orders ADD COLUMN rules_version INTEGER REFERENCES rule_versions (id)")
     op.create_index("idx_orders_verdict", "orders", ["verdict"], sqlite_where=sa.text("verdict IS NOT NULL"))
+    for name in ("simlock", "fmi", "blacklist"):
+        op.create_index(
+            f"idx_orders_verdict_{name}",
+            "orders",
+            ["verdict", name],
+            sqlite_where=sa.text(f"verdict IS NOT NULL AND {name} IS NOT NULL"),
+        )
     op.create_index(
         "idx_orders_ungraded",
         "orders",

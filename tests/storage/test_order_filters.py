@@ -352,7 +352,9 @@ def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_pat
 
 def _take_back_second_schema(connection: Connection) -> None:
     old = ("service", "pending", "rejected", "imei2", "other_imei", "carrier", "simlock", "fmi")
-    names = (*old, "blacklist", "model", "serial", "verdict", "ungraded")
+    pairs = ("verdict_simlock", "verdict_fmi", "verdict_blacklist")
+    names = (*old, "blacklist", "model", "serial", "verdict", "ungraded", *pairs)
+
     for statement in (
         "DROP TRIGGER orders_recounted",
         "DROP TRIGGER orders_uncounted",

@@ -48,7 +48,9 @@ orders idx_status 5000000 267; orders idx_orders_batch 5000000 201
 orders idx_orders_service 5000000 401
 orders idx_orders_pending 20019 20; orders idx_orders_imei2 1666666 1; orders idx_orders_other_imei 1000 1000
 orders idx_orders_rejected 100000 10 1 1 1 1 1 1 1 1 1 1 1
-orders idx_orders_verdict 4900000 1600000
+orders idx_orders_verdict 4900000 1600000; orders idx_orders_verdict_fmi 4800000 1600000 200000
+orders idx_orders_verdict_simlock 4800000 1600000 400000
+orders idx_orders_verdict_blacklist 4800000 1600000 800000
 orders idx_orders_blacklist 4800000 900000; orders idx_orders_model 4800000 2000; orders idx_orders_serial 4700000 2
 orders idx_orders_carrier 4800000 401; orders idx_orders_simlock 4800000 267; orders idx_orders_fmi 4800000 401
 orders sqlite_autoindex_orders_1 5000000 1; items idx_items_chunk 5100000 134; items idx_items_batch 5100000 201 101
@@ -229,6 +231,9 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
     with monkeypatch.context() as patched:
         patched.setattr(order_filters, "VERY_FEW", -1)  # as where many orders fit every term
         browser.get("/history?q=35&status=Rejected&fmi=ON&carrier=A&service=1739")
+        patched.setattr(order_filters, "FEW", -1)
+        for finding in ("fmi=ON", "simlock=Locked", "blacklist=Clean"):
+            browser.get(f"/history?verdict=fail&{finding}")
     browser.get(browser.paste([*NUMBERS[:20], *imeis(20, 90_000)]))  # a preview
     with Simulator(Knobs()) as simulator:
         work(simulator, database)
