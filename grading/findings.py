@@ -20,7 +20,11 @@ PROMISES = MappingProxyType({
     "fmi": re.compile(r"(?<!no )(?<!without )\b(?:fmi\b|find my\b|icloud (?:lock|on)\b)", re.IGNORECASE),
     "blacklist": re.compile(r"(?<!no )(?<!without )\b(?:blacklist|black list)", re.IGNORECASE),
 })  # fmt: skip
-ICLOUD = re.compile(r"\bicloud[^\n:]*:\s*([^\n]+?)(?= - |\n|$)", re.IGNORECASE)
+#: An iCloud status in a result text. Bounded, because texts are hostile.
+ICLOUD = re.compile(
+    r"\bicloud(?: account)?(?: clean ?[/ ] ?lost)?(?: status| state)?[ \t]{0,3}:[ \t]{0,9}([^\n]{1,60}?)(?= - |\n|$)",
+    re.IGNORECASE,
+)
 SERVICES_REMEMBERED = 1024
 
 

@@ -51,6 +51,7 @@ CLEAN = {"model": "iPhone 12", "simlock": "Unlocked", "fmi": "OFF", "blacklist":
             "fail",
             "Fail if Fi",
         ),
+        ({"service_name": "Info", "model": "X", "text": "iCloud removal possible: Yes"}, "pass", "Pass: "),
         ({"service_name": "Info", "model": "iPhone 12"}, "pass", "Pass: no other rule fits"),
         # Nothing is understood: a person looks at it.
         ({"service_name": "Info", "text": "see mail"}, "review", "Review: nothing in the result"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from simulated_provider import imeis
 from sqlalchemy import insert, select, update
-from web_client import Browser, words
+from web_client import Browser, answer_chunks, words
 from werkzeug.test import TestResponse
 
 from database import IMEIDatabase, utc_now
@@ -176,6 +176,17 @@ def test_reports_count_verdicts_and_lead_to_their_orders(browser: Browser, datab
         page = browser.get(f"/batches/{batch_id}/{path}").text
         assert f'href="/history?verdict=pass&amp;batch={batch_id}">10</a>' in page
     assert len(re.findall("<tr data-order=", browser.get(f"/history?verdict=pending&batch={batch_id}").text)) == 1
+
+
+def test_the_files_of_a_batch_have_the_verdict_of_each_phone(browser: Browser, database: IMEIDatabase) -> None:
+    batch_id = browser.start(imeis(3, 900))
+    answer_chunks(database)
+    with database.write() as connection:
+        done = {"status": "Completed", "model": "iPhone 12", "simlock": "Unlocked"}
+        connection.execute(update(orders).where(orders.c.imei == imeis(1, 900)[0]).values(done | {"fmi": "ON"}))
+    regrading.tend(database)
+    rows = browser.get(f"/batches/{batch_id}/results.csv?format=extended").text.splitlines()
+    assert [row.rpartition(",")[2] for row in rows] == ["VERDICT", "Fail", "", ""]
 
 
 def test_the_stop_loss_is_off_until_it_is_set(browser: Browser, database: IMEIDatabase) -> None:
