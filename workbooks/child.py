@@ -7,34 +7,24 @@ This program therefore limits its own memory, time and output before it looks at
 """
 
 import json
-import resource
 import sys
 from collections.abc import Iterable, Iterator
 
 from workbooks.kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet
 from workbooks.legacy import read_old
+from workbooks.limits import REFUSED, TOO_BIG, limit_process
 from workbooks.ods import read_ods
 from workbooks.xlsx import read_xlsx
 
-MEMORY = 1024 * 1024 * 1024  #: bytes of address space
 CPU_SECONDS = 25
-OUTPUT = 256 * 1024 * 1024  #: bytes
 CELLS_OF_A_LINE = 1000  #: many, because each line costs as much time as some rows
-#: Exit codes: the file was refused with a sentence in stderr; a limit was reached.
-REFUSED, TOO_BIG = 3, 4
 
 _ENCODE = json.JSONEncoder(default=str).encode  #: dates become text
 
 
 def main() -> int:
     """Write each sheet as a line [name, hidden], then its rows as lines [[row number, cells, hidden], ...]."""
-    for limit, most in (
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_FSIZE, OUTPUT),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (most, most))
+    limit_process(CPU_SECONDS)
     kind, seconds = FileKind(sys.argv[1]), float(sys.argv[2])
     try:
         for line in _lines(_read(kind, sys.stdin.buffer.read(), Deadline(seconds))):

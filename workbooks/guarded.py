@@ -17,12 +17,11 @@ from threading import Event, Thread
 from typing import IO
 
 from workbooks.kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet
+from workbooks.limits import REFUSED
 
 PROGRAM = Path(__file__).with_name("child.py")
 #: How the child is started, in the folder that holds this package.
 COMMAND = (sys.executable, "-E", "-s", "-m", "workbooks.child")
-#: The child's exit code where its stderr holds the sentence for the user.
-REFUSED = 3
 
 _TOO_BIG = (
     "The workbook is damaged, or needs more memory than it may have: "
@@ -44,7 +43,7 @@ class Workbook:
     def __init__(self, data: bytes, kind: FileKind, deadline: Deadline) -> None:
         self._deadline = deadline
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it is deleted with this object
-        lock = _take_turn(deadline)
+        lock = take_turn(PROGRAM, deadline)
         self._ended = Event()
         self._error: Exception | None = None
         Thread(target=self._run, args=(data, kind, lock), daemon=True).start()
@@ -99,20 +98,20 @@ class Workbook:
             self._ended.set()
 
 
-def _take_turn(deadline: Deadline) -> IO[bytes]:
-    """Wait until no other workbook is read on this machine; return the lock, which ends when it is closed.
+def take_turn(program: Path, deadline: Deadline) -> IO[bytes]:
+    """Wait until no other process on this machine runs this program of a child; return the lock, which ends its turn.
 
     Raises UnreadableFileError when time is up.
     """
     last = time.monotonic() + deadline.seconds
-    program = PROGRAM.open("rb")
-    while not _locked(program):
+    lock = program.open("rb")
+    while not _locked(lock):
         if time.monotonic() > last:
-            program.close()
+            lock.close()
             raise UnreadableFileError(_BUSY)
         time.sleep(_TURN)
     deadline.restart()
-    return program
+    return lock
 
 
 def _locked(file: IO[bytes]) -> bool:

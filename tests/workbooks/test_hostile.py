@@ -51,7 +51,7 @@ def test_one_workbook_is_read_at_a_time() -> None:
     inside, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with spreadsheets_guarded._take_turn(Deadline(5)):
+        with spreadsheets_guarded.take_turn(spreadsheets_guarded.PROGRAM, Deadline(5)):
             inside.set()
             go_on.wait(5)
 
