@@ -62,6 +62,7 @@ class Settings(Access):
     auto_sync_interval: float = 300.0  #: seconds; 0 switches the sync off
     daily_budget: float | None = None  #: US dollars a UTC day; None: no limit
     max_batch_imeis: int = 100_000
+    upload_retention_days: int = 90  #: how long the file of a batch is kept, for "My sheet"
     confirm_above: float = 100.0  #: US dollars; a dearer batch asks for a typed confirmation
     rate_limit: int | None = None  #: calls a minute to the provider, in all
     workers: int = 30
@@ -117,6 +118,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         auto_sync_interval=_number(environ, "AUTO_SYNC_INTERVAL", 300, 0, 86_400),
         daily_budget=_number(environ, "DAILY_BUDGET", 0, 0, 1e9) if _text(environ, "DAILY_BUDGET") else None,
         max_batch_imeis=_count(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000),
+        upload_retention_days=_count(environ, "UPLOAD_RETENTION_DAYS", 90, 1, 3650),
         confirm_above=_number(environ, "CONFIRM_ABOVE", 100, 0, 1e9),
         call_timeout=access.call_timeout,
         rate_limit=_count(environ, "GSM_FUSION_RATE_LIMIT", 0, 0, 100_000) or None,

@@ -1,31 +1,47 @@
-"""Results brought home and compared: sync, audit, rebuild and import."""
+"""Results brought home, compared and given back: sync, audit, rebuild, import, and the user's own sheet."""
 
 from results.audit import NightlyAudit, last_audit, midnight, request_audit, run_audit
+from results.batch_rows import result_rows
 from results.comparison import AuditReport, Difference, audit_sentences
 from results.imports import Fate, import_orders, plan_import, undo_import
+from results.my_sheet import MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from results.sync import OrderSync, SyncReport, is_requested, last_sync, reparse, request_sync
+from results.uploaded import CHOICES, FILE, LIST, PASTE, keep_reading, read_content, read_upload, reading_choice
 
 __all__ = [
+    "CHOICES",
+    "FILE",
+    "LIST",
+    "PASTE",
     "AuditReport",
     "Difference",
     "Fate",
+    "MySheet",
     "NightlyAudit",
     "OrderSync",
     "RebuildReport",
+    "SheetNotPossibleError",
+    "SheetStore",
     "SyncReport",
     "audit_sentences",
     "import_orders",
     "is_requested",
+    "keep_reading",
     "last_audit",
     "last_sync",
     "midnight",
     "plan_import",
     "plan_rebuild",
+    "prepare_sheet",
+    "read_content",
+    "read_upload",
+    "reading_choice",
     "rebuild_records",
     "reparse",
     "request_audit",
     "request_sync",
+    "result_rows",
     "run_audit",
     "undo_import",
 ]

@@ -1,8 +1,11 @@
 """Files in and files out: find the IMEIs in uploads and pastes, and write exports."""
 
+from spreadsheets.delimited import Delimited
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.parsed import DamagedParseError, Parsed, parsed_list
 from spreadsheets.reading import (
+    OPEN_QUOTE,
+    THOUSANDS,
     Choice,
     Intake,
     UnreadableFileError,
@@ -11,28 +14,45 @@ from spreadsheets.reading import (
     read_file,
     read_text,
 )
+from spreadsheets.sheet_rows import SHEET_COLUMNS, TONES, PhoneResult, added_rows
+from spreadsheets.sheet_tables import TableForm, append_cells
+from spreadsheets.sheet_text import TextForm, append_fields
 from spreadsheets.writing import (
     EXTENDED_COLUMNS,
     PROVIDER_COLUMNS,
     WORKBOOK_COLUMNS,
     OutColumn,
+    OutTable,
     export_name,
     rejects_csv,
     write_csv,
+    write_tables,
     write_xlsx,
 )
 
 __all__ = [
     "EXTENDED_COLUMNS",
+    "OPEN_QUOTE",
     "PROVIDER_COLUMNS",
+    "SHEET_COLUMNS",
+    "THOUSANDS",
+    "TONES",
     "WORKBOOK_COLUMNS",
     "Choice",
     "DamagedParseError",
+    "Delimited",
     "ImportRow",
     "Intake",
     "OutColumn",
+    "OutTable",
     "Parsed",
+    "PhoneResult",
+    "TableForm",
+    "TextForm",
     "UnreadableFileError",
+    "added_rows",
+    "append_cells",
+    "append_fields",
     "export_name",
     "parse_file",
     "parse_text",
@@ -44,5 +64,6 @@ __all__ = [
     "rejects_csv",
     "says_the_same",
     "write_csv",
+    "write_tables",
     "write_xlsx",
 ]

@@ -5,6 +5,7 @@ Nothing is read here, so another choice about hidden rows or second IMEIs needs 
 
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
 
@@ -25,6 +26,18 @@ class Bucket(IntEnum):
     REJECTED = 3
     REPEATED = 4  #: equal to a value that is taken before it
     PAIRED = 5  #: in a column of second IMEIs, not taken
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedValue:
+    """One value of a file, and what became of it."""
+
+    row: int  #: from 1, as the file counts
+    imei: str  #: 15 digits, or "" where it holds none
+    bucket: Bucket
+    note: str  #: what was repaired, or why it is not taken
+    text: str  #: the cell as it came where that is not the IMEI itself
+    first_row: int  #: the row in which an equal IMEI was taken, its own included; 0 where none was
 
 
 class Buckets:
@@ -85,6 +98,21 @@ class Buckets:
             return Repeated(values.rows[place], values.imei(place), first[values.imeis[place]])
 
         return Rows(len(places), make)
+
+    def placed(self) -> Iterator[PlacedValue]:
+        """Yield every value with its bucket, in the order of the file."""
+        values, first = self._values, dict[int, int]()
+        for place, bucket in sorted((place, each) for each in Bucket for place in self._places[each]):
+            imei, row = values.imeis[place], values.rows[place]
+            if bucket in (Bucket.READY, Bucket.LUHN_FAILED):
+                first.setdefault(imei, row)
+            note = (
+                self._reject(place).reason
+                if bucket is Bucket.REJECTED
+                else self._marks[values.mark_numbers[place]].note
+            )
+            name = values.imei(place) if imei else ""
+            yield PlacedValue(row, name, bucket, note, values.text(place), first.get(imei, 0) if imei else 0)
 
     def warnings(self, counts: Counts) -> Iterator[str]:
         """Yield the warnings about the values, one sentence each."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from imei import Kind
-from spreadsheets.buckets import Buckets
+from spreadsheets.buckets import Buckets, PlacedValue
 from spreadsheets.intake import (
     ALL_COLUMNS,
     NOT_TAKEN,
@@ -67,6 +67,11 @@ class Parsed:
             seconds=buckets.seconds,
             more_phones=buckets.more_phones,
         )
+
+    def placed(self, choice: Choice) -> Iterator[PlacedValue]:
+        """Yield every value with its bucket by a choice, in the order of the file."""
+        chosen = replace(self.chosen, hidden_rows=choice.hidden_rows, second_imeis=choice.second_imeis)
+        return Buckets(self.values, chosen).placed()
 
     def to_bytes(self) -> bytes:
         """Return the compact form, with a check sum."""

@@ -59,6 +59,9 @@ MAX_SECONDS = 30.0
 MOST_ROWS = (
     1_100_000  #: rows with content: slightly above Excel's own limit; more only where a batch may hold more IMEIs
 )
+#: Warnings about how the rows of a text are read.
+OPEN_QUOTE = "A double quote is never closed, so all of them are read as plain signs."
+THOUSANDS = "Commas between the thousands of a number are read as parts of it."
 GUESSED_BY = 50  #: rows that the column is guessed by
 
 #: Begins a new walk over the rows of one table.
@@ -156,8 +159,8 @@ def _parse_delimited(data: bytes, kind: FileKind, choice: Choice, most_rows: int
         return _walk(lambda: reading.rows(deadline), choice, loose, most_rows)
 
     table, walked = _walk_delimited(table, walk, deadline)
-    warnings = [] if table.quoted else ["A double quote is never closed, so all of them are read as plain signs."]
-    warnings += ["Commas between the thousands of a number are read as parts of it."] if table.thousands else []
+    warnings = [] if table.quoted else [OPEN_QUOTE]
+    warnings += [THOUSANDS] if table.thousands else []
     chosen = replace(choice, sheet="", encoding=encoding, delimiter=table.delimiter)
     chosen = _choose(chosen, walked.found, loose, f"{DELIMITER_NAMES.get(table.delimiter, 'sign')}-separated text")
     return _parsed(kind, chosen, (_summary("", False, walked.found, chosen),), warnings, walked)

@@ -8,13 +8,13 @@ This module must not know where the rows come from.
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, count, islice
 from os import PathLike, fspath
-from typing import IO
+from typing import IO, Any
 
 import xlsxwriter
 
@@ -72,12 +72,15 @@ MAX_CELL = 32_767  #: UTF-16 units, Excel's own limit
 MAX_SHEET_ROWS = 1_048_575  #: below the header, Excel's own limit
 FIRST_YEAR = 1901  #: Excel counts 1900 as a leap year, and knows nothing before
 
+LONG_NUMBER = 10**11  #: from here on Excel shows a number as 1E+11
+
 CUT_MARK = " … (cut)"
 _BLOCK = 100
 _FORMULA_START = frozenset("=+-@＝＋－＠")
 _INVISIBLE_START = re.compile("^[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x1f]*")
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _LINE_END = re.compile("\r\n?")
+_SHEET_SIGNS = re.compile(r"[\[\]:*?/\\\x00-\x1f]")
 _NAME_SIGNS = re.compile(r"[^a-z0-9]+")
 
 
@@ -141,6 +144,79 @@ def write_xlsx(
     finally:
         book.close()
     return written
+
+
+@dataclass(frozen=True, slots=True)
+class OutCell:
+    """A text with a format of its own."""
+
+    text: str
+    form: str  #: "title", "digits", or the name of a tone
+
+
+@dataclass(frozen=True, slots=True)
+class OutTable:
+    """One sheet of a workbook of plain values."""
+
+    name: str
+    hidden: bool
+    rows: Iterable[tuple[int, Sequence[object]]]  #: row numbers from 1, growing; cells may be OutCells
+    widths: Sequence[float] = ()  #: characters, of the first columns
+
+
+def write_tables(
+    path_or_file: str | PathLike[str] | IO[bytes], tables: Iterable[OutTable], tones: Mapping[str, tuple[str, str]]
+) -> None:
+    """Write sheets of values: long numbers are text, and no text becomes a formula.
+
+    tones: name → fill and text colour as RRGGBB.
+    """
+    target = fspath(path_or_file) if isinstance(path_or_file, (str, PathLike)) else path_or_file
+    with xlsxwriter.Workbook(target, {"constant_memory": True}) as book:
+        formats = {
+            "title": book.add_format({"bold": True, "bottom": 1}),
+            "digits": book.add_format({"num_format": "@"}),
+        }
+        for tone, (fill, colour) in tones.items():
+            formats[tone] = book.add_format({"bold": True, "bg_color": f"#{fill}", "font_color": f"#{colour}"})
+        formats["moment"] = book.add_format({"num_format": "yyyy-mm-dd hh:mm", "align": "left"})
+        names: set[str] = set()
+        for table in tables:
+            sheet = book.add_worksheet(_sheet_name(table.name, names))
+            for column, width in enumerate(table.widths):
+                sheet.set_column(column, column, width)
+            for number, cells in table.rows:
+                for column, cell in enumerate(cells):
+                    _write_plain(sheet, number - 1, column, cell, formats)
+            sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
+            if table.hidden:
+                sheet.hide()
+
+
+def _write_plain(sheet: Any, row: int, column: int, cell: object, formats: Mapping[str, Any]) -> None:
+    if isinstance(cell, OutCell):
+        sheet.write_string(row, column, _cell_text(cell.text), formats.get(cell.form))
+    elif isinstance(cell, bool):
+        sheet.write_boolean(row, column, cell)
+    elif isinstance(cell, datetime):
+        sheet.write_datetime(row, column, cell.replace(microsecond=0, tzinfo=None), formats["moment"])
+    elif isinstance(cell, int | float) and abs(cell) < LONG_NUMBER:
+        sheet.write_number(row, column, cell)
+    elif cell is not None and cell != "":
+        sheet.write_string(row, column, _cell_text(str(cell)), formats["digits"])
+
+
+def _cell_text(text: str) -> str:
+    return _shortened(NOT_XML.sub("", _LINE_END.sub("\n", text)))
+
+
+def _sheet_name(name: str, taken: set[str]) -> str:
+    """Return a name that Excel takes and no other sheet has, and note it."""
+    plain = _SHEET_SIGNS.sub(" ", name).strip("' ")[:31] or "Sheet"
+    names = chain([plain], (f"{plain[:27]} {number}" for number in count(2)))
+    found = next(each for each in names if each.lower() not in taken)
+    taken.add(found.lower())
+    return found
 
 
 def export_name(batch_id: int, label: str, what: str, moment: datetime, suffix: str) -> str:

@@ -88,6 +88,12 @@ def newest_batch(database: IMEIDatabase) -> int:
         return int(connection.execute(select(func.coalesce(func.max(batches.c.id), 0))).scalar_one())
 
 
+def batch_named(database: IMEIDatabase, label: str) -> int | None:
+    """Return the newest batch with this label, such as the name of its file; None where there is none."""
+    with database.read() as connection:
+        return connection.execute(select(func.max(batches.c.id)).where(batches.c.label == label)).scalar()
+
+
 def newest_started(database: IMEIDatabase) -> Progress | None:
     """Return the newest batch of which a call was written."""
     started = select(batches).where(batches.c.started_at.is_not(None))

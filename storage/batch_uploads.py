@@ -1,4 +1,4 @@
-"""Files and pastes that are not confirmed yet: the bytes in a folder, the rest in the uploads table.
+"""Files and pastes, before and after they became a batch: the bytes in a folder, the rest in the uploads table.
 
 Beside each upload lies what was read from it, a file for each way of reading. This module knows no HTTP and does not
 read the files.
@@ -14,15 +14,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, text, update
 
 from database import IMEIDatabase, utc_now
 from schema import batches, uploads
 
-#: How long an upload waits for its confirmation.
-KEPT = timedelta(days=7)
-#: Bytes that all uploads and their intakes together may take; beyond them the oldest uploads are deleted.
-QUOTA = 500 * 1024 * 1024
+#: How long an upload waits for its confirmation, and how long it is kept with its batch if nothing else is set.
+KEPT, KEPT_WITH_BATCH = timedelta(days=7), timedelta(days=90)
+#: Bytes that all uploads without a batch, and those of batches, may take with their intakes; beyond them the oldest are
+#: deleted.
+QUOTA, BATCH_QUOTA = 500 * 1024 * 1024, 1024 * 1024 * 1024
+#: Whether an upload became a batch.
+OF_BATCH = exists().where(batches.c.confirm_token == uploads.c.token)
 #: Intakes that are kept beside one upload, the newest ones.
 MOST_INTAKES = 5
 
@@ -40,11 +43,24 @@ class Upload:
     created_at: datetime
 
 
-def store_upload(database: IMEIDatabase, folder: Path, data: bytes, *, label: str, kind: str, service_id: str) -> str:
-    """Keep the bytes and return their token. Deletes uploads older than KEPT or beyond QUOTA. Raises OSError."""
+def store_upload(
+    database: IMEIDatabase,
+    folder: Path,
+    data: bytes,
+    *,
+    label: str,
+    kind: str,
+    service_id: str,
+    retention: timedelta = KEPT_WITH_BATCH,
+) -> str:
+    """Keep the bytes and return their token. Raises OSError.
+
+    Deletes uploads that are older than KEPT, or as the file of a batch older than the retention, or beyond the quotas.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    _delete_old(database, folder, utc_now() - KEPT)
-    _make_room(database, folder, QUOTA - len(data))
+    _delete_old(database, folder, utc_now() - KEPT, utc_now() - retention)
+    _make_room(database, folder, OF_BATCH, BATCH_QUOTA)
+    _make_room(database, folder, ~OF_BATCH, QUOTA - len(data))
     token = secrets.token_urlsafe(18)
     path = folder / token
     path.write_bytes(data)
@@ -75,11 +91,11 @@ def find_upload(database: IMEIDatabase, folder: Path, token: str) -> Upload | No
 
 
 def change_upload(database: IMEIDatabase, token: str, service_id: str, choice: Mapping[str, Any]) -> None:
-    """Remember another service and other choices for an upload."""
+    """Remember another service and other choices for an upload that is not a batch yet."""
     with database.write() as connection:
         connection.execute(
             update(uploads)
-            .where(uploads.c.token == token)
+            .where(uploads.c.token == token, ~OF_BATCH)
             .values(service_id=service_id, choice=json.dumps(dict(choice)))
         )
 
@@ -107,6 +123,14 @@ def kept_intake(upload: Upload, reading: str) -> bytes | None:
         return None
 
 
+def upload_of_batch(database: IMEIDatabase, folder: Path, batch_id: int) -> tuple[str, Upload | None]:
+    """Return the source of a batch, such as "upload", and its upload; None where there was none or its file is gone."""
+    wanted = select(batches.c.source, batches.c.confirm_token).where(batches.c.id == batch_id)
+    with database.read() as connection:
+        row = connection.execute(wanted).one()
+    return row.source, find_upload(database, folder, row.confirm_token) if row.confirm_token else None
+
+
 def batch_of_token(database: IMEIDatabase, token: str) -> int | None:
     """Return the batch that was made with a confirm token."""
     with database.read() as connection:
@@ -123,11 +147,11 @@ def _intakes(path: Path) -> list[Path]:
     return list(path.parent.glob(f"{path.name}.*"))
 
 
-def _make_room(database: IMEIDatabase, folder: Path, room: int) -> None:
-    """Delete the oldest uploads until all together take at most room bytes."""
+def _make_room(database: IMEIDatabase, folder: Path, which: ColumnElement[bool], room: int) -> None:
+    """Delete the oldest of these uploads until all of them together take at most room bytes."""
     sizes = _sizes(folder)
     with database.write() as connection:
-        newest_first = select(uploads.c.token, uploads.c.path).order_by(text("rowid DESC"))
+        newest_first = select(uploads.c.token, uploads.c.path).where(which).order_by(text("uploads.rowid DESC"))
         kept, dropped = 0, []
         for token, name in connection.execute(newest_first):
             kept += sizes[name]
@@ -160,11 +184,11 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _delete_old(database: IMEIDatabase, folder: Path, before: datetime) -> None:
+def _delete_old(database: IMEIDatabase, folder: Path, before: datetime, of_batch_before: datetime) -> None:
+    is_old = or_(and_(~OF_BATCH, uploads.c.created_at < before), and_(OF_BATCH, uploads.c.created_at < of_batch_before))
     with database.write() as connection:
-        old = select(uploads.c.path).where(uploads.c.created_at < before)
-        paths = connection.execute(old).scalars().all()
-        connection.execute(delete(uploads).where(uploads.c.created_at < before))
+        paths = connection.execute(select(uploads.c.path).where(is_old)).scalars().all()
+        connection.execute(delete(uploads).where(is_old))
     for name in paths:
         _delete(folder / name)
     for path in folder.glob("*.*"):  # an intake that was written while its upload was deleted

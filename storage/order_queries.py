@@ -8,11 +8,11 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, case, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import IMEIDatabase, utc_now
-from orders import OrderStatus, Progress
+from orders import OrderStatus, Outcome, Progress
 from schema import MILLIONTH, attempts, batches, items, orders, services, sums
 from storage import order_wordings
 from storage.batch_queries import progresses
@@ -193,6 +193,18 @@ def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]
             found = connection.execute(_page_of_items(batch_id, after, last)).all()
         yield from map(OrderedItem.from_row, found)
         after = found[-1].item_id if found else last
+
+
+def earlier_orders(database: IMEIDatabase, batch_id: int, service_id: str) -> list[Order]:
+    """Return for each duplicate of a batch its newest completed order with the service, else its newest order."""
+    duplicates = select(items.c.imei).where(items.c.batch_id == batch_id, items.c.outcome == Outcome.DUPLICATE)
+    completed = func.max(case((orders.c.status == OrderStatus.COMPLETED, orders.c.id)))
+    newest = (
+        select(func.coalesce(completed, func.max(orders.c.id)))
+        .where(orders.c.imei.in_(duplicates), orders.c.service_id == service_id)
+        .group_by(orders.c.imei)
+    )
+    return _orders(database, select(orders).where(orders.c.id.in_(newest)))
 
 
 def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:

@@ -98,6 +98,7 @@ class OrderedItem(NamedTuple):
     created_at: datetime | None
     updated_at: datetime | None
     verdict: str | None  #: a word of grading.Verdict; None while there is no result
+    other_imei: str | None  #: the IMEI that the result is about, if not the ordered one
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> Self:

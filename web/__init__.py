@@ -18,6 +18,7 @@ from web.preview import blueprint as preview_blueprint
 from web.reports import blueprint as reports_blueprint
 from web.rules import blueprint as settings_blueprint
 from web.searches import blueprint as searches_blueprint
+from web.sheets import blueprint as sheets_blueprint
 from web.submit import blueprint as submit_blueprint
 
 #: All blueprints, in the order in which their URLs are registered.
@@ -30,6 +31,7 @@ BLUEPRINTS = (
     preview_blueprint,
     submit_blueprint,
     batches_blueprint,
+    sheets_blueprint,
     doubt_blueprint,
     orders_blueprint,
     searches_blueprint,

@@ -1,8 +1,5 @@
 """Batches: the list, the page of one batch with its progress, its actions and its downloads."""
 
-from collections.abc import Iterator
-from typing import Any
-
 from flask import (
     Blueprint,
     Response,
@@ -19,10 +16,9 @@ from flask.typing import ResponseReturnValue
 import web.drafts as drafts
 from amounts import exceeds, money
 from backend import backend
-from database import IMEIDatabase, utc_now
-from grading import verdict_label
+from database import utc_now
 from orders import Outcome, Progress
-from results import request_sync
+from results import request_sync, result_rows
 from spreadsheets import export_name
 from storage import batch_queries, batch_states, chunk_moves, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
@@ -168,19 +164,6 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
     return xlsx_download(rows, workbook_columns(), _file_name(progress, "xlsx"), progress.total)
-
-
-def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Yield an export row for each IMEI of a batch. Without an order, its status is the IMEI's outcome."""
-    for item in order_queries.result_items(database, progress.batch_id):
-        yield item._asdict() | {
-            "service_name": item.service_name or progress.service_name,
-            "status": item.status or Outcome(item.outcome).label,
-            "result_code_display": item.result_code_display or item.message,
-            "batch_id": progress.batch_id,
-            "error": item.message,
-            "verdict": verdict_label(item.verdict),
-        }
 
 
 def _file_name(progress: Progress, ending: str) -> str:

@@ -1,6 +1,6 @@
-"""CSV files and workbooks to download. A long workbook is built in the background. No routes.
+"""CSV files and workbooks to download. A long one is built in the background. No routes.
 
-A background export is two files in the exports folder, its state and its workbook, so that any process can show it.
+A background export is two files in the exports folder, its state and the file, so that any process can show it.
 """
 
 import json
@@ -9,8 +9,9 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,23 @@ from flask.typing import ResponseReturnValue
 from backend import Backend, backend
 from grading import verdict_label
 from orders import Outcome
-from spreadsheets import EXTENDED_COLUMNS, PROVIDER_COLUMNS, WORKBOOK_COLUMNS, OutColumn, write_csv, write_xlsx
+from results import MySheet
+from spreadsheets import (
+    EXTENDED_COLUMNS,
+    PROVIDER_COLUMNS,
+    WORKBOOK_COLUMNS,
+    OutColumn,
+    UnreadableFileError,
+    write_csv,
+    write_xlsx,
+)
 from storage.rows import Order
 
 logger = logging.getLogger(__name__)
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-#: Rows of a workbook that a request may wait for; some ten seconds.
-AT_ONCE = 50_000
+#: Rows of a workbook that a request may wait for, some ten seconds; and of the user's own sheet, some two seconds.
+AT_ONCE, SHEET_AT_ONCE = 50_000, 2_000
 #: Most background exports at the same time, in all processes together.
 MOST_AT_ONCE = 2
 #: Seconds for which a finished file is kept, and seconds without progress after which an export counts as interrupted.
@@ -39,11 +49,13 @@ STOPPED = "The app was stopped before the export was finished. Start it again."
 
 #: Must not depend on the request: the rows may be read after it, or in another thread.
 ExportRows = Iterable[Mapping[str, object]]
+#: Gets the number of rows since the last call. Raises StoppedError when the app stops.
+Report = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A workbook that is built in the background."""
+    """A file that is built in the background."""
 
     token: str
     name: str  #: of the downloaded file
@@ -52,11 +64,30 @@ class Export:
     state: str = "building"  #: or "done", "failed"
     error: str = ""
     at: float = 0.0  #: Unix time of the last progress
+    batch_id: int | None = None  #: the batch whose sheet it is; other exports of it can be taken instead
+    notices: tuple[str, ...] = ()  #: sentences about what the file lacks
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the file."""
+        return Path(self.name).suffix
 
     @property
     def alive(self) -> bool:
         """Return whether the export is still being built."""
         return self.state == "building" and time.time() - self.at < SILENT
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a file came to."""
+
+    rows: int
+    notices: tuple[str, ...] = ()
+
+
+#: Writes the file.
+Build = Callable[[Path, Report], Built]
 
 
 class StoppedError(Exception):
@@ -94,57 +125,95 @@ def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) ->
 def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> ResponseReturnValue:
     """Send rows as a workbook, or redirect to the page of a background export if there are many."""
     if total > AT_ONCE:
-        return redirect(url_for("exports.show", token=start(backend(), rows, columns, name, total)), 303)
+        export = Export(secrets.token_urlsafe(18), name, total)
+        start(backend(), export, partial(_write_workbook, rows, columns))
+        return redirect(url_for("exports.show", token=export.token), 303)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
     write_xlsx(rows, file, columns)
     file.seek(0)
     return send_file(file, XLSX, as_attachment=True, download_name=name)
 
 
-def start(backend: Backend, rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> str:
-    """Start a thread that builds a workbook and return its token. Answers 503 if too many are being built."""
+def sheet_download(sheet: MySheet, batch_id: int) -> ResponseReturnValue:
+    """Send a user's own sheet, or redirect to its page if it is long, cannot be built, or needs a notice."""
+    export = Export(secrets.token_urlsafe(18), sheet.name, sheet.rows, batch_id=batch_id)
+    build, folder = partial(_write_sheet, sheet), folder_of(backend())
+    if sheet.rows > SHEET_AT_ONCE:
+        start(backend(), export, build)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_old(folder)
+        _build(folder, export, build, backend().stopping)
+    found = export_or_404(export.token)
+    if found.state == "done" and not found.notices:
+        return send_export(found)
+    return redirect(url_for("exports.show", token=export.token), 303)
+
+
+def send_export(export: Export) -> Response:
+    """Send the file of a finished export."""
+    path = folder_of(backend()) / f"{export.token}{export.suffix}"
+    kind = XLSX if export.suffix == ".xlsx" else "text/plain" if export.suffix == ".txt" else "text/csv"
+    return send_file(path, kind, as_attachment=True, download_name=export.name)
+
+
+def start(backend: Backend, export: Export, build: Build) -> None:
+    """Start a thread that builds a file. Answers 503 if too many are being built."""
     folder = folder_of(backend)
     folder.mkdir(parents=True, exist_ok=True)
     _forget_old(folder)
     if sum(found.alive for found in _all(folder)) >= MOST_AT_ONCE:
         abort(503, "Two exports are already being built. Try again when one of them is finished.")
-    export = Export(secrets.token_urlsafe(18), name, total)
     _save(folder, export)
-    thread = threading.Thread(
-        target=_build, args=(folder, export, rows, columns, backend.stopping), name="export", daemon=True
-    )
-    thread.start()
-    return export.token
+    given = (folder, export, build, backend.stopping)
+    threading.Thread(target=_build, args=given, name="export", daemon=True).start()
 
 
-def _build(
-    folder: Path, export: Export, rows: ExportRows, columns: tuple[OutColumn, ...], stopping: threading.Event
-) -> None:
+def _build(folder: Path, export: Export, build: Build, stopping: threading.Event) -> None:
+    """Build a file, and note its state at each step. Raises nothing: a thread may end here."""
     draft = folder / f"{export.token}.part"
     try:
-        written = write_xlsx(_watched(folder, export, rows, stopping), draft, columns)
-        draft.replace(folder / f"{export.token}.xlsx")
-        _save(folder, replace(export, rows=written.rows, state="done"))
+        built = build(draft, _reporter(folder, export, stopping))
+        draft.replace(folder / f"{export.token}{export.suffix}")
+        _save(folder, replace(export, rows=built.rows, state="done", notices=built.notices))
+        return
     except StoppedError:
-        draft.unlink(missing_ok=True)
-        _save(
-            folder,
-            replace(export, state="failed", error=STOPPED),
-        )
+        words = STOPPED
+    except UnreadableFileError as error:
+        words = str(error)
     except Exception:  # a thread ends here; the page shows the failure
         logger.exception("Export %s failed", export.name)
-        draft.unlink(missing_ok=True)
-        _save(folder, replace(export, state="failed", error="The file could not be written. The log has the details."))
+        words = "The file could not be written. The log has the details."
+    draft.unlink(missing_ok=True)
+    _save(folder, replace(export, state="failed", error=words))
 
 
-def _watched(
-    folder: Path, export: Export, rows: ExportRows, stopping: threading.Event
-) -> Iterator[Mapping[str, object]]:
+def _write_workbook(rows: ExportRows, columns: tuple[OutColumn, ...], path: Path, report: Report) -> Built:
+    return Built(write_xlsx(_watched(rows, report), path, columns).rows)
+
+
+def _write_sheet(sheet: MySheet, path: Path, report: Report) -> Built:
+    return Built(sheet.rows, sheet.write(path, report))
+
+
+def _reporter(folder: Path, export: Export, stopping: threading.Event) -> Report:
+    """Return a function that adds to the rows of an export and stores them."""
+    done = 0
+
+    def report(rows: int) -> None:
+        nonlocal done
+        if stopping.is_set():
+            raise StoppedError
+        done = min(done + rows, export.total)
+        _save(folder, replace(export, rows=done))
+
+    return report
+
+
+def _watched(rows: ExportRows, report: Report) -> Iterator[Mapping[str, object]]:
     for number, row in enumerate(rows):
         if number % REPORTED == 0:
-            if stopping.is_set():
-                raise StoppedError
-            _save(folder, replace(export, rows=number))
+            report(REPORTED if number else 0)
         yield row
 
 
@@ -162,8 +231,8 @@ def _save(folder: Path, export: Export) -> None:
 def _load(path: Path) -> Export | None:
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Export(**state)
-    except (OSError, ValueError, TypeError):
+        return Export(**state | {"notices": tuple(state["notices"])})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 

@@ -1,10 +1,9 @@
-"""The pages of workbooks that are built in the background."""
+"""The pages of files that are built in the background."""
 
-from flask import Blueprint, redirect, render_template, send_file, url_for
+from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from backend import backend
-from web.downloads import XLSX, export_or_404, folder_of
+from web.downloads import export_or_404, send_export
 
 blueprint = Blueprint("exports", __name__, url_prefix="/exports")
 
@@ -17,8 +16,8 @@ def show(token: str) -> ResponseReturnValue:
 
 @blueprint.get("/<token>/file")
 def file(token: str) -> ResponseReturnValue:
-    """Download the finished workbook."""
+    """Download the finished file."""
     found = export_or_404(token)
     if found.state != "done":
         return redirect(url_for("exports.show", token=token), 303)
-    return send_file(folder_of(backend()) / f"{token}.xlsx", XLSX, as_attachment=True, download_name=found.name)
+    return send_export(found)

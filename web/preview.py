@@ -22,7 +22,8 @@ from flask.typing import ResponseReturnValue
 import web.drafts as drafts
 from backend import backend
 from orders import Catalogue
-from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
+from results import CHOICES, FILE, PASTE, reading_choice
+from spreadsheets import Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, change_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
@@ -33,7 +34,6 @@ blueprint = Blueprint("preview", __name__)
 #: Rows shown of each bucket.
 SAMPLES = 8
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
-CHOICES = ("sheet", "column", "header_row", "delimiter", "encoding", "hidden_rows", "second_imeis")
 #: Options that include more IMEIs than the ready ones.
 TICKS = ("include_luhn", "recheck", "resend_rejected")
 CHANGED = "Nothing was sent: the service or the reading of the file was changed. Check the new cost, then confirm."
@@ -115,7 +115,7 @@ def upload() -> ResponseReturnValue:
         objection = "Choose a file or paste IMEIs."
     if objection:
         return _ask_again(objection, service_id, text)
-    kind, content = (drafts.FILE, data) if name else (drafts.PASTE, text.encode("utf-8", "replace"))
+    kind, content = (FILE, data) if name else (PASTE, text.encode("utf-8", "replace"))
     try:
         token = drafts.from_content(kind, content, _label(name), service_id)
     except UnreadableFileError as error:
@@ -172,7 +172,7 @@ def confirm(token: str) -> ResponseReturnValue:
 def rejects(token: str) -> Response:
     """Return every value that is not sent, with its row and the reason."""
     found = _upload_or_404(token)
-    intake = drafts.read(found, _choice(found.choice))
+    intake = drafts.read(found, reading_choice(found.choice))
     return _download(rejects_csv(intake), f"{found.label.rsplit('.', 1)[0]}_rejects.csv")
 
 
@@ -243,7 +243,7 @@ def _keep_options(found: Upload) -> None:
     """Store the service and the choices of the form, unless the file cannot be read that way."""
     choice = chosen_options(request.form.to_dict(), found.choice)
     try:
-        drafts.read(found, _choice(choice))
+        drafts.read(found, reading_choice(choice))
     except UnreadableFileError as error:
         flash(f"Not changed: {error}", "error")
         return
@@ -279,12 +279,8 @@ def _confirmed(found: Upload) -> tuple[int | None, str]:
     return batch_id, ""
 
 
-def _choice(choice: dict[str, Any]) -> Choice:
-    return Choice(**{name: choice[name] for name in CHOICES if name in choice})
-
-
 def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | None]:
-    intake = drafts.read(found, _choice(found.choice))
+    intake = drafts.read(found, reading_choice(found.choice))
     service = catalogue.find(found.service_id)
     if service is None:
         return intake, None

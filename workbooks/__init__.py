@@ -1,6 +1,21 @@
-"""Read workbooks in a child process with limits: from bytes to rows. This package must not know what an IMEI is."""
+"""Read and change workbooks in child processes with limits. This package must not know what an IMEI is."""
 
+from workbooks.added import AddedColumn, AddedRow, Addition, add_columns
 from workbooks.guarded import Workbook
 from workbooks.kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet, find_kind
+from workbooks.titles import find_titles
 
-__all__ = ["Deadline", "FileKind", "Row", "UnreadableFileError", "Workbook", "Worksheet", "find_kind"]
+__all__ = [
+    "AddedColumn",
+    "AddedRow",
+    "Addition",
+    "Deadline",
+    "FileKind",
+    "Row",
+    "UnreadableFileError",
+    "Workbook",
+    "Worksheet",
+    "add_columns",
+    "find_kind",
+    "find_titles",
+]

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Any
+from typing import Any
 
 from openpyxl import Workbook
 from openpyxl.cell import Cell
@@ -25,7 +25,7 @@ from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.dimensions import ColumnDimension
 
-from workbooks.fidelity import AddedCells, Formula, cell_xml, load, plain_text, save
+from workbooks.fidelity import AddedCells, cell_xml, load, plain_text, save
 from workbooks.kinds import Deadline, UnreadableFileError
 from workbooks.limits import REFUSED, TOO_BIG, limit_process
 from workbooks.parts import MAX_COLUMNS, Parts
@@ -37,12 +37,14 @@ NOTES = "My sheet notes"  #: the sheet of the notices
 _EPOCH = 693_594
 _LINKED = re.compile(r"\[\d+\][^\[\]!]*!")  #: how a formula names another workbook
 _UNSUPPORTED = re.compile(r"(.+) extension is not supported")
-_NOT_CHANGED = "openpyxl cannot change this workbook: open it in Excel, save it as Excel workbook (.xlsx), upload it again."
+_NOT_CHANGED = (
+    "openpyxl cannot change this workbook: open it in Excel, save it as Excel workbook (.xlsx), upload it again."
+)
 _TOO_WIDE = "The sheet has no room for more columns: delete the empty columns at its right end."
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class GivenPlan:
     """What is added, as the parent process wrote it."""
 
     sheet: str
@@ -60,7 +62,7 @@ def main() -> int:
     try:
         with open(int(sys.argv[1]), "rb") as given:  # noqa: PTH123 - a number of an open file
             first, *lines = given.read().splitlines()
-        _change(sys.stdin.buffer.read(), Plan(**json.loads(first)), lines, Deadline(float(sys.argv[2])))
+        _change(sys.stdin.buffer.read(), GivenPlan(**json.loads(first)), lines, Deadline(float(sys.argv[2])))
     except UnreadableFileError as error:
         _tell(str(error))
         return REFUSED
@@ -78,7 +80,7 @@ def _tell(line: str | int) -> None:
     sys.stderr.flush()
 
 
-def _change(data: bytes, plan: Plan, lines: list[bytes], deadline: Deadline) -> None:
+def _change(data: bytes, plan: GivenPlan, lines: list[bytes], deadline: Deadline) -> None:
     Parts(data, deadline)  # refuses what is too large when it is unpacked
     found = _Contents(data)
     with warnings.catch_warnings(record=True) as caught:
@@ -140,7 +142,8 @@ def _unsupported(messages: Iterable[str]) -> list[str]:
 def _drop_links(book: Workbook) -> list[str]:
     """Put the last values in place of formulas that read other workbooks, and drop names and rules that do."""
     replaced = 0
-    for sheet in book.worksheets:
+    sheets: list[Any] = list(book.worksheets)
+    for sheet in sheets:
         for cell in sheet._cells.values():
             value = cell._value
             if cell.data_type == "f" and _LINKED.search(getattr(value, "text", None) or str(value)):
@@ -169,7 +172,7 @@ def _drop_linked(names: Any) -> None:
 class _ResultCells(AddedCells):
     """The added columns of the chosen sheet."""
 
-    def __init__(self, book: Workbook, plan: Plan, rows: dict[int, bytes]) -> None:
+    def __init__(self, book: Workbook, plan: GivenPlan, rows: dict[int, bytes]) -> None:
         self._sheet: Any = book[plan.sheet]
         self._plan, self._rows = plan, rows
         self._earlier = find_titles(self._titles_row(), [title for title, _, _ in plan.columns])
@@ -203,9 +206,7 @@ class _ResultCells(AddedCells):
     def _cells(self, row: int, cells: list[tuple[str, int, str | float]]) -> str:
         placed = zip(self._letters, cells, strict=True)
         return "".join(
-            cell_xml(f"{letter}{row}", style, kind, value)
-            for letter, (kind, style, value) in placed
-            if value != ""
+            cell_xml(f"{letter}{row}", style, kind, value) for letter, (kind, style, value) in placed if value != ""
         )
 
     def _typed(self, kind: str, value: str | float, tone: str) -> tuple[str, int, str | float]:
@@ -233,7 +234,7 @@ class _ResultCells(AddedCells):
 
     def _make_styles(self) -> None:
         """Make the styles: titles as their neighbour, other cells with the font and borders of theirs."""
-        sample = Cell(self._sheet, row=1, column=1)
+        sample: Any = Cell(self._sheet, row=1, column=1)
         title, data = self._neighbour(self._plan.header_row), self._neighbour(min(self._rows, default=1))
         if title is not None:
             sample._style = copy(title._style)

@@ -86,7 +86,7 @@ class _Parser(WorkSheetParser):
         return {"row": row, "column": column, "value": text, "data_type": kind, "style_id": style}
 
     def parse_formula(self, element: Any) -> Any:
-        value: Any = super().parse_formula(element)
+        value: Any = super().parse_formula(element)  # type: ignore[no-untyped-call]
         value = Formula(value) if isinstance(value, str) else value
         value.stored = (element.get("t", "n"), element.findtext(VALUE_TAG, None))
         return value
@@ -96,7 +96,7 @@ def load(file: IO[bytes], rich_text: bool, report: Report) -> Workbook:
     """Load a workbook without its macros and external links. Raises whatever openpyxl raises."""
     parser = type("Parser", (_Parser,), {"report": staticmethod(report)})
     setattr(_reader, "WorkSheetParser", parser)  # noqa: B010 - openpyxl takes no parser as an argument
-    reader = ExcelReader(file, keep_vba=False, keep_links=False, rich_text=rich_text)  # type: ignore[arg-type]
+    reader = ExcelReader(file, keep_vba=False, keep_links=False, rich_text=rich_text)
     reader.read()
     reader.wb.template = False
     return reader.wb
@@ -105,10 +105,10 @@ def load(file: IO[bytes], rich_text: bool, report: Report) -> Workbook:
 def save(book: Workbook, file: IO[bytes], title: str, added: AddedCells, report: Report) -> None:
     """Write the workbook, with these added cells in the sheet of this title."""
     with ZipFile(file, "w", ZIP_DEFLATED, allowZip64=True) as archive:
-        _Writer(book, archive, {title: added}, report).write_data()
+        _BookWriter(book, archive, {title: added}, report).write_data()
 
 
-class _Writer(ExcelWriter):
+class _BookWriter(ExcelWriter):
     """Writes each sheet with its cells as they came."""
 
     def __init__(self, book: Workbook, archive: ZipFile, added: dict[str, AddedCells], report: Report) -> None:
@@ -118,15 +118,15 @@ class _Writer(ExcelWriter):
     def write_worksheet(self, ws: Any) -> None:
         ws._drawing = SpreadsheetDrawing()
         ws._drawing.charts, ws._drawing.images = ws._charts, ws._images
-        writer = _SheetWriter(ws, self._added.get(ws.title, AddedCells()), self._report)
+        writer = _CellWriter(ws, self._added.get(ws.title, AddedCells()), self._report)
         writer.write()
         ws._rels = writer._rels  # type: ignore[attr-defined]
         self._given.write(str(writer.out), ws.path[1:])
         self.manifest.append(ws)
-        writer.cleanup()  # type: ignore[no-untyped-call]
+        writer.cleanup()
 
 
-class _SheetWriter(WorksheetWriter):
+class _CellWriter(WorksheetWriter):
     """Writes the rows of one sheet as text: an element for each cell would take three times as long."""
 
     def __init__(self, ws: Any, added: AddedCells, report: Report) -> None:
@@ -139,7 +139,7 @@ class _SheetWriter(WorksheetWriter):
         self.xf.send(Element("dimension", {"ref": f"A1:{last}{rows}"}))
 
     def write_rows(self) -> None:
-        xf = self.xf.send(True)
+        xf: Any = self.xf.send(True)
         with xf.element("sheetData"):
             write = xf._file  # the text as it is; xf.write() escapes it
             for done, (row, columns) in enumerate(self._numbers(), 1):
@@ -157,7 +157,9 @@ class _SheetWriter(WorksheetWriter):
 
     def _numbers(self) -> Iterator[tuple[int, list[int]]]:
         """Yield each row that has cells, added cells or a format, with the columns of its cells."""
-        cells = {row: [place[1] for place in found] for row, found in groupby(sorted(self._sheet._cells), itemgetter(0))}
+        cells = {
+            row: [place[1] for place in found] for row, found in groupby(sorted(self._sheet._cells), itemgetter(0))
+        }
         for row in sorted(cells.keys() | self._sheet.row_dimensions.keys() | set(self._added.rows())):
             yield row, cells.get(row, [])
 
@@ -195,7 +197,7 @@ def cell_xml(place: str, style: int, kind: str, value: Any) -> str:
         given = "" if kind == "n" else f' t="{kind}"'
         return f"{start}{given}><v>{escape(safe_string(value), quote=False)}</v></c>"
     if isinstance(value, CellRichText):
-        return f'{start} t="inlineStr">{tostring(value.to_tree()).decode()}</c>'
+        return f'{start} t="inlineStr">{tostring(value.to_tree(), "unicode")}</c>'
     kept = ' xml:space="preserve"' if value != value.strip() or "\n" in value else ""
     return f'{start} t="inlineStr"><is><t{kept}>{escape(value, quote=False)}</t></is></c>'
 

@@ -14,6 +14,7 @@ from web_client import CARRIER, Browser, answer_chunks, confirm_fields, words
 from backend import Backend
 from database import IMEIDatabase
 from orders import Outcome
+from results import uploaded
 from spreadsheets import Choice, parse_file, parse_text
 from web import drafts
 
@@ -32,8 +33,8 @@ def reads_fixture(monkeypatch: pytest.MonkeyPatch) -> list[Choice]:
 
         return parse_and_count
 
-    monkeypatch.setattr(drafts, "parse_file", counted(parse_file))
-    monkeypatch.setattr(drafts, "parse_text", counted(parse_text))
+    monkeypatch.setattr(uploaded, "parse_file", counted(parse_file))
+    monkeypatch.setattr(uploaded, "parse_text", counted(parse_text))
     return reads
 
 
@@ -124,7 +125,7 @@ def test_an_intake_that_cannot_be_stored_is_parsed_again(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(drafts, "keep_intake", full)
+    monkeypatch.setattr(uploaded, "keep_intake", full)
     assert browser.confirm(browser.upload(CSV).location).location == "/batches/1"
     assert len(reads) == 3
 
