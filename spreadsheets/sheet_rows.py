@@ -67,7 +67,8 @@ def added_rows(
 
     results: IMEI → what is known, of every IMEI of the batch.
     """
-    for number, values in groupby(placed, attrgetter("row")):
+    numbers = (value for value in placed if value.imei or value.bucket is not Bucket.PAIRED)
+    for number, values in groupby(numbers, attrgetter("row")):
         if number != header_row:
             yield _sheet_row(number, list(values), results)
 
@@ -80,7 +81,7 @@ def _sheet_row(number: int, values: Sequence[PlacedValue], results: Mapping[str,
     """
     checked = [value for value in values if value.imei in results and not _is_left_out(value)]
     phones = [results[value.imei] for value in checked]
-    left_out = [value for value in values if value not in checked and not (phones and value.bucket in _SECONDS)]
+    left_out = [value for value in values if value not in checked and (value.bucket not in _SECONDS or not phones)]
     several = len(phones) + len(left_out) > 1
     notes = [(value.imei, _note(value, results[value.imei].note)) for value in checked]
     notes += [(value.imei or value.text, _reason(value)) for value in left_out]
@@ -88,7 +89,7 @@ def _sheet_row(number: int, values: Sequence[PlacedValue], results: Mapping[str,
     columns = [_joined([getattr(phone, name) for phone in phones]) for name in _FIELDS]
     dates = [phone.checked_on for phone in phones if phone.checked_on is not None]
     row = [verdict.label if verdict else "", *columns[:7], columns[7] if phones else NOT_CHECKED]
-    row_note = PARTING.join(f"{name}: {note}" if several and name else note for name, note in notes if note)
+    row_note = " ".join(f"{name}: {note}" if several and name else note for name, note in notes if note)
     return AddedRow(number, (*row, min(dates) if dates else "", columns[8], row_note), verdict or "")
 
 
@@ -118,8 +119,9 @@ def _joined(values: Sequence[str]) -> str:
 def _note(value: PlacedValue, note: str) -> str:
     """Return the notes of an IMEI of the batch: an equal one before it, what was repaired, what is odd about it."""
     repeated = f"Same IMEI as row {value.first_row}." if value.bucket is Bucket.REPEATED else ""
-    repaired = f"Checked as {value.imei}: {value.note}" if value.note and value.text else value.note
-    return " ".join(filter(None, (repeated, repaired, note)))
+    repaired = f"Checked as {value.imei}: {value.note}" if value.note and value.text else ""
+    mistyped = value.note if value.bucket is Bucket.LUHN_FAILED else ""
+    return " ".join(filter(None, (repeated, repaired or mistyped, note)))
 
 
 def _reason(value: PlacedValue) -> str:

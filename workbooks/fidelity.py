@@ -197,7 +197,8 @@ def cell_xml(place: str, style: int, kind: str, value: Any) -> str:
         given = "" if kind == "n" else f' t="{kind}"'
         return f"{start}{given}><v>{escape(safe_string(value), quote=False)}</v></c>"
     if isinstance(value, CellRichText):
-        return f'{start} t="inlineStr">{tostring(value.to_tree(), "unicode")}</c>'
+        tree: Any = tostring(value.to_tree())
+        return f'{start} t="inlineStr">{tree.decode()}</c>'
     kept = ' xml:space="preserve"' if value != value.strip() or "\n" in value else ""
     return f'{start} t="inlineStr"><is><t{kept}>{escape(value, quote=False)}</t></is></c>'
 
