@@ -234,27 +234,31 @@ class _ResultCells(AddedCells):
 
     def _make_styles(self) -> None:
         """Make the styles: titles as their neighbour, other cells with the font and borders of theirs."""
-        sample: Any = Cell(self._sheet, row=1, column=1)
         title, data = self._neighbour(self._plan.header_row), self._neighbour(min(self._rows, default=1))
-        if title is not None:
-            sample._style = copy(title._style)
-        self._header = sample.style_id
-        sample = Cell(self._sheet, row=1, column=1)
-        if data is not None:
-            sample.font = Font(name=data.font.name, sz=data.font.sz, family=data.font.family)
-            sample.border = copy(data.border)
-        self._text = sample.style_id
-        sample.number_format = "@"
-        self._styles = {"": self._text, "digits": sample.style_id}
-        sample.number_format = "yyyy-mm-dd hh:mm"
-        sample.alignment = Alignment(horizontal="left")
-        self._styles["moment"] = sample.style_id
+        font = Font(name=data.font.name, sz=data.font.sz, family=data.font.family) if data is not None else Font()
+        plain: dict[str, Any] = {"font": font} | ({"border": copy(data.border)} if data is not None else {})
+        moment = {"number_format": "yyyy-mm-dd hh:mm", "alignment": Alignment(horizontal="left")}
+        self._header = 0 if title is None else title.style_id
+        self._text = self._style(**plain)
+        self._styles = {
+            "": self._text,
+            "digits": self._style(number_format="@", **plain),
+            "moment": self._style(**moment, **plain),
+        }
         self._tones: dict[str, int] = {}
         for tone, (fill, colour) in self._plan.tones.items():
-            sample.number_format = "General"
-            sample.fill = PatternFill("solid", fgColor=f"FF{fill}")
-            sample.font = Font(name=sample.font.name, sz=sample.font.sz, b=True, color=f"FF{colour}")
-            self._tones[tone] = sample.style_id
+            toned = {
+                "fill": PatternFill("solid", fgColor=f"FF{fill}"),
+                "font": Font(name=font.name, sz=font.sz, family=font.family, b=True, color=f"FF{colour}"),
+            }
+            self._tones[tone] = self._style(**plain | toned)
+
+    def _style(self, **parts: Any) -> int:
+        """Return the number of a style with these parts, in a new cell: openpyxl keeps the style of the cell itself."""
+        cell = Cell(self._sheet, row=1, column=1)
+        for name, part in parts.items():
+            setattr(cell, name, part)
+        return int(cell.style_id)
 
     def _make_room(self) -> None:
         """Give the added columns their widths, and cut them out of ranges of columns that share one width."""

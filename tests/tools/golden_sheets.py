@@ -8,6 +8,8 @@ from typing import Any
 
 import openpyxl
 import xlsxwriter
+from openpyxl.styles import Font, PatternFill
+from openpyxl.worksheet.formula import ArrayFormula
 from sample_files import imeis, wrong
 
 GOOD = imeis(12, start=50)
@@ -20,7 +22,7 @@ def stock_list() -> bytes:
     file = io.BytesIO()
     with xlsxwriter.Workbook(file) as book:
         title = book.add_format({"bold": True, "font_size": 16, "font_color": "#1F3864"})
-        head = book.add_format({"bold": True, "bg_color": "#1F3864", "font_color": "white", "border": 1, "rotation": 30})
+        head = book.add_format({"bold": True, "bg_color": "#1F3864", "font_color": "white", "rotation": 30})
         money = book.add_format({"num_format": '"$"#,##0.00', "border": 1})
         day = book.add_format({"num_format": "dd.mm.yyyy", "italic": True})
         red = book.add_format({"font_color": "red"})
@@ -70,8 +72,8 @@ def two_imei_columns() -> bytes:
     sheet.append([])
     sheet.append(["Total", "=COUNTA(A2:A7)", True, "#N/A"])
     for cell in sheet[1]:
-        cell.font = openpyxl.styles.Font(name="Arial", sz=9, b=True)
-        cell.fill = openpyxl.styles.PatternFill("solid", fgColor="FFD9D9D9")
+        cell.font = Font(name="Arial", sz=9, b=True)
+        cell.fill = PatternFill("solid", fgColor="FFD9D9D9")
     sheet.column_dimensions["A"].width = 22.5
     sheet.column_dimensions["B"].hidden = True
     sheet.row_dimensions[8].height = 33.0
@@ -150,7 +152,7 @@ def _sheet_differences(one: Any, two: Any, width: int) -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, openpyxl.worksheet.formula.ArrayFormula):
+    if isinstance(value, ArrayFormula):
         return value.ref, value.text
     return copy(value) if not isinstance(value, str | int | float | date | None) else value
 
