@@ -99,6 +99,18 @@ def test_a_file_is_ordered_once_and_the_last_line_is_the_figures(
     assert result.stdout.count("\n") == 1
 
 
+def test_a_file_that_was_ordered_comes_back_with_its_results(app: Flask, stock: Path, tmp_path: Path) -> None:
+    run(app, "submit", stock, "--service", SERVICE, "--yes")
+    out = tmp_path / "back.csv"
+    result = run(app, "results", "stock.csv", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "250 of 250 pending" in result.stderr
+    rows, before = out.read_text(encoding="utf-8").splitlines(), stock.read_text(encoding="utf-8").splitlines()
+    assert [row.partition(",")[0] for row in rows] == before
+    assert rows[0].startswith("IMEI,Verdict,Model,")
+    assert rows[-1].endswith("Not checked,,,No IMEI: an IMEI has 15 digits.")
+
+
 def test_what_was_read_and_what_it_costs_is_said_on_standard_error(app: Flask, stock: Path) -> None:
     said = run(app, "submit", stock, "--service", SERVICE, "--yes", "--json").stderr
     assert "stock.csv" in said

@@ -4,11 +4,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sample_files import imei
 
 from database import IMEIDatabase
 from settings import Settings
 from storage import batch_uploads
-from storage.batch_uploads import Upload, find_upload, keep_intake, kept_intake, store_upload
+from storage.batch_creation import NewBatch, create_batch
+from storage.batch_uploads import (
+    Upload,
+    change_upload,
+    find_upload,
+    keep_intake,
+    kept_intake,
+    store_upload,
+    upload_of_batch,
+)
 
 
 def test_beyond_the_quota_the_oldest_uploads_are_forgotten(
@@ -71,6 +81,42 @@ def test_intakes_count_in_the_quota_and_go_with_their_upload(
     new = stored(database, folder, 300)
     assert kept_intake(old, "column 1") is None
     assert [path.name for path in folder.iterdir()] == [new.path.name]
+
+
+def confirmed(database: IMEIDatabase, folder: Path, size: int = 10) -> Upload:
+    """An upload that became a batch."""
+    upload = stored(database, folder, size)
+    new = NewBatch("a.csv", "upload", "1", "Service", 0.08, [(imei(1), 2)], confirm_token=upload.token)
+    batch_id = create_batch(database, new)
+    assert upload_of_batch(database, folder, batch_id) == ("upload", upload)
+    return upload
+
+
+def test_the_file_of_a_batch_outlives_uploads_without_one(
+    settings: Settings, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the age nor the quota of uploads that wait for their confirmation deletes it."""
+    folder = settings.data_dir / "uploads"
+    kept, dropped = confirmed(database, folder, 300), stored(database, folder, 300)
+    monkeypatch.setattr(batch_uploads, "KEPT", timedelta(days=-1))
+    monkeypatch.setattr(batch_uploads, "QUOTA", 100)
+    stored(database, folder, 300)
+    assert (kept.path.is_file(), dropped.path.is_file()) == (True, False)
+    change_upload(database, kept.token, "2", {"column": 3})
+    assert find_upload(database, folder, kept.token) == kept
+
+
+def test_files_of_batches_go_after_the_retention_and_beyond_their_own_quota_oldest_first(
+    settings: Settings, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = settings.data_dir / "uploads"
+    monkeypatch.setattr(batch_uploads, "BATCH_QUOTA", 700)
+    oldest, older, newest = (confirmed(database, folder, 300) for _ in range(3))
+    waiting = stored(database, folder, 300)
+    assert [upload.path.is_file() for upload in (oldest, older, newest, waiting)] == [False, True, True, True]
+    given = {"label": "a.csv", "kind": "upload", "service_id": "1"}
+    store_upload(database, folder, b"x", **given, retention=timedelta(days=-1))  # type: ignore[arg-type]
+    assert [upload.path.is_file() for upload in (older, newest, waiting)] == [False, False, True]
 
 
 def test_an_old_upload_goes_with_its_intakes_and_leaves_none_behind(

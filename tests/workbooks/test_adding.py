@@ -50,7 +50,7 @@ def test_a_workbook_comes_back_cell_for_cell_with_columns_behind_its_last(
     after, sentences = add(before, sheet, header_row, header_row + 1, header_row + 3)
     assert differences(before, after, width) == []
     assert sentences == ()
-    found = opened(after)[sheet]
+    found: Any = opened(after)[sheet]
     titles, first, blank = (found[row][width : width + 5] for row in (header_row, header_row + 1, header_row + 2))
     assert [cell.value for cell in titles] == ["Verdict", "Checked on", "Order id", "Note"]
     assert [cell.value for cell in first[:1] + first[2:]] == ["Pass", "0015", "=1+1"]
