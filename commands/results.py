@@ -1,6 +1,7 @@
 """The command `flask results`: the results of a batch as a file, the user's own sheet among them."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -9,9 +10,10 @@ from flask.cli import with_appcontext
 from amounts import plural
 from backend import Backend, backend
 from orders import Progress
-from results import SheetNotPossibleError, SheetStore, prepare_sheet, result_rows
+from results import FILE, SheetNotPossibleError, SheetStore, prepare_sheet, result_rows
 from spreadsheets import WORKBOOK_COLUMNS, UnreadableFileError, write_csv, write_xlsx
 from storage.batch_queries import batch_named, progress
+from storage.batch_uploads import change_upload, forget_batch_files, store_upload
 
 REFUSED = 2
 FORMATS = ("sheet", "xlsx", "csv")
@@ -55,6 +57,19 @@ def batch_results(batch: str, kind: str, out: Path) -> None:
     finally:
         draft.unlink(missing_ok=True)
     click.echo("\n".join([f"{out}: batch {found.batch_id}, {plural(found.total, 'IMEI')}", *notices]), err=True)
+
+
+def keep_file(backend: Backend, file: Path, service_id: str, second_imeis: bool) -> str | None:
+    """Keep a file for the sheet of its batch; return the token that names both, None where it cannot be kept."""
+    database, folder = backend.database, backend.uploads
+    try:
+        forget_batch_files(database, folder, timedelta(days=backend.settings.upload_retention_days))
+        token = store_upload(database, folder, file.read_bytes(), label=file.name, kind=FILE, service_id=service_id)
+    except OSError as error:
+        click.echo(f"{file.name} is not kept, so `flask results` cannot give it back: {error.strerror}.", err=True)
+        return None
+    change_upload(database, token, service_id, {"second_imeis": second_imeis})
+    return token
 
 
 def find_batch(backend: Backend, batch: str) -> Progress:

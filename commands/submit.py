@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -21,11 +20,11 @@ from amounts import money, plural
 from backend import Backend, backend
 from commands.account import adopt_account
 from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
-from commands.results import batch_results
+from commands.results import batch_results, keep_file
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
-from results import FILE, Fate, import_orders, midnight, plan_import, reparse, undo_import
+from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
 from runner import led, provider_access, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
@@ -34,7 +33,6 @@ from storage.audit_store import had_doubt
 from storage.balance_store import BalanceChange, balance_change
 from storage.batch_creation import OverBudgetError, create_batch
 from storage.batch_queries import progress
-from storage.batch_uploads import change_upload, store_upload
 from submission import (
     OtherAccountError,
     Plan,
@@ -174,7 +172,9 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
             _ask(settings, plan, options.yes)
             with led(settings, backend.database):
                 _check_price(backend, plan)
-            token = _keep_file(backend, options) if plan.continues is None else None
+            token = (
+                None if plan.continues else keep_file(backend, options.file, options.service_id, options.second_imeis)
+            )
             new = plan.batch(options.file.name, "command", settings.daily_budget, token)
             batch_id = create_batch(backend.database, new, settings.chunk_size)
             return _see_through(backend, batch_id, options.as_json)
@@ -320,25 +320,6 @@ def _read(settings: Settings, options: SubmitOptions) -> Intake:
         _say(*read_lines(file.name, intake))
         raise Refusal(f"{file.name} holds no IMEI that can be ordered.")
     return intake
-
-
-def _keep_file(backend: Backend, options: SubmitOptions) -> str | None:
-    """Keep the file with its batch, for `flask results`; return the token that names both, None without room for it."""
-    try:
-        token = store_upload(
-            backend.database,
-            backend.uploads,
-            options.file.read_bytes(),
-            label=options.file.name,
-            kind=FILE,
-            service_id=options.service_id,
-            retention=timedelta(days=backend.settings.upload_retention_days),
-        )
-    except OSError as error:
-        _say(f"{options.file.name} could not be kept, so `flask results` cannot add to it: {error.strerror}.")
-        return None
-    change_upload(backend.database, token, options.service_id, {"second_imeis": options.second_imeis})
-    return token
 
 
 def _find_service(backend: Backend, service_id: str) -> ServiceInfo:

@@ -173,37 +173,50 @@ def write_tables(
     """
     target = fspath(path_or_file) if isinstance(path_or_file, (str, PathLike)) else path_or_file
     with xlsxwriter.Workbook(target, {"constant_memory": True}) as book:
-        formats = {
-            "title": book.add_format({"bold": True, "bottom": 1}),
-            "digits": book.add_format({"num_format": "@"}),
-        }
-        for tone, (fill, colour) in tones.items():
-            formats[tone] = book.add_format({"bold": True, "bg_color": f"#{fill}", "font_color": f"#{colour}"})
-        formats["moment"] = book.add_format({"num_format": "yyyy-mm-dd hh:mm", "align": "left"})
-        names: set[str] = set()
+        writer = _TableWriter(book, tones)
         for table in tables:
-            sheet = book.add_worksheet(_sheet_name(table.name, names))
-            for column, width in enumerate(table.widths):
-                sheet.set_column(column, column, width)
-            for number, cells in table.rows:
-                for column, cell in enumerate(cells):
-                    _write_plain(sheet, number - 1, column, cell, formats)
-            sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
-            if table.hidden:
-                sheet.hide()
+            writer.write(table)
 
 
-def _write_plain(sheet: Any, row: int, column: int, cell: object, formats: Mapping[str, Any]) -> None:
-    if isinstance(cell, OutCell):
-        sheet.write_string(row, column, _cell_text(cell.text), formats.get(cell.form))
-    elif isinstance(cell, bool):
-        sheet.write_boolean(row, column, cell)
-    elif isinstance(cell, datetime):
-        sheet.write_datetime(row, column, cell.replace(microsecond=0, tzinfo=None), formats["moment"])
-    elif isinstance(cell, int | float) and abs(cell) < LONG_NUMBER:
-        sheet.write_number(row, column, cell)
-    elif cell is not None and cell != "":
-        sheet.write_string(row, column, _cell_text(str(cell)), formats["digits"])
+class _TableWriter:
+    """Writes sheets of values into one workbook."""
+
+    def __init__(self, book: xlsxwriter.Workbook, tones: Mapping[str, tuple[str, str]]) -> None:
+        self._book, self._names = book, set[str]()
+        self._digits = book.add_format({"num_format": "@"})
+        self._moment = book.add_format({"num_format": "yyyy-mm-dd hh:mm", "align": "left"})
+        self._formats = {"title": book.add_format({"bold": True, "bottom": 1}), "digits": self._digits}
+        for tone, (fill, colour) in tones.items():
+            self._formats[tone] = book.add_format({"bold": True, "bg_color": f"#{fill}", "font_color": f"#{colour}"})
+
+    def write(self, table: OutTable) -> None:
+        sheet = self._book.add_worksheet(_sheet_name(table.name, self._names))
+        for column, width in enumerate(table.widths):
+            sheet.set_column(column, column, width)
+        for number, cells in table.rows:
+            for column, cell in enumerate(cells):
+                self._write_cell(sheet, (number - 1, column), cell)
+        sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
+        if table.hidden:
+            sheet.hide()
+
+    def _write_cell(self, sheet: Any, place: tuple[int, int], cell: object) -> None:
+        if cell is None or cell == "":
+            return
+        if isinstance(cell, bool):
+            sheet.write_boolean(*place, cell)
+        elif isinstance(cell, datetime):
+            sheet.write_datetime(*place, cell.replace(microsecond=0, tzinfo=None), self._moment)
+        elif isinstance(cell, OutCell):
+            sheet.write_string(*place, _cell_text(cell.text), self._formats.get(cell.form))
+        else:
+            self._write_value(sheet, place, cell)
+
+    def _write_value(self, sheet: Any, place: tuple[int, int], cell: object) -> None:
+        if isinstance(cell, int | float) and abs(cell) < LONG_NUMBER:
+            sheet.write_number(*place, cell)
+        else:
+            sheet.write_string(*place, _cell_text(str(cell)), self._digits)
 
 
 def _cell_text(text: str) -> str:

@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, insert, select, text, update
 
 from database import IMEIDatabase, utc_now
 from schema import batches, uploads
 
-#: How long an upload waits for its confirmation, and how long it is kept with its batch if nothing else is set.
-KEPT, KEPT_WITH_BATCH = timedelta(days=7), timedelta(days=90)
+#: How long an upload waits for its confirmation.
+KEPT = timedelta(days=7)
 #: Bytes that all uploads without a batch, and those of batches, may take with their intakes; beyond them the oldest are
 #: deleted.
 QUOTA, BATCH_QUOTA = 500 * 1024 * 1024, 1024 * 1024 * 1024
@@ -43,23 +43,13 @@ class Upload:
     created_at: datetime
 
 
-def store_upload(
-    database: IMEIDatabase,
-    folder: Path,
-    data: bytes,
-    *,
-    label: str,
-    kind: str,
-    service_id: str,
-    retention: timedelta = KEPT_WITH_BATCH,
-) -> str:
+def store_upload(database: IMEIDatabase, folder: Path, data: bytes, *, label: str, kind: str, service_id: str) -> str:
     """Keep the bytes and return their token. Raises OSError.
 
-    Deletes uploads that are older than KEPT, or as the file of a batch older than the retention, or beyond the quotas.
+    Deletes uploads without a batch that are older than KEPT or beyond QUOTA.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _delete_old(database, folder, utc_now() - KEPT, utc_now() - retention)
-    _make_room(database, folder, OF_BATCH, BATCH_QUOTA)
+    _delete_old(database, folder, ~OF_BATCH, utc_now() - KEPT)
     _make_room(database, folder, ~OF_BATCH, QUOTA - len(data))
     token = secrets.token_urlsafe(18)
     path = folder / token
@@ -71,6 +61,13 @@ def store_upload(
             )
         )
     return token
+
+
+def forget_batch_files(database: IMEIDatabase, folder: Path, retention: timedelta) -> None:
+    """Delete the uploads of batches that are older than the retention or beyond BATCH_QUOTA."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _delete_old(database, folder, OF_BATCH, utc_now() - retention)
+    _make_room(database, folder, OF_BATCH, BATCH_QUOTA)
 
 
 def find_upload(database: IMEIDatabase, folder: Path, token: str) -> Upload | None:
@@ -184,11 +181,11 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _delete_old(database: IMEIDatabase, folder: Path, before: datetime, of_batch_before: datetime) -> None:
-    is_old = or_(and_(~OF_BATCH, uploads.c.created_at < before), and_(OF_BATCH, uploads.c.created_at < of_batch_before))
+def _delete_old(database: IMEIDatabase, folder: Path, which: ColumnElement[bool], before: datetime) -> None:
     with database.write() as connection:
-        paths = connection.execute(select(uploads.c.path).where(is_old)).scalars().all()
-        connection.execute(delete(uploads).where(is_old))
+        old = select(uploads.c.path).where(which, uploads.c.created_at < before)
+        paths = connection.execute(old).scalars().all()
+        connection.execute(delete(uploads).where(which, uploads.c.created_at < before))
     for name in paths:
         _delete(folder / name)
     for path in folder.glob("*.*"):  # an intake that was written while its upload was deleted

@@ -231,8 +231,8 @@ def _save(folder: Path, export: Export) -> None:
 def _load(path: Path) -> Export | None:
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Export(**state | {"notices": tuple(state["notices"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        return Export(**state | {"notices": tuple(state.get("notices", ()))})
+    except (OSError, ValueError, TypeError):
         return None
 
 

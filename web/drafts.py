@@ -10,7 +10,7 @@ from datetime import timedelta
 from backend import backend
 from results import FILE, LIST, PASTE, keep_reading, read_content, read_upload
 from spreadsheets import Choice, Intake, parsed_list
-from storage.batch_uploads import Upload, change_upload, find_upload, store_upload
+from storage.batch_uploads import Upload, change_upload, find_upload, forget_batch_files, store_upload
 
 #: Kinds of uploads: those that may become a batch, and the text of a form that was refused.
 SENDABLE, FORM = (FILE, PASTE, LIST), "draft"
@@ -57,16 +57,9 @@ def read(upload: Upload, choice: Choice) -> Intake:
 
 
 def _store(kind: str, content: bytes, label: str, service_id: str) -> str:
-    retention = timedelta(days=backend().settings.upload_retention_days)
-    return store_upload(
-        backend().database,
-        backend().uploads,
-        content,
-        label=label,
-        kind=kind,
-        service_id=service_id,
-        retention=retention,
-    )
+    database, folder = backend().database, backend().uploads
+    forget_batch_files(database, folder, timedelta(days=backend().settings.upload_retention_days))
+    return store_upload(database, folder, content, label=label, kind=kind, service_id=service_id)
 
 
 def _limit() -> int:

@@ -1,6 +1,7 @@
 """The columns that My sheet appends: one row for each row of the file, with a reason for what was left out."""
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 from sample_files import imeis, wrong
@@ -15,7 +16,7 @@ MARCH, APRIL = datetime(2026, 3, 1, 9), datetime(2026, 4, 1, 9)
 
 
 def result(
-    verdict: Verdict | None, model: str = "iPhone 12", when: datetime | None = MARCH, **more: str
+    verdict: Verdict | None, model: str = "iPhone 12", when: datetime | None = MARCH, **more: Any
 ) -> PhoneResult:
     return PhoneResult(verdict, model=model, checked_on=when, status="Completed", **more)
 
