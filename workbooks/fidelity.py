@@ -21,7 +21,7 @@ from openpyxl.drawing.spreadsheet_drawing import SpreadsheetDrawing
 from openpyxl.reader.excel import ExcelReader
 from openpyxl.utils import coordinate_to_tuple, get_column_letter
 from openpyxl.worksheet import _reader
-from openpyxl.worksheet._reader import FORMULA_TAG, VALUE_TAG, WorkSheetParser
+from openpyxl.worksheet._reader import VALUE_TAG, WorkSheetParser
 from openpyxl.worksheet._writer import WorksheetWriter
 from openpyxl.worksheet.formula import DataTableFormula
 from openpyxl.writer.excel import ExcelWriter
@@ -29,8 +29,8 @@ from openpyxl.xml.functions import Element, tostring
 
 #: Rows between two reports of the progress.
 REPORTED = 1000
-#: Cell types whose text is kept exactly: numbers and dates, truth values, errors, ISO dates.
-_VERBATIM = frozenset({"n", "b", "e", "d"})
+#: Cell types that are read here: texts, and what keeps its text exactly: numbers, truth values, errors, ISO dates.
+_PLAIN = frozenset({"s", "n", "b", "e", "d"})
 _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 _MOST = 32_767  #: UTF-16 units of a cell, Excel's own limit
@@ -75,15 +75,18 @@ class _Parser(WorkSheetParser):
         return super().parse_row(row)
 
     def parse_cell(self, element: Any) -> Any:
-        kind = element.get("t", "n")
-        if kind not in _VERBATIM or element.find(FORMULA_TAG) is not None:
-            return super().parse_cell(element)
+        kind, value = element.get("t", "n"), None
+        if len(element):
+            if kind not in _PLAIN or len(element) > 1 or element[0].tag != VALUE_TAG:
+                return super().parse_cell(element)
+            value = element[0].text or None
+            if kind == "s" and value is not None:
+                value = self.shared_strings[int(value)]
         coordinate = element.get("r")
         row, column = coordinate_to_tuple(coordinate) if coordinate else (self.row_counter, self.col_counter + 1)
         self.col_counter = column
-        text = element.findtext(VALUE_TAG, None) or None
         style = int(element.get("s", 0))
-        return {"row": row, "column": column, "value": text, "data_type": kind, "style_id": style}
+        return {"row": row, "column": column, "value": value, "data_type": kind, "style_id": style}
 
     def parse_formula(self, element: Any) -> Any:
         value: Any = super().parse_formula(element)  # type: ignore[no-untyped-call]

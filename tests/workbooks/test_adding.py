@@ -5,12 +5,15 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import openpyxl
 import pytest
 import xlsxwriter
 from golden_sheets import differences, invoice, saved, stock_list, two_imei_columns
+from openpyxl.utils import column_index_from_string
 
 from workbooks import AddedColumn, AddedRow, Addition, UnreadableFileError, add_columns
 
@@ -60,6 +63,53 @@ def test_a_workbook_comes_back_cell_for_cell_with_columns_behind_its_last(
     assert [cell.value for cell in blank] == [None] * 4
     neighbour = next(cell for cell in reversed(found[header_row][:width]) if cell.value is not None)
     assert titles[0].style_id == neighbour.style_id
+
+
+#: The order in which Excel takes the elements of a sheet (ECMA-376, part 1, 18.3.1.99); another order is a damaged file.
+ELEMENTS = [
+    "sheetPr",
+    "dimension",
+    "sheetViews",
+    "sheetFormatPr",
+    "cols",
+    "sheetData",
+    "sheetProtection",
+    "autoFilter",
+    "mergeCells",
+    "conditionalFormatting",
+    "dataValidations",
+    "hyperlinks",
+    "printOptions",
+    "pageMargins",
+    "pageSetup",
+    "headerFooter",
+    "rowBreaks",
+    "colBreaks",
+    "ignoredErrors",
+    "drawing",
+    "legacyDrawing",
+    "tableParts",
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "sheet", "header_row"),
+    [(stock_list, "Stock Nov", 4), (two_imei_columns, "Phones", 1), (invoice, "Lines", 5)],
+)
+def test_excel_would_not_call_the_workbook_damaged(make: Callable[[], bytes], sheet: str, header_row: int) -> None:
+    """Elements are in their order, cells and columns in theirs, and no two ranges of columns overlap."""
+    after, _ = add(make(), sheet, header_row, header_row + 1, 40)
+    place = opened(after).sheetnames.index(sheet) + 1
+    root = fromstring(zipfile.ZipFile(io.BytesIO(after)).read(f"xl/worksheets/sheet{place}.xml"))
+    names = [element.tag.rpartition("}")[2] for element in root]
+    assert names == sorted(names, key=ELEMENTS.index)
+    columns = [(int(each.get("min", "")), int(each.get("max", ""))) for each in root.iterfind("{*}cols/{*}col")]
+    assert all(before[1] < after[0] for before, after in pairwise(columns))
+    rows = [int(row.get("r", "")) for row in root.iterfind("{*}sheetData/{*}row")]
+    assert rows == sorted(set(rows))
+    for row in root.iterfind("{*}sheetData/{*}row"):
+        places = [column_index_from_string(cell.get("r", "").rstrip("0123456789")) for cell in row]
+        assert places == sorted(set(places))
 
 
 def test_an_earlier_download_is_filled_in_again() -> None:
