@@ -65,31 +65,12 @@ def test_a_workbook_comes_back_cell_for_cell_with_columns_behind_its_last(
     assert titles[0].style_id == neighbour.style_id
 
 
-#: The order in which Excel takes the elements of a sheet (ECMA-376, part 1, 18.3.1.99); another order is a damaged file.
-ELEMENTS = [
-    "sheetPr",
-    "dimension",
-    "sheetViews",
-    "sheetFormatPr",
-    "cols",
-    "sheetData",
-    "sheetProtection",
-    "autoFilter",
-    "mergeCells",
-    "conditionalFormatting",
-    "dataValidations",
-    "hyperlinks",
-    "printOptions",
-    "pageMargins",
-    "pageSetup",
-    "headerFooter",
-    "rowBreaks",
-    "colBreaks",
-    "ignoredErrors",
-    "drawing",
-    "legacyDrawing",
-    "tableParts",
-]
+#: The order in which Excel takes the elements of a sheet (ECMA-376, part 1, 18.3.1.99); in another it is damaged.
+ELEMENTS = (
+    *("sheetPr", "dimension", "sheetViews", "sheetFormatPr", "cols", "sheetData", "sheetProtection", "autoFilter"),
+    *("mergeCells", "conditionalFormatting", "dataValidations", "hyperlinks", "printOptions", "pageMargins"),
+    *("pageSetup", "headerFooter", "rowBreaks", "colBreaks", "ignoredErrors", "drawing", "legacyDrawing", "tableParts"),
+)
 
 
 @pytest.mark.parametrize(
