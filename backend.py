@@ -83,7 +83,7 @@ class Backend:
 
     @property
     def uploads(self) -> Path:
-        """The folder of unconfirmed uploads."""
+        """The folder of uploads, with and without a batch."""
         return self.settings.data_dir / "uploads"
 
     @property

@@ -196,12 +196,15 @@ def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]
 
 
 def earlier_orders(database: IMEIDatabase, batch_id: int, service_id: str) -> list[Order]:
-    """Return for each duplicate of a batch its newest completed order with the service, else its newest order."""
+    """Return for each duplicate of a batch its newest completed order with the service, else its newest order.
+
+    The concat keeps SQLite from the index of services: it finds the orders by their IMEIs.
+    """
     duplicates = select(items.c.imei).where(items.c.batch_id == batch_id, items.c.outcome == Outcome.DUPLICATE)
     completed = func.max(case((orders.c.status == OrderStatus.COMPLETED, orders.c.id)))
     newest = (
         select(func.coalesce(completed, func.max(orders.c.id)))
-        .where(orders.c.imei.in_(duplicates), orders.c.service_id == service_id)
+        .where(orders.c.imei.in_(duplicates), orders.c.service_id.concat("") == service_id)
         .group_by(orders.c.imei)
     )
     return _orders(database, select(orders).where(orders.c.id.in_(newest)))

@@ -146,7 +146,10 @@ def sheet_download(sheet: MySheet, batch_id: int) -> ResponseReturnValue:
         _build(folder, export, build, backend().stopping)
     found = export_or_404(export.token)
     if found.state == "done" and not found.notices:
-        return send_export(found)
+        answer = send_export(found)
+        for path in folder.glob(f"{export.token}.*"):  # the answer holds the open file; no page will show it
+            path.unlink(missing_ok=True)
+        return answer
     return redirect(url_for("exports.show", token=export.token), 303)
 
 
@@ -154,7 +157,7 @@ def send_export(export: Export) -> Response:
     """Send the file of a finished export."""
     path = folder_of(backend()) / f"{export.token}{export.suffix}"
     kind = XLSX if export.suffix == ".xlsx" else "text/plain" if export.suffix == ".txt" else "text/csv"
-    return send_file(path, kind, as_attachment=True, download_name=export.name)
+    return send_file(path.open("rb"), kind, as_attachment=True, download_name=export.name)
 
 
 def start(backend: Backend, export: Export, build: Build) -> None:

@@ -228,6 +228,7 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
     batch_id = fill(browser, database)
     caught.clear()
     visit(browser, database, batch_id)
+    browser.get(f"/batches/{batch_id}/sheet")
     with monkeypatch.context() as patched:
         patched.setattr(order_filters, "VERY_FEW", -1)  # as where many orders fit every term
         browser.get("/history?q=35&status=Rejected&fmi=ON&carrier=A&service=1739")

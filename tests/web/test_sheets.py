@@ -138,6 +138,7 @@ def test_a_text_comes_back_as_text_or_as_a_workbook(browser: Browser, database: 
     complete(database, order_id=None)
     answer = browser.get(f"/batches/{batch_id}/sheet")
     assert answer.headers["Content-Disposition"].rstrip('"').endswith(".tsv")
+    assert not list((browser.client.application.extensions["backend"].settings.data_dir / "exports").iterdir())
     fields = "Pass\tiPhone 12\tT-Mobile USA\tLocked\tOFF\tClean\t\t0012E5\tCompleted\t2026-11-02 10:30\t\t"
     expected = data.decode().replace("IMEI\r", "IMEI\t" + "\t".join(TITLES) + "\r")
     expected = expected.replace(f"{one}\r", f"{one}\t{fields}\r").replace(f"{two}\r", f"{two}\t{fields}\r")

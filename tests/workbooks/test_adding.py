@@ -143,6 +143,12 @@ def test_macros_and_links_are_left_out_with_a_sentence_and_their_last_values_sta
     assert not [name for name in zipfile.ZipFile(io.BytesIO(after)).namelist() if "external" in name or "vba" in name]
 
 
+#: XML whose entities would unfold to 10 GB.
+LAUGHS = b"<!DOCTYPE a [<!ENTITY a0 'aaaaaaaaaa'>%s]><a>&a9;</a>" % b"".join(
+    b"<!ENTITY a%d '%s'>" % (level, b"&a%d;" % (level - 1) * 10) for level in range(1, 10)
+)
+
+
 def bomb() -> bytes:
     """A workbook whose archive promises 500 MB of XML."""
     file = io.BytesIO(rezipped(two_imei_columns()))
@@ -161,6 +167,7 @@ def bomb() -> bytes:
         ),
         (lambda: b"PK\x03\x04 broken", "damaged"),
         (bomb, "larger than it may be"),
+        (lambda: rezipped(stock_list(), xl__comments1_dot_xml=LAUGHS), "cannot change this workbook"),
     ],
 )
 def test_a_workbook_that_cannot_be_changed_gets_a_sentence(data: Callable[[], bytes], sentence: str) -> None:
