@@ -33,8 +33,6 @@ from workbooks.titles import find_titles
 
 CPU_SECONDS = 120
 NOTES = "My sheet notes"  #: the sheet of the notices
-#: Days from Excel's first day to that of Python's ordinals.
-_EPOCH = 693_594
 _LINKED = re.compile(r"\[\d+\][^\[\]!]*!")  #: how a formula names another workbook
 _UNSUPPORTED = re.compile(r"(.+) extension is not supported")
 _NOT_CHANGED = (
@@ -109,6 +107,9 @@ class _Contents:
             texts = [*_named(archive, "sharedstrings"), *_named(archive, "worksheets/sheet")]
             self.has_rich_text = any(_holds(archive, name, b"<rPr", b":rPr") for name in texts)
         self._macros = any(name.endswith("vbaproject.bin") for name in names)
+        self._charts = any("charts/chart" in name for name in names)
+        self._threads = any("threadedcomments/" in name for name in names)
+        self._objects = any(part in name for part in ("ctrlprops/", "embeddings/", "activex/") for name in names)
         self.has_links = any("externallinks/" in name for name in names)
 
     def notices(self) -> Iterator[str]:
@@ -117,6 +118,12 @@ class _Contents:
             yield "The workbook's macros are left out."
         if self._drawn:
             yield "Pictures and shapes are left out."
+        if self._objects:
+            yield "Buttons and embedded objects are left out."
+        if self._charts:
+            yield "Charts are kept, but may look different."
+        if self._threads:
+            yield "Threads of comments come back as notes."
 
 
 def _named(archive: zipfile.ZipFile, part: str) -> list[str]:
@@ -135,8 +142,9 @@ def _holds(archive: zipfile.ZipFile, name: str, *marks: bytes) -> bool:
 
 
 def _unsupported(messages: Iterable[str]) -> list[str]:
-    found = sorted({match[1] for message in messages if (match := _UNSUPPORTED.match(message))})
-    return [f"Newer features of Excel are left out: {', '.join(found)}."] if found else []
+    found = {match[1] for message in messages if (match := _UNSUPPORTED.match(message))}
+    named = ", ".join(sorted(found - {"Unknown"})) or "unknown ones"
+    return [f"Newer features of Excel are left out: {named}."] if found else []
 
 
 def _drop_links(book: Workbook) -> list[str]:
@@ -150,6 +158,7 @@ def _drop_links(book: Workbook) -> list[str]:
                 cell.data_type, cell._value = _stored(value)
                 replaced += 1
         _drop_linked(sheet.defined_names)
+        sheet.kept_extensions = [each for each in sheet.kept_extensions if not _LINKED.search("".join(each.itertext()))]
         rules = sheet.data_validations
         rules.dataValidation = [
             rule for rule in rules.dataValidation if not _LINKED.search(f"{rule.formula1} {rule.formula2}")
@@ -180,6 +189,7 @@ class _ResultCells(AddedCells):
         self.last = self.first + len(plan.columns) - 1
         if self.last > MAX_COLUMNS:
             raise UnreadableFileError(_TOO_WIDE)
+        self._first_day = 1462 if book.epoch.year == 1904 else 0  #: days between the two calendars of Excel
         self._letters = [get_column_letter(column) for column in range(self.first, self.last + 1)]
         lowest = max(rows, default=plan.header_row or 1)
         self.ignored = f"{self._letters[0]}1:{self._letters[-1]}{lowest}"
@@ -213,7 +223,7 @@ class _ResultCells(AddedCells):
         """Return type, style and value of a cell: a number is a date in days, everything else is text."""
         if isinstance(value, str):
             return "s", self._tones.get(tone, self._text) if kind == "tone" else self._styles[kind], plain_text(value)
-        return "n", self._styles[kind], value
+        return "n", self._styles[kind], value - self._first_day
 
     def _titles_row(self) -> list[str]:
         row = self._plan.header_row

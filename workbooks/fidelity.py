@@ -29,6 +29,8 @@ from openpyxl.xml.functions import Element, tostring
 
 #: Rows between two reports of the progress.
 REPORTED = 1000
+#: Extensions that are kept as they are: lists to choose from on other sheets, and sparklines.
+_KEPT_EXTENSIONS = frozenset({"{CCE6A557-97BC-4B89-ADB6-D9C93CAAB3DF}", "{05C60535-1F16-4FD2-B633-F4F36F0B64E0}"})
 #: Cell types that are read here: texts, and what keeps its text exactly: numbers, truth values, errors, ISO dates.
 _PLAIN = frozenset({"s", "n", "b", "e", "d"})
 _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -65,13 +67,16 @@ class AddedCells:
 
 
 class _Parser(WorkSheetParser):
-    """Keeps the text of numbers and the stored results of formulas."""
+    """Keeps the text of numbers, the stored results of formulas, and extensions that point to no other part."""
 
-    report: Report = staticmethod(lambda rows: None)
+    def __init__(self, report: Report, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.extensions: list[Any] = []
+        self._report = report
 
     def parse_row(self, row: Any) -> Any:
         if self.row_counter % REPORTED == REPORTED - 1:
-            self.report(REPORTED)
+            self._report(REPORTED)
         return super().parse_row(row)
 
     def parse_cell(self, element: Any) -> Any:
@@ -91,17 +96,38 @@ class _Parser(WorkSheetParser):
     def parse_formula(self, element: Any) -> Any:
         value: Any = super().parse_formula(element)  # type: ignore[no-untyped-call]
         value = Formula(value) if isinstance(value, str) else value
-        value.stored = (element.get("t", "n"), element.findtext(VALUE_TAG, None))
+        kind, result = element.get("t", "n"), element.findtext(VALUE_TAG, None)
+        if kind == "s" and result:
+            kind, result = "str", str(self.shared_strings[int(result)])
+        value.stored = (kind, result)
         return value
+
+    def parse_extensions(self, element: Any) -> None:
+        kept = [each for each in element if each.get("uri", "").upper() in _KEPT_EXTENSIONS]
+        for extension in kept:
+            element.remove(extension)
+            for each in extension.iter():
+                for name in [name for name in each.attrib if "/revision" in name]:
+                    del each.attrib[name]
+        self.extensions += kept
+        super().parse_extensions(element)
 
 
 def load(file: IO[bytes], rich_text: bool, report: Report) -> Workbook:
     """Load a workbook without its macros and external links. Raises whatever openpyxl raises."""
-    parser = type("Parser", (_Parser,), {"report": staticmethod(report)})
-    setattr(_reader, "WorkSheetParser", parser)  # noqa: B010 - openpyxl takes no parser as an argument
+    parsers: list[_Parser] = []
+
+    def make_parser(*given: Any, **more: Any) -> _Parser:
+        parsers.append(_Parser(report, *given, **more))
+        return parsers[-1]
+
+    setattr(_reader, "WorkSheetParser", make_parser)  # noqa: B010 - openpyxl takes no parser as an argument
     reader = ExcelReader(file, keep_vba=False, keep_links=False, rich_text=rich_text)
     reader.read()
     reader.wb.template = False
+    sheets: list[Any] = reader.wb.worksheets
+    for sheet, parser in zip(sheets, parsers, strict=True):
+        sheet.kept_extensions = parser.extensions
     return reader.wb
 
 
@@ -157,6 +183,13 @@ class _CellWriter(WorksheetWriter):
             errors = Element("ignoredErrors", {})
             errors.append(Element("ignoredError", {"sqref": self._added.ignored, "numberStoredAsText": "1"}))
             self.xf.send(errors)
+
+    def write_tables(self) -> None:
+        super().write_tables()
+        if extensions := getattr(self._sheet, "kept_extensions", []):
+            listed = Element("extLst", {})
+            listed.extend(extensions)
+            self.xf.send(listed)
 
     def _numbers(self) -> Iterator[tuple[int, list[int]]]:
         """Yield each row that has cells, added cells or a format, with the columns of its cells."""

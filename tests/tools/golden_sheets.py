@@ -1,6 +1,7 @@
 """Three workbooks as wholesalers send them, and a comparison of what came back with what was sent."""
 
 import io
+import warnings
 from collections.abc import Iterator
 from copy import copy
 from datetime import date, datetime
@@ -89,6 +90,8 @@ def invoice() -> bytes:
     with xlsxwriter.Workbook(file) as book:
         other = book.add_worksheet("Cover")
         other.write("B2", "Invoice 2026-118")
+        other.write_row("A5", [3, 1, 2])
+        other.add_sparkline("D5", {"range": "Cover!A5:C5"})
         sheet = book.add_worksheet("Lines")
         sheet.merge_range("B2:D3", "Invoice lines")
         sheet.merge_range("F2:H2", "Bank")
@@ -117,17 +120,23 @@ def differences(before: bytes, after: bytes, width: int) -> list[str]:
     """Return what differs between two workbooks, apart from blank cells and from columns behind this one."""
     found = []
     for results in (False, True):
-        one, two = (openpyxl.load_workbook(io.BytesIO(d), data_only=results, rich_text=True) for d in (before, after))
+        one, two = _opened(before, results), _opened(after, results)
         names = [name for name in two.sheetnames if name != "My sheet notes"]
         if one.sheetnames != names:
             found.append(f"sheets {one.sheetnames} became {names}")
-        if {name: each.attr_text for name, each in one.defined_names.items()} != {
-            name: each.attr_text for name, each in two.defined_names.items()
-        }:
-            found.append("the names differ")
+        defined = [{name: each.attr_text for name, each in book.defined_names.items()} for book in (one, two)]
+        if defined[0] != defined[1]:
+            found.append(f"names {defined[0]} became {defined[1]}")
         for name in one.sheetnames:
             found += [f"{name}: {each}" for each in _sheet_differences(one[name], two[name], width)]
     return found
+
+
+def _opened(data: bytes, results: bool) -> openpyxl.Workbook:
+    """Return a workbook with its formulas, or with their stored results."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return openpyxl.load_workbook(io.BytesIO(data), data_only=results, rich_text=True)
 
 
 def _sheet_differences(one: Any, two: Any, width: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ import pytest
 import xlsxwriter
 from golden_sheets import differences, invoice, saved, stock_list, two_imei_columns
 from openpyxl.utils import column_index_from_string
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from workbooks import AddedColumn, AddedRow, Addition, UnreadableFileError, add_columns
 
@@ -70,6 +71,7 @@ ELEMENTS = (
     *("sheetPr", "dimension", "sheetViews", "sheetFormatPr", "cols", "sheetData", "sheetProtection", "autoFilter"),
     *("mergeCells", "conditionalFormatting", "dataValidations", "hyperlinks", "printOptions", "pageMargins"),
     *("pageSetup", "headerFooter", "rowBreaks", "colBreaks", "ignoredErrors", "drawing", "legacyDrawing", "tableParts"),
+    "extLst",
 )
 
 
@@ -91,6 +93,37 @@ def test_excel_would_not_call_the_workbook_damaged(make: Callable[[], bytes], sh
     for row in root.iterfind("{*}sheetData/{*}row"):
         places = [column_index_from_string(cell.get("r", "").rstrip("0123456789")) for cell in row]
         assert places == sorted(set(places))
+
+
+DV_LIST = b"""<extLst><ext uri="{CCE6A557-97BC-4b89-ADB6-D9C93CAAB3DF}"
+ xmlns:x14="http://schemas.microsoft.com/office/spreadsheetml/2009/9/main"><x14:dataValidations count="1"
+ xmlns:xm="http://schemas.microsoft.com/office/excel/2006/main"><x14:dataValidation type="list" xr:uid="{00}"
+ xmlns:xr="http://schemas.microsoft.com/office/spreadsheetml/2014/revision"><x14:formula1><xm:f>Prices!$A$2:$A$9</xm:f>
+</x14:formula1><xm:sqref>B5:B9</xm:sqref></x14:dataValidation></x14:dataValidations></ext>
+<ext uri="{A8765BA9}"/></extLst>
+</worksheet>"""
+
+
+def test_lists_on_other_sheets_and_sparklines_stay_and_what_is_newer_is_named() -> None:
+    with zipfile.ZipFile(io.BytesIO(stock_list())) as archive:
+        part = archive.read("xl/worksheets/sheet1.xml").replace(b"</worksheet>", DV_LIST)
+    after, sentences = add(rezipped(stock_list(), xl__worksheets__sheet1_dot_xml=part), "Stock Nov", 4, 5)
+    kept = zipfile.ZipFile(io.BytesIO(after)).read("xl/worksheets/sheet1.xml")
+    (validation,) = fromstring(kept).iterfind("{*}extLst/{*}ext/{*}dataValidations/{*}dataValidation")
+    assert [each.text for each in validation.iter()][2:] == ["Prices!$A$2:$A$9", "B5:B9"]
+    assert validation.attrib == {"type": "list"}
+    assert sentences == ("Newer features of Excel are left out: unknown ones.",)
+    cover = zipfile.ZipFile(io.BytesIO(add(invoice(), "Lines", 5, 6)[0])).read("xl/worksheets/sheet1.xml")
+    assert b"Cover!A5:C5" in cover
+
+
+def test_dates_are_right_in_the_calendar_that_begins_in_1904() -> None:
+    book = openpyxl.Workbook()
+    book.epoch = CALENDAR_MAC_1904
+    book.worksheets[0].title = "Old"
+    after, _ = add(saved(book), "Old", 1, 2)
+    found: Any = opened(after)["Old"]["B2"].value
+    assert abs((found - MOMENT).total_seconds()) < 0.01
 
 
 def test_an_earlier_download_is_filled_in_again() -> None:
