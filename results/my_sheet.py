@@ -92,7 +92,9 @@ class MySheet:
         """Write the file; return all notices. Raises UnreadableFileError, OSError, and what report raises."""
         if self.is_text:
             with path.open("wb") as out:
-                out.writelines(append_fields(self.data, self._text_form(), SHEET_COLUMNS, _told(self.added, report)))
+                out.writelines(
+                    append_fields(self.data, self._text_form(), SHEET_COLUMNS, _reported(self.added, report))
+                )
             return self.notices
         if self.parsed.kind is FileKind.XLSX:
             return self._change_workbook(path, report)
@@ -123,7 +125,7 @@ class MySheet:
         """Yield the sheets of a new workbook, in the order of the file."""
         chosen, deadline = self.parsed.chosen, Deadline(READ_SECONDS)
         form = TableForm(self.header_row, chosen.column or 0)
-        added = _told(self.added, report)
+        added = _reported(self.added, report)
         if self.parsed.kind not in OLD_KINDS:
             yield append_cells(NEW_SHEET, self._rows(deadline), form, SHEET_COLUMNS, added)
             return
@@ -202,7 +204,7 @@ def _notices(parsed: Parsed, results: Mapping[str, PhoneResult], header_row: int
         yield NO_TITLES
 
 
-def _told(rows: Iterable[T], report: Report) -> Iterator[T]:
+def _reported(rows: Iterable[T], report: Report) -> Iterator[T]:
     """Yield the rows, and report them from time to time."""
     for number, row in enumerate(rows, 1):
         if not number % REPORTED:

@@ -36,10 +36,12 @@ from storage.rows import Order
 logger = logging.getLogger(__name__)
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-#: Rows of a workbook that a request may wait for, some ten seconds; and of the user's own sheet, some two seconds.
-AT_ONCE, SHEET_AT_ONCE = 50_000, 2_000
+#: Rows of a workbook that a request may wait for; some ten seconds.
+AT_ONCE = 50_000
+#: Seconds that a request waits for a user's own sheet before it shows the page of the export.
+PATIENCE = 2.5
 #: Most background exports at the same time, in all processes together.
-MOST_AT_ONCE = 2
+MOST_AT_ONCE = 4
 #: Seconds for which a finished file is kept, and seconds without progress after which an export counts as interrupted.
 KEPT, SILENT = 86_400.0, 60.0
 #: Rows between two writes of the progress.
@@ -135,19 +137,15 @@ def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, t
 
 
 def sheet_download(sheet: MySheet, batch_id: int) -> ResponseReturnValue:
-    """Send a user's own sheet, or redirect to its page if it is long, cannot be built, or needs a notice."""
+    """Send a user's own sheet, or redirect to its page if it takes long, cannot be built, or needs a notice."""
     export = Export(secrets.token_urlsafe(18), sheet.name, sheet.rows, batch_id=batch_id)
-    build, folder = partial(_write_sheet, sheet), folder_of(backend())
-    if sheet.rows > SHEET_AT_ONCE:
-        start(backend(), export, build)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        _forget_old(folder)
-        _build(folder, export, build, backend().stopping)
+    start(backend(), export, partial(_write_sheet, sheet)).join(PATIENCE)
     found = export_or_404(export.token)
     if found.state == "done" and not found.notices:
         answer = send_export(found)
-        for path in folder.glob(f"{export.token}.*"):  # the answer holds the open file; no page will show it
+        for path in folder_of(backend()).glob(
+            f"{export.token}.*"
+        ):  # the answer holds the open file; no page will show it
             path.unlink(missing_ok=True)
         return answer
     return redirect(url_for("exports.show", token=export.token), 303)
@@ -160,20 +158,22 @@ def send_export(export: Export) -> Response:
     return send_file(path.open("rb"), kind, as_attachment=True, download_name=export.name)
 
 
-def start(backend: Backend, export: Export, build: Build) -> None:
-    """Start a thread that builds a file. Answers 503 if too many are being built."""
+def start(backend: Backend, export: Export, build: Build) -> threading.Thread:
+    """Start a thread that builds a file, and return it. Answers 503 if too many are being built."""
     folder = folder_of(backend)
     folder.mkdir(parents=True, exist_ok=True)
     _forget_old(folder)
     if sum(found.alive for found in _all(folder)) >= MOST_AT_ONCE:
-        abort(503, "Two exports are already being built. Try again when one of them is finished.")
+        abort(503, "Other exports are already being built. Try again when one of them is finished.")
     _save(folder, export)
     given = (folder, export, build, backend.stopping)
-    threading.Thread(target=_build, args=given, name="export", daemon=True).start()
+    thread = threading.Thread(target=_build, args=given, name="export", daemon=True)
+    thread.start()
+    return thread
 
 
 def _build(folder: Path, export: Export, build: Build, stopping: threading.Event) -> None:
-    """Build a file, and note its state at each step. Raises nothing: a thread may end here."""
+    """Build a file, and note its state at each step."""
     draft = folder / f"{export.token}.part"
     try:
         built = build(draft, _reporter(folder, export, stopping))

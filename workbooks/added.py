@@ -125,12 +125,12 @@ def _follow(lines: Iterable[bytes], progress: Callable[[int], None]) -> list[str
     sentences = []
     for line in lines:
         try:
-            said = json.loads(line)
+            content = json.loads(line)
         except ValueError:  # a traceback
             logger.warning("%s", line.decode("utf-8", "replace").rstrip())
             continue
-        if isinstance(said, int):
-            progress(said)
+        if isinstance(content, int):
+            progress(content)
         else:
-            sentences.append(str(said))
+            sentences.append(str(content))
     return sentences

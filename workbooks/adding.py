@@ -62,18 +62,18 @@ def main() -> int:
             first, *lines = given.read().splitlines()
         _change(sys.stdin.buffer.read(), GivenPlan(**json.loads(first)), lines, Deadline(float(sys.argv[2])))
     except UnreadableFileError as error:
-        _tell(str(error))
+        _write_line(str(error))
         return REFUSED
     except (MemoryError, OSError):
         return TOO_BIG
     except Exception:  # noqa: BLE001 - a process ends here; openpyxl raises anything for an odd workbook
         traceback.print_exc()
-        _tell(_NOT_CHANGED)
+        _write_line(_NOT_CHANGED)
         return REFUSED
     return 0
 
 
-def _tell(line: str | int) -> None:
+def _write_line(line: str | int) -> None:
     sys.stderr.write(json.dumps(line) + "\n")
     sys.stderr.flush()
 
@@ -83,7 +83,7 @@ def _change(data: bytes, plan: GivenPlan, lines: list[bytes], deadline: Deadline
     found = _Contents(data)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        book = load(BytesIO(data), found.has_rich_text, _tell)
+        book = load(BytesIO(data), found.has_rich_text, _write_line)
     notices = [*found.notices(), *_unsupported(str(warning.message) for warning in caught)]
     if found.has_links:
         notices += _drop_links(book)
@@ -93,8 +93,8 @@ def _change(data: bytes, plan: GivenPlan, lines: list[bytes], deadline: Deadline
     if book.calculation is not None:
         book.calculation.fullCalcOnLoad = True
     for notice in notices:
-        _tell(notice)
-    save(book, sys.stdout.buffer, plan.sheet, added, _tell)
+        _write_line(notice)
+    save(book, sys.stdout.buffer, plan.sheet, added, _write_line)
 
 
 class _Contents:

@@ -18,6 +18,9 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from workbooks import AddedColumn, AddedRow, Addition, UnreadableFileError, add_columns
 
+#: Reading what openpyxl does not know is not what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore:.*extension is not supported")
+
 COLUMNS = (
     AddedColumn("Verdict", 10, "tone"),
     AddedColumn("Checked on", 17, "moment"),
@@ -79,7 +82,9 @@ ELEMENTS = (
     ("make", "sheet", "header_row"),
     [(stock_list, "Stock Nov", 4), (two_imei_columns, "Phones", 1), (invoice, "Lines", 5)],
 )
-def test_excel_would_not_call_the_workbook_damaged(make: Callable[[], bytes], sheet: str, header_row: int) -> None:
+def test_the_parts_of_a_sheet_are_in_the_order_that_excel_takes(
+    make: Callable[[], bytes], sheet: str, header_row: int
+) -> None:
     """Elements are in their order, cells and columns in theirs, and no two ranges of columns overlap."""
     after, _ = add(make(), sheet, header_row, header_row + 1, 40)
     place = opened(after).sheetnames.index(sheet) + 1
@@ -208,7 +213,7 @@ def test_a_workbook_that_cannot_be_changed_gets_a_sentence(data: Callable[[], by
         add(data(), "Phones", 1, 2)
 
 
-def test_the_child_ends_with_the_one_who_asked() -> None:
+def test_an_exception_of_the_progress_ends_the_child() -> None:
     """An exception of the progress ends the work at once, and the next workbook gets its turn."""
 
     def stop(rows: int) -> None:
