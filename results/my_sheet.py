@@ -91,10 +91,9 @@ class MySheet:
     def write(self, path: Path, report: Report) -> tuple[str, ...]:
         """Write the file; return all notices. Raises UnreadableFileError, OSError, and what report raises."""
         if self.is_text:
+            added = _reported(self.added, report)
             with path.open("wb") as out:
-                out.writelines(
-                    append_fields(self.data, self._text_form(), SHEET_COLUMNS, _reported(self.added, report))
-                )
+                out.writelines(append_fields(self.data, self._text_form(), SHEET_COLUMNS, added))
             return self.notices
         if self.parsed.kind is FileKind.XLSX:
             return self._change_workbook(path, report)
@@ -162,11 +161,9 @@ def prepare_sheet(store: SheetStore, progress: Progress, as_workbook: bool) -> M
         raise SheetNotPossibleError(TOO_LONG.format(f"{parsed.counts.rows_read:,}"))
     header_row = _header_row(parsed)
     added = tuple(added_rows(parsed.placed(choice), results, header_row))
-    name = progress.label if upload else ""
+    suffix = _suffix(parsed.kind, upload.label if upload else "", as_workbook)
     return MySheet(
-        name=export_name(
-            progress.batch_id, progress.label, "sheet", utc_now(), _suffix(parsed.kind, name, as_workbook)
-        ),
+        name=export_name(progress.batch_id, progress.label, "sheet", utc_now(), suffix),
         rows=parsed.counts.rows_read,
         notices=tuple(_notices(parsed, results, header_row)),
         data=upload.path.read_bytes() if upload and parsed.kind is not FileKind.LIST else b"",

@@ -62,6 +62,8 @@ def append_fields(
             body, filled = text.cut(body, survey.width), survey.width
         fields = added.get(record.number, "") if record.cells else ""
         padding = form.delimiter * max(survey.width - filled + 1, 1) if fields else ""
+        if fields and text.is_open(body):
+            padding = '"' + padding
         yield text.encode(body + padding) + fields.encode(text.encoding, "replace") + text.encode(end)
 
 
@@ -118,6 +120,13 @@ class _Text:
         quoted = r'(?:"(?:[^"]|"")*(?:"|\Z))?' if self._form.quoted else ""
         found = re.match(f"(?:{quoted}[^{sign}]*{sign}){{{width - 1}}}{quoted}[^{sign}]*", body) if width else None
         return found[0] if found else ""
+
+    def is_open(self, body: str) -> bool:
+        """Whether a quote of the last row is never closed: added fields would be read as a part of its field."""
+        if not self._form.quoted or '"' not in body:
+            return False
+        more = csv.reader([f"{body}{self._form.delimiter}-"], delimiter=self._form.delimiter)
+        return next(more)[-1] != "-"
 
     def encode(self, text: str) -> bytes:
         """Return the bytes that a part of the text was decoded from."""

@@ -143,9 +143,7 @@ def sheet_download(sheet: MySheet, batch_id: int) -> ResponseReturnValue:
     found = export_or_404(export.token)
     if found.state == "done" and not found.notices:
         answer = send_export(found)
-        for path in folder_of(backend()).glob(
-            f"{export.token}.*"
-        ):  # the answer holds the open file; no page will show it
+        for path in folder_of(backend()).glob(f"{export.token}.*"):  # the answer holds the open file
             path.unlink(missing_ok=True)
         return answer
     return redirect(url_for("exports.show", token=export.token), 303)

@@ -1,8 +1,12 @@
 """Delimited texts come back byte for byte, with fields behind their last column."""
 
+import csv
+import io
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spreadsheets import TextForm, append_fields
 from workbooks import AddedColumn, AddedRow
@@ -68,6 +72,26 @@ def test_columns_of_an_earlier_download_are_replaced() -> None:
     once = appended('A,"B,C"\n1,"2,\n2"\nx,y\n')
     assert appended(once.decode()) == once
     assert once.count(b"Verdict") == 1
+
+
+@given(st.binary(max_size=200), st.sampled_from(["utf-8", "cp1252", "utf-16", "utf-16-be", "utf-8-sig", "gb18030"]))
+def test_without_rows_every_byte_comes_back(data: bytes, encoding: str) -> None:
+    for mark in (b"", b"\xef\xbb\xbf", b"\xff\xfe"):
+        form = TextForm(encoding, ";", True, 0)
+        written = b"".join(append_fields(mark + data, form, COLUMNS, ()))
+        readable = (mark + data).decode(encoding, "replace")
+        assert written == mark + data or "\ufffd" in readable
+
+
+@given(st.text('a1;"\r\n', max_size=60))
+def test_fields_are_added_to_their_rows_and_nothing_else_is_read_differently(text: str) -> None:
+    before = list(csv.reader(io.StringIO(text, newline=""), delimiter=";"))
+    rows = [AddedRow(number, ("Pass", "1", 'x;"\n'), "") for number in range(1, len(before) + 1)]
+    out = b"".join(append_fields(text.encode(), TextForm("utf-8", ";", True, 0), COLUMNS, rows)).decode()
+    after = list(csv.reader(io.StringIO(out, newline=""), delimiter=";"))
+    width = max(map(len, before), default=0)
+    expected = [[*row, *[""] * (width - len(row)), "Pass", "1", 'x;"\n'] if row else [] for row in before]
+    assert [[cell.rstrip() for cell in row] for row in after] == [[cell.rstrip() for cell in row] for row in expected]
 
 
 def test_a_text_without_titles_gets_none() -> None:

@@ -24,6 +24,9 @@ from results import my_sheet
 from schema import orders
 from web import downloads
 
+#: Reading what openpyxl does not know is not what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore:.*extension is not supported")
+
 TITLES = [
     *("Verdict", "Model", "Carrier", "SIM lock", "FMI", "Blacklist"),
     *("IMEI 2", "Serial", "Status", "Checked on", "Order id", "Note"),

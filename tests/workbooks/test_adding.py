@@ -82,9 +82,7 @@ ELEMENTS = (
     ("make", "sheet", "header_row"),
     [(stock_list, "Stock Nov", 4), (two_imei_columns, "Phones", 1), (invoice, "Lines", 5)],
 )
-def test_the_parts_of_a_sheet_are_in_the_order_that_excel_takes(
-    make: Callable[[], bytes], sheet: str, header_row: int
-) -> None:
+def test_the_parts_of_a_sheet_are_in_the_order_of_excel(make: Callable[[], bytes], sheet: str, header_row: int) -> None:
     """Elements are in their order, cells and columns in theirs, and no two ranges of columns overlap."""
     after, _ = add(make(), sheet, header_row, header_row + 1, 40)
     place = opened(after).sheetnames.index(sheet) + 1
