@@ -31,11 +31,7 @@ PLAIN_RECORD = re.compile(
     re.ASCII,
 )
 #: No optional part lies between two runs of blanks, so that the time to match grows linearly with the text.
-PLAIN_ANSWER = re.compile(
-    rf"(?:{PROLOG.pattern}\s*)?<(result|response)>\s*"
-    rf"(?:{PLAIN_RECORD.pattern})+</\1>",
-    re.ASCII,
-)
+PLAIN_HEAD = re.compile(rf"(?:{PROLOG.pattern}\s*)?<(result|response)>\s*", re.ASCII)
 OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})
 #: What some panels write between the digits of an IMEI.
 IMEI_SEPARATORS = re.compile(r"[\s\u00a0\u200b-\u200d\u2010-\u2015\ufeff./-]+")
@@ -74,12 +70,13 @@ def read_plain_placement(raw: bytes) -> PlacementAnswer | None:
         text = raw.decode("ascii").strip()
     except UnicodeDecodeError:
         return None
-    if not PLAIN_ANSWER.fullmatch(text):
+    parts = PLAIN_RECORD.split(text)  # the head; id, IMEI and status of each record, and what follows it
+    head, ids = PLAIN_HEAD.fullmatch(parts[0]), parts[1::4]
+    if head is None or parts[-1] != f"</{head[1]}>" or any(parts[4:-1:4]):
         return None
-    records = PLAIN_RECORD.findall(text)
-    if not all(order_id.strip("0") for order_id, _, _ in records):
+    if not all(order_id.strip("0") for order_id in ids):
         return None
-    return PlacementAnswer(tuple(map(PlacedOrder._make, records)))
+    return PlacementAnswer(tuple(map(PlacedOrder, ids, parts[2::4], parts[3::4])))
 
 
 def _is_id(text: str) -> bool:

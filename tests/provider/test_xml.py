@@ -347,9 +347,11 @@ def test_a_damaged_answer_names_no_imei_that_was_not_there(data: st.DataObject) 
     st.lists(st.tuples(st.sampled_from(["1", "0", "15", " 7 "]), st.sampled_from(["353", " 354 ", ""])), max_size=4),
     st.sampled_from(["result", "response", "imeis", "error"]),
     st.sampled_from(["Pending", "pending", "", "Odd"]),
+    st.sampled_from(["", " ", "odd", "<imei>355</imei>", "</result>", "<error>Invalid</error>"]),
 )
-def test_the_quick_way_reads_nothing_that_the_tolerant_way_reads_otherwise(records, tag, status):
-    inner = "".join(f"<imeis><id>{i}</id><imei>{m}</imei><status>{status}</status></imeis>" for i, m in records)
+def test_the_quick_way_reads_nothing_that_the_tolerant_way_reads_otherwise(records, tag, status, between):
+    named = [f"<imeis><id>{i}</id><imei>{m}</imei><status>{status}</status></imeis>" for i, m in records]
+    inner = between.join(named)
     raw = f"<{tag}>{inner}</{tag}>".encode()
     plain = read_plain_placement(raw)
     assert plain is None or plain == read_placement(read_root(raw))
