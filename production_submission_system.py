@@ -332,7 +332,7 @@ class ProductionSubmissionSystem:
         if not chosen:
             return []
         self._ownership.check(connection)
-        return write_intents(connection, chosen, min((chunk.attempt_id for chunk in on_the_wire), default=None))
+        return write_intents(connection, chosen)
 
     def _ahead(self, answered: Sequence[Answer]) -> int:
         """Return how many calls to plan beyond those on the wire, so that no worker waits for a commit."""

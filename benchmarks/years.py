@@ -77,7 +77,7 @@ CHUNKS = text(
     " SELECT :batch, min(100, :count - 100 * n), :state, :state <> 'planned' FROM numbers WHERE n < (:count + 99) / 100"
 )
 ATTEMPTS = text(
-    "INSERT INTO attempts (chunk_id, number, imeis, ended_before, sent_at, ended_at, result) SELECT id, 1, size, 0,"
+    "INSERT INTO attempts (chunk_id, number, imeis, sent_at, ended_at, result) SELECT id, 1, size,"
     " :start, :start, CASE state WHEN 'in_doubt' THEN 'in doubt' ELSE state END FROM chunks"
     " WHERE batch_id = :batch AND state <> 'planned' AND id >= :chunk"
 )

@@ -26,9 +26,8 @@ CLAIM = text(
     " WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'planned'"
 )
 INTEND = text(
-    "INSERT INTO attempts (chunk_id, number, imeis, ended_before, sent_at, after_order)"
-    " SELECT id, attempt, size, coalesce(:bound, (SELECT coalesce(max(id), 0) + 1 FROM attempts)), :now,"
-    "  (SELECT coalesce(max(id), 0) FROM orders)"
+    "INSERT INTO attempts (chunk_id, number, imeis, sent_at, after_order)"
+    " SELECT id, attempt, size, :now, (SELECT coalesce(max(id), 0) FROM orders)"
     " FROM chunks WHERE id IN (SELECT value FROM json_each(:ids))"
 )
 CLAIMED = text(
@@ -132,18 +131,14 @@ def encode_orders(placed: Sequence[PlacedOrder]) -> str:
     return f"[{', '.join(records)}]"
 
 
-def write_intents(connection: Transaction, chunk_ids: Sequence[int], ended_before: int | None = None) -> list[Chunk]:
-    """planned → sending for each, with a row in attempts, committed before any call. Raises WrongStateError.
-
-    ended_before: every attempt with a smaller id has ended already; None: every attempt so far. It orders calls without
-    trusting a clock.
-    """
+def write_intents(connection: Transaction, chunk_ids: Sequence[int]) -> list[Chunk]:
+    """planned → sending for each, with a row in attempts, committed before any call. Raises WrongStateError."""
     if not chunk_ids:
         return []
     ids, now = json.dumps(list(chunk_ids)), utc_now()
     claimed = connection.execute(CLAIM, {"ids": ids}).rowcount
     expect(claimed == len(chunk_ids), f"{claimed} of {len(chunk_ids)} chunks were planned")
-    connection.execute(INTEND, {"ids": ids, "bound": ended_before, "now": now.isoformat(" ")})
+    connection.execute(INTEND, {"ids": ids, "now": now.isoformat(" ")})
     found = [
         Chunk(row[0], row[1], row[2], row[3], row[4], tuple(map(Item._make, json.loads(row[5]))))
         for row in connection.execute(CLAIMED, {"ids": ids})

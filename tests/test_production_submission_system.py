@@ -307,7 +307,7 @@ def test_cancelling_the_rest_takes_back_what_was_not_sent(simulator, database):
     batch_id = create_batch(database, new_batch(imeis(250)))
     with database.write() as connection:
         planned = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1)]
-        write_intents(connection, planned, 1)
+        write_intents(connection, planned)
         assert chunk_moves.cancel_rest(connection, batch_id) == 150
     assert outcomes(database, batch_id) == {Outcome.WAITING: 100, Outcome.CANCELLED: 150}
 
@@ -319,7 +319,7 @@ class TestContinuesFromEachChunkState:
         batch_id = create_batch(database, new_batch(imeis(100)))
         with database.write() as connection:
             planned = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1)]
-            return batch_id, write_intents(connection, planned, 1)[0]
+            return batch_id, write_intents(connection, planned)[0]
 
     def place(self, running, chunk):
         kept: list[bytes] = []

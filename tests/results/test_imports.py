@@ -251,7 +251,7 @@ def test_an_order_that_a_file_brings_is_not_paid_again_by_a_batch_that_has_not_s
     }
     with ordering.write() as connection:
         planned = call_queries.planned_chunks(connection, batch_id, 9)
-        [chunk] = write_intents(connection, [chunk_id for chunk_id, _ in planned], 1)
+        [chunk] = write_intents(connection, [chunk_id for chunk_id, _ in planned])
     assert [item.imei for item in chunk.items] == [FIRST]
     assert [size for _, size in planned] == [1]
     answered(ordering, chunk, 77)

@@ -212,7 +212,7 @@ def test_a_call_of_another_batch_that_placed_nothing_costs_nothing(database: IME
 def send(database: IMEIDatabase, chunk_id: int, first_id: int | None) -> Chunk:
     """Make a planned call; the provider names its orders, with ids from first_id on, where one is given."""
     with database.write() as connection:
-        [chunk] = write_intents(connection, [chunk_id], call_queries.newest_attempt(connection) + 1)
+        [chunk] = write_intents(connection, [chunk_id])
     if first_id is not None:
         answered(database, chunk, first_id)
     return chunk

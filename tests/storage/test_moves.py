@@ -197,7 +197,7 @@ def test_a_planned_chunk_that_another_process_claimed_first_is_not_split(
 ) -> None:
     _, ids = planned(database, 4, size=4)
     with rival.write() as connection:
-        write_intents(connection, ids, 1)
+        write_intents(connection, ids)
     words = "chunk 1 is sending, not planned"
     with nothing_is_written(database), pytest.raises(WrongStateError, match=words), database.write() as connection:
         chunk_moves.split_chunk(connection, ids[0], 1, 2)
@@ -237,7 +237,7 @@ def test_what_another_process_has_sent_is_not_cancelled(database: IMEIDatabase, 
     batch_id, ids = planned(database, 6)
     other, _ = planned(database, 2, first=10)
     with rival.write() as connection:
-        write_intents(connection, ids[1:2], 1)
+        write_intents(connection, ids[1:2])
     before = revision(database, batch_id)
     with database.write() as connection:
         assert chunk_moves.cancel_rest(connection, batch_id) == 4
@@ -374,7 +374,7 @@ def test_planned_chunks_come_oldest_first_and_no_more_than_asked_for(database: I
     batch_id, ids = planned(database, 7)
     planned(database, 2, first=20)
     with database.write() as connection:
-        write_intents(connection, ids[:1], 1)
+        write_intents(connection, ids[:1])
         assert call_queries.planned_chunks(connection, batch_id, 2) == [(ids[1], 2), (ids[2], 2)]
         assert call_queries.planned_chunks(connection, batch_id, 9) == [(ids[1], 2), (ids[2], 2), (ids[3], 1)]
 
@@ -416,7 +416,7 @@ def test_a_call_that_placed_nothing_is_planned_again_with_the_reason(database: I
 def test_a_call_that_placed_nothing_is_cancelled_where_the_rest_of_its_batch_was(database: IMEIDatabase) -> None:
     batch_id, ids = planned(database, 4)
     with database.write() as connection:
-        (chunk,) = write_intents(connection, ids[:1], 1)
+        (chunk,) = write_intents(connection, ids[:1])
         assert not batch_states.rest_was_cancelled(connection, batch_id)
         chunk_moves.cancel_rest(connection, batch_id)
         assert batch_states.rest_was_cancelled(connection, batch_id)
@@ -610,7 +610,7 @@ def test_what_is_repeated_is_planned_in_a_chunk_that_remembers_the_attempt_and_i
 def test_a_paused_batch_of_which_something_is_repeated_stays_paused(database: IMEIDatabase) -> None:
     batch_id, ids = planned(database, 4)
     with database.write() as connection:
-        (chunk,) = write_intents(connection, ids[:1], 1)
+        (chunk,) = write_intents(connection, ids[:1])
         in_doubt(connection, chunk)
         batch_states.pause(connection, batch_id, "by a person")
         repeated(connection, chunk)
@@ -679,7 +679,7 @@ def test_what_a_person_clears_stays_in_doubt_in_a_chunk_of_its_own_until_it_is_r
 def test_what_a_person_clears_is_cancelled_where_the_rest_of_its_batch_was(database: IMEIDatabase) -> None:
     batch_id, ids = planned(database, 4)
     with database.write() as connection:
-        (chunk,) = write_intents(connection, ids[:1], 1)
+        (chunk,) = write_intents(connection, ids[:1])
         in_doubt(connection, chunk)
         chunk_moves.cancel_rest(connection, batch_id)
         cleared(connection, chunk)
@@ -742,7 +742,7 @@ def repeat_of(database: IMEIDatabase, chunk: Chunk) -> Chunk:
     unanswered(database, chunk)
     with database.write() as connection:
         piece = doubt_moves.repeat(connection, chunk, ids_of(chunk), "not placed")
-        write_intents(connection, [piece], call_queries.newest_attempt(connection) + 1)
+        write_intents(connection, [piece])
         return next(c for c in call_queries.open_chunks(connection, ChunkState.SENDING) if c.chunk_id == piece)
 
 
@@ -930,7 +930,7 @@ def test_open_calls_come_with_their_last_attempt_and_what_is_undecided(database:
     with database.write() as connection:
         record_outcomes(connection, doubtful, item_outcomes(doubtful, Outcome.ORDERED, Outcome.IN_DOUBT))
         chunk_moves.release(connection, flying, "not sent")
-        (again,) = write_intents(connection, [flying.chunk_id], 1)
+        (again,) = write_intents(connection, [flying.chunk_id])
         found = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
         assert found == [Chunk(doubtful.chunk_id, doubtful.batch_id, OTHER, 1, doubtful.attempt_id, doubtful.items[1:])]
         assert call_queries.open_chunks(connection, ChunkState.SENDING) == [again, later]
@@ -980,7 +980,7 @@ def test_a_repeat_that_is_only_planned_is_no_call_in_doubt(database: IMEIDatabas
 def test_a_call_in_doubt_says_that_its_batch_is_paused(database: IMEIDatabase) -> None:
     batch_id, ids = planned(database, 4)
     with database.write() as connection:
-        (chunk,) = write_intents(connection, ids[:1], 1)
+        (chunk,) = write_intents(connection, ids[:1])
         in_doubt(connection, chunk)
         assert not batch_states.is_paused(connection, batch_id)
         batch_states.pause(connection, batch_id, "by a person")
@@ -993,7 +993,7 @@ def test_an_attempt_that_placed_nothing_is_not_the_one_in_doubt(database: IMEIDa
     chunk = call(database, imeis(1))
     with database.write() as connection:
         chunk_moves.release(connection, chunk, "not sent")
-        (second,) = write_intents(connection, [chunk.chunk_id], 2)
+        (second,) = write_intents(connection, [chunk.chunk_id])
         in_doubt(connection, second)
         (found,) = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
         assert found.attempt_id == second.attempt_id
@@ -1089,7 +1089,7 @@ def test_planned_among_are_the_imeis_that_running_batches_have_not_sent(database
     stopped, _ = planned(database, 1, first=10)
     numbers = [*imeis(4), *imeis(1, first=10)]
     with database.write() as connection:
-        write_intents(connection, ids[:1], 1)
+        write_intents(connection, ids[:1])
         batch_states.pause(connection, stopped, "by a person")
         found = among(connection, [*numbers[:3], *numbers[4:]])
         assert found == [(batch_id, SERVICE, numbers[2])]
@@ -1177,7 +1177,7 @@ def test_the_age_of_an_attempt_counts_from_its_beginning_and_never_backwards(
 def test_of_planned_imeis_it_is_known_whether_an_order_of_them_was_final_already(database: IMEIDatabase) -> None:
     _, ids = planned(database, 4)
     with database.write() as connection:
-        write_intents(connection, ids[1:], 1)
+        write_intents(connection, ids[1:])
         rows = [("1", 0, SERVICE, "Completed"), ("2", 1, SERVICE, "Pending"), ("3", 1, OTHER, "Completed")]
         for order_id, n, service_id, status in rows:
             order = {"order_id": order_id, "imei": imeis(4)[n], "status": status, "service_id": service_id}

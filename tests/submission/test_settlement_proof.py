@@ -79,10 +79,6 @@ def test_an_order_placed_while_the_call_was_on_the_wire_does_not_show_that_the_l
     known = answered(database, call(database, imeis(1, first=1)), 1000)
     earlier = call(database, imeis(1, first=2))
     doubtful = call(database, imeis(1, first=20))
-    with database.write() as connection:
-        connection.exec_driver_sql(
-            "UPDATE attempts SET ended_before = ? WHERE id = ?", (earlier.attempt_id, doubtful.attempt_id)
-        )
     unanswered(database, doubtful)
     settler = Settler(QUIET)
     look(database, settler, known, START)

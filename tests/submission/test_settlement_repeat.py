@@ -189,7 +189,7 @@ def half_sent(database: IMEIDatabase) -> tuple[Chunk, list[IMEIOrder]]:
     known = answered(database, call(database, imeis(1, first=1)), 1000)
     _, chunks = planned(database, 2, size=1, first=20)
     with database.write() as connection:
-        [doubtful] = write_intents(connection, chunks[:1], call_queries.newest_attempt(connection) + 1)
+        [doubtful] = write_intents(connection, chunks[:1])
     unanswered(database, doubtful)
     return doubtful, known
 

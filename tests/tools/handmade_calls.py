@@ -26,7 +26,7 @@ def call(database: IMEIDatabase, numbers: Sequence[str], service_id: str = SERVI
     batch_id = create_batch(database, new)
     with database.write() as connection:
         planned = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 1)]
-        return write_intents(connection, planned, call_queries.newest_attempt(connection) + 1)[0]
+        return write_intents(connection, planned)[0]
 
 
 def planned(
@@ -124,7 +124,7 @@ def look(
             "confirmed": {order.id: order for order in orders},
         }
         piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
-        claimed = write_intents(connection, [piece] if piece else [], call_queries.newest_attempt(connection) + 1)
+        claimed = write_intents(connection, [piece] if piece else [])
         return [item.imei for chunk in claimed for item in chunk.items]
 
 

@@ -188,7 +188,7 @@ def repeat_cleared(database: IMEIDatabase, settler: Settler) -> list[Chunk]:
         found = Look((), 900.0, call_queries.newest_order(connection), alone=True)
         piece = settler.apply(connection, found, may_repeat=True)
         assert piece is not None
-        return write_intents(connection, [piece], call_queries.newest_attempt(connection) + 1)
+        return write_intents(connection, [piece])
 
 
 def test_an_order_from_before_the_call_is_counted_apart(app: Flask, database: IMEIDatabase) -> None:
