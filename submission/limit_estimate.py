@@ -212,10 +212,8 @@ class LimitEstimate:
         elif self.kind is LimitKind.NONE:
             self.size = max(1, count(self.sent, began - LONGEST_HOLD, began))
             self._search(began, now, told)
-        elif self.bucket is None:
-            self._window_refused(began, now, told)
-        elif not self.bucket.refused(began, self.sent):
-            self._no_bucket(began, now, told)
+        else:
+            self._limit_refused(began, now, told)
         self._empty(began)
         self.quiet = 0
         self.told_until = told if retry_after is not None else -math.inf
@@ -305,6 +303,13 @@ class LimitEstimate:
             self.in_vain, self.settled = True, self.size
         else:
             self._search(began, now, told)
+
+    def _limit_refused(self, began: float, now: float, told: float) -> None:
+        """Learn from a refusal by a limit that was learned before."""
+        if self.bucket is None:
+            self._window_refused(began, now, told)
+        elif not self.bucket.refused(began, self.sent):
+            self._no_bucket(began, now, told)
 
     def _window_refused(self, began: float, now: float, told: float) -> None:
         """Learn from a refusal in a window that was taken to be open: it has fewer calls, is longer, or is a bucket."""
