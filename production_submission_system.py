@@ -27,6 +27,7 @@ from storage.batch_creation import NewBatch, create_batch, fingerprint
 from storage.call_records import write_intents
 from submission import (
     DISK_FULL,
+    FOLLOW_INTERVAL,
     MINUTE,
     QUICK_CALL,
     AccountProvider,
@@ -64,8 +65,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds in which an answer is committed and the next call is handed out, at most.
 COMMIT = 0.025
-#: Seconds between two looks at a batch that another process runs.
-FOLLOW_INTERVAL = 0.3
 #: Seconds that doubt is waited for after the last answer where only a person can settle it.
 PATIENCE_FOR_PERSON = 2.0
 PROGRAM_ERROR = (
@@ -166,17 +165,17 @@ class ProductionSubmissionSystem:
         return submission_result(self.database, batch_id, time.monotonic() - started)
 
     def _run_or_follow(self, settings: Settings, stop: threading.Event, is_over: Callable[[], bool]) -> None:
-        """Run, and answer pages and commands, as soon as no other process leads; until then that one sends."""
-        lock = RunnerLock(settings.data_dir)
-        while not (stop.is_set() or is_over()):
-            if lock.acquire():
-                try:
-                    with answering_requests(self.database, settings, self.throttle):
-                        self.run(stop, is_over)
-                finally:
-                    lock.release()
-                return
+        """Run as soon as no other process leads; until then that one sends."""
+        while not (stop.is_set() or is_over() or self._led(settings, stop, is_over)):
             stop.wait(FOLLOW_INTERVAL)
+
+    def _led(self, settings: Settings, stop: threading.Event, is_over: Callable[[], bool]) -> bool:
+        """Run, and answer pages and commands, if no other process leads. Return whether this one has led."""
+        with RunnerLock(settings.data_dir).held() as is_leader:
+            if is_leader:
+                with answering_requests(self.database, settings, self.throttle):
+                    self.run(stop, is_over)
+            return is_leader
 
     def _patience(self) -> float:
         """Return for how long doubt is waited for: shortly where only a person can settle it."""

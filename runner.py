@@ -38,6 +38,7 @@ from settings import Access, Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from storage import kept_sums, regrading, request_store
 from submission import (
+    FOLLOW_INTERVAL,
     Checkpoints,
     RunnerLock,
     Throttle,
@@ -58,8 +59,6 @@ ELECTION_INTERVAL, LONGEST_PAUSE = 1.0, 60.0
 OVERTAKEN_PAUSE = 60.0
 #: Seconds after which a lock that was only looked at is free.
 MOMENT = 0.05
-#: Seconds between two looks at a batch that another process runs.
-FOLLOW_INTERVAL = 0.3
 #: Seconds that reads of the provider get to end when the leader ends.
 WORKERS_PATIENCE = 5.0
 #: Seconds beyond the longest call in which a leader hands over to a command that wants to lead.
@@ -121,14 +120,12 @@ def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
     """
     require_account(database, settings)
     lock = RunnerLock(settings.data_dir)
-    if not lock.acquire() and not _acquired_after_a_moment(lock):
-        yield None
-        return
-    try:
+    with lock.held() as is_leader:
+        if not is_leader and not _acquired_after_a_moment(lock):
+            yield None
+            return
         with leading(settings, database) as leader:
             yield leader
-    finally:
-        lock.release()
 
 
 def _acquired_after_a_moment(lock: RunnerLock) -> bool:
@@ -145,13 +142,11 @@ def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Lead
     """
     require_account(database, settings)
     lock = RunnerLock(settings.data_dir)
-    try:
-        if not lock.acquire():
+    with lock.held() as is_leader:
+        if not is_leader:
             _wait_for_the_lead(database, lock, settings.call_timeout + HANDOVER)
         with leading(settings, database) as leader:
             yield leader
-    finally:
-        lock.release()
 
 
 def _wait_for_the_lead(database: IMEIDatabase, lock: RunnerLock, patience: float) -> None:

@@ -49,7 +49,7 @@ from submission.report import (
     metrics,
     submission_result,
 )
-from submission.runner_lock import RunnerLock, runner_alive
+from submission.runner_lock import FOLLOW_INTERVAL, RunnerLock, runner_alive
 from submission.settlement import Settler
 from submission.story import Story
 from submission.throttle import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
@@ -57,6 +57,7 @@ from submission.wiring import parts_from_environment
 
 __all__ = [
     "DISK_FULL",
+    "FOLLOW_INTERVAL",
     "MINUTE",
     "NOT_AGAIN",
     "QUICK_CALL",

@@ -4,8 +4,13 @@ It does not reach another machine; there the lease in the database (storage/leas
 """
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+#: Seconds between two looks at what another process does that leads.
+FOLLOW_INTERVAL = 0.3
 
 
 class RunnerLock:
@@ -32,11 +37,16 @@ class RunnerLock:
             self._file.close()
             self._file = None
 
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Take the lock if it is free, and free it at the end. Yields whether this process holds it."""
+        try:
+            yield self.acquire()
+        finally:
+            self.release()
+
 
 def runner_alive(data_dir: Path) -> bool:
     """Return whether a process is the leader of this data directory."""
-    lock = RunnerLock(data_dir)
-    if lock.acquire():
-        lock.release()
-        return False
-    return True
+    with RunnerLock(data_dir).held() as is_free:
+        return not is_free
