@@ -4,20 +4,12 @@ This module must not know XML, knobs or how an order is placed.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from simulator.ledger import Charge
+from simulator.listing import OrderView
 
 #: The balance that the account starts from while no credit is set, in US dollars.
 OPENING_BALANCE = 100_000.0
-
-
-class OrderState(Protocol):
-    """The orders as they are at one moment."""
-
-    def is_settled(self, charge: Charge) -> bool: ...
-
-    def is_rejected(self, charge: Charge) -> bool: ...
 
 
 class CreditAccount:
@@ -43,7 +35,7 @@ class CreditAccount:
         self._spent = round(self._spent + cost, 2)
         self.credit = None if self.credit is None else round(self.credit - cost, 2)
 
-    def refund(self, orders: OrderState) -> None:
+    def refund(self, orders: OrderView) -> None:
         """Give back the price of the orders whose rejection came since the last time."""
         self._unsettled += self._charges[self._watched :]
         self._watched = len(self._charges)
@@ -53,7 +45,7 @@ class CreditAccount:
         self._refunded = round(self._refunded + amount, 2)
         self.credit = None if self.credit is None else round(self.credit + amount, 2)
 
-    def watch(self, orders: OrderState) -> None:
+    def watch(self, orders: OrderView) -> None:
         """Refund from now on the orders that have no result yet, and later ones, but none that has its result."""
         self._unsettled = [charge for charge in self._charges if not orders.is_settled(charge)]
         self._watched = len(self._charges)

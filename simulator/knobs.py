@@ -58,7 +58,6 @@ class Knobs:
     #: window; by a bucket of rate_limit tokens, refilled evenly; by nginx's limit_req with burst=rate_burst nodelay.
     rate_limiter: Literal["fixed", "sliding", "token_bucket", "leaky_bucket"] = "fixed"
     rate_burst: int = 10  #: calls that the leaky bucket lets through beyond its rate
-    rate_actions: tuple[str, ...] = ("placeorder", "imeiservices")  #: the actions that count
     retry_after: bool = True  #: whether a 429 says how many seconds to wait
     #: What it says, rounded up to whole seconds: the wait until a call may pass, half of it, or one second at most.
     retry_after_told: Literal["exact", "half", "one_second"] = "exact"

@@ -67,21 +67,17 @@ class OrderView:
 
     def order(self, charge: Charge) -> SimulatedOrder:
         """Return the order that this charge paid for."""
-        replied, status, code = self.replied(charge), self._status(charge), ""
-        if replied <= self.now:
+        status, code, replied_at = self._status(charge), "", ""
+        if self.is_settled(charge):
             status, code = self._result(charge)
-        return SimulatedOrder(
-            charge.order_id,
-            charge.imei,
-            charge.service_id,
-            status,
-            code,
-            _local_text(charge.time),
-            _local_text(replied) if replied <= self.now else "",
-        )
+            replied_at = _local_text(self.replied(charge))
+        placed_at = _local_text(charge.time)
+        return SimulatedOrder(charge.order_id, charge.imei, charge.service_id, status, code, placed_at, replied_at)
 
     def _result(self, charge: Charge) -> tuple[int, str]:
-        """Return the final status of an order, a key of STATUSES, and its result text."""
+        """Return the final status of an order, a key of STATUSES, and its result text; the history has no texts."""
+        if charge.order_id <= HISTORY_ID:
+            return 2, ""
         package = self.packages[charge.service_id]
         if self.is_rejected(charge):
             return 3, rejection_text(package, charge.imei)
@@ -152,8 +148,6 @@ class OrderView:
         return 1 if self.now - charge.time < (replied - charge.time) / 2 else 4
 
     def _order_xml(self, charge: Charge) -> str:
-        if charge.order_id <= HISTORY_ID:
-            return self._history_xml(charge)
         order = self.order(charge)
         return (
             f"<imeis><id>{order.order_id}</id><package>{self._package_text(charge)}</package>"
@@ -161,13 +155,6 @@ class OrderView:
             f"<statusId>{order.status_id}</statusId><status>{order.status}</status>"
             f"<code>{escape(order.code)}</code><requestedat>{self._date_text(order.requested_at)}</requestedat>"
             f"<repliedat>{self._date_text(order.replied_at)}</repliedat></imeis>"
-        )
-
-    def _history_xml(self, charge: Charge) -> str:
-        return (
-            f"<imeis><id>{charge.order_id}</id><package>{self._package_text(charge)}</package>"
-            f"<imei>{self._imei_text(charge.imei)}</imei><statusId>2</statusId><status>Completed</status><code></code>"
-            f"<requestedat>{self._date_text(_local_text(charge.time))}</requestedat></imeis>"
         )
 
     def _package_text(self, charge: Charge) -> str:

@@ -38,8 +38,8 @@ IDLE_ACTIONS = {
     "getfileorder": "<error>Invalid Order ID</error>",
     "getserverorder": "<error>Invalid Order ID</error>",
 }
-
-
+#: The actions that the rate limit counts.
+LIMITED_ACTIONS = ("placeorder", "imeiservices")
 INVALID_USER = "<error>Invalid User!</error>"
 #: Gets the XML that answers a placeorder call; empty if the ledger could not be written.
 Receiver = Callable[[str], None]
@@ -71,7 +71,7 @@ class _Work:
             receive(answer)
 
 
-def _discard(xml: str) -> None:
+def discard(xml: str) -> None:
     """Discard an answer that no client waits for."""
 
 
@@ -144,7 +144,7 @@ class Provider:
         """Count one call against the rate limit: 0 lets it pass, else the seconds to wait."""
         with self._lock:
             knobs, now = self.knobs, self._now()
-            if not knobs.rate_limit or action not in knobs.rate_actions:
+            if not knobs.rate_limit or action not in LIMITED_ACTIONS:
                 return 0.0
             if self._limiter is None:
                 self._limiter = limiter(knobs.rate_limiter, knobs.rate_limit, knobs.rate_window, knobs.rate_burst)
@@ -169,24 +169,17 @@ class Provider:
             return number % knobs.fault_every == 0
         return self.chance(number, "fault") < knobs.fault_share
 
-    def answer(self, action: str, fields: Mapping[str, str], number: int) -> str:
-        """The XML document, without prolog, that answers a call whose credentials are right.
-
-        A placeorder call is done at once here, whatever seconds_per_imei is; see begin().
-        """
+    def answer(self, action: str, fields: Mapping[str, str]) -> str:
+        """Return the XML document, without prolog, that answers any call but placeorder, for which there is begin()."""
         with self._lock:
-            if action == "placeorder":
-                return self._place_at_once(fields, number)
             if action == "getimeis":
                 return self._show(fields.get("orderIds", ""))
             if action == "imeiservices":
                 return services_xml(self.packages.values(), self.knobs.price_factor)
             if action == "accountinfo" and self.knobs.accountinfo == "on":
-                return self._copied("balance", self.knobs.balance_cache, self._account_xml)
+                xml = "<Client><ClientCredits>$ {:.2f} USD</ClientCredits></Client>"
+                return self._copied("balance", self.knobs.balance_cache, lambda: xml.format(self.balance()))
             return IDLE_ACTIONS.get(action, INVALID_USER)
-
-    def _account_xml(self) -> str:
-        return f"<Client><ClientCredits>$ {self.balance():.2f} USD</ClientCredits></Client>"
 
     def _copied(self, what: str, seconds: float, write: Callable[[], str]) -> str:
         """Return a stored answer that is younger than these seconds, else a new answer."""
@@ -224,7 +217,7 @@ class Provider:
     def _view(self) -> OrderView:
         return OrderView(self.packages, self.knobs, self._finished_before, self._now())
 
-    def begin(self, fields: Mapping[str, str], number: int, receive: Receiver = _discard, after: float = 0.0) -> None:
+    def begin(self, fields: Mapping[str, str], number: int, receive: Receiver = discard, after: float = 0.0) -> None:
         """Place a placeorder call, IMEI by IMEI if seconds_per_imei says so, and hand its XML to receive.
 
         The work begins `after` seconds from now. Raises OSError if the ledger cannot be written at once.
@@ -233,15 +226,11 @@ class Provider:
             self._later(after, partial(self.begin, fields, number, receive))
             return
         with self._lock:
-            if self._is_repeated(number):
+            share = self.knobs.repeat_share
+            if share and self.chance(number, "repeat") < share:  # a proxy sends it twice
                 self._start(fields, number, lambda _: self._start(fields, number, receive))
             else:
                 self._start(fields, number, receive)
-
-    def _is_repeated(self, number: int) -> bool:
-        """Return whether a proxy sends this placeorder call twice."""
-        share = self.knobs.repeat_share
-        return bool(share) and self.chance(number, "repeat") < share
 
     def _start(self, fields: Mapping[str, str], number: int, receive: Receiver) -> None:
         """Begin with the work of a call, or wait for that of the call before with the same key."""
@@ -281,14 +270,6 @@ class Provider:
         """Return the time of the scheduled work that is being done, else the clock's; seconds since 1970."""
         return self._clock() if self._moment is None else self._moment
 
-    def _place_at_once(self, fields: Mapping[str, str], number: int) -> str:
-        """Return the answer to a placeorder call, done without regard to seconds_per_imei."""
-        xml = ""
-        for _ in range(2 if self._is_repeated(number) else 1):
-            work = self._open(fields, number)
-            xml = work if isinstance(work, str) else work.answer or self._finish(work)
-        return xml
-
     def _open(self, fields: Mapping[str, str], number: int) -> _Work | str:
         """Return the work of a placeorder call, or the XML that refuses all of it."""
         package = self.packages.get(fields.get("networkId", ""))
@@ -318,8 +299,8 @@ class Provider:
         trial = dataclasses.replace(work)
         return not self._walk(trial, work.imeis)
 
-    def _finish(self, work: _Work) -> str:
-        """Place what is left of the call, charge for it, and return the answer."""
+    def _finish(self, work: _Work) -> None:
+        """Place what is left of the call, charge for it, and answer."""
         rest = work.imeis[work.place :]
         work.place = len(work.imeis)
         try:
@@ -327,9 +308,7 @@ class Provider:
         except OSError:
             work.answer = ""  # a later call with the same key must not wait for this one
             raise
-        xml = self._placement_xml(work)
-        work.finish(xml)
-        return xml
+        work.finish(self._placement_xml(work))
 
     def _place_next(self, work: _Work, seconds: float) -> None:
         """Place one IMEI of a slow call; the next follows after seconds_per_imei, the answer after the last."""
@@ -355,14 +334,10 @@ class Provider:
         No rule about duplicates or credit refuses it. Raises KeyError for an unknown service.
         """
         with self._lock:
-            price = self._cents(self.packages[service_id]) / 100
+            price = self.packages[service_id].cents_at(self.knobs.price_factor) / 100
             order_id = self.ledger.next_id()
             self._book([Charge(order_id, imei, service_id, price, 0, self._now())])
             return order_id
-
-    def _cents(self, package: Package) -> int:
-        """Return what an IMEI costs now, in US cents."""
-        return package.cents_at(self.knobs.price_factor)
 
     def _book(self, charges: list[Charge], done: list[Charge] | None = None) -> None:
         """Write these charges and take them off the balance. Raises OSError, changing nothing."""
@@ -382,7 +357,7 @@ class Provider:
         new, view, next_id = list[Charge](), self._view(), self.ledger.next_id()
         taken = {charge.imei for charge in work.charges}
         one_error = len(work.imeis) == 1 or self.knobs.duplicate_style != "per_imei"
-        package, cents = work.package, self._cents(work.package)
+        package, cents = work.package, work.package.cents_at(self.knobs.price_factor)
         self._refund()
         credit = self._account.credit
         left = None if credit is None else round(credit * 100)

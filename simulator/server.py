@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -41,7 +40,7 @@ from simulator.knobs import (
 from simulator.ledger import FIRST_ORDER_ID, Charge, Ledger
 from simulator.limits import told_wait
 from simulator.listing import SimulatedOrder
-from simulator.provider import Provider
+from simulator.provider import INVALID_USER, Provider, Receiver, discard
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ FAILURE = HttpReply(b"Internal Server Error", 500, "text/plain")
 API_PATH = "/gsmfusion_api/index.php"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One call of the API as the provider saw it."""
 
@@ -103,9 +102,7 @@ class Simulator:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     @property
@@ -177,73 +174,58 @@ class Simulator:
 
     def _receive_call(self, request: HttpRequest, connection: HttpConnection) -> None:
         fields = form_fields(request.content_type, request.body)
-        action = fields.get("action", "")
+        action, imeis = fields.get("action", ""), fields.get("imei", "")
         self._numbers[action] += 1
-        number, place = self._numbers[action], len(self._calls)
-        imeis = fields.get("imei", "")
-        self._calls.append(Call(action, number, imeis.count(",") + 1 if imeis else 0, self._clock()))
-        if (fields.get("apiKey"), fields.get("userId")) != self._credentials:
-            return self._finish(place, connection, plain_reply("<error>Invalid User!</error>"))
-        wait = self._provider.limited(action)
-        if wait:
-            return self._finish(place, connection, self._limit_reply(wait))
-        return self._schedule(place, connection, fields)
-
-    def _limit_reply(self, wait: float) -> HttpReply:
+        call = Call(action, self._numbers[action], imeis.count(",") + 1 if imeis else 0, self._clock())
+        self._calls.append(call)
         knobs = self._provider.knobs
-        seconds = math.ceil(told_wait(knobs.retry_after_told, wait)) if knobs.retry_after else None
-        return HttpReply(b"Too Many Requests", 429, "text/plain", retry_after=seconds)
+        exchange = _Exchange(call, connection, fields, knobs)
+        if (fields.get("apiKey"), fields.get("userId")) != self._credentials:
+            return self._finish(exchange, plain_reply(INVALID_USER))
+        if wait := self._provider.limited(action):
+            seconds = math.ceil(told_wait(knobs.retry_after_told, wait)) if knobs.retry_after else None
+            return self._finish(exchange, HttpReply(b"Too Many Requests", 429, "text/plain", retry_after=seconds))
+        call.fault = self._provider.fault_for(action, call.number)
+        if action == "placeorder":
+            return self._schedule_order(exchange)
+        return self._after(knobs.read_latency, partial(self._try, exchange, partial(self._read, exchange)))
 
-    def _schedule(self, place: int, connection: HttpConnection, fields: Mapping[str, str]) -> None:
-        """Note the fault of the call, and answer after the latency, whether the client is still connected or not."""
-        call, knobs = self._calls[place], self._provider.knobs
-        fault = self._provider.fault_for(call.action, call.number)
-        self._calls[place] = dataclasses.replace(call, fault=fault)
-        if call.action == "placeorder":
-            self._schedule_order(_Exchange(place, connection, fields, call.number, fault, knobs))
-        else:
-            self._after(knobs.read_latency, partial(self._read, place, connection, fields, knobs))
+    def _read(self, exchange: "_Exchange") -> None:
+        self._answer(exchange, self._provider.answer(exchange.call.action, exchange.fields))
 
-    def _read(self, place: int, connection: HttpConnection, fields: Mapping[str, str], knobs: Knobs) -> None:
-        call = self._calls[place]
-        try:
-            reply = _reply(call.fault, self._provider.answer(call.action, fields, call.number), knobs)
-        except Exception:  # the request ends here; the client must not wait for ever
-            logger.exception("A %s call failed", call.action)
-            reply = FAILURE
-        self._finish(place, connection, reply)
-
-    def _schedule_order(self, order: "_Exchange") -> None:
-        """Charge before or after the latency, or later than a fault, as the knobs say."""
-        knobs, delay = order.knobs, self._order_latency(order)
-        when = knobs.fault_when if order.fault else ""
-        answer, refuse = partial(self._answer, order), partial(self._answer, order, NOBODY)
+    def _schedule_order(self, exchange: "_Exchange") -> None:
+        """Charge before or after the latency, or later than a fault, whether the client is still connected or not."""
+        call, knobs = exchange.call, exchange.knobs
+        delay = knobs.latency + knobs.jitter * self._provider.chance(call.number, "jitter")
+        when = knobs.fault_when if call.fault else ""
+        answer, refuse = partial(self._answer, exchange), partial(self._answer, exchange, NOBODY)
         if when == "later":
-            self._begin(order, knobs.create_after)
+            self._begin(exchange, discard, knobs.create_after)
             refuse()
         elif when == "before":
             self._after(delay, refuse)
         elif knobs.charge_when == "arrival":
-            self._begin(order, receive=lambda xml: self._after(delay, partial(answer, xml)))
+            self._begin(exchange, lambda xml: self._after(delay, partial(answer, xml)))
         else:
-            self._after(delay, partial(self._begin, order, receive=answer))
-        if knobs.gateway_timeout and self._calls[order.place].ended is None:
-            self._loop.call_later(
-                knobs.gateway_timeout, self._finish, order.place, order.connection, gateway_timeout_reply()
-            )
+            self._after(delay, partial(self._begin, exchange, answer))
+        if knobs.gateway_timeout and call.ended is None:
+            self._loop.call_later(knobs.gateway_timeout, self._finish, exchange, gateway_timeout_reply())
 
-    def _order_latency(self, order: "_Exchange") -> float:
-        return order.knobs.latency + order.knobs.jitter * self._provider.chance(order.number, "jitter")
+    def _begin(self, exchange: "_Exchange", receive: Receiver, after: float = 0.0) -> None:
+        begin = partial(self._provider.begin, exchange.fields, exchange.call.number, receive, after)
+        self._try(exchange, begin)
 
-    def _begin(self, order: "_Exchange", after: float = 0.0, receive: Callable[[str], None] = lambda _: None) -> None:
+    def _try(self, exchange: "_Exchange", work: Callable[[], None]) -> None:
+        """Do the work of a call; answer 500 if it fails."""
         try:
-            self._provider.begin(order.fields, order.number, receive, after)
+            work()
         except Exception:  # the request ends here; the client must not wait for ever
-            logger.exception("A placeorder call failed")
-            self._finish(order.place, order.connection, FAILURE)
+            logger.exception("A %s call failed", exchange.call.action)
+            self._finish(exchange, FAILURE)
 
-    def _answer(self, order: "_Exchange", xml: str) -> None:
-        self._finish(order.place, order.connection, _reply(order.fault, xml, order.knobs))
+    def _answer(self, exchange: "_Exchange", xml: str) -> None:
+        fault, knobs = exchange.call.fault, exchange.knobs
+        self._finish(exchange, spoiled_reply(fault, xml, knobs) if fault else plain_reply(xml, knobs.quirks))
 
     def _after(self, seconds: float, step: Callable[[], None]) -> None:
         """Do this after these seconds; at once, without a turn of the event loop, if they are 0."""
@@ -252,15 +234,14 @@ class Simulator:
         else:
             step()
 
-    def _finish(self, place: int, connection: HttpConnection, reply: HttpReply) -> None:
+    def _finish(self, exchange: "_Exchange", reply: HttpReply) -> None:
         """Send the answer of a call, unless a proxy has answered before."""
-        if self._calls[place].ended is not None:
+        call = exchange.call
+        if call.ended is not None:
             return
-        silent = reply.manner in ("hang", "close", "reset")
-        self._calls[place] = dataclasses.replace(
-            self._calls[place], ended=self._clock(), status=0 if silent else reply.status
-        )
-        connection.send(reply)
+        call.ended = self._clock()
+        call.status = 0 if reply.manner in ("hang", "close", "reset") else reply.status
+        exchange.connection.send(reply)
 
     def _control(self, request: HttpRequest) -> HttpReply:
         """The answer to the paths that the real provider does not have."""
@@ -304,18 +285,12 @@ class Simulator:
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """One placeorder call that is being answered, with the knobs as they were when it arrived."""
+    """A call that is being answered, with the knobs as they were when it arrived."""
 
-    place: int  #: in the list of calls
+    call: Call
     connection: HttpConnection
     fields: Mapping[str, str]
-    number: int
-    fault: Fault
     knobs: Knobs
-
-
-def _reply(fault: Fault, xml: str, knobs: Knobs) -> HttpReply:
-    return spoiled_reply(fault, xml, knobs) if fault else plain_reply(xml, knobs.quirks)
 
 
 def _json_reply(value: object, status: int = 200) -> HttpReply:

@@ -113,7 +113,9 @@ class Model:
         self.calls += 1
         if not imeis:
             return "<result></result>"
-        return self.provider.answer("placeorder", {"imei": ",".join(imeis), "networkId": service_id}, self.calls)
+        answers: list[str] = []
+        self.provider.begin({"imei": ",".join(imeis), "networkId": service_id}, self.calls, answers.append)
+        return answers[0]
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; what is due meanwhile is charged at its moment."""
@@ -173,20 +175,20 @@ class ModelClient:
     def list_recent_orders(self) -> list[IMEIOrder]:
         if self.model.list_is_down:
             raise OutcomeUnknownError("No answer came.")
-        return parse_recent_orders(self.model.provider.answer("getimeis", {}, 0).encode())
+        return parse_recent_orders(self.model.provider.answer("getimeis", {}).encode())
 
     def get_imei_orders(self, order_ids: str | Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]:
         if self.model.list_is_down:
             raise OutcomeUnknownError("No answer came.")
         asked = [order_ids] if isinstance(order_ids, str) else list(order_ids)
-        raw = self.model.provider.answer("getimeis", {"orderIds": ",".join(asked)}, 0).encode()
+        raw = self.model.provider.answer("getimeis", {"orderIds": ",".join(asked)}).encode()
         return parse_asked_orders(raw, asked, nothing_else)
 
     def get_account(self) -> Account:
-        return parse_account(self.model.provider.answer("accountinfo", {}, 0).encode())
+        return parse_account(self.model.provider.answer("accountinfo", {}).encode())
 
     def get_imei_services(self) -> list[ServiceInfo]:
-        return parse_services(self.model.provider.answer("imeiservices", {}, 0).encode())
+        return parse_services(self.model.provider.answer("imeiservices", {}).encode())
 
 
 def _spoiled(fault: str, xml: str) -> bytes:
