@@ -131,7 +131,7 @@ Receiver = Callable[[HttpRequest, HttpConnection], None]
 
 
 def read_request(buffer: bytearray) -> tuple[HttpRequest, int] | None:
-    """The first request in the buffer and its length in bytes; None while part of it is missing."""
+    """Return the first request in the buffer and its length in bytes; None while part of it is missing."""
     end = buffer.find(b"\r\n\r\n")
     if end < 0:
         if len(buffer) > MAX_HEAD:
@@ -153,7 +153,7 @@ def read_request(buffer: bytearray) -> tuple[HttpRequest, int] | None:
 
 
 def form_fields(content_type: str, body: bytes) -> dict[str, str]:
-    """The fields of a form, urlencoded or multipart."""
+    """Return the fields of a form, urlencoded or multipart."""
     boundary = BOUNDARY.search(content_type)
     if "multipart/form-data" not in content_type.lower() or boundary is None:
         return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))

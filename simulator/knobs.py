@@ -1,6 +1,6 @@
 """The settings (knobs) of the simulated provider, and the effect of each fault on an answer.
 
-Decides only, and does nothing: the answer says in which manner it is to be sent. Imports nothing of ours.
+This module sends nothing: a reply names the manner in which it is to be sent.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ PROLOG = '<?xml version="1.0" encoding="utf-8"?>'
 NOBODY = "<result></result>"
 XML, HTML = "application/xml", "text/html"
 BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-GATEWAY_TIMEOUT = "<html><head><title>524: A timeout occurred</title></head><body><h1>Error 524</h1></body></html>"
+GATEWAY_TIMEOUT_PAGE = "<html><head><title>524: A timeout occurred</title></head><body><h1>Error 524</h1></body></html>"
 HTML_PAGE = "<!DOCTYPE html><html><body><h1>Just a moment...</h1><p>Checking your browser<br></body></html>"
 PHP_NOTICE = "<br />\n<b>Notice</b>:  Undefined index: mep in <b>/api/index.php</b> on line <b>214</b><br />\n"
 ERRORS = {
@@ -34,8 +34,6 @@ Fault = Literal[
     "maintenance", "auth", "withdrawn", "fewer", "more", "foreign", "repeated", "repeated_ids",
 ]  # fmt: skip
 Quirk = Literal["phpxml", "bom", "blank", "bare_amp", "notice"]
-
-
 #: How an answer reaches the client: "hang" and "close" send nothing, "late" sends it after a silence.
 Manner = Literal["whole", "hang", "late", "close", "reset", "trickle", "trickle_head", "cut"]
 
@@ -129,7 +127,7 @@ class Knobs:
 
 
 def _choices() -> dict[str, tuple[tuple[str, ...], bool]]:
-    """For each knob of fixed words: the words, and whether it holds several of them."""
+    """Return for each knob of fixed words its words, and whether it holds several of them."""
     found = {}
     for name, hint in get_type_hints(Knobs).items():
         inner = get_args(hint)[0] if get_origin(hint) is tuple else hint
@@ -144,7 +142,7 @@ _NUMBERS = tuple(name for name, hint in get_type_hints(Knobs).items() if hint in
 
 
 def changed(knobs: Knobs, changes: Mapping[str, Any]) -> Knobs:
-    """The knobs with these changed; lists (as JSON has them) become tuples. Raises TypeError, ValueError."""
+    """Return the knobs with these changes; lists (as JSON has them) become tuples. Raises TypeError, ValueError."""
     fixed: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
     }
@@ -152,7 +150,7 @@ def changed(knobs: Knobs, changes: Mapping[str, Any]) -> Knobs:
 
 
 def knob_from_text(name: str, text: str) -> Any:
-    """The value of a knob on a command line: words as they are, all else as JSON. Raises ValueError."""
+    """Return the value of a knob on a command line: words as they are, all else as JSON. Raises ValueError."""
     words, several = _CHOICES.get(name, ((), True))
     return text if words and not several else json.loads(text)
 
@@ -169,49 +167,47 @@ class HttpReply:
     retry_after: int | None = None  #: seconds
 
 
+#: The answers to which the call contributes nothing.
+FIXED_REPLIES = {
+    "503": HttpReply(b"Service Unavailable", 503, "text/plain"),
+    "502": HttpReply(BAD_GATEWAY.encode(), 502, HTML),
+    "429": HttpReply(b"Too Many Requests", 429, "text/plain", retry_after=1),
+    "html200": HttpReply(HTML_PAGE.encode(), 200, HTML),
+    "empty": HttpReply(b""),
+    "reset": HttpReply(b"", manner="reset"),
+    "close": HttpReply(b"", manner="close"),
+}
+GATEWAY_TIMEOUT = HttpReply(GATEWAY_TIMEOUT_PAGE.encode(), 524, HTML)
+
+
 def plain_reply(xml: str, quirks: tuple[Quirk, ...] = ()) -> HttpReply:
-    """The answer as the provider means it, with these oddities of form."""
+    """Return the answer without a fault, with these oddities of form."""
     document = PROLOG + xml
     for quirk in quirks:
         document = _odd(quirk, document)
     return HttpReply(document.encode())
 
 
-def gateway_timeout_reply() -> HttpReply:
-    """Return the page of a proxy that no longer waits for the provider."""
-    return HttpReply(GATEWAY_TIMEOUT.encode(), 524, HTML)
-
-
 def spoiled_reply(fault: Fault, xml: str, knobs: Knobs) -> HttpReply:
     """Return the answer with the fault; xml is the answer without it."""
-    quirks = knobs.quirks
+    if fault in FIXED_REPLIES:
+        return FIXED_REPLIES[fault]
     if fault in ERRORS:
-        return plain_reply(f"<error>{ERRORS[fault]}</error>", quirks)
+        return plain_reply(f"<error>{ERRORS[fault]}</error>", knobs.quirks)
+    whole = plain_reply(xml, knobs.quirks)
     match fault:
-        case "503":
-            return HttpReply(b"Service Unavailable", 503, "text/plain")
-        case "502":
-            return HttpReply(BAD_GATEWAY.encode(), 502, HTML)
-        case "429":
-            return HttpReply(b"Too Many Requests", 429, "text/plain", retry_after=1)
-        case "html200":
-            return HttpReply(HTML_PAGE.encode(), 200, HTML)
-        case "empty":
-            return HttpReply(b"")
-        case "reset" | "close":
-            return HttpReply(b"", manner=fault)
         case "hang" | "late":
-            return dataclasses.replace(plain_reply(xml, quirks), manner=fault, pause=knobs.hang_seconds)
+            return dataclasses.replace(whole, manner=fault, pause=knobs.hang_seconds)
         case "trickle" | "trickle_head":
-            return dataclasses.replace(plain_reply(xml, quirks), manner=fault, pause=knobs.trickle_seconds)
+            return dataclasses.replace(whole, manner=fault, pause=knobs.trickle_seconds)
         case "cut_body":
-            return dataclasses.replace(plain_reply(xml, quirks), manner="cut")
+            return dataclasses.replace(whole, manner="cut")
         case "latin1":
             noted = _with_note(f'<?phpxml version="1.0"?>{xml}', "M\xe9xico")
             return HttpReply(noted.encode("latin-1", "replace"))
         case "phpxml" | "bom" | "blank" | "notice" | "bare_amp":
-            return plain_reply(xml, (*quirks, fault))
-    return plain_reply(_misquoted(fault, xml), quirks)
+            return plain_reply(xml, (*knobs.quirks, fault))
+    return plain_reply(_misquoted(fault, xml), knobs.quirks)
 
 
 def _odd(quirk: Quirk, document: str) -> str:
@@ -229,13 +225,13 @@ def _odd(quirk: Quirk, document: str) -> str:
 
 
 def _with_note(document: str, text: str) -> str:
-    """The document with one more element before the end of its root."""
+    """Return the document with one more element before the end of its root."""
     end = document.rindex("</")
     return f"{document[:end]}<note>{text}</note>{document[end:]}"
 
 
 def _misquoted(fault: Fault, xml: str) -> str:
-    """A document that is cut, doubled, or says other orders than were placed."""
+    """Return a document that is cut, doubled, or names other orders than were placed."""
     match fault:
         case "truncated":
             return xml[: max(len(xml) * 2 // 3, 9)]
@@ -246,8 +242,7 @@ def _misquoted(fault: Fault, xml: str) -> str:
     orders = [found.group() for found in ORDER.finditer(xml)]
     if not orders:
         return xml
-    told = _misquoted_orders(fault, orders)
-    return xml.replace("".join(orders), "".join(told), 1)
+    return xml.replace("".join(orders), "".join(_misquoted_orders(fault, orders)), 1)
 
 
 def _misquoted_orders(fault: Fault, orders: list[str]) -> list[str]:

@@ -1,7 +1,6 @@
 """The rate limiters of the simulated provider: four kinds that real providers and their proxies use.
 
-Each is pure: it gets the time of a call in seconds and returns how long that call should have waited. Imports nothing
-of ours.
+Each is pure: it gets the time of a call in seconds and returns how long that call should have waited.
 """
 
 from collections import deque
@@ -27,7 +26,6 @@ class FixedWindow:
         self._window, self._count = -1, 0
 
     def wait(self, now: float) -> float:
-        """Return 0 and count the call if it may pass, else the seconds left of the window."""
         window = int(now // self._seconds)
         if window != self._window:
             self._window, self._count = window, 0
@@ -45,7 +43,6 @@ class SlidingWindow:
         self._passed: deque[float] = deque()
 
     def wait(self, now: float) -> float:
-        """Return 0 and count the call if it may pass, else the seconds until the oldest call leaves the window."""
         while self._passed and self._passed[0] + self._seconds <= now:
             self._passed.popleft()
         if len(self._passed) >= self._limit:
@@ -65,7 +62,6 @@ class TokenBucket:
         self._left, self._at = float(size), float("-inf")
 
     def wait(self, now: float) -> float:
-        """Return 0 and count the call if it may pass, else the seconds until the bucket has room for one."""
         if now > self._at:
             self._left = min(self._size, self._left + (now - self._at) * self._rate)
             self._at = now

@@ -50,7 +50,7 @@ class OrderView:
     now: float  #: seconds since 1970
 
     def replied(self, charge: Charge) -> float:
-        """When this order has or will have its result, in seconds since 1970."""
+        """Return when this order has or will have its result, in seconds since 1970."""
         share = 0.6 + 0.4 * (charge.order_id * 7919 % 1000) / 1000
         by_itself = charge.time + self.knobs.turnaround * share
         if charge.time > self.finished_before:

@@ -17,12 +17,10 @@ from xml.sax.saxutils import escape
 
 from simulator.account import CreditAccount
 from simulator.knobs import Fault, Knobs, changed
-from simulator.ledger import FIRST_ORDER_ID, Charge, Ledger
+from simulator.ledger import Charge, Ledger
 from simulator.limits import Limiter, limiter
 from simulator.listing import OrderView, SimulatedOrder, services_xml
 from simulator.texts import Package, catalogue
-
-__all__ = ["FIRST_ORDER_ID", "Charge", "Ledger", "Provider", "SimulatedOrder"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +106,7 @@ class Provider:
             self._account.watch(self._view())
 
     def current(self) -> Knobs:
-        """The knobs as they stand, credit being what is left."""
+        """Return the knobs; credit is what is left now."""
         with self._lock:
             self._refund()
             return dataclasses.replace(self.knobs, credit=self._account.credit)
@@ -136,12 +134,12 @@ class Provider:
         self._finished_before = self._now()
 
     def chance(self, number: int, what: str) -> float:
-        """A number from 0 to 1 that depends on the seed, the call and what it is for."""
+        """Return a number from 0 to 1 that depends on the seed, the call and what it is for."""
         digest = blake2b(f"{self._seed}/{number}/{what}".encode(), digest_size=4).digest()
         return int.from_bytes(digest) / 2**32
 
     def limited(self, action: str) -> float:
-        """Count one call against the rate limit: 0 lets it pass, else the seconds to wait."""
+        """Count one call against the rate limit. Return 0 if it may pass, else the seconds to wait."""
         with self._lock:
             knobs, now = self.knobs, self._now()
             if not knobs.rate_limit or action not in LIMITED_ACTIONS:
@@ -151,7 +149,7 @@ class Provider:
             return self._limiter.wait(now)
 
     def fault_for(self, action: str, number: int) -> Fault:
-        """What goes wrong with this call, "" for nothing; counts it."""
+        """Return and count what goes wrong with this call, "" for nothing."""
         with self._lock:
             knobs = self.knobs
             if not knobs.fault or action not in knobs.fault_actions:
@@ -191,7 +189,7 @@ class Provider:
         return xml
 
     def balance(self) -> float:
-        """US dollars that accountinfo shows: the opening balance or credit, less charges, plus refunds."""
+        """Return the US dollars left: the opening balance or credit, less charges, plus refunds."""
         with self._lock:
             self._refund()
             return self._account.balance()
@@ -209,7 +207,7 @@ class Provider:
         return bool(knobs.late_share) and self.chance(charge.order_id, "late") < knobs.late_share
 
     def orders(self) -> list[SimulatedOrder]:
-        """Every order as it stands now, oldest first."""
+        """Return every order in its present state, oldest first."""
         with self._lock:
             view = self._view()
             return [view.order(charge) for charge in self.ledger.charges]
@@ -347,7 +345,7 @@ class Provider:
         self._account.pay(charges)
 
     def _read(self, sent: list[str]) -> list[str]:
-        """The part of a list that is taken notice of at all."""
+        """Return the part of a list that is read at all."""
         if self.knobs.comma_list == "last":
             return sent[-1:]
         return sent[: self.knobs.first_n] if self.knobs.comma_list == "first" else sent
@@ -379,7 +377,7 @@ class Provider:
         return new
 
     def _objection(self, imei: str, package: Package, taken: set[str], view: OrderView) -> str:
-        """The error text that speaks against this IMEI, "" if none does."""
+        """Return the error text that refuses this IMEI, "" if it may be placed."""
         if len(imei) != 15 or not (imei.isascii() and imei.isdigit()):
             return f"Invalid IMEI: {imei}"
         if self.knobs.duplicates == "never":
@@ -412,7 +410,7 @@ class Provider:
         return f"<result>{orders}{known}{invalid}</result>"
 
     def _show(self, order_ids: str) -> str:
-        """The answer to getimeis, for a comma list of ids or for all recent orders."""
+        """Return the answer to getimeis, for a comma list of ids or for all recent orders."""
         view = self._view()
         wanted = [text.strip() for text in order_ids.split(",") if text.strip()]
         if wanted in ([], ["0"]):

@@ -1,7 +1,7 @@
 """A GSM Fusion provider on a loopback socket, with a ledger of every charge: for demo, tests and benchmarks.
 
-One thread serves all connections, and many calls can wait at once. Run it by itself, or inside a test as a
-context manager. It imports nothing of the program that it is used to try.
+One thread serves all connections, and many calls can wait at once. Run it by itself, or inside a test as a context
+manager.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from urllib.parse import parse_qsl, urlsplit
 from simulator.demo import DEMO_KEY, DEMO_USERNAME
 from simulator.http import HttpConnection, HttpRequest, form_fields
 from simulator.knobs import (
+    GATEWAY_TIMEOUT,
     NOBODY,
     Fault,
     HttpReply,
     Knobs,
     changed,
-    gateway_timeout_reply,
     knob_from_text,
     plain_reply,
     spoiled_reply,
@@ -114,30 +114,27 @@ class Simulator:
         self._provider.change(knobs)
 
     def knobs(self) -> Knobs:
-        """The knobs as they stand, credit being what is left."""
+        """Return the knobs; credit is what is left now."""
         return self._provider.current()
 
     def charges(self) -> list[Charge]:
-        """Every charge so far, oldest first: the truth about who paid for what."""
+        """Return every charge so far, oldest first."""
         return list(self._ledger.charges)
 
     def orders(self) -> list[SimulatedOrder]:
-        """Every order as it stands now, oldest first."""
+        """Return every order in its present state, oldest first."""
         return self._provider.orders()
 
     def calls(self) -> list[Call]:
-        """Every call of the API so far, also those that still wait, in order of arrival."""
+        """Return every call of the API so far, also those that still wait, in order of arrival."""
         return list(self._calls)
 
     def balance(self) -> float:
-        """US dollars left: the opening balance or credit, less charges, plus refunds; no copy as accountinfo may be."""
+        """Return the US dollars left; never from a copy, as the answer to accountinfo may be."""
         return self._provider.balance()
 
     def order_elsewhere(self, imei: str, service_id: str) -> int:
-        """Place and charge an order as another program on the same account does; return its id.
-
-        The charge has the call number 0. Raises KeyError for an unknown service.
-        """
+        """Place and charge an order as another program on the account does, with call number 0; return its id."""
         return self._provider.order_elsewhere(imei, service_id)
 
     def complete(self) -> None:
@@ -209,7 +206,7 @@ class Simulator:
         else:
             self._after(delay, partial(self._begin, exchange, answer))
         if knobs.gateway_timeout and call.ended is None:
-            self._loop.call_later(knobs.gateway_timeout, self._finish, exchange, gateway_timeout_reply())
+            self._loop.call_later(knobs.gateway_timeout, self._finish, exchange, GATEWAY_TIMEOUT)
 
     def _begin(self, exchange: "_Exchange", receive: Receiver, after: float = 0.0) -> None:
         begin = partial(self._provider.begin, exchange.fields, exchange.call.number, receive, after)
@@ -244,7 +241,7 @@ class Simulator:
         exchange.connection.send(reply)
 
     def _control(self, request: HttpRequest) -> HttpReply:
-        """The answer to the paths that the real provider does not have."""
+        """Return the answer to a path that the real provider does not have."""
         target = urlsplit(request.target)
         since_text = dict(parse_qsl(target.query)).get("since", "0")
         if not since_text.isdecimal():

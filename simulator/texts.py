@@ -1,13 +1,14 @@
-"""What the simulated provider sells and says: 236 services, and a result text for any IMEI.
+"""The 236 services of the simulated provider, and a result text for any IMEI.
 
-Everything follows from the service and the digits of the IMEI, so two runs say the same. The forms are those
-of real answers (HTML with coloured spans, escaped HTML, plain lines, "Label: value - Label: value"). It knows
-no orders, no money that was charged and no sockets, and imports nothing of ours.
+Everything follows from the service and the digits of the IMEI, so that two runs are equal. The forms are those of real
+answers (HTML with coloured spans, escaped HTML, plain lines, "Label: value - Label: value"). This module must not know
+orders or charges.
 """
 
 import html
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import NamedTuple
 
 SERVICE_COUNT = 236
 REJECTIONS = ("Rejected by Admin", "IMEI not found", "Wrong IMEI or unsupported device", "")
@@ -83,6 +84,32 @@ MUST_READ = (
     "<div style='color:red'>Bulk accepted &amp; welcome</div><ul><li>No verify</li><li>No cancel</li></ul>",
     "Supported: all models\nNot supported: demo units",
 )
+#: What each kind of service reports, in its order; the names in braces are those of _Phone.
+FACTS = {
+    "apple": "Model: {model}, IMEI Number: {imei}, Serial Number: {serial}, IMEI2 Number: {imei2}, "
+    "MEID Number: {meid}, Estimated Purchase Date: {bought}, Carrier: {carrier}, Next Tether Policy: {policy}, "
+    "Current GSMA Status: {listed}, Find My iPhone: {fmi}, SimLock: {lock}",
+    "apple_basic": "Model: {model}, IMEI Number: {imei}, Serial Number: {serial}, IMEI2 Number: {imei2}, "
+    "MEID Number: {meid}, Estimated Purchase Date: {bought}, Warranty Status: {warranty}, Demo Unit: No",
+    "apple_lock": "Model: {model}, IMEI Number: {imei}, Serial Number: {serial}, Locked Carrier: {carrier}, "
+    "SIM-Lock Status: {lock}",
+    "fmi": "IMEI: {imei}, Find My iPhone: {fmi}",
+    "icloud": "Model: {model}, IMEI Number: {imei}, Find My iPhone: {fmi}, iCloud Status: {icloud}",
+    "unlock": "Model: {model}, IMEI Number: {imei}, SIM-Lock Status: Unlocked, "
+    "Message: Connect to Wi-Fi and restore to finish",
+    "network": "Device Model: {model}, IMEI: {imei}, Network: {carrier}, Lock Status: {lock}, "
+    "Blacklist Status: {listed}, FMI: {fmi}",
+    "blacklist": "IMEI: {imei}, Model: {model}, Blacklist Status: {listed}, Blacklist Records: {records}",
+    "code": "IMEI: {imei}, NCK: {nck}, Unfreeze: {unfreeze}",
+    "samsung": "IMEI: {imei}, Model Name: {model}, Serial Number: {serial}, Warranty Until: {bought}, "
+    "Carrier: {carrier}, Knox Guard: {fmi}, Country: United States",
+    "xiaomi": "IMEI: {imei}, Model Name: {model}, Serial Number: {serial}, MI Lock Status: {fmi}, "
+    "MI Lost Status: {listed}, Purchase Country: N/A",
+    "generic": "IMEI: {imei}, Model Name: {model}, Serial Number: {serial}, Purchase Date: {bought}, "
+    "Blacklist Status: {listed}",
+}
+#: The ids of the services that the tests order.
+FIXED_IDS = {APPLE_CHECKS[0][0]: "1739", "T-Mobile USA - Status Check": "269"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +124,7 @@ class Package:
     delivery: str
     must_read: str  #: HTML
     required: tuple[str, ...]  #: mandatory custom fields
-    kind: str  #: which facts its result tells
+    kind: str  #: a key of FACTS
     brand: str
     form: str  #: how its result is laid out, one of FORMS
 
@@ -118,53 +145,55 @@ class _Offer:
     required: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Phone:
+class _Phone(NamedTuple):
     """What is true of one made-up device, whichever service is asked."""
 
     imei: str
     imei2: str
+    meid: str
     serial: str
     model: str
     carrier: str
     lock: str
     fmi: str
     listed: str  #: on the blacklist or not
+    records: str  #: how many entries the blacklist has
+    icloud: str
     bought: str
     warranty: str
     policy: str
-    code: str  #: eight digits that unlock it
+    nck: str  #: eight digits that unlock it
+    unfreeze: str
 
 
 def catalogue() -> tuple[Package, ...]:
-    """The 236 services, identical in every run; 1739 and 269 cost $0.08."""
-    offers = (_apple_offers() + _network_offers() + _brand_offers() + _blacklist_offers())[:SERVICE_COUNT]
+    """Return the 236 services, identical in every run; 1739 and 269 cost $0.08."""
+    apple = [_Offer(title, cents, "Apple Checks", kind) for title, cents, kind in APPLE_CHECKS]
+    offers = (apple + _network_offers() + _brand_offers() + _blacklist_offers())[:SERVICE_COUNT]
     categories = sorted({offer.category for offer in offers})
     return tuple(_package(place, offer, categories) for place, offer in enumerate(offers))
 
 
 def luhn_ok(digits: str) -> bool:
-    """Whether the last digit is the check digit of those before it."""
+    """Return whether the last digit is the check digit of those before it."""
     return _check_sum(digits) % 10 == 0
 
 
 def is_rejected(package: Package, imei: str, share: float) -> bool:
-    """Whether the order ends as Rejected: a wrong check digit always, else this share (0 to 1) of IMEIs."""
+    """Return whether the order ends as Rejected: a wrong check digit always, else this share (0 to 1) of IMEIs."""
     return not luhn_ok(imei) or int.from_bytes(_digest(package.package_id, imei)[:4]) < share * 2**32
 
 
 def rejection_text(package: Package, imei: str) -> str:
-    """The provider's words for a rejected order; may be empty."""
+    """Return the provider's words for a rejected order; may be empty."""
     return REJECTIONS[_digest(package.package_id, imei)[5] % len(REJECTIONS)]
 
 
 def result_text(package: Package, imei: str) -> str:
     """Return the raw result of a completed order, as in <code> before XML escaping."""
-    return _lay_out(_facts(package, imei), package.form)
-
-
-def _apple_offers() -> list[_Offer]:
-    return [_Offer(title, cents, "Apple Checks", kind) for title, cents, kind in APPLE_CHECKS]
+    phone = _device(package.brand, imei)._asdict()
+    facts = [fact.strip().format_map(phone) for fact in FACTS[package.kind].split(",")]
+    return _lay_out([(label, value) for label, _, value in (fact.partition(": ") for fact in facts)], package.form)
 
 
 def _network_offers() -> list[_Offer]:
@@ -199,10 +228,9 @@ def _blacklist_offers() -> list[_Offer]:
 
 
 def _package(place: int, offer: _Offer, categories: list[str]) -> Package:
-    fixed = {APPLE_CHECKS[0][0]: "1739", "T-Mobile USA - Status Check": "269"}
     deliveries = SLOW if offer.kind in ("unlock", "code") else FAST
     return Package(
-        package_id=fixed.get(offer.title, str(11 + place * 7)),
+        package_id=FIXED_IDS.get(offer.title, str(11 + place * 7)),
         title=offer.title,
         cents=offer.cents,
         category=offer.category,
@@ -217,7 +245,7 @@ def _package(place: int, offer: _Offer, categories: list[str]) -> Package:
 
 
 def _digest(*parts: str) -> bytes:
-    """16 bytes that depend on nothing but the parts."""
+    """Return 16 bytes that depend on nothing but the parts."""
     return blake2b("/".join(parts).encode(), digest_size=16).digest()
 
 
@@ -231,88 +259,31 @@ def _with_check_digit(body: str) -> str:
     return body + str(-_check_sum(body + "0") % 10)
 
 
-def _serial(digest: bytes) -> str:
-    return "".join("0123456789CDFGHJKLMNPQRTVWXY"[byte % 28] for byte in digest[:12])
-
-
 def _device(brand: str, imei: str) -> _Phone:
     tac, own = _digest(imei[:8]), _digest(imei)
     models = OTHER_MODELS.get(brand, APPLE_MODELS)
     carrier = CARRIERS[own[1] % len(CARRIERS)]
     free = carrier in ("Unlocked", "10 - Unlock") or own[2] % 4 == 0
+    clean = own[4] % 20 != 0
+    nck = f"{int.from_bytes(own[:4]) % 10**8:08d}"
     return _Phone(
         imei=imei,
         imei2=_with_check_digit(imei[:8] + f"{int.from_bytes(own[5:9]) % 1_000_000:06d}"),
-        serial=_serial(own),
+        meid=imei[:14],
+        serial="".join("0123456789CDFGHJKLMNPQRTVWXY"[byte % 28] for byte in own[:12]),
         model=models[tac[0] % len(models)],
         carrier=carrier,
         lock="Unlocked" if free else "Locked",
         fmi="ON" if own[3] % 3 == 0 else "OFF",
-        listed="Blacklisted" if own[4] % 20 == 0 else "Clean",
+        listed="Clean" if clean else "Blacklisted",
+        records="None" if clean else "1",
+        icloud="Clean" if clean else "Lost Mode",
         bought=f"20{19 + own[9] % 6}-{1 + own[10] % 12:02d}-{1 + own[11] % 28:02d}",
         warranty="Apple Limited Warranty" if own[12] % 3 else "Out Of Warranty",
         policy=str(10 + own[13] % 90),
-        code=f"{int.from_bytes(own[:4]) % 10**8:08d}",
+        nck=nck,
+        unfreeze=nck[::-1],
     )
-
-
-def _facts(package: Package, imei: str) -> list[tuple[str, str]]:
-    """The labels and values that this kind of service tells, in the order it tells them."""
-    device = _device(package.brand, imei)
-    return _apple_facts(package.kind, device) or _network_facts(package.kind, device) or _brand_facts(package, device)
-
-
-def _apple_facts(kind: str, device: _Phone) -> list[tuple[str, str]]:
-    who = [("Model", device.model), ("IMEI Number", device.imei)]
-    ids = [
-        ("Serial Number", device.serial),
-        ("IMEI2 Number", device.imei2),
-        ("MEID Number", device.imei[:14]),
-    ]
-    bought, fmi = ("Estimated Purchase Date", device.bought), ("Find My iPhone", device.fmi)
-    if kind == "apple":
-        policy = [("Carrier", device.carrier), ("Next Tether Policy", device.policy)]
-        listed = ("Current GSMA Status", device.listed)
-        return [*who, *ids, bought, *policy, listed, fmi, ("SimLock", device.lock)]
-    if kind == "apple_basic":
-        return [*who, *ids, bought, ("Warranty Status", device.warranty), ("Demo Unit", "No")]
-    if kind == "apple_lock":
-        return [*who, ids[0], ("Locked Carrier", device.carrier), ("SIM-Lock Status", device.lock)]
-    if kind == "fmi":
-        return [("IMEI", device.imei), fmi]
-    if kind == "icloud":
-        return [*who, fmi, ("iCloud Status", "Clean" if device.listed == "Clean" else "Lost Mode")]
-    if kind == "unlock":
-        return [*who, ("SIM-Lock Status", "Unlocked"), ("Message", "Connect to Wi-Fi and restore to finish")]
-    return []
-
-
-def _network_facts(kind: str, device: _Phone) -> list[tuple[str, str]]:
-    imei, listed = ("IMEI", device.imei), ("Blacklist Status", device.listed)
-    if kind == "network":
-        lock = [("Network", device.carrier), ("Lock Status", device.lock)]
-        return [("Device Model", device.model), imei, *lock, listed, ("FMI", device.fmi)]
-    if kind == "blacklist":
-        records = "None" if device.listed == "Clean" else "1"
-        return [imei, ("Model", device.model), listed, ("Blacklist Records", records)]
-    if kind == "code":
-        return [imei, ("NCK", device.code), ("Unfreeze", device.code[::-1])]
-    return []
-
-
-def _brand_facts(package: Package, device: _Phone) -> list[tuple[str, str]]:
-    who = [("IMEI", device.imei), ("Model Name", device.model), ("Serial Number", device.serial)]
-    if package.kind == "samsung":
-        made = [("Warranty Until", device.bought), ("Carrier", device.carrier)]
-        return [*who, *made, ("Knox Guard", device.fmi), ("Country", "United States")]
-    if package.kind == "xiaomi":
-        return [
-            *who,
-            ("MI Lock Status", device.fmi),
-            ("MI Lost Status", device.listed),
-            ("Purchase Country", "N/A"),
-        ]
-    return [*who, ("Purchase Date", device.bought), ("Blacklist Status", device.listed)]
 
 
 def _lay_out(facts: list[tuple[str, str]], form: str) -> str:

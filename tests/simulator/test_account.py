@@ -3,7 +3,8 @@
 from simulator_calls import SERVICE, A, B, C, Clock, ask, charged, error, named, place
 
 from simulator.knobs import Knobs
-from simulator.provider import Ledger, Provider
+from simulator.ledger import Ledger
+from simulator.provider import Provider
 from simulator.server import Simulator
 
 WRONG_CHECK_DIGIT = "353209110000001"

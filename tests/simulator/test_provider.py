@@ -26,7 +26,8 @@ from simulator_calls import (
 )
 
 from simulator.knobs import Knobs
-from simulator.provider import FIRST_ORDER_ID, Ledger, Provider
+from simulator.ledger import FIRST_ORDER_ID, Ledger
+from simulator.provider import Provider
 from simulator.server import Simulator
 from simulator.texts import catalogue
 

@@ -22,7 +22,8 @@ from orders import Account, IMEIOrder, PlacementAnswer, ServiceInfo
 from production_submission_system import ProductionSubmissionSystem
 from provider import parse_account, parse_asked_orders, parse_placement, parse_recent_orders, parse_services
 from simulator.knobs import Fault, Knobs, spoiled_reply
-from simulator.provider import Charge, Ledger, Provider
+from simulator.ledger import Charge, Ledger
+from simulator.provider import Provider
 
 #: It is certain that nothing was placed.
 TURNED_AWAY = ("not connected", "429", "maintenance", "auth", "withdrawn")
