@@ -63,11 +63,7 @@ BREAK_TAGS = _tags(
     "header footer main aside nav center blockquote pre form fieldset figure figcaption address "
     "option select legend details summary body html"
 )
-ROW_TAGS, CELL_TAGS, LIST_TAGS = (
-    frozenset({"tr", "table", "tbody", "thead", "tfoot"}),
-    frozenset({"td", "th"}),
-    frozenset({"dt", "dd"}),
-)
+ROW_TAGS, CELL_TAGS, LIST_TAGS = _tags("tr table tbody thead tfoot"), _tags("td th"), _tags("dt dd")
 INLINE_TAGS = _tags(
     "a abbr acronym area audio b base bdi bdo big button canvas cite code col colgroup data "
     "datalist del dfn dialog em embed font frame frameset i img input ins kbd label link map "
@@ -78,7 +74,7 @@ HTML_TAGS = DROPPED_TAGS | BREAK_TAGS | ROW_TAGS | CELL_TAGS | LIST_TAGS | INLIN
 
 
 def clean_lines(text: str, *, is_label: Callable[[str], bool]) -> list[str]:
-    """The text as lines without markup, no line blank; tabs stand between the cells of a table row.
+    """Return the text as lines without markup, no line blank; tabs separate the cells of a table row.
 
     is_label says which texts name a fact; tags of that name, as in <model>iPhone 15</model>, become rows of
     two cells.
@@ -210,7 +206,7 @@ def _from_json(text: str) -> str:
 
 
 def _json_lines(key: str, data: object, depth: int) -> Iterator[str]:
-    """The members below a key, to a depth; a tuple is an object, and {"label": l, "value": v} one member.
+    """Yield the members below a key, to a depth; a tuple is an object, and {"label": l, "value": v} one member.
 
     In {"fmi": {"status": "ON"}} the outer key names the fact; what is a record's own keeps the record's name.
     """

@@ -14,30 +14,8 @@ from types import MappingProxyType
 from devices.labels import KNOWN_NAMES, is_label, known_name, label_key, slug
 from devices.markup import clean_lines, shown_line
 from devices.pairs import IMEI, Pair, label_pairs, tidy
-from devices.states import (
-    FINDING_FIELDS,
-    BlacklistState,
-    FmiState,
-    SimState,
-    blacklist_state,
-    fmi_state,
-    is_good,
-    names_state,
-    sim_state,
-)
+from devices.states import FINDING_FIELDS, is_good, names_state
 from devices.words import ANSWERS, plain_letters, tokens
-
-__all__ = [
-    "BlacklistState",
-    "DeviceReport",
-    "FmiState",
-    "ReportKind",
-    "SimState",
-    "blacklist_state",
-    "fmi_state",
-    "read_report",
-    "sim_state",
-]
 
 #: Characters of a text that are read; real ones have under 10,000, and the raw text is kept elsewhere.
 MAX_TEXT = 65_536
@@ -172,7 +150,7 @@ def _facts(pairs: Iterable[Pair], text: str) -> list[Pair]:
     return [
         (name, value)
         for label, raw in pairs
-        if not _is_placeholder(raw)
+        if label_key(raw) not in PLACEHOLDERS
         for name, value in _named(label, raw, text)
         if name not in NEVER_NONE or label_key(value) != "none"
     ]
@@ -201,10 +179,6 @@ def _outweighs(name: str, value: str, first: str) -> bool:
 def _all_imeis(facts: Iterable[Pair], found: dict[str, str]) -> tuple[str, ...]:
     listed = [value for name, value in facts if name in ("imei", "imei2", "search_term") and IMEI.fullmatch(value)]
     return tuple(dict.fromkeys([found[name] for name in ("imei", "imei2") if name in found] + listed))
-
-
-def _is_placeholder(value: str) -> bool:
-    return label_key(value) in PLACEHOLDERS
 
 
 def _is_bad(name: str, value: str) -> bool:
@@ -238,12 +212,9 @@ def _named_imei(name: str, value: str) -> list[Pair]:
         return list(zip((name, "imei2"), imeis[:2] if name == "imei" else imeis[:1], strict=False))
     if name != "search_term" and re.fullmatch(r"(?=.*[A-Z])(?=.*\d)[A-Z0-9]{8,14}", value):
         return [("serial", value)]
-    return [_status_of_imei(value)] if name == "imei" else [(name if name == "search_term" else "imei2_text", value)]
-
-
-def _status_of_imei(value: str) -> Pair:
-    listed = is_good(value, "blacklist")
-    return ("imei_text" if listed is None else "blacklist", value)
+    if name == "imei" and is_good(value, "blacklist") is not None:
+        return [("blacklist", value)]
+    return [(name if name == "search_term" else f"{name}_text", value)]
 
 
 def _by_keyword(label: str) -> str:
@@ -339,7 +310,7 @@ def _leading_imei(lines: list[str]) -> tuple[str, bool, list[str]]:
 
 def _kind(found: dict[str, str], display: str) -> tuple[ReportKind, str]:
     """Return the kind of answer, and for a rejection or an error the provider's reason."""
-    if _is_placeholder(display):
+    if label_key(display) in PLACEHOLDERS:
         return ReportKind.EMPTY, ""
     if found.keys() & CODE_NAMES and not found.keys() & {*FINDING_FIELDS, "warranty"}:
         return ReportKind.UNLOCK_CODE, ""

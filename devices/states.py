@@ -1,7 +1,7 @@
 """Decide whether words mean locked or unlocked, on or off, blacklisted or clean.
 
 "Not Blacklisted" is clean and "Unlocked" holds no "locked"; "Not found" and "Eligible for unlock" are neither good nor
-bad. This module must not know labels or markup: it reads one value at a time, by the words of device_words.
+bad. This module must not know labels or markup: it reads one value at a time, by the words of words.py.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from devices.words import ANSWERS, FIELD_WORDS, LEXICONS, Lexicon, Mark, marked
 
 
 class SimState(StrEnum):
-    """Whether a device takes any carrier's SIM."""
+    """State of the SIM lock."""
 
     LOCKED = "Locked"
     UNLOCKED = "Unlocked"
@@ -22,7 +22,7 @@ class SimState(StrEnum):
 
 
 class FmiState(StrEnum):
-    """Whether Find My iPhone (the activation lock) is on."""
+    """State of Find My iPhone (the activation lock)."""
 
     ON = "ON"
     OFF = "OFF"
@@ -30,7 +30,7 @@ class FmiState(StrEnum):
 
 
 class BlacklistState(StrEnum):
-    """Whether networks block a device as lost, stolen or unpaid."""
+    """State on the networks' lists of lost, stolen and unpaid devices."""
 
     CLEAN = "Clean"
     BLACKLISTED = "Blacklisted"
@@ -130,9 +130,7 @@ def _clauses(value: str, lexicon: Lexicon) -> list[Clause]:
     for mark, text in marked(value, lexicon):
         if mark is not Mark.END:
             marks.append((mark, text))
-        elif text != "/" or (
-            len(marks) == 1 and marks[0][0] is Mark.NO
-        ):  # "lost/stolen" is one thing, "No / Stolen" two
+        elif text != "/" or [mark for mark, _ in marks] == [Mark.NO]:  # "lost/stolen" is one thing, "No / Stolen" two
             clauses.append(Clause(tuple(marks), text))
             marks = []
     return [*clauses, Clause(tuple(marks), "")]

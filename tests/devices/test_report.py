@@ -14,14 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.report import (
-    DeviceReport,
-    ReportKind,
-    blacklist_state,
-    fmi_state,
-    read_report,
-    sim_state,
-)
+from devices.report import DeviceReport, ReportKind, read_report
+from devices.states import blacklist_state, fmi_state, sim_state
 
 DATA = Path(__file__).parents[1] / "data"
 #: Texts with what a careful reader takes from them, settled before the parser ran; made-up identifiers.

@@ -21,7 +21,8 @@ from sample_files import imei as made_up
 from sample_files import text_workbook, workbook, wrong
 
 import provider
-from devices.report import BlacklistState, FmiState, SimState, blacklist_state, fmi_state, read_report, sim_state
+from devices import read_report
+from devices.states import BlacklistState, FmiState, SimState, blacklist_state, fmi_state, sim_state
 from gsm_fusion_client import GSMFusionAPIError
 from imei import ORDERABLE, is_valid
 from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
