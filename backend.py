@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from flask import current_app
 
-from account import AccountBalance, OrderLookup, ProviderRequests, RecentOrders, ServiceCatalog
+from account import AccountBalance, ProviderRequests, ServiceCatalog
 from database import IMEIDatabase
 from orders import IMEIOrder, ServiceInfo
 from settings import Settings
@@ -114,8 +114,8 @@ def make_backend(
         database=database,
         catalog=ServiceCatalog(requests),
         account=AccountBalance(requests),
-        recent_orders=RecentOrders(requests),
-        find_order=OrderLookup(requests),
+        recent_orders=requests.recent_orders,
+        find_order=requests.find_order,
         stopping=stopping,
     )
 

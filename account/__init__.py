@@ -2,16 +2,14 @@
 
 from account.answers import LocalProvider, Questions, answering_requests
 from account.catalogue import AccountBalance, ServiceCatalog
-from account.requests import OrderLookup, ProviderRequests, RecentOrders
+from account.requests import ProviderRequests
 from account.state import provider_state, watching
 
 __all__ = [
     "AccountBalance",
     "LocalProvider",
-    "OrderLookup",
     "ProviderRequests",
     "Questions",
-    "RecentOrders",
     "ServiceCatalog",
     "answering_requests",
     "provider_state",

@@ -64,7 +64,7 @@ class ProviderRequests:
         clock: Callable[[], float] = time.time,
         stopping: threading.Event | None = None,
     ) -> None:
-        """clock tells Unix time; once stopping is set, nobody waits any more."""
+        """clock returns Unix time; once stopping is set, nobody waits any more."""
         self.database = database
         self.clock = clock
         self._stopping = stopping or threading.Event()
@@ -82,6 +82,41 @@ class ProviderRequests:
                 return request
             look = min(2 * look, LONGEST_LOOK)
 
+    def refresh(self, kind: RequestKind, patience: float) -> None:
+        """Ask and wait at most patience seconds, unless the newest request of this kind failed just now."""
+        newest = request_store.newest_finished(self.database, kind)
+        failed = newest is not None and newest.state is RequestState.FAILED and not was_limited(newest)
+        if newest is not None and failed and is_young(newest.answered_at, self.clock(), PAUSE_AFTER_FAILURE):
+            return
+        try:
+            self.ask(kind, patience=patience)
+        except DatabaseUnavailableError as error:  # a full disk: the page shows what is stored
+            logger.warning("No request could be left: %s", error.orig)
+
+    def failure(self, kind: RequestKind) -> str:
+        """Return why there is no new answer to requests of this kind, or ""."""
+        waiting = request_store.waiting(self.database, kind)
+        if waiting is not None and self.clock() - waiting.asked_at > TAKEN_WITHIN:
+            return NO_LEADER
+        newest = request_store.newest_finished(self.database, kind)
+        return "" if newest is None or was_limited(newest) else newest.error
+
+    def recent_orders(self) -> list[IMEIOrder]:
+        """Return the provider's list of orders without result texts, read at most every LIST_KEPT seconds.
+
+        Raises GSMFusionAPIError as the last request did.
+        """
+        newest = request_store.newest_finished(self.database, RequestKind.RECENT_ORDERS)
+        if newest is None or was_limited(newest) or not is_young(newest.answered_at, self.clock(), LIST_KEPT):
+            newest = self.ask(RequestKind.RECENT_ORDERS, patience=LIST_PATIENCE)
+        require_answer(newest)
+        return request_store.newest_orders(self.database, RequestKind.RECENT_ORDERS, "")
+
+    def find_order(self, order_id: str) -> list[IMEIOrder]:
+        """Return one order, or nothing where the provider leaves it out. Raises GSMFusionAPIError."""
+        require_answer(self.ask(RequestKind.ORDER, order_id, ORDER_PATIENCE))
+        return request_store.newest_orders(self.database, RequestKind.ORDER, order_id)
+
     def _look(self, request_id: int) -> Request:
         """Return the request as it is now."""
         request = request_store.get(self.database, request_id)
@@ -90,67 +125,8 @@ class ProviderRequests:
         return request
 
     def _is_left_alone(self, request: Request) -> bool:
-        """Whether there has been no leader for long."""
+        """Return whether there has been no leader for long."""
         return request.state is RequestState.WAITING and self.clock() - request.asked_at > NO_LEADER_AFTER
-
-
-class Refresh:
-    """Asks for one answer again, unless the newest request failed just now."""
-
-    def __init__(self, requests: ProviderRequests, kind: RequestKind) -> None:
-        self._requests = requests
-        self._kind = kind
-
-    def run(self, patience: float) -> None:
-        """Ask and wait at most patience seconds."""
-        newest = request_store.newest_finished(self._requests.database, self._kind)
-        failed = newest is not None and newest.state is RequestState.FAILED and not was_limited(newest)
-        if newest is not None and failed and is_young(newest.answered_at, self._now(), PAUSE_AFTER_FAILURE):
-            return
-        try:
-            self._requests.ask(self._kind, patience=patience)
-        except DatabaseUnavailableError as error:  # a full disk: the page shows what is stored
-            logger.warning("No request could be left: %s", error.orig)
-
-    def failure(self) -> str:
-        """Why there is no new answer, or ""."""
-        waiting = request_store.waiting(self._requests.database, self._kind)
-        if waiting is not None and self._now() - waiting.asked_at > TAKEN_WITHIN:
-            return NO_LEADER
-        newest = request_store.newest_finished(self._requests.database, self._kind)
-        return "" if newest is None or was_limited(newest) else newest.error
-
-    def _now(self) -> float:
-        return self._requests.clock()
-
-
-class RecentOrders:
-    """The provider's list of orders as pages show it: read at most every LIST_KEPT seconds, by any process."""
-
-    def __init__(self, requests: ProviderRequests) -> None:
-        self._requests = requests
-
-    def __call__(self) -> list[IMEIOrder]:
-        """Return the list without result texts. Raises GSMFusionAPIError as the last request did."""
-        database = self._requests.database
-        newest = request_store.newest_finished(database, RequestKind.RECENT_ORDERS)
-        now = self._requests.clock()
-        if newest is None or was_limited(newest) or not is_young(newest.answered_at, now, LIST_KEPT):
-            newest = self._requests.ask(RequestKind.RECENT_ORDERS, patience=LIST_PATIENCE)
-        require_answer(newest)
-        return request_store.newest_orders(database, RequestKind.RECENT_ORDERS, "")
-
-
-class OrderLookup:
-    """Asks for one order by its id."""
-
-    def __init__(self, requests: ProviderRequests) -> None:
-        self._requests = requests
-
-    def __call__(self, order_id: str) -> list[IMEIOrder]:
-        """Return the order, or nothing where the provider leaves it out. Raises GSMFusionAPIError."""
-        require_answer(self._requests.ask(RequestKind.ORDER, order_id, ORDER_PATIENCE))
-        return request_store.newest_orders(self._requests.database, RequestKind.ORDER, order_id)
 
 
 def require_answer(request: Request) -> None:

@@ -11,7 +11,7 @@ from batch_checks import wait_until
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 
 import runner
-from account import OrderLookup, ProviderRequests, RecentOrders, ServiceCatalog
+from account import ProviderRequests, ServiceCatalog
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError, RefusedError
 from orders import RequestKind, RequestState
@@ -87,11 +87,11 @@ def test_pages_of_another_process_read_what_the_leader_asks(
         with IMEIDatabase(database.path) as other:
             pages = ProviderRequests(other)
             assert not ServiceCatalog(pages).current().stale
-            listed = RecentOrders(pages)()
+            listed = pages.recent_orders()
             assert {order.imei for order in listed} >= set(imeis(3))
-            assert OrderLookup(pages)(listed[0].id)[0].imei == listed[0].imei
+            assert pages.find_order(listed[0].id)[0].imei == listed[0].imei
             with pytest.raises(RefusedError):
-                OrderLookup(pages)("15990001")
+                pages.find_order("15990001")
     finally:
         background.stop()
 
@@ -101,11 +101,11 @@ def test_a_limit_counts_the_calls_of_pages_in_the_leader(
 ) -> None:
     pages = ProviderRequests(database)
     with led(replace(real, rate_limit=2), database):
-        RecentOrders(pages)()
+        pages.recent_orders()
         with pytest.raises(NotSentError, match="that pages may make are made"):
-            OrderLookup(pages)("7")
+            pages.find_order("7")
     with led(replace(real, rate_limit=2), database), pytest.raises(NotSentError, match="that pages may make are made"):
-        OrderLookup(pages)("7")
+        pages.find_order("7")
     assert len(simulator.calls()) == 1
 
 

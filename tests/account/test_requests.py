@@ -13,7 +13,7 @@ from web_client import SERVICES
 from account import requests
 from account.answers import LocalProvider, Questions, answering, request_ages
 from account.catalogue import ServiceCatalog
-from account.requests import LIST_KEPT, NO_LEADER, OrderLookup, ProviderRequests, RecentOrders
+from account.requests import LIST_KEPT, NO_LEADER, ProviderRequests
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import (
     GSMFusionAPIError,
@@ -48,9 +48,9 @@ class Provider:
         return LISTED
 
 
-def lookups(database: IMEIDatabase, provider: Provider) -> list[OrderLookup]:
+def lookups(database: IMEIDatabase, provider: Provider) -> list[Callable[[str], list[IMEIOrder]]]:
     """The lookups of two processes that one leader answers."""
-    return [OrderLookup(LocalProvider(database, Questions(order=provider))) for _ in range(2)]
+    return [LocalProvider(database, Questions(order=provider)).find_order for _ in range(2)]
 
 
 # The calls of a minute
@@ -88,7 +88,7 @@ def test_calls_for_pages_count_for_the_next_leader(database: IMEIDatabase) -> No
 
 def test_a_clock_that_was_set_back_locks_nobody_out(database: IMEIDatabase) -> None:
     ahead = LocalProvider(database, Questions(order=Provider()), lambda: time.time() + 8000)
-    OrderLookup(ahead)("7")
+    ahead.find_order("7")
     assert request_ages(database) == []
 
 
@@ -118,7 +118,7 @@ def test_after_a_429_pages_wait_too_and_a_provider_that_was_not_reachable_may_be
 def test_a_list_that_one_process_has_read_serves_the_others_for_a_while(database: IMEIDatabase) -> None:
     now, provider = [1000.0], Provider()
     questions = Questions(recent_orders=provider)
-    one, other = (RecentOrders(LocalProvider(database, questions, lambda: now[0])) for _ in range(2))
+    one, other = (LocalProvider(database, questions, lambda: now[0]).recent_orders for _ in range(2))
     assert [order.id for order in one()] == ["7"]
     now[0] += LIST_KEPT - 1
     assert other()[0].requested_at == "2026-11-25 10:00:00"
@@ -130,7 +130,7 @@ def test_a_list_that_one_process_has_read_serves_the_others_for_a_while(database
 
 def test_a_list_replaces_the_one_before(database: IMEIDatabase) -> None:
     now, listed = [1000.0], [IMEIOrder(str(n), imei, "Pending") for n, imei in enumerate(imeis(3))]
-    orders = RecentOrders(LocalProvider(database, Questions(recent_orders=lambda: listed), lambda: now[0]))
+    orders = LocalProvider(database, Questions(recent_orders=lambda: listed), lambda: now[0]).recent_orders
     assert orders() == listed
     now[0] += LIST_KEPT
     del listed[1:]
@@ -142,7 +142,7 @@ def test_a_list_replaces_the_one_before(database: IMEIDatabase) -> None:
 def test_a_failure_is_remembered_as_long_as_a_list(database: IMEIDatabase) -> None:
     now, provider = [1000.0], Provider()
     provider.error = "The provider is in maintenance."
-    orders = RecentOrders(LocalProvider(database, Questions(recent_orders=provider), lambda: now[0]))
+    orders = LocalProvider(database, Questions(recent_orders=provider), lambda: now[0]).recent_orders
     for _ in range(2):
         with pytest.raises(GSMFusionAPIError, match="maintenance"):
             orders()
@@ -153,7 +153,7 @@ def test_what_was_not_asked_is_no_failure_of_the_provider(database: IMEIDatabase
     """A list that had to wait for its turn is read as soon as it has one."""
     now = [1000.0]
     throttle = Throttle(5, 2, clock=lambda: now[0])
-    orders = RecentOrders(LocalProvider(database, Questions(recent_orders=Provider(throttle)), lambda: now[0]))
+    orders = LocalProvider(database, Questions(recent_orders=Provider(throttle)), lambda: now[0]).recent_orders
     throttle.before_request()
     with pytest.raises(RequestLimitError):
         orders()
@@ -181,7 +181,7 @@ def test_an_error_is_raised_again_as_it_was_in_the_leader(database: IMEIDatabase
         raise error
 
     with pytest.raises(type(error)) as raised:
-        OrderLookup(LocalProvider(database, Questions(order=fails)))("7")
+        LocalProvider(database, Questions(order=fails)).find_order("7")
     assert (type(raised.value), str(raised.value)) == (type(error), str(error))
     assert getattr(raised.value, "kind", None) == getattr(error, "kind", None)
 
@@ -191,7 +191,7 @@ def test_an_error_of_the_program_is_an_answer_too(database: IMEIDatabase) -> Non
         raise RuntimeError("a bug")
 
     with pytest.raises(GSMFusionAPIError, match="the log says why"):
-        OrderLookup(LocalProvider(database, Questions(order=breaks)))("7")
+        LocalProvider(database, Questions(order=breaks)).find_order("7")
 
 
 def slowly(asked: list[str], free: threading.Event) -> Callable[[], list[ServiceInfo]]:
@@ -224,7 +224,7 @@ def test_without_a_leader_a_page_says_so_and_shows_what_is_stored(
     assert (catalogue.stale, catalogue.error, list(catalogue.services)) == (True, NO_LEADER, SERVICES)
     monkeypatch.setattr(requests, "LIST_PATIENCE", 0.05)
     with pytest.raises(NotSentError, match="No process of this program calls the provider"):
-        RecentOrders(ProviderRequests(database))()
+        ProviderRequests(database).recent_orders()
 
 
 def test_on_a_full_disk_a_page_shows_what_is_stored(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +256,7 @@ def test_the_next_leader_answers_what_one_that_died_was_asking(database: IMEIDat
     request_id = request_store.leave(database, RequestKind.ORDER, "7", time.time())
     assert request_store.take(database, [RequestKind.ORDER]) is not None  # by the leader that dies
     with answering(database, Questions(order=provider)):
-        assert OrderLookup(ProviderRequests(database))("7")[0].id == "7"
+        assert ProviderRequests(database).find_order("7")[0].id == "7"
     request = request_store.get(database, request_id)
     assert request is not None
     assert (request.state, provider.asked) == (RequestState.ANSWERED, 1)
@@ -284,7 +284,7 @@ def test_a_leader_that_ended_leaves_what_it_asks_to_the_next_one(database: IMEID
             thread.join(10)
     assert state_of(database, request_id) is RequestState.ASKING
     with answering(database, Questions(recent_orders=Provider())):
-        assert [order.id for order in RecentOrders(ProviderRequests(database))()] == ["7"]
+        assert [order.id for order in ProviderRequests(database).recent_orders()] == ["7"]
 
 
 def test_a_leader_ends_when_the_list_that_it_stores_is_complete(
