@@ -34,7 +34,7 @@ MOST_AT_ONCE = 6
 PATIENCE = 5.0
 #: The name in the settings table of the newest balance.
 ACCOUNT = "account"
-#: What each kind is asked by, in the provider's words.
+#: The provider's action for each kind.
 ACTIONS = MappingProxyType(
     {
         RequestKind.SERVICES: "imeiservices",
@@ -119,7 +119,8 @@ class Answerer:
                 logger.warning("A request (%s) was not answered: %s", request.kind, failure)
                 error = failure
             if not isinstance(error, RequestLimitError):
-                self._note(request, started, error)
+                now = self._clock()
+                write_state(self._database, state_of(ACTIONS[request.kind], now - started, error, now))
             self._finish(request, error, listed)
         except DatabaseUnavailableError as unavailable:
             logger.error("An answer could not be stored: %s", unavailable.orig)
@@ -158,11 +159,6 @@ class Answerer:
                 if finished and not error:
                     request_store.drop_older_orders(connection, request)
 
-    def _note(self, request: Request, started: float, error: GSMFusionAPIError | None) -> None:
-        """Write what the call says about the provider."""
-        now = self._clock()
-        write_state(self._database, state_of(ACTIONS[request.kind], now - started, error, now))
-
 
 def request_ages(database: IMEIDatabase) -> list[float]:
     """Return how many seconds ago the calls of the last minute were made that pages and commands asked for."""
@@ -177,13 +173,8 @@ def answering_requests(database: IMEIDatabase, access: Access, throttle: Throttl
     options = ClientOptions(access.base_url, MOST_AT_ONCE, turns=RequestTurns(throttle))
     timeout = min(LIST_PATIENCE, access.call_timeout)  # a page waits for it: one call for each request
     with GSMFusionClient(access.api_key, access.username, timeout, 0, options) as client:
-        questions = Questions(
-            services=client.get_imei_services,
-            account=client.get_account,
-            recent_orders=client.list_recent_orders,
-            order=client.get_imei_orders,
-        )
-        with answering(database, questions):
+        services, account = client.get_imei_services, client.get_account
+        with answering(database, Questions(services, account, client.list_recent_orders, client.get_imei_orders)):
             yield
 
 
