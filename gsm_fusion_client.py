@@ -299,9 +299,8 @@ def _comma_list(values: str | Sequence[str]) -> str:
 
 def _checked_base(base_url: str) -> str:
     parts = urlsplit(base_url)
-    if parts.scheme == "https" and parts.hostname:
-        return base_url.rstrip("/")
-    if parts.scheme == "http" and _is_loopback(parts.hostname or ""):
+    host = parts.hostname or ""
+    if (parts.scheme == "https" and host) or (parts.scheme == "http" and _is_loopback(host)):
         return base_url.rstrip("/")
     raise ValueError("The provider's address must begin with https://, or the key would travel in the open.")
 

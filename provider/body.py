@@ -1,4 +1,4 @@
-"""Turns the body of an answer into XML elements, and repairs what is not quite XML where that needs no guess.
+"""Turn the body of an answer into XML elements, and repair what is not quite XML where that needs no guess.
 
 This module must not know the provider's fields, HTTP, or what an answer means. It raises
 UnreadableError for what it cannot read.
@@ -48,7 +48,8 @@ CODE_OPEN, CODE_CLOSE = "<code>", "</code>"
 IMEI_LIKE = re.compile(r"(?<!\d)\d{14,16}(?!\d)")
 HIDDEN = re.compile(rb"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<\?.*?(?:\?>|\Z)", re.DOTALL)
 ID_TAG = re.compile(rb"<(?:[\w.-]{1,40}:)?id\b", re.IGNORECASE)
-#: An id, an IMEI or records: a notice of PHP or of a proxy holds none of these.
+#: An id, an IMEI or records. A notice of PHP or of a proxy holds none of these; what has one beside a refusal may be
+#: the answer of a call that has placed something.
 ORDER_LIKE = re.compile(r"\{|\d{5}|<(?:id|imei)\b", re.IGNORECASE)
 #: Bytes of an answer in JSON; only refusals are read from it.
 MAX_JSON = 64 * 1024
@@ -73,7 +74,7 @@ def read_root(raw: bytes) -> ET.Element:
     if root is None:
         answer = _without_junk(text)
         root = _parse(_repair(answer))
-        if root is not None and root.tag.lower() == "error" and _may_name_order(text.replace(answer, "", 1)):
+        if root is not None and root.tag.lower() == "error" and ORDER_LIKE.search(text.replace(answer, "", 1)):
             raise UnreadableError("what stands beside its error may name an order")
     if root is None:
         raise UnreadableError("it is not XML, or it is cut off")
@@ -157,11 +158,6 @@ def _is_junk(text: str, *, is_end: bool = False) -> bool:
     return "<" not in JUNK.sub(left_of, text)
 
 
-def _may_name_order(text: str) -> bool:
-    """Whether what stands beside a refusal may be the answer of a call that has placed something."""
-    return ORDER_LIKE.search(text) is not None
-
-
 def _mend(text: str) -> str:
     text = VOID_OPEN.sub(r"<\1/>", VOID_CLOSE.sub("", text))
     return AMPERSAND.sub(_mend_ampersand, text)
@@ -205,7 +201,7 @@ def _refusal_in_json(text: str) -> ET.Element | None:
     if any(isinstance(value, dict | list) for value in members.values()):
         return None
     scalars = " ".join(f"{name} {value}" for name, value in members.items())
-    if _may_name_order(text[:start] + scalars + text[end:]):
+    if ORDER_LIKE.search(text[:start] + scalars + text[end:]):
         return None
     words = " ".join(" ".join(_json_words(errors)).split())
     if not words:

@@ -28,14 +28,10 @@ def read_dates(texts: Sequence[str]) -> list[datetime | None]:
 
 
 def _is_day_first(found: Sequence[re.Match[str]]) -> bool | None:
-    """Whether the day comes before the month in a list; None where nothing shows it, or both orders occur."""
-    shown = {one > two for match in found if _shows_the_order(one := int(match["one"]), two := int(match["two"]))}
+    """Return whether the day comes before the month in a list; None where nothing shows it, or both orders occur."""
+    numbers = [(int(match["one"]), int(match["two"])) for match in found]
+    shown = {one > two for one, two in numbers if (one > DECEMBER) != (two > DECEMBER)}
     return shown.pop() if len(shown) == 1 else None
-
-
-def _shows_the_order(one: int, two: int) -> bool:
-    """Whether exactly one of the two can be a month."""
-    return (one > DECEMBER) != (two > DECEMBER)
 
 
 def _read(word: str, day_first: bool | None) -> datetime | None:
@@ -50,19 +46,10 @@ def _read(word: str, day_first: bool | None) -> datetime | None:
 
 def _moment(found: re.Match[str], month: int, day: int) -> datetime | None:
     """Return the moment of these parts; None where the calendar or the clock has no such moment."""
-    hour = _hour(int(found["hour"] or 0), (found["half"] or "").lower())
-    if hour is None:
-        return None
+    hour, half = int(found["hour"] or 0), (found["half"] or "").lower()
+    if half:
+        hour = hour % 12 + 12 * (half == "pm") if 1 <= hour <= 12 else -1
     try:
         return datetime(int(found["year"]), month, day, hour, int(found["minute"] or 0), int(found["second"] or 0))
     except ValueError:
         return None
-
-
-def _hour(hour: int, half: str) -> int | None:
-    """Return the hour of the day, 0 to 23, of an hour with or without am or pm; None for one such as 15 pm."""
-    if not half:
-        return hour
-    if not 1 <= hour <= 12:
-        return None
-    return hour % 12 + (12 if half == "pm" else 0)

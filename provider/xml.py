@@ -35,6 +35,8 @@ PLAIN_HEAD = re.compile(rf"(?:{PROLOG.pattern}\s*)?<(result|response)>\s*", re.A
 OPTIONAL_WORDS = frozenset({"", "no", "0", "false"})
 #: What some panels write between the digits of an IMEI.
 IMEI_SEPARATORS = re.compile(r"[\s\u00a0\u200b-\u200d\u2010-\u2015\ufeff./-]+")
+#: One entry of a list such as "353209110000007, 353209110000015".
+LISTED = re.compile(r"[^\s,;]+")
 INVALID_IMEI = re.compile(r"invalid imei:\s*(\d+)", re.IGNORECASE)
 
 
@@ -88,11 +90,7 @@ def _duplicates(root: ET.Element) -> Iterator[str]:
     for wrapper in root.iter("imeiduplicates"):
         leaves = wrapper.findall(".//imei") if len(wrapper) else [wrapper]
         for leaf in leaves:
-            yield from _split(_text(leaf))
-
-
-def _split(text: str) -> list[str]:
-    return [part for part in re.split(r"[\s,;]+", text) if part]
+            yield from LISTED.findall(_text(leaf))
 
 
 def _named_errors(root: ET.Element) -> Iterator[tuple[str, str]]:
@@ -109,17 +107,12 @@ def _errors_among(parent: ET.Element, refused: bool) -> Iterator[tuple[str, str]
     imeis: list[str] = []
     for child in parent:
         if child.tag == "imei" and not len(child):
-            imeis += _split(_text(child))
+            imeis += LISTED.findall(_text(child))
         elif child.tag == "error" and (words := " ".join(_text(child).split())):
-            yield from ((imei, words) for imei in imeis or [_imei_in(words)])
+            yield from ((imei, words) for imei in imeis or INVALID_IMEI.findall(words)[:1] or [""])
             imeis = []
     if refused:
         yield from ((imei, "") for imei in imeis)
-
-
-def _imei_in(words: str) -> str:
-    match = INVALID_IMEI.search(words)
-    return match[1] if match else ""
 
 
 def read_orders(root: ET.Element) -> list[IMEIOrder]:
