@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, IMEIOrder, RequestKind
+from results.asking import KnowsOrders, ask_by_id
 from results.comparison import AuditReport, Difference, Example, Window, compare, unexplained
-from results.rebuild import ask_by_id
 from storage import audit_store, request_store
 from storage.audit_store import Records
 
@@ -39,12 +39,10 @@ AUDIT_FAILED = "The audit failed in the process that calls the provider; its log
 NO_READING = "No earlier balance reading is kept for these days; the next audit can compare."
 
 
-class AuditedProvider(Protocol):
+class AuditedProvider(KnowsOrders, Protocol):
     """What the audit needs of gsm_fusion_client.GSMFusionClient."""
 
     def list_recent_orders(self) -> list[IMEIOrder]: ...
-
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]: ...
 
     def get_account(self) -> Account: ...
 

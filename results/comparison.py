@@ -146,27 +146,18 @@ def _number(order_id: str | None) -> int | None:
     return int(order_id) if order_id and order_id.isascii() and order_id.isdecimal() else None
 
 
-@dataclass(slots=True)
 class _Sides:
     """Both sides by order id, and how to tell what an order of the provider is for."""
 
-    records: Records
-    since: datetime | None
-    theirs: dict[str, IMEIOrder]
-    ours: dict[str, OurOrder] = field(init=False)
-    window: Window = field(init=False)
-    dates: dict[str, datetime | None] = field(init=False)  #: the date of each of theirs
-    nameless: defaultdict[tuple[str, str], list[OurOrder]] = field(init=False)  #: ours without an id, the dated last
-    stand_ins: dict[str, OurOrder] = field(init=False, default_factory=dict)  #: their id → ours without one
-
-    def __post_init__(self) -> None:
-        found = self.records.orders
-        self.ours = {order.order_id: order for order in found if order.order_id}
-        self.window = Window.of(self.since, found)
-        dates = read_dates([order.requested_at for order in self.theirs.values()])
-        self.dates = dict(zip(self.theirs, dates, strict=True))
-        self.nameless = defaultdict(list)
-        for order in sorted(found, key=lambda o: (o.placed_at is not None, -o.row)):
+    def __init__(self, records: Records, since: datetime | None, theirs: dict[str, IMEIOrder]) -> None:
+        self.records, self.theirs = records, theirs
+        self.ours = {order.order_id: order for order in records.orders if order.order_id}
+        self.window = Window.of(since, records.orders)
+        dates = read_dates([order.requested_at for order in theirs.values()])
+        self.dates = dict(zip(theirs, dates, strict=True))  #: the date of each of theirs
+        self.nameless = defaultdict[tuple[str, str], list[OurOrder]](list)  #: ours without an id, the dated last
+        self.stand_ins: dict[str, OurOrder] = {}  #: their id → ours without one
+        for order in sorted(records.orders, key=lambda o: (o.placed_at is not None, -o.row)):
             if not order.order_id:
                 self.nameless[order.imei[:14], order.service_id or ""].append(order)
 

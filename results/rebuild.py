@@ -15,16 +15,10 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from database import IMEIDatabase, utc_now
-from gsm_fusion_client import (
-    GSMFusionAPIError,
-    OutcomeUnknownError,
-    RefusalKind,
-    RefusedError,
-    UnreadableAnswerError,
-)
+from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
 from orders import IMEIOrder, OrderStatus, PlacedOrder, ServiceInfo
 from provider import parse_placement, read_dates
-from results.asking import ask_in_lists
+from results.asking import KnowsOrders, ask_by_id
 from results.sync import report_values, result_values, told_status
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, PlannedOrder, Records
@@ -32,12 +26,6 @@ from storage.result_store import store_results
 from submission import Checkpoints
 
 logger = logging.getLogger(__name__)
-
-
-class KnowsOrders(Protocol):
-    """What ask_by_id needs of gsm_fusion_client.GSMFusionClient."""
-
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]: ...
 
 
 class ListsOrders(KnowsOrders, Protocol):
@@ -140,31 +128,6 @@ def rebuild_records(
     )
 
 
-def ask_by_id(provider: KnowsOrders, order_ids: Sequence[str]) -> list[IMEIOrder]:
-    """Return the orders of these ids that the provider knows. Raises GSMFusionAPIError."""
-    found: list[IMEIOrder] = []
-
-    def ask_once(ids: list[str]) -> list[str]:
-        try:
-            answer = provider.get_imei_orders(ids)
-        except RefusedError as error:
-            if error.kind is RefusalKind.ORDER_ID:
-                return ids
-            raise
-        found.extend(answer)
-        named = {order.id for order in answer}
-        return [order_id for order_id in ids if order_id not in named]
-
-    ask_in_lists(order_ids, ask_once, _check)
-    return found
-
-
-def _check(error: GSMFusionAPIError) -> None:
-    """Raise an error unless a result text of one order may have caused it."""
-    if not isinstance(error, UnreadableAnswerError):
-        raise error
-
-
 # What the kept answers name
 
 
@@ -251,17 +214,13 @@ def _confirmed(
     believed, nor is one of an IMEI that its batch does not hold: answers have named orders of other customers before.
     """
     if reported is not None and reported.imei:
-        asked_for = next((planned[order] for order in group if order in planned and _same(order, reported)), None)
-        return reported, asked_for
+        asked = (order for order in group if order in planned and order.imei[:14] == reported.imei[:14])
+        return reported, next((planned[order] for order in asked), None)
     kept = group[0]
     if len({order.imei for order in group}) > 1 or (kept not in planned and kept.batch_id in batches):
         return None
     order = IMEIOrder(kept.order_id, kept.imei, reported.status if reported else OrderStatus.PENDING)
     return (replace(reported, imei=kept.imei) if reported else order), planned.get(kept)
-
-
-def _same(kept: KeptOrder, reported: IMEIOrder) -> bool:
-    return kept.imei[:14] == reported.imei[:14]
 
 
 def _row(
