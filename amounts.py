@@ -5,7 +5,7 @@ TOLERANCE = 0.00005
 
 
 def money(value: float | None) -> str:
-    """US dollars with cents, and with up to four decimals where the cents would lie: $1,234.50, $0.085."""
+    """Write US dollars with cents, and with up to four decimals where cents would be wrong: $1,234.50, $0.085."""
     if value is None:
         return "–"
     text = f"{abs(value):,.4f}"

@@ -101,7 +101,7 @@ def read_delay(attempt: int, retry_after: float | None, jitter: float) -> float:
 
 
 def may_repeat_read(error: GSMFusionAPIError) -> bool:
-    """Whether repeating a call that places nothing may help."""
+    """Return whether repeating a call that places nothing may help."""
     if isinstance(error, MaintenanceError | UnreadableAnswerError):
         return False
     if isinstance(error, OutcomeUnknownError):

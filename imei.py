@@ -95,12 +95,12 @@ def luhn_check_digit(body: str) -> str:
 
 
 def passes_luhn(number: int) -> bool:
-    """Whether the 15 digits of number (below 10**15, leading zeros implied) end in their check digit."""
+    """Return whether the 15 digits of number (below 10**15, leading zeros implied) end in their check digit."""
     return _luhn_sum(number) % 10 == 0
 
 
 def is_valid(text: str) -> bool:
-    """Whether text is 15 ASCII digits that end in their check digit and are not one digit repeated."""
+    """Return whether text is 15 ASCII digits that end in their check digit and are not one digit repeated."""
     if len(text) != 15 or not (text.isascii() and text.isdigit()):
         return False
     number = int(text)
@@ -119,22 +119,22 @@ def plain_number(cell: object) -> int:
 
 
 def has_reporting_body(digits: str) -> bool:
-    """Whether the first two digits belong to a reporting body."""
+    """Return whether the first two digits belong to a reporting body."""
     return digits[:2] in REPORTING_BODIES
 
 
 def is_plausible(digits: str) -> bool:
-    """Whether digits are a valid IMEI of a reporting body that exists."""
+    """Return whether digits are a valid IMEI of a reporting body that exists."""
     return is_valid(digits) and digits[:2] in REPORTING_BODIES
 
 
 def is_time_stamp(digits: str) -> bool:
-    """Whether digits begin as `20YYMMDDhhmmss`."""
+    """Return whether digits begin as `20YYMMDDhhmmss`."""
     return _MOMENT.match(digits) is not None
 
 
 def is_gtin_14(digits: str) -> bool:
-    """Whether 14 digits end in the check digit of a GTIN (GS1 General Specifications, section 7.9)."""
+    """Return whether 14 digits end in the check digit of a GTIN (GS1 General Specifications, section 7.9)."""
     return (sum(map(int, digits[1::2])) + 3 * sum(map(int, digits[::2]))) % 10 == 0
 
 

@@ -143,12 +143,12 @@ def failure_of(error: GSMFusionAPIError) -> str:
 
 
 def was_limited(request: Request) -> bool:
-    """Whether the leader did not ask, because its calls for pages were made: no failure of the provider."""
+    """Return whether the leader did not ask because its calls for pages were used up: no failure of the provider."""
     return request.failure == RequestLimitError.__name__
 
 
 def is_young(at: float, now: float, seconds: float) -> bool:
-    """Whether at (Unix time) was less than this many seconds ago. A time ahead was written by a wrong clock."""
+    """Return whether at (Unix time) was less than these seconds ago. A time ahead was written by a wrong clock."""
     return 0 <= now - at < seconds
 
 

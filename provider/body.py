@@ -85,7 +85,7 @@ def read_root(raw: bytes) -> ET.Element:
 
 
 def is_answer(raw: bytes) -> bool:
-    """Whether a body, readable or not, comes from the provider's API and not from a proxy."""
+    """Return whether a body, readable or not, comes from the provider's API and not from a proxy."""
     return KNOWN_ROOT.search(raw[:JUNK_REACH].decode("latin-1")) is not None
 
 
@@ -150,7 +150,7 @@ def _junk_behind(tail: str, tag: str) -> int:
 
 
 def _is_junk(text: str, *, is_end: bool = False) -> bool:
-    """Whether a text is words and junk only. A script or comment that never ends is junk at a body's end only."""
+    """Return whether a text is words and junk only. A script or comment without an end is junk at a body's end only."""
 
     def left_of(tag: re.Match[str]) -> str:
         return "<" if tag["open"] and not tag["end"] and not is_end else ""
@@ -243,7 +243,7 @@ def list_parts(raw: bytes, length: int = LIST_PART) -> Iterator[bytes]:
 
 
 def hides_ids(raw: bytes) -> bool:
-    """Whether a comment, a CDATA section or an instruction holds an <id>: texts may have put it around a record."""
+    """Return whether a comment, CDATA section or instruction holds an <id>: texts may have put it around a record."""
     return any(ID_TAG.search(section) for section in HIDDEN.findall(raw))
 
 

@@ -82,7 +82,7 @@ def read_plain_placement(raw: bytes) -> PlacementAnswer | None:
 
 
 def _is_id(text: str) -> bool:
-    """Whether a text is an id; some panels write 0 where nothing was placed."""
+    """Return whether a text is an id; some panels write 0 where nothing was placed."""
     return bool(text.strip("0"))
 
 
@@ -139,7 +139,7 @@ def read_orders(root: ET.Element) -> list[IMEIOrder]:
 
 
 def texts_name_orders(root: ET.Element) -> bool:
-    """Whether an element within a result text has the name of an order's id."""
+    """Return whether an element within a result text has the name of an order's id."""
     return any(len(code) and code.find(".//id") is not None for code in root.iter("code"))
 
 

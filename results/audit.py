@@ -69,7 +69,7 @@ def run_audit(database: IMEIDatabase, provider: AuditedProvider, since: datetime
 
 
 def last_audit(database: IMEIDatabase) -> AuditReport | None:
-    """What the last audit found, by any process; None before the first, or where another version wrote it."""
+    """Return the report of the last audit; None before the first, or where another version wrote it."""
     try:
         stored = json.loads(database.get_setting(LAST) or "null")
         return None if stored is None else _report(stored)
@@ -92,7 +92,7 @@ def _ids(found: Iterable[IMEIOrder]) -> list[str]:
 def _ask_for_the_rest(
     provider: AuditedProvider, records: Records, since: datetime | None, listed: Sequence[IMEIOrder]
 ) -> list[IMEIOrder]:
-    """The orders of ours in the window that the list leaves out, asked for by id."""
+    """Ask by id for the orders of ours in the window that the list leaves out."""
     seen, window = set(_ids(listed)), Window.of(since, records.orders)
     ours = [order for order in records.orders if window.holds_ours(order)]
     return ask_by_id(provider, [order.order_id for order in ours if order.order_id and order.order_id not in seen])
@@ -101,7 +101,7 @@ def _ask_for_the_rest(
 def _compare_money(
     start: AuditReport, database: IMEIDatabase, provider: AuditedProvider, since: datetime | None
 ) -> AuditReport:
-    """start with what became of the balance since the first reading in the window, or why that is not known.
+    """Return start with the fall of the balance since the first reading in the window, or why it is not known.
 
     What the account holds now counts only when no call was on the wire before and after it was asked.
     """
@@ -136,13 +136,13 @@ def request_audit(database: IMEIDatabase, since: datetime | None) -> int:
 
 
 def next_nightly(after: datetime) -> datetime:
-    """The first NIGHTLY_HOUR o'clock (UTC) later than after."""
+    """Return the first NIGHTLY_HOUR o'clock (UTC) later than after."""
     tonight = after.replace(hour=NIGHTLY_HOUR, minute=0, second=0, microsecond=0)
     return tonight if tonight > after else tonight + timedelta(days=1)
 
 
 def midnight(moment: datetime) -> datetime:
-    """The beginning of its day."""
+    """Return the beginning of the day."""
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -186,7 +186,7 @@ class NightlyAudit:
                     request_store.finish(connection, request.request_id, time.time(), error, failure)
 
     def is_due(self) -> bool:
-        """Whether a night has come, or a batch with doubt has finished, since the last audit."""
+        """Return whether a night has come, or a batch with doubt has finished, since the last audit."""
         last = last_audit(self.database)
         since = datetime.fromtimestamp(last.at, UTC).replace(tzinfo=None) if last else self._started
         if self._clock() >= next_nightly(since):

@@ -74,33 +74,33 @@ class AuditReport:
 
     @property
     def differences(self) -> int:
-        """How many orders the two sides disagree about."""
+        """Number of orders that the two sides disagree about."""
         found = (self.unknown_to_us, self.unknown_to_them, self.unmatched, self.charged_twice, self.other_device)
         return sum(difference.count for difference in found)
 
     @property
     def sums_differ(self) -> bool:
-        """Whether the two sides count or add up differently; not judged where an error leaves theirs open."""
+        """Return whether the two sides count or add up differently; not judged where an error leaves theirs open."""
         return not self.error and (self.ours != self.theirs or abs(self.our_spend - self.their_spend) > HALF_A_CENT)
 
     @property
     def money_differs(self) -> bool:
-        """Whether the balance fell by more or less than our orders explain."""
+        """Return whether the balance fell by more or less than our orders explain."""
         return abs(self.unexplained) > HALF_A_CENT
 
     @property
     def disagrees(self) -> bool:
-        """Whether something was found that is wrong, whatever could not be compared."""
+        """Return whether something was found that is wrong, whatever could not be compared."""
         return bool(self.differences) or self.sums_differ or self.money_differs
 
     @property
     def complete(self) -> bool:
-        """Whether the provider answered, and its list shows all that we know of: else a charge may hide beyond it."""
+        """Return whether the provider answered and its list shows all that we know: beyond it a charge may hide."""
         return not self.error and not self.only_by_id
 
     @property
     def agrees(self) -> bool:
-        """Whether both sides were compared to the end and nothing differs, orders or money, or is in doubt.
+        """Return whether both sides were compared to the end and nothing differs, orders or money, or is in doubt.
 
         A balance that cannot be read does not prevent it.
         """
@@ -125,7 +125,7 @@ class Window:
         return cls(since, min(ids, default=None))
 
     def holds(self, order_id: str | None, moment: datetime | None) -> bool:
-        """Whether an order of which only id and date are known is in it: in case of doubt it is."""
+        """Return whether an order of which only id and date are known is in it: in case of doubt it is."""
         if self.since is None or (moment is not None and moment >= self.since):
             return True
         number = _number(order_id)
@@ -134,7 +134,7 @@ class Window:
         return number > self.first_id
 
     def holds_ours(self, order: OurOrder) -> bool:
-        """The date of ours decides; without one its id does, and without an id it is left out."""
+        """Return whether an order of ours is in it: by its date, else by its id; without either it is not."""
         if self.since is None:
             return True
         if order.placed_at is not None:
@@ -162,7 +162,7 @@ class _Sides:
                 self.nameless[order.imei[:14], order.service_id or ""].append(order)
 
     def service(self, order: IMEIOrder) -> str:
-        """Its service id, or the provider's word where we know none."""
+        """Return the service id of an order, or the provider's word where we know none."""
         word = order.service_id.strip()
         return self.records.labels.get(word.lower(), word)
 
@@ -170,7 +170,7 @@ class _Sides:
         return order.service_id.strip().lower() in self.records.labels
 
     def is_under_way(self, order: IMEIOrder) -> bool:
-        """Whether a call that has no answer yet may have placed it."""
+        """Return whether a call that has no answer yet may have placed it."""
         services = self.records.under_way.get(order.imei, frozenset())
         return bool(services) and (not self.is_recognised(order) or self.service(order) in services)
 
@@ -189,7 +189,7 @@ class _Sides:
         return True
 
     def known(self, order: IMEIOrder) -> OurOrder | None:
-        """The order of ours with its id, or matched with it."""
+        """Return the order of ours with its id, or matched with it."""
         return self.ours.get(order.id) or self.stand_ins.get(order.id)
 
 
@@ -238,7 +238,7 @@ def compare(
 
 
 def _repeats(sides: _Sides, theirs: Sequence[IMEIOrder], unknown: set[str]) -> tuple[list[IMEIOrder], list[IMEIOrder]]:
-    """The surplus orders of each IMEI and service: charged twice, and those of which no batch of ours tells."""
+    """Return the surplus orders of each IMEI and service: those charged twice, and those that no batch explains."""
     in_window = {(order.imei, sides.service(order)) for order in theirs}
     groups: defaultdict[tuple[str, str], list[IMEIOrder]] = defaultdict(list)
     for order in sides.theirs.values():
@@ -255,7 +255,7 @@ def _repeats(sides: _Sides, theirs: Sequence[IMEIOrder], unknown: set[str]) -> t
 
 
 def _surplus(sides: _Sides, group: Sequence[IMEIOrder], unknown: set[str]) -> list[IMEIOrder]:
-    """The orders of one IMEI and service that nobody asked for: unknown to us, or a second one of the same batch."""
+    """Return the orders of one IMEI and service that nobody asked for: unknown, or a second one of the same batch."""
     unknown_here = [order for order in group if order.id in unknown]
     batches: set[int] = set()
     surplus: list[IMEIOrder] = []
@@ -273,7 +273,7 @@ def _batch(sides: _Sides, order: IMEIOrder) -> int | None:
 
 
 def _is_another(sides: _Sides, order: IMEIOrder) -> bool:
-    """Whether the provider has this id of ours for another IMEI, or certainly for another service."""
+    """Return whether the provider has this id of ours for another IMEI, or certainly for another service."""
     ours = sides.ours.get(order.id)
     if ours is None:
         return False
@@ -283,7 +283,7 @@ def _is_another(sides: _Sides, order: IMEIOrder) -> bool:
 
 
 def _price(sides: _Sides, order: IMEIOrder) -> float | None:
-    """What it cost by our records, else by the service's price of today, in US dollars."""
+    """Return what an order cost by our records, else the service's price of today, in US dollars."""
     ours = sides.known(order)
     return sides.records.prices.get(sides.service(order)) if ours is None else _our_price(sides, ours)
 
@@ -309,14 +309,14 @@ def _difference(found: Iterable[Example]) -> Difference:
 
 
 def unexplained(fell: float, known: float, refundable: float) -> float:
-    """US dollars charged beyond what is known; negative for less than known, refunds taken into account."""
+    """Return the US dollars charged beyond what is known; negative where less was charged than refunds explain."""
     if fell > known:
         return round(fell - known, 4)
     return round(min(0.0, fell - (known - refundable)), 4)
 
 
 def audit_sentences(report: AuditReport) -> list[str]:
-    """What an audit says about counts, sums and the balance: a sentence each."""
+    """Return a sentence each about the counts, the sums and the balance of an audit."""
     found = []
     if report.sums_differ:
         ours = f"{plural(report.ours, 'order')} for {money(report.our_spend)}"

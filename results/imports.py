@@ -60,26 +60,26 @@ class ImportPlan:
     rows: tuple[PlannedRow, ...]
 
     def of(self, fate: Fate) -> list[PlannedRow]:
-        """The rows with this fate."""
+        """Return the rows with this fate."""
         return [row for row in self.rows if row.fate == fate]
 
     def count(self, fate: Fate) -> int:
-        """How many rows have this fate."""
+        """Return the number of rows with this fate."""
         return sum(row.fate == fate for row in self.rows)  # a template names a fate by its text
 
     @property
     def matched(self) -> int:
-        """How many rows without an order id were matched with orders of ours by IMEI, service and time."""
+        """Number of rows without an order id that were matched with orders of ours by IMEI, service and time."""
         return sum(row.by_time for row in self.rows)
 
     @property
     def left_out(self) -> list[PlannedRow]:
-        """The rows that are stored nowhere, each with its reason."""
+        """Rows that are stored nowhere, each with its reason."""
         return [row for row in self.rows if row.reason]
 
     @property
     def counts(self) -> RowCounts:
-        """How many rows had which fate."""
+        """Number of rows by fate."""
         return RowCounts(
             rows_read=len(self.rows),
             rows_new=self.count(Fate.NEW),
@@ -97,7 +97,7 @@ class ImportPlan:
 
 
 def plan_import(database: IMEIDatabase, rows: Iterable[ImportRow]) -> ImportPlan:
-    """What importing these rows would do now. Writes nothing."""
+    """Return what importing these rows would do now. Writes nothing."""
     given = list(rows)
     with database.read() as connection:
         return _plan(connection, given)
@@ -158,11 +158,11 @@ class _Known:
         self.open = import_store.open_calls(connection)  #: IMEI → service id → batch, of those in doubt or on the wire
 
     def service_id(self, row: ImportRow) -> str | None:
-        """The service that a row names, where its title is known."""
+        """Return the id of the service that a row names, where its title is known."""
         return self.labels.get(plain(row.values.get("service_name")).lower())
 
     def open_call(self, row: ImportRow) -> str:
-        """Why a row must wait for a call that may have placed its order; "" if it need not."""
+        """Return why a row must wait for a call that may have placed its order; "" if it need not."""
         services, service_id = self.open.get(row.values["imei"], {}), self.service_id(row)
         batch_id = services.get(service_id) if service_id else next(iter(services.values()), None)
         if batch_id is None:
@@ -171,7 +171,7 @@ class _Known:
 
 
 def _key_of(row: ImportRow) -> Key:
-    """What no two rows that differ have in common: the order id, else IMEI, service and date."""
+    """Return the key that rows about one order share: the order id, else IMEI, service and date."""
     values = row.values
     if "order_id" in values:
         return (values["order_id"],)
@@ -221,7 +221,7 @@ def _left_out(row: ImportRow, fate: Fate, reason: str) -> PlannedRow:
 
 
 def matched_values(stored: Order, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that a row brings to the order that it was matched with by time: a result where there is none.
+    """Return the columns that a row brings to the order matched by time: a result where there is none.
 
     Never a date, which is of another clock, nor a price: what our order cost is known from the batch that placed it.
     """
@@ -237,7 +237,7 @@ def matched_values(stored: Order, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_values(stored: Order, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns in which a row states more than is stored; nothing final becomes less."""
+    """Return the columns in which a row states more than is stored; nothing final becomes less."""
     was_final = stored.status in FINAL_STATUSES
     if was_final and given["status"] not in FINAL_STATUSES:
         return {}
@@ -252,7 +252,7 @@ def changed_values(stored: Order, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _leave_out_of_batches(connection: Transaction, rows: Sequence[PlannedRow], last: int) -> None:
-    """What these orders are of is not sent any more where it is planned; last is the newest order before them.
+    """Take the IMEIs of these orders out of planned batches; last is the newest order before them.
 
     A check that was asked for again, though a final order was known, is not put off by one more final order.
     """

@@ -172,14 +172,14 @@ class _Device:
         return sum(says_the_same(getattr(order, name), values.get(name, "")) for name in COMPARED)
 
     def _is_of(self, title: str, order: Order) -> bool:
-        """Whether an order is of the service that rows call by this title: by its id where the title is known."""
+        """Return whether an order is of the service with this title in rows: by its id where the title is known."""
         name = _title(order.service_name)
         if title not in self.labels:
             return name == title
         return (order.service_id or self.labels.get(name)) == self.labels[title]
 
     def _may_be(self, place: int, order: Order) -> bool:
-        """Whether a row was imported as this order: titles may have become known, or another service's, since then."""
+        """Return whether a row may have been imported as this order: its title may have become known since then."""
         return _title(order.service_name) == self.titles[place] or self._is_of(self.titles[place], order)
 
 

@@ -56,7 +56,7 @@ class RebuildReport:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing that was paid, as far as answers and list tell, can be sent again."""
+        """Return whether nothing that was paid, as far as answers and list tell, can be sent again."""
         return not (self.missing or self.unexplained or self.damaged)
 
 
@@ -71,10 +71,10 @@ class _Kept(NamedTuple):
 def plan_rebuild(
     database: IMEIDatabase, provider: ListsOrders, checkpoints: Checkpoints | None = None
 ) -> tuple[RebuildReport, list[IMEIOrder], list[dict[str, Any]]]:
-    """What a rebuild would do, what the provider reports, and the orders to restore. Raises GSMFusionAPIError, OSError.
+    """Return what a rebuild would do, the orders that the provider reports, and the rows to restore.
 
     checkpoints is the folder beside the database unless given. The service list is stored first: without it the
-    provider's titles could not become service ids.
+    provider's titles could not become service ids. Raises GSMFusionAPIError, OSError.
     """
     database.store_services(provider.get_imei_services(), time.time())
     answer = provider.list_recent_orders()
@@ -132,7 +132,7 @@ def rebuild_records(
 
 
 def read_kept(database: IMEIDatabase, checkpoints: Checkpoints) -> _Kept:
-    """Every kept answer, and the orders in them that the database does not know. Raises OSError."""
+    """Read every kept answer, and return the orders in them that the database does not know. Raises OSError."""
     answers, damaged, unknown = 0, list[int](), list[KeptOrder]()
     for batch_id in sorted(checkpoints.batches()):
         named, unreadable = dict[KeptOrder, None](), list[int]()
@@ -147,7 +147,7 @@ def read_kept(database: IMEIDatabase, checkpoints: Checkpoints) -> _Kept:
 
 
 def _placed(raw: bytes | None) -> tuple[PlacedOrder, ...] | None:
-    """The orders that a kept answer names; None where it cannot be read."""
+    """Return the orders that a kept answer names; None where it cannot be read."""
     if raw is None:
         return None
     try:
@@ -161,7 +161,7 @@ def _placed(raw: bytes | None) -> tuple[PlacedOrder, ...] | None:
 def _ask_about(
     provider: KnowsOrders, kept: Sequence[KeptOrder], listed: Sequence[IMEIOrder]
 ) -> tuple[list[IMEIOrder], str]:
-    """What the provider reports about kept orders that its list leaves out, and why it could not be asked."""
+    """Ask for kept orders that the list leaves out. Return them, and why the provider could not be asked."""
     seen = {order.id for order in listed}
     wanted = list(dict.fromkeys(order.order_id for order in kept if order.order_id not in seen))
     try:
@@ -181,7 +181,7 @@ def _rows(
     reported: Sequence[IMEIOrder],
     kept: Sequence[KeptOrder],
 ) -> list[dict[str, Any]]:
-    """The columns of every new order on the list and every kept one, the oldest id first.
+    """Return the columns of every new order on the list and every kept one, the oldest id first.
 
     reported is all that the provider reports, by list and by id.
     """
@@ -208,7 +208,7 @@ def _confirmed(
     planned: Mapping[KeptOrder, PlannedOrder],
     batches: frozenset[int],
 ) -> tuple[IMEIOrder, PlannedOrder | None] | None:
-    """An order that answers name, and the batch of ours that asked for it; None where nothing confirms it.
+    """Return an order that answers name and the batch that asked for it; None where nothing confirms it.
 
     What the provider reports about an id comes first. Without it an id that answers give to several IMEIs is not
     believed, nor is one of an IMEI that its batch does not hold: answers have named orders of other customers before.
@@ -230,7 +230,7 @@ def _row(
     names: Mapping[str, str],
     batch: PlannedOrder | None = None,
 ) -> dict[str, Any]:
-    """The columns of one order. Its service is the one that the provider reports, if we know it, else its batch's.
+    """Return the columns of one order. Its service is what the provider reports, if we know it, else its batch's.
 
     An older copy of the database can use the id of a batch again: only what the provider reports is certain.
     """

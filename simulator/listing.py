@@ -100,11 +100,9 @@ class OrderView:
                 until = self.now
         seen = [charge for charge in reversed(charges) if charge.time <= until]
         if self.knobs.late_seconds:
-            seen = [charge for charge in seen if not self._is_hidden(charge, is_late)]
+            shown_late = self.now - self.knobs.late_seconds
+            seen = [charge for charge in seen if charge.time <= shown_late or not is_late(charge)]
         return self.orders_xml(self._listed([*seen, *self._history()]))
-
-    def _is_hidden(self, charge: Charge, is_late: Callable[[Charge], bool]) -> bool:
-        return charge.time + self.knobs.late_seconds > self.now and is_late(charge)
 
     def _history(self) -> list[Charge]:
         """Return the orders that another program made on the account a month before, newest first."""
