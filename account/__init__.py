@@ -1,6 +1,6 @@
 """What is known of the account at the provider: its services, its balance, and whether the provider answers."""
 
-from account.answers import LocalProvider, Questions, answering_requests
+from account.answerer import LocalProvider, Questions, answering_requests
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.requests import ProviderRequests
 from account.state import provider_state, watching

@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from account.answers import ACCOUNT
+from account.answerer import ACCOUNT
 from account.requests import ProviderRequests, is_young, require_answer
 from orders import Balance, Catalogue, RequestKind
 from storage import balance_store

@@ -1,6 +1,6 @@
 """Turn the text of a result into findings: carrier, SIM lock, Find My iPhone, blacklist. Pure."""
 
-from devices.report import read_report
+from devices.device_report import read_report
 from devices.states import SimState, blacklist_state, fmi_state, sim_state
 
 __all__ = ["SimState", "blacklist_state", "fmi_state", "read_report", "sim_state"]

@@ -10,7 +10,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
 
-from devices.labels import LABEL_REACH, PREFIXES, is_label, known_name, label_key, name_of
+from devices.label_table import LABEL_REACH, PREFIXES, is_label, known_name, label_key, name_of
 from devices.markup import SPACE_RUN
 from devices.words import ANSWERS, FINDING_WORDS, STATE_WORDS, plain_letters
 

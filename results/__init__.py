@@ -1,9 +1,9 @@
 """Results brought home, compared and given back: sync, audit, rebuild, import, and the user's own sheet."""
 
-from results.audit import NightlyAudit, last_audit, midnight, request_audit, run_audit
+from results.auditing import NightlyAudit, last_audit, midnight, request_audit, run_audit
 from results.batch_rows import result_rows
 from results.comparison import AuditReport, Difference, audit_sentences
-from results.imports import Fate, import_orders, plan_import, undo_import
+from results.importing import Fate, import_orders, plan_import, undo_import
 from results.my_sheet import MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from results.sync import OrderSync, SyncReport, is_requested, last_sync, reparse, request_sync

@@ -15,11 +15,11 @@ from hashlib import blake2b
 from typing import Any
 from xml.sax.saxutils import escape
 
-from simulator.account import CreditAccount
+from simulator.credit import CreditAccount
 from simulator.knobs import Fault, Knobs, changed
 from simulator.ledger import Charge, Ledger
 from simulator.limits import Limiter, limiter
-from simulator.listing import OrderView, SimulatedOrder, services_xml
+from simulator.lists import OrderView, SimulatedOrder, services_xml
 from simulator.texts import Package, catalogue
 
 logger = logging.getLogger(__name__)

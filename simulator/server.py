@@ -25,7 +25,6 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from simulator.demo import DEMO_KEY, DEMO_USERNAME
-from simulator.http import HttpConnection, HttpRequest, form_fields
 from simulator.knobs import (
     GATEWAY_TIMEOUT,
     NOBODY,
@@ -39,8 +38,9 @@ from simulator.knobs import (
 )
 from simulator.ledger import FIRST_ORDER_ID, Charge, Ledger
 from simulator.limits import told_wait
-from simulator.listing import SimulatedOrder
+from simulator.lists import SimulatedOrder
 from simulator.provider import INVALID_USER, Provider, Receiver, discard
+from simulator.wire import HttpConnection, HttpRequest, form_fields
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Imports on disk: the orders that rows may be about, each change with what was there before, and its undoing.
 
 The functions that take a connection run inside the transaction of one import. This module decides nothing;
-results/imports.py does.
+results/importing.py does.
 """
 
 import json

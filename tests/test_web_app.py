@@ -17,7 +17,7 @@ from simulated_provider import imeis
 from stored_orders import all_orders
 from web_client import SERVICES, Browser, Provider, answer_chunks, make_app, order_batch, words
 
-from account.answers import LocalProvider, Questions
+from account.answerer import LocalProvider, Questions
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.state import provider_state
 from database import IMEIDatabase, utc_now

@@ -11,7 +11,7 @@ from simulated_provider import imeis
 from web_client import SERVICES
 
 from account import requests
-from account.answers import LocalProvider, Questions, answering, request_ages
+from account.answerer import LocalProvider, Questions, answering, request_ages
 from account.catalogue import ServiceCatalog
 from account.requests import LIST_KEPT, NO_LEADER, ProviderRequests
 from database import DatabaseUnavailableError, IMEIDatabase

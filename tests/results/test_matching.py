@@ -12,7 +12,7 @@ from stored_orders import all_orders
 
 from database import IMEIDatabase
 from orders import ServiceInfo
-from results.imports import Fate, import_orders, plan_import, undo_import
+from results.importing import Fate, import_orders, plan_import, undo_import
 from spreadsheets.order_rows import ImportRow, read_orders
 from spreadsheets.writing import PROVIDER_COLUMNS, write_csv
 from storage.import_store import past_imports

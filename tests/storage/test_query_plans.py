@@ -21,8 +21,8 @@ from database import IMEIDatabase, utc_now
 from grading import DEFAULT_RULES, StopLoss, checked_rule
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import Outcome
-from results.audit import run_audit
-from results.imports import import_orders, undo_import
+from results.auditing import run_audit
+from results.importing import import_orders, undo_import
 from results.sync import OrderSync
 from schema import metadata
 from settings import Settings

@@ -15,7 +15,7 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from web_client import CARRIER
 
 import database as database_module
-from account.answers import LocalProvider, Questions
+from account.answerer import LocalProvider, Questions
 from account.catalogue import AccountBalance, ServiceCatalog
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError

@@ -8,7 +8,7 @@ from batch_checks import rows
 from simulated_provider import Simulator, judge
 
 from database import IMEIDatabase
-from simulator import listing as simulator_listing
+from simulator import lists as simulator_lists
 from simulator import texts as simulator_texts
 
 FORGED = 15_900_000  #: an id that the provider has not given to any order, newer than all that it has
@@ -29,8 +29,8 @@ def forged_text(*named: tuple[int, str]) -> str:
 def let_texts(monkeypatch: pytest.MonkeyPatch, texts: dict[str, str]) -> None:
     """The provider writes these results (IMEI → text) into its answers as they are."""
     usual = simulator_texts.result_text
-    monkeypatch.setattr(simulator_listing, "result_text", lambda package, imei: texts.get(imei) or usual(package, imei))
-    monkeypatch.setattr(simulator_listing, "escape", lambda text: text if text in texts.values() else escape(text))
+    monkeypatch.setattr(simulator_lists, "result_text", lambda package, imei: texts.get(imei) or usual(package, imei))
+    monkeypatch.setattr(simulator_lists, "escape", lambda text: text if text in texts.values() else escape(text))
 
 
 def ordered(database: IMEIDatabase) -> dict[str, str]:

@@ -10,7 +10,7 @@ from stored_orders import all_orders
 
 from database import IMEIDatabase
 from orders import ServiceInfo
-from results.imports import plan_import
+from results.importing import plan_import
 from schema import orders
 from spreadsheets.order_rows import ImportRow
 from storage.order_queries import statistics

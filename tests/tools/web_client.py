@@ -14,7 +14,7 @@ from handmade_calls import record_outcomes
 from sqlalchemy import Connection
 from werkzeug.test import TestResponse
 
-from account.answers import LocalProvider, Questions
+from account.answerer import LocalProvider, Questions
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
 from orders import Account, Chunk, IMEIOrder, Item, ItemOutcome, Outcome, ServiceInfo

@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import TestResponse
 
 import web_app
-from account.answers import LocalProvider, Questions
+from account.answerer import LocalProvider, Questions
 from database import IMEIDatabase
 from orders import Account
 from settings import Settings

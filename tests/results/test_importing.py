@@ -16,7 +16,7 @@ from stored_orders import all_orders
 
 from database import IMEIDatabase, utc_now
 from orders import BatchState, ItemOutcome, NotPossibleError, Outcome, ServiceInfo
-from results.imports import Fate, PlannedRow, changed_values, import_orders, plan_import, undo_import
+from results.importing import Fate, PlannedRow, changed_values, import_orders, plan_import, undo_import
 from schema import orders, status_changes
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx

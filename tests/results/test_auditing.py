@@ -25,10 +25,10 @@ from commands.audit import conclusion, figures, rebuild_from_provider, report_li
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from orders import Account, BatchState, Chunk, ChunkState, IMEIOrder, Outcome
-from results import audit
-from results.audit import NightlyAudit, last_audit, next_nightly, run_audit
+from results import auditing
+from results.auditing import NightlyAudit, last_audit, next_nightly, run_audit
 from results.comparison import AuditReport, compare
-from results.imports import import_orders
+from results.importing import import_orders
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from schema import attempts, batches, chunks, items, orders
 from settings import Settings
@@ -316,7 +316,7 @@ def audited_with(
 
 def test_a_balance_that_fell_by_what_our_orders_cost_agrees(simulator: Simulator, database: IMEIDatabase) -> None:
     simulator.set(credit=100.0)
-    assert audited(simulator, database).balance_note == audit.NO_READING  # and keeps one
+    assert audited(simulator, database).balance_note == auditing.NO_READING  # and keeps one
     place(simulator, database)
     report = audited(simulator, database)
     assert (report.balance_fell, report.known_spent, report.unexplained) == (2.4, 2.4, 0.0)
@@ -379,7 +379,7 @@ def test_a_call_on_the_wire_leaves_the_newest_kept_reading_to_compare(
     place(simulator, database)
     with database.write() as connection:
         connection.execute(update(chunks).values(state=ChunkState.SENDING))
-    assert audited_with(simulator, database, 12.0).balance_note == audit.ON_THE_WIRE
+    assert audited_with(simulator, database, 12.0).balance_note == auditing.ON_THE_WIRE
     read_balance(database, 97.6)
     report = audited_with(simulator, database, 12.0)
     assert (report.balance_fell, report.unexplained) == (2.4, 0.0)
@@ -571,8 +571,8 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
     simulator: Simulator, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place(simulator, database, 2)
-    monkeypatch.setattr(audit, "LOOK", 0.01)
-    monkeypatch.setattr(audit, "DUE_LOOK", 0.01)
+    monkeypatch.setattr(auditing, "LOOK", 0.01)
+    monkeypatch.setattr(auditing, "DUE_LOOK", 0.01)
     stop, started, broken = Event(), utc_now(), Event()
 
     def clock() -> datetime:
@@ -606,11 +606,11 @@ def test_the_status_page_shows_the_last_audit(simulator: Simulator, settings: Se
     audited(simulator, database)
     shown = page.get("/status").text
     assert "both sides agree" in shown
-    assert f"The balance was not compared. {audit.NO_READING}" in shown
+    assert f"The balance was not compared. {auditing.NO_READING}" in shown
     database.insert_order({"order_id": "77", "imei": imeis(1, 500)[0], "status": "Pending", "order_date": utc_now()})
     audited(simulator, database)
     assert "1 recorded only here" in " ".join(page.get("/status").text.split())
-    database.set_setting(audit.LAST, '{"at": 1, "word_of_another_version": 2}')
+    database.set_setting(auditing.LAST, '{"at": 1, "word_of_another_version": 2}')
     assert "it runs every night" in page.get("/status").text
 
 

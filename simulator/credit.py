@@ -6,7 +6,7 @@ This module must not know XML, knobs or how an order is placed.
 from collections.abc import Sequence
 
 from simulator.ledger import Charge
-from simulator.listing import OrderView
+from simulator.lists import OrderView
 
 #: The balance that the account starts from while no credit is set, in US dollars.
 OPENING_BALANCE = 100_000.0

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.report import DeviceReport, ReportKind, read_report
+from devices.device_report import DeviceReport, ReportKind, read_report
 from devices.states import blacklist_state, fmi_state, sim_state
 
 DATA = Path(__file__).parents[1] / "data"

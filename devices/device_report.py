@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from devices.labels import KNOWN_NAMES, is_label, known_name, label_key, slug
+from devices.label_table import KNOWN_NAMES, is_label, known_name, label_key, slug
 from devices.markup import clean_lines, shown_line
 from devices.pairs import IMEI, Pair, label_pairs, tidy
 from devices.states import FINDING_FIELDS, is_good, names_state
