@@ -57,7 +57,7 @@ def blacklist_state(blacklist: str | None) -> BlacklistState:
     return BlacklistState.CLEAN if good else BlacklistState.BLACKLISTED
 
 
-FINDING_FIELDS = frozenset({"simlock", "lock", "fmi", "blacklist"})
+FINDING_FIELDS = frozenset(LEXICONS)
 #: Characters of a value that are read.
 REACH = 400
 #: Values whose state is cached: most texts repeat the same few values.

@@ -42,34 +42,37 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(entry.strip() for entry in text.replace("\n", " ").split(",") if entry.strip())
 
 
-SIM_GOOD = _words("""
+SIM_WORDS = {
+    Mark.GOOD: _words("""
 unlocked, un locked, open, free, simfree, lock free, simlock free, sim lock free, liberado, liberada, libre,
 livre, desbloqueado, desbloqueada, entsperrt, entriegelt, freigeschaltet, frei, lock frei, simlock frei,
 sim lock frei, simlockfrei, netlockfrei, deverrouille, deverrouillee, debloque, debloquee, desimlocke,
 desimlockee, sbloccato, sbloccata, libero, libera, ontgrendeld, simlockvrij, odblokowany, odblokowana,
 odblokowane, bez simlocka, kilitsiz, kilidi acik, kilidi acilmis, разблокирован, разблокирована, разблокировано,
 разлочен, свободен, свободный, mo khoa, quoc te, terbuka, 解锁, 解鎖, 解除锁定, 无锁, 無鎖
-""")
-SIM_GOOD_NOUNS = _words("unlock, un lock")
-SIM_BAD = _words("""
+"""),
+    Mark.GOOD_NOUN: _words("unlock, un lock"),
+    Mark.BAD: _words("""
 locked, lock, relocked, restricted, restriction, restrictions, blocked, barred, bloqueado, bloqueada, bloqueo,
 bloqueio, restringido, restrito, gesperrt, verriegelt, netzgebunden, verrouille, verrouillee, bloque, bloquee,
 simlocke, bloccato, bloccata, vergrendeld, geblokkeerd, gelockt, zablokowany, zablokowana, zablokowane, blokada,
 blokady, kilitli, kilit, заблокирован, заблокирована, заблокировано, залочен, блокировка, блокировки, привязан,
 ограничение, ограничения, ограничений, khoa, terkunci, dikunci, 锁, 鎖, 锁定, 鎖定, 有锁, 有鎖, 已锁, 已锁定,
 上锁, 受限
-""")
-SIM_BAD_NOUNS = _words("simlock, sim lock, netlock, net lock, simlocka, bloqueo sim, bloqueio sim")
-FMI_GOOD = _words("""
+"""),
+    Mark.BAD_NOUN: _words("simlock, sim lock, netlock, net lock, simlocka, bloqueo sim, bloqueio sim"),
+}
+FMI_WORDS = {
+    Mark.GOOD: _words("""
 off, disabled, disable, unlocked, un locked, inactive, deactivated, desactivado, desactivada, apagado, apagada,
 deshabilitado, inactivo, inactiva, desativado, desativada, desligado, desligada, inativo, inativa, desactive,
 desactivee, inactif, eteint, deaktiviert, ausgeschaltet, inaktiv, disattivato, disattivata, disattivo, spento,
 disabilitato, uitgeschakeld, wylaczony, wylaczona, wylaczone, nieaktywny, nieaktywna, nieaktywne, kapali,
 devre disi, выключен, выключена, выключено, отключен, отключена, отключено, неактивен, неактивна, деактивирован,
 деактивирована, выкл, da tat, nonaktif, mati, 关闭, 已关闭, 關閉, 已關閉, 关, 关掉, 停用, 已停用, 解锁, 解鎖
-""")
-FMI_GOOD_NOUNS = _words("unlock, un lock")
-FMI_BAD = _words("""
+"""),
+    Mark.GOOD_NOUN: _words("unlock, un lock"),
+    Mark.BAD: _words("""
 on, enabled, enable, locked, lock, active, activated, lost, activado, activada, activo, activa, encendido,
 encendida, habilitado, ativado, ativada, ativo, ativa, ligado, ligada, bloqueado, bloqueada, activee, actif,
 verrouille, verrouillee, aktiviert, aktiv, eingeschaltet, gesperrt, attivo, attiva, attivato, attivata, acceso,
@@ -77,15 +80,17 @@ abilitato, ingeschakeld, actief, wlaczony, wlaczona, wlaczone, aktywny, aktywna,
 etkin, aktif, kilitli, включен, включена, включено, активен, активна, активирован, активирована, активировано,
 вкл, заблокирован, da bat, dang bat, bi khoa, hidup, terkunci, 开启, 已开启, 開啟, 已開啟, 打开, 已打开, 开, 開,
 启用, 已启用, 激活, 已激活, 锁, 鎖, 锁定, 鎖定, 丢失, 丟失
-""")
-LIST_GOOD = _words("""
+"""),
+}
+LIST_WORDS = {
+    Mark.GOOD: _words("""
 clean, good, clear, cleared, whitelisted, whitelist, white listed, white list, allowlisted, allow listed,
 limpio, limpia, limpo, limpa, lista blanca, lista branca, sauber, weisse liste, weissen liste, propre, saine,
 liste blanche, pulito, pulita, lista bianca, schoon, witte lijst, czysty, czysta, czyste, biala lista,
 bialej liscie, temiz, beyaz liste, beyaz listede, чистый, чистая, чист, чиста, чисто, белый список,
 белом списке, sach, danh sach trang, bersih, daftar putih, 正常, 干净, 乾淨, 清白, 白名单, 白名單
-""")
-LIST_BAD = _words("""
+"""),
+    Mark.BAD: _words("""
 blacklisted, blocklisted, denylisted, hotlisted, blocked, block, barred, banned, suspended, stolen, theft, lost,
 fraud, unpaid, nonpayment, non payment, past due, delinquent, bad, dirty, restricted, restriction, restrictions,
 robado, robada, robo, hurto, hurtado, hurtada, perdido, perdida, extravio, extraviado, extraviada, bloqueado,
@@ -98,61 +103,64 @@ zablokowana, zastrzezony, zawieszony, calinti, kayip, bloke, engelli, engellendi
 украдена, украдено, краденый, похищен, утерян, утеряна, утеряно, потерян, потеряна, заблокирован, заблокирована,
 приостановлен, розыске, розыск, danh cap, bi mat, bi khoa, bi chan, hilang, dicuri, diblokir, diblacklist,
 ditangguhkan, 丢失, 丟失, 遗失, 遺失, 被盗, 被盜, 盗, 盜, 挂失, 掛失, 被锁, 锁定, 鎖定, 封锁, 拉黑, 停机
-""")
-LIST_REPORTED = _words("""
+"""),
+    Mark.REPORTED: _words("""
 reported, flagged, listed, black listed, block listed, deny listed, reportado, reportada, reporte, reportes,
 denunciado, denunciada, listado, listada, repertorie, denuncia, gelistet, gemeldet, signale, signalee,
 segnalato, segnalata, gemeld, zgloszony, zgloszona
-""")
-LIST_BAD_NOUNS = _words("""
+"""),
+    Mark.BAD_NOUN: _words("""
 blacklist, black list, blocklist, block list, denylist, hotlist, lista negra, liste noire, lista nera,
 sperrliste, schwarze liste, schwarzen liste, schwarzer liste, zwarte lijst, czarna lista, czarnej liscie,
 kara liste, kara listede, черный список, черном списке, danh sach den, daftar hitam, 黑名单, 黑名單
-""")
-NO = _words("no, non, nein, nao, nie, brak, нет, khong, tidak, nee, 无, 無, 没, 沒")
-NOT = _words("""
+"""),
+}
+#: Words with one effect on every kind of value. Under WORD: phrases in which a word of the tables above is no state.
+SHARED = {
+    Mark.NO: _words("no, non, nein, nao, nie, brak, нет, khong, tidak, nee, 无, 無, 没, 沒"),
+    Mark.NOT: _words("""
 not, not yet, no mas, nao mais, never, without, neither, free of, free from, isnt, hasnt, doesnt, wasnt, arent,
 cannot, cant, unable, failed, ohne, nicht, kein, keine, keinen, niemals, weder, sin, nunca, ningun, ninguna,
 ninguno, sem, nenhum, nenhuma, pas, sans, aucun, aucune, jamais, nest, senza, nessun, nessuna, niet, geen,
 nooit, bez, не, без, chua, belum, bukan, tanpa, 未, 不, 非, 没有, 沒有
-""")
-NOR = _words("nor, ni, ani, ни")
-NOT_BEFORE = _words("degil, yok")
-FOUND = _words("""
+"""),
+    Mark.NOR: _words("nor, ni, ani, ни"),
+    Mark.NOT_BEFORE: _words("degil, yok"),
+    Mark.FOUND: _words("""
 found, information, info, data, details, informacion, datos, daten, informationen, данных, информации,
 thong tin, 信息, 数据, encontrado, encontrada, encontrados, trouve, trouvee, gefunden, trovato, trovata,
 gevonden, znaleziono, найден, найдена, найдено, ditemukan, tim thay, 找到, 查到, 查询到
-""")
-VERIFIED = _words("""
+"""),
+    Mark.VERIFIED: _words("""
 verified, verify, checked, confirmed, determined, determine, verificado, verifiziert, verifie, проверен
-""")
-AHEAD = _words("""
+"""),
+    Mark.AHEAD: _words("""
 previously, formerly, can, could, may, might, will, would, shall, should, must, to, for, be, ready, needs,
 requires, puede, pueden, podra, para, sera, pode, podera, peut, pourra, pour, puo, potra, moze, mozna, może,
 может, можно, будет, для, bisa, dapat, akan, co the, open for, open to, free to, free unlock, 可, 能, 待, 将
-""")
-NOT_YET = _words("""
+"""),
+    Mark.NOT_YET: _words("""
 eligible, eligibility, ineligible, available, unavailable, possible, request, requested, soon, later, temporary,
 temporarily, partially, day, days, weeks, months, hours, elegible, elegibilidad, elegivel, apto, apta,
 disponible, disponivel, solicitado, dias, eligibilite, possibile, disponibile, idoneo, idonea, giorni, jours,
 berechtigt, moglich, kann, wird, werden, konnte, tage, tagen, uygun, dostepne, доступна, доступно, возможна,
 возможно, дней, unknown, bulunamadi, 申请, 资格
-""")
-CONDITION = _words("""
+"""),
+    Mark.CONDITION: _words("""
 if, when, once, after, until, till, unless, upon, pending, awaiting, before, scheduled, cuando, despues, hasta,
 quando, depois, quand, apres, jusqu, dopo, wenn, falls, sobald, nach, bis, если, когда, после, setelah, sau khi,
 后, 之后
-""")
-AND = _words("and, yet, y, e, und, et, и, ve, dan")
-OR = _words("or, and or, o, u, ou, oder, noch, of, lub, или, либо, veya, ya da, hoac, atau, 或, 或者")
-END = _words("""
+"""),
+    Mark.AND: _words("and, yet, y, e, und, et, и, ve, dan"),
+    Mark.OR: _words("or, and or, o, u, ou, oder, noch, of, lub, или, либо, veya, ya da, hoac, atau, 或, 或者"),
+    Mark.END: _words("""
 but, pero, aber, mas, mais, ma, но, ale, ama, tetapi, nhung, however, although, though, except, 但, 但是
-""")
-#: Phrases in which a word of the tables above is not a state of the device.
-OTHER = _words("""
+"""),
+    Mark.WORD: _words("""
 grey listed, gray listed, grey list, gray list, removed from blacklist, blacklist removed, last found, not only,
 danh sach
-""")
+"""),
+}
 #: Words after a noun that make it the name of a field and not a state.
 FIELD_WORDS = _words("status, check, record, records, report, reports, history, database, result, state, lookup")
 
@@ -201,52 +209,14 @@ def marked(text: str, lexicon: Lexicon) -> Iterator[tuple[Mark, str]]:
         at += len(phrase)
 
 
-SHARED = {
-    Mark.NO: NO,
-    Mark.NOT: NOT,
-    Mark.NOR: NOR,
-    Mark.NOT_BEFORE: NOT_BEFORE,
-    Mark.FOUND: FOUND,
-    Mark.VERIFIED: VERIFIED,
-    Mark.AHEAD: AHEAD,
-    Mark.NOT_YET: NOT_YET,
-    Mark.CONDITION: CONDITION,
-    Mark.AND: AND,
-    Mark.OR: OR,
-    Mark.END: END,
-    Mark.WORD: OTHER,
-}
-SIM_WORDS = {
-    Mark.GOOD: SIM_GOOD,
-    Mark.GOOD_NOUN: SIM_GOOD_NOUNS,
-    Mark.BAD: SIM_BAD,
-    Mark.BAD_NOUN: SIM_BAD_NOUNS,
-}
-FMI_WORDS = {Mark.GOOD: FMI_GOOD, Mark.GOOD_NOUN: FMI_GOOD_NOUNS, Mark.BAD: FMI_BAD}
-LIST_WORDS = {
-    Mark.GOOD: LIST_GOOD,
-    Mark.BAD: LIST_BAD,
-    Mark.REPORTED: LIST_REPORTED,
-    Mark.BAD_NOUN: LIST_BAD_NOUNS,
-}
-#: The effect of each word on a value, by the name of the state that the value is about.
-LEXICONS = MappingProxyType(
-    {
-        "simlock": _lexicon(SIM_WORDS),
-        "lock": _lexicon(SIM_WORDS),
-        "fmi": _lexicon(FMI_WORDS),
-        "blacklist": _lexicon(LIST_WORDS),
-    }
-)
-#: The words by which a value of each state is known.
-FINDING_WORDS = MappingProxyType(
-    {
-        "simlock": SIM_GOOD | SIM_GOOD_NOUNS | SIM_BAD,
-        "lock": SIM_GOOD | SIM_GOOD_NOUNS | SIM_BAD,
-        "fmi": FMI_GOOD | FMI_GOOD_NOUNS | FMI_BAD,
-        "blacklist": LIST_GOOD | LIST_BAD | LIST_REPORTED,
-    }
-)
+#: The words of a value by the name of the finding that the value is about.
+WORDS_OF = MappingProxyType({"simlock": SIM_WORDS, "lock": SIM_WORDS, "fmi": FMI_WORDS, "blacklist": LIST_WORDS})
+LEXICONS = MappingProxyType({name: _lexicon(words) for name, words in WORDS_OF.items()})
+#: The words by which a value of each finding is recognised.
+FINDING_WORDS = MappingProxyType({
+    name: frozenset().union(*(group for mark, group in words.items() if mark is not Mark.BAD_NOUN))
+    for name, words in WORDS_OF.items()
+})  # fmt: skip
 STATE_WORDS = frozenset(
     "".join(filter(str.isalnum, plain_letters(word))) for words in FINDING_WORDS.values() for word in words
 )
