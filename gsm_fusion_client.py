@@ -9,7 +9,8 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -189,17 +190,11 @@ class GSMFusionClient:
         if reserved:
             raise ValueError(f"Not an optional field: {', '.join(sorted(reserved))}.")
         fields = {**optional_fields, "imei": _comma_list(imei), "networkId": network_id}
-        started = time.monotonic()
-        try:
+        with self._reported("placeorder"):
             raw = self._post("placeorder", fields)
             if keep:
                 keep(raw)
-            answer = parse_placement(raw)
-        except GSMFusionAPIError as error:
-            self._ended("placeorder", started, error)
-            raise
-        self._ended("placeorder", started)
-        return answer
+            return parse_placement(raw)
 
     def get_imei_orders(self, order_ids: str | Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]:
         """Return the orders of these ids (a comma list or a sequence) that the provider knows.
@@ -228,29 +223,30 @@ class GSMFusionClient:
         while True:
             if turns:
                 turns.before_read()
-            started = time.monotonic()
             try:
-                answer = parse(self._post(action, fields, max_body))
+                with self._reported(action):
+                    return parse(self._post(action, fields, max_body))
             except GSMFusionAPIError as error:
-                self._ended(action, started, error)
                 delay = read_delay(attempt, error.retry_after, secrets.randbelow(1000) / 1000)
                 if turns and isinstance(error, RateLimitedError):
                     turns.read_limited(delay)
                 if attempt > self._max_retries or not may_repeat_read(error):
                     raise
                 log.warning("%s failed, will be repeated in %.1f s: %s", action, delay, error)
-            else:
-                self._ended(action, started)
-                return answer
             self._options.sleep(delay)
             attempt += 1
 
-    def _ended(self, action: str, started: float, error: GSMFusionAPIError | None = None) -> None:
-        """Hide the secrets in an error, and report the call."""
-        if error:
+    @contextmanager
+    def _reported(self, action: str) -> Iterator[None]:
+        """Report the call that is made inside, and hide the secrets in its error."""
+        started, report = time.monotonic(), self._options.report or (lambda *_: None)
+        try:
+            yield
+        except GSMFusionAPIError as error:
             error.hide(self._secrets)
-        if self._options.report:
-            self._options.report(action, time.monotonic() - started, error)
+            report(action, time.monotonic() - started, error)
+            raise
+        report(action, time.monotonic() - started, None)
 
     def _post(self, action: str, fields: Mapping[str, str], max_body: int = MAX_BODY) -> bytes:
         """Return the whole HTTP 200 body of one POST. Raises NotSentError or OutcomeUnknownError."""
