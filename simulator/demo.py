@@ -11,8 +11,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +59,8 @@ def ensure_running(folder: Path) -> DemoProvider:
     May be called from several processes at once, and again when the provider is gone. Raises DemoError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / "simulator.lock"):
+    with (folder / "simulator.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
         pid, port = _announced(folder / "simulator.json")
         if port and _alive(pid, port):
             return DemoProvider(f"http://127.0.0.1:{port}")
@@ -74,21 +73,11 @@ def ensure_running(folder: Path) -> DemoProvider:
     raise DemoError("The demo provider did not start: see its message on standard error.")
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
-
-
 def _announced(path: Path) -> tuple[int, int]:
     """Return the pid and port of the announced provider, zeros if there is none."""
     try:
-        said = json.loads(path.read_bytes())
-        return int(said["pid"]), int(said["port"])
+        announced = json.loads(path.read_bytes())
+        return int(announced["pid"]), int(announced["port"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0, 0
 

@@ -114,35 +114,23 @@ FIXED_IDS = {APPLE_CHECKS[0][0]: "1739", "T-Mobile USA - Status Check": "269"}
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One service, as imeiservices lists it."""
+    """One service, as imeiservices lists it; catalogue() fills the fields that follow from its place in the list."""
 
-    package_id: str
     title: str
     cents: int  #: US cents an IMEI
     category: str
-    category_id: int
-    delivery: str
-    must_read: str  #: HTML
-    required: tuple[str, ...]  #: mandatory custom fields
     kind: str  #: a key of FACTS
-    brand: str
-    form: str  #: how its result is laid out, one of FORMS
+    brand: str = "Apple"
+    required: tuple[str, ...] = ()  #: mandatory custom fields
+    package_id: str = ""
+    category_id: int = 0
+    delivery: str = ""
+    must_read: str = ""  #: HTML
+    form: str = ""  #: how its result is laid out, one of FORMS
 
     def cents_at(self, factor: float) -> int:
         """Return the US cents an IMEI while all prices are multiplied by this factor."""
         return round(self.cents * factor)
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """A service before it has an id."""
-
-    title: str
-    cents: int
-    category: str
-    kind: str
-    brand: str = "Apple"
-    required: tuple[str, ...] = ()
 
 
 class _Phone(NamedTuple):
@@ -168,10 +156,10 @@ class _Phone(NamedTuple):
 
 def catalogue() -> tuple[Package, ...]:
     """Return the 236 services, identical in every run; 1739 and 269 cost $0.08."""
-    apple = [_Offer(title, cents, "Apple Checks", kind) for title, cents, kind in APPLE_CHECKS]
+    apple = [Package(title, cents, "Apple Checks", kind) for title, cents, kind in APPLE_CHECKS]
     offers = (apple + _network_offers() + _brand_offers() + _blacklist_offers())[:SERVICE_COUNT]
     categories = sorted({offer.category for offer in offers})
-    return tuple(_package(place, offer, categories) for place, offer in enumerate(offers))
+    return tuple(_placed(place, offer, categories) for place, offer in enumerate(offers))
 
 
 def luhn_ok(digits: str) -> bool:
@@ -196,50 +184,45 @@ def result_text(package: Package, imei: str) -> str:
     return _lay_out([(label, value) for label, _, value in (fact.partition(": ") for fact in facts)], package.form)
 
 
-def _network_offers() -> list[_Offer]:
+def _network_offers() -> list[Package]:
     offers = []
     for place, network in enumerate(NETWORKS):
         unlock = 300 + 137 * place % 2201
         cents = 8 if network == "T-Mobile USA" else 5 + 11 * place % 60
-        offers.append(_Offer(f"{network} - Status Check", cents, "Network Status Checks", "network"))
-        offers.append(_Offer(f"{network} - iPhone Factory Unlock (Clean)", unlock, "iPhone Unlock", "unlock"))
-        offers.append(_Offer(f"{network} - iPhone Premium Unlock 🔓", 2500 - place * 23, "iPhone Unlock", "unlock"))
+        offers.append(Package(f"{network} - Status Check", cents, "Network Status Checks", "network"))
+        offers.append(Package(f"{network} - iPhone Factory Unlock (Clean)", unlock, "iPhone Unlock", "unlock"))
+        offers.append(Package(f"{network} - iPhone Premium Unlock 🔓", 2500 - place * 23, "iPhone Unlock", "unlock"))
     offers[1] = replace(offers[1], required=("Email",))
     return offers
 
 
-def _brand_offers() -> list[_Offer]:
+def _brand_offers() -> list[Package]:
     offers = []
     for place, brand in enumerate(OTHER_MODELS):
         kind = brand.lower() if brand in ("Samsung", "Xiaomi") else "generic"
         for number, what in enumerate(BRAND_CHECKS):
-            offers.append(_Offer(f"{brand} {what}", 2 + number * 4 + place, f"{brand} Checks", kind, brand))
+            offers.append(Package(f"{brand} {what}", 2 + number * 4 + place, f"{brand} Checks", kind, brand))
         for number, region in enumerate(("Worldwide", "Europe", "USA")):
             cents = 150 + place * 90 + number * 210
             required = ("Network", "Country") if place == number == 2 else ()
-            offers.append(_Offer(f"{brand} Unlock Code - {region}", cents, "Unlock Codes", "code", brand, required))
+            offers.append(Package(f"{brand} Unlock Code - {region}", cents, "Unlock Codes", "code", brand, required))
     return offers
 
 
-def _blacklist_offers() -> list[_Offer]:
-    offers = [_Offer(title, 2 + place * 5, "Blacklist Checks", "blacklist") for place, title in enumerate(BLACKLISTS)]
+def _blacklist_offers() -> list[Package]:
+    offers = [Package(title, 2 + place * 5, "Blacklist Checks", "blacklist") for place, title in enumerate(BLACKLISTS)]
     offers[3] = replace(offers[3], required=("Serial Number",))
     return offers
 
 
-def _package(place: int, offer: _Offer, categories: list[str]) -> Package:
+def _placed(place: int, offer: Package, categories: list[str]) -> Package:
     deliveries = SLOW if offer.kind in ("unlock", "code") else FAST
-    return Package(
+    return replace(
+        offer,
         package_id=FIXED_IDS.get(offer.title, str(11 + place * 7)),
-        title=offer.title,
-        cents=offer.cents,
-        category=offer.category,
         category_id=categories.index(offer.category) + 1,
         delivery=deliveries[place % len(deliveries)],
         must_read=MUST_READ[place % len(MUST_READ)],
-        required=offer.required,
-        kind=offer.kind,
-        brand=offer.brand,
         form=FORMS[place % len(FORMS)],
     )
 
