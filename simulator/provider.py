@@ -4,8 +4,6 @@ One lock makes each answer a single step. This module must not know HTTP or how 
 """
 
 import dataclasses
-import heapq
-import itertools
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,24 +22,11 @@ from simulator.texts import Package, catalogue
 
 logger = logging.getLogger(__name__)
 
-IDLE_ACTIONS = {
-    "fileservices": "<Packages></Packages>",
-    "serverservices": "<Packages></Packages>",
-    "getproviders": "<Providers></Providers>",
-    "getmobiles": "<Mobiles></Mobiles>",
-    "getservices": "<Services></Services>",
-    "getservicedtls": "<Services></Services>",
-    "placefileorder": "<error>Invalid value of Network Id!</error>",
-    "placeserverorder": "<error>Invalid value of Network Id!</error>",
-    "getfileorder": "<error>Invalid Order ID</error>",
-    "getserverorder": "<error>Invalid Order ID</error>",
-}
 #: The actions that the rate limit counts.
 LIMITED_ACTIONS = ("placeorder", "imeiservices")
 INVALID_USER = "<error>Invalid User!</error>"
 #: Gets the XML that answers a placeorder call; empty if the ledger could not be written.
 Receiver = Callable[[str], None]
-Step = Callable[[], None]
 
 
 @dataclass
@@ -76,7 +61,7 @@ def discard(xml: str) -> None:
 class Provider:
     """Answers actions with XML and charges for orders. Safe to call from several threads.
 
-    later(seconds, step) schedules work. Without it the work waits for work_until(), as a test on its own clock needs.
+    clock returns seconds since 1970; later(seconds, step) calls step after these seconds.
     """
 
     def __init__(
@@ -85,22 +70,18 @@ class Provider:
         ledger: Ledger,
         clock: Callable[[], float],
         seed: int,
-        later: Callable[[float, Step], object] | None = None,
+        later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self.ledger = ledger
         self.packages = {package.package_id: package for package in catalogue()}
         self.knobs = knobs  #: as they were set; what is left of credit is in current()
-        self._clock, self._seed = clock, seed
+        self._clock, self._seed, self._later = clock, seed, later
         self._account = CreditAccount(ledger.charges, knobs.credit)
         self._finished_before = 0.0
         self._faults = 0
         self._copies: dict[str, tuple[float, str]] = {}  #: what -> when it was written, and the answer
         self._limiter: Limiter | None = None  #: created again when its knobs change
         self._keys: dict[str, _Work] = {}  #: orderId -> the work that it came with
-        self._later = later or self._queue
-        self._due: list[tuple[float, int, Step]] = []  #: a heap: moment, order of scheduling, work
-        self._counter = itertools.count()
-        self._moment: float | None = None  #: the time of the work that work_until() does
         self._lock = threading.RLock()
         if knobs.credit is not None:  # what is left now: earlier rejections are in it
             self._account.watch(self._view())
@@ -131,7 +112,7 @@ class Provider:
 
     def complete(self) -> None:
         """Give every order placed until now its result."""
-        self._finished_before = self._now()
+        self._finished_before = self._clock()
 
     def chance(self, number: int, what: str) -> float:
         """Return a number from 0 to 1 that depends on the seed, the call and what it is for."""
@@ -141,7 +122,7 @@ class Provider:
     def limited(self, action: str) -> float:
         """Count one call against the rate limit. Return 0 if it may pass, else the seconds to wait."""
         with self._lock:
-            knobs, now = self.knobs, self._now()
+            knobs, now = self.knobs, self._clock()
             if not knobs.rate_limit or action not in LIMITED_ACTIONS:
                 return 0.0
             if self._limiter is None:
@@ -177,15 +158,15 @@ class Provider:
             if action == "accountinfo" and self.knobs.accountinfo == "on":
                 xml = "<Client><ClientCredits>$ {:.2f} USD</ClientCredits></Client>"
                 return self._copied("balance", self.knobs.balance_cache, lambda: xml.format(self.balance()))
-            return IDLE_ACTIONS.get(action, INVALID_USER)
+            return INVALID_USER
 
     def _copied(self, what: str, seconds: float, write: Callable[[], str]) -> str:
         """Return a stored answer that is younger than these seconds, else a new answer."""
         if not seconds:
             return write()
         written, xml = self._copies.get(what, (float("-inf"), ""))
-        if self._now() - written >= seconds:
-            written, xml = self._copies[what] = (self._now(), write())
+        if self._clock() - written >= seconds:
+            written, xml = self._copies[what] = (self._clock(), write())
         return xml
 
     def balance(self) -> float:
@@ -213,7 +194,7 @@ class Provider:
             return [view.order(charge) for charge in self.ledger.charges]
 
     def _view(self) -> OrderView:
-        return OrderView(self.packages, self.knobs, self._finished_before, self._now())
+        return OrderView(self.packages, self.knobs, self._finished_before, self._clock())
 
     def begin(self, fields: Mapping[str, str], number: int, receive: Receiver = discard, after: float = 0.0) -> None:
         """Place a placeorder call, IMEI by IMEI if seconds_per_imei says so, and hand its XML to receive.
@@ -249,24 +230,6 @@ class Provider:
             self._later(seconds, partial(self._place_next, work, seconds))
         else:
             self._finish(work)
-
-    def work_until(self, now: float) -> None:
-        """Do the scheduled work that is due by this moment, each part at its own time."""
-        with self._lock:
-            while self._due and self._due[0][0] <= now:
-                self._moment, _, step = heapq.heappop(self._due)
-                try:
-                    step()
-                finally:
-                    self._moment = None
-
-    def _queue(self, seconds: float, step: Step) -> None:
-        with self._lock:
-            heapq.heappush(self._due, (self._now() + seconds, next(self._counter), step))
-
-    def _now(self) -> float:
-        """Return the time of the scheduled work that is being done, else the clock's; seconds since 1970."""
-        return self._clock() if self._moment is None else self._moment
 
     def _open(self, fields: Mapping[str, str], number: int) -> _Work | str:
         """Return the work of a placeorder call, or the XML that refuses all of it."""
@@ -334,7 +297,7 @@ class Provider:
         with self._lock:
             price = self.packages[service_id].cents_at(self.knobs.price_factor) / 100
             order_id = self.ledger.next_id()
-            self._book([Charge(order_id, imei, service_id, price, 0, self._now())])
+            self._book([Charge(order_id, imei, service_id, price, 0, self._clock())])
             return order_id
 
     def _book(self, charges: list[Charge], done: list[Charge] | None = None) -> None:

@@ -43,11 +43,11 @@ def test_a_price_factor_changes_the_listed_price_and_what_is_charged_from_then_o
 
 
 def test_a_slow_call_charges_the_price_of_each_moment(clock: Clock) -> None:
-    provider = Provider(Knobs(seconds_per_imei=1.0), Ledger(None), clock, seed=0)
+    provider = Provider(Knobs(seconds_per_imei=1.0), Ledger(None), clock, 0, clock.later)
     provider.begin({"imei": f"{A},{B}", "networkId": SERVICE}, 1)
-    provider.work_until(clock.now + 1)
+    clock.work_until(clock.now + 1)
     provider.change({"price_factor": 2.0})
-    provider.work_until(clock.now + 2)
+    clock.work_until(clock.now + 2)
     assert [charge.credits for charge in provider.ledger.charges] == [0.08, 0.16]
     assert provider.balance() == 100_000 - 0.24
 

@@ -218,15 +218,15 @@ def test_a_fault_comes_at_once_and_the_orders_are_placed_later(simulator: Simula
 
 def test_a_provider_on_a_clock_of_the_test_works_only_when_it_is_asked_to(clock: Clock) -> None:
     knobs, answers, begun = Knobs(seconds_per_imei=10.0), list[str](), clock.now
-    provider = Provider(knobs, Ledger(None), clock, seed=0)
+    provider = Provider(knobs, Ledger(None), clock, 0, clock.later)
     provider.begin({"imei": f"{A},{B}", "networkId": SERVICE}, 1, answers.append)
     provider.begin({"imei": C, "networkId": SERVICE}, 2, answers.append, after=3.0)
     clock.now += 60
     assert provider.ledger.charges == []
-    provider.work_until(begun + 19.0)
+    clock.work_until(begun + 19.0)
     assert [(charge.imei, charge.time - begun) for charge in provider.ledger.charges] == [(A, 10.0), (C, 13.0)]
     assert [C in answer for answer in answers] == [True]
-    provider.work_until(clock.now)
+    clock.work_until(clock.now)
     assert (provider.ledger.charges[-1].imei, provider.ledger.charges[-1].time - begun) == (B, 20.0)
     assert A in answers[1] and B in answers[1]
 
@@ -246,14 +246,14 @@ def test_a_key_that_is_honoured_gets_the_first_answer_again(
 
 def test_a_key_of_a_call_in_work_waits_for_it_and_one_of_a_refused_call_is_free(clock: Clock) -> None:
     knobs, answers = Knobs(seconds_per_imei=1.0, order_key="honoured", credit=0.0), list[str]()
-    provider = Provider(knobs, Ledger(None), clock, seed=0)
+    provider = Provider(knobs, Ledger(None), clock, 0, clock.later)
     form = {"imei": A, "networkId": SERVICE, "orderId": "k1"}
     provider.begin(form, 1)
-    provider.work_until(clock.now + 1)
+    clock.work_until(clock.now + 1)
     provider.change({"credit": 1.0})
     provider.begin(form, 2, answers.append)
     provider.begin(form, 3, answers.append)
-    provider.work_until(clock.now + 1)
+    clock.work_until(clock.now + 1)
     assert answers[0] == answers[1] and "<id>15000000</id>" in answers[0]
     provider.begin(form, 4, answers.append)
     assert answers[2] == answers[0]

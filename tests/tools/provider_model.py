@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from gsm_fusion_client import (
     Keep,
@@ -36,6 +36,11 @@ SILENT = ("lost before", "lost after", "late")
 STOPS = ("Credit has been finished!", "Invalid IMEI: {imei}", "IMEI already exists!", "A new sentence!")
 #: Where a process may die inside one call.
 DEATHS = ("before it is sent", "before it is kept", "after it is kept")
+
+
+def _never(seconds: float, step: Callable[[], None]) -> NoReturn:
+    """Fail: no knob of a model lets a call take time."""
+    raise AssertionError(f"work was scheduled after {seconds} s: {step}")
 
 
 class Killed(BaseException):
@@ -103,7 +108,7 @@ class Model:
     list_is_down: bool = False
 
     def __post_init__(self) -> None:
-        self.provider = Provider(self.knobs, Ledger(None), self.clock, seed=1)
+        self.provider = Provider(self.knobs, Ledger(None), self.clock, 1, _never)
 
     @property
     def charges(self) -> list[Charge]:

@@ -1,5 +1,6 @@
 """Calls to the simulated provider as a client makes them, and a clock that a test moves."""
 
+import heapq
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,13 +18,28 @@ A, B, C, D = "353209110000007", "353209110000015", "353209110000023", "353209110
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is moved, and the work that was scheduled on it."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
+        self._due: list[tuple[float, int, Callable[[], None]]] = []  #: a heap: moment, order of scheduling, work
+        self._scheduled = 0
 
     def __call__(self) -> float:
         return self.now
+
+    def later(self, seconds: float, step: Callable[[], None]) -> None:
+        """Schedule work, to be done by work_until()."""
+        self._scheduled += 1
+        heapq.heappush(self._due, (self.now + seconds, self._scheduled, step))
+
+    def work_until(self, until: float) -> None:
+        """Do the scheduled work that is due by this moment, each part at its own time."""
+        now = self.now
+        while self._due and self._due[0][0] <= until:
+            self.now, _, step = heapq.heappop(self._due)
+            step()
+        self.now = now
 
 
 def post(simulator: Simulator, action: str, /, timeout: float = 10.0, **fields: str) -> requests.Response:
