@@ -101,10 +101,7 @@ def passes_luhn(number: int) -> bool:
 
 def is_valid(text: str) -> bool:
     """Return whether text is 15 ASCII digits that end in their check digit and are not one digit repeated."""
-    if len(text) != 15 or not (text.isascii() and text.isdigit()):
-        return False
-    number = int(text)
-    return number % _ONE_DIGIT_STEP != 0 and passes_luhn(number)
+    return plain_number(text) >= 0
 
 
 def plain_number(cell: object) -> int:

@@ -15,29 +15,17 @@ from simulator.texts import Package, is_rejected, rejection_text, result_text
 
 #: The provider writes its local time without saying so.
 PROVIDER_ZONE = timedelta(hours=-5)
-DATE_FORMATS = {"us": "%m/%d/%Y {hour}:%M %p", "day_first": "%d/%m/%Y %H:%M", "none": ""}
+DATE_FORMATS = {
+    "iso": "%Y-%m-%d %H:%M:%S",
+    "us": "%m/%d/%Y {hour}:%M %p",
+    "day_first": "%d/%m/%Y %H:%M",
+    "none": "",
+}
 #: The newest order of the history, and its age in seconds.
 HISTORY_ID, HISTORY_AGE = 9_000_000, 30 * 86_400
 #: The service of the history orders that history_same counts.
 HISTORY_SERVICE = "269"
 STATUSES = {1: "Pending", 2: "Completed", 3: "Rejected", 4: "In Process"}
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedOrder:
-    """An order as it stands now, worked out from its charge and the clock."""
-
-    order_id: int
-    imei: str
-    service_id: str
-    status_id: int  #: a key of STATUSES
-    code: str
-    requested_at: str
-    replied_at: str
-
-    @property
-    def status(self) -> str:
-        return STATUSES[self.status_id]
 
 
 @dataclass(frozen=True)
@@ -64,15 +52,6 @@ class OrderView:
     def is_rejected(self, charge: Charge) -> bool:
         """Return whether the result of the order is or will be a rejection."""
         return is_rejected(self.packages[charge.service_id], charge.imei, self.knobs.rejection_share)
-
-    def order(self, charge: Charge) -> SimulatedOrder:
-        """Return the order that this charge paid for."""
-        status, code, replied_at = self._status(charge), "", ""
-        if self.is_settled(charge):
-            status, code = self._result(charge)
-            replied_at = _local_text(self.replied(charge))
-        placed_at = _local_text(charge.time)
-        return SimulatedOrder(charge.order_id, charge.imei, charge.service_id, status, code, placed_at, replied_at)
 
     def _result(self, charge: Charge) -> tuple[int, str]:
         """Return the final status of an order, a key of STATUSES, and its result text; the history has no texts."""
@@ -146,13 +125,16 @@ class OrderView:
         return 1 if self.now - charge.time < (replied - charge.time) / 2 else 4
 
     def _order_xml(self, charge: Charge) -> str:
-        order = self.order(charge)
+        status, code, replied_at = self._status(charge), "", ""
+        if self.is_settled(charge):
+            status, code = self._result(charge)
+            replied_at = self._date_text(self.replied(charge))
         return (
-            f"<imeis><id>{order.order_id}</id><package>{self._package_text(charge)}</package>"
-            f"<imei>{self._imei_text(order.imei)}</imei>"
-            f"<statusId>{order.status_id}</statusId><status>{order.status}</status>"
-            f"<code>{escape(order.code)}</code><requestedat>{self._date_text(order.requested_at)}</requestedat>"
-            f"<repliedat>{self._date_text(order.replied_at)}</repliedat></imeis>"
+            f"<imeis><id>{charge.order_id}</id><package>{self._package_text(charge)}</package>"
+            f"<imei>{self._imei_text(charge.imei)}</imei>"
+            f"<statusId>{status}</statusId><status>{STATUSES[status]}</status>"
+            f"<code>{escape(code)}</code><requestedat>{self._date_text(charge.time)}</requestedat>"
+            f"<repliedat>{replied_at}</repliedat></imeis>"
         )
 
     def _package_text(self, charge: Charge) -> str:
@@ -178,12 +160,10 @@ class OrderView:
             case "body":
                 return imei[:14]
 
-    def _date_text(self, text: str) -> str:
-        """Return a time of the form "2026-11-28 15:33:00" as date_style says; "" stays as it is."""
-        if self.knobs.date_style == "iso" or not text:
-            return text
-        moment = datetime.fromisoformat(text)
-        return moment.strftime(DATE_FORMATS[self.knobs.date_style].format(hour=moment.hour % 12 or 12))
+    def _date_text(self, moment: float) -> str:
+        """Return a moment as date_style says."""
+        local = datetime.fromtimestamp(moment, UTC) + PROVIDER_ZONE
+        return local.strftime(DATE_FORMATS[self.knobs.date_style].format(hour=local.hour % 12 or 12))
 
 
 def _imei_parts(imei: str) -> tuple[str, str, str, str]:
@@ -198,10 +178,6 @@ def _newest_per_service(charges: Iterable[Charge], limit: int) -> list[Charge]:
         if counts[charge.service_id] <= limit:
             listed.append(charge)
     return listed
-
-
-def _local_text(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC) + PROVIDER_ZONE:%Y-%m-%d %H:%M:%S}"
 
 
 def services_xml(packages: Iterable[Package], price_factor: float) -> str:

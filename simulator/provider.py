@@ -17,7 +17,7 @@ from simulator.credit import CreditAccount
 from simulator.knobs import Fault, Knobs, changed
 from simulator.ledger import Charge, Ledger
 from simulator.limits import Limiter, limiter
-from simulator.lists import OrderView, SimulatedOrder, services_xml
+from simulator.lists import OrderView, services_xml
 from simulator.texts import Package, catalogue
 
 logger = logging.getLogger(__name__)
@@ -186,12 +186,6 @@ class Provider:
         if self.ledger.places[charge.order_id] in knobs.late_orders:
             return True
         return bool(knobs.late_share) and self.chance(charge.order_id, "late") < knobs.late_share
-
-    def orders(self) -> list[SimulatedOrder]:
-        """Return every order in its present state, oldest first."""
-        with self._lock:
-            view = self._view()
-            return [view.order(charge) for charge in self.ledger.charges]
 
     def _view(self) -> OrderView:
         return OrderView(self.packages, self.knobs, self._finished_before, self._clock())

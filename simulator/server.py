@@ -38,7 +38,6 @@ from simulator.knobs import (
 )
 from simulator.ledger import FIRST_ORDER_ID, Charge, Ledger
 from simulator.limits import told_wait
-from simulator.lists import SimulatedOrder
 from simulator.provider import INVALID_USER, Provider, Receiver, discard
 from simulator.wire import HttpConnection, HttpRequest, form_fields
 
@@ -120,10 +119,6 @@ class Simulator:
     def charges(self) -> list[Charge]:
         """Return every charge so far, oldest first."""
         return list(self._ledger.charges)
-
-    def orders(self) -> list[SimulatedOrder]:
-        """Return every order in its present state, oldest first."""
-        return self._provider.orders()
 
     def calls(self) -> list[Call]:
         """Return every call of the API so far, also those that still wait, in order of arrival."""

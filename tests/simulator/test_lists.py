@@ -26,15 +26,15 @@ def test_complete_gives_all_orders_until_now_their_result_but_not_later_ones(tim
     assert requests.post(timed.base_url + "/complete", timeout=10).json() == {"orders": 1}
     clock.now += 1
     place(timed, B)
-    assert [order.status for order in timed.orders()] == ["Completed", "Pending"]
+    assert statuses(timed) == ["Pending", "Completed"]
 
 
 def test_a_share_of_the_orders_is_rejected_and_always_the_same(simulator: Simulator) -> None:
     place(simulator, *(body for body in (f"35320911{n:07d}" for n in range(2000)) if luhn_ok(body)))
     simulator.set(rejection_share=0.3)
-    first = [order.status for order in simulator.orders()]
+    first = statuses(simulator)
     assert 30 < first.count("Rejected") < 90
-    assert first == [order.status for order in simulator.orders()]
+    assert first == statuses(simulator)
 
 
 def test_ids_that_are_unknown_are_left_out_and_a_single_one_is_an_error(simulator: Simulator) -> None:
