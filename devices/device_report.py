@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from devices.label_table import KNOWN_NAMES, is_label, known_name, label_key, slug
+from devices.label_table import KNOWN_NAMES, known_name, label_key, slug
 from devices.markup import clean_lines, shown_line
 from devices.pairs import IMEI, Pair, label_pairs, tidy
 from devices.states import FINDING_FIELDS, is_good, names_state
@@ -127,7 +127,7 @@ class DeviceReport:
 
 def read_report(text: str) -> DeviceReport:
     """Return the report in a provider's result text (HTML, JSON or plain text, or a mixture). Never raises."""
-    lead, marked, lines = _leading_imei(clean_lines(text[:MAX_TEXT], is_label=is_label))
+    lead, marked, lines = _leading_imei(clean_lines(text[:MAX_TEXT]))
     pairs, text = label_pairs(lines), "\n".join(lines)
     facts = _facts(pairs, text.casefold())
     found = _found(facts)

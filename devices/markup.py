@@ -1,7 +1,8 @@
 """A result text as clean lines: HTML, escaped HTML, JSON, BBCode and base64 in, plain text out.
 
 The text is hostile: each step is linear in its length, scripts and styles are dropped, and what remains is
-plain text that must be escaped on output. This module must not know what the lines mean.
+plain text that must be escaped on output. This module must not know what the lines mean beyond that the table has a
+label.
 """
 
 import base64
@@ -10,6 +11,8 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
+
+from devices.label_table import is_label
 
 JSON_DEPTH = 8
 FOLDED = MappingProxyType({
@@ -73,17 +76,15 @@ INLINE_TAGS = _tags(
 HTML_TAGS = DROPPED_TAGS | BREAK_TAGS | ROW_TAGS | CELL_TAGS | LIST_TAGS | INLINE_TAGS
 
 
-def clean_lines(text: str, *, is_label: Callable[[str], bool]) -> list[str]:
+def clean_lines(text: str) -> list[str]:
     """Return the text as lines without markup, no line blank; tabs separate the cells of a table row.
 
-    is_label says which texts name a fact; tags of that name, as in <model>iPhone 15</model>, become rows of
-    two cells.
+    Tags with the name of a fact, as in <model>iPhone 15</model>, become rows of two cells.
     """
     text = _from_base64(text)
     text = _from_json(text) or ESCAPE.sub(_unescaped, text)
-    text = LABEL_ELEMENT.sub(lambda element: _with_colon(element, is_label), text.translate(FOLDED))
-    text = VALUE_ELEMENT.sub(lambda element: _before_value(element, is_label), text)
-    text = _without_tags(text, lambda tag: _row_for(tag, is_label))
+    text = LABEL_ELEMENT.sub(_with_colon, text.translate(FOLDED))
+    text = _without_tags(VALUE_ELEMENT.sub(_before_value, text), _row_for)
     for _ in range(2):
         decoded = ENTITY.sub(_decoded, text) if "&" in text else text
         if decoded == text:
@@ -112,12 +113,12 @@ def _unescaped(escape: re.Match[str]) -> str:
     return chr(int(escape[1], 16)) if escape[1] else ESCAPED.get(escape[2], escape[2])
 
 
-def _with_colon(element: re.Match[str], is_label: Callable[[str], bool]) -> str:
+def _with_colon(element: re.Match[str]) -> str:
     """Write a colon for an element that alone separates a label from its value: <b>Model</b> iPhone 15."""
     return element[0] if element[1] or not is_label(element[3]) else f"{element[3]}: "
 
 
-def _before_value(element: re.Match[str], is_label: Callable[[str], bool]) -> str:
+def _before_value(element: re.Match[str]) -> str:
     """Write a colon after a label that only the element of its value separates: Model <b>iPhone 15</b>."""
     label, value = element[2].strip(), element[3].partition(">")[2].partition("<")[0]
     apart = label[-1:].isalnum() and is_label(label) and not is_label(value)
@@ -139,7 +140,7 @@ def _joined_cells(row: str) -> str:
     return f"{before}\n{joined}"
 
 
-def _row_for(tag: re.Match[str], is_label: Callable[[str], bool]) -> str:
+def _row_for(tag: re.Match[str]) -> str:
     if not is_label(tag[2]):
         return ""
     return ROW if tag[1] else f"{ROW}{tag[2]}{CELL}"

@@ -482,6 +482,10 @@ LAYOUTS: list[tuple[str, dict[str, str | None]]] = [
     ("FMI: ON CARRIER: T-MOBILE - USA MODEL: IPHONE 12", {"carrier": "T-MOBILE - USA", "model": "IPHONE 12"}),
     ("FMI: ON - US Blacklist: Clean", {"fmi": "ON", "blacklist": "Clean"}),
     ("SIM: Unlocked\nFMI/iCloud: OFF", {"simlock": "Unlocked", "fmi": "OFF"}),
+    (
+        "Model: iPhone 12 Color: Black Carrier: T-Mobile Loan: Paid FMI: OFF",
+        {"carrier": "T-Mobile", "loan": "Paid", "fmi": "OFF"},
+    ),
 ]
 
 
