@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 DEMO_KEY, DEMO_USERNAME = "DEMO-KEY", "demo"
 DEMO_KNOBS = {
+    #: Real ids have fewer than thirteen digits, so that a simulated order cannot be mistaken for a real one.
+    "first_order_id": 9_000_000_000_000,
     "latency": 1.2,
     "jitter": 0.4,
     "read_latency": 0.1,
@@ -25,8 +27,6 @@ DEMO_KNOBS = {
     "rejection_share": 0.02,
     "listing_limit": 2000,
 }
-#: Real ids have fewer than thirteen digits, so that a simulated order cannot be mistaken for a real one.
-FIRST_DEMO_ID = 9_000_000_000_000
 #: The folder that holds this package.
 ROOT = Path(__file__).resolve().parents[1]
 #: Seconds to wait for the announcement of a demo provider, and for its answer that it is alive.
@@ -115,7 +115,6 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
         "port": port,
         "ledger": folder.resolve() / "ledger.jsonl",
         "announce": folder.resolve() / "simulator.json",
-        "first_order_id": FIRST_DEMO_ID,
         **DEMO_KNOBS,
     }
     words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]

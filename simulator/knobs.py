@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+FIRST_ORDER_ID = 15_000_000
 PROLOG = '<?xml version="1.0" encoding="utf-8"?>'
 #: The answer to a list of which nothing was placed and no IMEI is named.
 NOBODY = "<result></result>"
@@ -42,6 +43,7 @@ Manner = Literal["whole", "hang", "late", "close", "reset", "trickle", "trickle_
 class Knobs:
     """How the provider behaves; a wrong name raises TypeError, a wrong value ValueError."""
 
+    first_order_id: int = FIRST_ORDER_ID  #: order ids grow from here
     latency: float = 0.0  #: seconds that a placeorder call takes
     jitter: float = 0.0  #: seconds, at most, on top of latency; by the seed and the call number
     read_latency: float = 0.0  #: seconds that any other action takes

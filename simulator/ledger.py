@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-FIRST_ORDER_ID = 15_000_000
-
 
 class Charge(NamedTuple):
     """One line of the ledger: one IMEI was placed and paid. A tuple, as a hundred are made in a call."""
@@ -30,8 +28,7 @@ class Ledger:
     The file has one writer: a second raises BlockingIOError.
     """
 
-    def __init__(self, path: Path | None, first_id: int = FIRST_ORDER_ID) -> None:
-        self.first_id = first_id  #: order ids grow from here
+    def __init__(self, path: Path | None) -> None:
         self.charges: list[Charge] = []
         self.places: dict[int, int] = {}  #: order id -> position
         self.latest: dict[tuple[str, str], int] = {}  #: (IMEI, service id) -> position of the last charge
@@ -66,9 +63,9 @@ class Ledger:
             self.latest[charge.imei, charge.service_id] = place
         self.charges.extend(charges)
 
-    def next_id(self) -> int:
-        """Return the id of the next order."""
-        return max(self.charges[-1].order_id + 1, self.first_id) if self.charges else self.first_id
+    def next_id(self, first: int) -> int:
+        """Return the id of the next order; ids grow from first."""
+        return max(self.charges[-1].order_id + 1, first) if self.charges else first
 
     def close(self) -> None:
         if self._file >= 0:

@@ -290,7 +290,7 @@ class Provider:
         """
         with self._lock:
             price = self.packages[service_id].cents_at(self.knobs.price_factor) / 100
-            order_id = self.ledger.next_id()
+            order_id = self.ledger.next_id(self.knobs.first_order_id)
             self._book([Charge(order_id, imei, service_id, price, 0, self._clock())])
             return order_id
 
@@ -309,7 +309,7 @@ class Provider:
 
     def _walk(self, work: _Work, imeis: Sequence[str]) -> list[Charge]:
         """Go through these IMEIs of a call in order, as the provider's own loop does; return the new charges."""
-        new, view, next_id = list[Charge](), self._view(), self.ledger.next_id()
+        new, view, next_id = list[Charge](), self._view(), self.ledger.next_id(self.knobs.first_order_id)
         taken = {charge.imei for charge in work.charges}
         one_error = len(work.imeis) == 1 or self.knobs.duplicate_style != "per_imei"
         package, cents = work.package, work.package.cents_at(self.knobs.price_factor)

@@ -36,7 +36,7 @@ from simulator.knobs import (
     plain_reply,
     spoiled_reply,
 )
-from simulator.ledger import FIRST_ORDER_ID, Charge, Ledger
+from simulator.ledger import Charge, Ledger
 from simulator.limits import told_wait
 from simulator.provider import INVALID_USER, Provider, Receiver, discard
 from simulator.wire import HttpConnection, HttpRequest, form_fields
@@ -73,23 +73,21 @@ class Simulator:
         knobs: Knobs | None = None,
         ledger: Path | None = None,
         port: int = 0,
-        api_key: str = DEMO_KEY,
-        username: str = DEMO_USERNAME,
+        credentials: tuple[str, str] = (DEMO_KEY, DEMO_USERNAME),
         seed: int = 0,
         clock: Callable[[], float] = time.time,
-        first_order_id: int = FIRST_ORDER_ID,
     ) -> None:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=512)
         self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         try:
-            self._ledger = Ledger(ledger, first_order_id)
+            self._ledger = Ledger(ledger)
         except (OSError, ValueError):
             self._socket.close()
             raise
         self.ledger_path = ledger
         self._loop = asyncio.new_event_loop()
         self._provider = Provider(knobs or Knobs(), self._ledger, clock, seed, self._loop.call_later)
-        self._credentials, self._clock = (api_key, username), clock
+        self._credentials, self._clock = credentials, clock
         self._calls: list[Call] = []
         self._numbers: Counter[str] = Counter()
         self._connections: set[HttpConnection] = set()
@@ -324,10 +322,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--ledger", type=Path, help="file that remembers the charges")
     parser.add_argument("--announce", type=Path, help="file that gets the port and the pid, as JSON")
-    parser.add_argument("--api-key", default=DEMO_KEY)
-    parser.add_argument("--username", default=DEMO_USERNAME)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first-order-id", type=int, default=FIRST_ORDER_ID)
     parser.add_argument("--until-stdin-closes", action="store_true")
     for field in dataclasses.fields(Knobs):
         parser.add_argument(f"--{field.name.replace('_', '-')}", help=f"a knob, as JSON ({field.default!r})")

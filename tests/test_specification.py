@@ -165,7 +165,7 @@ def test_orders_are_stored_found_and_updated(account: None, tmp_path: Path) -> N
 @pytest.fixture
 def live(account: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """The account in the environment is one at a provider on loopback."""
-    with Simulator(api_key="XXXX-XXXX-XXXX-XXXX", username="your_username") as simulator:
+    with Simulator(credentials=("XXXX-XXXX-XXXX-XXXX", "your_username")) as simulator:
         monkeypatch.setenv("GSM_FUSION_BASE_URL", simulator.base_url)
         yield simulator
 

@@ -25,8 +25,8 @@ from simulator_calls import (
     wait_until,
 )
 
-from simulator.knobs import Knobs
-from simulator.ledger import FIRST_ORDER_ID, Ledger
+from simulator.knobs import FIRST_ORDER_ID, Knobs
+from simulator.ledger import Ledger
 from simulator.provider import Provider
 from simulator.server import Simulator
 from simulator.texts import catalogue

@@ -18,7 +18,7 @@ KEY, USER = "PLANTED-KEY-7f3a-99", "planted.user@example.com"
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    with Simulator(api_key=KEY, username=USER) as simulator:
+    with Simulator(credentials=(KEY, USER)) as simulator:
         yield simulator
 
 
