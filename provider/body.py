@@ -46,7 +46,7 @@ LIST_PART = 2 * 1024 * 1024  #: bytes; its elements take some ten times as much
 OPAQUE_LIST = re.compile(r"(?:\s|<\?[^<>]*\?>)*+<(result|response)>(.*)</\1>\s*", re.DOTALL | re.IGNORECASE)
 CODE_OPEN, CODE_CLOSE = "<code>", "</code>"
 IMEI_LIKE = re.compile(r"(?<!\d)\d{14,16}(?!\d)")
-HIDDEN = re.compile(rb"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<\?.*?(?:\?>|\Z)", re.DOTALL)
+HIDDEN_SECTION = re.compile(rb"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<\?.*?(?:\?>|\Z)", re.DOTALL)
 ID_TAG = re.compile(rb"<(?:[\w.-]{1,40}:)?id\b", re.IGNORECASE)
 #: An id, an IMEI or records. A notice of PHP or of a proxy holds none of these; what has one beside a refusal may be
 #: the answer of a call that has placed something.
@@ -244,7 +244,7 @@ def list_parts(raw: bytes, length: int = LIST_PART) -> Iterator[bytes]:
 
 def hides_ids(raw: bytes) -> bool:
     """Return whether a comment, CDATA section or instruction holds an <id>: texts may have put it around a record."""
-    return any(ID_TAG.search(section) for section in HIDDEN.findall(raw))
+    return any(ID_TAG.search(section) for section in HIDDEN_SECTION.findall(raw))
 
 
 def _from_root(raw: bytes) -> bytes:

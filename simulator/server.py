@@ -84,7 +84,6 @@ class Simulator:
         except (OSError, ValueError):
             self._socket.close()
             raise
-        self.ledger_path = ledger
         self._loop = asyncio.new_event_loop()
         self._provider = Provider(knobs or Knobs(), self._ledger, clock, seed, self._loop.call_later)
         self._credentials, self._clock = credentials, clock
@@ -229,8 +228,8 @@ class Simulator:
         call = exchange.call
         if call.ended is not None:
             return
-        call.ended = self._clock()
         call.status = 0 if reply.manner in ("hang", "close", "reset") else reply.status
+        call.ended = self._clock()  # last: a test that sees it reads a complete call
         exchange.connection.send(reply)
 
     def _control(self, request: HttpRequest) -> HttpReply:
@@ -246,7 +245,7 @@ class Simulator:
             case ("GET", "/calls"):
                 return _json_reply([dataclasses.asdict(call) for call in self._calls[since:]])
             case ("GET", "/whoami"):
-                return _json_reply({"pid": os.getpid(), "ledger": str(self.ledger_path or "")})
+                return _json_reply({"pid": os.getpid()})
             case ("GET", "/control"):
                 return _json_reply(dataclasses.asdict(self.knobs()))
             case ("POST", "/control"):
