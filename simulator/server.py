@@ -61,6 +61,16 @@ class Call:
     status: int = 0  #: HTTP; 0 while the call waits, or if no answer was sent
 
 
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A call that is being answered, with the knobs as they were when it arrived."""
+
+    call: Call
+    connection: HttpConnection
+    fields: Mapping[str, str]
+    knobs: Knobs
+
+
 class Simulator:
     """The provider, serving from construction until close(). Raises OSError if port or ledger is taken.
 
@@ -179,10 +189,10 @@ class Simulator:
             return self._schedule_order(exchange)
         return self._after(knobs.read_latency, partial(self._try, exchange, partial(self._read, exchange)))
 
-    def _read(self, exchange: "_Exchange") -> None:
+    def _read(self, exchange: _Exchange) -> None:
         self._answer(exchange, self._provider.answer(exchange.call.action, exchange.fields))
 
-    def _schedule_order(self, exchange: "_Exchange") -> None:
+    def _schedule_order(self, exchange: _Exchange) -> None:
         """Charge before or after the latency, or later than a fault, whether the client is still connected or not."""
         call, knobs = exchange.call, exchange.knobs
         delay = knobs.latency + knobs.jitter * self._provider.chance(call.number, "jitter")
@@ -200,11 +210,11 @@ class Simulator:
         if knobs.gateway_timeout and call.ended is None:
             self._loop.call_later(knobs.gateway_timeout, self._finish, exchange, GATEWAY_TIMEOUT)
 
-    def _begin(self, exchange: "_Exchange", receive: Receiver, after: float = 0.0) -> None:
+    def _begin(self, exchange: _Exchange, receive: Receiver, after: float = 0.0) -> None:
         begin = partial(self._provider.begin, exchange.fields, exchange.call.number, receive, after)
         self._try(exchange, begin)
 
-    def _try(self, exchange: "_Exchange", work: Callable[[], None]) -> None:
+    def _try(self, exchange: _Exchange, work: Callable[[], None]) -> None:
         """Do the work of a call; answer 500 if it fails."""
         try:
             work()
@@ -212,7 +222,7 @@ class Simulator:
             logger.exception("A %s call failed", exchange.call.action)
             self._finish(exchange, FAILURE)
 
-    def _answer(self, exchange: "_Exchange", xml: str) -> None:
+    def _answer(self, exchange: _Exchange, xml: str) -> None:
         fault, knobs = exchange.call.fault, exchange.knobs
         self._finish(exchange, spoiled_reply(fault, xml, knobs) if fault else plain_reply(xml, knobs.quirks))
 
@@ -223,7 +233,7 @@ class Simulator:
         else:
             step()
 
-    def _finish(self, exchange: "_Exchange", reply: HttpReply) -> None:
+    def _finish(self, exchange: _Exchange, reply: HttpReply) -> None:
         """Send the answer of a call, unless a proxy has answered before."""
         call = exchange.call
         if call.ended is not None:
@@ -270,16 +280,6 @@ class Simulator:
             "credits": round(sum(charge.credits for charge in charges), 2),
             "calls": self._numbers["placeorder"],
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    """A call that is being answered, with the knobs as they were when it arrived."""
-
-    call: Call
-    connection: HttpConnection
-    fields: Mapping[str, str]
-    knobs: Knobs
 
 
 def _json_reply(value: object, status: int = 200) -> HttpReply:
