@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 
 from database import IMEIDatabase
 from grading import DEFAULT_RULES, rules_to_json
-from results.imports import import_orders, undo_import
+from results.importing import import_orders, undo_import
 from results.sync import reparse
 from schema import orders, rule_versions
 from spreadsheets.order_rows import read_orders
