@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from stored_orders import all_orders, imeis_in_doubt
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from batch_checks import at_work, found, new_batch, outcomes, wait_until
 from planted_kills import CHUNK, Job, start
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, put_in_use, system, with_check_digit
+from stored_orders import all_orders, imeis_in_doubt
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, OutcomeUnknownError
