@@ -27,6 +27,8 @@ from submission.recording import Answer
 from submission.report import metrics
 
 
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
 @pytest.fixture
 def simulator():
     with Simulator(Knobs()) as running:

@@ -27,6 +27,8 @@ from database import IMEIDatabase
 from settings import Settings
 from web.format import money
 
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
 TOTAL = 4 * CHUNK
 
 

@@ -37,6 +37,8 @@ from submission import older_copy as batch_older_copy
 from submission.checkpoints import Checkpoints
 from submission.older_copy import SENTENCE
 
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
 TOTAL, FEW = 12 * CHUNK, 3 * CHUNK
 
 
