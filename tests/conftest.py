@@ -5,10 +5,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hypothesis
 import pytest
+from distribution import SharedServers
 from gunicorn_server import paused_batch_fixture, port_fixture
 from network_guard import guard_network
 from web_client import app_fixture, browser_fixture, provider_fixture
@@ -22,6 +23,9 @@ __all__ = ["app_fixture", "browser_fixture", "paused_batch_fixture", "port_fixtu
 #: What a developer's .env may hold and no test may see: importing web_app reads the environment.
 KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECRET_KEY", "DAILY_BUDGET")
 
+#: Folders of the tests that take longest.
+LONGEST = ("tests/browser/", "tests/system/", "tests/commands/")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep tests away from the real account and database, and let Hypothesis draw the same cases each time."""
@@ -30,6 +34,17 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
     hypothesis.settings.load_profile("tests")
     config.add_cleanup(lambda: shutil.rmtree(os.environ["DATA_DIR"], ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedServers:
+    """Hand out tests as distribution.py says."""
+    return SharedServers(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of whole programs, which take longest: no process is left with one of them at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(autouse=True)

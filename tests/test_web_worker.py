@@ -16,8 +16,6 @@ from storage.batch_creation import NewBatch, create_batch
 from storage.batch_states import pause
 from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, read_head
 
-pytestmark = pytest.mark.xdist_group("web_worker")  # they share a server
-
 PATIENCE = 2.0  #: seconds, in the server of these tests
 IMPATIENT = (str(Path(__file__).parent / "tools" / "short_timeouts.py"), str(PATIENCE))
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
