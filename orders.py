@@ -61,6 +61,7 @@ class RequestKind(StrEnum):
     ACCOUNT = "account"  #: read the account's balance
     RECENT_ORDERS = "recent_orders"  #: read the list of recent orders
     ORDER = "order"  #: read one order; the argument is its id
+    RESULT = "result"  #: read the result of one order of ours and store it; the argument is its id
     AUDIT = "audit"  #: compare our orders with the provider's list; the argument is the first date, or ""
     LEAD = "lead"  #: let the process that asks become the leader for a while
 
@@ -248,6 +249,15 @@ class ItemOutcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class BatchNames:
+    """What the user calls a batch."""
+
+    name: str  #: the file's name where nobody gave another
+    customer: str = ""  #: customer or purchase order
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """A batch at one moment, as every page, stream and command shows it."""
 
@@ -267,6 +277,14 @@ class Progress:
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    source: str = ""  #: "scan" for a phone of scan mode, which lists of batches leave out
+    customer: str = ""  #: customer or purchase order
+    note: str = ""
+
+    @property
+    def names(self) -> BatchNames:
+        """What the user calls it."""
+        return BatchNames(self.label, self.customer, self.note)
 
     @property
     def done(self) -> int:

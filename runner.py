@@ -27,6 +27,7 @@ from results import (
     NightlyAudit,
     OrderSync,
     SyncReport,
+    answering_result_requests,
     is_requested,
     last_audit,
     last_sync,
@@ -254,6 +255,7 @@ class Background:
                     ("sync", sync.run),
                     ("audit", audits.run),
                     ("sums", partial(kept_sums.run, self.database)),
+                    ("results", partial(answering_result_requests, self.database, leader.client)),
                     ("verdicts", partial(regrading.run, self.database)),
                 )
             ]

@@ -64,10 +64,11 @@ def waiting(database: IMEIDatabase, kind: RequestKind) -> Request | None:
         return _request(connection.execute(_waiting([kind])).first())
 
 
-def newest_finished(database: IMEIDatabase, kind: RequestKind) -> Request | None:
-    """Return the newest request of a kind that was answered or failed; None before the first."""
+def newest_finished(database: IMEIDatabase, kind: RequestKind, argument: str | None = None) -> Request | None:
+    """Return the newest request of a kind, and of an argument, that was answered or failed; None before the first."""
     with database.read() as connection:
         query = select(provider_requests).where(FINISHED_REQUEST, COLUMNS.kind == kind)
+        query = query if argument is None else query.where(COLUMNS.argument == argument)
         return _request(connection.execute(query.order_by(COLUMNS.id.desc()).limit(1)).first())
 
 

@@ -1,0 +1,79 @@
+"""Results that somebody stands and waits for: asked for within a tenth of a second, all that wait in one call.
+
+Pages leave requests; the leader answers them in a thread of its own, because a round of the sync may take minutes. The
+calls take their turns like those of the sync and do not count as calls of pages. What gets no result here is left to
+the sync.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from database import DatabaseUnavailableError, IMEIDatabase
+from gsm_fusion_client import GSMFusionAPIError
+from orders import RequestKind
+from results.sync import ResultProvider, result_values
+from storage import request_store
+from storage.request_store import Request
+from storage.result_store import store_results
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks for requests.
+LOOK = 0.1
+#: Requests that are answered by one call, at most.
+MOST = 50
+#: Seconds after which an order is left to the sync.
+OLDEST = 60.0
+
+
+def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float) -> None:
+    """Leave a request for the result of a fresh order where it is due, and wait for nothing. Times are Unix time.
+
+    It is due at once, then after a second, later after a third of the order's age.
+    """
+    age = now - placed_at
+    if age > OLDEST:
+        return
+    newest = request_store.newest_finished(database, RequestKind.RESULT, order_id)
+    if newest is None or now - newest.answered_at >= max(1.0, age / 3):
+        request_store.leave(database, RequestKind.RESULT, order_id, now)
+
+
+def answering_result_requests(database: IMEIDatabase, client: ResultProvider, stop: threading.Event) -> None:
+    """Answer requests until stop is set, first those that a leader before this one left behind."""
+    request_store.reopen(database, [RequestKind.RESULT])
+    while not stop.wait(LOOK):
+        try:
+            answer_waiting(database, client)
+        except DatabaseUnavailableError as error:
+            logger.warning("Requests for results wait: %s", error.orig)
+        except Exception:  # a thread ends here; the next look tries again
+            logger.exception("Answering requests for results failed")
+
+
+def answer_waiting(database: IMEIDatabase, client: ResultProvider) -> None:
+    """Ask for the orders of all waiting requests in one call, and one by one where that fails."""
+    taken: list[Request] = []
+    while len(taken) < MOST and (request := request_store.take(database, [RequestKind.RESULT])):
+        taken.append(request)
+    if taken and not _answer(database, client, taken, is_last=len(taken) == 1):
+        for request in taken:
+            _answer(database, client, [request], is_last=True)
+
+
+def _answer(database: IMEIDatabase, client: ResultProvider, taken: Sequence[Request], is_last: bool) -> bool:
+    """Ask once, store, and finish the requests; a failure that is not the last try leaves them as they are."""
+    words = failure = ""
+    try:
+        store_results(database, client.get_imei_orders([request.argument for request in taken]), result_values)
+    except GSMFusionAPIError as error:
+        logger.warning("Results that somebody waits for did not come: %s", error)
+        if not is_last:
+            return False
+        words, failure = str(error), type(error).__name__
+    with database.write() as connection:
+        for request in taken:
+            request_store.finish(connection, request.request_id, time.time(), words, failure)
+    return True
