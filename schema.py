@@ -226,10 +226,15 @@ batches = Table(
     Column("tally", Text),  #: counts of a finished batch as JSON, true while its revision is tally_revision
     Column("tally_revision", Integer),
     Column("is_judged", Boolean, nullable=False, server_default=text("0")),  #: by the stop-loss: once for each batch
+    Column("customer", Text, nullable=False, server_default=""),  #: or purchase order, in the user's words
+    Column("note", Text, nullable=False, server_default=""),
     _one_of("state", BatchState),
     sqlite_autoincrement=True,
 )
 Index("idx_batches_state", batches.c.state)
+#: The condition of the index of batches that lists show: scan mode makes a batch for each phone, listed by session.
+IS_LISTED = text("source != 'scan'")
+Index("idx_batches_listed", batches.c.id, sqlite_where=IS_LISTED)
 Index("idx_batches_fingerprint", batches.c.fingerprint)
 #: The condition of the index of finished batches whose tally is missing or outdated.
 UNTALLIED = text("state = 'finished' AND tally_revision IS NOT revision")
@@ -316,7 +321,25 @@ uploads = Table(
     Column("service_id", Text, nullable=False),
     Column("choice", Text, nullable=False, server_default="{}"),
     Column("created_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
+    Column("customer", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
 )
+
+#: One scan of a phone in scan mode; the same phone scanned twice in a session is one row.
+scans = Table(
+    "scans",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session", Text, nullable=False),  #: a random name
+    Column("imei", Text, nullable=False),
+    Column("service_id", Text, nullable=False),
+    Column("scanned_at", TIMESTAMP, nullable=False),
+    Column("batch_id", Integer, ForeignKey("batches.id")),  #: the batch that checks it, of this scan or an earlier one
+    Column("order_row", Integer),  #: the row of the order with the known result, where nothing is checked
+    Column("is_new", Boolean, nullable=False),  #: whether this scan made its batch, so that the session pays for it
+    sqlite_autoincrement=True,
+)
+Index("idx_scans_session", scans.c.session)
 
 saved_searches = Table(
     "saved_searches",
@@ -343,6 +366,7 @@ services = Table(
     Column("required_fields", Text, nullable=False, server_default="[]"),
     Column("listed", Boolean, nullable=False, server_default=text("1")),
     Column("refreshed_at", REAL, nullable=False),
+    Column("favourite", Boolean, nullable=False, server_default=text("0")),  #: the user's; the provider knows none
 )
 
 #: Answers to accountinfo at moments when no call was on the wire.

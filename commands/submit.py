@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import click
 from flask import Flask
@@ -23,7 +24,7 @@ from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
 from commands.results import batch_results, keep_file
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
-from orders import BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
+from orders import BatchNames, BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
 from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
 from runner import led, provider_access, run_or_follow, sync_or_follow
 from settings import Settings
@@ -66,6 +67,14 @@ class SubmitOptions:
     yes: bool
     as_json: bool
     second_imeis: bool = False
+    name: str = ""  #: of the batch; "": the file's name
+    customer: str = ""
+    note: str = ""
+
+    @property
+    def names(self) -> BatchNames:
+        """What the batch will be called."""
+        return BatchNames(self.name or self.file.name, self.customer, self.note)
 
 
 def init_commands(app: Flask) -> None:
@@ -92,16 +101,19 @@ def init_commands(app: Flask) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask before ordering.")
 @click.option("--json", "as_json", is_flag=True, help="The last line is the figures as one JSON object.")
 @click.option("--second-imeis", is_flag=True, help="Check the second IMEI of each phone too.")
+@click.option("--name", default="", help="Name of the batch; without it, the name of FILE.")
+@click.option("--customer", default="", help="Customer or purchase order of the batch.")
+@click.option("--note", default="", help="Note on the batch.")
 @click.pass_context
 @with_appcontext
-def submit(context: click.Context, file: Path, service_id: str, yes: bool, as_json: bool, second_imeis: bool) -> None:
+def submit(context: click.Context, /, **given: Any) -> None:
     """Order every IMEI in FILE (CSV, Excel or text). The same FILE again continues what was interrupted.
 
     Exit code 0: every IMEI was ordered, known already or refused. 1: some were not sent. 2: nothing was done.
     3: some are in doubt. 4: a call was in doubt, and the audit after it found that the provider's orders or charges are
     not ours.
     """
-    context.exit(submit_file(backend(), SubmitOptions(file, service_id, yes, as_json, second_imeis)))
+    context.exit(submit_file(backend(), SubmitOptions(**given)))
 
 
 @click.command()
@@ -175,7 +187,7 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
             token = (
                 None if plan.continues else keep_file(backend, options.file, options.service_id, options.second_imeis)
             )
-            new = plan.batch(options.file.name, "command", settings.daily_budget, token)
+            new = plan.batch(options.names, "command", settings.daily_budget, token)
             batch_id = create_batch(backend.database, new, settings.chunk_size)
             return _see_through(backend, batch_id, options.as_json)
     except (OverBudgetError, OtherAccountError) as error:

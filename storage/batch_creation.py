@@ -73,7 +73,7 @@ class NewBatch:
     """What the user confirmed. imeis are (IMEI, source row) pairs."""
 
     label: str
-    source: str  #: "upload", "paste", "list", "single", "command" or "api"
+    source: str  #: "upload", "paste", "list", "single", "scan", "command" or "api"
     service_id: str
     service_name: str
     unit_price: float  #: US dollars an IMEI
@@ -84,6 +84,8 @@ class NewBatch:
     resend_rejected: bool = False  #: the user wants IMEIs of rejected orders of the same service placed again
     budget: float | None = None  #: US dollars that this UTC day may cost, promises included; None: no limit
     held: float | None = None  #: US dollars that the account holds; None where that is not known
+    customer: str = ""
+    note: str = ""
 
 
 def fingerprint(service_id: str, imeis: Iterable[str]) -> str:
@@ -214,6 +216,8 @@ def _insert_batch(connection: Connection, new: NewBatch) -> int:
     key = connection.execute(
         insert(batches).values(
             label=new.label,
+            customer=new.customer,
+            note=new.note,
             source=new.source,
             service_id=new.service_id,
             service_name=new.service_name,

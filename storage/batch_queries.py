@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
 
 from database import IMEIDatabase, utc_now
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
-from schema import MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
+from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
 from storage.batch_doubt import at_stake
 from storage.kept_sums import counts, spent
 from storage.rows import Order
@@ -36,11 +36,12 @@ def progress(database: IMEIDatabase, batch_id: int) -> Progress | None:
 
 
 def unfinished_and_recent(database: IMEIDatabase, limit: int) -> tuple[list[Progress], list[Progress]]:
-    """Batches that are running or paused, oldest first; and the newest ones, whatever they are."""
-    newest = select(batches.c.id).order_by(batches.c.id.desc()).limit(limit).scalar_subquery()
+    """Batches that are running or paused, oldest first; and the newest ones but those of scan mode, in any state."""
+    newest = select(batches.c.id).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit).scalar_subquery()
     either = or_(UNFINISHED, batches.c.id.in_(newest))
     found = progresses(database, select(batches).where(either).order_by(batches.c.id))
-    return [batch for batch in found if batch.state is not BatchState.FINISHED], found[::-1][:limit]
+    recent = [batch for batch in reversed(found) if batch.source != "scan"]
+    return [batch for batch in found if batch.state is not BatchState.FINISHED], recent[:limit]
 
 
 def unfinished_batches(database: IMEIDatabase) -> list[Progress]:
@@ -245,4 +246,7 @@ def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], paid: 
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        source=row.source,
+        customer=row.customer,
+        note=row.note,
     )

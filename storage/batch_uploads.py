@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, exists, insert, select, text, update
 
 from database import IMEIDatabase, utc_now
+from orders import BatchNames
 from schema import batches, uploads
 
 #: How long an upload waits for its confirmation.
@@ -41,6 +42,13 @@ class Upload:
     service_id: str
     choice: dict[str, Any]  #: what the user chose on the preview
     created_at: datetime
+    customer: str = ""  #: of the batch that it becomes
+    note: str = ""
+
+    @property
+    def names(self) -> BatchNames:
+        """What the batch will be called."""
+        return BatchNames(self.label, self.customer, self.note)
 
 
 def store_upload(database: IMEIDatabase, folder: Path, data: bytes, *, label: str, kind: str, service_id: str) -> str:
@@ -84,6 +92,8 @@ def find_upload(database: IMEIDatabase, folder: Path, token: str) -> Upload | No
         service_id=row.service_id,
         choice=json.loads(row.choice),
         created_at=row.created_at,
+        customer=row.customer,
+        note=row.note,
     )
 
 
@@ -95,6 +105,13 @@ def change_upload(database: IMEIDatabase, token: str, service_id: str, choice: M
             .where(uploads.c.token == token, ~OF_BATCH)
             .values(service_id=service_id, choice=json.dumps(dict(choice)))
         )
+
+
+def rename_upload(database: IMEIDatabase, token: str, names: BatchNames) -> None:
+    """Remember what the batch of an upload will be called."""
+    values = {"label": names.name, "customer": names.customer, "note": names.note}
+    with database.write() as connection:
+        connection.execute(update(uploads).where(uploads.c.token == token).values(**values))
 
 
 def keep_intake(upload: Upload, reading: str, data: bytes) -> None:

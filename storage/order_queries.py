@@ -8,12 +8,12 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, select
+from sqlalchemy import Connection, Select, and_, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import IMEIDatabase, utc_now
 from orders import OrderStatus, Outcome, Progress
-from schema import MILLIONTH, attempts, batches, items, orders, services, sums
+from schema import IS_LISTED, MILLIONTH, attempts, batches, items, orders, services, sums
 from storage import order_wordings
 from storage.batch_queries import progresses
 from storage.order_wordings import stored_words
@@ -176,9 +176,17 @@ def _orders(database: IMEIDatabase, query: Select[Any]) -> list[Order]:
         return [Order.from_row(row) for row in connection.execute(query)]
 
 
-def listed_batches(database: IMEIDatabase, limit: int, before: int | None = None) -> list[Progress]:
-    """The newest batches; before continues behind the id of the last one seen."""
-    query = select(batches).order_by(batches.c.id.desc()).limit(limit)
+def listed_batches(database: IMEIDatabase, limit: int, before: int | None = None, search: str = "") -> list[Progress]:
+    """Return the newest batches, without those of scan mode; before continues behind the id of the last one seen.
+
+    search: every word of it is in the name, customer or note, or is the id.
+    """
+    query = select(batches).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit)
+    columns = batches.c.label + " " + batches.c.customer + " " + batches.c.note
+    for word in search.split():
+        found = columns.icontains(word, autoescape=True)
+        number = word.removeprefix("#")
+        query = query.where(or_(found, batches.c.id == int(number)) if number.isdecimal() else found)
     return progresses(database, query if before is None else query.where(batches.c.id < before))
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from amounts import exceeds, money
 from database import IMEIDatabase
-from orders import Balance, Catalogue, OrderStatus, ServiceInfo
+from orders import Balance, BatchNames, Catalogue, OrderStatus, ServiceInfo
 from storage import batch_queries
 from storage.batch_creation import NewBatch, fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
 from storage.rows import EarlierOrder
@@ -64,10 +64,12 @@ class Plan:
         """US dollars that the account would hold; None where the balance is unknown."""
         return None if self.balance.credits is None else self.balance.credits - self.cost
 
-    def batch(self, label: str, source: str, budget: float | None, token: str | None = None) -> NewBatch:
+    def batch(self, names: BatchNames, source: str, budget: float | None, token: str | None = None) -> NewBatch:
         """Return the batch that confirming creates; budget: US dollars of a UTC day, token: its confirm token."""
         return NewBatch(
-            label=label,
+            label=names.name,
+            customer=names.customer,
+            note=names.note,
             source=source,
             service_id=self.service.package_id,
             service_name=self.service.title,

@@ -26,8 +26,8 @@ from submission.judging import judge_by_name, judge_error
 from submission.recording import Answer
 from submission.report import metrics
 
-
 pytestmark = pytest.mark.usefixtures("quick_looks")
+
 
 @pytest.fixture
 def simulator():

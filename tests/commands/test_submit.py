@@ -32,6 +32,7 @@ from runner import run_or_follow, start_background
 from settings import Settings
 from simulator.knobs import Knobs
 from simulator.server import Simulator
+from storage.batch_queries import progress
 from submission import runner_alive
 
 ROOT = Path(__file__).parents[2]
@@ -587,3 +588,11 @@ def test_an_import_names_the_rows_that_it_could_not_match(app: Flask, database: 
         assert "row 3: not matched: Our orders of this IMEI and service" in said
         assert "0 new, 0 updated, 1 unchanged, 0 not understood, 1 not matched; 1 found by IMEI" in said
     assert database.count_orders() == 1
+
+
+def test_a_batch_gets_the_names_of_the_command(app: Flask, database: IMEIDatabase, stock: Path) -> None:
+    """Without a name it is called like the file."""
+    names = ("--customer", "Acme PO 4711", "--note", "Box 3")
+    assert run(app, "submit", stock, "--service", SERVICE, "--yes", *names).exit_code == 0
+    batch = progress(database, 1)
+    assert batch and (batch.label, batch.customer, batch.note) == (stock.name, "Acme PO 4711", "Box 3")
