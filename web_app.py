@@ -25,7 +25,18 @@ from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDataba
 from runner import start_background
 from settings import PRIVATE, VERSION, Settings, SettingsError, load_settings
 from submission import Checkpoints, account_objection, recognise_older_copy
-from web import BLUEPRINTS, FOR_PROGRAMS, Edge, RowNumbers, init_auth, init_forms, status_report, template_filters
+from web import (
+    BLUEPRINTS,
+    FOR_PROGRAMS,
+    SYNONYMS,
+    Edge,
+    RowNumbers,
+    init_auth,
+    init_forms,
+    service_choices,
+    status_report,
+    template_filters,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +153,7 @@ def _carry_request_id(response: Response) -> Response:
 
 
 def _page_context() -> dict[str, object]:
-    return {"status_bar": lambda: status_report(backend())}
+    return {"status_bar": lambda: status_report(backend()), "service_choices": service_choices, "synonyms": SYNONYMS}
 
 
 def _refused(error: HTTPException) -> ResponseReturnValue:

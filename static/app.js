@@ -1,4 +1,4 @@
-// What every page does: local times, copy buttons, the status bar, the service picker, forms that are sent once.
+// What every page does: local times, copy buttons, the status bar, shortcuts, forms that are sent once.
 
 export const number = (value) => new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 }).format(value);
 export const money = (value) =>
@@ -8,6 +8,8 @@ export const plural = (count, one, many = one + "s") => `${number(count)} ${coun
 const STATUS_INTERVAL = 15000;
 const STATUS_WHILE_RUNNING = 3000;
 const RENEW_AFTER = 2000;
+//: Fields of the preview that change neither what is ordered nor what it costs.
+const FREE_FIELDS = ["typed", "name", "customer", "note"];
 
 export function localTimes(root = document) {
   const short = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
@@ -90,57 +92,6 @@ function showRunning(batch) {
   line.querySelector("[data-done]").textContent = number(batch.done);
 }
 
-function picker(root) {
-  const select = root.querySelector("select");
-  const search = root.querySelector("[data-picker-search]");
-  const picked = root.querySelector("[data-picked]");
-  const all = [...select.options];
-  const describe = (note = "") => {
-    const option = select.selectedOptions[0];
-    const chosen = option?.value
-      ? `${money(Number(option.dataset.price))} per IMEI${option.dataset.delivery ? ", " + option.dataset.delivery : ""}`
-      : "";
-    picked.textContent = [note, chosen].filter(Boolean).join(" · ");
-    document.dispatchEvent(new CustomEvent("service", { detail: option?.value ? Number(option.dataset.price) : null }));
-  };
-  let fits = all;
-  // Searching narrows the list and never changes the choice: what is chosen stays in the list, first if it does not fit.
-  const filter = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const chosen = select.selectedOptions[0];
-    fits = all.filter((option) => {
-      const text = `${option.value} ${option.text} ${option.dataset.category}`.toLowerCase();
-      return option.value && words.every((word) => text.includes(word));
-    });
-    const kept = chosen && !fits.includes(chosen) ? [chosen] : [];
-    select.replaceChildren(...(words.length ? [...kept, ...fits] : all));
-    select.size = words.length ? Math.min(Math.max(select.options.length, 2), 8) : 1;
-    if (chosen) chosen.selected = true;
-    describe(words.length && !fits.length ? "No matching service" : "");
-  };
-  const choose = (option) => {
-    option.selected = true;
-    search.value = "";
-    filter();
-    select.dispatchEvent(new Event("change", { bubbles: true }));
-  };
-  search.hidden = false;
-  search.addEventListener("input", filter);
-  search.addEventListener("change", (event) => event.stopPropagation());
-  search.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown") { event.preventDefault(); select.focus(); }
-    if (event.key !== "Enter") return;
-    event.preventDefault();
-    const first = fits.find((option) => option.value && !option.disabled);
-    if (search.value.trim() && first) choose(first);
-  });
-  select.addEventListener("change", () => describe());
-  select.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && select.size > 1 && select.selectedOptions[0]?.value) { event.preventDefault(); choose(select.selectedOptions[0]); }
-  });
-  describe();
-}
-
 // A box for many IMEIs says while it is filled how many it holds; the server reads it again, and knows more.
 function pasteBox(box) {
   const count = document.querySelector("[data-paste-count]");
@@ -160,7 +111,7 @@ function pasteBox(box) {
 function optionsForm(form) {
   const outdated = document.querySelector("[data-outdated]");
   const confirm = document.querySelector("[data-confirm]");
-  const state = () => new URLSearchParams([...new FormData(form)].filter(([name]) => name !== "typed")).toString();
+  const state = () => new URLSearchParams([...new FormData(form)].filter(([name]) => !FREE_FIELDS.includes(name))).toString();
   const shown = state();
   const check = () => {
     const changed = state() !== shown;
@@ -242,8 +193,31 @@ function renew() {
   }, RENEW_AFTER);
 }
 
+// One key opens a page, unless somebody types, holds another key, or has switched the shortcuts off on the help page.
+function shortcuts() {
+  const OFF = "shortcuts-off";
+  const box = document.querySelector("[data-shortcuts]");
+  if (box) {
+    box.checked = localStorage.getItem(OFF) !== "1";
+    box.closest("[hidden]").hidden = false;
+    box.addEventListener("change", () => localStorage.setItem(OFF, box.checked ? "0" : "1"));
+  }
+  document.addEventListener("keydown", (event) => {
+    const isTyping = document.activeElement.matches("input:not([type=checkbox], [type=file]), select, textarea");
+    if (event.defaultPrevented || event.repeat || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
+    if (document.querySelector("dialog[open]") || localStorage.getItem(OFF) === "1") return;
+    const search = event.key === "/" && document.querySelector("main input[type=search]");
+    const link = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key);
+    if (!search && !link) return;
+    event.preventDefault();
+    if (search) search.focus();
+    else link.click();
+  });
+}
+
 localTimes();
 copyButtons();
+shortcuts();
 document.querySelector(".side [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 if (document.querySelector("[data-renew]")) renew();
 document.querySelectorAll("[data-load]").forEach(loadPart);
@@ -256,5 +230,5 @@ statusBar();
 formsSentOnce();
 document.querySelectorAll("[data-options]").forEach(optionsForm);
 dialogs();
-document.querySelectorAll("[data-picker]").forEach(picker);
+if (document.querySelector("[data-picker]")) import("./picker.js");
 document.querySelectorAll("[data-paste]").forEach(pasteBox);

@@ -7,7 +7,7 @@ const text = zone.querySelector("[data-drop-text]");
 const estimate = document.querySelector("[data-estimate]");
 const paste = document.querySelector("[data-paste]");
 const nothing = [...text.childNodes].map((node) => node.cloneNode(true));
-let price = null;
+const select = document.querySelector("#service_id");
 
 function size(bytes) {
   return bytes < 1e6 ? `${number(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
@@ -24,7 +24,8 @@ function showFile() {
 
 function showEstimate() {
   const pasted = Number(paste.dataset.paste);
-  estimate.textContent = price !== null && pasted ? `about ${money(price * pasted)}` : "";
+  const { price } = select.selectedOptions[0]?.dataset ?? {};
+  estimate.textContent = price && pasted ? `about ${money(price * pasted)}` : "";
 }
 
 // A file that is dropped beside the zone is taken too: the browser would open it instead of this page.
@@ -48,8 +49,7 @@ document.addEventListener("drop", (event) => {
 zone.classList.add("scripted");
 input.addEventListener("change", showFile);
 paste.addEventListener("pasted", showEstimate);
-document.addEventListener("service", (event) => { price = event.detail; showEstimate(); });
-const selected = document.querySelector("#service_id")?.selectedOptions[0];
-price = selected?.value ? Number(selected.dataset.price) : null;
+select.addEventListener("change", showEstimate);
+addEventListener("pageshow", showEstimate);
 showFile();
 showEstimate();

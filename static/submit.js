@@ -1,7 +1,11 @@
-// Each IMEI is checked while it is typed; the server checks again.
+// Each IMEI is checked while it is typed, and the button names the total; the server checks again.
+import { money, number } from "./app.js";
+
 const box = document.querySelector("#imei");
 const list = document.querySelector("[data-luhn]");
 const TYPING_PAUSE = 350;
+const button = document.querySelector("[data-order]");
+const select = document.querySelector("#service_id");
 let pause = 0;
 
 function luhn(digits) {
@@ -34,8 +38,18 @@ function show() {
     item.append(code, " ", words);
     return item;
   }));
+  showTotal();
   clearTimeout(pause);
   pause = setTimeout(showKnown, TYPING_PAUSE);
+}
+
+// What is ordered, and for how much: without phones that have an order of this service, unless they are checked again.
+function showTotal() {
+  const again = document.querySelector("[name=recheck]")?.checked;
+  const isNew = (item) => again || !item.dataset.services?.split(" ").includes(select.value);
+  const count = new Set([...list.querySelectorAll(".good")].filter(isNew).map((item) => item.dataset.imei)).size;
+  const price = Number(select.selectedOptions[0]?.dataset.price);
+  button.textContent = count && price >= 0 ? `Order ${number(count)} · ${money(count * price)}` : "Order IMEIs";
 }
 
 // The earlier result of each whole IMEI, and its age, stand under it.
@@ -48,6 +62,7 @@ async function showKnown() {
     for (const order of await answer.json()) {
       const item = whole.find((one) => one.dataset.imei === order.imei);
       if (!item?.isConnected || item.querySelector(".sub")) continue;
+      item.dataset.services = order.services;
       const note = document.createElement("span");
       note.className = "sub";
       const link = document.createElement(order.url ? "a" : "span");
@@ -56,8 +71,11 @@ async function showKnown() {
       note.append(`Checked ${order.age}: `, link, order.service ? ` (${order.service})` : "");
       item.append(note);
     }
+    showTotal();
   } catch { /* without it the page still orders */ }
 }
 
 box.addEventListener("input", show);
+box.form.addEventListener("change", showTotal);
+addEventListener("pageshow", show);
 show();

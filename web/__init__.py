@@ -1,6 +1,7 @@
 """The web pages: views, forms, formatting, event streams and authentication, one module per topic."""
 
 from web.auth import FOR_PROGRAMS, init_auth
+from web.batch_names import blueprint as batch_names_blueprint
 from web.batches import blueprint as batches_blueprint
 from web.checks import status_report
 from web.context import RowNumbers
@@ -14,10 +15,13 @@ from web.imports import blueprint as imports_blueprint
 from web.login import blueprint as login_blueprint
 from web.orders import blueprint as orders_blueprint
 from web.overview import blueprint as overview_blueprint
+from web.picker import service_choices
 from web.preview import blueprint as preview_blueprint
 from web.reports import blueprint as reports_blueprint
 from web.rules import blueprint as settings_blueprint
+from web.scan import blueprint as scan_blueprint
 from web.searches import blueprint as searches_blueprint
+from web.service_search import SYNONYMS
 from web.sheets import blueprint as sheets_blueprint
 from web.submit import blueprint as submit_blueprint
 
@@ -30,8 +34,10 @@ BLUEPRINTS = (
     reports_blueprint,
     preview_blueprint,
     submit_blueprint,
+    scan_blueprint,
     batches_blueprint,
     sheets_blueprint,
+    batch_names_blueprint,
     doubt_blueprint,
     orders_blueprint,
     searches_blueprint,
@@ -42,10 +48,12 @@ BLUEPRINTS = (
 __all__ = [
     "BLUEPRINTS",
     "FOR_PROGRAMS",
+    "SYNONYMS",
     "Edge",
     "RowNumbers",
     "init_auth",
     "init_forms",
+    "service_choices",
     "status_report",
     "template_filters",
 ]

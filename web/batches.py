@@ -23,6 +23,7 @@ from spreadsheets import export_name
 from storage import batch_queries, batch_states, chunk_moves, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
 from submission import price_objection
+from web.batch_fields import LONGEST_NAME
 from web.context import batch_or_404, row_number
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.format import plural
@@ -40,10 +41,10 @@ RESUME_PATIENCE = 3.0
 
 @blueprint.get("")
 def listing() -> ResponseReturnValue:
-    """Show the newest batches."""
-    before = request.args.get("before", type=row_number)
-    found = order_queries.listed_batches(backend().database, LISTED, before)
-    return render_template("batches.html", batches=found, more=len(found) == LISTED)
+    """Show the newest batches, those with the words of ?q= in name, customer or note."""
+    before, q = request.args.get("before", type=row_number), request.args.get("q", "").strip()[:LONGEST_NAME]
+    found = order_queries.listed_batches(backend().database, LISTED, before, q)
+    return render_template("batches.html", batches=found, more=len(found) == LISTED, q=q)
 
 
 @blueprint.get("/<int:batch_id>")
@@ -167,7 +168,9 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
 
 
 def _file_name(progress: Progress, ending: str) -> str:
-    return export_name(progress.batch_id, progress.label, named_by_columns("results"), utc_now(), ending)
+    return export_name(
+        progress.batch_id, f"{progress.customer} {progress.label}", named_by_columns("results"), utc_now(), ending
+    )
 
 
 def _stopped(progress: Progress, taken: int) -> str:

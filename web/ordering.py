@@ -1,8 +1,11 @@
-"""Turn a plan into a batch: shared by the preview and by the page for a few IMEIs. No routes."""
+"""Turn IMEIs into a plan and a plan into a batch: shared by all pages that order. No routes."""
+
+from collections.abc import Iterable, Sequence
 
 from backend import Backend
+from orders import BatchNames, ServiceInfo
 from storage.batch_creation import create_batch
-from submission import Plan
+from submission import Again, Plan, price_objection, service_objection, unchecked
 from web.format import plural
 
 
@@ -11,9 +14,42 @@ def must_type(backend: Backend, plan: Plan) -> bool:
     return plan.continues is None and plan.cost > backend.settings.confirm_above
 
 
-def start_batch(backend: Backend, plan: Plan, label: str, source: str, token: str | None) -> int:
+def plan_few(
+    backend: Backend, service_id: str, imeis: Sequence[str], shown_price: float | None, again: Again
+) -> tuple[Plan | None, tuple[str, ...]]:
+    """Return what would be sent at the price of now, and the objections; there is no plan without a service.
+
+    shown_price: US dollars an IMEI on the page; None where the form does not say.
+    """
+    before = backend.catalog.stored().find(service_id)
+    catalogue = backend.catalog.for_confirmation()
+    service = catalogue.find(service_id)
+    objection = service_objection(service, service_id)
+    if service is None or objection:
+        return None, (objection,)
+    plan = backend.plan(service, [(imei, None) for imei in imeis], again)
+    shown = before.price if shown_price is None and before is not None else shown_price
+    checked = unchecked(catalogue) or price_objection(service.title, shown, service.price)
+    return plan, tuple(filter(None, (checked, *plan.objections)))
+
+
+def price_list(services: Iterable[ServiceInfo]) -> str:
+    """Return every price that a page shows, as its form carries them: "1739:0.080000 269:0.100000"."""
+    return " ".join(f"{service.package_id}:{service.price:.6f}" for service in services if service.orderable)
+
+
+def shown_price(prices: str, service_id: str) -> float | None:
+    """Return the price of a service in a price_list, or None."""
+    listed = dict(pair.rpartition(":")[::2] for pair in prices.split())
+    try:
+        return float(listed[service_id])
+    except (KeyError, ValueError):
+        return None
+
+
+def start_batch(backend: Backend, plan: Plan, names: BatchNames, source: str, token: str | None) -> int:
     """Create the batch of a plan, or continue the unfinished one; return its id. Raises OverBudgetError."""
-    new = plan.batch(label, source, backend.settings.daily_budget, token)
+    new = plan.batch(names, source, backend.settings.daily_budget, token)
     return create_batch(backend.database, new, backend.settings.chunk_size)
 
 

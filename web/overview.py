@@ -8,27 +8,29 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from account import provider_state
 from backend import Backend, backend
 from database import utc_now
-from orders import ServiceInfo
+from grading import Verdict
+from orders import Outcome
 from results import last_audit, last_sync
 from settings import VERSION
-from storage import account_mark, batch_queries, lease, order_queries
+from storage import account_mark, batch_queries, lease, order_queries, service_marks
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt, metrics
 from web.checks import health_report, needed_actions
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
+from web.service_search import find_services
 
 blueprint = Blueprint("overview", __name__)
 
 RECENT_BATCHES = 8
 #: Most rows of the services page. The search finds the others.
-SERVICES_SHOWN = 400
+SERVICES_SHOWN = 250
 #: Most orders without a result on the status page, the longest waiting first.
 WITHHELD_SHOWN = 200
 PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
@@ -67,13 +69,30 @@ def services() -> ResponseReturnValue:
     return render_template(
         "services.html",
         catalogue=catalogue,
-        services=[service for service in catalogue.services if _fits(service, q, category)],
+        services=[one for one in find_services(catalogue.services, q) if category in ("", one.category)],
+        favourites=service_marks.favourites(backend().database),
         categories=sorted({service.category for service in catalogue.services if service.category}),
         previous=order_queries.previous_prices(backend().database),
         shown=SERVICES_SHOWN,
         q=q,
         category=category,
     )
+
+
+@blueprint.post("/services/favourite")
+def mark_favourite() -> ResponseReturnValue:
+    """Mark the service ?mark= as a favourite, or unmark= no longer; pickers list favourites first."""
+    form = request.form
+    service_id = form.get("mark") or form.get("unmark", "")
+    if not service_marks.mark_favourite(backend().database, service_id, "mark" in form):
+        abort(404, f"There is no service {service_id}.")
+    return redirect(url_for("overview.services", q=form.get("q") or None, _anchor=f"s{service_id}"), 303)
+
+
+@blueprint.get("/help")
+def help_page() -> ResponseReturnValue:
+    """Explain outcomes, statuses, verdicts and shortcuts."""
+    return render_template("help.html", outcomes=Outcome, verdicts=Verdict)
 
 
 @blueprint.get("/database")
@@ -172,11 +191,6 @@ def _adoption(backend: Backend) -> account_mark.Adoption | None:
     if not account_objection(database, settings) or not may_adopt(database, settings):
         return None
     return account_mark.adoption(database)
-
-
-def _fits(service: ServiceInfo, q: str, category: str) -> bool:
-    text = f"{service.package_id} {service.title} {service.category} {service.delivery_time}".lower()
-    return (not category or service.category == category) and all(word in text for word in q.lower().split())
 
 
 def _file_size(path: Path) -> int:

@@ -21,13 +21,15 @@ from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
 from backend import backend
-from orders import Catalogue
+from orders import BatchNames, Catalogue
 from results import CHOICES, FILE, PASTE, reading_choice
 from spreadsheets import Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
-from storage.batch_uploads import Upload, batch_of_token, change_upload
+from storage.batch_uploads import Upload, batch_of_token, change_upload, rename_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
+from web.batch_fields import names_from, one_line
 from web.ordering import must_type, start_batch, started
+from web.picker import preselected
 
 blueprint = Blueprint("preview", __name__)
 
@@ -92,11 +94,13 @@ class Shown:
 @blueprint.get("/batch")
 def batch() -> ResponseReturnValue:
     """Ask for a file or a paste, and a service; with ?draft= the text that was pasted before."""
+    catalogue = backend().catalog.current()
     return render_template(
         "batch.html",
-        service_id=request.args.get("service_id", ""),
+        service_id=preselected(catalogue, request.args.get("service_id", "")),
+        names=names_from(request.args, BatchNames("")),
         text=drafts.form_text(request.args.get("draft", "")),
-        catalogue=backend().catalog.current(),
+        catalogue=catalogue,
         limit=backend().settings.max_batch_imeis,
     )
 
@@ -120,6 +124,7 @@ def upload() -> ResponseReturnValue:
         token = drafts.from_content(kind, content, _label(name), service_id)
     except UnreadableFileError as error:
         return _ask_again(str(error), service_id, text)
+    rename_upload(backend().database, token, names_from(request.form, BatchNames(_label(name))))
     return redirect(url_for("preview.show", token=token), 303)
 
 
@@ -218,7 +223,7 @@ def grouped(entries: Iterable[tuple[int, str, str]]) -> list[Group]:
 
 def _label(file_name: str) -> str:
     """Return the name of a file without signs that would break a line or a header."""
-    return " ".join("".join(c if c.isprintable() else " " for c in file_name).split())[:100] or "Pasted IMEIs"
+    return one_line(file_name) or "Pasted IMEIs"
 
 
 def _whole(text: str) -> int:
@@ -248,6 +253,7 @@ def _keep_options(found: Upload) -> None:
         flash(f"Not changed: {error}", "error")
         return
     change_upload(backend().database, found.token, request.form.get("service_id") or found.service_id, choice)
+    rename_upload(backend().database, found.token, names_from(request.form, found.names))
 
 
 def _asks_for_another(found: Upload) -> bool:
@@ -272,7 +278,7 @@ def _confirmed(found: Upload) -> tuple[int | None, str]:
     if batch_id is not None or objection or plan is None:
         return batch_id, objection
     try:
-        batch_id = start_batch(backend(), plan, found.label, found.kind, found.token)
+        batch_id = start_batch(backend(), plan, names_from(request.form, found.names), found.kind, found.token)
     except OverBudgetError as error:
         return None, f"Nothing was sent. {error}"
     flash(started(plan, batch_id), "good")
@@ -341,7 +347,9 @@ def _ask_again(objection: str, service_id: str, text: str) -> ResponseReturnValu
     """Redirect to the form with the reason and the pasted text."""
     flash(objection, "error")
     draft = drafts.from_form(text, service_id)
-    return redirect(url_for("preview.batch", service_id=service_id or None, draft=draft), 303)
+    typed = {name: value for name in ("name", "customer", "note") if (value := request.form.get(name))}
+    fields: dict[str, Any] = {"service_id": service_id or None, "draft": draft, **typed}
+    return redirect(url_for("preview.batch", **fields), 303)
 
 
 def _download(data: bytes, name: str) -> Response:

@@ -141,7 +141,8 @@ def report(batch_id: int) -> ResponseReturnValue:
 @blueprint.get("/batches/<int:batch_id>/findings.csv")
 def findings_csv(batch_id: int) -> Response:
     """Download the results of a batch by value as CSV."""
-    name = export_name(batch_id, batch_or_404(batch_id).label, "findings", utc_now(), "csv")
+    batch = batch_or_404(batch_id)
+    name = export_name(batch_id, f"{batch.customer} {batch.label}", "findings", utc_now(), "csv")
     found = order_reports.finding_summary(backend().database, batch_id)
     return csv_download(_mappings(found, FINDING_COLUMNS), FINDING_COLUMNS, name)
 

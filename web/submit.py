@@ -1,7 +1,7 @@
 """Order one or a few IMEIs from one page, or as a stream for programs that wait for the outcome."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,16 @@ from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
 from backend import backend
-from orders import ServiceInfo
+from orders import BatchNames
 from spreadsheets import UnreadableFileError, read_text
 from storage import order_queries
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from storage.rows import Order
-from submission import Again, Plan, price_objection, service_objection, unchecked
+from submission import Again, Plan
 from web.format import ago, plural, result_words
-from web.ordering import must_type, start_batch, started
+from web.ordering import must_type, plan_few, price_list, shown_price, start_batch, started
+from web.picker import preselected
 from web.stream import stream
 
 blueprint = Blueprint("submit", __name__)
@@ -52,7 +53,7 @@ def known() -> Response:
     """Return the newest order of each typed IMEI, with any service, and its age."""
     typed = dict.fromkeys(imei for imei in request.args.getlist("imei")[:FEW] if imei.isdecimal())
     return jsonify(
-        [_known(order) for imei in typed for order in order_queries.orders_of_imei(backend().database, imei)[:1]]
+        [_known(found) for imei in typed if (found := order_queries.orders_of_imei(backend().database, imei))]
     )
 
 
@@ -70,7 +71,7 @@ def order() -> ResponseReturnValue:
     if plan is None or objections:
         return _ask_again(posted, objections)
     try:
-        batch_id = start_batch(backend(), plan, _label(plan.imeis), "single", posted.token)
+        batch_id = start_batch(backend(), plan, BatchNames(_label(plan.imeis)), "single", posted.token)
     except OverBudgetError as error:
         return _ask_again(posted, [str(error)])
     flash(started(plan, batch_id), "good")
@@ -87,7 +88,7 @@ def order_and_follow() -> Response:
     if not backend().streams.acquire(blocking=False):
         abort(503, "Too many streams are open: nothing was sent. Try again in a minute.")
     try:
-        batch_id = start_batch(backend(), plan, _label(plan.imeis), "single", posted.token)
+        batch_id = start_batch(backend(), plan, BatchNames(_label(plan.imeis)), "single", posted.token)
     except OverBudgetError as error:
         backend().streams.release()
         abort(400, str(error))
@@ -97,8 +98,11 @@ def order_and_follow() -> Response:
     return stream(backend(), batch_id)
 
 
-def _known(order: Order) -> dict[str, str]:
+def _known(found: Sequence[Order]) -> dict[str, str]:
+    """Return what the page shows of the orders of one IMEI, newest first."""
+    order = found[0]
     return {
+        "services": " ".join(sorted({one.service_id for one in found if one.service_id})),
         "imei": order.imei,
         "service": order.service_name or "",
         "says": result_words(order),
@@ -115,28 +119,8 @@ def _posted() -> Posted:
     return Posted(text.strip(), service_id, form.get("token") or None, "recheck" in form, shown)
 
 
-def price_list(services: Iterable[ServiceInfo]) -> str:
-    """Return every price that a page shows, as its form carries them: "1739:0.080000 269:0.100000"."""
-    return " ".join(f"{service.package_id}:{service.price:.6f}" for service in services if service.orderable)
-
-
-def shown_price(prices: str, service_id: str) -> float | None:
-    """Return the price of a service in a price_list, or None."""
-    listed = dict(pair.rpartition(":")[::2] for pair in prices.split())
-    try:
-        return float(listed[service_id])
-    except (KeyError, ValueError):
-        return None
-
-
 def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     """Return what would be sent, and the objections."""
-    before = backend().catalog.stored().find(posted.service_id)
-    catalogue = backend().catalog.for_confirmation()
-    service = catalogue.find(posted.service_id)
-    objection = service_objection(service, posted.service_id)
-    if service is None or objection:
-        return None, (objection,)
     try:
         intake = read_text(posted.text, limit=backend().settings.max_batch_imeis)
     except UnreadableFileError as error:
@@ -147,10 +131,7 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     if wrong:
         return None, tuple(wrong)
     again = Again(posted.recheck, posted.recheck)
-    plan = backend().plan(service, [(imei, None) for imei in intake.ready.imeis()], again)
-    shown = before.price if posted.shown_price is None and before is not None else posted.shown_price
-    checked = unchecked(catalogue) or price_objection(service.title, shown, service.price)
-    return plan, tuple(filter(None, (checked, *plan.objections)))
+    return plan_few(backend(), posted.service_id, list(intake.ready.imeis()), posted.shown_price, again)
 
 
 def _ask_again(posted: Posted, objections: Sequence[str]) -> ResponseReturnValue:
@@ -189,7 +170,7 @@ def _page(posted: Posted, plan: Plan | None = None) -> str:
     return render_template(
         "submit.html",
         posted=posted,
-        service_id=posted.service_id,
+        service_id=preselected(catalogue, posted.service_id),
         plan=plan,
         token=posted.token or secrets.token_urlsafe(18),
         prices=price_list(catalogue.services),

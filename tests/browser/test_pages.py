@@ -11,7 +11,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from live_site import QUICK, Site, Visitor, made_up_imeis, wait_until
+from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis, wait_until
 from playwright.sync_api import expect
 
 from database import IMEIDatabase
@@ -58,7 +58,9 @@ def filled_fixture(site: Site) -> Filled:
     order = site.one("SELECT order_id FROM orders WHERE status = 'Completed' LIMIT 1")
     search = site.post("/history/search", {"imeis": "\n".join(made_up_imeis(30, 60))})
     building(site, "built")
-    pages = ("/", "/batch", "/submit", "/batches", "/history", "/services?q=t-mobile", "/database", "/status",
+    site.post("/scan", {"service_id": SERVICE, "imei": made_up_imeis(0, 1)[0], "session": "desk"})
+    pages = ("/", "/batch", "/submit", "/scan?session=desk", "/scan/sessions", "/help", "/batches", "/batches?q=stock",
+             "/history", "/services?q=t-mobile", "/database", "/status",
              "/login", "/settings")  # fmt: skip
     more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
             f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
@@ -73,7 +75,7 @@ NO_PAGES = {
     "batches.results_xlsx", "orders.history_csv", "orders.history_xlsx", "searches.found_csv", "searches.found_xlsx",
     "searches.missing_csv", "reports.spend_csv", "reports.disputes_csv", "reports.findings_csv", "preview.template",
     "preview.rejects", "exports.file", "submit.known", "doubt.listed", "orders.rows", "orders.result",
-    "orders.sync_state",
+    "orders.sync_state", "scan.cards",
 }  # fmt: skip
 #: A page that is not there says so on the console, and rightly.
 MISSING = ("status of 404",)

@@ -1,0 +1,181 @@
+"""Scan mode: what one scan says, when it is ordered, and what its card shows. Orders are counted in the database."""
+
+import re
+from typing import Any
+
+import pytest
+from simulated_provider import imeis
+from web_client import CARRIER, Browser, Provider, answer_chunks, words
+
+from database import IMEIDatabase, utc_now
+from orders import OrderStatus, Outcome
+from schema import orders
+from storage.batch_creation import NewBatch, create_batch
+from web.scan import read_scan
+
+FIRST, SECOND = imeis(2)
+RESULT = {"status": OrderStatus.COMPLETED, "model": "iPhone 14", "simlock": "Unlocked", "verdict": "pass"}
+
+
+def scan(browser: Browser, text: str, **more: str) -> dict[str, Any]:
+    """Send one scan as the script does; return the answer."""
+    price = f"{CARRIER.package_id}:{CARRIER.price:.6f}"
+    form = {"imei": text, "service_id": CARRIER.package_id, "session": "desk", "prices": price} | more
+    answer = browser.post("/scan/check.json", form)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.get_json()
+    return found
+
+
+def batches(database: IMEIDatabase) -> list[tuple[str, int]]:
+    with database.read() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql("SELECT source, total FROM batches ORDER BY id")]
+
+
+def finish(database: IMEIDatabase) -> None:
+    """Order what is planned, and give every order a result."""
+    answer_chunks(database)
+    with database.write() as connection:
+        connection.execute(orders.update().values(**RESULT, updated_at=utc_now()))
+
+
+@pytest.mark.parametrize(
+    ("text", "imei"),
+    [
+        (FIRST, FIRST),
+        (f"]C1{FIRST}", FIRST),
+        (f"IMEI: {FIRST}", FIRST),
+        (f"0{FIRST}", FIRST),
+        (f"IMEI1:{FIRST} IMEI2:{SECOND}", FIRST),
+        (f"{FIRST},{SECOND}", FIRST),
+        (FIRST + SECOND, FIRST),
+        (f"{FIRST[:2]}-{FIRST[2:8]}-{FIRST[8:14]}-{FIRST[14]}", FIRST),
+    ],
+)
+def test_what_scanners_send_is_read_as_one_imei(text: str, imei: str) -> None:
+    read = read_scan(text)
+    assert (read.imei, read.problem) == (imei, "")
+    assert (SECOND in read.note) == (SECOND in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        (FIRST[:-1] + str((int(FIRST[-1]) + 1) % 10), "Wrong check digit"),
+        ("A0000012345678", "Not an IMEI"),
+        (FIRST[:14], "Not a whole IMEI"),
+        (FIRST[:9], "Not an IMEI"),
+        ("89014103211118510720", "Not an IMEI"),
+        ("111111111111111", "Not an IMEI"),
+        ("hello", "Not an IMEI"),
+    ],
+)
+def test_what_is_no_imei_sends_nothing_and_says_why(
+    browser: Browser, database: IMEIDatabase, provider: Provider, text: str, title: str
+) -> None:
+    card = scan(browser, text)["card"]
+    assert (card["id"], card["tone"], card["word"]) == (None, "problem", title)
+    assert "Nothing was sent." in card["html"]
+    assert (batches(database), provider.asked) == ([], 0)
+
+
+def test_a_scan_is_one_order_however_often_it_is_sent(browser: Browser, database: IMEIDatabase) -> None:
+    """The same token after a lost answer, the same phone again, and again after its result."""
+    first = scan(browser, FIRST, token="a-token")
+    assert first["card"]["is_open"]
+    again = [scan(browser, FIRST, token="a-token"), scan(browser, f"]C1{FIRST}")]
+    finish(database)
+    again += [scan(browser, FIRST, token="a-token"), scan(browser, FIRST)]
+    assert {answer["card"]["id"] for answer in again} == {first["card"]["id"]}
+    assert batches(database) == [("scan", 1)]
+    assert (again[-1]["card"]["word"], again[-1]["card"]["tone"]) == ("Pass", "pass")
+    assert "Scanned twice" in again[-1]["card"]["html"]
+    assert again[-1]["totals"] == "1 scanned · $0.08 spent"
+
+
+def test_a_known_phone_is_shown_at_once_without_paying_and_without_asking_the_provider(
+    browser: Browser, database: IMEIDatabase, provider: Provider
+) -> None:
+    scan(browser, FIRST)
+    finish(database)
+    provider.down, asked = True, provider.asked
+    found = scan(browser, FIRST, session="evening")
+    assert found["card"]["tone"] == "pass"
+    assert "Already checked" in found["card"]["html"]
+    assert found["totals"] == "1 scanned · $0.00 spent"
+    assert (batches(database), provider.asked) == ([("scan", 1)], asked)
+
+
+def test_check_again_is_one_more_order_however_often_it_is_pressed(browser: Browser, database: IMEIDatabase) -> None:
+    scan(browser, FIRST)
+    finish(database)
+    card = scan(browser, FIRST, session="evening")["card"]["html"]
+    assert "Check again · $0.08" in card
+    fields = dict(re.findall(r'name="(again|token|imei|service_id|prices)" value="([^"]*)"', card))
+    found = scan(browser, fields.pop("imei"), **fields | {"session": "evening"})
+    assert found["card"]["is_open"]
+    finish(database)
+    scan(browser, FIRST, **{name: fields[name] for name in ("again", "token")} | {"session": "evening"})
+    assert batches(database) == [("scan", 1)] * 2
+
+
+@pytest.mark.parametrize("price", [0.07, 0.09])
+def test_another_price_than_the_one_on_the_page_sends_nothing(
+    browser: Browser, database: IMEIDatabase, price: float
+) -> None:
+    card = scan(browser, FIRST, prices=f"{CARRIER.package_id}:{price}")["card"]
+    assert (card["id"], card["word"], batches(database)) == (None, "Not sent", [])
+    assert "Check the new cost" in card["html"]
+
+
+def test_without_money_or_prices_nothing_is_sent(browser: Browser, database: IMEIDatabase, provider: Provider) -> None:
+    provider.credits = 0.05
+    assert "the account holds $0.05" in scan(browser, FIRST)["card"]["html"]
+    assert "does not list a service 7" in scan(browser, FIRST, service_id="7")["card"]["html"]
+    assert "needs more than an IMEI" in scan(browser, FIRST, service_id="102")["card"]["html"]
+    assert batches(database) == []
+
+
+def test_a_phone_in_another_batch_is_followed_there(browser: Browser, database: IMEIDatabase) -> None:
+    new = NewBatch("stock", "upload", CARRIER.package_id, CARRIER.title, 0.08, [(n, None) for n in (FIRST, SECOND)])
+    create_batch(database, new)
+    assert scan(browser, FIRST)["card"]["is_open"]
+    finish(database)
+    card = browser.get("/scan/cards.json?session=desk&id=1").get_json()["cards"][0]
+    assert (card["word"], batches(database)) == ("Pass", [("upload", 2)])
+
+
+@pytest.mark.parametrize(("outcome", "label"), [(Outcome.REFUSED, "Refused"), (Outcome.IN_DOUBT, "In doubt")])
+def test_a_card_says_what_became_of_an_order(
+    browser: Browser, database: IMEIDatabase, outcome: Outcome, label: str
+) -> None:
+    """A refused phone may be scanned again; one in doubt is never ordered twice."""
+    scan(browser, FIRST)
+    answer_chunks(database, lambda imei: (outcome, "the provider's reason"))
+    card = browser.get("/scan/cards.json?session=desk&id=1").get_json()["cards"][0]
+    assert (card["word"], "The provider&#39;s reason." in card["html"]) == (label, True)
+    scan(browser, FIRST)
+    assert len(batches(database)) == (2 if outcome is Outcome.REFUSED else 1)
+
+
+def test_lists_of_batches_leave_scans_out_and_sessions_list_them(browser: Browser, database: IMEIDatabase) -> None:
+    scan(browser, FIRST)
+    scan(browser, SECOND)
+    answer_chunks(database)
+    assert "No batches yet" in words(browser.get("/batches"))
+    assert f"Scan {FIRST}" not in words(browser.get("/"))
+    assert "2 $0.16" in words(browser.get("/scan/sessions"))
+    page = browser.get("/scan?session=desk").text
+    assert page.index(SECOND) < page.index(FIRST)
+
+
+def test_without_a_script_the_page_takes_a_scan_and_shows_its_card(browser: Browser, database: IMEIDatabase) -> None:
+    page = browser.get("/scan").text
+    fields = dict(re.findall(r'<input type="hidden" name="(session|token|prices)" value="([^"]*)"', page))
+    form = fields | {"service_id": CARRIER.package_id, "imei": FIRST}
+    shown = browser.led_back(browser.post("/scan", form))
+    assert FIRST in shown.text
+    assert 'http-equiv="refresh"' in shown.text
+    browser.post("/scan", form)  # Back, and sent again
+    assert batches(database) == [("scan", 1)]
+    assert "Wrong check digit" in words(browser.led_back(browser.post("/scan", form | {"imei": "353370080000012"})))

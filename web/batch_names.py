@@ -1,0 +1,20 @@
+"""Change the name, customer and note of a batch."""
+
+from flask import Blueprint, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from backend import backend
+from storage.batch_names import rename_batch
+from web.batch_fields import names_from
+from web.context import batch_or_404
+
+blueprint = Blueprint("batch_names", __name__, url_prefix="/batches")
+
+
+@blueprint.post("/<int:batch_id>/names")
+def rename(batch_id: int) -> ResponseReturnValue:
+    """Change what a batch is called."""
+    before = batch_or_404(batch_id)
+    rename_batch(backend().database, batch_id, names_from(request.form, before.names))
+    flash("Batch details saved.", "good")
+    return redirect(url_for("batches.live", batch_id=batch_id), 303)
