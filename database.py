@@ -52,10 +52,8 @@ logger = logging.getLogger(__name__)
 
 #: From this version on, two connections cannot corrupt a WAL file by checkpointing at the same instant.
 SAFE_WAL_VERSION = (3, 51, 3)
-BUSY_TIMEOUT_MS = 30_000
-#: Pages of the WAL (16 MB) that one checkpoint carries over. A checkpoint holds up the commit that it follows, and
-#: SQLite's usual 1,000 pages are full after a few thousand orders.
-CHECKPOINT_PAGES = 4000
+#: How long to wait for another writer, and pages of the WAL (16 MB) between checkpoints, each of which delays a commit.
+BUSY_TIMEOUT_MS, CHECKPOINT_PAGES = 30_000, 4000
 REPLACED = "another file was put in its place while the program ran: start the program again"
 #: The codes of SQLite for a file that cannot be used now, with a sentence that says what to look at.
 UNUSABLE = {
