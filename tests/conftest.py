@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,13 +13,22 @@ import pytest
 from distribution import SharedServers
 from gunicorn_server import paused_batch_fixture, port_fixture
 from network_guard import guard_network
+from stepped_loop import loop_fixture
 from web_client import app_fixture, browser_fixture, provider_fixture
 
 from database import IMEIDatabase
 from settings import Settings
+from simulator.server import Simulator
 from submission import watches
 
-__all__ = ["app_fixture", "browser_fixture", "paused_batch_fixture", "port_fixture", "provider_fixture"]
+__all__ = [
+    "app_fixture",
+    "browser_fixture",
+    "loop_fixture",
+    "paused_batch_fixture",
+    "port_fixture",
+    "provider_fixture",
+]
 
 #: What a developer's .env may hold and no test may see: importing web_app reads the environment.
 KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECRET_KEY", "DAILY_BUDGET")
@@ -81,6 +91,12 @@ def settings(data_dir: Path) -> Settings:
     return Settings(data_dir=data_dir)
 
 
+@pytest.fixture
+def live(settings: Settings) -> Settings:
+    """The settings of a real account."""
+    return replace(settings, api_key="K", username="wholesaler")
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of an empty, migrated database: to migrate takes longer than most tests."""
@@ -102,6 +118,13 @@ def rival(database: IMEIDatabase) -> Iterator[IMEIDatabase]:
     """The same database, opened a second time as another process does: it moves a row first."""
     with IMEIDatabase(database.path) as opened:
         yield opened
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """A simulated provider without faults."""
+    with Simulator() as running:
+        yield running
 
 
 @pytest.fixture

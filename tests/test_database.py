@@ -4,56 +4,15 @@ import sqlite3
 import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
+from order_tables import ORDER
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from stored_orders import all_orders
 
 from database import KEPT_BACKUPS, SAFE_WAL_VERSION, SPARE, DatabaseUnavailableError, IMEIDatabase, why_unusable
 from orders import ServiceInfo
-from schema import metadata
-from storage import order_queries
-
-SPECIFIED_COLUMNS = [
-    "id",
-    "order_id",
-    "service_name",
-    "service_id",
-    "imei",
-    "imei2",
-    "credits",
-    "status",
-    "order_date",
-    "carrier",
-    "simlock",
-    "model",
-    "fmi",
-    "result_code",
-    "result_code_display",
-    "notes",
-    "raw_response",
-    "created_at",
-    "updated_at",
-]
-ORDER: dict[str, Any] = {
-    "order_id": "15000001",
-    "imei": "353000000000003",
-    "service_id": "269",
-    "credits": 0.08,
-    "status": "Pending",
-}
-
-
-def test_the_orders_table_has_the_columns_and_indexes_that_people_know(database: IMEIDatabase) -> None:
-    with sqlite3.connect(database.path) as connection:
-        columns = [row[1] for row in connection.execute("PRAGMA table_info(orders)")]
-        indexes = {row[1] for row in connection.execute("PRAGMA index_list(orders)")}
-    assert [name for name in columns if name in SPECIFIED_COLUMNS] == SPECIFIED_COLUMNS
-    assert {"idx_imei", "idx_order_id", "idx_order_date", "idx_status"} <= indexes
 
 
 def test_the_name_of_a_database_is_random_and_stays(database: IMEIDatabase, tmp_path: Path) -> None:
@@ -61,11 +20,6 @@ def test_the_name_of_a_database_is_random_and_stays(database: IMEIDatabase, tmp_
     assert (len(name), database.install_id()) == (32, name)
     with IMEIDatabase(tmp_path / "other.db") as other:
         assert other.install_id() != name
-
-
-def test_migrations_and_schema_say_the_same(database: IMEIDatabase) -> None:
-    with database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_a_known_order_id_is_not_stored_twice(database: IMEIDatabase) -> None:
@@ -90,14 +44,6 @@ def test_a_result_is_written_in_one_update_and_an_unknown_order_is_reported(data
     assert not database.update_order_status("1", "Completed")
     row = database.get_order("15000001")
     assert row is not None and (row["status"], row["carrier"], row["fmi"]) == ("Completed", "T-Mobile", "OFF")
-
-
-def test_statistics_are_sums_of_what_is_there(database: IMEIDatabase) -> None:
-    database.insert_order(ORDER)
-    database.insert_order({**ORDER, "order_id": "2", "status": "Completed"})
-    found = order_queries.statistics(database)
-    assert (found.total_orders, found.total_credits) == (2, 0.16)
-    assert found.by_status == {"Pending": 1, "Completed": 1}
 
 
 def test_an_older_orders_table_is_kept_completed_and_backed_up_first(tmp_path: Path) -> None:
@@ -168,9 +114,6 @@ def test_a_backup_is_a_whole_database(database: IMEIDatabase, tmp_path: Path) ->
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-# Errors told apart
-
-
 class DriverError(Exception):
     """What the driver raises, with SQLite's code."""
 
@@ -235,9 +178,6 @@ def test_a_file_that_may_not_be_written_and_one_that_cannot_be_opened_are_unusab
         connection.exec_driver_sql("DELETE FROM orders")
     with pytest.raises(DatabaseUnavailableError, match="unable to open"):
         IMEIDatabase(tmp_path)
-
-
-# Backups
 
 
 def test_the_newest_ten_backups_are_kept_and_other_files_are_left_alone(database: IMEIDatabase) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 from batch_checks import locked_by_another_program
-from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, put_in_use, system
+from simulated_provider import SERVICE, imeis, judge, put_in_use, system
 from stored_orders import all_orders
 
 import production_submission_system
@@ -27,12 +27,6 @@ from submission.recording import Answer
 from submission.report import metrics
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
-
-
-@pytest.fixture
-def simulator():
-    with Simulator(Knobs()) as running:
-        yield running
 
 
 def new_batch(numbers, **changes):
@@ -104,33 +98,6 @@ def test_a_recheck_orders_only_settled_orders_again(simulator, database):
         batch_id = create_batch(database, new_batch(numbers, recheck=True))
         running.run_batch(batch_id)
     assert outcomes(database, batch_id) == {Outcome.ORDERED: 1, Outcome.DUPLICATE: 3}
-
-
-def test_one_confirmation_token_makes_one_batch(database):
-    first = create_batch(database, new_batch(imeis(3), confirm_token="a"))
-    assert create_batch(database, new_batch(imeis(3), confirm_token="a")) == first
-
-
-def test_two_confirmations_at_the_same_instant_make_one_batch(database):
-    barrier, made = threading.Barrier(8), []
-
-    def confirm():
-        barrier.wait()
-        made.append(create_batch(database, new_batch(imeis(300), confirm_token="b")))
-
-    threads = [threading.Thread(target=confirm) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(made)) == 1
-
-
-def test_two_batches_in_flight_never_hold_the_same_imei(database):
-    first = create_batch(database, new_batch(imeis(3)))
-    second = create_batch(database, new_batch(imeis(5)))
-    assert outcomes(database, first) == {Outcome.WAITING: 3}
-    assert outcomes(database, second) == {Outcome.WAITING: 2, Outcome.DUPLICATE: 3}
 
 
 def test_a_new_service_is_proven_with_two_imeis_before_a_hundred_follow(simulator, database):

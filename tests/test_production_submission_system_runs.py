@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from handmade_calls import one
-from provider_model import DEATHS, Clock, Model, ModelClient, Wire
+from loop_scenes import next_life
+from provider_model import Clock, Model, ModelClient, Wire
 from simulated_provider import SERVICE, imeis
-from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started
+from stepped_loop import CALL, Loop, batch, ready
 
 import production_submission_system
 from database import IMEIDatabase
@@ -26,11 +27,8 @@ from storage import lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
-from submission.options import Options, call_threads
-from submission.recording import STOPPED
+from submission.options import Options
 from submission.throttle import Throttle
-
-BEFORE_IT_IS_SENT, BEFORE_IT_IS_KEPT, AFTER_IT_IS_KEPT = DEATHS
 
 
 class AtOnce(Wire):
@@ -99,9 +97,6 @@ def whole(database: IMEIDatabase, tmp_path: Path) -> Iterator[Whole]:
     running = Whole(database, tmp_path / "kept")
     with closing(running.checkpoints):
         yield running
-
-
-# From a list to its result
 
 
 def test_a_list_becomes_a_batch_at_the_providers_price(database: IMEIDatabase, whole: Whole) -> None:
@@ -231,88 +226,6 @@ def test_each_worker_has_a_thread_and_looks_have_another(whole: Whole) -> None:
     assert whole.threads == [3 + 1]
 
 
-def test_the_threads_of_calls_are_all_there_before_the_first_call() -> None:
-    """To start one between busy ones would stall the writer."""
-    before = threading.active_count()
-    with call_threads(3) as pool:
-        assert threading.active_count() == before + 3
-        assert sum(thread.name.startswith("call_") for thread in threading.enumerate()) == 3
-        assert pool.submit(lambda: 7).result(10) == 7
-    assert threading.active_count() == before
-
-
-# After the death of a process
-
-
-@pytest.fixture
-def loop(database: IMEIDatabase, tmp_path: Path) -> Iterator[Loop]:
-    with started(database, tmp_path / "kept") as running:
-        yield running
-
-
-def next_life(loop: Loop, **options: Any) -> Loop:
-    """Another process takes over the database and the answers that are kept."""
-    return Loop(loop.database, loop.folder, loop.model, **options)
-
-
-def dead(loop: Loop, death: str, count: int = 2) -> int:
-    """A batch whose first call was on the wire when its process died there."""
-    ready(loop)
-    batch_id = batch(loop, count)
-    loop.step(3)
-    loop.die(death)
-    return batch_id
-
-
-def test_an_answer_that_was_kept_is_recorded_by_the_next_process(loop: Loop) -> None:
-    """Nothing is sent and the list is not asked for."""
-    batch_id = dead(loop, AFTER_IT_IS_KEPT)
-    with closing(next_life(loop)) as after:
-        after.step()
-        assert after.outcomes(batch_id) == ["ordered"] * 2
-        assert after.states() == [("finished", "")]
-        after.step(2)
-        assert after.waiting == [BALANCE]
-    assert one(loop.database, "SELECT count(*) FROM orders WHERE attempt_id > 0") == 2
-
-
-def test_a_refusal_that_was_kept_is_recorded_by_the_next_process(loop: Loop) -> None:
-    """The provider's words pause the batch, whose call may be sent again."""
-    ready(loop)
-    batch_id = batch(loop, 2)
-    loop.step(3)
-    loop.die(AFTER_IT_IS_KEPT, fault="auth")
-    with closing(next_life(loop)) as after:
-        after.step()
-        [(state, notice)] = after.states()
-        assert state == "paused" and "Invalid User!" in notice
-        assert after.outcomes(batch_id) == ["waiting"] * 2
-
-
-@pytest.mark.parametrize("death", [BEFORE_IT_IS_SENT, BEFORE_IT_IS_KEPT])
-def test_a_call_without_a_kept_answer_is_in_doubt_for_the_next_process(loop: Loop, death: str) -> None:
-    """It says why, and a look at the list follows when the call can have ended."""
-    batch_id = dead(loop, death)
-    with closing(next_life(loop)) as after:
-        after.step()
-        assert after.outcomes(batch_id) == ["in_doubt"] * 2
-        assert one(loop.database, "SELECT message FROM attempts") == STOPPED
-        after.clock.now += 200.0
-        after.step(2)
-        assert LIST in after.waiting
-
-
-def test_the_last_imeis_are_held_back_from_the_first_turn_where_a_call_is_in_doubt(loop: Loop) -> None:
-    """Doubt from before the start counts: the last IMEI of the batch waits as a proof."""
-    batch_id = dead(loop, BEFORE_IT_IS_KEPT, count=10)
-    with loop.database.write() as connection:
-        connection.exec_driver_sql("UPDATE batches SET created_at = datetime('now'), started_at = NULL")
-    with closing(next_life(loop)) as after:
-        after.step(2)
-        after.let_all(BALANCE, CALL)
-        assert after.outcomes(batch_id).count("waiting") == 1
-
-
 def test_the_next_process_names_itself_as_the_holder_of_the_lease(loop: Loop) -> None:
     """Process, host and the place of the database, by which a copy is recognised."""
     ready(loop)
@@ -353,9 +266,6 @@ def test_calls_of_the_last_minute_count_for_the_limit_of_the_next_process(loop: 
         assert limited._left(after.clock.now) == 8 - 2 - 3
         after.clock.now += 61.1
         assert limited._left(after.clock.now) == 8 - 2
-
-
-# What a look into the folder of a batch shows
 
 
 def progress_file(loop: Loop, batch_id: int) -> dict[str, int]:

@@ -7,19 +7,17 @@ from typing import Any
 
 import pytest
 from handmade_calls import QUIET, answered, call, listed, look, outcome, record_outcomes, unanswered
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from import_rows import FIRST, SECOND, THIRD, fates, ours, planned, theirs
+from imported_rows import TITLES, line, rows_of, site_row
 from simulated_provider import SERVICE, imeis
-from sqlalchemy import delete, event, select
+from sqlalchemy import event
 from stored_orders import all_orders
 
 from database import IMEIDatabase, utc_now
 from orders import BatchState, ItemOutcome, NotPossibleError, Outcome, ServiceInfo
 from results.importing import Fate, PlannedRow, changed_values, import_orders, plan_import, undo_import
-from schema import orders, status_changes
-from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
-from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, guarded, write_csv, write_xlsx
+from spreadsheets.order_rows import ImportRow, read_orders
+from spreadsheets.writing import EXTENDED_COLUMNS, PROVIDER_COLUMNS, write_csv, write_xlsx
 from storage import call_queries, chunk_moves, kept_sums
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_failures, batch_state
@@ -27,19 +25,6 @@ from storage.call_records import write_intents
 from storage.import_store import past_imports
 from storage.rows import Order
 from submission.settlement import Settler
-from workbooks.kinds import UnreadableFileError
-
-TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"
-
-
-def rows_of(*lines: str, titles: str = TITLES) -> list[ImportRow]:
-    return list(read_orders("\r\n".join([titles, *lines]).encode("utf-8-sig")))
-
-
-def line(
-    imei: str = FIRST, status: str = "Completed", model: str = "iPhone 12", date: str = "2025-11-14 3:33:00"
-) -> str:
-    return f"Service A,{imei},$0.08,{status},Model: {model},,T-Mobile,Locked,{model},ON,{date}"
 
 
 def test_a_row_of_the_providers_export_becomes_an_order(database: IMEIDatabase) -> None:
@@ -49,19 +34,6 @@ def test_a_row_of_the_providers_export_becomes_an_order(database: IMEIDatabase) 
     assert order["credits"] == 0.08
     assert (order["status"], order["carrier"], order["fmi"]) == ("Completed", "T-Mobile", "ON")
     assert order["order_id"] is None
-
-
-def test_titles_may_stand_below_others_and_a_twelfth_column_holds_notes() -> None:
-    top = f"Advanced Export,,\r\n,,\r\n{TITLES},NOTES"
-    [row] = rows_of(line() + ",for Bob", titles=top)
-    assert row.number == 4
-    assert row.values["notes"] == "for Bob"
-
-
-@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
-def test_another_delimiter_is_found(delimiter: str) -> None:
-    text = f"{TITLES}\n{line()}".replace(",", delimiter)
-    assert [row.values["imei"] for row in read_orders(text.encode())] == [FIRST]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +56,6 @@ def test_a_row_that_is_not_understood_says_why_and_is_left_out(database: IMEIDat
     assert fates(database, rows) == [Fate.NOT_UNDERSTOOD, Fate.NEW]
     import_orders(database, rows, "export.csv")
     assert [row["imei"] for row in all_orders(database)] == [SECOND]
-
-
-@pytest.mark.parametrize("data", [b"IMEI\n353370080089458\n", b"a,b\n1,2\n", b"%PDF-1.7", b""])
-def test_a_file_that_is_no_export_is_refused_with_a_sentence(data: bytes) -> None:
-    with pytest.raises(UnreadableFileError):
-        list(read_orders(data))
 
 
 def test_a_dry_run_writes_nothing(database: IMEIDatabase) -> None:
@@ -208,20 +174,6 @@ def test_a_failing_import_leaves_nothing(database: IMEIDatabase) -> None:
         import_orders(database, rows, "export.csv")
     assert database.count_orders() == 0
     assert past_imports(database) == []
-
-
-@given(st.text(max_size=30))
-@settings(max_examples=200, deadline=None)
-def test_any_text_survives_the_guard_against_formulas(text: str) -> None:
-    assert says_the_same(text, plain(guarded(text.replace("\0", ""))))
-
-
-# Beside live orders
-
-
-def site_row(order_id: str, imei: str, status: str = "Pending", **more: Any) -> ImportRow:
-    """A row with an order id, as copied from the provider's site."""
-    return ImportRow(1, {"order_id": order_id, "imei": imei, "status": status, "service_name": "T-Mobile", **more})
 
 
 def test_an_order_that_is_in_doubt_is_left_to_its_batch(ordering: IMEIDatabase) -> None:
@@ -374,9 +326,6 @@ def test_a_batch_that_is_counted_while_an_import_changes_it_is_counted_anew(
         assert kept_sums.findings(connection, chunk.batch_id)["carrier"] == {"AT&T": 1}
 
 
-# What a matched row brings
-
-
 SYNCED = {"status": "Completed", "result_code": "raw text", "model": "by the sync"}
 
 
@@ -429,108 +378,6 @@ def test_a_row_waits_where_it_may_be_about_a_call_without_an_answer(ordering: IM
     assert decided.reason == "Batch 2 has asked for this IMEI and not heard yet: import it when that is settled."
     silent = theirs(2, status="Pending", order_date=stored["order_date"])
     assert planned(ordering, silent) == {2: ("unchanged", "1")}
-
-
-# Undoing, in detail
-
-
-def test_an_imported_order_stays_when_its_status_has_moved_since(database: IMEIDatabase) -> None:
-    """Even if the status is back where it was: the order has a history of its own by then."""
-    import_id, _ = import_orders(database, rows_of(line(status="Pending")), "export.csv")
-    later, _ = import_orders(database, rows_of(line()), "later.csv")
-    assert undo_import(database, later) == (1, 0)
-    assert undo_import(database, import_id) == (0, 1)
-    assert database.count_orders() == 1
-
-
-def test_an_imported_order_stays_while_a_later_import_has_added_to_it(database: IMEIDatabase) -> None:
-    bare = ImportRow(2, {"imei": FIRST, "status": "Completed", "order_date": datetime(2025, 1, 1)})
-    more = ImportRow(2, {**bare.values, "carrier": "AT&T"})
-    import_id, _ = import_orders(database, [bare], "one.csv")
-    import_orders(database, [more], "two.csv")
-    assert undo_import(database, import_id) == (0, 1)
-    assert database.get_orders_by_imei(FIRST)[0]["carrier"] == "AT&T"
-
-
-def test_imports_are_undone_one_after_the_other_from_the_newest(database: IMEIDatabase) -> None:
-    bare = ImportRow(2, {"imei": FIRST, "status": "Completed", "order_date": datetime(2025, 1, 1)})
-    more = ImportRow(2, {**bare.values, "carrier": "AT&T"})
-    import_id, _ = import_orders(database, [bare], "one.csv")
-    later, _ = import_orders(database, [more], "two.csv")
-    assert undo_import(database, later) == (1, 0)
-    assert database.get_orders_by_imei(FIRST)[0]["carrier"] is None
-    assert undo_import(database, import_id) == (1, 0)
-    assert database.count_orders() == 0
-    assert [done.undone_at is None for done in past_imports(database)] == [False, False]
-
-
-def test_undoing_leaves_an_order_that_something_else_has_changed_since(database: IMEIDatabase) -> None:
-    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending"})
-    rows = [theirs(2, order_id="77", status="Pending", carrier="A"), theirs(3, SECOND, order_id="78", carrier="A")]
-    import_id, _ = import_orders(database, rows, "export.csv")
-    for order_id, status in (("77", "Pending"), ("78", "Completed")):
-        database.update_order_status(order_id, status, {"carrier": "B"})
-    assert undo_import(database, import_id) == (0, 2)
-    assert [row["carrier"] for row in all_orders(database)] == ["B", "B"]
-
-
-def test_an_order_that_is_gone_is_not_restored(database: IMEIDatabase) -> None:
-    import_id, _ = import_orders(database, rows_of(line(), line(SECOND)), "export.csv")
-    with database.write() as connection:
-        connection.execute(delete(orders).where(orders.c.imei == FIRST))
-    assert undo_import(database, import_id) == (1, 1)
-
-
-def test_each_change_of_status_by_an_import_and_its_undoing_is_timed(database: IMEIDatabase) -> None:
-    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending"})
-    row = ImportRow(2, {"order_id": "77", "imei": FIRST, "status": "Completed"})
-    start = utc_now()
-    import_id, _ = import_orders(database, [row], "export.csv")
-    undo_import(database, import_id)
-    import_orders(database, [ImportRow(2, {**row.values, "status": "Pending", "model": "X"})], "other.csv")
-    with database.read() as connection:
-        moves = connection.execute(select(status_changes).order_by(status_changes.c.id)).all()
-    assert [(move.order_row, move.old, move.new) for move in moves] == [
-        (1, "Pending", "Completed"),
-        (1, "Completed", "Pending"),
-    ]
-    assert all(start <= move.changed_at <= utc_now() for move in moves)
-
-
-def test_an_order_without_a_status_has_none_again_after_undoing(database: IMEIDatabase) -> None:
-    database.insert_order({"order_id": "77", "imei": FIRST})
-    import_id, _ = import_orders(database, [theirs(2, order_id="77")], "export.csv")
-    assert undo_import(database, import_id) == (1, 0)
-    assert [row["status"] for row in all_orders(database)] == [None]
-
-
-def test_an_undone_import_restores_times_as_times(database: IMEIDatabase) -> None:
-    database.insert_order({"order_id": "77", "imei": FIRST, "status": "Pending", "order_date": datetime(2025, 1, 2, 3)})
-    row = {"order_id": "77", "imei": FIRST, "status": "Pending", "order_date": datetime(2025, 5, 6, 7)}
-    import_id, _ = import_orders(database, [ImportRow(2, row)], "export.csv")
-    moved = database.get_order("77")
-    assert moved and moved["order_date"] == datetime(2025, 5, 6, 7)
-    undo_import(database, import_id)
-    back = database.get_order("77")
-    assert back and back["order_date"] == datetime(2025, 1, 2, 3)
-
-
-def test_a_batch_page_is_refreshed_when_an_import_of_its_order_is_undone(ordering: IMEIDatabase) -> None:
-    chunk = call(ordering, [FIRST])
-    answered(ordering, chunk, 1)
-
-    def revision() -> int:
-        with ordering.read() as connection:
-            return int(connection.exec_driver_sql("SELECT revision FROM batches").scalar_one())
-
-    before = revision()
-    import_id, _ = import_orders(ordering, [site_row("1", FIRST, "Completed")], "site.csv")
-    assert (between := revision()) > before
-    undo_import(ordering, import_id)
-    assert revision() > between
-
-
-# What a plan and its rows say
 
 
 def test_two_order_ids_are_two_orders_though_all_else_is_equal(database: IMEIDatabase) -> None:
@@ -588,13 +435,6 @@ def test_a_plan_counts_and_shows_the_rows_of_each_fate(ordering: IMEIDatabase) -
     assert counts == (4, 1, 1, 0, 2)
     assert (done.import_id, done.filename, done.undone_at) == (1, "export.csv", None)
     assert abs((done.imported_at - utc_now()).total_seconds()) < 60
-
-
-def test_past_imports_are_the_newest_first_and_as_many_as_asked_for(database: IMEIDatabase) -> None:
-    for n in range(22):
-        import_orders(database, [], f"{n}.csv")
-    assert [done.filename for done in past_imports(database, 2)] == ["21.csv", "20.csv"]
-    assert len(past_imports(database)) == 20
 
 
 def test_a_new_order_has_the_service_that_its_title_names_and_the_time_of_the_import(ordering: IMEIDatabase) -> None:

@@ -5,26 +5,23 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pending_orders import NOTHING, ByHand, Hours, Spoiled, client_of, pending, place
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import insert, select
 from stored_orders import all_orders
 
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import (
-    ClientOptions,
     GSMFusionClient,
     NotSentError,
-    OutcomeUnknownError,
     RefusalKind,
     RefusedError,
-    UnreadableAnswerError,
 )
 from orders import IMEIOrder, PlacementAnswer
 from provider import parse_asked_orders
@@ -49,7 +46,7 @@ from results.sync import (
 )
 from schema import orders, services, status_changes
 from storage import batch_queries, order_queries
-from storage.result_store import store_results, withheld, withheld_orders
+from storage.result_store import withheld, withheld_orders
 
 
 @pytest.fixture
@@ -58,37 +55,8 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
-@contextmanager
-def client_of(simulator: Simulator) -> Iterator[GSMFusionClient]:
-    with GSMFusionClient(
-        "DEMO-KEY", "demo", 5, options=ClientOptions(simulator.base_url, sleep=lambda _: None)
-    ) as client:
-        yield client
-
-
-def place(simulator: Simulator, database: IMEIDatabase, count: int) -> list[str]:
-    """That many pending orders; returns their ids, oldest first."""
-    with system(simulator, database, in_use=False) as running:
-        running.submit_batch(imeis(count), SERVICE)
-    return sorted(row["order_id"] for row in all_orders(database))
-
-
 def asks(simulator: Simulator) -> int:
     return sum(call.action == "getimeis" for call in simulator.calls())
-
-
-class Partial:
-    """The real client, of whose answers only some orders arrive."""
-
-    def __init__(self, client: GSMFusionClient, lost: Sequence[str] = (), only_last: bool = False) -> None:
-        self.client, self.lost, self.only_last = client, set(lost), only_last
-        self.lists: list[int] = []
-
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
-        self.lists.append(len(order_ids))
-        found = self.client.get_imei_orders(order_ids)
-        kept = [order for order in found if order.id not in self.lost]
-        return kept[-1:] if self.only_last else kept
 
 
 def test_pending_orders_take_one_call_a_hundred(simulator: Simulator, database: IMEIDatabase) -> None:
@@ -137,25 +105,6 @@ def test_an_open_page_learns_of_results(simulator: Simulator, database: IMEIData
     assert after > before
 
 
-def test_an_answer_is_written_whole_or_not_at_all(simulator: Simulator, database: IMEIDatabase) -> None:
-    """A failure at the last order of an answer takes back what was written of the others, history included."""
-    placed = place(simulator, database, 5)
-    simulator.complete()
-
-    def change(order: IMEIOrder, row: Any) -> dict[str, Any]:
-        if order.id == placed[-1]:
-            raise ValueError("cannot be read")
-        return result_values(order, row)
-
-    with client_of(simulator) as client:
-        found = client.get_imei_orders(placed)
-    with pytest.raises(ValueError, match="cannot be read"):
-        store_results(database, found, change)
-    assert {row["status"] for row in all_orders(database)} == {"Pending"}
-    with database.read() as connection:
-        assert connection.execute(select(status_changes)).all() == []
-
-
 def test_a_second_round_changes_nothing_and_asks_nothing(simulator: Simulator, database: IMEIDatabase) -> None:
     place(simulator, database, 10)
     simulator.complete()
@@ -165,31 +114,6 @@ def test_a_second_round_changes_nothing_and_asks_nothing(simulator: Simulator, d
         before = all_orders(database)
         assert sync.sync().calls == 0
     assert all_orders(database) == before
-
-
-def test_a_left_out_id_is_asked_for_again_in_smaller_lists(simulator: Simulator, database: IMEIDatabase) -> None:
-    placed = place(simulator, database, 120)
-    simulator.complete()
-    with client_of(simulator) as client:
-        provider = Partial(client, lost=placed[5:7])
-        report = OrderSync(database, provider, 300).sync()
-    assert provider.lists == [100, 20, 2, 1, 1]
-    assert report.pending == 2
-    assert {row["order_id"] for row in all_orders(database, status="Pending")} == set(placed[5:7])
-
-
-def test_a_provider_that_answers_only_the_last_of_a_list_is_asked_one_by_one(
-    simulator: Simulator, database: IMEIDatabase
-) -> None:
-    place(simulator, database, 230)
-    simulator.complete()
-    with client_of(simulator) as client:
-        provider = Partial(client, only_last=True)
-        report = OrderSync(database, provider, 300).sync()
-    assert provider.lists[:4] == [100, 100, 10, 10]
-    assert set(provider.lists[4:]) == {1}
-    assert report.calls <= 230 + 4
-    assert report.pending == 0
 
 
 def test_an_order_that_the_provider_does_not_know_stays_as_it_is(simulator: Simulator, database: IMEIDatabase) -> None:
@@ -360,123 +284,6 @@ def test_a_wish_is_granted_by_the_thread_even_where_the_interval_is_off(
     assert all_orders(database, status="Pending") == []
 
 
-def test_reparse_applies_the_parser_to_stored_texts(database: IMEIDatabase) -> None:
-    text = "Model: iPhone 12<br>Carrier: T-Mobile USA<br>SIM Lock: Locked"
-    for n, imei in enumerate(imeis(3)):
-        database.insert_order({"order_id": str(n), "imei": imei, "status": "Completed", "result_code": text})
-    database.insert_order({"order_id": "9", "imei": imeis(1)[0], "status": "Completed", "carrier": "kept"})
-    assert order_sync.reparse(database) == (3, 3)
-    assert order_sync.reparse(database) == (3, 0)
-    assert {row["model"] for row in all_orders(database) if row["result_code"]} == {"iPhone 12"}
-    kept = database.get_order("9")
-    assert kept
-    assert kept["carrier"] == "kept"
-
-
-# Lists, on a provider made by hand
-
-Answer = Callable[[Sequence[str]], Sequence[str]]
-
-
-class ByHand:
-    """A provider made by hand that lists answer(asked ids); failures[n] is raised at call n instead."""
-
-    def __init__(
-        self,
-        answer: Answer = lambda ids: ids,
-        failures: dict[int, Exception] | None = None,
-        status: str = "Completed",
-    ) -> None:
-        self.answer = answer
-        self.failures = failures or {}
-        self.status, self.text = status, "Model: iPhone 12" if status == "Completed" else ""
-        self.asked: list[list[str]] = []
-
-    @property
-    def lists(self) -> list[int]:
-        return [len(ids) for ids in self.asked]
-
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
-        self.asked.append(list(order_ids))
-        if failure := self.failures.get(len(self.asked)):
-            raise failure
-        return [IMEIOrder(order_id, "", self.status, self.text) for order_id in self.answer(order_ids)]
-
-
-def pending(database: IMEIDatabase, count: int, placed_at: datetime | None = None) -> list[str]:
-    """That many orders without a result; returns their ids, as they are asked for: newest first."""
-    ids = [f"{number:05d}" for number in range(count)]
-    common = {"status": "Pending", "service_id": SERVICE, "order_date": placed_at or utc_now()}
-    rows = [{"order_id": order_id, "imei": imei, **common} for order_id, imei in zip(ids, imeis(count), strict=True)]
-    with database.write() as connection:
-        connection.execute(insert(orders), rows)
-    return ids[::-1]
-
-
-def test_lists_are_as_long_as_they_may_be_and_no_id_is_asked_for_twice(database: IMEIDatabase) -> None:
-    ids, provider = pending(database, 250), ByHand()
-    report = OrderSync(database, provider, 300).sync()
-    assert provider.lists == [100, 100, 50]
-    assert [order_id for part in provider.asked for order_id in part] == ids
-    assert (report.asked, report.updated, report.pending, report.calls, report.error) == (250, 250, 0, 3, "")
-
-
-def test_ids_that_were_left_out_are_asked_for_by_tens_and_then_alone(database: IMEIDatabase) -> None:
-    ids = pending(database, 120)
-    lost = {ids[3], ids[50], *ids[100:112]}
-    provider = ByHand(lambda asked: [i for i in asked if i not in lost or len(asked) == 1])
-    report = OrderSync(database, provider, 300).sync()
-    assert provider.lists == [100, 20, 10, 4, *[1] * 14]
-    assert {i for part in provider.asked[2:] for i in part} == lost
-    assert (report.updated, report.pending, report.calls) == (120, 0, 18)
-
-
-def test_after_two_lists_in_a_row_of_which_most_is_missing_the_rest_is_asked_for_in_smaller_ones(
-    database: IMEIDatabase,
-) -> None:
-    pending(database, 450)
-    provider = ByHand(lambda asked: asked[:49] if len(asked) > 10 else asked)
-    report = OrderSync(database, provider, 300).sync()
-    assert provider.lists[:3] == [100, 100, 10]
-    assert report.pending == 0
-    assert report.calls == 2 + 36  # 51 twice and the 250 that were not asked for, by tens
-
-
-def test_a_list_of_which_half_came_is_no_failure(database: IMEIDatabase) -> None:
-    pending(database, 300)
-    provider = ByHand(lambda asked: asked[::2] if len(asked) > 10 else asked)
-    OrderSync(database, provider, 300).sync()
-    assert provider.lists == [100] * 3 + [10] * 15
-
-
-def test_two_failures_with_a_good_list_between_them_are_not_two_in_a_row(database: IMEIDatabase) -> None:
-    pending(database, 400)
-    rounds = iter([0, 100, 0, 100])
-    provider = ByHand(lambda asked: asked[: next(rounds)] if len(asked) > 10 else asked)
-    OrderSync(database, provider, 300).sync()
-    assert provider.lists == [100] * 4 + [10] * 20
-
-
-def test_orders_that_are_unknown_one_by_one_do_not_end_the_round(database: IMEIDatabase) -> None:
-    """Not to know an order is no failure of the list of one."""
-    ids = pending(database, 5)
-    provider = ByHand(lambda asked: [ids[4]] if asked == [ids[4]] else [])
-    report = OrderSync(database, provider, 300).sync()
-    assert provider.lists == [5, 5, 1, 1, 1, 1, 1]
-    assert (report.updated, report.pending) == (1, 4)
-
-
-def test_an_order_that_is_unknown_when_asked_for_alone_is_not_asked_for_twice(database: IMEIDatabase) -> None:
-    clock = Hours()
-    pending(database, 1, clock.now)
-    provider = ByHand(lambda ids: [])
-    sync = OrderSync(database, provider, 300, clock)
-    sync.sync()
-    assert provider.lists == [1]
-    clock.pass_by(300)
-    assert sync.sync(only_due=True).asked == 0
-
-
 def test_a_refused_id_leaves_its_list_out_and_any_other_refusal_ends_the_round(database: IMEIDatabase) -> None:
     pending(database, 20)
     unknown = RefusedError(RefusalKind.ORDER_ID, "invalid order id")
@@ -532,52 +339,6 @@ def test_an_order_that_existed_before_our_call_gets_its_result_and_costs_nothing
         assert batch_queries.spent_or_promised(connection) == promised == 0
 
 
-# One order that spoils its list
-
-UNREADABLE = UnreadableAnswerError("The provider's answer cannot be read: it is not XML, or it is cut off.")
-NOTHING = RefusedError(RefusalKind.ORDER_ID, "No IMEI Found")
-TOO_LARGE = OutcomeUnknownError("The outcome is unknown: the answer is larger than 16 bytes.", status=200)
-
-
-class Spoiled(ByHand):
-    """A provider that fails for every list with one of some orders in it."""
-
-    def __init__(self, spoilers: Sequence[str], error: Exception = UNREADABLE, status: str = "Completed") -> None:
-        super().__init__(status=status)
-        self.spoilers, self.error = set(spoilers), error
-
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
-        found = super().get_imei_orders(order_ids)
-        if self.spoilers.intersection(order_ids):
-            raise self.error
-        return found
-
-
-@pytest.mark.parametrize(
-    "error", [UNREADABLE, NOTHING, TOO_LARGE, RefusedError(RefusalKind.UNKNOWN, "Order 7 is gone")]
-)
-@pytest.mark.parametrize("place", [0, 99, 120, 249])
-def test_a_list_is_halved_until_the_order_that_spoils_it_is_alone(
-    database: IMEIDatabase, error: Exception, place: int
-) -> None:
-    ids = pending(database, 250)
-    provider = Spoiled([ids[place]], error)
-    report = OrderSync(database, provider, 300).sync()
-    assert (report.updated, report.pending, report.error) == (249, 1, "")
-    assert report.calls <= 3 + 2 * 7
-    ((order_id, held),) = withheld(database).items()
-    assert (order_id, held.spoils_lists, held.times) == (ids[place], True, 1)
-    assert held.answer == (getattr(error, "raw", "") or str(error))
-
-
-def test_several_orders_that_spoil_lists_are_all_found(database: IMEIDatabase) -> None:
-    ids = pending(database, 250)
-    spoilers = [ids[0], ids[1], ids[150], ids[249]]
-    report = OrderSync(database, Spoiled(spoilers), 300).sync()
-    assert (report.updated, report.error) == (246, "")
-    assert set(withheld(database)) == set(spoilers)
-
-
 def test_an_order_that_spoils_lists_is_asked_for_rarely_and_alone(database: IMEIDatabase) -> None:
     clock = Hours()
     ids = pending(database, 30, clock.now - timedelta(days=3))
@@ -592,27 +353,6 @@ def test_an_order_that_spoils_lists_is_asked_for_rarely_and_alone(database: IMEI
         clock.pass_by(60)
     assert seconds == [FIRST_REST * n for n in (1, 3, 7, 15, 31)]
     assert withheld(database)[ids[7]].times == 6
-
-
-def test_an_order_that_is_answered_again_is_withheld_no_more(database: IMEIDatabase) -> None:
-    ids = pending(database, 5)
-    provider = Spoiled([ids[2]])
-    OrderSync(database, provider, 300).sync()
-    assert [row.result.order_id for row in withheld_orders(database, 9)] == [ids[2]]
-    provider.spoilers.clear()
-    assert OrderSync(database, provider, 300).sync().pending == 0
-    assert withheld(database) == {}
-
-
-def test_an_order_that_is_settled_otherwise_is_withheld_no_more(database: IMEIDatabase) -> None:
-    ids = pending(database, 3)
-    sync = OrderSync(database, Spoiled([ids[2]]), 300)
-    sync.sync()
-    with database.write() as connection:
-        connection.execute(orders.update().values(status="Rejected"))
-    assert withheld_orders(database, 9) == []
-    sync.sync()
-    assert withheld(database) == {}
 
 
 def test_an_order_that_is_left_out_alone_is_withheld_and_does_not_spoil_lists(database: IMEIDatabase) -> None:
@@ -672,23 +412,6 @@ def test_where_only_orders_without_a_result_are_left_they_are_shown(database: IM
     assert set(withheld(database)) == set(ids)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        RefusedError(RefusalKind.CREDENTIALS, "Invalid User!"),
-        RefusedError(RefusalKind.CREDIT, "Credit has been finished!"),
-        NotSentError("The provider cannot be reached."),
-        OutcomeUnknownError("The provider did not answer the call (HTTP 502).", status=502),
-        OutcomeUnknownError("The outcome is unknown: the connection broke."),
-    ],
-)
-def test_a_failure_that_no_order_can_cause_halves_nothing(database: IMEIDatabase, error: Exception) -> None:
-    ids = pending(database, 20)
-    report = OrderSync(database, Spoiled(ids[:1], error), 300).sync()
-    assert (report.calls, report.updated, report.error) == (1, 0, str(error))
-    assert withheld(database) == {}
-
-
 def test_a_wish_asks_for_the_orders_that_spoil_lists_last_and_not_without_end(database: IMEIDatabase) -> None:
     ids = pending(database, 150)
     provider = Spoiled(ids[: MOST_ALONE + 20])
@@ -742,22 +465,6 @@ def test_odd_texts_block_no_other_order(database: IMEIDatabase) -> None:
     assert report.calls < 40
 
 
-# What is due
-
-
-class Hours:
-    """A clock that is put forward by hand."""
-
-    def __init__(self) -> None:
-        self.now = utc_now()
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
 def test_an_order_is_due_half_its_age_after_it_was_last_asked_for(database: IMEIDatabase) -> None:
     clock = Hours()
     pending(database, 1, clock.now - timedelta(seconds=1000))
@@ -805,28 +512,6 @@ def test_an_order_of_an_unknown_date_is_due_at_once_and_then_after_three_hours(d
     assert sync.sync(only_due=True).asked == 1
 
 
-def test_an_order_that_the_provider_does_not_know_is_seldom_due_until_it_is_listed(database: IMEIDatabase) -> None:
-    clock = Hours()
-    known, unknown = pending(database, 2, clock.now)
-    provider = ByHand(lambda ids: [], status="Pending")
-    sync = OrderSync(database, provider, 300, clock)
-    sync.sync()
-    assert provider.lists == [2, 2, 1, 1]
-    clock.pass_by(300)
-    assert sync.sync(only_due=True).asked == 0
-
-    provider.answer = lambda ids: [order_id for order_id in ids if order_id == known]
-    sync.sync()
-    provider.asked.clear()
-    clock.pass_by(300)
-    assert sync.sync(only_due=True).asked == 1
-    assert provider.asked == [[known]]
-    provider.asked.clear()
-    clock.pass_by(RAREST)
-    assert sync.sync(only_due=True).asked == 2
-    assert provider.asked[0] == [known, unknown]
-
-
 def test_a_round_in_which_nothing_is_due_says_nothing_about_the_last_one(database: IMEIDatabase) -> None:
     pending(database, 3)
     sync = OrderSync(database, ByHand(), 300)
@@ -849,20 +534,6 @@ def test_calls_are_counted_for_each_round(database: IMEIDatabase) -> None:
     pending(database, 150)
     sync = OrderSync(database, ByHand(status="Pending"), 300)
     assert [sync.sync().calls, sync.sync().calls] == [2, 2]
-
-
-def test_what_was_settled_meanwhile_is_not_remembered(database: IMEIDatabase) -> None:
-    pending(database, 3)
-    sync = OrderSync(database, ByHand(lambda ids: []), 300)
-    sync.sync()
-    assert (len(sync._asked), len(withheld(database))) == (3, 3)
-    with database.write() as connection:
-        connection.execute(orders.update().where(orders.c.order_id != "00001").values(status="Rejected"))
-    sync.sync()
-    assert (set(sync._asked), set(withheld(database))) == ({"00001"}, {"00001"})
-
-
-# The thread
 
 
 class Turns(threading.Event):
@@ -972,9 +643,6 @@ def test_a_round_says_what_it_did_and_how_long_it_took(
     with caplog.at_level(logging.INFO):
         OrderSync(database, ByHand(), 300).sync()
     assert "Synced 3 of 3 pending orders in 1 calls, 4.0 s" in caplog.messages
-
-
-# What a listed order changes
 
 
 def row_of(status: str = "Pending", text: str | None = None) -> SimpleNamespace:

@@ -1,4 +1,4 @@
-"""A simulated provider, and one on a clock that the test moves."""
+"""A simulated provider on a clock that the test moves."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,6 @@ from simulator_calls import Clock
 
 from simulator.knobs import Knobs
 from simulator.server import Simulator
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,67 +7,21 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from read_tables import GOOD, SECOND, kinds
 
 import imei
 from imei import Kind, is_valid, luhn_check_digit
 from spreadsheets import cells
 from spreadsheets.cells import classify
 
-GOOD = "353370080089451"
-SECOND = "353370080089469"
 THIRD, FOURTH = "353370080089477", "353370080089485"
 ZERO_RANGE = "013370080089453"  #: begins with 01, so that Excel makes a number of 14 digits of it
-
-BODIES = st.integers(0, 10**14 - 1).map(lambda number: f"{number:014d}")
-IMEIS = BODIES.map(lambda body: body + luhn_check_digit(body)).filter(lambda text: len(set(text)) > 1)
 
 
 def gtin(digits: str) -> str:
     """13 digits with the check digit of a GTIN-14: the first is weighted 3, the next 1, and so on."""
     total = sum(int(digit) * (1 if place % 2 else 3) for place, digit in enumerate(digits))
     return digits + str(-total % 10)
-
-
-def kinds(cell: object) -> list[tuple[Kind, str]]:
-    return [(found.kind, found.imei) for found in classify(cell)]
-
-
-def slow_check_digit(body: str) -> str:
-    """Annex B of 3GPP TS 23.003, word for word: double every second digit from the right, add the digits."""
-    doubled = [int(digit) * 2 if place % 2 == 0 else int(digit) for place, digit in enumerate(reversed(body))]
-    return str(-sum(number // 10 + number % 10 for number in doubled) % 10)
-
-
-def test_the_check_digit_of_published_examples() -> None:
-    assert luhn_check_digit("49015420323751") == "8"
-    assert luhn_check_digit("35320910040000") == slow_check_digit("35320910040000")
-
-
-@given(BODIES)
-def test_the_check_digit_is_that_of_the_standard(body: str) -> None:
-    assert luhn_check_digit(body) == slow_check_digit(body)
-
-
-@given(IMEIS, st.integers(0, 14), st.integers(1, 9))
-def test_one_wrong_digit_is_always_seen(good: str, place: int, shift: int) -> None:
-    wrong = good[:place] + str((int(good[place]) + shift) % 10) + good[place + 1 :]
-    assert is_valid(good)
-    assert not is_valid(wrong)
-    assert imei.plain_number(good) == int(good)
-    assert imei.plain_number(wrong) == -1
-
-
-@pytest.mark.parametrize(
-    "text", ["", "3533700800894", "٣٥٣٣٧٠٠٨٠٠٨٩٤٥١", "35337008008945¹", "000000000000000", GOOD + " "]
-)
-def test_only_fifteen_plain_digits_are_valid(text: str) -> None:
-    assert not is_valid(text)
-
-
-@pytest.mark.parametrize("body", ["3533700800894", "353370080089451", "3533700800894a", "²²²²²²²²²²²²²²"])
-def test_a_check_digit_needs_fourteen_digits(body: str) -> None:
-    with pytest.raises(ValueError, match="14 digits"):
-        luhn_check_digit(body)
 
 
 @pytest.mark.parametrize("cell", [GOOD, int(GOOD), float(GOOD), Decimal(GOOD), GOOD + ".0", GOOD + ",00"])
@@ -168,34 +122,6 @@ def test_wrappings_are_taken_off(cell: object) -> None:
 @pytest.mark.parametrize(
     "cell",
     [
-        "35-337008-008945-1",
-        "35 337008 008945 1",
-        "35–337008–008945–1",
-        "35.337008.008945.1",
-        "35/337008/008945/1",
-        "353370080 089451",
-        "353,370,080,089,451",
-        f"IMEI: {GOOD[:8]}-{GOOD[8:]}",
-        f"{GOOD}/01",
-        f"IMEI {GOOD} (black)",
-        f"https://example.com/?imei={GOOD}&x=1",
-    ],
-)
-def test_signs_and_words_around_the_digits_do_not_hide_an_imei(cell: object) -> None:
-    (found,) = classify(cell)
-    assert found.imei == GOOD
-    assert found.text == cell
-    assert found.kind is (Kind.READY if cell == "353,370,080,089,451" else Kind.REPAIRED)
-
-
-@pytest.mark.parametrize("cell", [f'="{GOOD}"', f"={GOOD}", f"IMEI:{GOOD}", f"imei no. {GOOD}", f"IMEI1: {GOOD}"])
-def test_labels_and_text_formulas_are_taken_off(cell: object) -> None:
-    assert kinds(cell) == [(Kind.READY, GOOD)]
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
         f"{GOOD}/{SECOND}",
         f"{GOOD} {SECOND}",
         f"{GOOD}\n{SECOND}",
@@ -270,57 +196,6 @@ def test_a_number_that_is_broken_over_two_lines_is_joined() -> None:
     assert kinds(f"{GOOD[:8]}\n{GOOD[8:]}") == [(Kind.REPAIRED, GOOD)]
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        f"IMEI1{GOOD}",
-        f"IMEI2{GOOD}",
-        f"IMEI 1{GOOD}",
-        f"IMEI-2{GOOD}",
-        f"IMEI#1 {GOOD}",
-        f"imei_1 {GOOD}",
-        f"IMEI No. {GOOD}",
-        f"IMEI(1):{GOOD}",
-        f"IMEI/MEID: {GOOD}",
-        f"]C1{GOOD}",
-        f"]C18002{GOOD}",
-        f"]d1{GOOD}",
-        f"(8002){GOOD}",
-        f"(8002) {GOOD}",
-        f"(21){GOOD}",
-        f"\x1d{GOOD}",
-        f"\x02{GOOD}\x03",
-        f"\x0e{GOOD}",
-        f"S/N: {GOOD}",
-    ],
-)
-def test_the_digit_of_a_label_is_no_part_of_the_number(cell: str) -> None:
-    assert kinds(cell) == [(Kind.READY, GOOD)]
-
-
-@pytest.mark.parametrize("cell", [f"8002{GOOD}", f"21{GOOD}", f"IMEI10{GOOD}", f"SN{GOOD}X", f"A{GOOD}"])
-def test_a_prefix_is_removed_and_said(cell: str) -> None:
-    (found,) = classify(cell)
-    assert (found.kind, found.imei) == (Kind.REPAIRED, GOOD)
-
-
-@pytest.mark.parametrize("cell", [f"IMEI:1{GOOD}", "IMEI13370080089451", "A310260398259791", "IMEI1 3337008008945"])
-def test_a_label_never_makes_up_a_number(cell: str) -> None:
-    assert all(not found.imei for found in classify(cell))
-
-
-def test_what_another_label_names_is_not_taken() -> None:
-    found = classify(f"IMEI:{GOOD} IMSI:310260398259791 ICCID:8901410310341617841 S/N:{SECOND}")
-    assert [(each.kind, each.imei) for each in found] == [
-        (Kind.READY, GOOD),
-        (Kind.NOT_AN_IMEI, ""),
-        (Kind.NOT_AN_IMEI, ""),
-    ]
-    assert [each.note for each in found[1:]] == ["Labelled IMSI, not an IMEI.", "Labelled S/N, not an IMEI."]
-    found = classify(f"(01)00194252707067(21){GOOD}")
-    assert [each.imei for each in found] == ["", GOOD]
-
-
 @pytest.mark.parametrize("good", [GOOD, SECOND, "862345041234564", ZERO_RANGE])
 def test_a_barcode_padded_to_sixteen_digits_gives_its_last_fifteen(good: str) -> None:
     (found,) = classify("0" + good)
@@ -371,33 +246,6 @@ def test_a_reporting_body_that_does_not_exist_is_named(cell: object) -> None:
 def test_fourteen_digits_beside_an_imei_are_not_a_second_one(cell: str) -> None:
     found = classify(cell)
     assert sorted((each.kind, each.imei) for each in found) == [(Kind.NOT_AN_IMEI, ""), (Kind.REPAIRED, GOOD)]
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "353,370,080,089,451",
-        "353’370’080’089’451",
-        "353'370'080'089'451",
-        "353´370´080´089´451",
-        "353.370.080.089.451",
-        "353 370 080 089 451",
-        "353\u00a0370\u00a0080\u00a0089\u00a0451",
-        "353\u202f370\u202f080\u202f089\u202f451",
-        "353_370_080_089_451",
-        "353٬370٬080٬089٬451",
-        "35,33,70,08,00,89,451",
-        "353,370,080,089,451.00",
-        "353.370.080.089.451,00",
-        "353 370 080 089 451,0",
-        "353’370’080’089’451.00",
-        "35,33,70,08,00,89,451.00",
-        f"{GOOD}.00",
-        f"{GOOD},0",
-    ],
-)
-def test_signs_between_thousands_are_no_part_of_the_number(cell: str) -> None:
-    assert kinds(cell) == [(Kind.READY, GOOD)]
 
 
 def test_thousands_of_another_length_are_judged_as_the_number_they_are() -> None:
@@ -512,17 +360,6 @@ def test_whatever_a_cell_holds_it_is_named_and_kept(cell: object) -> None:
         assert (len(value.imei) == 15 and value.imei.isdigit()) if value.imei else value.note
         assert value.kind is Kind.READY or value.note
         assert is_valid(value.imei) == (value.kind in (Kind.READY, Kind.REPAIRED))
-
-
-@given(IMEIS, st.sampled_from([" ", "-", ".", "/", "\u00a0", "–", "\u200b"]), st.sets(st.integers(1, 14), max_size=4))
-def test_separators_anywhere_between_the_digits_change_nothing(good: str, sign: str, places: set[int]) -> None:
-    text = "".join(sign + digit if place in places else digit for place, digit in enumerate(good))
-    if sign in "./" and len(places) == 1 and 14 in places and good[14] == "0":
-        return  # 14 digits and ".0" is a number that a spreadsheet wrote
-    if places == {1}:
-        return  # a counter before 14 digits
-    first = [value.imei for value in classify(text)]
-    assert first == [good]
 
 
 @given(st.text("0123456789abcXYZ -./,;'\n", min_size=1))

@@ -9,23 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Select, select
-from sqlalchemy.dialects import sqlite
+from order_tables import NUMBER, plan
+from sqlalchemy import select
 
 from benchmarks import bench_history
 from database import IMEIDatabase
-from schema import metadata, orders
-from storage import order_filters, order_queries, order_searches, order_wordings, result_store
+from schema import orders
+from storage import order_filters, order_searches
 from storage.order_filters import Count, Guide, OrderFilter, guide, page_query
 
-NUMBER = "353370080089458"
 ROOT = Path(__file__).parents[2]
-
-
-def plan(database: IMEIDatabase, query: Select[Any]) -> str:
-    text = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
-    with database.read() as connection:
-        return "; ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
 
 
 @pytest.mark.parametrize(
@@ -191,28 +184,6 @@ def some_order(chance: random.Random, number: int) -> dict[str, Any]:
     }
 
 
-def test_what_waits_for_a_result_is_found_without_reading_what_has_one(database: IMEIDatabase) -> None:
-    assert "idx_orders_pending" in plan(database, select(orders.c.order_id).where(*result_store.waits()))
-    assert result_store.count_pending(database) == 0
-
-
-def test_every_index_of_the_schema_is_there_and_no_other(database: IMEIDatabase) -> None:
-    with database.read() as connection:
-        found = {
-            row[0]
-            for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'index'")
-            if not row[0].startswith("sqlite_autoindex")
-        }
-    assert found == {str(index.name) for table in metadata.tables.values() for index in table.indexes}
-
-
-def test_the_schema_in_words_is_the_schema_on_disk(database: IMEIDatabase) -> None:
-    for table in metadata.tables.values():
-        with database.read() as connection:
-            columns = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
-        assert columns == set(table.c.keys()), table.name
-
-
 def test_a_day_begins_with_midnight_however_that_is_stored(database: IMEIDatabase) -> None:
     """Older programs have stored moments without a fraction of a second."""
     with database.write() as connection:
@@ -237,60 +208,6 @@ def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:
     assert order_filters.imeis_of(database, OrderFilter(), 10) == [NUMBER]
 
 
-def test_a_finding_finds_every_wording_that_means_it(database: IMEIDatabase) -> None:
-    """ "ON" is also On, Enabled and Lost Mode; a sentence is found by itself; "Not found" is no finding."""
-    words = ["ON", "On", "Enabled", "Lost Mode", "OFF", "Not active", "Not found", None]
-    rows = [{"imei": NUMBER, "order_id": str(n), "batch_id": None, "fmi": word} for n, word in enumerate(words)]
-    with database.write() as connection:
-        connection.execute(orders.insert(), rows)
-
-    def found(fmi: str) -> list[str]:
-        return [row.fmi or "" for row in order_filters.walk(database, OrderFilter(fmi=fmi, q=NUMBER))]
-
-    assert sorted(found("ON")) == sorted(found("on")) == ["Enabled", "Lost Mode", "ON", "On"]
-    assert sorted(found("OFF")) == ["Not active", "OFF"]
-    assert found("Enabled") == ["Enabled"]
-    assert found("Unknown") == []
-    assert order_filters.count(database, OrderFilter(fmi="ON")) == 4
-
-
-@pytest.mark.parametrize("name", order_wordings.MEANT)
-def test_the_wordings_of_a_finding_are_looked_up_in_its_index(database: IMEIDatabase, name: str) -> None:
-    words = plan(database, order_wordings.stored_words(name))
-    assert f"idx_orders_{name}" in words
-    assert "SCAN orders" not in words
-
-
-CARRIERS = ["US Verizon", "Verizon Wireless", "VERIZON", "T-Mobile USA", "AT&T", "Seattle Mobile", None]
-
-
-@pytest.mark.parametrize(
-    ("asked", "found"),
-    [
-        ("verizon", ["US Verizon", "VERIZON", "Verizon Wireless"]),
-        ("Verizon  us", ["US Verizon"]),
-        ("tmobile", ["T-Mobile USA"]),
-        ("t-mobile", ["T-Mobile USA"]),
-        ("att", ["Seattle Mobile"]),
-        ("at&t", ["AT&T"]),
-        ("mobile", ["Seattle Mobile", "T-Mobile USA"]),
-        ("%", []),
-        ("O2", []),
-    ],
-)
-@pytest.mark.parametrize("name", order_wordings.NAMES)
-def test_a_name_is_found_wherever_it_stands(database: IMEIDatabase, name: str, asked: str, found: list[str]) -> None:
-    with database.write() as connection:
-        connection.execute(orders.insert(), [{"imei": NUMBER, name: carrier} for carrier in CARRIERS])
-    chosen = OrderFilter(carrier=asked) if name == "carrier" else OrderFilter(model=asked)
-    assert sorted(getattr(row, name) for row in order_filters.walk(database, chosen)) == found
-    assert order_filters.counted(database, chosen) == Count(len(found), is_all=True)
-    with database.read() as connection:
-        words = plan(database, page_query(chosen, guide(connection, chosen), None, 101))
-    assert f"idx_orders_{name}" in words
-    assert "SCAN orders" not in words
-
-
 @pytest.mark.parametrize(
     ("asked", "found"), [("F17", 2), ("f17", 2), ("F17ABC", 1), ("f17abc", 1), ("c02", 1), ("17", 0), ("F17ABCD", 0)]
 )
@@ -301,21 +218,6 @@ def test_a_serial_number_is_found_by_its_beginning(database: IMEIDatabase, asked
     for chosen in (OrderFilter(serial=asked), OrderFilter(serial=asked, q=NUMBER)):
         assert len(order_filters.page(database, chosen)) == found
         assert order_filters.counted(database, chosen).found == found
-
-
-def test_blacklisted_is_found_in_every_wording(database: IMEIDatabase) -> None:
-    words = ["Clean", "CLEAN", "Not blacklisted", "Blacklisted", "Reported stolen", "Not found", None]
-    with database.write() as connection:
-        connection.execute(orders.insert(), [{"imei": NUMBER, "blacklist": word} for word in words])
-
-    def found(blacklist: str) -> list[str]:
-        return sorted(row.blacklist or "" for row in order_filters.walk(database, OrderFilter(blacklist=blacklist)))
-
-    assert found("Clean") == ["CLEAN", "Clean", "Not blacklisted"]
-    assert found("Blacklisted") == ["Blacklisted", "Reported stolen"]
-    with database.read() as connection:
-        assert order_wordings.finding_counts(connection, "blacklist") == {"Clean": 3, "Blacklisted": 2, "Unknown": 1}
-        assert order_wordings.suggestions(connection, "blacklist")[0][1] == 1
 
 
 def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
@@ -334,59 +236,6 @@ def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
         chosen = OrderFilter(carrier="A", fmi="ON")
         found = order_filters._counted_among(connection, chosen, Guide(), None)
     assert found == Count(25, is_all=False)
-
-
-def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_path: Path) -> None:
-    path = tmp_path / "old.db"
-    with IMEIDatabase(path) as database:
-        database.insert_order({"order_id": "77", "imei": NUMBER, "status": "Pending"})
-        with database.write() as connection:
-            _take_back_second_schema(connection)
-    with IMEIDatabase(path) as database:
-        order = database.get_order("77")
-        assert order
-        assert (order["imei"], order["other_imei"]) == (NUMBER, None)
-        assert result_store.count_pending(database) == 1
-        assert order_queries.statistics(database).by_status == {"Pending": 1}
-
-
-def _take_back_second_schema(connection: Connection) -> None:
-    old = ("service", "pending", "rejected", "imei2", "other_imei", "carrier", "simlock", "fmi")
-    pairs = ("verdict_simlock", "verdict_fmi", "verdict_blacklist")
-    names = (*old, "blacklist", "model", "serial", "verdict", "ungraded", *pairs)
-
-    for statement in (
-        "DROP TRIGGER orders_recounted",
-        "DROP TRIGGER orders_uncounted",
-        "DROP TRIGGER orders_untallied",
-        "DROP TABLE order_totals",
-        "DROP TABLE totals_mark",
-        "DROP INDEX idx_batches_untallied",
-        "DROP INDEX idx_items_message",
-        "ALTER TABLE batches DROP COLUMN tally",
-        "ALTER TABLE batches DROP COLUMN tally_revision",
-        "ALTER TABLE batches DROP COLUMN is_judged",
-        *(f"DROP INDEX idx_orders_{name}" for name in names),
-        "ALTER TABLE orders DROP COLUMN other_imei",
-        "ALTER TABLE import_history DROP COLUMN undone_at",
-        "DROP TABLE import_changes",
-        "DROP TABLE status_changes",
-        "DROP TABLE saved_searches",
-        "DROP TABLE balance_readings",
-        "DROP TABLE leases",
-        "DROP TABLE withheld_results",
-        "DROP TABLE listed_orders",
-        "DROP TABLE provider_requests",
-        "ALTER TABLE attempts DROP COLUMN after_order",
-        "ALTER TABLE attempts DROP COLUMN first_list",
-        "ALTER TABLE chunks DROP COLUMN doubt_attempt",
-        "ALTER TABLE chunks DROP COLUMN cleared",
-        "ALTER TABLE orders DROP COLUMN existed",
-        *(f"ALTER TABLE orders DROP COLUMN {name}" for name in ("verdict", "verdict_rule", "rules_version")),
-        "DROP TABLE rule_versions",
-        "UPDATE alembic_version SET version_num = '0001'",
-    ):
-        connection.exec_driver_sql(statement)
 
 
 def test_a_hundred_thousand_orders_leave_as_csv_in_the_memory_of_half_of_them(tmp_path: Path) -> None:

@@ -5,31 +5,13 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
+from order_tables import NOTHING
 from simulated_provider import imeis
 
 from database import IMEIDatabase
-from schema import orders
-from storage import order_filters, order_pages, order_searches
+from storage import order_filters, order_searches
 from storage.order_filters import OrderFilter
-from storage.order_pages import Sort
 from storage.rows import FoundOrder
-
-NOTHING = OrderFilter()
-
-
-@pytest.fixture(name="known")
-def known_fixture(database: IMEIDatabase) -> list[str]:
-    """200 IMEIs, each with two orders: the first Rejected, the second Completed with a carrier by turns."""
-    numbers = imeis(200)
-    rows = [
-        {"imei": imei, "order_id": f"{turn}{place}", "status": ("Rejected", "Completed")[turn], "service_id": "1739",
-         "carrier": ("T-Mobile", "AT&T")[place % 2] if turn else None}
-        for turn in (0, 1)
-        for place, imei in enumerate(numbers)
-    ]  # fmt: skip
-    with database.write() as connection:
-        connection.execute(orders.insert(), rows)
-    return numbers
 
 
 def all_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter, size: int) -> list[FoundOrder]:
@@ -128,25 +110,3 @@ def test_a_migrated_database_can_save_a_search_of_100_000(tmp_path: Path) -> Non
         assert search
         assert search.imeis == numbers
         assert order_searches.known_imeis(database, search_id) == set()
-
-
-@pytest.mark.parametrize("sort", list(Sort))
-def test_each_sort_pages_through_everything_once(database: IMEIDatabase, known: list[str], sort: Sort) -> None:
-    seen, after = [], ""
-    while page := order_pages.page(database, NOTHING, sort, after, 33):
-        seen += page
-        after = order_pages.key(page[-1], sort)
-    ids = [row.id for row in seen]
-    assert sorted(ids) == list(range(1, 401))
-    expected = {
-        Sort.NEWEST: sorted(ids, reverse=True),
-        Sort.OLDEST: sorted(ids),
-        Sort.IMEI: [row.id for row in sorted(seen, key=lambda row: (row.imei, row.id))],
-    }
-    assert ids == expected[sort]
-
-
-def test_a_filter_is_sorted_only_by_what_its_own_index_gives() -> None:
-    assert order_pages.sorts(NOTHING) == list(Sort)
-    assert order_pages.sorts(OrderFilter(status="Pending")) == [Sort.NEWEST, Sort.OLDEST]
-    assert order_pages.sorts(OrderFilter(mismatch=True)) == [Sort.NEWEST]

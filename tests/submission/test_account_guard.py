@@ -1,7 +1,6 @@
 """Whose database it is: with another account nothing is sent, fetched or settled until an administrator adopts it."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,38 +8,17 @@ from typing import Any
 import pytest
 from batch_checks import new_batch, outcomes, wait_until
 from handmade_calls import call, listed, look, one, planned, reason, unanswered
-from simulated_provider import Knobs, Simulator, imeis
+from simulated_provider import Simulator, imeis, settings_at
 from web_client import Browser, Provider, make_app, words
 
-from commands.submit import init_commands
 from database import IMEIDatabase, utc_now
-from orders import BatchState, Outcome
+from orders import Outcome
 from runner import Background, leading, run_or_follow, sync_or_follow
 from settings import Settings, load_settings
 from storage import account_mark, batch_states
-from storage.account_mark import adoption
 from submission import account_guard
-from submission.account_guard import OtherAccountError, account_objection, adopt_database, mark_of, may_adopt
+from submission.account_guard import OtherAccountError, account_objection, adopt_database, may_adopt
 from submission.settlement import OTHER_ACCOUNT, Settler
-
-OURS: dict[str, Any] = {"api_key": "K", "username": "wholesaler"}
-
-
-@pytest.fixture
-def live(settings: Settings) -> Settings:
-    return replace(settings, **OURS)
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(Knobs()) as running:
-        yield running
-
-
-def at(simulator: Simulator, settings: Settings, **more: Any) -> Settings:
-    """The settings of an account at this provider."""
-    account = {"api_key": "DEMO-KEY", "username": "demo", "base_url": simulator.base_url, "admin_password": "x"}
-    return replace(settings, **{**account, **more})
 
 
 def test_an_unused_database_takes_the_mark_of_the_first_account(database: IMEIDatabase, live: Settings) -> None:
@@ -103,12 +81,6 @@ def test_a_marked_database_is_asked_without_writing(database: IMEIDatabase, live
         assert account_objection(database, live) == ""
 
 
-def test_the_mark_does_not_tell_the_user_name(database: IMEIDatabase, live: Settings) -> None:
-    account_objection(database, live)
-    assert "wholesaler" not in (database.get_setting(account_mark.ACCOUNT) or "")
-    assert mark_of(live, "a").user != mark_of(live, "b").user
-
-
 def test_the_demo_has_a_folder_of_its_own(tmp_path: Path) -> None:
     folder = {"DATA_DIR": str(tmp_path)}
     real = {**folder, "GSM_FUSION_API_KEY": "K", "GSM_FUSION_USERNAME": "U"}
@@ -125,22 +97,6 @@ def test_a_database_of_the_demo_is_never_adopted_by_a_real_account(
     with pytest.raises(OtherAccountError):
         adopt_database(database, live)
     assert account_objection(database, settings) == ""
-
-
-def test_what_an_adoption_means_is_told_in_numbers(database: IMEIDatabase, live: Settings) -> None:
-    account_objection(database, live)
-    planned(database, 3)
-    unanswered(database, call(database, imeis(2, first=50)))
-    database.insert_order({"order_id": "1", "imei": imeis(1)[0], "status": "Pending", "credits": 0.5})
-    found = adoption(database)
-    assert (found.orders, found.cost, found.pending, found.in_doubt) == (1, 0.5, 1, 2)
-    assert (found.waiting, round(found.waiting_cost, 4)) == (3, 0.3)
-    assert found.sentences == (
-        "It holds 1 order of the other account, $0.50 in all.",
-        "Results still missing: 1. This account cannot fetch them.",
-        "Not sent: 3 IMEIs. Their batches are paused; to resume them costs this account $0.30.",
-        "In doubt: 2 IMEIs. They can only be settled by hand.",
-    )
 
 
 def test_an_adopted_database_sends_nothing_before_a_person_resumes_it(database: IMEIDatabase, live: Settings) -> None:
@@ -171,14 +127,11 @@ def test_doubt_of_the_account_before_is_left_to_a_person(database: IMEIDatabase,
     assert outcomes(database, later.batch_id) == {Outcome.ORDERED: 1}
 
 
-# The provider is not asked
-
-
 def test_nothing_is_sent_or_fetched_with_another_account(
     simulator: Simulator, database: IMEIDatabase, settings: Settings
 ) -> None:
     """Seen: a changed user name sent the waiting IMEIs of a batch to the new account."""
-    own, other = at(simulator, settings), at(simulator, settings, username="other")
+    own, other = settings_at(simulator, settings), settings_at(simulator, settings, username="other")
     account_objection(database, own)
     batch_id = new_batch(database, 20, 10)
     with pytest.raises(OtherAccountError):
@@ -194,9 +147,9 @@ def test_the_runner_waits_until_the_database_is_adopted(
     simulator: Simulator, database: IMEIDatabase, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was marked with another address, as after a move of the provider."""
-    account_objection(database, at(simulator, settings, base_url="https://old.example"))
+    account_objection(database, settings_at(simulator, settings, base_url="https://old.example"))
     batch_id = new_batch(database, 20, 10)
-    background = Background(at(simulator, settings), database)
+    background = Background(settings_at(simulator, settings), database)
     background.start()
     try:
         wait_until(lambda: "placed at https://old.example" in caplog.text, "the reason is logged")
@@ -212,7 +165,7 @@ def test_the_runner_waits_until_the_database_is_adopted(
 def test_a_runner_that_is_at_work_stops_when_another_account_adopts_the_database(
     simulator: Simulator, database: IMEIDatabase, settings: Settings
 ) -> None:
-    own = at(simulator, settings)
+    own = settings_at(simulator, settings)
     background = Background(own, database)
     background.start()
     try:
@@ -230,9 +183,6 @@ def test_a_runner_that_is_at_work_stops_when_another_account_adopts_the_database
 def _is_at_rest(background: Background) -> bool:
     """Two seconds in which a runner at work would have sent something."""
     return not background.stopping.wait(2.0)
-
-
-# What people see
 
 
 def test_pages_say_why_nothing_is_sent_and_adopt_the_database(database: IMEIDatabase, live: Settings) -> None:
@@ -263,23 +213,3 @@ def test_pages_neither_order_nor_decide_with_another_account(database: IMEIDatab
     assert outcomes(database, doubtful.batch_id) == {Outcome.IN_DOUBT: 2}
     assert "Adopt database" not in words(browser.get("/status"))
     assert reason in words(browser.get("/status"))
-
-
-def test_the_command_adopts_after_it_has_said_what_that_means(
-    simulator: Simulator, database: IMEIDatabase, settings: Settings
-) -> None:
-    account_objection(database, at(simulator, settings, username="former"))
-    batch_id, _ = planned(database, 3)
-    own = at(simulator, settings)
-    app = make_app(own, database, Provider([]))
-    init_commands(app)
-    run = app.test_cli_runner().invoke
-    assert run(args=["sync"]).exit_code == 1
-    refused = run(args=["adopt-account"], input="n\n")
-    assert (refused.exit_code, account_objection(database, own) != "") == (1, True)
-    assert "Not sent: 3 IMEIs. Their batches are paused; to resume them costs this account $0.30." in refused.output
-    assert run(args=["adopt-account", "--yes"]).exit_code == 0
-    assert account_objection(database, own) == ""
-    assert one(database, "SELECT state FROM batches WHERE id = ?", batch_id) == BatchState.PAUSED
-    assert "already" in run(args=["adopt-account"]).output
-    assert run(args=["sync"]).exit_code == 0

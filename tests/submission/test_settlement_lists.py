@@ -14,12 +14,11 @@ from handmade_calls import (
     record_outcomes,
     unanswered,
 )
-from simulated_provider import SERVICE, imeis
+from simulated_provider import imeis
 
 from database import IMEIDatabase
 from orders import BatchState, ItemOutcome, Outcome
 from storage import call_records, chunk_moves, doubt_moves
-from storage.batch_creation import NewBatch, create_batch, fingerprint, unfinished_batch
 from storage.batch_queries import batch_state
 from submission.settlement import Settler
 
@@ -172,19 +171,6 @@ def test_an_order_id_that_two_services_are_given_is_not_believed_twice(database:
     with database.write() as connection:
         record_outcomes(connection, other, [placed])
     assert outcome(database, other) == [("in_doubt", "")]
-
-
-def test_a_plan_knows_of_the_batch_that_would_be_given_back(database: IMEIDatabase) -> None:
-    """A finished batch in doubt is one: a page must not say that another has started."""
-    numbers = [(imei, None) for imei in imeis(2)]
-    doubtful = call(database, imeis(2))
-    unanswered(database, doubtful)
-    mark = fingerprint(SERVICE, imeis(2))
-    with database.write() as connection:
-        connection.exec_driver_sql("UPDATE batches SET fingerprint = ?", (mark,))
-    assert batch_state(database, doubtful.batch_id)[0] is BatchState.FINISHED
-    new = NewBatch("again", "command", SERVICE, "T-Mobile", 0.1, numbers, fingerprint=mark)
-    assert create_batch(database, new) == doubtful.batch_id == unfinished_batch(database, mark)
 
 
 @pytest.mark.parametrize("listing", [True, False], ids=["listed", "not listed yet"])

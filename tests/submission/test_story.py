@@ -1,19 +1,15 @@
 """The story of each batch in the log, and its figures."""
 
 import logging
-from dataclasses import replace
-from datetime import datetime, timedelta
 
 import pytest
 from simulated_provider import imeis
 from web_client import CARRIER, answer_chunks
 
 from database import IMEIDatabase
-from orders import ChunkState, Outcome
 from storage import batch_states
 from storage.batch_creation import NewBatch, create_batch
-from storage.batch_queries import progress
-from submission import Metrics, Story, metrics
+from submission import Story
 
 
 def make_batch(database: IMEIDatabase, count: int = 3) -> int:
@@ -68,22 +64,3 @@ def test_a_new_process_tells_only_what_is_unfinished(database: IMEIDatabase, cap
     )
     (line,) = told(caplog, Story(database))
     assert line.startswith(f"Batch {unfinished} goes on: 2 waiting; $0.00 spent")
-
-
-def test_the_figures_count_calls_and_seconds(database: IMEIDatabase) -> None:
-    found = progress(database, make_batch(database))
-    assert found is not None
-    assert metrics(found) == Metrics(1, 0, 0, 0.0, 0.0)
-    start = datetime(2026, 3, 1)
-    ended = replace(
-        found,
-        total=20_000,
-        outcomes=found.outcomes | {Outcome.WAITING: 0, Outcome.ORDERED: 19_800, Outcome.IN_DOUBT: 200},
-        chunks=found.chunks
-        | {ChunkState.PLANNED: 0, ChunkState.ANSWERED: 198, ChunkState.IN_DOUBT: 2, ChunkState.CANCELLED: 5},
-        started_at=start,
-        finished_at=start + timedelta(seconds=25),
-    )
-    assert metrics(ended) == Metrics(
-        total_batches=200, successful_batches=198, failed_batches=2, total_duration_seconds=25.0, throughput=800.0
-    )

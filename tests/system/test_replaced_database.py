@@ -4,9 +4,7 @@ The provider never refuses a duplicate: what the older file would send again wou
 """
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from batch_checks import (
@@ -21,52 +19,25 @@ from batch_checks import (
     wait_until,
     waits,
 )
+from older_copies import MANY, TOTAL, KnowsNothing, browser_on, order_all_and_put_back, put_in_place, restore_orders
 from planted_kills import CHUNK
-from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
-from web_client import SERVICES, Browser, Provider, make_app, words
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
+from web_client import words
 
 from database import REPLACED, DatabaseReplacedError, IMEIDatabase
-from gsm_fusion_client import GSMFusionClient, RefusalKind, RefusedError
-from orders import BatchState, IMEIOrder
-from production_submission_system import ProductionSubmissionSystem
-from results.rebuild import plan_rebuild, rebuild_records
+from orders import BatchState
 from settings import Settings
 from storage import batch_states, call_queries, chunk_moves
 from storage.batch_creation import NewBatch, create_batch
-from submission import older_copy as batch_older_copy
-from submission.checkpoints import Checkpoints
 from submission.older_copy import SENTENCE
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
-
-TOTAL, FEW = 12 * CHUNK, 3 * CHUNK
 
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     with Simulator(Knobs(history=1, latency=0.25, duplicates="never")) as running:
         yield running
-
-
-def put_in_place(copy: Path | None, path: Path) -> None:
-    """What a person does who restores a backup: away with the old files, and the copy in their place."""
-    for old in path.parent.glob(f"{path.name}*"):
-        old.unlink()
-    if copy is not None:
-        shutil.copy(copy, path)
-
-
-def restore_orders(running: ProductionSubmissionSystem, database: IMEIDatabase) -> bool:
-    """What `rebuild-from-provider --yes` does. Returns whether orders are taken again."""
-    assert isinstance(running.client, GSMFusionClient)
-    report = rebuild_records(database, *plan_rebuild(database, running.client))
-    if report.complete:
-        batch_older_copy.accept_older_copy(database)
-    return report.complete
-
-
-def browser_on(database: IMEIDatabase, settings: Settings) -> Browser:
-    return Browser(make_app(settings, database, Provider(list(SERVICES))))
 
 
 def test_a_file_replaced_under_the_running_program_stops_it_loudly(
@@ -125,55 +96,6 @@ def test_calls_without_a_kept_answer_are_found_by_the_rebuild(simulator: Simulat
         assert_all_paid_once(simulator, database, batch_id)
 
 
-def test_an_empty_file_is_recognised_before_anything_is_ordered_with_it(
-    simulator: Simulator, settings: Settings
-) -> None:
-    with IMEIDatabase(settings.database_path) as database, system(simulator, database, chunk_size=CHUNK) as running:
-        assert running.submit_batch(imeis(FEW), SERVICE).successful == FEW
-    put_in_place(None, settings.database_path)
-
-    with IMEIDatabase(settings.database_path) as database:
-        browser = browser_on(database, settings)
-        assert SENTENCE in words(browser.get("/status"))
-        preview = browser.paste(imeis(FEW), SERVICE)
-        assert SENTENCE in words(browser.get(preview))
-        assert browser.confirm(preview).location == preview
-        with system(simulator, database, chunk_size=CHUNK) as running:
-            restore_orders(running, database)
-            assert browser_on(database, settings).get("/health").get_json()["checks"]["environment"]["status"] == "ok"
-            again = running.submit_batch(imeis(FEW + 3), SERVICE)
-        assert (again.duplicates, again.successful) == (FEW, 3)
-        assert again.batch_id == 2  # and not the one whose answers are kept
-        assert judge(simulator, database) == (0, 0)
-        assert len(simulator.charges()) == FEW + 3
-
-
-# The provider's list is cut at a hundred orders, and every order stands in a kept answer
-
-
-MANY, CUT = 10 * CHUNK, 100
-
-
-class KnowsNothing(GSMFusionClient):
-    """A provider that refuses every order id."""
-
-    def get_imei_orders(self, order_ids: str | Sequence[str], nothing_else: bool = False) -> list[IMEIOrder]:
-        raise RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")
-
-
-def order_all_and_put_back(simulator: Simulator, settings: Settings, planned: bool) -> None:
-    """A copy from before the first call stands in the database's place: with the batch planned, or from before it."""
-    simulator.set(latency=0.0)
-    with IMEIDatabase(settings.database_path) as database:
-        copy = None if planned else database.backup(settings.data_dir / "backups")
-        batch_id = new_batch(database, MANY, CHUNK)
-        copy = copy or database.backup(settings.data_dir / "backups")
-        with system(simulator, database, chunk_size=CHUNK) as running:
-            assert running.run_batch(batch_id).successful == MANY
-    put_in_place(copy, settings.database_path)
-    simulator.set(listing_limit=CUT)
-
-
 def test_a_short_list_and_kept_answers_restore_a_planned_batch(simulator: Simulator, settings: Settings) -> None:
     """Seen: the rebuild lifted the guard, and 400 of 500 were paid twice."""
     order_all_and_put_back(simulator, settings, planned=True)
@@ -205,21 +127,6 @@ def test_a_short_list_and_kept_answers_restore_what_the_runner_has_begun_to_reco
         assert_all_paid_once(simulator, database, 1)
 
 
-def test_a_short_list_and_kept_answers_restore_a_batch_that_the_copy_never_had(
-    simulator: Simulator, settings: Settings
-) -> None:
-    order_all_and_put_back(simulator, settings, planned=False)
-    with IMEIDatabase(settings.database_path) as database:
-        browser_on(database, settings)
-        assert batch_older_copy.older_copy_objection(database) == SENTENCE
-        with system(simulator, database, chunk_size=CHUNK) as running:
-            assert restore_orders(running, database)
-            assert batch_older_copy.older_copy_objection(database) == ""
-            assert running.submit_batch(imeis(MANY), SERVICE).duplicates == MANY
-        assert judge(simulator, database) == (0, 0)
-        assert len(simulator.charges()) == MANY
-
-
 def test_a_batch_that_reuses_the_number_of_a_lost_one_gives_it_no_service(
     simulator: Simulator, settings: Settings
 ) -> None:
@@ -233,25 +140,6 @@ def test_a_batch_that_reuses_the_number_of_a_lost_one_gives_it_no_service(
         assert outcomes(database, 1) == {"waiting": MANY}
 
 
-def test_the_guard_stays_where_neither_list_nor_ids_show_what_was_ordered(
-    simulator: Simulator, settings: Settings
-) -> None:
-    order_all_and_put_back(simulator, settings, planned=False)
-    with IMEIDatabase(settings.database_path) as database:
-        browser = browser_on(database, settings)
-        with system(simulator, database, client_class=KnowsNothing, chunk_size=CHUNK) as running:
-            assert not restore_orders(running, database)
-        assert batch_older_copy.older_copy_objection(database) == SENTENCE
-        preview = browser.paste(imeis(MANY), SERVICE)
-        assert SENTENCE in words(browser.get(preview))
-        assert browser.confirm(preview).location == preview
-        assert judge(simulator, database) == (0, 0)  # every order is restored, most without their service
-        with system(simulator, database, chunk_size=CHUNK) as running:
-            assert restore_orders(running, database)  # and named once the provider answers
-            assert running.submit_batch(imeis(MANY), SERVICE).duplicates == MANY
-        assert len(simulator.charges()) == MANY
-
-
 def test_a_planned_batch_is_named_by_its_own_service_where_ids_show_nothing(
     simulator: Simulator, settings: Settings
 ) -> None:
@@ -261,11 +149,3 @@ def test_a_planned_batch_is_named_by_its_own_service_where_ids_show_nothing(
             assert restore_orders(running, database)
             running.run_batch(1)
         assert_all_paid_once(simulator, database, 1)
-
-
-def test_a_database_beside_its_own_answers_is_no_older_copy(simulator: Simulator, database: IMEIDatabase) -> None:
-    with system(simulator, database, chunk_size=CHUNK) as running:
-        batch_id = running.submit_batch(imeis(2 * CHUNK), SERVICE).batch_id
-        running.run_batch(batch_id)
-    assert not batch_older_copy.recognise_older_copy(database, Checkpoints(database.path.parent / "checkpoints"))
-    assert batch_older_copy.older_copy_objection(database) == ""

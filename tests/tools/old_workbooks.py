@@ -1,9 +1,9 @@
 """Makers of ODS and XLSB workbooks, written by hand as small as their readers take them."""
 
-import io
 import struct
-import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+
+from sample_files import archive
 
 OFFICE = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
 TABLE = "urn:oasis:names:tc:opendocument:xmlns:table:1.0"
@@ -11,14 +11,6 @@ STYLE = "urn:oasis:names:tc:opendocument:xmlns:style:1.0"
 TEXT = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
 PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 DOCUMENT = "http://schemas.openxmlformats.org/officeDocument/2006"
-
-
-def archive(files: Mapping[str, str | bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, content in files.items():
-            packed.writestr(name, content)
-    return out.getvalue()
 
 
 def ods(rows: Sequence[Sequence[str]], more: str = "", styles: str = "", left_out: Collection[str] = ()) -> bytes:

@@ -87,7 +87,7 @@ def raw_workbook(
     return archive(parts)
 
 
-def archive(parts: Mapping[str, bytes]) -> bytes:
+def archive(parts: Mapping[str, str | bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         for name, data in parts.items():

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from stored_orders import all_orders
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from production_submission_system import ProductionSubmissionSystem
+from settings import Settings
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 from storage import balance_store, call_queries
@@ -69,6 +71,12 @@ def system(
         yield ProductionSubmissionSystem(
             database, client, Checkpoints(folder), Options(**{**QUICK, **options}), throttle
         )
+
+
+def settings_at(simulator: Simulator, settings: Settings, **more: Any) -> Settings:
+    """Return the settings of an account at this provider."""
+    account = {"api_key": "DEMO-KEY", "username": "demo", "base_url": simulator.base_url, "admin_password": "x"}
+    return replace(settings, **{**account, **more})
 
 
 def put_in_use(simulator: Simulator, database: IMEIDatabase) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from provider_model import Clock, Disturbance, Killed, Model, ModelClient, Process, Wire
 from simulated_provider import OLD_ORDER, SERVICE, imeis
 from sqlalchemy import event
@@ -118,6 +119,12 @@ def started(database: IMEIDatabase, folder: Path, **options: Any) -> Iterator[Lo
     database.store_services(ModelClient(running.model, lambda _: None).get_imei_services(), 0.0)
     yield running
     running.close()
+
+
+@pytest.fixture(name="loop")
+def loop_fixture(database: IMEIDatabase, tmp_path: Path) -> Iterator[Loop]:
+    with started(database, tmp_path / "kept") as running:
+        yield running
 
 
 def batch(loop: Loop, count: int, first: int = 0, size: int = 2, service_id: str = SERVICE) -> int:

@@ -1,125 +1,70 @@
-"""Doubt in the loop: how long a call rests, what is held back meanwhile, and which looks are taken when."""
+"""When the provider's list is asked for, alone or beside calls, and what waits meanwhile."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from handmade_calls import one
+from loop_scenes import broken, clear, lost, pass_time, sending
 from provider_model import Clock, Model, Process
 from simulated_provider import imeis
-from stepped_loop import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started, unwritable
+from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase
 from simulator.knobs import Knobs
 from submission import checkpoints
-from submission.decisions import was_not_placed
+from submission.decisions import ask_again, was_not_placed
 from submission.throttle import Throttle
-from submission.watches import SLOWNESS
 
 
-@pytest.fixture
-def loop(database: IMEIDatabase, tmp_path: Path) -> Iterator[Loop]:
-    with started(database, tmp_path / "kept") as running:
-        yield running
+def test_the_first_look_is_taken_beside_other_work(loop: Loop) -> None:
+    """It knows up to which order the list must be complete, and asks for no balance."""
+    sending(loop, 2)
+    loop.let(CALL, fault="lost before")
+    [looked] = [args for call, args in loop.wire.waiting if call.__name__ == LIST]
+    assert looked == (one(loop.database, "SELECT max(id) FROM orders"), False)
+
+
+def test_a_request_to_look_again_is_noticed(loop: Loop) -> None:
+    """A person asks for it on the page; the same request counts once."""
+    sending(loop, 2)
+    loop.let(CALL, fault="lost before")
+    loop.let_all()
+    loop.clock.now += 1000.0
+    loop.step(2)
+    loop.let_all()
+    loop.step(3)
+    assert LIST not in loop.waiting
+    ask_again(loop.database)
+    loop.step(3)
+    loop.clock.now += 5.0
+    loop.step(3)
+    assert LIST in loop.waiting
+    taken = 0
+    for _ in range(20):
+        taken += loop.waiting.count(LIST)
+        loop.let_all()
+        loop.clock.now += 5.0
+        loop.step(2)
+    assert taken < 10
+
+
+def test_a_look_that_fails_inside_the_program_is_taken_again(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as a list that was not told."""
+    batch_id = sending(loop, 2)
+    loop.let(CALL, fault="lost after")
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.system.client, "list_recent_orders", broken)
+        loop.let(LIST)
+    for _ in range(20):
+        loop.clock.now += 10.0
+        loop.step(2)
+        loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 2
 
 
 def looks(loop: Loop) -> list[bool]:
     """Of each look that waits, whether it is taken alone."""
     return [args[1] for call, args in loop.wire.waiting if call.__name__ == LIST]
-
-
-def pass_time(loop: Loop, seconds: float) -> None:
-    """Let time pass; what is asked for meanwhile is answered, but for paid calls."""
-    end = loop.clock.now + seconds
-    while loop.clock.now < end:
-        loop.clock.now = min(end, loop.clock.now + 5.0)
-        loop.step(2)
-        loop.let_all(LIST, BALANCE)
-
-
-def lost(loop: Loop, count: int, size: int = 2) -> int:
-    """A batch whose first call has no answer; the others of that moment have one."""
-    ready(loop)
-    batch_id = batch(loop, count, size=size)
-    loop.step(3)
-    loop.let(CALL, fault="lost before")
-    return batch_id
-
-
-def clear(loop: Loop) -> None:
-    """A person says that nothing in doubt was placed."""
-    with loop.database.read() as connection:
-        ids = list(connection.exec_driver_sql("SELECT id FROM items WHERE outcome = 'in_doubt'").scalars())
-    assert was_not_placed(loop.database, ids, 0.0) == len(ids) > 0
-
-
-# Rest
-
-
-def test_a_call_rests_from_when_it_was_sent(loop: Loop) -> None:
-    """No balance is read while the provider may be working on it: fifty seconds passed before its connection broke."""
-    loop.latency = 50.0
-    lost(loop, 2)
-    pass_time(loop, DEADLINE + QUIET - 50.0 - 1.0)
-    assert one(loop.database, "SELECT count(*) FROM balance_readings") == 1
-    loop.clock.now += 1.1
-    loop.step(2)
-    assert BALANCE in loop.waiting
-
-
-def test_only_calls_that_were_answered_say_how_slow_the_provider_is(loop: Loop) -> None:
-    """Ten IMEIs took 200 seconds; the next call broke after 900, which may be the network's fault."""
-    loop.close()
-    longer = Loop(loop.database, loop.folder, loop.model, chunk_size=10, workers=1)
-    ready(longer)
-    batch(longer, 20, size=10)
-    longer.step(3)
-    longer.latency = 200.0
-    longer.let(CALL)
-    longer.latency = 900.0
-    longer.let(CALL, fault="lost before")
-    longer.let_all(LIST)
-    assert longer.database.get_setting(SLOWNESS) == "20.000"
-    longer.close()
-
-
-# What is held back
-
-
-def test_the_last_imei_of_a_batch_in_doubt_is_held_back(loop: Loop) -> None:
-    """Calls are as long as ever until the last one, of which an IMEI waits until the doubtful call has rested."""
-    batch_id = lost(loop, 20)
-    loop.let_all(CALL)
-    assert [len(numbers) for numbers in loop.sent] == [2] * 9 + [1]
-    assert loop.outcomes(batch_id)[-1] == "waiting"
-    pass_time(loop, DEADLINE + QUIET - 5.0)
-    assert CALL not in loop.waiting
-    pass_time(loop, 10.0)
-    assert loop.waiting.count(CALL) == 1
-    loop.let(CALL)
-    assert loop.sent[10:] == [imeis(20)[-1:]]
-
-
-def test_three_of_the_last_imeis_of_a_batch_in_doubt_are_held_back(loop: Loop) -> None:
-    """Where the first of them proves nothing the others may."""
-    loop.close()
-    longer = Loop(loop.database, loop.folder, loop.model, chunk_size=5, canaries=3, workers=1)
-    batch_id = lost(longer, 20, size=5)
-    longer.let_all(CALL)
-    longer.close()
-    assert longer.outcomes(batch_id).count("waiting") == 3
-
-
-def test_nothing_is_held_back_of_a_batch_without_doubt(loop: Loop) -> None:
-    """The doubt is in another one."""
-    lost(loop, 2)
-    batch_id = batch(loop, 6, first=50)
-    loop.step(2)
-    loop.let_all(CALL)
-    assert loop.outcomes(batch_id) == ["ordered"] * 6
-
-
-# Work of an earlier process
 
 
 def test_new_work_does_not_wait_for_the_look_at_older_work(loop: Loop) -> None:
@@ -156,9 +101,6 @@ def test_a_list_that_answers_after_two_failures_lets_older_work_go_on(loop: Loop
     loop.step(2)
     loop.let_all()
     assert loop.outcomes(older) == ["ordered"] * 2
-
-
-# Looks alone
 
 
 def test_a_look_alone_waits_for_a_call_within_the_limit(database: IMEIDatabase, tmp_path: Path) -> None:
@@ -279,36 +221,6 @@ def answer_while_a_balance_is_on_its_way(loop: Loop) -> None:
     loop.process.step()
 
 
-def test_a_repeated_call_that_gets_no_answer_needs_another_decision(loop: Loop) -> None:
-    """What a person said of the first call says nothing about the second: that one was charged."""
-    batch_id = lost(loop, 2)
-    loop.let_all()
-    loop.model.list_is_down = True
-    clear(loop)
-    pass_time(loop, 100.0)
-    loop.let(CALL, fault="lost after")
-    pass_time(loop, 1000.0)
-    assert len(loop.sent) == 2 and loop.outcomes(batch_id) == ["in_doubt"] * 2
-    with loop.database.read() as connection:
-        left = connection.exec_driver_sql("SELECT cleared FROM chunks WHERE state = 'in_doubt'").scalars().all()
-    assert left == [0]
-
-
-def test_nothing_is_sent_again_while_the_disk_is_full(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its answer could not be kept; when there is room again it is sent."""
-    lost(loop, 2)
-    loop.let_all()
-    clear(loop)
-    loop.step(2)
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoints, "LEAST_FREE", 1 << 62)
-        loop.let(LIST)
-        assert len(loop.sent) == 1
-    pass_time(loop, 5.0)
-    loop.let_all()
-    assert len(loop.sent) == 2
-
-
 def test_no_look_alone_is_taken_while_the_disk_is_full(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """It could lead to nothing, and the provider would be asked for its list without a pause."""
     lost(loop, 2)
@@ -369,3 +281,68 @@ def test_a_look_alone_asks_for_the_balance_behind_the_list(
     loop.model.list_is_down = is_down
     loop.wire.let_through(loop.waiting.index(LIST))
     assert len(questions) == asked
+
+
+def test_a_look_alone_waits_for_the_calls_on_the_wire(loop: Loop) -> None:
+    doubtful = cleared_behind_calls(loop)
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    loop.clock.now += 29.0
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    loop.let(CALL)
+    assert loop.waiting == [LIST]
+    loop.let(LIST)
+    loop.let_all(CALL)
+    assert loop.sent.count(doubtful) == 2
+
+
+@pytest.mark.parametrize(("times", "patience"), [([], 30.0), ([5.0], 30.0), ([20.0], 40.0)])
+def test_calls_on_the_wire_get_twice_their_usual_time_to_end(loop: Loop, times: list[float], patience: float) -> None:
+    """And half a minute at least; then other work goes on."""
+    cleared_behind_calls(loop)
+    loop.system.throttle.times.clear()
+    loop.system.throttle.times.extend(times)
+    loop.step(3)
+    batch(loop, 2, first=70)
+    loop.clock.now += patience - 0.1
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    loop.clock.now += 0.1
+    loop.step(3)
+    assert loop.waiting.count(CALL) == 2
+
+
+def test_other_work_goes_on_where_calls_do_not_end(loop: Loop) -> None:
+    doubtful = cleared_behind_calls(loop)
+    loop.step(3)
+    batch(loop, 2, first=70)
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    loop.clock.now += 30.0
+    loop.step(3)
+    assert loop.waiting.count(CALL) == 2
+    loop.let_all(CALL)
+    assert loop.sent.count(doubtful) == 1  # not before a minute has passed
+    loop.clock.now += 61.0
+    loop.step(3)
+    loop.let_all()
+    assert loop.sent.count(doubtful) == 2
+
+
+def cleared_behind_calls(loop: Loop) -> list[str]:
+    """As cleared, with another call on the wire; returns the doubtful IMEIs."""
+    ready(loop)
+    batch_id = batch(loop, 2)
+    loop.step(3)
+    loop.let(CALL, fault="lost before")
+    loop.let_all()
+    batch(loop, 2, first=50)
+    loop.step(3)
+    assert loop.waiting == [CALL]
+    with loop.database.read() as connection:
+        query = "SELECT id FROM items WHERE batch_id = ?"
+        ids = list(connection.exec_driver_sql(query, (batch_id,)).scalars())
+    was_not_placed(loop.database, ids, 0.0)
+    loop.clock.now += 5.0
+    return imeis(2)

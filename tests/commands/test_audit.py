@@ -1,0 +1,180 @@
+"""The commands audit and rebuild-from-provider: what they print, restore and exit with."""
+
+import json
+from dataclasses import asdict, replace
+from threading import Event
+
+import pytest
+from audited_orders import COUNT, audited, client_of, forget, place
+from click.testing import Result
+from flask import Flask
+from simulated_provider import SERVICE, Simulator, imeis, judge, system
+from stored_orders import all_orders
+
+from account.requests import ProviderRequests
+from backend import make_backend
+from commands.audit import audit as audit_command
+from commands.audit import figures, rebuild_from_provider, report_lines
+from database import IMEIDatabase
+from orders import Chunk, Outcome
+from results.importing import import_orders
+from settings import Settings
+from spreadsheets.order_rows import read_orders
+from storage.batch_queries import progress
+from submission import older_copy as batch_older_copy
+from submission.checkpoints import Checkpoints
+
+
+@pytest.fixture
+def app(settings: Settings, database: IMEIDatabase, simulator: Simulator) -> Flask:
+    real = replace(settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url)
+    app = Flask("audit_test")
+    app.extensions["backend"] = make_backend(real, database, ProviderRequests(database), Event())
+    for command in (audit_command, rebuild_from_provider):
+        app.cli.add_command(command)
+    return app
+
+
+def run(app: Flask, *words: str, typed: str | None = None) -> Result:
+    return app.test_cli_runner().invoke(args=words, input=typed)
+
+
+def test_the_command_exits_with_zero_only_when_both_sides_agree(
+    app: Flask, simulator: Simulator, database: IMEIDatabase
+) -> None:
+    placed = place(simulator, database)
+    clean = run(app, "audit", "--json")
+    assert clean.exit_code == 0, clean.output
+    said = json.loads(clean.stdout.splitlines()[-1])
+    assert (said["agrees"], said["ours"], said["unknown_to_us"]) == (True, COUNT, {"count": 0, "examples": []})
+    assert "Both sides agree." in clean.stderr
+    forget(database, placed[0])
+    lost = run(app, "audit")
+    assert lost.exit_code == 1
+    assert f"order {placed[0]}" in lost.stdout
+    simulator.set(listing="off")
+    silent = run(app, "audit", "--since", "2020-01-01")
+    assert silent.exit_code == 1
+    assert "could not be asked" in silent.stdout
+    assert "time zone is unknown" in silent.stdout
+
+
+def test_examples_are_bounded_and_the_rest_is_counted(simulator: Simulator, database: IMEIDatabase) -> None:
+    with client_of(simulator) as client:
+        client.place_imei_order(imeis(50), SERVICE)
+    report = audited(simulator, database)
+    assert (report.unknown_to_us.count, len(report.unknown_to_us.examples)) == (50, 20)
+    assert "    and 30 more" in report_lines(report)
+    assert figures(report).keys() == asdict(report).keys() | {"agrees", "complete"}
+
+
+def test_the_rebuild_asks_first_and_says_what_it_did(app: Flask, simulator: Simulator, database: IMEIDatabase) -> None:
+    with client_of(simulator) as client:
+        client.place_imei_order(imeis(5), SERVICE)
+    assert run(app, "rebuild-from-provider", typed="n\n").exit_code == 1
+    assert database.count_orders() == 0
+    done = run(app, "rebuild-from-provider", "--yes")
+    assert (done.exit_code, database.count_orders()) == (0, 5)
+    assert "5 orders restored" in done.stdout
+    assert "0 orders restored" in run(app, "rebuild-from-provider", "--yes").stdout
+    simulator.set(listing="off")
+    assert "Nothing was restored" in run(app, "rebuild-from-provider", "--yes").stderr
+
+
+def keep_answer(settings: Settings, chunk_id: int, named: dict[str, str], batch_id: int = 7) -> None:
+    """An answer on disk that names these orders (order id → IMEI)."""
+    records = "".join(
+        f"<imeis><id>{order_id}</id><imei>{imei}</imei><status>Pending</status></imeis>"
+        for order_id, imei in named.items()
+    )
+    kept = Checkpoints(settings.data_dir / "checkpoints")
+    kept.keep(Chunk(chunk_id, batch_id, SERVICE, 1, 1, ()), f"<result>{records}</result>".encode())
+    kept.close()
+
+
+def test_the_rebuild_restores_what_a_kept_answer_names_beyond_the_list(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase
+) -> None:
+    with client_of(simulator) as client:
+        placed = client.place_imei_order(imeis(30), SERVICE).orders
+    simulator.set(listing_limit=10)
+    keep_answer(settings, 1, {order.id: order.imei for order in placed})
+    batch_older_copy.recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
+    dry = run(app, "rebuild-from-provider", "--dry-run")
+    assert dry.exit_code == 0
+    assert "1 answer kept on disk, with 30 unknown orders." in dry.stderr
+    assert (database.count_orders(), bool(batch_older_copy.older_copy_objection(database))) == (0, True)
+    done = run(app, "rebuild-from-provider", "--yes")
+    assert done.exit_code == 0, done.output
+    assert {(row["order_id"], row["imei"], row["service_id"]) for row in all_orders(database)} == {
+        (order.id, order.imei, SERVICE) for order in placed
+    }
+    assert all(row["order_date"] for row in all_orders(database))
+    assert batch_older_copy.older_copy_objection(database) == ""
+
+
+def test_the_guard_stays_while_an_order_of_a_kept_answer_is_missing(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase
+) -> None:
+    """The provider does not know these ids, so nobody can say of which service they are."""
+    keep_answer(settings, 1, {"501": imeis(1)[0], "502": imeis(1, 1)[0]})
+    batch_older_copy.recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
+    for _ in range(2):
+        done = run(app, "rebuild-from-provider", "--yes")
+        assert done.exit_code == 1
+        assert "2 orders of kept answers missing" in done.stderr
+        assert f"order 501  {imeis(1)[0]}  of batch 7" in done.stderr
+        assert batch_older_copy.older_copy_objection(database)
+    lines = [f"50{n},{imeis(1, n - 1)[0]},T-Mobile USA - Status Check,Pending" for n in (1, 2)]
+    file = "\r\n".join(["ORDER ID,IMEI NO.,SERVICE,STATUS", *lines])
+    import_orders(database, list(read_orders(file.encode())), "by-hand.csv")
+    assert run(app, "rebuild-from-provider", "--yes").exit_code == 0
+    assert batch_older_copy.older_copy_objection(database) == ""
+
+
+def test_an_id_that_answers_give_to_two_imeis_restores_neither(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase
+) -> None:
+    keep_answer(settings, 1, {"501": imeis(1)[0]})
+    keep_answer(settings, 2, {"501": imeis(1, 1)[0]})
+    assert run(app, "rebuild-from-provider", "--yes").exit_code == 1
+    assert database.count_orders() == 0
+
+
+def test_a_damaged_answer_of_a_lost_call_keeps_the_guard(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase
+) -> None:
+    keep_answer(settings, 1, {"501": imeis(1)[0]})
+    path = settings.data_dir / "checkpoints" / "7" / "answers.log"
+    path.write_bytes(path.read_bytes()[:-5])
+    batch_older_copy.recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
+    done = run(app, "rebuild-from-provider", "--yes")
+    assert done.exit_code == 1
+    assert "1 kept answer not readable, of batch 7." in done.stderr
+    assert batch_older_copy.older_copy_objection(database)
+
+
+def test_an_answer_of_which_the_database_knows_every_order_is_nothing_to_restore(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase
+) -> None:
+    place(simulator, database)
+    simulator.set(listing_limit=5, turnaround=10_000)
+    before = all_orders(database)
+    assert run(app, "rebuild-from-provider", "--yes").exit_code == 0
+    assert all_orders(database) == before
+
+
+def test_a_doubt_whose_order_an_answer_names_is_settled_by_it(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase
+) -> None:
+    """An older copy has the call in doubt; the answer that came later lies on disk, and the list is too short."""
+    simulator.set(fault="close", fault_when="after", fault_limit=1, listing="off", duplicates="never")
+    with system(simulator, database, in_use=False, patience=0.2) as running:
+        running.submit_batch(imeis(5), SERVICE)
+    simulator.set(listing="on", listing_limit=1)
+    keep_answer(settings, 1, {str(c.order_id): c.imei for c in simulator.charges()}, batch_id=1)
+    assert run(app, "rebuild-from-provider", "--yes").exit_code == 0
+    found = progress(database, 1)
+    assert found
+    assert found.outcomes[Outcome.ORDERED] == 5
+    assert judge(simulator, database) == (0, 0)

@@ -1,0 +1,122 @@
+"""Confirmed IMEIs become one batch: once for each token or list, without those that are ordered or under way."""
+
+import threading
+from typing import Any
+
+import pytest
+from batch_checks import outcomes
+from handmade_calls import OTHER, answered, call, one, unanswered
+from simulated_provider import SERVICE, imeis
+
+from database import IMEIDatabase
+from orders import BatchState
+from storage.batch_creation import (
+    NewBatch,
+    OverBudgetError,
+    create_batch,
+    fingerprint,
+    in_flight,
+    known_orders,
+    results_elsewhere,
+    unfinished_batch,
+)
+from storage.batch_queries import batch_state
+
+
+def new_batch(numbers: list[str], **changes: Any) -> NewBatch:
+    listed = [(imei, row) for row, imei in enumerate(numbers, 1)]
+    values: dict[str, Any] = {"label": "test", "source": "command", "service_id": SERVICE, "service_name": "T-Mobile"}
+    return NewBatch(**{**values, "unit_price": 0.08, "imeis": listed, **changes})
+
+
+def test_one_confirmation_token_makes_one_batch(database: IMEIDatabase) -> None:
+    first = create_batch(database, new_batch(imeis(3), confirm_token="a"))
+    assert create_batch(database, new_batch(imeis(3), confirm_token="a")) == first
+
+
+def test_two_confirmations_at_the_same_instant_make_one_batch(database: IMEIDatabase) -> None:
+    barrier, made = threading.Barrier(8), list[int]()
+
+    def confirm() -> None:
+        barrier.wait()
+        made.append(create_batch(database, new_batch(imeis(300), confirm_token="b")))
+
+    threads = [threading.Thread(target=confirm) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 1
+
+
+def test_two_batches_in_flight_never_hold_the_same_imei(database: IMEIDatabase) -> None:
+    first = create_batch(database, new_batch(imeis(3)))
+    second = create_batch(database, new_batch(imeis(5)))
+    assert outcomes(database, first) == {"waiting": 3}
+    assert outcomes(database, second) == {"waiting": 2, "duplicate": 3}
+    assert in_flight(database, SERVICE, imeis(6)) == dict.fromkeys(imeis(3), first) | dict.fromkeys(
+        imeis(2, first=3), second
+    )
+
+
+def test_a_plan_knows_of_the_batch_that_would_be_given_back(database: IMEIDatabase) -> None:
+    """A finished batch in doubt is one: a page must not say that another has started."""
+    numbers = [(imei, None) for imei in imeis(2)]
+    doubtful = call(database, imeis(2))
+    unanswered(database, doubtful)
+    mark = fingerprint(SERVICE, imeis(2))
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE batches SET fingerprint = ?", (mark,))
+    assert batch_state(database, doubtful.batch_id)[0] is BatchState.FINISHED
+    new = NewBatch("again", "command", SERVICE, "T-Mobile", 0.1, numbers, fingerprint=mark)
+    assert create_batch(database, new) == doubtful.batch_id == unfinished_batch(database, mark)
+
+
+def test_the_day_is_not_overdrawn_by_a_batch_that_was_planned_before_another(database: IMEIDatabase) -> None:
+    first = create_batch(database, new_batch(imeis(10), budget=1.0))
+    with pytest.raises(OverBudgetError, match="Another batch has taken"):
+        create_batch(database, new_batch(imeis(5, first=20), budget=1.0))
+    assert one(database, "SELECT count(*), max(id) FROM batches") == (1, first)
+    assert one(database, "SELECT count(*) FROM items") == 10
+
+
+def test_items_stand_in_calls_of_the_given_length_and_a_repeated_imei_in_none(database: IMEIDatabase) -> None:
+    numbers = imeis(5)
+    batch_id = create_batch(database, new_batch([*numbers[:2], numbers[0], *numbers[2:]]), chunk_size=2)
+    with database.read() as connection:
+        query = "SELECT chunk_id - (SELECT min(id) FROM chunks), source_row FROM items WHERE batch_id = ? ORDER BY id"
+        rows = [tuple(row) for row in connection.exec_driver_sql(query, (batch_id,))]
+        sizes = list(connection.exec_driver_sql("SELECT size FROM chunks ORDER BY id").scalars())
+    assert rows == [(0, 1), (0, 2), (None, 3), (1, 4), (1, 5), (2, 6)]
+    assert sizes == [2, 2, 1]
+
+
+def test_of_earlier_orders_the_one_that_waits_is_known_and_results_of_other_services_are_shown(
+    database: IMEIDatabase,
+) -> None:
+    [imei] = imeis(1)
+    rows = [("1", SERVICE, "Pending"), ("2", SERVICE, "Completed"), ("3", OTHER, "Completed"), ("4", OTHER, "Pending")]
+    for order_id, service_id, status in rows:
+        database.insert_order({"order_id": order_id, "imei": imei, "service_id": service_id, "status": status})
+    with database.read() as connection:
+        assert [order.order_id for order in known_orders(connection, SERVICE, [imei])] == ["1"]
+        assert [order.order_id for order in results_elsewhere(connection, SERVICE, [imei])] == ["3"]
+        assert results_elsewhere(connection, OTHER, imeis(1, first=9)) == []
+
+
+def test_rechecks_order_what_has_a_result_and_nothing_that_is_in_doubt(database: IMEIDatabase) -> None:
+    chunk = call(database, imeis(2))
+    answered(database, chunk, 1)
+    database.update_order_status("1", "Completed")
+    database.update_order_status("2", "Rejected")
+    unanswered(database, call(database, imeis(1, first=2)))
+    numbers = imeis(3)
+    none = create_batch(database, new_batch(numbers))
+    assert outcomes(database, none) == {"duplicate": 3}
+    assert batch_state(database, none)[0] is BatchState.FINISHED
+    assert outcomes(database, create_batch(database, new_batch(numbers, recheck=True))) == {
+        "waiting": 1,
+        "duplicate": 2,
+    }
+    again = new_batch(numbers, recheck=True, resend_rejected=True)
+    assert outcomes(database, create_batch(database, again)) == {"waiting": 1, "duplicate": 2}  # the first waits

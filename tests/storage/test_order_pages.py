@@ -1,0 +1,31 @@
+"""Pages in an order that a person chose go through everything once, by an index."""
+
+import pytest
+from order_tables import NOTHING
+
+from database import IMEIDatabase
+from storage import order_pages
+from storage.order_filters import OrderFilter
+from storage.order_pages import Sort
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+def test_each_sort_pages_through_everything_once(database: IMEIDatabase, known: list[str], sort: Sort) -> None:
+    seen, after = [], ""
+    while page := order_pages.page(database, NOTHING, sort, after, 33):
+        seen += page
+        after = order_pages.key(page[-1], sort)
+    ids = [row.id for row in seen]
+    assert sorted(ids) == list(range(1, 401))
+    expected = {
+        Sort.NEWEST: sorted(ids, reverse=True),
+        Sort.OLDEST: sorted(ids),
+        Sort.IMEI: [row.id for row in sorted(seen, key=lambda row: (row.imei, row.id))],
+    }
+    assert ids == expected[sort]
+
+
+def test_a_filter_is_sorted_only_by_what_its_own_index_gives() -> None:
+    assert order_pages.sorts(NOTHING) == list(Sort)
+    assert order_pages.sorts(OrderFilter(status="Pending")) == [Sort.NEWEST, Sort.OLDEST]
+    assert order_pages.sorts(OrderFilter(mismatch=True)) == [Sort.NEWEST]

@@ -1,0 +1,120 @@
+"""Results of pending orders: each answer is written whole, and orders without a result are remembered as withheld."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from order_tables import plan
+from pending_orders import ByHand, Hours, Spoiled, client_of, pending, place
+from simulated_provider import Knobs, Simulator, imeis
+from sqlalchemy import select
+from stored_orders import all_orders
+
+from database import IMEIDatabase
+from orders import IMEIOrder
+from results import sync as order_sync
+from results.sync import (
+    RAREST,
+    OrderSync,
+    result_values,
+)
+from schema import orders, status_changes
+from storage import result_store
+from storage.result_store import store_results, withheld, withheld_orders
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(Knobs(turnaround=3600)) as running:
+        yield running
+
+
+def test_an_answer_is_written_whole_or_not_at_all(simulator: Simulator, database: IMEIDatabase) -> None:
+    """A failure at the last order of an answer takes back what was written of the others, history included."""
+    placed = place(simulator, database, 5)
+    simulator.complete()
+
+    def change(order: IMEIOrder, row: Any) -> dict[str, Any]:
+        if order.id == placed[-1]:
+            raise ValueError("cannot be read")
+        return result_values(order, row)
+
+    with client_of(simulator) as client:
+        found = client.get_imei_orders(placed)
+    with pytest.raises(ValueError, match="cannot be read"):
+        store_results(database, found, change)
+    assert {row["status"] for row in all_orders(database)} == {"Pending"}
+    with database.read() as connection:
+        assert connection.execute(select(status_changes)).all() == []
+
+
+def test_reparse_applies_the_parser_to_stored_texts(database: IMEIDatabase) -> None:
+    text = "Model: iPhone 12<br>Carrier: T-Mobile USA<br>SIM Lock: Locked"
+    for n, imei in enumerate(imeis(3)):
+        database.insert_order({"order_id": str(n), "imei": imei, "status": "Completed", "result_code": text})
+    database.insert_order({"order_id": "9", "imei": imeis(1)[0], "status": "Completed", "carrier": "kept"})
+    assert order_sync.reparse(database) == (3, 3)
+    assert order_sync.reparse(database) == (3, 0)
+    assert {row["model"] for row in all_orders(database) if row["result_code"]} == {"iPhone 12"}
+    kept = database.get_order("9")
+    assert kept
+    assert kept["carrier"] == "kept"
+
+
+def test_an_order_that_is_answered_again_is_withheld_no_more(database: IMEIDatabase) -> None:
+    ids = pending(database, 5)
+    provider = Spoiled([ids[2]])
+    OrderSync(database, provider, 300).sync()
+    assert [row.result.order_id for row in withheld_orders(database, 9)] == [ids[2]]
+    provider.spoilers.clear()
+    assert OrderSync(database, provider, 300).sync().pending == 0
+    assert withheld(database) == {}
+
+
+def test_an_order_that_is_settled_otherwise_is_withheld_no_more(database: IMEIDatabase) -> None:
+    ids = pending(database, 3)
+    sync = OrderSync(database, Spoiled([ids[2]]), 300)
+    sync.sync()
+    with database.write() as connection:
+        connection.execute(orders.update().values(status="Rejected"))
+    assert withheld_orders(database, 9) == []
+    sync.sync()
+    assert withheld(database) == {}
+
+
+def test_an_order_that_the_provider_does_not_know_is_seldom_due_until_it_is_listed(database: IMEIDatabase) -> None:
+    clock = Hours()
+    known, unknown = pending(database, 2, clock.now)
+    provider = ByHand(lambda ids: [], status="Pending")
+    sync = OrderSync(database, provider, 300, clock)
+    sync.sync()
+    assert provider.lists == [2, 2, 1, 1]
+    clock.pass_by(300)
+    assert sync.sync(only_due=True).asked == 0
+
+    provider.answer = lambda ids: [order_id for order_id in ids if order_id == known]
+    sync.sync()
+    provider.asked.clear()
+    clock.pass_by(300)
+    assert sync.sync(only_due=True).asked == 1
+    assert provider.asked == [[known]]
+    provider.asked.clear()
+    clock.pass_by(RAREST)
+    assert sync.sync(only_due=True).asked == 2
+    assert provider.asked[0] == [known, unknown]
+
+
+def test_what_was_settled_meanwhile_is_not_remembered(database: IMEIDatabase) -> None:
+    pending(database, 3)
+    sync = OrderSync(database, ByHand(lambda ids: []), 300)
+    sync.sync()
+    assert (len(sync._asked), len(withheld(database))) == (3, 3)
+    with database.write() as connection:
+        connection.execute(orders.update().where(orders.c.order_id != "00001").values(status="Rejected"))
+    sync.sync()
+    assert (set(sync._asked), set(withheld(database))) == ({"00001"}, {"00001"})
+
+
+def test_what_waits_for_a_result_is_found_without_reading_what_has_one(database: IMEIDatabase) -> None:
+    assert "idx_orders_pending" in plan(database, select(orders.c.order_id).where(*result_store.waits()))
+    assert result_store.count_pending(database) == 0

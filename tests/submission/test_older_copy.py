@@ -1,0 +1,88 @@
+"""A database that is older than the answers kept beside it orders nothing before its orders are restored."""
+
+from collections.abc import Iterator
+
+import pytest
+from older_copies import FEW, MANY, KnowsNothing, browser_on, order_all_and_put_back, put_in_place, restore_orders
+from planted_kills import CHUNK
+from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
+from web_client import words
+
+from database import IMEIDatabase
+from settings import Settings
+from submission import older_copy as batch_older_copy
+from submission.checkpoints import Checkpoints
+from submission.older_copy import SENTENCE
+
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(Knobs(history=1, latency=0.25, duplicates="never")) as running:
+        yield running
+
+
+def test_an_empty_file_is_recognised_before_anything_is_ordered_with_it(
+    simulator: Simulator, settings: Settings
+) -> None:
+    with IMEIDatabase(settings.database_path) as database, system(simulator, database, chunk_size=CHUNK) as running:
+        assert running.submit_batch(imeis(FEW), SERVICE).successful == FEW
+    put_in_place(None, settings.database_path)
+
+    with IMEIDatabase(settings.database_path) as database:
+        browser = browser_on(database, settings)
+        assert SENTENCE in words(browser.get("/status"))
+        preview = browser.paste(imeis(FEW), SERVICE)
+        assert SENTENCE in words(browser.get(preview))
+        assert browser.confirm(preview).location == preview
+        with system(simulator, database, chunk_size=CHUNK) as running:
+            restore_orders(running, database)
+            assert browser_on(database, settings).get("/health").get_json()["checks"]["environment"]["status"] == "ok"
+            again = running.submit_batch(imeis(FEW + 3), SERVICE)
+        assert (again.duplicates, again.successful) == (FEW, 3)
+        assert again.batch_id == 2  # and not the one whose answers are kept
+        assert judge(simulator, database) == (0, 0)
+        assert len(simulator.charges()) == FEW + 3
+
+
+def test_a_short_list_and_kept_answers_restore_a_batch_that_the_copy_never_had(
+    simulator: Simulator, settings: Settings
+) -> None:
+    order_all_and_put_back(simulator, settings, planned=False)
+    with IMEIDatabase(settings.database_path) as database:
+        browser_on(database, settings)
+        assert batch_older_copy.older_copy_objection(database) == SENTENCE
+        with system(simulator, database, chunk_size=CHUNK) as running:
+            assert restore_orders(running, database)
+            assert batch_older_copy.older_copy_objection(database) == ""
+            assert running.submit_batch(imeis(MANY), SERVICE).duplicates == MANY
+        assert judge(simulator, database) == (0, 0)
+        assert len(simulator.charges()) == MANY
+
+
+def test_the_guard_stays_where_neither_list_nor_ids_show_what_was_ordered(
+    simulator: Simulator, settings: Settings
+) -> None:
+    order_all_and_put_back(simulator, settings, planned=False)
+    with IMEIDatabase(settings.database_path) as database:
+        browser = browser_on(database, settings)
+        with system(simulator, database, client_class=KnowsNothing, chunk_size=CHUNK) as running:
+            assert not restore_orders(running, database)
+        assert batch_older_copy.older_copy_objection(database) == SENTENCE
+        preview = browser.paste(imeis(MANY), SERVICE)
+        assert SENTENCE in words(browser.get(preview))
+        assert browser.confirm(preview).location == preview
+        assert judge(simulator, database) == (0, 0)  # every order is restored, most without their service
+        with system(simulator, database, chunk_size=CHUNK) as running:
+            assert restore_orders(running, database)  # and named once the provider answers
+            assert running.submit_batch(imeis(MANY), SERVICE).duplicates == MANY
+        assert len(simulator.charges()) == MANY
+
+
+def test_a_database_beside_its_own_answers_is_no_older_copy(simulator: Simulator, database: IMEIDatabase) -> None:
+    with system(simulator, database, chunk_size=CHUNK) as running:
+        batch_id = running.submit_batch(imeis(2 * CHUNK), SERVICE).batch_id
+        running.run_batch(batch_id)
+    assert not batch_older_copy.recognise_older_copy(database, Checkpoints(database.path.parent / "checkpoints"))
+    assert batch_older_copy.older_copy_objection(database) == ""

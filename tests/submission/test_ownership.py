@@ -1,0 +1,168 @@
+"""Whether this process may send, and which batches, after another process or another copy was at work."""
+
+import pytest
+from handmade_calls import one
+from loop_scenes import cleared
+from provider_model import Disturbance
+from simulated_provider import SERVICE, imeis
+from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready
+
+from storage import batch_states, lease
+from submission.ownership import MOVED, PAID_ELSEWHERE
+
+
+def lose_lease(loop: Loop) -> None:
+    with loop.database.write() as connection:
+        lease.take(connection, "another", "there")
+
+
+def test_a_process_that_lost_the_lease_records_its_answers_and_sends_nothing(loop: Loop) -> None:
+    ready(loop)
+    batch_id = batch(loop, 20)
+    loop.step(3)
+    assert loop.waiting == [CALL] * 4
+    lose_lease(loop)
+    loop.let_all(CALL)
+    assert len(loop.sent) == 4
+    assert loop.outcomes(batch_id) == ["ordered"] * 8 + ["waiting"] * 12
+    assert one(loop.database, "SELECT count(*) FROM orders WHERE attempt_id > 0") == 8
+    assert loop.process.has_ended
+    assert loop.system.was_overtaken
+
+
+def test_a_process_that_lost_the_lease_ends_before_its_first_call(loop: Loop) -> None:
+    ready(loop)
+    lose_lease(loop)
+    loop.step(2)
+    assert loop.process.has_ended
+    assert loop.sent == []
+
+
+def test_a_process_that_lost_the_lease_repeats_nothing(loop: Loop) -> None:
+    doubtful = cleared(loop)
+    loop.step(2)
+    assert loop.waiting == [LIST]
+    lose_lease(loop)
+    loop.let_all()
+    assert loop.sent == [doubtful]
+    assert one(loop.database, "SELECT DISTINCT outcome FROM items") == "in_doubt"
+
+
+@pytest.mark.parametrize("fault", ["maintenance", "withdrawn", "auth"])
+def test_an_answer_of_a_process_that_lost_the_lease_leaves_a_later_call_alone(loop: Loop, fault: str) -> None:
+    """Its answer is on disk and not recorded when the other process recovers it and makes the call again."""
+    ready(loop)
+    batch_id = batch(loop, 2)
+    loop.step(3)
+    loop.model.next = Disturbance(fault=fault)
+    loop.wire.let_through(loop.waiting.index(CALL))
+    later = Loop(loop.database, loop.folder, loop.model)
+    later.step(3)
+    resume(loop, batch_id)
+    later.let_all(BALANCE, LIST)
+    assert later.waiting.count(CALL) == 1
+    loop.step(3)
+    assert loop.process.has_ended
+    assert one(loop.database, "SELECT state, attempt FROM chunks") == ("sending", 2)
+    resume(loop, batch_id)
+    later.step(2)
+    assert later.waiting.count(CALL) == 1
+    later.let_all()
+    later.close()
+    assert loop.outcomes(batch_id) == ["ordered"] * 2
+    assert len(loop.model.charges) == 2
+
+
+def resume(loop: Loop, batch_id: int) -> None:
+    with loop.database.write() as connection:
+        batch_states.resume(connection, batch_id)
+
+
+def older_work(loop: Loop, count: int = 4) -> int:
+    """A batch that was made an hour ago: another process may have sent it."""
+    batch_id = batch(loop, count)
+    with loop.database.write() as connection:
+        connection.exec_driver_sql("UPDATE batches SET created_at = datetime('now', '-1 hour')")
+    return batch_id
+
+
+def test_work_of_an_earlier_process_is_sent_after_a_look_at_the_list(loop: Loop) -> None:
+    batch_id = older_work(loop)
+    loop.step(3)
+    loop.let_all(BALANCE)
+    assert loop.waiting == [LIST]
+    loop.step(3)
+    assert loop.waiting == [LIST]
+    loop.let(LIST)
+    assert loop.waiting == [CALL, CALL]
+    loop.let_all(CALL)
+    assert loop.outcomes(batch_id) == ["ordered"] * 4
+
+
+def test_what_another_copy_has_ordered_already_is_not_sent(loop: Loop) -> None:
+    loop.model.place(imeis(1), SERVICE)
+    older_work(loop)
+    loop.step(3)
+    loop.let_all()
+    assert loop.sent == []
+    assert loop.states()[0][0] == "paused"
+
+
+@pytest.mark.parametrize(("placed", "state"), [(4, "paused"), (0, "running")])
+def test_what_the_balance_shows_of_another_copy_pauses_the_batch(loop: Loop, placed: int, state: str) -> None:
+    """Seen: a restored folder was sent again where the list hid what it had ordered before."""
+    ready(loop)
+    older_work(loop)
+    loop.close()
+    loop.model.place(imeis(placed), SERVICE)
+    loop.model.list_is_down = True
+    later = Loop(loop.database, loop.folder, loop.model)
+    later.step(3)
+    for _ in range(10):
+        later.let_all(LIST, BALANCE)
+        later.clock.now += 5.0
+        later.step(2)
+    later.close()
+    assert later.states()[0][0] == state
+    assert (PAID_ELSEWHERE.format("$0.32") == later.states()[0][1]) is (state == "paused")
+
+
+def test_a_list_that_fails_three_times_is_given_up(loop: Loop) -> None:
+    loop.model.list_is_down = True
+    batch_id = older_work(loop)
+    for _ in range(3):
+        loop.clock.now += 100.0
+        loop.step(2)
+        loop.let_all(BALANCE, PRICES)
+        assert loop.sent == [] and loop.waiting == [LIST]
+        loop.let(LIST)
+    loop.step(2)
+    loop.let_all(CALL)
+    assert loop.outcomes(batch_id) == ["ordered"] * 4
+
+
+def test_a_database_that_was_moved_pauses_where_the_provider_does_not_list(loop: Loop) -> None:
+    with loop.database.write() as connection:
+        lease.take(connection, "another", "another place")
+    loop.model.list_is_down = True
+    batch(loop, 4)
+    for _ in range(3):
+        loop.clock.now += 100.0
+        loop.step(2)
+        loop.let_all(BALANCE, PRICES)
+        loop.let(LIST)
+    loop.step(3)
+    assert loop.states() == [("paused", MOVED)]
+    assert loop.sent == []
+
+
+def test_a_database_that_was_moved_goes_on_after_a_look_at_the_list(loop: Loop) -> None:
+    with loop.database.write() as connection:
+        lease.take(connection, "another", "another place")
+    batch_id = batch(loop, 4)
+    loop.step(3)
+    loop.let(BALANCE)
+    loop.step(3)
+    assert CALL not in loop.waiting and LIST in loop.waiting
+    loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 4

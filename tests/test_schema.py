@@ -1,0 +1,119 @@
+"""The schema in words is the schema on disk, and an old database is migrated to it."""
+
+import sqlite3
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from order_tables import NUMBER
+from sqlalchemy import Connection
+
+from database import IMEIDatabase
+from schema import metadata
+from storage import order_queries, result_store
+
+
+def test_every_index_of_the_schema_is_there_and_no_other(database: IMEIDatabase) -> None:
+    with database.read() as connection:
+        found = {
+            row[0]
+            for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'index'")
+            if not row[0].startswith("sqlite_autoindex")
+        }
+    assert found == {str(index.name) for table in metadata.tables.values() for index in table.indexes}
+
+
+def test_the_schema_in_words_is_the_schema_on_disk(database: IMEIDatabase) -> None:
+    for table in metadata.tables.values():
+        with database.read() as connection:
+            columns = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
+        assert columns == set(table.c.keys()), table.name
+
+
+def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with IMEIDatabase(path) as database:
+        database.insert_order({"order_id": "77", "imei": NUMBER, "status": "Pending"})
+        with database.write() as connection:
+            _take_back_second_schema(connection)
+    with IMEIDatabase(path) as database:
+        order = database.get_order("77")
+        assert order
+        assert (order["imei"], order["other_imei"]) == (NUMBER, None)
+        assert result_store.count_pending(database) == 1
+        assert order_queries.statistics(database).by_status == {"Pending": 1}
+
+
+def _take_back_second_schema(connection: Connection) -> None:
+    old = ("service", "pending", "rejected", "imei2", "other_imei", "carrier", "simlock", "fmi")
+    pairs = ("verdict_simlock", "verdict_fmi", "verdict_blacklist")
+    names = (*old, "blacklist", "model", "serial", "verdict", "ungraded", *pairs)
+
+    for statement in (
+        "DROP TRIGGER orders_recounted",
+        "DROP TRIGGER orders_uncounted",
+        "DROP TRIGGER orders_untallied",
+        "DROP TABLE order_totals",
+        "DROP TABLE totals_mark",
+        "DROP INDEX idx_batches_untallied",
+        "DROP INDEX idx_items_message",
+        "ALTER TABLE batches DROP COLUMN tally",
+        "ALTER TABLE batches DROP COLUMN tally_revision",
+        "ALTER TABLE batches DROP COLUMN is_judged",
+        *(f"DROP INDEX idx_orders_{name}" for name in names),
+        "ALTER TABLE orders DROP COLUMN other_imei",
+        "ALTER TABLE import_history DROP COLUMN undone_at",
+        "DROP TABLE import_changes",
+        "DROP TABLE status_changes",
+        "DROP TABLE saved_searches",
+        "DROP TABLE balance_readings",
+        "DROP TABLE leases",
+        "DROP TABLE withheld_results",
+        "DROP TABLE listed_orders",
+        "DROP TABLE provider_requests",
+        "ALTER TABLE attempts DROP COLUMN after_order",
+        "ALTER TABLE attempts DROP COLUMN first_list",
+        "ALTER TABLE chunks DROP COLUMN doubt_attempt",
+        "ALTER TABLE chunks DROP COLUMN cleared",
+        "ALTER TABLE orders DROP COLUMN existed",
+        *(f"ALTER TABLE orders DROP COLUMN {name}" for name in ("verdict", "verdict_rule", "rules_version")),
+        "DROP TABLE rule_versions",
+        "UPDATE alembic_version SET version_num = '0001'",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+SPECIFIED_COLUMNS = [
+    "id",
+    "order_id",
+    "service_name",
+    "service_id",
+    "imei",
+    "imei2",
+    "credits",
+    "status",
+    "order_date",
+    "carrier",
+    "simlock",
+    "model",
+    "fmi",
+    "result_code",
+    "result_code_display",
+    "notes",
+    "raw_response",
+    "created_at",
+    "updated_at",
+]
+
+
+def test_the_orders_table_has_the_columns_and_indexes_that_people_know(database: IMEIDatabase) -> None:
+    with sqlite3.connect(database.path) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(orders)")]
+        indexes = {row[1] for row in connection.execute("PRAGMA index_list(orders)")}
+    assert [name for name in columns if name in SPECIFIED_COLUMNS] == SPECIFIED_COLUMNS
+    assert {"idx_imei", "idx_order_id", "idx_order_date", "idx_status"} <= indexes
+
+
+def test_migrations_and_schema_say_the_same(database: IMEIDatabase) -> None:
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
