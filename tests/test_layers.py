@@ -64,6 +64,16 @@ OWNERS: dict[str, tuple[str, ...]] = {
 }
 READS_THE_ENVIRONMENT = ("settings", "web_app", "gunicorn.conf", "simulator.server")
 PRINTS = ("commands.*", "simulator.server")
+#: module → why it has no file of tests.
+UNTESTED = {
+    "simulator.__main__": "two lines that call main",
+    "submission.wiring": "wiring only; test_specification.py runs it",
+    **dict.fromkeys(
+        ("grading.deciding", "grading.findings", "grading.rules", "grading.verdicts", "storage.regrading"),
+        "test_grading.py tests the room as a whole",
+    ),
+    "storage.verdict_store": "test_kept_sums.py counts its verdicts",
+}
 
 PACKAGES = sorted(
     path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("tests", "benchmarks")
@@ -125,14 +135,13 @@ def test_the_root_stays_small_and_packages_are_one_level_deep() -> None:
     assert [path for package in PACKAGES for path in (ROOT / package).glob("*/*.py")] == []
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_imports_point_down(room: str) -> None:
-    used = {room_of(name) for module in MODULES if room_of(module) == room for name in ours(module)} - {room}
-    if room == SIMULATOR:
-        assert used == set()
-        return
-    assert {name for name in used - {SIMULATOR} if floor_of(name) > floor_of(room)} == set()
-    assert SIMULATOR not in used or room in STARTS_THE_SIMULATOR
+def test_imports_point_down() -> None:
+    used = {(room_of(module), room_of(name)) for module in MODULES for name in ours(module)}
+    between = {(room, other) for room, other in used if room != other}
+    assert {other for room, other in between if room == SIMULATOR} == set()
+    assert {room for room, other in between if other == SIMULATOR} <= set(STARTS_THE_SIMULATOR)
+    climbing = {pair for pair in between if SIMULATOR not in pair and floor_of(pair[1]) > floor_of(pair[0])}
+    assert climbing == set()
 
 
 def test_storage_imports_the_database_and_pure_modules_only() -> None:
@@ -153,24 +162,28 @@ def test_no_imports_go_in_a_circle(of: str) -> None:
         pytest.fail(f"circle: {' → '.join(error.args[1])}")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_room_is_entered_through_its_facade(module: str) -> None:
-    past = {name for name in ours(module) if "." in name and room_of(name) not in (room_of(module), IMPORTED_BY_MODULE)}
-    assert past - {"gunicorn.conf"} == set()
+def test_a_room_is_entered_through_its_facade() -> None:
+    past = {
+        f"{module} imports {name}"
+        for module in MODULES
+        for name in ours(module) - {"gunicorn.conf"}
+        if "." in name and room_of(name) not in (room_of(module), IMPORTED_BY_MODULE)
+    }
+    assert past == set()
 
 
 def test_no_view_imports_a_view() -> None:
     """What views share is in modules without routes."""
-    views = {module for module in MODULES if has_routes(module)}
+    views = {module for module in MODULES if calls(module, "Blueprint")}
     assert len(views) > 10
     shared = {f"{module} imports {name}" for module in views for name in ours(module) & views}
     assert shared == set()
 
 
-def has_routes(module: str) -> bool:
-    """Return whether a module makes a Flask blueprint."""
-    calls = (node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call))
-    return any(isinstance(called, ast.Name) and called.id == "Blueprint" for called in calls)
+def calls(module: str, name: str) -> bool:
+    """Return whether a module calls a function of this name."""
+    called = (node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call))
+    return any(isinstance(function, ast.Name) and function.id == name for function in called)
 
 
 @pytest.mark.parametrize("package", [package for package in PACKAGES if package != IMPORTED_BY_MODULE])
@@ -195,27 +208,43 @@ def test_each_library_has_its_owner(library: str) -> None:
     assert {module for module in users if not is_one_of(module, OWNERS[library])} == set()
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_the_environment_is_read_at_the_edge(module: str) -> None:
-    names = {node.attr for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute) and is_os(node.value)}
-    assert not names & {"environ", "environb", "getenv"} or is_one_of(module, READS_THE_ENVIRONMENT)
+def test_the_environment_is_read_at_the_edge() -> None:
+    readers = {
+        module
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and is_os(node.value) and node.attr in ("environ", "environb", "getenv")
+    }
+    assert {module for module in readers if not is_one_of(module, READS_THE_ENVIRONMENT)} == set()
 
 
 def is_os(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "os"
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_says_what_it_is_for_and_imports_at_its_top(module: str) -> None:
-    assert ast.get_docstring(tree(module))
-    functions = (node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+def test_a_module_says_what_it_is_for_and_imports_at_its_top() -> None:
+    assert [module for module in MODULES if not ast.get_docstring(tree(module))] == []
     hidden = [
-        f"{function.name}, line {node.lineno}"
-        for function in functions
+        f"{module}.{function.name}, line {node.lineno}"
+        for module in MODULES
+        for function in ast.walk(tree(module))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     assert hidden == []
+
+
+def test_each_module_has_a_file_of_its_tests() -> None:
+    """By its name, so that a reader finds the tests of a module; more files may follow as in test_settlement_lists."""
+    modules = [module for module, path in MODULES.items() if path.name != "__init__.py"]
+    missing = {module for module in modules if not (ROOT / "tests" / file_of_tests(module)).exists()}
+    assert missing - UNTESTED.keys() == set()
+
+
+def file_of_tests(module: str) -> str:
+    room, _, name = ("", "", "gunicorn_conf") if module == "gunicorn.conf" else module.rpartition(".")
+    return str(Path(room, f"test_{name}.py"))
 
 
 def test_no_two_classes_have_the_same_name() -> None:
@@ -227,17 +256,15 @@ def test_no_two_classes_have_the_same_name() -> None:
     assert {name: modules for name, modules in named.items() if len(modules) > 1} == {}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_only_programs_for_a_terminal_print(module: str) -> None:
-    calls = (node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call))
-    prints = any(isinstance(called, ast.Name) and called.id == "print" for called in calls)
-    assert not prints or is_one_of(module, PRINTS)
+def test_only_programs_for_a_terminal_print() -> None:
+    printing = {module for module in MODULES if calls(module, "print")}
+    assert {module for module in printing if not is_one_of(module, PRINTS)} == set()
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_state_lives_in_a_module(module: str) -> None:
-    assert not any(isinstance(node, ast.Global) for node in ast.walk(tree(module)))
-    assert [name for name in assigned_at_top(module) if not name.isupper()] == []
+def test_no_state_lives_in_a_module() -> None:
+    assert [module for module in MODULES for node in ast.walk(tree(module)) if isinstance(node, ast.Global)] == []
+    changing = [f"{module}.{name}" for module in MODULES for name in assigned_at_top(module) if not name.isupper()]
+    assert changing == []
 
 
 def assigned_at_top(module: str) -> Iterator[str]:
@@ -249,31 +276,35 @@ def assigned_at_top(module: str) -> Iterator[str]:
             yield from (t.id for t in targets if isinstance(t, ast.Name) and not t.id.startswith("__"))
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_a_template_holds_no_style_no_script_and_nothing_from_elsewhere(template: Path) -> None:
-    text = re.sub(r"\{#.*?#\}", "", template.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert not re.search(r"<style\b|\sstyle\s*=", text, re.IGNORECASE)
-    assert not re.search(r"\son[a-z]+\s*=\s*[\"']|javascript:", text, re.IGNORECASE)
-    for tag in re.findall(r"<script\b[^>]*>", text, re.IGNORECASE):
-        assert "src=" in tag or 'type="application/json"' in tag, tag
-    assert not re.search(r"<(link|script|img|iframe|source)\b[^>]*(https?:)?//", text, re.IGNORECASE)
+def test_a_template_holds_no_style_no_script_and_nothing_from_elsewhere() -> None:
+    for template in TEMPLATES:
+        text = re.sub(r"\{#.*?#\}", "", template.read_text(encoding="utf-8"), flags=re.DOTALL)
+        assert not re.search(r"<style\b|\sstyle\s*=", text, re.IGNORECASE), template
+        assert not re.search(r"\son[a-z]+\s*=\s*[\"']|javascript:", text, re.IGNORECASE), template
+        for tag in re.findall(r"<script\b[^>]*>", text, re.IGNORECASE):
+            assert "src=" in tag or 'type="application/json"' in tag, f"{template}: {tag}"
+        assert not re.search(r"<(link|script|img|iframe|source)\b[^>]*(https?:)?//", text, re.IGNORECASE), template
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_no_line_of_a_template_is_long(template: Path) -> None:
-    lines = template.read_text(encoding="utf-8").splitlines()
-    assert [number for number, line in enumerate(lines, 1) if len(line) > LONGEST_TEMPLATE_LINE] == []
+def test_no_line_of_a_template_is_long() -> None:
+    long = [
+        f"{template}, line {number}"
+        for template in TEMPLATES
+        for number, line in enumerate(template.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > LONGEST_TEMPLATE_LINE
+    ]
+    assert long == []
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_every_form_that_changes_something_carries_a_token(template: Path) -> None:
-    text = template.read_text(encoding="utf-8")
-    for form in re.findall(r"<form\b.*?</form>", text, re.IGNORECASE | re.DOTALL):
-        if re.search(r"method\s*=\s*[\"']?post", form, re.IGNORECASE):
-            assert "csrf_token" in form, form[:120]
+def test_every_form_that_changes_something_carries_a_token() -> None:
+    for template in TEMPLATES:
+        text = template.read_text(encoding="utf-8")
+        for form in re.findall(r"<form\b.*?</form>", text, re.IGNORECASE | re.DOTALL):
+            if re.search(r"method\s*=\s*[\"']?post", form, re.IGNORECASE):
+                assert "csrf_token" in form, f"{template}: {form[:120]}"
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_a_template_builds_its_addresses_with_url_for(template: Path) -> None:
-    text = template.read_text(encoding="utf-8")
-    assert re.findall(r"\b(?:href|action|src)\s*=\s*[\"']/[^\"']*", text) == []
+def test_a_template_builds_its_addresses_with_url_for() -> None:
+    addresses = re.compile(r"\b(?:href|action|src)\s*=\s*[\"']/[^\"']*")
+    found = {template: addresses.findall(template.read_text(encoding="utf-8")) for template in TEMPLATES}
+    assert {template: built for template, built in found.items() if built} == {}

@@ -11,7 +11,12 @@ def column(index: int, header: str, imeis: int = 3) -> Column:
 
 def test_rows_are_made_when_they_are_asked_for_and_cut_as_a_list_is() -> None:
     made: list[int] = []
-    rows = Rows(1_000_000, lambda place: made.append(place) or place * 2)
+
+    def make(place: int) -> int:
+        made.append(place)
+        return place * 2
+
+    rows = Rows(1_000_000, make)
     assert (len(rows), rows[3], rows[-1]) == (1_000_000, 6, 1_999_998)
     assert made == [3, 999_999]
     assert list(rows[10:16:2][1:]) == [24, 28]

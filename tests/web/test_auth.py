@@ -1,17 +1,13 @@
 """Authentication: who may log in, who is slowed down, and the headers of each response."""
 
-import re
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from flask import Flask, request
+from flask import Flask
 from flask.testing import FlaskClient
-from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
+from login_client import PASSWORD, expired_page_token, log_in, make_app, token_on
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.test import TestResponse
 
 import web_app
 from account.answerer import LocalProvider, Questions
@@ -19,30 +15,10 @@ from database import IMEIDatabase
 from orders import Account
 from settings import Settings
 from web import login as web_login
-from web.auth import IDLE_SECONDS, init_auth
-from web.login import safe_next
+from web.auth import IDLE_SECONDS
 from web.login_throttle import ATTACK, FREE_FAILURES, LONGEST_WAIT
 
-ROOT = Path(__file__).parents[2]
-PASSWORD = "correct horse battery"
-BASE = """<title>{% block title %}{% endblock %}</title><meta name="csrf-token" content="{{ csrf_token() }}">
-<p id="user">{{ current_user }}</p>{% block content %}{% endblock %}"""
 FAR_AWAY = {"REMOTE_ADDR": "203.0.113.9"}
-
-
-def make_app(settings: Settings, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> Flask:
-    """An app with a page, a probe, a stream and something that costs money, behind the login."""
-    app = Flask("login_test", static_folder=str(ROOT / "static"), static_url_path="/static")
-    app.jinja_loader = ChoiceLoader([DictLoader({"base.html": BASE}), FileSystemLoader(ROOT / "templates")])
-    init_auth(app, settings, database, clock)
-    app.register_blueprint(web_login.blueprint)
-    app.add_url_rule("/health", "probes.health", lambda: {"status": "healthy"})
-    app.add_url_rule("/", "dashboard", lambda: "the dashboard")
-    app.add_url_rule("/history", "history", lambda: "the history")
-    app.add_url_rule("/api/status", "status", lambda: {"ok": True})
-    app.add_url_rule("/batches/1/events", "events", lambda: "data: 1\n\n")
-    app.add_url_rule("/spend", "spend", lambda: "spent " + request.form["imei"], methods=["POST"])
-    return app
 
 
 @pytest.fixture
@@ -58,20 +34,6 @@ def app(real: Settings, database: IMEIDatabase) -> Flask:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
-
-
-def token_on(client: FlaskClient, path: str = "/login") -> str:
-    found = re.search(r'name="csrf[_-]token" (?:value|content)="([^"]+)"', client.get(path).text)
-    assert found
-    return found[1]
-
-
-def log_in(client: FlaskClient, password: str = PASSWORD, user: str = "admin", **more: str) -> TestResponse:
-    form = {"username": user, "password": password, "csrf_token": token_on(client), **more}
-    return client.post("/login", data=form)
-
-
-# Who may log in
 
 
 def test_a_stranger_sees_the_probe_and_static_files_and_is_asked_for_the_password_elsewhere(
@@ -97,32 +59,6 @@ def test_a_program_without_a_login_gets_401_as_json_and_no_redirect(client: Flas
         assert answer.status_code == 401
         assert answer.json is not None
         assert answer.json["login"] == "/login"
-
-
-def test_the_right_password_opens_every_page_and_leads_back_to_the_one_that_was_asked(client: FlaskClient) -> None:
-    answer = log_in(client, next="/history?q=1")
-    assert (answer.status_code, answer.location) == (303, "/history?q=1")
-    assert client.get("/history").text == "the history"
-    assert client.get("/api/status").json == {"ok": True}
-    assert client.get("/login").location == "/"
-
-
-@pytest.mark.parametrize(
-    ("user", "password"),
-    [
-        ("admin", "wrong"),
-        ("admin", ""),
-        ("root", PASSWORD),
-        ("", PASSWORD),
-        ("ädmin", "pässword"),
-        ("admin", "x" * 5000),
-    ],
-)
-def test_anything_else_is_turned_away_with_one_sentence_for_all(client: FlaskClient, user: str, password: str) -> None:
-    answer = log_in(client, password, user)
-    assert answer.status_code == 401
-    assert "The user name or the password is wrong." in answer.text
-    assert client.get("/").status_code == 303
 
 
 def test_without_admin_password_real_credentials_serve_the_probe_and_an_explanation(
@@ -155,9 +91,6 @@ def test_the_demo_is_closed_to_other_machines_until_it_has_a_password(
     assert client.get("/", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 503
     guarded = make_app(replace(settings, admin_password=PASSWORD), database).test_client()
     assert guarded.get("/", environ_overrides=FAR_AWAY).location == "/login"
-
-
-# The app itself
 
 
 @pytest.fixture
@@ -198,15 +131,6 @@ def test_every_form_of_the_app_wants_a_token(whole_app: Flask) -> None:
         assert answer.is_json == path.endswith(("-stream", ".json")), path
 
 
-def test_the_login_pages_use_the_layout_of_the_app(whole_app: Flask, settings: Settings) -> None:
-    client = whole_app.test_client()
-    for text in (client.get("/login").text, log_in(client, "wrong").text):
-        assert "<html lang=" in text
-        assert 'name="password"' in text
-    locked = web_app.create_app(replace(settings, api_key="k", username="u")).test_client().get("/")
-    assert (locked.status_code, "<html lang=" in locked.text) == (503, True)
-
-
 def test_a_stranger_at_the_demo_sees_nothing_of_what_is_inside(settings: Settings, database: IMEIDatabase) -> None:
     for closed in (settings, replace(settings, admin_password=PASSWORD)):
         client = web_app.create_app(closed, database).test_client()
@@ -220,26 +144,6 @@ def test_a_stranger_at_the_demo_sees_nothing_of_what_is_inside(settings: Setting
                 False,
                 False,
             )
-
-
-# Sessions
-
-
-def test_logging_out_is_a_post_and_ends_the_session(client: FlaskClient) -> None:
-    log_in(client)
-    assert client.get("/logout").status_code == 405
-    with client.session_transaction() as session:
-        assert session["mark"]
-    assert client.post("/logout").status_code == 400
-    assert client.post("/logout", data={"csrf_token": expired_page_token(client)}).location == "/login"
-    assert client.get("/").status_code == 303
-
-
-def expired_page_token(client: FlaskClient) -> str:
-    """A token of the session as it is, taken from the page that says that there was none."""
-    found = re.search(r'name="csrf-token" content="([^"]+)"', client.post("/logout").text)
-    assert found
-    return found[1]
 
 
 def test_a_session_ends_after_twelve_idle_hours_and_a_page_keeps_it_alive(
@@ -296,30 +200,6 @@ def test_two_processes_share_one_secret_key_and_the_variable_wins(real: Settings
     assert make_app(replace(real, secret_key="mine"), database).secret_key == "mine"
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "//evil.example",
-        "https://evil.example",
-        "/\\evil.example",
-        "javascript:alert(1)",
-        "/\t/evil",
-        "",
-        "batch",
-        "/login?next=/",
-    ],
-)
-def test_a_login_leads_only_to_pages_of_this_site(target: str) -> None:
-    assert safe_next(target) == "/"
-
-
-def test_a_login_leads_to_the_page_with_its_filters() -> None:
-    assert safe_next("/history?q=3537&status=Pending") == "/history?q=3537&status=Pending"
-
-
-# Forms and headers
-
-
 def test_a_form_without_a_token_does_nothing_and_says_so_in_plain_words(client: FlaskClient) -> None:
     log_in(client)
     answer = client.post("/spend", data={"imei": "1"})
@@ -339,11 +219,6 @@ def test_a_token_is_taken_from_the_form_or_the_header_and_only_with_its_own_sess
     other = app.test_client()
     log_in(other)
     assert other.post("/spend", data={"imei": "3", "csrf_token": token}).status_code == 400
-
-
-def test_the_login_form_needs_a_token_too(client: FlaskClient) -> None:
-    assert client.post("/login", data={"username": "admin", "password": PASSWORD}).status_code == 400
-    assert client.get("/").status_code == 303
 
 
 def test_the_demo_wants_tokens_as_well(settings: Settings, database: IMEIDatabase) -> None:
@@ -369,9 +244,6 @@ def test_https_is_insisted_on_where_it_was_used_also_behind_a_proxy(app: Flask, 
     assert "Strict-Transport-Security" in client.get("/", base_url="https://localhost").headers
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     assert "Strict-Transport-Security" in client.get("/", headers={"X-Forwarded-Proto": "https"}).headers
-
-
-# Guessing
 
 
 def test_guesses_after_the_fifth_wait_and_even_the_right_password_is_not_looked_at(client: FlaskClient) -> None:

@@ -1,0 +1,32 @@
+"""US dollars and counts as they are written, and dollars compared."""
+
+import pytest
+
+from amounts import exceeds, money, plural
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0, "$0.00"),
+        (0.085, "$0.085"),
+        (0.00005, "$0.0001"),
+        (1234.5, "$1,234.50"),
+        (1_000_000, "$1,000,000.00"),
+        (-2.4, "-$2.40"),
+    ],
+)
+def test_dollars_have_cents_and_more_decimals_only_where_they_are_needed(value: float | None, text: str) -> None:
+    assert money(value) == text
+
+
+def test_a_count_is_written_with_its_noun() -> None:
+    assert (plural(1, "IMEI"), plural(0, "IMEI"), plural(2000, "IMEI")) == ("1 IMEI", "0 IMEIs", "2,000 IMEIs")
+    assert plural(2, "batch", "batches") == "2 batches"
+
+
+def test_sums_of_prices_are_compared_without_the_error_of_floats() -> None:
+    assert sum([0.1] * 3) > 0.3
+    assert not exceeds(sum([0.1] * 3), 0.3)
+    assert exceeds(0.3001, 0.3)

@@ -1,0 +1,72 @@
+"""An app behind the login, and a client that logs in."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask, request
+from flask.testing import FlaskClient
+from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
+from werkzeug.test import TestResponse
+
+from database import IMEIDatabase
+from settings import Settings
+from web import login as web_login
+from web.auth import init_auth
+
+
+@pytest.fixture
+def real(settings: Settings) -> Settings:
+    return replace(settings, api_key="AAAA", username="someone", admin_password=PASSWORD)
+
+
+@pytest.fixture
+def app(real: Settings, database: IMEIDatabase) -> Flask:
+    return make_app(real, database)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "correct horse battery"
+BASE = """<title>{% block title %}{% endblock %}</title><meta name="csrf-token" content="{{ csrf_token() }}">
+<p id="user">{{ current_user }}</p>{% block content %}{% endblock %}"""
+
+
+def make_app(settings: Settings, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> Flask:
+    """An app with a page, a probe, a stream and something that costs money, behind the login."""
+    app = Flask("login_test", static_folder=str(ROOT / "static"), static_url_path="/static")
+    app.jinja_loader = ChoiceLoader([DictLoader({"base.html": BASE}), FileSystemLoader(ROOT / "templates")])
+    init_auth(app, settings, database, clock)
+    app.register_blueprint(web_login.blueprint)
+    app.add_url_rule("/health", "probes.health", lambda: {"status": "healthy"})
+    app.add_url_rule("/", "dashboard", lambda: "the dashboard")
+    app.add_url_rule("/history", "history", lambda: "the history")
+    app.add_url_rule("/api/status", "status", lambda: {"ok": True})
+    app.add_url_rule("/batches/1/events", "events", lambda: "data: 1\n\n")
+    app.add_url_rule("/spend", "spend", lambda: "spent " + request.form["imei"], methods=["POST"])
+    return app
+
+
+def token_on(client: FlaskClient, path: str = "/login") -> str:
+    found = re.search(r'name="csrf[_-]token" (?:value|content)="([^"]+)"', client.get(path).text)
+    assert found
+    return found[1]
+
+
+def log_in(client: FlaskClient, password: str = PASSWORD, user: str = "admin", **more: str) -> TestResponse:
+    form = {"username": user, "password": password, "csrf_token": token_on(client), **more}
+    return client.post("/login", data=form)
+
+
+def expired_page_token(client: FlaskClient) -> str:
+    """A token of the session as it is, taken from the page that says that there was none."""
+    found = re.search(r'name="csrf-token" content="([^"]+)"', client.post("/logout").text)
+    assert found
+    return found[1]

@@ -1,0 +1,40 @@
+"""Workbooks that are built in the background."""
+
+import json
+import time
+from io import BytesIO
+
+import openpyxl
+import pytest
+from web_client import Browser, words
+from web_scenes import ordered
+
+from database import IMEIDatabase
+from settings import Settings
+from web import downloads as web_downloads
+
+
+def test_a_long_workbook_is_built_in_the_background(
+    browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered(database, 60)
+    monkeypatch.setattr(web_downloads, "AT_ONCE", 50)
+    page = browser.get("/history.xlsx").location
+    until = time.monotonic() + 10
+    while "Ready to download" not in words(browser.get(page)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert "Ready to download: 60 rows." in words(browser.get(page))
+    sheet = openpyxl.load_workbook(BytesIO(browser.get(f"{page}/file").data)).active
+    assert sheet
+    assert sheet.max_row == 61
+    assert browser.get("/exports/unknown").status_code == 404
+    assert browser.get("/exports/..%2Fsecret").status_code == 404
+
+
+def test_an_export_that_died_says_so(browser: Browser, settings: Settings) -> None:
+    folder = settings.data_dir / "exports"
+    folder.mkdir()
+    state = {"token": "a1", "name": "x.xlsx", "total": 9, "rows": 4, "at": 0}
+    (folder / "a1.json").write_text(json.dumps(state))
+    assert "The export was interrupted. Start it again." in words(browser.get("/exports/a1"))
+    assert browser.get("/exports/a1/file").status_code == 303
