@@ -1,5 +1,6 @@
 """Answers of the database that are kept for seconds, and why nothing may be ordered."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,7 @@ def test_an_answer_is_kept_for_its_seconds_or_until_it_is_forgotten() -> None:
 
 
 def test_a_failed_question_is_asked_again() -> None:
-    answers = iter([ZeroDivisionError(), 5])
+    answers: Iterator[int | Exception] = iter([ZeroDivisionError(), 5])
 
     def ask() -> int:
         answer = next(answers)
