@@ -175,7 +175,7 @@ def test_without_a_list_exactly_the_doubtful_imeis_stay_in_doubt(simulator, data
 def test_a_person_settles_what_the_provider_cannot(simulator, database):
     simulator.set(fault="reset", fault_when="before", fault_calls=(1,), listing="off")
     numbers = imeis(2)
-    with system(simulator, database, patience=0.2) as running:
+    with system(simulator, database, patience=1.0) as running:
         batch_id = running.submit_batch(numbers, SERVICE).batch_id
         with database.read() as connection:
             items = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)[0].items

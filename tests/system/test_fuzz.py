@@ -37,7 +37,7 @@ from workbooks.kinds import Deadline, FileKind, find_kind
 #: Seconds of this process that one file may take: it is read twice, and Excel's parts are unpacked.
 LONGEST_FILE = 2.0
 #: Inputs of each kind. A child process reads workbooks, and a result text has up to 66,000 characters.
-ANSWER_COUNT, FILE_COUNT, TEXT_COUNT, LINES_COUNT = 8000, 250, 250, 8000
+ANSWER_COUNT, FILE_COUNT, TEXT_COUNT, LINES_COUNT = 5000, 180, 180, 5000
 DATA = Path(__file__).parents[1] / "data"
 
 # The provider's XML
