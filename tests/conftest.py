@@ -133,6 +133,11 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look into doubt every fifth of a second, and hold IMEIs back for a proof for a second instead of a minute."""
+    """Look into doubt every fifth of a second."""
     monkeypatch.setattr(watches, "LOOKS", (0.0, 0.2, 0.2, 0.2))
+
+
+@pytest.fixture
+def short_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold IMEIs back for a proof for a second instead of a minute."""
     monkeypatch.setattr(watches, "LONGEST_PROOF", 1.0)

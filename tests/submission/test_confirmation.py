@@ -22,7 +22,7 @@ from provider import parse_asked_orders
 from submission.confirmation import LONGEST, MOST_CALLS, MOST_FAILURES, confirm
 from submission.settlement import UNCLEAR, UNCONFIRMED, Settler
 
-pytestmark = pytest.mark.usefixtures("quick_looks")
+pytestmark = pytest.mark.usefixtures("quick_looks", "short_proof")
 
 MADE_UP = OutcomeUnknownError("No answer came.")
 UNKNOWN_ID = RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID")

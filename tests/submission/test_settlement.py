@@ -11,7 +11,7 @@ from gsm_fusion_client import GSMFusionClient
 from submission.decisions import ask_again, was_not_placed
 from submission.settlement import DEARER
 
-pytestmark = pytest.mark.usefixtures("quick_looks")
+pytestmark = pytest.mark.usefixtures("quick_looks", "short_proof")
 
 TOTAL = 300  #: three calls, all on the wire at once: no later call of the batch can be a witness
 

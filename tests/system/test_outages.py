@@ -34,7 +34,7 @@ from settings import Settings
 from storage import batch_states
 from web.format import money
 
-pytestmark = pytest.mark.usefixtures("quick_looks")
+pytestmark = pytest.mark.usefixtures("quick_looks", "short_proof")
 
 TOTAL, FEW = 16 * CHUNK, 8 * CHUNK
 

@@ -80,7 +80,7 @@ def runner_of(data_dir: Path) -> int:
     return next((int(words[4]) for words in locks if words[1] == "FLOCK" and words[5].endswith(f":{inode}")), 0)
 
 
-@pytest.mark.usefixtures("quick_looks")
+@pytest.mark.usefixtures("quick_looks", "short_proof")
 def test_killed_at_twenty_random_moments_every_imei_is_ordered_once(
     simulator: Simulator, database: IMEIDatabase, settings: Settings
 ) -> None:

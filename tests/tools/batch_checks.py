@@ -24,7 +24,7 @@ from storage.list_limits import write_list_limit
 from submission.report import submission_result
 
 PRICE = 0.08  #: US dollars an IMEI of SERVICE, as the simulator charges
-PATIENCE = 30.0  #: seconds; only a failure takes that long
+PATIENCE = 90.0  #: seconds; only a failure takes that long
 
 
 def new_batch(database: IMEIDatabase, count: int, chunk_size: int, first: int = 0) -> int:

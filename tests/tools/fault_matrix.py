@@ -381,8 +381,8 @@ def run(row: Row, client_class: type[GSMFusionClient] = GSMFusionClient) -> Foun
 
 
 def see_through(scene: Scene, database: IMEIDatabase, batch_id: int, settles: bool) -> None:
-    """Work until the doubt is settled, with up to three later orders, as the next batches of a day bring them."""
-    for later in range(3 if settles else 1):
+    """Work until the doubt is settled, with later orders, as the next batches of a day bring them."""
+    for later in range(8 if settles else 1):
         with scene.running(database) as running:
             result = running.run_batch(batch_id)
             if result.in_doubt and not result.waiting:

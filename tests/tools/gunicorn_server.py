@@ -18,7 +18,7 @@ from storage.batch_creation import NewBatch, create_batch
 from storage.batch_states import pause
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0  #: seconds; only a failure takes that long
+PATIENCE = 90.0  #: seconds; only a failure takes that long
 
 
 def environ_of(data_dir: Path, **more: str) -> dict[str, str]:
