@@ -1,9 +1,10 @@
 """Fetch the results of pending orders: ask in lists of ids, parse, and write one answer a transaction.
 
-An id that the answer leaves out stays as it was and is asked for again in smaller lists. A list that is unreadable or
-refused is halved until the order that spoils it is alone; that one is shown and asked for rarely, so that it does not
-block the others. A final result is never overwritten with less. This module decides when and what to ask; it places
-nothing.
+Fresh orders of quick services are asked for at the ages FRESH, in whole lists. A round asks for every order that is
+due: an id that the answer leaves out stays as it was and is asked for again in smaller lists; a list that is unreadable
+or refused is halved until the order that spoils it is alone. That one is shown and asked for rarely, so that it does
+not block the others. A final result is never overwritten with less. This module decides when and what to ask; it
+places nothing.
 """
 
 import json
@@ -20,7 +21,7 @@ from database import IMEIDatabase, utc_now
 from devices import read_report
 from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
 from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
-from results.asking import ask_in_lists
+from results.asking import LIST_LENGTHS, ask_in_lists
 from storage.result_store import (
     PendingOrder,
     Withheld,
@@ -35,8 +36,12 @@ from submission import may_be_one_order
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which a fresh order of an instant service is asked for, and between two looks at what is due.
-SOONEST = 15.0
+#: Ages (seconds) at which an order of a quick service is asked for; later at twice the age of the last time.
+FRESH = (5.0, 10.0, 20.0, 40.0, 60.0)
+#: Age (seconds) up to which orders are looked at for FRESH: a list may be asked for late.
+FRESH_UNTIL = FRESH[-1] + 15.0
+#: Seconds between two rounds, and before fresh orders are asked for after a failure.
+ROUND = 15.0
 #: Seconds after which even the oldest order, or one that the provider does not know, is asked for again.
 RAREST = 6 * 3600.0
 #: Seconds until an order that spoils its list is asked for again, at first; then twice as long each time, to RAREST.
@@ -53,7 +58,7 @@ LONGEST_ANSWER = 300  #: characters of an answer that are kept
 LEFT_OUT = "The answer does not name it."
 #: How long the result text of a completed order may take.
 TEXT_PATIENCE = timedelta(days=1)
-#: Seconds between two looks whether somebody pressed "sync now".
+#: Seconds between two looks at fresh orders, and at whether somebody pressed "sync now".
 LOOK = 1.0
 #: Names in the settings table: the last request, the last request that was done, and the report of the last round.
 REQUESTED, DONE, LAST = "sync.requested", "sync.done", "sync.last"
@@ -109,27 +114,30 @@ class OrderSync:
         self._asked: dict[str, datetime] = {}  #: when an order was last asked for
         self._whole_until: datetime | None = None  #: no list is halved before
         self._next_round = 0.0  #: of time.monotonic()
+        self._next_fresh = 0.0  #: of time.monotonic()
         self._round = _Round()
 
     def run(self, stop: threading.Event) -> None:
         """Sync until stop is set."""
-        self._next_round = time.monotonic() + min(SOONEST, self.interval)
+        self._next_round = time.monotonic() + min(ROUND, self.interval)
         while not stop.wait(LOOK):
             try:
                 self._sync_if_due(stop)
             except Exception:  # a thread ends here; the next round tries again
                 logger.exception("A sync round failed")
-                self._next_round = time.monotonic() + (self.interval or RAREST)
+                self._next_round = self._next_fresh = time.monotonic() + (self.interval or RAREST)
 
     def _sync_if_due(self, stop: threading.Event) -> None:
-        """Ask for everything where somebody requested it, else for what is due where it is time for a round."""
+        """Ask for everything where somebody requested it, else for what is due at the time of a round, else for fresh."""
         request = self.database.get_setting(REQUESTED)
         if request is not None and request != self.database.get_setting(DONE):
             self.sync(stop=stop)
             self.database.set_setting(DONE, request)
         elif self.interval and time.monotonic() >= self._next_round:
-            self._next_round = time.monotonic() + min(SOONEST, self.interval)
+            self._next_round = time.monotonic() + min(ROUND, self.interval)
             self.sync(only_due=True, stop=stop)
+        elif self.interval and time.monotonic() >= self._next_fresh and self.sync_fresh(stop).error:
+            self._next_round, self._next_fresh = 0.0, time.monotonic() + ROUND
 
     def sync(self, only_due: bool = False, stop: threading.Event | None = None) -> SyncReport:
         """Ask once for every pending order, or for those that are due. A failure of the provider ends the round."""
@@ -146,9 +154,33 @@ class OrderSync:
         self._round.wanted = wanted
         error = self._ask_all(wanted, alone, stop or threading.Event())
         self._note_withheld(held, known)
-        left = count_pending(self.database)
-        asked, updated, calls = len(wanted) + len(alone), self._round.updated, self._round.calls
-        report = SyncReport(asked, updated, left, error, calls, time.time())
+        return self._reported(started, len(wanted) + len(alone), error)
+
+    def sync_fresh(self, stop: threading.Event) -> SyncReport:
+        """Ask once, in whole lists, for the fresh orders of quick services that are due.
+
+        A list that fails ends this and is left to the next round; so is an order that an answer leaves out.
+        """
+        started, since = time.monotonic(), self._clock() - timedelta(seconds=FRESH_UNTIL)
+        fresh = [order for order in pending_orders(self.database, since) if is_quick(order.delivery)]
+        held = withheld(self.database) if fresh else {}
+        due = [order.order_id for order in fresh if order.order_id not in held and self._is_due(order, None)]
+        if not due:
+            return SyncReport(0, 0, len(fresh))
+        self._round, error = _Round(), ""
+        try:
+            for start in range(0, len(due), LIST_LENGTHS[0]):
+                if not stop.is_set():
+                    self._ask_once(due[start : start + LIST_LENGTHS[0]])
+        except GSMFusionAPIError as failure:
+            logger.warning("Asking for fresh results failed: %s", failure)
+            error = str(failure)
+        return self._reported(started, len(due), error)
+
+    def _reported(self, started: float, asked: int, error: str) -> SyncReport:
+        """Store and return the report of what was asked since `started` (monotonic seconds)."""
+        updated, calls = self._round.updated, self._round.calls
+        report = SyncReport(asked, updated, count_pending(self.database), error, calls, time.time())
         self.database.set_setting(LAST, json.dumps(asdict(report)))
         seconds = time.monotonic() - started
         logger.info("Synced %d of %d pending orders in %d calls, %.1f s", updated, asked, calls, seconds)
@@ -158,9 +190,10 @@ class OrderSync:
         now = self._clock()
         if held:
             return (now - held.asked_at).total_seconds() >= rest_of(held)
-        age = (now - order.placed_at).total_seconds() if order.placed_at else RAREST
-        last = self._asked.get(order.order_id) or order.placed_at
-        return last is None or (now - last).total_seconds() >= wait_between(age, order.delivery, self.interval)
+        placed_at = order.placed_at or now - timedelta(seconds=RAREST)
+        last = self._asked.get(order.order_id)
+        asked = (last - placed_at).total_seconds() if last else 0.0
+        return (now - placed_at).total_seconds() >= next_age(asked, order.delivery, self.interval)
 
     def _ask_all(self, order_ids: list[str], alone: list[str], stop: threading.Event) -> str:
         """Ask in lists, then for each order that spoils one alone. Returns why the provider ended the round."""
@@ -262,16 +295,22 @@ def rest_of(held: Withheld) -> float:
     return min(FIRST_REST * 2.0 ** min(held.times - 1, 10), RAREST) if held.spoils_lists else RAREST
 
 
-def wait_between(age: float, delivery: str, interval: float) -> float:
-    """Seconds between two questions for an order of this age (seconds): half its age, within bounds.
-
-    An order of a service that promises "Instant" or minutes is asked for soon, any other not before the interval,
-    and every one at least once in RAREST.
-    """
+def is_quick(delivery: str) -> bool:
+    """Return whether a service promises its results at once or within minutes, by its words for the delivery time."""
     words = delivery.lower()
-    quick = "instant" in words or "minute" in words
-    least = min(SOONEST, interval) if quick else interval
-    return min(max(age / 2, least), max(RAREST, least))
+    return "instant" in words or "minute" in words
+
+
+def next_age(asked: float, delivery: str, interval: float) -> float:
+    """Return the age (seconds) at which an order is due that was last asked for at the age `asked` (0 for never).
+
+    It is due at twice that age, after the interval at the earliest and RAREST at the latest. An order of a quick
+    service is due at each of FRESH first, whatever the interval.
+    """
+    if is_quick(delivery):
+        soon = [age for age in FRESH if age > asked]
+        return soon[0] if soon else asked + min(asked, RAREST)
+    return asked + min(max(asked, interval), max(RAREST, interval))
 
 
 def request_sync(database: IMEIDatabase) -> None:

@@ -53,14 +53,16 @@ def waits() -> tuple[Any, Any]:
     return NOT_FINAL, func.coalesce(orders.c.order_id, "") != ""
 
 
-def pending_orders(database: IMEIDatabase) -> list[PendingOrder]:
-    """Every order of the provider whose status is not final, newest first."""
+def pending_orders(database: IMEIDatabase, since: datetime | None = None) -> list[PendingOrder]:
+    """Return the orders of the provider whose status is not final, newest first; with since, those placed after it."""
     query = (
         select(orders.c.order_id, func.coalesce(orders.c.order_date, orders.c.created_at), services.c.delivery)
         .outerjoin(services, services.c.service_id == orders.c.service_id)
         .where(*waits())
         .order_by(orders.c.order_date.desc(), orders.c.id.desc())
     )
+    if since is not None:
+        query = query.where(orders.c.order_date > since)
     with database.read() as connection:
         return [PendingOrder(row[0], row[1], row[2] or "") for row in connection.execute(query)]
 

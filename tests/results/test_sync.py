@@ -38,11 +38,11 @@ from results.sync import (
     SyncReport,
     is_requested,
     last_sync,
+    next_age,
     report_values,
     request_sync,
     result_values,
     told_status,
-    wait_between,
 )
 from schema import orders, services, status_changes
 from storage import batch_queries, order_queries
@@ -147,43 +147,34 @@ def test_each_round_asks_only_for_what_is_due(simulator: Simulator, database: IM
 
 
 @pytest.mark.parametrize(
-    ("age", "delivery", "wait"),
+    ("delivery", "interval", "ages"),
     [
-        (0, "Instant-5 Minutes", 15),
-        (60, "Instant", 30),
-        (600, "1-5 minutes", 300),
-        (0, "1-24 Hours", 300),
-        (3600, "1-24 Hours", 1800),
-        (90 * 86_400, "Instant", RAREST),
-        (0, "2 MINUTES", 15),
-        (400, "1-24 Hours", 300),
-        (2 * RAREST - 2, "", RAREST - 1),
+        ("Instant-5 Minutes", 300, [5, 10, 20, 40, 60, 120, 240]),
+        ("2 MINUTES", 7 * 3600, [5, 10, 20, 40, 60, 120, 240]),
+        ("1-24 Hours", 300, [300, 600, 1200, 2400]),
+        ("", 7 * 3600, [7 * 3600, 14 * 3600, 21 * 3600]),
     ],
 )
-def test_fresh_orders_are_asked_for_soon_and_old_ones_seldom(age: float, delivery: str, wait: float) -> None:
-    assert wait_between(age, delivery, 300) == wait
+def test_fresh_orders_are_due_soon_and_old_ones_seldom(delivery: str, interval: float, ages: list[float]) -> None:
+    asked, found = 0.0, list[float]()
+    for _ in ages:
+        asked = next_age(asked, delivery, interval)
+        found.append(asked)
+    assert found == ages
 
 
 @pytest.mark.parametrize(
-    ("age", "delivery", "interval", "wait"),
-    [
-        (0, "Instant", 5, 5),
-        (0, "", 7 * 3600, 7 * 3600),
-        (90 * 86_400, "", 7 * 3600, 7 * 3600),
-        (90 * 86_400, "Instant", 7 * 3600, RAREST),
-    ],
+    ("asked", "delivery", "due"),
+    [(5.9, "Instant", 10), (12, "Instant", 20), (75, "Instant", 150), (90 * 86_400, "Instant", 90 * 86_400 + RAREST)],
 )
-def test_an_interval_of_less_than_a_moment_or_more_than_six_hours_is_kept(
-    age: float, delivery: str, interval: float, wait: float
-) -> None:
-    assert wait_between(age, delivery, interval) == wait
+def test_an_order_that_was_asked_for_late_is_not_due_any_later(asked: float, delivery: str, due: float) -> None:
+    assert next_age(asked, delivery, 300) == due
 
 
 def test_an_order_of_an_instant_service_costs_few_calls_a_day() -> None:
-    """Asked after half its age each time, a day of waiting costs some twenty questions."""
     age, asked = 0.0, 0
     while age < 86_400:
-        age += wait_between(age, "Instant", 300)
+        age = next_age(age, "Instant", 300)
         asked += 1
     assert asked <= 25
 
@@ -497,6 +488,62 @@ def test_an_order_of_an_instant_service_is_due_before_one_of_a_slow_service(data
     provider = ByHand()
     assert OrderSync(database, provider, 300, clock).sync(only_due=True).pending == 1
     assert provider.asked == [["00000"]]
+
+
+# Fresh orders of quick services
+
+
+def quick_orders(database: IMEIDatabase, count: int, placed_at: datetime) -> list[str]:
+    """Pending orders of an instant service; returns their ids, newest first."""
+    service = {"service_id": SERVICE, "position": 1, "title": "Quick", "price": 1.0, "refreshed_at": 0.0}
+    with database.write() as connection:
+        connection.execute(insert(services), {**service, "delivery": "Instant-5 Minutes"})
+    return pending(database, count, placed_at)
+
+
+def test_fresh_orders_are_asked_for_at_five_ages_in_whole_lists(database: IMEIDatabase) -> None:
+    clock, provider = Hours(), ByHand(status="Pending")
+    ids = quick_orders(database, 250, clock.now)
+    slow = {"order_id": "slow", "imei": imeis(251)[250], "status": "Pending", "order_date": clock.now}
+    database.insert_order({**slow, "service_id": "9"})
+    sync, asked = OrderSync(database, provider, 300, clock), dict[int, list[int]]()
+    for second in range(70):
+        provider.asked.clear()
+        report = sync.sync_fresh(threading.Event())
+        if report.asked:
+            asked[second] = provider.lists
+            assert [order_id for part in provider.asked for order_id in part] == ids
+            assert last_sync(database) == report
+        clock.pass_by(1)
+    assert asked == dict.fromkeys((5, 10, 20, 40, 60), [100, 100, 50])
+
+
+def test_a_fresh_order_that_is_left_out_is_asked_for_with_the_others_and_never_alone(database: IMEIDatabase) -> None:
+    """A provider lists an order some seconds after it was placed."""
+    clock, provider = Hours(), ByHand(lambda ids: [])
+    quick_orders(database, 120, clock.now)
+    sync = OrderSync(database, provider, 300, clock)
+    clock.pass_by(5)
+    sync.sync_fresh(threading.Event())
+    assert (provider.lists, withheld(database)) == ([100, 20], {})
+    provider.answer = lambda ids: list(ids)
+    clock.pass_by(5)
+    assert sync.sync_fresh(threading.Event()).pending == 0
+
+
+def test_a_list_of_fresh_orders_that_fails_is_left_to_a_round_at_once(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round finds the order that spoils the list; fresh lists go on without it."""
+    clock, turns = Hours(), Turns(40)
+    ids = quick_orders(database, 4, clock.now)
+    provider = Spoiled(ids[:1], status="Pending")
+    sync = OrderSync(database, provider, 300, lambda: clock.now + timedelta(seconds=turns.seconds))
+    monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: turns.seconds, time=time.time))
+    sync.run(turns)
+    assert set(withheld(database)) == {ids[0]}
+    assert provider.asked[:2] == [ids, ids]
+    assert provider.asked[-1] == ids[1:]
 
 
 def test_an_order_of_an_unknown_date_is_due_at_once_and_then_after_three_hours(database: IMEIDatabase) -> None:
