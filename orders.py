@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from grading import VerdictCounts
+
 
 class NotPossibleError(Exception):
     """What a person asked for cannot be done now. The message is a sentence for the page."""
@@ -54,6 +56,21 @@ class BatchState(StrEnum):
     FINISHED = "finished"  #: no chunk of it is planned or on the wire
 
 
+class BatchStage(StrEnum):
+    """Where one upload stands for a person who waits for its results: derived, never stored."""
+
+    SENDING = "sending"  #: IMEIs are being ordered
+    WAITING = "waiting"  #: everything is ordered; results are still to come
+    COMPLETE = "complete"  #: every result that will come is here
+    NEEDS_YOU = "needs_you"  #: it does not go on before a person acts
+    STOPPED = "stopped"  #: a person took the rest back; results of what was ordered may still come
+
+    @property
+    def label(self) -> str:
+        """The words that people see."""
+        return STAGE_WORDS[self]
+
+
 class RequestKind(StrEnum):
     """What a page or a command asks of the leader, the one process that calls the provider."""
 
@@ -96,6 +113,14 @@ OUTCOME_WORDS = {
     Outcome.REFUSED: ("Refused", "The provider said no; nothing was placed."),
     Outcome.IN_DOUBT: ("In doubt", "No clear reply; it may have been charged."),
     Outcome.CANCELLED: ("Cancelled", "Taken back before it was sent."),
+}
+
+STAGE_WORDS = {
+    BatchStage.SENDING: "Sending",
+    BatchStage.WAITING: "Waiting for results",
+    BatchStage.COMPLETE: "Complete",
+    BatchStage.NEEDS_YOU: "Needs you",
+    BatchStage.STOPPED: "Stopped",
 }
 
 #: What the provider said of an IMEI that stays in doubt until its list shows which order it meant.
@@ -272,6 +297,9 @@ class Progress:
     chunks: dict[ChunkState, int]  #: one entry a state
     revision: int  #: grows with every change
     spent: float  #: US dollars of its orders: what each cost when it was placed
+    results: int = 0  #: orders that are completed or rejected, or whose result the provider withholds
+    pending: int = 0  #: orders whose result is still to come
+    verdicts: VerdictCounts = VerdictCounts()  #: of its orders
     notice: str = ""  #: why it is paused or slow, in the provider's or our words
     resumes_itself: bool = False  #: paused until the provider's maintenance ends
     created_at: datetime | None = None
@@ -297,9 +325,37 @@ class Progress:
         return self.done - self.outcomes[Outcome.CANCELLED]
 
     @property
-    def is_stopped(self) -> bool:
-        """Whether it ended, and part of it was taken back unsent."""
-        return self.state is BatchState.FINISHED and bool(self.outcomes[Outcome.CANCELLED])
+    def stage(self) -> BatchStage:
+        """Where it stands for a person. A pause that ends by itself counts as sending; doubt is settled first."""
+        if self.state is BatchState.RUNNING or self.resumes_itself:
+            return BatchStage.SENDING
+        if self.state is BatchState.PAUSED or self.outcomes[Outcome.IN_DOUBT]:
+            return BatchStage.NEEDS_YOU
+        if self.outcomes[Outcome.CANCELLED]:
+            return BatchStage.STOPPED
+        return BatchStage.WAITING if self.pending else BatchStage.COMPLETE
+
+    @property
+    def reason(self) -> str:
+        """Why it needs a person, in a sentence; "" where it does not."""
+        if self.stage is not BatchStage.NEEDS_YOU:
+            return ""
+        return self.notice or f"{self.outcomes[Outcome.IN_DOUBT]:,} in doubt."
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of it will change any more: all is sent, nothing is in doubt, no result is to come."""
+        return self.stage in (BatchStage.COMPLETE, BatchStage.STOPPED) and not self.pending
+
+    @property
+    def expected(self) -> int:
+        """Results that there will be: those of its orders, and of IMEIs that may still become orders."""
+        return self.results + self.pending + self.outcomes[Outcome.WAITING] + self.outcomes[Outcome.IN_DOUBT]
+
+    @property
+    def result_percent(self) -> int:
+        """Whole percent of the expected results that are here."""
+        return 100 * self.results // self.expected if self.expected else 100
 
     @property
     def percent(self) -> int:

@@ -14,7 +14,7 @@ from grading.rules import (
     rules_to_json,
 )
 from grading.stop_loss import StopLoss, read_stop_loss, stop_loss_from_json
-from grading.verdicts import PENDING, Verdict, verdict_label
+from grading.verdicts import PENDING, Verdict, VerdictCounts, verdict_label
 
 __all__ = [
     "DEFAULT_RULES",
@@ -28,6 +28,7 @@ __all__ = [
     "Rules",
     "StopLoss",
     "Verdict",
+    "VerdictCounts",
     "checked_rule",
     "grade",
     "line_words",

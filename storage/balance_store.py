@@ -133,7 +133,7 @@ def balance_change(connection: Connection, batch_id: int) -> BalanceChange | Non
     if before is None or after is None:
         return None
     others = _other_batches(connection, batch_id, before, after)
-    own = kept_sums.spent(connection, [batch_id]).get(batch_id, 0.0)
+    own = kept_sums.order_sums(connection, [batch_id])[batch_id].spent
     cost = own + (_placed_between(connection, others, before, after) if others else 0.0)
     return BalanceChange(before.credits, after.credits, round(cost, 4), bool(others))
 

@@ -13,7 +13,8 @@ from database import IMEIDatabase, utc_now
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
 from storage.batch_doubt import at_stake
-from storage.kept_sums import counts, spent
+from storage.kept_sums import OrderSums, counts, order_sums
+from storage.result_store import withheld_counts
 from storage.rows import Order
 
 #: Message of an item whose doubt was settled → words for the order's timeline.
@@ -54,8 +55,9 @@ def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
     with database.read() as connection:
         rows = connection.execute(query).all()
         counted = counts(connection, rows)
-        paid = spent(connection, [row.id for row in rows])
-    return [_progress(row, *counted[row.id], paid.get(row.id, 0.0)) for row in rows]
+        summed = order_sums(connection, [row.id for row in rows])
+        withheld = withheld_counts(connection) if any(sums.pending for sums in summed.values()) else {}
+    return [_progress(row, *counted[row.id], summed[row.id], withheld.get(row.id, 0)) for row in rows]
 
 
 def batch_state(database: IMEIDatabase, batch_id: int) -> tuple[BatchState | None, int]:
@@ -228,7 +230,7 @@ def promised(connection: Connection) -> float:
     return float(waiting) + at_stake(connection)[1]
 
 
-def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], paid: float) -> Progress:
+def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], sums: OrderSums, withheld: int) -> Progress:
     return Progress(
         batch_id=row.id,
         label=row.label,
@@ -240,7 +242,10 @@ def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], paid: 
         outcomes={outcome: outcomes.get(outcome, 0) for outcome in Outcome},
         chunks={state: states.get(state, 0) for state in ChunkState},
         revision=row.revision,
-        spent=paid,
+        spent=sums.spent,
+        results=sums.final + withheld,
+        pending=sums.pending - withheld,
+        verdicts=sums.verdicts,
         notice=row.notice,
         resumes_itself=row.resumes_itself,
         created_at=row.created_at,

@@ -22,7 +22,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from operator import add
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
@@ -30,8 +31,11 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Select,
+    Table,
     bindparam,
+    case,
     func,
+    literal_column,
     select,
     text,
     union_all,
@@ -39,7 +43,8 @@ from sqlalchemy import (
 )
 
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
-from orders import OrderStatus
+from grading import Verdict, VerdictCounts
+from orders import FINAL_STATUSES, OrderStatus
 from schema import MILLIONTH, UNTALLIED, batches, chunks, items, millionths, order_totals, orders, totals_mark
 
 logger = logging.getLogger(__name__)
@@ -69,6 +74,9 @@ OUTCOMES, STATES = (
     for by, word in ((items.c.batch_id, items.c.outcome), (chunks.c.batch_id, chunks.c.state))
 )
 
+#: In the order of the fields of OrderSums.
+VERDICTS = (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL)
+
 Counts = tuple[dict[str, int], dict[str, int]]
 Findings = dict[str, dict[str, int]]
 
@@ -76,29 +84,58 @@ Findings = dict[str, dict[str, int]]
 # Reading
 
 
-def spent(connection: Connection, batch_ids: Sequence[int]) -> dict[int, float]:
-    """Return batch id → US dollars of its orders, for those of batch_ids that have any.
+class OrderSums(NamedTuple):
+    """What the orders of one batch add up to."""
+
+    millionths: int = 0  #: of a US dollar
+    final: int = 0  #: orders that are completed or rejected
+    pending: int = 0  #: the others
+    passed: int = 0
+    review: int = 0
+    failed: int = 0
+
+    @property
+    def spent(self) -> float:
+        """US dollars."""
+        return self.millionths * MILLIONTH
+
+    @property
+    def verdicts(self) -> VerdictCounts:
+        """The orders by verdict."""
+        return VerdictCounts(self.passed, self.review, self.failed, self.pending)
+
+
+def order_sums(connection: Connection, batch_ids: Sequence[int]) -> dict[int, OrderSums]:
+    """Return batch id → the sums of its orders, for each of batch_ids.
 
     A batch that is under way is asked for often: its newer orders are found by the index of the batch, not among all
     that are newer than the mark.
     """
-    found: Counter[int] = Counter()
-    for batch_id, amount in connection.execute(_spent(), {"ids": list(batch_ids)}) if batch_ids else ():
-        found[batch_id] += amount
-    return {batch_id: amount * MILLIONTH for batch_id, amount in found.items()}
+    found = dict.fromkeys(batch_ids, OrderSums())
+    for batch_id, *sums in connection.execute(_order_sums(), {"ids": list(batch_ids)}) if batch_ids else ():
+        found[batch_id] = OrderSums(*map(add, found[batch_id], sums))
+    return found
 
 
 @cache
-def _spent() -> CompoundSelect[Any]:
+def _order_sums() -> CompoundSelect[Any]:
     """Summed part by part, in the order of an index: one sum over both would sort every order first."""
     mark = select(totals_mark.c.upto).scalar_subquery()
     wanted: BindParameter[Any] = bindparam("ids", expanding=True)
-    counted: Any = select(order_totals.c.batch_id, func.sum(order_totals.c.millionths))
-    newer: Any = select(orders.c.batch_id, func.sum(millionths()))
+    kept = _sums_of(order_totals, order_totals.c.orders, order_totals.c.millionths)
+    counted: Any = select(order_totals.c.batch_id, *kept)
+    newer: Any = select(orders.c.batch_id, *_sums_of(orders, literal_column("1"), millionths()))
     return union_all(
         counted.where(order_totals.c.batch_id.in_(wanted)).group_by(order_totals.c.batch_id),
         newer.where(orders.c.batch_id.in_(wanted), orders.c.id > mark).group_by(orders.c.batch_id),
     )
+
+
+def _sums_of(table: Table, count: ColumnElement[Any], amount: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """Return the columns of OrderSums. count and amount are the orders and the millionths of one row."""
+    is_pending = func.coalesce(table.c.status, "").not_in(FINAL_STATUSES)
+    conditions = [~is_pending, is_pending, *(table.c.verdict == verdict for verdict in VERDICTS)]
+    return [func.sum(amount), *(func.sum(case((condition, count), else_=0)) for condition in conditions)]
 
 
 def counts(connection: Connection, rows: Sequence[Any]) -> dict[int, Counts]:

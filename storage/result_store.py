@@ -136,6 +136,17 @@ def withheld_orders(database: IMEIDatabase, limit: int) -> list[WithheldOrder]:
     return [WithheldOrder(Withheld._make(row[:6]), row.imei, row.service_name or "") for row in rows]
 
 
+def withheld_counts(connection: Connection) -> dict[int, int]:
+    """Return batch id → its orders that still wait for a withheld result."""
+    query = (
+        select(orders.c.batch_id, func.count())
+        .join(withheld_results, withheld_results.c.order_id == orders.c.order_id)
+        .where(NOT_FINAL, orders.c.batch_id.is_not(None))
+        .group_by(orders.c.batch_id)
+    )
+    return {batch_id: count for batch_id, count in connection.execute(query)}
+
+
 def note_withheld(database: IMEIDatabase, found: Sequence[Withheld], given: Collection[str]) -> None:
     """Write withheld results, over those of the same orders, and forget those that were given."""
     gone = [{"gone": order_id} for order_id in given]
@@ -145,6 +156,8 @@ def note_withheld(database: IMEIDatabase, found: Sequence[Withheld], given: Coll
         if found:
             rows: list[Mapping[str, Any]] = [result._asdict() for result in found]
             connection.execute(insert(withheld_results).prefix_with("OR REPLACE"), rows)
+            stored = _stored(connection, [result.order_id for result in found])
+            _touch(connection, (row.batch_id for row in stored.values()))
 
 
 def _withheld_columns() -> tuple[Any, ...]:

@@ -5,7 +5,6 @@ Who writes a result calls `grade_rows` in the same transaction. This module deci
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, union_all
 
 from database import IMEIDatabase, Transaction, utc_now
-from grading import PENDING, Findings, Rules, Verdict, grade, line_words, rules_from_json, rules_to_json
+from grading import Findings, Rules, Verdict, VerdictCounts, grade, line_words, rules_from_json, rules_to_json
 from orders import FINAL_STATUSES, OrderStatus
 from schema import order_totals, orders, rule_versions, totals_mark
 from storage import guards
@@ -43,31 +42,6 @@ class RuleVersion(NamedTuple):
     created_at: datetime  #: UTC
     rules: Rules
     author: str  #: who saved them; "" for the rules that a new database begins with
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictCounts:
-    """The orders of a batch by verdict; together all of them."""
-
-    passed: int = 0
-    review: int = 0
-    failed: int = 0
-    pending: int = 0  #: without a result, or not graded yet
-
-    def by_word(self) -> dict[str, int]:
-        """Return the counts by the words of a filter."""
-        words = (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL, PENDING)
-        return dict(zip(map(str, words), (self.passed, self.review, self.failed, self.pending), strict=True))
-
-    @property
-    def results(self) -> int:
-        """How many have a verdict."""
-        return self.passed + self.review + self.failed
-
-    @property
-    def total(self) -> int:
-        """All orders."""
-        return self.results + self.pending
 
 
 # Rules

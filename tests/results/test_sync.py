@@ -23,7 +23,7 @@ from gsm_fusion_client import (
     RefusalKind,
     RefusedError,
 )
-from orders import IMEIOrder, PlacementAnswer
+from orders import BatchStage, IMEIOrder, PlacementAnswer
 from provider import parse_asked_orders
 from results import sync as order_sync
 from results.sync import (
@@ -777,3 +777,23 @@ def test_a_text_fills_every_column_and_what_it_does_not_say_is_none() -> None:
     empty = report_values("Nothing here", ordered)
     assert {name for name, value in empty.items() if value} == {"result_code", "result_code_display"}
     assert all(value is None for name, value in empty.items() if not name.startswith("result_code"))
+
+
+def test_a_withheld_result_counts_as_one_that_does_not_come_any_more(
+    simulator: Simulator, database: IMEIDatabase
+) -> None:
+    """A batch is complete without it, and an open page is informed."""
+    placed = place(simulator, database, 10)
+    simulator.complete()
+    with client_of(simulator) as client:
+        OrderSync(database, Partial(client, lost=placed[:1]), 300).sync()
+    before = batch_queries.progress(database, 1)
+    assert before is not None
+    assert (before.results, before.pending, before.stage) == (10, 0, BatchStage.COMPLETE)
+    assert (before.verdicts.total, before.verdicts.pending) == (10, 1)
+    with client_of(simulator) as client:
+        OrderSync(database, client, 300).sync()
+    after = batch_queries.progress(database, 1)
+    assert after is not None
+    assert (after.results, after.pending, after.verdicts.pending) == (10, 0, 0)
+    assert after.revision > before.revision

@@ -7,17 +7,18 @@ from collections import Counter
 from order_tables import BATCHES, NUMBER, row
 from sqlalchemy import delete, func, insert, select, update
 
-from database import IMEIDatabase
-from orders import Outcome
-from schema import batches, orders
+from database import IMEIDatabase, utc_now
+from orders import FINAL_STATUSES, Outcome
+from schema import batches, orders, totals_mark
 from schema import order_totals as totals
 from storage import batch_queries, kept_sums, order_queries, verdict_store
 from storage.batch_creation import NewBatch, create_batch
-from storage.kept_sums import tally_finished
+from storage.kept_sums import OrderSums, tally_finished
 from storage.verdict_store import VerdictCounts
 
 Verdicts = dict[int, VerdictCounts]
-Added = tuple[dict[str, int], dict[str, int], float, Verdicts]
+Sums = dict[int, OrderSums]
+Added = tuple[dict[str, int], dict[str, int], float, Verdicts, Sums]
 
 
 def counted(database: IMEIDatabase) -> Added:
@@ -30,7 +31,16 @@ def counted(database: IMEIDatabase) -> Added:
         batch_id: verdict_store.counts_of(Counter(one.verdict or "" for one in rows if one.batch_id == batch_id))
         for batch_id in BATCHES
     }
-    return dict(by_status), dict(by_service), round(sum(one.credits or 0 for one in rows), 4), verdicts
+    sums = {batch_id: sums_of([one for one in rows if one.batch_id == batch_id]) for batch_id in BATCHES}
+    return dict(by_status), dict(by_service), round(sum(one.credits or 0 for one in rows), 4), verdicts, sums
+
+
+def sums_of(rows: list[Any]) -> OrderSums:
+    """The sums of these orders, one by one."""
+    final = sum(one.status in FINAL_STATUSES for one in rows)
+    verdicts = Counter(one.verdict for one in rows)
+    amount = sum(round((one.credits or 0) * 1_000_000) for one in rows)
+    return OrderSums(amount, final, len(rows) - final, verdicts["pass"], verdicts["review"], verdicts["fail"])
 
 
 def summed(database: IMEIDatabase) -> Added:
@@ -38,8 +48,9 @@ def summed(database: IMEIDatabase) -> Added:
     assert found.total_orders == database.count_orders() == sum(found.by_status.values())
     with database.read() as connection:
         verdicts = verdict_store.verdict_counts(connection, BATCHES)
+        sums = kept_sums.order_sums(connection, BATCHES)
     assert found.total_orders == sum(one.total for one in verdicts.values())
-    return found.by_status, found.by_service, found.total_credits, verdicts
+    return found.by_status, found.by_service, found.total_credits, verdicts, sums
 
 
 def test_sums_are_right_after_any_change_above_and_below_the_mark(database: IMEIDatabase) -> None:
