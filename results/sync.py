@@ -128,7 +128,7 @@ class OrderSync:
                 self._next_round = self._next_fresh = time.monotonic() + (self.interval or RAREST)
 
     def _sync_if_due(self, stop: threading.Event) -> None:
-        """Ask for everything where somebody requested it, else for what is due at the time of a round, else for fresh."""
+        """Ask for everything where somebody requested it; else for what is due in a round, or for fresh orders."""
         request = self.database.get_setting(REQUESTED)
         if request is not None and request != self.database.get_setting(DONE):
             self.sync(stop=stop)
@@ -136,8 +136,16 @@ class OrderSync:
         elif self.interval and time.monotonic() >= self._next_round:
             self._next_round = time.monotonic() + min(ROUND, self.interval)
             self.sync(only_due=True, stop=stop)
-        elif self.interval and time.monotonic() >= self._next_fresh and self.sync_fresh(stop).error:
-            self._next_round, self._next_fresh = 0.0, time.monotonic() + ROUND
+        else:
+            self._look_at_fresh(stop)
+
+    def _look_at_fresh(self, stop: threading.Event) -> None:
+        """Ask for fresh orders where it is time to; after a failure a round is due, and then fresh orders again."""
+        if not self.interval or time.monotonic() < self._next_fresh:
+            return
+        failed = bool(self.sync_fresh(stop).error)
+        self._next_fresh = time.monotonic() + (ROUND if failed else LOOK)
+        self._next_round = 0.0 if failed else self._next_round
 
     def sync(self, only_due: bool = False, stop: threading.Event | None = None) -> SyncReport:
         """Ask once for every pending order, or for those that are due. A failure of the provider ends the round."""
@@ -167,7 +175,7 @@ class OrderSync:
         due = [order.order_id for order in fresh if order.order_id not in held and self._is_due(order, None)]
         if not due:
             return SyncReport(0, 0, len(fresh))
-        self._round, error = _Round(), ""
+        interrupted, self._round, error = self._round, _Round(), ""
         try:
             for start in range(0, len(due), LIST_LENGTHS[0]):
                 if not stop.is_set():
@@ -175,7 +183,9 @@ class OrderSync:
         except GSMFusionAPIError as failure:
             logger.warning("Asking for fresh results failed: %s", failure)
             error = str(failure)
-        return self._reported(started, len(due), error)
+        report = self._reported(started, len(due), error)
+        self._round = interrupted
+        return report
 
     def _reported(self, started: float, asked: int, error: str) -> SyncReport:
         """Store and return the report of what was asked since `started` (monotonic seconds)."""
@@ -197,8 +207,15 @@ class OrderSync:
 
     def _ask_all(self, order_ids: list[str], alone: list[str], stop: threading.Event) -> str:
         """Ask in lists, then for each order that spoils one alone. Returns why the provider ended the round."""
+
+        def ask_between(piece: list[str]) -> list[str]:
+            """Let no long round keep fresh orders waiting."""
+            self._look_at_fresh(stop)
+            return self._ask_once(piece)
+
+        self._next_fresh = time.monotonic() + LOOK
         try:
-            ask_in_lists(order_ids, self._ask_once, self._check, stop.is_set)
+            ask_in_lists(order_ids, ask_between, self._check, stop.is_set)
             self._ask_alone(alone, stop)
         except GSMFusionAPIError as error:
             logger.warning("Asking for results failed: %s", error)

@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import chain, repeat
 from types import SimpleNamespace
 from typing import Any
 
@@ -515,7 +516,7 @@ def test_fresh_orders_are_asked_for_at_five_ages_in_whole_lists(database: IMEIDa
             assert [order_id for part in provider.asked for order_id in part] == ids
             assert last_sync(database) == report
         clock.pass_by(1)
-    assert asked == dict.fromkeys((5, 10, 20, 40, 60), [100, 100, 50])
+    assert asked == {age: [100, 100, 50] for age in (5, 10, 20, 40, 60)}
 
 
 def test_a_fresh_order_that_is_left_out_is_asked_for_with_the_others_and_never_alone(database: IMEIDatabase) -> None:
@@ -544,6 +545,33 @@ def test_a_list_of_fresh_orders_that_fails_is_left_to_a_round_at_once(
     assert set(withheld(database)) == {ids[0]}
     assert provider.asked[:2] == [ids, ids]
     assert provider.asked[-1] == ids[1:]
+
+
+def test_a_long_round_does_not_keep_fresh_orders_waiting(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each list of the round takes two seconds; the fresh order, placed at its beginning, is asked for after five."""
+    clock = Hours()
+    old = pending(database, 1000, clock.now - timedelta(days=1))
+    moment = {"passed": 0.0}
+
+    def slowly(ids: Sequence[str]) -> list[str]:
+        moment["passed"] += 2
+        clock.pass_by(2)
+        return list(ids)
+
+    provider = ByHand(slowly, status="Pending")
+    sync = OrderSync(database, provider, 300, clock)
+    monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: moment["passed"], time=time.time))
+    service = {"service_id": "5", "position": 1, "title": "Quick", "price": 1.0, "refreshed_at": 0.0}
+    with database.write() as connection:
+        connection.execute(insert(services), {**service, "delivery": "Instant"})
+    fresh = {"order_id": "fresh", "imei": imeis(1001)[1000], "status": "Pending", "service_id": "5"}
+    database.insert_order({**fresh, "order_date": clock.now})
+    report = sync.sync(only_due=True)
+    assert provider.lists == [*[100] * 3, 1, 100, 1, *[100] * 4, 1, 100, 100]
+    assert [order_id for part in provider.asked if len(part) == 100 for order_id in part] == old
+    assert (report.asked, report.calls) == (1000, 10)
 
 
 def test_an_order_of_an_unknown_date_is_due_at_once_and_then_after_three_hours(database: IMEIDatabase) -> None:
@@ -685,7 +713,7 @@ def test_a_round_says_what_it_did_and_how_long_it_took(
     database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pending(database, 3)
-    seconds = iter([100.0, 104.0])
+    seconds = chain([100.0], repeat(104.0))
     monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: next(seconds), time=time.time))
     with caplog.at_level(logging.INFO):
         OrderSync(database, ByHand(), 300).sync()
