@@ -1,11 +1,13 @@
 """One page of orders in an order that a person chose: only what an index holds sorted, so that pages go by key."""
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from database import IMEIDatabase
+from grading import PENDING, Verdict
 from schema import orders
 from storage import order_filters
 from storage.order_filters import OrderFilter
@@ -18,12 +20,15 @@ class Sort(StrEnum):
     NEWEST = "newest"
     OLDEST = "oldest"
     IMEI = "imei"
+    WORST = "worst"  #: by verdict, failed orders first; newest first among them
 
 
 #: Digits of a number that no row has.
 LONGEST = 19
 #: Between the two parts of a key in a URL.
 PARTING = "~"
+#: The verdicts in the order of Sort.WORST.
+WORST_FIRST: tuple[str, ...] = (Verdict.FAIL, Verdict.REVIEW, Verdict.PASS, PENDING)
 ORDERINGS: dict[Sort, tuple[ColumnElement[Any], ...]] = {
     Sort.OLDEST: (orders.c.id.asc(),),
     Sort.IMEI: (orders.c.imei.asc(), orders.c.id.asc()),
@@ -34,26 +39,44 @@ def sorts(chosen: OrderFilter) -> list[Sort]:
     """Return the sorts for this filter: any other would walk the whole table by another index."""
     if chosen.mismatch or chosen.dated:
         return [Sort.NEWEST]
-    return [Sort.NEWEST, Sort.OLDEST] if chosen.arguments() else list(Sort)
+    return [Sort.NEWEST, Sort.OLDEST] if chosen.arguments() else [Sort.NEWEST, Sort.OLDEST, Sort.IMEI]
 
 
 def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, limit: int) -> list[Order]:
     """Return the orders that follow the one with this key; an unknown key starts at the first page."""
-    imei, _, row = after.rpartition(PARTING)
+    group, _, row = after.rpartition(PARTING)
     before = int(row) if row.isdecimal() and len(row) < LONGEST else None
+    if sort is Sort.WORST:
+        return _worst_first(database, chosen, group, before, limit)
     if sort is Sort.NEWEST:
         return order_filters.page(database, chosen, before, limit)
     with database.read() as connection:
         terms = order_filters.fitting(chosen, order_filters.guide(connection, chosen))
         query = select(orders).where(*terms).order_by(*ORDERINGS[sort]).limit(limit)
         if before is not None:
-            query = query.where(_behind(sort, imei, before))
+            query = query.where(_behind(sort, group, before))
         return [Order.from_row(order) for order in connection.execute(query)]
 
 
 def key(order: Order, sort: Sort) -> str:
     """Return the key of an order in this sort."""
-    return f"{order.imei}{PARTING}{order.id}" if sort is Sort.IMEI else str(order.id)
+    group = {Sort.IMEI: order.imei, Sort.WORST: order.verdict or PENDING}.get(sort)
+    return f"{group}{PARTING}{order.id}" if group else str(order.id)
+
+
+def _worst_first(
+    database: IMEIDatabase, chosen: OrderFilter, verdict: str, before: int | None, limit: int
+) -> list[Order]:
+    """Return the orders that follow the row `before` among those of a verdict, then those of better verdicts."""
+    words = [chosen.verdict] if chosen.verdict else WORST_FIRST
+    words = words[words.index(verdict) :] if verdict in words else words
+    found: list[Order] = []
+    for word in words:
+        asked = replace(chosen, verdict=word)
+        found += order_filters.page(database, asked, before if word == verdict else None, limit - len(found))
+        if len(found) >= limit:
+            break
+    return found
 
 
 def _behind(sort: Sort, imei: str, row: int) -> ColumnElement[bool]:
