@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from grading import VerdictCounts
+from grading import NO_VERDICTS, VerdictCounts
 
 
 class NotPossibleError(Exception):
@@ -299,7 +299,8 @@ class Progress:
     spent: float  #: US dollars of its orders: what each cost when it was placed
     results: int = 0  #: orders that are completed or rejected, or whose result the provider withholds
     pending: int = 0  #: orders whose result is still to come
-    verdicts: VerdictCounts = VerdictCounts()  #: of its orders
+    withheld: int = 0  #: orders whose result the provider does not give; among the results
+    verdicts: VerdictCounts = NO_VERDICTS  #: of its orders
     notice: str = ""  #: why it is paused or slow, in the provider's or our words
     resumes_itself: bool = False  #: paused until the provider's maintenance ends
     created_at: datetime | None = None

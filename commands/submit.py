@@ -299,7 +299,8 @@ def plan_lines(plan: Plan) -> list[str]:
 def result_lines(found: Progress, result: SubmissionResult, change: BalanceChange | None = None) -> list[str]:
     """Describe the outcome of a batch. change: how the balance changed during its calls, None if unknown."""
     lines = [
-        f"Batch {found.batch_id}: {plural(found.total, 'IMEI')} in {result.duration:,.1f} s, {found.state}",
+        f"Batch {found.batch_id}: {plural(found.total, 'IMEI')} in {result.duration:,.1f} s,"
+        f" {found.stage.label.lower()}",
         *(f"  {outcome.label:<10}{count:>10,}" for outcome, count in found.outcomes.items() if count),
         f"  {'Spent':<10}{money(found.spent):>10}",
     ]

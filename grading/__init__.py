@@ -14,11 +14,12 @@ from grading.rules import (
     rules_to_json,
 )
 from grading.stop_loss import StopLoss, read_stop_loss, stop_loss_from_json
-from grading.verdicts import PENDING, Verdict, VerdictCounts, verdict_label
+from grading.verdicts import NO_VERDICTS, PENDING, Verdict, VerdictCounts, verdict_label
 
 __all__ = [
     "DEFAULT_RULES",
     "MOST_RULES",
+    "NO_VERDICTS",
     "PENDING",
     "Condition",
     "Findings",

@@ -1,7 +1,8 @@
 """The verdict of a device: pass, review or fail. An order without a result has none."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
+from operator import add
 
 #: The word in a URL for orders without a verdict, because their result is not here yet.
 PENDING = "pending"
@@ -39,6 +40,9 @@ class VerdictCounts:
         words = (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL, PENDING)
         return dict(zip(map(str, words), (self.passed, self.review, self.failed, self.pending), strict=True))
 
+    def __add__(self, other: "VerdictCounts") -> "VerdictCounts":
+        return VerdictCounts(*map(add, astuple(self), astuple(other)))
+
     @property
     def results(self) -> int:
         """How many have a verdict."""
@@ -48,3 +52,7 @@ class VerdictCounts:
     def total(self) -> int:
         """All orders."""
         return self.results + self.pending
+
+
+#: No orders.
+NO_VERDICTS = VerdictCounts()

@@ -39,6 +39,23 @@ export function copyButtons(root = document) {
   }
 }
 
+// By the focus or by a selection: such a part of the page is changed later.
+export function isHeld(part) {
+  const selection = getSelection();
+  const focused = document.activeElement;
+  return (part.contains(focused) && !focused.matches(".table-wrap")) || (!selection.isCollapsed && selection.containsNode(part, true));
+}
+
+// A menu closes by Escape and by a click beside it.
+function menus() {
+  const opened = () => document.querySelectorAll("details.menu[open]");
+  document.addEventListener("click", (event) => opened().forEach((menu) => { menu.open = menu.contains(event.target.closest("summary")); }));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    opened().forEach((menu) => { menu.open = false; menu.querySelector("summary").focus(); });
+  });
+}
+
 function statusBar() {
   const bar = document.querySelector("[data-status-bar]");
   if (!bar) return;
@@ -48,10 +65,7 @@ function statusBar() {
       element.dataset.state = status[part];
       element.querySelector("b").textContent = status[part];
     }
-    const running = status.running.length;
-    bar.querySelector('[data-part="running"]').textContent = running
-      ? `${plural(running, "batch", "batches")}, ${plural(status.waiting, "IMEI")} to go`
-      : "Nothing is running";
+    bar.querySelector('[data-part="running"]').textContent = status.running_words;
     for (const batch of status.running) showRunning(batch);
     showBalance(status);
   };
@@ -66,7 +80,7 @@ function statusBar() {
       database.querySelector("b").textContent = "no connection";
     }
   };
-  setInterval(ask, document.querySelector("[data-running], [data-live]:not([data-state=finished])") ? STATUS_WHILE_RUNNING : STATUS_INTERVAL);
+  setInterval(ask, document.querySelector("[data-running], [data-live]:not([data-over])") ? STATUS_WHILE_RUNNING : STATUS_INTERVAL);
   document.addEventListener("visibilitychange", ask);
 }
 
@@ -88,8 +102,16 @@ function showBalance(status) {
 function showRunning(batch) {
   const line = document.querySelector(`[data-running] [data-batch="${batch.batch_id}"]`);
   if (!line) return;
-  line.querySelector("progress").value = batch.done;
-  line.querySelector("[data-done]").textContent = number(batch.done);
+  const badge = line.querySelector(".badge");
+  badge.textContent = batch.stage_label;
+  badge.className = `badge stage-${batch.stage}`;
+  for (const bar of line.querySelectorAll("[data-bar]")) {
+    const [done, all] = bar.dataset.bar === "results" ? [batch.results, batch.expected] : [batch.done, batch.total];
+    bar.querySelector("progress").max = all || 1;
+    bar.querySelector("progress").value = all ? done : 1;
+    bar.querySelector("[data-done]").textContent = number(done);
+    bar.querySelector("[data-all]").textContent = number(all);
+  }
 }
 
 // A box for many IMEIs says while it is filled how many it holds; the server reads it again, and knows more.
@@ -230,5 +252,6 @@ statusBar();
 formsSentOnce();
 document.querySelectorAll("[data-options]").forEach(optionsForm);
 dialogs();
+menus();
 if (document.querySelector("[data-picker]")) import("./picker.js");
 document.querySelectorAll("[data-paste]").forEach(pasteBox);

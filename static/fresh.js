@@ -1,5 +1,5 @@
 // Orders whose result is awaited get it where they are shown: nothing is reloaded, and what a person holds stays.
-import { copyButtons, localTimes, plural } from "./app.js";
+import { copyButtons, isHeld, localTimes, plural } from "./app.js";
 
 const EVERY = 5000;
 const WHILE_ASKED = 1000;
@@ -9,12 +9,6 @@ let timer = 0;
 let asking = false;
 
 const words = (element) => element.textContent.replace(/\s+/g, " ").trim();
-
-// By the focus or by a selection: such a part is changed later.
-function isHeld(part) {
-  const selection = getSelection();
-  return part.contains(document.activeElement) || (!selection.isCollapsed && selection.containsNode(part, true));
-}
 
 // Put what is new into an order that is shown. Returns whether all of it could be.
 function take(shown, found) {

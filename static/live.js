@@ -1,19 +1,20 @@
 // One batch as it goes: server-sent events, and questions every two seconds where a stream cannot be had.
-import { copyButtons, money, number, plural } from "./app.js";
+import { copyButtons, isHeld, money, number, plural } from "./app.js";
 
 const root = document.querySelector("[data-live]");
 const OUTCOMES = { ordered: "Ordered", waiting: "Waiting", duplicate: "Duplicate", refused: "Refused", in_doubt: "In doubt", cancelled: "Cancelled" };
 const CHUNKS = { p: "planned", s: "sending", a: "answered", d: "in_doubt", c: "cancelled" };
 const CHUNK_WORDS = { planned: "planned", sending: "sending", answered: "answered", in_doubt: "in doubt", cancelled: "cancelled" };
 const TURN = 2000;
-const POLL_RESULTS = 10000;
+// Milliseconds between two questions while nothing happens, and between two refreshes of the results table.
+const POLL_QUIET = 15000;
+const TABLE_EVERY = 4000;
 // Turns without a stream after which one is tried again; milliseconds between two turns that mean the machine slept;
 // and milliseconds of silence after which a stream is not believed any more (the server speaks when something changes).
 const TURNS_TO_STREAM = 10;
 const SLEPT = 15000;
 const SILENCE = 45000;
-const title = document.title.replace(/^\d+% · /, "");
-let spoken = Math.floor(Number(root.querySelector('[data-field="percent"]').textContent) / 10);
+let spoken = "";
 
 const find = (selector) => root.querySelector(selector);
 const at = (data, path) => path.split(".").reduce((value, key) => value?.[key], data);
@@ -21,6 +22,12 @@ const at = (data, path) => path.split(".").reduce((value, key) => value?.[key], 
 function duration(seconds) {
   if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
   return seconds < 3600 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+}
+
+// As web/format.py says it.
+function percent(part, whole) {
+  if (!part || !whole) return "0 %";
+  return 100 * part < whole ? "<1 %" : `${Math.floor(100 * part / whole)} %`;
 }
 
 function show(data) {
@@ -31,16 +38,15 @@ function show(data) {
   for (const element of root.querySelectorAll("[data-money]")) element.textContent = money(data[element.dataset.money]);
   for (const element of root.querySelectorAll("[data-outcome]")) element.classList.toggle("zero", !data.outcomes[element.dataset.outcome]);
   showState(data);
-  showPace(data);
+  showProgress(data);
   showMap(data.map);
-  if (data.latest) showDetails(data);
+  if (data.errors) showDetails(data);
 }
 
 function showState(data) {
-  const badge = find('[data-field="state"]');
-  badge.textContent = data.state_label;
-  badge.className = `badge ${data.state_class}`;
-  root.toggleAttribute("data-stopped", data.stopped);
+  const badge = find('[data-field="stage"]');
+  badge.textContent = data.stage_label;
+  badge.className = `badge stage-${data.stage}`;
   find("[data-stop]").textContent = data.stop;
   for (const form of root.querySelectorAll("[data-when]")) form.hidden = !form.dataset.when.split(" ").includes(data.state);
   if (data.state === "finished") find("dialog").close();
@@ -51,42 +57,72 @@ function showState(data) {
   const again = data.outcomes.refused + data.outcomes.cancelled;
   find("[data-again]").hidden = !again;
   find("[data-again-count]").textContent = number(again);
-  if (root.dataset.state !== data.state) notify(data);
+  find("[data-refresh]").hidden = !data.verdicts.pending;
+  notify(data);
   root.dataset.state = data.state;
-  document.title = data.state === "finished" ? title : `${data.percent}% · ${title}`;
-  const tenth = Math.floor(data.percent / 10);
-  if (tenth > spoken || data.state === "finished") {
-    const words = data.state === "finished" ? `${data.state_label}: ${plural(data.outcomes.ordered, "IMEI")} ordered.` : `${data.percent} percent done.`;
-    if (find("[data-announce]").textContent !== words) find("[data-announce]").textContent = words;
-  }
-  spoken = tenth;
+  root.dataset.stage = data.stage;
+  root.toggleAttribute("data-over", data.is_settled);
+  document.title = `${data.title} · HAMMER`;
+  announce(data);
 }
 
-function showPace(data) {
-  const bar = find("[data-bar]");
-  bar.max = data.total || 1;
-  bar.value = data.total ? data.done : 1;
+// A screen reader hears each tenth once, and each stage.
+function announce(data) {
+  const tenth = (percent) => 10 * Math.floor(percent / 10);
+  const tenths = { sending: `${tenth(data.percent)} percent ordered.`, waiting: `${tenth(data.result_percent)} percent of results.` };
+  const words = tenths[data.stage] ?? `${data.stage_label}: ${plural(data.results, "result")}.`;
+  if (spoken && words !== spoken) find("[data-announce]").textContent = words;
+  spoken = words;
+}
+
+function fill(selector, done, all) {
+  const bar = find(selector);
+  bar.max = all || 1;
+  bar.value = all ? done : 1;
+}
+
+function showProgress(data) {
+  fill("[data-bar]", data.done, data.total);
+  fill("[data-result-bar]", data.results, data.expected);
   find("[data-rate]").textContent = data.rate ? `${data.rate < 10 ? data.rate.toFixed(1) : number(data.rate)} per second` : "–";
   find("[data-rate-words]").textContent = data.state === "finished" ? "Average rate" : "Rate";
-  find("[data-eta]").textContent = data.stopped ? "stopped" : data.state === "finished" ? "done" : data.eta === null ? "–" : `about ${duration(data.eta)}`;
+  find("[data-eta]").textContent = data.eta === null ? "" : `about ${duration(data.eta)} left`;
   find("[data-chunk-words]").textContent = Object.entries(data.chunks).filter(([, count]) => count).map(([name, count]) => `${number(count)} ${CHUNK_WORDS[name]}`).join(", ");
+  for (const tile of root.querySelectorAll("[data-verdict]")) {
+    const count = data.verdicts[tile.dataset.verdict];
+    tile.querySelector("[data-count]").textContent = number(count);
+    tile.querySelector("[data-share]").textContent = percent(count, data.orders);
+  }
 }
 
 function showDetails(data) {
-  find("[data-results]").textContent = Object.entries(data.results).map(([word, count]) => `${number(count)} ${word}`).join(" · ");
-  find("[data-refresh]").hidden = !data.awaited;
-  if (data.latest.length) {
-    find("[data-latest]").replaceChildren(...data.latest.map(orderRow));
-    copyButtons(find("[data-latest]"));
-  }
   say("[data-balance]", data.balance.words);
   find("[data-settled]").textContent = data.settled;
   find("[data-settled-note]").hidden = !data.settled;
   say("[data-balance-warning]", data.balance.warning);
-  const groups = data.errors.map((error) => element("li", {}, element("p", {},
+  find("[data-errors]").replaceChildren(...data.errors.map((error) => element("li", {}, element("p", {},
     element("strong", { className: "num" }, number(error.imeis)), " ",
-    element("span", { className: `badge outcome-${error.outcome}` }, OUTCOMES[error.outcome]), " ", error.message)));
-  if (groups.length) find("[data-errors]").replaceChildren(...groups);
+    element("span", { className: `badge outcome-${error.outcome}` }, OUTCOMES[error.outcome]), " ", error.message))));
+  find("[data-withheld]").hidden = !data.withheld;
+  find("[data-issues]").hidden = !data.errors.length && !data.withheld;
+}
+
+// The results table as the server makes it, when verdicts have changed; what a person holds stays.
+const verdictsOf = (data) => Object.values(data.verdicts).join();
+let tabled = [...root.querySelectorAll("[data-count]")].map((count) => count.textContent.replaceAll(",", "")).join();
+let tableDue = 0;
+
+async function refreshTable() {
+  const state = verdictsOf(last);
+  const shown = find("[data-rows]");
+  if (state === tabled || Date.now() < tableDue || document.hidden || isHeld(shown)) return;
+  tableDue = Date.now() + TABLE_EVERY;
+  const answer = await fetch(location.href);
+  if (!answer.ok) throw new Error(answer.statusText);
+  const found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-rows]");
+  for (const part of ["tbody", ".pager"]) shown.querySelector(part).replaceWith(found.querySelector(part));
+  copyButtons(shown.querySelector("tbody"));
+  tabled = state;
 }
 
 function say(selector, words) {
@@ -107,15 +143,6 @@ function showMap(letters) {
   });
 }
 
-function orderRow(order) {
-  const link = element("a", { href: root.dataset.orderUrl.replace("ORDER", encodeURIComponent(order.order_id)) }, order.order_id);
-  const status = element("span", { className: `badge status-${(order.status || "unknown").toLowerCase().replaceAll(" ", "-")}` }, order.status);
-  const device = [order.model, order.carrier, order.simlock].filter(Boolean).join(" · ");
-  const imei = element("span", { className: "imei" }, element("code", {}, order.imei));
-  imei.dataset.copy = "";
-  return element("tr", {}, element("td", {}, imei), element("td", {}, link), element("td", {}, status), element("td", {}, device));
-}
-
 function element(name, properties, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
@@ -127,7 +154,7 @@ const bell = find("[data-notify]");
 let notified = false;
 
 function offerNotification() {
-  if (!("Notification" in window) || root.dataset.state === "finished") return;
+  if (!("Notification" in window) || "over" in root.dataset) return;
   bell.hidden = false;
   bell.addEventListener("click", async () => {
     notified = (await Notification.requestPermission()) === "granted";
@@ -137,31 +164,36 @@ function offerNotification() {
 }
 
 function notify(data) {
-  if (data.state === "running") return;
-  if (data.state === "finished") bell.hidden = true;
-  if (!notified) return;
-  notified = false;
-  const body = data.state === "finished" ? `${plural(data.outcomes.ordered, "IMEI")} ordered, ${money(data.spent)} spent.` : data.notice;
-  new Notification(`${data.label}: ${data.state_label.toLowerCase()}`, { body, tag: `batch-${data.batch_id}` });
+  const needsYou = data.stage === "needs_you" && root.dataset.stage !== "needs_you";
+  if (data.is_settled) bell.hidden = true;
+  if (!notified || !(data.is_settled || needsYou)) return;
+  notified = !data.is_settled;
+  const { pass, review, fail } = data.verdicts;
+  const body = needsYou ? data.reason : `${number(pass)} pass, ${number(review)} review, ${number(fail)} fail.`;
+  const words = data.stage === "complete" ? "results are complete" : data.stage_label.toLowerCase();
+  new Notification(`${data.label}: ${words}`, { body, tag: `batch-${data.batch_id}` });
 }
 
 // The stream. A hidden tab gives its connection back and asks instead; after sleep, after silence and when the
-// network is back a new stream begins, whose first event is the whole snapshot.
+// network is back a new stream begins, whose first event is the whole snapshot. Where nothing happens for long the
+// server ends the stream, and the page asks from time to time until something has changed.
 let source = null;
 let last = null;
 let heard = Date.now();
 let turned = Date.now();
 let turnsWithout = 0;
-let ended = false;
+let quiet = false;
 
 function open() {
   close();
-  if (ended) return;
+  if (last?.is_settled) return;
   heard = Date.now();
   turnsWithout = 0;
+  quiet = false;
   source = new EventSource(root.dataset.events);
   source.addEventListener("progress", (event) => take(JSON.parse(event.data)));
-  source.addEventListener("end", end);
+  source.addEventListener("end", close);
+  source.addEventListener("quiet", () => { close(); quiet = true; });
   source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) close(); });
 }
 
@@ -176,42 +208,27 @@ function take(data) {
   show(last);
 }
 
-function end() {
-  ended = true;
-  close();
-  followResults();
-}
-
 async function ask() {
+  const before = last?.revision;
   const answer = await fetch(root.dataset.progress, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(answer.statusText);
   take(await answer.json());
-  if (last.state === "finished" && !ended) end();
+  if (quiet && last.revision !== before) open();
 }
 
 async function turn() {
   const now = Date.now();
   const slept = now - turned > SLEPT;
   turned = now;
-  if (ended) return;
+  if (last) refreshTable().catch(() => { /* the next turn asks again */ });
+  if (last && !source && (quiet || last.is_settled) && !slept && now - heard < POLL_QUIET) return;
   try {
-    if (document.hidden) { close(); await ask(); }
+    if (last?.is_settled && !last.verdicts.pending) return;
+    if (document.hidden || quiet || last?.is_settled) { close(); await ask(); }
     else if (slept || (source && now - heard > SILENCE)) open();
     else if (!source && ++turnsWithout >= TURNS_TO_STREAM) open();
     else if (!source) await ask();
   } catch { /* the next turn asks again */ }
-}
-
-// After the end the results still come in; an open page shows them without being reloaded.
-async function followResults() {
-  while (ended && (last.awaited || last.outcomes.in_doubt)) {
-    await new Promise((done) => setTimeout(done, POLL_RESULTS));
-    try { if (!document.hidden) await ask(); } catch { /* the next turn asks again */ }
-    if (last.state !== "finished") {
-      ended = false;
-      open();
-    }
-  }
 }
 
 offerNotification();

@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
 
 from database import IMEIDatabase, utc_now
+from grading import VerdictCounts
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
 from storage.batch_doubt import at_stake
 from storage.kept_sums import OrderSums, counts, order_sums
 from storage.result_store import withheld_counts
 from storage.rows import Order
+from storage.verdict_store import counts_of
 
 #: Message of an item whose doubt was settled → words for the order's timeline.
 SETTLED = MappingProxyType({
@@ -36,13 +38,16 @@ def progress(database: IMEIDatabase, batch_id: int) -> Progress | None:
     return next(iter(progresses(database, select(batches).where(batches.c.id == batch_id))), None)
 
 
-def unfinished_and_recent(database: IMEIDatabase, limit: int) -> tuple[list[Progress], list[Progress]]:
-    """Batches that are running or paused, oldest first; and the newest ones but those of scan mode, in any state."""
+def under_way_and_recent(database: IMEIDatabase, limit: int) -> tuple[list[Progress], list[Progress]]:
+    """Return the batches under way, oldest first, and the newest ones, newest first; no scans among the newest.
+
+    Under way are unfinished batches and, of the newest, those that are not settled.
+    """
     newest = select(batches.c.id).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit).scalar_subquery()
     either = or_(UNFINISHED, batches.c.id.in_(newest))
     found = progresses(database, select(batches).where(either).order_by(batches.c.id))
     recent = [batch for batch in reversed(found) if batch.source != "scan"]
-    return [batch for batch in found if batch.state is not BatchState.FINISHED], recent[:limit]
+    return [batch for batch in found if not batch.is_settled], recent[:limit]
 
 
 def unfinished_batches(database: IMEIDatabase) -> list[Progress]:
@@ -199,6 +204,7 @@ class Today:
 
     orders: int
     spent: float  #: US dollars
+    verdicts: VerdictCounts  #: of these orders
     in_doubt: int  #: IMEIs
     at_stake: float  #: US dollars that these may have cost
     oldest_pending: datetime | None  #: UTC; when the oldest order without its result was placed
@@ -211,12 +217,13 @@ def today(database: IMEIDatabase) -> Today:
         return Today(*_placed_since(connection, utc_now().date()), *at_stake(connection), oldest)
 
 
-def _placed_since(connection: Connection, day: date) -> tuple[int, float]:
-    """Orders of a UTC day and those after it, and their US dollars."""
+def _placed_since(connection: Connection, day: date) -> tuple[int, float, VerdictCounts]:
+    """Return the orders of a UTC day and those after it, their US dollars, and their verdicts."""
     added = sums()
-    query = select(func.sum(added.c.orders), func.sum(added.c.millionths)).where(added.c.day >= day.isoformat())
-    placed, paid = connection.execute(query).one()
-    return int(placed or 0), (paid or 0) * MILLIONTH
+    query = select(added.c.verdict, func.sum(added.c.orders), func.sum(added.c.millionths))
+    rows = connection.execute(query.where(added.c.day >= day.isoformat()).group_by(added.c.verdict)).all()
+    counts = {verdict: int(count) for verdict, count, _ in rows}
+    return sum(counts.values()), sum(amount for *_, amount in rows) * MILLIONTH, counts_of(counts)
 
 
 def promised(connection: Connection) -> float:
@@ -245,6 +252,7 @@ def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], sums: 
         spent=sums.spent,
         results=sums.final + withheld,
         pending=sums.pending - withheld,
+        withheld=withheld,
         verdicts=sums.verdicts,
         notice=row.notice,
         resumes_itself=row.resumes_itself,

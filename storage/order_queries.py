@@ -1,7 +1,7 @@
 """Queries of pages and exports across orders, items and batches. Reads only."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,13 +12,14 @@ from sqlalchemy import Connection, Select, and_, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import IMEIDatabase, utc_now
+from grading import NO_VERDICTS, VerdictCounts
 from orders import OrderStatus, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, attempts, batches, items, orders, services, sums
 from storage import order_wordings
 from storage.batch_queries import progresses
 from storage.order_wordings import stored_words
 from storage.rows import Order, OrderedItem
-from storage.verdict_store import VerdictCounts, counts_of
+from storage.verdict_store import counts_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Day:
     day: date
     orders: int
     spent: float  #: US dollars
+    verdicts: VerdictCounts = NO_VERDICTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,15 @@ def daily(database: IMEIDatabase, days: int = 14) -> list[Day]:
     """The last days, today last, days without orders included."""
     first = utc_now().date() - timedelta(days=days - 1)
     added = sums()
-    query = select(added.c.day, func.sum(added.c.orders), func.sum(added.c.millionths))
-    query = query.where(added.c.day >= first.isoformat()).group_by(added.c.day)
+    query = select(added.c.day, added.c.verdict, func.sum(added.c.orders), func.sum(added.c.millionths))
+    query = query.where(added.c.day >= first.isoformat()).group_by(added.c.day, added.c.verdict)
+    counts, spent = defaultdict[str, Counter[str]](Counter), Counter[str]()
     with database.read() as connection:
-        found = {row[0]: (int(row[1]), row[2] * MILLIONTH) for row in connection.execute(query)}
-    wanted = (first + timedelta(days=i) for i in range(days))
-    return [Day(one, *found.get(one.isoformat(), (0, 0.0))) for one in wanted]
+        for day, verdict, count, amount in connection.execute(query):
+            counts[day][verdict] += int(count)
+            spent[day] += amount
+    wanted = [(one, one.isoformat()) for one in (first + timedelta(days=i) for i in range(days))]
+    return [Day(one, counts[at].total(), spent[at] * MILLIONTH, counts_of(counts[at])) for one, at in wanted]
 
 
 def result_counts(database: IMEIDatabase, most: int = 5) -> dict[str, list[tuple[str, int]]]:
@@ -163,12 +168,6 @@ def orders_of_imei(database: IMEIDatabase, imei: str) -> list[Order]:
 def orders_of_rows(database: IMEIDatabase, rows: Sequence[int]) -> list[Order]:
     """Return the orders with these row ids."""
     return _orders(database, select(orders).where(orders.c.id.in_(rows)))
-
-
-def latest_orders(database: IMEIDatabase, batch_id: int, limit: int) -> list[Order]:
-    """Return the newest orders of a batch."""
-    of_batch = select(orders).where(orders.c.batch_id == batch_id)
-    return _orders(database, of_batch.order_by(orders.c.id.desc()).limit(limit))
 
 
 def _orders(database: IMEIDatabase, query: Select[Any]) -> list[Order]:

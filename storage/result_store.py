@@ -144,7 +144,7 @@ def withheld_counts(connection: Connection) -> dict[int, int]:
         .where(NOT_FINAL, orders.c.batch_id.is_not(None))
         .group_by(orders.c.batch_id)
     )
-    return {batch_id: count for batch_id, count in connection.execute(query)}
+    return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
 def note_withheld(database: IMEIDatabase, found: Sequence[Withheld], given: Collection[str]) -> None:

@@ -1,6 +1,5 @@
 """The nouns: what is derived from them alone."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +24,7 @@ BATCH = Progress(
 )
 
 
-def batch(state: BatchState, outcomes: Mapping[Outcome, int], **values: Any) -> Progress:
+def batch(state: BatchState, outcomes: dict[Outcome, int], **values: Any) -> Progress:
     return replace(BATCH, state=state, outcomes=BATCH.outcomes | outcomes, **values)
 
 

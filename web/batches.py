@@ -1,5 +1,7 @@
 """Batches: the list, the page of one batch with its progress, its actions and its downloads."""
 
+from typing import Any
+
 from flask import (
     Blueprint,
     Response,
@@ -20,11 +22,13 @@ from database import utc_now
 from orders import Outcome, Progress
 from results import request_sync, result_rows
 from spreadsheets import export_name
-from storage import batch_queries, batch_states, chunk_moves, order_queries
+from storage import batch_queries, batch_states, chunk_moves, order_pages, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
+from storage.order_filters import OrderFilter
+from storage.order_pages import WORST_FIRST, Sort
 from submission import price_objection
 from web.batch_fields import LONGEST_NAME
-from web.context import batch_or_404, row_number
+from web.context import PAGE, batch_or_404, row_number
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.format import plural
 from web.stream import chunk_words, stop_now, stream, whole_snapshot
@@ -49,15 +53,15 @@ def listing() -> ResponseReturnValue:
 
 @blueprint.get("/<int:batch_id>")
 def live(batch_id: int) -> ResponseReturnValue:
-    """Show one batch and its progress."""
+    """Show one batch: its progress, and its results of ?verdict=, worst first or with ?sort=newest."""
     progress = batch_or_404(batch_id)
-    data = whole_snapshot(backend().database, progress)
     return render_template(
         "live.html",
         batch=progress,
-        data=data,
+        data=whole_snapshot(backend().database, progress),
         chunk_words=chunk_words(progress),
         again=sum(progress.outcomes[outcome] for outcome in SAFE_AGAIN),
+        **_listed(batch_id),
     )
 
 
@@ -165,6 +169,18 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
     return xlsx_download(rows, workbook_columns(), _file_name(progress, "xlsx"), progress.total)
+
+
+def _listed(batch_id: int) -> dict[str, Any]:
+    """Return one page of the orders of a batch, how they were chosen, and the key of the next page."""
+    verdict, before = request.args.get("verdict", ""), request.args.get("before", "")
+    if verdict not in ("", *WORST_FIRST):
+        abort(404, f"“{verdict[:40]}” is not a verdict. Choose one of {', '.join(WORST_FIRST)}.")
+    sort = Sort.NEWEST if request.args.get("sort") == Sort.NEWEST else Sort.WORST
+    chosen = OrderFilter(batch=batch_id, verdict=verdict)
+    found = order_pages.page(backend().database, chosen, sort, before, PAGE + 1)
+    following = order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None
+    return {"orders": found[:PAGE], "verdict": verdict, "sort": sort, "is_first": not before, "next_before": following}
 
 
 def _file_name(progress: Progress, ending: str) -> str:

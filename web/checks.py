@@ -4,13 +4,17 @@ Nothing here calls the provider. Its state is what the last call of any process 
 """
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from flask import url_for
 
 from account import provider_state
+from amounts import plural
 from backend import VOLATILE, Backend
 from database import utc_now
+from orders import BatchStage, Progress
 from settings import VERSION
 from storage import batch_queries
 from submission import account_objection, disk_objection, older_copy_objection, runner_alive
@@ -18,6 +22,8 @@ from web.format import ago
 
 #: The share of a disk that must be free, and the seconds after which a backup is old.
 LITTLE_DISK, OLD_BACKUP = 0.03, 7 * 86_400.0
+#: The newest batches among which those that wait for results are looked for.
+RECENT = 20
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 
 
@@ -100,9 +106,10 @@ def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest
 def status_report(backend: Backend) -> dict[str, Any]:
     """Return the state of provider, database and runner, and the running batches. Contains no secrets."""
     if backend.order_count() is None:
-        return {"provider": "unknown", "database": "failed", "runner": "unknown", "running": []}
+        unknown = {"provider": "unknown", "database": "failed", "runner": "unknown"}
+        return unknown | {"running": [], "running_words": ""}
     state, balance = provider_state(backend.database), backend.account.stored()
-    unfinished = batch_queries.unfinished_batches(backend.database)
+    running, _ = batch_queries.under_way_and_recent(backend.database, RECENT)
     return {
         "mode": "demo" if backend.settings.demo else "live",
         "provider": {True: "ok", False: "failing", None: "unknown"}[state.ok],
@@ -114,21 +121,36 @@ def status_report(backend: Backend) -> dict[str, Any]:
         "balance": balance.credits,
         "balance_at": balance.at,
         "balance_outdated": balance.is_outdated,
-        "running": [
-            {
-                "batch_id": batch.batch_id,
-                "label": batch.label,
-                "state": batch.state,
-                "percent": batch.percent,
-                "done": batch.handled,
-                "total": batch.total,
-                "url": url_for("batches.live", batch_id=batch.batch_id),
-            }
-            for batch in unfinished
-        ],
-        "waiting": sum(batch.total - batch.done for batch in unfinished),
+        "running": [_running(batch) for batch in running],
+        "running_words": running_words(running),
+        "waiting": sum(batch.total - batch.done for batch in running),
         "time": utc_now().isoformat(timespec="seconds") + "Z",
     }
+
+
+def _running(batch: Progress) -> dict[str, Any]:
+    return {
+        "batch_id": batch.batch_id,
+        "label": batch.label,
+        "state": batch.state,
+        "stage": batch.stage,
+        "stage_label": batch.stage.label,
+        "percent": batch.percent,
+        "done": batch.handled,
+        "total": batch.total,
+        "results": batch.results,
+        "expected": batch.expected,
+        "url": url_for("batches.live", batch_id=batch.batch_id),
+    }
+
+
+def running_words(batches: Sequence[Progress]) -> str:
+    """Return how many batches are in each stage, and how many IMEIs are still to be sent."""
+    counted = Counter(batch.stage for batch in batches)
+    words = [f"{counted[stage]} {stage.label.lower()}" for stage in BatchStage if counted[stage]]
+    left = sum(batch.total - batch.done for batch in batches)
+    words += [f"{plural(left, 'IMEI')} to go"] if left else []
+    return ", ".join(words) or "Nothing is running"
 
 
 def _api_check(backend: Backend) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup
 
 from amounts import money as money
 from amounts import plural as plural
-from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome, Progress
+from devices import blacklist_state, fmi_state, sim_state
+from orders import FINAL_STATUSES, BatchStage, ChunkState, Outcome, Progress
 from results import SyncReport, audit_sentences
 from storage.batch_doubt import Settled
 from storage.order_queries import Day
@@ -21,11 +23,6 @@ CHUNKS = {
     ChunkState.IN_DOUBT: "In doubt",
     ChunkState.CANCELLED: "Cancelled",
 }
-BATCHES = {
-    BatchState.RUNNING: "Running",
-    BatchState.PAUSED: "Paused",
-    BatchState.FINISHED: "Finished",
-}
 #: Letters of the chunk map, which live.js decodes.
 LETTERS: dict[str, str] = {
     ChunkState.PLANNED: "p",
@@ -35,6 +32,15 @@ LETTERS: dict[str, str] = {
     ChunkState.CANCELLED: "c",
 }
 CELLS = str.maketrans({letter: f'<i class="{state}"></i>' for state, letter in LETTERS.items()})
+STATE_OF = MappingProxyType({"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state})
+FINDING_CLASSES: dict[str, str] = {
+    "Locked": "bad",
+    "ON": "bad",
+    "Blacklisted": "bad",
+    "Unlocked": "good",
+    "OFF": "good",
+    "Clean": "good",
+}
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 CHART_WIDTH, CHART_HEIGHT = 560, 72
 
@@ -126,17 +132,21 @@ def result_words(order: Order | EarlierOrder) -> str:
     return " · ".join(filter(None, found)) or text or order.status or "no result"
 
 
-def batch_label(batch: Progress) -> str:
-    """Return the label of a batch's state. A batch with cancelled IMEIs is "Stopped", not "Finished"."""
-    cancelled = bool(batch.outcomes[Outcome.CANCELLED])
-    if cancelled and batch.state is BatchState.RUNNING:
-        return "Stopping"
-    return "Stopped" if batch.is_stopped else BATCHES[batch.state]
+def batch_title(batch: Progress) -> str:
+    """Return the title of the page of a batch: how far it is, or that it needs a person, before its number."""
+    words = {
+        BatchStage.SENDING: f"{batch.percent} % ordered",
+        BatchStage.WAITING: f"{batch.result_percent} % results",
+        BatchStage.NEEDS_YOU: BatchStage.NEEDS_YOU.label,
+    }.get(batch.stage, "")
+    return " · ".join(filter(None, (words, f"Batch {batch.batch_id}")))
 
 
-def batch_class(batch: Progress) -> str:
-    """Return the CSS class of a batch's state."""
-    return "state-stopped" if batch.is_stopped else f"state-{batch.state}"
+def percent(part: float, whole: float) -> str:
+    """Return the share of a part: "<1 %" for little, 100 only for all of it."""
+    if not part or not whole:
+        return "0 %"
+    return "<1 %" if 100 * part < whole else f"{100 * part // whole:.0f} %"
 
 
 def stop_words(batch: Progress, planned: int) -> str:
@@ -151,6 +161,11 @@ def stop_words(batch: Progress, planned: int) -> str:
         return " ".join([*said, "There is nothing else to stop."])
     others = f"the other {planned:,}" if batch.total > planned else f"all {planned:,}"
     return " ".join([*said, f"Stop {others} and save {money(planned * batch.unit_price)}?"])
+
+
+def finding_class(value: str, name: str) -> str:
+    """Return the CSS class of a finding (SIM lock, Find My, blacklist): good, bad, or unsure."""
+    return FINDING_CLASSES.get(STATE_OF[name](value), "unsure")
 
 
 def is_awaited(status: str | None) -> bool:
@@ -225,8 +240,9 @@ def template_filters() -> dict[str, Any]:
         "outcome_hint": lambda outcome: Outcome(outcome).hint,
         "chunk_cells": chunk_cells,
         "chunk_label": lambda state: CHUNKS[ChunkState(state)],
-        "batch_label": batch_label,
-        "batch_class": batch_class,
+        "batch_title": batch_title,
+        "percent": percent,
+        "finding_class": finding_class,
         "status_class": status_class,
         "is_awaited": is_awaited,
         "result_words": result_words,

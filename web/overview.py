@@ -3,6 +3,7 @@
 import platform
 import shutil
 import time
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from account import provider_state
 from backend import Backend, backend
 from database import utc_now
-from grading import Verdict
+from grading import NO_VERDICTS, Verdict
 from orders import Outcome
 from results import last_audit, last_sync
 from settings import VERSION
@@ -22,13 +23,15 @@ from storage import account_mark, batch_queries, lease, order_queries, service_m
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt, metrics
-from web.checks import health_report, needed_actions
+from web.checks import RECENT, health_report, needed_actions
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 from web.service_search import find_services
 
 blueprint = Blueprint("overview", __name__)
 
 RECENT_BATCHES = 8
+#: Days with orders from which on a chart says something.
+LEAST_DAYS = 3
 #: Most rows of the services page. The search finds the others.
 SERVICES_SHOWN = 250
 #: Most orders without a result on the status page, the longest waiting first.
@@ -38,27 +41,36 @@ PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
 
 @blueprint.get("/")
 def dashboard() -> ResponseReturnValue:
-    """Show today's numbers, the running batches and the latest results."""
+    """Show today's numbers, the batches under way and the latest results."""
     database = backend().database
     today = batch_queries.today(database)
-    days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent)]
-    running, recent = batch_queries.unfinished_and_recent(database, RECENT_BATCHES)
+    days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent, today.verdicts)]
+    running, recent = batch_queries.under_way_and_recent(database, RECENT)
     return render_template(
         "dashboard.html",
         balance=backend().account.current(patience=0.2),
         today=today,
         running=running,
-        recent=recent,
-        charts=[
-            ("Orders", number(sum(day.orders for day in days)), bars(days, lambda day: day.orders)),
-            ("Spent", money(sum(day.spent for day in days)), bars(days, lambda day: day.spent)),
-        ],
+        recent=recent[:RECENT_BATCHES],
+        charts=_charts(days),
         chart=(CHART_WIDTH, CHART_HEIGHT),
+        since=days[0].day,
+        verdicts=sum((day.verdicts for day in days), NO_VERDICTS),
         results=backend().results(),
         newest=order_queries.NEWEST_RESULTS,
         catalogue=backend().catalog.current(patience=1.0),
         total=database.count_orders(),
     )
+
+
+def _charts(days: Sequence[order_queries.Day]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Return the bars of orders and of spend by day; none before there are LEAST_DAYS with orders."""
+    if sum(day.orders > 0 for day in days) < LEAST_DAYS:
+        return []
+    return [
+        ("Orders", number(sum(day.orders for day in days)), bars(days, lambda day: day.orders)),
+        ("Spent", money(sum(day.spent for day in days)), bars(days, lambda day: day.spent)),
+    ]
 
 
 @blueprint.get("/services")

@@ -9,11 +9,12 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from database import utc_now
+from grading import VerdictCounts
 from spreadsheets import OutColumn, export_name
 from storage import batch_queries, order_filters, order_queries, order_reports
 from storage.kept_sums import FINDINGS
 from storage.order_reports import Dispute
-from storage.verdict_store import VerdictCounts, verdict_counts
+from storage.verdict_store import verdict_counts
 from web.context import PAGE, batch_or_404, row_number
 from web.downloads import csv_download
 

@@ -1,13 +1,14 @@
 """Progress of a batch as server-sent events (WHATWG HTML, section 9.2): a snapshot, each change, and an end event.
 
-A stream polls the revision of the batch, reads a snapshot when it has changed, and holds no transaction. It ends with
-the batch or with the process. A browser that reconnects gets a whole snapshot first.
+A stream polls the revision of the batch, reads a snapshot when it has changed, and holds no transaction. It ends when
+the batch is settled, when nothing has happened for long, and with the process. A browser that reconnects gets a whole
+snapshot first; one whose batch is not settled asks for it from time to time.
 """
 
 import json
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,24 +17,17 @@ from flask import Response
 
 from backend import Backend
 from database import IMEIDatabase
-from orders import BatchState, Outcome, Progress
-from storage import balance_store, batch_doubt, batch_queries, order_queries
+from orders import BatchStage, BatchState, Outcome, Progress
+from storage import balance_store, batch_doubt, batch_queries
 from submission import balance_warning, balance_words
-from web.format import (
-    CHUNKS,
-    LETTERS,
-    batch_class,
-    batch_label,
-    is_awaited,
-    sentence,
-    settled_words,
-    stop_words,
-)
+from web.format import CHUNKS, LETTERS, batch_title, sentence, settled_words, stop_words
 
 #: Seconds between two reads of the revision: at most two events per second.
 INTERVAL = 0.5
 #: Seconds without an event after which a comment is sent, so that proxies keep the connection open.
 HEARTBEAT = 15.0
+#: Seconds without a change after which the stream of a batch that is not being sent ends: streams are few.
+QUIET = 120.0
 #: Seconds over which the rate is measured.
 PACE_WINDOW = 30.0
 #: Seconds between two reads of the slower details: newest orders, grouped messages, results, balance.
@@ -85,11 +79,20 @@ def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
         "notice": progress.notice,
         "revision": progress.revision,
         "total": progress.total,
-        "state_label": batch_label(progress),
-        "state_class": batch_class(progress),
-        "stopped": progress.is_stopped,
+        "stage": progress.stage,
+        "stage_label": progress.stage.label,
+        "title": batch_title(progress),
+        "is_settled": progress.is_settled,
+        "reason": progress.reason,
         "done": progress.handled,
         "percent": progress.percent,
+        "results": progress.results,
+        "expected": progress.expected,
+        "pending": progress.pending,
+        "withheld": progress.withheld,
+        "result_percent": progress.result_percent,
+        "verdicts": progress.verdicts.by_word(),
+        "orders": progress.verdicts.total,
         "outcomes": dict(progress.outcomes),
         "chunks": dict(progress.chunks),
         "chunks_total": sum(progress.chunks.values()),
@@ -102,21 +105,14 @@ def snapshot(progress: Progress, rate: float | None) -> dict[str, Any]:
 
 
 def details(database: IMEIDatabase, batch_id: int) -> dict[str, Any]:
-    """Return the details that are slower to read: newest orders, grouped messages, results, balance change."""
+    """Return the details that are slower to read: grouped messages, balance change, settled doubt."""
     with database.read() as connection:
         change = balance_store.balance_change(connection, batch_id)
-    results = order_queries.status_counts(database, batch_id)
     return {
-        "latest": [
-            {name: getattr(order, name) or "" for name in ("order_id", "imei", "status", "model", "carrier", "simlock")}
-            for order in order_queries.latest_orders(database, batch_id, 12)
-        ],
         "errors": [
             {"outcome": outcome, "message": message, "imeis": count}
             for outcome, message, count in batch_queries.batch_errors(database, batch_id)
         ],
-        "results": results,
-        "awaited": any(map(is_awaited, results)),
         "balance": {"words": balance_words(change), "warning": balance_warning(change)},
         "settled": sentence(settled_words(batch_doubt.settled(database, batch_id))),
     }
@@ -155,35 +151,79 @@ def whole_snapshot(database: IMEIDatabase, progress: Progress) -> dict[str, Any]
     )
 
 
-def events(backend: Backend, batch_id: int) -> Iterator[str]:
-    """Yield server-sent events of one batch until it is finished or the process stops."""
-    database, pace, seen = backend.database, Pace(), -1
-    detailed_at, owes_details, spoken_at = float("-inf"), False, time.monotonic()
+def is_settled(progress: Progress) -> bool:
+    """Return whether a batch changes no more."""
+    return progress.is_settled
+
+
+def is_sent(progress: Progress) -> bool:
+    """Return whether every IMEI of a batch was handled, whatever became of its results."""
+    return progress.state is BatchState.FINISHED
+
+
+def events(backend: Backend, batch_id: int, is_over: Callable[[Progress], bool] = is_settled) -> Iterator[str]:
+    """Yield server-sent events of one batch until it is over or quiet, or the process stops."""
+    view = _View(backend.database, batch_id)
     yield "retry: 2000\n\n"
     while not backend.stopping.is_set():
         now = time.monotonic()
-        details_due = now - detailed_at >= DETAILS_EVERY
-        if batch_queries.revision(database, batch_id) != seen or (owes_details and details_due):
-            progress = batch_queries.progress(database, batch_id)
+        if view.is_due(now):
+            progress = batch_queries.progress(backend.database, batch_id)
             if progress is None:
                 return
-            finished = progress.state is BatchState.FINISHED
-            overall = overall_rate(progress)
-            data = snapshot(progress, overall if finished else pace.rate(now, progress.handled, overall))
-            data |= chunk_letters(database, batch_id) | price_now(database, progress) | stop_now(database, progress)
-            owes_details = not (finished or details_due)
-            if not owes_details:
-                data |= details(database, batch_id)
-                detailed_at = now
-            seen, spoken_at = progress.revision, now
-            yield event("progress", data, seen)
-            if finished:
-                yield event("end", {"batch_id": batch_id, "state": progress.state}, seen)
+            yield event("progress", view.read(progress, now, is_over(progress)), progress.revision)
+            if is_over(progress):
+                yield event("end", {"batch_id": batch_id, "stage": progress.stage}, progress.revision)
                 return
-        elif now - spoken_at >= HEARTBEAT:
-            spoken_at = now
+        elif view.is_quiet(now):
+            yield event("quiet", {"batch_id": batch_id, "stage": view.stage}, view.revision)
+            return
+        elif view.owes_sign(now):
             yield ": still here\n\n"
         backend.stopping.wait(INTERVAL)
+
+
+class _View:
+    """What one stream has sent, and so what it owes."""
+
+    def __init__(self, database: IMEIDatabase, batch_id: int) -> None:
+        self.revision = -1
+        self.stage = BatchStage.SENDING
+        self._database = database
+        self._batch_id = batch_id
+        self._pace = Pace()
+        self._detailed_at = float("-inf")
+        self._owes_details = False
+        self._changed_at = self._spoken_at = time.monotonic()
+
+    def is_due(self, now: float) -> bool:
+        """Return whether the batch has changed, or details that were left out may be read (now in seconds)."""
+        if self._owes_details and now - self._detailed_at >= DETAILS_EVERY:
+            return True
+        return batch_queries.revision(self._database, self._batch_id) != self.revision
+
+    def is_quiet(self, now: float) -> bool:
+        """Return whether the batch waits, for results or for a person, and has not changed for long."""
+        return self.stage is not BatchStage.SENDING and now - self._changed_at >= QUIET
+
+    def owes_sign(self, now: float) -> bool:
+        """Return whether a comment is due that keeps the connection open, and count it as sent."""
+        is_due = now - self._spoken_at >= HEARTBEAT
+        self._spoken_at = now if is_due else self._spoken_at
+        return is_due
+
+    def read(self, progress: Progress, now: float, is_last: bool) -> dict[str, Any]:
+        """Return the data of one event; the last one and one in DETAILS_EVERY seconds have the details."""
+        database, overall = self._database, overall_rate(progress)
+        data = snapshot(progress, overall if is_sent(progress) else self._pace.rate(now, progress.handled, overall))
+        data |= chunk_letters(database, self._batch_id) | price_now(database, progress) | stop_now(database, progress)
+        self._owes_details = not is_last and now - self._detailed_at < DETAILS_EVERY
+        if not self._owes_details:
+            data |= details(database, self._batch_id)
+            self._detailed_at = now
+        self._changed_at = self._changed_at if progress.revision == self.revision else now
+        self._spoken_at, self.revision, self.stage = now, progress.revision, progress.stage
+        return data
 
 
 def event(name: str, data: dict[str, Any], event_id: int) -> str:
@@ -191,9 +231,9 @@ def event(name: str, data: dict[str, Any], event_id: int) -> str:
     return f"id: {event_id}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-def stream(backend: Backend, batch_id: int) -> Response:
+def stream(backend: Backend, batch_id: int, is_over: Callable[[Progress], bool] = is_settled) -> Response:
     """Return the events as a response. The caller has acquired backend.streams; closing the response releases it."""
-    response = Response(events(backend, batch_id), mimetype="text/event-stream")
+    response = Response(events(backend, batch_id, is_over), mimetype="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(backend.streams.release)
     return response

@@ -20,7 +20,7 @@ from submission import Again, Plan
 from web.format import ago, plural, result_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch, started
 from web.picker import preselected
-from web.stream import stream
+from web.stream import is_sent, stream
 
 blueprint = Blueprint("submit", __name__)
 
@@ -95,7 +95,7 @@ def order_and_follow() -> Response:
     except BaseException:
         backend().streams.release()
         raise
-    return stream(backend(), batch_id)
+    return stream(backend(), batch_id, is_sent)
 
 
 def _known(found: Sequence[Order]) -> dict[str, str]:

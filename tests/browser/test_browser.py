@@ -56,16 +56,18 @@ def test_results_appear_on_an_open_page_by_themselves(visitor: Visitor, site: Si
     page = visitor.window().new_page()
     page.clock.install()  # so that the test need not wait as long as the page does
     page.goto(live)
-    results = page.locator("[data-results]")
+    results = page.locator("[data-rows] tbody")
     expect(results).to_contain_text("Pending")
     site.complete()
     site.post("/history/sync", {})
 
     def shown() -> bool:
         page.clock.fast_forward(11_000)
-        return "Completed" in results.inner_text()
+        return "Pending" not in results.inner_text()
 
     wait_until(shown, "the results on the open page")
+    expect(page.locator("[data-field=stage]")).to_have_text("Complete")
+    expect(page.locator("[data-verdict=pending] [data-count]")).to_have_text("0")
 
 
 def test_a_file_of_20_000_goes_from_the_file_button_to_the_history(visitor: Visitor, site: Site) -> None:
@@ -81,7 +83,7 @@ def test_a_file_of_20_000_goes_from_the_file_button_to_the_history(visitor: Visi
     live = confirm(page)
     wait_for_more(page, 0)
     wait_for_more(page, done(page))
-    assert re.match(r"\d+% · ", page.title())
+    assert re.match(r"\d+ % ordered · Batch \d+ · ", page.title())
     page.close()
     page = window.new_page()
     page.goto(live)
@@ -142,6 +144,7 @@ def test_pause_resume_and_cancel_show_in_two_tabs_alike(visitor: Visitor, site: 
     page.get_by_role("button", name="Pause").click()
     expect_state(page, "paused")
     expect_state(other, "paused")
+    page.get_by_text("Technical").click()
     expect(page.locator(".legend")).to_be_visible()
     wait_until(lambda: site.progress(live)["chunks"]["sending"] == 0, "all that was under way is answered")
     held = site.progress(live)["done"]
@@ -160,7 +163,7 @@ def test_pause_resume_and_cancel_show_in_two_tabs_alike(visitor: Visitor, site: 
     question.get_by_role("button", name="Stop batch").click()
     for tab in (page, other):
         expect_state(tab, "finished")
-        expect(tab.locator("[data-field=state]")).to_have_text("Stopped")
+        expect(tab.locator("[data-field=stage]")).to_have_text("Stopped")
     outcomes = site.progress(live)["outcomes"]
     assert outcomes["cancelled"] > 0
     assert outcomes["cancelled"] + outcomes["ordered"] == 40_000
@@ -264,13 +267,14 @@ def test_a_live_page_without_orders_says_so_in_whole_words(visitor: Visitor, sit
 def test_a_live_page_is_calm(visitor: Visitor, site: Site) -> None:
     """Nothing moves while numbers change, two updates a second at most, and a screen reader hears each tenth once."""
     site.provider(latency=1.0)
-    page = visitor.open(site.order(made_up_imeis(510_000, 9_000)), viewport={"width": 1280, "height": 1600})
+    page = visitor.open(site.order(made_up_imeis(510_000, 4_500)), viewport={"width": 1280, "height": 1600})
     wait_for_more(page, 0)
     page.evaluate(WATCH)
     expect_state(page, "finished")
-    page.wait_for_function("() => window.said.at(-1)?.startsWith('Finished')")
+    site.complete()
+    page.wait_for_function("() => window.said.at(-1)?.startsWith('Complete: 4,500 results')")
     said = page.evaluate("window.said")
-    assert 1 <= len(said) <= 11
+    assert 1 <= len(said) <= 22
     assert len(said) == len(set(said))
     times = page.evaluate("window.events")
     assert len(times) >= 2
@@ -302,7 +306,7 @@ def test_a_live_page_finds_back_after_sleep_and_without_network(visitor: Visitor
 
 
 def test_a_notification_comes_only_to_those_who_asked(visitor: Visitor, site: Site) -> None:
-    """The browser is asked for leave by the button alone, and the end of the batch is told once."""
+    """The browser is asked for leave by the button alone, and complete results are told once."""
     site.provider(latency=2.0)
     window = visitor.window(permissions=["notifications"])
     window.add_init_script("""
@@ -314,18 +318,24 @@ def test_a_notification_comes_only_to_those_who_asked(visitor: Visitor, site: Si
             static requestPermission() { window.asked += 1; return Real.requestPermission(); }
         };""")
     asking, silent = window.new_page(), window.new_page()
-    live = site.order(made_up_imeis(550_000, 6_000), "told.csv")
+    live = site.order(made_up_imeis(550_000, 600), "told.csv")
     site.post(f"{live}/pause", {})
     for page in (asking, silent):
         page.goto(live)
         expect_state(page, "paused")
     assert asking.evaluate("window.asked") == 0
-    asking.get_by_role("button", name="Notify me when it ends").click()
+    asking.get_by_role("button", name="Tell me when results are complete").click()
     expect(asking.get_by_role("button", name="You will be notified")).to_be_visible()
     site.post(f"{live}/resume", {})
     for page in (asking, silent):
         expect_state(page, "finished")
-    assert asking.evaluate("window.told") == [["told.csv: finished", "6,000 IMEIs ordered, $480.00 spent."]]
+    assert asking.evaluate("window.told") == []
+    site.complete()
+    for page in (asking, silent):
+        expect(page.locator("[data-live]")).to_have_attribute("data-stage", "complete")
+    [[title, body]] = asking.evaluate("window.told")
+    assert title == "told.csv: results are complete"
+    assert sum(int(count.replace(",", "")) for count in re.findall(r"[\d,]+(?= )", body)) == 600
     assert silent.evaluate("[window.asked, window.told]") == [0, []]
 
 

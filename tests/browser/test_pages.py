@@ -64,7 +64,7 @@ def filled_fixture(site: Site) -> Filled:
              "/login", "/settings")  # fmt: skip
     more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
             f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
-    asked = ("/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
+    asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
                          f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
 

@@ -1,10 +1,12 @@
 """In a real browser: what a page shows is what is ordered, stopped and listed."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from live_site import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis
+from axe_playwright_python.sync_playwright import Axe
+from live_site import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis, wait_until
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -168,7 +170,55 @@ def test_stopping_shows_what_is_paid_and_saved_and_ends_as_stopped(visitor: Visi
     expect(question).to_contain_text("already ordered")
     expect(question).to_contain_text("and save $")
     question.get_by_role("button", name="Stop batch").click()
-    expect(page.locator("[data-field=state]")).to_have_text("Stopped")
+    expect(page.locator("[data-field=stage]")).to_have_text("Stopped")
     percent = int(page.locator("[data-field=percent]").inner_text())
     assert 0 < percent < 100
-    assert site.progress(live)["stopped"]
+    assert site.progress(live)["stage"] == "stopped"
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_a_verdict_tile_filters_the_results_of_a_batch(visitor: Visitor, site: Site, scripted: bool) -> None:
+    site.provider(latency=0.0)
+    live = site.order(made_up_imeis(830_000 if scripted else 831_000, 90), "tiles.csv")
+    site.finish(live)
+    site.complete()
+    site.post("/history/sync", {})
+    wait_until(lambda: bool(site.progress(live)["is_settled"]), "every result is there")
+    page = visitor.open(live, java_script_enabled=scripted)
+    verdicts = page.locator(".results tbody td:nth-child(2)")
+    expect(verdicts.first).to_have_text("Fail")
+    counts = site.progress(live)["verdicts"]
+    assert sum(counts.values()) == 90
+    for word in ("Review", "Fail"):
+        page.get_by_role("navigation", name="Results by verdict").get_by_role("link", name=word).click()
+        page.wait_for_url(f"**verdict={word.lower()}")
+        assert set(verdicts.all_inner_texts()) == {word}
+        assert verdicts.count() == min(50, counts[word.lower()])
+    page.get_by_role("link", name="Show all").click()
+    page.wait_for_url(f"**{live}")
+    page.get_by_role("link", name="Next page").click()
+    expect(verdicts).to_have_count(40)
+
+
+def test_the_export_menu_is_used_by_keyboard(visitor: Visitor, site: Site) -> None:
+    live = site.order(made_up_imeis(832_000, 3), "menu.csv")
+    site.finish(live)
+    page = visitor.open(live)
+    menu, csv = page.locator(".menu summary"), page.get_by_role("link", name=re.compile("^CSV"))
+    menu.focus()
+    expect(csv).to_be_hidden()
+    page.keyboard.press("Enter")
+    page.get_by_text("Technical").click()
+    expect(csv).to_be_hidden()  # a click beside the menu closes it
+    expect(page.locator("[data-chunk-words]")).to_be_visible()
+    menu.press("Enter")
+    expect(csv).to_be_visible()
+    assert Axe().run(page).response["violations"] == []
+    page.keyboard.press("Escape")
+    expect(csv).to_be_hidden()
+    expect(menu).to_be_focused()
+    menu.press("Enter")
+    csv.focus()
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename.endswith(".csv")

@@ -7,14 +7,14 @@ from collections import Counter
 from order_tables import BATCHES, NUMBER, row
 from sqlalchemy import delete, func, insert, select, update
 
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase
+from grading import VerdictCounts
 from orders import FINAL_STATUSES, Outcome
-from schema import batches, orders, totals_mark
+from schema import batches, orders
 from schema import order_totals as totals
 from storage import batch_queries, kept_sums, order_queries, verdict_store
 from storage.batch_creation import NewBatch, create_batch
 from storage.kept_sums import OrderSums, tally_finished
-from storage.verdict_store import VerdictCounts
 
 Verdicts = dict[int, VerdictCounts]
 Sums = dict[int, OrderSums]

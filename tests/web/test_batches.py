@@ -46,7 +46,7 @@ def test_a_file_leads_through_the_preview_to_the_live_page(browser: Browser, dat
     answer_chunks(database)
     assert "250 of 250" in words(browser.get("/batches/1"))
     assert browser.get("/batches/1").text.count('<i class="answered"></i>') == 3 + 1
-    assert "Finished" in words(browser.get("/batches/1"))
+    assert "Waiting for results" in words(browser.get("/batches/1"))
     assert database.count_orders() == 250
 
 
@@ -130,7 +130,7 @@ def test_pause_resume_and_cancel(browser: Browser, database: IMEIDatabase) -> No
     text = words(browser.get(f"/batches/{batch_id}"))
     assert "Stopped. 250 IMEIs were not sent, $20.00 saved. 0 IMEIs ordered, $0.00 paid." in text
     assert "stock.csv Stopped" in text or "Pasted IMEIs Stopped" in text
-    assert "Finished" not in text
+    assert "Complete" not in text
 
 
 def test_stopping_says_what_is_paid_and_what_is_saved_and_a_stopped_batch_is_not_finished(
@@ -146,11 +146,11 @@ def test_stopping_says_what_is_paid_and_what_is_saved_and_a_stopped_batch_is_not
     answer = browser.led_back(browser.post(f"/batches/{batch_id}/cancel"))
     assert "Stopped. 150 IMEIs were not sent, $12.00 saved. 100 IMEIs ordered, $8.00 paid." in words(answer)
     found = browser.get(f"/batches/{batch_id}/progress.json").get_json()
-    assert (found["state_label"], found["percent"], found["done"]) == ("Stopped", 40, 100)
+    assert (found["stage_label"], found["percent"], found["done"]) == ("Stopped", 40, 100)
     for page in ("/batches", "/", f"/batches/{batch_id}", f"/batches/{batch_id}/report"):
         text = words(browser.get(page))
         assert "Stopped" in text, page
-        assert "Finished" not in text, page
+        assert "Complete" not in text, page
     assert "Nothing was left to stop" in words(browser.led_back(browser.post(f"/batches/{batch_id}/cancel")))
 
 

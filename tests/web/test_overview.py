@@ -23,7 +23,7 @@ def test_the_dashboard_shows_balance_orders_and_doubt(browser: Browser, database
     order_batch(database, imeis(3))
     text = words(browser.get("/"))
     assert "$150.00" in text
-    assert "Ordered today 3" in text
+    assert "Checked today 0 0 passed , 0 failed , 3 ordered" in text
     assert "Spent today $0.24" in text
 
 

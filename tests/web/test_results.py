@@ -24,7 +24,7 @@ def test_a_batch_has_the_button_too_while_results_are_pending(browser: Browser, 
     with database.write() as connection:
         connection.execute(update(orders).values(status="Completed"))
     assert f"{form} hidden>" in browser.get(f"/batches/{batch_id}").text
-    assert not browser.get(f"/batches/{batch_id}/progress.json").get_json()["awaited"]
+    assert browser.get(f"/batches/{batch_id}/progress.json").get_json()["pending"] == 0
     assert "data-sync-now hidden>" in browser.get("/history").text
 
 
