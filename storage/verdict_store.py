@@ -6,15 +6,15 @@ Who writes a result calls `grade_rows` in the same transaction. This module deci
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, union_all
+from sqlalchemy import Connection, Row, insert, select, text
 
 from database import IMEIDatabase, Transaction, utc_now
 from grading import Findings, Rules, Verdict, VerdictCounts, grade, line_words, rules_from_json, rules_to_json
 from orders import FINAL_STATUSES, OrderStatus
-from schema import order_totals, orders, rule_versions, totals_mark
+from schema import orders, rule_versions
 from storage import guards
 from storage.rows import Order
 
@@ -166,29 +166,7 @@ def findings_of(row: Any, now: datetime) -> Findings:
 # Counts
 
 
-def verdict_counts(connection: Connection, batch_ids: Sequence[int]) -> dict[int, VerdictCounts]:
-    """Return, for each of these batches, its orders by verdict: from the kept sums, exact at any moment."""
-    found: dict[int, dict[str, int]] = {batch_id: {} for batch_id in batch_ids}
-    for batch_id, verdict, count in connection.execute(_counts(), {"ids": list(batch_ids)}) if batch_ids else ():
-        found[batch_id][verdict] = found[batch_id].get(verdict, 0) + int(count)
-    return {batch_id: counts_of(by_verdict) for batch_id, by_verdict in found.items()}
-
-
 def counts_of(by_verdict: dict[str, int]) -> VerdictCounts:
     """Return the counts of a dict of verdict, "" for none → orders."""
     passed, review, failed = (by_verdict.get(verdict, 0) for verdict in (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL))
     return VerdictCounts(passed, review, failed, by_verdict.get("", 0))
-
-
-@cache
-def _counts() -> Any:
-    """Summed part by part, in the order of an index, as kept_sums.spent() is."""
-    mark = select(totals_mark.c.upto).scalar_subquery()
-    wanted: Any = bindparam("ids", expanding=True)
-    verdict = func.coalesce(orders.c.verdict, "")
-    counted: Any = select(order_totals.c.batch_id, order_totals.c.verdict, func.sum(order_totals.c.orders))
-    newer: Any = select(orders.c.batch_id, verdict, func.count())
-    return union_all(
-        counted.where(order_totals.c.batch_id.in_(wanted)).group_by(order_totals.c.batch_id, order_totals.c.verdict),
-        newer.where(orders.c.batch_id.in_(wanted), orders.c.id > mark).group_by(orders.c.batch_id, verdict),
-    )

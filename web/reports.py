@@ -9,12 +9,10 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from database import utc_now
-from grading import VerdictCounts
 from spreadsheets import OutColumn, export_name
 from storage import batch_queries, order_filters, order_queries, order_reports
 from storage.kept_sums import FINDINGS
 from storage.order_reports import Dispute
-from storage.verdict_store import verdict_counts
 from web.context import PAGE, batch_or_404, row_number
 from web.downloads import csv_download
 
@@ -117,7 +115,7 @@ def findings(batch_id: int) -> ResponseReturnValue:
         widths={row: round(BAR * row.orders / most, 1) for row in found},
         bar=BAR,
         mismatched=order_filters.mismatched_count(backend().database, batch_id),
-        verdicts=_verdicts(batch_id),
+        verdicts=batch.verdicts,
     )
 
 
@@ -135,7 +133,7 @@ def report(batch_id: int) -> ResponseReturnValue:
         errors=batch_queries.batch_errors(database, batch_id),
         shown=PRINTED,
         mismatched=order_filters.mismatched_count(database, batch_id),
-        verdicts=_verdicts(batch_id),
+        verdicts=batch.verdicts,
     )
 
 
@@ -146,11 +144,6 @@ def findings_csv(batch_id: int) -> Response:
     name = export_name(batch_id, f"{batch.customer} {batch.label}", "findings", utc_now(), "csv")
     found = order_reports.finding_summary(backend().database, batch_id)
     return csv_download(_mappings(found, FINDING_COLUMNS), FINDING_COLUMNS, name)
-
-
-def _verdicts(batch_id: int) -> VerdictCounts:
-    with backend().database.read() as connection:
-        return verdict_counts(connection, [batch_id])[batch_id]
 
 
 def _by() -> str:

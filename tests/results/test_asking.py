@@ -1,21 +1,19 @@
 """Lists of order ids: as long as they may be, shorter where some are left out, halved where one order spoils them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
-from pending_orders import NOTHING, UNREADABLE, ByHand, Hours, Spoiled, client_of, pending, place
+from pending_orders import NOTHING, UNREADABLE, ByHand, Hours, Partial, Spoiled, client_of, pending, place
 from simulated_provider import Knobs, Simulator
 from stored_orders import all_orders
 
 from database import IMEIDatabase
 from gsm_fusion_client import (
-    GSMFusionClient,
     NotSentError,
     OutcomeUnknownError,
     RefusalKind,
     RefusedError,
 )
-from orders import IMEIOrder
 from results.sync import (
     OrderSync,
 )
@@ -26,20 +24,6 @@ from storage.result_store import withheld
 def simulator() -> Iterator[Simulator]:
     with Simulator(Knobs(turnaround=3600)) as running:
         yield running
-
-
-class Partial:
-    """The real client, of whose answers only some orders arrive."""
-
-    def __init__(self, client: GSMFusionClient, lost: Sequence[str] = (), only_last: bool = False) -> None:
-        self.client, self.lost, self.only_last = client, set(lost), only_last
-        self.lists: list[int] = []
-
-    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
-        self.lists.append(len(order_ids))
-        found = self.client.get_imei_orders(order_ids)
-        kept = [order for order in found if order.id not in self.lost]
-        return kept[-1:] if self.only_last else kept
 
 
 def test_a_left_out_id_is_asked_for_again_in_smaller_lists(simulator: Simulator, database: IMEIDatabase) -> None:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pending_orders import NOTHING, ByHand, Hours, Spoiled, client_of, pending, place
+from pending_orders import NOTHING, ByHand, Hours, Partial, Spoiled, client_of, pending, place
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import insert, select
 from stored_orders import all_orders

@@ -3,22 +3,21 @@
 import json
 import random
 from collections import Counter
+from typing import Any
 
 from order_tables import BATCHES, NUMBER, row
 from sqlalchemy import delete, func, insert, select, update
 
 from database import IMEIDatabase
-from grading import VerdictCounts
 from orders import FINAL_STATUSES, Outcome
 from schema import batches, orders
 from schema import order_totals as totals
-from storage import batch_queries, kept_sums, order_queries, verdict_store
+from storage import batch_queries, kept_sums, order_queries
 from storage.batch_creation import NewBatch, create_batch
 from storage.kept_sums import OrderSums, tally_finished
 
-Verdicts = dict[int, VerdictCounts]
 Sums = dict[int, OrderSums]
-Added = tuple[dict[str, int], dict[str, int], float, Verdicts, Sums]
+Added = tuple[dict[str, int], dict[str, int], float, Sums]
 
 
 def counted(database: IMEIDatabase) -> Added:
@@ -27,12 +26,8 @@ def counted(database: IMEIDatabase) -> Added:
     with database.read() as connection:
         rows = connection.execute(select(*columns)).all()
     by_status, by_service = (Counter(one[place] or "" for one in rows) for place in (0, 1))
-    verdicts = {
-        batch_id: verdict_store.counts_of(Counter(one.verdict or "" for one in rows if one.batch_id == batch_id))
-        for batch_id in BATCHES
-    }
     sums = {batch_id: sums_of([one for one in rows if one.batch_id == batch_id]) for batch_id in BATCHES}
-    return dict(by_status), dict(by_service), round(sum(one.credits or 0 for one in rows), 4), verdicts, sums
+    return dict(by_status), dict(by_service), round(sum(one.credits or 0 for one in rows), 4), sums
 
 
 def sums_of(rows: list[Any]) -> OrderSums:
@@ -47,10 +42,9 @@ def summed(database: IMEIDatabase) -> Added:
     found = order_queries.statistics(database)
     assert found.total_orders == database.count_orders() == sum(found.by_status.values())
     with database.read() as connection:
-        verdicts = verdict_store.verdict_counts(connection, BATCHES)
         sums = kept_sums.order_sums(connection, BATCHES)
-    assert found.total_orders == sum(one.total for one in verdicts.values())
-    return found.by_status, found.by_service, found.total_credits, verdicts, sums
+    assert found.total_orders == sum(one.final + one.pending for one in sums.values())
+    return found.by_status, found.by_service, found.total_credits, sums
 
 
 def test_sums_are_right_after_any_change_above_and_below_the_mark(database: IMEIDatabase) -> None:

@@ -280,4 +280,4 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
     regrading.tend(database)
     regrading.tend(database, now=utc_now() + timedelta(days=31))
     with database.read() as connection:
-        assert verdict_store.verdict_counts(connection, [1])[1].failed
+        assert kept_sums.order_sums(connection, [1])[1].failed

@@ -7,10 +7,9 @@ from graded_orders import STRICT, plant, verdicts
 from sqlalchemy import insert, select, update
 
 from database import IMEIDatabase, utc_now
-from grading import DEFAULT_RULES, checked_rule
+from grading import DEFAULT_RULES, VerdictCounts, checked_rule
 from schema import orders
 from storage import kept_sums, order_queries, regrading, verdict_store
-from storage.verdict_store import VerdictCounts
 
 NUMBER = "353370080089458"
 

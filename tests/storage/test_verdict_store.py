@@ -5,13 +5,13 @@ from graded_orders import STRICT, listed, ordered_batch, result_text, verdicts
 from sqlalchemy import select, update
 
 from database import IMEIDatabase
-from grading import DEFAULT_RULES, rules_to_json
+from grading import DEFAULT_RULES, VerdictCounts, rules_to_json
 from results.importing import import_orders, undo_import
 from results.sync import reparse
 from schema import orders, rule_versions
 from spreadsheets.order_rows import read_orders
-from storage import order_queries, regrading, verdict_store
-from storage.verdict_store import VerdictCounts
+from storage import kept_sums, order_filters, order_queries, regrading, verdict_store
+from storage.order_filters import OrderFilter
 
 NUMBER = "353370080089458"
 
@@ -34,9 +34,11 @@ def test_a_result_is_graded_in_the_transaction_that_stores_it(database: IMEIData
     listed(database, result_text(), first=10, last=30)
     listed(database, "Not found", "Rejected", first=30, last=33)
     with database.read() as connection:
-        counts = verdict_store.verdict_counts(connection, [batch, 77])
-    assert counts == {batch: VerdictCounts(passed=0, review=23, failed=10, pending=27), 77: VerdictCounts()}
-    order = order_queries.find_order(database, order_queries.latest_orders(database, batch, 60)[-1].order_id or "")
+        counts = kept_sums.order_sums(connection, [batch, 77])
+    assert counts[batch].verdicts == VerdictCounts(passed=0, review=23, failed=10, pending=27)
+    assert counts[77].verdicts == VerdictCounts()
+    oldest = order_filters.page(database, OrderFilter(batch=batch), None, 60)[-1]
+    order = order_queries.find_order(database, oldest.order_id or "")
     assert order
     decision = verdict_store.decision(database, order)
     assert decision

@@ -109,3 +109,17 @@ class Hours:
 
     def pass_by(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+
+class Partial:
+    """The real client, of whose answers only some orders arrive."""
+
+    def __init__(self, client: GSMFusionClient, lost: Sequence[str] = (), only_last: bool = False) -> None:
+        self.client, self.lost, self.only_last = client, set(lost), only_last
+        self.lists: list[int] = []
+
+    def get_imei_orders(self, order_ids: str | Sequence[str]) -> list[IMEIOrder]:
+        self.lists.append(len(order_ids))
+        found = self.client.get_imei_orders(order_ids)
+        kept = [order for order in found if order.id not in self.lost]
+        return kept[-1:] if self.only_last else kept
