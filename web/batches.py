@@ -61,7 +61,7 @@ def live(batch_id: int) -> ResponseReturnValue:
         data=whole_snapshot(backend().database, progress),
         chunk_words=chunk_words(progress),
         again=sum(progress.outcomes[outcome] for outcome in SAFE_AGAIN),
-        **_listed(batch_id),
+        **_listed(progress),
     )
 
 
@@ -171,13 +171,17 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
     return xlsx_download(rows, workbook_columns(), _file_name(progress, "xlsx"), progress.total)
 
 
-def _listed(batch_id: int) -> dict[str, Any]:
-    """Return one page of the orders of a batch, how they were chosen, and the key of the next page."""
+def _listed(progress: Progress) -> dict[str, Any]:
+    """Return one page of the orders of a batch, how they were chosen, and the key of the next page.
+
+    After an upgrade, orders that are not graded yet have no place among the verdicts: then the newest come first.
+    """
     verdict, before = request.args.get("verdict", ""), request.args.get("before", "")
     if verdict not in ("", *WORST_FIRST):
         abort(404, f"“{verdict[:40]}” is not a verdict. Choose one of {', '.join(WORST_FIRST)}.")
-    sort = Sort.NEWEST if request.args.get("sort") == Sort.NEWEST else Sort.WORST
-    chosen = OrderFilter(batch=batch_id, verdict=verdict)
+    are_graded = progress.verdicts.results == progress.results - progress.withheld
+    sort = Sort.WORST if are_graded and request.args.get("sort") != Sort.NEWEST else Sort.NEWEST
+    chosen = OrderFilter(batch=progress.batch_id, verdict=verdict)
     found = order_pages.page(backend().database, chosen, sort, before, PAGE + 1)
     following = order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None
     return {"orders": found[:PAGE], "verdict": verdict, "sort": sort, "is_first": not before, "next_before": following}

@@ -4,6 +4,7 @@ import pytest
 from order_tables import NOTHING
 
 from database import IMEIDatabase
+from schema import orders
 from storage import order_pages
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
@@ -11,6 +12,10 @@ from storage.order_pages import Sort
 
 @pytest.mark.parametrize("sort", list(Sort))
 def test_each_sort_pages_through_everything_once(database: IMEIDatabase, known: list[str], sort: Sort) -> None:
+    with database.write() as connection:
+        for place, verdict in enumerate(order_pages.WORST_FIRST):
+            graded = {"verdict": verdict} if verdict != "pending" else {"status": "Pending"}
+            connection.execute(orders.update().where(orders.c.id % 4 == place).values(graded))
     seen, after = [], ""
     while page := order_pages.page(database, NOTHING, sort, after, 33):
         seen += page
@@ -21,11 +26,12 @@ def test_each_sort_pages_through_everything_once(database: IMEIDatabase, known: 
         Sort.NEWEST: sorted(ids, reverse=True),
         Sort.OLDEST: sorted(ids),
         Sort.IMEI: [row.id for row in sorted(seen, key=lambda row: (row.imei, row.id))],
+        Sort.WORST: sorted(ids, key=lambda row: (row % 4, -row)),
     }
     assert ids == expected[sort]
 
 
 def test_a_filter_is_sorted_only_by_what_its_own_index_gives() -> None:
-    assert order_pages.sorts(NOTHING) == list(Sort)
+    assert order_pages.sorts(NOTHING) == [Sort.NEWEST, Sort.OLDEST, Sort.IMEI]
     assert order_pages.sorts(OrderFilter(status="Pending")) == [Sort.NEWEST, Sort.OLDEST]
     assert order_pages.sorts(OrderFilter(mismatch=True)) == [Sort.NEWEST]
