@@ -23,7 +23,7 @@ import web.drafts as drafts
 from backend import backend
 from orders import BatchNames, Catalogue
 from results import CHOICES, FILE, PASTE, reading_choice
-from spreadsheets import Intake, UnreadableFileError, rejects_csv
+from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, change_upload, rename_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
@@ -200,9 +200,8 @@ def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, An
     for name in ("hidden_rows", "second_imeis"):
         if f"was_{name}" in form:
             choice[name] = name in form
-    whole = (
-        "options" in form
-    )  # the form of the page lists the options that it offered; any other form lists all that are set
+    # The form of the page lists the options that it offered; any other form lists all that are set.
+    whole = "options" in form
     offered = [tick for tick in TICKS if not whole or tick in form or f"was_{tick}" in form]
     kept = {tick: before[tick] for tick in TICKS if tick in before}
     return choice | kept | {tick: tick in form for tick in offered}
@@ -261,12 +260,13 @@ def _asks_for_another(found: Upload) -> bool:
     if "options" not in request.form:
         return False
     asked = chosen_options(request.form.to_dict(), found.choice)
-    same_choice = _made(asked) == _made(found.choice)
+    same_choice = _effect(asked) == _effect(found.choice)
     return not same_choice or (request.form.get("service_id") or found.service_id) != found.service_id
 
 
-def _made(choice: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in choice.items() if value is not False}
+def _effect(choice: dict[str, Any]) -> tuple[Choice, list[bool]]:
+    """Return what a stored choice means, with the defaults of what it does not name."""
+    return reading_choice(choice), [bool(choice.get(tick)) for tick in TICKS]
 
 
 def _confirmed(found: Upload) -> tuple[int | None, str]:

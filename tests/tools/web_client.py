@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from html.parser import HTMLParser
 from io import BytesIO
 from typing import Any
 
@@ -97,7 +98,7 @@ class Browser:
         return answer.location
 
     def confirm(self, preview: str, **more: str) -> TestResponse:
-        """Press the button on the preview, with the hidden fields that it holds."""
+        """Press the button on the preview, with all fields of its form."""
         page = self.get(preview).text
         return self.post(preview, confirm_fields(page) | more)
 
@@ -113,9 +114,49 @@ class Browser:
         return int(answer.location.rsplit("/", 1)[1])
 
 
+class FormFields(HTMLParser):
+    """Collect what a browser would send of the form with the given id, without the CSRF token."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.fields: dict[str, str] = {}
+        self._form, self._inside, self._select, self._text = form, False, "", ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        name = given.get("name", "")
+        if tag == "form":
+            self._inside = given.get("id") == self._form
+        elif tag == "option" and self._select and ("selected" in given or self._select not in self.fields):
+            self.fields[self._select] = given.get("value", "")
+        elif tag in ("input", "select", "textarea") and name and (self._inside or given.get("form") == self._form):
+            if tag == "select":
+                self._select = name
+            elif tag == "textarea":
+                self._text, self.fields[name] = name, ""
+            elif name != "csrf_token" and ("checked" in given or given.get("type") not in ("checkbox", "radio")):
+                self.fields[name] = given.get("value", "")
+
+    def handle_data(self, data: str) -> None:
+        if self._text:
+            self.fields[self._text] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._inside = False
+        elif tag == "select":
+            self._select = ""
+        elif tag == "textarea":
+            self._text = ""
+
+
 def confirm_fields(page: str) -> dict[str, str]:
-    """Return the hidden fields of a preview's confirm form."""
-    return dict(re.findall(r'<input type="hidden" name="(price|count|fingerprint)" value="([^"]*)"', page))
+    """Return what a browser sends when the button of a preview is pressed; {} where there is no such button."""
+    if "data-confirm" not in page:
+        return {}
+    form = FormFields("options")
+    form.feed(page)
+    return form.fields
 
 
 @pytest.fixture(name="provider")

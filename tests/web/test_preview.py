@@ -9,7 +9,7 @@ import xlsxwriter
 from flask import Flask
 from hostile_workbooks import READ, REFUSED
 from simulated_provider import imeis
-from web_client import SERVICES, Browser, Provider, make_app, words
+from web_client import SERVICES, Browser, Provider, confirm_fields, make_app, words
 
 from database import IMEIDatabase
 from settings import Settings
@@ -165,3 +165,18 @@ def test_an_odd_workbook_is_previewed_and_never_an_error_of_ours(browser: Browse
 def test_a_hostile_workbook_is_refused_on_the_page(browser: Browser, what: str) -> None:
     page = browser.led_back(browser.upload(REFUSED[what](), "hostile.xlsx"))
     assert '<p class="flash error" role="alert">' in page.text
+
+
+def test_a_workbook_is_confirmed_with_the_form_as_the_page_shows_it(browser: Browser, database: IMEIDatabase) -> None:
+    """Seen: each first confirmation of a workbook was refused, because "Include hidden rows" is ticked by default."""
+    preview = browser.upload(workbook(Stock=[["IMEI"], *([number] for number in imeis(3))]), "stock.xlsx").location
+    assert 'name="hidden_rows"' in browser.get(preview).text
+    assert browser.confirm(preview).location == "/batches/1"
+
+
+def test_a_choice_changed_on_the_page_but_not_shown_is_not_confirmed(browser: Browser) -> None:
+    preview = browser.upload(workbook(Stock=[["IMEI"], *([number] for number in imeis(3))]), "stock.xlsx").location
+    fields = confirm_fields(browser.get(preview).text)
+    del fields["hidden_rows"]
+    refused = browser.led_back(browser.post(preview, fields))
+    assert "the reading of the file was changed" in words(refused)
