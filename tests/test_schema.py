@@ -78,6 +78,10 @@ def _take_back_second_schema(connection: Connection) -> None:
         "ALTER TABLE orders DROP COLUMN existed",
         *(f"ALTER TABLE orders DROP COLUMN {name}" for name in ("verdict", "verdict_rule", "rules_version")),
         "DROP TABLE rule_versions",
+        "DROP TABLE scans",
+        "DROP INDEX idx_batches_listed",
+        *(f"ALTER TABLE {table} DROP COLUMN {name}" for table in ("batches", "uploads") for name in ("customer", "note")),
+        "ALTER TABLE services DROP COLUMN favourite",
         "UPDATE alembic_version SET version_num = '0001'",
     ):
         connection.exec_driver_sql(statement)
