@@ -80,7 +80,11 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TABLE rule_versions",
         "DROP TABLE scans",
         "DROP INDEX idx_batches_listed",
-        *(f"ALTER TABLE {table} DROP COLUMN {name}" for table in ("batches", "uploads") for name in ("customer", "note")),
+        *(
+            f"ALTER TABLE {table} DROP COLUMN {name}"
+            for table in ("batches", "uploads")
+            for name in ("customer", "note")
+        ),
         "ALTER TABLE services DROP COLUMN favourite",
         "UPDATE alembic_version SET version_num = '0001'",
     ):
