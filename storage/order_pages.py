@@ -1,5 +1,6 @@
 """One page of orders in an order that a person chose: only what an index holds sorted, so that pages go by key."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -42,12 +43,22 @@ def sorts(chosen: OrderFilter) -> list[Sort]:
     return [Sort.NEWEST, Sort.OLDEST] if chosen.arguments() else [Sort.NEWEST, Sort.OLDEST, Sort.IMEI]
 
 
-def page(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, limit: int) -> list[Order]:
-    """Return the orders that follow the one with this key; an unknown key starts at the first page."""
+def page(
+    database: IMEIDatabase,
+    chosen: OrderFilter,
+    sort: Sort,
+    after: str,
+    limit: int,
+    verdicts: Sequence[str] = WORST_FIRST,
+) -> list[Order]:
+    """Return the orders that follow the one with this key; an unknown key starts at the first page.
+
+    verdicts are those that some of the orders have, worst first, as far as that is known.
+    """
     group, _, row = after.rpartition(PARTING)
     before = int(row) if row.isdecimal() and len(row) < LONGEST else None
     if sort is Sort.WORST:
-        return _worst_first(database, chosen, group, before, limit)
+        return _worst_first(database, chosen, verdicts, (group, before), limit)
     if sort is Sort.NEWEST:
         return order_filters.page(database, chosen, before, limit)
     with database.read() as connection:
@@ -65,15 +76,18 @@ def key(order: Order, sort: Sort) -> str:
 
 
 def _worst_first(
-    database: IMEIDatabase, chosen: OrderFilter, verdict: str, before: int | None, limit: int
+    database: IMEIDatabase, chosen: OrderFilter, verdicts: Sequence[str], after: tuple[str, int | None], limit: int
 ) -> list[Order]:
-    """Return the orders that follow the row `before` among those of a verdict, then those of better verdicts."""
-    words = [chosen.verdict] if chosen.verdict else WORST_FIRST
-    words = words[words.index(verdict) :] if verdict in words else words
+    """Return the orders that follow a row of one verdict (after), then those of better verdicts."""
+    group, before = after
+    if len(verdicts) == 1:  # every order has it, so it need not be tested
+        return order_filters.page(database, chosen, before, limit)
+    words = [chosen.verdict] if chosen.verdict else list(verdicts)
+    words = words[words.index(group) :] if group in words else words
     found: list[Order] = []
     for word in words:
         asked = replace(chosen, verdict=word)
-        found += order_filters.page(database, asked, before if word == verdict else None, limit - len(found))
+        found += order_filters.page(database, asked, before if word == group else None, limit - len(found))
         if len(found) >= limit:
             break
     return found

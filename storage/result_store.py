@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from database import IMEIDatabase, Transaction, utc_now
-from orders import IMEIOrder
+from orders import FINAL_STATUSES, IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
 from storage import batch_states, guards, stop_loss, verdict_store
 from storage.rows import Order
@@ -137,13 +137,13 @@ def withheld_orders(database: IMEIDatabase, limit: int) -> list[WithheldOrder]:
 
 
 def withheld_counts(connection: Connection) -> dict[int, int]:
-    """Return batch id → its orders that still wait for a withheld result."""
-    query = (
-        select(orders.c.batch_id, func.count())
-        .join(withheld_results, withheld_results.c.order_id == orders.c.order_id)
-        .where(NOT_FINAL, orders.c.batch_id.is_not(None))
-        .group_by(orders.c.batch_id)
-    )
+    """Return batch id → its orders that still wait for a withheld result; 0 for orders of no batch.
+
+    coalesce() keeps SQLite from the indexes of all orders: it looks up the withheld ones, which are few.
+    """
+    batch, status = func.coalesce(orders.c.batch_id, 0), func.coalesce(orders.c.status, "")
+    held = orders.c.order_id.in_(select(withheld_results.c.order_id))
+    query = select(batch, func.count()).where(held, status.not_in(FINAL_STATUSES)).group_by(batch)
     return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 

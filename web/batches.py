@@ -181,8 +181,10 @@ def _listed(progress: Progress) -> dict[str, Any]:
         abort(404, f"“{verdict[:40]}” is not a verdict. Choose one of {', '.join(WORST_FIRST)}.")
     are_graded = progress.verdicts.results == progress.results - progress.withheld
     sort = Sort.WORST if are_graded and request.args.get("sort") != Sort.NEWEST else Sort.NEWEST
-    chosen = OrderFilter(batch=progress.batch_id, verdict=verdict)
-    found = order_pages.page(backend().database, chosen, sort, before, PAGE + 1)
+    counts = progress.verdicts.by_word()
+    present = [word for word in WORST_FIRST if counts[word]]
+    chosen = OrderFilter(batch=progress.batch_id, verdict=verdict if present != [verdict] else "")
+    found = order_pages.page(backend().database, chosen, sort, before, PAGE + 1, present)
     following = order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None
     return {"orders": found[:PAGE], "verdict": verdict, "sort": sort, "is_first": not before, "next_before": following}
 
