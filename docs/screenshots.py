@@ -16,19 +16,29 @@ DESK = (1280, 800)
 PHONE = (390, 844)
 
 
-def fill(site: Site) -> None:
-    """Order 20,000 IMEIs with their results, and a batch in which one call gets no readable answer."""
+def fill(site: Site) -> str:
+    """Order 20,000 IMEIs with their results, and a batch with a call in doubt; return the path of the first."""
     finished = site.order(made_up_imeis(0, 20_000), "warehouse-november.csv")
     site.finish(finished, 120)
+    site.complete()
+    wait_until(lambda: site.progress(finished)["is_settled"], "the first results are there", 240)
     site.provider(fault="reset", fault_when="after", fault_limit=1, listing="off")
     doubtful = site.order(made_up_imeis(30_000, 1_200), "returns-week-47.csv")
     wait_until(lambda: site.progress(doubtful)["outcomes"]["in_doubt"] > 0, "a call is in doubt")
     wait_until(lambda: site.progress(doubtful)["outcomes"]["waiting"] == 0, "the rest is answered")
     site.complete()
-    site.provider(latency=0.02)
     site.post("/history/sync", {})
-    pending = "SELECT COUNT(*) FROM orders WHERE status = 'Pending'"
-    wait_until(lambda: site.one(pending) == 0, "all results are there", 240)
+    wait_until(lambda: site.progress(doubtful)["pending"] == 0, "the other results are there", 240)
+    return finished
+
+
+def wait_for_half(site: Site) -> str:
+    """Order a batch, and return its path when about half of its results are there."""
+    site.provider(**QUICK | {"turnaround": 60})
+    waiting = site.order(made_up_imeis(90_000, 2_000), "trade-in-berlin.csv")
+    site.finish(waiting)
+    wait_until(lambda: site.progress(waiting)["result_percent"] >= 40, "half of the results are there", 120)
+    return waiting
 
 
 def start_a_long_one(site: Site) -> str:
@@ -55,13 +65,13 @@ def take(page: Page, path: str, name: str) -> None:
 
 def take_all(browser: Browser, site: Site) -> None:
     light, dark, phone = window(browser, site), window(browser, site, "dark"), window(browser, site, size=PHONE)
-    fill(site)
+    complete = fill(site)
     stock = made_up_imeis(70_000, 2_400)
     take(light, site.upload([*stock, *stock[:12], "353370080000001", "12345", "n/a"], "stock.csv"), "preview")
+    take(light, complete, "batch")
+    take(dark, wait_for_half(site), "batch-dark")
     live = start_a_long_one(site)
     wait_until(lambda: site.progress(live)["percent"] >= 30, "a third is done", 120)
-    take(light, live, "live")
-    take(dark, live, "live-dark")
     take(light, "/", "dashboard")
     take(phone, "/history", "history-390")
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
+from sqlalchemy import Connection, Select, bindparam, case, func, or_, select, text
 
 from database import IMEIDatabase, utc_now
 from grading import VerdictCounts
@@ -24,6 +24,8 @@ SETTLED = MappingProxyType({
     NAMED_BY_PERSON: "recorded by hand: a person gave the order id, and the provider confirmed it",
     FOUND_IN_LIST: "recorded by the program: found in the provider's list after the call was in doubt",
 })  # fmt: skip
+#: What comes before an order id in the message of an item.
+NAMES_ORDER = ": order "
 UNFINISHED = batches.c.state.in_([BatchState.RUNNING, BatchState.PAUSED])
 UNFINISHED_BATCHES = select(batches).where(UNFINISHED).order_by(batches.c.id)  # for the status bar of every page
 STATE = select(batches.c.state, batches.c.revision).where(batches.c.id == bindparam("batch"))  # for each turn of a run
@@ -129,16 +131,21 @@ def chunk_states(database: IMEIDatabase, batch_id: int, limit: int) -> list[str]
 
 
 def batch_errors(database: IMEIDatabase, batch_id: int) -> list[tuple[Outcome, str, int]]:
-    """(outcome, words, how many IMEIs) of every group of items that has something to say, largest first."""
+    """Return (outcome, words, IMEIs) of every group of items with a message, the largest first.
+
+    Messages that differ in the order id only, such as "ordered already: order 12345", are one group.
+    """
+    cut = func.instr(items.c.message, NAMES_ORDER)
+    words = case((cut > 0, func.substr(items.c.message, 1, cut - 1)), else_=items.c.message).label("words")
     query = (
-        select(items.c.outcome, items.c.message, func.count().label("imeis"))
+        select(items.c.outcome, words, func.count().label("imeis"))
         .where(items.c.batch_id == batch_id, items.c.message.is_not(None))
-        .group_by(items.c.outcome, items.c.message)
+        .group_by(items.c.outcome, words)
         .order_by(func.count().desc())
         .limit(50)
     )
     with database.read() as connection:
-        return [(Outcome(row.outcome), row.message, row.imeis) for row in connection.execute(query)]
+        return [(Outcome(row.outcome), row.words, row.imeis) for row in connection.execute(query)]
 
 
 def batch_failures(database: IMEIDatabase, batch_id: int) -> list[dict[str, str]]:
