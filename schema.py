@@ -86,22 +86,14 @@ Index("idx_orders_service", orders.c.service_id)
 NOT_FINAL = text("status NOT IN ('Completed', 'Rejected')")
 Index("idx_orders_pending", orders.c.order_date, sqlite_where=NOT_FINAL)
 # Empty when an order is placed: partial indexes, so that placing an order does not pay for them.
-Index("idx_orders_imei2", orders.c.imei2, sqlite_where=orders.c.imei2.is_not(None))
-Index("idx_orders_other_imei", orders.c.other_imei, sqlite_where=orders.c.other_imei.is_not(None))
-Index("idx_orders_carrier", orders.c.carrier, sqlite_where=orders.c.carrier.is_not(None))
-Index("idx_orders_simlock", orders.c.simlock, sqlite_where=orders.c.simlock.is_not(None))
-Index("idx_orders_fmi", orders.c.fmi, sqlite_where=orders.c.fmi.is_not(None))
-Index("idx_orders_blacklist", orders.c.blacklist, sqlite_where=orders.c.blacklist.is_not(None))
-Index("idx_orders_model", orders.c.model, sqlite_where=orders.c.model.is_not(None))
-Index("idx_orders_serial", orders.c.serial, sqlite_where=orders.c.serial.is_not(None))
-Index("idx_orders_verdict", orders.c.verdict, sqlite_where=orders.c.verdict.is_not(None))
+_FILLED_LATER = (
+    "imei2", "other_imei", "carrier", "simlock", "fmi", "blacklist", "model", "serial", "verdict",
+)  # fmt: skip
+for _name in _FILLED_LATER:
+    Index(f"idx_orders_{_name}", orders.c[_name], sqlite_where=orders.c[_name].is_not(None))
 for _finding in (orders.c.simlock, orders.c.fmi, orders.c.blacklist):
-    Index(
-        f"idx_orders_verdict_{_finding.name}",
-        orders.c.verdict,
-        _finding,
-        sqlite_where=orders.c.verdict.is_not(None) & _finding.is_not(None),
-    )
+    _both = orders.c.verdict.is_not(None) & _finding.is_not(None)
+    Index(f"idx_orders_verdict_{_finding.name}", orders.c.verdict, _finding, sqlite_where=_both)
 #: Orders with a result that nobody has graded, in the words of the index: none, except after an upgrade.
 UNGRADED = text("verdict IS NULL AND status IN ('Completed', 'Rejected')")
 Index("idx_orders_ungraded", orders.c.verdict, sqlite_where=UNGRADED)
@@ -109,23 +101,11 @@ Index("idx_orders_ungraded", orders.c.verdict, sqlite_where=UNGRADED)
 #: The condition of the index of rejected orders, which holds the columns that filters test. coalesce() keeps it apart
 #: from idx_status, which answers a filter by "Rejected" alone, newest first.
 IS_REJECTED = text("coalesce(status, '') = 'Rejected'")
-Index(
-    "idx_orders_rejected",
-    orders.c.id,
-    orders.c.order_date,
-    orders.c.imei,
-    orders.c.service_id,
-    orders.c.batch_id,
-    orders.c.carrier,
-    orders.c.simlock,
-    orders.c.fmi,
-    orders.c.order_id,
-    orders.c.blacklist,
-    orders.c.model,
-    orders.c.serial,
-    orders.c.verdict,
-    sqlite_where=IS_REJECTED,
-)
+_TESTED = (
+    "id", "order_date", "imei", "service_id", "batch_id", "carrier", "simlock", "fmi", "order_id", "blacklist", "model",
+    "serial", "verdict",
+)  # fmt: skip
+Index("idx_orders_rejected", *(orders.c[name] for name in _TESTED), sqlite_where=IS_REJECTED)
 
 #: The user's grading rules; the newest version is the one in force.
 rule_versions = Table(
@@ -295,11 +275,7 @@ Index("idx_items_chunk", items.c.chunk_id)
 Index("idx_items_batch", items.c.batch_id, items.c.outcome)
 # Only items with a message: a clean batch has none.
 Index(
-    "idx_items_message",
-    items.c.batch_id,
-    items.c.outcome,
-    items.c.message,
-    sqlite_where=items.c.message.is_not(None),
+    "idx_items_message", items.c.batch_id, items.c.outcome, items.c.message, sqlite_where=items.c.message.is_not(None)
 )
 #: Items that may still be ordered, in the words of the index.
 UNDECIDED = items.c.outcome.in_([literal_column("'waiting'"), literal_column("'in_doubt'")])

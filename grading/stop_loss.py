@@ -17,7 +17,7 @@ class StopLoss:
     first: int
 
     def is_hit(self, bad: int) -> bool:
-        """Return whether so many failed or rejected results are too many, whatever the other results are."""
+        """Return whether this number of failed or rejected results is over the limit, whatever the others are."""
         return bad * 100 > self.percent * self.first
 
     @property

@@ -89,7 +89,7 @@ def edit() -> ResponseReturnValue:
 
 @blueprint.post("/stop-loss")
 def save_stop_loss() -> ResponseReturnValue:
-    """Set when a batch is paused, or that none is."""
+    """Store the limit at which a batch is paused, or turn it off."""
     try:
         wanted = read_stop_loss(request.form.get("percent", ""), request.form.get("first", ""))
     except RuleError as error:
