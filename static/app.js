@@ -212,6 +212,7 @@ function renew() {
       document.querySelector("#main").replaceChildren(...page.querySelector("#main").childNodes);
     } catch { /* the next turn asks again */ }
     if (document.querySelector("[data-renew]")) renew();
+    else document.querySelector("[data-ready] a[download]")?.click(); // the visitor has waited for this file
   }, RENEW_AFTER);
 }
 

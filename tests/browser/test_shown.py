@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import openpyxl
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from live_site import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis, wait_until
@@ -222,3 +223,38 @@ def test_the_export_menu_is_used_by_keyboard(visitor: Visitor, site: Site) -> No
     with page.expect_download() as download:
         page.keyboard.press("Enter")
     assert download.value.suggested_filename.endswith(".csv")
+
+
+def test_a_workbook_comes_back_with_its_verdicts_after_seven_clicks(
+    visitor: Visitor, site: Site, tmp_path: Path
+) -> None:
+    """The main job: choose a file and a service, see the cost, confirm, and take the sheet back when it is complete."""
+    site.provider(latency=0.0, turnaround=0.0)
+    file, numbers = tmp_path / "stock.xlsx", made_up_imeis(833_000, 5)
+    book = openpyxl.Workbook()
+    for row in (("Berlin",), ("Box", "IMEI"), *((str(place), imei) for place, imei in enumerate(numbers, 1))):
+        book.worksheets[0].append(row)
+    book.save(file)
+    page = visitor.open("/batch")
+    counted = "addEventListener('click', event => event.isTrusted && event.detail && clicked(), true)"
+    clicks: list[str] = []
+    page.expose_function("clicked", lambda: clicks.append(page.url))
+    page.add_init_script(counted)
+    page.reload()
+    with page.expect_file_chooser() as chooser:
+        page.locator("[data-drop]").click()
+    chooser.value.set_files(file)
+    page.get_by_role("combobox", name="Service").click()
+    page.get_by_role("option", name=re.compile("Carrier")).first.click()
+    page.get_by_role("button", name="Preview cost").click()
+    page.get_by_role("button", name="Confirm and send 5 IMEIs").click()
+    expect(page.locator("[data-field=stage]")).to_have_text("Complete")
+    page.get_by_text("Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile("^My sheet")).click()
+    assert 5 <= len(clicks) <= 7
+    download.value.save_as(tmp_path / "back.xlsx")
+    sheet = openpyxl.load_workbook(tmp_path / "back.xlsx").worksheets[0]
+    assert [cell.value for cell in sheet["B"]] == [None, "IMEI", *numbers]
+    assert sheet["C2"].value == "Verdict"
+    assert {cell.value for cell in sheet["C"][2:]} <= {"Pass", "Review", "Fail"}
