@@ -26,7 +26,7 @@ ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package",
 STATUS_BY_ID = dict(zip("1234", OrderStatus, strict=True))
 STATUS_BY_WORD = {re.sub(r"\W", "", status).lower(): status for status in OrderStatus}
 PLAIN_RECORD = re.compile(
-    r"<imeis>\s*<id>\s*(\w+)\s*</id>\s*<imei>\s*(\d+)\s*</imei>\s*"
+    r"<imeis>\s*<id>\s*(\w{1,64})\s*</id>\s*<imei>\s*(\d+)\s*</imei>\s*"
     rf"<status>({'|'.join(OrderStatus)})</status>\s*</imeis>\s*",
     re.ASCII,
 )
