@@ -15,10 +15,11 @@ from storage.rows import Order
 
 #: Newest scans whose sessions are listed.
 LOOKED_AT = 5000
-#: The order that answers for a phone: one that waits for its result, else the newest.
+#: The order that answers for a phone: one that waits for its result, else the newest, as files bring old orders later.
 KNOWN = text(
     "SELECT id, status FROM orders WHERE imei = :imei AND service_id = :service"
-    " ORDER BY order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected') DESC, id DESC LIMIT 1"
+    " ORDER BY order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected') DESC,"
+    " order_date DESC, id DESC LIMIT 1"
 )
 
 
@@ -134,8 +135,9 @@ def _earlier(connection: Connection, new: NewScan) -> int | None:
     if row is None:
         return None
     found = _scan(row)
-    is_same = found.batch_id == new.batch_id if new.batch_id is not None else found.order is not None
-    return found.scan_id if is_same else None
+    if new.batch_id is None:  # another desk may have checked the phone again since
+        return found.scan_id if found.order and found.order.id == new.order_row else None
+    return found.scan_id if found.batch_id == new.batch_id else None
 
 
 def _sessions() -> Select[Any]:

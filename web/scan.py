@@ -25,6 +25,7 @@ from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from storage.scan_store import NewScan, Scan
 from submission import Again
+from web.context import row_number
 from web.format import ago, as_utc, is_awaited, money, sentence
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch
 from web.picker import preselected
@@ -52,9 +53,13 @@ class ScanForm:
     text: str
     service_id: str
     session: str
-    token: str  #: one token makes one batch
+    token: str  #: orders one phone from one service once
     again: bool
     shown_price: float | None  #: US dollars an IMEI on the page; None where the form does not say
+
+    def confirm_token(self, imei: str) -> str:
+        """Return the confirm token of the batch: after Back, a page sends the next phone with the same token."""
+        return f"{self.token}/{self.service_id}/{imei}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ def check() -> Response:
 @blueprint.get("/cards.json")
 def cards() -> Response:
     """Return the cards of the session's scans ?id=…, and ask for results that they wait for."""
-    name, ids = request.args.get("session", ""), request.args.getlist("id", type=int)[:SHOWN]
+    name, ids = request.args.get("session", ""), request.args.getlist("id", type=row_number)[:SHOWN]
     found = _cards(scan_store.scans_of(backend().database, name, SHOWN, ids))
     return jsonify(cards=[_json(card) for card in found], totals=totals(name))
 
@@ -204,7 +209,7 @@ def _take(posted: ScanForm) -> Card:
 def _known(posted: ScanForm, imei: str) -> NewScan | None:
     """Return what is stored for a phone that must not be ordered: this scan came before, or its answer is known."""
     database, who = backend().database, (posted.session, imei, posted.service_id)
-    batch_id = batch_of_token(database, posted.token)
+    batch_id = batch_of_token(database, posted.confirm_token(imei))
     if batch_id is not None:
         return NewScan(*who, batch_id=batch_id, is_new=True)
     known = scan_store.known(database, posted.service_id, imei)
@@ -221,11 +226,13 @@ def _ordered(posted: ScanForm, imei: str) -> NewScan | Card:
         objections = (f"A check for {money(plan.cost)} asks for a typed confirmation. Use “Check a few” for it.",)
     if plan is None or objections:
         return Card(imei, "problem", "Not sent", objections)
+    token = posted.confirm_token(imei)
     try:
-        batch_id = start_batch(backend(), plan, BatchNames(f"Scan {imei}"), SOURCE, posted.token)
+        batch_id = start_batch(backend(), plan, BatchNames(f"Scan {imei}"), SOURCE, token)
     except OverBudgetError as error:
         return Card(imei, "problem", "Not sent", (str(error),))
-    return NewScan(posted.session, imei, posted.service_id, batch_id=batch_id, is_new=True)
+    is_new = batch_of_token(backend().database, token) == batch_id  # not the batch of another desk
+    return NewScan(posted.session, imei, posted.service_id, batch_id=batch_id, is_new=is_new)
 
 
 def _cards(found: Sequence[Scan], notes: tuple[str, ...] = ()) -> list[Card]:

@@ -1,6 +1,7 @@
 """Scan mode: what one scan says, when it is ordered, and what its card shows. Orders are counted in the database."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from web_client import CARRIER, Browser, Provider, answer_chunks, words
 from database import IMEIDatabase, utc_now
 from orders import OrderStatus, Outcome
 from schema import orders
+from storage import scan_store
 from storage.batch_creation import NewBatch, create_batch
 from web.scan import read_scan
 
@@ -179,3 +181,57 @@ def test_without_a_script_the_page_takes_a_scan_and_shows_its_card(browser: Brow
     browser.post("/scan", form)  # Back, and sent again
     assert batches(database) == [("scan", 1)]
     assert "Wrong check digit" in words(browser.led_back(browser.post("/scan", form | {"imei": "353370080000012"})))
+
+
+def test_a_token_orders_each_phone_that_is_sent_with_it(browser: Browser, database: IMEIDatabase) -> None:
+    """After Back, a page without a script sends the next phone, or another service, with the token of the first."""
+    scan(browser, FIRST, token="a-token")
+    assert scan(browser, SECOND, token="a-token")["card"]["is_open"]
+    other = scan(browser, FIRST, token="a-token", service_id="269", prices="269:0.1")
+    assert "Sending the order" in other["card"]["html"]
+    assert (batches(database), other["totals"][:9]) == ([("scan", 1)] * 3, "3 scanned")
+
+
+def test_a_scan_shows_the_newest_result_of_a_phone_that_was_scanned_before(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    """Another desk checks the phone again and it fails: the first desk must not see its old result."""
+    scan(browser, FIRST)
+    finish(database)
+    assert scan(browser, FIRST)["card"]["word"] == "Pass"
+    scan(browser, FIRST, session="evening", again="1")
+    answer_chunks(database)
+    with database.write() as connection:
+        failed = orders.update().where(orders.c.id == 2)
+        connection.execute(failed.values(status=OrderStatus.COMPLETED, verdict="fail", updated_at=utc_now()))
+    assert scan(browser, FIRST)["card"]["word"] == "Fail"
+
+
+def test_a_scan_shows_the_newest_result_though_a_file_brought_an_older_one_later(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    scan(browser, FIRST)
+    finish(database)
+    with database.write() as connection:
+        connection.execute(orders.update().values(verdict="fail"))
+        old = {"imei": FIRST, "service_id": CARRIER.package_id, "order_id": "old", "verdict": "pass"}
+        day = utc_now() - timedelta(days=400)
+        connection.execute(orders.insert().values(**old, status=OrderStatus.COMPLETED, order_date=day))
+    assert scan(browser, FIRST, session="evening")["card"]["word"] == "Fail"
+
+
+def test_ids_that_no_scan_has_show_no_cards(browser: Browser, database: IMEIDatabase) -> None:
+    scan(browser, FIRST)
+    assert browser.get(f"/scan/cards.json?session=desk&id={10**30}&id=-1&id=x").get_json()["cards"] == []
+    assert browser.get("/scan/cards.json?session=other&id=1").get_json()["cards"] == []
+
+
+def test_the_same_phone_at_two_desks_at_once_is_one_order_of_one_of_them(
+    browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan(browser, FIRST, session="evening")
+    monkeypatch.setattr(scan_store, "known", lambda *_: None)  # both desks have looked before one of them ordered
+    assert scan(browser, FIRST)["card"]["is_open"]
+    answer_chunks(database)
+    assert batches(database) == [("scan", 1)]
+    assert browser.get("/scan/cards.json?session=desk").get_json()["totals"] == "1 scanned · $0.00 spent"
