@@ -131,13 +131,15 @@ def last_service(database: IMEIDatabase, session: str) -> str:
 def _earlier(connection: Connection, new: NewScan) -> int | None:
     """Return the newest row of this phone in the session where it answers for the new scan too."""
     same = and_(scans.c.session == new.session, scans.c.imei == new.imei, scans.c.service_id == new.service_id)
+    if new.batch_id is not None:
+        same = and_(same, scans.c.batch_id == new.batch_id)
     row = connection.execute(_scans().where(same).limit(1)).first()
     if row is None:
         return None
     found = _scan(row)
-    if new.batch_id is None:  # another desk may have checked the phone again since
-        return found.scan_id if found.order and found.order.id == new.order_row else None
-    return found.scan_id if found.batch_id == new.batch_id else None
+    if new.batch_id is None and (found.order is None or found.order.id != new.order_row):
+        return None  # another desk has checked the phone again since
+    return found.scan_id
 
 
 def _sessions() -> Select[Any]:

@@ -121,6 +121,14 @@ def test_check_again_is_one_more_order_however_often_it_is_pressed(browser: Brow
     assert batches(database) == [("scan", 1)] * 2
 
 
+def test_a_scan_that_is_sent_again_late_is_counted_once(browser: Browser, database: IMEIDatabase) -> None:
+    scan(browser, FIRST, token="lost-answer")
+    finish(database)
+    scan(browser, FIRST, token="second-check", again="1")
+    finish(database)
+    assert scan(browser, FIRST, token="lost-answer")["totals"] == "2 scanned · $0.16 spent"
+
+
 @pytest.mark.parametrize("price", [0.07, 0.09])
 def test_another_price_than_the_one_on_the_page_sends_nothing(
     browser: Browser, database: IMEIDatabase, price: float
