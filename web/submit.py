@@ -26,6 +26,7 @@ blueprint = Blueprint("submit", __name__)
 
 #: More IMEIs than this need the preview of a batch.
 FEW = 20
+SENT_BEFORE = "This form was sent before. Nothing more was sent: this is the batch that it made."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def order() -> ResponseReturnValue:
     posted = _posted()
     batch_id = batch_of_token(backend().database, posted.token) if posted.token else None
     if batch_id is not None:
+        flash(SENT_BEFORE)
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
     plan, objections = _plan(posted)
     if plan is not None and (len(plan.imeis) > FEW or must_type(backend(), plan)):

@@ -77,6 +77,8 @@ def test_one_imei_is_ordered_at_once(browser: Browser, database: IMEIDatabase) -
     form = {"imei": number, "service_id": "1739", "token": "once"}
     assert browser.post("/submit", form).location == "/batches/1"
     assert browser.post("/submit", form).location == "/batches/1"
+    other = browser.post("/submit", form | {"imei": imeis(2)[1]})  # after Back, into the form with the used token
+    assert "Nothing more was sent" in words(browser.led_back(other))
     assert batch_count(database) == 1
     answer_chunks(database)
     assert len(database.get_orders_by_imei(number)) == 1
