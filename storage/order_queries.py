@@ -161,8 +161,9 @@ def find_order(database: IMEIDatabase, order_id: str) -> Order | None:
 
 
 def orders_of_imei(database: IMEIDatabase, imei: str) -> list[Order]:
-    """Return every order of an IMEI, newest first."""
-    return _orders(database, select(orders).where(orders.c.imei == imei).order_by(orders.c.id.desc()))
+    """Return every order of an IMEI, newest first; files bring old orders later than new ones."""
+    newest_first = (orders.c.order_date.desc(), orders.c.id.desc())
+    return _orders(database, select(orders).where(orders.c.imei == imei).order_by(*newest_first))
 
 
 def orders_of_rows(database: IMEIDatabase, rows: Sequence[int]) -> list[Order]:

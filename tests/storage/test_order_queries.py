@@ -1,5 +1,7 @@
 """Queries about orders: totals, statistics and the order of the rows."""
 
+from datetime import datetime
+
 from order_tables import NUMBER, ORDER
 from sqlalchemy import insert
 
@@ -35,3 +37,9 @@ def test_statistics_are_sums_of_what_is_there(database: IMEIDatabase) -> None:
     found = order_queries.statistics(database)
     assert (found.total_orders, found.total_credits) == (2, 0.16)
     assert found.by_status == {"Pending": 1, "Completed": 1}
+
+
+def test_orders_of_an_imei_are_listed_by_date_whenever_a_file_brought_them(database: IMEIDatabase) -> None:
+    for order_id, day in (("new", "2026-02-01"), ("old", "2024-02-01")):
+        database.insert_order({**ORDER, "order_id": order_id, "order_date": datetime.fromisoformat(day)})
+    assert [order.order_id for order in order_queries.orders_of_imei(database, ORDER["imei"])] == ["new", "old"]
