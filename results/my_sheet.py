@@ -163,7 +163,7 @@ def prepare_sheet(store: SheetStore, progress: Progress, as_workbook: bool) -> M
     added = tuple(added_rows(parsed.placed(choice), results, header_row))
     suffix = _suffix(parsed.kind, upload.label if upload else "", as_workbook)
     return MySheet(
-        name=export_name(progress.batch_id, progress.label, "sheet", utc_now(), suffix),
+        name=export_name(progress.batch_id, f"{progress.customer} {progress.label}", "sheet", utc_now(), suffix),
         rows=parsed.counts.rows_read,
         notices=tuple(_notices(parsed, results, header_row)),
         data=upload.path.read_bytes() if upload and parsed.kind is not FileKind.LIST else b"",

@@ -72,7 +72,7 @@ def test_a_stock_list_comes_back_with_results_and_reasons(browser: Browser, data
     complete(database, fmi="ON", verdict="fail", order_date=datetime(2026, 3, 1))
     complete(database, GOOD[2], status="Rejected", verdict="review", model=None, result_code_display="=Not\nfound")
     data = stock_list()
-    batch_id = sent(browser, data, "November stock.xlsx")
+    batch_id = sent(browser, data, "November stock.xlsx", customer="Gulf")
     answer_chunks(database)
     for imei in (GOOD[0], *GOOD[3:6]):
         complete(database, imei, imei2=f"0{imei[1:]}", model="=cmd|' /C calc'!A0" if imei == GOOD[5] else "iPhone 12")
@@ -80,7 +80,7 @@ def test_a_stock_list_comes_back_with_results_and_reasons(browser: Browser, data
     answer = browser.get(f"/batches/{batch_id}/sheet")
     name = re.search(r'filename="?([^";]+)', answer.headers["Content-Disposition"])
     assert name
-    assert re.fullmatch(r"batch-2_november-stock_sheet_\d{8}T\d{4}Z\.xlsx", name[1])
+    assert re.fullmatch(r"batch-2_gulf-november-stock_sheet_\d{8}T\d{4}Z\.xlsx", name[1])
     assert differences(data, answer.data, 8) == []
     found = sheet(answer, "Stock Nov", 8)
     assert found[0] == {
