@@ -33,8 +33,6 @@ __all__ = [
 #: What a developer's .env may hold and no test may see: importing web_app reads the environment.
 KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECRET_KEY", "DAILY_BUDGET")
 
-#: A disk in memory, and the bytes that must be free there for the files of tests.
-MEMORY, LEAST_MEMORY = Path("/dev/shm"), 4_000_000_000
 #: Folders of the tests that take longest.
 LONGEST = ("tests/browser/", "tests/system/", "tests/commands/")
 
@@ -42,8 +40,6 @@ LONGEST = ("tests/browser/", "tests/system/", "tests/commands/")
 def pytest_configure(config: pytest.Config) -> None:
     """Keep tests away from the real account and database, and let Hypothesis draw the same cases each time."""
     os.environ.update(dict.fromkeys(KEPT_OUT, ""))
-    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > LEAST_MEMORY:
-        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)  # a commit need not wait for a disk
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="hammer-tests-")
     hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
     hypothesis.settings.load_profile("tests")
