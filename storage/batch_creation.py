@@ -31,17 +31,20 @@ EARLIER = (
     "imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name, verdict,"
     f" substr(coalesce(result_code_display, ''), 1, {WORDS}) AS words"
 )
+#: Grows with the date of an order, and with its row id where there is none: files bring old orders later than new ones.
+NEWEST = "coalesce(order_date, '') || printf('%020d', id)"
+#: SQLite takes the id from the row that has the max().
 KNOWN_ORDERS = text(
-    f"SELECT {EARLIER} FROM orders WHERE id IN"
-    " (SELECT coalesce(max(CASE WHEN order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')"
-    "   THEN id END), max(id))"
-    "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service GROUP BY imei)"
+    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT id FROM"
+    " (SELECT id, max((order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')) ||"
+    f"   {NEWEST})"
+    "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service GROUP BY imei))"
 ).columns(order_date=orders.c.order_date.type)
 #: The plus keeps SQLite from looking through every completed order.
 RESULTS_ELSEWHERE = text(
-    f"SELECT {EARLIER} FROM orders"
-    " WHERE id IN (SELECT max(id) FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis))"
-    "  AND service_id != :service AND +status = 'Completed' GROUP BY imei) ORDER BY id DESC"
+    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT id FROM (SELECT id, max({NEWEST})"
+    "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis))"
+    "  AND service_id != :service AND +status = 'Completed' GROUP BY imei)) ORDER BY id DESC"
 ).columns(order_date=orders.c.order_date.type)
 INSERT_CHUNKS = text(
     "INSERT INTO chunks (batch_id, size, state) SELECT :batch, value, 'planned' FROM json_each(:sizes) ORDER BY key"
@@ -194,7 +197,7 @@ def _open_items(connection: Connection, service_id: str, imeis: Sequence[str]) -
 def known_orders(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[EarlierOrder]:
     """Return one order of each IMEI with this service.
 
-    The newest that waits for its result at the provider, else the newest: files bring old orders later than new ones.
+    The newest that waits for its result at the provider, else the newest.
     """
     given = {"service": service_id, "imeis": json.dumps(list(imeis))}
     return [EarlierOrder.from_row(row) for row in connection.execute(KNOWN_ORDERS, given)]

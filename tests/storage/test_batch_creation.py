@@ -1,15 +1,18 @@
 """Confirmed IMEIs become one batch: once for each token or list, without those that are ordered or under way."""
 
 import threading
+from datetime import datetime
 from typing import Any
 
 import pytest
 from batch_checks import outcomes
 from handmade_calls import OTHER, answered, call, one, unanswered
 from simulated_provider import SERVICE, imeis
+from sqlalchemy import update
 
 from database import IMEIDatabase
 from orders import BatchState
+from schema import orders
 from storage.batch_creation import (
     NewBatch,
     OverBudgetError,
@@ -102,6 +105,20 @@ def test_of_earlier_orders_the_one_that_waits_is_known_and_results_of_other_serv
         assert [order.order_id for order in known_orders(connection, SERVICE, [imei])] == ["1"]
         assert [order.order_id for order in results_elsewhere(connection, SERVICE, [imei])] == ["3"]
         assert results_elsewhere(connection, OTHER, imeis(1, first=9)) == []
+
+
+def test_an_old_order_of_a_file_does_not_hide_the_newest_result(database: IMEIDatabase) -> None:
+    """Else the preview shows an old verdict, and "send rejected ones again" pays for a phone that has its result."""
+    [imei] = imeis(1)
+    rows = [("new", "2026-02-01", "Completed"), ("old", "2024-02-01", "Rejected"), ("undated", None, "Rejected")]
+    for order_id, day, status in rows:
+        row = {"order_id": order_id, "imei": imei, "service_id": SERVICE, "status": status}
+        database.insert_order({**row, "order_date": day and datetime.fromisoformat(day)})
+    with database.write() as connection:
+        connection.execute(update(orders).where(orders.c.order_id == "undated").values(order_date=None))
+    with database.read() as connection:
+        assert [order.order_id for order in known_orders(connection, SERVICE, [imei])] == ["new"]
+    assert outcomes(database, create_batch(database, new_batch([imei], resend_rejected=True))) == {"duplicate": 1}
 
 
 def test_rechecks_order_what_has_a_result_and_nothing_that_is_in_doubt(database: IMEIDatabase) -> None:
