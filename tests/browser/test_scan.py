@@ -112,12 +112,16 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 def test_scan_mode_is_readable_for_everybody_and_fits_a_phone(visitor: Visitor, site: Site) -> None:
-    """Axe, both schemes, open picker and cards; at 390 pixels the verdict is seen without scrolling."""
+    """Axe, both schemes, open picker and cards; at 390 pixels the verdict is seen and no word is cut."""
     page = at_the_desk(visitor, site, viewport={"width": 390, "height": 844})
     wedge(page, made_up_imeis(833_000, 1)[0])
     word = cards(page).first.get_by_text(DONE)
     expect(word).to_be_in_viewport()
     wedge(page, "12345")
+    expect(cards(page)).to_have_count(2)
+    small = cards(page).nth(1)
+    small.locator(".scan-word strong").evaluate("word => word.textContent = 'Checking'")
+    assert small.locator(".scan-word").evaluate("box => box.scrollWidth <= box.clientWidth")
     page.get_by_role("combobox", name="Service").click()
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
