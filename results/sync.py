@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 FRESH = (5.0, 10.0, 20.0, 40.0, 60.0)
 #: Age (seconds) up to which orders are looked at for FRESH: a list may be asked for late.
 FRESH_UNTIL = FRESH[-1] + 15.0
+#: Fresh orders that are asked for in one look, the newest first: a long batch must not keep a single order waiting.
+MOST_FRESH = 1000
 #: Seconds between two rounds, and before fresh orders are asked for after a failure.
 ROUND = 15.0
 #: Seconds after which even the oldest order, or one that the provider does not know, is asked for again.
@@ -165,14 +167,16 @@ class OrderSync:
         return self._reported(started, len(wanted) + len(alone), error)
 
     def sync_fresh(self, stop: threading.Event) -> SyncReport:
-        """Ask once, in whole lists, for the fresh orders of quick services that are due.
+        """Ask once, in whole lists, for the newest MOST_FRESH orders of quick services that are due.
 
         A list that fails ends this and is left to the next round; so is an order that an answer leaves out.
         """
         started, since = time.monotonic(), self._clock() - timedelta(seconds=FRESH_UNTIL)
         fresh = [order for order in pending_orders(self.database, since) if is_quick(order.delivery)]
         held = withheld(self.database) if fresh else {}
-        due = [order.order_id for order in fresh if order.order_id not in held and self._is_due(order, None)]
+        due = [order.order_id for order in fresh if order.order_id not in held and self._is_due(order, None)][
+            :MOST_FRESH
+        ]
         if not due:
             return SyncReport(0, 0, len(fresh))
         interrupted, self._round, error = self._round, _Round(), ""

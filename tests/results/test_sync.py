@@ -32,6 +32,7 @@ from results.sync import (
     LEFT_OUT,
     LOOK,
     MOST_ALONE,
+    MOST_FRESH,
     NO_HALVING,
     RAREST,
     TEXT_PATIENCE,
@@ -517,6 +518,17 @@ def test_fresh_orders_are_asked_for_at_five_ages_in_whole_lists(database: IMEIDa
             assert last_sync(database) == report
         clock.pass_by(1)
     assert asked == {age: [100, 100, 50] for age in (5, 10, 20, 40, 60)}
+
+
+def test_the_newest_fresh_orders_are_asked_for_first_and_the_others_in_the_next_look(database: IMEIDatabase) -> None:
+    clock, provider = Hours(), ByHand(status="Pending")
+    ids = quick_orders(database, MOST_FRESH + 150, clock.now)
+    sync = OrderSync(database, provider, 300, clock)
+    clock.pass_by(5)
+    for first, last in ((0, MOST_FRESH), (MOST_FRESH, MOST_FRESH + 150), (0, 0)):
+        provider.asked.clear()
+        sync.sync_fresh(threading.Event())
+        assert [order_id for part in provider.asked for order_id in part] == ids[first:last]
 
 
 def test_a_fresh_order_that_is_left_out_is_asked_for_with_the_others_and_never_alone(database: IMEIDatabase) -> None:
