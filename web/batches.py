@@ -1,5 +1,6 @@
 """Batches: the list, the page of one batch with its progress, its actions and its downloads."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import (
@@ -24,6 +25,7 @@ from results import request_sync, result_rows
 from spreadsheets import export_name
 from storage import batch_queries, batch_states, chunk_moves, order_pages, order_queries
 from storage.batch_creation import Funds, OverBudgetError, resume_batch
+from storage.batch_uploads import rename_upload
 from storage.order_filters import OrderFilter
 from storage.order_pages import WORST_FIRST, Sort
 from submission import price_objection
@@ -152,6 +154,7 @@ def retry(batch_id: int) -> ResponseReturnValue:
     label = f"Again: {progress.label}"[:100]
     # The provider took them before, so a wrong check digit is no reason to leave one out.
     token = drafts.from_imeis(imeis, label, progress.service_id, ["include_luhn"])
+    rename_upload(database, token, replace(progress.names, name=label))
     return redirect(url_for("preview.show", token=token), 303)
 
 

@@ -4,7 +4,10 @@ from io import BytesIO
 
 import pytest
 from simulated_provider import imeis
-from web_client import CARRIER, Browser, confirm_fields, words
+from web_client import CARRIER, Browser, answer_chunks, confirm_fields, words
+
+from database import IMEIDatabase
+from orders import Outcome
 
 NAMES = {"name": "Berlin returns", "customer": "Acme PO 4711", "note": "Box 3\nurgent"}
 
@@ -49,3 +52,10 @@ def test_the_list_is_searched_by_name_customer_note_and_id(browser: Browser, que
     browser.confirm(upload(browser, **NAMES | {"customer": "Acme PO 47-11" if query == "2" else "Acme PO 4711"}))
     page = browser.get("/batches", query_string={"q": query})
     assert ('href="/batches/1"' in page.text, "No matching batch" in page.text) == (found, not found)
+
+
+def test_what_is_sent_again_is_for_the_same_customer(browser: Browser, database: IMEIDatabase) -> None:
+    browser.confirm(upload(browser, **NAMES))
+    answer_chunks(database, lambda imei: (Outcome.REFUSED, "no"))
+    page = browser.get(browser.post("/batches/1/retry").location).text
+    assert all(value in page for value in ("Again: Berlin returns", NAMES["customer"], NAMES["note"]))
