@@ -1,5 +1,6 @@
 """The audit and the rebuild, against a provider on a real socket whose ledger is the judge."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
@@ -184,8 +185,16 @@ def test_the_status_page_shows_the_last_audit(simulator: Simulator, settings: Se
     shown = page.get("/status").text
     assert "both sides agree" in shown
     assert f"The balance was not compared. {auditing.NO_READING}" in shown
+    stored = json.loads(database.get_setting(auditing.LAST) or "")
+    for change, words in (({"in_doubt": 1}, "IMEIs in doubt"), ({"only_by_id": 1}, "not fully compared")):
+        database.set_setting(auditing.LAST, json.dumps(stored | change))
+        shown = page.get("/status").text
+        assert words in shown
+        assert "they differ" not in shown
     database.insert_order({"order_id": "77", "imei": imeis(1, 500)[0], "status": "Pending", "order_date": utc_now()})
     audited(simulator, database)
-    assert "1 recorded only here" in " ".join(page.get("/status").text.split())
+    shown = " ".join(page.get("/status").text.split())
+    assert "they differ" in shown
+    assert "1 recorded only here" in shown
     database.set_setting(auditing.LAST, '{"at": 1, "word_of_another_version": 2}')
     assert "it runs every night" in page.get("/status").text
