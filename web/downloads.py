@@ -47,6 +47,7 @@ KEPT, SILENT = 86_400.0, 60.0
 #: Rows between two writes of the progress.
 REPORTED = 2000
 
+GONE = "This export no longer exists. Start it again."
 STOPPED = "The app was stopped before the export was finished. Start it again."
 
 #: Must not depend on the request: the rows may be read after it, or in another thread.
@@ -150,8 +151,10 @@ def sheet_download(sheet: MySheet, batch_id: int) -> ResponseReturnValue:
 
 
 def send_export(export: Export) -> Response:
-    """Send the file of a finished export."""
+    """Send the file of a finished export, or answer 404 where it was deleted."""
     path = folder_of(backend()) / f"{export.token}{export.suffix}"
+    if not path.is_file():
+        abort(404, GONE)
     kind = XLSX if export.suffix == ".xlsx" else "text/plain" if export.suffix == ".txt" else "text/csv"
     return send_file(path.open("rb"), kind, as_attachment=True, download_name=export.name)
 
@@ -245,7 +248,7 @@ def export_or_404(token: str) -> Export:
     plain = token.replace("-", "").replace("_", "").isalnum()
     found = _load(folder_of(backend()) / f"{token}.json") if plain else None
     if found is None:
-        abort(404, "This export no longer exists. Start it again.")
+        abort(404, GONE)
     if found.state == "building" and not found.alive:
         return replace(found, state="failed", error="The export was interrupted. Start it again.")
     return found

@@ -310,7 +310,9 @@ def test_a_workbook_under_way_shows_by_itself_when_it_is_done(visitor: Visitor, 
     building(site, "watched")
     page = visitor.open("/exports/watched")
     expect(page.get_by_role("status")).to_have_text("4 of 9 rows")
-    building(site, "watched", rows=9, state="done")
+    (site.data_dir / "demo" / "exports" / "watched.xlsx").write_bytes(b"a workbook")
+    with page.expect_download():  # by itself: the visitor has waited for it
+        building(site, "watched", rows=9, state="done")
     expect(page.get_by_role("link", name="Download")).to_be_visible()
 
 

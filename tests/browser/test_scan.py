@@ -72,7 +72,8 @@ def test_phones_are_scanned_one_after_the_other_and_paid_once(visitor: Visitor, 
     expect(page.locator("[data-totals]")).to_have_text("3 scanned · $0.24 spent")
     page.reload()
     expect(cards(page)).to_have_count(3)
-    page.get_by_role("button", name="New session").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="New session").click()
     expect(page.locator("[data-totals]")).to_have_text("No scans yet")
     wedge(page, one)
     expect(cards(page).first).to_contain_text("Already checked")
