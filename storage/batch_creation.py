@@ -33,11 +33,12 @@ EARLIER = (
 )
 #: Grows with the date of an order, and with its row id where there is none: files bring old orders later than new ones.
 NEWEST = "coalesce(order_date, '') || printf('%020d', id)"
+#: Largest for the order that answers for an IMEI: one that waits for its result, else the newest.
+ANSWERS = f"(order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')) || {NEWEST}"
 #: SQLite takes the id from the row that has the max().
 KNOWN_ORDERS = text(
     f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT id FROM"
-    " (SELECT id, max((order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')) ||"
-    f"   {NEWEST})"
+    f" (SELECT id, max({ANSWERS})"
     "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service GROUP BY imei))"
 ).columns(order_date=orders.c.order_date.type)
 #: The plus keeps SQLite from looking through every completed order.

@@ -10,16 +10,14 @@ from sqlalchemy import Connection, Row, Select, and_, func, insert, select, text
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
 from schema import batches, items, orders, scans
-from storage.batch_creation import in_flight
+from storage.batch_creation import ANSWERS, in_flight
 from storage.rows import Order
 
 #: Newest scans whose sessions are listed.
 LOOKED_AT = 5000
-#: The order that answers for a phone: one that waits for its result, else the newest, as files bring old orders later.
+#: The order that answers for a phone.
 KNOWN = text(
-    "SELECT id, status FROM orders WHERE imei = :imei AND service_id = :service"
-    " ORDER BY order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected') DESC,"
-    " order_date DESC, id DESC LIMIT 1"
+    f"SELECT id, status FROM orders WHERE imei = :imei AND service_id = :service ORDER BY {ANSWERS} DESC LIMIT 1"
 )
 
 
