@@ -3,10 +3,8 @@
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
@@ -16,22 +14,6 @@ from database import IMEIDatabase
 from settings import Settings
 from web import login as web_login
 from web.auth import init_auth
-
-
-@pytest.fixture
-def real(settings: Settings) -> Settings:
-    return replace(settings, api_key="AAAA", username="someone", admin_password=PASSWORD)
-
-
-@pytest.fixture
-def app(real: Settings, database: IMEIDatabase) -> Flask:
-    return make_app(real, database)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery"

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-import pytest
-from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
+from simulated_provider import SERVICE, Simulator, imeis, system
 from sqlalchemy import insert
 from stored_orders import all_orders
 
@@ -19,12 +18,6 @@ from gsm_fusion_client import (
 )
 from orders import IMEIOrder
 from schema import orders
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(Knobs(turnaround=3600)) as running:
-        yield running
 
 
 @contextmanager
