@@ -1,0 +1,203 @@
+"""Orders, what they add up to, and what files changed. `orders` keeps the column names of the specification."""
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    REAL,
+    TIMESTAMP,
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    Subquery,
+    Table,
+    Text,
+    cast,
+    func,
+    literal_column,
+    select,
+    text,
+    union_all,
+)
+
+from schema.columns import metadata
+
+#: US dollars in the unit of the totals.
+MILLIONTH = 1e-6
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("order_id", Text, unique=True),
+    Column("service_name", Text),
+    Column("service_id", Text),
+    Column("imei", Text, nullable=False),
+    Column("imei2", Text),
+    Column("credits", REAL),
+    Column("status", Text),
+    Column("order_date", TIMESTAMP),
+    Column("carrier", Text),
+    Column("simlock", Text),
+    Column("model", Text),
+    Column("fmi", Text),
+    Column("result_code", Text),
+    Column("result_code_display", Text),
+    Column("notes", Text),
+    Column("raw_response", Text),
+    Column("created_at", TIMESTAMP, server_default=func.current_timestamp()),
+    Column("updated_at", TIMESTAMP, server_default=func.current_timestamp()),
+    Column("blacklist", Text),
+    Column("serial", Text),
+    Column("warranty", Text),
+    Column("batch_id", Integer, ForeignKey("batches.id")),
+    Column("attempt_id", Integer),
+    Column("other_imei", Text),
+    Column("existed", Boolean, nullable=False, server_default=text("0")),  #: the provider had it before our call
+    Column("verdict", Text),  #: a word of grading.Verdict; NULL while there is no result
+    Column("verdict_rule", Integer),  #: the line of these rules that decided, from 1
+    Column("rules_version", Integer, ForeignKey("rule_versions.id")),  #: the rules that graded it
+    sqlite_autoincrement=True,
+)
+Index("idx_imei", orders.c.imei)
+Index("idx_order_id", orders.c.order_id)
+Index("idx_order_date", orders.c.order_date.desc())
+Index("idx_status", orders.c.status)
+Index("idx_orders_batch", orders.c.batch_id)
+Index("idx_orders_service", orders.c.service_id)
+#: The condition of the index of pending orders; a query must contain exactly these words to use it.
+NOT_FINAL = text("status NOT IN ('Completed', 'Rejected')")
+Index("idx_orders_pending", orders.c.order_date, sqlite_where=NOT_FINAL)
+# Empty when an order is placed: partial indexes, so that placing an order does not pay for them.
+_FILLED_LATER = (
+    "imei2", "other_imei", "carrier", "simlock", "fmi", "blacklist", "model", "serial", "verdict",
+)  # fmt: skip
+for _name in _FILLED_LATER:
+    Index(f"idx_orders_{_name}", orders.c[_name], sqlite_where=orders.c[_name].is_not(None))
+for _finding in (orders.c.simlock, orders.c.fmi, orders.c.blacklist):
+    _both = orders.c.verdict.is_not(None) & _finding.is_not(None)
+    Index(f"idx_orders_verdict_{_finding.name}", orders.c.verdict, _finding, sqlite_where=_both)
+#: Orders with a result that nobody has graded, in the words of the index: none, except after an upgrade.
+UNGRADED = text("verdict IS NULL AND status IN ('Completed', 'Rejected')")
+Index("idx_orders_ungraded", orders.c.verdict, sqlite_where=UNGRADED)
+
+#: The condition of the index of rejected orders, which holds the columns that filters test. coalesce() keeps it apart
+#: from idx_status, which answers a filter by "Rejected" alone, newest first.
+IS_REJECTED = text("coalesce(status, '') = 'Rejected'")
+_TESTED = (
+    "id", "order_date", "imei", "service_id", "batch_id", "carrier", "simlock", "fmi", "order_id", "blacklist", "model",
+    "serial", "verdict",
+)  # fmt: skip
+Index("idx_orders_rejected", *(orders.c[name] for name in _TESTED), sqlite_where=IS_REJECTED)
+
+#: The user's grading rules; the newest version is the one in force.
+rule_versions = Table(
+    "rule_versions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
+    Column("rules", Text, nullable=False),  #: JSON, as grading.rules_to_json writes it
+    Column("author", Text, nullable=False, server_default=""),  #: who saved it; "" for the rules we came with
+    sqlite_autoincrement=True,
+)
+
+#: What the orders up to a row id add up to, so that nobody counts millions of them; storage/kept_sums.py says how.
+order_totals = Table(
+    "order_totals",
+    metadata,
+    Column("batch_id", Integer, primary_key=True),  #: 0 for orders of no batch
+    Column("day", Text, primary_key=True),  #: UTC, such as 2026-11-25; "" where it is unknown
+    Column("service_name", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("verdict", Text, primary_key=True),  #: "" where there is none
+    Column("orders", Integer, nullable=False),
+    Column("millionths", Integer, nullable=False),  #: of a US dollar: whole numbers add up exactly
+    sqlite_with_rowid=False,
+)
+Index("idx_order_totals_day", order_totals.c.day)
+
+totals_mark = Table("totals_mark", metadata, Column("upto", Integer, nullable=False))  #: one row: the last row id
+
+status_changes = Table(
+    "status_changes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("order_row", Integer, ForeignKey("orders.id"), nullable=False),
+    Column("old", Text),
+    Column("new", Text, nullable=False),
+    Column("changed_at", TIMESTAMP, nullable=False),
+)
+Index("idx_status_changes_order", status_changes.c.order_row)
+
+#: Orders without a result for which the provider, asked for one alone, gives none.
+withheld_results = Table(
+    "withheld_results",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("since", TIMESTAMP, nullable=False),
+    Column("asked_at", TIMESTAMP, nullable=False),
+    Column("times", Integer, nullable=False),  #: how often it was asked for alone
+    Column("answer", Text, nullable=False),  #: what the provider answered, in its words or ours
+    Column("spoils_lists", Boolean, nullable=False),  #: a list with it is unreadable or refused
+)
+
+import_history = Table(
+    "import_history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("filename", Text, nullable=False),
+    Column("imported_at", TIMESTAMP, server_default=func.current_timestamp()),
+    Column("rows_read", Integer, nullable=False, default=0),
+    Column("rows_new", Integer, nullable=False, default=0),
+    Column("rows_updated", Integer, nullable=False, default=0),
+    Column("rows_unchanged", Integer, nullable=False, default=0),
+    Column("rows_failed", Integer, nullable=False, default=0),
+    Column("undone_at", TIMESTAMP),
+)
+
+import_changes = Table(
+    "import_changes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("import_id", Integer, ForeignKey("import_history.id"), nullable=False),
+    Column("order_row", Integer, nullable=False),
+    Column("before", Text),
+    Column("after", Text, nullable=False),
+)
+Index("idx_import_changes_import", import_changes.c.import_id)
+Index("idx_import_changes_order", import_changes.c.order_row)
+
+saved_searches = Table(
+    "saved_searches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("imeis", Text, nullable=False),  # a JSON list, in the order of the paste
+    Column("rejected", Integer, nullable=False),
+    Column("created_at", TIMESTAMP, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("idx_saved_searches_created", saved_searches.c.created_at)  # long lists before this column are slow to skip
+
+
+@cache
+def sums() -> Subquery:
+    """batch_id, day, service_name, status, verdict, orders and millionths of a dollar: every order exactly once."""
+    mark = select(totals_mark.c.upto).scalar_subquery()
+    newer: Any = select(
+        func.coalesce(orders.c.batch_id, 0).label("batch_id"),
+        func.coalesce(func.date(orders.c.order_date), "").label("day"),
+        func.coalesce(orders.c.service_name, "").label("service_name"),
+        func.coalesce(orders.c.status, "").label("status"),
+        func.coalesce(orders.c.verdict, "").label("verdict"),
+        literal_column("1").label("orders"),
+        millionths().label("millionths"),
+    ).where(orders.c.id > mark)
+    return union_all(select(*order_totals.c), newer).subquery("sums")
+
+
+def millionths() -> ColumnElement[int]:
+    """The price of an order in millionths of a US dollar, so that sums are exact."""
+    return cast(func.round(func.coalesce(orders.c.credits, 0) * 1_000_000), Integer)
