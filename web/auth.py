@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
 
-from flask import Flask, Response, current_app, redirect, render_template, request, session, url_for
+from flask import Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 
 from database import IMEIDatabase
+from people import DEMO_USER, Actor, Role
 from settings import Settings
+from web.access import current_permission, find_actor, may, set_actor
 from web.edge import is_direct
 from web.forms import expect_little
 from web.login_throttle import LoginThrottle
@@ -32,9 +34,8 @@ USER = "admin"
 IDLE_SECONDS = 12 * 3600.0
 #: The session cookie holds the time of the last page; it is updated at most this often, in seconds.
 SEEN_EVERY = 60.0
-#: Paths and endpoints that answer without a login.
-OPEN_PATHS = frozenset({"/health"})
-OPEN_ENDPOINTS = frozenset({"static"})
+#: The endpoint of static files, which answers without a login.
+STATIC = "static"
 #: Endings of paths that scripts request: the response is never an HTML page.
 FOR_PROGRAMS = (".json", "/events", "-stream")
 HEADERS = {
@@ -157,19 +158,35 @@ def _digest(key: str | bytes, text: str) -> bytes:
 
 
 def require_login() -> ResponseReturnValue | None:
-    """Before each request: let it pass (None), redirect to the login, or answer that no password is set."""
-    inside = is_inside()
-    if not inside or request.endpoint == LOGIN:
+    """Before each request: let it pass (None), redirect to the login, or refuse it.
+
+    A route needs a declaration of web/access.py. Aborts with 403 where there is none, or where the role is too low.
+    """
+    set_actor(_find_actor())
+    if not is_inside() or request.endpoint == LOGIN:
         expect_little()
-    if request.path in OPEN_PATHS or request.endpoint in OPEN_ENDPOINTS:
+    permission = current_permission()
+    if request.endpoint == LOGIN and not is_inside() and not authenticator().settings.admin_password:
+        return _locked_page()
+    if request.endpoint == STATIC or (permission and permission.role is None):
         return None
-    if inside:
+    if is_inside():
         _remember_visit()
+        if request.endpoint and not (permission and permission.role and may(permission.role)):
+            abort(403)
         return None
+    return _ask_to_log_in()
+
+
+def _find_actor() -> Actor | None:
+    if is_open_demo():
+        return DEMO_USER
+    return Actor(USER, Role.ADMIN) if current_user() else None
+
+
+def _ask_to_log_in() -> ResponseReturnValue:
     if not authenticator().settings.admin_password:
         return _locked_page()
-    if request.endpoint == LOGIN:
-        return None
     if not _wants_page():
         return {"error": "You are not logged in, or your session has ended.", "login": url_for(LOGIN)}, 401
     back = request.full_path.rstrip("?") if request.method == "GET" else "/"
@@ -189,7 +206,7 @@ def is_open_demo() -> bool:
 
 def is_inside() -> bool:
     """Return whether this request may see everything: it is logged in, or it needs no login."""
-    return is_open_demo() or bool(current_user())
+    return find_actor() is not None
 
 
 def current_user() -> str:

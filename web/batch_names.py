@@ -4,7 +4,9 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from backend import backend
+from people import Role
 from storage.batch_names import rename_batch
+from web.access import allow
 from web.batch_fields import names_from
 from web.context import batch_or_404
 
@@ -12,6 +14,7 @@ blueprint = Blueprint("batch_names", __name__, url_prefix="/batches")
 
 
 @blueprint.post("/<int:batch_id>/names")
+@allow(Role.OPERATOR, "batch.rename")
 def rename(batch_id: int) -> ResponseReturnValue:
     """Change what a batch is called."""
     before = batch_or_404(batch_id)

@@ -21,6 +21,7 @@ from amounts import exceeds, money
 from backend import backend
 from database import utc_now
 from orders import Outcome, Progress
+from people import Role
 from results import request_sync, result_rows
 from spreadsheets import export_name
 from storage import batch_queries, batch_states, chunk_moves, order_pages, order_queries
@@ -29,6 +30,7 @@ from storage.batch_uploads import rename_upload
 from storage.order_filters import OrderFilter
 from storage.order_pages import WORST_FIRST, Sort
 from submission import price_objection
+from web.access import allow
 from web.batch_fields import LONGEST_NAME
 from web.context import PAGE, batch_or_404, row_number
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
@@ -46,6 +48,7 @@ RESUME_PATIENCE = 3.0
 
 
 @blueprint.get("")
+@allow(Role.VIEWER)
 def listing() -> ResponseReturnValue:
     """Show the newest batches, those with the words of ?q= in name, customer or note."""
     before, q = request.args.get("before", type=row_number), request.args.get("q", "").strip()[:LONGEST_NAME]
@@ -54,6 +57,7 @@ def listing() -> ResponseReturnValue:
 
 
 @blueprint.get("/<int:batch_id>")
+@allow(Role.VIEWER)
 def live(batch_id: int) -> ResponseReturnValue:
     """Show one batch: its progress, and its results of ?verdict=, worst first or with ?sort=newest."""
     progress = batch_or_404(batch_id)
@@ -68,6 +72,7 @@ def live(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.get("/<int:batch_id>/events")
+@allow(Role.VIEWER)
 def events(batch_id: int) -> Response:
     """Stream the progress of a batch as server-sent events."""
     batch_or_404(batch_id)
@@ -77,12 +82,14 @@ def events(batch_id: int) -> Response:
 
 
 @blueprint.get("/<int:batch_id>/progress.json")
+@allow(Role.VIEWER)
 def progress(batch_id: int) -> Response:
     """Return the progress of a batch as JSON, for a page without a stream."""
     return jsonify(whole_snapshot(backend().database, batch_or_404(batch_id)))
 
 
 @blueprint.post("/<int:batch_id>/pause")
+@allow(Role.OPERATOR, "batch.pause")
 def pause(batch_id: int) -> ResponseReturnValue:
     """Pause a batch: no further call is sent until it is resumed."""
     batch_or_404(batch_id)
@@ -93,6 +100,7 @@ def pause(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/<int:batch_id>/resume")
+@allow(Role.OPERATOR, "batch.resume")
 def resume(batch_id: int) -> ResponseReturnValue:
     """Resume a batch. A higher price applies only if it is the price that the page showed."""
     progress = batch_or_404(batch_id)
@@ -117,6 +125,7 @@ def resume(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/<int:batch_id>/results")
+@allow(Role.OPERATOR, "results.request")
 def ask_for_results(batch_id: int) -> ResponseReturnValue:
     """Request all pending results. The process that calls the provider fetches them; the page shows them later."""
     batch_or_404(batch_id)
@@ -126,6 +135,7 @@ def ask_for_results(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.get("/<int:batch_id>/cancel")
+@allow(Role.OPERATOR)
 def ask_to_cancel(batch_id: int) -> ResponseReturnValue:
     """Show the question before a batch is stopped. The batch page shows the same question in a dialog."""
     progress = batch_or_404(batch_id)
@@ -133,6 +143,7 @@ def ask_to_cancel(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/<int:batch_id>/cancel")
+@allow(Role.OPERATOR, "batch.stop")
 def cancel(batch_id: int) -> ResponseReturnValue:
     """Stop a batch: cancel the IMEIs that are not sent yet."""
     batch_or_404(batch_id)
@@ -143,6 +154,7 @@ def cancel(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/<int:batch_id>/retry")
+@allow(Role.OPERATOR, "batch.retry")
 def retry(batch_id: int) -> ResponseReturnValue:
     """Redirect to the preview of a new batch with the refused and cancelled IMEIs of this one."""
     progress, database = batch_or_404(batch_id), backend().database
@@ -159,6 +171,7 @@ def retry(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.get("/<int:batch_id>/results.csv")
+@allow(Role.VIEWER, "export")
 def results_csv(batch_id: int) -> Response:
     """Download every IMEI of a batch as CSV: in the provider's format, or with ?format=extended with all fields."""
     progress = batch_or_404(batch_id)
@@ -167,6 +180,7 @@ def results_csv(batch_id: int) -> Response:
 
 
 @blueprint.get("/<int:batch_id>/results.xlsx")
+@allow(Role.VIEWER, "export")
 def results_xlsx(batch_id: int) -> ResponseReturnValue:
     """Download every IMEI of a batch as a workbook. A long one is built in the background."""
     progress = batch_or_404(batch_id)

@@ -13,6 +13,7 @@ from backend import backend
 from database import utc_now
 from gsm_fusion_client import GSMFusionAPIError
 from orders import SAYS_IT_EXISTS, IMEIOrder, NotPossibleError, Progress
+from people import Role
 from storage import batch_doubt, call_queries
 from storage.batch_doubt import CallInDoubt, Doubt
 from submission import (
@@ -28,6 +29,7 @@ from submission import (
     was_not_placed,
     was_placed,
 )
+from web.access import allow
 from web.context import batch_or_404, row_number
 from web.format import plural
 
@@ -62,12 +64,14 @@ def _refuse_other_account() -> ResponseReturnValue | None:
 
 
 @blueprint.get("")
+@allow(Role.VIEWER)
 def show(batch_id: int) -> ResponseReturnValue:
     """Show the page. With ?look=1 the provider's list is read first, for browsers without JavaScript."""
     return _page(batch_id, looked="look" in request.args)
 
 
 @blueprint.get("/listed")
+@allow(Role.OPERATOR)
 def listed(batch_id: int) -> ResponseReturnValue:
     """Return the part of the page that compares the provider's list, for the page's script."""
     progress = batch_or_404(batch_id)
@@ -76,6 +80,7 @@ def listed(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/ask")
+@allow(Role.OPERATOR, "results.request")
 def ask(batch_id: int) -> ResponseReturnValue:
     """Request that the runner reads the provider's list and settles what it proves."""
     batch_or_404(batch_id)
@@ -85,6 +90,7 @@ def ask(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/not-placed")
+@allow(Role.OPERATOR, "doubt.not_placed")
 def not_placed(batch_id: int) -> ResponseReturnValue:
     """Record that the chosen IMEIs were not placed, so that they are sent again."""
     batch_or_404(batch_id)
@@ -109,6 +115,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/placed")
+@allow(Role.OPERATOR, "doubt.placed")
 def placed(batch_id: int) -> ResponseReturnValue:
     """Record the order id that a person found, if the provider confirms its IMEI and service."""
     progress = batch_or_404(batch_id)
@@ -125,6 +132,7 @@ def placed(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/undo")
+@allow(Role.OPERATOR, "doubt.undo")
 def undo(batch_id: int) -> ResponseReturnValue:
     """Undo an order id that was recorded by hand. Its IMEI is in doubt again."""
     batch_or_404(batch_id)
@@ -138,6 +146,7 @@ def undo(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/not-placed/undo")
+@allow(Role.OPERATOR, "doubt.undo")
 def undo_not_placed(batch_id: int) -> ResponseReturnValue:
     """Undo the decision to send again, for IMEIs that are not sent yet."""
     batch_or_404(batch_id)

@@ -3,18 +3,22 @@
 from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from people import Role
+from web.access import allow
 from web.downloads import export_or_404, send_export
 
 blueprint = Blueprint("exports", __name__, url_prefix="/exports")
 
 
 @blueprint.get("/<token>")
+@allow(Role.VIEWER)
 def show(token: str) -> ResponseReturnValue:
     """Show the progress of an export, and its link once it is finished."""
     return render_template("exports.html", export=export_or_404(token))
 
 
 @blueprint.get("/<token>/file")
+@allow(Role.VIEWER, "export")
 def file(token: str) -> ResponseReturnValue:
     """Download the finished file."""
     found = export_or_404(token)

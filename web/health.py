@@ -4,6 +4,8 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from backend import backend
+from people import Role
+from web.access import allow, allow_everyone
 from web.auth import is_inside
 from web.checks import UNHEALTHY, health_report, states_only, status_report
 
@@ -11,6 +13,7 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/health")
+@allow_everyone()
 def probe() -> ResponseReturnValue:
     """Return the health report: 200 while the app works, even if the provider does not; else 503."""
     report = health_report(backend())
@@ -19,6 +22,7 @@ def probe() -> ResponseReturnValue:
 
 
 @blueprint.get("/api/status")
+@allow(Role.VIEWER)
 def status() -> ResponseReturnValue:
     """Return the data of the status bar."""
     return jsonify(status_report(backend()))

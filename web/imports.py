@@ -5,9 +5,11 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from orders import NotPossibleError
+from people import Role
 from results import Fate, import_orders, plan_import, undo_import
 from spreadsheets import UnreadableFileError, read_orders
 from storage.batch_uploads import Upload, find_upload, store_upload
+from web.access import allow
 from web.format import plural
 
 blueprint = Blueprint("imports", __name__, url_prefix="/database/import")
@@ -18,6 +20,7 @@ SHOWN, SHOWN_LEFT_OUT = 12, 200
 
 
 @blueprint.post("")
+@allow(Role.ADMIN, "import.upload")
 def upload() -> ResponseReturnValue:
     """Store the uploaded file and redirect to the dry run."""
     file = request.files.get("file")
@@ -37,6 +40,7 @@ def upload() -> ResponseReturnValue:
 
 
 @blueprint.get("/<token>")
+@allow(Role.ADMIN)
 def preview(token: str) -> ResponseReturnValue:
     """Show the changes that an import would make. With ?done=<id>, also what that import left out."""
     found = _upload_or_404(token)
@@ -51,6 +55,7 @@ def preview(token: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/<token>")
+@allow(Role.ADMIN, "import.confirm")
 def confirm(token: str) -> ResponseReturnValue:
     """Import the file and list the rows that were not matched. A second import changes nothing."""
     found = _upload_or_404(token)
@@ -66,6 +71,7 @@ def confirm(token: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/<int:import_id>/undo")
+@allow(Role.ADMIN, "import.undo")
 def undo(import_id: int) -> ResponseReturnValue:
     """Undo an import, except for orders that have changed later."""
     try:

@@ -7,6 +7,8 @@ from math import ceil
 from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
+from people import Role
+from web.access import allow, allow_everyone
 from web.auth import authenticator, is_inside, start_session
 
 logger = logging.getLogger(__name__)
@@ -14,6 +16,7 @@ blueprint = Blueprint("login", __name__)
 
 
 @blueprint.route("/login", methods=["GET", "POST"])
+@allow_everyone("login")
 def login() -> ResponseReturnValue:
     """Show the login form, or check the posted password and start a session."""
     target = safe_next(request.values.get("next", "/"))
@@ -29,6 +32,7 @@ def login() -> ResponseReturnValue:
 
 
 @blueprint.post("/logout")
+@allow(Role.VIEWER, "logout")
 def logout() -> ResponseReturnValue:
     """End the session of this browser."""
     session.clear()

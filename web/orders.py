@@ -12,6 +12,7 @@ from backend import backend
 from database import IMEIDatabase, utc_now
 from devices import read_report
 from orders import OrderStatus
+from people import Role
 from results import is_requested, last_sync, request_sync
 from storage import batch_queries, order_filters, order_pages, order_queries, verdict_store
 from storage.order_filters import OrderFilter
@@ -19,6 +20,7 @@ from storage.order_pages import Sort
 from storage.result_store import count_pending
 from storage.rows import Order
 from submission import runner_alive, service_objection
+from web.access import allow
 from web.context import PAGE
 from web.downloads import columns_asked, csv_download, exported, named_by_columns, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
@@ -31,6 +33,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "next_before": None
 
 
 @blueprint.get("/history")
+@allow(Role.VIEWER)
 def history() -> ResponseReturnValue:
     """Show the orders that match the filter, newest first or in the order of ?sort=."""
     wanted, before, database = asked(), request.args.get("before", ""), backend().database
@@ -57,6 +60,7 @@ def history() -> ResponseReturnValue:
 
 
 @blueprint.get("/history/rows")
+@allow(Role.VIEWER)
 def rows() -> str:
     """Return the table rows of shown orders (?seen=row:status, repeated) whose status has changed."""
     seen = _seen()
@@ -65,6 +69,7 @@ def rows() -> str:
 
 
 @blueprint.post("/history/sync")
+@allow(Role.OPERATOR, "results.request")
 def sync_now() -> ResponseReturnValue:
     """Request all pending results. The process that calls the provider fetches them; the history shows the outcome."""
     request_sync(backend().database)
@@ -72,12 +77,14 @@ def sync_now() -> ResponseReturnValue:
 
 
 @blueprint.get("/history/sync.json")
+@allow(Role.VIEWER)
 def sync_state() -> Response:
     """Return whether a result sync is requested, and a sentence about the last one."""
     return jsonify(_sync_state())
 
 
 @blueprint.get("/history/recheck")
+@allow(Role.OPERATOR)
 def recheck() -> ResponseReturnValue:
     """Show the form that selects the service for checking the IMEIs of the filter again."""
     chosen = filter_asked()
@@ -90,6 +97,7 @@ def recheck() -> ResponseReturnValue:
 
 
 @blueprint.post("/history/recheck")
+@allow(Role.OPERATOR, "recheck")
 def preview_recheck() -> ResponseReturnValue:
     """Redirect to the preview of a batch with the IMEIs of the filter, or with the one IMEI of the form."""
     chosen, service_id = filter_asked(), request.form.get("service_id", "").strip()
@@ -110,12 +118,14 @@ def preview_recheck() -> ResponseReturnValue:
 
 
 @blueprint.get("/history.csv")
+@allow(Role.VIEWER, "export")
 def history_csv() -> Response:
     """Download the orders that match the filter: in the provider's format, or with ?format=extended with all fields."""
     return csv_download(_export_rows(backend().database, filter_asked()), columns_asked(), _export_name("csv"))
 
 
 @blueprint.get("/history.xlsx")
+@allow(Role.VIEWER, "export")
 def history_xlsx() -> ResponseReturnValue:
     """Download the orders that match the filter as a workbook. A long one is built in the background."""
     chosen = filter_asked()
@@ -124,6 +134,7 @@ def history_xlsx() -> ResponseReturnValue:
 
 
 @blueprint.get("/orders/<order_id>")
+@allow(Role.VIEWER)
 def order(order_id: str) -> ResponseReturnValue:
     """Show one order."""
     database = backend().database
@@ -136,6 +147,7 @@ def order(order_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/orders/<order_id>/result")
+@allow(Role.VIEWER)
 def result(order_id: str) -> str:
     """Return the parts of the order page that a result changes, or "" if the status is still that of ?seen=."""
     found = order_queries.find_order(backend().database, order_id)

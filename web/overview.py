@@ -17,12 +17,14 @@ from backend import Backend, backend
 from database import utc_now
 from grading import NO_VERDICTS, Verdict
 from orders import Outcome
+from people import Role
 from results import last_audit, last_sync
 from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries, service_marks
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt, metrics
+from web.access import allow
 from web.checks import RECENT, health_report, needed_actions
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 from web.service_search import find_services
@@ -40,6 +42,7 @@ PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
 
 
 @blueprint.get("/")
+@allow(Role.VIEWER)
 def dashboard() -> ResponseReturnValue:
     """Show today's numbers, the batches under way and the latest results."""
     database = backend().database
@@ -74,6 +77,7 @@ def _charts(days: Sequence[order_queries.Day]) -> list[tuple[str, str, list[dict
 
 
 @blueprint.get("/services")
+@allow(Role.VIEWER)
 def services() -> ResponseReturnValue:
     """Show the services that match ?q= and ?category=."""
     catalogue = backend().catalog.current()
@@ -92,6 +96,7 @@ def services() -> ResponseReturnValue:
 
 
 @blueprint.post("/services/favourite")
+@allow(Role.OPERATOR)
 def mark_favourite() -> ResponseReturnValue:
     """Mark the service ?mark= as a favourite, or unmark= no longer; pickers list favourites first."""
     form = request.form
@@ -102,12 +107,14 @@ def mark_favourite() -> ResponseReturnValue:
 
 
 @blueprint.get("/help")
+@allow(Role.VIEWER)
 def help_page() -> ResponseReturnValue:
     """Explain outcomes, statuses, verdicts and shortcuts."""
     return render_template("help.html", outcomes=Outcome, verdicts=Verdict)
 
 
 @blueprint.get("/database")
+@allow(Role.VIEWER)
 def database() -> ResponseReturnValue:
     """Show what is stored, with backup, export and import."""
     path = backend().database.path
@@ -123,6 +130,7 @@ def database() -> ResponseReturnValue:
 
 
 @blueprint.post("/database/check")
+@allow(Role.ADMIN, "database.check")
 def check_database() -> ResponseReturnValue:
     """Run SQLite's integrity check."""
     started = time.monotonic()
@@ -136,6 +144,7 @@ def check_database() -> ResponseReturnValue:
 
 
 @blueprint.post("/database/backup")
+@allow(Role.ADMIN, "backup")
 def backup() -> ResponseReturnValue:
     """Store a consistent copy of the database in the backup folder and download it."""
     try:
@@ -147,6 +156,7 @@ def backup() -> ResponseReturnValue:
 
 
 @blueprint.get("/status")
+@allow(Role.VIEWER)
 def status() -> ResponseReturnValue:
     """Show the state of provider, runner, queue and disk, the versions, and what needs action."""
     disk = shutil.disk_usage(backend().settings.data_dir)
@@ -180,6 +190,7 @@ def status() -> ResponseReturnValue:
 
 
 @blueprint.post("/status/adopt-account")
+@allow(Role.ADMIN, "account.adopt")
 def adopt_account() -> ResponseReturnValue:
     """Adopt a database with the orders of another account for the account in the settings."""
     if "sure" not in request.form:

@@ -22,11 +22,13 @@ from flask.typing import ResponseReturnValue
 import web.drafts as drafts
 from backend import backend
 from orders import BatchNames, Catalogue
+from people import Role
 from results import CHOICES, FILE, PASTE, reading_choice
 from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, change_upload, rename_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
+from web.access import allow
 from web.batch_fields import names_from, one_line
 from web.ordering import must_type, start_batch, started
 from web.picker import preselected
@@ -92,6 +94,7 @@ class Shown:
 
 
 @blueprint.get("/batch")
+@allow(Role.OPERATOR)
 def batch() -> ResponseReturnValue:
     """Ask for a file or a paste, and a service; with ?draft= the text that was pasted before."""
     catalogue = backend().catalog.current()
@@ -106,6 +109,7 @@ def batch() -> ResponseReturnValue:
 
 
 @blueprint.post("/batch")
+@allow(Role.OPERATOR, "upload")
 def upload() -> ResponseReturnValue:
     """Store the file or paste if it holds IMEIs, and redirect to the preview."""
     service_id, text = request.form.get("service_id", "").strip(), request.form.get("imeis", "")
@@ -135,12 +139,14 @@ def unreadable(error: UnreadableFileError) -> ResponseReturnValue:
 
 
 @blueprint.get("/batch/template.csv")
+@allow(Role.VIEWER)
 def template() -> Response:
     """Return an empty file with the one column that is needed."""
     return _download(TEMPLATE, "imei-template.csv")
 
 
 @blueprint.get("/batch/preview/<token>")
+@allow(Role.OPERATOR)
 def show(token: str) -> ResponseReturnValue:
     """Show what was read, what would be sent and what it costs."""
     batch_id = batch_of_token(backend().database, token)
@@ -150,6 +156,7 @@ def show(token: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/batch/preview/<token>/options")
+@allow(Role.OPERATOR)
 def options(token: str) -> ResponseReturnValue:
     """Change how the file is read, or which IMEIs are included."""
     _keep_options(_upload_or_404(token))
@@ -157,6 +164,7 @@ def options(token: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/batch/preview/<token>")
+@allow(Role.OPERATOR, "batch.confirm")
 def confirm(token: str) -> ResponseReturnValue:
     """Create the batch of the preview, once; redirect to the preview if something has changed since."""
     batch_id = batch_of_token(backend().database, token)
@@ -174,6 +182,7 @@ def confirm(token: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/batch/preview/<token>/rejects.csv")
+@allow(Role.OPERATOR, "export")
 def rejects(token: str) -> Response:
     """Return every value that is not sent, with its row and the reason."""
     found = _upload_or_404(token)

@@ -9,10 +9,12 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from database import utc_now
+from people import Role
 from spreadsheets import OutColumn, export_name
 from storage import batch_queries, order_filters, order_queries, order_reports
 from storage.kept_sums import FINDINGS
 from storage.order_reports import Dispute
+from web.access import allow
 from web.context import PAGE, batch_or_404, row_number
 from web.downloads import csv_download
 
@@ -54,6 +56,7 @@ DISPUTE_COLUMNS = (
 
 
 @blueprint.get("/reports")
+@allow(Role.VIEWER)
 def spend() -> ResponseReturnValue:
     """Show the spend by day, service or batch."""
     by, since = _by(), _since()
@@ -72,6 +75,7 @@ def spend() -> ResponseReturnValue:
 
 
 @blueprint.get("/reports/spend.csv")
+@allow(Role.VIEWER, "export")
 def spend_csv() -> Response:
     """Download the spend by day, service or batch as CSV, with all rows."""
     by, since = _by(), _since()
@@ -79,6 +83,7 @@ def spend_csv() -> Response:
 
 
 @blueprint.get("/reports/disputes")
+@allow(Role.VIEWER)
 def disputes() -> ResponseReturnValue:
     """Show disputes of one kind: that of ?kind=, else the first kind with any disputes."""
     counts = order_reports.dispute_counts(backend().database)
@@ -97,12 +102,14 @@ def disputes() -> ResponseReturnValue:
 
 
 @blueprint.get("/reports/disputes.csv")
+@allow(Role.VIEWER, "export")
 def disputes_csv() -> Response:
     """Download all disputes: orders that are rejected, in doubt, or have a result about another IMEI."""
     return _csv(order_reports.disputes(backend().database), DISPUTE_COLUMNS, "disputes")
 
 
 @blueprint.get("/batches/<int:batch_id>/findings")
+@allow(Role.VIEWER)
 def findings(batch_id: int) -> ResponseReturnValue:
     """Show the results of a batch by value."""
     batch = batch_or_404(batch_id)
@@ -120,6 +127,7 @@ def findings(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.get("/batches/<int:batch_id>/report")
+@allow(Role.VIEWER)
 def report(batch_id: int) -> ResponseReturnValue:
     """Show a report of a batch for printing: counts, cost, results and failures."""
     batch, database = batch_or_404(batch_id), backend().database
@@ -138,6 +146,7 @@ def report(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.get("/batches/<int:batch_id>/findings.csv")
+@allow(Role.VIEWER, "export")
 def findings_csv(batch_id: int) -> Response:
     """Download the results of a batch by value as CSV."""
     batch = batch_or_404(batch_id)

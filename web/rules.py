@@ -28,7 +28,9 @@ from grading import (
     read_stop_loss,
     rules_to_json,
 )
+from people import Role
 from storage import order_queries, regrading, rule_trials, stop_loss, verdict_store
+from web.access import allow
 from web.auth import current_user
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
@@ -65,12 +67,14 @@ class Entered:
 
 
 @blueprint.get("")
+@allow(Role.ADMIN)
 def show() -> str:
     """Show the settings."""
     return _page(_entered_as(_rules_in_force()))
 
 
 @blueprint.post("/rules")
+@allow(Role.ADMIN, "rules.change")
 def edit() -> ResponseReturnValue:
     """Add, move or remove a rule of the form, show what the rules change, or save them."""
     action, _, place = request.form.get("action", "try").partition(":")
@@ -88,6 +92,7 @@ def edit() -> ResponseReturnValue:
 
 
 @blueprint.post("/stop-loss")
+@allow(Role.ADMIN, "settings.change")
 def save_stop_loss() -> ResponseReturnValue:
     """Store the limit at which a batch is paused, or turn it off."""
     try:

@@ -17,6 +17,7 @@ from backend import backend
 from grading import Verdict
 from imei import COMPLETIONS
 from orders import BatchNames, BatchState, OrderStatus, Outcome, ServiceInfo
+from people import Role
 from results import ask_soon
 from spreadsheets import UnreadableFileError, read_text
 from storage import scan_store
@@ -25,6 +26,7 @@ from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from storage.scan_store import NewScan, Scan
 from submission import Again
+from web.access import allow
 from web.context import row_number
 from web.format import ago, as_utc, is_awaited, money, sentence
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch
@@ -91,6 +93,7 @@ class Card:
 
 
 @blueprint.get("")
+@allow(Role.OPERATOR)
 def page() -> ResponseReturnValue:
     """Show the field and the session's scans; ?session= goes on with an earlier session."""
     name = request.args.get("session", "")[:40] or session.get(CURRENT) or secrets.token_urlsafe(9)
@@ -112,6 +115,7 @@ def page() -> ResponseReturnValue:
 
 
 @blueprint.post("")
+@allow(Role.OPERATOR, "batch.confirm")
 def scan() -> ResponseReturnValue:
     """Take one scan from a page without a script."""
     card = _take(_posted())
@@ -121,6 +125,7 @@ def scan() -> ResponseReturnValue:
 
 
 @blueprint.post("/check.json")
+@allow(Role.OPERATOR, "batch.confirm")
 def check() -> Response:
     """Take one scan and return its card."""
     posted = _posted()
@@ -129,6 +134,7 @@ def check() -> Response:
 
 
 @blueprint.get("/cards.json")
+@allow(Role.OPERATOR)
 def cards() -> Response:
     """Return the cards of the session's scans ?id=…, and ask for results that they wait for."""
     name, ids = request.args.get("session", ""), request.args.getlist("id", type=row_number)[:SHOWN]
@@ -137,6 +143,7 @@ def cards() -> Response:
 
 
 @blueprint.post("/new")
+@allow(Role.OPERATOR)
 def new_session() -> ResponseReturnValue:
     """Begin a new session with the service of the last one."""
     before = session.get(CURRENT, "")
@@ -145,6 +152,7 @@ def new_session() -> ResponseReturnValue:
 
 
 @blueprint.get("/sessions")
+@allow(Role.OPERATOR)
 def sessions() -> ResponseReturnValue:
     """Show the newest scan sessions, a line each."""
     return render_template("scan_sessions.html", sessions=scan_store.sessions(backend().database, SESSIONS_SHOWN))

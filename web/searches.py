@@ -11,11 +11,13 @@ import web.drafts as drafts
 from backend import backend
 from database import IMEIDatabase, utc_now
 from orders import OrderStatus
+from people import Role
 from spreadsheets import Choice, OutColumn, UnreadableFileError, read_text
 from storage import order_queries, order_searches
 from storage.order_filters import Count, OrderFilter
 from storage.order_searches import SavedSearch
 from submission import service_objection
+from web.access import allow
 from web.context import PAGE, row_number
 from web.downloads import columns_asked, csv_download, exported, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
@@ -32,6 +34,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "following": {}, "f
 
 
 @blueprint.post("")
+@allow(Role.VIEWER)
 def save() -> ResponseReturnValue:
     """Store the pasted list and redirect to its page."""
     try:
@@ -45,6 +48,7 @@ def save() -> ResponseReturnValue:
 
 
 @blueprint.get("/<int:search_id>")
+@allow(Role.VIEWER)
 def show(search_id: int) -> ResponseReturnValue:
     """Show the orders of the list that match the filter, or with ?show=missing the IMEIs without an order."""
     search, wanted = _search_or_404(search_id), asked()
@@ -73,6 +77,7 @@ def show(search_id: int) -> ResponseReturnValue:
 
 
 @blueprint.get("/<int:search_id>/found.csv")
+@allow(Role.VIEWER, "export")
 def found_csv(search_id: int) -> Response:
     """Download the orders of the list that match the filter as CSV."""
     _search_or_404(search_id)
@@ -81,6 +86,7 @@ def found_csv(search_id: int) -> Response:
 
 
 @blueprint.get("/<int:search_id>/found.xlsx")
+@allow(Role.VIEWER, "export")
 def found_xlsx(search_id: int) -> ResponseReturnValue:
     """Download the orders of the list that match the filter as a workbook. A long one is built in the background."""
     _search_or_404(search_id)
@@ -90,6 +96,7 @@ def found_xlsx(search_id: int) -> ResponseReturnValue:
 
 
 @blueprint.get("/<int:search_id>/missing.csv")
+@allow(Role.VIEWER, "export")
 def missing_csv(search_id: int) -> Response:
     """Download the IMEIs of the list without an order as CSV."""
     search = _search_or_404(search_id)
@@ -98,6 +105,7 @@ def missing_csv(search_id: int) -> Response:
 
 
 @blueprint.post("/<int:search_id>/order")
+@allow(Role.OPERATOR, "upload")
 def order_missing(search_id: int) -> ResponseReturnValue:
     """Redirect to the preview of a batch with the IMEIs without an order."""
     search = _search_or_404(search_id)

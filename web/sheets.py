@@ -4,8 +4,10 @@ from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 
 from backend import backend
+from people import Role
 from results import SheetNotPossibleError, SheetStore, prepare_sheet
 from spreadsheets import UnreadableFileError
+from web.access import allow
 from web.context import batch_or_404
 from web.downloads import sheet_download
 
@@ -13,12 +15,14 @@ blueprint = Blueprint("sheets", __name__, url_prefix="/batches")
 
 
 @blueprint.get("/<int:batch_id>/sheet")
+@allow(Role.VIEWER, "export")
 def sheet(batch_id: int) -> ResponseReturnValue:
     """Download the sheet of a batch in the format of its file."""
     return _sheet(batch_id, as_workbook=False)
 
 
 @blueprint.get("/<int:batch_id>/sheet.xlsx")
+@allow(Role.VIEWER, "export")
 def workbook(batch_id: int) -> ResponseReturnValue:
     """Download the sheet of a batch as an Excel workbook."""
     return _sheet(batch_id, as_workbook=True)

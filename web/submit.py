@@ -11,12 +11,14 @@ from flask.typing import ResponseReturnValue
 import web.drafts as drafts
 from backend import backend
 from orders import BatchNames
+from people import Role
 from spreadsheets import UnreadableFileError, read_text
 from storage import order_queries
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from submission import Again, Plan
+from web.access import allow
 from web.format import ago, plural, result_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch, started
 from web.picker import preselected
@@ -41,6 +43,7 @@ class Posted:
 
 
 @blueprint.get("/submit")
+@allow(Role.OPERATOR)
 def form() -> ResponseReturnValue:
     """Ask for IMEIs and a service; with ?draft= show the text of a refused form and its plan."""
     args = request.args
@@ -50,6 +53,7 @@ def form() -> ResponseReturnValue:
 
 
 @blueprint.get("/submit/known.json")
+@allow(Role.OPERATOR)
 def known() -> Response:
     """Return the newest order of each typed IMEI, with any service, and its age."""
     typed = dict.fromkeys(imei for imei in request.args.getlist("imei")[:FEW] if imei.isdecimal())
@@ -59,6 +63,7 @@ def known() -> Response:
 
 
 @blueprint.post("/submit")
+@allow(Role.OPERATOR, "batch.confirm")
 def order() -> ResponseReturnValue:
     """Order the IMEIs at once, or redirect to the preview when they are many or expensive."""
     posted = _posted()
@@ -81,6 +86,7 @@ def order() -> ResponseReturnValue:
 
 
 @blueprint.post("/submit-stream")
+@allow(Role.OPERATOR, "batch.confirm")
 def order_and_follow() -> Response:
     """Order the posted IMEIs and stream their progress until all have an outcome."""
     posted = _posted()

@@ -11,8 +11,10 @@ from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
 from werkzeug.test import TestResponse
 
 from database import IMEIDatabase
+from people import Role
 from settings import Settings
 from web import login as web_login
+from web.access import allow, allow_everyone
 from web.auth import init_auth
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +29,13 @@ def make_app(settings: Settings, database: IMEIDatabase, clock: Callable[[], flo
     app.jinja_loader = ChoiceLoader([DictLoader({"base.html": BASE}), FileSystemLoader(ROOT / "templates")])
     init_auth(app, settings, database, clock)
     app.register_blueprint(web_login.blueprint)
-    app.add_url_rule("/health", "probes.health", lambda: {"status": "healthy"})
-    app.add_url_rule("/", "dashboard", lambda: "the dashboard")
-    app.add_url_rule("/history", "history", lambda: "the history")
-    app.add_url_rule("/api/status", "status", lambda: {"ok": True})
-    app.add_url_rule("/batches/1/events", "events", lambda: "data: 1\n\n")
-    app.add_url_rule("/spend", "spend", lambda: "spent " + request.form["imei"], methods=["POST"])
+    viewer, operator = allow(Role.VIEWER), allow(Role.OPERATOR)
+    app.add_url_rule("/health", "probes.health", allow_everyone()(lambda: {"status": "healthy"}))
+    app.add_url_rule("/", "dashboard", viewer(lambda: "the dashboard"))
+    app.add_url_rule("/history", "history", viewer(lambda: "the history"))
+    app.add_url_rule("/api/status", "status", viewer(lambda: {"ok": True}))
+    app.add_url_rule("/batches/1/events", "events", viewer(lambda: "data: 1\n\n"))
+    app.add_url_rule("/spend", "spend", operator(lambda: "spent " + request.form["imei"]), methods=["POST"])
     return app
 
 

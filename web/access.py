@@ -1,0 +1,73 @@
+"""Which role each route needs, what the audit log calls it, and who acts in a request.
+
+A route without a declaration is refused: `permission_of` finds none, and the check before each request answers 403.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from flask import current_app, g, request
+
+from people import Actor, Role
+
+View = TypeVar("View", bound=Callable[..., object])
+ATTRIBUTE = "permission"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What a route declares."""
+
+    role: Role | None  #: the least role; None: the route answers without a login
+    action: str = ""  #: the word of the audit log for a request that changes or hands out something; "" for none
+
+
+def allow(role: Role, action: str = "") -> Callable[[View], View]:
+    """Declare the least role of a view, and the action that its POST (or download) is in the audit log."""
+    return _declare(Permission(role, action))
+
+
+def allow_everyone(action: str = "") -> Callable[[View], View]:
+    """Declare that a view answers without a login."""
+    return _declare(Permission(None, action))
+
+
+def _declare(permission: Permission) -> Callable[[View], View]:
+    def declare(view: View) -> View:
+        setattr(view, ATTRIBUTE, permission)
+        return view
+
+    return declare
+
+
+def permission_of(endpoint: str | None) -> Permission | None:
+    """Return what the view of an endpoint declares; None for an unknown endpoint, and for one without declaration."""
+    view = current_app.view_functions.get(endpoint or "")
+    return cast(Permission | None, getattr(view, ATTRIBUTE, None))
+
+
+def current_permission() -> Permission | None:
+    """Return what the view of this request declares."""
+    return permission_of(request.endpoint)
+
+
+def set_actor(actor: Actor | None) -> None:
+    """Remember who acts in this request."""
+    g.actor = actor
+
+
+def find_actor() -> Actor | None:
+    """Return who acts in this request; None where nobody is logged in."""
+    return cast(Actor | None, g.get("actor"))
+
+
+def current_actor() -> Actor:
+    """Return who acts in this request, which the check before the request has let in."""
+    return cast(Actor, g.actor)
+
+
+def may(role: Role) -> bool:
+    """Return whether who acts in this request has this role: for buttons that others must not see."""
+    actor = find_actor()
+    return actor is not None and actor.role.includes(role)
