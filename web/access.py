@@ -71,3 +71,20 @@ def may(role: Role) -> bool:
     """Return whether who acts in this request has this role: for buttons that others must not see."""
     actor = find_actor()
     return actor is not None and actor.role.includes(role)
+
+
+def may_open(endpoint: str) -> bool:
+    """Return whether a page exists and who acts in this request may open it: for links."""
+    permission = permission_of(endpoint)
+    return permission is not None and (permission.role is None or may(permission.role))
+
+
+def describe(subject: str = "", **detail: object) -> None:
+    """Tell the audit log what this request is about (such as "batch 12") and what it changed. Never a secret."""
+    known = described()
+    g.described = (subject or known[0], {**known[1], **detail})
+
+
+def described() -> tuple[str, dict[str, object]]:
+    """Return what the view of this request told the audit log: the subject, and the details."""
+    return cast(tuple[str, dict[str, object]], g.get("described", ("", {})))

@@ -22,7 +22,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 from database import IMEIDatabase
 from people import DEMO_USER, Actor, Role
 from settings import Settings
-from web.access import current_permission, find_actor, may, set_actor
+from web.access import current_permission, find_actor, may, may_open, set_actor
 from web.edge import is_direct
 from web.forms import expect_little
 from web.login_throttle import LoginThrottle
@@ -129,6 +129,7 @@ def init_auth(app: Flask, settings: Settings, database: IMEIDatabase, clock: Cal
     app.register_error_handler(CSRFError, _refuse_form)
     app.after_request(_add_headers)
     app.context_processor(_describe_user)
+    app.context_processor(lambda: {"may": may, "may_open": may_open, "roles": Role})
     app.context_processor(lambda: {"csrf_token": lambda: masked(generate_csrf())})
 
 
