@@ -165,7 +165,9 @@ def _refused(error: HTTPException) -> ResponseReturnValue:
         sentence = SENTENCES[413]
     if error.response is not None or 300 <= code < 400:
         return error.get_response()
-    return _error_page(code, str(sentence))
+    page, status = _error_page(code, str(sentence))
+    challenge = [header for header in error.get_headers() if header[0] == "WWW-Authenticate"]
+    return page, status, challenge
 
 
 def _broken(error: Exception) -> ResponseReturnValue:
@@ -178,7 +180,7 @@ def _broken(error: Exception) -> ResponseReturnValue:
     return _error_page(500, SENTENCES[500])
 
 
-def _error_page(code: int, sentence: str) -> ResponseReturnValue:
+def _error_page(code: int, sentence: str) -> tuple[Response | str, int]:
     request_id = g.get("request_id", "")
     if request.path.startswith("/api/") or request.path.endswith(FOR_PROGRAMS):
         return jsonify(error=sentence, request_id=request_id), code

@@ -230,7 +230,7 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "/status": "/status",
         "/settings": "/settings",
         "/health": "/health",
-        "/api/status": "/api/status",
+        "/status.json": "/api/status",
         "/batches": "/batches",
         "/batches, deep": f"/batches?before={years.usual // 2}",
         "a batch, finished": f"/batches/{years.usual}",

@@ -130,7 +130,7 @@ def test_a_paste_of_50000_imeis_is_not_too_large(browser: Browser) -> None:
 def test_a_form_without_a_token_does_nothing(browser: Browser, database: IMEIDatabase) -> None:
     answer = browser.client.post("/submit", data={"imei": imeis(1)[0], "service_id": "1739"})
     assert answer.status_code == 400
-    assert browser.get("/api/status").get_json()["running"] == []
+    assert browser.get("/status.json").get_json()["running"] == []
 
 
 def test_every_link_and_form_target_exists(browser: Browser, database: IMEIDatabase) -> None:

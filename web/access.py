@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 from flask import current_app, g, request
 
-from people import Actor, Role
+from people import Actor, Role, Scope
 
 View = TypeVar("View", bound=Callable[..., object])
 ATTRIBUTE = "permission"
@@ -21,11 +21,22 @@ class Permission:
 
     role: Role | None  #: the least role; None: the route answers without a login
     action: str = ""  #: the word of the audit log for a request that changes or hands out something; "" for none
+    scope: Scope = Scope.READ  #: that a token needs
+    takes_token: bool = False  #: accepts a token in place of a login; under /api every route does
 
 
-def allow(role: Role, action: str = "") -> Callable[[View], View]:
-    """Declare the least role of a view, and the action that its POST (or download) is in the audit log."""
-    return _declare(Permission(role, action))
+#: The scope that a token needs where a route does not declare another one.
+USUAL_SCOPES = {Role.VIEWER: Scope.READ, Role.OPERATOR: Scope.ORDER, Role.ADMIN: Scope.MANAGE}
+
+
+def allow(
+    role: Role, action: str = "", *, scope: Scope | None = None, takes_token: bool = False
+) -> Callable[[View], View]:
+    """Declare the least role of a view, and the action that its POST (or download) is in the audit log.
+
+    A token also needs the scope; without one it is that of the role.
+    """
+    return _declare(Permission(role, action, scope or USUAL_SCOPES[role], takes_token))
 
 
 def allow_everyone(action: str = "") -> Callable[[View], View]:

@@ -23,6 +23,7 @@ from database import IMEIDatabase
 from people import DEMO_USER, Actor, Role
 from settings import Settings
 from web.access import current_permission, find_actor, may, may_open, set_actor
+from web.bearer import came_with_token, is_for_token, require_token
 from web.edge import is_direct
 from web.forms import expect_little
 from web.login_throttle import LoginThrottle
@@ -78,6 +79,11 @@ class MaskedTokens(CSRFProtect):  # type: ignore[misc]
     The token of a session does not change, and pages repeat parts of the URL. An attacker who can make a browser open
     pages and see their compressed size could otherwise guess the token character by character.
     """
+
+    def protect(self, apply_exemptions: bool = False) -> None:
+        """Refuse a form without a CSRF token, unless a token of a program decided about the request."""
+        if not came_with_token():
+            super().protect(apply_exemptions)
 
     def _get_csrf_token(self) -> str:
         return unmasked(super()._get_csrf_token() or "")
@@ -163,6 +169,11 @@ def require_login() -> ResponseReturnValue | None:
 
     A route needs a declaration of web/access.py. Aborts with 403 where there is none, or where the role is too low.
     """
+    if is_for_token(is_open_demo()):
+        require_token()
+        if not is_inside():
+            expect_little()
+        return None
     set_actor(_find_actor())
     if not is_inside() or request.endpoint == LOGIN:
         expect_little()

@@ -1,4 +1,4 @@
-"""The state of the app as JSON: for Railway's health check and for the status bar."""
+"""The state of the app as JSON: for Railway's health check, for the status bar, and for programs."""
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
@@ -21,8 +21,9 @@ def probe() -> ResponseReturnValue:
     return jsonify(shown), 503 if report["status"] == UNHEALTHY else 200
 
 
+@blueprint.get("/status.json", endpoint="bar")
 @blueprint.get("/api/status")
 @allow(Role.VIEWER)
 def status() -> ResponseReturnValue:
-    """Return the data of the status bar."""
+    """Return the data of the status bar: for the script of a page, and for programs with a token."""
     return jsonify(status_report(backend()))

@@ -86,7 +86,7 @@ def order() -> ResponseReturnValue:
 
 
 @blueprint.post("/submit-stream")
-@allow(Role.OPERATOR, "batch.confirm")
+@allow(Role.OPERATOR, "batch.confirm", takes_token=True)
 def order_and_follow() -> Response:
     """Order the posted IMEIs and stream their progress until all have an outcome."""
     posted = _posted()

@@ -126,4 +126,4 @@ def test_a_balance_that_the_runner_has_read_counts_as_the_newest(
     text = words(browser.get("/"))
     assert "Balance $99.76 just now" in text
     assert "before the newest orders" not in text
-    assert browser.get("/api/status").get_json()["balance"] == 99.76
+    assert browser.get("/status.json").get_json()["balance"] == 99.76

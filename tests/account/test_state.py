@@ -83,7 +83,7 @@ def shown(settings: Settings, database: IMEIDatabase) -> tuple[str, str, str]:
     app = make_app(settings, database, Provider(list(SERVICES)))
     browser = Browser(app)
     probe = browser.get("/health").get_json()["checks"]["api"]
-    bar = browser.get("/api/status").get_json()
+    bar = browser.get("/status.json").get_json()
     app.extensions["stopping"].set()
     return bar["provider"], probe["status"], words(browser.get("/status"))
 

@@ -71,11 +71,11 @@ def filled_fixture(site: Site) -> Filled:
 
 #: What answers a GET with a file, with JSON, with events or with a part of a page.
 NO_PAGES = {
-    "static", "health.probe", "health.status", "batches.events", "batches.progress", "batches.results_csv",
-    "batches.results_xlsx", "orders.history_csv", "orders.history_xlsx", "searches.found_csv", "searches.found_xlsx",
-    "searches.missing_csv", "reports.spend_csv", "reports.disputes_csv", "reports.findings_csv", "preview.template",
-    "preview.rejects", "exports.file", "submit.known", "doubt.listed", "orders.rows", "orders.result",
-    "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
+    "static", "health.bar", "health.probe", "health.status", "batches.events", "batches.progress",
+    "batches.results_csv", "batches.results_xlsx", "orders.history_csv", "orders.history_xlsx", "searches.found_csv",
+    "searches.found_xlsx", "searches.missing_csv", "reports.spend_csv", "reports.disputes_csv",
+    "reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
+    "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
 }  # fmt: skip
 #: A page that is not there says so on the console, and rightly.
 MISSING = ("status of 404",)

@@ -82,7 +82,7 @@ PAGES = [
     "/settings",
     "/status",
     "/health",
-    "/api/status",
+    "/status.json",
     "/batches",
     "/batches?before=9",
     "/batches?q=berlin",

@@ -33,7 +33,7 @@ def make_app(settings: Settings, database: IMEIDatabase, clock: Callable[[], flo
     app.add_url_rule("/health", "probes.health", allow_everyone()(lambda: {"status": "healthy"}))
     app.add_url_rule("/", "dashboard", viewer(lambda: "the dashboard"))
     app.add_url_rule("/history", "history", viewer(lambda: "the history"))
-    app.add_url_rule("/api/status", "status", viewer(lambda: {"ok": True}))
+    app.add_url_rule("/status.json", "status", viewer(lambda: {"ok": True}))
     app.add_url_rule("/batches/1/events", "events", viewer(lambda: "data: 1\n\n"))
     app.add_url_rule("/spend", "spend", operator(lambda: "spent " + request.form["imei"]), methods=["POST"])
     return app

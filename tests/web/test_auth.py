@@ -49,7 +49,7 @@ def test_a_stranger_sees_the_probe_and_static_files_and_is_asked_for_the_passwor
 
 def test_a_program_without_a_login_gets_401_as_json_and_no_redirect(client: FlaskClient) -> None:
     for path, headers in (
-        ("/api/status", {}),
+        ("/status.json", {}),
         ("/batches/1/events", {"Accept": "text/event-stream"}),
         ("/batches/1/events", {}),
         ("/batches/1/progress.json", {}),
@@ -71,7 +71,7 @@ def test_without_admin_password_real_credentials_serve_the_probe_and_an_explanat
         assert answer.status_code == 503
         assert "ADMIN_PASSWORD" in answer.text
     assert client.post("/login", data={"username": "admin", "password": ""}).status_code == 503
-    answer = client.get("/api/status")
+    answer = client.get("/status.json")
     assert answer.status_code == 503
     assert "ADMIN_PASSWORD" in (answer.json or {})["error"]
 
@@ -166,7 +166,7 @@ def test_what_an_open_tab_fetches_by_itself_does_not_keep_a_session_alive(
     client = make_app(real, database, lambda: now[0]).test_client()
     log_in(client)
     now[0] += 8 * 3600
-    assert client.get("/api/status").status_code == 200
+    assert client.get("/status.json").status_code == 200
     now[0] += 5 * 3600
     assert client.get("/").status_code == 303
 
@@ -226,7 +226,7 @@ def test_the_demo_wants_tokens_as_well(settings: Settings, database: IMEIDatabas
 
 
 def test_every_answer_carries_the_headers(client: FlaskClient) -> None:
-    for path in ("/login", "/", "/health", "/api/status", "/static/nothing.css"):
+    for path in ("/login", "/", "/health", "/status.json", "/static/nothing.css"):
         headers = client.get(path).headers
         policy = headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy

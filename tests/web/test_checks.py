@@ -42,15 +42,15 @@ def test_the_status_page_names_the_process_that_holds_the_lease(
 def test_the_status_bar_holds_no_secrets(settings: Settings, database: IMEIDatabase, provider: Provider) -> None:
     real = replace(settings, api_key="SECRET-KEY", username="someone", admin_password="hunter2hunter2")
     browser = Browser(make_app(real, database, provider))
-    assert browser.get("/api/status").status_code == 401
+    assert browser.get("/status.json").status_code == 401
     assert browser.get("/health").status_code == 200
-    for answer in (browser.get("/health"), browser.get("/api/status")):
+    for answer in (browser.get("/health"), browser.get("/status.json")):
         assert "SECRET-KEY" not in answer.text
         assert "hunter2" not in answer.text
 
 
 def test_the_status_bar_tells_what_runs(browser: Browser, database: IMEIDatabase) -> None:
     create_batch(database, NewBatch("a.csv", "upload", "269", "T-Mobile", 0.1, [(imeis(1)[0], 1)]))
-    status = browser.get("/api/status").get_json()
+    status = browser.get("/status.json").get_json()
     assert status["waiting"] == 1
     assert [batch["label"] for batch in status["running"]] == ["a.csv"]

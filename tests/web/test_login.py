@@ -34,7 +34,7 @@ def test_the_right_password_opens_every_page_and_leads_back_to_the_one_that_was_
     answer = log_in(client, next="/history?q=1")
     assert (answer.status_code, answer.location) == (303, "/history?q=1")
     assert client.get("/history").text == "the history"
-    assert client.get("/api/status").json == {"ok": True}
+    assert client.get("/status.json").json == {"ok": True}
     assert client.get("/login").location == "/"
 
 
