@@ -58,6 +58,7 @@ class Settings(Access):
     data_dir: Path = Path()
     port: int = 8000
     admin_password: str = field(default="", repr=False)
+    password_memory: int = 19_456  #: KiB that hashing a password takes; not from the environment, tests take less
     secret_key: str = field(default="", repr=False)
     auto_sync_interval: float = 300.0  #: seconds; 0 switches the sync off
     daily_budget: float | None = None  #: US dollars a UTC day; None: no limit

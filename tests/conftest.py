@@ -87,8 +87,8 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(data_dir: Path) -> Settings:
-    """The demo's settings, in the fresh directory."""
-    return Settings(data_dir=data_dir)
+    """The demo's settings, in the fresh directory, with hashes of passwords that take no time."""
+    return Settings(data_dir=data_dir, password_memory=8)
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ LONGEST_TEMPLATE_LINE = 120
 
 #: library → the modules that may import it, by their dotted names.
 OWNERS: dict[str, tuple[str, ...]] = {
+    "argon2": ("access.passwords",),
     "flask": ("web_app", "web.*", "backend", "commands.*"),
     "flask_wtf": ("web.auth",),
     "flask_compress": ("web_app",),
@@ -75,12 +76,15 @@ UNTESTED = {
         "test_schema.py",
     ),
     "storage.token_store": "access/test_tokens.py",
+    "storage.user_store": "access/test_users.py",
     "submission.wiring": "wiring only; test_specification.py runs it",
     **dict.fromkeys(("grading.findings", "grading.verdicts"), "grading/test_deciding.py"),
     **dict.fromkeys(("results.batch_rows", "results.my_sheet", "results.uploaded"), "web/test_sheets.py"),
     "spreadsheets.sheet_tables": "spreadsheets/test_sheet_rows.py",
     **dict.fromkeys(("storage.batch_names", "web.batch_fields"), "web/test_batch_names.py"),
+    "storage.login_failures": "access/test_logins.py",
     "storage.scan_store": "web/test_scan.py",
+    "storage.session_store": "access/test_sessions.py",
     **dict.fromkeys(("storage.service_marks", "web.picker"), "web/test_service_search.py"),
     **dict.fromkeys(
         ("workbooks.added", "workbooks.fidelity", "workbooks.limits", "workbooks.titles"), "workbooks/test_adding.py"

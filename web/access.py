@@ -63,9 +63,14 @@ def current_permission() -> Permission | None:
     return permission_of(request.endpoint)
 
 
-def set_actor(actor: Actor | None) -> None:
-    """Remember who acts in this request."""
-    g.actor = actor
+def set_actor(actor: Actor | None, still_allowed: Callable[[], bool] = lambda: True) -> None:
+    """Remember who acts in this request. still_allowed: for streams, whether the login or token is still valid."""
+    g.actor, g.still_allowed = actor, still_allowed
+
+
+def current_check() -> Callable[[], bool]:
+    """Return the function that tells, also after this request, whether its login or token is still valid."""
+    return cast(Callable[[], bool], g.still_allowed)
 
 
 def find_actor() -> Actor | None:

@@ -1,40 +1,59 @@
 """Authentication: the login check before each request, sessions, CSRF tokens and security headers.
 
-There is one user, "admin" with ADMIN_PASSWORD; the demo on loopback needs no login. The pages for logging in and out
-are in web/login.py. This module must not know batches, orders or the provider.
+Users and sessions are rows (access/); the demo on loopback needs no login. The pages for logging in and out are in
+web/login.py. This module must not know batches, orders or the provider.
 """
 
-import hmac
 import logging
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
-from flask import Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
+from flask import (
+    Flask,
+    Response,
+    abort,
+    after_this_request,
+    current_app,
+    g,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 
-from database import IMEIDatabase
-from people import DEMO_USER, Actor, Role
+from access import (
+    LONGEST_SESSION,
+    Logins,
+    Passwords,
+    adopt_environment,
+    begin_session,
+    end_session,
+    find_session,
+    has_users,
+    make_passwords,
+    remember_visit,
+)
+from database import DatabaseUnavailableError, IMEIDatabase
+from people import DEMO_USER, Role
 from settings import Settings
+from storage.session_store import Session
 from web.access import current_permission, find_actor, may, may_open, set_actor
 from web.bearer import came_with_token, is_for_token, require_token
 from web.edge import is_direct
 from web.forms import expect_little
-from web.login_throttle import LoginThrottle
 
 logger = logging.getLogger(__name__)
 
-USER = "admin"
-#: A session ends this long after its last page, in seconds.
-IDLE_SECONDS = 12 * 3600.0
-#: The session cookie holds the time of the last page; it is updated at most this often, in seconds.
-SEEN_EVERY = 60.0
 #: The endpoint of static files, which answers without a login.
 STATIC = "static"
 #: Endings of paths that scripts request: the response is never an HTML page.
@@ -52,25 +71,23 @@ HEADERS = {
 }
 
 LOGIN = "login.login"
+#: The cookie of a login holds a random id; the signed cookie of Flask holds CSRF tokens and messages only.
+SESSION_COOKIE, FORM_COOKIE = "hammer_session", "hammer_form"
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """The credentials and session mark that requests are compared with."""
+    """What recognises and checks users."""
 
     settings: Settings
-    mark: str  #: the value in a session that logged in with the current password
-    user_digest: bytes
-    password_digest: bytes
-    digest_key: bytes
-    throttle: LoginThrottle
+    database: IMEIDatabase
+    passwords: Passwords
+    logins: Logins
     clock: Callable[[], float]  #: Unix time
 
-    def accepts(self, user: str, password: str) -> bool:
-        """Return whether user name and password are correct, in a time that does not depend on which is wrong."""
-        right_user = hmac.compare_digest(_digest(self.digest_key, user), self.user_digest)
-        right_password = hmac.compare_digest(_digest(self.digest_key, password), self.password_digest)
-        return bool(self.settings.admin_password) and right_user and right_password
+    def now(self) -> datetime:
+        """Return the time in UTC, as the tables store it."""
+        return datetime.fromtimestamp(self.clock(), UTC).replace(tzinfo=None)
 
 
 class MaskedTokens(CSRFProtect):  # type: ignore[misc]
@@ -110,26 +127,37 @@ def _xor(left: bytes, right: bytes) -> bytes:
 
 
 class SchemeAwareSession(SecureCookieSessionInterface):
-    """Session cookies that are Secure exactly when the request came over HTTPS."""
+    """Cookies of Flask that are Secure, and bound to this host by their name, exactly over HTTPS."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """Return the name for the scheme of this request."""
+        return cookie_name(FORM_COOKIE)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Return whether this request came over HTTPS."""
         return request.is_secure
 
 
+def cookie_name(name: str) -> str:
+    """Return the name of a cookie for the scheme of this request. Browsers bind `__Host-` to one host over HTTPS."""
+    return f"__Host-{name}" if request.is_secure else name
+
+
 def init_auth(app: Flask, settings: Settings, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
     """Require a login for every endpoint of app except /health, /login and static files."""
     app.secret_key = settings.secret_key or database.setdefault_setting("secret_key", secrets.token_hex(32))
     app.config.update(
-        SESSION_COOKIE_NAME="hammer_session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,
-        PERMANENT_SESSION_LIFETIME=timedelta(seconds=IDLE_SECONDS),
+        PERMANENT_SESSION_LIFETIME=LONGEST_SESSION,
         WTF_CSRF_TIME_LIMIT=None,
     )
     app.session_interface = SchemeAwareSession()
-    app.extensions["authenticator"] = _make_authenticator(settings, database, app.secret_key, clock)
+    passwords = make_passwords(settings.password_memory)
+    adopt_environment(database, passwords, settings.admin_password)
+    logins = Logins(database, passwords, clock)
+    app.extensions["authenticator"] = Authenticator(settings, database, passwords, logins, clock)
     app.before_request(require_login)
     MaskedTokens(app)
     app.register_error_handler(CSRFError, _refuse_form)
@@ -144,26 +172,6 @@ def authenticator() -> Authenticator:
     return cast(Authenticator, current_app.extensions["authenticator"])
 
 
-def _make_authenticator(
-    settings: Settings, database: IMEIDatabase, secret_key: str | bytes, clock: Callable[[], float]
-) -> Authenticator:
-    """Return the authenticator for settings. The mark depends on the password: a new password ends old sessions."""
-    key = secrets.token_bytes(32)
-    return Authenticator(
-        settings=settings,
-        mark=_digest(secret_key, "session " + settings.admin_password).hex(),
-        user_digest=_digest(key, USER),
-        password_digest=_digest(key, settings.admin_password),
-        digest_key=key,
-        throttle=LoginThrottle(database, clock),
-        clock=clock,
-    )
-
-
-def _digest(key: str | bytes, text: str) -> bytes:
-    return hmac.digest(key.encode() if isinstance(key, str) else key, text.encode(), "sha256")
-
-
 def require_login() -> ResponseReturnValue | None:
     """Before each request: let it pass (None), redirect to the login, or refuse it.
 
@@ -174,31 +182,45 @@ def require_login() -> ResponseReturnValue | None:
         if not is_inside():
             expect_little()
         return None
-    set_actor(_find_actor())
+    permission = current_permission()
+    is_public = request.endpoint == STATIC or (permission is not None and permission.role is None)
+    if request.endpoint != STATIC:
+        _recognise(is_public)
     if not is_inside() or request.endpoint == LOGIN:
         expect_little()
-    permission = current_permission()
-    if request.endpoint == LOGIN and not is_inside() and not authenticator().settings.admin_password:
+    if not is_inside() and (request.endpoint == LOGIN or not is_public) and not has_users(authenticator().database):
         return _locked_page()
-    if request.endpoint == STATIC or (permission and permission.role is None):
+    if is_public:
         return None
-    if is_inside():
-        _remember_visit()
-        if request.endpoint and not (permission and permission.role and may(permission.role)):
-            abort(403)
-        return None
-    return _ask_to_log_in()
+    if not is_inside():
+        return _ask_to_log_in()
+    if request.endpoint and not (permission and permission.role and may(permission.role)):
+        abort(403)
+    return None
 
 
-def _find_actor() -> Actor | None:
+def _recognise(is_public: bool) -> None:
+    """Find out who acts in this request. A public page is served also while the database cannot be read."""
     if is_open_demo():
-        return DEMO_USER
-    return Actor(USER, Role.ADMIN) if current_user() else None
+        return set_actor(DEMO_USER)
+    found, token = authenticator(), request.cookies.get(cookie_name(SESSION_COOKIE), "")
+    database, now = found.database, found.now
+    try:
+        login = find_session(database, token, now())
+    except DatabaseUnavailableError:
+        if is_public:
+            return None
+        raise
+    if login is None:
+        return None
+    g.login_session = login
+    set_actor(login.user.actor, lambda: find_session(database, token, now()) is not None)
+    if _wants_page():  # an open tab does not keep a session alive by what it fetches
+        remember_visit(database, login, now())
+    return None
 
 
 def _ask_to_log_in() -> ResponseReturnValue:
-    if not authenticator().settings.admin_password:
-        return _locked_page()
     if not _wants_page():
         return {"error": "You are not logged in, or your session has ended.", "login": url_for(LOGIN)}, 401
     back = request.full_path.rstrip("?") if request.method == "GET" else "/"
@@ -207,8 +229,7 @@ def _ask_to_log_in() -> ResponseReturnValue:
 
 def _describe_user() -> dict[str, object]:
     """Return template variables: the user, whether this is the demo, and "bare" for a page without a login."""
-    user = current_user()
-    return {"current_user": user, "demo": authenticator().settings.demo, "bare": not (user or is_open_demo())}
+    return {"current_user": current_user(), "demo": authenticator().settings.demo, "bare": not is_inside()}
 
 
 def is_open_demo() -> bool:
@@ -217,22 +238,52 @@ def is_open_demo() -> bool:
 
 
 def is_inside() -> bool:
-    """Return whether this request may see everything: it is logged in, or it needs no login."""
+    """Return whether this request may see something: it is logged in, or it needs no login."""
     return find_actor() is not None
 
 
 def current_user() -> str:
-    """Return the user who is logged in, or ""."""
-    if not hmac.compare_digest(str(session.get("mark", "")), authenticator().mark):
-        return ""
-    return USER if authenticator().clock() - float(session.get("seen", 0)) < IDLE_SECONDS else ""
+    """Return the name of the user who is logged in, or ""."""
+    login = current_session()
+    return login.user.name if login else ""
 
 
-def start_session() -> None:
-    """Log this browser in."""
+def current_session() -> Session | None:
+    """Return the session of this request; None without a login, and in the open demo."""
+    return cast(Session | None, g.get("login_session"))
+
+
+def start_session(user_id: int) -> None:
+    """Log this browser in under a new random id. The session that it had ends."""
+    stop_session("replaced")
+    found = authenticator()
+    user_agent = request.headers.get("User-Agent", "")
+    token = begin_session(found.database, user_id, request.remote_addr or "", user_agent, found.now())
+    after_this_request(partial(_hand_out, token))
+
+
+def stop_session(reason: str) -> None:
+    """Log this browser out, and forget its CSRF token."""
     session.clear()
     session.permanent = True
-    session.update(mark=authenticator().mark, seen=authenticator().clock())
+    login = current_session()
+    if login:
+        found = authenticator()
+        end_session(found.database, login.session_id, login.user.user_id, reason, found.now())
+    after_this_request(partial(_hand_out, ""))
+
+
+def _hand_out(token: str, response: Response) -> Response:
+    """Set the cookie of a session, or delete it."""
+    response.set_cookie(
+        cookie_name(SESSION_COOKIE),
+        token,
+        max_age=LONGEST_SESSION if token else 0,
+        secure=request.is_secure,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
 
 
 def _refuse_form(error: CSRFError) -> ResponseReturnValue:
@@ -256,7 +307,7 @@ def _add_headers(response: Response) -> Response:
 
 def _locked_page() -> ResponseReturnValue:
     if not _wants_page():
-        return {"error": "The app has no password. Set ADMIN_PASSWORD and start it again."}, 503
+        return {"error": "The app has no user. Set ADMIN_PASSWORD and start it again, or add a user."}, 503
     return render_template("locked.html"), 503
 
 
@@ -267,10 +318,3 @@ def _wants_page() -> bool:
     if "text/event-stream" in request.headers.get("Accept", ""):
         return False
     return request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-
-
-def _remember_visit() -> None:
-    """Extend the session for a page that a person opens, not for requests that an open tab makes by itself."""
-    now = authenticator().clock()
-    if session.get("mark") and _wants_page() and now - float(session.get("seen", 0)) > SEEN_EVERY:
-        session["seen"] = now

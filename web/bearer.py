@@ -48,8 +48,8 @@ def require_token() -> None:
     permission = current_permission()
     if permission is not None and permission.role is None:
         return
-    actor = _actor()
-    set_actor(actor)
+    actor, database, token = _actor(), backend().database, bearer_token() or ""
+    set_actor(actor, lambda: actor_of(database, token) is not None)
     if request.endpoint is None:
         return  # the answer is 404 or 405
     if permission is None or permission.role is None:

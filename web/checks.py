@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import url_for
 
+from access import SHORTEST_PASSWORD, has_users, keeps_environment_password
 from account import provider_state
 from amounts import plural
 from backend import VOLATILE, Backend
@@ -69,12 +70,12 @@ def environment_check(backend: Backend) -> dict[str, Any]:
 def environment_advice(backend: Backend) -> list[str]:
     """Return a sentence for each missing setting, for a full disk and for an older copy of the database."""
     settings, advice = backend.settings, []
-    if not settings.demo and not settings.admin_password:
-        advice.append("ADMIN_PASSWORD is not set, so nobody can log in: set it and start again.")
     if settings.volatile_disk:
         advice.append(VOLATILE)
     advice.append(disk_objection(settings.data_dir))
     if backend.order_count() is not None:
+        if not settings.demo and not has_users(backend.database):
+            advice.append("There is no user, so nobody can log in: set ADMIN_PASSWORD and start again.")
         advice.append(older_copy_objection(backend.database))
         advice.append(account_objection(backend.database, settings))
     return [sentence for sentence in advice if sentence]
@@ -95,6 +96,11 @@ def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest
         )
     if free < LITTLE_DISK:
         found.append("The disk is almost full, and nothing is sent without free space. Delete old copies in “backups”.")
+    if 0 < len(backend.settings.admin_password) < SHORTEST_PASSWORD and keeps_environment_password(backend.database):
+        found.append(
+            f"ADMIN_PASSWORD is short: new passwords need {SHORTEST_PASSWORD} characters. Log in as admin and"
+            " change the password on the page Account."
+        )
     if not backend.settings.auto_sync_interval:
         found.append("Results are fetched only by hand because AUTO_SYNC_INTERVAL is 0. Set it to 300.")
     if checks["database"]["orders"] and (newest_backup is None or time.time() - newest_backup > OLD_BACKUP):

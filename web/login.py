@@ -1,18 +1,21 @@
-"""The pages for logging in and out. Failed logins are slowed down by web/login_throttle.py."""
+"""The pages for logging in and out."""
 
 import logging
-from ipaddress import IPv6Address, ip_address
 from math import ceil
 
-from flask import Blueprint, redirect, render_template, request, session, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from access import LoginRefusedError
 from people import Role
-from web.access import allow, allow_everyone
-from web.auth import authenticator, is_inside, start_session
+from web.access import allow, allow_everyone, describe
+from web.auth import authenticator, is_inside, start_session, stop_session
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("login", __name__)
+
+#: Characters of a tried user name that the audit log gets.
+NAMED = 64
 
 
 @blueprint.route("/login", methods=["GET", "POST"])
@@ -22,12 +25,15 @@ def login() -> ResponseReturnValue:
     target = safe_next(request.values.get("next", "/"))
     if request.method == "GET":
         return redirect(target, 303) if is_inside() else _login_page(target)
-    user, password = request.form.get("username", ""), request.form.get("password", "")
-    wait = authenticator().throttle.attempt(client_address(), lambda: authenticator().accepts(user, password))
-    if wait is not None:
-        return _refused(target, wait)
-    start_session()
-    logger.info("Logged in from %s", client_address())
+    name, password = request.form.get("username", ""), request.form.get("password", "")
+    describe(f"user {name[:NAMED]}")
+    try:
+        user = authenticator().logins.check(name, password, request.remote_addr or "")
+    except LoginRefusedError as error:
+        logger.warning("Refused a login from %s", request.remote_addr)
+        return _refused(target, error)
+    start_session(user.user_id)
+    logger.info("Logged in user %s from %s", user.name, request.remote_addr)
     return redirect(target, 303)
 
 
@@ -35,7 +41,7 @@ def login() -> ResponseReturnValue:
 @allow(Role.VIEWER, "logout")
 def logout() -> ResponseReturnValue:
     """End the session of this browser."""
-    session.clear()
+    stop_session("logout")
     return redirect(url_for("login.login"), 303)
 
 
@@ -46,24 +52,12 @@ def safe_next(target: str) -> str:
     return target if "\\" not in target and target.isprintable() else "/"
 
 
-def client_address() -> str:
-    """Return the address that the throttle counts by; for IPv6 the /64 network that one customer has."""
-    try:
-        address = ip_address(request.remote_addr or "")
-    except ValueError:
-        return "unknown"
-    if isinstance(address, IPv6Address) and not address.is_loopback:
-        return f"{IPv6Address(int(address) >> 64 << 64)}/64"
-    return str(address)
-
-
-def _refused(target: str, wait: float) -> ResponseReturnValue:
-    logger.warning("Refused a login from %s", client_address())
-    if not wait:
-        return _login_page(target, "The user name or the password is wrong."), 401
-    seconds = ceil(wait)
-    error = f"Too many failed logins. Wait {seconds} second{'s' if seconds > 1 else ''}, then try again."
-    return _login_page(target, error), 429, {"Retry-After": str(seconds)}
+def _refused(target: str, error: LoginRefusedError) -> ResponseReturnValue:
+    if not error.wait:
+        return _login_page(target, str(error)), 401
+    seconds = ceil(error.wait)
+    words = f"Too many failed logins. Wait {seconds} second{'s' if seconds > 1 else ''}, then try again."
+    return _login_page(target, words), 429, {"Retry-After": str(seconds)}
 
 
 def _login_page(target: str, error: str = "") -> str:

@@ -20,6 +20,7 @@ from database import IMEIDatabase
 from orders import BatchStage, BatchState, Outcome, Progress
 from storage import balance_store, batch_doubt, batch_queries
 from submission import balance_warning, balance_words
+from web.access import current_check
 from web.format import CHUNKS, LETTERS, batch_title, sentence, settled_words, stop_words
 
 #: Seconds between two reads of the revision: at most two events per second.
@@ -34,6 +35,8 @@ PACE_WINDOW = 30.0
 DETAILS_EVERY = 2.0
 #: The time left is shown after this many seconds and this percentage of the batch.
 ETA_AFTER, ETA_FROM_PERCENT = 8.0, 2
+#: Seconds between two checks whether the login or the token of a stream is still valid.
+ALLOWED_EVERY = 3.0
 CHUNK_CELLS = 2000
 
 
@@ -161,12 +164,22 @@ def is_sent(progress: Progress) -> bool:
     return progress.state is BatchState.FINISHED
 
 
-def events(backend: Backend, batch_id: int, is_over: Callable[[Progress], bool] = is_settled) -> Iterator[str]:
-    """Yield server-sent events of one batch until it is over or quiet, or the process stops."""
+def events(
+    backend: Backend,
+    batch_id: int,
+    is_over: Callable[[Progress], bool] = is_settled,
+    still_allowed: Callable[[], bool] = lambda: True,
+) -> Iterator[str]:
+    """Yield server-sent events of one batch until it is over or quiet, the login ends, or the process stops."""
     view = _View(backend.database, batch_id)
+    allowed_at = time.monotonic()
     yield "retry: 2000\n\n"
     while not backend.stopping.is_set():
         now = time.monotonic()
+        if now - allowed_at >= ALLOWED_EVERY:
+            if not still_allowed():
+                return
+            allowed_at = now
         if view.is_due(now):
             progress = batch_queries.progress(backend.database, batch_id)
             if progress is None:
@@ -233,7 +246,7 @@ def event(name: str, data: dict[str, Any], event_id: int) -> str:
 
 def stream(backend: Backend, batch_id: int, is_over: Callable[[Progress], bool] = is_settled) -> Response:
     """Return the events as a response. The caller has acquired backend.streams; closing the response releases it."""
-    response = Response(events(backend, batch_id, is_over), mimetype="text/event-stream")
+    response = Response(events(backend, batch_id, is_over, current_check()), mimetype="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(backend.streams.release)
     return response

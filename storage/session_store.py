@@ -1,0 +1,127 @@
+"""Sessions of logged-in users: one row each, by the hash of the random id in the cookie. Times are UTC."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
+
+from schema import sessions, users
+from storage.user_store import COLUMNS, User
+
+COLUMNS_OF_SESSION = (
+    sessions.c.id,
+    sessions.c.created_at,
+    sessions.c.seen_at,
+    sessions.c.proved_at,
+    sessions.c.address,
+    sessions.c.browser,
+)
+#: Sessions that are not over, with their users.
+OPEN = (
+    select(*COLUMNS_OF_SESSION, *COLUMNS)
+    .join_from(sessions, users)
+    .where(
+        sessions.c.ended_at.is_(None),
+        sessions.c.seen_at > bindparam("seen_after"),
+        sessions.c.created_at > bindparam("created_after"),
+        users.c.disabled_at.is_(None),
+    )
+)
+#: Statements of each request, made once.
+BY_HASH = OPEN.where(sessions.c.id_hash == bindparam("id_hash"))
+OF_USER = OPEN.where(sessions.c.user_id == bindparam("user")).order_by(sessions.c.seen_at.desc())
+NEWEST_FIRST = OPEN.order_by(sessions.c.seen_at.desc())
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A login of a user in one browser."""
+
+    session_id: int
+    created_at: datetime
+    seen_at: datetime  #: when a page was last opened
+    proved_at: datetime  #: when password and second factor were last given
+    address: str
+    browser: str  #: such as "Firefox on Linux"
+    user: User
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> "Session":
+        """Make one of a row of OPEN."""
+        session_id, created_at, seen_at, proved_at, address, browser, *user = row
+        return cls(session_id, created_at, seen_at, proved_at, address, browser, User.from_row(user))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The oldest times of a session that is not over."""
+
+    seen_after: datetime
+    created_after: datetime
+
+    def terms(self) -> dict[str, datetime]:
+        """Return the parameters of OPEN."""
+        return {"seen_after": self.seen_after, "created_after": self.created_after}
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session to be stored."""
+
+    id_hash: str
+    user_id: int
+    address: str
+    browser: str
+
+
+def add_session(connection: Connection, new: NewSession, now: datetime, forget_before: datetime) -> None:
+    """Store a session that begins now. Delete those that began before forget_before."""
+    connection.execute(delete(sessions).where(sessions.c.created_at < forget_before))
+    values = {"id_hash": new.id_hash, "user_id": new.user_id, "address": new.address, "browser": new.browser}
+    connection.execute(insert(sessions).values(**values, created_at=now, seen_at=now, proved_at=now))
+
+
+def find_session(connection: Connection, id_hash: str, limits: Limits) -> Session | None:
+    """Return the session of this hash; None where it is over or its user is disabled."""
+    row = connection.execute(BY_HASH, {"id_hash": id_hash, **limits.terms()}).first()
+    return Session.from_row(row) if row else None
+
+
+def sessions_of(connection: Connection, user_id: int, limits: Limits) -> list[Session]:
+    """Return the sessions of a user that are not over, the last seen first."""
+    return [Session.from_row(row) for row in connection.execute(OF_USER, {"user": user_id, **limits.terms()})]
+
+
+def open_sessions(connection: Connection, limits: Limits) -> list[Session]:
+    """Return all sessions that are not over, the last seen first."""
+    return [Session.from_row(row) for row in connection.execute(NEWEST_FIRST, limits.terms())]
+
+
+def mark_seen(connection: Connection, session_id: int, now: datetime) -> None:
+    """Record that a page was opened."""
+    connection.execute(update(sessions).where(sessions.c.id == session_id).values(seen_at=now))
+
+
+def end_session(connection: Connection, session_id: int, user_id: int, reason: str, now: datetime) -> bool:
+    """End a session of a user; return whether it was open."""
+    return _end(connection, (sessions.c.id == session_id, sessions.c.user_id == user_id), reason, now) == 1
+
+
+def end_sessions(
+    connection: Connection, user_id: int, reason: str, now: datetime, but_session: int | None = None
+) -> int:
+    """End all sessions of a user, but this one; return how many."""
+    return _end(connection, (sessions.c.user_id == user_id, sessions.c.id.is_not(but_session)), reason, now)
+
+
+def end_every_session(connection: Connection, reason: str, now: datetime) -> int:
+    """End the sessions of all users, as after a restore; return how many."""
+    return _end(connection, (), reason, now)
+
+
+def _end(connection: Connection, where: tuple[ColumnElement[bool], ...], reason: str, now: datetime) -> int:
+    is_open = sessions.c.ended_at.is_(None)
+    ended = update(sessions).where(is_open, *where).values(ended_at=now, end_reason=reason)
+    return connection.execute(ended).rowcount

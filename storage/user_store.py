@@ -1,0 +1,142 @@
+"""Users: one row each, with the hash of the password. This module decides nothing and knows no request."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from people import Actor, Role
+from schema import users
+
+#: The columns of a user that pages show.
+COLUMNS = (
+    users.c.id,
+    users.c.name,
+    users.c.role,
+    users.c.daily_limit,
+    users.c.totp_secret.is_not(None).label("has_second_factor"),
+    users.c.created_at,
+    users.c.password_at,
+    users.c.disabled_at,
+)
+ANY_USER = select(users.c.id).limit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who may log in. Times are UTC."""
+
+    user_id: int
+    name: str  #: in lower case
+    role: Role
+    daily_limit: float | None  #: US dollars that may be ordered in one UTC day; None: no limit
+    has_second_factor: bool
+    created_at: datetime
+    password_at: datetime  #: when the password was set
+    disabled_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> "User":
+        """Make one of a row of COLUMNS."""
+        user_id, name, role, daily_limit, has_second_factor, created_at, password_at, disabled_at = row
+        return cls(
+            user_id, name, Role(role), daily_limit, bool(has_second_factor), created_at, password_at, disabled_at
+        )
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts when this user does."""
+        return Actor(self.name, self.role, user_id=self.user_id, user_limit=self.daily_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a user proves an identity with."""
+
+    user: User
+    password_hash: str = field(repr=False)
+    totp_secret: str | None = field(repr=False)
+    totp_step: int | None  #: the time step of the last accepted code
+
+
+def has_users(connection: Connection) -> bool:
+    """Return whether there is any user."""
+    return connection.execute(ANY_USER).first() is not None
+
+
+def all_users(connection: Connection) -> list[User]:
+    """Return every user, by name."""
+    return [User.from_row(row) for row in connection.execute(select(*COLUMNS).order_by(users.c.name))]
+
+
+def find_user(connection: Connection, user_id: int) -> User | None:
+    """Return the user with this id."""
+    row = connection.execute(select(*COLUMNS).where(users.c.id == user_id)).first()
+    return User.from_row(row) if row else None
+
+
+def find_named(connection: Connection, name: str) -> User | None:
+    """Return the user of this name, which is in lower case."""
+    row = connection.execute(select(*COLUMNS).where(users.c.name == name)).first()
+    return User.from_row(row) if row else None
+
+
+def secrets_of(connection: Connection, name: str) -> Secrets | None:
+    """Return a user with the hash of the password and the second factor."""
+    query = select(*COLUMNS, users.c.password_hash, users.c.totp_secret, users.c.totp_step)
+    row = connection.execute(query.where(users.c.name == name)).first()
+    return Secrets(User.from_row(row[:-3]), *row[-3:]) if row else None
+
+
+def add_user(
+    connection: Connection, name: str, role: Role, password_hash: str, daily_limit: float | None, now: datetime
+) -> int | None:
+    """Store a user and return the id; None where the name is taken."""
+    values = {"name": name, "role": role, "password_hash": password_hash, "daily_limit": daily_limit}
+    statement = upsert(users).values(**values, created_at=now, password_at=now).on_conflict_do_nothing()
+    return connection.execute(statement.returning(users.c.id)).scalar()
+
+
+def count_other_admins(connection: Connection, user_id: int) -> int:
+    """Return how many other users are admins and not disabled."""
+    query = select(func.count()).select_from(users)
+    enabled = (users.c.role == Role.ADMIN, users.c.disabled_at.is_(None), users.c.id != user_id)
+    return int(connection.execute(query.where(*enabled)).scalar_one())
+
+
+def set_role(connection: Connection, user_id: int, role: Role) -> bool:
+    """Store another role; return whether it is another one."""
+    return _change(connection, users.c.id == user_id, users.c.role != role, role=role)
+
+
+def set_daily_limit(connection: Connection, user_id: int, daily_limit: float | None) -> bool:
+    """Store another daily limit in US dollars; return whether it is another one."""
+    return _change(connection, users.c.id == user_id, users.c.daily_limit.is_not(daily_limit), daily_limit=daily_limit)
+
+
+def set_password(connection: Connection, user_id: int, password_hash: str, now: datetime) -> bool:
+    """Store the hash of a new password; return whether the user exists."""
+    return _change(connection, users.c.id == user_id, password_hash=password_hash, password_at=now)
+
+
+def rehash(connection: Connection, user_id: int, old_hash: str, new_hash: str) -> bool:
+    """Store another hash of the same password, unless it was changed meanwhile."""
+    same = users.c.password_hash == old_hash
+    return _change(connection, users.c.id == user_id, same, password_hash=new_hash)
+
+
+def disable(connection: Connection, user_id: int, now: datetime) -> bool:
+    """Refuse this user from now on; return whether that is a change."""
+    return _change(connection, users.c.id == user_id, users.c.disabled_at.is_(None), disabled_at=now)
+
+
+def enable(connection: Connection, user_id: int) -> bool:
+    """Accept a disabled user again; return whether that is a change."""
+    return _change(connection, users.c.id == user_id, users.c.disabled_at.is_not(None), disabled_at=None)
+
+
+def _change(connection: Connection, *where: ColumnElement[bool], **values: Any) -> bool:
+    return connection.execute(update(users).where(*where).values(**values)).rowcount == 1
