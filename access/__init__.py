@@ -5,6 +5,7 @@ from access.passwords import SHORTEST as SHORTEST_PASSWORD
 from access.passwords import Passwords, make_passwords
 from access.sessions import (
     LONGEST_SESSION,
+    all_sessions,
     begin_session,
     end_session,
     end_sessions,
@@ -45,6 +46,7 @@ __all__ = [
     "actor_of",
     "add_user",
     "adopt_environment",
+    "all_sessions",
     "all_users",
     "begin_session",
     "create_token",

@@ -65,6 +65,12 @@ def own_sessions(database: IMEIDatabase, user_id: int, now: datetime) -> list[Se
         return session_store.sessions_of(connection, user_id, limits_at(now))
 
 
+def all_sessions(database: IMEIDatabase, now: datetime) -> list[Session]:
+    """Return the sessions of all users that are not over, the last seen first."""
+    with database.read() as connection:
+        return session_store.open_sessions(connection, limits_at(now))
+
+
 def end_session(database: IMEIDatabase, session_id: int, user_id: int, reason: str, now: datetime) -> bool:
     """End one session of a user; return whether it was open."""
     with database.write() as connection:

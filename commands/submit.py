@@ -22,6 +22,7 @@ from backend import Backend, backend
 from commands.account import adopt_account
 from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
 from commands.results import batch_results, keep_file
+from commands.users import users
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import BatchNames, BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
@@ -91,7 +92,7 @@ def init_commands(app: Flask) -> None:
         rebuild_from_provider,
         batch_results,
     )
-    for command in (*ours, adopt_account):
+    for command in (*ours, adopt_account, users):
         app.cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ from web.imports import blueprint as imports_blueprint
 from web.login import blueprint as login_blueprint
 from web.orders import blueprint as orders_blueprint
 from web.overview import blueprint as overview_blueprint
+from web.own_sessions import blueprint as account_blueprint
 from web.picker import service_choices
 from web.preview import blueprint as preview_blueprint
 from web.reports import blueprint as reports_blueprint
@@ -24,6 +25,7 @@ from web.searches import blueprint as searches_blueprint
 from web.service_search import SYNONYMS
 from web.sheets import blueprint as sheets_blueprint
 from web.submit import blueprint as submit_blueprint
+from web.users import blueprint as users_blueprint
 
 #: All blueprints, in the order in which their URLs are registered.
 BLUEPRINTS = (
@@ -42,6 +44,8 @@ BLUEPRINTS = (
     orders_blueprint,
     searches_blueprint,
     settings_blueprint,
+    users_blueprint,
+    account_blueprint,
     health_blueprint,
 )
 

@@ -31,7 +31,7 @@ def login() -> ResponseReturnValue:
         user = authenticator().logins.check(name, password, request.remote_addr or "")
     except LoginRefusedError as error:
         logger.warning("Refused a login from %s", request.remote_addr)
-        return _refused(target, error)
+        return _refused(target, name[:NAMED], error)
     start_session(user.user_id)
     logger.info("Logged in user %s from %s", user.name, request.remote_addr)
     return redirect(target, 303)
@@ -52,13 +52,13 @@ def safe_next(target: str) -> str:
     return target if "\\" not in target and target.isprintable() else "/"
 
 
-def _refused(target: str, error: LoginRefusedError) -> ResponseReturnValue:
+def _refused(target: str, name: str, error: LoginRefusedError) -> ResponseReturnValue:
     if not error.wait:
-        return _login_page(target, str(error)), 401
+        return _login_page(target, name, str(error)), 401
     seconds = ceil(error.wait)
     words = f"Too many failed logins. Wait {seconds} second{'s' if seconds > 1 else ''}, then try again."
-    return _login_page(target, words), 429, {"Retry-After": str(seconds)}
+    return _login_page(target, name, words), 429, {"Retry-After": str(seconds)}
 
 
-def _login_page(target: str, error: str = "") -> str:
-    return render_template("login.html", next=target, error=error)
+def _login_page(target: str, name: str = "", error: str = "") -> str:
+    return render_template("login.html", next=target, name=name, error=error)

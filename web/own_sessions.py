@@ -1,0 +1,76 @@
+"""The page Account: the user's own password, and where the user is logged in."""
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from access import (
+    SHORTEST_PASSWORD,
+    AccessRefusedError,
+    LoginRefusedError,
+    end_session,
+    end_sessions,
+    own_sessions,
+    set_password,
+)
+from backend import backend
+from people import Role
+from storage.session_store import Session
+from web.access import allow, describe
+from web.auth import authenticator, current_session, start_session
+from web.format import plural
+
+blueprint = Blueprint("account", __name__, url_prefix="/account")
+
+BY_USER = "ended by the user"
+
+
+@blueprint.get("")
+@allow(Role.VIEWER)
+def show() -> str:
+    """Show the account of the user who is logged in."""
+    login = current_session()
+    sessions = own_sessions(backend().database, login.user.user_id, authenticator().now()) if login else []
+    return render_template("account.html", login=login, sessions=sessions, shortest=SHORTEST_PASSWORD)
+
+
+@blueprint.post("/password")
+@allow(Role.VIEWER, "account.password")
+def change_password() -> ResponseReturnValue:
+    """Change the own password, with the current one. Every other session ends; this one gets a new id."""
+    user, found = _login().user, authenticator()
+    describe(f"user {user.name}")
+    try:
+        found.logins.check(user.name, request.form.get("current", ""), request.remote_addr or "")
+        set_password(backend().database, found.passwords, user.user_id, request.form.get("password", ""))
+    except LoginRefusedError:
+        return _refused("The current password is wrong, or there were too many attempts. Wait a minute and try again.")
+    except AccessRefusedError as error:
+        return _refused(str(error))
+    start_session(user.user_id)
+    flash("Your password is changed. All other sessions have ended.", "good")
+    return redirect(url_for("account.show"), 303)
+
+
+@blueprint.post("/sessions")
+@allow(Role.VIEWER, "session.end")
+def end() -> ResponseReturnValue:
+    """End one of the user's sessions, or all but this one."""
+    login, database, now = _login(), backend().database, authenticator().now()
+    describe(f"user {login.user.name}")
+    session_id = request.form.get("session_id", type=int)
+    if session_id is None:
+        count = end_sessions(database, login.user.user_id, BY_USER, now, login.session_id)
+    else:
+        count = int(end_session(database, session_id, login.user.user_id, BY_USER, now))
+    flash(f"{plural(count, 'session')} ended.", "good")
+    return redirect(url_for("account.show"), 303)
+
+
+def _login() -> Session:
+    """Return the session of this request; answers 403 in the open demo, which has none."""
+    return current_session() or abort(403, "The demo on this machine needs no login, so there is no account.")
+
+
+def _refused(why: str) -> ResponseReturnValue:
+    flash(f"Your password was not changed. {why}", "error")
+    return redirect(url_for("account.show"), 303)

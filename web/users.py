@@ -1,0 +1,176 @@
+"""The pages of users: who may log in, with which role and daily limit, and where they are logged in."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from access import (
+    SHORTEST_PASSWORD,
+    AccessRefusedError,
+    NewUser,
+    add_user,
+    all_sessions,
+    all_users,
+    disable,
+    enable,
+    end_session,
+    end_sessions,
+    find_user,
+    own_sessions,
+    read_limit,
+    set_daily_limit,
+    set_password,
+    set_role,
+)
+from backend import backend
+from people import Role
+from storage.user_store import User
+from web.access import allow, current_actor, describe
+from web.auth import authenticator
+from web.format import plural
+
+blueprint = Blueprint("users", __name__, url_prefix="/settings/users")
+
+BY_ADMIN = "ended by an admin"
+
+
+@blueprint.get("")
+@allow(Role.ADMIN)
+def listing() -> str:
+    """Show all users, and the form for another one."""
+    sessions = all_sessions(backend().database, authenticator().now())
+    return render_template(
+        "users.html",
+        users=all_users(backend().database),
+        seen={session.user.user_id: session.seen_at for session in reversed(sessions)},
+        sessions=Counter(session.user.user_id for session in sessions),
+        shortest=SHORTEST_PASSWORD,
+    )
+
+
+@blueprint.post("")
+@allow(Role.ADMIN, "user.add")
+def add() -> ResponseReturnValue:
+    """Add a user."""
+    form = request.form
+    describe(f"user {form.get('name', '')[:64]}", role=form.get("role", ""), daily_limit=form.get("daily_limit", ""))
+    try:
+        limit = read_limit(form.get("daily_limit", ""))
+        new = NewUser(form.get("name", ""), _role(), form.get("password", ""), limit)
+        user = add_user(backend().database, authenticator().passwords, new)
+    except AccessRefusedError as error:
+        flash(f"The user was not added: {error}", "error")
+        return redirect(url_for("users.listing") + "#add", 303)
+    flash(f"User {user.name} is added. Hand over the password; it can be changed on the page Account.", "good")
+    return redirect(url_for("users.show", user_id=user.user_id), 303)
+
+
+@blueprint.get("/<int:user_id>")
+@allow(Role.ADMIN)
+def show(user_id: int) -> str:
+    """Show a user, with the sessions that are open."""
+    user = _user_or_404(user_id)
+    sessions = own_sessions(backend().database, user_id, authenticator().now())
+    return render_template(
+        "user.html", user=user, sessions=sessions, shortest=SHORTEST_PASSWORD, is_own=user_id == current_actor().user_id
+    )
+
+
+@blueprint.post("/<int:user_id>")
+@allow(Role.ADMIN, "user.change")
+def change(user_id: int) -> ResponseReturnValue:
+    """Change role and daily limit."""
+    limit_text = request.form.get("daily_limit", "")
+
+    def store(user: User) -> str:
+        describe(role=request.form.get("role", ""), daily_limit=limit_text)
+        limit = read_limit(limit_text)
+        is_other_role = set_role(backend().database, user_id, _role(), current_actor().user_id)
+        set_daily_limit(backend().database, user_id, limit)
+        ended = " All sessions of this user have ended." if is_other_role else ""
+        return f"User {user.name} is saved.{ended}"
+
+    return _changed(user_id, store)
+
+
+@blueprint.post("/<int:user_id>/password")
+@allow(Role.ADMIN, "user.password")
+def password(user_id: int) -> ResponseReturnValue:
+    """Set a new password for another user, who can then change it."""
+
+    def store(user: User) -> str:
+        if user_id == current_actor().user_id:
+            raise AccessRefusedError("Change your own password on the page Account.")
+        set_password(backend().database, authenticator().passwords, user_id, request.form.get("password", ""))
+        return f"User {user.name} has a new password. All sessions of this user have ended."
+
+    return _changed(user_id, store)
+
+
+@blueprint.post("/<int:user_id>/disable")
+@allow(Role.ADMIN, "user.disable")
+def turn_off(user_id: int) -> ResponseReturnValue:
+    """Refuse a user from now on."""
+
+    def store(user: User) -> str:
+        disable(backend().database, user_id, current_actor().user_id)
+        return f"User {user.name} is disabled and logged out."
+
+    return _changed(user_id, store)
+
+
+@blueprint.post("/<int:user_id>/enable")
+@allow(Role.ADMIN, "user.enable")
+def turn_on(user_id: int) -> ResponseReturnValue:
+    """Accept a disabled user again."""
+
+    def store(user: User) -> str:
+        enable(backend().database, user_id)
+        return f"User {user.name} can log in again."
+
+    return _changed(user_id, store)
+
+
+@blueprint.post("/<int:user_id>/sessions")
+@allow(Role.ADMIN, "session.end")
+def end(user_id: int) -> ResponseReturnValue:
+    """End one session of a user, or all."""
+    database, now = backend().database, authenticator().now()
+    session_id = request.form.get("session_id", type=int)
+
+    def store(user: User) -> str:
+        if session_id is None:
+            count = end_sessions(database, user_id, BY_ADMIN, now)
+        else:
+            count = int(end_session(database, session_id, user_id, BY_ADMIN, now))
+        return f"{plural(count, 'session')} of user {user.name} ended."
+
+    return _changed(user_id, store)
+
+
+def _changed(user_id: int, store: Callable[[User], str]) -> ResponseReturnValue:
+    """Make a change and lead back to the page of the user with a sentence about it. store returns the sentence."""
+    user = _user_or_404(user_id)
+    describe(f"user {user.name}")
+    try:
+        flash(store(user), "good")
+    except AccessRefusedError as error:
+        flash(f"Nothing was changed. {error}", "error")
+    return redirect(url_for("users.show", user_id=user_id), 303)
+
+
+def _user_or_404(user_id: int) -> User:
+    user = find_user(backend().database, user_id)
+    if user is None:
+        abort(404, f"There is no user {user_id}.")
+    return user
+
+
+def _role() -> Role:
+    """Return the role of the form. Raises AccessRefusedError for an unknown one."""
+    try:
+        return Role(request.form.get("role", ""))
+    except ValueError as error:
+        raise AccessRefusedError("Choose a role.") from error
