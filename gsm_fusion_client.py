@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from html import escape
 from ipaddress import ip_address
 from typing import Protocol, Self, TypeVar
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import urlsplit
 
+from logs import Redactor
 from orders import Account, IMEIOrder, PlacementAnswer, ServiceInfo
 from provider import (
-    HIDDEN,
     MAX_BODY,
     BrokenCallError,
     GSMFusionAPIError,
@@ -153,7 +152,7 @@ class GSMFusionClient:
             raise SettingsError("GSM_FUSION_API_KEY and GSM_FUSION_USERNAME are missing: set both in the environment.")
         self._options = options or ClientOptions(access.base_url)
         self._credentials = {"apiKey": key, "userId": user}
-        self._secrets = _secrets_of(key, user)
+        self._secrets = Redactor([key], [user])
         self._max_retries = max_retries
         self._session = PostSession(
             _checked_base(self._options.base_url) + API_PATH,
@@ -260,17 +259,9 @@ class GSMFusionClient:
         except BrokenCallError as error:
             raise OutcomeUnknownError(f"The outcome is unknown: {error}.") from error
         if log.isEnabledFor(logging.DEBUG):
-            text = self._secrets.sub(HIDDEN, reply.body.decode("utf-8", "replace"))
+            text = self._secrets.clean(reply.body.decode("utf-8", "replace"))
             log.debug("%s: HTTP %d, %d bytes: %.*s", action, reply.status, len(reply.body), LOGGED, text)
-        return _body_of(reply)
-
-
-def _secrets_of(key: str, user: str) -> re.Pattern[str]:
-    """Return what finds the key, and the user name as a whole word, plain and as a form or a page writes them."""
-    keys, users = (
-        "|".join(re.escape(form) for form in {secret, quote_plus(secret), escape(secret)}) for secret in (key, user)
-    )
-    return re.compile(rf"{keys}|(?<!\w)(?:{users})(?!\w)")
+        return self._secrets.clean_answer(_body_of(reply))
 
 
 def _body_of(reply: Reply) -> bytes:

@@ -15,13 +15,13 @@ from typing import Any
 
 from dotenv import load_dotenv
 
+from logs import ACCESS_FORMAT, log_uncaught, server_logging
 from runner import start_background, use_one_heap
 from settings import LOOPBACK, PRIVATE, Settings, SettingsError, load_settings
 from simulator import DemoError, ensure_running
 
 #: Seconds that calls on the wire get to end before a worker leaves; less than graceful_timeout.
 RUNNER_GRACE = 20.0
-LOG_FORMAT = "%(asctime)s - %(name)s - [%(levelname)s] - %(message)s"
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -61,28 +61,6 @@ def refuse_plain_http(settings: Settings, addresses: Iterable[Any]) -> None:
         )
 
 
-def logging_config(level: str) -> dict[str, Any]:
-    """Our events and gunicorn's in one format on standard error; requests on standard output where asked for."""
-    ours = {"level": level, "handlers": ["events"], "propagate": False}
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"events": {"format": LOG_FORMAT}, "requests": {"format": "%(message)s"}},
-        "handlers": {
-            "events": {"class": "logging.StreamHandler", "formatter": "events", "stream": "ext://sys.stderr"},
-            "requests": {"class": "logging.StreamHandler", "formatter": "requests", "stream": "ext://sys.stdout"},
-        },
-        "root": {"level": level, "handlers": ["events"]},
-        "loggers": {
-            "gunicorn.error": ours,
-            "gunicorn.access": {"level": "INFO", "handlers": ["requests"], "propagate": False},
-            # One says each call to the provider, the other each look at the schema; neither is an event.
-            "urllib3": {"level": "INFO"},
-            "alembic": {"level": "WARNING"},
-        },
-    }
-
-
 load_dotenv(Path(__file__).with_name(".env"))
 os.umask(PRIVATE)
 app_settings = read_settings(os.environ)
@@ -98,12 +76,14 @@ graceful_timeout = 25
 keepalive = 75  # longer than the platform's proxy keeps an idle connection, which costs no thread here
 control_socket_disable = True
 forwarded_allow_ips = ""  # web/edge.py decides which headers of a proxy count
-logconfig_dict = logging_config(app_settings.log_level)
+logconfig_dict = server_logging(app_settings)
+access_log_format = ACCESS_FORMAT
 
 
 def on_starting(server: Any) -> None:
     """Before the workers are: choose how they use memory, and in the demo start the provider that they look for."""
     refuse_plain_http(app_settings, server.cfg.address)
+    log_uncaught()
     use_one_heap()
     if app_settings.demo:
         try:

@@ -20,6 +20,7 @@ from typing import Protocol
 from account import answering_requests
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
+from logs import about
 from orders import Chunk, ChunkState, PlacementAnswer, Progress, SubmissionResult, order_key
 from settings import Settings
 from storage import batch_states, call_queries, guards, lease
@@ -342,7 +343,7 @@ class ProductionSubmissionSystem:
     # One call, in a worker thread
 
     def _call(self, chunk: Chunk, start: float) -> None:
-        with self._slots:
+        with self._slots, about(batch_id=chunk.batch_id, chunk_id=chunk.chunk_id):
             self._place(chunk, start)
 
     def _place(self, chunk: Chunk, start: float) -> None:

@@ -6,7 +6,7 @@ Nothing else in the program reads os.environ. This module must not import anythi
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 VERSION = "1.1.0.dev0"
 DEFAULT_BASE_URL = "https://hammerfusion.com"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+TEXT_LINES, JSON_LINES = "text", "json"
 #: Seconds. Absence that is believed sooner is believed too soon; a paid call that is given up sooner is one more doubt.
 SHORTEST_QUIET, SHORTEST_TIMEOUT = 30.0, 60.0
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|::1)$")
@@ -45,7 +46,7 @@ class Access:
     """How to reach the provider's account."""
 
     api_key: str = field(default="", repr=False)
-    username: str = ""
+    username: str = field(default="", repr=False)
     base_url: str = DEFAULT_BASE_URL
     call_timeout: float = 120.0  #: seconds; the longest time of one call
 
@@ -55,6 +56,7 @@ class Settings(Access):
     """Everything that the environment decides."""
 
     log_level: str = "INFO"
+    log_format: str = TEXT_LINES  #: or JSON_LINES: one JSON object a line
     data_dir: Path = Path()
     port: int = 8000
     admin_password: str = field(default="", repr=False)
@@ -80,6 +82,12 @@ class Settings(Access):
     def demo(self) -> bool:
         """Whether the simulator stands in for the provider."""
         return not self.api_key
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may show: the values of all fields that repr() leaves out, but the user name."""
+        hidden = [getattr(self, one.name) for one in fields(self) if not one.repr and one.name != "username"]
+        return tuple(text for value in hidden for text in ([value] if isinstance(value, str) else value) if text)
 
     @property
     def database_path(self) -> Path:
@@ -112,6 +120,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         username=access.username,
         base_url=access.base_url,
         log_level=_log_level(_text(environ, "LOG_LEVEL") or "INFO"),
+        log_format=_log_format(_text(environ, "LOG_FORMAT") or TEXT_LINES),
         data_dir=_data_dir(folder, demo=not access.api_key),
         port=_count(environ, "PORT", 8000, 1, 65535),
         admin_password=_password(_text(environ, "ADMIN_PASSWORD")),
@@ -214,6 +223,12 @@ def _log_level(name: str) -> str:
     if name.upper() not in LOG_LEVELS:
         raise SettingsError(f"LOG_LEVEL is {name!r}: it must be one of {', '.join(LOG_LEVELS)}.")
     return name.upper()
+
+
+def _log_format(name: str) -> str:
+    if name.lower() not in (TEXT_LINES, JSON_LINES):
+        raise SettingsError(f"LOG_FORMAT is {name!r}: it must be {TEXT_LINES} or {JSON_LINES}.")
+    return name.lower()
 
 
 def _data_dir(folder: str, demo: bool) -> Path:

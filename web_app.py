@@ -22,6 +22,7 @@ from account import ProviderRequests
 from backend import backend, make_backend
 from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
+from logs import begin_request, log_command, log_server
 from runner import start_background
 from settings import PRIVATE, VERSION, Settings, SettingsError, load_settings
 from submission import Checkpoints, account_objection, recognise_older_copy
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--version", action="version", version=f"HAMMER-API {VERSION}")
     parser.parse_args()
     settings = _environment()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s - %(name)s - [%(levelname)s] - %(message)s")
+    log_server(settings)
     app = create_app(settings)
     background = start_background(settings, app.extensions["database"])
     try:
@@ -129,7 +130,9 @@ def __getattr__(name: str) -> Flask:
     """Create `web_app.app` on first access: importing create_app reads neither the database nor .env."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    app = globals()["app"] = create_app(_environment())
+    settings = _environment()
+    log_command(settings)  # a server logs already
+    app = globals()["app"] = create_app(settings)
     return app
 
 
@@ -145,6 +148,7 @@ def _environment() -> Settings:
 
 def _name_request() -> None:
     g.request_id = uuid.uuid4().hex[:12]
+    begin_request(g.request_id)
 
 
 def _carry_request_id(response: Response) -> Response:

@@ -3,7 +3,6 @@
 from provider.answers import parse_account, parse_asked_orders, parse_placement, parse_recent_orders, parse_services
 from provider.dates import read_dates
 from provider.failures import (
-    HIDDEN,
     GSMFusionAPIError,
     MaintenanceError,
     NotSentError,
@@ -18,7 +17,6 @@ from provider.http import MAX_BODY, BrokenCallError, NotConnectedError, PostSess
 from provider.xml import ORDER_ID
 
 __all__ = [
-    "HIDDEN",
     "MAX_BODY",
     "ORDER_ID",
     "BrokenCallError",

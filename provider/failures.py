@@ -4,10 +4,9 @@ NotSentError: no. RefusedError: the provider refused, and says why. OutcomeUnkno
 know HTTP or XML.
 """
 
-import re
 from enum import StrEnum
 
-HIDDEN = "[hidden]"
+from logs import Redactor
 
 
 class RefusalKind(StrEnum):
@@ -50,10 +49,10 @@ class GSMFusionAPIError(Exception):
         self.retry_after = retry_after  #: seconds the provider asks to wait, at most LONGEST_WAIT
         self.status = status  #: the HTTP status where it is the reason
 
-    def hide(self, secrets: re.Pattern[str]) -> None:
+    def hide(self, secrets: Redactor) -> None:
         """Replace secrets that the provider echoed, in the message and in its words."""
-        self.raw = secrets.sub(HIDDEN, self.raw)
-        self.args = tuple(secrets.sub(HIDDEN, str(arg)) for arg in self.args)
+        self.raw = secrets.hide(self.raw)
+        self.args = tuple(secrets.hide(str(arg)) for arg in self.args)
 
 
 class NotSentError(GSMFusionAPIError):

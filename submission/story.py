@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from amounts import money, plural
 from database import DatabaseUnavailableError, IMEIDatabase
+from logs import about
 from orders import BatchState, Progress
 from storage.batch_queries import StateOfBatch, newest_batch, progress, states_of_batches
 from submission.report import metrics
@@ -27,7 +28,8 @@ class Story:
         """Log what has changed since the last call. A database that cannot be read now is read the next time."""
         with suppress(DatabaseUnavailableError):
             for found in states_of_batches(self._database, self._newest, list(self._known)):
-                self._look_at(found)
+                with about(batch_id=found.batch_id):
+                    self._look_at(found)
 
     def _look_at(self, found: StateOfBatch) -> None:
         before = self._known.get(found.batch_id)

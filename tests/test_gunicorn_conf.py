@@ -176,9 +176,26 @@ def test_streams_have_threads_to_spare_and_the_control_socket_is_off(conf: Modul
     assert conf.graceful_timeout > conf.RUNNER_GRACE
 
 
-def test_the_log_has_the_format_that_the_manual_names(conf: ModuleType) -> None:
-    assert conf.LOG_FORMAT == "%(asctime)s - %(name)s - [%(levelname)s] - %(message)s"
-    assert conf.logging_config("WARNING")["root"]["level"] == "WARNING"
+def test_the_log_has_the_level_of_the_settings_and_no_query_strings(conf: ModuleType) -> None:
+    assert conf.logconfig_dict["root"]["level"] == "INFO"
+    assert not re.search(r"%\((r|q|f)\)", conf.access_log_format)
+
+
+def test_a_server_logs_json_on_standard_output_with_the_id_of_each_request(data_dir: Path, port: int) -> None:
+    running = Server(data_dir, port, LOG_FORMAT="json", WEB_CONCURRENCY="1")
+    try:
+        wait_until(running.answers, "the server answers")
+        assert running.get("/history?imei=353370080089458")[0] == 200
+    finally:
+        running.process.terminate()
+        running.process.wait(PATIENCE)
+        running.kill()
+    text = running.log.read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line and not line.startswith("  Demo")]
+    (found,) = [line for line in lines if line.get("path") == "/history"]
+    assert (found["method"], found["status"], len(found["request_id"])) == ("GET", 200, 12)
+    assert {"gunicorn.error", "gunicorn.access", "runner"} <= {line["logger"] for line in lines}
+    assert "353370080089458" not in text
 
 
 def test_the_platform_files_start_the_same_app_and_leave_time_to_drain(conf: ModuleType) -> None:

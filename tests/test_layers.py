@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 #: From the ground up. A room may import from those below it, and from its own floor without a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("amounts", "settings", "imei", "devices", "workbooks"),
-    ("orders", "grading", "people"),
+    ("orders", "grading", "people", "logs"),
     ("schema", "provider"),
     ("database", "gsm_fusion_client", "spreadsheets"),
     ("storage",),

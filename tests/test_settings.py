@@ -41,6 +41,7 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("PORT", "70000"),
         ("PORT", "80.5"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
         ("AUTO_SYNC_INTERVAL", "-1"),
         ("DAILY_BUDGET", "a lot"),
         ("DAILY_BUDGET", "nan"),
@@ -86,6 +87,13 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
 def test_a_value_that_cannot_be_meant_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         load_settings({name: value})
+
+
+def test_the_secrets_are_what_repr_leaves_out_without_the_user_name() -> None:
+    read = load_settings({**REAL, "SECRET_KEY": SECRET, "LOG_FORMAT": "JSON"})
+    assert read.log_format == "json"
+    assert set(read.secrets) == {REAL["GSM_FUSION_API_KEY"], SECRET}
+    assert not [secret for secret in (*read.secrets, read.username) if secret in repr(read)]
 
 
 def test_plain_http_is_for_loopback_only_and_a_bare_host_means_https() -> None:
