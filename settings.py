@@ -62,6 +62,7 @@ class Settings(Access):
     admin_password: str = field(default="", repr=False)
     password_memory: int = 19_456  #: KiB that hashing a password takes; not from the environment, tests take less
     secret_key: str = field(default="", repr=False)
+    secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)  #: earlier keys, which cookies may have
     auto_sync_interval: float = 300.0  #: seconds; 0 switches the sync off
     daily_budget: float | None = None  #: US dollars a UTC day; None: no limit
     max_batch_imeis: int = 100_000
@@ -124,7 +125,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         data_dir=_data_dir(folder, demo=not access.api_key),
         port=_count(environ, "PORT", 8000, 1, 65535),
         admin_password=_password(_text(environ, "ADMIN_PASSWORD")),
-        secret_key=_secret_key(_text(environ, "SECRET_KEY")),
+        secret_key=_secret_key(_text(environ, "SECRET_KEY"), "SECRET_KEY"),
+        secret_key_fallbacks=_fallbacks(environ),
         auto_sync_interval=_number(environ, "AUTO_SYNC_INTERVAL", 300, 0, 86_400),
         daily_budget=_number(environ, "DAILY_BUDGET", 0, 0, 1e9) if _text(environ, "DAILY_BUDGET") else None,
         max_batch_imeis=_count(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000),
@@ -180,12 +182,20 @@ def _password(password: str) -> str:
     return password
 
 
-def _secret_key(key: str) -> str:
+def _secret_key(key: str, name: str) -> str:
     if key and (len(key) < SHORTEST_SECRET_KEY or is_common(key)):
         raise SettingsError(
-            f"SECRET_KEY must be {SHORTEST_SECRET_KEY} random characters or more. Without it one is made and kept."
+            f"{name} must be {SHORTEST_SECRET_KEY} random characters or more. Without SECRET_KEY one is made and kept."
         )
     return key
+
+
+def _fallbacks(environ: Mapping[str, str]) -> tuple[str, ...]:
+    name = "SECRET_KEY_FALLBACKS"
+    keys = tuple(_secret_key(key, f"Each key of {name}") for key in _text(environ, name).replace(",", " ").split())
+    if keys and not _text(environ, "SECRET_KEY"):
+        raise SettingsError(f"{name} is set without SECRET_KEY: set the new key too, or neither.")
+    return keys
 
 
 def _hosts(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -73,6 +73,8 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("SECRET_KEY", "s3cret"),
         ("SECRET_KEY", "secret" * 10),
         ("SECRET_KEY", "0123456789" * 4),
+        ("SECRET_KEY_FALLBACKS", "s3cret"),
+        ("SECRET_KEY_FALLBACKS", "Zk3-9vQ-tr77-LmW2-pq81-xUx0-bbE4"),
         ("TRUSTED_HOSTS", "https://phones.example.com"),
         ("TRUSTED_HOSTS", "*"),
         ("TRUSTED_PROXY", "nginx"),
@@ -90,9 +92,10 @@ def test_a_value_that_cannot_be_meant_is_refused_by_name(name: str, value: str) 
 
 
 def test_the_secrets_are_what_repr_leaves_out_without_the_user_name() -> None:
-    read = load_settings({**REAL, "SECRET_KEY": SECRET, "LOG_FORMAT": "JSON"})
-    assert read.log_format == "json"
-    assert set(read.secrets) == {REAL["GSM_FUSION_API_KEY"], SECRET}
+    keys = ("Zk3-9vQ-tr77-LmW2-pq81-xUx0-bbE4", "Yk3-8vQ-tr66-LnW2-pq71-xUx0-bcE5")
+    read = load_settings({**REAL, "SECRET_KEY": keys[0], "SECRET_KEY_FALLBACKS": f" {keys[1]}, ", "LOG_FORMAT": "JSON"})
+    assert (read.secret_key_fallbacks, read.log_format) == (keys[1:], "json")
+    assert set(read.secrets) == {REAL["GSM_FUSION_API_KEY"], *keys}
     assert not [secret for secret in (*read.secrets, read.username) if secret in repr(read)]
 
 

@@ -147,6 +147,8 @@ def init_auth(app: Flask, settings: Settings, database: IMEIDatabase, clock: Cal
     """Require a login for every endpoint of app except /health, /login and static files."""
     app.secret_key = settings.secret_key or database.setdefault_setting("secret_key", secrets.token_hex(32))
     app.config.update(
+        SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
+        WTF_CSRF_SECRET_KEY=[*settings.secret_key_fallbacks, app.secret_key],  # the last one signs
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,
