@@ -3,6 +3,14 @@
 from access.logins import LoginRefusedError, Logins
 from access.passwords import SHORTEST as SHORTEST_PASSWORD
 from access.passwords import Passwords, make_passwords
+from access.second_factor import (
+    new_secret,
+    otpauth_uri,
+    renew_recovery_codes,
+    reset_second_factor,
+    set_up,
+    unused_recovery_codes,
+)
 from access.sessions import (
     LONGEST_SESSION,
     all_sessions,
@@ -10,8 +18,10 @@ from access.sessions import (
     end_session,
     end_sessions,
     find_session,
+    is_proved,
     own_sessions,
     remember_visit,
+    renew_session,
 )
 from access.tokens import TokenError, actor_of, create_token
 from access.users import (
@@ -58,12 +68,20 @@ __all__ = [
     "find_session",
     "find_user",
     "has_users",
+    "is_proved",
     "keeps_environment_password",
     "make_passwords",
+    "new_secret",
+    "otpauth_uri",
     "own_sessions",
     "read_limit",
     "remember_visit",
+    "renew_recovery_codes",
+    "renew_session",
+    "reset_second_factor",
     "set_daily_limit",
     "set_password",
     "set_role",
+    "set_up",
+    "unused_recovery_codes",
 ]

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from access.passwords import Passwords
+from access.second_factor import accepts_code
 from database import IMEIDatabase, Transaction
 from storage import login_failures, user_store
 from storage.login_failures import Attempts
@@ -41,7 +42,7 @@ class LoginRefusedError(Exception):
     """User name, password or code is wrong, or an attempt came too early. It never says which."""
 
     def __init__(self, wait: float) -> None:
-        super().__init__("The user name or the password is wrong.")
+        super().__init__("The user name, the password or the code is wrong.")
         self.wait = wait  #: seconds until the next attempt is checked
 
 
@@ -87,8 +88,11 @@ class Logins:
         self._passwords = passwords
         self._clock = clock
 
-    def check(self, name: str, password: str, address: str) -> User:
-        """Return the user who logs in. Raises LoginRefusedError."""
+    def check(self, name: str, password: str, code: str | None, address: str) -> User:
+        """Return the user who logs in. Raises LoginRefusedError.
+
+        code: of the second factor; None checks the password only, of a user who is logged in.
+        """
         name = name.strip().lower()[:LONGEST_NAME]
         subjects = subjects_of(name, network_of(address))
         wait = self._count_failure(subjects)
@@ -96,6 +100,8 @@ class Logins:
             secrets = user_store.secrets_of(connection, name)
         is_right = self._passwords.is_right(secrets.password_hash if secrets else None, password)
         if not secrets or not is_right or secrets.user.disabled_at:
+            raise LoginRefusedError(wait)
+        if code is not None and not accepts_code(self._database, secrets, code, self._clock()):
             raise LoginRefusedError(wait)
         self._count_success(subjects)
         self._rehash(secrets, password)

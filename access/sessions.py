@@ -16,6 +16,8 @@ from storage.session_store import Limits, NewSession, Session
 IDLE, LONGEST_SESSION = timedelta(hours=12), timedelta(days=7)
 #: The time of the last page is written at most this often.
 SEEN_EVERY = timedelta(minutes=1)
+#: What is sensitive asks for password and second factor again, this long after they were last given.
+PROOF_LASTS = timedelta(minutes=10)
 #: Rows of sessions are deleted this long after the login.
 FORGET_SESSION = timedelta(days=30)
 #: What a User-Agent holds, and the word for it; the first that fits.
@@ -57,6 +59,19 @@ def remember_visit(database: IMEIDatabase, session: Session, now: datetime) -> N
             session_store.mark_seen(connection, session.session_id, now)
     except DatabaseUnavailableError:
         return
+
+
+def renew_session(database: IMEIDatabase, session: Session, now: datetime) -> str:
+    """Record that the user has just proved who it is, and return a new random id for the cookie."""
+    token = secrets.token_urlsafe(32)
+    with database.write() as connection:
+        session_store.renew(connection, session.session_id, session_hash(token), now)
+    return token
+
+
+def is_proved(session: Session, now: datetime) -> bool:
+    """Return whether password and second factor were given a short time ago."""
+    return now - session.proved_at < PROOF_LASTS
 
 
 def own_sessions(database: IMEIDatabase, user_id: int, now: datetime) -> list[Session]:

@@ -19,6 +19,7 @@ from access import (
     find_named,
     make_passwords,
     read_limit,
+    reset_second_factor,
     set_password,
     set_role,
 )
@@ -101,6 +102,15 @@ def enable_user(name: str) -> None:
     """Accept the disabled user NAME again."""
     enable(backend().database, find_named(backend().database, name).user_id)
     click.echo(f"{name} is enabled.")
+
+
+@users.command("reset-2fa")
+@click.argument("name")
+@refusing
+def reset_factor(name: str) -> None:
+    """Forget the second factor of user NAME, who has lost it. The sessions of the user end."""
+    reset_second_factor(backend().database, find_named(backend().database, name).user_id)
+    click.echo(f"{name} has no second factor.")
 
 
 def _passwords() -> Passwords:

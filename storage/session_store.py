@@ -104,6 +104,12 @@ def mark_seen(connection: Connection, session_id: int, now: datetime) -> None:
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(seen_at=now))
 
 
+def renew(connection: Connection, session_id: int, id_hash: str, now: datetime) -> None:
+    """Give a session another id after its user has proved who it is."""
+    values = {"id_hash": id_hash, "proved_at": now, "seen_at": now}
+    connection.execute(update(sessions).where(sessions.c.id == session_id).values(**values))
+
+
 def end_session(connection: Connection, session_id: int, user_id: int, reason: str, now: datetime) -> bool:
     """End a session of a user; return whether it was open."""
     return _end(connection, (sessions.c.id == session_id, sessions.c.user_id == user_id), reason, now) == 1

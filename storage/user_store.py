@@ -1,15 +1,15 @@
-"""Users: one row each, with the hash of the password. This module decides nothing and knows no request."""
+"""Users, with hashes of passwords and recovery codes. This module decides nothing and knows no request."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from people import Actor, Role
-from schema import users
+from schema import recovery_codes, users
 
 #: The columns of a user that pages show.
 COLUMNS = (
@@ -126,6 +126,37 @@ def rehash(connection: Connection, user_id: int, old_hash: str, new_hash: str) -
     """Store another hash of the same password, unless it was changed meanwhile."""
     same = users.c.password_hash == old_hash
     return _change(connection, users.c.id == user_id, same, password_hash=new_hash)
+
+
+def set_second_factor(connection: Connection, user_id: int, secret: str | None, step: int | None) -> bool:
+    """Store the secret of an authenticator app and the time step of its first code; None forgets both."""
+    return _change(connection, users.c.id == user_id, totp_secret=secret, totp_step=step)
+
+
+def use_step(connection: Connection, user_id: int, step: int) -> bool:
+    """Record the time step of an accepted code; return False where this or a later one was accepted before."""
+    is_later = or_(users.c.totp_step.is_(None), users.c.totp_step < step)
+    return _change(connection, users.c.id == user_id, is_later, totp_step=step)
+
+
+def replace_recovery_codes(connection: Connection, user_id: int, hashes: Iterable[str]) -> None:
+    """Store the hashes of new recovery codes in place of the old ones."""
+    connection.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user_id))
+    for code_hash in hashes:
+        connection.execute(insert(recovery_codes).values(user_id=user_id, code_hash=code_hash))
+
+
+def use_recovery_code(connection: Connection, user_id: int, code_hash: str, now: datetime) -> bool:
+    """Record that a recovery code is used; return False where it is unknown or was used before."""
+    unused = (recovery_codes.c.user_id == user_id, recovery_codes.c.used_at.is_(None))
+    used = update(recovery_codes).where(*unused, recovery_codes.c.code_hash == code_hash).values(used_at=now)
+    return connection.execute(used).rowcount == 1
+
+
+def count_recovery_codes(connection: Connection, user_id: int) -> int:
+    """Return how many recovery codes of a user are not used."""
+    unused = (recovery_codes.c.user_id == user_id, recovery_codes.c.used_at.is_(None))
+    return int(connection.execute(select(func.count()).where(*unused)).scalar_one())
 
 
 def disable(connection: Connection, user_id: int, now: datetime) -> bool:

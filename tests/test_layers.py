@@ -41,6 +41,7 @@ LONGEST_TEMPLATE_LINE = 120
 #: library → the modules that may import it, by their dotted names.
 OWNERS: dict[str, tuple[str, ...]] = {
     "argon2": ("access.passwords",),
+    "pyotp": ("access.second_factor",),
     "flask": ("web_app", "web.*", "backend", "commands.*"),
     "flask_wtf": ("web.auth",),
     "flask_compress": ("web_app",),

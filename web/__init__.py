@@ -22,6 +22,7 @@ from web.reports import blueprint as reports_blueprint
 from web.rules import blueprint as settings_blueprint
 from web.scan import blueprint as scan_blueprint
 from web.searches import blueprint as searches_blueprint
+from web.second_factor import blueprint as second_factor_blueprint
 from web.service_search import SYNONYMS
 from web.sheets import blueprint as sheets_blueprint
 from web.submit import blueprint as submit_blueprint
@@ -46,6 +47,7 @@ BLUEPRINTS = (
     settings_blueprint,
     users_blueprint,
     account_blueprint,
+    second_factor_blueprint,
     health_blueprint,
 )
 

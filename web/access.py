@@ -23,6 +23,7 @@ class Permission:
     action: str = ""  #: the word of the audit log for a request that changes or hands out something; "" for none
     scope: Scope = Scope.READ  #: that a token needs
     takes_token: bool = False  #: accepts a token in place of a login; under /api every route does
+    prove: bool = False  #: asks for password and second factor, if they were not given a short time ago
 
 
 #: The scope that a token needs where a route does not declare another one.
@@ -30,13 +31,14 @@ USUAL_SCOPES = {Role.VIEWER: Scope.READ, Role.OPERATOR: Scope.ORDER, Role.ADMIN:
 
 
 def allow(
-    role: Role, action: str = "", *, scope: Scope | None = None, takes_token: bool = False
+    role: Role, action: str = "", *, scope: Scope | None = None, takes_token: bool = False, prove: bool = False
 ) -> Callable[[View], View]:
     """Declare the least role of a view, and the action that its POST (or download) is in the audit log.
 
-    A token also needs the scope; without one it is that of the role.
+    A token also needs the scope; without one it is that of the role. prove: a person must have given password and
+    second factor in the last minutes.
     """
-    return _declare(Permission(role, action, scope or USUAL_SCOPES[role], takes_token))
+    return _declare(Permission(role, action, scope or USUAL_SCOPES[role], takes_token, prove))
 
 
 def allow_everyone(action: str = "") -> Callable[[View], View]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
+from urllib.parse import urlsplit
 
 from flask import (
     Flask,
@@ -40,14 +41,17 @@ from access import (
     end_session,
     find_session,
     has_users,
+    is_proved,
     make_passwords,
     remember_visit,
+    renew_session,
 )
 from database import DatabaseUnavailableError, IMEIDatabase
 from people import DEMO_USER, Role
 from settings import Settings
 from storage.session_store import Session
-from web.access import current_permission, find_actor, may, may_open, set_actor
+from storage.user_store import User
+from web.access import Permission, current_permission, find_actor, may, may_open, set_actor
 from web.bearer import came_with_token, is_for_token, require_token
 from web.edge import is_direct
 from web.forms import expect_little
@@ -70,7 +74,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-LOGIN = "login.login"
+LOGIN, SECOND_FACTOR, PROVE = "login.login", "second_factor.show", "second_factor.prove"
+#: What a user may open who must set up a second factor first.
+WITHOUT_FACTOR = (SECOND_FACTOR, "second_factor.store", PROVE, "login.logout")
 #: The cookie of a login holds a random id; the signed cookie of Flask holds CSRF tokens and messages only.
 SESSION_COOKIE, FORM_COOKIE = "hammer_session", "hammer_form"
 
@@ -198,7 +204,47 @@ def require_login() -> ResponseReturnValue | None:
         return _ask_to_log_in()
     if request.endpoint and not (permission and permission.role and may(permission.role)):
         abort(403)
-    return None
+    return _ask_for_second_factor() or _ask_for_proof(permission)
+
+
+def _ask_for_second_factor() -> ResponseReturnValue | None:
+    """Lead a user who needs a second factor and has none to the page that sets it up."""
+    login = current_session()
+    if login is None or request.endpoint in (None, *WITHOUT_FACTOR) or not needs_second_factor(login.user):
+        return None
+    if not _wants_page():
+        return {"error": "Set up a second factor first.", "login": url_for(SECOND_FACTOR)}, 403
+    return redirect(url_for(SECOND_FACTOR), 303)
+
+
+def needs_second_factor(user: User) -> bool:
+    """Return whether a user must set up a second factor: whoever may spend real money, or decide who may."""
+    return user.role.includes(Role.OPERATOR) and not user.has_second_factor and not authenticator().settings.demo
+
+
+def _ask_for_proof(permission: Permission | None) -> ResponseReturnValue | None:
+    """Lead to the page that asks for password and second factor, where a route needs a proof that is not recent."""
+    login = current_session()
+    if login is None or not permission or not permission.prove or is_proved(login, authenticator().now()):
+        return None
+    if not _wants_page():
+        return {"error": "Confirm that it is you first. Nothing was changed.", "login": url_for(PROVE)}, 403
+    if request.method == "GET":
+        return redirect(url_for(PROVE, next=request.full_path.rstrip("?")), 303)
+    return redirect(url_for(PROVE, next=_path_of_form(), unsent=1), 303)
+
+
+def safe_next(target: str) -> str:
+    """Return the path on this site that target names, or "/" for anything else."""
+    if not target.startswith("/") or target.startswith(("//", "/login")):
+        return "/"
+    return target if "\\" not in target and target.isprintable() else "/"
+
+
+def _path_of_form() -> str:
+    """Return the path of the page that sent this form."""
+    page = urlsplit(request.referrer or "")  # parsable: Edge drops other referrers
+    return (page.path + (f"?{page.query}" if page.query else "")) if page.netloc == request.host else "/"
 
 
 def _recognise(is_public: bool) -> None:
@@ -230,8 +276,17 @@ def _ask_to_log_in() -> ResponseReturnValue:
 
 
 def _describe_user() -> dict[str, object]:
-    """Return template variables: the user, whether this is the demo, and "bare" for a page without a login."""
-    return {"current_user": current_user(), "demo": authenticator().settings.demo, "bare": not is_inside()}
+    """Return template variables: the user, whether this is the demo, and "bare" for a page without a login.
+
+    must_set_up: the user may open nothing but the page of the second factor.
+    """
+    login = current_session()
+    return {
+        "current_user": current_user(),
+        "demo": authenticator().settings.demo,
+        "bare": not is_inside(),
+        "must_set_up": login is not None and needs_second_factor(login.user),
+    }
 
 
 def is_open_demo() -> bool:
@@ -262,6 +317,12 @@ def start_session(user_id: int) -> None:
     user_agent = request.headers.get("User-Agent", "")
     token = begin_session(found.database, user_id, request.remote_addr or "", user_agent, found.now())
     after_this_request(partial(_hand_out, token))
+
+
+def renew_proof(login: Session) -> None:
+    """Record that the user of this session has just proved who it is, under a new random id."""
+    found = authenticator()
+    after_this_request(partial(_hand_out, renew_session(found.database, login, found.now())))
 
 
 def stop_session(reason: str) -> None:

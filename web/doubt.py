@@ -90,7 +90,7 @@ def ask(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/not-placed")
-@allow(Role.OPERATOR, "doubt.not_placed")
+@allow(Role.OPERATOR, "doubt.not_placed", prove=True)
 def not_placed(batch_id: int) -> ResponseReturnValue:
     """Record that the chosen IMEIs were not placed, so that they are sent again."""
     batch_or_404(batch_id)

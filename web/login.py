@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from access import LoginRefusedError
 from people import Role
 from web.access import allow, allow_everyone, describe
-from web.auth import authenticator, is_inside, start_session, stop_session
+from web.auth import authenticator, is_inside, safe_next, start_session, stop_session
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("login", __name__)
@@ -25,10 +25,10 @@ def login() -> ResponseReturnValue:
     target = safe_next(request.values.get("next", "/"))
     if request.method == "GET":
         return redirect(target, 303) if is_inside() else _login_page(target)
-    name, password = request.form.get("username", ""), request.form.get("password", "")
+    name, password, code = (request.form.get(field, "") for field in ("username", "password", "code"))
     describe(f"user {name[:NAMED]}")
     try:
-        user = authenticator().logins.check(name, password, request.remote_addr or "")
+        user = authenticator().logins.check(name, password, code, request.remote_addr or "")
     except LoginRefusedError as error:
         logger.warning("Refused a login from %s", request.remote_addr)
         return _refused(target, name[:NAMED], error)
@@ -43,13 +43,6 @@ def logout() -> ResponseReturnValue:
     """End the session of this browser."""
     stop_session("logout")
     return redirect(url_for("login.login"), 303)
-
-
-def safe_next(target: str) -> str:
-    """Return the path on this site that target names, or "/" for anything else."""
-    if not target.startswith("/") or target.startswith(("//", "/login")):
-        return "/"
-    return target if "\\" not in target and target.isprintable() else "/"
 
 
 def _refused(target: str, name: str, error: LoginRefusedError) -> ResponseReturnValue:

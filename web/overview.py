@@ -144,7 +144,7 @@ def check_database() -> ResponseReturnValue:
 
 
 @blueprint.post("/database/backup")
-@allow(Role.ADMIN, "backup")
+@allow(Role.ADMIN, "backup", prove=True)
 def backup() -> ResponseReturnValue:
     """Store a consistent copy of the database in the backup folder and download it."""
     try:

@@ -1,4 +1,4 @@
-"""The page Account: the user's own password, and where the user is logged in."""
+"""The page Account: the user's own password and second factor, and where the user is logged in."""
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -11,6 +11,7 @@ from access import (
     end_sessions,
     own_sessions,
     set_password,
+    unused_recovery_codes,
 )
 from backend import backend
 from people import Role
@@ -28,9 +29,16 @@ BY_USER = "ended by the user"
 @allow(Role.VIEWER)
 def show() -> str:
     """Show the account of the user who is logged in."""
-    login = current_session()
-    sessions = own_sessions(backend().database, login.user.user_id, authenticator().now()) if login else []
-    return render_template("account.html", login=login, sessions=sessions, shortest=SHORTEST_PASSWORD)
+    login, database = current_session(), backend().database
+    if login is None:
+        return render_template("account.html", login=None)
+    return render_template(
+        "account.html",
+        login=login,
+        sessions=own_sessions(database, login.user.user_id, authenticator().now()),
+        recovery_codes=unused_recovery_codes(database, login.user),
+        shortest=SHORTEST_PASSWORD,
+    )
 
 
 @blueprint.post("/password")
@@ -40,7 +48,7 @@ def change_password() -> ResponseReturnValue:
     user, found = _login().user, authenticator()
     describe(f"user {user.name}")
     try:
-        found.logins.check(user.name, request.form.get("current", ""), request.remote_addr or "")
+        found.logins.check(user.name, request.form.get("current", ""), None, request.remote_addr or "")
         set_password(backend().database, found.passwords, user.user_id, request.form.get("password", ""))
     except LoginRefusedError:
         return _refused("The current password is wrong, or there were too many attempts. Wait a minute and try again.")

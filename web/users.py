@@ -20,6 +20,7 @@ from access import (
     find_user,
     own_sessions,
     read_limit,
+    reset_second_factor,
     set_daily_limit,
     set_password,
     set_role,
@@ -51,7 +52,7 @@ def listing() -> str:
 
 
 @blueprint.post("")
-@allow(Role.ADMIN, "user.add")
+@allow(Role.ADMIN, "user.add", prove=True)
 def add() -> ResponseReturnValue:
     """Add a user."""
     form = request.form
@@ -79,7 +80,7 @@ def show(user_id: int) -> str:
 
 
 @blueprint.post("/<int:user_id>")
-@allow(Role.ADMIN, "user.change")
+@allow(Role.ADMIN, "user.change", prove=True)
 def change(user_id: int) -> ResponseReturnValue:
     """Change role and daily limit."""
     limit_text = request.form.get("daily_limit", "")
@@ -96,7 +97,7 @@ def change(user_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/<int:user_id>/password")
-@allow(Role.ADMIN, "user.password")
+@allow(Role.ADMIN, "user.password", prove=True)
 def password(user_id: int) -> ResponseReturnValue:
     """Set a new password for another user, who can then change it."""
 
@@ -110,7 +111,7 @@ def password(user_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/<int:user_id>/disable")
-@allow(Role.ADMIN, "user.disable")
+@allow(Role.ADMIN, "user.disable", prove=True)
 def turn_off(user_id: int) -> ResponseReturnValue:
     """Refuse a user from now on."""
 
@@ -122,13 +123,27 @@ def turn_off(user_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/<int:user_id>/enable")
-@allow(Role.ADMIN, "user.enable")
+@allow(Role.ADMIN, "user.enable", prove=True)
 def turn_on(user_id: int) -> ResponseReturnValue:
     """Accept a disabled user again."""
 
     def store(user: User) -> str:
         enable(backend().database, user_id)
         return f"User {user.name} can log in again."
+
+    return _changed(user_id, store)
+
+
+@blueprint.post("/<int:user_id>/second-factor")
+@allow(Role.ADMIN, "user.reset_factor", prove=True)
+def reset_factor(user_id: int) -> ResponseReturnValue:
+    """Forget the second factor of another user, who has lost it."""
+
+    def store(user: User) -> str:
+        if user_id == current_actor().user_id:
+            raise AccessRefusedError("Change your own second factor on the page Account.")
+        reset_second_factor(backend().database, user_id)
+        return f"User {user.name} sets up a new second factor at the next login. All sessions of this user have ended."
 
     return _changed(user_id, store)
 

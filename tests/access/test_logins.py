@@ -37,7 +37,7 @@ class Guesses:
     def wait(self, name: str, password: str, address: str) -> float | None:
         """Return None for a login, else the seconds to wait."""
         try:
-            self.logins.check(name, password, address)
+            self.logins.check(name, password, "", address)
         except LoginRefusedError as error:
             return error.wait
         return None
@@ -61,7 +61,7 @@ def test_the_wait_doubles_up_to_a_minute() -> None:
 
 
 def test_a_name_is_found_in_any_case_and_everything_else_is_refused_in_one_way(guesses: Guesses) -> None:
-    assert guesses.logins.check(" Anna ", PASSWORD, HOME).name == "anna"
+    assert guesses.logins.check(" Anna ", PASSWORD, "", HOME).name == "anna"
     for name, password in (("anna", "wrong"), ("nobody", PASSWORD), ("", ""), ("anna", PASSWORD.upper())):
         assert guesses.wait(name, password, HOME) == 0.0
 
@@ -137,7 +137,7 @@ def test_guesses_at_the_same_instant_in_two_processes_are_all_counted(settings: 
             passwords = make_passwords(8)
             start.wait(10)
             try:
-                Logins(own, Recording(passwords.hasher, passwords.dummy), lambda: 5.0).check("anna", "wrong", HOME)
+                Logins(own, Recording(passwords.hasher, passwords.dummy), lambda: 5.0).check("anna", "wrong", "", HOME)
             except LoginRefusedError:
                 pass
 
@@ -155,7 +155,7 @@ def test_guesses_at_the_same_instant_in_two_processes_are_all_counted(settings: 
 
 
 def test_a_login_renews_a_hash_with_old_parameters(guesses: Guesses, database: IMEIDatabase) -> None:
-    Logins(database, make_passwords(16)).check("anna", PASSWORD, HOME)
+    Logins(database, make_passwords(16)).check("anna", PASSWORD, "", HOME)
     with database.read() as connection:
         found = user_store.secrets_of(connection, "anna")
     assert found

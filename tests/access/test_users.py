@@ -33,7 +33,7 @@ def add(database: IMEIDatabase, name: str, role: Role = Role.ADMIN) -> int:
 
 def opens(database: IMEIDatabase, name: str, password: str) -> bool:
     try:
-        return bool(Logins(database, PASSWORDS).check(name, password, "127.0.0.1"))
+        return bool(Logins(database, PASSWORDS).check(name, password, "", "127.0.0.1"))
     except LoginRefusedError:
         return False
 

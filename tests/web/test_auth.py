@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from login_client import PASSWORD, expired_page_token, log_in, make_app, token_on
+from login_client import PASSWORD, code_of, expired_page_token, log_in, make_app, token_on
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import web_app
@@ -254,10 +254,10 @@ def test_guesses_after_the_fifth_wait_and_even_the_right_password_is_not_looked_
     assert client.get("/").status_code == 303
 
 
-def test_another_address_is_not_slowed_by_one_guesser(client: FlaskClient) -> None:
+def test_another_address_is_not_slowed_by_one_guesser(app: Flask, client: FlaskClient) -> None:
     for _ in range(FREE_FAILURES):
         log_in(client, "wrong")
-    form = {"username": "admin", "password": PASSWORD, "csrf_token": token_on(client)}
+    form = {"username": "admin", "password": PASSWORD, "csrf_token": token_on(client), "code": code_of(app, "admin")}
     assert client.post("/login", data=form, environ_overrides=FAR_AWAY).status_code == 303
 
 

@@ -12,7 +12,7 @@ from account.answerer import LocalProvider, Questions
 from database import IMEIDatabase
 from orders import Account
 from settings import Settings
-from web.login import safe_next
+from web.auth import safe_next
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_the_right_password_opens_every_page_and_leads_back_to_the_one_that_was_
 def test_anything_else_is_turned_away_with_one_sentence_for_all(client: FlaskClient, user: str, password: str) -> None:
     answer = log_in(client, password, user)
     assert answer.status_code == 401
-    assert "The user name or the password is wrong." in answer.text
+    assert "The user name, the password or the code is wrong." in answer.text
     assert client.get("/").status_code == 303
 
 
