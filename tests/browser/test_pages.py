@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis, wait_until
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from database import IMEIDatabase
 from settings import Settings
@@ -58,10 +59,11 @@ def filled_fixture(site: Site) -> Filled:
     order = site.one("SELECT order_id FROM orders WHERE status = 'Completed' LIMIT 1")
     search = site.post("/history/search", {"imeis": "\n".join(made_up_imeis(30, 60))})
     building(site, "built")
+    site.post("/settings/users", {"name": "anna", "role": "operator", "password": PASSWORD})
     site.post("/scan", {"service_id": SERVICE, "imei": made_up_imeis(0, 1)[0], "session": "desk"})
     pages = ("/", "/batch", "/submit", "/scan?session=desk", "/scan/sessions", "/help", "/batches", "/batches?q=stock",
              "/history", "/services?q=t-mobile", "/database", "/status",
-             "/login", "/settings")  # fmt: skip
+             "/login", "/settings", "/settings/users", "/settings/users/1", "/account")  # fmt: skip
     more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
             f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
@@ -77,6 +79,10 @@ NO_PAGES = {
     "reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
     "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
 }  # fmt: skip
+#: Pages of a user who is logged in; the demo needs a login from elsewhere, and through a proxy.
+BEHIND_LOGIN = ("/account", "/account/second-factor", "/account/prove")
+THROUGH_PROXY = {"X-Forwarded-For": "203.0.113.9"}
+PASSWORD = "four plain words here"
 #: A page that is not there says so on the console, and rightly.
 MISSING = ("status of 404",)
 
@@ -103,6 +109,7 @@ def test_every_page_of_the_app_is_among_those_that_are_looked_at(
     rules = create_app(settings, database).url_map
     address = rules.bind("localhost")
     looked_at = {address.match(path.partition("?")[0])[0] for path in filled.paths if path != "/no-such-page"}
+    looked_at |= {address.match(path)[0] for path in BEHIND_LOGIN}
     every = {rule.endpoint for rule in rules.iter_rules() if "GET" in (rule.methods or ())}
     assert every - looked_at == NO_PAGES
 
@@ -115,12 +122,27 @@ RULES: dict[Literal["light", "dark"], dict[str, Any]] = {
 }
 
 
-def test_axe_finds_nothing_on_any_page_in_light_and_dark(visitor: Visitor, filled: Filled) -> None:
+def each_page(visitor: Visitor, filled: Filled, **options: Any) -> Iterator[tuple[str, Page]]:
+    """Open every page, and those behind the login as a user."""
     visitor.expected = MISSING
-    page = visitor.window().new_page()
-    found = []
+    page = visitor.window(**options).new_page()
     for path in filled.paths:
         page.goto(path)
+        yield path, page
+    page = visitor.window(extra_http_headers=THROUGH_PROXY, **options).new_page()
+    page.goto("/login?next=/account")
+    page.get_by_label("User name").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/account")
+    for path in BEHIND_LOGIN:
+        page.goto(path)
+        yield path, page
+
+
+def test_axe_finds_nothing_on_any_page_in_light_and_dark(visitor: Visitor, filled: Filled) -> None:
+    found = []
+    for path, page in each_page(visitor, filled):
         for scheme, rules in RULES.items():
             page.emulate_media(color_scheme=scheme)
             for violation in Axe().run(page, options=rules).response["violations"]:
@@ -130,11 +152,9 @@ def test_axe_finds_nothing_on_any_page_in_light_and_dark(visitor: Visitor, fille
 
 @pytest.mark.parametrize("scripted", [True, False])
 def test_no_page_scrolls_sideways_at_390_pixels(visitor: Visitor, filled: Filled, scripted: bool) -> None:
-    visitor.expected = MISSING
-    page = visitor.window(viewport={"width": 390, "height": 844}, java_script_enabled=scripted).new_page()
     wide = []
-    for path in filled.paths:
-        page.goto(path)
+    size = {"width": 390, "height": 844}
+    for path, page in each_page(visitor, filled, viewport=size, java_script_enabled=scripted):
         width = page.evaluate("document.documentElement.scrollWidth")
         wide += [f"{path} is {width} wide"] if width > 390 else []
     assert wide == []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from batch_checks import IN_DOUBT, rows
 from flask import Flask
+from login_client import PASSWORD, log_in
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
 from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
@@ -231,6 +232,7 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
     batch_id = fill(browser, database)
     caught.clear()
     visit(browser, database, batch_id)
+    use_account(app, browser)
     browser.get(f"/batches/{batch_id}/sheet")
     with monkeypatch.context() as patched:
         patched.setattr(order_filters, "VERY_FEW", -1)  # as where many orders fit every term
@@ -247,6 +249,16 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
         planned = plans(database, caught, statistics)
         assert "\n".join(scans(planned)) == ""
         assert wanted - used(planned) == set()
+
+
+def use_account(app: Flask, browser: Browser) -> None:
+    """A user logs in from elsewhere and opens the own pages."""
+    browser.post("/settings/users", {"name": "anna", "role": "admin", "password": PASSWORD})
+    user = Browser(app)
+    user.client.environ_base["REMOTE_ADDR"] = "203.0.113.9"
+    assert log_in(user.client, user="anna").status_code == 303
+    for page in ("/account", "/settings/users", "/settings/users/1"):
+        assert user.get(page).status_code == 200, page
 
 
 def work(simulator: Simulator, database: IMEIDatabase) -> None:

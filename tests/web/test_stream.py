@@ -11,7 +11,7 @@ from backend import Backend
 from database import IMEIDatabase
 from schema import orders
 from storage import batch_states
-from web.stream import Pace, events
+from web.stream import ALLOWED_EVERY, INTERVAL, Pace, events
 
 
 @pytest.fixture
@@ -94,6 +94,17 @@ def test_a_stream_ends_when_the_process_stops(browser: Browser, backend: Backend
     next(stream), next(stream)
     backend.stopping.set()
     assert list(stream) == []
+
+
+def test_a_stream_ends_when_its_login_or_token_ends(
+    browser: Browser, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ALLOWED_EVERY + INTERVAL < 5
+    monkeypatch.setattr("web.stream.ALLOWED_EVERY", 0.0)
+    allowed = iter((True, True, False))
+    stream = events(backend, browser.start(imeis(2)), still_allowed=lambda: next(allowed))
+    names = [name for text in stream for _, name, _ in events_of(text)]
+    assert names == ["progress"]
 
 
 def test_a_silent_stream_sends_a_comment(browser: Browser, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
