@@ -15,6 +15,7 @@ from flask import current_app
 from account import AccountBalance, ProviderRequests, ServiceCatalog
 from database import IMEIDatabase
 from orders import IMEIOrder, ServiceInfo
+from people import Actor
 from settings import Settings
 from storage import order_queries
 from submission import NOT_AGAIN, Again, Means, Plan, account_objection, make_plan, older_copy_objection
@@ -91,9 +92,15 @@ class Backend:
         """Whether paid orders may be placed: their records must survive the next deploy."""
         return self.settings.demo or not self.settings.volatile_disk
 
-    def plan(self, service: ServiceInfo, imeis: Sequence[tuple[str, int | None]], again: Again = NOT_AGAIN) -> Plan:
-        """Return what a batch of these IMEIs (with their source rows) would send now."""
-        means = Means(self.account.current(), self.settings.daily_budget, self.order_objection())
+    def plan(
+        self,
+        service: ServiceInfo,
+        imeis: Sequence[tuple[str, int | None]],
+        actor: Actor,
+        again: Again = NOT_AGAIN,
+    ) -> Plan:
+        """Return what a batch of these IMEIs (with their source rows) would send now, and who would order it."""
+        means = Means(self.account.current(), self.settings.daily_budget, self.order_objection(), actor)
         return make_plan(self.database, service, imeis, means, again)
 
     def order_objection(self) -> str:

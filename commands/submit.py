@@ -26,6 +26,7 @@ from commands.users import users
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import BatchNames, BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
+from people import COMMAND_LINE
 from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
 from runner import led, provider_access, run_or_follow, sync_or_follow
 from settings import Settings
@@ -179,7 +180,7 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
     try:
         with provider_access(settings):  # held, so that the demo's provider lives as long as the command
             with led(settings, backend.database):
-                plan = backend.plan(_find_service(backend, options.service_id), _pairs(intake))
+                plan = backend.plan(_find_service(backend, options.service_id), _pairs(intake), COMMAND_LINE)
             _say(*read_lines(options.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
             _refuse_objections(plan)
             _ask(settings, plan, options.yes)

@@ -15,9 +15,11 @@ from sqlalchemy import Connection, exists, insert, or_, select, text, update
 from amounts import exceeds, money
 from database import IMEIDatabase, utc_now
 from orders import BatchState, OrderStatus, Outcome
+from people import COMMAND_LINE, Actor
 from schema import batches, items, orders
 from storage.batch_queries import planned_imeis, promised, spent_or_promised
 from storage.batch_states import finish_if_done, resume
+from storage.daily_limits import daily_limits, limit_objections
 from storage.rows import WORDS, EarlierOrder
 
 logger = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ INSERTED_AT_ONCE = 10_000
 
 
 class OverBudgetError(Exception):
-    """Nothing was written: the day's budget or the account does not hold what this would cost. str() is a sentence."""
+    """Nothing was written: a daily limit, the budget or the account does not hold the cost. str() is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class NewBatch:
     held: float | None = None  #: US dollars that the account holds; None where that is not known
     customer: str = ""
     note: str = ""
+    actor: Actor = COMMAND_LINE  #: who orders; the batch counts for the daily limits of this user and token
 
 
 def fingerprint(service_id: str, imeis: Iterable[str]) -> str:
@@ -105,7 +108,7 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
 
     A known confirm token, or a batch of the same fingerprint that is unfinished or in doubt, gives that batch back
     (running again, at the confirmed price where that is higher). IMEIs that are in flight, in doubt or already ordered
-    with this service become duplicates.
+    with this service become duplicates. A batch that is given back still counts for who created it.
     Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:
@@ -113,12 +116,21 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
         if earlier is not None:
             return earlier
         left_out = _left_out(connection, new)
+        _check_limits(connection, new, len({imei for imei, _ in new.imeis} - left_out.keys()))
         batch_id = _insert_batch(connection, new)
         _insert_items(connection, batch_id, new, left_out, chunk_size)
         finish_if_done(connection, batch_id)
         if new.budget is not None and exceeds(spent_or_promised(connection), new.budget):
             raise OverBudgetError("Another batch has taken what was left of today's budget.")
         return batch_id
+
+
+def _check_limits(connection: Connection, new: NewBatch, count: int) -> None:
+    """Raise OverBudgetError where the user or the token may not order this many IMEIs today."""
+    limits = daily_limits(connection, new.actor.user_id, new.actor.token_id)
+    objections = limit_objections(limits, new.unit_price * count, new.actor.name)
+    if objections:
+        raise OverBudgetError(" ".join(objections))
 
 
 def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
@@ -138,7 +150,8 @@ def resume_batch(connection: Connection, batch_id: int, price: float, funds: Fun
     """paused → running, for a person; return whether it was paused. Orders placed before keep what they cost.
 
     price is what the provider lists (US dollars an IMEI): the rest is ordered at that price where it is higher than the
-    batch's. Raises OverBudgetError where the rest would then cost more than the funds hold.
+    batch's. Raises OverBudgetError where the rest would then cost more than the funds hold, or more than the daily
+    limits of who created the batch allow: it counts for them, whoever resumes it.
     """
     before = connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar()
     if not resume(connection, batch_id):
@@ -153,9 +166,12 @@ def resume_batch(connection: Connection, batch_id: int, price: float, funds: Fun
 def _check_funds(connection: Connection, batch_id: int, price: float, funds: Funds) -> None:
     rest = price * planned_imeis(connection, batch_id)
     costs = f"At the new price of {money(price)} an IMEI the rest of batch {batch_id} costs {money(rest)}"
+    creator = connection.execute(select(batches.c.user_id, batches.c.token_id).where(batches.c.id == batch_id)).one()
+    limits = daily_limits(connection, *creator)
     for limit, taken, words in (
         (funds.budget, spent_or_promised(connection), "of today's budget"),
         (funds.held, promised(connection), "of the account's balance"),
+        *((limit.dollars, limit.used, f"of the daily limit of {limit.whose}") for limit in limits),
     ):
         if limit is not None and exceeds(taken, limit):
             raise OverBudgetError(f"{costs}, but {money(max(0.0, limit - taken + rest))} {words} is left.")
@@ -231,6 +247,9 @@ def _insert_batch(connection: Connection, new: NewBatch) -> int:
             confirm_token=new.confirm_token,
             fingerprint=new.fingerprint,
             created_at=utc_now(),
+            ordered_by=new.actor.name,
+            user_id=new.actor.user_id,
+            token_id=new.actor.token_id,
         )
     ).inserted_primary_key
     return int(key[0]) if key else 0

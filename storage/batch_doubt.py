@@ -106,9 +106,13 @@ def doubtful(*columns: ColumnElement[Any]) -> Select[Any]:
     )
 
 
-def at_stake(connection: Connection) -> tuple[int, float]:
-    """Return how many IMEIs are in doubt in all batches, and the US dollars that they may have cost."""
-    count, cost = connection.execute(doubtful(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))).one()
+def at_stake(connection: Connection, theirs: ColumnElement[bool] | None = None) -> tuple[int, float]:
+    """Return how many IMEIs are in doubt, and the US dollars that they may have cost.
+
+    theirs: a condition on batches; without it, all count.
+    """
+    query = doubtful(func.count(), func.coalesce(func.sum(batches.c.unit_price), 0.0))
+    count, cost = connection.execute(query if theirs is None else query.where(theirs)).one()
     return int(count), float(cost)
 
 

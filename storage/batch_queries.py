@@ -7,7 +7,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, case, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, exists, func, or_, select, text
 
 from database import IMEIDatabase, utc_now
 from grading import VerdictCounts
@@ -200,9 +200,12 @@ def committed(database: IMEIDatabase) -> float:
         return promised(connection)
 
 
-def spent_or_promised(connection: Connection) -> float:
-    """US dollars of the orders of this UTC day, and those that unfinished batches and doubt may come to."""
-    return _placed_since(connection, utc_now().date())[1] + promised(connection)
+def spent_or_promised(connection: Connection, theirs: ColumnElement[bool] | None = None) -> float:
+    """US dollars of the orders of this UTC day, and those that unfinished batches and doubt may come to.
+
+    theirs: a condition on batches; without it, all count.
+    """
+    return _placed_since(connection, utc_now().date(), theirs)[1] + promised(connection, theirs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,24 +227,36 @@ def today(database: IMEIDatabase) -> Today:
         return Today(*_placed_since(connection, utc_now().date()), *at_stake(connection), oldest)
 
 
-def _placed_since(connection: Connection, day: date) -> tuple[int, float, VerdictCounts]:
-    """Return the orders of a UTC day and those after it, their US dollars, and their verdicts."""
+def _placed_since(
+    connection: Connection, day: date, theirs: ColumnElement[bool] | None = None
+) -> tuple[int, float, VerdictCounts]:
+    """Return the orders of a UTC day and those after it, their US dollars, and their verdicts.
+
+    The day is looked up first, then the batch of each sum: a condition on batches of years costs no more.
+    """
     added = sums()
     query = select(added.c.verdict, func.sum(added.c.orders), func.sum(added.c.millionths))
-    rows = connection.execute(query.where(added.c.day >= day.isoformat()).group_by(added.c.verdict)).all()
+    query = query.where(added.c.day >= day.isoformat()).group_by(added.c.verdict)
+    if theirs is not None:
+        query = query.where(exists().where(batches.c.id == added.c.batch_id, theirs))
+    rows = connection.execute(query).all()
     counts = {verdict: int(count) for verdict, count, _ in rows}
     return sum(counts.values()), sum(amount for *_, amount in rows) * MILLIONTH, counts_of(counts)
 
 
-def promised(connection: Connection) -> float:
-    """Return the US dollars that unfinished batches may still spend, and that items in doubt may have cost."""
-    waiting = connection.execute(
+def promised(connection: Connection, theirs: ColumnElement[bool] | None = None) -> float:
+    """Return the US dollars that unfinished batches may still spend, and that items in doubt may have cost.
+
+    theirs: a condition on batches; without it, all count.
+    """
+    waiting = (
         select(func.coalesce(func.sum(batches.c.unit_price), 0.0))
         .select_from(batches)
         .join(items, (items.c.batch_id == batches.c.id) & (items.c.outcome == Outcome.WAITING))
         .where(UNFINISHED)
-    ).scalar_one()
-    return float(waiting) + at_stake(connection)[1]
+    )
+    waiting = waiting if theirs is None else waiting.where(theirs)
+    return float(connection.execute(waiting).scalar_one()) + at_stake(connection, theirs)[1]
 
 
 def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], sums: OrderSums, withheld: int) -> Progress:

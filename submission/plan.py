@@ -12,8 +12,10 @@ from types import MappingProxyType
 from amounts import exceeds, money
 from database import IMEIDatabase
 from orders import Balance, BatchNames, Catalogue, OrderStatus, ServiceInfo
+from people import COMMAND_LINE, Actor
 from storage import batch_queries
 from storage.batch_creation import NewBatch, fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
+from storage.daily_limits import DailyLimit, daily_limits, limit_objections
 from storage.rows import EarlierOrder
 
 NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring another file."
@@ -52,6 +54,8 @@ class Plan:
     balance: Balance
     promised: float  #: US dollars that unfinished batches may still take
     budget_left: float | None  #: US dollars of today's budget; None: no limit
+    actor: Actor  #: who orders
+    limits: tuple[DailyLimit, ...]  #: of who orders
     objections: tuple[str, ...] = ()
 
     @property
@@ -81,6 +85,7 @@ class Plan:
             resend_rejected=self.resend_rejected,
             budget=budget,
             held=self.balance.credits if self.balance.trusted else None,
+            actor=self.actor,
         )
 
 
@@ -91,6 +96,7 @@ class Means:
     balance: Balance
     daily_budget: float | None = None  #: US dollars; None: no limit
     objection: str = ""  #: why nothing may be ordered with this database
+    actor: Actor = COMMAND_LINE  #: who orders, within the daily limits of this user and token
 
 
 def make_plan(
@@ -106,6 +112,7 @@ def make_plan(
     with database.read() as connection:
         known = known_orders(connection, service.package_id, names)
         elsewhere = tuple(results_elsewhere(connection, service.package_id, names))
+        limits = daily_limits(connection, means.actor.user_id, means.actor.token_id)
     earlier = _by_status(order for order in known if order.imei not in flying)
     left_out = flying.keys() | _left_out(earlier, again)
     mark = fingerprint(service.package_id, names)
@@ -125,6 +132,8 @@ def make_plan(
         balance=means.balance,
         promised=batch_queries.committed(database),
         budget_left=_budget_left(database, means.daily_budget),
+        actor=means.actor,
+        limits=limits,
     )
     return _with_objections(plan, means.objection)
 
@@ -205,6 +214,7 @@ def _with_objections(plan: Plan, objection: str) -> Plan:
     found = [objection]
     if plan.continues is None:
         found += money_objections(plan.cost, plan.balance, plan.promised, plan.budget_left)
+        found += limit_objections(plan.limits, plan.cost, plan.actor.name)
         found += [] if plan.count else [NOTHING_LEFT if plan.imeis else NO_IMEI]
         found += [service_objection(plan.service, plan.service.package_id)]
     return replace(plan, objections=tuple(sentence for sentence in found if sentence))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from backend import Backend
 from orders import BatchNames, ServiceInfo
+from people import Actor
 from storage.batch_creation import create_batch
 from submission import Again, Plan, price_objection, service_objection, unchecked
 from web.format import plural
@@ -15,7 +16,7 @@ def must_type(backend: Backend, plan: Plan) -> bool:
 
 
 def plan_few(
-    backend: Backend, service_id: str, imeis: Sequence[str], shown_price: float | None, again: Again
+    backend: Backend, service_id: str, imeis: Sequence[str], shown_price: float | None, again: Again, actor: Actor
 ) -> tuple[Plan | None, tuple[str, ...]]:
     """Return what would be sent at the price of now, and the objections; there is no plan without a service.
 
@@ -27,7 +28,7 @@ def plan_few(
     objection = service_objection(service, service_id)
     if service is None or objection:
         return None, (objection,)
-    plan = backend.plan(service, [(imei, None) for imei in imeis], again)
+    plan = backend.plan(service, [(imei, None) for imei in imeis], actor, again)
     shown = before.price if shown_price is None and before is not None else shown_price
     checked = unchecked(catalogue) or price_objection(service.title, shown, service.price)
     return plan, tuple(filter(None, (checked, *plan.objections)))

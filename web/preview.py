@@ -28,7 +28,7 @@ from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, change_upload, rename_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
-from web.access import allow
+from web.access import allow, current_actor
 from web.batch_fields import names_from, one_line
 from web.ordering import must_type, start_batch, started
 from web.picker import preselected
@@ -302,7 +302,7 @@ def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | 
     chosen = [*intake.ready, *intake.luhn_failed] if found.choice.get("include_luhn") else intake.ready
     imeis = [(ready.imei, ready.row) for ready in chosen]
     again = Again(bool(found.choice.get("recheck")), bool(found.choice.get("resend_rejected")))
-    return intake, backend().plan(service, imeis, again)
+    return intake, backend().plan(service, imeis, current_actor(), again)
 
 
 def _reason_to_look_again(plan: Plan | None) -> str:

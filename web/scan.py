@@ -26,7 +26,7 @@ from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from storage.scan_store import NewScan, Scan
 from submission import Again
-from web.access import allow
+from web.access import allow, current_actor
 from web.context import row_number
 from web.format import ago, as_utc, is_awaited, money, sentence
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch
@@ -229,7 +229,7 @@ def _known(posted: ScanForm, imei: str) -> NewScan | None:
 def _ordered(posted: ScanForm, imei: str) -> NewScan | Card:
     """Order a phone; a card says why it was not ordered."""
     again = Again(posted.again, posted.again)
-    plan, objections = plan_few(backend(), posted.service_id, [imei], posted.shown_price, again)
+    plan, objections = plan_few(backend(), posted.service_id, [imei], posted.shown_price, again, current_actor())
     if plan is not None and not objections and must_type(backend(), plan):
         objections = (f"A check for {money(plan.cost)} asks for a typed confirmation. Use “Check a few” for it.",)
     if plan is None or objections:

@@ -18,7 +18,7 @@ from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from submission import Again, Plan
-from web.access import allow
+from web.access import allow, current_actor
 from web.format import ago, plural, result_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch, started
 from web.picker import preselected
@@ -139,7 +139,9 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     if wrong:
         return None, tuple(wrong)
     again = Again(posted.recheck, posted.recheck)
-    return plan_few(backend(), posted.service_id, list(intake.ready.imeis()), posted.shown_price, again)
+    return plan_few(
+        backend(), posted.service_id, list(intake.ready.imeis()), posted.shown_price, again, current_actor()
+    )
 
 
 def _ask_again(posted: Posted, objections: Sequence[str]) -> ResponseReturnValue:
@@ -166,7 +168,7 @@ def _known_plan(posted: Posted) -> Plan | None:
         return None
     again = Again(posted.recheck, posted.recheck)
     numbers = [(imei, None) for imei in intake.ready.imeis()]
-    return backend().plan(service, numbers, again) if service and numbers else None
+    return backend().plan(service, numbers, current_actor(), again) if service and numbers else None
 
 
 def _label(imeis: Sequence[tuple[str, Any]]) -> str:

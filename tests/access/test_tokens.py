@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
+from stored_people import add_user
 
 from access import TokenError, actor_of, create_token
 from access.tokens import parse_scopes
@@ -17,17 +18,7 @@ from storage.token_store import NewToken
 SYNC = NewToken("stock-sync", Role.OPERATOR, frozenset({Scope.READ, Scope.ORDER}), daily_limit=50.0)
 
 
-@pytest.fixture
-def anna(database: IMEIDatabase) -> int:
-    """The row of an operator who may order for $80 a day."""
-    now = utc_now()
-    row = {"name": "anna", "role": "operator", "password_hash": "", "daily_limit": 80.0}
-    with database.write() as connection:
-        statement = insert(users).values(**row, created_at=now, password_at=now).returning(users.c.id)
-        return int(connection.execute(statement).scalar_one())
-
-
-def change_user(database: IMEIDatabase, user_id: int, **values: object) -> None:
+def change_user(database: IMEIDatabase, user_id: int | None, **values: object) -> None:
     with database.write() as connection:
         connection.execute(update(users).where(users.c.id == user_id).values(**values))
 
@@ -64,7 +55,8 @@ def test_a_revoked_or_expired_token_acts_for_nobody(database: IMEIDatabase) -> N
     assert create_token(database, SYNC) != token  # the name is free again
 
 
-def test_a_token_is_worth_no_more_than_its_maker(database: IMEIDatabase, anna: int) -> None:
+def test_a_token_is_worth_no_more_than_its_maker(database: IMEIDatabase) -> None:
+    anna = add_user(database, "anna", daily_limit=80.0).user_id
     token = create_token(database, replace(SYNC, user_id=anna))
     actor = actor_of(database, token)
     assert actor is not None

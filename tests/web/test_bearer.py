@@ -6,23 +6,20 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from simulated_provider import imeis
+from stored_people import add_token
 from web_client import CARRIER, Browser, Provider, make_app
 
-from access import create_token
 from database import IMEIDatabase
-from people import Role, Scope, scopes_of
+from people import Role, Scope
 from settings import Settings
 from storage import token_store
-from storage.token_store import NewToken
 
 AWAY = {"REMOTE_ADDR": "203.0.113.9"}
 
 
 def bearer(database: IMEIDatabase, role: Role = Role.OPERATOR, *scopes: Scope) -> dict[str, str]:
     """The header of a new token."""
-    name = " ".join((role, *scopes))
-    token = create_token(database, NewToken(name, role, frozenset(scopes) or scopes_of(role)))
-    return {"Authorization": f"Bearer {token}"}
+    return {"Authorization": f"Bearer {add_token(database, ' '.join((role, *scopes)), role, frozenset(scopes))}"}
 
 
 @pytest.fixture
@@ -30,6 +27,15 @@ def client(settings: Settings, database: IMEIDatabase, provider: Provider) -> Fl
     """A program at the app of a real account."""
     real = replace(settings, api_key="K", username="someone", admin_password="hunter2hunter2")
     return make_app(real, database, provider).test_client()
+
+
+def test_a_token_orders_within_its_daily_limit(client: FlaskClient, database: IMEIDatabase) -> None:
+    headers = {"Authorization": f"Bearer {add_token(database, daily_limit=0.1)}"}
+    assert order(client, headers) == 200
+    form = {"imei": imeis(1, first=9)[0], "service_id": CARRIER.package_id}
+    answer = client.post("/submit-stream", data=form, headers=headers)
+    assert answer.status_code == 400
+    assert answer.get_json()["error"] == "This costs $0.08. Your daily limit is $0.10; $0.08 of it is used."
 
 
 def order(client: FlaskClient, headers: dict[str, str], **more: str) -> int:

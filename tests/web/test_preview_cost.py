@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from simulated_provider import imeis
 from stored_orders import all_orders
+from stored_people import act_as, add_user
 from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, words
 from web_scenes import aged, batch_count, csv_of, with_settings
 
@@ -167,6 +168,21 @@ def test_the_daily_budget_counts_what_was_spent_and_promised(app: Flask, databas
     refused = browser.led_back(browser.confirm(browser.paste(imeis(10, first=50))))
     assert "$0.40 of today's budget is left" in words(refused)
     assert browser.confirm(browser.paste(imeis(5, first=50))).status_code == 303
+
+
+def test_the_daily_limit_of_a_user_is_shown_and_kept(
+    browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act_as(monkeypatch, add_user(database, "anna", daily_limit=1.0))
+    batch_id = browser.start(imeis(10))
+    preview = browser.paste(imeis(5, first=50))
+    refusal = "This costs $0.40. Your daily limit is $1.00; $0.80 of it is used."
+    assert "Left of the daily limit of anna $0.20" in words(browser.get(preview))
+    assert refusal in words(browser.get(preview))
+    assert refusal in words(browser.led_back(browser.confirm(preview)))
+    assert batch_count(database) == 1
+    browser.post(f"/batches/{batch_id}/pause")
+    assert browser.confirm(browser.paste(imeis(10))).location == f"/batches/{batch_id}"  # continued: nothing is added
 
 
 def test_a_dear_batch_wants_its_number_typed(app: Flask, database: IMEIDatabase) -> None:
