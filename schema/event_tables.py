@@ -4,7 +4,8 @@ from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Integer, T
 
 from schema.columns import metadata
 
-#: Who did what, when, and from where. Triggers refuse changes; each entry has the digest of the entry before it.
+#: Who did what, when, and from where. Triggers refuse changes; each entry has the digest of the entry before it, as
+#: storage/audit_chain.py describes.
 audit_entries = Table(
     "audit_entries",
     metadata,
@@ -22,6 +23,7 @@ audit_entries = Table(
 )
 Index("idx_audit_entries_actor", audit_entries.c.actor)
 Index("idx_audit_entries_action", audit_entries.c.action)
+Index("idx_audit_entries_subject", audit_entries.c.subject)
 
 webhooks = Table(
     "webhooks",

@@ -115,13 +115,21 @@ def _audit_log() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index("idx_audit_entries_actor", "audit_entries", ["actor"])
-    op.create_index("idx_audit_entries_action", "audit_entries", ["action"])
+    for column in ("actor", "action", "subject"):
+        op.create_index(f"idx_audit_entries_{column}", "audit_entries", [column])
     for change in ("UPDATE", "DELETE"):
         op.execute(
             f"CREATE TRIGGER audit_entries_no_{change.lower()} BEFORE {change} ON audit_entries"
             " BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
         )
+    # Also against REPLACE: it removes a row without running the trigger of DELETE.
+    op.execute(
+        "CREATE TRIGGER audit_entries_at_the_end BEFORE INSERT ON audit_entries"
+        " WHEN NEW.id <= (SELECT coalesce(max(id), 0) FROM audit_entries)"
+        " OR NEW.previous IS NOT coalesce("
+        "(SELECT digest FROM audit_entries ORDER BY id DESC LIMIT 1), printf('%064d', 0))"
+        " BEGIN SELECT RAISE(ABORT, 'an entry of the audit log continues the last one'); END"
+    )
 
 
 def _events() -> None:
