@@ -34,6 +34,7 @@ from web import (
     RowNumbers,
     init_auth,
     init_forms,
+    init_recording,
     service_choices,
     status_report,
     template_filters,
@@ -99,6 +100,7 @@ def create_app(
     Compress(app)  # before all that add headers: the first that is registered runs last
     init_forms(app)
     init_auth(app, settings, database)
+    init_recording(app, database)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.context_processor(_page_context)

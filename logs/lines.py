@@ -26,6 +26,8 @@ REQUEST_ID_ATOM = "{x-request-id}o"
 ACCESS_FORMAT = f'%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms request=%({REQUEST_ID_ATOM})s'
 #: The server's own loggers.
 ERROR_LOG, ACCESS_LOG = "gunicorn.error", "gunicorn.access"
+#: A record of this logger has its entry as fields.
+AUDIT_LOG = "audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class JsonLines(logging.Formatter):
             fields |= _request_fields(record.args)
         else:
             fields |= CURRENT.get().known()
+        if record.name == AUDIT_LOG:
+            fields |= getattr(record, "entry", {})
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         clean = {k: self._redactor.clean(v) if isinstance(v, str) else v for k, v in fields.items()}
@@ -119,9 +123,12 @@ def redactor_for(settings: Settings) -> Redactor:
 def server_logging(settings: Settings) -> dict[str, Any]:
     """Return the logging of a server, for dictConfig: JSON on standard output; text on standard error.
 
-    Finished requests are on standard output in both.
+    Finished requests and the entries of the audit log are on standard output in both, whatever LOG_LEVEL is.
     """
-    return _logging(settings, settings.log_level, "stdout" if settings.log_format == JSON_LINES else "stderr")
+    config = _logging(settings, settings.log_level, "stdout" if settings.log_format == JSON_LINES else "stderr")
+    config["handlers"]["audit"] = {**config["handlers"]["events"], "stream": "ext://sys.stdout"}
+    config["loggers"][AUDIT_LOG] = {"level": "INFO", "handlers": ["audit"], "propagate": False}
+    return config
 
 
 def _logging(settings: Settings, level: str, stream: str) -> dict[str, Any]:

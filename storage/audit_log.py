@@ -72,6 +72,12 @@ class AuditEntry:
         return cls(**values | {"detail": _read_detail(row.detail)}, number=number, link=Link(number, digest))
 
     @property
+    def fields(self) -> dict[str, Any]:
+        """The entry as fields of a log in JSON."""
+        names = ("number", "at", "actor", "address", "action", "subject", "detail", "request_id")
+        return {name: getattr(self, name) for name in names} | {"digest": self.link.digest}
+
+    @property
     def line(self) -> str:
         """The entry as a line of the log output."""
         subject = f" {self.subject}" if self.subject else ""

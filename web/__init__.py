@@ -18,6 +18,7 @@ from web.overview import blueprint as overview_blueprint
 from web.own_sessions import blueprint as account_blueprint
 from web.picker import service_choices
 from web.preview import blueprint as preview_blueprint
+from web.recording import init_recording
 from web.reports import blueprint as reports_blueprint
 from web.rules import blueprint as settings_blueprint
 from web.scan import blueprint as scan_blueprint
@@ -59,6 +60,7 @@ __all__ = [
     "RowNumbers",
     "init_auth",
     "init_forms",
+    "init_recording",
     "service_choices",
     "status_report",
     "template_filters",

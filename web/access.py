@@ -98,7 +98,11 @@ def may_open(endpoint: str) -> bool:
 
 
 def describe(subject: str = "", **detail: object) -> None:
-    """Tell the audit log what this request is about (such as "batch 12") and what it changed. Never a secret."""
+    """Tell the audit log what this request is about (such as "batch 12") and what it changed. Never a secret.
+
+    Without a subject, the log takes what the address names: batch_id=12 is "batch 12". The detail refused= is the
+    reason why the request did nothing although its answer is a page: then the action is recorded as refused.
+    """
     known = described()
     g.described = (subject or known[0], {**known[1], **detail})
 
@@ -106,3 +110,13 @@ def describe(subject: str = "", **detail: object) -> None:
 def described() -> tuple[str, dict[str, object]]:
     """Return what the view of this request told the audit log: the subject, and the details."""
     return cast(tuple[str, dict[str, object]], g.get("described", ("", {})))
+
+
+def record_nothing() -> None:
+    """Tell the audit log that this request changed and handed out nothing, so that it has no entry."""
+    g.records_nothing = True
+
+
+def records_nothing() -> bool:
+    """Return whether the view of this request asked for no entry."""
+    return bool(g.get("records_nothing"))

@@ -1,12 +1,14 @@
 """Change the name, customer and note of a batch."""
 
+from dataclasses import astuple
+
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from backend import backend
 from people import Role
 from storage.batch_names import rename_batch
-from web.access import allow
+from web.access import allow, describe
 from web.batch_fields import names_from
 from web.context import batch_or_404
 
@@ -18,6 +20,8 @@ blueprint = Blueprint("batch_names", __name__, url_prefix="/batches")
 def rename(batch_id: int) -> ResponseReturnValue:
     """Change what a batch is called."""
     before = batch_or_404(batch_id)
-    rename_batch(backend().database, batch_id, names_from(request.form, before.names))
+    names = names_from(request.form, before.names)
+    rename_batch(backend().database, batch_id, names)
+    describe(old=" · ".join(astuple(before.names)), new=" · ".join(astuple(names)))
     flash("Batch details saved.", "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)

@@ -30,11 +30,12 @@ from storage.batch_uploads import rename_upload
 from storage.order_filters import OrderFilter
 from storage.order_pages import WORST_FIRST, Sort
 from submission import price_objection
-from web.access import allow
+from web.access import allow, describe
 from web.batch_fields import LONGEST_NAME
 from web.context import PAGE, batch_or_404, row_number
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.format import plural
+from web.recording import record_now
 from web.stream import chunk_words, stop_now, stream, whole_snapshot
 
 blueprint = Blueprint("batches", __name__, url_prefix="/batches")
@@ -43,6 +44,7 @@ LISTED = 50
 #: Outcomes without an order: sending these IMEIs again pays nothing twice.
 SAFE_AGAIN = (Outcome.REFUSED, Outcome.CANCELLED)
 BY_HAND = "Paused by hand."
+NOT_RUNNING, NOT_PAUSED = "The batch was not running.", "The batch was not paused."
 #: Seconds that resuming waits for the provider to name its prices.
 RESUME_PATIENCE = 3.0
 
@@ -95,7 +97,11 @@ def pause(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     with backend().database.write() as connection:
         done = batch_states.pause(connection, batch_id, BY_HAND)
-    flash("Paused. Requests already sent will finish." if done else "The batch was not running.")
+        if done:
+            record_now(connection)
+    if not done:
+        describe(refused=NOT_RUNNING)
+    flash("Paused. Requests already sent will finish." if done else NOT_RUNNING)
     return _back(batch_id)
 
 
@@ -112,15 +118,17 @@ def resume(batch_id: int) -> ResponseReturnValue:
     if not objection and shown is not None and exceeds(price, max(shown, progress.unit_price)):
         objection = price_objection(progress.service_name, max(shown, progress.unit_price), price)
     if objection:
-        flash(objection, "error")
-        return _back(batch_id)
+        return _refused(batch_id, objection)
     try:
         with backend().database.write() as connection:
             done = resume_batch(connection, batch_id, price, funds)
+            if done:
+                record_now(connection, price=f"{money(progress.unit_price)} → {money(price)}")
     except OverBudgetError as error:
-        flash(f"Not resumed. {error}", "error")
-        return _back(batch_id)
-    flash(_resumed(progress.unit_price, price) if done else "The batch was not paused.")
+        return _refused(batch_id, f"Not resumed. {error}")
+    if not done:
+        describe(refused=NOT_PAUSED)
+    flash(_resumed(progress.unit_price, price) if done else NOT_PAUSED)
     return _back(batch_id)
 
 
@@ -149,6 +157,7 @@ def cancel(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     with backend().database.write() as connection:
         taken = chunk_moves.cancel_rest(connection, batch_id)
+        record_now(connection, imeis=taken)
     flash(_stopped(batch_or_404(batch_id), taken))
     return _back(batch_id)
 
@@ -161,12 +170,15 @@ def retry(batch_id: int) -> ResponseReturnValue:
     failures = batch_queries.batch_failures(database, batch_id)
     imeis = [failed["imei"] for failed in failures if failed["outcome"] in SAFE_AGAIN]
     if not imeis:
-        flash("No IMEI of this batch was refused or cancelled, so there is nothing to send again.")
+        words = "No IMEI of this batch was refused or cancelled, so there is nothing to send again."
+        describe(refused=words)
+        flash(words)
         return _back(batch_id)
     label = f"Again: {progress.label}"[:100]
     # The provider took them before, so a wrong check digit is no reason to leave one out.
     token = drafts.from_imeis(imeis, label, progress.service_id, ["include_luhn"])
     rename_upload(database, token, replace(progress.names, name=label))
+    describe(imeis=len(imeis), service=progress.service_id)
     return redirect(url_for("preview.show", token=token), 303)
 
 
@@ -176,6 +188,7 @@ def results_csv(batch_id: int) -> Response:
     """Download every IMEI of a batch as CSV: in the provider's format, or with ?format=extended with all fields."""
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
+    describe(imeis=progress.total)
     return csv_download(rows, columns_asked(), _file_name(progress, "csv"))
 
 
@@ -223,6 +236,11 @@ def _stopped(progress: Progress, taken: int) -> str:
 
 def _resumed(before: float, now: float) -> str:
     return f"Resumed at {money(now)} per IMEI." if exceeds(now, before) else "Resumed."
+
+
+def _refused(batch_id: int, why: str) -> ResponseReturnValue:
+    flash(why, "error")
+    return _back(batch_id)
 
 
 def _back(batch_id: int) -> ResponseReturnValue:

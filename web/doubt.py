@@ -29,7 +29,7 @@ from submission import (
     was_not_placed,
     was_placed,
 )
-from web.access import allow
+from web.access import allow, describe
 from web.context import batch_or_404, row_number
 from web.format import plural
 
@@ -110,6 +110,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
         sent = was_not_placed(backend().database, chosen, _rest())
     except NotPossibleError as error:
         return _refused(batch_id, f"Nothing was sent. {error}")
+    describe(imeis=sent)
     flash(f"{plural(sent, 'IMEI')} will be sent again after one more check of the provider's list.", "good")
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
@@ -127,6 +128,7 @@ def placed(batch_id: int) -> ResponseReturnValue:
         was_placed(backend().database, item_id, order.id, batch_id, order.status)
     except (NotPossibleError, GSMFusionAPIError) as error:
         return _refused(batch_id, f"Nothing was recorded. {error}", item=item_id, order_id=given.strip()[:40])
+    describe(order=order.id, imei=order.imei)
     flash(f"Order {order.id} is recorded. You can undo this below until it has a result.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
@@ -141,6 +143,7 @@ def undo(batch_id: int) -> ResponseReturnValue:
         take_back_order(backend().database, batch_id, order_id)
     except NotPossibleError as error:
         return _refused(batch_id, str(error))
+    describe(order=order_id)
     flash(f"Order {order_id} is no longer recorded. Its IMEI is in doubt again.", "good")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 
@@ -151,6 +154,7 @@ def undo_not_placed(batch_id: int) -> ResponseReturnValue:
     """Undo the decision to send again, for IMEIs that are not sent yet."""
     batch_or_404(batch_id)
     moved = take_back_clearing(backend().database, batch_id)
+    describe(imeis=moved)
     flash(f"{plural(moved, 'IMEI')} will not be sent again." if moved else "There was nothing to undo.")
     return redirect(url_for("doubt.show", batch_id=batch_id), 303)
 

@@ -31,7 +31,9 @@ from spreadsheets import (
     write_csv,
     write_xlsx,
 )
+from storage.order_filters import Count, OrderFilter
 from storage.rows import Order
+from web.access import describe
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +119,16 @@ def exported(order: Order) -> dict[str, Any]:
     return order._asdict() | {"outcome": Outcome.ORDERED, "verdict": verdict_label(order.verdict)}
 
 
+def describe_orders(chosen: OrderFilter, count: Count | None = None) -> None:
+    """Tell the audit log which orders are handed out, and how many they are."""
+    describe("orders", filter=[f"{name} {value}" for name, value in chosen.arguments().items()])
+    if count:
+        describe(rows=count.found if count.is_all else f"more than {count.found:,}")
+
+
 def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) -> Response:
     """Stream rows as CSV; with ?bom=0 without a byte order mark."""
+    describe(file=name)
     lines = write_csv(rows, columns, bom=request.args.get("bom") != "0")
     response = Response(lines, mimetype="text/csv")
     response.headers.set("Content-Disposition", "attachment", filename=name)
@@ -127,6 +137,7 @@ def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) ->
 
 def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> ResponseReturnValue:
     """Send rows as a workbook, or redirect to the page of a background export if there are many."""
+    describe(file=name, rows=total)
     if total > AT_ONCE:
         export = Export(secrets.token_urlsafe(18), name, total)
         start(backend(), export, partial(_write_workbook, rows, columns))
@@ -139,6 +150,7 @@ def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, t
 
 def sheet_download(sheet: MySheet, batch_id: int) -> ResponseReturnValue:
     """Send a user's own sheet, or redirect to its page if it takes long, cannot be built, or needs a notice."""
+    describe(file=sheet.name, rows=sheet.rows)
     export = Export(secrets.token_urlsafe(18), sheet.name, sheet.rows, batch_id=batch_id)
     start(backend(), export, partial(_write_sheet, sheet)).join(PATIENCE)
     found = export_or_404(export.token)
@@ -152,6 +164,7 @@ def sheet_download(sheet: MySheet, batch_id: int) -> ResponseReturnValue:
 
 def send_export(export: Export) -> Response:
     """Send the file of a finished export, or answer 404 where it was deleted."""
+    describe(f"batch {export.batch_id}" if export.batch_id else "", file=export.name, rows=export.rows)
     path = folder_of(backend()) / f"{export.token}{export.suffix}"
     if not path.is_file():
         abort(404, GONE)

@@ -4,7 +4,7 @@ from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from people import Role
-from web.access import allow
+from web.access import allow, record_nothing
 from web.downloads import export_or_404, send_export
 
 blueprint = Blueprint("exports", __name__, url_prefix="/exports")
@@ -23,5 +23,6 @@ def file(token: str) -> ResponseReturnValue:
     """Download the finished file."""
     found = export_or_404(token)
     if found.state != "done":
+        record_nothing()
         return redirect(url_for("exports.show", token=token), 303)
     return send_export(found)

@@ -9,7 +9,7 @@ from people import Role
 from results import Fate, import_orders, plan_import, undo_import
 from spreadsheets import UnreadableFileError, read_orders
 from storage.batch_uploads import Upload, find_upload, store_upload
-from web.access import allow
+from web.access import allow, describe
 from web.format import plural
 
 blueprint = Blueprint("imports", __name__, url_prefix="/database/import")
@@ -36,6 +36,7 @@ def upload() -> ResponseReturnValue:
     label = "".join(sign if sign.isprintable() else " " for sign in file.filename)[:100]
     database, folder = backend().database, backend().uploads
     token = store_upload(database, folder, data, label=label, kind=KIND, service_id="")
+    describe(label, size=len(data))
     return redirect(url_for("imports.preview", token=token), 303)
 
 
@@ -64,6 +65,7 @@ def confirm(token: str) -> ResponseReturnValue:
     except UnreadableFileError as error:
         flash(f"Not imported: {error}", "error")
         return redirect(url_for("overview.database"), 303)
+    describe(f"import {import_id}", file=found.label, rows=plan.summary)
     flash(f"Import {import_id}: {plan.summary}.", "good")
     if plan.count(Fate.UNMATCHED):
         return redirect(url_for("imports.preview", token=token, done=import_id), 303)
@@ -79,6 +81,7 @@ def undo(import_id: int) -> ResponseReturnValue:
     except NotPossibleError as error:
         flash(str(error), "error")
     else:
+        describe(restored=restored, kept=kept)
         more = f"; {plural(kept, 'order')} kept, because they changed later" if kept else ""
         flash(f"Import {import_id} is undone: {plural(restored, 'order')} restored{more}.", "good")
     return redirect(url_for("overview.database"), 303)

@@ -6,15 +6,15 @@ from math import ceil
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from access import LoginRefusedError
+from access import LoginRefusedError, all_users
 from people import Role
-from web.access import allow, allow_everyone, describe
+from web.access import allow, allow_everyone, describe, set_actor
 from web.auth import authenticator, is_inside, safe_next, start_session, stop_session
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("login", __name__)
 
-#: Characters of a tried user name that the audit log gets.
+#: Characters of a tried user name that the form shows again.
 NAMED = 64
 
 
@@ -26,13 +26,14 @@ def login() -> ResponseReturnValue:
     if request.method == "GET":
         return redirect(target, 303) if is_inside() else _login_page(target)
     name, password, code = (request.form.get(field, "") for field in ("username", "password", "code"))
-    describe(f"user {name[:NAMED]}")
+    describe(_tried(name))
     try:
         user = authenticator().logins.check(name, password, code, request.remote_addr or "")
     except LoginRefusedError as error:
         logger.warning("Refused a login from %s", request.remote_addr)
         return _refused(target, name[:NAMED], error)
     start_session(user.user_id)
+    set_actor(user.actor)
     logger.info("Logged in user %s from %s", user.name, request.remote_addr)
     return redirect(target, 303)
 
@@ -43,6 +44,13 @@ def logout() -> ResponseReturnValue:
     """End the session of this browser."""
     stop_session("logout")
     return redirect(url_for("login.login"), 303)
+
+
+def _tried(name: str) -> str:
+    """Return the subject of a login for the audit log. A name that no user has may be a password in the wrong field."""
+    known = {user.name for user in all_users(authenticator().database)}
+    tried = name.strip().lower()
+    return f"user {tried}" if tried in known else "unknown user"
 
 
 def _refused(target: str, name: str, error: LoginRefusedError) -> ResponseReturnValue:

@@ -7,7 +7,8 @@ from orders import BatchNames, ServiceInfo
 from people import Actor
 from storage.batch_creation import create_batch
 from submission import Again, Plan, price_objection, service_objection, unchecked
-from web.format import plural
+from web.access import describe
+from web.format import money, plural
 
 
 def must_type(backend: Backend, plan: Plan) -> bool:
@@ -51,7 +52,9 @@ def shown_price(prices: str, service_id: str) -> float | None:
 def start_batch(backend: Backend, plan: Plan, names: BatchNames, source: str, token: str | None) -> int:
     """Create the batch of a plan, or continue the unfinished one; return its id. Raises OverBudgetError."""
     new = plan.batch(names, source, backend.settings.daily_budget, token)
-    return create_batch(backend.database, new, backend.settings.chunk_size)
+    batch_id = create_batch(backend.database, new, backend.settings.chunk_size)
+    describe(f"batch {batch_id}", service=new.service_id, imeis=plan.count, cost=money(plan.cost), name=new.label)
+    return batch_id
 
 
 def started(plan: Plan, batch_id: int) -> str:

@@ -20,9 +20,17 @@ from storage.order_pages import Sort
 from storage.result_store import count_pending
 from storage.rows import Order
 from submission import runner_alive, service_objection
-from web.access import allow
+from web.access import allow, describe
 from web.context import PAGE
-from web.downloads import columns_asked, csv_download, exported, named_by_columns, workbook_columns, xlsx_download
+from web.downloads import (
+    columns_asked,
+    csv_download,
+    describe_orders,
+    exported,
+    named_by_columns,
+    workbook_columns,
+    xlsx_download,
+)
 from web.filters import asked, filter_asked, suggested
 from web.format import synced
 
@@ -108,6 +116,8 @@ def preview_recheck() -> ResponseReturnValue:
         objection = "No orders match this filter, so there is nothing to check again."
     if len(imeis) > _most():
         objection = f"More than {_most():,} IMEIs match this filter. Narrow the filter."
+    describe_orders(chosen)
+    describe(service=service_id, imeis=len(imeis))
     if objection:
         flash(objection, "error")
         return redirect(url_for("orders.history", **chosen.arguments()), 303)
@@ -121,7 +131,9 @@ def preview_recheck() -> ResponseReturnValue:
 @allow(Role.VIEWER, "export")
 def history_csv() -> Response:
     """Download the orders that match the filter: in the provider's format, or with ?format=extended with all fields."""
-    return csv_download(_export_rows(backend().database, filter_asked()), columns_asked(), _export_name("csv"))
+    chosen = filter_asked()
+    describe_orders(chosen, order_filters.counted(backend().database, chosen))
+    return csv_download(_export_rows(backend().database, chosen), columns_asked(), _export_name("csv"))
 
 
 @blueprint.get("/history.xlsx")
@@ -130,6 +142,7 @@ def history_xlsx() -> ResponseReturnValue:
     """Download the orders that match the filter as a workbook. A long one is built in the background."""
     chosen = filter_asked()
     total = order_filters.count(backend().database, chosen)
+    describe_orders(chosen)
     return xlsx_download(_export_rows(backend().database, chosen), workbook_columns(), _export_name("xlsx"), total)
 
 

@@ -24,7 +24,7 @@ from storage import account_mark, batch_queries, lease, order_queries, service_m
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt, metrics
-from web.access import allow
+from web.access import allow, describe
 from web.checks import RECENT, health_report, needed_actions
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 from web.service_search import find_services
@@ -136,6 +136,7 @@ def check_database() -> ResponseReturnValue:
     started = time.monotonic()
     word = backend().database.check_integrity()
     seconds = time.monotonic() - started
+    describe(found=word, refused="")  # the check is done, whatever it found
     if word == "ok":
         flash(f"Checked in {seconds:.1f} s: no damage found.", "good")
     else:
@@ -152,6 +153,7 @@ def backup() -> ResponseReturnValue:
     except OSError as error:
         flash(f"No backup was made: {error.strerror}.", "error")
         return redirect(url_for("overview.database"), 303)
+    describe(file=copy.name, size=copy.stat().st_size)
     return send_file(copy, "application/vnd.sqlite3", as_attachment=True, download_name=copy.name)
 
 

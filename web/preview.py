@@ -28,7 +28,7 @@ from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, change_upload, rename_upload
 from submission import Again, Plan, price_objection, service_objection, unchecked
-from web.access import allow, current_actor
+from web.access import allow, current_actor, describe, record_nothing
 from web.batch_fields import names_from, one_line
 from web.ordering import must_type, start_batch, started
 from web.picker import preselected
@@ -129,6 +129,7 @@ def upload() -> ResponseReturnValue:
     except UnreadableFileError as error:
         return _ask_again(str(error), service_id, text)
     rename_upload(backend().database, token, names_from(request.form, BatchNames(_label(name))))
+    describe(_label(name), service=service_id, size=len(content))
     return redirect(url_for("preview.show", token=token), 303)
 
 
@@ -168,16 +169,17 @@ def options(token: str) -> ResponseReturnValue:
 def confirm(token: str) -> ResponseReturnValue:
     """Create the batch of the preview, once; redirect to the preview if something has changed since."""
     batch_id = batch_of_token(backend().database, token)
-    if batch_id is None:
+    if batch_id is not None:
+        record_nothing()
+    else:
         found = _upload_or_404(token)
+        describe(file=found.label)
         if _asks_for_another(found):
             _keep_options(found)
-            flash(CHANGED, "error")
-            return _back(token)
+            return _refused(token, CHANGED)
         batch_id, objection = _confirmed(found)
         if batch_id is None:
-            flash(objection, "error")
-            return _back(token)
+            return _refused(token, objection)
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
@@ -246,6 +248,11 @@ def _upload_or_404(token: str) -> Upload:
     if found is None:
         abort(404, "This upload no longer exists. Upload the file again.")
     return found
+
+
+def _refused(token: str, why: str) -> ResponseReturnValue:
+    flash(why, "error")
+    return _back(token)
 
 
 def _back(token: str) -> ResponseReturnValue:
@@ -362,6 +369,7 @@ def _ask_again(objection: str, service_id: str, text: str) -> ResponseReturnValu
 
 
 def _download(data: bytes, name: str) -> Response:
+    describe(file=name)
     response = Response(data, mimetype="text/csv")
     response.headers.set("Content-Disposition", "attachment", filename=name)
     return response

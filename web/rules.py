@@ -30,7 +30,7 @@ from grading import (
 )
 from people import Role
 from storage import order_queries, regrading, rule_trials, stop_loss, verdict_store
-from web.access import allow
+from web.access import allow, describe, record_nothing
 from web.auth import current_user
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
@@ -81,11 +81,17 @@ def edit() -> ResponseReturnValue:
     lines = _edited(_lines(), action, int(place) if re.fullmatch(r"[0-9]{1,4}", place) else NOWHERE)
     entered = _entered_as(DEFAULT_RULES) if action == "default" else _read(lines, _services())
     if action != "save" or not entered.is_valid:
+        record_nothing()
         return _page(entered, is_edited=True, checks=action != "add")
     if request.form.get("tried") != fingerprint(entered.rules):
+        record_nothing()
         flash("The rules were not saved: look at what they change, then save them.", "warn")
         return _page(entered, is_edited=True)
     saved = verdict_store.save_rules(backend().database, entered.rules, current_user())
+    if saved:
+        describe("grading rules", version=saved.version, rules=len(saved.rules))
+    else:
+        record_nothing()
     words = f"Version {saved.version} is saved. Results are graded again in the background." if saved else ""
     flash(words or "These rules are in force already; nothing was changed.", "good" if saved else "message")
     return redirect(url_for("settings.show"), 303)
@@ -100,7 +106,9 @@ def save_stop_loss() -> ResponseReturnValue:
     except RuleError as error:
         flash(f"The stop-loss was not changed: {error}", "error")
         return redirect(url_for("settings.show") + "#stop-loss", 303)
+    before = stop_loss.stored(backend().database)
     stop_loss.save(backend().database, wanted)
+    describe("stop-loss", old=before.sentence if before else "off", new=wanted.sentence if wanted else "off")
     flash(wanted.sentence if wanted else "The stop-loss is off.", "good")
     return redirect(url_for("settings.show"), 303)
 

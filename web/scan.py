@@ -26,7 +26,7 @@ from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from storage.scan_store import NewScan, Scan
 from submission import Again
-from web.access import allow, current_actor
+from web.access import allow, current_actor, describe, record_nothing
 from web.context import row_number
 from web.format import ago, as_utc, is_awaited, money, sentence
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch
@@ -203,6 +203,7 @@ def _take(posted: ScanForm) -> Card:
     """Order the phone of one scan, once, unless it is known; return its card."""
     read = read_scan(posted.text)
     if read.problem:
+        record_nothing()
         return Card(read.imei, "problem", read.title, (read.problem, "Nothing was sent."))
     found = _known(posted, read.imei) or _ordered(posted, read.imei)
     if isinstance(found, Card):
@@ -219,10 +220,12 @@ def _known(posted: ScanForm, imei: str) -> NewScan | None:
     database, who = backend().database, (posted.session, imei, posted.service_id)
     batch_id = batch_of_token(database, posted.confirm_token(imei))
     if batch_id is not None:
+        record_nothing()
         return NewScan(*who, batch_id=batch_id, is_new=True)
     known = scan_store.known(database, posted.service_id, imei)
     if known is None or (posted.again and not is_awaited(known.status) and known.batch_id is None):
         return None
+    record_nothing()
     return NewScan(*who, batch_id=known.batch_id, order_row=known.order_row)
 
 
@@ -233,11 +236,13 @@ def _ordered(posted: ScanForm, imei: str) -> NewScan | Card:
     if plan is not None and not objections and must_type(backend(), plan):
         objections = (f"A check for {money(plan.cost)} asks for a typed confirmation. Use “Check a few” for it.",)
     if plan is None or objections:
+        describe(refused=" ".join(objections))
         return Card(imei, "problem", "Not sent", objections)
     token = posted.confirm_token(imei)
     try:
         batch_id = start_batch(backend(), plan, BatchNames(f"Scan {imei}"), SOURCE, token)
     except OverBudgetError as error:
+        describe(refused=str(error))
         return Card(imei, "problem", "Not sent", (str(error),))
     is_new = batch_of_token(backend().database, token) == batch_id  # not the batch of another desk
     return NewScan(posted.session, imei, posted.service_id, batch_id=batch_id, is_new=is_new)

@@ -17,9 +17,9 @@ from storage import order_queries, order_searches
 from storage.order_filters import Count, OrderFilter
 from storage.order_searches import SavedSearch
 from submission import service_objection
-from web.access import allow
+from web.access import allow, describe
 from web.context import PAGE, row_number
-from web.downloads import columns_asked, csv_download, exported, workbook_columns, xlsx_download
+from web.downloads import columns_asked, csv_download, describe_orders, exported, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import plural
 
@@ -81,7 +81,10 @@ def show(search_id: int) -> ResponseReturnValue:
 def found_csv(search_id: int) -> Response:
     """Download the orders of the list that match the filter as CSV."""
     _search_or_404(search_id)
-    rows = _rows(backend().database, search_id, filter_asked())
+    database, chosen = backend().database, filter_asked()
+    rows = _rows(database, search_id, chosen)
+    describe_orders(chosen, Count(order_searches.count_found(database, search_id, chosen), is_all=True))
+    describe(f"search {search_id}")
     return csv_download(rows, columns_asked(), _name(search_id, "found.csv"))
 
 
@@ -92,6 +95,8 @@ def found_xlsx(search_id: int) -> ResponseReturnValue:
     _search_or_404(search_id)
     database, chosen = backend().database, filter_asked()
     total = order_searches.count_found(database, search_id, chosen)
+    describe_orders(chosen)
+    describe(f"search {search_id}")
     return xlsx_download(_rows(database, search_id, chosen), workbook_columns(), _name(search_id, "found.xlsx"), total)
 
 
@@ -101,6 +106,7 @@ def missing_csv(search_id: int) -> Response:
     """Download the IMEIs of the list without an order as CSV."""
     search = _search_or_404(search_id)
     rows = [{"imei": imei} for _, imei in search.missing(order_searches.known_imeis(backend().database, search_id))]
+    describe(rows=len(rows))
     return csv_download(rows, MISSING_COLUMNS, _name(search_id, "missing.csv"))
 
 
@@ -114,6 +120,7 @@ def order_missing(search_id: int) -> ResponseReturnValue:
     objection = service_objection(backend().catalog.current().find(service_id), service_id)
     if not objection and not imeis:
         objection = "No IMEIs are missing any more: every IMEI of this list has an order."
+    describe(service=service_id, imeis=len(imeis))
     if objection:
         flash(objection, "error")
         return redirect(url_for("searches.show", search_id=search_id, show="missing"), 303)

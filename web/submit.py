@@ -18,7 +18,7 @@ from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from submission import Again, Plan
-from web.access import allow, current_actor
+from web.access import allow, current_actor, record_nothing
 from web.format import ago, plural, result_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch, started
 from web.picker import preselected
@@ -69,10 +69,12 @@ def order() -> ResponseReturnValue:
     posted = _posted()
     batch_id = batch_of_token(backend().database, posted.token) if posted.token else None
     if batch_id is not None:
+        record_nothing()
         flash(SENT_BEFORE)
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
     plan, objections = _plan(posted)
     if plan is not None and (len(plan.imeis) > FEW or must_type(backend(), plan)):
+        record_nothing()
         token = drafts.from_imeis([imei for imei, _ in plan.imeis], _label(plan.imeis), posted.service_id)
         return redirect(url_for("preview.show", token=token), 303)
     if plan is None or objections:
