@@ -14,6 +14,11 @@ def money(value: float | None) -> str:
     return f"-${text}" if value < 0 else f"${text}"
 
 
+def plain_money(value: float) -> str:
+    """Write US dollars as a decimal number for programs, exact to a hundredth of a cent: 1234.50, 0.085."""
+    return money(value).replace("$", "").replace(",", "")
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """Write a count with its noun: 1 IMEI, 2,000 IMEIs. many is for a plural that does not just add an s."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -14,7 +14,7 @@ from schema.batch_tables import (
     uploads,
 )
 from schema.columns import metadata
-from schema.event_tables import audit_entries, deliveries, outbox_events, webhooks
+from schema.event_tables import IS_NEW, audit_entries, deliveries, outbox_events, webhooks
 from schema.order_tables import (
     IS_REJECTED,
     MILLIONTH,
@@ -47,6 +47,7 @@ from schema.provider_tables import (
 __all__ = [
     "FINISHED_REQUEST",
     "IS_LISTED",
+    "IS_NEW",
     "IS_REJECTED",
     "MILLIONTH",
     "NOT_FINAL",

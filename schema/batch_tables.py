@@ -45,6 +45,7 @@ batches = Table(
     Column("ordered_by", Text, nullable=False, server_default=""),  #: the name of the user or token at that time
     Column("user_id", Integer, ForeignKey("users.id")),
     Column("token_id", Integer, ForeignKey("api_tokens.id")),
+    Column("announced", Text, nullable=False, server_default=""),  #: the kind of its last event, while it is true
     one_of("state", BatchState),
     sqlite_autoincrement=True,
 )

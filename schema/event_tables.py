@@ -1,6 +1,6 @@
 """What happened and who must hear of it: the audit log, events in the outbox, webhooks and their deliveries."""
 
-from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy import TIMESTAMP, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text, text
 
 from schema.columns import metadata
 
@@ -35,6 +35,8 @@ webhooks = Table(
     Column("secret", Text, nullable=False),
     Column("old_secret", Text),  #: also signs until old_secret_until
     Column("old_secret_until", TIMESTAMP),
+    Column("delivered_at", TIMESTAMP),  #: when it last took an event
+    Column("failing_since", TIMESTAMP),  #: when the first attempt after that failed
     Column("created_at", TIMESTAMP, nullable=False),
     Column("disabled_at", TIMESTAMP),
     sqlite_autoincrement=True,
@@ -52,22 +54,26 @@ outbox_events = Table(
     Column("is_planned", Boolean, nullable=False, server_default=text("0")),  #: its deliveries are written
     sqlite_autoincrement=True,
 )
-Index("idx_outbox_events_new", outbox_events.c.id, sqlite_where=text("is_planned = 0"))
+#: The condition of the index of events whose deliveries are not written yet.
+IS_NEW = text("is_planned = 0")
+Index("idx_outbox_events_new", outbox_events.c.id, sqlite_where=IS_NEW)
 
-#: One event for one webhook; for the notifications of NOTIFY_URLS webhook_id is NULL.
+#: One event for one receiver: a webhook, or an address of NOTIFY_URLS.
 deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("event_id", Integer, ForeignKey("outbox_events.id"), nullable=False),
-    Column("webhook_id", Integer, ForeignKey("webhooks.id")),
-    Column("state", Text, nullable=False),  #: waiting, delivered or failed
+    Column("webhook_id", Integer, ForeignKey("webhooks.id")),  #: NULL for a notification
+    Column("target", Text, nullable=False, server_default=""),  #: keyed hash of the address; "" for a webhook
+    Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("next_at", TIMESTAMP),
+    Column("next_at", TIMESTAMP),  #: while an attempt is under way, when the next one is due if it is never heard of
     Column("status", Integer),  #: of the last answer
     Column("answer", Text, nullable=False, server_default=""),  #: the beginning of the last answer, or the error
     Column("ended_at", TIMESTAMP),
+    CheckConstraint("state IN ('waiting', 'delivered', 'failed')", name="state_is_known"),
     sqlite_autoincrement=True,
 )
-Index("idx_deliveries_due", deliveries.c.next_at, sqlite_where=text("state = 'waiting'"))
 Index("idx_deliveries_event", deliveries.c.event_id)
+Index("idx_deliveries_webhook", deliveries.c.webhook_id, deliveries.c.state, deliveries.c.next_at)

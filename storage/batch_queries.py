@@ -14,8 +14,7 @@ from grading import VerdictCounts
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
 from storage.batch_doubt import at_stake
-from storage.kept_sums import OrderSums, counts, order_sums
-from storage.result_store import withheld_counts
+from storage.batch_progress import read_progresses
 from storage.rows import Order
 from storage.verdict_store import counts_of
 
@@ -60,11 +59,7 @@ def unfinished_batches(database: IMEIDatabase) -> list[Progress]:
 def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
     """The batches that a SELECT of batches gives, each with its counts, from one snapshot."""
     with database.read() as connection:
-        rows = connection.execute(query).all()
-        counted = counts(connection, rows)
-        summed = order_sums(connection, [row.id for row in rows])
-        withheld = withheld_counts(connection) if any(sums.pending for sums in summed.values()) else {}
-    return [_progress(row, *counted[row.id], summed[row.id], withheld.get(row.id, 0)) for row in rows]
+        return read_progresses(connection, query)
 
 
 def batch_state(database: IMEIDatabase, batch_id: int) -> tuple[BatchState | None, int]:
@@ -257,31 +252,3 @@ def promised(connection: Connection, theirs: ColumnElement[bool] | None = None) 
     )
     waiting = waiting if theirs is None else waiting.where(theirs)
     return float(connection.execute(waiting).scalar_one()) + at_stake(connection, theirs)[1]
-
-
-def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], sums: OrderSums, withheld: int) -> Progress:
-    return Progress(
-        batch_id=row.id,
-        label=row.label,
-        state=BatchState(row.state),
-        service_id=row.service_id,
-        service_name=row.service_name,
-        unit_price=row.unit_price,
-        total=row.total,
-        outcomes={outcome: outcomes.get(outcome, 0) for outcome in Outcome},
-        chunks={state: states.get(state, 0) for state in ChunkState},
-        revision=row.revision,
-        spent=sums.spent,
-        results=sums.final + withheld,
-        pending=sums.pending - withheld,
-        withheld=withheld,
-        verdicts=sums.verdicts,
-        notice=row.notice,
-        resumes_itself=row.resumes_itself,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        source=row.source,
-        customer=row.customer,
-        note=row.note,
-    )

@@ -15,6 +15,7 @@ from orders import (
     Outcome,
 )
 from schema import batches, chunks, items
+from storage import outbox
 
 #: Statements of each turn of the loop, made once: making a statement costs more than SQLite needs to run it.
 OF_THIS_BATCH = bindparam("this_batch", type_=batches.c.id.type)
@@ -27,6 +28,7 @@ RUNNING = (
     .order_by(batches.c.id)
 )
 TOUCH = update(batches).where(batches.c.id == OF_THIS_BATCH).values(revision=batches.c.revision + 1)
+TOUCH_AT_REST = TOUCH.returning(batches.c.state)
 TOUCH_STARTING = TOUCH.values(
     started_at=func.coalesce(batches.c.started_at, bindparam("starting", type_=batches.c.started_at.type))
 )
@@ -127,11 +129,14 @@ def set_notice(connection: Connection, notice: str) -> None:
 
 
 def touch(connection: Connection, batch_id: int, starting: datetime | None = None) -> None:
-    """Make the batch's revision grow, so that every open page updates. starting: when its first call began, if now."""
-    if starting is None:
-        connection.execute(TOUCH, {"this_batch": batch_id})
-    else:
+    """Make the batch's revision grow, so that every open page updates, and announce where it is at rest.
+
+    Called after what changes. starting: when its first call began, if now.
+    """
+    if starting is not None:
         connection.execute(TOUCH_STARTING, {"this_batch": batch_id, "starting": starting})
+    elif connection.execute(TOUCH_AT_REST, {"this_batch": batch_id}).scalar() != BatchState.RUNNING:
+        outbox.announce(connection, batch_id)
 
 
 def _set_batch(
@@ -142,9 +147,12 @@ def _set_batch(
         .where(batches.c.id == batch_id, batches.c.state == old)
         .values(state=new, notice=notice, resumes_itself=resumes_itself, revision=batches.c.revision + 1)
     )
+    if moved.rowcount == 1:
+        outbox.announce(connection, batch_id)
     return moved.rowcount == 1
 
 
 def finish_if_done(connection: Connection, batch_id: int) -> None:
     """running or paused → finished, when nothing of the batch is planned or on the wire."""
-    connection.execute(FINISH, {"this_batch": batch_id, "now": utc_now()})
+    if connection.execute(FINISH, {"this_batch": batch_id, "now": utc_now()}).rowcount:
+        outbox.announce(connection, batch_id)

@@ -32,7 +32,7 @@ def repeat(connection: Connection, chunk: Chunk, item_ids: Sequence[int], messag
     connection.execute(
         update(batches)
         .where(batches.c.id == chunk.batch_id, batches.c.state == BatchState.FINISHED)
-        .values(state=BatchState.RUNNING, finished_at=None)
+        .values(state=BatchState.RUNNING, finished_at=None, announced="")
     )
     touch(connection, chunk.batch_id)
     return piece

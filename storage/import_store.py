@@ -130,11 +130,11 @@ def update_order(connection: Transaction, import_id: int, order_row: int | None,
 def _write(connection: Transaction, order_row: int | None, old: str | None, values: Mapping[str, Any]) -> None:
     """Write columns of one order; a change of its status (old before) is timed, and its batch is counted again."""
     now = utc_now()
+    connection.execute(update(orders).where(orders.c.id == order_row).values(**values, updated_at=now))
+    grade_rows(connection, [order_row])
     batch_id = connection.execute(select(orders.c.batch_id).where(orders.c.id == order_row)).scalar()
     if batch_id is not None:
         touch(connection, batch_id)
-    connection.execute(update(orders).where(orders.c.id == order_row).values(**values, updated_at=now))
-    grade_rows(connection, [order_row])
     if "status" in values:
         move = {"order_row": order_row, "old": old, "new": values["status"] or "", "changed_at": now}
         connection.execute(insert(status_changes).values(move))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from database import IMEIDatabase, Transaction, utc_now
 from orders import FINAL_STATUSES, IMEIOrder
 from schema import NOT_FINAL, orders, services, status_changes, withheld_results
-from storage import batch_states, guards, stop_loss, verdict_store
+from storage import batch_states, guards, outbox, stop_loss, verdict_store
 from storage.rows import Order
 
 #: Stored texts that are read again in one transaction.
@@ -94,6 +94,9 @@ def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Ch
         if moves:
             connection.execute(insert(status_changes), moves)
         verdict_store.grade_rows(connection, [row.id for row, _ in changed])
+        arrived = [m["order_row"] for m in moves if m["new"] in FINAL_STATUSES and m["old"] not in FINAL_STATUSES]
+        if arrived:
+            outbox.orders_completed(connection, arrived)
         _touch(connection, (row.batch_id for row, _ in changed))
         stop_loss.apply(connection, {row.batch_id for row, _ in changed if row.batch_id})
     return len(changed)
@@ -134,17 +137,6 @@ def withheld_orders(database: IMEIDatabase, limit: int) -> list[WithheldOrder]:
     with database.read() as connection:
         rows = connection.execute(query).all()
     return [WithheldOrder(Withheld._make(row[:6]), row.imei, row.service_name or "") for row in rows]
-
-
-def withheld_counts(connection: Connection) -> dict[int, int]:
-    """Return batch id → its orders that still wait for a withheld result; 0 for orders of no batch.
-
-    coalesce() keeps SQLite from the indexes of all orders: it looks up the withheld ones, which are few.
-    """
-    batch, status = func.coalesce(orders.c.batch_id, 0), func.coalesce(orders.c.status, "")
-    held = orders.c.order_id.in_(select(withheld_results.c.order_id))
-    query = select(batch, func.count()).where(held, status.not_in(FINAL_STATUSES)).group_by(batch)
-    return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
 def note_withheld(database: IMEIDatabase, found: Sequence[Withheld], given: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amounts import exceeds, money, plural
+from amounts import exceeds, money, plain_money, plural
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,10 @@ from amounts import exceeds, money, plural
 )
 def test_dollars_have_cents_and_more_decimals_only_where_they_are_needed(value: float | None, text: str) -> None:
     assert money(value) == text
+
+
+def test_dollars_for_programs_are_decimal_numbers() -> None:
+    assert [plain_money(value) for value in (0, 0.085, 1234.5, -2.4)] == ["0.00", "0.085", "1234.50", "-2.40"]
 
 
 def test_a_count_is_written_with_its_noun() -> None:

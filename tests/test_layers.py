@@ -84,6 +84,7 @@ UNTESTED = {
     "spreadsheets.sheet_tables": "spreadsheets/test_sheet_rows.py",
     **dict.fromkeys(("storage.batch_names", "web.batch_fields"), "web/test_batch_names.py"),
     "storage.login_failures": "access/test_logins.py",
+    "storage.batch_progress": "storage/test_batch_queries.py",
     "storage.scan_store": "web/test_scan.py",
     "storage.session_store": "access/test_sessions.py",
     **dict.fromkeys(("storage.service_marks", "web.picker"), "web/test_service_search.py"),

@@ -87,7 +87,7 @@ def _take_back_second_schema(connection: Connection) -> None:
         ),
         "ALTER TABLE services DROP COLUMN favourite",
         "DROP TABLE idempotency_keys",
-        *(f"ALTER TABLE batches DROP COLUMN {name}" for name in ("ordered_by", "user_id", "token_id")),
+        *(f"ALTER TABLE batches DROP COLUMN {name}" for name in ("ordered_by", "user_id", "token_id", "announced")),
         *(f"DROP TABLE {name}" for name in ("deliveries", "outbox_events", "webhooks", "audit_entries")),
         *(f"DROP TABLE {name}" for name in ("login_failures", "api_tokens", "sessions", "recovery_codes", "users")),
         "UPDATE alembic_version SET version_num = '0001'",

@@ -6,6 +6,16 @@ from alembic import op
 revision = "0012"
 down_revision = "0011"
 
+#: What batches at rest would have announced: nobody must hear of them now.
+ANNOUNCED = """
+UPDATE batches SET announced = CASE
+  WHEN state = 'paused' THEN iif(resumes_itself, '', 'batch.paused')
+  WHEN state = 'running' THEN ''
+  WHEN EXISTS (SELECT 1 FROM items WHERE batch_id = batches.id AND outcome = 'in_doubt') THEN 'batch.in_doubt'
+  WHEN id IN (SELECT batch_id FROM orders WHERE status NOT IN ('Completed', 'Rejected') AND batch_id IS NOT NULL
+              AND order_id NOT IN (SELECT order_id FROM withheld_results)) THEN ''
+  ELSE 'batch.complete' END
+"""
 ROLES = "role IN ('viewer', 'operator', 'admin')"
 
 
@@ -142,6 +152,8 @@ def _events() -> None:
         sa.Column("secret", sa.Text(), nullable=False),
         sa.Column("old_secret", sa.Text()),
         sa.Column("old_secret_until", sa.TIMESTAMP()),
+        sa.Column("delivered_at", sa.TIMESTAMP()),
+        sa.Column("failing_since", sa.TIMESTAMP()),
         sa.Column("created_at", sa.TIMESTAMP(), nullable=False),
         sa.Column("disabled_at", sa.TIMESTAMP()),
         sqlite_autoincrement=True,
@@ -162,13 +174,17 @@ def _events() -> None:
         sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("event_id", sa.Integer(), sa.ForeignKey("outbox_events.id"), nullable=False),
         sa.Column("webhook_id", sa.Integer(), sa.ForeignKey("webhooks.id")),
+        sa.Column("target", sa.Text(), nullable=False, server_default=""),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("next_at", sa.TIMESTAMP()),
         sa.Column("status", sa.Integer()),
         sa.Column("answer", sa.Text(), nullable=False, server_default=""),
         sa.Column("ended_at", sa.TIMESTAMP()),
+        sa.CheckConstraint("state IN ('waiting', 'delivered', 'failed')", name="state_is_known"),
         sqlite_autoincrement=True,
     )
-    op.create_index("idx_deliveries_due", "deliveries", ["next_at"], sqlite_where=sa.text("state = 'waiting'"))
     op.create_index("idx_deliveries_event", "deliveries", ["event_id"])
+    op.create_index("idx_deliveries_webhook", "deliveries", ["webhook_id", "state", "next_at"])
+    op.add_column("batches", sa.Column("announced", sa.Text(), nullable=False, server_default=""))
+    op.execute(ANNOUNCED)
