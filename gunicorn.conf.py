@@ -19,6 +19,7 @@ from logs import ACCESS_FORMAT, log_uncaught, server_logging
 from runner import start_background, use_one_heap
 from settings import LOOPBACK, PRIVATE, Settings, SettingsError, load_settings
 from simulator import DemoError, ensure_running
+from web_worker import RequestCounts
 
 #: Seconds that calls on the wire get to end before a worker leaves; less than graceful_timeout.
 RUNNER_GRACE = 20.0
@@ -78,6 +79,7 @@ control_socket_disable = True
 forwarded_allow_ips = ""  # web/edge.py decides which headers of a proxy count
 logconfig_dict = server_logging(app_settings)
 access_log_format = ACCESS_FORMAT
+request_counts = RequestCounts()
 
 
 def on_starting(server: Any) -> None:
@@ -103,10 +105,17 @@ def when_ready(server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Stand for election as the runner, and learn at once when the server is told to stop."""
     app = worker.app.wsgi()
+    request_counts.use_row(worker.age)
+    app.extensions["request_counts"] = request_counts.totals
     background = start_background(app_settings, app.extensions["database"])
     worker.background = background
     worker.stopping = (app.extensions["stopping"], background.stopping)
     _stop_at(signal.SIGTERM, worker.stopping)
+
+
+def post_request(_worker: Any, _req: Any, _environ: Any, resp: Any) -> None:
+    """Count the request."""
+    request_counts.add(resp.status_code)
 
 
 def worker_int(worker: Any) -> None:

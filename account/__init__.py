@@ -1,17 +1,22 @@
 """What is known of the account at the provider: its services, its balance, and whether the provider answers."""
 
 from account.answerer import LocalProvider, Questions, answering_requests
+from account.call_counting import LIMITS, CallCounts, CallOutcome
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.requests import ProviderRequests
-from account.state import provider_state, watching
+from account.state import call_counts, provider_state, watching
 
 __all__ = [
+    "LIMITS",
     "AccountBalance",
+    "CallCounts",
+    "CallOutcome",
     "LocalProvider",
     "ProviderRequests",
     "Questions",
     "ServiceCatalog",
     "answering_requests",
+    "call_counts",
     "provider_state",
     "watching",
 ]

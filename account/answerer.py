@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NoReturn
 
+from account.call_counting import counted
 from account.requests import LIST_PATIENCE, ProviderRequests, failure_of
 from account.state import state_of, write_state
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -120,7 +121,8 @@ class Answerer:
                 error = failure
             if not isinstance(error, RequestLimitError):
                 now = self._clock()
-                write_state(self._database, state_of(ACTIONS[request.kind], now - started, error, now))
+                action, seconds = ACTIONS[request.kind], now - started
+                write_state(self._database, state_of(action, seconds, error, now), counted(action, seconds, error))
             self._finish(request, error, listed)
         except DatabaseUnavailableError as unavailable:
             logger.error("An answer could not be stored: %s", unavailable.orig)

@@ -1,19 +1,20 @@
 """How the provider's newest call went: one that a page asked for, one of the loop that places orders, or of the sync.
 
-Calls report in memory, and a thread writes the newest report, so that no call waits for the database. This module knows
-no page and makes no call.
+Calls report in memory, and a thread writes the newest report and the counts of calls, so that no call waits for the
+database. This module knows no page and makes no call.
 """
 
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
-from database import DatabaseUnavailableError, IMEIDatabase
+from account.call_counting import CALL_COUNTS, CallCounter, CallCounts, added, read_counts
+from database import DatabaseUnavailableError, IMEIDatabase, read_setting, write_setting
 from gsm_fusion_client import GSMFusionAPIError, RateLimitedError, RefusalKind, RefusedError, Report
 
 logger = logging.getLogger(__name__)
@@ -63,17 +64,28 @@ def state_of(action: str, seconds: float, error: GSMFusionAPIError | None, at: f
     return ProviderState(works, round(seconds * 1000), at, "" if works else str(error), CALLS.get(action, action))
 
 
-def write_state(database: IMEIDatabase, state: ProviderState) -> None:
-    """Store this state unless a newer one is stored. A database that cannot be written keeps the old one."""
+def call_counts(database: IMEIDatabase) -> dict[str, CallCounts]:
+    """Return what all calls of all processes add up to: what a call was made for → counts."""
+    found = read_counts(database.get_setting(CALL_COUNTS))
+    return {CALLS.get(action, action): counts for action, counts in found.items()}
 
-    def newer(stored: str | None) -> str:
-        ahead = json.loads(stored)["at"] - state.at if stored else 0.0
-        return stored if stored and 0 < ahead < AHEAD else json.dumps(asdict(state))
 
+def write_state(
+    database: IMEIDatabase, state: ProviderState, counts: Mapping[str, CallCounts] = MappingProxyType({})
+) -> bool:
+    """Store this state unless a newer one is stored, and add the counts. Return whether the database was written."""
     try:
-        database.change_setting(PROVIDER_STATE, newer)
+        with database.write() as connection:
+            stored = read_setting(connection, PROVIDER_STATE)
+            ahead = json.loads(stored)["at"] - state.at if stored else 0.0
+            if not 0 < ahead < AHEAD:
+                write_setting(connection, PROVIDER_STATE, json.dumps(asdict(state)))
+            if counts:
+                write_setting(connection, CALL_COUNTS, added(read_setting(connection, CALL_COUNTS), counts))
     except DatabaseUnavailableError as error:
         logger.warning("The provider's state was not written: %s", error.orig)
+        return False
+    return True
 
 
 class ProviderWatch:
@@ -82,11 +94,13 @@ class ProviderWatch:
     def __init__(self, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
+        self._counter = CallCounter()
         self._newest: ProviderState | None = None
         self._written = ProviderState()
 
     def report(self, action: str, seconds: float, error: GSMFusionAPIError | None) -> None:
         """Note how a call went, without waiting."""
+        self._counter.count(action, seconds, error)
         self._newest = state_of(action, seconds, error, self._clock())
 
     def write(self) -> None:
@@ -95,7 +109,9 @@ class ProviderWatch:
         if newest is None or newest.at == written.at:
             return
         if (newest.ok, newest.error) != (written.ok, written.error) or newest.at - written.at >= REPEAT:
-            write_state(self._database, newest)
+            counts = self._counter.take()
+            if not write_state(self._database, newest, counts):
+                self._counter.put_back(counts)
             self._written = newest
 
     def run(self, stop: threading.Event) -> None:

@@ -59,6 +59,12 @@ def statistics(database: IMEIDatabase) -> Statistics:
     return Statistics(by_status, by_service, round(spent * MILLIONTH, 4))
 
 
+def by_status(database: IMEIDatabase) -> dict[str, int]:
+    """Return status, "" where it is unknown → orders."""
+    with database.read() as connection:
+        return _order_counts(connection, "status")
+
+
 def _order_counts(connection: Connection, column: str) -> dict[str, int]:
     added = sums()
     count = func.sum(added.c.orders)

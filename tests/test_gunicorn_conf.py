@@ -45,6 +45,7 @@ def test_the_demo_prints_its_address_runs_and_ends_with_everything_it_started(se
     assert f"Open http://127.0.0.1:{server.port}" in server.log.read_text()
     assert server.get("/")[0] == 200
     wait_until(lambda: json.loads(server.get("/health")[1])["checks"]["runner"]["status"] == "alive", "a runner")
+    assert re.search(r'^hammer_http_requests_total\{status="2xx"\} [1-9]', server.get("/metrics")[1], re.MULTILINE)
     provider = simulator_port(data_dir)
     server.process.terminate()
     assert server.process.wait(PATIENCE) == 0

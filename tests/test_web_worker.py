@@ -1,6 +1,7 @@
 """The worker: slow clients hold no thread of a page, lose their connection in time, and never silence /health."""
 
 import http.client
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from database import IMEIDatabase
 from settings import Settings
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_states import pause
-from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, read_head
+from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, RequestCounts, read_head
 
 PATIENCE = 2.0  #: seconds, in the server of these tests
 IMPATIENT = (str(Path(__file__).parent / "tools" / "short_timeouts.py"), str(PATIENCE))
@@ -280,3 +281,17 @@ def test_a_header_that_is_too_large_is_refused(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
         client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD)
         assert client.recv(65536).startswith(b"HTTP/1.1 431 ")
+
+
+def test_processes_add_to_one_count_of_requests_in_rows_of_their_own() -> None:
+    counts = RequestCounts()
+    for number in (1, 2):
+        child = os.fork()
+        if not child:
+            counts.use_row(number)
+            for status in (200, 204, 404, 700):
+                counts.add(status)
+            os._exit(0)
+        os.waitpid(child, 0)
+    counts.add(503)
+    assert counts.totals() == {"1xx": 0, "2xx": 4, "3xx": 0, "4xx": 2, "5xx": 1}

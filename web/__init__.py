@@ -13,6 +13,7 @@ from web.forms import init_forms
 from web.health import blueprint as health_blueprint
 from web.imports import blueprint as imports_blueprint
 from web.login import blueprint as login_blueprint
+from web.metrics import blueprint as metrics_blueprint
 from web.orders import blueprint as orders_blueprint
 from web.overview import blueprint as overview_blueprint
 from web.own_sessions import blueprint as account_blueprint
@@ -50,6 +51,7 @@ BLUEPRINTS = (
     account_blueprint,
     second_factor_blueprint,
     health_blueprint,
+    metrics_blueprint,
 )
 
 __all__ = [
