@@ -25,7 +25,6 @@ from access.sessions import (
 )
 from access.tokens import TokenError, actor_of, create_token
 from access.users import (
-    FIRST_ADMIN,
     AccessRefusedError,
     NewUser,
     add_user,
@@ -44,7 +43,6 @@ from access.users import (
 )
 
 __all__ = [
-    "FIRST_ADMIN",
     "LONGEST_SESSION",
     "SHORTEST_PASSWORD",
     "AccessRefusedError",

@@ -1,5 +1,6 @@
 """Passwords: which are accepted, and their argon2id hashes. This module must not know users, SQL or requests."""
 
+import re
 import secrets
 import threading
 import unicodedata
@@ -12,6 +13,17 @@ from settings import is_common
 
 #: Characters of a new password.
 SHORTEST, LONGEST = 15, 128
+#: Keys that lie side by side, in columns and in two rows at a time, beyond what settings.COMMON has.
+KEYBOARD = re.compile(
+    r"1q2w3e4r(5t)?(6[yz])?(7u)?(8i)?(9o)?(0p)?|q1w2e3r4(t5)?([yz]6)?(u7)?(i8)?(o9)?(p0)?"
+    r"|1qaz|2wsx|3edc|4rfv|5tgb|6yhn|7ujm|qaz|wsx|edc|rfv|tgb|yhn|ujm|hjkl|asdfghjkl"
+)
+#: Long passwords that lists of leaked ones hold, and sayings, without blanks and signs.
+KNOWN = re.compile(
+    r"correcthorsebatterystaple|thequickbrownfox(jumpsoverthelazydog)?|tobeornottobe(thatisthequestion)?"
+    r"|maytheforcebewithyou|iloveyousomuch|manchesterunited|neworleans|kartoffelpuffer|polniypizdec|friendof[a-z]+"
+    r"|migrationschool|somanypickles"
+)
 #: A part of a user name that is shorter than this may be in the password.
 SHORTEST_NAME = 3
 #: Hashes that one process computes at the same time: each uses a core and the memory of `password_memory`.
@@ -69,7 +81,14 @@ def check_new_password(password: str, name: str) -> None:
         raise PasswordRefusedError(f"The password is too long: it must have {LONGEST} characters or fewer.")
     if any(part in password.lower() for part in name.replace("@", ".").split(".") if len(part) >= SHORTEST_NAME):
         raise PasswordRefusedError("The password must not contain the user name.")
-    if is_common(password):
+    if is_guessable(password.lower()):
         raise PasswordRefusedError(
             "The password is easy to guess: use four words that have nothing to do with each other."
         )
+
+
+def is_guessable(password: str) -> bool:
+    """Return whether a password in lower case is a known one, a repetition, or made of common words and keys."""
+    letters = "".join(filter(str.isalpha, password))
+    is_repeated = password in (password + password)[1:-1]
+    return bool(KNOWN.fullmatch(letters)) or is_repeated or is_common(KEYBOARD.sub("", password))

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from storage import session_store
+from storage.guards import write_if_free
 from storage.session_store import Limits, NewSession, Session
 
 #: A session ends this long after its last page, and this long after the login.
@@ -51,11 +52,11 @@ def find_session(database: IMEIDatabase, token: str, now: datetime) -> Session |
 
 
 def remember_visit(database: IMEIDatabase, session: Session, now: datetime) -> None:
-    """Extend a session. A database that cannot be written now does not stop the page."""
+    """Extend a session, at most once in SEEN_EVERY. A database that cannot be written now does not stop the page."""
     if now - session.seen_at < SEEN_EVERY:
         return
     try:
-        with database.write() as connection:
+        with write_if_free(database) as connection:
             session_store.mark_seen(connection, session.session_id, now)
     except DatabaseUnavailableError:
         return

@@ -1,10 +1,17 @@
-"""What every guarded statement needs: the error for rows that were moved meanwhile, and lists in parts."""
+"""What statements share: the error for rows that were moved meanwhile, lists in parts, and a write without a wait."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from sqlalchemy import Connection
+
+from database import BUSY_TIMEOUT_MS, IMEIDatabase
 
 #: How many values go into one IN list.
 IN_LIST = 500
+#: How long write_if_free waits for another writer.
+MOMENT_MS = 100
 #: The values of one row of a statement that takes its rows as one JSON text.
 Row = tuple[int | str | None, ...]
 
@@ -22,3 +29,19 @@ def expect(condition: bool, message: str) -> None:
 def parts(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
     """Return values in pieces that fit one IN list."""
     return (values[start : start + IN_LIST] for start in range(0, len(values), IN_LIST))
+
+
+@contextmanager
+def write_if_free(database: IMEIDatabase) -> Iterator[Connection]:
+    """Open a connection as database.write() does, for what may be left out: a page must not wait for it.
+
+    Raises DatabaseUnavailableError after a moment where another connection writes.
+    """
+    with database.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection:
+        pragmas = connection.connection.cursor()
+        pragmas.execute(f"PRAGMA busy_timeout = {MOMENT_MS}")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            pragmas.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")

@@ -16,6 +16,10 @@ GOOD = "four plain words here"
         ("Password1234567890", "easy to guess"),
         ("qwertyuiop-2026-hello", "easy to guess"),
         ("abababababababababab", "easy to guess"),
+        ("familiyafamiliya", "easy to guess"),
+        ("1qaz2wsx3edc4rfv", "easy to guess"),
+        ("Q1w2e3r4t5y6u7i8o9p0", "easy to guess"),
+        ("Correct Horse Battery Staple!", "easy to guess"),
     ],
 )
 def test_a_weak_password_is_refused_with_the_reason(password: str, reason: str) -> None:

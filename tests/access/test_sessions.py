@@ -70,6 +70,16 @@ def test_a_visit_is_written_once_a_minute(database: IMEIDatabase, cookie: str) -
         assert found.seen_at == NOW + timedelta(seconds=seen)
 
 
+def test_a_visit_is_left_out_while_another_connection_writes(
+    database: IMEIDatabase, rival: IMEIDatabase, cookie: str
+) -> None:
+    found = find_session(database, cookie, NOW)
+    assert found
+    with rival.write():
+        remember_visit(database, found, NOW + timedelta(hours=1))
+    assert find_session(database, cookie, NOW) == found
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -249,7 +249,7 @@ def test_the_menu_is_walked_by_clicking(visitor: Visitor, filled: Filled) -> Non
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=link, exact=True).click()
         page.wait_for_load_state()
         assert page.locator("h1").inner_text().startswith(link)
-        assert page.locator("nav [aria-current=page]").inner_text() == link
+        assert page.get_by_role("navigation", name="Pages").locator("[aria-current=page]").inner_text() == link
 
 
 def test_a_report_is_printed_black_on_white_without_what_only_a_screen_needs(visitor: Visitor, filled: Filled) -> None:

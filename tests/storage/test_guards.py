@@ -1,12 +1,25 @@
-"""A guard raises the words of a condition that does not hold."""
+"""A guard raises the words of a condition that does not hold; a write that may be left out does not wait."""
 
 import pytest
 
+from database import BUSY_TIMEOUT_MS, DatabaseUnavailableError, IMEIDatabase
 from storage import guards
-from storage.guards import WrongStateError
+from storage.guards import WrongStateError, write_if_free
 
 
 def test_a_condition_that_does_not_hold_is_raised_in_its_words() -> None:
     guards.expect(True, "never")
     with pytest.raises(WrongStateError, match=r"^0 of 1 rows$"):
         guards.expect(False, "0 of 1 rows")
+
+
+def test_a_write_that_may_be_left_out_does_not_wait_for_another_one(
+    database: IMEIDatabase, rival: IMEIDatabase
+) -> None:
+    with rival.write(), pytest.raises(DatabaseUnavailableError), write_if_free(database):
+        pass
+    with write_if_free(database) as connection:
+        connection.exec_driver_sql("INSERT INTO settings (key, value) VALUES ('a', 'b')")
+    assert database.get_setting("a") == "b"
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == BUSY_TIMEOUT_MS
