@@ -51,7 +51,7 @@ from people import DEMO_USER, Role
 from settings import Settings
 from storage.session_store import Session
 from storage.user_store import User
-from web.access import Permission, current_permission, find_actor, may, may_open, set_actor
+from web.access import Permission, current_permission, find_actor, may, may_open, record_nothing, set_actor
 from web.bearer import came_with_token, is_for_token, require_token
 from web.edge import is_direct
 from web.forms import expect_little
@@ -214,6 +214,7 @@ def _ask_for_second_factor() -> ResponseReturnValue | None:
         return None
     if not _wants_page():
         return {"error": "Set up a second factor first.", "login": url_for(SECOND_FACTOR)}, 403
+    record_nothing()
     return redirect(url_for(SECOND_FACTOR), 303)
 
 
@@ -229,6 +230,7 @@ def _ask_for_proof(permission: Permission | None) -> ResponseReturnValue | None:
         return None
     if not _wants_page():
         return {"error": "Confirm that it is you first. Nothing was changed.", "login": url_for(PROVE)}, 403
+    record_nothing()
     if request.method == "GET":
         return redirect(url_for(PROVE, next=request.full_path.rstrip("?")), 303)
     return redirect(url_for(PROVE, next=_path_of_form(), unsent=1), 303)

@@ -80,6 +80,5 @@ def _login() -> Session:
 
 
 def _refused(why: str) -> ResponseReturnValue:
-    describe(refused=why)
     flash(f"Your password was not changed. {why}", "error")
     return redirect(url_for("account.show"), 303)

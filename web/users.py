@@ -62,7 +62,6 @@ def add() -> ResponseReturnValue:
         new = NewUser(form.get("name", ""), _role(), form.get("password", ""), limit)
         user = add_user(backend().database, authenticator().passwords, new)
     except AccessRefusedError as error:
-        describe(refused=str(error))
         flash(f"The user was not added: {error}", "error")
         return redirect(url_for("users.listing") + "#add", 303)
     flash(f"User {user.name} is added. Hand over the password; it can be changed on the page Account.", "good")
@@ -173,7 +172,6 @@ def _changed(user_id: int, store: Callable[[User], str]) -> ResponseReturnValue:
     try:
         flash(store(user), "good")
     except AccessRefusedError as error:
-        describe(refused=str(error))
         flash(f"Nothing was changed. {error}", "error")
     return redirect(url_for("users.show", user_id=user_id), 303)
 

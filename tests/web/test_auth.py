@@ -191,6 +191,36 @@ def test_the_cookie_is_httponly_lax_and_secure_exactly_over_https(client: FlaskC
     assert "Secure" in over_tls
 
 
+def test_over_https_the_names_of_cookies_bind_them_to_the_host(app: Flask, client: FlaskClient) -> None:
+    app.config["PREFERRED_URL_SCHEME"] = "https"  # of the test client
+    client.environ_base["HTTP_REFERER"] = "https://localhost/login"
+    cookies = log_in(client).headers.getlist("Set-Cookie")
+    assert {cookie.partition("=")[0] for cookie in cookies} == {"__Host-hammer_session", "__Host-hammer_form"}
+    for cookie in cookies:
+        parts = {part.strip().lower() for part in cookie.split(";")}
+        assert {"secure", "httponly", "path=/", "samesite=lax"} <= parts
+        assert "domain" not in cookie.lower()
+    assert client.get("/").status_code == 200
+    plain = app.test_client()
+    plain.set_cookie("hammer_session", cookies[0].partition("=")[2].partition(";")[0])
+    assert plain.get("/").status_code == 303, "a cookie of a plain name counts for nothing"
+
+
+def test_a_login_takes_over_no_id_and_no_csrf_token_of_before(app: Flask, client: FlaskClient) -> None:
+    client.set_cookie("hammer_session", "chosen-by-somebody-else")
+    token = token_on(client)
+    log_in(client)
+    cookie = client.get_cookie("hammer_session")
+    assert cookie
+    assert cookie.value != "chosen-by-somebody-else"
+    assert client.post("/spend", data={"imei": "1", "csrf_token": token}).status_code == 400
+    form = {"username": "admin", "password": PASSWORD, "csrf_token": expired_page_token(client)}
+    assert client.post("/login", data={**form, "code": code_of(app, "admin")}).status_code == 303
+    before = app.test_client()
+    before.set_cookie("hammer_session", cookie.value)
+    assert before.get("/").status_code == 303, "a second login ends the first one"
+
+
 def test_two_processes_share_one_secret_key_and_the_variable_wins(real: Settings, database: IMEIDatabase) -> None:
     first, second = make_app(real, database), make_app(real, database)
     assert first.secret_key == second.secret_key

@@ -53,6 +53,13 @@ def add(app: Flask, name: str, role: Role) -> None:
     add_user(found.database, found.passwords, NewUser(name, role, SECRET))
 
 
+def recorded(database: IMEIDatabase, action: str) -> list[str]:
+    """Return the subjects of an action in the audit log."""
+    with database.read() as connection:
+        query = "SELECT subject FROM audit_entries WHERE action = ? ORDER BY id"
+        return list(connection.exec_driver_sql(query, (action,)).scalars())
+
+
 def forget_proof(database: IMEIDatabase) -> None:
     with database.write() as connection:
         connection.execute(update(sessions).values(proved_at=utc_now() - PROOF_LASTS - timedelta(seconds=1)))
@@ -106,6 +113,7 @@ def test_what_is_sensitive_asks_again_after_ten_minutes_and_leads_back_to_the_fo
     referrer = {"Referer": "http://localhost/settings/users?from=here"}
     asked = admin.post("/settings/users", form, headers=referrer)
     assert asked.location == "/account/prove?next=/settings/users?from%3Dhere&unsent=1"
+    assert recorded(database, "user.add") == []
     assert "Nothing has been changed yet." in words(admin.get(asked.location))
     before = admin.client.get_cookie("hammer_session")
     fields = {"next": "/settings/users?from=here", "unsent": "1", "password": PASSWORD}
@@ -118,6 +126,8 @@ def test_what_is_sensitive_asks_again_after_ten_minutes_and_leads_back_to_the_fo
     assert before and after
     assert before.value != after.value
     assert "User berta is added." in words(admin.led_back(admin.post("/settings/users", form)))
+    assert recorded(database, "user.add") == ["user berta"]
+    assert recorded(database, "account.prove.refused") == ["user admin"] * 3
 
 
 @pytest.mark.parametrize(
