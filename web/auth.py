@@ -314,28 +314,32 @@ def current_session() -> Session | None:
 
 def start_session(user_id: int) -> None:
     """Log this browser in under a new random id. The session that it had ends."""
-    stop_session("replaced")
+    _end_own("replaced")
     found = authenticator()
     user_agent = request.headers.get("User-Agent", "")
     token = begin_session(found.database, user_id, request.remote_addr or "", user_agent, found.now())
     after_this_request(partial(_hand_out, token))
 
 
+def stop_session() -> None:
+    """Log this browser out."""
+    _end_own("logout")
+    after_this_request(partial(_hand_out, ""))
+
+
+def _end_own(reason: str) -> None:
+    """End the session of this request, if there is one, and forget its CSRF token."""
+    session.clear()
+    session.permanent = True
+    login, found = current_session(), authenticator()
+    if login:
+        end_session(found.database, login.session_id, login.user.user_id, reason, found.now())
+
+
 def renew_proof(login: Session) -> None:
     """Record that the user of this session has just proved who it is, under a new random id."""
     found = authenticator()
     after_this_request(partial(_hand_out, renew_session(found.database, login, found.now())))
-
-
-def stop_session(reason: str) -> None:
-    """Log this browser out, and forget its CSRF token."""
-    session.clear()
-    session.permanent = True
-    login = current_session()
-    if login:
-        found = authenticator()
-        end_session(found.database, login.session_id, login.user.user_id, reason, found.now())
-    after_this_request(partial(_hand_out, ""))
 
 
 def _hand_out(token: str, response: Response) -> Response:

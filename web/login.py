@@ -42,7 +42,7 @@ def login() -> ResponseReturnValue:
 @allow(Role.VIEWER, "logout")
 def logout() -> ResponseReturnValue:
     """End the session of this browser."""
-    stop_session("logout")
+    stop_session()
     return redirect(url_for("login.login"), 303)
 
 

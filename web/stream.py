@@ -171,15 +171,12 @@ def events(
     still_allowed: Callable[[], bool] = lambda: True,
 ) -> Iterator[str]:
     """Yield server-sent events of one batch until it is over or quiet, the login ends, or the process stops."""
-    view = _View(backend.database, batch_id)
-    allowed_at = time.monotonic()
+    view = _View(backend.database, batch_id, still_allowed)
     yield "retry: 2000\n\n"
     while not backend.stopping.is_set():
         now = time.monotonic()
-        if now - allowed_at >= ALLOWED_EVERY:
-            if not still_allowed():
-                return
-            allowed_at = now
+        if view.has_ended(now):
+            return
         if view.is_due(now):
             progress = batch_queries.progress(backend.database, batch_id)
             if progress is None:
@@ -199,7 +196,7 @@ def events(
 class _View:
     """What one stream has sent, and so what it owes."""
 
-    def __init__(self, database: IMEIDatabase, batch_id: int) -> None:
+    def __init__(self, database: IMEIDatabase, batch_id: int, still_allowed: Callable[[], bool]) -> None:
         self.revision = -1
         self.stage = BatchStage.SENDING
         self._database = database
@@ -207,13 +204,21 @@ class _View:
         self._pace = Pace()
         self._detailed_at = float("-inf")
         self._owes_details = False
-        self._changed_at = self._spoken_at = time.monotonic()
+        self._still_allowed = still_allowed
+        self._changed_at = self._spoken_at = self._allowed_at = time.monotonic()
 
     def is_due(self, now: float) -> bool:
         """Return whether the batch has changed, or details that were left out may be read (now in seconds)."""
         if self._owes_details and now - self._detailed_at >= DETAILS_EVERY:
             return True
         return batch_queries.revision(self._database, self._batch_id) != self.revision
+
+    def has_ended(self, now: float) -> bool:
+        """Return whether the login or the token is no longer valid; it is looked up once in ALLOWED_EVERY."""
+        if now - self._allowed_at < ALLOWED_EVERY:
+            return False
+        self._allowed_at = now
+        return not self._still_allowed()
 
     def is_quiet(self, now: float) -> bool:
         """Return whether the batch waits, for results or for a person, and has not changed for long."""
