@@ -97,9 +97,12 @@ def accepts_code(database: IMEIDatabase, found: Secrets, given: str, now: float)
 
 def matching_step(secret: str, code: str, last_step: int | None, now: float) -> int | None:
     """Return the time step of a code, if it is near now and after the last accepted one."""
+    code = "".join(code.split())
+    if not CODE.fullmatch(code):
+        return None
     totp, current = pyotp.TOTP(secret), int(now) // STEP
     steps = [current + drift for drift in DRIFT if last_step is None or current + drift > last_step]
-    return next((step for step in steps if hmac.compare_digest(totp.generate_otp(step), "".join(code.split()))), None)
+    return next((step for step in steps if hmac.compare_digest(totp.generate_otp(step), code)), None)
 
 
 def _uses_recovery_code(database: IMEIDatabase, user: User, code: str) -> bool:

@@ -122,11 +122,6 @@ def end_sessions(
     return _end(connection, (sessions.c.user_id == user_id, sessions.c.id.is_not(but_session)), reason, now)
 
 
-def end_every_session(connection: Connection, reason: str, now: datetime) -> int:
-    """End the sessions of all users, as after a restore; return how many."""
-    return _end(connection, (), reason, now)
-
-
 def _end(connection: Connection, where: tuple[ColumnElement[bool], ...], reason: str, now: datetime) -> int:
     is_open = sessions.c.ended_at.is_(None)
     ended = update(sessions).where(is_open, *where).values(ended_at=now, end_reason=reason)

@@ -1,6 +1,6 @@
 """What views share about URLs: row numbers, the length of a page, and the batch that a URL names."""
 
-from flask import abort
+from flask import abort, request
 from werkzeug.routing import IntegerConverter, Map
 
 from backend import backend
@@ -25,6 +25,14 @@ def row_number(text: str) -> int:
     number = int(text)
     if not 0 <= number < BEYOND_ROWS:
         raise ValueError(text)
+    return number
+
+
+def row_of_form(name: str) -> int | None:
+    """Return the row number in a field of the form; None without the field. Answers 400 for anything else."""
+    number = request.form.get(name, type=row_number)
+    if number is None and name in request.form:
+        abort(400)
     return number
 
 

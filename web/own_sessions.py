@@ -18,6 +18,7 @@ from people import Role
 from storage.session_store import Session
 from web.access import allow, describe
 from web.auth import authenticator, current_session, start_session
+from web.context import row_of_form
 from web.format import plural
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
@@ -65,7 +66,7 @@ def end() -> ResponseReturnValue:
     """End one of the user's sessions, or all but this one."""
     login, database, now = _login(), backend().database, authenticator().now()
     describe(f"user {login.user.name}")
-    session_id = request.form.get("session_id", type=int)
+    session_id = row_of_form("session_id")
     if session_id is None:
         count = end_sessions(database, login.user.user_id, BY_USER, now, login.session_id)
     else:

@@ -30,6 +30,7 @@ from people import Role
 from storage.user_store import User
 from web.access import allow, current_actor, describe
 from web.auth import authenticator
+from web.context import row_of_form
 from web.format import plural
 
 blueprint = Blueprint("users", __name__, url_prefix="/settings/users")
@@ -153,7 +154,7 @@ def reset_factor(user_id: int) -> ResponseReturnValue:
 def end(user_id: int) -> ResponseReturnValue:
     """End one session of a user, or all."""
     database, now = backend().database, authenticator().now()
-    session_id = request.form.get("session_id", type=int)
+    session_id = row_of_form("session_id")
 
     def store(user: User) -> str:
         if session_id is None:

@@ -78,7 +78,10 @@ def test_the_code_of_the_set_up_is_used_up(database: IMEIDatabase, anna: User) -
     assert not opens(database, code_at(0))
 
 
-@pytest.mark.parametrize(("secret", "code"), [(RFC_SECRET, "000000"), ("A" * 16, "000000"), ("", ""), ("0" * 32, "1")])
+@pytest.mark.parametrize(
+    ("secret", "code"),
+    [(RFC_SECRET, "000000"), (RFC_SECRET, "１２３４５６"), ("A" * 16, "000000"), ("", ""), ("0" * 32, "1")],
+)
 def test_nothing_is_set_up_without_a_whole_key_and_its_code(
     database: IMEIDatabase, anna: User, secret: str, code: str
 ) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from login_client import log_in
 from simulated_provider import imeis
 from web_client import Browser, Provider, make_app, order_batch, words
 
@@ -54,3 +55,22 @@ def test_the_status_bar_tells_what_runs(browser: Browser, database: IMEIDatabase
     status = browser.get("/status.json").get_json()
     assert status["waiting"] == 1
     assert [batch["label"] for batch in status["running"]] == ["a.csv"]
+
+
+def test_a_short_password_of_the_environment_is_named_until_it_is_changed(
+    settings: Settings, database: IMEIDatabase, provider: Provider
+) -> None:
+    real = replace(settings, api_key="SECRET-KEY", username="someone", admin_password="horse staple")
+    browser = Browser(make_app(real, database, provider))
+    log_in(browser.client, "horse staple")
+    assert "ADMIN_PASSWORD is short: new passwords need 15 characters." in words(browser.get("/status"))
+    browser.post("/account/password", {"current": "horse staple", "password": "four plain words here"})
+    assert "ADMIN_PASSWORD is short" not in words(browser.get("/status"))
+
+
+def test_without_a_user_the_environment_is_incomplete(
+    settings: Settings, database: IMEIDatabase, provider: Provider
+) -> None:
+    real = replace(settings, api_key="SECRET-KEY", username="someone")
+    client = make_app(real, database, provider).test_client()
+    assert (client.get("/health").json or {})["checks"]["environment"] == {"status": "incomplete"}

@@ -64,6 +64,8 @@ def test_sessions_are_listed_with_browser_and_address_and_ended(app: Flask) -> N
         logged_in(app)
     assert "2 sessions ended." in words(here.led_back(here.post("/account/sessions")))
     assert "0 sessions ended." in words(here.led_back(here.post("/account/sessions", {"session_id": older})))
+    for wrong in ("", "x", "-1", str(2**70)):
+        assert here.post("/account/sessions", {"session_id": wrong}).status_code == 400
     assert here.post("/account/sessions", {"session_id": newest}).status_code == 303
     assert here.get("/account").location == "/login?next=/account"
 
