@@ -309,6 +309,7 @@ class Progress:
     source: str = ""  #: "scan" for a phone of scan mode, which lists of batches leave out
     customer: str = ""  #: customer or purchase order
     note: str = ""
+    ordered_by: str = ""  #: the user or token; "" for a batch from before users
 
     @property
     def names(self) -> BatchNames:

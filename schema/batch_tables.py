@@ -54,6 +54,7 @@ Index("idx_batches_state", batches.c.state)
 IS_LISTED = text("source != 'scan'")
 Index("idx_batches_listed", batches.c.id, sqlite_where=IS_LISTED)
 Index("idx_batches_fingerprint", batches.c.fingerprint)
+Index("idx_batches_person", batches.c.ordered_by)
 #: The condition of the index of finished batches whose tally is missing or outdated.
 UNTALLIED = text("state = 'finished' AND tally_revision IS NOT revision")
 Index("idx_batches_untallied", batches.c.state, sqlite_where=UNTALLIED)
@@ -151,6 +152,8 @@ scans = Table(
     Column("batch_id", Integer, ForeignKey("batches.id")),  #: the batch that checks it, of this scan or an earlier one
     Column("order_row", Integer),  #: the row of the order with the known result, where nothing is checked
     Column("is_new", Boolean, nullable=False),  #: whether this scan made its batch, so that the session pays for it
+    Column("scanned_by", Text, nullable=False, server_default=""),  #: the name of the user at that time
     sqlite_autoincrement=True,
 )
 Index("idx_scans_session", scans.c.session)
+Index("idx_scans_person", scans.c.scanned_by)

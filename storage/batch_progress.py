@@ -59,4 +59,5 @@ def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], sums: 
         source=row.source,
         customer=row.customer,
         note=row.note,
+        ordered_by=row.ordered_by,
     )

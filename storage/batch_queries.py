@@ -99,6 +99,12 @@ def batch_named(database: IMEIDatabase, label: str) -> int | None:
         return connection.execute(select(func.max(batches.c.id)).where(batches.c.label == label)).scalar()
 
 
+def who_ordered(database: IMEIDatabase, batch_id: int | None) -> str:
+    """Return the name of the user or token that ordered a batch; "" where that is not known."""
+    with database.read() as connection:
+        return connection.execute(select(batches.c.ordered_by).where(batches.c.id == batch_id)).scalar() or ""
+
+
 def newest_started(database: IMEIDatabase) -> Progress | None:
     """Return the newest batch of which a call was written."""
     started = select(batches).where(batches.c.started_at.is_not(None))

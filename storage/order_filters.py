@@ -32,7 +32,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, lite
 from database import IMEIDatabase
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
-from schema import IS_REJECTED, NOT_FINAL, orders
+from schema import IS_REJECTED, NOT_FINAL, batches, orders
 from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
 
@@ -74,6 +74,7 @@ class OrderFilter:
     verdict: str = ""  #: a word of grading.Verdict, or grading.PENDING
     service: str = ""
     batch: int | None = None
+    person: str = ""  #: the name of the user or token that ordered the batch
     carrier: str = ""
     simlock: str = ""
     fmi: str = ""
@@ -310,6 +311,9 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
     ):
         if value not in ("", None):
             yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, value))
+    if chosen.person:
+        theirs = select(batches.c.id).where(batches.c.ordered_by == chosen.person)
+        yield Term("person", orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs))
     if chosen.verdict == PENDING:
         # The date, which holds for every order, keeps SQLite from counting them in the index of all statuses.
         seek = and_(NOT_FINAL, func.coalesce(orders.c.order_date, "") >= "")

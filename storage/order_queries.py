@@ -17,7 +17,7 @@ from orders import OrderStatus, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, attempts, batches, items, orders, services, sums
 from storage import order_wordings
 from storage.batch_queries import progresses
-from storage.order_wordings import stored_words
+from storage.order_wordings import distinct_words, stored_words
 from storage.rows import Order, OrderedItem
 from storage.verdict_store import counts_of
 
@@ -182,18 +182,28 @@ def _orders(database: IMEIDatabase, query: Select[Any]) -> list[Order]:
         return [Order.from_row(row) for row in connection.execute(query)]
 
 
-def listed_batches(database: IMEIDatabase, limit: int, before: int | None = None, search: str = "") -> list[Progress]:
+def listed_batches(
+    database: IMEIDatabase, limit: int, before: int | None = None, search: str = "", person: str = ""
+) -> list[Progress]:
     """Return the newest batches, without those of scan mode; before continues behind the id of the last one seen.
 
-    search: every word of it is in the name, customer or note, or is the id.
+    search: every word of it is in the name, customer or note, or is the id. person: who ordered; "" for all.
     """
     query = select(batches).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit)
+    if person:  # an expression, which keeps SQLite on the index of the list: a person may have scanned 100,000 phones
+        query = query.where(func.coalesce(batches.c.ordered_by, None) == person)
     columns = batches.c.label + " " + batches.c.customer + " " + batches.c.note
     for word in search.split():
         found = columns.icontains(word, autoescape=True)
         number = word.removeprefix("#")
         query = query.where(or_(found, batches.c.id == int(number)) if number.isdecimal() else found)
     return progresses(database, query if before is None else query.where(batches.c.id < before))
+
+
+def people_who_ordered(database: IMEIDatabase) -> list[str]:
+    """Return the names of users and tokens that ordered a batch, by name, for filters."""
+    with database.read() as connection:
+        return sorted(filter(None, connection.execute(distinct_words(batches.c.ordered_by)).scalars()))
 
 
 def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]:

@@ -6,7 +6,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, or_, select, union_all
 
 from database import IMEIDatabase
 from grading import Verdict
@@ -18,7 +18,7 @@ from storage.kept_sums import FINDINGS, findings
 from storage.order_filters import OrderFilter
 from storage.rows import DisputedOrder, Order
 
-BY = ("day", "service", "batch")
+BY = ("day", "service", "batch", "person")
 COMPLETED, REJECTED = OrderStatus.COMPLETED, OrderStatus.REJECTED
 
 
@@ -32,9 +32,9 @@ class Dispute(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What orders of one day, service or batch cost."""
+    """What orders of one day, service, batch or person cost."""
 
-    key: str  #: the UTC day, the service's name, or the batch's number and label
+    key: str  #: the UTC day, the service's name, the batch's number and label, or who ordered
     orders: int
     completed: int
     rejected: int
@@ -55,11 +55,18 @@ class FindingCount:
 
 
 def spend(database: IMEIDatabase, by: str, since: date | None = None) -> list[Spend]:
-    """Spend by "day" (newest first), "service" or "batch", of the orders since a UTC day. Raises ValueError."""
+    """Spend by one of BY, of the orders since a UTC day; days newest first. Raises ValueError."""
     if by not in BY:
         raise ValueError(f"Spend is summed up by {', '.join(BY)}, not by {by!r}.")
     added = sums()
-    key = {"day": added.c.day, "service": added.c.service_name, "batch": added.c.batch_id}[by]
+    person = select(batches.c.ordered_by).where(batches.c.id == added.c.batch_id).scalar_subquery()
+    keys: dict[str, ColumnElement[Any]] = {
+        "day": added.c.day,
+        "service": added.c.service_name,
+        "batch": added.c.batch_id,
+        "person": func.coalesce(person, ""),
+    }
+    key = keys[by].label("key")
     count, amount = func.sum(added.c.orders), func.sum(added.c.millionths)
     parts = [added.c.status == status for status in (COMPLETED, REJECTED)]
     parts += [added.c.verdict == verdict for verdict in (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL)]
@@ -79,7 +86,7 @@ def _filters(by: str, key: str | int) -> dict[str, str]:
     """Return the filter of the history that finds the orders of one row."""
     if not key or by == "service":
         return {}
-    return {"batch": str(key)} if by == "batch" else {"since": str(key), "until": str(key)}
+    return {by: str(key)} if by in ("batch", "person") else {"since": str(key), "until": str(key)}
 
 
 def _batch_words(connection: Connection) -> dict[int, str]:

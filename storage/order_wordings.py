@@ -10,7 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Column, Connection, Select, func, select
 
 from devices import SimState, blacklist_state, fmi_state, sim_state
 from schema import orders
@@ -55,10 +55,14 @@ def finding_counts(connection: Connection, name: str) -> dict[str, int]:
     return found
 
 
-@cache  # a query is slower to put together than to answer
 def stored_words(name: str) -> Select[Any]:
+    """The different values of an indexed column of orders, by one look into the index for each."""
+    return distinct_words(orders.c[name])
+
+
+@cache  # a query is slower to put together than to answer
+def distinct_words(column: Column[Any]) -> Select[Any]:
     """The different values of an indexed column, by one look into the index for each."""
-    column = orders.c[name]
     first = select(func.min(column).label("word")).where(column > "").cte("stored", recursive=True)
     after = select(func.min(column)).where(column > first.c.word).scalar_subquery()
     words = first.union_all(select(after).where(first.c.word.is_not(None)))

@@ -39,6 +39,7 @@ class NewScan:
     batch_id: int | None = None
     order_row: int | None = None
     is_new: bool = False  #: whether it made the batch
+    scanned_by: str = ""  #: the name of the user
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class ScanSession:
     started_at: datetime  #: UTC
     last_at: datetime  #: UTC
     spent: float  #: US dollars of the orders that its scans placed
+    scanned_by: str  #: a user who scanned in it
 
 
 def known(database: IMEIDatabase, service_id: str, imei: str) -> Known | None:
@@ -92,6 +94,7 @@ def record(database: IMEIDatabase, new: NewScan) -> int:
             "batch_id": new.batch_id,
             "order_row": new.order_row,
             "is_new": new.is_new,
+            "scanned_by": new.scanned_by,
             "scanned_at": utc_now(),
         }
         return int(connection.execute(insert(scans).values(**values).returning(scans.c.id)).scalar_one())
@@ -111,9 +114,10 @@ def session_of(database: IMEIDatabase, session: str) -> ScanSession | None:
     return ScanSession(*row) if row else None
 
 
-def sessions(database: IMEIDatabase, limit: int) -> list[ScanSession]:
-    """Return the newest sessions, the last one first."""
+def sessions(database: IMEIDatabase, limit: int, person: str = "") -> list[ScanSession]:
+    """Return the newest sessions, the last one first; person: of this user only."""
     newest = select(scans.c.id).order_by(scans.c.id.desc()).limit(LOOKED_AT)
+    newest = newest.where(scans.c.scanned_by == person) if person else newest
     query = _sessions().where(scans.c.id.in_(newest)).order_by(func.max(scans.c.id).desc()).limit(limit)
     with database.read() as connection:
         return [ScanSession(*row) for row in connection.execute(query)]
@@ -149,6 +153,7 @@ def _sessions() -> Select[Any]:
         func.min(scans.c.scanned_at),
         func.max(scans.c.scanned_at),
         func.coalesce(paid, 0.0),
+        func.max(scans.c.scanned_by),
     ).group_by(scans.c.session)
 
 

@@ -80,6 +80,7 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TABLE rule_versions",
         "DROP TABLE scans",
         "DROP INDEX idx_batches_listed",
+        "DROP INDEX idx_batches_person",
         *(
             f"ALTER TABLE {table} DROP COLUMN {name}"
             for table in ("batches", "uploads")

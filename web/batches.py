@@ -52,10 +52,12 @@ RESUME_PATIENCE = 3.0
 @blueprint.get("")
 @allow(Role.VIEWER)
 def listing() -> ResponseReturnValue:
-    """Show the newest batches, those with the words of ?q= in name, customer or note."""
+    """Show the newest batches: with the words of ?q= in name, customer or note, and ordered by ?person=."""
     before, q = request.args.get("before", type=row_number), request.args.get("q", "").strip()[:LONGEST_NAME]
-    found = order_queries.listed_batches(backend().database, LISTED, before, q)
-    return render_template("batches.html", batches=found, more=len(found) == LISTED, q=q)
+    person, database = request.args.get("person", "").strip()[:LONGEST_NAME], backend().database
+    found = order_queries.listed_batches(database, LISTED, before, q, person)
+    people = order_queries.people_who_ordered(database)
+    return render_template("batches.html", batches=found, more=len(found) == LISTED, q=q, person=person, people=people)
 
 
 @blueprint.get("/<int:batch_id>")

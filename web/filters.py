@@ -16,6 +16,7 @@ from database import IMEIDatabase
 from grading import PENDING, Verdict
 from orders import OrderStatus
 from storage.order_filters import OrderFilter
+from storage.order_queries import people_who_ordered
 from storage.order_wordings import COUNTED, FINDINGS, MEANT, NAMES, read_finding, stored_words
 from web.context import row_number
 
@@ -27,6 +28,7 @@ CHOICES = MappingProxyType(
 LABELS = MappingProxyType(
     {
         "batch": "Batch",
+        "person": "Ordered by",
         "carrier": "Carrier",
         "simlock": "SIM lock",
         "fmi": "Find My",
@@ -92,6 +94,7 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
         status=status,
         verdict=_verdict(entered["verdict"], found),
         batch=_batch(entered["batch"], found),
+        person=_person(database, entered["person"], found),
         since=since,
         until=until,
         mismatch=_mark("mismatch", entered["mismatch"], "mismatch" in given, found),
@@ -100,11 +103,12 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
 
 
 def suggested() -> Suggestions:
-    """Return (value, number of orders) pairs for each field with suggestions."""
+    """Return (value, number of orders) pairs for each field with suggestions; for persons the name twice."""
     counts = backend().filter_values()
     found = {name: [(word, _at_least(n)) for word, n in islice(counts[name].items(), SHOWN)] for name in NAMES}
     for name, choices in CHOICES.items():
         found[name] = [(choice, _at_least(counts[name].get(choice, 0))) for choice in choices]
+    found["person"] = [(name, name) for name in people_who_ordered(backend().database)]
     return found | {"verdict": [(word, f"{count:,}") for word, count in counts["verdict"].items()]}
 
 
@@ -149,6 +153,12 @@ def _batch(text: str, found: dict[str, str]) -> int | None:
     except ValueError:
         found["batch"] = f"“{text[:40]}” is not a batch number such as 41."
         return None
+
+
+def _person(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
+    if text and text not in people_who_ordered(database):
+        found["person"] = f"Nobody named “{text[:40]}” has ordered. Choose one of the list."
+    return text
 
 
 def _day(name: str, text: str, found: dict[str, str]) -> date | None:

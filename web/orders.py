@@ -178,7 +178,8 @@ def _result(order: Order) -> dict[str, Any]:
     text = order.result_code or order.result_code_display or ""
     timeline = batch_queries.order_timeline(backend().database, order)
     decided = verdict_store.decision(backend().database, order)
-    return {"order": order, "report": read_report(text), "timeline": timeline, "decided": decided}
+    by = batch_queries.who_ordered(backend().database, order.batch_id)
+    return {"order": order, "report": read_report(text), "timeline": timeline, "decided": decided, "ordered_by": by}
 
 
 def _seen() -> dict[int, str]:

@@ -58,7 +58,7 @@ DISPUTE_COLUMNS = (
 @blueprint.get("/reports")
 @allow(Role.VIEWER)
 def spend() -> ResponseReturnValue:
-    """Show the spend by day, service or batch."""
+    """Show the spend by day, service, batch or person."""
     by, since = _by(), _since()
     rows = order_reports.spend(backend().database, by, since)
     return render_template(
@@ -77,7 +77,7 @@ def spend() -> ResponseReturnValue:
 @blueprint.get("/reports/spend.csv")
 @allow(Role.VIEWER, "export")
 def spend_csv() -> Response:
-    """Download the spend by day, service or batch as CSV, with all rows."""
+    """Download the spend by day, service, batch or person as CSV, with all rows."""
     by, since = _by(), _since()
     return _csv(order_reports.spend(backend().database, by, since), SPEND_COLUMNS, f"spend-by-{by}")
 
@@ -158,7 +158,7 @@ def findings_csv(batch_id: int) -> Response:
 def _by() -> str:
     by = request.args.get("by", "day")
     if by not in order_reports.BY:
-        abort(400, "Spend can be grouped by day, service or batch.")
+        abort(400, f"Spend can be grouped by {', '.join(order_reports.BY)}.")
     return by
 
 

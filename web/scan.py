@@ -26,7 +26,7 @@ from storage.batch_uploads import batch_of_token
 from storage.rows import Order
 from storage.scan_store import NewScan, Scan
 from submission import Again
-from web.access import allow, current_actor, describe, record_nothing
+from web.access import allow, current_actor, describe, may, record_nothing
 from web.context import row_number
 from web.format import ago, as_utc, is_awaited, money, sentence
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch
@@ -154,8 +154,10 @@ def new_session() -> ResponseReturnValue:
 @blueprint.get("/sessions")
 @allow(Role.OPERATOR)
 def sessions() -> ResponseReturnValue:
-    """Show the newest scan sessions, a line each."""
-    return render_template("scan_sessions.html", sessions=scan_store.sessions(backend().database, SESSIONS_SHOWN))
+    """Show the newest scan sessions of this user, a line each; an admin sees those of all users."""
+    person = "" if may(Role.ADMIN) else current_actor().name
+    found = scan_store.sessions(backend().database, SESSIONS_SHOWN, person)
+    return render_template("scan_sessions.html", sessions=found, are_own=bool(person))
 
 
 def read_scan(text: str) -> Read:
@@ -208,7 +210,7 @@ def _take(posted: ScanForm) -> Card:
     found = _known(posted, read.imei) or _ordered(posted, read.imei)
     if isinstance(found, Card):
         return found
-    scan_id = scan_store.record(backend().database, found)
+    scan_id = scan_store.record(backend().database, replace(found, scanned_by=current_actor().name))
     stored = scan_store.scans_of(backend().database, found.session, 1, [scan_id])
     is_repeated = stored[0].is_new and not found.is_new
     notes = (read.note, "Scanned twice: it is checked once." if is_repeated else "")

@@ -99,6 +99,9 @@ def _batches() -> None:
     # Alembic leaves out a REFERENCES clause in ADD COLUMN for SQLite.
     op.execute("ALTER TABLE batches ADD COLUMN user_id INTEGER REFERENCES users (id)")
     op.execute("ALTER TABLE batches ADD COLUMN token_id INTEGER REFERENCES api_tokens (id)")
+    op.create_index("idx_batches_person", "batches", ["ordered_by"])
+    op.add_column("scans", sa.Column("scanned_by", sa.Text(), nullable=False, server_default=""))
+    op.create_index("idx_scans_person", "scans", ["scanned_by"])
     op.create_table(
         "idempotency_keys",
         sa.Column("caller", sa.Text(), primary_key=True),

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from benchmarks import bench_history
 from database import IMEIDatabase
-from schema import orders
+from schema import batches, orders
 from storage import order_filters, order_searches
 from storage.order_filters import Count, Guide, OrderFilter, guide, page_query
 
@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
         (OrderFilter(status="Pending"), "idx_status"),
         (OrderFilter(service="269"), "idx_orders_service"),
         (OrderFilter(batch=41), "idx_orders_batch"),
+        (OrderFilter(person="anna"), "idx_orders_batch"),
         (OrderFilter(carrier="T-Mobile"), "idx_orders_carrier"),
         (OrderFilter(simlock="Locked"), "idx_orders_simlock"),
         (OrderFilter(fmi="ON"), "idx_orders_fmi"),
@@ -123,11 +124,16 @@ VALUES: dict[str, list[Any]] = {
     "fmi": ["", "ON", "OFF"],
     "verdict": ["", "pass", "fail", "pending"],
     "service": ["", "1", "2"],
+    "person": ["", "anna", "bob", "nobody"],
     "q": ["", "35", "353370", "353370000000017", "9"],
     "since": [None, date(2026, 3, 3), date(2026, 3, 20)],
     "until": [None, date(2026, 3, 9)],
     "mismatch": [False, False, True],
 }
+
+
+#: Batch → who ordered it.
+PEOPLE = {1: "anna", 2: "bob", 3: "anna", 4: ""}
 
 
 def fits(row: dict[str, Any], chosen: OrderFilter) -> bool:
@@ -138,6 +144,7 @@ def fits(row: dict[str, Any], chosen: OrderFilter) -> bool:
         and (not chosen.verdict or (row["verdict"] or "pending") == chosen.verdict)
         and (not chosen.carrier or chosen.carrier.casefold() in (row["carrier"] or "").casefold())
         and (not chosen.service or row["service_id"] == chosen.service)
+        and (not chosen.person or PEOPLE.get(row["batch_id"]) == chosen.person)
         and (not chosen.q or row["imei"].startswith(chosen.q) or row["order_id"] == chosen.q)
         and (chosen.since is None or day >= chosen.since)
         and (chosen.until is None or day <= chosen.until)
@@ -154,6 +161,9 @@ def test_pages_of_any_filter_give_each_order_that_fits_once_and_newest_first(
     chance = random.Random(few)
     rows = [some_order(chance, number) for number in range(300)]
     with database.write() as connection:
+        batch = {"label": "", "source": "", "service_id": "", "service_name": "", "unit_price": 0, "total": 0}
+        people = [{**batch, "id": number, "state": "finished", "ordered_by": name} for number, name in PEOPLE.items()]
+        connection.execute(batches.insert(), people)
         connection.execute(orders.insert(), rows)
     for _ in range(30):
         given = {name: chance.choice(values) for name, values in VALUES.items() if chance.random() < 0.4}
@@ -179,6 +189,7 @@ def some_order(chance: random.Random, number: int) -> dict[str, Any]:
         "fmi": chance.choice(["ON", "OFF"]) if status == "Completed" else None,
         "verdict": None if status == "Pending" else chance.choice(["pass", "fail"]),
         "service_id": chance.choice(["1", "2", "2"]),
+        "batch_id": chance.choice([None, *PEOPLE]),
         "order_date": datetime(2026, 3, 1) + timedelta(days=chance.randrange(25), hours=chance.randrange(3)),
         "other_imei": NUMBER if chance.random() < 0.1 else None,
     }

@@ -16,12 +16,14 @@ from flask import Flask
 from login_client import PASSWORD, log_in
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
+from stored_people import act_as
 from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
 
 from database import IMEIDatabase, utc_now
 from grading import DEFAULT_RULES, StopLoss, checked_rule
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import Outcome
+from people import Actor, Role
 from results.auditing import run_audit
 from results.importing import import_orders, undo_import
 from results.sync import OrderSync
@@ -87,11 +89,13 @@ PAGES = [
     "/batches",
     "/batches?before=9",
     "/batches?q=berlin",
+    "/batches?person=demo",
     "/scan",
     "/scan/sessions",
     "/reports",
     "/reports?by=service",
     "/reports?by=batch&since=2026-01-01",
+    "/reports?by=person",
     "/reports/spend.csv",
     "/reports/disputes.csv",
     "/reports/disputes?kind=in_doubt",
@@ -115,6 +119,9 @@ PAGES = [
     "/history?status=Pending",
     "/history?service=1739",
     "/history?batch={0}",
+    "/history?person=demo",
+    "/history?person=demo&verdict=fail",
+    "/history?person=demo&since=2026-01-01",
     "/history?carrier=A",
     "/history?simlock=Locked",
     "/history?fmi=ON",
@@ -234,6 +241,9 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
     visit(browser, database, batch_id)
     use_account(app, browser)
     browser.get(f"/batches/{batch_id}/sheet")
+    with monkeypatch.context() as patched:
+        act_as(patched, Actor("anna", Role.OPERATOR))
+        browser.get("/scan/sessions")
     with monkeypatch.context() as patched:
         patched.setattr(order_filters, "VERY_FEW", -1)  # as where many orders fit every term
         browser.get("/history?q=35&status=Rejected&fmi=ON&carrier=A&service=1739")

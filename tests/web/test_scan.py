@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from simulated_provider import imeis
+from stored_people import act_as
 from web_client import CARRIER, Browser, Provider, answer_chunks, words
 
 from database import IMEIDatabase, utc_now
 from orders import OrderStatus, Outcome
+from people import DEMO_USER, Actor, Role
 from schema import orders
 from storage import scan_store
 from storage.batch_creation import NewBatch, create_batch
@@ -177,6 +179,17 @@ def test_lists_of_batches_leave_scans_out_and_sessions_list_them(browser: Browse
     assert "2 $0.16" in words(browser.get("/scan/sessions"))
     page = browser.get("/scan?session=desk").text
     assert page.index(SECOND) < page.index(FIRST)
+
+
+def test_a_user_sees_the_own_sessions_and_an_admin_those_of_all(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, session, imei in (("anna", "A", FIRST), ("bob", "B", SECOND)):
+        act_as(monkeypatch, Actor(name, Role.OPERATOR))
+        scan(browser, imei, session=session)
+    assert [name in words(browser.get("/scan/sessions")) for name in ("anna", "bob")] == [False, True]
+    act_as(monkeypatch, DEMO_USER)
+    assert [name in words(browser.get("/scan/sessions")) for name in ("anna", "bob")] == [True, True]
 
 
 def test_without_a_script_the_page_takes_a_scan_and_shows_its_card(browser: Browser, database: IMEIDatabase) -> None:
