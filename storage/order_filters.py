@@ -56,6 +56,8 @@ WHOLE = 14
 DATE = "idx_order_date"
 #: The index of rejected orders, which holds the columns that filters test.
 REJECTED = "idx_orders_rejected"
+#: The orders of the batches of one person, and how many of these batches are asked for the newest order.
+PERSON, RECENT_BATCHES = "person", 20
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
 
@@ -225,10 +227,26 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
     least = min(costs, key=lambda name: costs[name])
     if costs[least] <= FEW:
         return Guide(least, least not in in_order, meanings)
+    person = next((term for term in terms if term.name == PERSON), None)
+    if person and _is_cheaper_than_walk(connection, chosen, person, READ if set(read) - {PERSON} else 1):
+        return Guide(PERSON, sorts=True, meanings=meanings)
     if len(in_order) > 1:
         wide = [term for term in terms if term.name in in_order]
         in_order = [min(wide, key=lambda term: (counts[term.name], _reach(connection, term))).name]
     return Guide(in_order[0] if in_order else "", meanings=meanings)
+
+
+def _is_cheaper_than_walk(connection: Connection, chosen: OrderFilter, person: Term, cost: int) -> bool:
+    """Return whether to look up all orders of a person costs less than to walk past those placed since.
+
+    Other terms fit orders of all times; a person who left has none among the newest. cost: of one order that is found.
+    """
+    recent = select(batches.c.id).where(batches.c.ordered_by == chosen.person).order_by(batches.c.id.desc())
+    some = recent.limit(RECENT_BATCHES).subquery()
+    newest_of_batch = select(func.max(orders.c.id)).where(orders.c.batch_id == some.c.id).scalar_subquery()
+    last = connection.execute(select(func.max(newest_of_batch)).select_from(some)).scalar() or 0
+    passed = int(connection.execute(select(func.max(orders.c.id))).scalar() or 0) - last
+    return _count_of(connection, person, passed * READ // cost) * cost <= passed * READ
 
 
 def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
@@ -313,7 +331,7 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
             yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, value))
     if chosen.person:
         theirs = select(batches.c.id).where(batches.c.ordered_by == chosen.person)
-        yield Term("person", orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs))
+        yield Term(PERSON, orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs))
     if chosen.verdict == PENDING:
         # The date, which holds for every order, keeps SQLite from counting them in the index of all statuses.
         seek = and_(NOT_FINAL, func.coalesce(orders.c.order_date, "") >= "")

@@ -19,6 +19,16 @@ from storage import order_filters, order_searches
 from storage.order_filters import Count, Guide, OrderFilter, guide, page_query
 
 ROOT = Path(__file__).parents[2]
+#: Batch → who ordered it.
+PEOPLE = {1: "anna", 2: "bob", 3: "anna", 4: ""}
+
+
+def add_batches(database: IMEIDatabase) -> None:
+    """Store the batches of PEOPLE."""
+    batch = {"label": "", "source": "", "service_id": "", "service_name": "", "unit_price": 0, "total": 0}
+    rows = [{**batch, "id": number, "state": "finished", "ordered_by": name} for number, name in PEOPLE.items()]
+    with database.write() as connection:
+        connection.execute(batches.insert(), rows)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +93,21 @@ def test_of_two_terms_that_many_orders_fit_the_one_leads_that_is_rarer_among_the
         assert guide(connection, OrderFilter(carrier="B", service="1")).name == "idx_orders_carrier"
 
 
+def test_many_orders_of_a_person_are_looked_up_only_where_the_newest_orders_are_of_others(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A walk from the newest order would pass all orders since a person has left."""
+    monkeypatch.setattr(order_filters, "VERY_FEW", 5)
+    monkeypatch.setattr(order_filters, "FEW", 20)
+    add_batches(database)
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER, "batch_id": 1 + n // 100} for n in range(200)])
+    with database.read() as connection:
+        names = [guide(connection, OrderFilter(person=person)).name for person in ("anna", "bob")]
+        assert names == ["person", ""]
+        assert guide(connection, OrderFilter(person="anna", mismatch=True)).name == "idx_orders_other_imei"
+
+
 @pytest.mark.parametrize(
     "chosen",
     [
@@ -132,10 +157,6 @@ VALUES: dict[str, list[Any]] = {
 }
 
 
-#: Batch → who ordered it.
-PEOPLE = {1: "anna", 2: "bob", 3: "anna", 4: ""}
-
-
 def fits(row: dict[str, Any], chosen: OrderFilter) -> bool:
     """The filter in plain words, as a judge of the queries."""
     day = row["order_date"].date()
@@ -160,10 +181,8 @@ def test_pages_of_any_filter_give_each_order_that_fits_once_and_newest_first(
     monkeypatch.setattr(order_filters, "VERY_FEW", min(few, order_filters.VERY_FEW))
     chance = random.Random(few)
     rows = [some_order(chance, number) for number in range(300)]
+    add_batches(database)
     with database.write() as connection:
-        batch = {"label": "", "source": "", "service_id": "", "service_name": "", "unit_price": 0, "total": 0}
-        people = [{**batch, "id": number, "state": "finished", "ordered_by": name} for number, name in PEOPLE.items()]
-        connection.execute(batches.insert(), people)
         connection.execute(orders.insert(), rows)
     for _ in range(30):
         given = {name: chance.choice(values) for name, values in VALUES.items() if chance.random() < 0.4}
