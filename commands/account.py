@@ -4,6 +4,7 @@ import click
 from flask.cli import with_appcontext
 
 from backend import Backend, backend
+from commands.audit_log import record
 from storage import account_mark
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt
 
@@ -35,4 +36,5 @@ def adopt_now(backend: Backend, yes: bool) -> None:
         adopt_database(backend.database, backend.settings)
     except OtherAccountError as error:
         raise click.ClickException(str(error)) from error
+    record(backend.database, "account.adopt")
     click.echo("Adopted. Unfinished batches are paused; resume those that this account should order.")

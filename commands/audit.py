@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 
 from amounts import money, plural
 from backend import Backend, backend
+from commands.audit_log import record
 from gsm_fusion_client import GSMFusionAPIError, NotSentError
 from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, rebuild_records
 from runner import audit_or_follow, taking_the_lead
@@ -99,6 +100,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildRe
     if rows and not yes and not click.confirm(f"Restore {plural(len(rows), 'order')}?", err=True):
         raise click.ClickException("Nothing was restored.")
     report = rebuild_records(backend.database, planned, listed, rows)
+    record(backend.database, "rebuild", restored=report.restored[0], complete=report.complete)
     click.echo("\n".join(rebuilt_lines(report)))
     if report.complete:
         accept_older_copy(backend.database)

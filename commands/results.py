@@ -9,6 +9,7 @@ from flask.cli import with_appcontext
 
 from amounts import plural
 from backend import Backend, backend
+from commands.audit_log import record
 from orders import Progress
 from results import FILE, SheetNotPossibleError, SheetStore, prepare_sheet, result_rows
 from spreadsheets import WORKBOOK_COLUMNS, UnreadableFileError, write_csv, write_xlsx
@@ -56,6 +57,7 @@ def batch_results(batch: str, kind: str, out: Path) -> None:
         raise NoResultsError(f"{out} cannot be written: {error.strerror}.") from error
     finally:
         draft.unlink(missing_ok=True)
+    record(backend().database, "export", f"batch {found.batch_id}", file=out.name, imeis=found.total)
     click.echo("\n".join([f"{out}: batch {found.batch_id}, {plural(found.total, 'IMEI')}", *notices]), err=True)
 
 

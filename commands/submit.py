@@ -21,6 +21,7 @@ from amounts import money, plural
 from backend import Backend, backend
 from commands.account import adopt_account
 from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
+from commands.audit_log import audit_log, record
 from commands.results import batch_results, keep_file
 from commands.users import users
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -93,7 +94,7 @@ def init_commands(app: Flask) -> None:
         rebuild_from_provider,
         batch_results,
     )
-    for command in (*ours, adopt_account, users):
+    for command in (*ours, adopt_account, users, audit_log):
         app.cli.add_command(command)
 
 
@@ -138,6 +139,7 @@ def sync() -> None:
 def reparse_results() -> None:
     """Parse the stored result texts again, for example after an update that understands more of them."""
     read, changed = reparse(backend().database)
+    record(backend().database, "results.reparse", read=read, changed=changed)
     click.echo(f"{plural(read, 'result text')} read, {plural(changed, 'order')} changed.")
 
 
@@ -159,6 +161,7 @@ def revert_import(import_id: int) -> None:
         restored, kept = undo_import(backend().database, import_id)
     except NotPossibleError as error:
         raise Refusal(str(error)) from error
+    record(backend().database, "import.undo", f"import {import_id}", restored=restored, kept=kept)
     click.echo(f"{plural(restored, 'order')} restored, {kept:,} kept because something changed since.")
 
 
@@ -191,6 +194,8 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
             )
             new = plan.batch(options.names, "command", settings.daily_budget, token)
             batch_id = create_batch(backend.database, new, settings.chunk_size)
+            sent = {"service": new.service_id, "imeis": plan.count, "cost": money(plan.cost)}
+            record(backend.database, "batch.confirm", f"batch {batch_id}", **sent, file=options.file.name)
             return _see_through(backend, batch_id, options.as_json)
     except (OverBudgetError, OtherAccountError) as error:
         raise Refusal(str(error)) from error
@@ -221,6 +226,7 @@ def sync_results(backend: Backend) -> None:
         report = sync_or_follow(backend.settings, backend.database)
     except (OtherAccountError, DemoError) as error:
         raise click.ClickException(str(error)) from error
+    record(backend.database, "results.request", asked=report.asked, updated=report.updated)
     click.echo(
         f"{plural(report.asked, 'order')} asked for in {plural(report.calls, 'call')}: "
         f"{report.updated:,} changed, {report.pending:,} still pending."
@@ -237,6 +243,7 @@ def show_import(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
             plan = plan_import(database, rows)
         else:
             import_id, plan = import_orders(database, rows, file.name)
+            record(database, "import.confirm", f"import {import_id}", file=file.name, rows=plan.summary)
     except UnreadableFileError as error:
         raise Refusal(str(error)) from error
     for row in plan.left_out:
@@ -248,9 +255,11 @@ def show_import(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
 def write_backup(database: IMEIDatabase, folder: Path | None) -> None:
     """Write a backup and print its path."""
     try:
-        click.echo(database.backup(folder))
+        copy = database.backup(folder)
     except OSError as error:
         raise click.ClickException(f"No backup was written: {error.strerror}.") from error
+    record(database, "backup", file=copy, size=copy.stat().st_size)
+    click.echo(copy)
 
 
 def exit_code(outcomes: Mapping[Outcome, int]) -> int:

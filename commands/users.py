@@ -25,6 +25,7 @@ from access import (
 )
 from amounts import money
 from backend import backend
+from commands.audit_log import record
 from people import Role
 
 ROLE = click.Choice([role.value for role in Role])
@@ -54,6 +55,7 @@ def add(name: str, role: str, daily_limit: str) -> None:
     """Add user NAME. The password is asked for, or read from the first line of standard input."""
     limit = read_limit(daily_limit)
     user = add_user(backend().database, _passwords(), NewUser(name, Role(role), _new_password(), limit))
+    record(backend().database, "user.add", f"user {user.name}", role=user.role, daily_limit=limit)
     click.echo(f"Added {user.name} as {user.role}.")
 
 
@@ -72,7 +74,9 @@ def list_users() -> None:
 @refusing
 def change_role(name: str, role: str) -> None:
     """Give user NAME another ROLE. The sessions of the user end."""
-    set_role(backend().database, find_named(backend().database, name).user_id, Role(role))
+    user = find_named(backend().database, name)
+    set_role(backend().database, user.user_id, Role(role))
+    record(backend().database, "user.change", f"user {user.name}", role=f"{user.role} → {role}")
     click.echo(f"{name} is {role}.")
 
 
@@ -83,6 +87,7 @@ def change_password(name: str) -> None:
     """Set a new password for user NAME. The sessions of the user end."""
     user = find_named(backend().database, name)
     set_password(backend().database, _passwords(), user.user_id, _new_password())
+    record(backend().database, "user.password", f"user {user.name}")
     click.echo(f"{user.name} has a new password.")
 
 
@@ -91,7 +96,9 @@ def change_password(name: str) -> None:
 @refusing
 def disable_user(name: str) -> None:
     """Refuse user NAME from now on. The sessions of the user end."""
-    disable(backend().database, find_named(backend().database, name).user_id)
+    user = find_named(backend().database, name)
+    disable(backend().database, user.user_id)
+    record(backend().database, "user.disable", f"user {user.name}")
     click.echo(f"{name} is disabled.")
 
 
@@ -100,7 +107,9 @@ def disable_user(name: str) -> None:
 @refusing
 def enable_user(name: str) -> None:
     """Accept the disabled user NAME again."""
-    enable(backend().database, find_named(backend().database, name).user_id)
+    user = find_named(backend().database, name)
+    enable(backend().database, user.user_id)
+    record(backend().database, "user.enable", f"user {user.name}")
     click.echo(f"{name} is enabled.")
 
 

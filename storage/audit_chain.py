@@ -27,6 +27,8 @@ READ_AT_ONCE = 5000
 VERIFIED = "audit_log_verified"
 #: The highest number that was ever given to an entry. SQLite keeps it when entries are removed.
 COUNTER = "SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries'"
+NEWEST = select(func.coalesce(func.max(audit_entries.c.id), 0))
+REPLACED = "Entry {} is not the entry that was noted before: it was replaced with all that follow."
 COLUMNS = [column for column in audit_entries.c if column.name != "digest"]
 
 
@@ -72,8 +74,11 @@ def verify(database: IMEIDatabase, start: Link = START, noted: Sequence[Link] = 
     Entries that are appended meanwhile are left to the next check.
     """
     with database.read() as connection:
-        top = connection.execute(select(func.coalesce(func.max(audit_entries.c.id), 0))).scalar_one()
+        top = connection.execute(NEWEST).scalar_one()
         given = connection.execute(text(COUNTER)).scalar() or 0
+        digest = connection.execute(select(audit_entries.c.digest).where(audit_entries.c.id == start.number)).scalar()
+    if digest not in (None, start.digest):
+        return ChainReport(0, start, start.number, REPLACED.format(start.number))
     known, last, checked = dict(noted), start, 0
     while last.number < top:
         for row in _read(database, last.number, top):
@@ -81,11 +86,17 @@ def verify(database: IMEIDatabase, start: Link = START, noted: Sequence[Link] = 
             if problem:
                 return ChainReport(checked, last, last.number + 1 if row.id > last.number + 1 else row.id, problem)
             last, checked = Link(row.id, row.digest), checked + 1
-    most = max(given, *known, top)
+    most = max(given, *known, start.number)
     if most > top:
         words = f"The end of the log was cut off: there was an entry {most}, and the last one is entry {top}."
         return ChainReport(checked, last, top + 1, words)
     return ChainReport(checked, last)
+
+
+def newest(database: IMEIDatabase) -> int:
+    """Return the number of the newest entry; 0 for an empty log."""
+    with database.read() as connection:
+        return int(connection.execute(NEWEST).scalar_one())
 
 
 def remember(database: IMEIDatabase, last: Link) -> None:
@@ -119,5 +130,5 @@ def _problem(row: Row[Any], before: Link, noted: str | None) -> str:
     if row.previous != before.digest:
         return f"Entry {row.id} does not continue entry {before.number}: one of them was replaced."
     if noted not in (None, row.digest):
-        return f"Entry {row.id} is not the entry that was noted before: it was replaced with all that follow."
+        return REPLACED.format(row.id)
     return ""

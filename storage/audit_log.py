@@ -78,10 +78,15 @@ class AuditEntry:
         return {name: getattr(self, name) for name in names} | {"digest": self.link.digest}
 
     @property
+    def written_detail(self) -> str:
+        """The details as the digest covers them."""
+        return _as_json(self.detail)
+
+    @property
     def line(self) -> str:
         """The entry as a line of the log output."""
         subject = f" {self.subject}" if self.subject else ""
-        detail = json.dumps(dict(self.detail), ensure_ascii=False) if self.detail else ""
+        detail = self.written_detail if self.detail else ""
         request = f" request={self.request_id}" if self.request_id else ""
         return (
             f"{self.number} {self.at} {self.actor} from {self.address}: {self.action}{subject} {detail}".rstrip()
@@ -137,9 +142,8 @@ def page(database: IMEIDatabase, chosen: AuditFilter, before: int | None, limit:
         return [AuditEntry.from_row(row) for row in connection.execute(query)]
 
 
-def walk(database: IMEIDatabase, chosen: AuditFilter) -> Iterator[AuditEntry]:
-    """Yield all entries that match, newest first. No transaction stays open between them."""
-    before: int | None = None
+def walk(database: IMEIDatabase, chosen: AuditFilter, before: int | None = None) -> Iterator[AuditEntry]:
+    """Yield all entries that match, older than before, newest first. No transaction stays open between them."""
     while found := page(database, chosen, before, READ_AT_ONCE):
         yield from found
         before = found[-1].number
@@ -176,7 +180,11 @@ def clean(value: object, longest: int = LONGEST) -> str:
 def _written_detail(detail: Mapping[str, object]) -> str:
     """Return the details as JSON: small, and without the values of names that sound like a secret."""
     kept = {clean(name, 40): _small(name, value) for name, value in [*detail.items()][:MOST_MEMBERS]}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    return _as_json(kept)
+
+
+def _as_json(detail: Mapping[str, object]) -> str:
+    return json.dumps(dict(detail), ensure_ascii=False, separators=(",", ":"))
 
 
 def _small(name: str, value: object) -> object:

@@ -1,5 +1,6 @@
 """The web pages: views, forms, formatting, event streams and authentication, one module per topic."""
 
+from web.audit_log import blueprint as audit_log_blueprint
 from web.auth import FOR_PROGRAMS, init_auth
 from web.batch_names import blueprint as batch_names_blueprint
 from web.batches import blueprint as batches_blueprint
@@ -47,6 +48,7 @@ BLUEPRINTS = (
     orders_blueprint,
     searches_blueprint,
     settings_blueprint,
+    audit_log_blueprint,
     users_blueprint,
     account_blueprint,
     second_factor_blueprint,

@@ -31,7 +31,7 @@ from storage.user_store import User
 from web.access import allow, current_actor, describe
 from web.auth import authenticator
 from web.context import row_of_form
-from web.format import plural
+from web.format import money, plural
 
 blueprint = Blueprint("users", __name__, url_prefix="/settings/users")
 
@@ -87,8 +87,8 @@ def change(user_id: int) -> ResponseReturnValue:
     limit_text = request.form.get("daily_limit", "")
 
     def store(user: User) -> str:
-        describe(role=request.form.get("role", ""), daily_limit=limit_text)
         limit = read_limit(limit_text)
+        describe(old=_terms(user.role, user.daily_limit), new=_terms(request.form.get("role", ""), limit))
         is_other_role = set_role(backend().database, user_id, _role(), current_actor().user_id)
         set_daily_limit(backend().database, user_id, limit)
         ended = " All sessions of this user have ended." if is_other_role else ""
@@ -182,6 +182,11 @@ def _user_or_404(user_id: int) -> User:
     if user is None:
         abort(404, f"There is no user {user_id}.")
     return user
+
+
+def _terms(role: str, limit: float | None) -> str:
+    """Return role and daily limit for the audit log."""
+    return f"{role}, {'no limit' if limit is None else money(limit)}"
 
 
 def _role() -> Role:

@@ -88,8 +88,7 @@ def test_an_entry_comes_back_as_it_was_written(database: IMEIDatabase) -> None:
     assert (written.actor, written.address, written.action) == ("anna", "192.0.2.7", "batch.pause")
     assert (written.subject, written.detail, written.request_id) == ("batch 7", {"imeis": 20}, "abc")
     assert written.line == (
-        f'1 {ENTRY.at} anna from 192.0.2.7: batch.pause batch 7 {{"imeis": 20}} request=abc'
-        f" digest={written.link.digest}"
+        f'1 {ENTRY.at} anna from 192.0.2.7: batch.pause batch 7 {{"imeis":20}} request=abc digest={written.link.digest}'
     )
 
 
