@@ -29,7 +29,8 @@ VERIFIED = "audit_log_verified"
 COUNTER = "SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries'"
 NEWEST = select(func.coalesce(func.max(audit_entries.c.id), 0))
 REPLACED = "Entry {} is not the entry that was noted before: it was replaced with all that follow."
-COLUMNS = [column for column in audit_entries.c if column.name != "digest"]
+MEMBERS = tuple(sorted(column.name for column in audit_entries.c if column.name != "digest"))
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Link(NamedTuple):
@@ -63,8 +64,7 @@ class Verified:
 
 def digest_of(values: Mapping[str, Any]) -> str:
     """Return the digest of an entry with these values by the names of the columns."""
-    members = {column.name: values[column.name] for column in COLUMNS}
-    canonical = json.dumps(members, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    canonical = ENCODER.encode({name: values[name] for name in MEMBERS})
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

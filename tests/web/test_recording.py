@@ -1,13 +1,17 @@
 """What requests leave in the audit log: actions, refusals, nothing; and what happens when it cannot be written."""
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, url_for
 from login_client import PASSWORD, log_in
+from simulated_provider import imeis
 from web_client import Browser, Provider, make_app
+from werkzeug.routing import Rule
 
 from database import IMEIDatabase
 from people import Actor, Role
@@ -15,8 +19,10 @@ from settings import Settings
 from storage.audit_chain import verify
 from storage.audit_log import AuditEntry, AuditFilter, page
 from web import recording
+from web.access import permission_of
 from web.refusal_limit import OF_ADDRESS
 
+PLANTED = "planted-secret-7f3a-99"
 IMEIS = ["353879234252633", "353879234252641", "490154203237518"]
 
 
@@ -172,3 +178,28 @@ def test_a_full_disk_keeps_administrators_from_changes_without_an_entry(
     assert answer.status_code == 503
     assert recording.UNRECORDABLE in answer.text
     assert database.get_setting("stop_loss") is None
+
+
+def is_recorded(rule: Rule) -> bool:
+    permission = permission_of(rule.endpoint)
+    return bool(permission and permission.action and "POST" in (rule.methods or ()))
+
+
+def test_no_entry_has_a_secret_or_a_list_of_imeis(browser: Browser, app: Flask, database: IMEIDatabase) -> None:
+    """Every form that changes something, with a secret in each field that may hold one."""
+    listed = "\n".join(imeis(40))
+    batch_id = browser.start(imeis(40))
+    secret_fields = ("password", "current", "new_password", "secret", "token", "api_key", "code", "totp", "url")
+    form = {**dict.fromkeys(secret_fields, PLANTED), "imeis": listed, "imei": listed, "service_id": "1739"}
+    given: dict[str, Any] = {"batch_id": batch_id}
+    with app.test_request_context():
+        changing = [rule for rule in app.url_map.iter_rules() if is_recorded(rule)]
+        paths = [url_for(rule.endpoint, **{name: given.get(name, 1) for name in rule.arguments}) for rule in changing]
+    for path in paths:
+        browser.post(path, form)
+    found = entries(database)
+    assert len(paths) > 25
+    assert len(found) > 25
+    for entry in found:
+        assert PLANTED not in entry.line
+        assert len(re.findall(r"\d{15}", entry.line)) <= 3, entry.line
