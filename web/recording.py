@@ -129,7 +129,11 @@ def _note_error(_app: Flask, message: str, category: str) -> None:
 
 
 def _require_log() -> None:
-    """Refuse a change that only administrators may make while its entry could not be stored."""
+    """Refuse a change that only administrators may make while its entry could not be stored.
+
+    This runs after the checks of the login, the role and the form, unless one of them has answered.
+    """
+    g.is_let_in = True
     permission = current_permission()
     is_admins = permission is not None and permission.role is Role.ADMIN and may(Role.ADMIN)
     if is_admins and _is_recorded() and not _recorder().is_working():
@@ -141,7 +145,7 @@ def _record(response: Response) -> Response:
     status = response.status_code
     if status < 400 and (stored := g.get("recorded")):
         _log(stored)
-    elif _is_recorded() and (status >= 400 or not records_nothing()):
+    elif _is_recorded() and (status >= 400 or (g.get("is_let_in") and not records_nothing())):
         subject, detail = described()
         if status >= 400 or detail.get("refused"):
             failed = FAILED if status >= 500 else REFUSED

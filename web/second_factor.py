@@ -14,7 +14,7 @@ from access import (
 from backend import backend
 from people import Role
 from storage.session_store import Session
-from web.access import allow, describe
+from web.access import allow, describe, record_nothing
 from web.auth import authenticator, current_session, renew_proof, safe_next, start_session
 
 blueprint = Blueprint("second_factor", __name__, url_prefix="/account")
@@ -48,6 +48,7 @@ def renew() -> ResponseReturnValue:
     user = _login().user
     describe(f"user {user.name}")
     if not user.has_second_factor:
+        record_nothing()
         return redirect(url_for("second_factor.show"), 303)
     return render_template("recovery_codes.html", codes=renew_recovery_codes(backend().database, user), is_new=False)
 

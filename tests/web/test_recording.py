@@ -4,17 +4,21 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask, url_for
 from login_client import PASSWORD, log_in
 from simulated_provider import imeis
+from sqlalchemy import update
 from web_client import Browser, Provider, make_app
 from werkzeug.routing import Rule
 
-from database import IMEIDatabase
+from access.sessions import PROOF_LASTS
+from database import IMEIDatabase, utc_now
 from people import Actor, Role
+from schema import sessions
 from settings import Settings
 from storage.audit_chain import verify
 from storage.audit_log import AuditEntry, AuditFilter, page
@@ -104,6 +108,18 @@ def test_logins_are_recorded_and_what_a_caller_without_a_login_tries_is_not(
         ("logout", "admin"),
     ]
     assert PASSWORD not in "".join(entry.line for entry in entries(database))
+
+
+def test_a_form_that_was_asked_for_a_proof_first_is_no_entry(guarded: Flask, database: IMEIDatabase) -> None:
+    browser = Browser(guarded)
+    log_in(browser.client)
+    with database.write() as connection:
+        connection.execute(update(sessions).values(proved_at=utc_now() - PROOF_LASTS - timedelta(seconds=1)))
+    before = entries(database)
+    assert browser.post("/database/backup").location == "/account/prove?next=/&unsent=1"
+    assert entries(database) == before
+    assert browser.post("/database/backup", headers={"Sec-Fetch-Mode": "cors"}).status_code == 403
+    assert actions(database)[-1] == "backup.refused"
 
 
 def _browser(client: object) -> Browser:
