@@ -1,7 +1,11 @@
 """The audit log on disk: append an entry, and read entries for pages, files and the command line.
 
-Triggers of the table refuse to change, remove, replace or insert entries anywhere but at the end. This module must not
-know HTTP, and not what an action means: an action is a word such as "batch.pause", its group the part before the dot.
+Triggers of the table refuse to change, remove, replace or insert entries anywhere but at the end. They do not hold
+against a person who drops them or edits the file: that shows in the chain (audit_chain.py). What the program does by
+itself, such as the pause of a stop-loss, is no entry: the batch has the reason.
+
+This module must not know HTTP, and not what an action means: an action is a word such as "batch.pause", its group the
+part before the dot.
 """
 
 import json
@@ -19,6 +23,8 @@ from storage.order_filters import Count
 
 #: Most signs of one column, and of one text among the details; most values of one list and members of the details.
 LONGEST, LONGEST_TEXT, MOST_VALUES, MOST_MEMBERS = 200, 300, 8, 16
+#: Signs of the line of an entry that is not stored.
+LONGEST_LINE = 2000
 #: Entries that match a filter are counted up to this number.
 COUNTED = 10_000
 #: Entries that are read at once for a file.
@@ -47,6 +53,12 @@ class NewEntry:
     detail: Mapping[str, object] = field(default_factory=dict)  #: small: no secret, no list of IMEIs
     request_id: str = ""
     at: str = field(default_factory=moment)
+
+    @property
+    def line(self) -> str:
+        """The entry as a line of the log output, as long as it has no number."""
+        words = f"{self.at} {self.actor} from {self.address}: {self.action} {self.subject} "
+        return clean(words + _written_detail(self.detail), LONGEST_LINE)
 
 
 @dataclass(frozen=True, slots=True)

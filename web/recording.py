@@ -30,7 +30,8 @@ audit = logging.getLogger("audit")
 
 READS = ("GET", "HEAD", "OPTIONS")
 NOT_LOGGED_IN = "not logged in"
-LOGIN = "login"
+#: The actor of entries that only count.
+PROGRAM = "program"
 #: A logged-in user opened a page that needs another role.
 ACCESS = "access"
 NOT_ALLOWED = 403
@@ -55,17 +56,17 @@ class AuditRecorder:
 
     def record(self, new: NewEntry) -> None:
         """Store an entry; return when it is stored, or when it cannot be stored now."""
-        self._waiting.append(new)
+        with self._counting:
+            self._waiting += [*self._left_out(), new]
         with self._writing:
             self._store()
 
     def record_refusal(self, new: NewEntry) -> None:
         """Store the entry of a refused request, unless there are too many. Waits for no other thread."""
         with self._counting:
-            is_admitted = self._limit.admits(new.address, self._clock())
-        if not is_admitted:
-            return
-        self._waiting.append(new)
+            self._waiting += self._left_out()
+            if self._limit.admits(new.address, self._clock()):
+                self._waiting.append(new)
         while self._waiting and self._writing.acquire(blocking=False):
             try:
                 is_stored = self._store()
@@ -74,12 +75,13 @@ class AuditRecorder:
             if not is_stored:
                 break
 
-    def count_refusals(self) -> None:
-        """Store one entry for each address whose refusals of the last minute were too many for entries of their own."""
-        with self._counting:
-            left_out = self._limit.ended(self._clock())
-        for address, count in left_out.items():
-            self.record(NewEntry("program", address, "requests.refused", detail={"without an entry": count}))
+    def _left_out(self) -> list[NewEntry]:
+        """Return one entry for each address that had too many refusals in a minute that is over."""
+        left_out = self._limit.ended(self._clock())
+        return [
+            NewEntry(PROGRAM, address, "requests.refused", detail={"without an entry": count})
+            for address, count in left_out.items()
+        ]
 
     def is_working(self) -> bool:
         """Return whether entries can be stored: none waits, and the disk has room."""
@@ -96,11 +98,7 @@ class AuditRecorder:
             with self._database.write() as connection:
                 stored = [append(connection, new) for new in waiting]
         except DatabaseUnavailableError as error:
-            new = waiting[-1]
-            audit.error(
-                "Not stored yet, %s %s: %s from %s: %s %s", error.sentence, new.at, new.actor, new.address, new.action,
-                new.subject,
-            )  # fmt: skip
+            audit.error("Not stored yet: %s (%s)", waiting[-1].line, error.sentence)
             return False
         for new, entry in zip(waiting, stored, strict=True):
             if self._waiting[0] is new:  # not dropped meanwhile, because too many wait
@@ -141,7 +139,6 @@ def _require_log() -> None:
 
 
 def _record(response: Response) -> Response:
-    _recorder().count_refusals()
     status = response.status_code
     if status < 400 and (stored := g.get("recorded")):
         _log(stored)
