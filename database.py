@@ -4,15 +4,11 @@ This module must not know HTTP or Flask. Batches, chunks and items are in storag
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import logging
-import os
 import secrets
-import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -38,15 +34,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from orders import ServiceInfo
 from schema import orders, services, stored_settings, sums
-
-try:
-    from pysqlite3 import dbapi2 as driver
-except ImportError:  # no wheel for this platform
-    driver = sqlite3
+from sqlite_file import Copy, rotate, share, write_copy
+from sqlite_file import dbapi as driver
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +57,9 @@ UNUSABLE = {
     sqlite3.SQLITE_CANTOPEN: "The database cannot be opened.",
     sqlite3.SQLITE_IOERR: "The disk of the database fails.",
 }
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+RESTORE = "Put a backup in its place with `flask restore FILE`."
 PRIMARY_CODE = 0xFF  #: the bits of an extended code that name its kind
-#: Backups in the program's own folder, and bytes that a backup leaves free for answers and orders.
-KEPT_BACKUPS, SPARE = 10, 64 * 1024 * 1024
 #: Rows of an index that SQLite reads for its statistics.
 SAMPLED = 400
 #: Queries of every page, made once: building a statement takes longer than running it.
@@ -95,6 +88,10 @@ class DatabaseReplacedError(DatabaseUnavailableError):
         super().__init__("", None, driver.OperationalError(REPLACED))
 
 
+class UnusableDatabaseError(Exception):
+    """The file is damaged, or was made by a newer version; the message says what to do."""
+
+
 def why_unusable(error: BaseException | None) -> str:
     """Return the sentence about an error of the driver that means that the file cannot be used now, else "".
 
@@ -113,13 +110,22 @@ class IMEIDatabase:
     """The orders on disk. Thread-safe; must not be used across a fork."""
 
     def __init__(self, path: str | Path = "imei_orders.db") -> None:
-        """Open the file at path; create or migrate it first. Raises OSError or SQLAlchemyError."""
+        """Open the file at path; create or migrate it first.
+
+        Raises OSError, UnusableDatabaseError or SQLAlchemyError.
+        """
         self.path = Path(path).resolve()
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._use = share(self.path)
         self.engine = _engine(self.path)
-        _migrate(self.engine, self.path)
-        self._file = self._file_now()
-        self.optimize()
+        try:
+            _migrate(self.engine, self.path)
+            self._file = self._file_now()
+            self.optimize()
+        except DatabaseError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) & PRIMARY_CODE in DAMAGED:
+                raise UnusableDatabaseError(f"The database {self.path} is damaged: {error.orig}. {RESTORE}") from error
+            raise
 
     def __enter__(self) -> "IMEIDatabase":
         return self
@@ -133,6 +139,7 @@ class IMEIDatabase:
             self.optimize()
         finally:
             self.engine.dispose()
+            self._use.close()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -275,21 +282,22 @@ class IMEIDatabase:
 
     @property
     def backup_folder(self) -> Path:
-        """The folder of backups without a folder of their own; the newest KEPT_BACKUPS are kept."""
+        """The folder of backups without a folder of their own; sqlite_file/rotation.py decides which are kept."""
         return self.path.parent / "backups"
 
     def backup(self, folder: Path | None = None) -> Path:
-        """Write a consistent copy into folder (backup_folder by default) and return its path.
+        """Write a verified copy, without secrets, into folder (backup_folder by default), and return its path.
 
-        Raises OSError, before anything is written, when the disk would be left with less than SPARE bytes.
+        Raises OSError, with its reason as strerror: the disk is almost full, or the copy cannot be read.
         """
-        folder = folder or self.backup_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(folder).free < self.path.stat().st_size + SPARE:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        copy = _copy(self.engine, self.path, folder)
-        if folder == self.backup_folder:
-            _keep_newest(folder, self.path.stem)
+        return self.write_copy(folder or self.backup_folder).path
+
+    def write_copy(self, folder: Path) -> Copy:
+        """Write a verified copy, and return what was counted in it. Raises OSError as backup() does."""
+        self._check_file()
+        copy = write_copy(self.path, folder, utc_now())
+        if copy.path.parent == self.backup_folder:
+            rotate(self.backup_folder, self.path.stem)
         return copy
 
     def optimize(self) -> None:
@@ -372,7 +380,8 @@ def _migrate(engine: Engine, path: Path) -> None:
     """Migrate the file to the newest schema, one process at a time, after a backup of an existing file."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    head = ScriptDirectory.from_config(config).get_current_head()
+    scripts = ScriptDirectory.from_config(config)
+    head, known = scripts.get_current_head(), {script.revision for script in scripts.walk_revisions()}
     with path.with_suffix(".migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with engine.connect() as connection:
@@ -380,35 +389,17 @@ def _migrate(engine: Engine, path: Path) -> None:
             holds_tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() > 0
         if current == head:
             return
+        if current is not None and current not in known:
+            raise UnusableDatabaseError(
+                f"The database {path} was made by a newer version of HAMMER-API (schema {current}): install it."
+            )
         if holds_tables:
-            copy = _copy(engine, path, path.parent / "backups")
-            logger.info("Backed up the database to %s before migrating it", copy)
+            copy = write_copy(path, path.parent / "backups", utc_now())
+            logger.info("Backed up the database to %s before migrating it", copy.path)
         with engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection, connection.begin():
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
         logger.info("Migrated the database from %s to %s", current, head)
-
-
-def _copy(engine: Engine, path: Path, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{path.stem}-{utc_now():%Y%m%dT%H%M%S}-{time.monotonic_ns() % 10**6:06}Z.db"
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute("VACUUM INTO ?", (str(target),))
-    except driver.OperationalError as error:
-        target.unlink(missing_ok=True)
-        raise OSError(errno.EIO, str(error)) from error
-    finally:
-        connection.close()
-    return target
-
-
-def _keep_newest(folder: Path, stem: str) -> None:
-    """Delete all but the newest copies that this program made; their names identify them."""
-    copies = list(folder.glob(f"{stem}-????????T??????-??????Z.db"))
-    copies.sort(key=lambda copy: copy.stat().st_mtime_ns)
-    for old in copies[:-KEPT_BACKUPS]:
-        old.unlink(missing_ok=True)
 
 
 def _order_values(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from results import (
 from settings import Access, Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from storage import kept_sums, regrading, request_store
+from storage.backups import NightlyBackup
 from submission import (
     FOLLOW_INTERVAL,
     Checkpoints,
@@ -248,12 +249,14 @@ class Background:
         with leading(self.settings, self.database) as leader:
             sync = OrderSync(self.database, leader.client, self.settings.auto_sync_interval)
             audits = NightlyAudit(self.database, leader.client)
+            backups = NightlyBackup(self.database, self.settings.backup_time)
             ended = threading.Event()
             workers = [
                 threading.Thread(target=work, args=(ended,), name=name, daemon=True)
                 for name, work in (
                     ("sync", sync.run),
                     ("audit", audits.run),
+                    ("backup", backups.run),
                     ("sums", partial(kept_sums.run, self.database)),
                     ("results", partial(answering_result_requests, self.database, leader.client)),
                     ("verdicts", partial(regrading.run, self.database)),

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import time
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,6 +68,7 @@ class Settings(Access):
     daily_budget: float | None = None  #: US dollars a UTC day; None: no limit
     max_batch_imeis: int = 100_000
     upload_retention_days: int = 90  #: how long the file of a batch is kept, for "My sheet"
+    backup_time: time = time(3)  #: UTC; when the database is backed up
     confirm_above: float = 100.0  #: US dollars; a dearer batch asks for a typed confirmation
     rate_limit: int | None = None  #: calls a minute to the provider, in all
     workers: int = 30
@@ -131,6 +133,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         daily_budget=_number(environ, "DAILY_BUDGET", 0, 0, 1e9) if _text(environ, "DAILY_BUDGET") else None,
         max_batch_imeis=_count(environ, "MAX_BATCH_IMEIS", 100_000, 1, 5_000_000),
         upload_retention_days=_count(environ, "UPLOAD_RETENTION_DAYS", 90, 1, 3650),
+        backup_time=_time(environ, "BACKUP_TIME", "03:00"),
         confirm_above=_number(environ, "CONFIRM_ABOVE", 100, 0, 1e9),
         call_timeout=access.call_timeout,
         rate_limit=_count(environ, "GSM_FUSION_RATE_LIMIT", 0, 0, 100_000) or None,
@@ -167,6 +170,14 @@ def _count(environ: Mapping[str, str], name: str, default: int, least: int, most
     if value != int(value):
         raise SettingsError(f"{name} is {_text(environ, name)}: it must be a whole number, such as {default}.")
     return int(value)
+
+
+def _time(environ: Mapping[str, str], name: str, default: str) -> time:
+    text = _text(environ, name) or default
+    found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text)
+    if not found:
+        raise SettingsError(f"{name} is {text!r}: it must be a time of the day, such as {default}.")
+    return time(int(found[1]), int(found[2]))
 
 
 def is_common(secret: str) -> bool:

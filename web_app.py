@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from account import ProviderRequests
 from backend import backend, make_backend
 from commands import init_commands
-from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase
+from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
 from logs import begin_request, log_command, log_server
 from runner import start_background
 from settings import PRIVATE, VERSION, Settings, SettingsError, load_settings
@@ -134,7 +134,10 @@ def __getattr__(name: str) -> Flask:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = _environment()
     log_command(settings)  # a server logs already
-    app = globals()["app"] = create_app(settings)
+    try:
+        app = globals()["app"] = create_app(settings)
+    except UnusableDatabaseError as error:
+        sys.exit(f"HAMMER-API cannot start. {error}")
     return app
 
 

@@ -1,4 +1,4 @@
-"""The commands `flask submit|services|sync|reparse|import|undo-import|backup`, and the list of all commands.
+"""The commands `flask submit|services|sync|reparse|import|undo-import`, and the list of all commands.
 
 Text for people goes to standard error, data for programs to standard output. This module makes no decision about money
 that the pages do not make too: it reads the file, asks, passes the batch to the runner and reports.
@@ -22,6 +22,7 @@ from backend import Backend, backend
 from commands.account import adopt_account
 from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
 from commands.audit_log import audit_log, record
+from commands.backups import backup
 from commands.results import batch_results, keep_file
 from commands.users import users
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -165,14 +166,6 @@ def revert_import(import_id: int) -> None:
     click.echo(f"{plural(restored, 'order')} restored, {kept:,} kept because something changed since.")
 
 
-@click.command()
-@click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
-@with_appcontext
-def backup(folder: Path | None) -> None:
-    """Write a consistent copy of the database into FOLDER (`backups` by default, where the newest 10 are kept)."""
-    write_backup(backend().database, folder)
-
-
 def submit_file(backend: Backend, options: SubmitOptions) -> int:
     """Read the file, show the cost, ask, order and report. Return the exit code.
 
@@ -250,16 +243,6 @@ def show_import(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
         words = "not matched: " if row.fate is Fate.UNMATCHED else ""
         _say(f"row {row.number}: {words}{row.reason}")
     click.echo(f"{'Nothing was written' if dry_run else f'Import {import_id}'}: {plan.summary}.")
-
-
-def write_backup(database: IMEIDatabase, folder: Path | None) -> None:
-    """Write a backup and print its path."""
-    try:
-        copy = database.backup(folder)
-    except OSError as error:
-        raise click.ClickException(f"No backup was written: {error.strerror}.") from error
-    record(database, "backup", file=copy, size=copy.stat().st_size)
-    click.echo(copy)
 
 
 def exit_code(outcomes: Mapping[Outcome, int]) -> int:

@@ -3,7 +3,6 @@
 import sqlite3
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from order_tables import ORDER
@@ -11,7 +10,13 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from stored_orders import all_orders
 
-from database import KEPT_BACKUPS, SAFE_WAL_VERSION, SPARE, DatabaseUnavailableError, IMEIDatabase, why_unusable
+from database import (
+    SAFE_WAL_VERSION,
+    DatabaseUnavailableError,
+    IMEIDatabase,
+    UnusableDatabaseError,
+    why_unusable,
+)
 from orders import ServiceInfo
 
 
@@ -180,28 +185,15 @@ def test_a_file_that_may_not_be_written_and_one_that_cannot_be_opened_are_unusab
         IMEIDatabase(tmp_path)
 
 
-def test_the_newest_ten_backups_are_kept_and_other_files_are_left_alone(database: IMEIDatabase) -> None:
-    database.backup_folder.mkdir()
-    others = [database.backup_folder / name for name in ("before-the-move.db", "imei_orders.db", "notes.txt")]
-    for other in others:
-        other.write_text("mine")
-    copies = [database.backup() for _ in range(KEPT_BACKUPS + 3)]
-    assert [copy.exists() for copy in copies] == [False] * 3 + [True] * KEPT_BACKUPS
-    assert all(other.exists() for other in others)
-
-
-def test_in_a_folder_of_the_user_every_copy_is_kept(database: IMEIDatabase, tmp_path: Path) -> None:
-    copies = [database.backup(tmp_path / "mine") for _ in range(KEPT_BACKUPS + 1)]
-    assert all(copy.exists() for copy in copies)
-
-
-def test_a_backup_never_fills_the_disk(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    size = database.path.stat().st_size
-    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil_usage(free=size + SPARE - 1))
-    with pytest.raises(OSError, match="No space left"):
-        database.backup()
-    assert list(database.backup_folder.iterdir()) == []
-
-
-def shutil_usage(free: int) -> SimpleNamespace:
-    return SimpleNamespace(total=10 * free, used=9 * free, free=free)
+def test_a_damaged_file_and_one_of_a_newer_version_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "imei_orders.db"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(UnusableDatabaseError, match="flask restore"):
+        IMEIDatabase(path)
+    path.unlink()
+    IMEIDatabase(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(UnusableDatabaseError, match="newer version"):
+        IMEIDatabase(path)

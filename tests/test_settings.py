@@ -46,6 +46,8 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("DAILY_BUDGET", "a lot"),
         ("DAILY_BUDGET", "nan"),
         ("MAX_BATCH_IMEIS", "0"),
+        ("BACKUP_TIME", "24:00"),
+        ("BACKUP_TIME", "at night"),
         ("CONFIRM_ABOVE", "some"),
         ("GSM_FUSION_TIMEOUT", "0"),
         ("GSM_FUSION_TIMEOUT", "59"),

@@ -18,6 +18,7 @@ from database import utc_now
 from orders import BatchStage, Progress
 from settings import VERSION
 from storage import batch_queries
+from storage.backups import backup_state
 from submission import account_objection, disk_objection, older_copy_objection, runner_alive
 from web.format import ago
 
@@ -103,6 +104,9 @@ def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest
         )
     if not backend.settings.auto_sync_interval:
         found.append("Results are fetched only by hand because AUTO_SYNC_INTERVAL is 0. Set it to 300.")
+    failure = backup_state(backend.database).failed
+    if failure:
+        found.append(f"The last backup failed: {failure.reason}. It is tried again every hour.")
     if checks["database"]["orders"] and (newest_backup is None or time.time() - newest_backup > OLD_BACKUP):
         age = "There is no backup" if newest_backup is None else f"The last backup was made {ago(newest_backup)}"
         found.append(f"{age}. Download one on the Database page and keep it on another machine.")

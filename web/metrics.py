@@ -22,6 +22,7 @@ from people import Role
 from results import last_sync
 from settings import VERSION
 from storage import batch_doubt, lease, order_queries, queue_figures
+from storage.backups import backup_state
 from submission import runner_alive
 from web.access import allow
 
@@ -53,6 +54,7 @@ class Figures(Collector):
         yield from self._account()
         yield from self._calls()
         yield from self._leader()
+        yield from self._backups()
         yield from self._machine()
 
     def _orders(self) -> Iterator[Metric]:
@@ -104,6 +106,13 @@ class Figures(Collector):
         synced = last_sync(self._backend.database)
         if synced:
             yield gauge("hammer_sync_age_seconds", "Time since results were last read.", age(synced.at))
+
+    def _backups(self) -> Iterator[Metric]:
+        state = backup_state(self._backend.database)
+        if state.last:
+            yield gauge("hammer_backup_age_seconds", "Time since the last backup that succeeded.", age(state.last.at))
+            yield gauge("hammer_backup_size_bytes", "Size of the last backup that succeeded.", state.last.size)
+        yield gauge("hammer_backup_failed", "1 while the last backup failed, else 0.", state.failed is not None)
 
     def _machine(self) -> Iterator[Metric]:
         disk = shutil.disk_usage(self._backend.settings.data_dir)

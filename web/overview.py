@@ -21,6 +21,7 @@ from people import Role
 from results import last_audit, last_sync
 from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries, service_marks
+from storage.backups import backup_state, make_backup, next_backup
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt, metrics
@@ -125,6 +126,8 @@ def database() -> ResponseReturnValue:
         size=_file_size(path) + _file_size(path.with_name(path.name + "-wal")),
         statistics=order_queries.statistics(backend().database),
         backups=_backups(backend()),
+        backup=backup_state(backend().database),
+        next_backup=next_backup(utc_now(), backend().settings.backup_time),
         imports=past_imports(backend().database),
     )
 
@@ -149,7 +152,7 @@ def check_database() -> ResponseReturnValue:
 def backup() -> ResponseReturnValue:
     """Store a consistent copy of the database in the backup folder and download it."""
     try:
-        copy = backend().database.backup()
+        copy = make_backup(backend().database)
     except OSError as error:
         flash(f"No backup was made: {error.strerror}.", "error")
         return redirect(url_for("overview.database"), 303)
@@ -181,6 +184,7 @@ def status() -> ResponseReturnValue:
         metrics=metrics(newest) if newest else None,
         disk=disk,
         backups=backups,
+        backup_failure=backup_state(backend().database).failed,
         versions=_versions(backend()),
         advice=needed_actions(backend(), report, disk.free / disk.total, backups[0]["at"] if backups else None),
         settings=backend().settings,
