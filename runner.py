@@ -20,6 +20,7 @@ from pathlib import Path
 from account import answering_requests, watching
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
+from notices import deliver_events
 from orders import Progress, RequestKind, RequestState, SubmissionResult
 from production_submission_system import ProductionSubmissionSystem
 from results import (
@@ -260,6 +261,7 @@ class Background:
                     ("sums", partial(kept_sums.run, self.database)),
                     ("results", partial(answering_result_requests, self.database, leader.client)),
                     ("verdicts", partial(regrading.run, self.database)),
+                    ("notices", partial(deliver_events, self.database, self.settings)),
                 )
             ]
             for worker in workers:

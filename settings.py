@@ -80,6 +80,9 @@ class Settings(Access):
     on_railway: bool = False  #: the platform's proxy stands before the app, and ends TLS
     trusted_hosts: tuple[str, ...] = ()  #: names that the app answers to, besides loopback; ".a.b" for all below a.b
     trusted_proxies: tuple[Network, ...] = ()  #: whose word on the client's address is taken
+    notify_urls: tuple[str, ...] = field(default=(), repr=False)  #: addresses of Apprise; they hold passwords
+    webhook_allow: tuple[Network, ...] = ()  #: networks that are not public and that webhooks may be sent to
+    low_balance: float | None = None  #: US dollars; below it an event is written; None: no event
 
     @property
     def demo(self) -> bool:
@@ -95,6 +98,13 @@ class Settings(Access):
     @property
     def database_path(self) -> Path:
         return self.data_dir / "imei_orders.db"
+
+    @property
+    def public_url(self) -> str:
+        """Where people open the app, for links in messages; "" where no host name is known."""
+        public = (host for host in self.trusted_hosts if not host.startswith(".") and not host.endswith(".internal"))
+        host = next(public, "")
+        return f"https://{host}" if host else ""
 
 
 def load_access(environ: Mapping[str, str] | None = None) -> Access:
@@ -144,7 +154,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         volatile_disk=on_railway and not _inside(folder, volume),
         on_railway=on_railway,
         trusted_hosts=_hosts(environ),
-        trusted_proxies=_networks(_text(environ, "TRUSTED_PROXY")),
+        trusted_proxies=_networks(environ, "TRUSTED_PROXY"),
+        notify_urls=_notify_urls(_text(environ, "NOTIFY_URLS")),
+        webhook_allow=_networks(environ, "WEBHOOK_ALLOW"),
+        low_balance=_number(environ, "LOW_BALANCE", 0, 0, 1e9) if _text(environ, "LOW_BALANCE") else None,
     )
 
 
@@ -218,11 +231,21 @@ def _hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(host.lower() for host in named if host))
 
 
-def _networks(text: str) -> tuple[Network, ...]:
+def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:
+    text = _text(environ, name)
     try:
         return tuple(ip_network(part, strict=False) for part in text.replace(",", " ").split())
     except ValueError as error:
-        raise SettingsError(f"TRUSTED_PROXY is {text!r}: it must be like 10.0.0.5 or 10.0.0.0/8.") from error
+        raise SettingsError(f"{name} is {text!r}: it must be like 10.0.0.5 or 10.0.0.0/8.") from error
+
+
+def _notify_urls(text: str) -> tuple[str, ...]:
+    """Return the addresses, which may contain commas themselves. The error shows none of them."""
+    urls = tuple(filter(None, re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+]*://)", text.strip(" ,"))))
+    for place, url in enumerate(urls, 1):
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+]*://\S+", url):
+            raise SettingsError(f"NOTIFY_URLS: address {place} must look like tgram://…, without a blank in it.")
+    return urls
 
 
 def _base_url(url: str) -> str:

@@ -15,13 +15,15 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from database import IMEIDatabase, utc_now
+from amounts import plain_money
+from database import IMEIDatabase, utc_now, write_setting
 from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, IMEIOrder, RequestKind
 from results.asking import KnowsOrders, ask_by_id
 from results.comparison import AuditReport, Difference, Example, Window, compare, unexplained
-from storage import audit_store, request_store
+from storage import audit_store, outbox, request_store
 from storage.audit_store import Records
+from storage.outbox import EventKind
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +65,20 @@ def run_audit(database: IMEIDatabase, provider: AuditedProvider, since: datetime
     start = _compare_money(replace(start, error=error), database, provider, since)
     known = _ids(listed) + _ids(by_id)
     report = compare(start, audit_store.read_records(database, since, known), listed, by_id)
-    database.set_setting(LAST, json.dumps(asdict(report)))
+    _keep(database, report)
     logger.info("Audited %d orders of ours and %d listed: %d differences", report.ours, len(listed), report.differences)
     return report
+
+
+def _keep(database: IMEIDatabase, report: AuditReport) -> None:
+    """Store a report, with an event where it finds something wrong that the report before it did not find."""
+    before = last_audit(database)
+    with database.write() as connection:
+        write_setting(connection, LAST, json.dumps(asdict(report)))
+        if report.disagrees and (before is None or before.finding != report.finding):
+            numbers = {"differences": report.differences, "unexplained": plain_money(report.unexplained)}
+            data = {"since": report.since, **numbers, "summary": report.summary}
+            outbox.add(connection, EventKind.AUDIT_DIFFERS, data)
 
 
 def last_audit(database: IMEIDatabase) -> AuditReport | None:

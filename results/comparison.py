@@ -94,6 +94,20 @@ class AuditReport:
         return bool(self.differences) or self.sums_differ or self.money_differs
 
     @property
+    def finding(self) -> tuple[float, ...]:
+        """Return what is wrong in numbers, apart from the window: audits that find the same are no news."""
+        found = (self.unknown_to_us, self.unknown_to_them, self.unmatched, self.charged_twice, self.other_device)
+        sums = (self.ours - self.theirs, round(self.our_spend - self.their_spend, 2)) if self.sums_differ else ()
+        money = (round(self.unexplained, 2),) if self.money_differs else ()
+        return (*(difference.count for difference in found), *sums, *money)
+
+    @property
+    def summary(self) -> str:
+        """Return what is wrong in one line."""
+        count = f"{plural(self.differences, 'order differs', 'orders differ')} between our records and the provider's."
+        return " ".join(([count] if self.differences else []) + audit_sentences(self))
+
+    @property
     def complete(self) -> bool:
         """Return whether the provider answered and its list shows all that we know: beyond it a charge may hide."""
         return not self.error and not self.only_by_id

@@ -9,12 +9,14 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
-from database import DatabaseUnavailableError, IMEIDatabase
+from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import RequestKind
 from results.sync import ResultProvider, result_values
 from storage import request_store
+from storage.background import repeat
 from storage.request_store import Request
 from storage.result_store import store_results
 
@@ -44,13 +46,7 @@ def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float
 def answering_result_requests(database: IMEIDatabase, client: ResultProvider, stop: threading.Event) -> None:
     """Answer requests until stop is set, first those that a leader before this one left behind."""
     request_store.reopen(database, [RequestKind.RESULT])
-    while not stop.wait(LOOK):
-        try:
-            answer_waiting(database, client)
-        except DatabaseUnavailableError as error:
-            logger.warning("Requests for results wait: %s", error.orig)
-        except Exception:  # a thread ends here; the next look tries again
-            logger.exception("Answering requests for results failed")
+    repeat(partial(answer_waiting, database, client), LOOK, stop, logger, "Requests for results wait")
 
 
 def answer_waiting(database: IMEIDatabase, client: ResultProvider) -> None:

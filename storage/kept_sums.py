@@ -42,10 +42,11 @@ from sqlalchemy import (
     update,
 )
 
-from database import DatabaseUnavailableError, IMEIDatabase, Transaction
+from database import IMEIDatabase, Transaction
 from grading import Verdict, VerdictCounts
 from orders import FINAL_STATUSES, OrderStatus
 from schema import MILLIONTH, UNTALLIED, batches, chunks, items, millionths, order_totals, orders, totals_mark
+from storage.background import repeat
 
 logger = logging.getLogger(__name__)
 
@@ -183,16 +184,15 @@ def _grouped(connection: Connection, query: Select[Any], ids: Sequence[int]) -> 
 def run(database: IMEIDatabase, stop: threading.Event) -> None:
     """Tend until stop is set."""
     optimize_at = time.monotonic() + STATISTICS
-    while not stop.wait(LOOK):
-        try:
-            tend(database)
-            if time.monotonic() >= optimize_at:
-                optimize_at = time.monotonic() + STATISTICS
-                database.optimize()
-        except DatabaseUnavailableError as error:
-            logger.warning("Sums could not be kept: %s", error.orig)
-        except Exception:  # a thread ends here; the next round tries again
-            logger.exception("Sums could not be kept")
+
+    def turn() -> None:
+        nonlocal optimize_at
+        tend(database)
+        if time.monotonic() >= optimize_at:
+            optimize_at = time.monotonic() + STATISTICS
+            database.optimize()
+
+    repeat(turn, LOOK, stop, logger, "Sums could not be kept")
 
 
 def tend(database: IMEIDatabase, few: int = FEW) -> None:

@@ -15,14 +15,16 @@ import threading
 import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_setting, utc_now, write_setting
+from database import IMEIDatabase, Transaction, read_setting, utc_now, write_setting
 from orders import FINAL_STATUSES
 from schema import UNGRADED, orders
 from storage import batch_states
+from storage.background import repeat
 from storage.verdict_store import GRADED, RuleVersion, rules_in_force, write_grades
 
 logger = logging.getLogger(__name__)
@@ -58,13 +60,7 @@ class Regrade(NamedTuple):
 
 def run(database: IMEIDatabase, stop: threading.Event) -> None:
     """Follow the rules until stop is set."""
-    while not stop.wait(LOOK):
-        try:
-            tend(database, stop)
-        except DatabaseUnavailableError as error:
-            logger.warning("Orders could not be graded: %s", error.orig)
-        except Exception:  # a thread ends here; the next round tries again
-            logger.exception("Orders could not be graded")
+    repeat(partial(tend, database, stop), LOOK, stop, logger, "Orders could not be graded")
 
 
 def tend(database: IMEIDatabase, stop: threading.Event | None = None, now: datetime | None = None) -> int:

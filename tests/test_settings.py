@@ -81,6 +81,10 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("TRUSTED_HOSTS", "*"),
         ("TRUSTED_PROXY", "nginx"),
         ("TRUSTED_PROXY", "10.0.0.5, everyone"),
+        ("WEBHOOK_ALLOW", "localhost"),
+        ("LOW_BALANCE", "-5"),
+        ("NOTIFY_URLS", "someone@example.com"),
+        ("NOTIFY_URLS", "tgram://a/b and://c more"),
         ("GSM_FUSION_BASE_URL", "http://hammerfusion.com"),
         ("GSM_FUSION_BASE_URL", "ftp://hammerfusion.com"),
         ("GSM_FUSION_BASE_URL", "https://"),
@@ -124,7 +128,22 @@ def test_hosts_come_from_the_variable_and_from_the_platform() -> None:
         "hammer.up.railway.app",
         "hammer.railway.internal",
     )
+    assert settings.public_url == "https://phones.example.com"
+    assert load_settings(railway).public_url == "https://hammer.up.railway.app"
+    assert load_settings({"TRUSTED_HOSTS": ".example.org a.railway.internal"}).public_url == ""
     assert load_settings({}).trusted_hosts == ()
+
+
+def test_addresses_for_messages_may_hold_commas_and_are_never_shown() -> None:
+    urls = ("mailtos://user:hunter2@example.com?to=a@b.c,d@e.f", "tgram://12345:AbC/chat", "json://example.com")
+    assert load_settings({}).notify_urls == ()
+    for text in (f"{urls[0]}, {urls[1]},{urls[2]}", " ".join(urls), "\n".join(urls) + ",\n"):
+        settings = load_settings({"NOTIFY_URLS": text})
+        assert settings.notify_urls == urls
+        assert "hunter2" not in repr(settings)
+    with pytest.raises(SettingsError, match="address 2") as caught:
+        load_settings({"NOTIFY_URLS": f"{urls[1]} tgram://hunter2 hunter2"})
+    assert "hunter2" not in str(caught.value)
 
 
 def test_trusted_proxies_are_addresses_and_networks() -> None:

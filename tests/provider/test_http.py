@@ -1,10 +1,8 @@
 """Connections on loopback: what each fault of a call means, its deadline, TLS, and connections that are kept."""
 
 import gzip
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ from typing import NoReturn
 import pytest
 from client_calls import IMEI, PLACED, REDIRECT, assert_free_of_the_key, at, client_of, order
 from scripted_server import ScriptedServer, Step, hang, raw, reply, reset, trickle
+from tls_certificate import make_certificate, server_context
 
 from gsm_fusion_client import (
     NotSentError,
@@ -175,33 +174,12 @@ def test_a_failed_handshake_is_certain_not_to_have_been_sent(on_accept: Step) ->
 
 @pytest.fixture
 def certificate(tmp_path: Path, require: Callable[[str], NoReturn]) -> Path:
-    """A file with a fresh key and a self-signed certificate for 127.0.0.1."""
-    if not shutil.which("openssl"):
-        require("openssl is missing: it makes the certificate")
-    path = tmp_path / "both.pem"
-    key, cert = path.with_name("key.pem"), path.with_name("cert.pem")
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-nodes",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-    ]
-    command += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command += ["-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
-    path.write_bytes(key.read_bytes() + cert.read_bytes())
-    return path
+    return make_certificate(tmp_path, require)
 
 
 @pytest.fixture
 def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
+    return server_context(certificate)
 
 
 def test_an_untrusted_certificate_is_certain_not_to_have_been_sent(tls: ssl.SSLContext) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from audited_orders import COUNT, audited, audited_with, client_of, counts, place, read_balance
+from handmade_calls import one
 from simulated_provider import Simulator, imeis
 from sqlalchemy import update
 from web_client import SERVICES, Browser, Provider, make_app
@@ -37,6 +38,24 @@ def test_a_clean_run_agrees_and_both_sides_spent_the_same(
     assert (report.ours, report.theirs, report.listed, counts(report)) == (COUNT, COUNT, COUNT, (0, 0, 0, 0))
     assert report.our_spend == report.their_spend == round(sum(charge.credits for charge in simulator.charges()), 4)
     assert last_audit(database) == report
+
+
+@pytest.mark.usefixtures("silent_account")
+def test_a_difference_is_an_event_until_another_one_is_found(simulator: Simulator, database: IMEIDatabase) -> None:
+    place(simulator, database)
+    count = "SELECT count(*) FROM outbox_events WHERE kind = 'audit.differs'"
+    assert audited(simulator, database).agrees
+    assert one(database, count) == 0
+    for forgotten, expected in ((1, 1), (0, 1), (1, 2)):
+        with database.write() as connection:
+            connection.exec_driver_sql(
+                "DELETE FROM orders WHERE id IN (SELECT id FROM orders ORDER BY id LIMIT ?)", (forgotten,)
+            )
+        assert audited(simulator, database).disagrees
+        assert one(database, count) == expected
+    data = json.loads(one(database, "SELECT data FROM outbox_events ORDER BY id DESC LIMIT 1"))
+    assert data["differences"] == 2
+    assert data["summary"].startswith("2 orders differ between our records and the provider's.")
 
 
 def test_nothing_on_either_side_agrees(simulator: Simulator, database: IMEIDatabase) -> None:

@@ -21,6 +21,7 @@ class Request:
     connection: int  #: counted from 1
     head: str
     form: dict[str, str]
+    body: str = ""
 
 
 def reply(body: str | bytes, status: str = "200 OK", *headers: str) -> Step:
@@ -159,4 +160,5 @@ class ScriptedServer:
         lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
         while len(body) < int(lengths[0]):
             body += sock.recv(65536)
-        return Request(number, head.decode("latin-1"), dict(parse_qsl(body.decode(), keep_blank_values=True)))
+        form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        return Request(number, head.decode("latin-1"), form, body.decode())

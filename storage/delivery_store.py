@@ -1,0 +1,229 @@
+"""Deliveries on disk: planned from new events, claimed before they are sent, and kept with what came of them.
+
+Claiming counts the attempt and writes when the next one is due. So a process that is killed while it sends loses
+nothing: the delivery is due again. Two processes do not claim the same attempt.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, insert, select, text, update
+
+from database import IMEIDatabase, Transaction
+from schema import IS_NEW, deliveries, outbox_events, webhooks
+from storage import outbox
+from storage.outbox import EventKind
+
+#: Events whose deliveries are planned in one transaction; ended deliveries that are deleted in one.
+PLANNED_AT_ONCE, FORGOTTEN_AT_ONCE = 500, 2000
+#: How long events and ended deliveries are kept.
+KEPT = timedelta(days=30)
+#: What people are told of; the other events are for programs.
+FOR_PEOPLE = (
+    EventKind.BATCH_COMPLETE,
+    EventKind.BATCH_PAUSED,
+    EventKind.BATCH_IN_DOUBT,
+    EventKind.BALANCE_LOW,
+    EventKind.AUDIT_DIFFERS,
+    EventKind.BACKUP_FAILED,
+)
+TO_WEBHOOKS = text(
+    "INSERT INTO deliveries (event_id, webhook_id, state, next_at)"
+    " SELECT e.id, w.id, 'waiting', :now FROM json_each(:ids) new JOIN outbox_events e ON e.id = new.value"
+    " CROSS JOIN webhooks w"
+    " WHERE w.disabled_at IS NULL AND instr(' ' || w.events || ' ', ' ' || e.kind || ' ') ORDER BY e.id, w.id"
+)
+#: Of a phone of scan mode nobody is told: a person stands in front of its result.
+TO_PEOPLE = text(
+    "INSERT INTO deliveries (event_id, target, state, next_at)"
+    " SELECT e.id, target.value, 'waiting', :now FROM json_each(:ids) new JOIN outbox_events e ON e.id = new.value"
+    " CROSS JOIN json_each(:targets) target"
+    " WHERE e.kind IN (SELECT value FROM json_each(:kinds))"
+    "  AND coalesce((SELECT source FROM batches WHERE id = e.batch_id), '') != 'scan' ORDER BY e.id, target.key"
+)
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"  #: an attempt is due, now or later
+    DELIVERED = "delivered"  #: the receiver took it
+    FAILED = "failed"  #: it is not tried again unless a person asks
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one receiver. Times are UTC."""
+
+    delivery_id: int
+    event_id: int
+    kind: EventKind
+    data: str  #: JSON
+    created_at: datetime  #: of the event
+    webhook_id: int | None  #: None for a notification
+    target: str  #: the key of an address of NOTIFY_URLS; "" for a webhook
+    state: DeliveryState
+    attempts: int
+    next_at: datetime | None  #: when the next attempt is due
+    status: int | None  #: the HTTP status of the last answer
+    answer: str  #: the beginning of the last answer, or why there was none; untrusted
+    ended_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Any) -> "Delivery":
+        """Make one of a row of `_columns()`."""
+        values = row._asdict()
+        kind, state = EventKind(values.pop("kind")), DeliveryState(values.pop("state"))
+        return cls(delivery_id=values.pop("id"), kind=kind, state=state, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one attempt of a delivery."""
+
+    delivery: Delivery  #: as it was claimed
+    is_delivered: bool
+    status: int | None = None
+    answer: str = ""
+    next_at: datetime | None = None  #: UTC; None: it is not tried again
+
+
+def plan(database: IMEIDatabase, targets: Sequence[str], now: datetime) -> int:
+    """Write the deliveries of some new events; return how many events they are. targets are keys of NOTIFY_URLS."""
+    with database.read() as connection:
+        if connection.execute(select(outbox_events.c.id).where(IS_NEW).limit(1)).first() is None:
+            return 0
+    with database.write() as connection:
+        new = select(outbox_events.c.id).where(IS_NEW).order_by(outbox_events.c.id).limit(PLANNED_AT_ONCE)
+        ids = list(connection.execute(new).scalars())
+        given = {"ids": json.dumps(ids), "now": now.isoformat(" ")}
+        connection.execute(TO_WEBHOOKS, given)
+        if targets:
+            told = {"targets": json.dumps(list(targets)), "kinds": json.dumps(FOR_PEOPLE)}
+            connection.execute(TO_PEOPLE, given | told)
+        connection.execute(update(outbox_events).where(outbox_events.c.id.in_(ids)).values(is_planned=True))
+    return len(ids)
+
+
+def add_test(connection: Transaction, webhook_id: int, now: datetime) -> None:
+    """Write a test event for one webhook, with its delivery."""
+    event_id = outbox.add(connection, EventKind.TEST, {"message": "This is a test of HAMMER-API."})
+    connection.execute(update(outbox_events).where(outbox_events.c.id == event_id).values(is_planned=True))
+    waiting = {"event_id": event_id, "webhook_id": webhook_id, "state": DeliveryState.WAITING, "next_at": now}
+    connection.execute(insert(deliveries).values(waiting))
+
+
+def due_webhooks(connection: Connection, now: datetime) -> list[int]:
+    """Return the ids of the webhooks to which something is due."""
+    due = exists().where(deliveries.c.webhook_id == webhooks.c.id, *_is_due(now))
+    return list(connection.execute(select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None), due)).scalars())
+
+
+def is_notice_due(connection: Connection, now: datetime) -> bool:
+    """Return whether a notification is due."""
+    query = select(deliveries.c.id).where(deliveries.c.webhook_id.is_(None), *_is_due(now)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def claim(
+    connection: Transaction, webhook_id: int | None, now: datetime, again_at: datetime, limit: int
+) -> list[Delivery]:
+    """Count an attempt of the deliveries that are due to a webhook, or to people for None; return them as they are now.
+
+    again_at is when an attempt is made again that is never heard of.
+    """
+    receiver = deliveries.c.webhook_id.is_(None) if webhook_id is None else deliveries.c.webhook_id == webhook_id
+    due = select(deliveries.c.id).where(receiver, *_is_due(now)).order_by(deliveries.c.next_at, deliveries.c.id)
+    ids = list(connection.execute(due.limit(limit)).scalars())
+    claimed = {"attempts": deliveries.c.attempts + 1, "next_at": again_at}
+    if ids:
+        connection.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(claimed))
+    rows = connection.execute(_columns().where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id))
+    return [Delivery.from_row(row) for row in rows]
+
+
+def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return deliveries.c.state == DeliveryState.WAITING, deliveries.c.next_at <= now
+
+
+def release(connection: Transaction, claimed: Sequence[Delivery], now: datetime) -> None:
+    """Take back attempts that were claimed and not made: they are due at once."""
+    for delivery in claimed:
+        values = {"attempts": delivery.attempts - 1, "next_at": now}
+        connection.execute(update(deliveries).where(_is_claimed(delivery)).values(values))
+
+
+def record(connection: Transaction, attempt: Attempt, now: datetime) -> None:
+    """Write what came of an attempt, unless the delivery was ended or claimed again meanwhile."""
+    over = DeliveryState.DELIVERED if attempt.is_delivered else DeliveryState.FAILED
+    state = over if attempt.next_at is None else DeliveryState.WAITING
+    values = {
+        "state": state,
+        "status": attempt.status,
+        "answer": attempt.answer,
+        "next_at": attempt.next_at,
+        "ended_at": None if attempt.next_at else now,
+    }
+    connection.execute(update(deliveries).where(_is_claimed(attempt.delivery)).values(values))
+    webhook = webhooks.c.id == attempt.delivery.webhook_id
+    if attempt.is_delivered:
+        connection.execute(update(webhooks).where(webhook).values(delivered_at=now, failing_since=None))
+    else:
+        connection.execute(
+            update(webhooks).where(webhook, webhooks.c.failing_since.is_(None)).values(failing_since=now)
+        )
+
+
+def _is_claimed(delivery: Delivery) -> ColumnElement[bool]:
+    return and_(
+        deliveries.c.id == delivery.delivery_id,
+        deliveries.c.state == DeliveryState.WAITING,
+        deliveries.c.attempts == delivery.attempts,
+    )
+
+
+def send_again(connection: Transaction, delivery_id: int, now: datetime) -> bool:
+    """Make an ended delivery wait for new attempts; return whether it is one, of a webhook that is not disabled."""
+    enabled = exists().where(webhooks.c.id == deliveries.c.webhook_id, webhooks.c.disabled_at.is_(None))
+    ended = and_(deliveries.c.id == delivery_id, deliveries.c.state != DeliveryState.WAITING)
+    fresh = {"state": DeliveryState.WAITING, "attempts": 0, "next_at": now, "ended_at": None}
+    ready = deliveries.c.webhook_id.is_(None) | enabled
+    return connection.execute(update(deliveries).where(ended, ready).values(fresh)).rowcount == 1
+
+
+def page(
+    database: IMEIDatabase, state: DeliveryState | None, webhook_id: int | None, before: int | None, limit: int
+) -> list[Delivery]:
+    """Return deliveries, the newest first: of a state and of a webhook (0: notifications), with ids below `before`."""
+    query = _columns()
+    if state is not None:
+        query = query.where(deliveries.c.state == state)
+    if webhook_id is not None:
+        wanted = deliveries.c.webhook_id == webhook_id if webhook_id else deliveries.c.webhook_id.is_(None)
+        query = query.where(wanted)
+    if before is not None:
+        query = query.where(deliveries.c.id < before)
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit))
+        return [Delivery.from_row(row) for row in rows]
+
+
+def forget(database: IMEIDatabase, now: datetime) -> None:
+    """Delete some of the events that are older than KEPT, with their deliveries."""
+    old = select(outbox_events.c.id).where(outbox_events.c.created_at < now - KEPT, outbox_events.c.is_planned)
+    waits = exists().where(deliveries.c.event_id == outbox_events.c.id, deliveries.c.state == DeliveryState.WAITING)
+    with database.write() as connection:
+        query = old.where(~waits).order_by(outbox_events.c.id).limit(FORGOTTEN_AT_ONCE)
+        ids = json.dumps(list(connection.execute(query).scalars()))
+        for table, column in (("deliveries", "event_id"), ("outbox_events", "id")):
+            gone = text(f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(:ids))")
+            connection.execute(gone, {"ids": ids})
+
+
+def _columns() -> Select[Any]:
+    of_event = (outbox_events.c.kind, outbox_events.c.data, outbox_events.c.created_at)
+    return select(*deliveries.c, *of_event).join(outbox_events, outbox_events.c.id == deliveries.c.event_id)
