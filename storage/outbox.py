@@ -33,6 +33,22 @@ class EventKind(StrEnum):
     BACKUP_FAILED = "backup.failed"  #: no backup was written, or it cannot be read
     TEST = "test"  #: a person asked for it, for one webhook
 
+    @property
+    def hint(self) -> str:
+        """When it happens, in a sentence."""
+        return HINTS[self]
+
+
+HINTS = {
+    EventKind.BATCH_COMPLETE: "Every result of a batch that will come is here.",
+    EventKind.BATCH_PAUSED: "A batch is paused until a person resumes it.",
+    EventKind.BATCH_IN_DOUBT: "Everything of a batch is sent, and IMEIs are in doubt.",
+    EventKind.ORDER_COMPLETED: "An order has its result. In a batch of 20,000 IMEIs these are 20,000 events.",
+    EventKind.BALANCE_LOW: "The balance fell below LOW_BALANCE.",
+    EventKind.AUDIT_DIFFERS: "An audit found a difference.",
+    EventKind.BACKUP_FAILED: "A backup failed.",
+    EventKind.TEST: "A person asked for a test.",
+}
 
 #: One INSERT for all orders of an answer, and none where no webhook wants them. Texts are cut to LONGEST_TEXT.
 ORDERS_COMPLETED = text(

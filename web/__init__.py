@@ -15,6 +15,7 @@ from web.health import blueprint as health_blueprint
 from web.imports import blueprint as imports_blueprint
 from web.login import blueprint as login_blueprint
 from web.metrics import blueprint as metrics_blueprint
+from web.notices import blueprint as notices_blueprint
 from web.orders import blueprint as orders_blueprint
 from web.overview import blueprint as overview_blueprint
 from web.own_sessions import blueprint as account_blueprint
@@ -50,6 +51,7 @@ BLUEPRINTS = (
     settings_blueprint,
     audit_log_blueprint,
     users_blueprint,
+    notices_blueprint,
     account_blueprint,
     second_factor_blueprint,
     health_blueprint,
