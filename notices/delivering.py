@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from database import DatabaseUnavailableError, IMEIDatabase, utc_now
+from database import DatabaseUnavailableError, IMEIDatabase, Transaction, utc_now
 from notices.addresses import AddressRefusedError, Endpoint, Resolve, find_endpoint, look_up
 from notices.low_balance import note_balance
 from notices.notifying import Message, Sent, send_messages, targets_of
@@ -40,7 +40,8 @@ CLAIMED = 5 * MINUTE
 CLAIMED_AT_ONCE, MESSAGES_AT_ONCE = 20, 5
 #: Seconds that attempts under way get to end when the leader ends.
 PATIENCE = 3.0
-GONE = 410
+#: Answers after which other events wait too: for as long as the one that was tried, and HOLD at most.
+GONE, BUSY, HOLD = 410, (408, 429), 10 * MINUTE
 GONE_WORDS = "The receiver answered 410 Gone, so the webhook was disabled."
 REMOVED = "This address is no longer in NOTIFY_URLS."
 
@@ -104,6 +105,8 @@ class Deliverer:
             note_balance(self._database, self._settings.low_balance)
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY
+            with self._database.write() as connection:
+                delivery_store.expire(connection, self._clock())
             delivery_store.forget(self._database, self._clock())
 
     def _deliver(self, receiver: int | None, stop: threading.Event) -> None:
@@ -128,10 +131,18 @@ class Deliverer:
         with self._database.write() as connection:
             for attempt in attempts:
                 delivery_store.record(connection, attempt, now)
-                if attempt.status == GONE and receiver is not None:
-                    webhook_store.disable_webhook(connection, receiver, GONE_WORDS)
             delivery_store.release(connection, claimed[made:], now)
+            if attempts and receiver is not None:
+                self._heed(connection, receiver, attempts[-1], now)
         return all(attempt.is_delivered for attempt in attempts)
+
+    def _heed(self, connection: Transaction, webhook_id: int, last: Attempt, now: datetime) -> None:
+        """Spare a webhook that does not answer now, and disable one that is gone."""
+        if last.status == GONE:
+            webhook_store.disable_webhook(connection, webhook_id, GONE_WORDS)
+        elif not last.is_delivered and (last.status is None or last.status in BUSY or last.status >= 500):
+            pause = min((last.next_at or now + HOLD) - now, HOLD)
+            delivery_store.postpone(connection, webhook_id, now, now + pause)
 
     def _post_all(self, webhook_id: int, claimed: Sequence[Delivery], stop: threading.Event) -> list[Attempt]:
         """Post these deliveries one after the other, until one fails or stop is set."""

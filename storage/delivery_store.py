@@ -20,8 +20,9 @@ from storage.outbox import EventKind
 
 #: Events whose deliveries are planned in one transaction; ended deliveries that are deleted in one.
 PLANNED_AT_ONCE, FORGOTTEN_AT_ONCE = 500, 2000
-#: How long events and ended deliveries are kept.
-KEPT = timedelta(days=30)
+#: How long events and ended deliveries are kept, and how long a delivery may be postponed.
+KEPT, TRIED = timedelta(days=30), timedelta(days=3)
+EXPIRED = "The receiver did not answer for 3 days."
 #: What people are told of; the other events are for programs.
 FOR_PEOPLE = (
     EventKind.BATCH_COMPLETE,
@@ -155,6 +156,20 @@ def release(connection: Transaction, claimed: Sequence[Delivery], now: datetime)
     for delivery in claimed:
         values = {"attempts": delivery.attempts - 1, "next_at": now}
         connection.execute(update(deliveries).where(_is_claimed(delivery)).values(values))
+
+
+def postpone(connection: Transaction, webhook_id: int, now: datetime, until: datetime) -> None:
+    """Let what is due to a webhook wait until a moment, because it does not answer now; attempts are not counted."""
+    due = update(deliveries).where(deliveries.c.webhook_id == webhook_id, *_is_due(now))
+    connection.execute(due.values(next_at=until))
+
+
+def expire(connection: Transaction, now: datetime) -> None:
+    """End what was postponed until it is older than all attempts of a delivery may take."""
+    old = exists().where(outbox_events.c.id == deliveries.c.event_id, outbox_events.c.created_at < now - TRIED)
+    postponed = and_(deliveries.c.state == DeliveryState.WAITING, deliveries.c.next_at > now, old)
+    ended = {"state": DeliveryState.FAILED, "answer": EXPIRED, "next_at": None, "ended_at": now}
+    connection.execute(update(deliveries).where(postponed).values(ended))
 
 
 def record(connection: Transaction, attempt: Attempt, now: datetime) -> None:

@@ -60,10 +60,14 @@ def filled_fixture(site: Site) -> Filled:
     search = site.post("/history/search", {"imeis": "\n".join(made_up_imeis(30, 60))})
     building(site, "built")
     site.post("/settings/users", {"name": "anna", "role": "operator", "password": PASSWORD})
+    webhook = {"url": "http://127.0.0.1:1/", "description": "Shop", "events": "backup.failed"}
+    site.post("/settings/notifications/webhooks", webhook)
+    site.post("/settings/notifications/webhooks/1/test", {})  # nobody listens there
     site.post("/scan", {"service_id": SERVICE, "imei": made_up_imeis(0, 1)[0], "session": "desk"})
     pages = ("/", "/batch", "/submit", "/scan?session=desk", "/scan/sessions", "/help", "/batches", "/batches?q=stock",
              "/history", "/services?q=t-mobile", "/database", "/status",
-             "/login", "/settings", "/settings/users", "/settings/users/1", "/account")  # fmt: skip
+             "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/notifications",
+             "/settings/notifications/webhooks/1", "/settings/notifications/deliveries")  # fmt: skip
     more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
             f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")

@@ -107,6 +107,34 @@ def test_a_receiver_that_is_gone_is_disabled_with_all_that_waits(receivers: Rece
     assert webhook.disabled_at
 
 
+@pytest.mark.parametrize(("status", "tried"), [(400, 3), (503, 1), (429, 1), (None, 1)])
+def test_a_receiver_that_does_not_answer_now_is_spared(
+    receivers: Receivers, database: IMEIDatabase, status: int | None, tried: int
+) -> None:
+    receivers.subscribe("a.example", EventKind.ORDER_COMPLETED)
+    receivers.answers["a.example"] = lambda: ReceiverAnswer(status, "") if status else fails()
+    happen(database, EventKind.ORDER_COMPLETED, 3)
+    for _ in range(4):
+        receivers.turn(SECOND)
+    assert len(receivers.heard) == tried
+    receivers.answers.clear()
+    receivers.turn(WEBHOOK_DELAYS[0])
+    assert [state for state, _ in receivers.states()] == ["delivered"] * 3
+
+
+def test_what_was_postponed_for_three_days_ends(receivers: Receivers, database: IMEIDatabase) -> None:
+    receivers.subscribe("a.example", EventKind.ORDER_COMPLETED)
+    receivers.answers["a.example"] = fails
+    happen(database, EventKind.ORDER_COMPLETED, 40)
+    for _ in range(3 * 24 + 1):
+        receivers.turn(timedelta(hours=1))
+    assert "waiting" in {state for state, _ in receivers.states()}
+    receivers.deliverer._tidy_at = 0.0
+    receivers.turn()
+    assert {state for state, _ in receivers.states()} == {"failed"}
+    assert len(receivers.heard) < 200
+
+
 def test_a_receiver_that_hangs_delays_no_other_one(receivers: Receivers, database: IMEIDatabase) -> None:
     hangs, reached = threading.Event(), threading.Event()
     receivers.subscribe("slow.example", LOW)

@@ -18,6 +18,7 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
 from stored_people import act_as
 from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
+from webhook_receivers import Receivers
 
 from database import IMEIDatabase, utc_now
 from grading import DEFAULT_RULES, StopLoss, checked_rule
@@ -41,6 +42,7 @@ from storage import (
     verdict_store,
 )
 from storage.order_filters import OrderFilter
+from storage.outbox import EventKind
 
 NUMBERS = imeis(260, 5000)
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"
@@ -83,6 +85,10 @@ PAGES = [
     "/services",
     "/database",
     "/settings",
+    "/settings/notifications",
+    "/settings/notifications/webhooks/1",
+    "/settings/notifications/deliveries",
+    "/settings/notifications/deliveries?webhook=1&state=failed&before=9",
     "/status",
     "/health",
     "/status.json",
@@ -233,9 +239,10 @@ def visit(browser: Browser, database: IMEIDatabase, batch_id: int) -> None:
 
 
 def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
-    app: Flask, database: IMEIDatabase, caught: Statements, monkeypatch: pytest.MonkeyPatch
+    app: Flask, settings: Settings, database: IMEIDatabase, caught: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser = Browser(app)
+    browser, receivers = Browser(app), Receivers(database, settings)
+    receivers.subscribe("a.example", *EventKind)
     batch_id = fill(browser, database)
     caught.clear()
     visit(browser, database, batch_id)
@@ -253,6 +260,7 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
     browser.get(browser.paste([*NUMBERS[:20], *imeis(20, 90_000)]))  # a preview
     with Simulator(Knobs()) as simulator:
         work(simulator, database)
+    receivers.turn()
     wanted = {str(index.name) for table in metadata.tables.values() for index in table.indexes} - FOR_PEOPLE.keys()
     assert len(caught) > 100
     for statistics in ("", STATISTICS):
