@@ -19,6 +19,7 @@ from flask_compress import Compress
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from account import ProviderRequests
+from api import answer_to, init_api, problem_answer
 from backend import backend, make_backend
 from commands import init_commands
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
@@ -29,6 +30,7 @@ from submission import Checkpoints, account_objection, recognise_older_copy
 from web import (
     BLUEPRINTS,
     FOR_PROGRAMS,
+    FOR_TOKENS,
     SYNONYMS,
     Edge,
     RowNumbers,
@@ -103,6 +105,7 @@ def create_app(
     init_recording(app, database)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    init_api(app)
     app.context_processor(_page_context)
     app.after_request(_carry_request_id)
     app.register_error_handler(HTTPException, _refused)
@@ -174,6 +177,8 @@ def _refused(error: HTTPException) -> ResponseReturnValue:
         sentence = SENTENCES[413]
     if error.response is not None or 300 <= code < 400:
         return error.get_response()
+    if request.path.startswith(FOR_TOKENS):
+        return answer_to(error, str(sentence) if own_words else "")
     page, status = _error_page(code, str(sentence))
     challenge = [header for header in error.get_headers() if header[0] == "WWW-Authenticate"]
     return page, status, challenge
@@ -191,7 +196,9 @@ def _broken(error: Exception) -> ResponseReturnValue:
 
 def _error_page(code: int, sentence: str) -> tuple[Response | str, int]:
     request_id = g.get("request_id", "")
-    if request.path.startswith("/api/") or request.path.endswith(FOR_PROGRAMS):
+    if request.path.startswith(FOR_TOKENS):
+        return problem_answer(code, sentence), code
+    if request.path.endswith(FOR_PROGRAMS):
         return jsonify(error=sentence, request_id=request_id), code
     page = {"code": code, "title": TITLES.get(code, "Request failed"), "sentence": sentence}
     if request.referrer and urlsplit(request.referrer).netloc == request.host:  # parsable: Edge drops other referrers

@@ -92,6 +92,7 @@ idempotency_keys = Table(
     Column("key", Text, primary_key=True),
     Column("body_hash", Text, nullable=False),
     Column("batch_id", Integer, ForeignKey("batches.id")),
+    Column("answer", Text),  #: JSON; NULL while the first request is worked on
     Column("created_at", TIMESTAMP, nullable=False),
 )
 Index("idx_idempotency_keys_created", idempotency_keys.c.created_at)

@@ -6,7 +6,7 @@ This module plans and writes; it sends nothing.
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -58,6 +58,8 @@ INSERT_ITEMS = text(
     " SELECT :batch, :service, value ->> 0, value ->> 1, value ->> 2, value ->> 3, :first + (value ->> 4)"
     " FROM json_each(:rows) ORDER BY key"
 )
+#: The notice of a batch that waits to be started.
+NOT_STARTED = "Not started yet."
 #: Items that one statement inserts, so that a batch of any size takes the memory of these.
 INSERTED_AT_ONCE = 10_000
 
@@ -93,6 +95,7 @@ class NewBatch:
     customer: str = ""
     note: str = ""
     actor: Actor = COMMAND_LINE  #: who orders; the batch counts for the daily limits of this user and token
+    starts: bool = True  #: False: nothing of it is sent before somebody resumes it
 
 
 def fingerprint(service_id: str, imeis: Iterable[str]) -> str:
@@ -103,17 +106,24 @@ def fingerprint(service_id: str, imeis: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -> int:
+def create_batch(
+    database: IMEIDatabase,
+    new: NewBatch,
+    chunk_size: int = 100,
+    and_then: Callable[[Connection, int], None] = lambda connection, batch_id: None,
+) -> int:
     """Write batch, items and chunks in one transaction and return the batch id.
 
     A known confirm token, or a batch of the same fingerprint that is unfinished or in doubt, gives that batch back
     (running again, at the confirmed price where that is higher). IMEIs that are in flight, in doubt or already ordered
-    with this service become duplicates. A batch that is given back still counts for who created it.
+    with this service become duplicates. A batch that is given back still counts for who created it. and_then writes more
+    in the same transaction, also about a batch that is given back.
     Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:
         earlier = _earlier_batch(connection, new)
         if earlier is not None:
+            and_then(connection, earlier)
             return earlier
         left_out = _left_out(connection, new)
         _check_limits(connection, new, len({imei for imei, _ in new.imeis} - left_out.keys()))
@@ -122,6 +132,7 @@ def create_batch(database: IMEIDatabase, new: NewBatch, chunk_size: int = 100) -
         finish_if_done(connection, batch_id)
         if new.budget is not None and exceeds(spent_or_promised(connection), new.budget):
             raise OverBudgetError("Another batch has taken what was left of today's budget.")
+        and_then(connection, batch_id)
         return batch_id
 
 
@@ -141,7 +152,7 @@ def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
     if not new.fingerprint:
         return None
     unfinished = _unfinished(connection, new.fingerprint)
-    if unfinished is not None:
+    if unfinished is not None and new.starts:
         resume_batch(connection, unfinished, new.unit_price, Funds(new.budget, new.held))
     return unfinished
 
@@ -243,7 +254,8 @@ def _insert_batch(connection: Connection, new: NewBatch) -> int:
             service_name=new.service_name,
             unit_price=new.unit_price,
             total=len(new.imeis),
-            state=BatchState.RUNNING,
+            state=BatchState.RUNNING if new.starts else BatchState.PAUSED,
+            notice="" if new.starts else NOT_STARTED,
             confirm_token=new.confirm_token,
             fingerprint=new.fingerprint,
             created_at=utc_now(),

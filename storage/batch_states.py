@@ -69,10 +69,14 @@ def unit_price(connection: Connection, batch_id: int) -> float:
     return float(connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar_one())
 
 
+def state_of(connection: Connection, batch_id: int) -> BatchState:
+    """Return the state of a batch."""
+    return BatchState(connection.execute(select(batches.c.state).where(batches.c.id == batch_id)).scalar_one())
+
+
 def is_paused(connection: Connection, batch_id: int) -> bool:
     """Whether nothing of a batch may be sent now."""
-    state = connection.execute(select(batches.c.state).where(batches.c.id == batch_id)).scalar_one()
-    return bool(state == BatchState.PAUSED)
+    return state_of(connection, batch_id) is BatchState.PAUSED
 
 
 def older_batches(connection: Connection, seconds: float) -> set[int]:

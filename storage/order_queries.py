@@ -16,9 +16,10 @@ from grading import NO_VERDICTS, VerdictCounts
 from orders import OrderStatus, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, attempts, batches, items, orders, services, sums
 from storage import order_wordings
+from storage.batch_creation import known_orders
 from storage.batch_queries import progresses
 from storage.order_wordings import distinct_words, stored_words
-from storage.rows import Order, OrderedItem
+from storage.rows import EarlierOrder, Order, OrderedItem
 from storage.verdict_store import counts_of
 
 logger = logging.getLogger(__name__)
@@ -214,7 +215,7 @@ def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]
     after = (first or 0) - 1
     while last is not None and after < last:
         with database.read() as connection:
-            found = connection.execute(_page_of_items(batch_id, after, last)).all()
+            found = connection.execute(_page_of_items(batch_id, after, last, 1000)).all()
         yield from map(OrderedItem.from_row, found)
         after = found[-1].item_id if found else last
 
@@ -234,7 +235,32 @@ def earlier_orders(database: IMEIDatabase, batch_id: int, service_id: str) -> li
     return _orders(database, select(orders).where(orders.c.id.in_(newest)))
 
 
-def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:
+def items_with_orders(
+    database: IMEIDatabase, batch: Progress, after: int, limit: int, outcome: str | None = None
+) -> list[OrderedItem]:
+    """Return the items of a batch behind an item id, in the order of its list; outcome: only those with it.
+
+    An item that is no order of its own has what is known of the order that answers for it.
+    """
+    with database.read() as connection:
+        last = connection.execute(select(func.max(items.c.id)).where(items.c.batch_id == batch.batch_id)).scalar()
+        query = _page_of_items(batch.batch_id, after, last or 0, limit)
+        query = query if outcome is None else query.where(items.c.outcome == outcome)
+        found = [OrderedItem.from_row(row) for row in connection.execute(query)]
+        repeated = [item.imei for item in found if item.outcome == Outcome.DUPLICATE and not item.status]
+        known = {order.imei: order for order in known_orders(connection, batch.service_id, repeated)}
+    return [_answered(item, known.get(item.imei)) for item in found]
+
+
+def _answered(item: OrderedItem, order: EarlierOrder | None) -> OrderedItem:
+    """Return an item with what is known of the order that answers for it."""
+    if order is None or item.status:
+        return item
+    known = order._asdict()
+    return item._replace(**{name: known[name] for name in EarlierOrder._fields if name in OrderedItem._fields})
+
+
+def _page_of_items(batch_id: int, after: int, last: int, limit: int) -> Select[Any]:
     """The + 0 keeps SQLite from the batch indexes: it walks the primary key, and finds each order by its IMEI."""
     return (
         select(
@@ -247,7 +273,7 @@ def _page_of_items(batch_id: int, after: int, last: int) -> Select[Any]:
         .outerjoin(orders, and_(orders.c.imei == items.c.imei, orders.c.batch_id + 0 == items.c.batch_id))
         .where(items.c.batch_id + 0 == batch_id, items.c.id > after, items.c.id <= last)
         .order_by(items.c.id)
-        .limit(1000)
+        .limit(limit)
     )
 
 

@@ -84,20 +84,25 @@ def known(database: IMEIDatabase, service_id: str, imei: str) -> Known | None:
 def record(database: IMEIDatabase, new: NewScan) -> int:
     """Store a scan and return its id. A phone that was scanned in this session before keeps its row."""
     with database.write() as connection:
-        earlier = _earlier(connection, new)
-        if earlier is not None:
-            return earlier
-        values = {
-            "session": new.session,
-            "imei": new.imei,
-            "service_id": new.service_id,
-            "batch_id": new.batch_id,
-            "order_row": new.order_row,
-            "is_new": new.is_new,
-            "scanned_by": new.scanned_by,
-            "scanned_at": utc_now(),
-        }
-        return int(connection.execute(insert(scans).values(**values).returning(scans.c.id)).scalar_one())
+        return record_in(connection, new)
+
+
+def record_in(connection: Connection, new: NewScan) -> int:
+    """Store a scan in this transaction, as record does."""
+    earlier = _earlier(connection, new)
+    if earlier is not None:
+        return earlier
+    values = {
+        "session": new.session,
+        "imei": new.imei,
+        "service_id": new.service_id,
+        "batch_id": new.batch_id,
+        "order_row": new.order_row,
+        "is_new": new.is_new,
+        "scanned_by": new.scanned_by,
+        "scanned_at": utc_now(),
+    }
+    return int(connection.execute(insert(scans).values(**values).returning(scans.c.id)).scalar_one())
 
 
 def scans_of(database: IMEIDatabase, session: str, limit: int, ids: Sequence[int] | None = None) -> list[Scan]:

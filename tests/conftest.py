@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import hypothesis
 import pytest
+from api_client import api_fixture, client_of_fixture
 from distribution import SharedServers
 from gunicorn_server import paused_batch_fixture, port_fixture
 from network_guard import guard_network
@@ -22,8 +23,10 @@ from simulator.server import Simulator
 from submission import watches
 
 __all__ = [
+    "api_fixture",
     "app_fixture",
     "browser_fixture",
+    "client_of_fixture",
     "loop_fixture",
     "paused_batch_fixture",
     "port_fixture",

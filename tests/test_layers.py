@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("submission",),
     ("production_submission_system", "access", "account", "results", "notices"),
     ("runner", "backend"),
-    ("web", "commands", "web_worker"),
+    ("web", "api", "commands", "web_worker"),
     ("web_app", "gunicorn.conf"),
 )
 #: The provider that stands in for the real one imports nothing of ours, and only these may start it.
@@ -42,18 +42,21 @@ LONGEST_TEMPLATE_LINE = 120
 OWNERS: dict[str, tuple[str, ...]] = {
     "argon2": ("access.passwords",),
     "pyotp": ("access.second_factor",),
-    "flask": ("web_app", "web.*", "backend", "commands.*"),
+    "flask": ("web_app", "web.*", "api.*", "backend", "commands.*"),
+    "flask_smorest": ("api.*",),
+    "marshmallow": ("api.*",),
+    "webargs": ("api.operations",),
     "flask_wtf": ("web.auth",),
     "flask_compress": ("web_app",),
     "gunicorn": ("web_worker",),
-    "werkzeug": ("web_app", "web.*"),
+    "werkzeug": ("web_app", "web.*", "api.*"),
     "jinja2": ("web.*",),
     "markupsafe": ("web.*",),
     "click": ("commands.*",),
     "dotenv": ("web_app", "gunicorn.conf"),
     "requests": ("gsm_fusion_client", "provider.*", "notices.posting"),
     "urllib3": ("gsm_fusion_client", "provider.*"),
-    "http": ("gsm_fusion_client", "provider.*", "simulator.*", "notices.posting"),
+    "http": ("gsm_fusion_client", "provider.*", "api.*", "simulator.*", "notices.posting"),
     "ssl": ("notices.posting",),
     "apprise": ("notices.apprise_child",),
     "standardwebhooks": ("notices.signing",),
@@ -82,6 +85,18 @@ UNTESTED = {
     ),
     "storage.token_store": "access/test_tokens.py",
     "storage.user_store": "access/test_users.py",
+    **dict.fromkeys(
+        (
+            f"api.{name}"
+            for name in (
+                *("account", "answers", "checks", "contents", "document", "exports", "fields", "files", "filters"),
+                *("intake", "once", "operations", "ordering", "orders", "problems", "rate_limit", "reference"),
+                "serving",
+            )
+        ),
+        "api/test_batches.py",
+    ),
+    **dict.fromkeys(("storage.idempotency_store", "web.batch_moves"), "api/test_batches.py"),
     "submission.wiring": "wiring only; test_specification.py runs it",
     **dict.fromkeys(("grading.findings", "grading.verdicts"), "grading/test_deciding.py"),
     **dict.fromkeys(("results.batch_rows", "results.my_sheet", "results.uploaded"), "web/test_sheets.py"),
@@ -200,7 +215,7 @@ def test_a_room_is_entered_through_its_facade() -> None:
 
 def test_no_view_imports_a_view() -> None:
     """What views share is in modules without routes."""
-    views = {module for module in MODULES if calls(module, "Blueprint")}
+    views = {module for module in MODULES if calls(module, "Blueprint") or calls(module, "operations")}
     assert len(views) > 10
     shared = {f"{module} imports {name}" for module in views for name in ours(module) & views}
     assert shared == set()

@@ -1,21 +1,37 @@
 """The web pages: views, forms, formatting, event streams and authentication, one module per topic."""
 
+from web.access import allow, allow_everyone, current_actor, describe, find_actor
 from web.audit_log import blueprint as audit_log_blueprint
 from web.auth import FOR_PROGRAMS, init_auth
+from web.batch_fields import LONGEST_NOTE, names_from, one_line
+from web.batch_moves import pause_batch, resume_at, stop_batch
 from web.batch_names import blueprint as batch_names_blueprint
 from web.batches import blueprint as batches_blueprint
-from web.checks import status_report
-from web.context import RowNumbers
+from web.bearer import FOR_TOKENS
+from web.checks import UNHEALTHY, health_report, status_report
+from web.context import RowNumbers, batch_or_404
 from web.doubt import blueprint as doubt_blueprint
+from web.downloads import (
+    XLSX,
+    Export,
+    begin_orders,
+    begin_sheet,
+    export_or_404,
+    send_export,
+    take_export,
+)
+from web.drafts import read_and_keep
 from web.edge import Edge
 from web.exports import blueprint as exports_blueprint
-from web.format import template_filters
-from web.forms import init_forms
+from web.filters import read_filter
+from web.format import as_utc, is_awaited, template_filters
+from web.forms import MAX_TEXT, init_forms
 from web.health import blueprint as health_blueprint
 from web.imports import blueprint as imports_blueprint
 from web.login import blueprint as login_blueprint
 from web.metrics import blueprint as metrics_blueprint
 from web.notices import blueprint as notices_blueprint
+from web.ordering import Start, start_batch
 from web.orders import blueprint as orders_blueprint
 from web.overview import blueprint as overview_blueprint
 from web.own_sessions import blueprint as account_blueprint
@@ -25,10 +41,12 @@ from web.recording import init_recording
 from web.reports import blueprint as reports_blueprint
 from web.rules import blueprint as settings_blueprint
 from web.scan import blueprint as scan_blueprint
+from web.searches import MOST as LONGEST_SEARCH
 from web.searches import blueprint as searches_blueprint
 from web.second_factor import blueprint as second_factor_blueprint
 from web.service_search import SYNONYMS
 from web.sheets import blueprint as sheets_blueprint
+from web.stream import stream as progress_stream
 from web.submit import blueprint as submit_blueprint
 from web.users import blueprint as users_blueprint
 
@@ -61,13 +79,44 @@ BLUEPRINTS = (
 __all__ = [
     "BLUEPRINTS",
     "FOR_PROGRAMS",
+    "FOR_TOKENS",
+    "LONGEST_NOTE",
+    "LONGEST_SEARCH",
+    "MAX_TEXT",
     "SYNONYMS",
+    "UNHEALTHY",
+    "XLSX",
     "Edge",
+    "Export",
     "RowNumbers",
+    "Start",
+    "allow",
+    "allow_everyone",
+    "as_utc",
+    "batch_or_404",
+    "begin_orders",
+    "begin_sheet",
+    "current_actor",
+    "describe",
+    "export_or_404",
+    "find_actor",
+    "health_report",
     "init_auth",
     "init_forms",
     "init_recording",
+    "is_awaited",
+    "names_from",
+    "one_line",
+    "pause_batch",
+    "progress_stream",
+    "read_and_keep",
+    "read_filter",
+    "resume_at",
+    "send_export",
     "service_choices",
+    "start_batch",
     "status_report",
+    "stop_batch",
+    "take_export",
     "template_filters",
 ]

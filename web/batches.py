@@ -24,18 +24,16 @@ from orders import Outcome, Progress
 from people import Role
 from results import request_sync, result_rows
 from spreadsheets import export_name
-from storage import batch_queries, batch_states, chunk_moves, order_pages, order_queries
-from storage.batch_creation import Funds, OverBudgetError, resume_batch
+from storage import batch_queries, order_pages, order_queries
 from storage.batch_uploads import rename_upload
 from storage.order_filters import OrderFilter
 from storage.order_pages import WORST_FIRST, Sort
-from submission import price_objection
 from web.access import allow, describe
 from web.batch_fields import LONGEST_NAME
+from web.batch_moves import pause_batch, resume_at, stop_batch
 from web.context import PAGE, batch_or_404, row_number
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.format import plural
-from web.recording import record_now
 from web.stream import chunk_words, stop_now, stream, whole_snapshot
 
 blueprint = Blueprint("batches", __name__, url_prefix="/batches")
@@ -43,10 +41,7 @@ blueprint = Blueprint("batches", __name__, url_prefix="/batches")
 LISTED = 50
 #: Outcomes without an order: sending these IMEIs again pays nothing twice.
 SAFE_AGAIN = (Outcome.REFUSED, Outcome.CANCELLED)
-BY_HAND = "Paused by hand."
 NOT_RUNNING, NOT_PAUSED = "The batch was not running.", "The batch was not paused."
-#: Seconds that resuming waits for the provider to name its prices.
-RESUME_PATIENCE = 3.0
 
 
 @blueprint.get("")
@@ -97,10 +92,7 @@ def progress(batch_id: int) -> Response:
 def pause(batch_id: int) -> ResponseReturnValue:
     """Pause a batch: no further call is sent until it is resumed."""
     batch_or_404(batch_id)
-    with backend().database.write() as connection:
-        done = batch_states.pause(connection, batch_id, BY_HAND)
-        if done:
-            record_now(connection)
+    done = pause_batch(backend(), batch_id)
     if not done:
         describe(refused=NOT_RUNNING)
     flash("Paused. Requests already sent will finish." if done else NOT_RUNNING)
@@ -112,25 +104,12 @@ def pause(batch_id: int) -> ResponseReturnValue:
 def resume(batch_id: int) -> ResponseReturnValue:
     """Resume a batch. A higher price applies only if it is the price that the page showed."""
     progress = batch_or_404(batch_id)
-    service = backend().catalog.for_confirmation(RESUME_PATIENCE).find(progress.service_id)
-    price, balance = service.price if service else progress.unit_price, backend().account.current()
-    funds = Funds(backend().settings.daily_budget, balance.credits if balance.trusted else None)
-    objection = backend().order_objection()
-    shown = request.form.get("price", type=float)
-    if not objection and shown is not None and exceeds(price, max(shown, progress.unit_price)):
-        objection = price_objection(progress.service_name, max(shown, progress.unit_price), price)
-    if objection:
-        return _refused(batch_id, objection)
-    try:
-        with backend().database.write() as connection:
-            done = resume_batch(connection, batch_id, price, funds)
-            if done:
-                record_now(connection, price=f"{money(progress.unit_price)} → {money(price)}")
-    except OverBudgetError as error:
-        return _refused(batch_id, f"Not resumed. {error}")
-    if not done:
+    resumed = resume_at(backend(), progress, request.form.get("price", type=float))
+    if resumed.objection:
+        return _refused(batch_id, resumed.objection)
+    if not resumed.done:
         describe(refused=NOT_PAUSED)
-    flash(_resumed(progress.unit_price, price) if done else NOT_PAUSED)
+    flash(_resumed(progress.unit_price, resumed.price) if resumed.done else NOT_PAUSED)
     return _back(batch_id)
 
 
@@ -157,9 +136,7 @@ def ask_to_cancel(batch_id: int) -> ResponseReturnValue:
 def cancel(batch_id: int) -> ResponseReturnValue:
     """Stop a batch: cancel the IMEIs that are not sent yet."""
     batch_or_404(batch_id)
-    with backend().database.write() as connection:
-        taken = chunk_moves.cancel_rest(connection, batch_id)
-        record_now(connection, imeis=taken)
+    taken = stop_batch(backend(), batch_id)
     flash(_stopped(batch_or_404(batch_id), taken))
     return _back(batch_id)
 

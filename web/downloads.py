@@ -19,6 +19,7 @@ from flask import Response, abort, redirect, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from backend import Backend, backend
+from database import utc_now
 from grading import verdict_label
 from orders import Outcome
 from results import MySheet
@@ -31,6 +32,7 @@ from spreadsheets import (
     write_csv,
     write_xlsx,
 )
+from storage import order_filters
 from storage.order_filters import Count, OrderFilter
 from storage.rows import Order
 from web.access import describe
@@ -151,15 +153,37 @@ def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, t
 def sheet_download(sheet: MySheet, batch_id: int) -> ResponseReturnValue:
     """Send a user's own sheet, or redirect to its page if it takes long, cannot be built, or needs a notice."""
     describe(file=sheet.name, rows=sheet.rows)
+    found = begin_sheet(sheet, batch_id)
+    if found.state == "done" and not found.notices:
+        return take_export(found)
+    return redirect(url_for("exports.show", token=found.token), 303)
+
+
+def begin_sheet(sheet: MySheet, batch_id: int) -> Export:
+    """Begin a user's own sheet, and return it when it is finished or PATIENCE ends."""
     export = Export(secrets.token_urlsafe(18), sheet.name, sheet.rows, batch_id=batch_id)
     start(backend(), export, partial(_write_sheet, sheet)).join(PATIENCE)
-    found = export_or_404(export.token)
-    if found.state == "done" and not found.notices:
-        answer = send_export(found)
-        for path in folder_of(backend()).glob(f"{export.token}.*"):  # the answer holds the open file
-            path.unlink(missing_ok=True)
-        return answer
-    return redirect(url_for("exports.show", token=export.token), 303)
+    return export_or_404(export.token)
+
+
+def take_export(export: Export) -> Response:
+    """Send the file of a finished export, and delete it."""
+    answer = send_export(export)
+    for path in folder_of(backend()).glob(f"{export.token}.*"):  # the answer holds the open file
+        path.unlink(missing_ok=True)
+    return answer
+
+
+def begin_orders(chosen: OrderFilter, as_workbook: bool, extended: bool) -> Export:
+    """Begin a file of the orders that fit a filter."""
+    database, suffix = backend().database, "xlsx" if as_workbook else "csv"
+    name = f"orders_{utc_now():%Y%m%dT%H%MZ}.{suffix}"
+    export = Export(secrets.token_urlsafe(18), name, order_filters.count(database, chosen))
+    usual = WORKBOOK_COLUMNS if as_workbook else PROVIDER_COLUMNS
+    rows = map(exported, order_filters.walk(database, chosen))
+    write = _write_workbook if as_workbook else _write_csv
+    start(backend(), export, partial(write, rows, EXTENDED_COLUMNS if extended else usual))
+    return export_or_404(export.token)
 
 
 def send_export(export: Export) -> Response:
@@ -207,6 +231,20 @@ def _build(folder: Path, export: Export, build: Build, stopping: threading.Event
 
 def _write_workbook(rows: ExportRows, columns: tuple[OutColumn, ...], path: Path, report: Report) -> Built:
     return Built(write_xlsx(_watched(rows, report), path, columns).rows)
+
+
+def _write_csv(rows: ExportRows, columns: tuple[OutColumn, ...], path: Path, report: Report) -> Built:
+    count = 0
+
+    def counted() -> Iterator[Mapping[str, object]]:
+        nonlocal count
+        for row in _watched(rows, report):
+            count += 1
+            yield row
+
+    with path.open("wb") as out:
+        out.writelines(write_csv(counted(), columns))
+    return Built(count)
 
 
 def _write_sheet(sheet: MySheet, path: Path, report: Report) -> Built:

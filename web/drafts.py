@@ -5,6 +5,7 @@ that is kept beside the upload.
 """
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import timedelta
 
 from backend import backend
@@ -18,13 +19,20 @@ SENDABLE, FORM = (FILE, PASTE, LIST), "draft"
 
 def from_content(kind: str, content: bytes, label: str, service_id: str) -> str:
     """Read a file or a paste, store it and return its token. Raises UnreadableFileError."""
-    choice = Choice()
+    return read_and_keep(kind, content, label, service_id, Choice())[0]
+
+
+def read_and_keep(kind: str, content: bytes, label: str, service_id: str, choice: Choice) -> tuple[str, Intake]:
+    """Read a file or a paste as chosen and store it; return its token and what it holds. Raises UnreadableFileError."""
     parsed = read_content(kind, content, choice, _limit())
-    parsed.intake(choice, _limit())
+    intake = parsed.intake(choice, _limit())
     token = _store(kind, content, label, service_id)
+    chosen = {name: value for name, value in asdict(choice).items() if value != getattr(Choice(), name)}
+    if chosen:
+        change_upload(backend().database, token, service_id, chosen)
     if upload := find(token):
         keep_reading(upload, choice, parsed)
-    return token
+    return token, intake
 
 
 def from_imeis(imeis: Iterable[str], label: str, service_id: str, ticks: Iterable[str] = ()) -> str:

@@ -1,14 +1,28 @@
 """Turn IMEIs into a plan and a plan into a batch: shared by all pages that order. No routes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from backend import Backend
+from database import Transaction
 from orders import BatchNames, ServiceInfo
 from people import Actor
 from storage.batch_creation import create_batch
 from submission import Again, Plan, price_objection, service_objection, unchecked
 from web.access import describe
 from web.format import money, plural
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a batch begins."""
+
+    at_once: bool = True  #: False: it is paused until somebody resumes it
+    #: Writes more in the transaction that creates the batch.
+    and_then: Callable[[Transaction, int], None] = lambda connection, batch_id: None
+
+
+AT_ONCE = Start()
 
 
 def must_type(backend: Backend, plan: Plan) -> bool:
@@ -49,10 +63,12 @@ def shown_price(prices: str, service_id: str) -> float | None:
         return None
 
 
-def start_batch(backend: Backend, plan: Plan, names: BatchNames, source: str, token: str | None) -> int:
+def start_batch(
+    backend: Backend, plan: Plan, names: BatchNames, source: str, token: str | None, how: Start = AT_ONCE
+) -> int:
     """Create the batch of a plan, or continue the unfinished one; return its id. Raises OverBudgetError."""
-    new = plan.batch(names, source, backend.settings.daily_budget, token)
-    batch_id = create_batch(backend.database, new, backend.settings.chunk_size)
+    new = replace(plan.batch(names, source, backend.settings.daily_budget, token), starts=how.at_once)
+    batch_id = create_batch(backend.database, new, backend.settings.chunk_size, how.and_then)
     describe(f"batch {batch_id}", service=new.service_id, imeis=plan.count, cost=money(plan.cost), name=new.label)
     return batch_id
 

@@ -169,9 +169,13 @@ def events(
     batch_id: int,
     is_over: Callable[[Progress], bool] = is_settled,
     still_allowed: Callable[[], bool] = lambda: True,
+    data_of: Callable[[Progress], dict[str, Any]] | None = None,
 ) -> Iterator[str]:
-    """Yield server-sent events of one batch until it is over or quiet, the login ends, or the process stops."""
-    view = _View(backend.database, batch_id, still_allowed)
+    """Yield server-sent events of one batch until it is over or quiet, the login ends, or the process stops.
+
+    data_of: the data of an event; without it, what the page of a batch shows.
+    """
+    view = _View(backend.database, batch_id, still_allowed, data_of)
     yield "retry: 2000\n\n"
     while not backend.stopping.is_set():
         now = time.monotonic()
@@ -196,7 +200,14 @@ def events(
 class _View:
     """What one stream has sent, and so what it owes."""
 
-    def __init__(self, database: IMEIDatabase, batch_id: int, still_allowed: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        batch_id: int,
+        still_allowed: Callable[[], bool],
+        data_of: Callable[[Progress], dict[str, Any]] | None,
+    ) -> None:
+        self._data_of = data_of
         self.revision = -1
         self.stage = BatchStage.SENDING
         self._database = database
@@ -231,7 +242,14 @@ class _View:
         return is_due
 
     def read(self, progress: Progress, now: float, is_last: bool) -> dict[str, Any]:
-        """Return the data of one event; the last one and one in DETAILS_EVERY seconds have the details."""
+        """Return the data of one event, and note that it is sent."""
+        data = self._data_of(progress) if self._data_of else self._page_data(progress, now, is_last)
+        self._changed_at = self._changed_at if progress.revision == self.revision else now
+        self._spoken_at, self.revision, self.stage = now, progress.revision, progress.stage
+        return data
+
+    def _page_data(self, progress: Progress, now: float, is_last: bool) -> dict[str, Any]:
+        """Return what the page shows; the last event and one in DETAILS_EVERY seconds have the details."""
         database, overall = self._database, overall_rate(progress)
         data = snapshot(progress, overall if is_sent(progress) else self._pace.rate(now, progress.handled, overall))
         data |= chunk_letters(database, self._batch_id) | price_now(database, progress) | stop_now(database, progress)
@@ -239,8 +257,6 @@ class _View:
         if not self._owes_details:
             data |= details(database, self._batch_id)
             self._detailed_at = now
-        self._changed_at = self._changed_at if progress.revision == self.revision else now
-        self._spoken_at, self.revision, self.stage = now, progress.revision, progress.stage
         return data
 
 
@@ -249,9 +265,14 @@ def event(name: str, data: dict[str, Any], event_id: int) -> str:
     return f"id: {event_id}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-def stream(backend: Backend, batch_id: int, is_over: Callable[[Progress], bool] = is_settled) -> Response:
+def stream(
+    backend: Backend,
+    batch_id: int,
+    is_over: Callable[[Progress], bool] = is_settled,
+    data_of: Callable[[Progress], dict[str, Any]] | None = None,
+) -> Response:
     """Return the events as a response. The caller has acquired backend.streams; closing the response releases it."""
-    response = Response(events(backend, batch_id, is_over, current_check()), mimetype="text/event-stream")
+    response = Response(events(backend, batch_id, is_over, current_check(), data_of), mimetype="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(backend.streams.release)
     return response

@@ -108,6 +108,7 @@ def _batches() -> None:
         sa.Column("key", sa.Text(), primary_key=True),
         sa.Column("body_hash", sa.Text(), nullable=False),
         sa.Column("batch_id", sa.Integer(), sa.ForeignKey("batches.id")),
+        sa.Column("answer", sa.Text()),
         sa.Column("created_at", sa.TIMESTAMP(), nullable=False),
     )
     op.create_index("idx_idempotency_keys_created", "idempotency_keys", ["created_at"])

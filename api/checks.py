@@ -1,0 +1,151 @@
+"""Checks: one IMEI at a time. A known result is given at once and costs nothing; otherwise the IMEI is ordered.
+
+A check is a scan of the token's own session: made by the same plan and objections as any order, and left out of lists
+of batches.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from flask import abort, url_for
+from flask.typing import ResponseReturnValue
+from marshmallow import post_load
+
+from api.answers import CheckAnswer
+from api.fields import TextLine
+from api.once import Keep, KeptReply, reply_once
+from api.operations import operation, operations
+from api.ordering import OrderTerms, Paid, plan_order
+from api.problems import Problem, ProblemKind
+from backend import backend
+from database import Transaction
+from imei import COMPLETIONS
+from orders import BatchNames, Outcome
+from people import Role
+from results import ask_soon
+from spreadsheets import Choice, parsed_list
+from storage import scan_store
+from storage.batch_creation import OverBudgetError
+from storage.scan_store import NewScan, Scan
+from submission import Again
+from web import Start, allow, as_utc, current_actor, describe, is_awaited, start_batch
+
+blueprint = operations("checks", "One IMEI at a time: a known result, or an order.")
+
+SOURCE = "scan"
+
+
+class CheckForm(Paid):
+    """The IMEI to check."""
+
+    imei = TextLine(64, required=True, least=1)
+
+    @post_load
+    def _read(self, data: dict[str, Any], **_: Any) -> tuple[str, OrderTerms]:
+        return data["imei"], OrderTerms.from_form(data)
+
+
+@operation(blueprint, "POST", "/checks", CheckAnswer, takes=CheckForm, status=201, refusals=(402, 409))
+@allow(Role.OPERATOR, "batch.confirm")
+def create(asked: tuple[str, OrderTerms]) -> ResponseReturnValue:
+    """Check one IMEI: give its known result, or order it."""
+    return reply_once(asked, partial(_check, *asked))
+
+
+@operation(blueprint, "GET", "/checks/<int:check_id>", CheckAnswer)
+@allow(Role.VIEWER)
+def show(check_id: int) -> Mapping[str, Any]:
+    """Show what is known of a check of this token, and ask for a result that is awaited."""
+    return _answer(_scan_or_404(check_id))
+
+
+def _check(text: str, terms: OrderTerms, keep: Keep) -> KeptReply:
+    imei = _read_imei(text)
+    known = _known(imei, terms)
+    if known is None:
+        return _order(imei, terms, keep)
+    check_id = scan_store.record(backend().database, known)
+    reply = _reply(_answer(_scan_or_404(check_id)))
+    with backend().database.write() as connection:
+        keep(connection, known.batch_id, reply)
+    describe(f"IMEI {imei}", service=terms.service_id, is_known=True)
+    return reply
+
+
+def _read_imei(text: str) -> str:
+    """Return the IMEI of a text. Raises Problem where it is none, or would have to be guessed."""
+    intake = parsed_list([text]).intake(Choice(), 1)
+    if len(intake.ready) == 1 and not intake.seconds and intake.ready[0].note not in COMPLETIONS:
+        return intake.ready[0].imei
+    bad = [*(one.note for one in (*intake.luhn_failed, *intake.ready)), *(one.reason for one in intake.rejected)]
+    words = bad[0] if bad else "An IMEI has 15 digits."
+    raise Problem(ProblemKind.INVALID_IMEIS, words, [{"detail": words, "pointer": "#/imei", "text": text}])
+
+
+def _known(imei: str, terms: OrderTerms) -> NewScan | None:
+    """Return what answers for an IMEI without another order; None where it must be ordered."""
+    known = scan_store.known(backend().database, terms.service_id, imei)
+    if known is None or (terms.again.checked and not is_awaited(known.status) and known.batch_id is None):
+        return None
+    return NewScan(_session(), imei, terms.service_id, known.batch_id, known.order_row)
+
+
+def _order(imei: str, terms: OrderTerms, keep: Keep) -> KeptReply:
+    """Order an IMEI; its check and the reply are stored in the transaction that creates its batch."""
+    again = Again(terms.again.checked, terms.again.checked or terms.again.rejected)
+    plan = plan_order(replace(terms, again=again), [(imei, None)])
+    replies: list[KeptReply] = []
+
+    def record(connection: Transaction, batch_id: int) -> None:
+        is_new = batch_id != plan.continues
+        new = NewScan(_session(), imei, terms.service_id, batch_id=batch_id, is_new=is_new)
+        waiting = {"id": scan_store.record_in(connection, new), "imei": imei, "service_id": terms.service_id}
+        waiting |= {"is_open": True, "is_new": is_new, "outcome": Outcome.WAITING, "message": "", "batch_id": batch_id}
+        replies.append(_reply(waiting))
+        keep(connection, batch_id, replies[-1])
+
+    try:
+        names = BatchNames(f"Check {imei}")
+        batch_id = start_batch(backend(), plan, names, SOURCE, None, Start(and_then=record))
+    except OverBudgetError as error:
+        raise Problem(ProblemKind.NOT_ENOUGH_MONEY, str(error)) from error
+    describe(f"batch {batch_id}", imeis=1, service=terms.service_id)
+    return replies[-1]
+
+
+def _reply(answer: Mapping[str, Any]) -> KeptReply:
+    return KeptReply(201, url_for("api_checks.show", check_id=answer["id"]), dict(CheckAnswer().dump(answer)))
+
+
+def _scan_or_404(check_id: int) -> Scan:
+    found = scan_store.scans_of(backend().database, _session(), 1, [check_id])
+    if not found:
+        abort(404, "This token made no such check.")
+    return found[0]
+
+
+def _session() -> str:
+    return f"api token {current_actor().token_id}"
+
+
+def _answer(scan: Scan) -> dict[str, Any]:
+    """Return a check as it is now, and ask for the result that it waits for."""
+    order, placed = scan.order, as_utc(scan.order.created_at) if scan.order else None
+    awaits = is_awaited(order.status) if order else scan.outcome in (Outcome.WAITING, Outcome.IN_DOUBT)
+    if order and order.order_id and placed and awaits:
+        ask_soon(backend().database, order.order_id, placed.timestamp(), time.time())
+    return {
+        "id": scan.scan_id,
+        "imei": scan.imei,
+        "service_id": scan.service_id,
+        "is_open": awaits,
+        "is_new": scan.is_new,
+        "outcome": scan.outcome,
+        "message": scan.message or scan.notice,
+        "verdict": order.verdict if order else None,
+        "order": order,
+        "batch_id": scan.batch_id,
+    }

@@ -1,0 +1,152 @@
+"""How an operation of the API is declared: its address, what it takes and answers, and every refusal.
+
+flask-smorest reads and checks requests by these declarations, and writes the OpenAPI document from them.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NoReturn, TypeVar
+
+from flask import Request, request, url_for
+from flask_smorest import Blueprint
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+from api.fields import read_texts
+from api.problems import Problem, ProblemKind
+from web import MAX_TEXT
+
+PREFIX = "/api/v1"
+#: Refusals that every operation may answer.
+ALWAYS = (401, 403, 429, 500, 503)
+#: Refusals of an operation that reads a body.
+OF_BODIES = (400, 413, 415)
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class StrictParser(FlaskParser):
+    """Reads JSON, forms and queries; whatever is wrong becomes a problem."""
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        """Return the JSON of a body, or the fields of a form where the schema takes forms."""
+        if req.mimetype in FORMS and getattr(schema, "takes_forms", False):
+            return read_texts(schema, req.form)
+        if not req.is_json:
+            return self._without_json(req, schema)
+        req.max_content_length = MAX_TEXT
+        if (req.content_length or 0) > MAX_TEXT:
+            raise RequestEntityTooLarge
+        try:
+            return json.loads(req.get_data(), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest("The body is not valid JSON in UTF-8.") from error
+
+    def load_querystring(self, req: Request, schema: Schema) -> Any:
+        """Return the values of the query."""
+        return read_texts(schema, req.args)
+
+    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
+        """Refuse a request that does not fit its schema."""
+        messages: Any = error.messages
+        location = next(iter(messages)) if messages else ""
+        found = list(_errors(messages.get(location, messages), location == "query"))
+        raise Problem(ProblemKind.INVALID_REQUEST, "The request has fields that are not valid.", found) from error
+
+    def _without_json(self, req: Request, schema: Schema) -> dict[str, Any]:
+        """Return an empty body where nothing is required."""
+        if not req.content_type and not req.content_length and "Transfer-Encoding" not in req.headers:
+            return {}
+        kinds = ("application/json", FORMS[0]) if getattr(schema, "takes_forms", False) else ("application/json",)
+        raise UnsupportedMediaType(f"Send the body as {' or '.join(kinds)}.")
+
+
+class ApiBlueprint(Blueprint):  # type: ignore[misc]
+    """A group of operations."""
+
+    ARGUMENTS_PARSER = StrictParser(unknown=None)  # the schemas say what to do with unknown fields
+
+
+def operations(name: str, description: str) -> ApiBlueprint:
+    """Return a new group of operations. Its endpoints begin with "api_"."""
+    return ApiBlueprint(f"api_{name}", f"api.{name}", url_prefix=PREFIX, description=description)
+
+
+def operation(
+    blueprint: ApiBlueprint,
+    method: str,
+    rule: str,
+    answers: type[Schema] | Mapping[str, Any],
+    *,
+    takes: type[Schema] | None = None,
+    query: type[Schema] | None = None,
+    status: int = 200,
+    refusals: Sequence[int] = (),
+    example: Mapping[str, Any] | None = None,
+    later: type[Schema] | None = None,
+    **doc: Any,
+) -> Callable[[View], View]:
+    """Register a view, which gets the body (takes), the query, and the values of the path.
+
+    answers: the schema of its JSON, or for another type of content {content type: OpenAPI schema}. refusals: statuses
+    besides those that follow from the other arguments. later: the answer 202, where the work may go on in the
+    background. doc: more for the OpenAPI document.
+    """
+
+    def register(view: View) -> View:
+        shown: Any = view
+        if query is not None:
+            shown = blueprint.arguments(query, location="query")(shown)
+        if takes is not None:
+            shown = blueprint.arguments(takes, example=example, required=_needs_body(takes))(shown)
+        if isinstance(answers, type):
+            shown = blueprint.response(status, answers)(shown)
+        else:
+            content = {kind: {"schema": schema} for kind, schema in answers.items()}
+            doc["responses"] = {status: {"description": HTTPStatus(status).phrase, "content": content}}
+        if later is not None:
+            shown = blueprint.alt_response(202, schema=later, success=True)(shown)
+        for code in _refusals(rule, takes, query, refusals):
+            shown = blueprint.alt_response(code, response=HTTPStatus(code).name)(shown)
+        blueprint.route(rule, methods=[method])(blueprint.doc(**doc)(shown) if doc else shown)
+        return view
+
+    return register
+
+
+def _refusals(rule: str, takes: object, query: object, more: Sequence[int]) -> list[int]:
+    """Return the statuses of all refusals of an operation."""
+    found = {*ALWAYS, *more, *(OF_BODIES if takes else ())}
+    found |= {404} if "<" in rule else set()
+    return sorted(found | ({422} if takes or query else set()))
+
+
+def next_page(cursor: str | None) -> dict[str, str]:
+    """Return the Link header (RFC 8288) of a page that is followed by another one."""
+    if cursor is None:
+        return {}
+    values: dict[str, Any] = {**request.args.to_dict(), **(request.view_args or {}), "cursor": cursor}
+    return {"Link": f'<{url_for(request.endpoint or "", **values, _external=True)}>; rel="next"'}
+
+
+def _needs_body(takes: type[Schema]) -> bool:
+    return any(field.required for field in takes().fields.values())
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _errors(messages: Any, is_query: bool, path: str = "") -> Iterator[dict[str, str]]:
+    """Yield the errors of a schema, each with the JSON pointer or the name of its field."""
+    if isinstance(messages, Mapping):
+        for name, inner in messages.items():
+            step = "" if name == "_schema" else f"/{str(name).replace('~', '~0').replace('/', '~1')}"
+            yield from _errors(inner, is_query, path + step)
+        return
+    for sentence in [messages] if isinstance(messages, str) else messages:
+        place = {"parameter": path.removeprefix("/")} if is_query else {"pointer": f"#{path}"}
+        yield {"detail": sentence, **place}
