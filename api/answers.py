@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import url_for
-from marshmallow import Schema, fields, validate
+from marshmallow import EXCLUDE, Schema, fields, validate
 
 from api.fields import Dollars, Moment
 from grading import PENDING, Verdict
@@ -17,9 +17,14 @@ VERDICTS = [*map(str, Verdict), PENDING]
 class AnswerSchema(Schema):
     """An answer, read from an object: every field, each time. What the object lacks is null."""
 
+    class Meta:
+        """Later versions may add fields."""
+
+        unknown = EXCLUDE
+
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """List each field as required in the document."""
-        field_obj.required = True
+        """List each field as required in the document, but those of problems that are not about fields."""
+        field_obj.required = field_name != "errors"
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """Return what the object has under this name."""
@@ -55,8 +60,14 @@ def link_schema(name: str, *names: str) -> type[Schema]:
     return AnswerSchema.from_dict({each: fields.String() for each in names}, name=name)
 
 
+class WrongField(AnswerSchema):
+    """What is wrong with one value. `pointer`, `parameter`, `header` or `row` say where it is."""
+
+    detail = words()
+
+
 class ProblemAnswer(AnswerSchema):
-    """Why a request was refused (RFC 9457). Where fields are wrong, `errors` lists them."""
+    """Why a request was refused (RFC 9457)."""
 
     type = words("A name for this kind of problem.")
     title = words()
@@ -64,6 +75,7 @@ class ProblemAnswer(AnswerSchema):
     detail = words()
     instance = words("The path of the request.")
     request_id = words("The log names it too.")
+    errors = fields.List(fields.Nested(WrongField), metadata={"description": "What is wrong, at most 100."})
 
 
 class ServiceAnswer(AnswerSchema):

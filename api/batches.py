@@ -13,7 +13,7 @@ from amounts import plural
 from api.answers import BatchAnswer, BatchList, NewBatchAnswer, batch_links
 from api.fields import Dollars, Flag, FormSchema, TextLine, Whole
 from api.intake import Source, Taken, take
-from api.once import Keep, KeptReply, reply_once
+from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import next_page, operation, operations
 from api.ordering import OrderTerms, Paid, plan_order
 from api.problems import Problem, ProblemKind
@@ -164,8 +164,10 @@ def listing(query: Mapping[str, Any]) -> Any:
     NewBatchAnswer,
     takes=NewBatchForm,
     status=201,
+    also={200: NewBatchAnswer},
     refusals=(402, 409),
     example=EXAMPLE,
+    parameters=[KEY_HEADER],
     requestBody={"content": {"multipart/form-data": {"schema": NewBatchUpload}}},
 )
 @allow(Role.OPERATOR, "batch.confirm")

@@ -16,7 +16,7 @@ from marshmallow import post_load
 
 from api.answers import CheckAnswer
 from api.fields import TextLine
-from api.once import Keep, KeptReply, reply_once
+from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import operation, operations
 from api.ordering import OrderTerms, Paid, plan_order
 from api.problems import Problem, ProblemKind
@@ -48,7 +48,17 @@ class CheckForm(Paid):
         return data["imei"], OrderTerms.from_form(data)
 
 
-@operation(blueprint, "POST", "/checks", CheckAnswer, takes=CheckForm, status=201, refusals=(402, 409))
+@operation(
+    blueprint,
+    "POST",
+    "/checks",
+    CheckAnswer,
+    takes=CheckForm,
+    status=201,
+    refusals=(402, 409),
+    example={"imei": "353370080000010", "service_id": "269"},
+    parameters=[KEY_HEADER],
+)
 @allow(Role.OPERATOR, "batch.confirm")
 def create(asked: tuple[str, OrderTerms]) -> ResponseReturnValue:
     """Check one IMEI: give its known result, or order it."""

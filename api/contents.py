@@ -7,7 +7,7 @@ from flask import Response, abort
 from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
-from api.answers import VERDICTS, BatchAnswer, ExportAnswer, ItemList, OrderList
+from api.answers import VERDICTS, BatchAnswer, ExportAnswer, ItemList, OrderList, batch_links
 from api.fields import FormSchema, TextLine, Whole
 from api.files import FILES, accepted
 from api.filters import page_of_orders
@@ -79,7 +79,7 @@ def results(query: Mapping[str, Any], batch_id: int) -> Any:
     FILES,
     query=SheetQuery,
     refusals=(409,),
-    later=ExportAnswer,
+    also={202: ExportAnswer},
 )
 @allow(Role.VIEWER, "export", scope=Scope.EXPORT)
 def sheet(query: Mapping[str, str], batch_id: int) -> ResponseReturnValue:
@@ -109,9 +109,9 @@ def events(batch_id: int) -> Response:
     batch_or_404(batch_id)
     if not backend().streams.acquire(blocking=False):
         abort(503, "Too many streams are open. Ask for the batch instead.")
-    return progress_stream(backend(), batch_id, data_of=batch_data)
+    links, parts = batch_links(batch_id), BatchAnswer(exclude=["links"])  # links need the request
 
+    def data_of(batch: Progress) -> dict[str, Any]:
+        return {**parts.dump(batch), "links": links}
 
-def batch_data(batch: Progress) -> dict[str, Any]:
-    """Return a batch as its address shows it."""
-    return dict(BatchAnswer().dump(batch))
+    return progress_stream(backend(), batch_id, data_of=data_of)

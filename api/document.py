@@ -29,12 +29,6 @@ A token may send 600 requests in a minute to each web process; `RateLimit-Remain
 left.
 """
 SECURITY = {"type": "http", "scheme": "bearer", "description": "A token of this app; it begins with hmr_."}
-KEY_HEADER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The same key and body again get the same answer, and nothing is ordered a second time.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-}
 
 
 class Document(Api):  # type: ignore[misc]
@@ -72,10 +66,5 @@ def make_document(app: Flask, blueprints: tuple[ApiBlueprint, ...]) -> dict[str,
     document.spec.components.security_scheme("token", SECURITY)
     for blueprint in blueprints:
         blueprint.register_views_in_doc(document, app, document.spec, name=blueprint.name, parameters=None)
-        document.spec.tag({"name": tag_of(blueprint), "description": blueprint.description})
+        document.spec.tag({"name": blueprint.title, "description": blueprint.description})
     return dict(document.spec.to_dict())
-
-
-def tag_of(blueprint: ApiBlueprint) -> str:
-    """Return the name of a group of operations in the document."""
-    return str(blueprint.name).removeprefix("api_")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.datastructures import MultiDict
 
 #: Signs that no text of a request may hold: control characters but line breaks and tabs, and halves of pairs.
@@ -20,12 +20,7 @@ WORDS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off":
 
 
 class FormSchema(Schema):
-    """What a request holds. A field that it does not name is an error."""
-
-    class Meta:
-        """Refuse unknown fields."""
-
-        unknown = RAISE
+    """What a request holds. A field that it does not name is an error, as is usual in marshmallow."""
 
 
 class TextLine(fields.String):

@@ -21,6 +21,13 @@ from storage.idempotency_store import KeyInUseError, KeyReusedError, RequestKey
 from web import current_actor
 
 HEADER = "Idempotency-Key"
+#: How the document describes it.
+KEY_HEADER = {
+    "name": HEADER,
+    "in": "header",
+    "description": "The same key and body again get the same answer, and nothing is ordered a second time.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
 #: Seconds after which a client may repeat a request whose first one is not finished.
 REPEAT_AFTER = 1
 

@@ -4,8 +4,10 @@ flask-smorest reads and checks requests by these declarations, and writes the Op
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 from flask import Request, request, url_for
@@ -23,6 +25,8 @@ PREFIX = "/api/v1"
 ALWAYS = (401, 403, 429, 500, 503)
 #: Refusals of an operation that reads a body.
 OF_BODIES = (400, 413, 415)
+LINK = {"Link": {"description": 'The next page, as rel="next" (RFC 8288).', "schema": {"type": "string"}}}
+NOTHING: Mapping[int, type[Schema]] = MappingProxyType({})
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -67,12 +71,16 @@ class StrictParser(FlaskParser):
 class ApiBlueprint(Blueprint):  # type: ignore[misc]
     """A group of operations."""
 
+    title: str  #: its name in the document
+
     ARGUMENTS_PARSER = StrictParser(unknown=None)  # the schemas say what to do with unknown fields
 
 
 def operations(name: str, description: str) -> ApiBlueprint:
     """Return a new group of operations. Its endpoints begin with "api_"."""
-    return ApiBlueprint(f"api_{name}", f"api.{name}", url_prefix=PREFIX, description=description)
+    made = ApiBlueprint(f"api_{name}", f"api.{name}", url_prefix=PREFIX, description=description)
+    made.title = name
+    return made
 
 
 def operation(
@@ -84,16 +92,15 @@ def operation(
     takes: type[Schema] | None = None,
     query: type[Schema] | None = None,
     status: int = 200,
+    also: Mapping[int, type[Schema]] = NOTHING,
     refusals: Sequence[int] = (),
     example: Mapping[str, Any] | None = None,
-    later: type[Schema] | None = None,
     **doc: Any,
 ) -> Callable[[View], View]:
     """Register a view, which gets the body (takes), the query, and the values of the path.
 
-    answers: the schema of its JSON, or for another type of content {content type: OpenAPI schema}. refusals: statuses
-    besides those that follow from the other arguments. later: the answer 202, where the work may go on in the
-    background. doc: more for the OpenAPI document.
+    answers: the schema of its JSON, or for another type of content {content type: OpenAPI schema}. also: more statuses
+    of answers. refusals: statuses besides those that follow from the other arguments. doc: more for the document.
     """
 
     def register(view: View) -> View:
@@ -103,18 +110,25 @@ def operation(
         if takes is not None:
             shown = blueprint.arguments(takes, example=example, required=_needs_body(takes))(shown)
         if isinstance(answers, type):
-            shown = blueprint.response(status, answers)(shown)
+            headers = LINK if query is not None and "cursor" in query().fields else None
+            shown = blueprint.response(status, answers, headers=headers)(shown)
         else:
             content = {kind: {"schema": schema} for kind, schema in answers.items()}
             doc["responses"] = {status: {"description": HTTPStatus(status).phrase, "content": content}}
-        if later is not None:
-            shown = blueprint.alt_response(202, schema=later, success=True)(shown)
+        for code, schema in also.items():
+            shown = blueprint.alt_response(code, schema=schema, success=True)(shown)
         for code in _refusals(rule, takes, query, refusals):
             shown = blueprint.alt_response(code, response=HTTPStatus(code).name)(shown)
-        blueprint.route(rule, methods=[method])(blueprint.doc(**doc)(shown) if doc else shown)
+        shown = blueprint.doc(operationId=_name(method, rule), **doc)(shown)
+        blueprint.route(rule, methods=[method], tags=[blueprint.title])(shown)
         return view
 
     return register
+
+
+def _name(method: str, rule: str) -> str:
+    """Return the name of an operation in the document, such as "get_batches_batch_id"."""
+    return "_".join((method.lower(), *re.findall(r"[a-z_]+(?=[/>]|$)", rule)))
 
 
 def _refusals(rule: str, takes: object, query: object, more: Sequence[int]) -> list[int]:
