@@ -17,7 +17,7 @@ from orders import ServiceInfo
 from people import Role
 from storage import batch_queries, verdict_store
 from storage.verdict_store import RuleVersion
-from web import UNHEALTHY, allow, current_actor, describe, health_report
+from web import UNHEALTHY, allow, current_actor, describe, health_report, record_nothing
 
 blueprint = operations("account", "Services, balance, state and grading rules.")
 
@@ -106,8 +106,11 @@ def change_rules(form: Mapping[str, Any]) -> RuleVersion:
     if form["version"] != before.version:
         raise Problem(ProblemKind.NOT_POSSIBLE, f"Version {before.version} is in force. Read it, then try again.")
     saved = verdict_store.save_rules(backend().database, _checked(form["rules"]), current_actor().name)
-    describe("rules", version=saved.version if saved else before.version)
-    return saved or before
+    if saved is None:
+        record_nothing()
+        return before
+    describe("grading rules", version=saved.version, rules=len(saved.rules))
+    return saved
 
 
 def _checked(given: list[dict[str, str]]) -> tuple[Rule, ...]:

@@ -1,7 +1,7 @@
 """Batches: create, list, rename, start, pause, resume and stop them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Any
 
@@ -193,8 +193,9 @@ def rename(names: Mapping[str, str], batch_id: int) -> Progress:
     """Change what a batch is called."""
     before = batch_or_404(batch_id)
     given = {"name": names["label"]} if "label" in names else {}
-    rename_batch(backend().database, batch_id, names_from({**names, **given}, before.names))
-    describe(f"batch {batch_id}")
+    after = names_from({**names, **given}, before.names)
+    rename_batch(backend().database, batch_id, after)
+    describe(old=" · ".join(astuple(before.names)), new=" · ".join(astuple(after)))
     return batch_or_404(batch_id)
 
 
@@ -203,7 +204,8 @@ def rename(names: Mapping[str, str], batch_id: int) -> Progress:
 def pause(batch_id: int) -> Progress:
     """Send nothing more until the batch is resumed. One that does not run stays as it is."""
     batch_or_404(batch_id)
-    describe(f"batch {batch_id}", changed=pause_batch(backend(), batch_id))
+    if not pause_batch(backend(), batch_id):
+        describe(refused="The batch was not running.")
     return batch_or_404(batch_id)
 
 
@@ -221,7 +223,8 @@ def resume(form: Mapping[str, Any], batch_id: int) -> Progress:
     ):
         if words:
             raise Problem(kind, words)
-    describe(f"batch {batch_id}", changed=resumed.done)
+    if not resumed.done:
+        describe(refused="The batch was not paused.")
     return batch_or_404(batch_id)
 
 
@@ -230,7 +233,7 @@ def resume(form: Mapping[str, Any], batch_id: int) -> Progress:
 def stop(batch_id: int) -> Progress:
     """Cancel the IMEIs of a batch that are not sent yet."""
     batch_or_404(batch_id)
-    describe(f"batch {batch_id}", cancelled=stop_batch(backend(), batch_id))
+    stop_batch(backend(), batch_id)
     return batch_or_404(batch_id)
 
 
@@ -245,10 +248,9 @@ def _create(asked: WantedBatch, keep: Keep) -> KeptReply:
 
     start = Start(asked.at_once, keep_reply)
     try:
-        batch_id = start_batch(backend(), plan, asked.names, taken.source, taken.token, start)
+        start_batch(backend(), plan, asked.names, taken.source, taken.token, start)
     except OverBudgetError as error:
         raise Problem(ProblemKind.NOT_ENOUGH_MONEY, str(error)) from error
-    describe(f"batch {batch_id}", imeis=len(plan.imeis), service=plan.service.package_id)
     return replies[-1]
 
 

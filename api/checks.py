@@ -31,7 +31,7 @@ from storage import scan_store
 from storage.batch_creation import OverBudgetError
 from storage.scan_store import NewScan, Scan
 from submission import Again
-from web import Start, allow, as_utc, current_actor, describe, is_awaited, start_batch
+from web import Start, allow, as_utc, current_actor, is_awaited, record_nothing, start_batch
 
 blueprint = operations("checks", "One IMEI at a time: a known result, or an order.")
 
@@ -81,7 +81,7 @@ def _check(text: str, terms: OrderTerms, keep: Keep) -> KeptReply:
     reply = _reply(_answer(_scan_or_404(check_id)))
     with backend().database.write() as connection:
         keep(connection, known.batch_id, reply)
-    describe(f"IMEI {imei}", service=terms.service_id, is_known=True)
+    record_nothing()
     return reply
 
 
@@ -119,10 +119,9 @@ def _order(imei: str, terms: OrderTerms, keep: Keep) -> KeptReply:
 
     try:
         names = BatchNames(f"Check {imei}")
-        batch_id = start_batch(backend(), plan, names, SOURCE, None, Start(and_then=record))
+        start_batch(backend(), plan, names, SOURCE, None, Start(and_then=record))
     except OverBudgetError as error:
         raise Problem(ProblemKind.NOT_ENOUGH_MONEY, str(error)) from error
-    describe(f"batch {batch_id}", imeis=1, service=terms.service_id)
     return replies[-1]
 
 

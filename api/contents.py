@@ -93,7 +93,7 @@ def sheet(query: Mapping[str, str], batch_id: int) -> ResponseReturnValue:
         prepared = prepare_sheet(store, progress, query["format"] == "xlsx")
     except (SheetNotPossibleError, UnreadableFileError) as error:
         raise Problem(ProblemKind.NOT_POSSIBLE, str(error)) from error
-    describe(f"batch {batch_id}", file=prepared.name)
+    describe(file=prepared.name, rows=prepared.rows)
     export = begin_sheet(prepared, batch_id)
     return take_export(export) if export.state == "done" else accepted(export)
 

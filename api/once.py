@@ -18,7 +18,7 @@ from backend import backend
 from database import Transaction
 from storage import idempotency_store
 from storage.idempotency_store import KeyInUseError, KeyReusedError, RequestKey
-from web import current_actor
+from web import current_actor, record_nothing
 
 HEADER = "Idempotency-Key"
 #: How the document describes it.
@@ -56,6 +56,7 @@ def reply_once(asked: object, work: Callable[[Keep], KeptReply]) -> ResponseRetu
     try:
         stored = idempotency_store.claim(backend().database, key)
         if stored is not None:
+            record_nothing()
             return _response(KeptReply(**json.loads(stored)), is_repeated=True)
         return _response(_work_on(key, work))
     except KeyReusedError as error:

@@ -12,6 +12,7 @@ from api.fields import Dollars, Flag, FormSchema, TextLine
 from api.problems import Problem, ProblemKind
 from backend import backend
 from submission import Again, Plan, price_objection, service_objection, unchecked
+from web import current_actor
 
 #: Seconds after which a client may ask again for a price that could not be checked.
 ASK_AGAIN = 30
@@ -54,7 +55,7 @@ def plan_order(order: OrderTerms, imeis: Sequence[tuple[str, int | None]]) -> Pl
         raise Problem(ProblemKind.UNKNOWN_SERVICE, words)
     if words := price_objection(service.title, order.unit_price, service.price):
         raise Problem(ProblemKind.PRICE_CHANGED, words)
-    plan = backend().plan(service, imeis, order.again)
+    plan = backend().plan(service, imeis, current_actor(), order.again)
     if problem := _objection(plan, order.max_cost):
         raise problem
     return plan

@@ -116,8 +116,8 @@ def create_batch(
 
     A known confirm token, or a batch of the same fingerprint that is unfinished or in doubt, gives that batch back
     (running again, at the confirmed price where that is higher). IMEIs that are in flight, in doubt or already ordered
-    with this service become duplicates. A batch that is given back still counts for who created it. and_then writes more
-    in the same transaction, also about a batch that is given back.
+    with this service become duplicates. A batch that is given back still counts for who created it. and_then writes
+    more in the same transaction, also about a batch that is given back.
     Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:

@@ -1,6 +1,6 @@
 """The web pages: views, forms, formatting, event streams and authentication, one module per topic."""
 
-from web.access import allow, allow_everyone, current_actor, describe, find_actor
+from web.access import allow, allow_everyone, current_actor, describe, find_actor, record_nothing
 from web.audit_log import blueprint as audit_log_blueprint
 from web.auth import FOR_PROGRAMS, init_auth
 from web.batch_fields import LONGEST_NOTE, names_from, one_line
@@ -111,6 +111,7 @@ __all__ = [
     "progress_stream",
     "read_and_keep",
     "read_filter",
+    "record_nothing",
     "resume_at",
     "send_export",
     "service_choices",
