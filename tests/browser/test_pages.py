@@ -67,7 +67,8 @@ def filled_fixture(site: Site) -> Filled:
     pages = ("/", "/batch", "/submit", "/scan?session=desk", "/scan/sessions", "/help", "/batches", "/batches?q=stock",
              "/history", "/services?q=t-mobile", "/database", "/status",
              "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/notifications",
-             "/settings/notifications/webhooks/1", "/settings/notifications/deliveries")  # fmt: skip
+             "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
+             "/settings/audit-log")  # fmt: skip
     more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
             f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
@@ -82,6 +83,7 @@ NO_PAGES = {
     "searches.found_xlsx", "searches.missing_csv", "reports.spend_csv", "reports.disputes_csv",
     "reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
     "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
+    "audit_log.csv",
 }  # fmt: skip
 #: Pages of a user who is logged in; the demo needs a login from elsewhere, and through a proxy.
 BEHIND_LOGIN = ("/account", "/account/second-factor", "/account/prove")
