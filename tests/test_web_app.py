@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from batch_checks import locked_by_another_program
 from flask import Flask
+from login_client import code_of
 from simulated_provider import imeis
 from web_client import Browser, Provider, answer_chunks, make_app, order_batch, words
 
@@ -77,6 +78,7 @@ def test_pages_after_a_login_show_the_user(settings: Settings, database: IMEIDat
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert token
     form = {"csrf_token": token[1], "username": "admin", "password": "hunter2hunter2", "next": "/history"}
+    form["code"] = code_of(browser.client.application, "admin")
     assert browser.client.post("/login", data=form).location == "/history"
     text = words(browser.get("/history"))
     assert "Log out" in text
