@@ -23,7 +23,7 @@ from access.sessions import (
     remember_visit,
     renew_session,
 )
-from access.tokens import TokenError, actor_of, create_token
+from access.tokens import actor_of, create_token, read_days, read_scopes, revoke_token
 from access.users import (
     AccessRefusedError,
     NewUser,
@@ -50,7 +50,6 @@ __all__ = [
     "Logins",
     "NewUser",
     "Passwords",
-    "TokenError",
     "actor_of",
     "add_user",
     "adopt_environment",
@@ -72,11 +71,14 @@ __all__ = [
     "new_secret",
     "otpauth_uri",
     "own_sessions",
+    "read_days",
     "read_limit",
+    "read_scopes",
     "remember_visit",
     "renew_recovery_codes",
     "renew_session",
     "reset_second_factor",
+    "revoke_token",
     "set_daily_limit",
     "set_password",
     "set_role",

@@ -7,12 +7,14 @@ guess 256 random bits. This module knows no request and no page.
 import hashlib
 import logging
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from access.users import AccessRefusedError
 from database import DatabaseUnavailableError, IMEIDatabase, utc_now
 from people import Actor, Role, Scope, scopes_of
 from storage import token_store
-from storage.token_store import NewToken, StoredToken
+from storage.token_store import NewToken, StoredToken, TokenState
 
 logger = logging.getLogger(__name__)
 
@@ -23,34 +25,28 @@ HINT = 4
 LONGEST_NAME = 60
 #: The last use is written at most once in this time.
 USE_WRITTEN_EVERY = timedelta(minutes=1)
-
-
-class TokenError(Exception):
-    """The token cannot be made. str() is a sentence for the person who asks for it."""
+#: Most days until a token expires.
+LONGEST_DAYS = 3650
 
 
 def create_token(database: IMEIDatabase, new: NewToken) -> str:
-    """Store a new token and return it; it cannot be read again. Raises TokenError."""
+    """Store a new token and return it; it cannot be read again. Raises AccessRefusedError."""
     _check(new)
     token = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
     if token_store.add(database, new, _digest(token), token[-HINT:]) is None:
-        raise TokenError(f"There is a token “{new.name}” already. Choose another name, or revoke that token first.")
+        raise AccessRefusedError(f"There is a token {new.name} already. Choose another name, or revoke that one first.")
     logger.info("Created token %s (%s)", new.name, new.role)
     return token
 
 
 def _check(new: NewToken) -> None:
     if not 1 <= len(new.name) <= LONGEST_NAME or new.name != new.name.strip() or not new.name.isprintable():
-        raise TokenError(f"Give the token a name of 1 to {LONGEST_NAME} characters.")
+        raise AccessRefusedError(f"Give the token a name of 1 to {LONGEST_NAME} characters.")
     beyond = sorted(new.scopes - scopes_of(new.role))
     if beyond or not new.scopes:
-        raise TokenError(
+        raise AccessRefusedError(
             f"The role {new.role} does not include the scope {beyond[0]}." if beyond else "Choose at least one scope."
         )
-    if new.daily_limit is not None and not 0 < new.daily_limit < float("inf"):
-        raise TokenError("The daily limit must be more than $0.")
-    if new.expires_at is not None and new.expires_at <= utc_now():
-        raise TokenError("The token would expire at once. Choose a later day.")
 
 
 def actor_of(
@@ -64,7 +60,7 @@ def actor_of(
     if not token.startswith(PREFIX):
         return None
     found = token_store.find(database, _digest(token))
-    if found is None or not found.is_valid(now):
+    if found is None or found.state(now) is not TokenState.ACTIVE:
         return None
     if address is not None:
         _note_use(database, found, address, now)
@@ -85,6 +81,13 @@ def _actor(found: StoredToken) -> Actor:
     )
 
 
+def revoke_token(database: IMEIDatabase, token: StoredToken) -> bool:
+    """Revoke a token for good; return whether it was not revoked before."""
+    is_revoked = token_store.revoke(database, token.token_id)
+    logger.info("Revoked token %s", token.name)
+    return is_revoked
+
+
 def _note_use(database: IMEIDatabase, found: StoredToken, address: str, now: datetime) -> None:
     """Record the last use. A disk that cannot be written to must not stop a program that only reads."""
     before = now - USE_WRITTEN_EVERY
@@ -100,10 +103,18 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def parse_scopes(words: str, role: Role) -> frozenset[Scope]:
-    """Return the scopes that words name, separated by blanks or commas; all of the role for "". Raises TokenError."""
+def read_scopes(words: Iterable[str], role: Role) -> frozenset[Scope]:
+    """Return the scopes that words name; without words all that the role allows. Raises AccessRefusedError."""
     try:
-        return frozenset(map(Scope, words.replace(",", " ").split())) or scopes_of(role)
+        return frozenset(map(Scope, words)) or scopes_of(role)
     except ValueError as error:
-        known = ", ".join(Scope)
-        raise TokenError(f"Known scopes: {known}.") from error
+        raise AccessRefusedError(f"A scope is one of {', '.join(Scope)}.") from error
+
+
+def read_days(text: str) -> datetime | None:
+    """Return the UTC time in so many days; None for a blank text, which is no end. Raises AccessRefusedError."""
+    if not text.strip():
+        return None
+    if not text.strip().isdecimal() or not 1 <= int(text) <= LONGEST_DAYS:
+        raise AccessRefusedError(f"A token is valid for 1 to {LONGEST_DAYS} days, or without an end.")
+    return utc_now() + timedelta(days=int(text))

@@ -24,6 +24,7 @@ from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
 from commands.audit_log import audit_log, record
 from commands.backups import backup
 from commands.results import batch_results, keep_file
+from commands.tokens import tokens
 from commands.users import users
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
@@ -95,7 +96,7 @@ def init_commands(app: Flask) -> None:
         rebuild_from_provider,
         batch_results,
     )
-    for command in (*ours, adopt_account, users, audit_log):
+    for command in (*ours, adopt_account, users, tokens, audit_log):
         app.cli.add_command(command)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Self
 
 from sqlalchemy import Row, bindparam, insert, or_, select, update
@@ -11,6 +12,15 @@ from people import Role, Scope
 from schema import api_tokens, users
 
 COLUMNS = api_tokens.c
+
+
+class TokenState(StrEnum):
+    """Where a token is."""
+
+    ACTIVE = "Active"
+    REVOKED = "Revoked"
+    EXPIRED = "Expired"
+    DISABLED = "Disabled with its maker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +85,13 @@ class StoredToken:
             maker=maker,
         )
 
-    def is_valid(self, now: datetime) -> bool:
-        """Return whether the token may be used at this UTC time."""
-        is_current = self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-        return is_current and not (self.maker and self.maker.is_disabled)
+    def state(self, now: datetime) -> TokenState:
+        """Return where the token is at this UTC time."""
+        if self.revoked_at is not None:
+            return TokenState.REVOKED
+        if self.expires_at is not None and now >= self.expires_at:
+            return TokenState.EXPIRED
+        return TokenState.DISABLED if self.maker and self.maker.is_disabled else TokenState.ACTIVE
 
 
 #: Tokens with their makers. One lookup a request, so the statements are built once.

@@ -48,6 +48,7 @@ from web.service_search import SYNONYMS
 from web.sheets import blueprint as sheets_blueprint
 from web.stream import stream as progress_stream
 from web.submit import blueprint as submit_blueprint
+from web.tokens import blueprint as tokens_blueprint
 from web.users import blueprint as users_blueprint
 
 #: All blueprints, in the order in which their URLs are registered.
@@ -69,6 +70,7 @@ BLUEPRINTS = (
     settings_blueprint,
     audit_log_blueprint,
     users_blueprint,
+    tokens_blueprint,
     notices_blueprint,
     account_blueprint,
     second_factor_blueprint,

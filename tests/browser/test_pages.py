@@ -66,8 +66,8 @@ def filled_fixture(site: Site) -> Filled:
     site.post("/scan", {"service_id": SERVICE, "imei": made_up_imeis(0, 1)[0], "session": "desk"})
     pages = ("/", "/batch", "/submit", "/scan?session=desk", "/scan/sessions", "/help", "/batches", "/batches?q=stock",
              "/history", "/services?q=t-mobile", "/database", "/status",
-             "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/notifications",
-             "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
+             "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/tokens",
+             "/settings/notifications", "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
              "/settings/audit-log")  # fmt: skip
     more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
             f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
