@@ -48,7 +48,7 @@ blueprint = operations("batches", "One batch is one list of IMEIs, ordered from 
 LONGEST_IMEI, LONGEST_TEXT = 64, 8_000_000
 EXAMPLE = {
     "service_id": "269",
-    "imeis": ["353370080000010", "353370080000028"],
+    "imeis": ["353370080000011", "353370080000029"],
     "label": "Invoice 4711",
     "start": True,
     "max_cost": "0.20",

@@ -56,7 +56,7 @@ class CheckForm(Paid):
     takes=CheckForm,
     status=201,
     refusals=(402, 409),
-    example={"imei": "353370080000010", "service_id": "269"},
+    example={"imei": "353370080000011", "service_id": "269"},
     parameters=[KEY_HEADER],
 )
 @allow(Role.OPERATOR, "batch.confirm")

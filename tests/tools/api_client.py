@@ -1,6 +1,7 @@
 """A client of the API with a token, on the app of a test."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -56,8 +57,9 @@ def problem(answer: TestResponse, status: int, kind: str = "about:blank") -> Any
 @pytest.fixture(name="client_of")
 def client_of_fixture(app: Flask, database: IMEIDatabase) -> Callable[[Role], ApiClient]:
     """Return clients with tokens of a role."""
+    numbers = count(1)
     return lambda role: ApiClient(
-        app, create_token(database, NewToken(f"{role} {id(object())}", role, scopes_of(role)))
+        app, create_token(database, NewToken(f"{role} {next(numbers)}", role, scopes_of(role)))
     )
 
 

@@ -1,0 +1,71 @@
+"""The example of the README, exactly as it is written there, against the server that `make run` starts."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from live_site import Site, wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    running = Site(tmp_path_factory.mktemp("site"))
+    yield running
+    running.kill()
+
+
+@pytest.fixture(scope="module")
+def token(site: Site) -> str:
+    """What the README's command prints."""
+    command = [sys.executable, "-m", "flask", "tokens", "create", "stock-program", "--role", "operator"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
+    chosen = {"DATA_DIR": str(site.data_dir), "GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": ""}
+    done = subprocess.run(command, cwd=ROOT, env=plain | chosen, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"hmr_\S+\n", done.stdout)
+    return done.stdout.strip()
+
+
+def test_the_example_orders_follows_and_reads_a_batch(site: Site, token: str) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"## API\n.*?```python\n(.*?)```", readme, re.DOTALL)
+    assert example
+    environment = os.environ | {"HAMMER_TOKEN": token, "HAMMER_URL": site.url}
+    program = [sys.executable, "-c", example[1]]
+    with subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, text=True) as running:
+        wait_until(lambda: site.charged() == 2, "both are ordered")
+        site.complete()
+        output, _ = running.communicate(timeout=60)
+    lines = output.splitlines()
+    assert running.returncode == 0
+    assert "'ordered': 2" in lines[0]
+    assert "spent: 0.16" in lines[0]
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["353370080000011", "ordered"],
+        ["353370080000029", "ordered"],
+    ]
+    again = subprocess.run(program, env=environment, capture_output=True, text=True, check=True)
+    assert again.stdout == output
+    assert site.charged() == 2
+
+
+def test_a_batch_is_followed_by_its_events_and_its_etag(site: Site, token: str) -> None:
+    session = requests.Session()
+    session.trust_env = False
+    session.headers["Authorization"] = f"Bearer {token}"
+    url = f"{site.url}/api/v1/batches/1"
+    first = session.get(url, timeout=30)
+    assert first.headers["Content-Encoding"] == "gzip"
+    assert session.get(url, headers={"If-None-Match": first.headers["ETag"]}, timeout=30).status_code == 304
+    with session.get(f"{url}/events", stream=True, timeout=30) as answer:
+        names = [line for line in answer.iter_lines(decode_unicode=True) if line.startswith("event:")]
+    assert names == ["event: progress", "event: end"]
+    refused: Any = requests.get(url, timeout=30)
+    assert (refused.status_code, refused.json()["status"]) == (401, 401)
