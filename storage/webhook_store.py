@@ -33,6 +33,7 @@ class Webhook:
     failing_since: datetime | None  #: when the first attempt after that failed
     disabled_at: datetime | None
     old_secret_until: datetime | None  #: until then two secrets sign
+    has_secret: bool  #: False after a restore: backups hold no secrets
     waiting: int = 0  #: deliveries that are still to be made
 
     @classmethod
@@ -59,7 +60,7 @@ def find_webhook(connection: Connection, webhook_id: int) -> Webhook | None:
 def _columns() -> Any:
     waiting = select(func.count()).where(deliveries.c.webhook_id == webhooks.c.id, deliveries.c.state == "waiting")
     shown = (column for column in webhooks.c if column.name not in ("secret", "old_secret"))
-    return select(*shown, waiting.scalar_subquery().label("waiting"))
+    return select(*shown, (webhooks.c.secret != "").label("has_secret"), waiting.scalar_subquery().label("waiting"))
 
 
 def signing_secrets(connection: Connection, webhook_id: int, now: datetime) -> list[str]:
@@ -90,16 +91,22 @@ def change_webhook(
 
 
 def enable_webhook(connection: Transaction, webhook_id: int) -> bool:
-    """Send to a webhook again, from the next event on; return whether it exists."""
-    return _update(connection, webhook_id, disabled_at=None, failing_since=None)
+    """Send to a webhook again, from the next event on; return whether it exists and has a secret."""
+    _end_waiting(connection, webhook_id, "The webhook was disabled.")
+    ready = update(webhooks).where(webhooks.c.id == webhook_id, webhooks.c.secret != "")
+    return connection.execute(ready.values(disabled_at=None, failing_since=None)).rowcount == 1
 
 
 def disable_webhook(connection: Transaction, webhook_id: int, words: str) -> bool:
     """Send nothing more to a webhook: what waits fails with these words. Return whether it exists."""
+    _end_waiting(connection, webhook_id, words)
+    return _update(connection, webhook_id, disabled_at=utc_now())
+
+
+def _end_waiting(connection: Transaction, webhook_id: int, words: str) -> None:
     waiting = (deliveries.c.webhook_id == webhook_id) & (deliveries.c.state == "waiting")
     ended = {"state": "failed", "answer": words, "next_at": None, "ended_at": utc_now()}
     connection.execute(update(deliveries).where(waiting).values(**ended))
-    return _update(connection, webhook_id, disabled_at=utc_now())
 
 
 def delete_webhook(connection: Transaction, webhook_id: int) -> bool:

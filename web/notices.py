@@ -130,6 +130,9 @@ def turn_off(webhook_id: int) -> ResponseReturnValue:
 @allow(Role.ADMIN, "webhook.enable", prove=True)
 def turn_on(webhook_id: int) -> ResponseReturnValue:
     """Send to a webhook again."""
+    if not _webhook_or_404(webhook_id).has_secret:
+        flash("Not enabled: the webhook has no secret, as after a restore. Rotate its secret first.", "error")
+        return redirect(url_for("notices.webhook", webhook_id=webhook_id), 303)
     words = "The webhook is enabled. It gets what happens from now on."
     return _changed(webhook_id, lambda c: webhook_store.enable_webhook(c, webhook_id), words)
 

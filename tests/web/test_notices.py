@@ -152,6 +152,19 @@ def test_a_rotated_secret_is_shown_once_and_the_old_one_signs_for_a_day(
     assert "The old secret" not in words(browser.get(f"{PAGE}/webhooks/1"))
 
 
+def test_a_webhook_without_a_secret_is_enabled_after_a_rotation(browser: Browser, database: IMEIDatabase) -> None:
+    browser.post(f"{PAGE}/webhooks", FORM)
+    with database.write() as connection:  # what a backup holds
+        connection.execute(update(webhooks).values(secret="", disabled_at=utc_now()))
+    here = f"{PAGE}/webhooks/1"
+    assert "There is no secret" in words(browser.get(here))
+    assert "Rotate its secret first." in words(browser.led_back(browser.post(f"{here}/enable")))
+    secret_of(browser.post(f"{here}/rotate"))
+    assert "Active" in words(browser.led_back(browser.post(f"{here}/enable")))
+    with database.read() as connection:
+        assert len(webhook_store.signing_secrets(connection, 1, utc_now())) == 1
+
+
 def test_deliveries_are_filtered_paged_and_sent_again(
     browser: Browser, database: IMEIDatabase, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
