@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from account import ProviderRequests
 from api import answer_to, init_api, problem_answer
 from backend import backend, make_backend
-from commands import init_commands
+from commands import asks_for_restore, init_commands, restore
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
 from logs import begin_request, log_command, log_server
 from runner import start_background
@@ -137,10 +137,20 @@ def __getattr__(name: str) -> Flask:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = _environment()
     log_command(settings)  # a server logs already
+    if asks_for_restore(sys.argv):
+        return _restore_app(settings)
     try:
         app = globals()["app"] = create_app(settings)
     except UnusableDatabaseError as error:
         sys.exit(f"HAMMER-API cannot start. {error}")
+    return app
+
+
+def _restore_app(settings: Settings) -> Flask:
+    """Return an app for `flask restore` only, which must work where the database cannot be opened."""
+    app = Flask(__name__)
+    app.extensions["settings"] = settings
+    app.cli.add_command(restore)
     return app
 
 

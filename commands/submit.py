@@ -22,7 +22,7 @@ from backend import Backend, backend
 from commands.account import adopt_account
 from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
 from commands.audit_log import audit_log, record
-from commands.backups import backup
+from commands.backups import backup, restore
 from commands.results import batch_results, keep_file
 from commands.tokens import tokens
 from commands.users import users
@@ -92,6 +92,7 @@ def init_commands(app: Flask) -> None:
         import_file,
         revert_import,
         backup,
+        restore,
         audit,
         rebuild_from_provider,
         batch_results,

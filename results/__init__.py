@@ -6,6 +6,7 @@ from results.comparison import AuditReport, Difference, audit_sentences
 from results.importing import Fate, import_orders, plan_import, undo_import
 from results.my_sheet import MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
+from results.restoring import RestoreError, prepare_restore, put_in_place
 from results.soon import answer_waiting, answering_result_requests, ask_soon
 from results.sync import OrderSync, SyncReport, is_requested, last_sync, reparse, request_sync
 from results.uploaded import CHOICES, FILE, LIST, PASTE, keep_reading, read_content, read_upload, reading_choice
@@ -22,6 +23,7 @@ __all__ = [
     "NightlyAudit",
     "OrderSync",
     "RebuildReport",
+    "RestoreError",
     "SheetNotPossibleError",
     "SheetStore",
     "SyncReport",
@@ -37,7 +39,9 @@ __all__ = [
     "midnight",
     "plan_import",
     "plan_rebuild",
+    "prepare_restore",
     "prepare_sheet",
+    "put_in_place",
     "read_content",
     "read_upload",
     "reading_choice",

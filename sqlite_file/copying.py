@@ -71,9 +71,7 @@ def write_copy(database: Path, folder: Path, now: datetime) -> Copy:
     unfinished = target.with_name(target.name + UNFINISHED)
     try:
         with opened(database) as source:
-            source.execute("VACUUM INTO ?", (str(unfinished),))
-            unfinished.chmod(0o600)
-            remove_secrets(unfinished)
+            _copy(source, unfinished)
             orders, batches = _verified_counts(unfinished, source)
         sync(unfinished)
         unfinished.replace(target)
@@ -83,6 +81,28 @@ def write_copy(database: Path, folder: Path, now: datetime) -> Copy:
     finally:
         unfinished.unlink(missing_ok=True)
     return Copy(target, target.stat().st_size, orders, batches)
+
+
+def read_copy(file: Path, target: Path) -> set[str]:
+    """Copy a database file that nobody has open, without its secrets; return the names of its tables.
+
+    Raises OSError, with a sentence as its strerror, for a file that is damaged or no database.
+    """
+    problem = damage(file)
+    if problem:
+        raise OSError(errno.EIO, problem)
+    try:
+        with opened(file, read_only=True) as source:
+            _copy(source, target)
+            return _tables(source)
+    except dbapi.DatabaseError as error:
+        raise OSError(errno.EIO, str(error)) from error
+
+
+def _copy(source: Any, target: Path) -> None:
+    source.execute("VACUUM INTO ?", (str(target),))
+    target.chmod(0o600)
+    remove_secrets(target)
 
 
 def remove_secrets(path: Path) -> None:

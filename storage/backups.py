@@ -14,6 +14,8 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from database import DatabaseUnavailableError, IMEIDatabase, write_setting
+from storage import outbox
+from storage.outbox import EventKind
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +117,11 @@ class NightlyBackup:
 
 
 def _store_failure(database: IMEIDatabase, failed: FailedBackup) -> None:
-    """Store a failure. A database that cannot be written has the reason in the log only."""
+    """Store a failure, and announce the first one. A database that cannot be written has it in the log only."""
     logger.error("No backup was made: %s", failed.reason)
-    with suppress(DatabaseUnavailableError), database.write() as connection:
-        write_setting(connection, FAILED, json.dumps(asdict(failed)))
+    with suppress(DatabaseUnavailableError):
+        is_first = backup_state(database).failed is None
+        with database.write() as connection:
+            write_setting(connection, FAILED, json.dumps(asdict(failed)))
+            if is_first:
+                outbox.add(connection, EventKind.BACKUP_FAILED, {"error": failed.reason})

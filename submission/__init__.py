@@ -6,6 +6,7 @@ from submission.account_guard import (
     adopt_database,
     may_adopt,
     require_account,
+    require_own_mark,
 )
 from submission.account_watch import AccountProvider, AccountWatch
 from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
@@ -25,7 +26,13 @@ from submission.doubt_lookup import ListFindings, compare_list, find_order
 from submission.judging import Judged, NotPlaced, judge
 from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
-from submission.older_copy import accept_older_copy, older_copy_objection, recognise_older_copy, reopen_answered
+from submission.older_copy import (
+    accept_older_copy,
+    older_copy_objection,
+    recognise_older_copy,
+    reopen_answered,
+    stop_restored,
+)
 from submission.options import Options, options_of, patience_of
 from submission.ownership import Ownership
 from submission.plan import (
@@ -119,9 +126,11 @@ __all__ = [
     "recognise_older_copy",
     "reopen_answered",
     "require_account",
+    "require_own_mark",
     "rest_before_decision",
     "runner_alive",
     "service_objection",
+    "stop_restored",
     "submission_result",
     "take_back_clearing",
     "take_back_order",

@@ -63,6 +63,11 @@ def require_account(database: IMEIDatabase, settings: Settings) -> None:
         raise OtherAccountError(words)
 
 
+def require_own_mark(database: IMEIDatabase, settings: Settings) -> None:
+    """Raise OtherAccountError for a database that is marked with another account. One without a mark gets none."""
+    check_account(database.get_setting(account_mark.ACCOUNT), mark_of(settings, database.install_id()))
+
+
 def may_adopt(database: IMEIDatabase, settings: Settings) -> bool:
     """Return whether the account of these settings may adopt the database: never from the demo to a real account."""
     with database.read() as connection:

@@ -21,6 +21,10 @@ SENTENCE = (
     "This database is older than the answers kept beside it: a backup or an empty file was put in its place. Run "
     "`flask rebuild-from-provider` before anything is ordered, so that nothing is paid twice."
 )
+RESTORED = (
+    "This database was restored from a backup, so newer orders may be missing. Run `flask rebuild-from-provider` before"
+    " anything is ordered, so that nothing is paid twice."
+)
 
 
 def older_copy_objection(database: IMEIDatabase) -> str:
@@ -46,6 +50,13 @@ def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bo
         batch_recovery.skip_batch_ids(connection, last)
         _stop(connection)
     return True
+
+
+def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
+    """Let a database that is about to be restored order nothing before its orders were completed."""
+    if not recognise_older_copy(database, checkpoints):
+        with database.write() as connection:
+            _stop(connection, RESTORED)
 
 
 def reopen_answered(connection: Transaction, checkpoints: Checkpoints) -> None:
@@ -74,9 +85,9 @@ def _reopen(connection: Transaction, batch_id: int, kept: Mapping[int, int]) -> 
     return found
 
 
-def _stop(connection: Transaction) -> None:
+def _stop(connection: Transaction, sentence: str = SENTENCE) -> None:
     """Pause every batch, also those that wait for the provider's maintenance to end, and keep the sentence."""
     resume_self_resuming(connection)
-    pause_all(connection, SENTENCE)
-    write_setting(connection, OLDER_COPY, SENTENCE)
-    logger.error(SENTENCE)
+    pause_all(connection, sentence)
+    write_setting(connection, OLDER_COPY, sentence)
+    logger.error(sentence)

@@ -90,6 +90,11 @@ def test_a_failure_is_stored_and_tried_again_after_an_hour_until_one_succeeds(
     assert not nightly.is_due()
     clock.now += RETRY
     assert nightly.is_due()
+    with pytest.raises(OSError, match="damaged"):
+        make_backup(database, clock)
+    with database.read() as connection:
+        announced = connection.exec_driver_sql("SELECT kind, data FROM outbox_events").all()
+    assert announced == [("backup.failed", '{"error": "the copy is damaged: row 3 missing"}')]
     monkeypatch.undo()
     make_backup(database, clock)
     assert backup_state(database).failed is None
