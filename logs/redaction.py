@@ -35,8 +35,11 @@ class Redactor:
         found += [rf"(?<!\w){re.escape(form)}(?!\w)" for form in words]
         self._whole = re.compile("|".join(found) or r"(?!)", re.IGNORECASE)
         self._parts = frozenset(part for form in whole for part in _parts(form.lower()))
-        in_answers = {form for key in known if _is_distinct(key) for form in _forms(key)}
-        self._in_answers = tuple(sorted({form.encode().lower() for form in in_answers}, key=len, reverse=True))
+        distinct = [text for text in (*known, *names) if _is_distinct(text)]
+        forms = {form.encode().lower() for text in distinct for form in _forms(text)}
+        self._in_answers = tuple(sorted(forms, key=len, reverse=True))
+        parts = {part.encode() for text in distinct if text in known for part in _parts(text.lower())}
+        self._parts_in_answers = frozenset(part for part in parts if re.search(rb"[a-z]", part))
 
     def hide(self, text: str) -> str:
         """Return text without whole secrets and names."""
@@ -47,18 +50,29 @@ class Redactor:
         return self._hide_parts(self.hide(TOKENS.sub(rf"\1{HIDDEN}", text)))
 
     def clean_answer(self, raw: bytes) -> bytes:
-        """Return an answer of the provider without whole secrets, which no order id, IMEI or result can contain."""
+        """Return an answer of the provider without secrets and their parts, unless those look like a number.
+
+        An order id, an IMEI and a price are never changed.
+        """
         lowered = raw.lower()
-        if not any(form in lowered for form in self._in_answers):
+        if not any(part in lowered for part in (*self._in_answers, *self._parts_in_answers)):
             return raw
-        return re.sub(b"|".join(map(re.escape, self._in_answers)), HIDDEN.encode(), raw, flags=re.IGNORECASE)
+        if self._in_answers:
+            raw = re.sub(b"|".join(map(re.escape, self._in_answers)), HIDDEN.encode(), raw, flags=re.IGNORECASE)
+        parts = frozenset(part.decode("latin-1") for part in self._parts_in_answers)
+        return _without_parts(raw.decode("latin-1"), parts).encode("latin-1")
 
     def _hide_parts(self, text: str) -> str:
-        lowered = "".join(low if len(low := char.lower()) == 1 else char for char in text)
-        starts = [at for at in range(len(lowered) - PART + 1) if lowered[at : at + PART] in self._parts]
-        for first, end in reversed(_merged(starts)):
-            text = text[:first] + HIDDEN + text[end:]
-        return text
+        return _without_parts(text, self._parts)
+
+
+def _without_parts(text: str, parts: frozenset[str]) -> str:
+    """Return text without each stretch that windows among `parts`, of PART characters in lower case, cover."""
+    lowered = "".join(low if len(low := char.lower()) == 1 else char for char in text)
+    starts = [at for at in range(len(lowered) - PART + 1) if lowered[at : at + PART] in parts]
+    for first, end in reversed(_merged(starts)):
+        text = text[:first] + HIDDEN + text[end:]
+    return text
 
 
 def _merged(starts: Iterable[int]) -> list[tuple[int, int]]:

@@ -1,16 +1,34 @@
-"""What LOG_LEVEL=DEBUG shows of a whole batch: answers and SQL, and neither the key nor the user name."""
+"""Secrets are nowhere: not in what LOG_LEVEL=DEBUG shows of a whole batch, and not in files, pages and figures."""
 
+import io
 import logging
+import threading
+import traceback
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote
 
 import pytest
+from batch_checks import new_batch
+from login_client import log_in
 from scripted_server import ScriptedServer, reply
-from simulated_provider import imeis
+from simulated_provider import imeis, settings_at
+from web_client import SERVICES, Provider, make_app
 
+from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionAPIError, GSMFusionClient
+from logs import redactor_for
+from logs.lines import JsonLines, TextLines
+from orders import BatchState
 from production_submission_system import ProductionSubmissionSystem
+from runner import run_or_follow
+from settings import Settings
 from simulator.server import Simulator
+from storage.batch_queries import progress
+from submission import Checkpoints
+from web.access import allow_everyone
 from web_app import create_app
 
 KEY, USER = "PLANTED-KEY-7f3a-99", "planted.user@example.com"
@@ -70,3 +88,111 @@ def test_an_echo_in_an_error_is_hidden_with_its_traceback(everything: pytest.Log
 def assert_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     for secret in (KEY, USER, KEY.lower(), "planted.user%40example.com"):
         assert secret not in caplog.text
+
+
+# Every place where the program writes
+
+
+#: Values of settings, none of which has a run of 8 characters in common with a page or another value.
+PLANTED = {
+    "api_key": KEY,
+    "admin_password": "Quartz-Ibex-Vellum-Zoo8",
+    "secret_key": "Zk3-9vQ-tr77-LmW2-pq81-xUx0-bbE4",
+    "secret_key_fallbacks": ("Yk3-8vQ-tr66-LnW2-pq71-xUy0-bcE5",),
+    "notify_urls": ("tgram://83745:AAFq-Wx9Kp2/55512345",),
+}
+
+
+def parts_of(secret: str) -> set[bytes]:
+    """Return each run of 8 characters of a secret and of its usual encodings, in lower case."""
+    forms = (secret, quote(secret, safe=""), b64encode(secret.encode()).decode().rstrip("="), secret.encode().hex())
+    whole = {form.lower().partition("://")[2] or form.lower() for form in forms}
+    return {form[at : at + 8].encode() for form in whole for at in range(len(form) - 7)}
+
+
+def echoes(secret: str) -> str:
+    """An error of a provider that shows a secret in several forms and parts."""
+    half = len(secret) // 2
+    shown = (secret, secret.lower(), quote(secret, safe=""), b64encode(secret.encode()).decode())
+    return f"<error>Invalid User! {' '.join(shown)} and {secret[:half]} {USER}</error>"
+
+
+@pytest.fixture
+def planted(simulator: Simulator, settings: Settings) -> Settings:
+    return settings_at(simulator, settings, call_timeout=5.0, settle_quiet=0.2, username=USER, **PLANTED)
+
+
+@pytest.fixture
+def lines(planted: Settings, everything: pytest.LogCaptureFixture) -> Iterator[list[io.StringIO]]:
+    """What the log of a server has in both forms, at DEBUG."""
+    streams = [io.StringIO(), io.StringIO()]
+    handlers = [logging.StreamHandler(stream) for stream in streams]
+    for handler, form in zip(handlers, (TextLines, JsonLines), strict=True):
+        handler.setFormatter(form(redactor_for(planted)))
+        logging.getLogger().addHandler(handler)
+    yield streams
+    for handler in handlers:
+        logging.getLogger().removeHandler(handler)
+
+
+def run_against_an_echo(planted: Settings, database: IMEIDatabase) -> int:
+    """A batch whose provider echoes the credentials; return its id."""
+    batch_id = new_batch(database, 3, 3, first=500)
+    with ScriptedServer(*[reply(echoes(KEY))] * 9) as server:
+        options = ClientOptions(server.url, sleep=lambda _: None)
+        with GSMFusionClient(KEY, USER, 5.0, options=options) as client:
+            checkpoints = Checkpoints(planted.data_dir / "checkpoints")
+            ProductionSubmissionSystem(database, client, checkpoints).run_batch(batch_id)
+    found = progress(database, batch_id)
+    assert found is not None
+    assert (found.state, "[hidden]" in found.notice) == (BatchState.PAUSED, True)
+    return batch_id
+
+
+def log_a_traceback_with_locals(planted: Settings) -> None:
+    """What a debugger or an error reporter would write: every local variable."""
+    form = {"apiKey": planted.api_key, "password": planted.admin_password, "urls": planted.notify_urls}
+    try:
+        raise RuntimeError(f"the call failed: {form}")
+    except RuntimeError as error:
+        shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+        logging.getLogger("reporter").error("%s", "".join(shown.format()), exc_info=error)
+
+
+def broken() -> NoReturn:
+    raise RuntimeError(f"the call failed: {PLANTED}")
+
+
+def pages_of(planted: Settings, database: IMEIDatabase, batch_id: int) -> dict[str, bytes]:
+    """Every page without arguments, some with, and error pages, as an admin sees them."""
+    app = make_app(planted, database, Provider(list(SERVICES)))
+    app.add_url_rule("/broken", "broken", allow_everyone()(broken))
+    client = app.test_client()
+    answer = log_in(client, planted.admin_password)
+    assert answer.status_code == 303
+    rules = [rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ()) and not rule.arguments]
+    paths = {rule.rule for rule in rules} | {f"/batches/{batch_id}", f"/batches/{batch_id}/progress.json", "/missing"}
+    return {path: client.get(path).data for path in sorted(paths) if "events" not in path}
+
+
+def test_no_part_of_a_secret_is_in_a_file_a_page_or_a_line(
+    planted: Settings, database: IMEIDatabase, lines: list[io.StringIO]
+) -> None:
+    run_or_follow(planted, database, new_batch(database, 5, 5), lambda _: None, threading.Event())
+    batch_id = run_against_an_echo(planted, database)
+    log_a_traceback_with_locals(planted)
+    pages = pages_of(planted, database, batch_id)
+    assert len(pages) > 25
+    database.backup()
+    found = pages | {f"log {n}": stream.getvalue().encode() for n, stream in enumerate(lines)}
+    found |= {str(path): path.read_bytes() for path in planted.data_dir.rglob("*") if path.is_file()}
+    names = {Path(name).name for name in found}
+    assert {"imei_orders.db", "imei_orders.db-wal", "answers.log"} <= names
+    assert sum("backups" in name for name in found) == 1
+    secrets = {part for secret in planted.secrets for part in parts_of(secret)}
+    for name, content in found.items():
+        lowered = content.lower()
+        assert [part for part in secrets if part in lowered] == [], name
+        assert USER.encode() not in lowered, name
+    assert b"[hidden]" in found["log 0"]
+    assert b"raise RuntimeError" in found["log 0"]
