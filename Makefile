@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: run test lint matrix mutants bench soak lock clean
+.PHONY: run test lint sbom matrix mutants bench soak lock clean
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
+
+sbom: $(VENV)/.installed-dev     ## every library with version and hash, as CycloneDX, in dist/sbom.json
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.json requirements.txt
 
 matrix: $(VENV)/.installed-dev   ## every fault at a share of the calls, judged by the ledger, as a table
 	$(BIN)/python tests/tools/fault_matrix.py
@@ -43,4 +48,4 @@ lock:                            ## pin the requirements again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q requirements-dev.in -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .mutants .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) dist .mutants .mypy_cache .ruff_cache .pytest_cache
