@@ -27,12 +27,12 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, literal, or_, select, text
 
 from database import IMEIDatabase
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
-from schema import IS_REJECTED, NOT_FINAL, batches, orders
+from schema import IS_REJECTED, NOT_FINAL, batches, orders, sums
 from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
 
@@ -41,9 +41,11 @@ WALKED_AT_ONCE = 2000
 #: The first time it reads fewer, because somebody waits for the beginning.
 WALKED_FIRST = 100
 #: Index entries that may be read for one page. Where more orders than this fit, a page fills soon.
-FEW = 30_000
-#: For the count of a page: entries of one index that are counted, and orders that several terms are tested on.
-INDEX_ONLY, LOOKED_AT = 1_000_000, 50_000
+FEW = 20_000
+#: For the count of a page: entries of one index that are counted, and orders on which other terms are looked up.
+INDEX_ONLY, LOOKED_AT = 200_000, 20_000
+#: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit.
+SUMMED = frozenset({"status", "verdict", "batch", "since", "until"})
 #: Orders that fit a term are counted up to this first, which often decides.
 VERY_FEW = 2000
 #: Index entries that can be read in the time of reading one order.
@@ -155,29 +157,41 @@ class Count:
 
 
 def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
-    """How many orders fit, for a page: of the orders that fit the leading term no more than LOOKED_AT are looked at."""
-    if chosen == OrderFilter():
-        return Count(database.count_orders(), is_all=True)
+    """Return how many orders fit, for a page, in a time that does not grow with the number of orders."""
     with database.read() as connection:
-        guided = guide(connection, chosen)
-        terms = list(_terms(chosen, guided.meanings))
-        leading = next((term for term in [*terms, *_pairs(chosen, guided.meanings)] if term.name == guided.name), None)
-        if len(terms) == 1:
-            found = _count_of(connection, terms[0], INDEX_ONLY)
-            return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
-        return _counted_among(connection, chosen, guided, leading)
+        if chosen.verdict != PENDING and chosen.arguments().keys() <= SUMMED:
+            return Count(_summed(connection, chosen), is_all=True)
+        return _counted_among(connection, chosen, guide(connection, chosen))
 
 
-def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide, leading: Term | None) -> Count:
-    """Count what fits among the orders that fit the leading term, or among the newest where none leads."""
-    seek = [] if leading is None else [IS_REJECTED if guided.name == REJECTED else leading.seek]
-    newest = [orders.c.id.desc()] if leading is None else []
-    among = select(orders.c.id).where(*seek).order_by(*newest).limit(LOOKED_AT + 1)
-    looked_at = int(connection.execute(select(func.count()).select_from(among.subquery())).scalar_one())
-    tests = [term.test for term in _terms(chosen, guided.meanings)]
-    few = select(orders.c.id).where(orders.c.id.in_(among), *tests)
-    found = int(connection.execute(select(func.count()).select_from(few.subquery())).scalar_one())
-    return Count(found, looked_at <= LOOKED_AT)
+def _summed(connection: Connection, chosen: OrderFilter) -> int:
+    """Return the number of orders of a filter of SUMMED terms, from the sums that are kept."""
+    added = sums().c
+    wanted = ((added.status, chosen.status), (added.verdict, chosen.verdict), (added.batch_id, chosen.batch))
+    terms = [column == value for column, value in wanted if value not in ("", None)]
+    if chosen.dated:
+        terms.append(added.day >= (chosen.since.isoformat() if chosen.since else "0"))  # not the unknown day ""
+    if chosen.until:
+        terms.append(added.day <= chosen.until.isoformat())
+    return int(connection.execute(select(func.coalesce(func.sum(added.orders), 0)).where(*terms)).scalar_one())
+
+
+def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
+    """Count what fits among the newest orders that fit the leading term, or among the newest where no term leads."""
+    terms = list(_terms(chosen, guided.meanings))
+    alone = terms if len(terms) == 1 else list(_pairs(chosen, guided.meanings)) if len(terms) == 2 else []
+    if alone:  # one index holds the answer
+        found = _count_of(connection, alone[0], INDEX_ONLY)
+        return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
+    most = LOOKED_AT if all(term.exact for term in terms if term.name != guided.name) else LOOKED_AT // READ
+    if guided.name == REJECTED:
+        most = INDEX_ONLY
+    seek, tests = _led(chosen, guided, None)
+    fits = case((and_(*tests), 1)).label("fits")
+    newest = [] if guided.sorts else _order(chosen, guided)
+    among = select(fits).select_from(orders).where(*seek).order_by(*newest).limit(most + 1).subquery()
+    looked_at, found = connection.execute(select(func.count(), func.count(among.c.fits)).select_from(among)).one()
+    return Count(found, looked_at <= most)
 
 
 def count(database: IMEIDatabase, chosen: OrderFilter, most: int = 1_000_000) -> int:
@@ -282,8 +296,10 @@ def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: in
 
 
 def _count_of(connection: Connection, term: Term, most: int) -> int:
-    few = select(orders.c.id).where(term.seek).limit(most + 1).subquery()
-    return int(connection.execute(select(func.count()).select_from(few)).scalar_one())
+    """Return how many orders fit a term, or most + 1 where more do: to skip entries is faster than to count them."""
+    more = select(orders.c.id).where(term.seek).limit(1).offset(most).exists()
+    every = select(func.count()).select_from(orders).where(term.seek).scalar_subquery()
+    return int(connection.execute(select(case((more, most + 1), else_=every))).scalar_one())
 
 
 def _reach(connection: Connection, term: Term) -> int:
@@ -293,14 +309,17 @@ def _reach(connection: Connection, term: Term) -> int:
 
 
 def _conditions(chosen: OrderFilter, guided: Guide, before: int | None) -> list[ColumnElement[bool]]:
+    seek, tests = _led(chosen, guided, before)
+    return [*seek, *tests, *([] if before is None or chosen.dated else [_key(guided) < before])]
+
+
+def _led(chosen: OrderFilter, guided: Guide, before: int | None) -> tuple[list[Any], list[Any]]:
+    """Return what the leading term is looked up by, and what is tested on the orders that it finds."""
     terms = list(_terms(chosen, guided.meanings, before))
-    found: list[Any] = [term.seek if term.name == guided.name else term.test for term in terms]
-    found += [pair.seek for pair in _pairs(chosen, guided.meanings) if pair.name == guided.name]
     if guided.name == REJECTED:
-        found = [IS_REJECTED if term.name == "idx_status" else term.read for term in terms]
-    if before is not None and not chosen.dated:
-        found.append(_key(guided) < before)
-    return found
+        return [IS_REJECTED], [term.read for term in terms if term.name != "idx_status"]
+    seek = [term.seek for term in [*terms, *_pairs(chosen, guided.meanings)] if term.name == guided.name]
+    return seek, [term.test for term in terms if term.name != guided.name]
 
 
 def _order(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[Any]]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from order_tables import NUMBER, plan
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from benchmarks import bench_history
 from database import IMEIDatabase
 from schema import batches, orders
-from storage import order_filters, order_searches
+from storage import kept_sums, order_filters, order_searches
 from storage.order_filters import Count, Guide, OrderFilter, guide, page_query
 
 ROOT = Path(__file__).parents[2]
@@ -194,6 +194,8 @@ def test_pages_of_any_filter_give_each_order_that_fits_once_and_newest_first(
             found += [row.id for row in part]
         assert found == [row["id"] for row in expected], chosen
         assert order_filters.count(database, chosen) == len(expected), chosen
+        count = order_filters.counted(database, chosen)
+        assert count.found == len(expected) if count.is_all else count.found <= len(expected), chosen
 
 
 def some_order(chance: random.Random, number: int) -> dict[str, Any]:
@@ -264,8 +266,46 @@ def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
     assert order_filters.counted(database, OrderFilter(carrier="B", fmi="OFF")) == Count(0, is_all=False)
     with database.read() as connection:  # as where many orders fit every term
         chosen = OrderFilter(carrier="A", fmi="ON")
-        found = order_filters._counted_among(connection, chosen, Guide(), None)
+        found = order_filters._counted_among(connection, chosen, Guide())
     assert found == Count(25, is_all=False)
+
+
+def test_what_sums_are_kept_of_is_counted_exactly_however_many_orders_fit(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_filters, "INDEX_ONLY", 1)
+    monkeypatch.setattr(order_filters, "LOOKED_AT", 1)
+    chance = random.Random(7)
+    rows = [some_order(chance, number) for number in range(300)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+        connection.execute(orders.insert(), {"id": 999, "imei": NUMBER})
+    for beyond_mark in (1000, 0):  # every order is counted at first, then they are all in the sums
+        kept_sums.tend(database, beyond_mark)
+        for _ in range(20):
+            names = [name for name in ("status", "verdict", "since", "until") if chance.random() < 0.5]
+            given = {name: chance.choice(VALUES[name][:3]) for name in names}
+            chosen = OrderFilter(**given)
+            expected = sum(fits(row, chosen) for row in rows) + (not chosen.arguments())
+            assert order_filters.counted(database, chosen) == Count(expected, is_all=True), chosen
+
+
+def test_the_newest_orders_are_counted_and_only_an_index_is_read(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of orders that are spread over the file, each one that is read is a page of the disk."""
+    rows = [{"imei": NUMBER, "carrier": "AB"[n % 2], "service_id": "12"[n >= 300]} for n in range(400)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    chosen, asked = OrderFilter(carrier="A", service="2"), list[tuple[str, Any]]()
+    event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    monkeypatch.setattr(order_filters, "LOOKED_AT", 40)
+    for name in ("VERY_FEW", "FEW"):
+        monkeypatch.setattr(order_filters, name, 20)
+    assert order_filters.counted(database, chosen) == Count(41, is_all=False)
+    with database.read() as connection:
+        lines = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
+    assert all("COVERING INDEX" in line for line in lines if "orders" in line or " o " in line)
 
 
 def test_a_hundred_thousand_orders_leave_as_csv_in_the_memory_of_half_of_them(tmp_path: Path) -> None:
