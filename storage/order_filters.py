@@ -27,7 +27,7 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, literal, not_, or_, select, text
 
 from database import IMEIDatabase
 from grading import PENDING
@@ -107,6 +107,7 @@ class Term(NamedTuple):
     seek: ColumnElement[bool]  #: lets SQLite use the index
     read: ColumnElement[bool]  #: reads the column of the order and keeps SQLite from the index
     probe: ColumnElement[bool] | None = None  #: looks for the order in the index, where that is sorted by row id
+    parts: tuple[ColumnElement[bool], ...] = ()  #: the same orders by one index each, where seek needs several
 
     @property
     def exact(self) -> bool:
@@ -130,8 +131,14 @@ class Guide(NamedTuple):
 def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None, limit: int = 100) -> list[Order]:
     """Return the newest orders that fit; before is the row id of the last one seen."""
     with database.read() as connection:
-        query = page_query(chosen, guide(connection, chosen), before, limit)
-        return [Order.from_row(row) for row in connection.execute(query)]
+        return guided_page(connection, chosen, guide(connection, chosen), before, limit)
+
+
+def guided_page(
+    connection: Connection, chosen: OrderFilter, guided: Guide, before: int | None, limit: int
+) -> list[Order]:
+    """Return a page of a filter whose guide is known."""
+    return [Order.from_row(row) for row in connection.execute(page_query(chosen, guided, before, limit))]
 
 
 def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[Order]:
@@ -156,12 +163,16 @@ class Count:
     is_all: bool  #: False: there may be more, among orders that were not looked at
 
 
-def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
+def counted(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
     """Return how many orders fit, for a page, in a time that does not grow with the number of orders."""
-    with database.read() as connection:
-        if chosen.verdict != PENDING and chosen.arguments().keys() <= SUMMED:
-            return Count(_summed(connection, chosen), is_all=True)
-        return _counted_among(connection, chosen, guide(connection, chosen))
+    if chosen.verdict != PENDING and chosen.arguments().keys() <= SUMMED:
+        return Count(_summed(connection, chosen), is_all=True)
+    terms = list(_terms(chosen, guided.meanings))
+    alone = terms if len(terms) == 1 else list(_pairs(chosen, guided.meanings)) if len(terms) == 2 else []
+    if not alone:
+        return _counted_among(connection, chosen, guided)
+    found = _count_of(connection, alone[0], INDEX_ONLY)
+    return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
 
 
 def _summed(connection: Connection, chosen: OrderFilter) -> int:
@@ -178,14 +189,8 @@ def _summed(connection: Connection, chosen: OrderFilter) -> int:
 
 def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
     """Count what fits among the newest orders that fit the leading term, or among the newest where no term leads."""
-    terms = list(_terms(chosen, guided.meanings))
-    alone = terms if len(terms) == 1 else list(_pairs(chosen, guided.meanings)) if len(terms) == 2 else []
-    if alone:  # one index holds the answer
-        found = _count_of(connection, alone[0], INDEX_ONLY)
-        return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
-    most = LOOKED_AT if all(term.exact for term in terms if term.name != guided.name) else LOOKED_AT // READ
-    if guided.name == REJECTED:
-        most = INDEX_ONLY
+    exact = [term.exact for term in _terms(chosen, guided.meanings) if term.name != guided.name]
+    most = INDEX_ONLY if guided.name == REJECTED else LOOKED_AT if all(exact) else LOOKED_AT // READ
     seek, tests = _led(chosen, guided, None)
     fits = case((and_(*tests), 1)).label("fits")
     newest = [] if guided.sorts else _order(chosen, guided)
@@ -296,10 +301,13 @@ def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: in
 
 
 def _count_of(connection: Connection, term: Term, most: int) -> int:
-    """Return how many orders fit a term, or most + 1 where more do: to skip entries is faster than to count them."""
-    more = select(orders.c.id).where(term.seek).limit(1).offset(most).exists()
-    every = select(func.count()).select_from(orders).where(term.seek).scalar_subquery()
-    return int(connection.execute(select(case((more, most + 1), else_=every))).scalar_one())
+    """Return how many orders fit a term, or more than most: to skip entries is faster than to count them."""
+    found = 0
+    for seek in term.parts or (term.seek,):
+        more = select(orders.c.id).where(seek).limit(1).offset(most).exists()
+        every = select(func.count()).select_from(orders).where(seek).scalar_subquery()
+        found += int(connection.execute(select(case((more, most + 1), else_=every))).scalar_one())
+    return found
 
 
 def _reach(connection: Connection, term: Term) -> int:
@@ -440,7 +448,8 @@ def _about(given: str) -> Term:
     begins = orders.c.imei.between(given, given + ":")
     tested = func.substr(orders.c.imei, 1, len(given)) == given
     named = _read(orders.c.order_id) == given
-    return Term("q", or_(begins, orders.c.order_id == given), or_(tested, named))
+    named_only = and_(orders.c.order_id == given, not_(tested))
+    return Term("q", or_(begins, orders.c.order_id == given), or_(tested, named), parts=(begins, named_only))
 
 
 def _in_url(value: Any) -> Any:

@@ -5,13 +5,13 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from database import IMEIDatabase
 from grading import PENDING, Verdict
 from schema import orders
 from storage import order_filters
-from storage.order_filters import OrderFilter
+from storage.order_filters import Count, Guide, OrderFilter, counted, fitting, guide, guided_page
 from storage.rows import Order
 
 
@@ -55,18 +55,37 @@ def page(
 
     verdicts are those that some of the orders have, worst first, as far as that is known.
     """
-    group, _, row = after.rpartition(PARTING)
-    before = int(row) if row.isdecimal() and len(row) < LONGEST else None
     if sort is Sort.WORST:
-        return _worst_first(database, chosen, verdicts, (group, before), limit)
-    if sort is Sort.NEWEST:
-        return order_filters.page(database, chosen, before, limit)
+        return _worst_first(database, chosen, verdicts, _place(after), limit)
     with database.read() as connection:
-        terms = order_filters.fitting(chosen, order_filters.guide(connection, chosen))
-        query = select(orders).where(*terms).order_by(*ORDERINGS[sort]).limit(limit)
-        if before is not None:
-            query = query.where(_behind(sort, group, before))
-        return [Order.from_row(order) for order in connection.execute(query)]
+        return _sorted(connection, chosen, guide(connection, chosen), sort, after, limit)
+
+
+def counted_page(
+    database: IMEIDatabase, chosen: OrderFilter, sort: Sort, after: str, limit: int
+) -> tuple[list[Order], Count]:
+    """Return a page in any sort but Sort.WORST, and how many orders fit the filter at the same moment."""
+    with database.read() as connection:
+        guided = guide(connection, chosen)
+        return _sorted(connection, chosen, guided, sort, after, limit), counted(connection, chosen, guided)
+
+
+def _sorted(
+    connection: Connection, chosen: OrderFilter, guided: Guide, sort: Sort, after: str, limit: int
+) -> list[Order]:
+    group, before = _place(after)
+    if sort is Sort.NEWEST:
+        return guided_page(connection, chosen, guided, before, limit)
+    query = select(orders).where(*fitting(chosen, guided)).order_by(*ORDERINGS[sort]).limit(limit)
+    if before is not None:
+        query = query.where(_behind(sort, group, before))
+    return [Order.from_row(order) for order in connection.execute(query)]
+
+
+def _place(after: str) -> tuple[str, int | None]:
+    """Return the two parts of a key: what the orders are sorted by, and the row id."""
+    group, _, row = after.rpartition(PARTING)
+    return group, int(row) if row.isdecimal() and len(row) < LONGEST else None
 
 
 def key(order: Order, sort: Sort) -> str:

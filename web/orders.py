@@ -169,9 +169,9 @@ def result(order_id: str) -> str:
 
 def _listed(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, before: str) -> dict[str, Any]:
     """Return one page of matching orders, the key of the next page, and the count."""
-    found = order_pages.page(database, chosen, sort, before, PAGE + 1)
+    found, count = order_pages.counted_page(database, chosen, sort, before, PAGE + 1)
     following = order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None
-    return {"orders": found[:PAGE], "next_before": following, "count": order_filters.counted(database, chosen)}
+    return {"orders": found[:PAGE], "next_before": following, "count": count}
 
 
 def _result(order: Order) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from database import IMEIDatabase, utc_now
 from orders import Outcome
 from schema import orders
 from storage.batch_creation import NewBatch, create_batch
-from storage.order_filters import OrderFilter
+from storage.order_filters import Count, OrderFilter
+from storage.order_pages import Sort, counted_page
 
 NUMBER = "353370080089458"
 STATUSES = ["Pending", "Completed", "Rejected", None]
@@ -45,6 +46,10 @@ def plan(database: IMEIDatabase, query: Select[Any]) -> str:
     text = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
     with database.read() as connection:
         return "; ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+
+
+def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
+    return counted_page(database, chosen, Sort.NEWEST, "", 1)[1]
 
 
 @pytest.fixture(name="batch")
