@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
 
 from database import IMEIDatabase, Transaction, utc_now
 from orders import FINAL_STATUSES, IMEIOrder
@@ -17,6 +17,13 @@ from storage.rows import Order
 
 #: Stored texts that are read again in one transaction.
 REPARSED_AT_ONCE = 500
+
+#: Orders that wait, counted in indexes: those without an id, which the provider cannot be asked for, are subtracted.
+#: The date, which holds for every order, keeps SQLite from the index of all statuses.
+_OPEN = select(func.count()).select_from(orders).where(NOT_FINAL)
+_DATED = _OPEN.where(func.coalesce(orders.c.order_date, "") >= "")
+_NAMELESS = _OPEN.where(or_(orders.c.order_id.is_(None), orders.c.order_id == ""))
+COUNT_PENDING = select(_DATED.scalar_subquery() - _NAMELESS.scalar_subquery())
 
 Change = Callable[[IMEIOrder, Any], dict[str, Any]]
 
@@ -69,9 +76,8 @@ def pending_orders(database: IMEIDatabase, since: datetime | None = None) -> lis
 
 def count_pending(database: IMEIDatabase) -> int:
     """How many orders wait for a result."""
-    query = select(func.count()).select_from(orders).where(*waits())
     with database.read() as connection:
-        return int(connection.execute(query).scalar_one())
+        return int(connection.execute(COUNT_PENDING).scalar_one())
 
 
 def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Change) -> int:

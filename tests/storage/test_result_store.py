@@ -118,3 +118,9 @@ def test_what_was_settled_meanwhile_is_not_remembered(database: IMEIDatabase) ->
 def test_what_waits_for_a_result_is_found_without_reading_what_has_one(database: IMEIDatabase) -> None:
     assert "idx_orders_pending" in plan(database, select(orders.c.order_id).where(*result_store.waits()))
     assert result_store.count_pending(database) == 0
+    nameless = [
+        {"imei": imei, "order_id": order_id, "status": "Pending"} for imei, order_id in (("1", None), ("2", ""))
+    ]
+    with database.write() as connection:
+        connection.execute(orders.insert(), [*nameless, {"imei": "3", "order_id": "7", "status": "Pending"}])
+    assert result_store.count_pending(database) == 1  # nobody can ask the provider for an order without an id
