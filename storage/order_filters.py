@@ -60,6 +60,8 @@ DATE = "idx_order_date"
 REJECTED = "idx_orders_rejected"
 #: The orders of the batches of one person, and how many of these batches are asked for the newest order.
 PERSON, RECENT_BATCHES = "person", 20
+#: SQL: the words of a parameter that is a JSON list.
+LISTED = "SELECT value FROM json_each(:{})"
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
 
@@ -107,12 +109,13 @@ class Term(NamedTuple):
     seek: ColumnElement[bool]  #: lets SQLite use the index
     read: ColumnElement[bool]  #: reads the column of the order and keeps SQLite from the index
     probe: ColumnElement[bool] | None = None  #: looks for the order in the index, where that is sorted by row id
+    looks: int = READ  #: looks into an index that a test takes, or as many as take the time of reading the order
     parts: tuple[ColumnElement[bool], ...] = ()  #: the same orders by one index each, where seek needs several
 
     @property
     def exact(self) -> bool:
-        """Whether its index alone says which orders fit, by row id."""
-        return self.probe is not None
+        """Whether one place of its index holds the orders that fit, by row id."""
+        return self.looks == 1
 
     @property
     def test(self) -> ColumnElement[bool]:
@@ -189,8 +192,8 @@ def _summed(connection: Connection, chosen: OrderFilter) -> int:
 
 def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
     """Count what fits among the newest orders that fit the leading term, or among the newest where no term leads."""
-    exact = [term.exact for term in _terms(chosen, guided.meanings) if term.name != guided.name]
-    most = INDEX_ONLY if guided.name == REJECTED else LOOKED_AT if all(exact) else LOOKED_AT // READ
+    looks = sum(term.looks for term in _terms(chosen, guided.meanings) if term.name != guided.name)
+    most = INDEX_ONLY if guided.name == REJECTED else LOOKED_AT // max(looks, 1)
     seek, tests = _led(chosen, guided, None)
     fits = case((and_(*tests), 1)).label("fits")
     newest = [] if guided.sorts else _order(chosen, guided)
@@ -239,8 +242,8 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
         if chosen.status == OrderStatus.REJECTED:
             return Guide(REJECTED, sorts=chosen.dated, meanings=meanings)
         counts = {term.name: _count_of(connection, term, FEW) for term in terms}
-    read = [term.name for term in terms if not term.exact]  # tested by reading the order
-    costs = {name: count * (READ if set(read) - {name} else 1) for name, count in counts.items()}
+    looks = sum(term.looks for term in terms)
+    costs = {term.name: counts[term.name] * max(looks - term.looks, 1) for term in terms}
     pairs = _pairs(chosen, meanings) if min(costs.values()) > FEW else ()
     costs |= {pair.name: _count_of(connection, pair, FEW) for pair in pairs}
     least = min(costs, key=lambda name: costs[name])
@@ -355,7 +358,7 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
         ("idx_status", orders.c.status, "" if rare_status else chosen.status),
     ):
         if value not in ("", None):
-            yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, value))
+            yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, [value]), 1)
     if chosen.person:
         theirs = select(batches.c.id).where(batches.c.ordered_by == chosen.person)
         yield Term(PERSON, orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs))
@@ -388,14 +391,17 @@ def _worded(name: str, words: Sequence[str]) -> Term:
     """One wording has its orders sorted by row id in the index; several, which may be thousands, do not."""
     index, column = f"idx_orders_{name}", orders.c[name]
     if len(words) == 1:
-        return Term(index, column == words[0], _read(column) == words[0], _is_in_index(index, name, words[0]))
+        return Term(index, column == words[0], _read(column) == words[0], _is_in_index(index, name, words), 1)
     given = _listed(index, words)
-    return Term(index, column.in_(given), _read(column).in_(given))
+    seek, read = column.in_(given), _read(column).in_(given)
+    if len(words) >= READ:
+        return Term(index, seek, read)
+    return Term(index, seek, read, _is_in_index(index, name, words), len(words))
 
 
 def _listed(parameter: str, words: Sequence[str]) -> Any:
     """Return words as a list for an IN, however many they are."""
-    return text(f"SELECT value FROM json_each(:{parameter})").bindparams(**{parameter: json.dumps(list(words))})
+    return text(LISTED.format(parameter)).bindparams(**{parameter: json.dumps(list(words))})
 
 
 def _serial(given: str) -> Term:
@@ -425,13 +431,14 @@ def _placed(chosen: OrderFilter, before: int | None, placed: ColumnElement[Any])
     return and_(*terms)
 
 
-def _is_in_index(index: str, column: str, value: Any) -> ColumnElement[bool]:
-    return text(in_index(index, column, index)).bindparams(**{index: value})  # type: ignore[return-value]
+def _is_in_index(index: str, column: str, words: Sequence[Any]) -> ColumnElement[bool]:
+    listed, given = (f":{index}", words[0]) if len(words) == 1 else (LISTED.format(index), json.dumps(list(words)))
+    return text(in_index(index, column, listed)).bindparams(**{index: given})  # type: ignore[return-value]
 
 
-def in_index(index: str, column: str, parameter: str) -> str:
-    """SQL: whether an order has the parameter's value, by one look into the index instead of reading the order."""
-    return f"EXISTS (SELECT 1 FROM orders AS o INDEXED BY {index} WHERE o.{column} = :{parameter} AND o.id = orders.id)"
+def in_index(index: str, column: str, words: str) -> str:
+    """SQL: whether an order has one of these words, by a look into the index for each instead of reading the order."""
+    return f"EXISTS (SELECT 1 FROM orders AS o INDEXED BY {index} WHERE o.{column} IN ({words}) AND o.id = orders.id)"
 
 
 def _read(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -33,8 +33,8 @@ LIST = "FROM saved_searches AS search CROSS JOIN json_each(search.imeis) AS want
 #: CROSS JOIN and INDEXED BY hold SQLite to this: for each IMEI of the list, its orders, whatever the filters are.
 MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
  WHERE search.id = :search AND orders.imei = wanted.value AND wanted.key >= :place AND wanted.key < :end
- AND (:status = '' OR {in_index("idx_status", "status", "status")})
- AND (:service = '' OR {in_index("idx_orders_service", "service_id", "service")})
+ AND (:status = '' OR {in_index("idx_status", "status", ":status")})
+ AND (:service = '' OR {in_index("idx_orders_service", "service_id", ":service")})
  AND (:batch IS NULL OR orders.batch_id = :batch)
  AND (:verdict = '' OR orders.verdict = :verdict)
  AND (NOT :pending OR {NOT_FINAL.text})

@@ -264,6 +264,7 @@ def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
     assert counted(database, OrderFilter(carrier="A")) == Count(250, is_all=False)
     monkeypatch.setattr(order_filters, "LOOKED_AT", 99)
     assert counted(database, OrderFilter(carrier="B", fmi="OFF")) == Count(0, is_all=False)
+    monkeypatch.setattr(order_filters, "LOOKED_AT", 199)  # each order is looked up in two indexes
     with database.read() as connection:  # as where many orders fit every term
         chosen = OrderFilter(carrier="A", fmi="ON")
         found = order_filters.counted(connection, chosen, Guide())
