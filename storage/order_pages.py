@@ -67,7 +67,9 @@ def counted_page(
     """Return a page in any sort but Sort.WORST, and how many orders fit the filter at the same moment."""
     with database.read() as connection:
         guided = guide(connection, chosen)
-        return _sorted(connection, chosen, guided, sort, after, limit), counted(connection, chosen, guided)
+        found = _sorted(connection, chosen, guided, sort, after, limit)
+        is_all = not after and len(found) < limit
+        return found, Count(len(found), is_all) if is_all else counted(connection, chosen, guided)
 
 
 def _sorted(

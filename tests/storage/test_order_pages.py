@@ -5,8 +5,8 @@ from order_tables import NOTHING
 
 from database import IMEIDatabase
 from schema import orders
-from storage import order_pages
-from storage.order_filters import OrderFilter
+from storage import order_filters, order_pages
+from storage.order_filters import Count, OrderFilter
 from storage.order_pages import Sort
 
 
@@ -35,3 +35,14 @@ def test_a_filter_is_sorted_only_by_what_its_own_index_gives() -> None:
     assert order_pages.sorts(NOTHING) == [Sort.NEWEST, Sort.OLDEST, Sort.IMEI]
     assert order_pages.sorts(OrderFilter(status="Pending")) == [Sort.NEWEST, Sort.OLDEST]
     assert order_pages.sorts(OrderFilter(mismatch=True)) == [Sort.NEWEST]
+
+
+def test_a_first_page_that_is_not_full_is_the_count(
+    database: IMEIDatabase, known: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_filters, "INDEX_ONLY", 5)
+    chosen = OrderFilter(q=known[0][:3])
+    page, count = order_pages.counted_page(database, chosen, Sort.NEWEST, "", 401)
+    assert (len(page), count) == (400, Count(400, is_all=True))
+    for after, limit in (("", 400), (order_pages.key(page[9], Sort.NEWEST), 401)):
+        assert order_pages.counted_page(database, chosen, Sort.NEWEST, after, limit)[1] == Count(5, is_all=False)

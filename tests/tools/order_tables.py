@@ -12,9 +12,9 @@ from web_client import answer_chunks
 from database import IMEIDatabase, utc_now
 from orders import Outcome
 from schema import orders
+from storage import order_filters
 from storage.batch_creation import NewBatch, create_batch
-from storage.order_filters import Count, OrderFilter
-from storage.order_pages import Sort, counted_page
+from storage.order_filters import Count, OrderFilter, guide
 
 NUMBER = "353370080089458"
 STATUSES = ["Pending", "Completed", "Rejected", None]
@@ -49,7 +49,8 @@ def plan(database: IMEIDatabase, query: Select[Any]) -> str:
 
 
 def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
-    return counted_page(database, chosen, Sort.NEWEST, "", 1)[1]
+    with database.read() as connection:
+        return order_filters.counted(connection, chosen, guide(connection, chosen))
 
 
 @pytest.fixture(name="batch")
