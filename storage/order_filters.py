@@ -327,6 +327,8 @@ def _conditions(chosen: OrderFilter, guided: Guide, before: int | None) -> list[
 def _led(chosen: OrderFilter, guided: Guide, before: int | None) -> tuple[list[Any], list[Any]]:
     """Return what the leading term is looked up by, and what is tested on the orders that it finds."""
     terms = list(_terms(chosen, guided.meanings, before))
+    if not guided.name:  # the order is read anyway
+        return [], [term.read for term in terms]
     if guided.name == REJECTED:
         return [IS_REJECTED], [term.read for term in terms if term.name != "idx_status"]
     seek = [term.seek for term in [*terms, *_pairs(chosen, guided.meanings)] if term.name == guided.name]
