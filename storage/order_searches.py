@@ -124,14 +124,21 @@ def _rare_page(
     connection: Connection, search_id: int, terms: Sequence[ColumnElement[bool]], after: tuple[int, int], limit: int
 ) -> list[FoundOrder]:
     """Return a page where few orders fit the filter: these are looked for in the list, not the list in them."""
-    listed = connection.execute(select(saved_searches.c.imeis).where(saved_searches.c.id == search_id)).scalar_one()
-    places = {imei: place for place, imei in enumerate(json.loads(listed))}
-    fit = connection.execute(select(orders.c.id, orders.c.imei).where(*terms)).all()
-    keys = sorted((places[order.imei], -order.id) for order in fit if order.imei in places)
+    keys = sorted(_rare_keys(connection, search_id, terms))
     page = [key for key in keys if key > (after[0], -after[1])][:limit]
     rows = connection.execute(select(orders).where(orders.c.id.in_([-row for _, row in page])))
     whole = {order.id: order for order in map(Order.from_row, rows)}
     return [FoundOrder(whole[-row], place) for place, row in page]
+
+
+def _rare_keys(
+    connection: Connection, search_id: int, terms: Sequence[ColumnElement[bool]]
+) -> Iterator[tuple[int, int]]:
+    """Yield (place, -row id) of the orders that fit and whose IMEI is in the list."""
+    listed = connection.execute(select(saved_searches.c.imeis).where(saved_searches.c.id == search_id)).scalar_one()
+    places = {imei: place for place, imei in enumerate(json.loads(listed))}
+    fit = connection.execute(select(orders.c.id, orders.c.imei).where(*terms))
+    return ((places[order.imei], -order.id) for order in fit if order.imei in places)
 
 
 def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[FoundOrder]:
@@ -150,6 +157,10 @@ def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> I
 def count_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> int:
     """How many orders of the list fit the filter."""
     with database.read() as connection:
+        asked = replace(chosen, q="")  # the list takes its place
+        rare = rare_guide(connection, asked)
+        if rare is not None:
+            return sum(1 for _ in _rare_keys(connection, search_id, fitting(asked, rare)))
         return int(connection.execute(COUNT, _terms(connection, search_id, chosen) | {"place": 0}).scalar_one())
 
 
