@@ -13,6 +13,11 @@ others are tested on what that finds:
 4. Rejected orders are a fiftieth of all and say little about the other terms: they have an index of their own
    (schema.IS_REJECTED) that holds what filters ask of them.
 
+**How many orders fit** is counted by `counted()` in a time that does not grow with their number. Filters by what sums are
+kept of (SUMMED) have the exact count. One term is counted in its index up to INDEX_ONLY orders. Several terms are tested
+on the newest orders of the leading term, with at most LOOKED_AT looks into indexes. A count that stops there is a least
+number, and the page says so.
+
 A `Term` therefore has up to three wordings: `seek` lets SQLite use the index, `read` keeps it from the index, `probe`
 looks into the index for one order. tests/storage/test_query_plans.py holds the plans, benchmarks/README.md the figures.
 
@@ -42,7 +47,7 @@ WALKED_AT_ONCE = 2000
 WALKED_FIRST = 100
 #: Index entries that may be read for one page. Where more orders than this fit, a page fills soon.
 FEW = 20_000
-#: For the count of a page: entries of one index that are counted, and orders on which other terms are looked up.
+#: For the count of a page: entries of one index that are counted, and looks into indexes for several terms.
 INDEX_ONLY, LOOKED_AT = 200_000, 20_000
 #: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit.
 SUMMED = frozenset({"status", "verdict", "batch", "since", "until"})
