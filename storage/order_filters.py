@@ -13,10 +13,9 @@ others are tested on what that finds:
 4. Rejected orders are a fiftieth of all and say little about the other terms: they have an index of their own
    (schema.IS_REJECTED) that holds what filters ask of them.
 
-**How many orders fit** is counted by `counted()` in a time that does not grow with their number. Filters by what sums are
-kept of (SUMMED) have the exact count. One term is counted in its index up to INDEX_ONLY orders. Several terms are tested
-on the newest orders of the leading term, with at most LOOKED_AT looks into indexes. A count that stops there is a least
-number, and the page says so.
+**How many orders fit** (`counted()`): filters by what sums are kept of (SUMMED) have the exact count. One term is
+counted in its index up to INDEX_ONLY orders. Several terms are tested on the newest orders of the leading term, with at
+most LOOKED_AT looks into indexes. A count that stops there is a least number, and the page says so.
 
 A `Term` therefore has up to three wordings: `seek` lets SQLite use the index, `read` keeps it from the index, `probe`
 looks into the index for one order. tests/storage/test_query_plans.py holds the plans, benchmarks/README.md the figures.
@@ -114,13 +113,8 @@ class Term(NamedTuple):
     seek: ColumnElement[bool]  #: lets SQLite use the index
     read: ColumnElement[bool]  #: reads the column of the order and keeps SQLite from the index
     probe: ColumnElement[bool] | None = None  #: looks for the order in the index, where that is sorted by row id
-    looks: int = READ  #: looks into an index that a test takes, or as many as take the time of reading the order
+    looks: int = READ  #: looks into the index for a test, or what reading costs; 1: the index holds them by row id
     parts: tuple[ColumnElement[bool], ...] = ()  #: the same orders by one index each, where seek needs several
-
-    @property
-    def exact(self) -> bool:
-        """Whether one place of its index holds the orders that fit, by row id."""
-        return self.looks == 1
 
     @property
     def test(self) -> ColumnElement[bool]:
@@ -171,16 +165,22 @@ class Count:
     is_all: bool  #: False: there may be more, among orders that were not looked at
 
 
-def counted(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
+def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
     """Return how many orders fit, for a page, in a time that does not grow with the number of orders."""
+    with database.read() as connection:
+        return guided_count(connection, chosen, guide(connection, chosen))
+
+
+def guided_count(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
+    """Return the count of a filter whose guide is known."""
     if chosen.verdict != PENDING and chosen.arguments().keys() <= SUMMED:
         return Count(_summed(connection, chosen), is_all=True)
     terms = list(_terms(chosen, guided.meanings))
     alone = terms if len(terms) == 1 else list(_pairs(chosen, guided.meanings)) if len(terms) == 2 else []
-    if not alone:
-        return _counted_among(connection, chosen, guided)
-    found = _count_of(connection, alone[0], INDEX_ONLY)
-    return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
+    if alone:
+        found = _count_of(connection, alone[0], INDEX_ONLY)
+        return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
+    return _counted_among(connection, chosen, guided)
 
 
 def _summed(connection: Connection, chosen: OrderFilter) -> int:
@@ -239,7 +239,7 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
     """Choose the term that leads, as the module's docstring explains."""
     meanings = wordings_of(connection, chosen)
     terms = list(_terms(chosen, meanings))
-    in_order = [term.name for term in terms if (term.name == DATE if chosen.dated else term.exact)]
+    in_order = [term.name for term in terms if (term.name == DATE if chosen.dated else term.looks == 1)]
     if len(terms) == len(in_order) <= 1:
         return Guide(in_order[0] if in_order else "", meanings=meanings)
     counts = {term.name: _count_of(connection, term, VERY_FEW) for term in terms}

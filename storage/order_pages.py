@@ -11,7 +11,7 @@ from database import IMEIDatabase
 from grading import PENDING, Verdict
 from schema import orders
 from storage import order_filters
-from storage.order_filters import Count, Guide, OrderFilter, counted, fitting, guide, guided_page
+from storage.order_filters import Count, Guide, OrderFilter, fitting, guide, guided_count, guided_page
 from storage.rows import Order
 
 
@@ -69,7 +69,7 @@ def counted_page(
         guided = guide(connection, chosen)
         found = _sorted(connection, chosen, guided, sort, after, limit)
         is_all = not after and len(found) < limit
-        return found, Count(len(found), is_all) if is_all else counted(connection, chosen, guided)
+        return found, Count(len(found), is_all) if is_all else guided_count(connection, chosen, guided)
 
 
 def _sorted(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from order_tables import NUMBER, counted, plan
+from order_tables import NUMBER, plan
 from sqlalchemy import event, select
 
 from benchmarks import bench_history
@@ -194,7 +194,7 @@ def test_pages_of_any_filter_give_each_order_that_fits_once_and_newest_first(
             found += [row.id for row in part]
         assert found == [row["id"] for row in expected], chosen
         assert order_filters.count(database, chosen) == len(expected), chosen
-        count = counted(database, chosen)
+        count = order_filters.counted(database, chosen)
         assert count.found == len(expected) if count.is_all else count.found <= len(expected), chosen
 
 
@@ -249,7 +249,7 @@ def test_a_serial_number_is_found_by_its_beginning(database: IMEIDatabase, asked
         connection.execute(orders.insert(), [{"imei": NUMBER, "serial": serial} for serial in serials])
     for chosen in (OrderFilter(serial=asked), OrderFilter(serial=asked, q=NUMBER)):
         assert len(order_filters.page(database, chosen)) == found
-        assert counted(database, chosen).found == found
+        assert order_filters.counted(database, chosen).found == found
 
 
 def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
@@ -258,16 +258,16 @@ def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
     rows = [{"imei": NUMBER, "carrier": "BA"[n % 4 > 0], "fmi": ("ON", "OFF")[n % 2]} for n in range(400)]
     with database.write() as connection:
         connection.execute(orders.insert(), rows)
-    assert counted(database, OrderFilter()) == Count(400, is_all=True)
-    assert counted(database, OrderFilter(carrier="A", fmi="ON")) == Count(100, is_all=True)
+    assert order_filters.counted(database, OrderFilter()) == Count(400, is_all=True)
+    assert order_filters.counted(database, OrderFilter(carrier="A", fmi="ON")) == Count(100, is_all=True)
     monkeypatch.setattr(order_filters, "INDEX_ONLY", 250)
-    assert counted(database, OrderFilter(carrier="A")) == Count(250, is_all=False)
+    assert order_filters.counted(database, OrderFilter(carrier="A")) == Count(250, is_all=False)
     monkeypatch.setattr(order_filters, "LOOKED_AT", 99)
-    assert counted(database, OrderFilter(carrier="B", fmi="OFF")) == Count(0, is_all=False)
+    assert order_filters.counted(database, OrderFilter(carrier="B", fmi="OFF")) == Count(0, is_all=False)
     monkeypatch.setattr(order_filters, "LOOKED_AT", 199)  # each order is looked up in two indexes
     with database.read() as connection:  # as where many orders fit every term
         chosen = OrderFilter(carrier="A", fmi="ON")
-        found = order_filters.counted(connection, chosen, Guide())
+        found = order_filters.guided_count(connection, chosen, Guide())
     assert found == Count(25, is_all=False)
 
 
@@ -288,7 +288,7 @@ def test_what_sums_are_kept_of_is_counted_exactly_however_many_orders_fit(
             given = {name: chance.choice(VALUES[name][:3]) for name in names}
             chosen = OrderFilter(**given)
             expected = sum(fits(row, chosen) for row in rows) + (not chosen.arguments())
-            assert counted(database, chosen) == Count(expected, is_all=True), chosen
+            assert order_filters.counted(database, chosen) == Count(expected, is_all=True), chosen
 
 
 def test_the_newest_orders_are_counted_and_only_an_index_is_read(
@@ -303,7 +303,7 @@ def test_the_newest_orders_are_counted_and_only_an_index_is_read(
     monkeypatch.setattr(order_filters, "LOOKED_AT", 40)
     for name in ("VERY_FEW", "FEW"):
         monkeypatch.setattr(order_filters, name, 20)
-    assert counted(database, chosen) == Count(41, is_all=False)
+    assert order_filters.counted(database, chosen) == Count(41, is_all=False)
     with database.read() as connection:
         lines = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
     assert all("COVERING INDEX" in line for line in lines if "orders" in line or " o " in line)

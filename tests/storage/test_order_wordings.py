@@ -1,7 +1,7 @@
 """Wordings of findings: a finding finds every wording that means it, by its index."""
 
 import pytest
-from order_tables import NUMBER, counted, plan
+from order_tables import NUMBER, plan
 
 from database import IMEIDatabase
 from schema import orders
@@ -56,7 +56,7 @@ def test_a_name_is_found_wherever_it_stands(database: IMEIDatabase, name: str, a
         connection.execute(orders.insert(), [{"imei": NUMBER, name: carrier} for carrier in CARRIERS])
     chosen = OrderFilter(carrier=asked) if name == "carrier" else OrderFilter(model=asked)
     assert sorted(getattr(row, name) for row in order_filters.walk(database, chosen)) == found
-    assert counted(database, chosen) == Count(len(found), is_all=True)
+    assert order_filters.counted(database, chosen) == Count(len(found), is_all=True)
     with database.read() as connection:
         words = plan(database, page_query(chosen, guide(connection, chosen), None, 101))
     assert f"idx_orders_{name}" in words

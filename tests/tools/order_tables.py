@@ -12,9 +12,8 @@ from web_client import answer_chunks
 from database import IMEIDatabase, utc_now
 from orders import Outcome
 from schema import orders
-from storage import order_filters
 from storage.batch_creation import NewBatch, create_batch
-from storage.order_filters import Count, OrderFilter, guide
+from storage.order_filters import OrderFilter
 
 NUMBER = "353370080089458"
 STATUSES = ["Pending", "Completed", "Rejected", None]
@@ -46,11 +45,6 @@ def plan(database: IMEIDatabase, query: Select[Any]) -> str:
     text = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
     with database.read() as connection:
         return "; ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
-
-
-def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
-    with database.read() as connection:
-        return order_filters.counted(connection, chosen, guide(connection, chosen))
 
 
 @pytest.fixture(name="batch")
