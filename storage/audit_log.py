@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, func, insert, or_, select,
 from database import IMEIDatabase, Transaction, utc_now
 from schema import audit_entries
 from storage.audit_chain import COUNTER, GENESIS, Link, digest_of
-from storage.order_filters import Count
+from storage.order_counts import Count
 
 #: Most signs of one column, and of one text among the details; most values of one list and members of the details.
 LONGEST, LONGEST_TEXT, MOST_VALUES, MOST_MEMBERS = 200, 300, 8, 16

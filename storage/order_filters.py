@@ -13,10 +13,6 @@ others are tested on what that finds:
 4. Rejected orders are a fiftieth of all and say little about the other terms: they have an index of their own
    (schema.IS_REJECTED) that holds what filters ask of them.
 
-**How many orders fit** (`counted()`): filters by what sums are kept of (SUMMED) have the exact count. One term is
-counted in its index up to INDEX_ONLY orders. Several terms are tested on the newest orders of the leading term, with at
-most LOOKED_AT looks into indexes. A count that stops there is a least number, and the page says so.
-
 A `Term` therefore has up to three wordings: `seek` lets SQLite use the index, `read` keeps it from the index, `probe`
 looks into the index for one order. tests/storage/test_query_plans.py holds the plans, benchmarks/README.md the figures.
 
@@ -36,7 +32,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func
 from database import IMEIDatabase
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
-from schema import IS_REJECTED, NOT_FINAL, batches, orders, sums
+from schema import IS_REJECTED, NOT_FINAL, batches, orders
 from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
 
@@ -46,10 +42,6 @@ WALKED_AT_ONCE = 2000
 WALKED_FIRST = 100
 #: Index entries that may be read for one page. Where more orders than this fit, a page fills soon.
 FEW = 20_000
-#: For the count of a page: entries of one index that are counted, and looks into indexes for several terms.
-INDEX_ONLY, LOOKED_AT = 200_000, 20_000
-#: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit.
-SUMMED = frozenset({"status", "verdict", "batch", "since", "until"})
 #: Orders that fit a term are counted up to this first, which often decides.
 VERY_FEW = 2000
 #: Index entries that can be read in the time of reading one order.
@@ -157,56 +149,6 @@ def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[Order]:
         last, limit = rows[-1].id, WALKED_AT_ONCE
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many orders fit a filter, as far as they were counted."""
-
-    found: int
-    is_all: bool  #: False: there may be more, among orders that were not looked at
-
-
-def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
-    """Return how many orders fit, for a page, in a time that does not grow with the number of orders."""
-    with database.read() as connection:
-        return guided_count(connection, chosen, guide(connection, chosen))
-
-
-def guided_count(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
-    """Return the count of a filter whose guide is known."""
-    if chosen.verdict != PENDING and chosen.arguments().keys() <= SUMMED:
-        return Count(_summed(connection, chosen), is_all=True)
-    terms = list(_terms(chosen, guided.meanings))
-    alone = terms if len(terms) == 1 else list(_pairs(chosen, guided.meanings)) if len(terms) == 2 else []
-    if alone:
-        found = _count_of(connection, alone[0], INDEX_ONLY)
-        return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
-    return _counted_among(connection, chosen, guided)
-
-
-def _summed(connection: Connection, chosen: OrderFilter) -> int:
-    """Return the number of orders of a filter of SUMMED terms, from the sums that are kept."""
-    added = sums().c
-    wanted = ((added.status, chosen.status), (added.verdict, chosen.verdict), (added.batch_id, chosen.batch))
-    terms = [column == value for column, value in wanted if value not in ("", None)]
-    if chosen.dated:
-        terms.append(added.day >= (chosen.since.isoformat() if chosen.since else "0"))  # not the unknown day ""
-    if chosen.until:
-        terms.append(added.day <= chosen.until.isoformat())
-    return int(connection.execute(select(func.coalesce(func.sum(added.orders), 0)).where(*terms)).scalar_one())
-
-
-def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
-    """Count what fits among the newest orders that fit the leading term, or among the newest where no term leads."""
-    looks = sum(term.looks for term in _terms(chosen, guided.meanings) if term.name != guided.name)
-    most = INDEX_ONLY if guided.name == REJECTED else LOOKED_AT // max(looks, 1)
-    seek, tests = _led(chosen, guided, None)
-    fits = case((and_(*tests), 1)).label("fits")
-    newest = [] if guided.sorts else _order(chosen, guided)
-    among = select(fits).select_from(orders).where(*seek).order_by(*newest).limit(most + 1).subquery()
-    looked_at, found = connection.execute(select(func.count(), func.count(among.c.fits)).select_from(among)).one()
-    return Count(found, looked_at <= most)
-
-
 def count(database: IMEIDatabase, chosen: OrderFilter, most: int = 1_000_000) -> int:
     """How many orders fit, counted up to `most`."""
     if chosen == OrderFilter():
@@ -238,24 +180,24 @@ def mismatched_count(database: IMEIDatabase, batch_id: int | None = None) -> int
 def guide(connection: Connection, chosen: OrderFilter) -> Guide:
     """Choose the term that leads, as the module's docstring explains."""
     meanings = wordings_of(connection, chosen)
-    terms = list(_terms(chosen, meanings))
+    terms = list(terms_of(chosen, meanings))
     in_order = [term.name for term in terms if (term.name == DATE if chosen.dated else term.looks == 1)]
     if len(terms) == len(in_order) <= 1:
         return Guide(in_order[0] if in_order else "", meanings=meanings)
-    counts = {term.name: _count_of(connection, term, VERY_FEW) for term in terms}
+    counts = {term.name: count_of(connection, term, VERY_FEW) for term in terms}
     if min(counts.values()) > VERY_FEW:
         if chosen.status == OrderStatus.REJECTED:
             return Guide(REJECTED, sorts=chosen.dated, meanings=meanings)
-        counts = {term.name: _count_of(connection, term, FEW) for term in terms}
+        counts = {term.name: count_of(connection, term, FEW) for term in terms}
     looks = sum(term.looks for term in terms)
     costs = {term.name: counts[term.name] * max(looks - term.looks, 1) for term in terms}
-    pairs = _pairs(chosen, meanings) if min(costs.values()) > FEW else ()
-    costs |= {pair.name: _count_of(connection, pair, FEW) for pair in pairs}
+    pairs = pairs_of(chosen, meanings) if min(costs.values()) > FEW else ()
+    costs |= {pair.name: count_of(connection, pair, FEW) for pair in pairs}
     least = min(costs, key=lambda name: costs[name])
     if costs[least] <= FEW:
         return Guide(least, least not in in_order, meanings)
     person = next((term for term in terms if term.name == PERSON), None)
-    if person and _is_cheaper_than_walk(connection, chosen, person, READ if set(read) - {PERSON} else 1):
+    if person and _is_cheaper_than_walk(connection, chosen, person, max(looks - person.looks, 1)):
         return Guide(PERSON, sorts=True, meanings=meanings)
     if len(in_order) > 1:
         wide = [term for term in terms if term.name in in_order]
@@ -273,14 +215,14 @@ def _is_cheaper_than_walk(connection: Connection, chosen: OrderFilter, person: T
     newest_of_batch = select(func.max(orders.c.id)).where(orders.c.batch_id == some.c.id).scalar_subquery()
     last = connection.execute(select(func.max(newest_of_batch)).select_from(some)).scalar() or 0
     passed = int(connection.execute(select(func.max(orders.c.id))).scalar() or 0) - last
-    return _count_of(connection, person, passed * READ // cost) * cost <= passed * READ
+    return count_of(connection, person, passed * READ // cost) * cost <= passed * READ
 
 
 def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
     """Return a guide by a term that at most VERY_FEW orders fit; None where there is no such term."""
     meanings = wordings_of(connection, chosen)
-    for term in _terms(chosen, meanings):
-        if _count_of(connection, term, VERY_FEW) <= VERY_FEW:
+    for term in terms_of(chosen, meanings):
+        if count_of(connection, term, VERY_FEW) <= VERY_FEW:
             return Guide(term.name, sorts=True, meanings=meanings)
     return None
 
@@ -301,14 +243,14 @@ def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: in
     Where there is something to test or to sort, the ids come first, from indexes where that can be, so that only the
     orders of the page are read whole.
     """
-    conditions, order = _conditions(chosen, guided, before), _order(chosen, guided)
-    if len(list(_terms(chosen, guided.meanings))) <= 1 and not guided.sorts:
+    conditions, order = _conditions(chosen, guided, before), order_of(chosen, guided)
+    if len(list(terms_of(chosen, guided.meanings))) <= 1 and not guided.sorts:
         return select(orders).where(*conditions).order_by(*order).limit(limit)
     ids = select(orders.c.id).where(*conditions).order_by(*order).limit(limit)
-    return select(orders).where(orders.c.id.in_(ids)).order_by(*_order(chosen, Guide(sorts=True)))
+    return select(orders).where(orders.c.id.in_(ids)).order_by(*order_of(chosen, Guide(sorts=True)))
 
 
-def _count_of(connection: Connection, term: Term, most: int) -> int:
+def count_of(connection: Connection, term: Term, most: int) -> int:
     """Return how many orders fit a term, or more than most: to skip entries is faster than to count them."""
     found = 0
     for seek in term.parts or (term.seek,):
@@ -325,23 +267,23 @@ def _reach(connection: Connection, term: Term) -> int:
 
 
 def _conditions(chosen: OrderFilter, guided: Guide, before: int | None) -> list[ColumnElement[bool]]:
-    seek, tests = _led(chosen, guided, before)
+    seek, tests = led_by(chosen, guided, before)
     return [*seek, *tests, *([] if before is None or chosen.dated else [_key(guided) < before])]
 
 
-def _led(chosen: OrderFilter, guided: Guide, before: int | None) -> tuple[list[Any], list[Any]]:
+def led_by(chosen: OrderFilter, guided: Guide, before: int | None) -> tuple[list[Any], list[Any]]:
     """Return what the leading term is looked up by, and what is tested on the orders that it finds."""
-    terms = list(_terms(chosen, guided.meanings, before))
+    terms = list(terms_of(chosen, guided.meanings, before))
     if not guided.name:  # the order is read anyway
         return [], [term.read for term in terms]
     if guided.name == REJECTED:
         return [IS_REJECTED], [term.read for term in terms if term.name != "idx_status"]
-    seek = [term.seek for term in [*terms, *_pairs(chosen, guided.meanings)] if term.name == guided.name]
+    seek = [term.seek for term in [*terms, *pairs_of(chosen, guided.meanings)] if term.name == guided.name]
     return seek, [term.test for term in terms if term.name != guided.name]
 
 
-def _order(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[Any]]:
-    """Newest first. Orders of one instant are in the order of the index."""
+def order_of(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[Any]]:
+    """Return the order of a page: newest first. Orders of one instant are in the order of the index."""
     if not chosen.dated:
         return [_key(guided).desc()]
     placed = _read(orders.c.order_date) if guided.sorts else orders.c.order_date
@@ -353,7 +295,7 @@ def _key(guided: Guide) -> ColumnElement[int]:
     return orders.c.id + 0 if guided.sorts else orders.c.id.expression
 
 
-def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -> Iterator[Term]:
+def terms_of(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -> Iterator[Term]:
     """Yield the terms that are set; first those that probably few orders fit."""
     if chosen.q.strip():
         yield _about(chosen.q.strip())
@@ -385,7 +327,7 @@ def _terms(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -
         yield Term("idx_orders_other_imei", MISMATCHED, func.coalesce(orders.c.other_imei, "") > "")
 
 
-def _pairs(chosen: OrderFilter, meanings: Wordings) -> Iterator[Term]:
+def pairs_of(chosen: OrderFilter, meanings: Wordings) -> Iterator[Term]:
     """Yield the verdict with each finding that is set, where the two are: they can lead, and are no tests."""
     for name in FINDINGS if chosen.verdict not in ("", PENDING) else ():
         if getattr(chosen, name):

@@ -11,7 +11,8 @@ from database import IMEIDatabase
 from grading import PENDING, Verdict
 from schema import orders
 from storage import order_filters
-from storage.order_filters import Count, Guide, OrderFilter, fitting, guide, guided_count, guided_page
+from storage.order_counts import Count, guided_count
+from storage.order_filters import Guide, OrderFilter, fitting, guide, guided_page
 from storage.rows import Order
 
 

@@ -33,7 +33,8 @@ from spreadsheets import (
     write_xlsx,
 )
 from storage import order_filters
-from storage.order_filters import Count, OrderFilter
+from storage.order_counts import Count
+from storage.order_filters import OrderFilter
 from storage.rows import Order
 from web.access import describe
 

@@ -14,7 +14,7 @@ from devices import read_report
 from orders import OrderStatus
 from people import Role
 from results import is_requested, last_sync, request_sync
-from storage import batch_queries, order_filters, order_pages, order_queries, verdict_store
+from storage import batch_queries, order_counts, order_filters, order_pages, order_queries, verdict_store
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
@@ -132,7 +132,7 @@ def preview_recheck() -> ResponseReturnValue:
 def history_csv() -> Response:
     """Download the orders that match the filter: in the provider's format, or with ?format=extended with all fields."""
     chosen = filter_asked()
-    describe_orders(chosen, order_filters.counted(backend().database, chosen))
+    describe_orders(chosen, order_counts.counted(backend().database, chosen))
     return csv_download(_export_rows(backend().database, chosen), columns_asked(), _export_name("csv"))
 
 

@@ -14,7 +14,8 @@ from orders import OrderStatus
 from people import Role
 from spreadsheets import Choice, OutColumn, UnreadableFileError, read_text
 from storage import order_queries, order_searches
-from storage.order_filters import Count, OrderFilter
+from storage.order_counts import Count
+from storage.order_filters import OrderFilter
 from storage.order_searches import SavedSearch
 from submission import service_objection
 from web.access import allow, describe

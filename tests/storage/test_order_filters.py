@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from order_tables import NUMBER, plan
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from benchmarks import bench_history
 from database import IMEIDatabase
 from schema import batches, orders
-from storage import kept_sums, order_filters, order_searches
-from storage.order_filters import Count, Guide, OrderFilter, guide, page_query
+from storage import kept_sums, order_counts, order_filters, order_searches
+from storage.order_counts import Count
+from storage.order_filters import Guide, OrderFilter, guide, page_query
 
 ROOT = Path(__file__).parents[2]
 #: Batch → who ordered it.
@@ -194,7 +195,7 @@ def test_pages_of_any_filter_give_each_order_that_fits_once_and_newest_first(
             found += [row.id for row in part]
         assert found == [row["id"] for row in expected], chosen
         assert order_filters.count(database, chosen) == len(expected), chosen
-        count = order_filters.counted(database, chosen)
+        count = order_counts.counted(database, chosen)
         assert count.found == len(expected) if count.is_all else count.found <= len(expected), chosen
 
 
@@ -249,35 +250,16 @@ def test_a_serial_number_is_found_by_its_beginning(database: IMEIDatabase, asked
         connection.execute(orders.insert(), [{"imei": NUMBER, "serial": serial} for serial in serials])
     for chosen in (OrderFilter(serial=asked), OrderFilter(serial=asked, q=NUMBER)):
         assert len(order_filters.page(database, chosen)) == found
-        assert order_filters.counted(database, chosen).found == found
-
-
-def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
-    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [{"imei": NUMBER, "carrier": "BA"[n % 4 > 0], "fmi": ("ON", "OFF")[n % 2]} for n in range(400)]
-    with database.write() as connection:
-        connection.execute(orders.insert(), rows)
-    assert order_filters.counted(database, OrderFilter()) == Count(400, is_all=True)
-    assert order_filters.counted(database, OrderFilter(carrier="A", fmi="ON")) == Count(100, is_all=True)
-    monkeypatch.setattr(order_filters, "INDEX_ONLY", 250)
-    assert order_filters.counted(database, OrderFilter(carrier="A")) == Count(250, is_all=False)
-    monkeypatch.setattr(order_filters, "LOOKED_AT", 99)
-    assert order_filters.counted(database, OrderFilter(carrier="B", fmi="OFF")) == Count(0, is_all=False)
-    monkeypatch.setattr(order_filters, "LOOKED_AT", 199)  # each order is looked up in two indexes
-    with database.read() as connection:  # as where many orders fit every term
-        chosen = OrderFilter(carrier="A", fmi="ON")
-        found = order_filters.guided_count(connection, chosen, Guide())
-    assert found == Count(25, is_all=False)
+        assert order_counts.counted(database, chosen).found == found
 
 
 def test_what_sums_are_kept_of_is_counted_exactly_however_many_orders_fit(
     database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(order_filters, "INDEX_ONLY", 1)
-    monkeypatch.setattr(order_filters, "LOOKED_AT", 1)
+    monkeypatch.setattr(order_counts, "INDEX_ONLY", 1)
+    monkeypatch.setattr(order_counts, "LOOKED_AT", 1)
     chance = random.Random(7)
-    rows = [some_order(chance, number) for number in range(300)]
+    rows = [some_order(chance, number) | {"batch_id": None} for number in range(300)]
     with database.write() as connection:
         connection.execute(orders.insert(), rows)
         connection.execute(orders.insert(), {"id": 999, "imei": NUMBER})
@@ -288,25 +270,7 @@ def test_what_sums_are_kept_of_is_counted_exactly_however_many_orders_fit(
             given = {name: chance.choice(VALUES[name][:3]) for name in names}
             chosen = OrderFilter(**given)
             expected = sum(fits(row, chosen) for row in rows) + (not chosen.arguments())
-            assert order_filters.counted(database, chosen) == Count(expected, is_all=True), chosen
-
-
-def test_the_newest_orders_are_counted_and_only_an_index_is_read(
-    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of orders that are spread over the file, each one that is read is a page of the disk."""
-    rows = [{"imei": NUMBER, "carrier": "AB"[n % 2], "service_id": "12"[n >= 300]} for n in range(400)]
-    with database.write() as connection:
-        connection.execute(orders.insert(), rows)
-    chosen, asked = OrderFilter(carrier="A", service="2"), list[tuple[str, Any]]()
-    event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
-    monkeypatch.setattr(order_filters, "LOOKED_AT", 40)
-    for name in ("VERY_FEW", "FEW"):
-        monkeypatch.setattr(order_filters, name, 20)
-    assert order_filters.counted(database, chosen) == Count(41, is_all=False)
-    with database.read() as connection:
-        lines = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
-    assert all("COVERING INDEX" in line for line in lines if "orders" in line or " o " in line)
+            assert order_counts.counted(database, chosen) == Count(expected, is_all=True), chosen
 
 
 def test_a_hundred_thousand_orders_leave_as_csv_in_the_memory_of_half_of_them(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from order_tables import NOTHING
 
 from database import IMEIDatabase
 from schema import orders
-from storage import order_filters, order_pages
-from storage.order_filters import Count, OrderFilter
+from storage import order_counts, order_pages
+from storage.order_counts import Count
+from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 
 
@@ -40,7 +41,7 @@ def test_a_filter_is_sorted_only_by_what_its_own_index_gives() -> None:
 def test_a_first_page_that_is_not_full_is_the_count(
     database: IMEIDatabase, known: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(order_filters, "INDEX_ONLY", 5)
+    monkeypatch.setattr(order_counts, "INDEX_ONLY", 5)
     chosen = OrderFilter(q=known[0][:3])
     page, count = order_pages.counted_page(database, chosen, Sort.NEWEST, "", 401)
     assert (len(page), count) == (400, Count(400, is_all=True))

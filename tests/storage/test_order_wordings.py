@@ -5,8 +5,9 @@ from order_tables import NUMBER, plan
 
 from database import IMEIDatabase
 from schema import orders
-from storage import order_filters, order_wordings
-from storage.order_filters import Count, OrderFilter, guide, page_query
+from storage import order_counts, order_filters, order_wordings
+from storage.order_counts import Count
+from storage.order_filters import OrderFilter, guide, page_query
 
 
 def test_a_finding_finds_every_wording_that_means_it(database: IMEIDatabase) -> None:
@@ -56,7 +57,7 @@ def test_a_name_is_found_wherever_it_stands(database: IMEIDatabase, name: str, a
         connection.execute(orders.insert(), [{"imei": NUMBER, name: carrier} for carrier in CARRIERS])
     chosen = OrderFilter(carrier=asked) if name == "carrier" else OrderFilter(model=asked)
     assert sorted(getattr(row, name) for row in order_filters.walk(database, chosen)) == found
-    assert order_filters.counted(database, chosen) == Count(len(found), is_all=True)
+    assert order_counts.counted(database, chosen) == Count(len(found), is_all=True)
     with database.read() as connection:
         words = plan(database, page_query(chosen, guide(connection, chosen), None, 101))
     assert f"idx_orders_{name}" in words

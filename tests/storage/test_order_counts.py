@@ -1,0 +1,50 @@
+"""The count of a page is exact where that is cheap, else a least number of the newest orders."""
+
+from typing import Any
+
+import pytest
+from order_tables import NUMBER
+from sqlalchemy import event
+
+from database import IMEIDatabase
+from schema import orders
+from storage import order_counts, order_filters
+from storage.order_counts import Count
+from storage.order_filters import Guide, OrderFilter
+
+
+def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"imei": NUMBER, "carrier": "BA"[n % 4 > 0], "fmi": ("ON", "OFF")[n % 2]} for n in range(400)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    assert order_counts.counted(database, OrderFilter()) == Count(400, is_all=True)
+    assert order_counts.counted(database, OrderFilter(carrier="A", fmi="ON")) == Count(100, is_all=True)
+    monkeypatch.setattr(order_counts, "INDEX_ONLY", 250)
+    assert order_counts.counted(database, OrderFilter(carrier="A")) == Count(250, is_all=False)
+    monkeypatch.setattr(order_counts, "LOOKED_AT", 99)
+    assert order_counts.counted(database, OrderFilter(carrier="B", fmi="OFF")) == Count(0, is_all=False)
+    monkeypatch.setattr(order_counts, "LOOKED_AT", 199)  # each order is looked up in two indexes
+    with database.read() as connection:  # as where many orders fit every term
+        chosen = OrderFilter(carrier="A", fmi="ON")
+        found = order_counts.guided_count(connection, chosen, Guide())
+    assert found == Count(25, is_all=False)
+
+
+def test_the_newest_orders_are_counted_and_only_an_index_is_read(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of orders that are spread over the file, each one that is read is a page of the disk."""
+    rows = [{"imei": NUMBER, "carrier": "AB"[n % 2], "service_id": "12"[n >= 300]} for n in range(400)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    chosen, asked = OrderFilter(carrier="A", service="2"), list[tuple[str, Any]]()
+    event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    monkeypatch.setattr(order_counts, "LOOKED_AT", 40)
+    for name in ("VERY_FEW", "FEW"):
+        monkeypatch.setattr(order_filters, name, 20)
+    assert order_counts.counted(database, chosen) == Count(41, is_all=False)
+    with database.read() as connection:
+        lines = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
+    assert all("COVERING INDEX" in line for line in lines if "orders" in line or " o " in line)
