@@ -1,8 +1,8 @@
 """How many orders fit a filter, for a page, in a time that does not grow with their number. Reads only.
 
-Filters by what sums are kept of (SUMMED) have the exact count. One term is counted in its index up to INDEX_ONLY orders.
-Several terms are tested on the newest orders of the leading term, with at most LOOKED_AT looks into indexes. A count that
-stops there is a least number, and the page says so.
+Filters by what sums are kept of (SUMMED) have the exact count. One term is counted in its index
+up to INDEX_ONLY orders. Several terms are tested on the newest orders of the leading term, with at most LOOKED_AT
+looks into indexes. A count that stops there is a least number, and the page says so.
 """
 
 from dataclasses import dataclass
