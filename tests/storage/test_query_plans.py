@@ -33,6 +33,7 @@ from settings import Settings
 from spreadsheets.order_rows import read_orders
 from storage import (
     balance_store,
+    idempotency_store,
     kept_sums,
     order_filters,
     order_searches,
@@ -41,6 +42,7 @@ from storage import (
     stop_loss,
     verdict_store,
 )
+from storage.idempotency_store import RequestKey
 from storage.order_filters import OrderFilter
 from storage.outbox import EventKind
 
@@ -89,6 +91,9 @@ PAGES = [
     "/settings/notifications/webhooks/1",
     "/settings/notifications/deliveries",
     "/settings/notifications/deliveries?webhook=1&state=failed&before=9",
+    "/settings/audit-log",
+    "/settings/audit-log?actor=demo",
+    "/settings/audit-log?subject=batch+1",
     "/status",
     "/health",
     "/status.json",
@@ -261,6 +266,7 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
     with Simulator(Knobs()) as simulator:
         work(simulator, database)
     receivers.turn()
+    idempotency_store.claim(database, RequestKey("token 1", "nightly", "00"))
     wanted = {str(index.name) for table in metadata.tables.values() for index in table.indexes} - FOR_PEOPLE.keys()
     assert len(caught) > 100
     for statistics in ("", STATISTICS):
