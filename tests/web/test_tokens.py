@@ -11,6 +11,7 @@ from access import actor_of
 from database import IMEIDatabase
 from people import Actor, Role, Scope
 from storage import token_store
+from web.access import permission_of
 
 FORM = {"name": "stock-sync", "role": "operator", "scope": ["read", "order"], "daily_limit": "50", "days": "90"}
 
@@ -68,6 +69,12 @@ def test_what_is_not_valid_creates_nothing_and_names_the_reason(
 ) -> None:
     assert sentence in words(browser.led_back(browser.post("/settings/tokens", FORM | form)))
     assert token_store.listed(database) == []
+
+
+def test_a_change_of_tokens_asks_for_a_recent_proof(browser: Browser) -> None:
+    with browser.client.application.app_context():
+        declared = [permission_of(f"tokens.{view}") for view in ("create", "revoke")]
+    assert [permission and permission.prove for permission in declared] == [True, True]
 
 
 def test_only_an_admin_sees_and_changes_tokens(
