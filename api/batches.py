@@ -111,6 +111,7 @@ class BatchQuery(FormSchema):
     """Which batches."""
 
     q = TextLine(load_default="", metadata={"description": "Words of label, customer or note, or an id."})
+    person = TextLine(load_default="", metadata={"description": "Who ordered."})
     cursor = Whole(1, 2**62 - 1)
     limit = Whole(1, 100, load_default=50)
 
@@ -127,6 +128,10 @@ class ResumeForm(FormSchema):
     """How to go on."""
 
     unit_price = Dollars(metadata={"description": "Go on up to this price of an IMEI. Without it, up to its own."})
+
+
+#: The example of the JSON body, and the body of an upload.
+BODIES = {"application/json": {"example": EXAMPLE}, "multipart/form-data": {"schema": NewBatchUpload}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +156,8 @@ class WantedBatch:
 @allow(Role.VIEWER)
 def listing(query: Mapping[str, Any]) -> Any:
     """List the newest batches."""
-    limit = query["limit"]
-    found = order_queries.listed_batches(backend().database, limit + 1, query.get("cursor"), query["q"])
+    limit, chosen = query["limit"], (query.get("cursor"), query["q"], query["person"])
+    found = order_queries.listed_batches(backend().database, limit + 1, *chosen)
     cursor = str(found[limit - 1].batch_id) if len(found) > limit else None
     return {"batches": found[:limit], "next_cursor": cursor}, next_page(cursor)
 
@@ -166,9 +171,7 @@ def listing(query: Mapping[str, Any]) -> Any:
     status=201,
     also={200: NewBatchAnswer},
     refusals=(402, 409),
-    example=EXAMPLE,
-    parameters=[KEY_HEADER],
-    requestBody={"content": {"multipart/form-data": {"schema": NewBatchUpload}}},
+    doc={"parameters": [KEY_HEADER], "requestBody": {"content": BODIES}},
 )
 @allow(Role.OPERATOR, "batch.confirm")
 def create(asked: WantedBatch) -> ResponseReturnValue:

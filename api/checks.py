@@ -36,6 +36,7 @@ from web import Start, allow, as_utc, current_actor, is_awaited, record_nothing,
 blueprint = operations("checks", "One IMEI at a time: a known result, or an order.")
 
 SOURCE = "scan"
+EXAMPLE = {"imei": "353370080000011", "service_id": "269"}
 
 
 class CheckForm(Paid):
@@ -56,8 +57,7 @@ class CheckForm(Paid):
     takes=CheckForm,
     status=201,
     refusals=(402, 409),
-    example={"imei": "353370080000011", "service_id": "269"},
-    parameters=[KEY_HEADER],
+    doc={"parameters": [KEY_HEADER], "requestBody": {"content": {"application/json": {"example": EXAMPLE}}}},
 )
 @allow(Role.OPERATOR, "batch.confirm")
 def create(asked: tuple[str, OrderTerms]) -> ResponseReturnValue:

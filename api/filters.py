@@ -35,6 +35,7 @@ class FilterForm(FormSchema):
     serial = TextLine(metadata={"description": "A serial number or its beginning."})
     since = TextLine(metadata={"description": "First UTC day, such as 2026-11-25."})
     until = TextLine(metadata={"description": "Last UTC day."})
+    person = TextLine(metadata={"description": "Who ordered: a user, or a token as in `ordered_by`."})
     mismatch = TextLine(metadata={"description": "1: only results about another IMEI."})
 
 

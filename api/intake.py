@@ -54,16 +54,17 @@ def take(source: Source, label: str, service_id: str, takes_wrong: bool, skips: 
     rejected += [] if takes_wrong else [(bad.row, bad.text, bad.imei, bad.note) for bad in intake.luhn_failed]
     if rejected and not skips:
         raise _invalid(sorted(rejected), is_list=not source.kind)
-    ready = [*intake.ready, *intake.luhn_failed] if takes_wrong else intake.ready
+    ready = list(intake.ready)
     read = {
-        "repaired": [(one.row, one.text, one.imei, one.note) for one in intake.ready if one.note],
+        "repaired": [(one.row, one.text, one.imei, one.note) for one in ready if one.note],
         "repeated": [(one.row, one.imei, one.imei, f"Same IMEI as row {one.first_row}.") for one in intake.repeated],
         "second_imeis": [(one.row, one.text or one.imei, one.imei, "IMEI 2 of a phone.") for one in intake.seconds],
         "rejected": sorted(rejected),
     }
     report: dict[str, Any] = {name: _values(rows) for name, rows in read.items()}
     report |= {"counts": {name: len(rows) for name, rows in read.items()}, "warnings": list(intake.warnings)}
-    return Taken([(one.imei, one.row) for one in ready], report, token, source.kind or "api")
+    taken = [*ready, *intake.luhn_failed] if takes_wrong else ready
+    return Taken([(one.imei, one.row) for one in taken], report, token, source.kind or "api")
 
 
 def _read(source: Source, label: str, service_id: str) -> tuple[str | None, Intake]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,11 +71,11 @@ def _work_on(key: RequestKey, work: Callable[[Keep], KeptReply]) -> KeptReply:
     def keep(connection: Transaction, batch_id: int | None, reply: KeptReply) -> None:
         idempotency_store.bind(connection, key, batch_id, json.dumps(asdict(reply)))
 
-    try:
-        return work(keep)
-    except BaseException:
-        idempotency_store.release(backend().database, key)
-        raise
+    with ExitStack() as undo:
+        undo.callback(idempotency_store.release, backend().database, key)
+        reply = work(keep)
+        undo.pop_all()
+    return reply
 
 
 def _key(asked: object) -> RequestKey | None:

@@ -7,8 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypedDict, TypeVar, Unpack
 
 from flask import Request, request, url_for
 from flask_smorest import Blueprint
@@ -26,9 +25,9 @@ ALWAYS = (401, 403, 429, 500, 503)
 #: Refusals of an operation that reads a body.
 OF_BODIES = (400, 413, 415)
 LINK = {"Link": {"description": 'The next page, as rel="next" (RFC 8288).', "schema": {"type": "string"}}}
-NOTHING: Mapping[int, type[Schema]] = MappingProxyType({})
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
+Answers = type[Schema] | Mapping[str, Any]
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -83,47 +82,59 @@ def operations(name: str, description: str) -> ApiBlueprint:
     return made
 
 
-def operation(
-    blueprint: ApiBlueprint,
-    method: str,
-    rule: str,
-    answers: type[Schema] | Mapping[str, Any],
-    *,
-    takes: type[Schema] | None = None,
-    query: type[Schema] | None = None,
-    status: int = 200,
-    also: Mapping[int, type[Schema]] = NOTHING,
-    refusals: Sequence[int] = (),
-    example: Mapping[str, Any] | None = None,
-    **doc: Any,
-) -> Callable[[View], View]:
-    """Register a view, which gets the body (takes), the query, and the values of the path.
+class Declared(TypedDict, total=False):
+    """What an operation takes and answers, besides its usual answer."""
 
-    answers: the schema of its JSON, or for another type of content {content type: OpenAPI schema}. also: more statuses
-    of answers. refusals: statuses besides those that follow from the other arguments. doc: more for the document.
+    takes: type[Schema]  #: the body
+    query: type[Schema]
+    status: int  #: of the usual answer; without it 200
+    also: Mapping[int, type[Schema]]  #: more statuses of answers
+    refusals: Sequence[int]  #: statuses besides those that follow from the rest
+    doc: Mapping[str, Any]  #: more for the document
+
+
+def operation(
+    blueprint: ApiBlueprint, method: str, rule: str, answers: Answers, **declared: Unpack[Declared]
+) -> Callable[[View], View]:
+    """Register a view, which gets the body, the query, and the values of the path.
+
+    answers: the schema of its JSON, or for another type of content {content type: OpenAPI schema}.
     """
+    takes, query = declared.get("takes"), declared.get("query")
 
     def register(view: View) -> View:
         shown: Any = view
         if query is not None:
             shown = blueprint.arguments(query, location="query")(shown)
         if takes is not None:
-            shown = blueprint.arguments(takes, example=example, required=_needs_body(takes))(shown)
+            shown = blueprint.arguments(takes, required=_needs_body(takes))(shown)
+        shown = _with_answers(blueprint, answers, declared)(shown)
+        for code in _refusals(rule, declared):
+            shown = blueprint.alt_response(code, response=HTTPStatus(code).name)(shown)
+        shown = blueprint.doc(operationId=_name(method, rule), **declared.get("doc", {}))(shown)
+        blueprint.route(rule, methods=[method], tags=[blueprint.title])(shown)
+        return view
+
+    return register
+
+
+def _with_answers(blueprint: ApiBlueprint, answers: Answers, declared: Declared) -> Callable[[Any], Any]:
+    """Return the decorator that writes and describes the answers of an operation."""
+    status, query = declared.get("status", 200), declared.get("query")
+
+    def decorate(shown: Any) -> Any:
         if isinstance(answers, type):
             headers = LINK if query is not None and "cursor" in query().fields else None
             shown = blueprint.response(status, answers, headers=headers)(shown)
         else:
             content = {kind: {"schema": schema} for kind, schema in answers.items()}
-            doc["responses"] = {status: {"description": HTTPStatus(status).phrase, "content": content}}
-        for code, schema in also.items():
+            described = {status: {"description": HTTPStatus(status).phrase, "content": content}}
+            shown = blueprint.doc(responses=described)(shown)
+        for code, schema in declared.get("also", {}).items():
             shown = blueprint.alt_response(code, schema=schema, success=True)(shown)
-        for code in _refusals(rule, takes, query, refusals):
-            shown = blueprint.alt_response(code, response=HTTPStatus(code).name)(shown)
-        shown = blueprint.doc(operationId=_name(method, rule), **doc)(shown)
-        blueprint.route(rule, methods=[method], tags=[blueprint.title])(shown)
-        return view
+        return shown
 
-    return register
+    return decorate
 
 
 def _name(method: str, rule: str) -> str:
@@ -131,11 +142,11 @@ def _name(method: str, rule: str) -> str:
     return "_".join((method.lower(), *re.findall(r"[a-z_]+(?=[/>]|$)", rule)))
 
 
-def _refusals(rule: str, takes: object, query: object, more: Sequence[int]) -> list[int]:
+def _refusals(rule: str, declared: Declared) -> list[int]:
     """Return the statuses of all refusals of an operation."""
-    found = {*ALWAYS, *more, *(OF_BODIES if takes else ())}
+    found = {*ALWAYS, *declared.get("refusals", ()), *(OF_BODIES if "takes" in declared else ())}
     found |= {404} if "<" in rule else set()
-    return sorted(found | ({422} if takes or query else set()))
+    return sorted(found | ({422} if "takes" in declared or "query" in declared else set()))
 
 
 def next_page(cursor: str | None) -> dict[str, str]:

@@ -180,6 +180,8 @@ def test_batches_are_listed_page_by_page_and_renamed(api: ApiClient) -> None:
         seen += [batch["label"] for batch in page.json["batches"]]  # type: ignore[index]
         url = page.headers.get("Link", "").partition(">")[0].removeprefix("<")
     assert seen == [f"Lot {n}" for n in (4, 3, 2, 1, 0)]
+    mine, other = api.get("/batches").json["batches"][0]["ordered_by"], api.get("/batches?person=nobody")  # type: ignore[index]
+    assert (mine.startswith("token operator"), other.json["batches"]) == (True, [])  # type: ignore[index]
     renamed: Any = api.call("PATCH", "/batches/1", json={"customer": "Gulf"}).json
     assert (renamed["label"], renamed["customer"]) == ("Lot 0", "Gulf")
 

@@ -7,7 +7,9 @@ from api_client import ApiClient, problem
 from simulated_provider import imeis
 from web_scenes import ordered
 
+from api.filters import FilterForm
 from database import IMEIDatabase
+from web.filters import FIELDS
 
 
 def pages(api: ApiClient, url: str, name: str = "orders") -> list[Any]:
@@ -35,6 +37,8 @@ def test_the_filter_is_that_of_the_history(api: ApiClient, database: IMEIDatabas
     assert len(pages(api, "/orders?fmi=on&since=2026-01-05&until=2026-01-06&limit=1")) == 2
     assert len(pages(api, "/orders?mismatch=1")) == 3
     assert pages(api, "/orders?service=1") == []
+    problem(api.get("/orders?person=nobody"), 422, "invalid-request")
+    assert {*FilterForm().fields} == {*FIELDS, "imei"}
     problem(api.get("/orders?mismatch=1&sort=oldest"), 422, "invalid-request")
     problem(api.get(f"/orders?imei={numbers[0]}&q=1"), 422, "invalid-request")
 
