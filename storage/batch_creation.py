@@ -161,31 +161,43 @@ def resume_batch(connection: Connection, batch_id: int, price: float, funds: Fun
     """paused → running, for a person; return whether it was paused. Orders placed before keep what they cost.
 
     price is what the provider lists (US dollars an IMEI): the rest is ordered at that price where it is higher than the
-    batch's. Raises OverBudgetError where the rest would then cost more than the funds hold, or more than the daily
-    limits of who created the batch allow: it counts for them, whoever resumes it.
+    batch's. Raises OverBudgetError where the rest would then cost more than the funds hold, and at any price where it
+    costs more than the daily limits of who created the batch allow: it counts for them, whoever resumes it.
     """
     before = connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar()
-    if not resume(connection, batch_id):
+    if before is None or not resume(connection, batch_id):
         return False
-    if before is not None and exceeds(price, before):
+    rest = planned_imeis(connection, batch_id)
+    if exceeds(price, before):
         connection.execute(update(batches).where(batches.c.id == batch_id).values(unit_price=price))
-        _check_funds(connection, batch_id, price, funds)
+        costs = f"At the new price of {money(price)} an IMEI the rest of batch {batch_id}"
+        _check_funds(price * rest, costs, (*_funds(connection, funds), *_limits_of(connection, batch_id)))
         logger.info("Batch %d goes on at %s an IMEI instead of %s", batch_id, money(price), money(before))
+    elif rest:
+        _check_funds(before * rest, f"The rest of batch {batch_id}", _limits_of(connection, batch_id))
     return True
 
 
-def _check_funds(connection: Connection, batch_id: int, price: float, funds: Funds) -> None:
-    rest = price * planned_imeis(connection, batch_id)
-    costs = f"At the new price of {money(price)} an IMEI the rest of batch {batch_id} costs {money(rest)}"
+def _check_funds(rest: float, what: str, funds: Iterable[tuple[float | None, float, str]]) -> None:
+    """Raise OverBudgetError where one of the funds (what it holds, what is taken of it, its words) is overdrawn.
+
+    rest: what the rest of a batch costs, in US dollars, which is taken already.
+    """
+    for held, taken, words in funds:
+        if held is not None and exceeds(taken, held):
+            left = money(max(0.0, held - taken + rest))
+            raise OverBudgetError(f"{what} costs {money(rest)}, but {left} {words} is left.")
+
+
+def _funds(connection: Connection, funds: Funds) -> Iterator[tuple[float | None, float, str]]:
+    yield funds.budget, spent_or_promised(connection), "of today's budget"
+    yield funds.held, promised(connection), "of the account's balance"
+
+
+def _limits_of(connection: Connection, batch_id: int) -> Iterator[tuple[float | None, float, str]]:
     creator = connection.execute(select(batches.c.user_id, batches.c.token_id).where(batches.c.id == batch_id)).one()
-    limits = daily_limits(connection, *creator)
-    for limit, taken, words in (
-        (funds.budget, spent_or_promised(connection), "of today's budget"),
-        (funds.held, promised(connection), "of the account's balance"),
-        *((limit.dollars, limit.used, f"of the daily limit of {limit.whose}") for limit in limits),
-    ):
-        if limit is not None and exceeds(taken, limit):
-            raise OverBudgetError(f"{costs}, but {money(max(0.0, limit - taken + rest))} {words} is left.")
+    for limit in daily_limits(connection, *creator):
+        yield limit.dollars, limit.used, f"of the daily limit of {limit.whose}"
 
 
 def unfinished_batch(database: IMEIDatabase, fingerprint: str) -> int | None:

@@ -14,7 +14,7 @@ from access import actor_of
 from database import IMEIDatabase, utc_now
 from orders import Chunk
 from people import COMMAND_LINE, Actor
-from schema import orders
+from schema import orders, users
 from storage import call_queries, kept_sums
 from storage.batch_creation import Funds, NewBatch, OverBudgetError, create_batch, resume_batch
 from storage.batch_states import pause
@@ -122,3 +122,15 @@ def test_a_resume_at_a_higher_price_counts_for_who_created_the_batch(database: I
             assert is_refused
     assert used(database, anna) == [15.0]
     assert one(database, "SELECT unit_price FROM batches") == 1.5
+
+
+def test_a_batch_does_not_go_on_beyond_a_limit_that_was_lowered(database: IMEIDatabase) -> None:
+    anna = add_user(database, "anna", daily_limit=15.0)
+    batch_id = order(database, anna, 10)
+    with database.write() as connection:
+        pause(connection, batch_id, "Paused by hand.")
+        connection.execute(update(users).values(daily_limit=8.0))
+    words = r"^The rest of batch 1 costs \$10.00, but \$8.00 of the daily limit of anna is left.$"
+    with pytest.raises(OverBudgetError, match=words), database.write() as connection:
+        resume_batch(connection, batch_id, 1.0, Funds())
+    assert one(database, "SELECT state FROM batches") == "paused"
