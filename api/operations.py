@@ -38,8 +38,12 @@ class StrictParser(FlaskParser):
         """Return the JSON of a body, or the fields of a form where the schema takes forms."""
         if req.mimetype in FORMS and getattr(schema, "takes_forms", False):
             return read_texts(schema, req.form)
+        is_empty = not req.content_length and "Transfer-Encoding" not in req.headers
+        if is_empty and (not req.content_type or not _needs_body(type(schema))):
+            return {}
         if not req.is_json:
-            return self._without_json(req, schema)
+            kinds = ("application/json", *(FORMS[:1] if getattr(schema, "takes_forms", False) else ()))
+            raise UnsupportedMediaType(f"Send the body as {' or '.join(kinds)}.")
         req.max_content_length = MAX_TEXT
         if (req.content_length or 0) > MAX_TEXT:
             raise RequestEntityTooLarge
@@ -58,13 +62,6 @@ class StrictParser(FlaskParser):
         location = next(iter(messages)) if messages else ""
         found = list(_errors(messages.get(location, messages), location == "query"))
         raise Problem(ProblemKind.INVALID_REQUEST, "The request has fields that are not valid.", found) from error
-
-    def _without_json(self, req: Request, schema: Schema) -> dict[str, Any]:
-        """Return an empty body where nothing is required."""
-        if not req.content_type and not req.content_length and "Transfer-Encoding" not in req.headers:
-            return {}
-        kinds = ("application/json", FORMS[0]) if getattr(schema, "takes_forms", False) else ("application/json",)
-        raise UnsupportedMediaType(f"Send the body as {' or '.join(kinds)}.")
 
 
 class ApiBlueprint(Blueprint):  # type: ignore[misc]

@@ -148,6 +148,7 @@ def test_no_orders_on_a_disk_that_will_be_lost(api: ApiClient, app: Flask) -> No
 
 def test_pause_resume_and_stop_are_idempotent(api: ApiClient, database: IMEIDatabase) -> None:
     api.batch(imeis(5))
+    assert api.post("/batches/1/start", data=b"", content_type="application/json").status_code == 200
     for action, state in [("pause", "paused"), ("pause", "paused"), ("resume", "running"), ("resume", "running")]:
         answer = api.post(f"/batches/1/{action}")
         assert (answer.status_code, answer.json["state"]) == (200, state)  # type: ignore[index]
