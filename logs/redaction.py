@@ -21,6 +21,7 @@ TOKENS = re.compile(
     r"((?<![a-z0-9])(?:hmr_|whsec_)|\bbearer\s+|\b(?:hammer_(?:session|form)|__host-[\w-]+|session_id)=)[\w+/=.~-]{4,}",
     re.IGNORECASE,
 )
+LETTER = re.compile(r"[a-z]")
 SCHEME = re.compile(r"^[\w+.-]+://")
 
 
@@ -38,8 +39,11 @@ class Redactor:
         distinct = [text for text in (*known, *names) if _is_distinct(text)]
         forms = {form.encode().lower() for text in distinct for form in _forms(text)}
         self._in_answers = tuple(sorted(forms, key=len, reverse=True))
-        parts = {part.encode() for text in distinct if text in known for part in _parts(text.lower())}
-        self._parts_in_answers = frozenset(part for part in parts if re.search(rb"[a-z]", part))
+        parts = {part for text in distinct if text in known for part in _parts(text.lower()) if LETTER.search(part)}
+        self._parts_in_answers = frozenset(part.encode().decode("latin-1") for part in parts)
+        # Each half, and every part of 11 characters or more, has one of these: each answer is searched for them.
+        marks = {text.lower()[at : at + PART] for text in distinct for at in _steps(text)} & parts
+        self._marks = (*self._in_answers, *(mark.encode() for mark in marks))
 
     def hide(self, text: str) -> str:
         """Return text without whole secrets and names."""
@@ -55,12 +59,11 @@ class Redactor:
         An order id, an IMEI and a price are never changed.
         """
         lowered = raw.lower()
-        if not any(part in lowered for part in (*self._in_answers, *self._parts_in_answers)):
+        if not any(mark in lowered for mark in self._marks):
             return raw
         if self._in_answers:
             raw = re.sub(b"|".join(map(re.escape, self._in_answers)), HIDDEN.encode(), raw, flags=re.IGNORECASE)
-        parts = frozenset(part.decode("latin-1") for part in self._parts_in_answers)
-        return _without_parts(raw.decode("latin-1"), parts).encode("latin-1")
+        return _without_parts(raw.decode("latin-1"), self._parts_in_answers).encode("latin-1")
 
     def _hide_parts(self, text: str) -> str:
         return _without_parts(text, self._parts)
@@ -93,6 +96,12 @@ def _is_distinct(secret: str) -> bool:
 
 def _parts(form: str) -> set[str]:
     return {form[at : at + PART] for at in range(len(form) - PART + 1)}
+
+
+def _steps(secret: str) -> set[int]:
+    """Return every fourth place where a part begins, and the last one."""
+    last = len(secret) - PART
+    return {*range(0, last, PART // 2), last}
 
 
 def _forms(secret: str) -> set[str]:

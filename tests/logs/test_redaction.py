@@ -88,6 +88,11 @@ def test_an_answer_loses_whole_keys_and_never_a_number() -> None:
     redactor = Redactor([KEY], [USER])
     answer = f"<error>{escape(KEY)} {quote(KEY).lower()} planted</error>".encode()
     assert redactor.clean_answer(answer) == b"<error>[hidden] [hidden] planted</error>"
+    key = "Key-of-Anna-15000001-353370080089458"
+    assert Redactor([key]).clean_answer(b"<id>15000001</id><imei>353370080089458</imei>") == (
+        b"<id>15000001</id><imei>353370080089458</imei>"
+    )
+    assert Redactor([key]).clean_answer(f"<error>{key[:11]}</error>".encode()) == b"<error>[hidden]</error>"
     for key in ("15000001", "353370080089458353", "apple"):
         raw = f"<id>{key}</id><imei>353370080089458353</imei><r>Apple</r>".encode()
         assert Redactor([key]).clean_answer(raw) is raw
