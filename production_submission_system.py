@@ -276,7 +276,7 @@ class ProductionSubmissionSystem:
         self._recorder.committed()
         for answer in answers:
             self._end(answer)
-        self._progress.write(is_idle=not self._in_flight)
+        self._progress.write(is_idle=not (self._in_flight or claimed))
         return claimed
 
     def _record(self, connection: Transaction, answers: Sequence[Answer], has_space: bool) -> ListLimits:

@@ -15,6 +15,7 @@ from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outco
 from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
 from storage.batch_doubt import at_stake
 from storage.batch_progress import read_progresses
+from storage.kept_sums import Counts, counts
 from storage.rows import Order
 from storage.verdict_store import counts_of
 
@@ -60,6 +61,12 @@ def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
     """The batches that a SELECT of batches gives, each with its counts, from one snapshot."""
     with database.read() as connection:
         return read_progresses(connection, query)
+
+
+def batch_counts(database: IMEIDatabase, batch_id: int) -> Counts:
+    """Return outcome → IMEIs and chunk state → chunks of a batch: its progress without the sums of its orders."""
+    with database.read() as connection:
+        return counts(connection, connection.execute(select(batches).where(batches.c.id == batch_id)).all())[batch_id]
 
 
 def batch_state(database: IMEIDatabase, batch_id: int) -> tuple[BatchState | None, int]:

@@ -9,7 +9,7 @@ from amounts import money
 from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, Outcome, Progress, SubmissionResult
 from storage.balance_store import BalanceChange
-from storage.batch_queries import batch_failures, batch_state, placed_orders, progress
+from storage.batch_queries import batch_counts, batch_failures, batch_state, placed_orders, progress
 from submission.checkpoints import Checkpoints
 
 logger = logging.getLogger(__name__)
@@ -45,14 +45,10 @@ class ProgressFiles:
         self._next = ended + max(REPORT_PAUSE, REPORT_SHARE * (ended - now))
 
     def _write(self, batch_id: int) -> None:
-        found = progress(self._database, batch_id)
-        if found is None:
-            return
-        done = found.chunks[ChunkState.ANSWERED] + found.chunks[ChunkState.IN_DOUBT]
+        outcomes, states = batch_counts(self._database, batch_id)
+        done = states.get(ChunkState.ANSWERED, 0) + states.get(ChunkState.IN_DOUBT, 0)
         try:
-            self._checkpoints.write_progress(
-                batch_id, done, sum(found.chunks.values()), found.outcomes[Outcome.ORDERED]
-            )
+            self._checkpoints.write_progress(batch_id, done, sum(states.values()), outcomes.get(Outcome.ORDERED, 0))
         except OSError as error:
             logger.warning("progress.json of batch %d was not written: %s", batch_id, error.strerror)
 
