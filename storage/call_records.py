@@ -8,13 +8,15 @@ state, and its row count is checked.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
 from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 
 from sqlalchemy import select, text, update
 
 from database import Transaction, utc_now
-from orders import FINAL_STATUSES, Chunk, ChunkState, Item, ItemOutcome, OrderStatus, Outcome, PlacedOrder
+from orders import Chunk, ChunkState, Item, ItemOutcome, Outcome, PlacedOrder, until_result
 from schema import chunks, items
 from storage.batch_states import finish_if_done, touch
 from storage.chunk_moves import end_attempts
@@ -37,26 +39,21 @@ CLAIMED = text(
     "   (SELECT id, imei FROM items WHERE chunk_id = c.id ORDER BY id) i) AS items"
     " FROM chunks c JOIN batches b ON b.id = c.batch_id WHERE c.id IN (SELECT value FROM json_each(:ids)) ORDER BY c.id"
 )
-#: A call is read apart once, not once for each of its orders: hence MATERIALIZED.
-PLACE = text(
-    "INSERT INTO orders (order_id, imei, status, raw_response, service_name, service_id, credits,"
-    " order_date, created_at, updated_at, batch_id, attempt_id, notes)"
-    " WITH call AS MATERIALIZED"
-    "  (SELECT value ->> 0 AS attempt_id, value ->> 1 AS batch_id, value FROM json_each(:calls))"
-    " SELECT named.value ->> 'id', named.value ->> 'imei', CASE"
-    "   WHEN named.value ->> 'status' IN (SELECT value FROM json_each(:final)) THEN :until_result"
-    "   ELSE named.value ->> 'status' END,"
-    "  named.value, b.service_name, b.service_id, b.unit_price, :now, :now, :now, b.id, call.attempt_id, :notes"
-    " FROM call CROSS JOIN batches b ON b.id = call.batch_id CROSS JOIN json_each(call.value, '$[2]') named"
+#: Each row is an OrderRow, of bound values: to read them from JSON would take SQLite as long as to insert them.
+PLACE = (
+    "INSERT INTO orders (order_id, imei, status, raw_response, attempt_id, batch_id, service_name, service_id, credits,"
+    " order_date, created_at, updated_at, notes)"
+    " SELECT placed.*, b.service_name, b.service_id, b.unit_price, ?1, ?1, ?1, ?2"
+    " FROM (VALUES {rows}) placed CROSS JOIN batches b ON b.id = placed.column6"
     " WHERE true ON CONFLICT (order_id) DO NOTHING"
 )
-#: The orders of these calls whose ids belong to another batch, IMEI or service: is_same where only the batch differs.
+#: The orders whose ids belong to another batch, IMEI or service: is_same where only the batch differs. The rows are
+#: (place of the call, batch id, order id, IMEI).
 KNOWN = text(
-    "SELECT call.key AS place, named.value ->> 'imei' AS imei, o.order_id,"
-    " o.imei IS named.value ->> 'imei' AND coalesce(o.service_id, b.service_id) = b.service_id AS is_same"
-    " FROM json_each(:calls) call CROSS JOIN batches b ON b.id = call.value ->> 1"
-    " CROSS JOIN json_each(call.value, '$[2]') named CROSS JOIN orders o ON o.order_id = named.value ->> 'id'"
-    " WHERE NOT (is_same AND o.batch_id IS b.id)"
+    "SELECT row.value ->> 0 AS place, row.value ->> 3 AS imei, o.order_id,"
+    " o.imei IS row.value ->> 3 AND coalesce(o.service_id, b.service_id) = b.service_id AS is_same"
+    " FROM json_each(:rows) row CROSS JOIN batches b ON b.id = row.value ->> 1"
+    " CROSS JOIN orders o ON o.order_id = row.value ->> 2 WHERE NOT (is_same AND o.batch_id IS b.id)"
 )
 ORDERED = text(
     "UPDATE items SET outcome = 'ordered', message = NULL"
@@ -82,9 +79,12 @@ JUDGED = text(
     " WHERE chunks.id = row.value ->> 0 AND chunks.attempt = row.value ->> 1"
     " AND chunks.state IN (SELECT value FROM json_each(:states))"
 )
+#: Orders that one statement inserts, at most.
+ORDERS_AT_ONCE = 200
 #: What an item may be while an answer can still decide it.
 OPEN_OUTCOMES = (Outcome.WAITING, Outcome.IN_DOUBT)
-FINAL = json.dumps(sorted(FINAL_STATUSES))
+#: Order id, IMEI, status, the provider's record as JSON, attempt id and batch id.
+OrderRow = tuple[str, str, str, str, int, int]
 #: IMEI → the outcome and message of an order whose id belongs to another already.
 KnownOrders = Mapping[str, tuple[Outcome, str]]
 NONE_KNOWN: KnownOrders = MappingProxyType({})
@@ -98,8 +98,7 @@ class CallRecord:
     """
 
     chunk: Chunk
-    orders: str  #: a JSON list of the orders that the answer names, as objects of id, imei and status
-    order_count: int
+    orders: Sequence[OrderRow]  #: those that the answer names
     others: tuple[ItemOutcome, ...] = ()  #: of the IMEIs that it does not order
     message: str = ""
 
@@ -111,24 +110,29 @@ class CallRecord:
 
 def record_of_orders(chunk: Chunk, placed: Sequence[PlacedOrder]) -> CallRecord:
     """Return the record of an answer that orders every IMEI of the call."""
-    return CallRecord(chunk, encode_orders(placed), len(placed))
+    return CallRecord(chunk, encode_orders(chunk, placed))
 
 
 def record_of(chunk: Chunk, item_outcomes: Sequence[ItemOutcome], message: str = "") -> CallRecord:
     """Return the record of an answer that gives each IMEI of the call an outcome. Raises WrongStateError otherwise."""
     expect(len(item_outcomes) == len(chunk.items), f"{len(item_outcomes)} outcomes for {len(chunk.items)} items")
-    placed = _ordered(item_outcomes)
     others = tuple(one for one in item_outcomes if one.outcome is not Outcome.ORDERED)
-    return CallRecord(chunk, encode_orders(placed), len(placed), others, message)
+    return CallRecord(chunk, encode_orders(chunk, _ordered(item_outcomes)), others, message)
 
 
-def encode_orders(placed: Sequence[PlacedOrder]) -> str:
-    """Return what json.dumps writes of these orders as objects of id, imei and status, in half the time."""
-    records = [
-        f'{{"id": {quoted(order_id)}, "imei": {quoted(imei)}, "status": {quoted(status)}}}'
+def encode_orders(chunk: Chunk, placed: Sequence[PlacedOrder]) -> list[OrderRow]:
+    """Return what is inserted of these orders of a call, with the status that each has until its result comes."""
+    return [
+        (
+            order_id,
+            imei,
+            until_result(status),
+            f'{{"id":{quoted(order_id)},"imei":{quoted(imei)},"status":{quoted(status)}}}',
+            chunk.attempt_id,
+            chunk.batch_id,
+        )
         for order_id, imei, status in placed
     ]
-    return f"[{', '.join(records)}]"
 
 
 def write_intents(connection: Transaction, chunk_ids: Sequence[int]) -> list[Chunk]:
@@ -158,8 +162,7 @@ def record_answers(connection: Transaction, calls: Sequence[CallRecord], also_in
     """
     if not calls:
         return
-    placed = [(call.chunk.attempt_id, call.chunk.batch_id, call.orders) for call in calls]
-    known = _insert_orders(connection, placed, sum(call.order_count for call in calls))
+    known = _insert_orders(connection, [call.orders for call in calls])
     clean, judged = list[Chunk](), list[tuple[CallRecord, KnownOrders]]()
     for place, call in enumerate(calls):
         if call.is_clean and not also_in_doubt and place not in known:
@@ -204,20 +207,18 @@ def record_late(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[I
 
 
 def _insert_orders(
-    connection: Transaction, calls: Sequence[tuple[int, int, str]], count: int, notes: str | None = None
+    connection: Transaction, calls: Sequence[Sequence[OrderRow]], notes: str | None = None
 ) -> Mapping[int, KnownOrders]:
-    """Insert the `count` orders of calls, each given as (attempt id, batch id, JSON list as encode_orders makes it).
-
-    Returns what their order ids mean that belong to another already, by the place of the call.
-    """
-    if not count:
+    """Insert the orders of calls. Return what their ids mean that belong to another, by the place of the call."""
+    rows, now, inserted = list(chain.from_iterable(calls)), utc_now().isoformat(" "), 0
+    for start in range(0, len(rows), ORDERS_AT_ONCE):
+        part = rows[start : start + ORDERS_AT_ONCE]
+        inserted += connection.exec_driver_sql(_place(len(part)), (now, notes, *chain.from_iterable(part))).rowcount
+    if inserted == len(rows):
         return {}
-    listed = f"[{','.join(f'[{attempt_id},{batch_id},{orders}]' for attempt_id, batch_id, orders in calls)}]"
-    given = {"final": FINAL, "until_result": OrderStatus.IN_PROCESS, "now": utc_now().isoformat(" "), "notes": notes}
-    if connection.execute(PLACE, {"calls": listed, **given}).rowcount == count:
-        return {}
+    named = [(place, row[5], row[0], row[1]) for place, call in enumerate(calls) for row in call]
     found: dict[int, dict[str, tuple[Outcome, str]]] = {}
-    for row in connection.execute(KNOWN, {"calls": listed}):
+    for row in connection.execute(KNOWN, {"rows": json.dumps(named)}):
         found.setdefault(row.place, {})[row.imei] = (
             (Outcome.DUPLICATE, f"the provider answers with order {row.order_id}, which is known already")
             if row.is_same
@@ -226,13 +227,18 @@ def _insert_orders(
     return found
 
 
+@cache
+def _place(count: int) -> str:
+    """Return PLACE with this number of rows."""
+    return PLACE.format(rows=", ".join(["(?, ?, ?, ?, ?, ?)"] * count))
+
+
 def _insert_of(
     connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOutcome], notes: str | None = None
 ) -> KnownOrders:
     """Insert the orders that outcomes name. Returns what those mean, by IMEI, that belong to another already."""
-    placed = _ordered(item_outcomes)
-    calls = [(chunk.attempt_id, chunk.batch_id, encode_orders(placed))]
-    return _insert_orders(connection, calls, len(placed), notes).get(0, NONE_KNOWN)
+    calls = [encode_orders(chunk, _ordered(item_outcomes))]
+    return _insert_orders(connection, calls, notes).get(0, NONE_KNOWN)
 
 
 def _ordered(item_outcomes: Sequence[ItemOutcome]) -> list[PlacedOrder]:

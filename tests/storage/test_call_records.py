@@ -13,6 +13,7 @@ from database import IMEIDatabase, utc_now
 from orders import Chunk, ItemOutcome, OrderStatus, Outcome, PlacedOrder
 from storage import call_queries, chunk_moves
 from storage.call_records import (
+    ORDERS_AT_ONCE,
     CallRecord,
     encode_orders,
     record_answers,
@@ -171,11 +172,24 @@ def test_a_batch_of_which_a_chunk_is_left_is_not_finished_and_another_is_not_tou
     assert found == [(done.batch_id, "finished", 2), (batch_id, "running", 1), (other, "running", 0)]
 
 
-def test_orders_are_encoded_as_json_writes_them_whatever_their_words_hold() -> None:
-    statuses = ['In "Pro\x00cess"', "Прием \u2028\U0001f4f1", OrderStatus.PENDING]
+def test_an_order_keeps_the_record_of_the_provider_as_json_whatever_its_words_hold() -> None:
+    statuses = ['In "Pro\x00cess"', "Прием \u2028\U0001f4f1", OrderStatus.COMPLETED]
     placed = [PlacedOrder(f'{n}"\\\n', imeis(3)[n], status) for n, status in enumerate(statuses)]
-    records = [{"id": order.id, "imei": order.imei, "status": order.status} for order in placed]
-    assert encode_orders(placed) == json.dumps(records)
+    rows = encode_orders(Chunk(1, 2, SERVICE, 1, 3, ()), placed)
+    assert [row[:2] for row in rows] == [order[:2] for order in placed]
+    assert [json.loads(row[3]) for row in rows] == [order._asdict() for order in placed]
+    assert [row[2] for row in rows] == [*statuses[:2], "In Process"]
+
+
+def test_orders_of_more_than_one_statement_are_all_inserted_and_one_that_was_known_is_found(
+    database: IMEIDatabase,
+) -> None:
+    calls = [call(database, imeis(100, first=100 * n)) for n in range(ORDERS_AT_ONCE // 100 + 1)]
+    database.insert_order({"order_id": str(100 * len(calls) - 1), "imei": imeis(1, first=5000)[0], "status": "Pending"})
+    with database.write() as connection:
+        record_answers(connection, [clean(chunk, 100 * n) for n, chunk in enumerate(calls)])
+    assert one(database, "SELECT count(*), count(attempt_id) FROM orders") == (100 * len(calls), 100 * len(calls) - 1)
+    assert one(database, "SELECT imei FROM items WHERE outcome = 'in_doubt'") == calls[-1].items[-1].imei
 
 
 def test_a_known_order_id_in_a_clean_answer_leaves_its_imei_in_doubt(database: IMEIDatabase) -> None:
