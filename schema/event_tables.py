@@ -72,7 +72,7 @@ deliveries = Table(
     Column("status", Integer),  #: of the last answer
     Column("answer", Text, nullable=False, server_default=""),  #: the beginning of the last answer, or the error
     Column("ended_at", TIMESTAMP),
-    CheckConstraint("state IN ('waiting', 'delivered', 'failed')", name="state_is_known"),
+    CheckConstraint("state = 'waiting' OR state = 'delivered' OR state = 'failed'", name="state_is_known"),
     sqlite_autoincrement=True,
 )
 Index("idx_deliveries_event", deliveries.c.event_id)

@@ -1,8 +1,8 @@
 """What each call writes: the intent before it is sent, and its answer afterwards, many calls in one statement.
 
-This is the hot path. A statement takes its rows as one JSON text (SQLite's json_each), so that SQLite works through
-them without giving Python's lock back and forth once a row while 30 threads want it. Every move is guarded by the old
-state, and its row count is checked.
+This is the hot path. A statement takes many rows, as one JSON text (SQLite's json_each) or as bound values, so that
+SQLite works through them without giving Python's lock back and forth once a row while 30 threads want it. Every move is
+guarded by the old state, and its row count is checked.
 """
 
 import json

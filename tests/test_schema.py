@@ -1,15 +1,20 @@
 """The schema in words is the schema on disk, and an old database is migrated to it."""
 
 import sqlite3
+from contextlib import nullcontext
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from handmade_calls import call
 from order_tables import NUMBER
-from sqlalchemy import Connection
+from simulated_provider import imeis
+from sqlalchemy import CheckConstraint, Connection, update
+from sqlalchemy.exc import IntegrityError
 
 from database import IMEIDatabase
-from schema import metadata
+from schema import items, metadata
 from storage import order_queries, result_store
 
 
@@ -28,6 +33,19 @@ def test_the_schema_in_words_is_the_schema_on_disk(database: IMEIDatabase) -> No
         with database.read() as connection:
             columns = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
         assert columns == set(table.c.keys()), table.name
+
+
+def test_the_constraints_in_words_are_those_on_disk_and_are_kept(database: IMEIDatabase) -> None:
+    chunk = call(database, imeis(2))
+    with database.read() as connection:
+        on_disk = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all())
+    for table in metadata.tables.values():
+        for constraint in table.constraints:
+            if isinstance(constraint, CheckConstraint):
+                assert f"CONSTRAINT {constraint.name} CHECK ({constraint.sqltext})" in on_disk[table.name]
+    for word, is_known in (("lost", False), ("cancelled", True)):
+        with nullcontext() if is_known else pytest.raises(IntegrityError), database.write() as connection:
+            connection.execute(update(items).where(items.c.chunk_id == chunk.chunk_id).values(outcome=word))
 
 
 def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_path: Path) -> None:
