@@ -26,8 +26,8 @@ ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package",
 STATUS_BY_ID = dict(zip("1234", OrderStatus, strict=True))
 STATUS_BY_WORD = {re.sub(r"\W", "", status).lower(): status for status in OrderStatus}
 PLAIN_RECORD = re.compile(
-    r"<imeis>\s*<id>\s*(\w{1,64})\s*</id>\s*<imei>\s*(\d+)\s*</imei>\s*"
-    rf"<status>({'|'.join(OrderStatus)})</status>\s*</imeis>\s*",
+    r"<imeis>\s*+<id>\s*+(\w{1,64}+)\s*+</id>\s*+<imei>\s*+(\d++)\s*+</imei>\s*+"
+    rf"<status>({'|'.join(OrderStatus)})</status>\s*+</imeis>\s*+",
     re.ASCII,
 )
 #: No optional part lies between two runs of blanks, so that the time to match grows linearly with the text.
@@ -78,7 +78,7 @@ def read_plain_placement(raw: bytes) -> PlacementAnswer | None:
         return None
     if not all(order_id.strip("0") for order_id in ids):
         return None
-    return PlacementAnswer(tuple(map(PlacedOrder, ids, parts[2::4], parts[3::4])))
+    return PlacementAnswer(tuple(map(PlacedOrder._make, zip(ids, parts[2::4], parts[3::4], strict=True))))
 
 
 def _is_id(text: str) -> bool:

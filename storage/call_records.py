@@ -35,7 +35,7 @@ INTEND = text(
 CLAIMED = text(
     "SELECT c.id, c.batch_id, b.service_id, c.attempt,"
     " (SELECT max(a.id) FROM attempts a WHERE a.chunk_id = c.id) AS attempt_id,"
-    " (SELECT json_group_array(json_array(i.id, i.imei)) FROM"
+    " (SELECT json_array(json_group_array(i.id), json_group_array(i.imei)) FROM"
     "   (SELECT id, imei FROM items WHERE chunk_id = c.id ORDER BY id) i) AS items"
     " FROM chunks c JOIN batches b ON b.id = c.batch_id WHERE c.id IN (SELECT value FROM json_each(:ids)) ORDER BY c.id"
 )
@@ -144,7 +144,7 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int]) -> list[Chu
     expect(claimed == len(chunk_ids), f"{claimed} of {len(chunk_ids)} chunks were planned")
     connection.execute(INTEND, {"ids": ids, "now": now.isoformat(" ")})
     found = [
-        Chunk(row[0], row[1], row[2], row[3], row[4], tuple(map(Item._make, json.loads(row[5]))))
+        Chunk(row[0], row[1], row[2], row[3], row[4], tuple(map(Item, *json.loads(row[5]))))
         for row in connection.execute(CLAIMED, {"ids": ids})
     ]
     for batch_id in {chunk.batch_id for chunk in found}:

@@ -90,11 +90,10 @@ def _orders_each_once(chunk: Chunk, answer: PlacementAnswer) -> bool:
     size = len(chunk.items)
     if answer.duplicates or answer.errors or len(answer.orders) != size:
         return False
-    if not FINAL_STATUSES.isdisjoint([status for _, _, status in answer.orders]):
+    order_ids, imeis, statuses = zip(*answer.orders, strict=True)
+    if not FINAL_STATUSES.isdisjoint(statuses) or len(set(order_ids)) != size:
         return False
-    if len({order_id for order_id, _, _ in answer.orders}) != size:
-        return False
-    return {imei for _, imei, _ in answer.orders} == {imei for _, imei in chunk.items}
+    return set(imeis) == {imei for _, imei in chunk.items}
 
 
 def judge_by_name(chunk: Chunk, answer: PlacementAnswer) -> Judged:

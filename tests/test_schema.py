@@ -38,7 +38,9 @@ def test_the_schema_in_words_is_the_schema_on_disk(database: IMEIDatabase) -> No
 def test_the_constraints_in_words_are_those_on_disk_and_are_kept(database: IMEIDatabase) -> None:
     chunk = call(database, imeis(2))
     with database.read() as connection:
-        on_disk = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all())
+        on_disk: dict[str, str] = dict(
+            connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()
+        )
     for table in metadata.tables.values():
         for constraint in table.constraints:
             if isinstance(constraint, CheckConstraint):
