@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, exists, func, or_, select, text
+from sqlalchemy import Connection, Select, and_, bindparam, case, exists, func, or_, select, text
 
 from database import utc_now
 from orders import (
@@ -94,6 +95,12 @@ def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
 
 def doubtful_calls(connection: Connection) -> list[DoubtfulCall]:
     """Return every call in doubt and every call on the wire that repeats one, oldest first, at little cost."""
+    return [DoubtfulCall(*row) for row in connection.execute(_doubtful_calls())]
+
+
+@cache
+def _doubtful_calls() -> Select[Any]:
+    """Select the fields of DoubtfulCall. Made once, because it is asked four times a second."""
     waits = chunks.c.state == ChunkState.IN_DOUBT
     attempt_id = case((waits, _doubtful_attempt()), else_=chunks.c.doubt_attempt)
     open_ones = (
@@ -101,19 +108,14 @@ def doubtful_calls(connection: Connection) -> list[DoubtfulCall]:
         .where(OPEN_CALL, or_(waits, chunks.c.doubt_attempt.is_not(None)))
         .subquery()
     )
-    paused = (batches.c.state == BatchState.PAUSED).label("paused")
-    query = (
-        select(open_ones, batches.c.service_id, paused, attempts.c.imeis)
-        .join(batches, batches.c.id == open_ones.c.batch_id)
-        .join(attempts, attempts.c.id == open_ones.c.attempt_id)
-        .order_by(open_ones.c.id)
+    call, paused = open_ones.c, (batches.c.state == BatchState.PAUSED).label("paused")
+    fields = (call.id, call.batch_id, batches.c.service_id, call.attempt_id, attempts.c.imeis, call.waits, paused)
+    return (
+        select(*fields, call.cleared)
+        .join(batches, batches.c.id == call.batch_id)
+        .join(attempts, attempts.c.id == call.attempt_id)
+        .order_by(call.id)
     )
-    return [
-        DoubtfulCall(
-            row.id, row.batch_id, row.service_id, row.attempt_id, row.imeis, row.waits, row.paused, row.cleared
-        )
-        for row in connection.execute(query)
-    ]
 
 
 def _doubtful_attempt() -> Any:

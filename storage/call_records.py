@@ -43,8 +43,8 @@ CLAIMED = text(
 PLACE = (
     "INSERT INTO orders (order_id, imei, status, raw_response, attempt_id, batch_id, service_name, service_id, credits,"
     " order_date, created_at, updated_at, notes)"
-    " SELECT placed.*, b.service_name, b.service_id, b.unit_price, ?1, ?1, ?1, ?2"
-    " FROM (VALUES {rows}) placed CROSS JOIN batches b ON b.id = placed.column6"
+    " SELECT row.*, b.service_name, b.service_id, b.unit_price, ?1, ?1, ?1, ?2"
+    " FROM (VALUES {rows}) row CROSS JOIN batches b ON b.id = row.column6"
     " WHERE true ON CONFLICT (order_id) DO NOTHING"
 )
 #: The orders whose ids belong to another batch, IMEI or service: is_same where only the batch differs. The rows are

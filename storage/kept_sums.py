@@ -33,7 +33,6 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
-    case,
     func,
     literal_column,
     select,
@@ -136,7 +135,7 @@ def _sums_of(table: Table, count: ColumnElement[Any], amount: ColumnElement[Any]
     """Return the columns of OrderSums. count and amount are the orders and the millionths of one row."""
     is_pending = func.coalesce(table.c.status, "").not_in(FINAL_STATUSES)
     conditions = [~is_pending, is_pending, *(table.c.verdict == verdict for verdict in VERDICTS)]
-    return [func.sum(amount), *(func.sum(case((condition, count), else_=0)) for condition in conditions)]
+    return [func.sum(amount), *(func.coalesce(func.sum(count).filter(condition), 0) for condition in conditions)]
 
 
 def counts(connection: Connection, rows: Sequence[Any]) -> dict[int, Counts]:
