@@ -1,5 +1,7 @@
 """New passwords are long and not common; hashes are argon2id and follow today's parameters."""
 
+import time
+
 import pytest
 
 from access.passwords import PasswordRefusedError, check_new_password, make_passwords
@@ -40,6 +42,15 @@ def test_a_hash_is_argon2id_with_its_own_salt_and_fits_both_forms_of_a_letter() 
     assert passwords.is_right(first, "K\u00fche tanzen")
     assert not passwords.is_right(first, "Kuhe tanzen")
     assert not passwords.is_right(None, "K\u00fche tanzen")
+
+
+def test_accents_in_the_wrong_order_take_little_time() -> None:
+    passwords, hostile = make_passwords(8), "a" + "\u0301" * 30_000 + "\u0327" * 30_000
+    started = time.thread_time()
+    assert not passwords.is_right(None, hostile)
+    with pytest.raises(PasswordRefusedError, match="too long"):
+        check_new_password(hostile, "anna")
+    assert time.thread_time() - started < 0.5
 
 
 def test_a_hash_with_other_parameters_is_outdated_and_still_checked() -> None:
