@@ -6,6 +6,7 @@ guess 256 random bits. This module knows no request and no page.
 
 import hashlib
 import logging
+import re
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -115,6 +116,6 @@ def read_days(text: str) -> datetime | None:
     """Return the UTC time in so many days; None for a blank text, which is no end. Raises AccessRefusedError."""
     if not text.strip():
         return None
-    if not text.strip().isdecimal() or not 1 <= int(text) <= LONGEST_DAYS:
+    if not re.fullmatch("[0-9]{1,4}", text.strip()) or not 1 <= int(text) <= LONGEST_DAYS:
         raise AccessRefusedError(f"A token is valid for 1 to {LONGEST_DAYS} days, or without an end.")
     return utc_now() + timedelta(days=int(text))
