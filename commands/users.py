@@ -118,8 +118,10 @@ def enable_user(name: str) -> None:
 @refusing
 def reset_factor(name: str) -> None:
     """Forget the second factor of user NAME, who has lost it. The sessions of the user end."""
-    reset_second_factor(backend().database, find_named(backend().database, name).user_id)
-    click.echo(f"{name} has no second factor.")
+    user = find_named(backend().database, name)
+    reset_second_factor(backend().database, user.user_id)
+    record(backend().database, "user.reset_factor", f"user {user.name}")
+    click.echo(f"{user.name} has no second factor.")
 
 
 def _passwords() -> Passwords:

@@ -7,6 +7,7 @@ from login_client import log_in
 
 from access.users import all_users
 from database import IMEIDatabase
+from storage.audit_log import AuditFilter, walk
 
 PASSWORD = "four plain words here"
 
@@ -50,6 +51,15 @@ def test_a_refusal_is_a_sentence_and_exit_code_1(app: Flask, args: tuple[str, ..
     assert refused.exit_code == 1
     assert "Nothing was changed." in refused.output
     assert sentence in refused.output
+
+
+def test_every_change_has_an_entry_in_the_audit_log(app: Flask, database: IMEIDatabase) -> None:
+    run(app, "add", "anna", "--role", "admin")
+    run(app, "add", "berta", "--role", "viewer")
+    for change in ("set-role berta operator", "set-password berta", "disable berta", "enable berta", "reset-2fa berta"):
+        assert run(app, *change.split()).exit_code == 0
+    found = [entry.action for entry in walk(database, AuditFilter(subject="user berta"))]
+    assert found == ["user.reset_factor", "user.enable", "user.disable", "user.password", "user.change", "user.add"]
 
 
 def test_a_weak_password_is_refused(app: Flask, database: IMEIDatabase) -> None:
