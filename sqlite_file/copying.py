@@ -123,7 +123,7 @@ def damage(path: Path) -> str:
     try:
         with opened(path, read_only=True) as connection:
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
-    except dbapi.DatabaseError as error:
+    except (dbapi.DatabaseError, UnicodeDecodeError) as error:  # SQLite quotes damaged texts in its errors
         return str(error)
     return "" if found == ["ok"] else "; ".join(found)
 

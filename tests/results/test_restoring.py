@@ -111,6 +111,7 @@ def written(path: Path, *statements: str) -> Path:
     [
         ("text", "cannot be used"),
         ("cut", "cannot be used"),
+        ("schema", "cannot be used"),
         ("empty", "no database of HAMMER-API"),
         ("other", "no database of HAMMER-API"),
         ("newer", "newer version"),
@@ -130,6 +131,8 @@ def test_a_file_that_is_no_sound_backup_of_this_account_is_refused_and_changes_n
             backup.write_text("notes")
         case "cut":
             backup.write_bytes(backup.read_bytes()[: backup.stat().st_size // 2])
+        case "schema":
+            backup.write_bytes(backup.read_bytes().replace(b"CREATE TABLE ", b"CREATE T\xa6BLE "))
         case "empty":
             backup.write_bytes(b"")
         case "other":
