@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
 from api.answers import AccountAnswer, HealthAnswer, RulesAnswer, ServiceAnswer, ServiceList
-from api.fields import FormSchema, TextLine, Whole
+from api.fields import FormSchema, Several, TextLine, Whole
 from api.operations import operation, operations
 from api.problems import Problem, ProblemKind
 from backend import backend
@@ -35,7 +35,7 @@ class RulesForm(FormSchema):
     """Grading rules. The first that fits decides."""
 
     version = Whole(required=True, metadata={"description": "The version that these rules replace."})
-    rules = fields.List(fields.Nested(RuleForm), required=True, validate=validate.Length(0, MOST_RULES))
+    rules = Several(fields.Nested(RuleForm), 0, MOST_RULES, required=True)
 
 
 @operation(blueprint, "GET", "/services", ServiceList)

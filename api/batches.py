@@ -11,7 +11,7 @@ from marshmallow import fields, post_load, validate
 
 from amounts import plural
 from api.answers import BatchAnswer, BatchList, NewBatchAnswer, batch_links
-from api.fields import Dollars, Flag, FormSchema, TextLine, Whole
+from api.fields import Dollars, Flag, FormSchema, Several, TextLine, Whole
 from api.intake import Source, Taken, take
 from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import next_page, operation, operations
@@ -59,9 +59,10 @@ class NewBatchForm(Paid):
     """A batch to create: exactly one of `imeis`, `text` and a file."""
 
     takes_forms = True
-    imeis = fields.List(
+    imeis = Several(
         TextLine(LONGEST_IMEI),
-        validate=validate.Length(1, 5_000_000),
+        1,
+        5_000_000,
         metadata={"description": "Each a text of 15 digits: a number would lose its leading zero."},
     )
     text = TextLine(LONGEST_TEXT, metadata={"description": "IMEIs in any text, such as a pasted list."})

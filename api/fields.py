@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, pre_load, validate
 from werkzeug.datastructures import MultiDict
+
+from api.problems import MOST_ERRORS
 
 #: Signs that no text of a request may hold: control characters but line breaks and tabs, and halves of pairs.
 UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -21,6 +23,40 @@ WORDS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off":
 
 class FormSchema(Schema):
     """What a request holds. A field that it does not name is an error, as is usual in marshmallow."""
+
+    @pre_load
+    def _refuse_many(self, data: Any, **_: Any) -> Any:
+        """Refuse more unknown fields than an answer names, before memory is taken for an error about each."""
+        if isinstance(data, Mapping) and len(data) > len(self.fields) + MOST_ERRORS:
+            raise ValidationError("There are too many fields.")
+        return data
+
+
+class Several(fields.List[Any]):
+    """A list of at most `most` values. Its length is checked first, and reading ends after MOST_ERRORS errors.
+
+    Eight megabytes of wrong values would otherwise take a gigabyte for an error about each.
+    """
+
+    def __init__(self, inner: fields.Field[Any], least: int, most: int, **more: Any) -> None:
+        super().__init__(inner, validate=validate.Length(least, most), **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        self._validate(value)
+        found: list[Any] = []
+        errors: dict[int, Any] = {}
+        for place, one in enumerate(value):
+            try:
+                found.append(self.inner.deserialize(one, **kwargs))
+            except ValidationError as error:
+                errors[place] = error.messages
+            if len(errors) == MOST_ERRORS:
+                break
+        if errors:
+            raise ValidationError(errors)
+        return found
 
 
 class TextLine(fields.String):

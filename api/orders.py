@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
 from api.answers import MissingList, OrderAnswer, OrderList, SearchAnswer
-from api.fields import FormSchema, TextLine, Whole
+from api.fields import FormSchema, Several, TextLine, Whole
 from api.filters import FilterForm, filter_of, invalid, page_of_orders
 from api.operations import next_page, operation, operations
 from api.problems import Problem, ProblemKind
@@ -39,7 +39,7 @@ class OrderQuery(FilterForm):
 class SearchForm(FormSchema):
     """IMEIs to look up."""
 
-    imeis = fields.List(TextLine(LONGEST_IMEI), required=True, validate=validate.Length(1, LONGEST_SEARCH))
+    imeis = Several(TextLine(LONGEST_IMEI), 1, LONGEST_SEARCH, required=True)
 
 
 class SearchQuery(FilterForm):

@@ -1,6 +1,7 @@
 """Requests that are not valid: every one gets a problem that says what is wrong, and changes nothing."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -57,6 +58,23 @@ def test_a_field_that_is_not_valid_is_named(
     answer = api.post("/batches", data=body, content_type="application/json")
     assert pointer in [error["pointer"] for error in problem(answer, 422, "invalid-request")["errors"]]
     assert batch_count(database) == 0
+
+
+@pytest.mark.parametrize("path", ["/batches", "/searches"])
+def test_a_list_of_wrong_values_is_read_only_until_enough_are_named(api: ApiClient, path: str) -> None:
+    tracemalloc.start()
+    body = b'{"imeis":[' + b"1," * 99_999 + b"1]}"
+    errors = problem(api.post(path, data=body, content_type="application/json"), 422, "invalid-request")["errors"]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len([error for error in errors if error["pointer"].startswith("#/imeis/")]) >= 99
+    assert most < 5_000_000
+
+
+@pytest.mark.parametrize("body", [dict.fromkeys(map(str, range(10_000)), 1), {"imeis": [""] * 100_001}])
+def test_too_many_values_are_refused_with_one_error(api: ApiClient, body: dict[str, Any]) -> None:
+    answer = api.post("/searches", data=json.dumps(body), content_type="application/json")
+    assert len(problem(answer, 422, "invalid-request")["errors"]) <= 2
 
 
 @pytest.mark.parametrize("body", [[], "text", 5, None, True])
