@@ -15,7 +15,7 @@ from api.fields import Dollars, Flag, FormSchema, Several, TextLine, Whole
 from api.intake import Source, Taken, take
 from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import next_page, operation, operations
-from api.ordering import OrderTerms, Paid, plan_order
+from api.ordering import OrderTerms, Paid, cost_of, plan_order
 from api.problems import Problem, ProblemKind
 from backend import backend
 from database import Transaction
@@ -27,6 +27,7 @@ from storage import batch_states, order_queries
 from storage.batch_creation import OverBudgetError
 from storage.batch_names import rename_batch
 from storage.batch_queries import planned_imeis
+from storage.batch_states import unit_price
 from submission import Plan
 from web import (
     LONGEST_NOTE,
@@ -247,7 +248,7 @@ def _create(asked: WantedBatch, keep: Keep) -> KeptReply:
     replies: list[KeptReply] = []
 
     def keep_reply(connection: Transaction, batch_id: int) -> None:
-        replies.append(_reply(connection, batch_id, plan, taken, asked.names))
+        replies.append(_reply(connection, batch_id, plan, taken, asked))
         keep(connection, batch_id, replies[-1])
 
     start = Start(asked.at_once, keep_reply)
@@ -258,18 +259,17 @@ def _create(asked: WantedBatch, keep: Keep) -> KeptReply:
     return replies[-1]
 
 
-def _reply(connection: Transaction, batch_id: int, plan: Plan, taken: Taken, names: BatchNames) -> KeptReply:
-    """Return the answer about a batch that is being created in this transaction."""
-    to_send = planned_imeis(connection, batch_id)
+def _reply(connection: Transaction, batch_id: int, plan: Plan, taken: Taken, asked: WantedBatch) -> KeptReply:
+    """Return the answer about a batch that is created in this transaction. Raises Problem where it costs too much."""
     body = {
         "id": batch_id,
         "state": batch_states.state_of(connection, batch_id),
-        "label": names.name,
+        "label": asked.names.name,
         "service_id": plan.service.package_id,
-        "unit_price": plan.service.price,
+        "unit_price": unit_price(connection, batch_id),
         "total": len(plan.imeis),
-        "to_send": to_send,
-        "cost": to_send * plan.service.price,
+        "to_send": planned_imeis(connection, batch_id),
+        "cost": cost_of(connection, batch_id, asked.order),
         "is_continued": batch_id == plan.continues,
         "links": batch_links(batch_id),
         **taken.report,

@@ -18,7 +18,7 @@ from api.answers import CheckAnswer
 from api.fields import TextLine
 from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import operation, operations
-from api.ordering import OrderTerms, Paid, plan_order
+from api.ordering import OrderTerms, Paid, cost_of, plan_order
 from api.problems import Problem, ProblemKind
 from backend import backend
 from database import Transaction
@@ -110,6 +110,7 @@ def _order(imei: str, terms: OrderTerms, keep: Keep) -> KeptReply:
     replies: list[KeptReply] = []
 
     def record(connection: Transaction, batch_id: int) -> None:
+        cost_of(connection, batch_id, terms)
         is_new = batch_id != plan.continues
         new = NewScan(_session(), imei, terms.service_id, batch_id=batch_id, is_new=is_new)
         waiting = {"id": scan_store.record_in(connection, new), "imei": imei, "service_id": terms.service_id}

@@ -11,6 +11,9 @@ from amounts import exceeds, money
 from api.fields import Dollars, Flag, FormSchema, TextLine
 from api.problems import Problem, ProblemKind
 from backend import backend
+from database import Transaction
+from storage.batch_queries import planned_imeis
+from storage.batch_states import unit_price
 from submission import Again, Plan, price_objection, service_objection, unchecked
 from web import current_actor
 
@@ -56,18 +59,29 @@ def plan_order(order: OrderTerms, imeis: Sequence[tuple[str, int | None]]) -> Pl
     if words := price_objection(service.title, order.unit_price, service.price):
         raise Problem(ProblemKind.PRICE_CHANGED, words)
     plan = backend().plan(service, imeis, current_actor(), order.again)
-    if problem := _objection(plan, order.max_cost):
+    if problem := _objection(plan):
         raise problem
     return plan
 
 
-def _objection(plan: Plan, max_cost: float | None) -> Problem | None:
+def cost_of(connection: Transaction, batch_id: int, order: OrderTerms) -> float:
+    """Return what the IMEIs of a batch that are not sent yet cost, in US dollars.
+
+    Call it in the transaction that creates the batch, or gives an unfinished one back: raises Problem, which undoes
+    both, where it costs more than the request allows.
+    """
+    cost = planned_imeis(connection, batch_id) * unit_price(connection, batch_id)
+    if order.max_cost is not None and exceeds(cost, order.max_cost):
+        words = f"It costs {money(cost)}, and {money(order.max_cost)} is allowed."
+        raise Problem(ProblemKind.COST_EXCEEDED, words)
+    return cost
+
+
+def _objection(plan: Plan) -> Problem | None:
     if words := backend().order_objection():
         return Problem(ProblemKind.ORDERS_BLOCKED, words)
     if plan.continues is None and not plan.count:
         return Problem(ProblemKind.NOTHING_TO_SEND, " ".join(plan.objections))
     if plan.objections:
         return Problem(ProblemKind.NOT_ENOUGH_MONEY, " ".join(plan.objections))
-    if max_cost is not None and exceeds(plan.cost, max_cost):
-        return Problem(ProblemKind.COST_EXCEEDED, f"It costs {money(plan.cost)}, and {money(max_cost)} is allowed.")
     return None

@@ -111,6 +111,22 @@ def test_guards_that_hold_let_the_order_pass(api: ApiClient) -> None:
     api.batch(imeis(3), unit_price="0.08", max_cost=0.24)
 
 
+def test_an_unfinished_batch_goes_on_only_within_the_allowed_cost(api: ApiClient, database: IMEIDatabase) -> None:
+    api.batch(imeis(3), start=False)
+    ordered = {"service_id": SERVICE, "imeis": imeis(3)}
+    problem(api.post("/batches", {**ordered, "max_cost": "0.23"}), 409, "cost-exceeded")
+    with database.read() as connection:
+        assert running_batches(connection) == []
+    assert api.batch(imeis(3), status=200, max_cost="0.24")["state"] == "running"
+
+
+def test_a_running_batch_that_is_given_back_names_its_own_price(api: ApiClient, provider: Provider) -> None:
+    api.batch(imeis(3))
+    provider.services = [replace(one, price=0.5) for one in provider.services]
+    given_back = api.batch(imeis(3), status=200, max_cost="0.24")
+    assert (given_back["unit_price"], given_back["cost"]) == ("0.08", "0.24")
+
+
 def test_balance_and_budget_are_those_of_the_pages(api: ApiClient, provider: Provider, app: Flask) -> None:
     provider.credits = 0.2
     refused = problem(api.post("/batches", {"service_id": SERVICE, "imeis": imeis(3)}), 402, "not-enough-money")
