@@ -3,6 +3,7 @@
 Every function raises AccessRefusedError, before anything is changed, where the change is not allowed.
 """
 
+import logging
 import math
 import re
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from database import IMEIDatabase, Transaction, read_setting, utc_now, write_set
 from people import COMMAND_LINE, DEMO_USER, Role
 from storage import session_store, user_store
 from storage.user_store import User
+
+logger = logging.getLogger(__name__)
 
 #: The user that ADMIN_PASSWORD makes.
 FIRST_ADMIN = "admin"
@@ -141,12 +144,12 @@ def read_limit(text: str) -> float | None:
 def adopt_environment(database: IMEIDatabase, passwords: Passwords, admin_password: str) -> None:
     """Make ADMIN_PASSWORD the password of the user "admin", once for each new value of the variable.
 
-    Without any user, "admin" is added. A password that was changed on a page stays until the variable changes too.
+    Without any admin, "admin" is added. A password that was changed on a page stays until the variable changes too.
     """
     if not admin_password:
         return
     with database.read() as connection:
-        known = user_store.has_users(connection)
+        known = user_store.has_admin(connection)
         taken = read_setting(connection, TAKEN_KEY)
     if known and passwords.is_right(taken, admin_password):
         return
@@ -157,8 +160,12 @@ def adopt_environment(database: IMEIDatabase, passwords: Passwords, admin_passwo
         admin = user_store.find_named(connection, FIRST_ADMIN)
         if admin:
             _store_password(connection, admin.user_id, new_hash, now)
-        elif not user_store.has_users(connection):
+            logger.info("ADMIN_PASSWORD is the new password of the user %s", FIRST_ADMIN)
+        elif not user_store.has_admin(connection):
             user_store.add_user(connection, FIRST_ADMIN, Role.ADMIN, new_hash, None, now)
+            logger.info("Added the user %s with ADMIN_PASSWORD", FIRST_ADMIN)
+        else:
+            logger.warning("ADMIN_PASSWORD has no effect: other users are admins, and none is named %s", FIRST_ADMIN)
         write_setting(connection, TAKEN_KEY, new_hash)
 
 
@@ -193,5 +200,5 @@ def _refuse_to_lose_admin(connection: Transaction, user: User, by: int | None) -
     """Raise AccessRefusedError where the user is the one who acts, or the last admin."""
     if user.user_id == by:
         raise AccessRefusedError("You cannot take away your own access. Ask another admin.")
-    if user.role is Role.ADMIN and not user.disabled_at and not user_store.count_other_admins(connection, user.user_id):
+    if user.role is Role.ADMIN and not user.disabled_at and not user_store.has_admin(connection, user.user_id):
         raise AccessRefusedError("This is the last admin. Make another user an admin first.")

@@ -100,11 +100,10 @@ def add_user(
     return connection.execute(statement.returning(users.c.id)).scalar()
 
 
-def count_other_admins(connection: Connection, user_id: int) -> int:
-    """Return how many other users are admins and not disabled."""
-    query = select(func.count()).select_from(users)
-    enabled = (users.c.role == Role.ADMIN, users.c.disabled_at.is_(None), users.c.id != user_id)
-    return int(connection.execute(query.where(*enabled)).scalar_one())
+def has_admin(connection: Connection, other_than: int = 0) -> bool:
+    """Return whether there is an admin who is not disabled, beside the user with the id other_than."""
+    enabled = (users.c.role == Role.ADMIN, users.c.disabled_at.is_(None), users.c.id != other_than)
+    return connection.execute(select(users.c.id).where(*enabled).limit(1)).first() is not None
 
 
 def set_role(connection: Connection, user_id: int, role: Role) -> bool:

@@ -22,6 +22,7 @@ from access.users import (
 )
 from database import IMEIDatabase
 from people import Role
+from storage import user_store
 
 PASSWORDS = make_passwords(8)
 PASSWORD = "four plain words here"
@@ -114,7 +115,11 @@ def test_the_environment_makes_the_first_admin_and_follows_each_new_value_once(d
     assert opens(database, "admin", "another horse")
 
 
-def test_the_environment_adds_nobody_beside_other_users(database: IMEIDatabase) -> None:
+def test_the_environment_adds_an_admin_only_while_there_is_none(database: IMEIDatabase) -> None:
     add(database, "anna")
     adopt_environment(database, PASSWORDS, "correct horse battery")
     assert [user.name for user in all_users(database)] == ["anna"]
+    with database.write() as connection:
+        user_store.set_role(connection, find_named(database, "anna").user_id, Role.OPERATOR)
+    adopt_environment(database, PASSWORDS, "correct horse battery")
+    assert opens(database, "admin", "correct horse battery")
