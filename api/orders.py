@@ -126,7 +126,7 @@ def search_or_404(search_id: int) -> SavedSearch:
     """Return a search, or answer 404."""
     found = order_searches.find_search(backend().database, search_id)
     if found is None:
-        abort(404, "There is no such search. Lists are kept for thirty days.")
+        abort(404, "There is no such search. Lists are kept for thirty days, unless there are very many.")
     return found
 
 

@@ -20,8 +20,9 @@ from storage.order_filters import WALKED_FIRST, OrderFilter, fitting, in_index, 
 from storage.order_wordings import MEANT
 from storage.rows import FoundOrder, Order
 
-#: How long a list is kept.
-KEPT = timedelta(days=30)
+#: How long a list is kept, and characters of all lists together, beyond which the oldest are forgotten: nobody may fill
+#: the disk with lists.
+KEPT, MOST_KEPT = timedelta(days=30), 64 * 1024 * 1024
 #: IMEIs of a list that a walk takes at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000
 #: A page first reads as many IMEIs of the list as it has rows, then this many times more until it is full.
@@ -56,6 +57,10 @@ KNOWN = text(
     f" (SELECT wanted.value {LIST} WHERE search.id = :search) GROUP BY imei)"
 )
 LENGTH = text("SELECT json_array_length(imeis) FROM saved_searches WHERE id = :search")
+TOO_MUCH = text(
+    "DELETE FROM saved_searches WHERE id IN (SELECT id FROM (SELECT id, sum(length(imeis)) OVER (ORDER BY id DESC)"
+    " AS up_to_it FROM saved_searches) WHERE up_to_it > :most)"
+)
 NO_END = 2**62
 
 
@@ -75,13 +80,14 @@ class SavedSearch:
 
 
 def save_search(database: IMEIDatabase, imeis: Sequence[str], rejected: int) -> int:
-    """Keep a list of different IMEIs and return its id. Forgets lists older than KEPT."""
+    """Keep a list of different IMEIs and return its id. Forgets lists older than KEPT, and the oldest of too many."""
     now = utc_now()
     with database.write() as connection:
         connection.execute(delete(saved_searches).where(saved_searches.c.created_at < now - KEPT))
         key = connection.execute(
             insert(saved_searches).values(imeis=json.dumps(list(imeis)), rejected=rejected, created_at=now)
         ).inserted_primary_key
+        connection.execute(TOO_MUCH, {"most": MOST_KEPT})
     return int(key[0]) if key else 0
 
 

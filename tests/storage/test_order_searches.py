@@ -52,6 +52,16 @@ def test_a_search_counts_what_is_known_now_and_not_what_was(database: IMEIDataba
     assert order_searches.known_imeis(database, search_id) == {*known[:10], new[0]}
 
 
+def test_the_oldest_lists_are_forgotten_when_all_together_are_too_long(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_searches, "MOST_KEPT", 5000)
+    kept = [order_searches.save_search(database, imeis(100, first=100 * number), 0) for number in range(5)]
+    assert [order_searches.find_search(database, search_id) is not None for search_id in kept] == [
+        *(False, False, False, True, True)
+    ]
+
+
 @pytest.mark.parametrize(
     ("chosen", "count"),
     [
