@@ -6,10 +6,12 @@ A background export is two files in the exports folder, its state and the file, 
 import json
 import logging
 import secrets
+import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,7 @@ from spreadsheets import (
     write_csv,
     write_xlsx,
 )
+from sqlite_file import SPARE
 from storage import order_filters
 from storage.order_counts import Count
 from storage.order_filters import OrderFilter
@@ -49,15 +52,18 @@ PATIENCE = 2.5
 MOST_AT_ONCE = 4
 #: Seconds for which a finished file is kept, and seconds without progress after which an export counts as interrupted.
 KEPT, SILENT = 86_400.0, 60.0
+#: Files of exports, two of each, beyond which the oldest are deleted.
+MOST_FILES = 400
 #: Rows between two writes of the progress.
 REPORTED = 2000
 
 GONE = "This export no longer exists. Start it again."
 STOPPED = "The app was stopped before the export was finished. Start it again."
+FULL = "The disk has too little free space, which orders need. Ask an administrator."
 
 #: Must not depend on the request: the rows may be read after it, or in another thread.
 ExportRows = Iterable[Mapping[str, object]]
-#: Gets the number of rows since the last call. Raises StoppedError when the app stops.
+#: Gets the number of rows since the last call. Raises StoppedError when the export must end.
 Report = Callable[[int], None]
 
 
@@ -99,7 +105,7 @@ Build = Callable[[Path, Report], Built]
 
 
 class StoppedError(Exception):
-    """The app stops before the export is finished."""
+    """The export must end before it is finished; the message is a sentence for the page."""
 
 
 def columns_asked() -> tuple[OutColumn, ...]:
@@ -219,9 +225,7 @@ def _build(folder: Path, export: Export, build: Build, stopping: threading.Event
         draft.replace(folder / f"{export.token}{export.suffix}")
         _save(folder, replace(export, rows=built.rows, state="done", notices=built.notices))
         return
-    except StoppedError:
-        words = STOPPED
-    except UnreadableFileError as error:
+    except (StoppedError, UnreadableFileError) as error:
         words = str(error)
     except Exception:  # a thread ends here; the page shows the failure
         logger.exception("Export %s failed", export.name)
@@ -259,7 +263,9 @@ def _reporter(folder: Path, export: Export, stopping: threading.Event) -> Report
     def report(rows: int) -> None:
         nonlocal done
         if stopping.is_set():
-            raise StoppedError
+            raise StoppedError(STOPPED)
+        if shutil.disk_usage(folder).free < SPARE:
+            raise StoppedError(FULL)
         done = min(done + rows, export.total)
         _save(folder, replace(export, rows=done))
 
@@ -307,6 +313,11 @@ def export_or_404(token: str) -> Export:
 
 
 def _forget_old(folder: Path) -> None:
+    """Delete files that are older than KEPT, and the oldest of too many: nobody may fill the disk with exports."""
+    changed: dict[Path, float] = {}
     for path in folder.iterdir():
-        if time.time() - path.stat().st_mtime > KEPT:
+        with suppress(FileNotFoundError):  # another request has taken it
+            changed[path] = path.stat().st_mtime
+    for place, path in enumerate(sorted(changed, key=changed.__getitem__, reverse=True), 1):
+        if place > MOST_FILES or time.time() - changed[path] > KEPT:
             path.unlink(missing_ok=True)

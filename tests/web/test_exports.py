@@ -1,6 +1,7 @@
 """Workbooks that are built in the background."""
 
 import json
+import os
 import time
 from io import BytesIO
 
@@ -14,15 +15,20 @@ from settings import Settings
 from web import downloads as web_downloads
 
 
+def wait_for(browser: Browser, page: str, sentence: str) -> None:
+    until = time.monotonic() + 10
+    while sentence not in words(browser.get(page)):
+        assert time.monotonic() < until, sentence
+        time.sleep(0.05)
+
+
 def test_a_long_workbook_is_built_in_the_background(
     browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordered(database, 60)
     monkeypatch.setattr(web_downloads, "AT_ONCE", 50)
     page = browser.get("/history.xlsx").location
-    until = time.monotonic() + 10
-    while "Ready to download" not in words(browser.get(page)) and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_for(browser, page, "Ready to download")
     assert "Ready to download: 60 rows." in words(browser.get(page))
     sheet = openpyxl.load_workbook(BytesIO(browser.get(f"{page}/file").data)).active
     assert sheet
@@ -38,3 +44,29 @@ def test_an_export_that_died_says_so(browser: Browser, settings: Settings) -> No
     (folder / "a1.json").write_text(json.dumps(state))
     assert "The export was interrupted. Start it again." in words(browser.get("/exports/a1"))
     assert browser.get("/exports/a1/file").status_code == 303
+
+
+def test_an_export_ends_before_it_takes_the_space_that_orders_need(
+    browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered(database, 60)
+    monkeypatch.setattr(web_downloads, "AT_ONCE", 50)
+    monkeypatch.setattr(web_downloads, "SPARE", 2**62)
+    page = browser.get("/history.xlsx").location
+    wait_for(browser, page, "The disk has too little free space")
+
+
+def test_the_oldest_of_too_many_exports_are_deleted(
+    browser: Browser, database: IMEIDatabase, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered(database, 60)
+    monkeypatch.setattr(web_downloads, "AT_ONCE", 50)
+    monkeypatch.setattr(web_downloads, "MOST_FILES", 2)
+    folder = settings.data_dir / "exports"
+    folder.mkdir()
+    for name, age in (("old.json", 300), ("old.xlsx", 300), ("new.json", 10), ("new.xlsx", 10)):
+        (folder / name).write_text("")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    wait_for(browser, browser.get("/history.xlsx").location, "Ready to download")
+    assert {path.name for path in folder.iterdir()} >= {"new.json", "new.xlsx"}
+    assert not list(folder.glob("old.*"))
