@@ -104,8 +104,15 @@ class JsonLines(logging.Formatter):
             fields |= getattr(record, "entry", {})
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        clean = {k: self._redactor.clean(v) if isinstance(v, str) else v for k, v in fields.items()}
-        return json.dumps(clean, ensure_ascii=False, default=str)
+        return json.dumps(self._clean(fields), ensure_ascii=False, default=str)
+
+    def _clean(self, value: Any) -> Any:
+        """Return a value without secrets, also inside objects and lists."""
+        if isinstance(value, str):
+            return self._redactor.clean(value)
+        if isinstance(value, Mapping):
+            return {name: self._clean(inner) for name, inner in value.items()}
+        return [self._clean(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _request_fields(atoms: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from logs import Redactor, about, begin_request
-from logs.lines import CURRENT, Ids, JsonLines, TextLines
+from logs.lines import AUDIT_LOG, CURRENT, Ids, JsonLines, TextLines
 
 KEY = "Planted-Key-7f3a-99"
 ROOT = Path(__file__).parents[2]
@@ -39,6 +39,14 @@ def test_a_json_line_is_one_object_with_the_ids_that_are_known() -> None:
     assert found["exception"].startswith("ValueError")
     assert found["time"].endswith("+00:00")
     assert KEY.lower() not in line.lower()
+
+
+def test_the_fields_of_an_audit_entry_have_no_secret_at_any_depth() -> None:
+    entry = record("an entry")
+    entry.name = AUDIT_LOG
+    entry.entry = {"actor": "anna", "detail": {"name": f"for {KEY}", "filter": [f"q {KEY}", 5], "imeis": 3}}
+    line = json.loads(JsonLines(Redactor([KEY])).format(entry))
+    assert line["detail"] == {"name": "for [hidden]", "filter": ["q [hidden]", 5], "imeis": 3}
 
 
 def test_a_text_line_ends_with_its_ids_and_its_traceback_has_no_secret() -> None:
