@@ -57,8 +57,8 @@ async function follow() {
     const state = await (await fetch(line.dataset.sync, { headers: { Accept: "application/json" } })).json();
     if (line.textContent !== state.words) line.textContent = state.words;
     const button = document.querySelector("[data-sync-now]");
-    button.classList.toggle("away", !state.pending); // its place stays, so that nothing moves
-    if (state.pending) button.hidden = false;
+    button?.classList.toggle("away", !state.pending); // its place stays, so that nothing moves
+    if (button && state.pending) button.hidden = false;
     if (!state.asking) return turn();
   } catch { /* the next turn asks again */ }
   setTimeout(follow, WHILE_ASKED);

@@ -47,23 +47,28 @@ function showState(data) {
   const badge = find('[data-field="stage"]');
   badge.textContent = data.stage_label;
   badge.className = `badge stage-${data.stage}`;
-  find("[data-stop]").textContent = data.stop;
-  for (const form of root.querySelectorAll("[data-when]")) form.hidden = !form.dataset.when.split(" ").includes(data.state);
-  if (data.state === "finished") find("dialog").close();
+  if (find("[data-stop]")) showActions(data);
   say("[data-notice]", data.notice);
-  find("[data-price]").value = data.price;
-  find("[data-higher]").hidden = data.price <= data.unit_price;
   find("[data-doubt]").hidden = !data.outcomes.in_doubt;
-  const again = data.outcomes.refused + data.outcomes.cancelled;
-  find("[data-again]").hidden = !again;
-  find("[data-again-count]").textContent = number(again);
-  find("[data-refresh]").hidden = !data.verdicts.pending;
   notify(data);
   root.dataset.state = data.state;
   root.dataset.stage = data.stage;
   root.toggleAttribute("data-over", data.is_settled);
   document.title = `${data.title} · HAMMER`;
   announce(data);
+}
+
+// Buttons of those who may order; a viewer has none.
+function showActions(data) {
+  find("[data-stop]").textContent = data.stop;
+  for (const form of root.querySelectorAll("[data-when]")) form.hidden = !form.dataset.when.split(" ").includes(data.state);
+  if (data.state === "finished") find("dialog").close();
+  find("[data-price]").value = data.price;
+  find("[data-higher]").hidden = data.price <= data.unit_price;
+  const again = data.outcomes.refused + data.outcomes.cancelled;
+  find("[data-again]").hidden = !again;
+  find("[data-again-count]").textContent = number(again);
+  find("[data-refresh]").hidden = !data.verdicts.pending;
 }
 
 // A screen reader hears each tenth once, and each stage.

@@ -6,8 +6,10 @@ A route without a declaration is refused: `permission_of` finds none, and the ch
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
+from urllib.parse import urlsplit
 
 from flask import current_app, g, request
+from werkzeug.exceptions import HTTPException
 
 from people import Actor, Role, Scope
 
@@ -95,6 +97,15 @@ def may_open(endpoint: str) -> bool:
     """Return whether a page exists and who acts in this request may open it: for links."""
     permission = permission_of(endpoint)
     return permission is not None and (permission.role is None or may(permission.role))
+
+
+def may_use(url: str, method: str = "GET") -> bool:
+    """Return whether who acts in this request may open an address of this app: for buttons. Nobody: True."""
+    try:
+        endpoint, _ = current_app.url_map.bind("").match(urlsplit(url).path, method)
+    except HTTPException:
+        return True
+    return find_actor() is None or may_open(endpoint)
 
 
 def describe(subject: str = "", **detail: object) -> None:

@@ -51,7 +51,16 @@ from people import DEMO_USER, Role
 from settings import Settings
 from storage.session_store import Session
 from storage.user_store import User
-from web.access import Permission, current_permission, find_actor, may, may_open, record_nothing, set_actor
+from web.access import (
+    Permission,
+    current_permission,
+    find_actor,
+    may,
+    may_open,
+    may_use,
+    record_nothing,
+    set_actor,
+)
 from web.bearer import came_with_token, is_for_token, require_token
 from web.edge import is_direct
 from web.forms import expect_little
@@ -171,7 +180,7 @@ def init_auth(app: Flask, settings: Settings, database: IMEIDatabase, clock: Cal
     app.register_error_handler(CSRFError, _refuse_form)
     app.after_request(_add_headers)
     app.context_processor(_describe_user)
-    app.context_processor(lambda: {"may": may, "may_open": may_open, "roles": Role})
+    app.context_processor(lambda: {"may_open": may_open, "may_use": may_use})
     app.context_processor(lambda: {"csrf_token": lambda: masked(generate_csrf())})
 
 

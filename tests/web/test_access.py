@@ -1,10 +1,14 @@
 """Each route declares the role that it needs, and a route without a declaration is refused."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from doubtful_call import in_doubt, stored_services
 from flask import Flask
 from flask.testing import FlaskClient
 from login_client import PASSWORD, log_in
@@ -84,3 +88,30 @@ def is_right(status: int, method: str, path: str, role: Role | None, permission:
     if not role.includes(permission.role):
         return status == 403
     return status == 400 if method != "GET" else status not in (401, 403)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_pages_offer_only_what_the_role_may_do(guarded: Flask, database: IMEIDatabase, role: Role) -> None:
+    """Links and forms of every page that can be reached from the dashboard, one page for each view."""
+    doubtful, known = in_doubt(database, 2)
+    stored_services(database)
+    adapter, client = guarded.url_map.bind("localhost"), guarded.test_client()
+    assert log_in(client, user=f"the-{role}").status_code == 303
+    offered, seen = set(), set()
+    waiting = ["/", f"/batches/{doubtful.batch_id}/doubt?look=1", f"/orders/{known[0].id}"]
+    while waiting:
+        path = waiting.pop()
+        endpoint, _ = adapter.match(urlsplit(path).path)
+        if endpoint in seen:
+            continue
+        seen.add(endpoint)
+        page = client.get(path)
+        if page.mimetype == "text/html":
+            links = re.findall(r'<a [^>]*href="(/[^"]*)"', page.text)
+            forms = re.findall(r'<form method="post" action="(/[^"]*)"', page.text)
+            found = [("GET", unescape(link)) for link in links] + [("POST", unescape(form)) for form in forms]
+            offered |= {(method, adapter.match(urlsplit(url).path, method)[0], endpoint) for method, url in found}
+            waiting += [url for method, url in found if method == "GET"]
+    assert {"batches.live", "doubt.show", "orders.order", "overview.services", "account.show"} <= seen
+    views = guarded.view_functions
+    assert {one for one in offered if not role.includes(getattr(views[one[1]], ATTRIBUTE).role or role)} == set()
