@@ -4,6 +4,7 @@ from access.logins import LoginRefusedError, Logins
 from access.passwords import SHORTEST as SHORTEST_PASSWORD
 from access.passwords import Passwords, make_passwords
 from access.second_factor import (
+    is_secret,
     new_secret,
     otpauth_uri,
     renew_recovery_codes,
@@ -66,6 +67,7 @@ __all__ = [
     "find_user",
     "has_users",
     "is_proved",
+    "is_secret",
     "keeps_environment_password",
     "make_passwords",
     "new_secret",

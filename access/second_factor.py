@@ -34,6 +34,11 @@ def new_secret() -> str:
     return pyotp.random_base32()
 
 
+def is_secret(text: str) -> bool:
+    """Return whether a text has the form of new_secret."""
+    return SECRET.fullmatch(text) is not None
+
+
 def otpauth_uri(secret: str, name: str) -> str:
     """Return the address by which an app adds the secret of a user."""
     return pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=ISSUER)
@@ -44,7 +49,7 @@ def set_up(database: IMEIDatabase, user: User, secret: str, code: str, now: floa
 
     All sessions of the user end. Raises AccessRefusedError. now: Unix time.
     """
-    if not SECRET.fullmatch(secret):
+    if not is_secret(secret):
         raise AccessRefusedError("The key of the form is not valid. Reload the page and add the new key to your app.")
     step = matching_step(secret, code, None, now)
     if step is None:

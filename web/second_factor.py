@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 from access import (
     AccessRefusedError,
     LoginRefusedError,
+    is_secret,
     new_secret,
     otpauth_uri,
     renew_recovery_codes,
@@ -36,7 +37,7 @@ def store() -> ResponseReturnValue:
     try:
         codes = set_up(backend().database, user, secret, request.form.get("code", ""), authenticator().clock())
     except AccessRefusedError as error:
-        return _set_up_page(_login(), secret, str(error)), 400
+        return _set_up_page(_login(), secret if is_secret(secret) else new_secret(), str(error)), 400
     start_session(user.user_id)
     return render_template("recovery_codes.html", codes=codes, is_new=True)
 

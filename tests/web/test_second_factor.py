@@ -79,6 +79,8 @@ def test_with_real_credentials_an_operator_sees_only_the_set_up_page_until_it_is
     refused = anna.post("/account/second-factor", {"secret": secret[1], "code": "000000"})
     assert (refused.status_code, "The code is wrong." in words(refused)) == (400, True)
     assert secret[1] in refused.text
+    forged = anna.post("/account/second-factor", {"secret": "A", "code": "000000"})
+    assert (forged.status_code, "The key of the form is not valid." in words(forged)) == (400, True)
     done = anna.post("/account/second-factor", {"secret": secret[1], "code": pyotp.TOTP(secret[1]).now()})
     codes = re.findall(r"\b(?:[a-z2-7]{4}-){5}[a-z2-7]{4}\b", done.text)
     assert len(codes) == 10
