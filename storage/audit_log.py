@@ -11,7 +11,7 @@ part before the dot.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, bindparam, func, insert, or_, select, text
@@ -131,7 +131,7 @@ class AuditFilter:
         if self.since:
             found.append(entry.at >= self.since.isoformat())
         if self.until:
-            found.append(entry.at < (self.until + timedelta(days=1)).isoformat())
+            found.append(entry.at < f"{self.until}~")  # behind every time of this day, which may be the last one
         return found
 
 

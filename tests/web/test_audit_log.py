@@ -66,6 +66,7 @@ def numbers(page: str) -> list[int]:
         ("address=local", [4]),
         ("refused=1", [2]),
         ("since=2020-01-01&until=2020-12-31", []),
+        ("until=9999-12-31", [4, 3, 2, 1]),
         ("actor=ben&refused=1", [2]),
         ("actor=nobody", []),
     ],
