@@ -48,7 +48,7 @@ class StrictParser(FlaskParser):
         if (req.content_length or 0) > MAX_TEXT:
             raise RequestEntityTooLarge
         try:
-            return json.loads(req.get_data(), parse_constant=_refuse_constant)
+            return json.loads(req.get_data().decode(), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise BadRequest("The body is not valid JSON in UTF-8.") from error
 

@@ -14,7 +14,9 @@ BEYOND_ROWS = 2**62
 
 
 class RowNumbers(IntegerConverter):
-    """The `<int:…>` of our URLs: a number that no row can have is a 404."""
+    """The `<int:…>` of our URLs: a number that no row can have is a 404, and so are digits of other scripts."""
+
+    regex = "[0-9]+"
 
     def __init__(self, url_map: Map) -> None:
         super().__init__(url_map, max=BEYOND_ROWS - 1)
