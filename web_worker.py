@@ -22,6 +22,7 @@ from functools import partial
 from mmap import mmap
 from typing import Any
 
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 #: Seconds for a whole header and small body, from the first byte or from the connection; and for the client to make
@@ -233,8 +234,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.timeout = min(conn.timeout, deadline)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        """Whether the connection can be used again: not with much of a body unread, which may never come."""
-        return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + SKIP))
+        """Whether the connection can be used again: not with much of a body unread, or with one that cannot be read."""
+        try:
+            return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + SKIP))
+        except (ParseException, OSError):  # a refusal would be a second answer to one request
+            return False
 
     def _wait(self, conn: Connection, seconds: float, event: int = selectors.EVENT_READ) -> None:
         """Let the loop watch the connection for so long."""

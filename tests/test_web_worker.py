@@ -30,6 +30,48 @@ UNFINISHED = {
     "half a chunk": POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nuse",
     "reads nothing": b"GET /static/app.css HTTP/1.1\r\nHost: localhost\r\n\r\n" * 45,
 }
+GET = b"GET /login HTTP/1.1\r\nHost: localhost\r\n"
+#: A request that a proxy could take for a body, and this server for a second request.
+HIDDEN = b"GET /static/icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LENGTH, CHUNKS = b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n"
+MALFORMED = {
+    "no method": b" / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "no version": b"GET /login\r\nHost: localhost\r\n\r\n",
+    "version 0.9": b"GET /login HTTP/0.9\r\nHost: localhost\r\n\r\n",
+    "version 2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "version 9.9": b"GET /login HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "control characters": b"GET /lo\x00gin\x01\x7f HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "blanks in the path": b"GET /a b c HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "path without a slash": b"GET login HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "address of another host": b"GET http://evil.example/login HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    "asterisk": b"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "long line": b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "no host": b"GET /login HTTP/1.1\r\n\r\n",
+    "two hosts": GET + b"Host: evil.example\r\n\r\n",
+    "header without a colon": GET + b"X\r\n\r\n",
+    "blank before the colon": GET + b"Content-Length : 5\r\n\r\nhello",
+    "folded header": GET + b"X: a\r\n b\r\n\r\n",
+    "NUL in a header": GET + b"X: a\x00b\r\n\r\n",
+    "line break in a header": GET + b"X: a\rSet-Cookie: evil=1\r\n\r\n",
+    "underscores in a header": GET + b"X_Forwarded_For: 1.2.3.4\r\n\r\n",
+    "many headers": GET + b"".join(b"X-%d: 1\r\n" % number for number in range(300)) + b"\r\n",
+    "lines that end with LF": b"GET /login HTTP/1.1\nHost: localhost\n\n",
+    "negative length": POST + b"Content-Length: -1\r\n\r\n" + HIDDEN,
+    "length with a sign": POST + b"Content-Length: +5\r\n\r\nhello" + HIDDEN,
+    "length in words": POST + b"Content-Length: five\r\n\r\nhello" + HIDDEN,
+    "length of 30 digits": POST + b"Content-Length: " + b"9" * 30 + b"\r\n\r\nhello",
+    "two lengths": POST + LENGTH + b"Content-Length: 55\r\n\r\n" + HIDDEN,
+    "list of lengths": POST + b"Content-Length: 0, 55\r\n\r\n" + HIDDEN,
+    "length and chunks": POST + LENGTH + CHUNKS + b"\r\n0\r\n\r\n" + HIDDEN,
+    "chunks twice": POST + CHUNKS + CHUNKS + b"\r\n0\r\n\r\n" + HIDDEN,
+    "unknown coding": POST + b"Transfer-Encoding: xchunked\r\n\r\n" + HIDDEN,
+    "coding behind a blank": POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + HIDDEN,
+    "chunk of a wrong size": POST + CHUNKS + b"\r\nzz\r\nab\r\n0\r\n\r\n" + HIDDEN,
+    "chunk of a negative size": POST + CHUNKS + b"\r\n-1\r\nab\r\n0\r\n\r\n" + HIDDEN,
+    "chunk with a long extension": POST + CHUNKS + b"\r\n1;" + b"x" * 20_000 + b"\r\na\r\n0\r\n\r\n",
+    "chunk of a huge size": POST + CHUNKS + b"\r\n" + b"f" * 40 + b"\r\nab",
+}
 
 
 # The header
@@ -281,6 +323,22 @@ def test_a_header_that_is_too_large_is_refused(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
         client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD)
         assert client.recv(65536).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_request_is_refused_and_hides_no_second_one(server: Server, kind: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(MALFORMED[kind])
+        client.shutdown(socket.SHUT_WR)
+        answer = b""
+        while received := client.recv(65536):
+            answer += received
+    assert answer.count(b"HTTP/1.1 ") <= 1
+    assert b"HTTP/1.1 2" not in answer
+    assert b"Content-Type: image/svg+xml" not in answer  # of the hidden request
+    assert b"Traceback" not in answer
+    assert b"evil" not in answer
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_processes_add_to_one_count_of_requests_in_rows_of_their_own() -> None:
