@@ -1,6 +1,5 @@
-"""Before Flask: which hosts are ours, who a client is, headers that cannot be read, and what strangers are told."""
+"""Before Flask: which hosts are ours, and who a client is."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -121,64 +120,3 @@ def test_of_a_trusted_proxy_the_last_hop_outside_is_the_client(settings: Setting
 def test_without_a_trusted_proxy_no_header_counts(settings: Settings) -> None:
     headers = {"X-Forwarded-For": "1.2.3.4", "X-Real-IP": "1.2.3.4", "X-Forwarded-Proto": "https"}
     assert seen_through(settings, headers, "203.0.113.9") == ("203.0.113.9", "http")
-
-
-ODD = [
-    "http://[",
-    "http://a:b/",
-    "http://localhost:99999/",
-    "\\\\",
-    "//",
-    "%",
-    "ÿ",
-    "[",
-    "," * 500,
-    "a" * 4000,
-    "-1",
-    "null",
-]
-HEADERS = [
-    "Referer",
-    "Origin",
-    "Cookie",
-    "Accept",
-    "Accept-Encoding",
-    "Accept-Language",
-    "Range",
-    "If-Range",
-    "If-None-Match",
-    "If-Modified-Since",
-    "Authorization",
-    "Content-Type",
-    "X-Forwarded-For",
-    "X-Real-IP",
-    "X-Forwarded-Proto",
-    "Sec-Fetch-Mode",
-    "X-CSRFToken",
-]
-
-
-@pytest.mark.parametrize("header", HEADERS)
-def test_no_header_of_a_stranger_breaks_a_page(
-    ask: Ask, real: Settings, header: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.ERROR)
-    behind = replace(real, trusted_proxies=(ip_network("127.0.0.1"),))
-    client = ask(behind)
-    for value in ODD:
-        for path in ("/", "/login", "/unknown", "/health", "/static/app.css"):
-            answer = client.get(path, headers={header: value.encode("utf-8").decode("latin-1")})
-            assert answer.status_code in (200, 206, 303, 304, 400, 401, 404, 416), (path, value)
-        for scheme in ("http", "https"):
-            posted = client.post(
-                "/login", base_url=f"{scheme}://localhost", headers={header: value.encode().decode("latin-1")}
-            )
-            assert posted.status_code in (400, 415), value
-    assert caplog.records == []
-
-
-@pytest.mark.parametrize(
-    "path", ["/%00", "/%ff", "/static/%00", "/static/..%2f..%2fetc", "/login?next=%00", "//", "/\\", "/%0d%0a"]
-)
-def test_no_path_of_a_stranger_breaks_a_page(ask: Ask, real: Settings, path: str) -> None:
-    assert ask(real).get(path).status_code in (200, 303, 308, 400, 404)
