@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: How many of the newest results the dashboard sums up.
 NEWEST_RESULTS = 2000
+#: Digits of a number that no id has; SQLite cannot compare much longer ones.
+BEYOND_IDS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,8 @@ def listed_batches(
     for word in search.split():
         found = columns.icontains(word, autoescape=True)
         number = word.removeprefix("#")
-        query = query.where(or_(found, batches.c.id == int(number)) if number.isdecimal() else found)
+        may_be_id = number.isdecimal() and len(number) < BEYOND_IDS
+        query = query.where(or_(found, batches.c.id == int(number)) if may_be_id else found)
     return progresses(database, query if before is None else query.where(batches.c.id < before))
 
 

@@ -46,7 +46,16 @@ def test_names_are_kept_when_a_form_is_refused(browser: Browser) -> None:
 
 @pytest.mark.parametrize(
     ("query", "found"),
-    [("berlin", True), ("4711 ACME", True), ("urgent", True), ("1", True), ("#1", True), ("%", False), ("2", False)],
+    [
+        ("berlin", True),
+        ("4711 ACME", True),
+        ("urgent", True),
+        ("1", True),
+        ("#1", True),
+        ("%", False),
+        ("2", False),
+        ("9" * 40, False),
+    ],
 )
 def test_the_list_is_searched_by_name_customer_note_and_id(browser: Browser, query: str, found: bool) -> None:
     browser.confirm(upload(browser, **NAMES | {"customer": "Acme PO 47-11" if query == "2" else "Acme PO 4711"}))
