@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import hypothesis
 import pytest
 from api_client import api_fixture, client_of_fixture
+from compiled_once import compile_once
 from distribution import SharedServers
 from gunicorn_server import paused_batch_fixture, port_fixture
 from network_guard import guard_network
@@ -43,6 +44,7 @@ LONGEST = ("tests/browser/", "tests/system/", "tests/commands/")
 def pytest_configure(config: pytest.Config) -> None:
     """Keep tests away from the real account and database, and let Hypothesis draw the same cases each time."""
     os.environ.update(dict.fromkeys(KEPT_OUT, ""))
+    compile_once()
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="hammer-tests-")
     hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
     hypothesis.settings.load_profile("tests")
