@@ -71,6 +71,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "xlsxwriter": ("spreadsheets.writing",),
     "python_calamine": ("workbooks.legacy",),
 }
+#: Modules that import a library only when they need it, which is seldom, because that takes a tenth of each start.
+IMPORTS_LATE = ("database",)
 READS_THE_ENVIRONMENT = ("settings", "web_app", "gunicorn.conf", "simulator.server")
 PRINTS = ("commands.*", "simulator.server")
 #: module → why it has no file of tests of its name, or which other file tests it.
@@ -140,6 +142,8 @@ def imports(module: str) -> frozenset[str]:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            found.add(str(ast.literal_eval(node.args[0])))
     return frozenset(found)
 
 
@@ -268,6 +272,7 @@ def test_a_module_says_what_it_is_for_and_imports_at_its_top() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     assert hidden == []
+    assert [module for module in MODULES if "importlib" in imports(module)] == list(IMPORTS_LATE)
 
 
 def test_each_module_has_a_file_of_its_tests() -> None:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from handmade_calls import call
 from order_tables import NUMBER
 from simulated_provider import imeis
 from sqlalchemy import CheckConstraint, Connection, update
 from sqlalchemy.exc import IntegrityError
 
-from database import IMEIDatabase
+from database import MIGRATIONS, IMEIDatabase
 from schema import items, metadata
 from storage import order_queries, result_store
 
@@ -48,6 +50,14 @@ def test_the_constraints_in_words_are_those_on_disk_and_are_kept(database: IMEID
     for word, is_known in (("lost", False), ("cancelled", True)):
         with nullcontext() if is_known else pytest.raises(IntegrityError), database.write() as connection:
             connection.execute(update(items).where(items.c.chunk_id == chunk.chunk_id).values(outcome=word))
+
+
+def test_the_name_of_a_migration_begins_with_its_revision() -> None:
+    """The database learns the newest revision from these names, which are read much faster than the scripts."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    newest_first = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert sorted((path.name[:4] for path in MIGRATIONS.glob("versions/*.py")), reverse=True) == newest_first
 
 
 def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_path: Path) -> None:
