@@ -1,16 +1,16 @@
-"""What the apps and databases of a test process share: compiled templates, rules and queries.
+"""What the apps and databases of a test process share: compiled templates, rules and queries, and the empty schema.
 
-To compile them takes longer than most tests.
+To make them takes longer than most tests.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
 from flask import Flask
 from flask.templating import Environment
 from jinja2.bccache import Bucket, BytecodeCache
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from werkzeug.routing import Rule
 
 import database
@@ -46,6 +46,35 @@ class LateRule(Rule):
         return build
 
 
+class CopiedSchema:
+    """Runs the migrations once, and gives each further empty database the tables and rows that they made."""
+
+    def __init__(self, upgrade: Callable[[Connection], None]) -> None:
+        self._upgrade = upgrade
+        self._made: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __call__(self, connection: Connection) -> None:
+        is_empty = not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+        if is_empty and self._made:
+            for statement, values in self._made:
+                connection.exec_driver_sql(statement, values)
+            return
+        self._upgrade(connection)
+        if is_empty:
+            self._made = list(_written(connection))
+
+
+def _written(connection: Connection) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield statements with their values that make an empty database like this one; triggers come after the rows."""
+    made = "SELECT sql, name FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+    tables, others = ([*connection.exec_driver_sql(f"{made} AND type {which} 'table'")] for which in ("=", "!="))
+    yield from ((table.sql, ()) for table in tables)
+    for table in tables:
+        for row in connection.exec_driver_sql(f"SELECT * FROM {table.name}"):
+            yield f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(row))})", tuple(row)
+    yield from ((other.sql, ()) for other in others)
+
+
 def compile_once() -> None:
     """Let all apps and databases that this process opens from now on share what they compile."""
     compiled, engine = CompiledTemplates(), create_engine("sqlite://", module=driver, query_cache_size=5000)
@@ -62,4 +91,5 @@ def compile_once() -> None:
 
     Flask.jinja_environment = SharingEnvironment  # type: ignore[assignment]
     Flask.url_rule_class = LateRule
+    database._upgrade = CopiedSchema(database._upgrade)
     database.create_engine = sharing_engine  # type: ignore[assignment, attr-defined]
