@@ -172,6 +172,22 @@ function dialogs() {
   }
 }
 
+// A form with a question is sent when the question is answered with its button.
+function confirmations() {
+  const dialog = document.querySelector("#confirm");
+  let asked = null;
+  document.addEventListener("submit", (event) => {
+    if (!event.target.dataset.confirm) return;
+    event.preventDefault();
+    asked = event.target;
+    dialog.returnValue = "";
+    dialog.querySelector("p").textContent = asked.dataset.confirm;
+    dialog.querySelector("[value=yes]").textContent = event.submitter.textContent.trim();
+    dialog.showModal();
+  });
+  dialog.addEventListener("close", () => { if (dialog.returnValue === "yes") asked.submit(); });
+}
+
 // A part of the page that takes a while, such as an answer of the provider, comes when the rest stands.
 async function loadPart(part) {
   const fallback = [...part.childNodes];
@@ -253,6 +269,7 @@ statusBar();
 formsSentOnce();
 document.querySelectorAll("[data-options]").forEach(optionsForm);
 dialogs();
+confirmations();
 menus();
 if (document.querySelector("[data-picker]")) import("./picker.js");
 document.querySelectorAll("[data-paste]").forEach(pasteBox);

@@ -63,7 +63,7 @@ from web.access import (
 )
 from web.bearer import came_with_token, is_for_token, require_token
 from web.edge import is_direct
-from web.forms import expect_little
+from web.forms import expect_little, keep_typed
 
 logger = logging.getLogger(__name__)
 
@@ -242,6 +242,7 @@ def _ask_for_proof(permission: Permission | None) -> ResponseReturnValue | None:
     record_nothing()
     if request.method == "GET":
         return redirect(url_for(PROVE, next=request.full_path.rstrip("?")), 303)
+    keep_typed()
     return redirect(url_for(PROVE, next=_path_of_form(), unsent=1), 303)
 
 

@@ -1,4 +1,4 @@
-"""Limits for request bodies: bytes and number of fields, lower before a login.
+"""Limits for request bodies, lower before a login, and fields of a refused form for the page that shows it again.
 
 Werkzeug limits only the parts of multipart bodies and each field alone. Two million empty fields in a body of 5 MB use
 1 GB of memory. This module counts the fields of both kinds of forms and limits the total text. It must not know views.
@@ -7,7 +7,7 @@ Werkzeug limits only the parts of multipart bodies and each field alone. Two mil
 from io import BytesIO
 from typing import IO
 
-from flask import Flask, Request, abort, request
+from flask import Flask, Request, abort, request, session
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
@@ -20,6 +20,10 @@ MAX_TEXT = 8 * 1024 * 1024
 MAX_FIELDS = 10_000
 #: Bytes and fields before a login: a user name, a password and a token.
 MAX_REQUEST_BEFORE_LOGIN, MAX_FIELDS_BEFORE_LOGIN = 16 * 1024, 20
+
+#: Fields that are not kept for another page, and the most characters of all others: a cookie holds them.
+SECRET_FIELDS, MOST_TYPED = ("csrf_token", "password"), 2500
+TYPED = "typed"
 
 Parsed = tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]
 
@@ -59,6 +63,22 @@ def init_forms(app: Flask) -> None:
     """Limit each request of app."""
     app.request_class = LimitedRequest
     app.config.update(MAX_CONTENT_LENGTH=MAX_REQUEST, MAX_FORM_MEMORY_SIZE=MAX_TEXT, MAX_FORM_PARTS=MAX_FIELDS)
+
+
+def keep_typed() -> None:
+    """Keep what was typed into the form of this request, which changed nothing, until its page is shown again."""
+    fields = [field for field in request.form.items(multi=True) if field[0] not in SECRET_FIELDS]
+    if sum(len(name) + len(value) for name, value in fields) <= MOST_TYPED:
+        session[TYPED] = [request.path, fields]
+
+
+def typed_into(action: str) -> MultiDict[str, str]:
+    """Return what keep_typed() kept of the form that is sent to this path, once; empty where there is nothing."""
+    path, fields = session.get(TYPED, ("", ()))
+    if path != action:
+        return MultiDict()
+    del session[TYPED]
+    return MultiDict((name, value) for name, value in fields)
 
 
 def expect_little() -> None:

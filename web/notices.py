@@ -27,6 +27,7 @@ from storage.outbox import EventKind
 from storage.webhook_store import MOST_WEBHOOKS, Webhook
 from web.access import allow, describe
 from web.context import row_number
+from web.forms import keep_typed, typed_into
 
 blueprint = Blueprint("notices", __name__, url_prefix="/settings/notifications")
 
@@ -60,6 +61,7 @@ def show() -> str:
         webhooks=webhook_store.all_webhooks(backend().database),
         offered=OFFERED,
         most=MOST_WEBHOOKS,
+        typed=typed_into(url_for("notices.add")),
     )
 
 
@@ -90,7 +92,8 @@ def add() -> ResponseReturnValue:
             raise NotPossibleError(f"There are {MOST_WEBHOOKS} webhooks already. Delete one that is not used.")
     except NotPossibleError as error:
         flash(f"The webhook was not added: {error}", "error")
-        return redirect(url_for("notices.show") + "#add", 303)
+        keep_typed()
+        return redirect(url_for("notices.show"), 303)
     describe(f"webhook {added}", host=entered.host, events=" ".join(entered.events))
     return render_template("webhook_secret.html", webhook_id=added, secret=secret, is_new=True)
 
@@ -101,7 +104,8 @@ def webhook(webhook_id: int) -> str:
     """Show a webhook with its newest deliveries."""
     found = _webhook_or_404(webhook_id)
     newest = delivery_store.page(backend().database, None, webhook_id, None, NEWEST)
-    return render_template("webhook.html", webhook=found, offered=OFFERED, now=utc_now(), **_table(newest))
+    typed = typed_into(url_for("notices.change", webhook_id=webhook_id))
+    return render_template("webhook.html", webhook=found, offered=OFFERED, now=utc_now(), typed=typed, **_table(newest))
 
 
 @blueprint.post("/webhooks/<int:webhook_id>")
@@ -112,6 +116,7 @@ def change(webhook_id: int) -> ResponseReturnValue:
         entered = _entered()
     except NotPossibleError as error:
         flash(f"The webhook was not changed: {error}", "error")
+        keep_typed()
         return redirect(url_for("notices.webhook", webhook_id=webhook_id), 303)
     describe(host=entered.host, events=" ".join(entered.events))
     values = (entered.url, entered.description, entered.events)

@@ -10,11 +10,12 @@ from people import Role, Scope
 from storage import token_store
 from storage.token_store import NewToken
 from web.access import allow, current_actor, describe
+from web.forms import keep_typed, typed_into
 
 blueprint = Blueprint("tokens", __name__, url_prefix="/settings/tokens")
 
 #: Days until a token expires → words of the form.
-DAYS = {"30": "30 days", "90": "90 days", "365": "One year", "": "No end"}
+DAYS = {"30": "30 days", "90": "90 days", "365": "One year", "": "Never"}
 USUAL_DAYS = "90"
 
 
@@ -42,7 +43,8 @@ def create() -> ResponseReturnValue:
         return _page(create_token(backend().database, new), new.name)
     except AccessRefusedError as error:
         flash(f"The token was not created: {error}", "error")
-        return redirect(url_for("tokens.listing") + "#create", 303)
+        keep_typed()
+        return redirect(url_for("tokens.listing"), 303)
 
 
 @blueprint.post("/<int:token_id>/revoke")
@@ -84,6 +86,7 @@ def _page(created: str = "", name: str = "") -> str:
         now=utc_now(),
         scopes={scope: SCOPE_WORDS[scope] for scope in Scope},
         days=DAYS,
+        typed=typed_into(url_for("tokens.create")),
         usual_days=USUAL_DAYS,
         created=created,
         name=name,

@@ -32,6 +32,7 @@ from web.access import allow, current_actor, describe
 from web.auth import authenticator
 from web.context import row_of_form
 from web.format import money, plural
+from web.forms import keep_typed, typed_into
 
 blueprint = Blueprint("users", __name__, url_prefix="/settings/users")
 
@@ -49,6 +50,7 @@ def listing() -> str:
         seen={session.user.user_id: session.seen_at for session in reversed(sessions)},
         sessions=Counter(session.user.user_id for session in sessions),
         shortest=SHORTEST_PASSWORD,
+        typed=typed_into(url_for("users.add")),
     )
 
 
@@ -64,7 +66,8 @@ def add() -> ResponseReturnValue:
         user = add_user(backend().database, authenticator().passwords, new)
     except AccessRefusedError as error:
         flash(f"The user was not added: {error}", "error")
-        return redirect(url_for("users.listing") + "#add", 303)
+        keep_typed()
+        return redirect(url_for("users.listing"), 303)
     flash(f"User {user.name} is added. Hand over the password; it can be changed on the page Account.", "good")
     return redirect(url_for("users.show", user_id=user.user_id), 303)
 

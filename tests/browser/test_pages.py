@@ -350,3 +350,17 @@ def test_times_are_the_readers_and_keep_utc_to_hover(visitor: Visitor, filled: F
     expected = page.evaluate("moment => new Date(moment).getHours()", moment)
     assert re.search(rf"\b0?{expected % 12 or 12}:|\b{expected:02d}:", shown)
     assert "UTC" in (time.get_attribute("title") or "")
+
+
+def test_a_token_is_revoked_only_after_a_question(visitor: Visitor, site: Site) -> None:
+    page = visitor.open("/settings/tokens")
+    page.get_by_label("Name of the program").fill("desk")
+    page.get_by_role("button", name="Create token").click()
+    page.goto("/settings/tokens")
+    row, question = page.get_by_role("row", name="desk"), page.get_by_role("dialog")
+    for answer, state in (("Cancel", "Active"), ("Revoke", "Revoked")):
+        row.get_by_role("button", name="Revoke token desk").click()
+        expect(question).to_contain_text("Revoke token desk?")
+        question.get_by_role("button", name=answer).click()
+        expect(question).to_be_hidden()
+        expect(row).to_contain_text(state)

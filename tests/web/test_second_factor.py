@@ -123,7 +123,10 @@ def test_what_is_sensitive_asks_again_after_ten_minutes_and_leads_back_to_the_fo
         assert admin.post("/account/prove", fields | wrong).status_code == 403
     proved = admin.post("/account/prove", fields | {"code": code_of(app, "admin")})
     assert proved.location == "/settings/users?from=here"
-    assert "Nothing has been changed yet: send the form again." in words(admin.get(proved.location))
+    led_back = admin.get(proved.location)
+    assert "Nothing has been changed yet: send the form again." in words(led_back)
+    assert 'name="name" value="berta"' in led_back.text
+    assert SECRET not in led_back.text
     after = admin.client.get_cookie("hammer_session")
     assert before and after
     assert before.value != after.value

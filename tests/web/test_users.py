@@ -69,6 +69,16 @@ def test_what_is_not_valid_adds_nobody_and_names_the_reason(
     assert admin.get("/settings/users/2").status_code == 404
 
 
+def test_a_refused_form_shows_once_what_was_typed_without_the_password(admin: Browser) -> None:
+    form = {"name": "Käthe", "role": "viewer", "password": SECRET, "daily_limit": "99"}
+    refused = admin.led_back(admin.post("/settings/users", form)).text
+    assert re.search(r'name="name" value="Käthe"', refused)
+    assert '<option value="viewer" selected>' in refused
+    assert 'value="99"' in refused
+    assert SECRET not in refused
+    assert "Käthe" not in admin.get("/settings/users").text
+
+
 @pytest.mark.parametrize(
     ("action", "form"),
     [
