@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from flask import current_app
 
@@ -20,8 +21,9 @@ from settings import Settings
 from storage import order_queries
 from submission import NOT_AGAIN, Again, Means, Plan, account_objection, make_plan, older_copy_objection
 
-#: Each stream holds a thread of the server; some threads must stay free for pages and the health probe.
-STREAMS_PER_PROCESS = 12
+#: Each stream holds a thread of the server (STREAM_THREADS in web_worker.py, a few more than these). One process may
+#: get all streams: the kernel gives a connection to whichever process is awake first.
+STREAMS_PER_PROCESS = 64
 
 VOLATILE = (
     "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
@@ -65,6 +67,9 @@ class Backend:
     find_order: Callable[[str], list[IMEIOrder]]  #: the order with this id; raises GSMFusionAPIError
     stopping: threading.Event  #: set when the process is told to end; streams watch it
     streams: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS))
+    feeds: WeakValueDictionary[int, Any] = field(
+        default_factory=WeakValueDictionary
+    )  #: batch id → what its streams share
     order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
     daily: Remembered = field(init=False)
     results: Remembered = field(init=False)

@@ -3,7 +3,7 @@
 gunicorn's own gthread worker gives a thread to a connection at its first byte, and lets it wait there for the rest
 without a limit: 70 sockets that send half a header silence every page. Here the event loop of the worker collects
 the header and a small body; larger bodies and answers have a budget of waiting time. `/health` has its own threads,
-and so have large bodies.
+and so have event streams and large bodies.
 This module knows nothing of Flask. It expects plain HTTP/1.1: TLS ends at the platform's proxy.
 """
 
@@ -41,11 +41,14 @@ LINGER = 2.0
 #: Seconds to skip the rest of a body that the app did not read, before the connection is closed instead.
 SKIP = 0.05
 RECEIVED_AT_ONCE = 64 * 1024
-HEALTH_THREADS, UPLOAD_THREADS = 2, 4
+#: More stream threads than streams, so that one stream too many is refused at once.
+HEALTH_THREADS, UPLOAD_THREADS, STREAM_THREADS = 2, 4, 68
 
 _BODY_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
 _CODED_BODY = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _HEALTH = re.compile(rb"(GET|HEAD) /health[ ?]")
+#: An event stream, which holds its thread for minutes.
+_STREAM = re.compile(rb"(GET|POST) [^ ?]*(/events|-stream)[ ?]")
 _REFUSAL = "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _TIMEOUT = (_REFUSAL % "408 Request Timeout").encode()
 _TOO_LARGE = (_REFUSAL % "431 Request Header Fields Too Large").encode()
@@ -61,6 +64,7 @@ class Head:
     size: int  #: bytes, the empty line included
     body: int | None  #: bytes that follow; None where only the reader of the body can tell
     is_health: bool
+    is_stream: bool
 
     @property
     def is_upload(self) -> bool:
@@ -80,7 +84,8 @@ def read_head(received: bytes | bytearray) -> Head | None:
     head = bytes(received[: end + 2])
     length = _BODY_LENGTH.search(head)
     body = None if _CODED_BODY.search(head) else int(length[1]) if length else 0
-    return Head(end + 4, body, is_health=body == 0 and _HEALTH.match(head) is not None)
+    is_health = body == 0 and _HEALTH.match(head) is not None
+    return Head(end + 4, body, is_health, is_stream=_STREAM.match(head) is not None)
 
 
 class PatientSocket(socket.socket):
@@ -185,6 +190,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.waiting: dict[Connection, None] = {}
         self.health_pool = ThreadPoolExecutor(HEALTH_THREADS, thread_name_prefix="health")
         self.upload_pool = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
+        self.stream_pool = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="stream")
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
@@ -290,9 +296,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         done.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def _pool(self, head: Head | None) -> ThreadPoolExecutor:
-        """The threads for a request: pages must not wait for uploads, and the probe must not wait for pages."""
+        """The threads for a request: pages wait for no stream and no upload, and the probe waits for no page."""
         if head is not None and head.is_health:
             return self.health_pool
+        if head is not None and head.is_stream:
+            return self.stream_pool
         pool: ThreadPoolExecutor = self.upload_pool if head is not None and head.is_upload else self.tpool
         return pool
 

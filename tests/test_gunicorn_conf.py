@@ -18,7 +18,9 @@ from types import ModuleType
 import pytest
 from gunicorn_server import PATIENCE, ROOT, Server, environ_of, wait_until
 
+from backend import STREAMS_PER_PROCESS
 from settings import Settings
+from web_worker import STREAM_THREADS
 
 
 @pytest.fixture
@@ -170,7 +172,8 @@ def test_what_the_server_writes_is_for_its_own_user_only(server: Server, data_di
     assert set(others.values()) == {"0o0"}, others
 
 
-def test_streams_have_threads_to_spare_and_the_control_socket_is_off(conf: ModuleType) -> None:
+def test_streams_and_pages_have_threads_to_spare_and_the_control_socket_is_off(conf: ModuleType) -> None:
+    assert STREAM_THREADS > STREAMS_PER_PROCESS >= 50
     assert (conf.worker_class, conf.workers, conf.control_socket_disable) == ("web_worker.Worker", 2, True)
     assert conf.threads >= 16
     assert not conf.sendfile

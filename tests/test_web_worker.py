@@ -98,6 +98,22 @@ def test_a_head_tells_its_size_its_body_and_whether_it_is_the_probe(
     assert (head and (head.size, head.body, head.is_health)) == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "is_stream"),
+    [
+        (b"GET /batches/1/events HTTP/1.1", True),
+        (b"GET /api/v1/batches/1/events?x=1 HTTP/1.1", True),
+        (b"POST /submit-stream HTTP/1.1", True),
+        (b"GET /batches/1?back=/events HTTP/1.1", False),
+        (b"GET /eventsource HTTP/1.1", False),
+    ],
+)
+def test_a_head_tells_an_event_stream(line: bytes, is_stream: bool) -> None:
+    head = read_head(line + b"\r\nContent-Length: 0\r\n\r\n")
+    assert head is not None
+    assert head.is_stream == is_stream
+
+
 def test_a_thread_starts_when_a_small_body_is_complete_and_reads_a_large_one_itself() -> None:
     small, large = (
         read_head(b"P / H\r\nContent-Length: 3\r\n\r\n"),

@@ -1,17 +1,19 @@
 """Progress of a batch as server-sent events (WHATWG HTML, section 9.2): a snapshot, each change, and an end event.
 
-A stream polls the revision of the batch, reads a snapshot when it has changed, and holds no transaction. It ends when
-the batch is settled, when nothing has happened for long, and with the process. A browser that reconnects gets a whole
-snapshot first; one whose batch is not settled asks for it from time to time.
+The streams of a batch share what is read: the revision is polled, and a snapshot is made when it has changed. No
+transaction stays open. A stream ends when the batch is settled, when nothing has happened for long, and with the
+process. A browser that reconnects gets a whole snapshot first; one whose batch is not settled asks for it from time to
+time.
 """
 
 import json
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from flask import Response
 
@@ -23,8 +25,8 @@ from submission import balance_warning, balance_words
 from web.access import current_check
 from web.format import CHUNKS, LETTERS, batch_title, sentence, settled_words, stop_words
 
-#: Seconds between two reads of the revision: at most two events per second.
-INTERVAL = 0.5
+#: Seconds between two turns of a stream, and between two reads of a batch for all its streams.
+INTERVAL, FRESH = 0.5, 0.25
 #: Seconds without an event after which a comment is sent, so that proxies keep the connection open.
 HEARTBEAT = 15.0
 #: Seconds without a change after which the stream of a batch that is not being sent ends: streams are few.
@@ -175,54 +177,104 @@ def events(
 
     data_of: the data of an event; without it, what the page of a batch shows.
     """
-    view = _View(backend.database, batch_id, still_allowed, data_of)
+    feed = Feed(backend.database, batch_id, data_of) if data_of else _shared_feed(backend, batch_id)
+    follower = _Follower(still_allowed)
     yield "retry: 2000\n\n"
     while not backend.stopping.is_set():
         now = time.monotonic()
-        if view.has_ended(now):
+        newest = None if follower.has_ended(now) else feed.newest(now)
+        if newest is None:
             return
-        if view.is_due(now):
-            progress = batch_queries.progress(backend.database, batch_id)
-            if progress is None:
-                return
-            yield event("progress", view.read(progress, now, is_over(progress)), progress.revision)
+        progress = newest.progress
+        if follower.is_behind(newest, now):
+            yield newest.text
             if is_over(progress):
                 yield event("end", {"batch_id": batch_id, "stage": progress.stage}, progress.revision)
                 return
-        elif view.is_quiet(now):
-            yield event("quiet", {"batch_id": batch_id, "stage": view.stage}, view.revision)
+        elif follower.is_quiet(progress, now):
+            yield event("quiet", {"batch_id": batch_id, "stage": progress.stage}, progress.revision)
             return
-        elif view.owes_sign(now):
+        elif follower.owes_sign(now):
             yield ": still here\n\n"
         backend.stopping.wait(INTERVAL)
 
 
-class _View:
-    """What one stream has sent, and so what it owes."""
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """One event of a batch."""
+
+    number: int  #: of its feed
+    progress: Progress
+    text: str
+
+
+class Feed:
+    """The newest event of one batch, read once for all streams of this process; thread-safe.
+
+    Fifty people who follow a batch would otherwise take half a processor from it.
+    """
 
     def __init__(
-        self,
-        database: IMEIDatabase,
-        batch_id: int,
-        still_allowed: Callable[[], bool],
-        data_of: Callable[[Progress], dict[str, Any]] | None,
+        self, database: IMEIDatabase, batch_id: int, data_of: Callable[[Progress], dict[str, Any]] | None = None
     ) -> None:
-        self._data_of = data_of
-        self.revision = -1
-        self.stage = BatchStage.SENDING
         self._database = database
         self._batch_id = batch_id
+        self._data_of = data_of or self._page_data
+        self._lock = threading.Lock()
+        self._newest: FeedEvent | None = None
+        self._looked_at = self._detailed_at = float("-inf")
         self._pace = Pace()
-        self._detailed_at = float("-inf")
-        self._owes_details = False
-        self._still_allowed = still_allowed
-        self._changed_at = self._spoken_at = self._allowed_at = time.monotonic()
+        self._details: dict[str, Any] = {}
+        self._detailed: Progress | None = None  #: what the details belong to; None where there are none
 
-    def is_due(self, now: float) -> bool:
-        """Return whether the batch has changed, or details that were left out may be read (now in seconds)."""
-        if self._owes_details and now - self._detailed_at >= DETAILS_EVERY:
+    def newest(self, now: float) -> FeedEvent | None:
+        """Return the newest event (now in seconds), or None for an unknown batch."""
+        with self._lock:
+            if now - self._looked_at >= FRESH:
+                self._looked_at = now
+                if self._is_due(now):
+                    self._newest = self._read()
+            return self._newest
+
+    def _is_due(self, now: float) -> bool:
+        """Return whether the batch has changed, or details that were left out may be read."""
+        if self._newest is None:
             return True
-        return batch_queries.revision(self._database, self._batch_id) != self.revision
+        progress, detailed = self._newest.progress, self._detailed
+        if detailed and detailed.revision != progress.revision and now - self._detailed_at >= DETAILS_EVERY:
+            return True
+        return batch_queries.revision(self._database, self._batch_id) != progress.revision
+
+    def _read(self) -> FeedEvent | None:
+        progress = batch_queries.progress(self._database, self._batch_id)
+        if progress is None:
+            return None
+        number = self._newest.number + 1 if self._newest else 1
+        return FeedEvent(number, progress, event("progress", self._data_of(progress), progress.revision))
+
+    def _page_data(self, progress: Progress) -> dict[str, Any]:
+        """Return what the page shows. Details are read once in DETAILS_EVERY, and when the batch is in a new stage."""
+        database, overall, now = self._database, overall_rate(progress), self._looked_at
+        data = snapshot(progress, overall if is_sent(progress) else self._pace.rate(now, progress.handled, overall))
+        data |= chunk_letters(database, self._batch_id) | price_now(database, progress) | stop_now(database, progress)
+        is_old = now - self._detailed_at >= DETAILS_EVERY
+        if is_old or self._detailed is None or self._detailed.stage is not progress.stage:
+            self._details, self._detailed, self._detailed_at = details(database, self._batch_id), progress, now
+        return data | self._details
+
+
+def _shared_feed(backend: Backend, batch_id: int) -> Feed:
+    """Return the feed of a batch, which lasts as long as a stream uses it."""
+    return cast(Feed, backend.feeds.setdefault(batch_id, Feed(backend.database, batch_id)))
+
+
+class _Follower:
+    """What one stream has sent, and so what it owes."""
+
+    def __init__(self, still_allowed: Callable[[], bool]) -> None:
+        self._still_allowed = still_allowed
+        self._number, self._revision = 0, -1
+        self._changed_at = self._spoken_at = self._allowed_at = time.monotonic()
 
     def has_ended(self, now: float) -> bool:
         """Return whether the login or the token is no longer valid; it is looked up once in ALLOWED_EVERY."""
@@ -231,33 +283,24 @@ class _View:
         self._allowed_at = now
         return not self._still_allowed()
 
-    def is_quiet(self, now: float) -> bool:
+    def is_behind(self, newest: FeedEvent, now: float) -> bool:
+        """Return whether an event is due, and count it as sent."""
+        if newest.number == self._number:
+            return False
+        if newest.progress.revision != self._revision:
+            self._changed_at = now
+        self._number, self._revision, self._spoken_at = newest.number, newest.progress.revision, now
+        return True
+
+    def is_quiet(self, progress: Progress, now: float) -> bool:
         """Return whether the batch waits, for results or for a person, and has not changed for long."""
-        return self.stage is not BatchStage.SENDING and now - self._changed_at >= QUIET
+        return progress.stage is not BatchStage.SENDING and now - self._changed_at >= QUIET
 
     def owes_sign(self, now: float) -> bool:
         """Return whether a comment is due that keeps the connection open, and count it as sent."""
         is_due = now - self._spoken_at >= HEARTBEAT
         self._spoken_at = now if is_due else self._spoken_at
         return is_due
-
-    def read(self, progress: Progress, now: float, is_last: bool) -> dict[str, Any]:
-        """Return the data of one event, and note that it is sent."""
-        data = self._data_of(progress) if self._data_of else self._page_data(progress, now, is_last)
-        self._changed_at = self._changed_at if progress.revision == self.revision else now
-        self._spoken_at, self.revision, self.stage = now, progress.revision, progress.stage
-        return data
-
-    def _page_data(self, progress: Progress, now: float, is_last: bool) -> dict[str, Any]:
-        """Return what the page shows; the last event and one in DETAILS_EVERY seconds have the details."""
-        database, overall = self._database, overall_rate(progress)
-        data = snapshot(progress, overall if is_sent(progress) else self._pace.rate(now, progress.handled, overall))
-        data |= chunk_letters(database, self._batch_id) | price_now(database, progress) | stop_now(database, progress)
-        self._owes_details = not is_last and now - self._detailed_at < DETAILS_EVERY
-        if not self._owes_details:
-            data |= details(database, self._batch_id)
-            self._detailed_at = now
-        return data
 
 
 def event(name: str, data: dict[str, Any], event_id: int) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import update
 from web_client import Browser, answer_chunks
 from web_scenes import events_of
 
-from backend import Backend
+from backend import STREAMS_PER_PROCESS, Backend
 from database import IMEIDatabase
 from schema import orders
 from storage import batch_states
@@ -128,7 +128,7 @@ def test_streams_are_limited_and_given_back(browser: Browser, backend: Backend, 
         answer = browser.get(f"/batches/{batch_id}/events")
         assert answer.status_code == 200
         answer.close()
-    assert taken == 12
+    assert taken == STREAMS_PER_PROCESS
 
 
 def test_a_rate_is_measured_over_the_last_half_minute() -> None:
