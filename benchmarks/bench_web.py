@@ -38,23 +38,34 @@ def token(page: str) -> str:
     return found[1]
 
 
-def send(base: str) -> float:
-    """Bring 20,000 IMEIs through the pages; returns the seconds from the upload to the last outcome."""
-    session = requests.Session()
-    file = "IMEI\n" + "\n".join(with_check_digit(f"35{number:012d}") for number in range(IMEIS))
+def listed(first: int, count: int) -> str:
+    """Return a file of made-up IMEIs, by serial number from first."""
+    return "IMEI\n" + "\n".join(with_check_digit(f"35{number:012d}") for number in range(first, first + count))
+
+
+def order(session: requests.Session, base: str, file: str) -> str:
+    """Upload and confirm a file of IMEIs; return the address of the batch."""
+    count = str(file.count("\n"))
     form = {"csrf_token": token(session.get(f"{base}/batch", timeout=30).text), "service_id": SERVICE}
-    started = time.perf_counter()
     preview = session.post(f"{base}/batch", data=form, files={"file": ("phones.csv", file)}, timeout=60)
-    confirm = {"csrf_token": token(preview.text), "typed": str(IMEIS), "confirm": "1", "count": str(IMEIS)}
+    confirm = {"csrf_token": token(preview.text), "typed": count, "confirm": "1", "count": count}
     for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', preview.text):
         confirm.setdefault(name, value)
     live = session.post(preview.url, data=confirm, timeout=60)
     if "/batches/" not in live.url:
         raise RuntimeError(f"the batch was not confirmed: {live.status_code} {live.url}")
-    stream = threading.Thread(target=follow, args=(f"{live.url}/events",), daemon=True)
+    return live.url
+
+
+def send(base: str) -> float:
+    """Bring 20,000 IMEIs through the pages; returns the seconds from the upload to the last outcome."""
+    session, file = requests.Session(), listed(0, IMEIS)
+    started = time.perf_counter()
+    live = order(session, base, file)
+    stream = threading.Thread(target=follow, args=(f"{live}/events",), daemon=True)
     stream.start()
     while time.perf_counter() - started < 120:
-        found = session.get(f"{live.url}/progress.json", timeout=30).json()
+        found = session.get(f"{live}/progress.json", timeout=30).json()
         if found.get("state") == "finished":
             return time.perf_counter() - started
         time.sleep(0.25)
@@ -85,21 +96,30 @@ def run() -> list[tuple[str, str, str]]:
     ]
 
 
-def measure(master: int, folder: Path) -> tuple[float, float]:
-    """(seconds of the job, megabytes of the largest worker)."""
-    base = "http://127.0.0.1:8099"
+def workers_of(master: int) -> list[int]:
+    """Return the ids of the worker processes of a gunicorn."""
+    children = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
+    return [pid for pid in map(int, children) if b"simulator" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def wait_for(base: str) -> None:
+    """Wait until the server answers."""
     for _ in range(100):
         try:
             requests.get(f"{base}/health", timeout=5)
-            break
-        except requests.ConnectionError:
+            return
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.2)
+
+
+def measure(master: int, folder: Path) -> tuple[float, float]:
+    """(seconds of the job, megabytes of the largest worker)."""
+    base = "http://127.0.0.1:8099"
+    wait_for(base)
     port = json.loads((folder / "demo" / "simulator.json").read_text())["port"]
     requests.post(f"http://127.0.0.1:{port}/control", json={"latency": 0.3, "jitter": 0}, timeout=10).raise_for_status()
     seconds = send(base)
-    children = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
-    workers = [pid for pid in map(int, children) if b"simulator" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return seconds, max(peak_megabytes(pid) for pid in workers)
+    return seconds, max(peak_megabytes(pid) for pid in workers_of(master))
 
 
 if __name__ == "__main__":
