@@ -36,6 +36,7 @@ from orders import BatchState
 from settings import Settings
 
 KILLS = 20
+FEW = 10  #: IMEIs a call, where many calls matter
 
 
 @pytest.fixture
@@ -85,17 +86,17 @@ def test_killed_at_twenty_random_moments_every_imei_is_ordered_once(
     simulator: Simulator, database: IMEIDatabase, settings: Settings
 ) -> None:
     put_in_use(simulator, database)
-    batch_id, moments, hits = new_batch(database, 8_000, CHUNK), random.Random(20), 0
+    batch_id, moments, hits = new_batch(database, 160 * FEW, FEW), random.Random(20), 0
     for _ in range(KILLS):
         before = paid_calls(simulator)
-        process = start(Job(settings.data_dir, simulator.base_url, batch_id, workers=2, timeout=1.0))
+        process = start(Job(settings.data_dir, simulator.base_url, batch_id, workers=2, timeout=1.0, chunk=FEW))
         wait_until(lambda: paid_calls(simulator) > before or not process.is_alive(), "a paid call")  # noqa: B023
         process.join(moments.uniform(0.0, 0.3))
         process.kill()
         process.join(10)
         hits += process.exitcode == -signal.SIGKILL
     assert hits == KILLS
-    with system(simulator, database, workers=10, chunk_size=CHUNK) as running:
+    with system(simulator, database, workers=10, chunk_size=FEW) as running:
         more = see_through(running, batch_id)
     assert_all_paid_once(simulator, database, batch_id, more)
     assert "0 in doubt" in told_by_page(database, settings, batch_id)
