@@ -11,7 +11,7 @@ from marshmallow import fields, post_load, validate
 
 from amounts import plural
 from api.answers import BatchAnswer, BatchList, NewBatchAnswer, batch_links
-from api.fields import Dollars, Flag, FormSchema, Several, TextLine, Whole
+from api.fields import CURSOR_WORDS, Dollars, Flag, FormSchema, Several, TextLine, Whole
 from api.intake import Source, Taken, take
 from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import next_page, operation, operations
@@ -68,15 +68,17 @@ class NewBatchForm(Paid):
     )
     text = TextLine(LONGEST_TEXT, metadata={"description": "IMEIs in any text, such as a pasted list."})
     label = TextLine(load_default="", metadata={"description": "Without it, the name of the file."})
-    customer = TextLine(load_default="")
-    note = TextLine(LONGEST_NOTE, load_default="")
+    customer = TextLine(load_default="", metadata={"description": "Customer or purchase order."})
+    note = TextLine(LONGEST_NOTE, load_default="", metadata={"description": "For people."})
     start = Flag(load_default=True, metadata={"description": "false: it is paused until it is started."})
     invalid = fields.String(
         validate=validate.OneOf(["refuse", "skip"]),
         load_default="refuse",
         metadata={"description": "What to do where some values are not valid: order nothing, or the others."},
     )
-    take_wrong_check_digits = Flag(load_default=False)
+    take_wrong_check_digits = Flag(
+        load_default=False, metadata={"description": "Also order IMEIs whose check digit is wrong."}
+    )
     second_imeis = Flag(load_default=False, metadata={"description": "Also order IMEI 2 of each phone."})
     hidden_rows = Flag(load_default=True, metadata={"description": "Also order rows that the sheet hides."})
     sheet = TextLine(metadata={"description": "Its name. Without it, the sheet with the most IMEIs."})
@@ -114,8 +116,8 @@ class BatchQuery(FormSchema):
 
     q = TextLine(load_default="", metadata={"description": "Words of label, customer or note, or an id."})
     person = TextLine(load_default="", metadata={"description": "Who ordered."})
-    cursor = Whole(1, 2**62 - 1)
-    limit = Whole(1, 100, load_default=50)
+    cursor = Whole(1, 2**62 - 1, metadata={"description": CURSOR_WORDS})
+    limit = Whole(1, 100, load_default=50, metadata={"description": "Most on a page, up to 100."})
 
 
 class NamesForm(FormSchema):

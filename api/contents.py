@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
 from api.answers import VERDICTS, BatchAnswer, ExportAnswer, ItemList, OrderList, batch_links
-from api.fields import FormSchema, TextLine, Whole
+from api.fields import CURSOR_WORDS, FormSchema, TextLine, Whole
 from api.files import FILES, accepted
 from api.filters import page_of_orders
 from api.operations import next_page, operation, operations
@@ -30,8 +30,8 @@ class ItemQuery(FormSchema):
     """Which IMEIs of a batch."""
 
     outcome = fields.String(validate=validate.OneOf(list(map(str, Outcome))))
-    cursor = Whole(1, 2**62 - 1)
-    limit = Whole(1, 1000, load_default=100)
+    cursor = Whole(1, 2**62 - 1, metadata={"description": CURSOR_WORDS})
+    limit = Whole(1, 1000, load_default=100, metadata={"description": "Most on a page, up to 1,000."})
 
 
 class ResultQuery(FormSchema):
@@ -39,8 +39,8 @@ class ResultQuery(FormSchema):
 
     verdict = fields.String(validate=validate.OneOf(VERDICTS), load_default="")
     sort = fields.String(validate=validate.OneOf([Sort.NEWEST, Sort.WORST]), load_default=Sort.WORST)
-    cursor = TextLine(60, load_default="")
-    limit = Whole(1, 500, load_default=100)
+    cursor = TextLine(60, load_default="", metadata={"description": CURSOR_WORDS})
+    limit = Whole(1, 500, load_default=100, metadata={"description": "Most on a page, up to 500."})
 
 
 class SheetQuery(FormSchema):

@@ -15,8 +15,10 @@ from web import RowNumbers
 
 ABOUT = """Order IMEI checks and read their results.
 
-Send a token in the header `Authorization: Bearer hmr_…`; `flask tokens create NAME --role operator` makes one. Cookies
-count for nothing here.
+Send a token in the header `Authorization: Bearer hmr_…`. An admin creates it under Settings → Tokens, or with
+`flask tokens create NAME --role operator`. Cookies are not accepted.
+
+To try it: `curl -H "Authorization: Bearer $HAMMER_TOKEN" http://127.0.0.1:8000/api/v1/account`.
 
 Money is US dollars as a decimal text such as "0.08", times are UTC such as "2026-11-25T09:30:00Z", IMEIs are texts of
 15 digits.

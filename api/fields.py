@@ -72,6 +72,10 @@ class TextLine(fields.String):
         return text
 
 
+#: What the document says of each cursor.
+CURSOR_WORDS = "The `next_cursor` of the page before. Without it, the first page."
+
+
 class Whole(fields.Integer):
     """A whole number; 1.0 and true are none."""
 

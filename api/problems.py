@@ -12,6 +12,8 @@ from urllib.parse import quote
 from flask import Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
+from web import describe
+
 MEDIA_TYPE = "application/problem+json"
 #: What `type` begins with. It is a name, not an address.
 NAMESPACE = "urn:hammer-api:"
@@ -97,6 +99,7 @@ def answer_to(error: HTTPException, sentence: str) -> Response:
     """
     headers = [header for header in error.get_headers() if header[0].lower() in KEPT_HEADERS]
     if isinstance(error, Problem):
+        describe(refused=error.kind.title)
         return problem_answer(error.kind.status, sentence, error.kind, error.errors, headers)
     code = error.code or 500
     return problem_answer(code, sentence or SENTENCES.get(code, HTTPStatus(code).phrase), headers=headers)

@@ -101,7 +101,7 @@ def _operation(document: Mapping[str, Any], method: str, path: str, operation: M
         ],
         body=list(_fields(document, body.get("schema", {}))),
         example=content.get("application/json", {}).get("example"),
-        answers=[(status, *_answer(document, answer)) for status, answer in operation["responses"].items()],
+        answers=[(status, *_answer(document, answer)) for status, answer in sorted(operation["responses"].items())],
     )
 
 
