@@ -20,16 +20,16 @@ tokens = AppGroup("tokens", help="Create, list and revoke the tokens of programs
 @click.argument("name")
 @click.option("--role", type=ROLE, required=True)
 @click.option("--scope", "scopes", multiple=True, metavar="|".join(Scope), help="Only this; may be repeated.")
-@click.option("--limit", default="", metavar="USD", help="Most that the token may order in one UTC day.")
+@click.option("--daily-limit", default="", metavar="USD", help="Most that the token may order in one UTC day.")
 @click.option("--days", default="", metavar="DAYS", help="Days until the token expires; without it, never.")
 @refusing
-def create(name: str, role: str, scopes: tuple[str, ...], limit: str, days: str) -> None:
+def create(name: str, role: str, scopes: tuple[str, ...], daily_limit: str, days: str) -> None:
     """Create a token for the program NAME. Standard output is the token and nothing else; it is shown only once."""
     new = NewToken(
         name=name,
         role=Role(role),
         scopes=read_scopes(scopes, Role(role)),
-        daily_limit=read_limit(limit),
+        daily_limit=read_limit(daily_limit),
         expires_at=read_days(days),
     )
     token = create_token(backend().database, new)
@@ -44,7 +44,7 @@ def list_tokens() -> None:
     for token in token_store.listed(backend().database):
         used = f"used {token.used_at:%Y-%m-%d %H:%M} UTC from {token.used_from}" if token.used_at else "never used"
         limit = money(token.daily_limit) if token.daily_limit is not None else "no limit"
-        maker = token.maker.name if token.maker else "no user"
+        maker = token.maker.name if token.maker else "command line"
         scopes = ",".join(scope for scope in Scope if scope in token.scopes)
         state = token.state(utc_now()).lower()
         click.echo("\t".join((token.name, f"…{token.hint}", token.role, scopes, limit, maker, used, state)))

@@ -95,7 +95,7 @@ def change_password(name: str) -> None:
 @click.argument("name")
 @refusing
 def disable_user(name: str) -> None:
-    """Refuse user NAME from now on. The sessions of the user end."""
+    """Disable user NAME, who cannot log in any more. The sessions of the user end."""
     user = find_named(backend().database, name)
     disable(backend().database, user.user_id)
     record(backend().database, "user.disable", f"user {user.name}")
@@ -106,7 +106,7 @@ def disable_user(name: str) -> None:
 @click.argument("name")
 @refusing
 def enable_user(name: str) -> None:
-    """Accept the disabled user NAME again."""
+    """Enable user NAME, who was disabled."""
     user = find_named(backend().database, name)
     enable(backend().database, user.user_id)
     record(backend().database, "user.enable", f"user {user.name}")
@@ -117,7 +117,7 @@ def enable_user(name: str) -> None:
 @click.argument("name")
 @refusing
 def reset_factor(name: str) -> None:
-    """Forget the second factor of user NAME, who has lost it. The sessions of the user end."""
+    """Remove the second factor of user NAME, who sets up another one. The sessions of the user end."""
     user = find_named(backend().database, name)
     reset_second_factor(backend().database, user.user_id)
     record(backend().database, "user.reset_factor", f"user {user.name}")

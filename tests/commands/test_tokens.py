@@ -15,7 +15,7 @@ def run(app: Flask, *args: str) -> Result:
 
 
 def test_create_prints_only_the_token_on_standard_output(app: Flask, database: IMEIDatabase) -> None:
-    options = ("--role", "operator", "--scope", "read", "--scope", "order", "--limit", "50", "--days", "90")
+    options = ("--role", "operator", "--scope", "read", "--scope", "order", "--daily-limit", "50", "--days", "90")
     made = run(app, "create", "stock-sync", *options)
     assert made.exit_code == 0
     assert made.stderr == ""
@@ -27,7 +27,7 @@ def test_create_prints_only_the_token_on_standard_output(app: Flask, database: I
 
 def test_tokens_are_listed_without_their_secret_and_revoked(app: Flask, database: IMEIDatabase) -> None:
     token = add_token(database, daily_limit=50.0)
-    line = f"stock-sync\t…{token[-4:]}\toperator\tread,export,order\t$50.00\tno user\tnever used\tactive\n"
+    line = f"stock-sync\t…{token[-4:]}\toperator\tread,export,order\t$50.00\tcommand line\tnever used\tactive\n"
     assert run(app, "list").stdout == line
     assert run(app, "revoke", "stock-sync").stdout == "stock-sync is revoked.\n"
     assert actor_of(database, token) is None
@@ -40,7 +40,7 @@ def test_tokens_are_listed_without_their_secret_and_revoked(app: Flask, database
         (("create", "stock-sync", "--role", "viewer"), "There is a token stock-sync already."),
         (("create", "a", "--role", "viewer", "--scope", "order"), "The role viewer does not include the scope order."),
         (("create", "a", "--role", "viewer", "--scope", "all"), "A scope is one of read, export, order, manage."),
-        (("create", "a", "--role", "viewer", "--limit", "much"), "is not a number of US dollars"),
+        (("create", "a", "--role", "viewer", "--daily-limit", "much"), "is not a number of US dollars"),
         (("create", "a", "--role", "viewer", "--days", "0"), "1 to 3650 days"),
         (("revoke", "nobody"), "There is no token nobody."),
     ],
