@@ -40,9 +40,9 @@ class EventKind(StrEnum):
 
 
 HINTS = {
-    EventKind.BATCH_COMPLETE: "Every result of a batch that will come is here.",
+    EventKind.BATCH_COMPLETE: "A batch has all results that can come.",
     EventKind.BATCH_PAUSED: "A batch is paused until a person resumes it.",
-    EventKind.BATCH_IN_DOUBT: "Everything of a batch is sent, and IMEIs are in doubt.",
+    EventKind.BATCH_IN_DOUBT: "All IMEIs of a batch are sent, and some are in doubt.",
     EventKind.ORDER_COMPLETED: "An order has its result. In a batch of 20,000 IMEIs these are 20,000 events.",
     EventKind.BALANCE_LOW: "The balance fell below LOW_BALANCE.",
     EventKind.AUDIT_DIFFERS: "An audit found a difference.",

@@ -132,7 +132,7 @@ def _in_words(name: str, value: object) -> str:
         return size(value) if name == "size" else f"{value:,}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return "–" if value is None else str(value)
+    return "–" if value in (None, "") else str(value)
 
 
 def _shown(entry: AuditEntry) -> ShownEntry:

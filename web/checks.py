@@ -78,8 +78,13 @@ def environment_advice(backend: Backend) -> list[str]:
         if not settings.demo and not has_users(backend.database):
             advice.append("There is no user, so nobody can log in: set ADMIN_PASSWORD and start again.")
         advice.append(older_copy_objection(backend.database))
-        advice.append(account_objection(backend.database, settings))
+        advice.append(_other_account(backend))
     return [sentence for sentence in advice if sentence]
+
+
+def _other_account(backend: Backend) -> str:
+    """Return why the account of the settings may not work with the database, "" if it may or cannot be known."""
+    return "" if backend.order_count() is None else account_objection(backend.database, backend.settings)
 
 
 def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest_backup: float | None) -> list[str]:
@@ -88,11 +93,11 @@ def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest
     report is a health report, free the free share of the disk, newest_backup a Unix time.
     """
     found, checks = environment_advice(backend), report["checks"]
-    if checks["runner"]["status"] == "absent":
+    if checks["runner"]["status"] == "absent" and not _other_account(backend):
         found.append("No process sends batches or fetches results. Start the app with “make run”, or check its log.")
     if checks["api"]["status"] == "failing":
         found.append(
-            f"The provider did not answer the last call: {checks['api']['error']} Batches continue automatically when"
+            f"The last call to the provider failed. {checks['api']['error']} Batches continue automatically when"
             " it answers. If this persists, check GSM_FUSION_BASE_URL and the two credentials."
         )
     if free < LITTLE_DISK:

@@ -21,7 +21,7 @@ def test_the_status_page_says_what_to_mend(browser: Browser, database: IMEIDatab
     browser.get("/services")
     text = words(browser.get("/status"))
     assert "No process sends batches or fetches results. Start the app" in text
-    assert "The provider did not answer the last call: The provider is in maintenance." in text
+    assert "The last call to the provider failed. The provider is in maintenance." in text
     assert "There is no backup. Download one" in text
     browser.post("/database/backup")
     assert "There is no backup" not in words(browser.get("/status"))

@@ -46,7 +46,7 @@ def test_an_admin_adds_a_user_who_logs_in_with_role_and_limit(app: Flask, admin:
     listed = words(admin.get("/settings/users"))
     assert "anna Operator $250.00 Not set up 0 – Active" in listed
     anna = logged_in(app, "anna")
-    assert "logged in as anna, operator, with a daily limit of $250.00" in words(anna.get("/account"))
+    assert "logged in as anna, role operator, with a daily limit of $250.00" in words(anna.get("/account"))
     assert anna.get("/settings/users").status_code == 403
     assert "Users" not in words(anna.get("/"))
 
