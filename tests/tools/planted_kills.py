@@ -26,7 +26,7 @@ from submission.checkpoints import Checkpoints
 
 #: Processes are forked from one that has imported the program already, which is a hundred times quicker.
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["planted_kills"])
+context.set_forkserver_preload(["planted_kills", "web_app"])
 
 CHUNK = 50  #: IMEIs a call in these processes
 
@@ -61,13 +61,13 @@ class Job:
 
 def start(job: Job) -> "multiprocessing.context.ForkServerProcess":
     """Let a process work on this job."""
-    _start_server()
+    start_fork_server()
     process = context.Process(target=work, args=(job,), daemon=True)
     process.start()
     return process
 
 
-def _start_server() -> None:
+def start_fork_server() -> None:
     """Start the process that the others are forked from. It must find our modules before anybody tells it where."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
