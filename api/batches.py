@@ -190,7 +190,7 @@ def create(asked: WantedBatch) -> ResponseReturnValue:
 @operation(blueprint, "GET", "/batches/<int:batch_id>", BatchAnswer)
 @allow(Role.VIEWER)
 def show(batch_id: int) -> Progress:
-    """Show a batch. Its `ETag` changes with it: send it as `If-None-Match`."""
+    """Show a batch. Its ETag changes with it: send it as If-None-Match."""
     return batch_or_404(batch_id)
 
 
