@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NoReturn
 
 from gsm_fusion_client import (
@@ -194,7 +195,13 @@ class ModelClient:
         return parse_account(self.model.provider.answer("accountinfo", {}).encode())
 
     def get_imei_services(self) -> list[ServiceInfo]:
-        return parse_services(self.model.provider.answer("imeiservices", {}).encode())
+        return list(_services(self.model.provider.answer("imeiservices", {})))
+
+
+@cache
+def _services(xml: str) -> tuple[ServiceInfo, ...]:
+    """Read a list of services: the model has the same in almost every test, and it is long."""
+    return tuple(parse_services(xml.encode()))
 
 
 def _spoiled(fault: str, xml: str) -> bytes:
