@@ -3,19 +3,15 @@
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from forked_command import ForkedCommand, short_waits
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 
 from database import IMEIDatabase
 
-ROOT = Path(__file__).parents[2]
 TOTAL = 3000
 
 
@@ -50,19 +46,15 @@ def upload(tmp_path):
 
 
 def submit(upload, environment):
-    quick = str(ROOT / "tests" / "tools" / "short_waits.py")
-    command = [sys.executable, quick, "flask", "--app", "web_app", "submit", str(upload), "--service", SERVICE]
-    return subprocess.Popen(
-        [*command, "--yes", "--json"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command = ("submit", str(upload), "--service", SERVICE, "--yes", "--json")
+    return ForkedCommand(upload.parent, environment, *command, before=short_waits)
 
 
 def finish(upload, environment):
     """(exit code, result) of the command run to its end."""
-    process = submit(upload, environment)
-    said, complaint = process.communicate(timeout=120)
-    assert process.returncode in (0, 3), complaint.decode()
-    return process.returncode, json.loads(said.splitlines()[-1])
+    code, said, complaint = submit(upload, environment).finish()
+    assert code in (0, 3), complaint
+    return code, json.loads(said.splitlines()[-1])
 
 
 def stop_after(seconds):
@@ -73,17 +65,15 @@ def stop_after(seconds):
 
 
 def kill_after(process, seconds):
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=20)
+    process.join(seconds)
+    process.kill()
+    process.join(20)
 
 
 def test_killed_again_and_again_the_command_ends_with_every_imei_ordered_once(simulator, environment, upload, data_dir):
     moments, more = random.Random(7), 0
     for _ in range(6):
-        kill_after(submit(upload, environment), moments.uniform(1.0, 2.2))
+        kill_after(submit(upload, environment).process, moments.uniform(0.3, 1.5))
     code, result = finish(upload, environment)
     if code == 3:  # the last kill left nothing to send that could prove what was placed: the next order does
         with IMEIDatabase(data_dir / "imei_orders.db") as database, system(simulator, database, patience=20) as running:
@@ -100,14 +90,12 @@ def test_killed_again_and_again_the_command_ends_with_every_imei_ordered_once(si
 
 def test_sigterm_lets_the_calls_on_the_wire_end_and_loses_nothing(simulator, environment, upload, data_dir):
     simulator.set(listing="off")
-    process = submit(upload, environment)
+    command = submit(upload, environment)
     deadline = time.monotonic() + 20
     while len(simulator.charges()) < 600 and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.terminate()
-    process.communicate(timeout=20)
-    process = submit(upload, environment)
-    said, complaint = process.communicate(timeout=120)
-    assert json.loads(said.splitlines()[-1])["successful"] == TOTAL, complaint.decode()
+    command.process.terminate()
+    command.finish()
+    assert finish(upload, environment)[1]["successful"] == TOTAL
     with IMEIDatabase(data_dir / "imei_orders.db") as database:
         assert judge(simulator, database) == (0, 0)

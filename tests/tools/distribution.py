@@ -2,8 +2,9 @@
 
 from xdist.scheduler import LoadScopeScheduling
 
-#: Files, or folders of files, whose tests share a server or a browser: each file runs in one process, before all else.
-SHARING = ("tests/browser/", "tests/test_web_worker.py")
+#: Files, or folders of files, whose tests share a server, a browser or what they have read: each file runs in one
+#: process, before all else.
+SHARING = ("tests/browser/", "tests/test_web_worker.py", "tests/system/test_api_example.py", "tests/test_layers.py")
 
 
 class SharedServers(LoadScopeScheduling):  # type: ignore[misc]
