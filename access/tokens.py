@@ -113,7 +113,7 @@ def read_scopes(words: Iterable[str], role: Role) -> frozenset[Scope]:
 
 
 def read_days(text: str) -> datetime | None:
-    """Return the UTC time in so many days; None for a blank text, which is no end. Raises AccessRefusedError."""
+    """Return the UTC time after this number of days; None for a blank text: no end. Raises AccessRefusedError."""
     if not text.strip():
         return None
     if not re.fullmatch("[0-9]{1,4}", text.strip()) or not 1 <= int(text) <= LONGEST_DAYS:

@@ -165,7 +165,7 @@ def adopt_environment(database: IMEIDatabase, passwords: Passwords, admin_passwo
             user_store.add_user(connection, FIRST_ADMIN, Role.ADMIN, new_hash, None, now)
             logger.info("Added the user %s with ADMIN_PASSWORD", FIRST_ADMIN)
         else:
-            logger.warning("ADMIN_PASSWORD has no effect: other users are admins, and none is named %s", FIRST_ADMIN)
+            logger.warning("ADMIN_PASSWORD has no effect: there are admins with other names than %s", FIRST_ADMIN)
         write_setting(connection, TAKEN_KEY, new_hash)
 
 

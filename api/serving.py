@@ -4,29 +4,29 @@ from functools import cache, partial
 
 from flask import Flask, Response, g, request
 
-from api import account, batches, checks, contents, exports, orders, reference
+from api.account import blueprint as account
+from api.batches import blueprint as batches
+from api.checks import blueprint as checks
+from api.contents import blueprint as contents
 from api.document import make_document
+from api.exports import blueprint as exports
 from api.operations import PREFIX
+from api.orders import blueprint as orders
 from api.problems import Problem, ProblemKind
 from api.rate_limit import RateLimit
+from api.reference import DOCUMENT
+from api.reference import blueprint as reference
 from web import find_actor
 
 #: The groups of operations, in the order of the document.
-OPERATIONS = (
-    batches.blueprint,
-    contents.blueprint,
-    checks.blueprint,
-    orders.blueprint,
-    exports.blueprint,
-    account.blueprint,
-)
+OPERATIONS = (batches, contents, checks, orders, exports, account)
 
 
 def init_api(app: Flask) -> None:
     """Serve the API under /api/v1."""
-    for blueprint in (*OPERATIONS, reference.blueprint):
+    for blueprint in (*OPERATIONS, reference):
         app.register_blueprint(blueprint)
-    app.extensions[reference.DOCUMENT] = cache(partial(make_document, app, OPERATIONS))
+    app.extensions[DOCUMENT] = cache(partial(make_document, app, OPERATIONS))
     limit = RateLimit()
     app.before_request(partial(_count, limit))
     app.after_request(_complete)

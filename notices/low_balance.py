@@ -13,7 +13,7 @@ MARK = "balance_is_low"
 def note_balance(database: IMEIDatabase, limit: float | None) -> None:
     """Write an event where the newest known balance is the first one below the limit (US dollars; None: no limit).
 
-    The mark moves in the transaction of the event, so that none is lost or repeated.
+    The mark moves in the transaction of the event: no event is lost or repeated.
     """
     balance = AccountBalance(ProviderRequests(database)).stored().credits if limit is not None else None
     if limit is None or balance is None:

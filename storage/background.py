@@ -10,7 +10,7 @@ from database import DatabaseUnavailableError
 def repeat(
     work: Callable[[], object], seconds: float, stop: threading.Event, logger: logging.Logger, failure: str
 ) -> None:
-    """Work every so many seconds until stop is set. A failure is logged with these words; the next turn tries again."""
+    """Work every `seconds` until stop is set. A failure is logged with these words; the next turn tries again."""
     while not stop.wait(seconds):
         try:
             work()

@@ -96,7 +96,7 @@ def orders_completed(connection: Transaction, order_rows: Iterable[int]) -> None
 def _kind(connection: Connection, row: Any) -> str:
     """Return the kind of event that says where a batch is at rest; "" while it goes on without a person.
 
-    The same as Progress.stage says, without counting: this runs with each answer that brings results.
+    As Progress.stage says, but without counting: this runs with each answer that brings results.
     """
     if row.state == BatchState.PAUSED:
         return "" if row.resumes_itself else EventKind.BATCH_PAUSED
