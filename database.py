@@ -1,15 +1,12 @@
-"""The SQLite file: safe connections, short transactions, orders, services and settings.
+"""The database: safe connections, short transactions, orders, services and settings.
 
 This module must not know HTTP or Flask. Batches, chunks and items are in storage/, on the same transactions.
 """
 
-import contextlib
-import fcntl
 import importlib
 import json
 import logging
 import secrets
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,81 +19,55 @@ from sqlalchemy import (
     Engine,
     Row,
     bindparam,
-    create_engine,
-    event,
     func,
     insert,
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
+from engines import (
+    DatabaseReplacedError,
+    DatabaseUnavailableError,
+    Engines,
+    UnusableDatabaseError,
+    open_engines,
+    why_unusable,
+)
 from orders import ServiceInfo
-from schema import orders, services, stored_settings, sums
-from sqlite_file import Copy, rotate, share, write_copy
-from sqlite_file import dbapi as driver
+from schema import orders, services, stored_settings, sums, upsert
+from sqlite_file import Copy, rotate, write_copy
 
 logger = logging.getLogger(__name__)
 
-#: From this version on, two connections cannot corrupt a WAL file by checkpointing at the same instant.
-SAFE_WAL_VERSION = (3, 51, 3)
-#: How long to wait for another writer, and pages of the WAL (16 MB) between checkpoints, each of which delays a commit.
-BUSY_TIMEOUT_MS, CHECKPOINT_PAGES = 30_000, 4000
-REPLACED = "another file was put in its place while the program ran: start the program again"
-#: The codes of SQLite for a file that cannot be used now, with a sentence that says what to look at.
-UNUSABLE = {
-    sqlite3.SQLITE_BUSY: "Another program has held the database for half a minute.",
-    sqlite3.SQLITE_LOCKED: "Another program has held the database for half a minute.",
-    sqlite3.SQLITE_FULL: "The disk of the database is full.",
-    sqlite3.SQLITE_READONLY: "The database, or its disk, may not be written to.",
-    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened.",
-    sqlite3.SQLITE_IOERR: "The disk of the database fails.",
-}
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-RESTORE = "Put a backup in its place with `flask restore FILE`."
-PRIMARY_CODE = 0xFF  #: the bits of an extended code that name its kind
-#: Rows of an index that SQLite reads for its statistics.
-SAMPLED = 400
 #: Queries of every page, made once: building a statement takes longer than running it.
 COUNT_ORDERS = select(func.coalesce(func.sum(sums().c.orders), 0))
 SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindparam("wanted"))
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 MIGRATIONS = Path(__file__).with_name("migrations")  #: the names of its scripts begin with their revisions
-REVISION = "SELECT version_num FROM alembic_version"
+
+__all__ = [
+    "MIGRATIONS",
+    "DatabaseReplacedError",
+    "DatabaseUnavailableError",
+    "IMEIDatabase",
+    "NoFileError",
+    "Transaction",
+    "UnusableDatabaseError",
+    "read_setting",
+    "revisions",
+    "scripts",
+    "utc_now",
+    "why_unusable",
+    "write_setting",
+]
 
 #: A connection inside a transaction, for the functions of storage/ that write.
 Transaction = Connection
 
 
-class DatabaseUnavailableError(OperationalError):
-    """The file cannot be read or written now, and perhaps later; nothing was changed. Any other error is a bug."""
-
-    @property
-    def sentence(self) -> str:
-        """The reason, as a sentence for a page."""
-        return why_unusable(self.orig) or f"{self.orig}."
-
-
-class DatabaseReplacedError(DatabaseUnavailableError):
-    """Another file is at the path now: nothing may be read or written until the program starts again."""
-
-    def __init__(self) -> None:
-        super().__init__("", None, driver.OperationalError(REPLACED))
-
-
-class UnusableDatabaseError(Exception):
-    """The file is damaged, or was made by a newer version; the message says what to do."""
-
-
-def why_unusable(error: BaseException | None) -> str:
-    """Return the sentence about an error of the driver that means that the file cannot be used now, else "".
-
-    SQLite's code decides: OperationalError is also raised for "no such column".
-    """
-    code = getattr(error, "sqlite_errorcode", None)
-    return UNUSABLE.get(code & PRIMARY_CODE, "") if isinstance(code, int) else ""
+class NoFileError(RuntimeError):
+    """The database is on a server, and what was asked for needs a file of SQLite."""
 
 
 def utc_now() -> datetime:
@@ -107,23 +78,13 @@ def utc_now() -> datetime:
 class IMEIDatabase:
     """The orders on disk. Thread-safe; must not be used across a fork."""
 
-    def __init__(self, path: str | Path = "imei_orders.db") -> None:
-        """Open the file at path; create or migrate it first.
+    def __init__(self, place: str | Path = "imei_orders.db") -> None:
+        """Open the file at a path, or the database at an address (postgresql://…); create or migrate it first.
 
         Raises OSError, UnusableDatabaseError or SQLAlchemyError.
         """
-        self.path = Path(path).resolve()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._use = share(self.path)
-        self.engine = _engine(self.path)
-        try:
-            _migrate(self.engine, self.path)
-            self._file = self._file_now()
-            self.optimize()
-        except DatabaseError as error:
-            if getattr(error.orig, "sqlite_errorcode", 0) & PRIMARY_CODE in DAMAGED:
-                raise UnusableDatabaseError(f"The database {self.path} is damaged: {error.orig}. {RESTORE}") from error
-            raise
+        self.engines: Engines = open_engines(place)
+        self.engines.migrate(revisions(self.dialect), _upgrade)
 
     def __enter__(self) -> "IMEIDatabase":
         return self
@@ -131,46 +92,53 @@ class IMEIDatabase:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def engine(self) -> Engine:
+        """Connections whose transactions are as the driver begins them."""
+        return self.engines.engine
+
+    @property
+    def dialect(self) -> str:
+        """ "sqlite" or "postgresql"."""
+        return self.engine.dialect.name
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a file of SQLite, and not a database on a server."""
+        return self.engines.path is not None
+
+    @property
+    def path(self) -> Path:
+        """The file of SQLite. Raises NoFileError for a database on a server."""
+        if self.engines.path is None:
+            raise NoFileError
+        return self.engines.path
+
+    @property
+    def address(self) -> str | Path:
+        """What opens this database once more: the address on a server with its password, or the file."""
+        return self.engines.path or self.engine.url.render_as_string(hide_password=False)
+
     def close(self) -> None:
-        """Close every connection of this process, after a brief look at the planner's statistics."""
-        try:
-            self.optimize()
-        finally:
-            self.engine.dispose()
-            self._use.close()
+        """Close every connection of this process."""
+        self.engines.close()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a connection on one consistent snapshot."""
-        self._check_file()
-        with self.engine.begin() as connection:
+        self.engines.check()
+        with self.engines.readers.begin() as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Open a connection inside BEGIN IMMEDIATE: committed at the end, rolled back on an exception."""
-        self._check_file()
-        with (
-            self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection,
-            connection.begin(),
-        ):
-            yield connection
+    def write(self, is_hurried: bool = False) -> Iterator[Connection]:
+        """Open a transaction, the only one that writes: committed at the end, rolled back on an exception.
 
-    def _file_now(self) -> tuple[int, int] | None:
-        """Return the device and inode of the file at the path; None where there is no file."""
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
-
-    def _check_file(self) -> None:
-        """Raise DatabaseReplacedError when another file is at the path.
-
-        Open connections would write to the old file, which nobody will read again.
+        Waits for other writers; is_hurried: only for a moment, then DatabaseUnavailableError.
         """
-        if self._file_now() != self._file:
-            raise DatabaseReplacedError
+        self.engines.check()
+        with (self.engines.hurried if is_hurried else self.engines.writers).begin() as connection:
+            yield connection
 
     # Orders
 
@@ -292,31 +260,19 @@ class IMEIDatabase:
 
     def write_copy(self, folder: Path) -> Copy:
         """Write a verified copy, and return what was counted in it. Raises OSError as backup() does."""
-        self._check_file()
+        self.engines.check()
         copy = write_copy(self.path, folder, utc_now())
         if copy.path.parent == self.backup_folder:
             rotate(self.backup_folder, self.path.stem)
         return copy
 
     def optimize(self) -> None:
-        """Let SQLite update its statistics, from a sample, for tables that have changed much.
-
-        Skipped while another connection writes or the disk is full. 0x10002 includes tables that this connection has
-        not read.
-        """
-        with contextlib.suppress(DatabaseUnavailableError), self.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA busy_timeout = 100")
-            try:
-                connection.exec_driver_sql(f"PRAGMA analysis_limit = {SAMPLED}")
-                connection.exec_driver_sql("PRAGMA optimize = 0x10002")
-                connection.commit()
-            finally:
-                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        """Update the statistics of the planner for tables that have changed much."""
+        self.engines.optimize()
 
     def check_integrity(self) -> str:
-        """Return SQLite's report on the file: "ok", or what is wrong."""
-        with self.read() as connection:
-            return "; ".join(row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(5)"))
+        """Return "ok", or what is wrong with the stored data."""
+        return self.engines.damage()
 
 
 def read_setting(connection: Connection, key: str) -> str | None:
@@ -332,74 +288,22 @@ def write_setting(connection: Connection, key: str, value: str) -> None:
     )
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        module=driver,
-        pool_size=10,
-        max_overflow=50,
-        hide_parameters=True,  # in errors and in the log of SQL: they may hold what nobody else may read
-        connect_args={"check_same_thread": False},
-    )
-    if logger.isEnabledFor(logging.DEBUG):
-        logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)  # at INFO this library logs each statement
-    event.listen(engine, "connect", _prepare_connection)
-    event.listen(engine, "begin", _begin)
-    event.listen(engine, "handle_error", _unavailable_error, retval=True)
-    return engine
+def revisions(dialect: str) -> list[str]:
+    """Return the revisions of the tables of a database, the oldest first."""
+    return sorted(script.name[:4] for folder in scripts(dialect) for script in folder.glob("[0-9]*.py"))
 
 
-def _unavailable_error(context: ExceptionContext) -> BaseException | None:
-    """Return DatabaseUnavailableError in place of an error that means that the file cannot be used now."""
-    if not why_unusable(context.original_exception):
-        return None
-    return DatabaseUnavailableError(context.statement or "", None, context.original_exception)
-
-
-def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
-    safe_wal = driver.sqlite_version_info >= SAFE_WAL_VERSION
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        f"journal_mode = {'WAL' if safe_wal else 'DELETE'}",
-        f"synchronous = {'FULL' if safe_wal else 'EXTRA'}",
-        "foreign_keys = ON",
-        "cache_size = -16000",
-        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
-
-
-def _migrate(engine: Engine, path: Path) -> None:
-    """Migrate the file to the newest schema, one process at a time, after a backup of an existing file."""
-    known = sorted(script.name[:4] for script in MIGRATIONS.glob("versions/*.py"))
-    with path.with_suffix(".migrate.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with engine.connect() as connection:
-            tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
-            current = connection.exec_driver_sql(REVISION).scalar() if "alembic_version" in tables else None
-        if current == known[-1]:
-            return
-        if current is not None and current not in known:
-            raise UnusableDatabaseError(
-                f"The database {path} was made by a newer version of HAMMER-API (schema {current}): install it."
-            )
-        if tables:
-            copy = write_copy(path, path.parent / "backups", utc_now())
-            logger.info("Backed up the database to %s before migrating it", copy.path)
-        with engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection, connection.begin():
-            _upgrade(connection)
-        logger.info("Migrated the database from %s to %s", current, known[-1])
+def scripts(dialect: str) -> tuple[Path, Path]:
+    """Return the folders of the migrations of a database: its own ones, up to 0013, and those of both."""
+    return MIGRATIONS / dialect, MIGRATIONS / "shared"
 
 
 def _upgrade(connection: Connection) -> None:
     """Run the migrations. Alembic is imported here: that takes a tenth of the start, and is needed once a release."""
     config = importlib.import_module("alembic.config").Config()
     config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("version_locations", "\n".join(map(str, scripts(connection.dialect.name))))
+    config.set_main_option("path_separator", "newline")
     config.attributes["connection"] = connection
     importlib.import_module("alembic.command").upgrade(config, "head")
 

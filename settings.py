@@ -59,6 +59,7 @@ class Settings(Access):
     log_level: str = "INFO"
     log_format: str = TEXT_LINES  #: or JSON_LINES: one JSON object a line
     data_dir: Path = Path()
+    database_url: str = field(default="", repr=False)  #: of PostgreSQL, with its password; "": SQLite in data_dir
     port: int = 8000
     admin_password: str = field(default="", repr=False)
     password_memory: int = 19_456  #: KiB that hashing a password takes; not from the environment, tests take less
@@ -97,7 +98,13 @@ class Settings(Access):
 
     @property
     def database_path(self) -> Path:
+        """The file of SQLite, which is not used with a database_url."""
         return self.data_dir / "imei_orders.db"
+
+    @property
+    def database_place(self) -> str | Path:
+        """What to open: an address of PostgreSQL, or the file."""
+        return self.database_url or self.database_path
 
     @property
     def public_url(self) -> str:
@@ -135,6 +142,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         log_level=_log_level(_text(environ, "LOG_LEVEL") or "INFO"),
         log_format=_log_format(_text(environ, "LOG_FORMAT") or TEXT_LINES),
         data_dir=_data_dir(folder, demo=not access.api_key),
+        database_url=_database_url(_text(environ, "DATABASE_URL")),
         port=_count(environ, "PORT", 8000, 1, 65535),
         admin_password=_password(_text(environ, "ADMIN_PASSWORD")),
         secret_key=_secret_key(_text(environ, "SECRET_KEY"), "SECRET_KEY"),
@@ -261,6 +269,13 @@ def _base_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"GSM_FUSION_BASE_URL is {url!r}: it must look like {DEFAULT_BASE_URL}.")
     return parts.geturl().rstrip("/")
+
+
+def _database_url(url: str) -> str:
+    """Return the address of a database of PostgreSQL. The error does not show it: it holds a password."""
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("DATABASE_URL must look like postgresql://user:password@host/name. Without it, SQLite.")
+    return url
 
 
 def _log_level(name: str) -> str:

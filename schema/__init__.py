@@ -14,6 +14,7 @@ from schema.batch_tables import (
     uploads,
 )
 from schema.columns import metadata
+from schema.dialect import day_of, each_of, greatest, least, place_in, sql, upsert
 from schema.event_tables import IS_NEW, audit_entries, deliveries, outbox_events, webhooks
 from schema.order_tables import (
     IS_REJECTED,
@@ -62,12 +63,16 @@ __all__ = [
     "balance_readings",
     "batches",
     "chunks",
+    "day_of",
     "deliveries",
+    "each_of",
+    "greatest",
     "idempotency_keys",
     "import_changes",
     "import_history",
     "items",
     "leases",
+    "least",
     "list_proofs",
     "listed_orders",
     "login_failures",
@@ -76,6 +81,7 @@ __all__ = [
     "order_totals",
     "orders",
     "outbox_events",
+    "place_in",
     "provider_requests",
     "recovery_codes",
     "rule_versions",
@@ -83,11 +89,13 @@ __all__ = [
     "scans",
     "services",
     "sessions",
+    "sql",
     "status_changes",
     "stored_settings",
     "sums",
     "totals_mark",
     "uploads",
+    "upsert",
     "users",
     "webhooks",
     "withheld_results",

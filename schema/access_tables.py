@@ -3,21 +3,21 @@
 Passwords, session ids, tokens and recovery codes are stored as hashes only.
 """
 
-from sqlalchemy import REAL, TIMESTAMP, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Table, false
 
 from people import Role
-from schema.columns import metadata, one_of
+from schema.columns import INTEGER, REAL, TEXT, metadata, one_of
 
 users = Table(
     "users",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),  #: in lower case
-    Column("role", Text, nullable=False),
-    Column("password_hash", Text, nullable=False),  #: argon2id, in its own encoded form
+    Column("id", INTEGER, primary_key=True),
+    Column("name", TEXT, nullable=False, unique=True),  #: in lower case
+    Column("role", TEXT, nullable=False),
+    Column("password_hash", TEXT, nullable=False),  #: argon2id, in its own encoded form
     Column("daily_limit", REAL),  #: US dollars that this user may order in one UTC day; NULL: no limit
-    Column("totp_secret", Text),  #: NULL until the second factor is set up
-    Column("totp_step", Integer),  #: the time step of the last accepted code: no code is accepted twice
+    Column("totp_secret", TEXT),  #: NULL until the second factor is set up
+    Column("totp_step", INTEGER),  #: the time step of the last accepted code: no code is accepted twice
     Column("created_at", TIMESTAMP, nullable=False),
     Column("password_at", TIMESTAMP, nullable=False),  #: when the password was set
     Column("disabled_at", TIMESTAMP),
@@ -28,9 +28,9 @@ users = Table(
 recovery_codes = Table(
     "recovery_codes",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("user_id", Integer, ForeignKey("users.id"), nullable=False),
-    Column("code_hash", Text, nullable=False),
+    Column("id", INTEGER, primary_key=True),
+    Column("user_id", INTEGER, ForeignKey("users.id"), nullable=False),
+    Column("code_hash", TEXT, nullable=False),
     Column("used_at", TIMESTAMP),
 )
 Index("idx_recovery_codes_user", recovery_codes.c.user_id)
@@ -38,16 +38,16 @@ Index("idx_recovery_codes_user", recovery_codes.c.user_id)
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("id_hash", Text, nullable=False, unique=True),  #: SHA-256 of the random id in the cookie
-    Column("user_id", Integer, ForeignKey("users.id"), nullable=False),
+    Column("id", INTEGER, primary_key=True),
+    Column("id_hash", TEXT, nullable=False, unique=True),  #: SHA-256 of the random id in the cookie
+    Column("user_id", INTEGER, ForeignKey("users.id"), nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("seen_at", TIMESTAMP, nullable=False),
     Column("proved_at", TIMESTAMP, nullable=False),  #: when password and second factor were last given
-    Column("address", Text, nullable=False),
-    Column("browser", Text, nullable=False, server_default=""),
+    Column("address", TEXT, nullable=False),
+    Column("browser", TEXT, nullable=False, server_default=""),
     Column("ended_at", TIMESTAMP),
-    Column("end_reason", Text, nullable=False, server_default=""),
+    Column("end_reason", TEXT, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 Index("idx_sessions_user", sessions.c.user_id)
@@ -56,18 +56,18 @@ Index("idx_sessions_user", sessions.c.user_id)
 api_tokens = Table(
     "api_tokens",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("token_hash", Text, nullable=False, unique=True),  #: SHA-256
-    Column("hint", Text, nullable=False),  #: the last characters, by which a person recognises it
-    Column("role", Text, nullable=False),
-    Column("scopes", Text, nullable=False),  #: words, separated by blanks
-    Column("user_id", Integer, ForeignKey("users.id")),  #: who made it; NULL for the command line
+    Column("id", INTEGER, primary_key=True),
+    Column("name", TEXT, nullable=False),
+    Column("token_hash", TEXT, nullable=False, unique=True),  #: SHA-256
+    Column("hint", TEXT, nullable=False),  #: the last characters, by which a person recognises it
+    Column("role", TEXT, nullable=False),
+    Column("scopes", TEXT, nullable=False),  #: words, separated by blanks
+    Column("user_id", INTEGER, ForeignKey("users.id")),  #: who made it; NULL for the command line
     Column("daily_limit", REAL),  #: US dollars that it may order in one UTC day; NULL: no limit
     Column("created_at", TIMESTAMP, nullable=False),
     Column("expires_at", TIMESTAMP),
     Column("used_at", TIMESTAMP),
-    Column("used_from", Text, nullable=False, server_default=""),
+    Column("used_from", TEXT, nullable=False, server_default=""),
     Column("revoked_at", TIMESTAMP),
     one_of("role", Role),
     sqlite_autoincrement=True,
@@ -77,22 +77,22 @@ api_tokens = Table(
 login_failures = Table(
     "login_failures",
     metadata,
-    Column("subject", Text, primary_key=True),  #: such as "account anna" or "network 203.0.113.0/24"
-    Column("failures", Integer, nullable=False),
+    Column("subject", TEXT, primary_key=True),  #: such as "account anna" or "network 203.0.113.0/24"
+    Column("failures", INTEGER, nullable=False),
     Column("last_at", REAL, nullable=False),  #: Unix time
     Column("until_at", REAL, nullable=False),  #: no attempt is checked before this Unix time
-    Column("known", Boolean, nullable=False, server_default=text("0")),  #: a login from here has succeeded
+    Column("known", Boolean, nullable=False, server_default=false()),  #: a login from here has succeeded
 )
 
 #: Answers to requests with an Idempotency-Key: the same key and body again get the same answer.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("caller", Text, primary_key=True),  #: such as "token 3"
-    Column("key", Text, primary_key=True),
-    Column("body_hash", Text, nullable=False),
-    Column("batch_id", Integer, ForeignKey("batches.id")),
-    Column("answer", Text),  #: JSON; NULL while the first request is worked on
+    Column("caller", TEXT, primary_key=True),  #: such as "token 3"
+    Column("key", TEXT, primary_key=True),
+    Column("body_hash", TEXT, nullable=False),
+    Column("batch_id", INTEGER, ForeignKey("batches.id")),
+    Column("answer", TEXT),  #: JSON; NULL while the first request is worked on
     Column("created_at", TIMESTAMP, nullable=False),
 )
 Index("idx_idempotency_keys_created", idempotency_keys.c.created_at)

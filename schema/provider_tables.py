@@ -1,36 +1,36 @@
 """What is known of the provider: services, balances, requests to the leader and their answers; and stored settings."""
 
-from sqlalchemy import REAL, TIMESTAMP, Boolean, Column, ForeignKey, Index, Integer, Table, Text, func, text
+from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Table, false, func, text, true
 
 from orders import RequestState
-from schema.columns import metadata, one_of
+from schema.columns import INTEGER, REAL, TEXT, metadata, one_of, only
 
 services = Table(
     "services",
     metadata,
-    Column("service_id", Text, primary_key=True),
-    Column("position", Integer, nullable=False),
-    Column("title", Text, nullable=False),
+    Column("service_id", TEXT, primary_key=True),
+    Column("position", INTEGER, nullable=False),
+    Column("title", TEXT, nullable=False),
     Column("price", REAL, nullable=False),
     Column("previous_price", REAL),
-    Column("category", Text, nullable=False, server_default=""),
-    Column("delivery", Text, nullable=False, server_default=""),
-    Column("must_read", Text, nullable=False, server_default=""),
-    Column("required_fields", Text, nullable=False, server_default="[]"),
-    Column("listed", Boolean, nullable=False, server_default=text("1")),
+    Column("category", TEXT, nullable=False, server_default=""),
+    Column("delivery", TEXT, nullable=False, server_default=""),
+    Column("must_read", TEXT, nullable=False, server_default=""),
+    Column("required_fields", TEXT, nullable=False, server_default="[]"),
+    Column("listed", Boolean, nullable=False, server_default=true()),
     Column("refreshed_at", REAL, nullable=False),
-    Column("favourite", Boolean, nullable=False, server_default=text("0")),  #: the user's; the provider knows none
+    Column("favourite", Boolean, nullable=False, server_default=false()),  #: the user's; the provider knows none
 )
 
 #: Answers to accountinfo at moments when no call was on the wire.
 balance_readings = Table(
     "balance_readings",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", INTEGER, primary_key=True),
     Column("read_at", TIMESTAMP, nullable=False),
     Column("credits", REAL, nullable=False),  #: US dollars
-    Column("before_attempt", Integer, nullable=False),  #: attempts with a smaller id had ended, the others not begun
-    Column("after_order", Integer, nullable=False),  #: the newest row id of orders by then
+    Column("before_attempt", INTEGER, nullable=False),  #: attempts with a smaller id had ended, the others not begun
+    Column("after_order", INTEGER, nullable=False),  #: the newest row id of orders by then
     sqlite_autoincrement=True,
 )
 Index("idx_balance_readings_before", balance_readings.c.before_attempt)
@@ -39,18 +39,18 @@ Index("idx_balance_readings_before", balance_readings.c.before_attempt)
 leases = Table(
     "leases",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("number", Integer, nullable=False),
-    Column("holder", Text, nullable=False),
-    Column("place", Text, nullable=False),  #: path and inode of the database file when the lease was taken
+    Column("id", INTEGER, primary_key=True),
+    Column("number", INTEGER, nullable=False),
+    Column("holder", TEXT, nullable=False),
+    Column("place", TEXT, nullable=False),  #: path and inode of the database file when the lease was taken
     Column("taken_at", TIMESTAMP, nullable=False),
 )
 
 list_proofs = Table(
     "list_proofs",
     metadata,
-    Column("service_id", Text, primary_key=True),
-    Column("longest", Integer, nullable=False),
+    Column("service_id", TEXT, primary_key=True),
+    Column("longest", INTEGER, nullable=False),
     Column("proven_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
 )
 
@@ -58,14 +58,14 @@ list_proofs = Table(
 provider_requests = Table(
     "provider_requests",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("argument", Text, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("id", INTEGER, primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("argument", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
     Column("asked_at", REAL, nullable=False),
     Column("answered_at", REAL),
-    Column("error", Text, nullable=False, server_default=""),  #: why there is no answer, as a sentence
-    Column("failure", Text, nullable=False, server_default=""),  #: the kind of error, by which it is raised again
+    Column("error", TEXT, nullable=False, server_default=""),  #: why there is no answer, as a sentence
+    Column("failure", TEXT, nullable=False, server_default=""),  #: the kind of error, by which it is raised again
     one_of("state", RequestState),
     sqlite_autoincrement=True,
 )
@@ -76,29 +76,29 @@ Index(
     provider_requests.c.kind,
     provider_requests.c.argument,
     unique=True,
-    sqlite_where=OPEN_REQUEST,
+    **only(OPEN_REQUEST),
 )
 #: Requests that are over, in the words of the index.
 FINISHED_REQUEST = text("state IN ('answered', 'failed')")
-Index("idx_provider_requests_finished", provider_requests.c.kind, sqlite_where=FINISHED_REQUEST)
+Index("idx_provider_requests_finished", provider_requests.c.kind, **only(FINISHED_REQUEST))
 
 #: The orders that the provider's answer to a request lists.
 listed_orders = Table(
     "listed_orders",
     metadata,
-    Column("request_id", Integer, ForeignKey("provider_requests.id", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("order_id", Text, nullable=False),
-    Column("imei", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("service", Text, nullable=False),  #: the provider's word for it
-    Column("requested_at", Text, nullable=False),  #: the provider's text, without a time zone
+    Column("request_id", INTEGER, ForeignKey("provider_requests.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", INTEGER, primary_key=True),
+    Column("order_id", TEXT, nullable=False),
+    Column("imei", TEXT, nullable=False),
+    Column("status", TEXT, nullable=False),
+    Column("service", TEXT, nullable=False),  #: the provider's word for it
+    Column("requested_at", TEXT, nullable=False),  #: the provider's text, without a time zone
     sqlite_with_rowid=False,
 )
 
 stored_settings = Table(
     "settings",
     metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", TEXT, primary_key=True),
+    Column("value", TEXT, nullable=False),
 )

@@ -6,12 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from database import BUSY_TIMEOUT_MS, IMEIDatabase
+from database import IMEIDatabase
 
 #: How many values go into one IN list.
 IN_LIST = 500
-#: How long write_if_free waits for another writer.
-MOMENT_MS = 100
 #: The values of one row of a statement that takes its rows as one JSON text.
 Row = tuple[int | str | None, ...]
 
@@ -37,11 +35,5 @@ def write_if_free(database: IMEIDatabase) -> Iterator[Connection]:
 
     Raises DatabaseUnavailableError after a moment where another connection writes.
     """
-    with database.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection:
-        pragmas = connection.connection.cursor()
-        pragmas.execute(f"PRAGMA busy_timeout = {MOMENT_MS}")
-        try:
-            with connection.begin():
-                yield connection
-        finally:
-            pragmas.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    with database.write(is_hurried=True) as connection:
+        yield connection

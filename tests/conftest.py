@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from compiled_once import compile_once
 from distribution import SharedServers
 from gunicorn_server import paused_batch_fixture, port_fixture
 from network_guard import guard_network
+from postgresql_cluster import Cluster, private_cluster, programs
 from stepped_loop import loop_fixture
 from web_client import app_fixture, browser_fixture, provider_fixture
 
@@ -36,7 +38,7 @@ __all__ = [
 ]
 
 #: What a developer's .env may hold and no test may see: importing web_app reads the environment.
-KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECRET_KEY", "DAILY_BUDGET")
+KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECRET_KEY", "DAILY_BUDGET", "DATABASE_URL")
 
 #: Folders of the tests that take longest.
 LONGEST = ("tests/browser/", "tests/system/", "tests/commands/")
@@ -80,13 +82,14 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def require() -> Callable[[str], NoReturn]:
     """Call it with what the machine lacks: the test is skipped, or fails under REQUIRE_ALL=1."""
-
-    def lack(reason: str) -> NoReturn:
-        if os.environ.get("REQUIRE_ALL") == "1":
-            pytest.fail(f"REQUIRE_ALL=1, and {reason}")
-        pytest.skip(reason)
-
     return lack
+
+
+def lack(reason: str) -> NoReturn:
+    """Skip the test for want of what the machine lacks, or fail it under REQUIRE_ALL=1."""
+    if os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(f"REQUIRE_ALL=1, and {reason}")
+    pytest.skip(reason)
 
 
 @pytest.fixture
@@ -118,17 +121,47 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database(settings: Settings, migrated: Path) -> Iterator[IMEIDatabase]:
-    """An empty, migrated database."""
+def file_database(settings: Settings, migrated: Path) -> Iterator[IMEIDatabase]:
+    """An empty, migrated database of SQLite."""
     shutil.copyfile(migrated, settings.database_path)
     with IMEIDatabase(settings.database_path) as opened:
         yield opened
 
 
 @pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """An empty, migrated database. Folders whose tests run on both kinds have a fixture of their own."""
+    return file_database
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A server of PostgreSQL: TEST_DATABASE_URL, or a private one; skipped where its programs are not installed."""
+    given = os.environ.get("TEST_DATABASE_URL", "")
+    if not given and programs() is None:
+        lack("the programs of PostgreSQL are not installed, and TEST_DATABASE_URL is not set")
+    with nullcontext(Cluster(given)) if given else private_cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def server_url(cluster: Cluster) -> Iterator[str]:
+    """The address of an empty, migrated database of PostgreSQL."""
+    with cluster.migrated() as address:
+        yield address
+
+
+@pytest.fixture
+def server_database(server_url: str) -> Iterator[IMEIDatabase]:
+    """An empty, migrated database of PostgreSQL."""
+    with IMEIDatabase(server_url) as opened:
+        yield opened
+
+
+@pytest.fixture
 def rival(database: IMEIDatabase) -> Iterator[IMEIDatabase]:
     """The same database, opened a second time as another process does: it moves a row first."""
-    with IMEIDatabase(database.path) as opened:
+    with IMEIDatabase(database.address) as opened:
         yield opened
 
 

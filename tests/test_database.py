@@ -11,12 +11,12 @@ from sqlalchemy.exc import OperationalError
 from stored_orders import all_orders
 
 from database import (
-    SAFE_WAL_VERSION,
     DatabaseUnavailableError,
     IMEIDatabase,
     UnusableDatabaseError,
     why_unusable,
 )
+from engines import SAFE_WAL_VERSION
 from orders import ServiceInfo
 
 

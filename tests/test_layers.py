@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("amounts", "settings", "imei", "devices", "workbooks"),
     ("orders", "grading", "people", "logs"),
-    ("schema", "provider", "sqlite_file"),
+    ("schema", "provider", "sqlite_file", "engines"),
     ("database", "gsm_fusion_client", "spreadsheets"),
     ("storage",),
     ("submission",),
@@ -61,9 +61,10 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "apprise": ("notices.apprise_child",),
     "standardwebhooks": ("notices.signing",),
     "xml": ("gsm_fusion_client", "provider.*", "workbooks.parts", "simulator.*"),
-    "sqlalchemy": ("database", "schema.*", "storage.*"),
+    "sqlalchemy": ("database", "engines.*", "schema.*", "storage.*"),
+    "psycopg": ("engines.errors",),
     "alembic": ("database",),
-    "sqlite3": ("database", "sqlite_file.library"),
+    "sqlite3": ("engines.*", "sqlite_file.library"),
     "pysqlite3": ("sqlite_file.library",),
     "csv": ("spreadsheets.*",),
     "prometheus_client": ("web.metrics",),
@@ -83,7 +84,7 @@ UNTESTED = {
             f"schema.{name}"
             for name in ("access_tables", "batch_tables", "columns", "event_tables", "order_tables", "provider_tables")
         ),
-        "test_schema.py",
+        "schema/test_schema.py",
     ),
     "storage.token_store": "access/test_tokens.py",
     "storage.user_store": "access/test_users.py",
@@ -100,6 +101,7 @@ UNTESTED = {
     **dict.fromkeys(("storage.batch_names", "web.batch_fields"), "web/test_batch_names.py"),
     "storage.login_failures": "access/test_logins.py",
     "storage.batch_progress": "storage/test_batch_queries.py",
+    "engines.sqlite_engine": "test_database.py",
     "sqlite_file.library": "one name for a library; test_database.py uses it",
     "storage.queue_figures": "web/test_metrics.py",
     "notices.apprise_child": "notices/test_notifying.py",

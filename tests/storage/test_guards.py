@@ -2,7 +2,8 @@
 
 import pytest
 
-from database import BUSY_TIMEOUT_MS, DatabaseUnavailableError, IMEIDatabase
+from database import DatabaseUnavailableError, IMEIDatabase
+from engines import BUSY_TIMEOUT_MS
 from storage import guards
 from storage.guards import WrongStateError, write_if_free
 

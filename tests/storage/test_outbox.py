@@ -183,6 +183,7 @@ def test_an_upgrade_announces_nothing_that_was_so_before(database: IMEIDatabase)
     assert len(set(json.loads(expected))) == 4
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("version_locations", str(MIGRATIONS / "sqlite"))
     revision = ScriptDirectory.from_config(config).get_revision("0012")
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE batches SET announced = ''")

@@ -24,7 +24,8 @@ from planted_kills import CHUNK
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from web_client import words
 
-from database import REPLACED, DatabaseReplacedError, IMEIDatabase
+from database import DatabaseReplacedError, IMEIDatabase
+from engines import REPLACED
 from orders import BatchState
 from settings import Settings
 from storage import batch_states, call_queries, chunk_moves

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from werkzeug.routing import Rule
 
 import database
+from engines import sqlite_engine
 from sqlite_file import dbapi as driver
 
 
@@ -54,6 +55,9 @@ class CopiedSchema:
         self._made: list[tuple[str, tuple[Any, ...]]] = []
 
     def __call__(self, connection: Connection) -> None:
+        if connection.dialect.name != "sqlite":
+            self._upgrade(connection)
+            return
         is_empty = not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
         if is_empty and self._made:
             for statement, values in self._made:
@@ -92,4 +96,4 @@ def compile_once() -> None:
     Flask.jinja_environment = SharingEnvironment  # type: ignore[assignment]
     Flask.url_rule_class = LateRule
     database._upgrade = CopiedSchema(database._upgrade)
-    database.create_engine = sharing_engine  # type: ignore[assignment, attr-defined]
+    sqlite_engine.create_engine = sharing_engine  # type: ignore[assignment, attr-defined]

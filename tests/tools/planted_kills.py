@@ -116,8 +116,8 @@ def _in_transactions(table: str, before: Callable[[], None], after: Callable[[],
     write = IMEIDatabase.write
 
     @contextmanager
-    def watched(self: IMEIDatabase) -> Iterator[Any]:
-        with write(self) as connection:
+    def watched(self: IMEIDatabase, is_hurried: bool = False) -> Iterator[Any]:
+        with write(self, is_hurried) as connection:
             rows = f"SELECT count(*) FROM {table}"
             had = connection.exec_driver_sql(rows).scalar_one()
             yield connection

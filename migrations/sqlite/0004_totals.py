@@ -29,8 +29,7 @@ CHANGED = " OR ".join(f"old.{name} IS NOT new.{name}" for name in COLUMNS)
 
 TALLIED = ("batch_id", "status", "carrier", "simlock", "fmi", "blacklist")
 FORGET = (
-    "UPDATE batches SET tally_revision = NULL"
-    " WHERE id IN (old.batch_id, new.batch_id) AND tally_revision IS NOT NULL;"
+    "UPDATE batches SET tally_revision = NULL WHERE id IN (old.batch_id, new.batch_id) AND tally_revision IS NOT NULL;"
 )
 
 

@@ -1,0 +1,65 @@
+"""Open a file of SQLite, or a database of PostgreSQL by its address."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine
+
+from engines.postgresql_server import PostgreSQLServer
+from engines.sqlite_engine import SQLiteEngine
+
+logger = logging.getLogger(__name__)
+
+#: How an address of PostgreSQL begins.
+ADDRESSES = ("postgresql://", "postgres://", "postgresql+psycopg://")
+
+
+class Engines(Protocol):
+    """What database.py needs of either database."""
+
+    engine: Engine  #: whose transactions are as the driver begins them
+    readers: Engine  #: each transaction is one consistent snapshot
+    writers: Engine  #: one transaction at a time, in all processes
+    hurried: Engine  #: as writers, but DatabaseUnavailableError after a moment where another one writes
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for a server."""
+
+    @property
+    def place(self) -> str:
+        """Where the database is; a copy has another place."""
+
+    @property
+    def version(self) -> str:
+        """Name and version of the program that stores it, such as "SQLite 3.53.0"."""
+
+    def check(self) -> None:
+        """Raise DatabaseReplacedError where another file is at the path."""
+
+    def migrate(self, known: Sequence[str], upgrade: Callable[[Connection], None]) -> None:
+        """Bring the tables to the newest of these revisions, one process at a time."""
+
+    def optimize(self) -> None:
+        """Update the statistics of the planner, where the database does not do it by itself."""
+
+    def damage(self) -> str:
+        """Return "ok", or what is wrong with the stored data."""
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+
+
+def is_address(place: str | Path) -> bool:
+    """Whether this is the address of a database of PostgreSQL."""
+    return isinstance(place, str) and place.startswith(ADDRESSES)
+
+
+def open_engines(place: str | Path) -> Engines:
+    """Open the file at a path, or the database at an address such as postgresql://user:password@host/name."""
+    found: Engines = PostgreSQLServer(str(place)) if is_address(place) else SQLiteEngine(Path(place))
+    if logger.isEnabledFor(logging.DEBUG):
+        logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)  # at INFO this library logs each statement
+    return found

@@ -1,0 +1,119 @@
+"""A database of PostgreSQL: one writer at a time over all machines, snapshots for readers, and its migration.
+
+A transaction that writes begins with a lock that lasts until its commit. So what it reads stays true while it decides,
+as with SQLite, and one set of decisions is right on both. A process that stops in the middle loses its transaction
+after IDLE seconds, so that nobody waits for it for long.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+
+from engines.errors import UnusableDatabaseError, unavailable_error
+
+logger = logging.getLogger(__name__)
+
+#: The numbers of our advisory locks: of writers, and of migrations.
+WRITERS, MIGRATIONS = 4_207_849_484, 4_207_849_485
+#: Seconds to wait for another writer, and for a writer that may be left out.
+PATIENCE, MOMENT = 30.0, 0.1
+#: Seconds after which the server ends a transaction whose process does nothing.
+IDLE = 10.0
+#: Connections that one process keeps, and that it may have at most: the server has 100 for all.
+KEPT, MOST = 5, 20
+LEAST_VERSION = 15
+LOCK = f"SELECT pg_advisory_xact_lock({WRITERS})"
+HURRIED_LOCK = f"SET LOCAL lock_timeout = {int(MOMENT * 1000)}; {LOCK}; SET LOCAL lock_timeout = {int(PATIENCE * 1000)}"
+SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+REVISION = "SELECT version_num FROM alembic_version"
+HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
+#: So that a connection whose other end is gone is noticed within half a minute.
+CONNECTION = {
+    "options": f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s",
+    "application_name": "hammer-api",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+class PostgreSQLServer:
+    """A database on a server, by its address. Engines in engines/opening.py says what each method does."""
+
+    path: Path | None = None
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.engine = _engine(address)
+        self.readers: Engine = self.engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        self.writers: Engine = self.engine.execution_options(begin=LOCK)
+        self.hurried: Engine = self.engine.execution_options(begin=HURRIED_LOCK)
+
+    @cached_property
+    def place(self) -> str:
+        """Host, name and number of the database: one that was restored from a dump has another number."""
+        parts = urlsplit(self._address)
+        with self.readers.begin() as connection:
+            number = connection.exec_driver_sql("SELECT oid FROM pg_database WHERE datname = current_database()")
+            return f"{parts.hostname or 'socket'}{parts.path}#{number.scalar_one()}"
+
+    @cached_property
+    def version(self) -> str:
+        with self.readers.begin() as connection:
+            return f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}"
+
+    def check(self) -> None:
+        """A server has no file that could be replaced."""
+
+    def migrate(self, known: Sequence[str], upgrade: Callable[[Connection], None]) -> None:
+        """Migrate the tables. Raises UnusableDatabaseError for a server that is too old.
+
+        Tables of a newer version are taken: its migrations only add what this version does not use, so that both run
+        side by side while machine after machine is updated.
+        """
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATIONS})")
+            if connection.dialect.server_version_info < (LEAST_VERSION,):  # type: ignore[operator]
+                raise UnusableDatabaseError(f"PostgreSQL {LEAST_VERSION} or newer is needed: update the server.")
+            has_revision = connection.exec_driver_sql(HAS_REVISION).scalar_one()
+            current = connection.exec_driver_sql(REVISION).scalar() if has_revision else None
+            if current is not None and current >= known[-1]:
+                if current > known[-1]:
+                    logger.warning("The database has tables of a newer version (schema %s)", current)
+                return
+            upgrade(connection)
+        logger.info("Migrated the database from %s to %s", current, known[-1])
+
+    def optimize(self) -> None:
+        """The server does it by itself."""
+
+    def damage(self) -> str:
+        """Return "ok": the server watches its data itself."""
+        return "ok"
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(address: str) -> Engine:
+    url = make_url(address).set(drivername="postgresql+psycopg")
+    engine = create_engine(
+        url, pool_size=KEPT, max_overflow=MOST - KEPT, hide_parameters=True, connect_args=dict(CONNECTION)
+    )
+    event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", unavailable_error, retval=True)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    for statement in filter(None, connection.get_execution_options().get("begin", "").split("; ")):
+        connection.exec_driver_sql(statement)

@@ -1,0 +1,71 @@
+"""A database on a server: one writer at a time, snapshots, and migrations while older programs run."""
+
+import threading
+
+import pytest
+from sqlalchemy import text
+
+from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
+from engines import postgresql_server
+
+KEY, COUNT = "counter", "SELECT count(*) FROM settings"
+
+
+def test_a_write_waits_for_another_one_and_sees_what_it_wrote(server_database: IMEIDatabase) -> None:
+    """Two read, change and write at the same time: no change is lost."""
+
+    def increase() -> None:
+        for _ in range(20):
+            server_database.change_setting(KEY, lambda old: str(int(old or 0) + 1))
+
+    threads = [threading.Thread(target=increase) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server_database.get_setting(KEY) == "80"
+
+
+def test_a_reader_keeps_its_snapshot_and_cannot_write(server_database: IMEIDatabase) -> None:
+    with server_database.read() as reader:
+        before = reader.exec_driver_sql(COUNT).scalar_one()
+        server_database.set_setting(KEY, "1")
+        assert reader.exec_driver_sql(COUNT).scalar_one() == before
+    with pytest.raises(DatabaseUnavailableError, match="read-only"), server_database.read() as reader:
+        reader.exec_driver_sql("DELETE FROM settings")
+
+
+def test_a_hurried_write_gives_up_where_another_one_writes(server_database: IMEIDatabase) -> None:
+    with (
+        server_database.write(),
+        pytest.raises(DatabaseUnavailableError) as raised,
+        server_database.write(is_hurried=True),
+    ):
+        pass
+    assert "half a minute" in raised.value.sentence
+    with server_database.write(is_hurried=True) as connection:
+        assert connection.exec_driver_sql("SHOW lock_timeout").scalar_one() == "30s"
+
+
+def test_a_server_that_ended_the_connections_is_used_again(server_database: IMEIDatabase) -> None:
+    assert server_database.count_orders() == 0
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
+    with server_database.engine.begin() as connection, pytest.raises(DatabaseUnavailableError):
+        server_database.count_orders()
+        connection.exec_driver_sql(f"{others} current_database()")
+        server_database.count_orders()
+    assert server_database.count_orders() == 0
+
+
+def test_tables_of_a_newer_version_are_used(server_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with IMEIDatabase(server_url) as database, database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with IMEIDatabase(server_url) as database:
+        assert database.count_orders() == 0
+    assert "newer version (schema 9999)" in caplog.text
+
+
+def test_a_server_that_is_too_old_is_refused(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_server, "LEAST_VERSION", 99)
+    with pytest.raises(UnusableDatabaseError, match="PostgreSQL 99 or newer"):
+        IMEIDatabase(server_url)

@@ -1,0 +1,150 @@
+"""A private cluster of PostgreSQL in a temporary folder, for the tests that run on both databases.
+
+TEST_DATABASE_URL names a server to use instead: the address of a database whose user may create others.
+"""
+
+import contextlib
+import itertools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from database import IMEIDatabase
+
+#: Where distributions put the programs, besides PATH.
+FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
+#: A crash of the machine may lose the data of a test.
+FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
+CREATED = ("-U", "hammer", "-A", "trust", "-E", "UTF8", "--locale=C")
+PATIENCE = 30.0
+MIGRATED = "migrated"
+
+
+def programs() -> Path | None:
+    """Return the folder with initdb and postgres; None where they are not installed."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else []
+    folders += [path for pattern in FOLDERS for path in sorted(Path("/").glob(pattern[1:]), reverse=True)]
+    return next((folder for folder in folders if (folder / "postgres").exists()), None)
+
+
+@dataclass(eq=False)
+class Cluster:
+    """A running server. Each test gets a database of its own, a copy of a migrated one."""
+
+    url: str  #: of the database postgres
+    names: Iterator[int] = field(default_factory=itertools.count)
+    is_prepared: bool = False
+
+    def address(self, name: str) -> str:
+        """Return the address of a database of this server."""
+        base, _, query = self.url.partition("?")
+        return f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+    def run(self, statement: str) -> None:
+        """Run one statement outside a transaction."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
+
+    @contextlib.contextmanager
+    def empty(self) -> Iterator[str]:
+        """Yield the address of an empty database, which is dropped afterwards."""
+        name = f"test_{os.getpid()}_{next(self.names)}"
+        self.run(f"CREATE DATABASE {name}")
+        try:
+            yield self.address(name)
+        finally:
+            self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    @contextlib.contextmanager
+    def migrated(self) -> Iterator[str]:
+        """Yield the address of a migrated database without rows, which is dropped afterwards."""
+        template = f"{MIGRATED}_{os.getpid()}"
+        if not self.is_prepared:
+            self.run(f"DROP DATABASE IF EXISTS {template} WITH (FORCE)")
+            self.run(f"CREATE DATABASE {template}")
+            IMEIDatabase(self.address(template)).close()
+            self.is_prepared = True
+        name = f"test_{os.getpid()}_{next(self.names)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield self.address(name)
+        finally:
+            self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def private_cluster(options: tuple[str, ...] = FAST) -> Iterator[Cluster]:
+    """Start a server in a temporary folder, on a free port of loopback, until the block ends."""
+    found = programs()
+    if found is None:
+        raise FileNotFoundError("the programs of PostgreSQL are not installed")
+    user = _unprivileged_user()
+    folder = Path(tempfile.mkdtemp(prefix="hammer-postgresql-"))
+    if user:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+    data, port = folder / "data", _free_port()
+    try:
+        create = [str(found / "initdb"), "-D", str(data), "-N", *CREATED]
+        subprocess.run(create, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+        with running_server(data, port, options):
+            yield Cluster(f"postgresql://hammer@127.0.0.1:{port}/postgres")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_server(data: Path, port: int, options: tuple[str, ...] = FAST) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the server of a data folder until the block ends."""
+    server = start_server(data, port, options)
+    try:
+        yield server
+    finally:
+        server.terminate()  # the server ends when its clients are gone; a second signal does not wait for them
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(0.2)
+        if server.poll() is None:
+            server.send_signal(2)
+            server.wait(PATIENCE)
+
+
+def start_server(data: Path, port: int, options: tuple[str, ...] = FAST) -> subprocess.Popen[bytes]:
+    """Start the server of a data folder, and return when it answers."""
+    found = programs()
+    if found is None:
+        raise FileNotFoundError("the programs of PostgreSQL are not installed")
+    settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={data.parent}", *options]
+    command = [str(found / "postgres"), "-D", str(data), *(part for one in settings for part in ("-c", one))]
+    with (data.parent / "log").open("ab") as log:
+        server = subprocess.Popen(command, user=_unprivileged_user(), cwd=data, stdout=log, stderr=log)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(psycopg.OperationalError):
+            psycopg.connect(f"postgresql://hammer@127.0.0.1:{port}/postgres", connect_timeout=2).close()
+            return server
+        if time.monotonic() > deadline or server.poll() is not None:
+            server.kill()
+            raise TimeoutError("PostgreSQL did not start")
+        time.sleep(0.05)
+
+
+def _unprivileged_user() -> str | None:
+    """Return a user for the server, which root may not run; None where this process is not root."""
+    if os.getuid() != 0:
+        return None
+    return next(user for user in ("postgres", "nobody") if any(user == known.pw_name for known in pwd.getpwall()))
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
