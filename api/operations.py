@@ -36,7 +36,7 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """Return the JSON of a body, or the fields of a form where the schema takes forms."""
-        if req.mimetype in FORMS and getattr(schema, "takes_forms", False):
+        if req.mimetype in FORMS and getattr(schema, "takes_forms", False) and not _is_json_as_form(req):
             return read_texts(schema, req.form)
         is_empty = not req.content_length and "Transfer-Encoding" not in req.headers
         if is_empty and (not req.content_type or not _needs_body(type(schema))):
@@ -152,6 +152,11 @@ def next_page(cursor: str | None) -> dict[str, str]:
         return {}
     values: dict[str, Any] = {**request.args.to_dict(), **(request.view_args or {}), "cursor": cursor}
     return {"Link": f'<{url_for(request.endpoint or "", **values, _external=True)}>; rel="next"'}
+
+
+def _is_json_as_form(req: Request) -> bool:
+    """Whether JSON came with the type of a form, as curl sends a body by default."""
+    return req.mimetype == FORMS[1] and next(iter(req.form), "").lstrip().startswith("{")
 
 
 def _needs_body(takes: type[Schema]) -> bool:

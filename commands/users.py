@@ -20,6 +20,7 @@ from access import (
     make_passwords,
     read_limit,
     reset_second_factor,
+    set_daily_limit,
     set_password,
     set_role,
 )
@@ -78,6 +79,18 @@ def change_role(name: str, role: str) -> None:
     set_role(backend().database, user.user_id, Role(role))
     record(backend().database, "user.change", f"user {user.name}", role=f"{user.role} → {role}")
     click.echo(f"{name} is {role}.")
+
+
+@users.command("set-limit")
+@click.argument("name")
+@click.argument("limit", metavar="USD")
+@refusing
+def change_limit(name: str, limit: str) -> None:
+    """Set what user NAME may order in one UTC day; "" removes the limit."""
+    user, wanted = find_named(backend().database, name), read_limit(limit)
+    set_daily_limit(backend().database, user.user_id, wanted)
+    record(backend().database, "user.change", f"user {user.name}", daily_limit=wanted)
+    click.echo(f"{user.name} may order {'without a limit' if wanted is None else f'for {money(wanted)} a day'}.")
 
 
 @users.command("set-password")

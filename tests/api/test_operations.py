@@ -130,6 +130,13 @@ def test_another_type_of_body_is_refused(api: ApiClient, kind: str) -> None:
     problem(api.post("/checks", data=b"x=1", content_type=kind), 415)
 
 
+def test_json_with_the_type_of_a_form_is_refused_with_the_type_to_send(api: ApiClient) -> None:
+    """As `curl -d` sends it."""
+    body = b'{"service_id": "269", "imeis": ["353370080000011"]}'
+    answer = api.post("/batches", data=body, content_type="application/x-www-form-urlencoded")
+    assert "application/json" in problem(answer, 415)["detail"]
+
+
 def test_a_body_that_is_too_large_is_refused(api: ApiClient, app: Flask) -> None:
     body = b'{"text": "' + b"1" * MAX_TEXT + b'"}'
     problem(api.post("/batches", data=body, content_type="application/json"), 413)

@@ -22,6 +22,9 @@ def test_users_are_added_listed_and_changed_without_a_password_in_the_arguments(
     assert run(app, "add", "Anna", "--role", "admin").output == "Added anna as admin.\n"
     assert run(app, "add", "berta", "--role", "operator", "--daily-limit", "250").exit_code == 0
     assert run(app, "set-role", "berta", "viewer").output == "berta is viewer.\n"
+    assert run(app, "set-limit", "anna", "12.5").output == "anna may order for $12.50 a day.\n"
+    assert run(app, "set-limit", "anna", "").output == "anna may order without a limit.\n"
+    assert run(app, "set-limit", "anna", "many").exit_code != 0
     assert run(app, "disable", "berta").exit_code == 0
     listed = run(app, "list").output.splitlines()
     assert listed[0] == "anna\tadmin\tno limit\tno second factor\tactive"
