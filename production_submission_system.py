@@ -10,7 +10,6 @@ settlement.py settles doubt, and ownership.py checks that this process may send.
 
 import logging
 import math
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +18,7 @@ from typing import Protocol
 
 from account import answering_requests
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
-from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
-from logs import about
-from orders import Chunk, ChunkState, PlacementAnswer, Progress, SubmissionResult, order_key
+from orders import Chunk, Progress, SubmissionResult
 from settings import Settings
 from storage import batch_states, call_queries, guards, lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
@@ -34,6 +31,7 @@ from submission import (
     AccountProvider,
     AccountWatch,
     Answer,
+    Carrier,
     Checkpoints,
     Claimer,
     Judged,
@@ -42,23 +40,18 @@ from submission import (
     ListReader,
     Look,
     Lookout,
-    NotPlaced,
     Options,
     Ownership,
-    ProgressFiles,
+    PlacingProvider,
     Recorder,
     RunnerLock,
     Settler,
     Story,
+    ThreadCarrier,
     Throttle,
     Watcher,
-    answer_to,
     find_service,
-    is_disk_full,
-    judge,
-    kept_answer,
     parts_from_environment,
-    reopen_answered,
     submission_result,
 )
 
@@ -71,15 +64,10 @@ PATIENCE_FOR_PERSON = 2.0
 PROGRAM_ERROR = (
     "Stopped by an error in the program; the log has the details. Answers that came are kept. Resume when it is fixed."
 )
-FAILED_INSIDE = "the call failed inside this program after it may have been sent"
 
 
-class SubmissionProvider(AccountProvider, ListProvider, Protocol):
+class SubmissionProvider(AccountProvider, ListProvider, PlacingProvider, Protocol):
     """What the loop needs of gsm_fusion_client.GSMFusionClient."""
-
-    def place_imei_order(
-        self, imei: str | Sequence[str], network_id: str, *, keep: Callable[[bytes], None] | None = None, **fields: str
-    ) -> PlacementAnswer: ...
 
 
 class ProductionSubmissionSystem:
@@ -93,12 +81,15 @@ class ProductionSubmissionSystem:
         self,
         database: IMEIDatabase | None = None,
         client: SubmissionProvider | None = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: Checkpoints | Carrier | None = None,
         options: Options | None = None,
         throttle: Throttle | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """throttle is shared with all other calls to the provider; without one, this system makes its own."""
+        """With checkpoints, threads of this process make the calls; a carrier in their place makes them elsewhere.
+
+        throttle is shared with all other calls to the provider; without one, this system makes its own.
+        """
         self._settings: Settings | None = None
         if database is None and client is None and checkpoints is None:
             database, client, checkpoints, options, throttle, self._settings = parts_from_environment()
@@ -106,27 +97,26 @@ class ProductionSubmissionSystem:
             raise TypeError("Give database, client and checkpoints, or none of them.")
         self.database = database
         self.client = client
-        self.checkpoints = checkpoints
         self.options = options or Options()
         self._clock = clock
         self.throttle = throttle or Throttle(self.options.workers, clock=clock)
-        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()  #: None: something else has come
         self._unwritten: list[Answer] = []
         self._in_flight: dict[int, Chunk] = {}
-        self._slots = threading.Semaphore(self.options.workers)  # one thread more is there for looks
-        self._hold = threading.Event()  # set: calls that have not begun give their chunk back
         self._had_space = False  #: unknown at first: then the notice of a process before this one is taken back
         self._next_note = 0.0
-        self._install_id = database.install_id() if self.options.send_order_key else None
+        self.carrier: Carrier = (
+            ThreadCarrier(database, client, checkpoints, self.options, clock)
+            if isinstance(checkpoints, Checkpoints)
+            else checkpoints
+        )
         self._settler = Settler(self.options.settle_quiet, self.options.call_timeout, self.options.resend_limit)
-        self._account = AccountWatch(database, client, clock, self._wake)
+        self._account = AccountWatch(database, client, clock, self.carrier.wake)
         self._story = Story(database)
         self._ownership = Ownership(database, self.options.account)
         self._claimer = Claimer(self.options, self._settler, self._ownership, clock)
-        self._recorder = Recorder(self.options, self.throttle, self._settler, clock)
-        self._progress = ProgressFiles(database, checkpoints, clock)
+        self._recorder = Recorder(self.options, self.throttle, self._settler, self.carrier, clock)
         reader = ListReader(database, client, self._account, clock)
-        self._lookout = Lookout(database, reader, self._settler, self._account, self.throttle, self._wake)
+        self._lookout = Lookout(database, reader, self._settler, self._account, self.throttle, self.carrier.wake)
 
     @property
     def was_overtaken(self) -> bool:
@@ -201,7 +191,7 @@ class ProductionSubmissionSystem:
     def _run(self, stop: threading.Event, is_over: Callable[[], bool]) -> None:
         self._recover()
         with (
-            self.options.pool(self.options.workers + 1) as pool,
+            self.carrier.open() as pool,
             self.throttle.open(),  # closed first, so that a listing that waits for its turn ends
         ):
             answers: list[Answer] = []
@@ -210,8 +200,8 @@ class ProductionSubmissionSystem:
                 if not ending:
                     self._account.turn(pool, idle=not self._in_flight and not self._is_worked_on())
                     self._settler.balance_failures = self._account.failures
-                self._send(pool, self._commit(answers, may_claim=not ending and not self._is_held()))
-                self._send(pool, self._settle(pool, may_repeat=not ending))  # after: a look alone needs a quiet wire
+                self._send(self._commit(answers, may_claim=not ending and not self._is_held()))
+                self._send(self._settle(pool, may_repeat=not ending))  # after: a look alone needs a quiet wire
                 if not self._in_flight and self._is_ending(stop, is_over):
                     self._story.tell()
                     return
@@ -221,17 +211,14 @@ class ProductionSubmissionSystem:
     def _is_ending(self, stop: threading.Event, is_over: Callable[[], bool]) -> bool:
         return stop.is_set() or is_over() or not self._ownership.has_lease
 
-    def _send(self, pool: Executor, claimed: Sequence[Chunk]) -> None:
-        """Hand the calls whose intents are on disk to the workers."""
+    def _send(self, claimed: Sequence[Chunk]) -> None:
+        """Hand the calls whose intents are on disk to the carrier."""
         if not claimed:
             return
-        self._hold.clear()
         self._account.sent()
         for chunk in claimed:
             self._in_flight[chunk.chunk_id] = chunk
-        starts = self.throttle.start(self._clock(), len(claimed))
-        for chunk, start in zip(claimed, starts, strict=True):
-            pool.submit(self._call, chunk, start)
+        self.carrier.send(claimed, self.throttle.start(self._clock(), len(claimed)))
 
     def _is_worked_on(self) -> bool:
         return self._lookout.is_alone or self._settler.may_be_worked_on(self._clock())
@@ -244,21 +231,11 @@ class ProductionSubmissionSystem:
 
     def _collect(self) -> list[Answer]:
         """Wait for the next answer, but not long, and take all that have come."""
-        found: list[Answer | None] = []
-        try:
-            found.append(self._answers.get(timeout=self.throttle.wait(self._clock(), self.options.poll)))
-            while True:
-                found.append(self._answers.get_nowait())
-        except queue.Empty:
-            return [answer for answer in found if answer is not None]
-
-    def _wake(self) -> None:
-        """Let the loop take its next turn at once: a look or a balance has come. From a worker thread."""
-        self._answers.put(None)
+        return self.carrier.collect(self.throttle.wait(self._clock(), self.options.poll))
 
     def _commit(self, answers: list[Answer], may_claim: bool) -> list[Chunk]:
         """Write what the answers mean and the intents of the next calls. Returns the chunks to call."""
-        has_space = self.checkpoints.has_space()
+        has_space = self.carrier.has_space()
         may_claim = may_claim and has_space and not any(answer.holds for answer in answers)
         try:
             with self.database.write() as connection:
@@ -276,7 +253,8 @@ class ProductionSubmissionSystem:
         self._recorder.committed()
         for answer in answers:
             self._end(answer)
-        self._progress.write(is_idle=not (self._in_flight or claimed))
+        moved = [answer.chunk.batch_id for answer in answers]
+        self.carrier.show_progress(moved, is_idle=not (self._in_flight or claimed))
         return claimed
 
     def _record(self, connection: Transaction, answers: Sequence[Answer], has_space: bool) -> ListLimits:
@@ -295,9 +273,8 @@ class ProductionSubmissionSystem:
     def _end(self, answer: Answer) -> None:
         """Take a call off the wire whose answer is written, and let the next ones depend on it."""
         self._in_flight.pop(answer.chunk.chunk_id, None)
-        self._progress.note([answer.chunk.batch_id])
         if self._recorder.learn(answer):
-            self._hold.set()
+            self.carrier.hold()
 
     def _commit_one_by_one(self, answers: Sequence[Answer]) -> list[Chunk]:
         """Write each answer by itself; one whose chunk was settled otherwise meanwhile still leaves its orders."""
@@ -308,13 +285,14 @@ class ProductionSubmissionSystem:
                 self._keep_for_later([answer], error)
                 continue
             self._end(answer)
+        self.carrier.show_progress([answer.chunk.batch_id for answer in answers], is_idle=False)
         return []
 
     def _keep_for_later(self, answers: list[Answer], error: DatabaseUnavailableError) -> list[Chunk]:
         """Hold answers in memory while the database cannot be written, and give the disk its ballast."""
         logger.error("The database cannot be written (%s); %d answers wait", error.orig, len(answers))
         self._unwritten += answers
-        self.checkpoints.drop_ballast()
+        self.carrier.make_room()
         time.sleep(self.options.poll)
         return []
 
@@ -331,8 +309,14 @@ class ProductionSubmissionSystem:
         self.throttle.orders_wait = len(chosen) == free
         if not chosen:
             return []
+        return self._intend(connection, chosen)
+
+    def _intend(self, connection: Transaction, chunk_ids: Sequence[int]) -> list[Chunk]:
+        """Write the intents of calls, and hand them to the carrier with the same commit. Raises LeaseLostError."""
         self._ownership.check(connection)
-        return write_intents(connection, chosen)
+        claimed = write_intents(connection, chunk_ids)
+        self.carrier.hand_over(connection, claimed)
+        return claimed
 
     def _ahead(self, answered: Sequence[Answer]) -> int:
         """Return how many calls to plan beyond those on the wire, so that no worker waits for a commit."""
@@ -340,70 +324,23 @@ class ProductionSubmissionSystem:
         workers = self.options.workers
         return workers if seconds < QUICK_CALL else int(workers * COMMIT / seconds)
 
-    # One call, in a worker thread
-
-    def _call(self, chunk: Chunk, start: float) -> None:
-        with self._slots, about(batch_id=chunk.batch_id, chunk_id=chunk.chunk_id):
-            self._place(chunk, start)
-
-    def _place(self, chunk: Chunk, start: float) -> None:
-        if self._hold.wait(max(0.0, start - self._clock())):
-            self._answers.put(answer_to(chunk, NotPlaced(was_sent=False)))
-            return
-        imeis, started = [item.imei for item in chunk.items], self._clock()
-        try:
-            content = self.client.place_imei_order(
-                imeis, chunk.service_id, keep=lambda raw: self._keep(chunk, raw), **self._order_key(chunk)
-            )
-            answer = self._read(chunk, content, started)
-        except GSMFusionAPIError as error:
-            answer = self._read(chunk, error, started)
-        except Exception:  # a thread ends here, and its chunk must not be forgotten
-            logger.exception("Chunk %d: the call failed in an unforeseen way", chunk.chunk_id)
-            answer = self._read(chunk, OutcomeUnknownError(FAILED_INSIDE), started)
-        self._answers.put(answer)
-        if isinstance(answer.judgement, NotPlaced) and answer.judgement.limited:
-            # At once: calls that have not begun would be refused too. But after the answer is queued: it must be
-            # recorded before the chunks that they give back are planned again.
-            self._hold.set()
-
-    def _read(self, chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError, started: float) -> Answer:
-        judgement = judge(chunk, content)
-        return answer_to(chunk, judgement, self._clock() - started, started)
-
-    def _order_key(self, chunk: Chunk) -> dict[str, str]:
-        """Return the optional field by which some panels recognise an order that they have already."""
-        if self._install_id is None or len(chunk.items) > 1:
-            return {}
-        return {"orderId": order_key(self._install_id, chunk.items[0].item_id)}
-
-    def _keep(self, chunk: Chunk, raw: bytes) -> None:
-        """Put the answer on disk. On a full disk the ballast goes first; without room the commit still follows."""
-        try:
-            self.checkpoints.keep(chunk, raw)
-        except OSError as error:
-            if is_disk_full(error):
-                self.checkpoints.drop_ballast()
-            logger.error("The answer for chunk %d has no checkpoint: %s", chunk.chunk_id, error.strerror)
-
     # Doubt and recovery
 
     def _recover(self) -> None:
-        """Take the lease; what was on the wire when a process died is recorded from its checkpoint, or in doubt."""
+        """Take the lease; what was on the wire when a process died is recorded, in doubt, or still on the wire."""
         self._lookout.start()
         with self.database.write() as connection:
             self._ownership.take(connection)
-            reopen_answered(connection, self.checkpoints)
-            sending = call_queries.open_chunks(connection, ChunkState.SENDING)
-            kept = [kept_answer(chunk, self.checkpoints) for chunk in sending]
-            self._recorder.write(connection, kept)
-            if kept:
-                logger.warning("Recovered %d calls that were on the wire when the program ended", len(kept))
+            recovery = self.carrier.recover(connection)
+            self._recorder.write(connection, recovery.answers)
+            if recovery.answers:
+                logger.warning("Recovered %d calls that were on the wire when the program ended", len(recovery.answers))
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
             batch_states.resume_self_resuming(connection)
             self._ownership.find_older(connection)
             if self.throttle.limit:  # another process may have used up this minute's calls
                 self.throttle.used_before(call_queries.attempt_ages(connection, MINUTE))
+        self._in_flight = {chunk.chunk_id: chunk for chunk in recovery.on_the_wire}
 
     def _settle(self, pool: Executor, may_repeat: bool) -> list[Chunk]:
         """Look at the provider's list when it is due, and write what it shows. Returns the call to repeat, if any."""
@@ -435,10 +372,9 @@ class ProductionSubmissionSystem:
         try:
             with self.database.write() as connection:
                 claimed = list[Chunk]()
-                piece = self._settler.apply(connection, look, may_repeat and self.checkpoints.has_space())
+                piece = self._settler.apply(connection, look, may_repeat and self.carrier.has_space())
                 if piece is not None:
-                    self._ownership.check(connection)
-                    claimed = write_intents(connection, [piece])
+                    claimed = self._intend(connection, [piece])
                 self._settler.note(connection, self._clock())
                 self._ownership.note_look(connection, look)
         except DatabaseUnavailableError as error:

@@ -9,7 +9,9 @@ from submission.account_guard import (
     require_own_mark,
 )
 from submission.account_watch import AccountProvider, AccountWatch
-from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection, is_disk_full
+from submission.answers import QUICK_CALL, Answer
+from submission.carrier import Carrier
+from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection
 from submission.claiming import Claimer
 from submission.confirmation import may_be_one_order
 from submission.decisions import (
@@ -23,18 +25,18 @@ from submission.decisions import (
     was_placed,
 )
 from submission.doubt_lookup import ListFindings, compare_list, find_order
-from submission.judging import Judged, NotPlaced, judge
+from submission.judging import Judged
 from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
 from submission.older_copy import (
     accept_older_copy,
     older_copy_objection,
     recognise_older_copy,
-    reopen_answered,
     stop_restored,
 )
 from submission.options import Options, options_of, patience_of
 from submission.ownership import Ownership
+from submission.placing import PlacingProvider
 from submission.plan import (
     NOT_AGAIN,
     Again,
@@ -46,10 +48,9 @@ from submission.plan import (
     service_objection,
     unchecked,
 )
-from submission.recording import QUICK_CALL, Answer, ListLimits, Recorder, answer_to, kept_answer
+from submission.recording import ListLimits, Recorder
 from submission.report import (
     Metrics,
-    ProgressFiles,
     Watcher,
     balance_warning,
     balance_words,
@@ -59,6 +60,7 @@ from submission.report import (
 from submission.runner_lock import FOLLOW_INTERVAL, RunnerLock, runner_alive
 from submission.settlement import Settler
 from submission.story import Story
+from submission.thread_carrier import ThreadCarrier
 from submission.throttle import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
 from submission.wiring import parts_from_environment
 
@@ -74,6 +76,7 @@ __all__ = [
     "AccountWatch",
     "Again",
     "Answer",
+    "Carrier",
     "Checkpoints",
     "Claimer",
     "Judged",
@@ -85,24 +88,23 @@ __all__ = [
     "Lookout",
     "Means",
     "Metrics",
-    "NotPlaced",
     "Options",
     "OtherAccountError",
     "Ownership",
+    "PlacingProvider",
     "Plan",
-    "ProgressFiles",
     "Recorder",
     "RequestLimitError",
     "RequestTurns",
     "RunnerLock",
     "Settler",
     "Story",
+    "ThreadCarrier",
     "Throttle",
     "Watcher",
     "accept_older_copy",
     "account_objection",
     "adopt_database",
-    "answer_to",
     "ask_again",
     "balance_warning",
     "balance_words",
@@ -110,9 +112,6 @@ __all__ = [
     "disk_objection",
     "find_order",
     "find_service",
-    "is_disk_full",
-    "judge",
-    "kept_answer",
     "make_plan",
     "may_adopt",
     "may_be_one_order",
@@ -124,7 +123,6 @@ __all__ = [
     "price_objection",
     "read_order_id",
     "recognise_older_copy",
-    "reopen_answered",
     "require_account",
     "require_own_mark",
     "rest_before_decision",

@@ -9,21 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from database import IMEIDatabase, Transaction
-from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
-from orders import Chunk, PlacementAnswer
-from provider import parse_placement
 from storage import batch_states, chunk_moves, guards
-from storage.call_records import CallRecord, record_answers, record_late, record_of, record_of_orders
+from storage.call_records import record_answers, record_late
 from storage.list_limits import read_list_limit, write_list_limit
-from submission.checkpoints import Checkpoints
+from submission.answers import Answer
+from submission.carrier import Carrier
 from submission.judging import (
     AllOrdered,
     Judged,
-    Judgement,
     NotPlaced,
     Pause,
     is_named,
-    judge,
     outcomes_of,
     proven_length,
 )
@@ -33,68 +29,9 @@ from submission.throttle import Throttle
 
 logger = logging.getLogger(__name__)
 
-#: Calls shorter than this (seconds) are as short as a commit: then the next ones are planned while these run.
-QUICK_CALL = 0.2
 SETTLED_OTHERWISE = "the answer came when this IMEI had been settled otherwise"
 #: Calls in a row without any readable answer after which the provider is down: each further call is one more doubt.
 UNANSWERED = 3
-STOPPED = "the program stopped while this call was on the wire"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of one call: what it means, and what it writes."""
-
-    chunk: Chunk
-    judgement: Judgement
-    record: CallRecord | None  #: None: nothing was placed
-    seconds: float = QUICK_CALL  #: how long the call took
-    began: float = 0.0  #: when, in monotonic seconds
-
-    @property
-    def was_sent(self) -> bool:
-        """Whether the call began, and was not held back before."""
-        return not isinstance(self.judgement, NotPlaced) or self.judgement.was_sent
-
-    @property
-    def is_unanswered(self) -> bool:
-        """Whether the call was sent and nothing readable came back."""
-        return isinstance(self.judgement, Judged) and self.judgement.is_unanswered
-
-    @property
-    def holds(self) -> bool:
-        """Whether nothing may be sent for a while."""
-        return isinstance(self.judgement, NotPlaced) and self.judgement.hold
-
-    @property
-    def ended(self) -> float | None:
-        """When the provider ended its work on the call: with a list that names an IMEI of it; None: unknown."""
-        judged = self.judgement if isinstance(self.judgement, Judged) else None
-        is_of_its_call = judged is not None and judged.is_list and any(map(is_named, judged.item_outcomes))
-        return self.began + self.seconds if is_of_its_call else None
-
-
-def answer_to(chunk: Chunk, judgement: Judgement, seconds: float = QUICK_CALL, began: float = 0.0) -> Answer:
-    """Encode what a judgement writes: in the worker, so that the writing thread only writes."""
-    match judgement:
-        case NotPlaced():
-            record = None
-        case AllOrdered():
-            record = record_of_orders(chunk, judgement.orders)
-        case Judged():
-            record = record_of(chunk, judgement.item_outcomes, judgement.message)
-    return Answer(chunk, judgement, record, seconds, began)
-
-
-def kept_answer(chunk: Chunk, checkpoints: Checkpoints) -> Answer:
-    """Return the answer to a call whose process has ended: the one in its checkpoint, or none, which means doubt."""
-    raw = checkpoints.answer_of(chunk)
-    content: PlacementAnswer | GSMFusionAPIError = OutcomeUnknownError(STOPPED)
-    try:
-        content = content if raw is None else parse_placement(raw)
-    except GSMFusionAPIError as error:
-        content = error
-    return answer_to(chunk, judge(chunk, content))
 
 
 @dataclass(slots=True)
@@ -126,11 +63,14 @@ class ListLimits:
 class Recorder:
     """Writes answers in the transaction of the loop, and passes on afterwards what they show."""
 
-    def __init__(self, options: Options, throttle: Throttle, settler: Settler, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, options: Options, throttle: Throttle, settler: Settler, carrier: Carrier, clock: Callable[[], float]
+    ) -> None:
         """clock returns seconds that never go back."""
         self._options = options
         self._throttle = throttle
         self._settler = settler
+        self._carrier = carrier
         self._clock = clock
         self._unanswered = 0  #: calls in a row
         self._resume_at: float | None = None  #: when the provider's maintenance may be over
@@ -141,6 +81,7 @@ class Recorder:
 
         also_in_doubt: another process may have put the calls in doubt.
         """
+        answers = self._carrier.take(connection, answers)
         record_answers(connection, [answer.record for answer in answers if answer.record is not None], also_in_doubt)
         limits, lengths = ListLimits(connection, self._options.chunk_size), set[tuple[str, int]]()
         for answer in answers:
@@ -169,7 +110,8 @@ class Recorder:
             chunk, item_outcomes = answer.chunk, outcomes_of(answer.chunk, answer.judgement)
             logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)
             with database.write() as connection:
-                record_late(connection, chunk, item_outcomes, SETTLED_OTHERWISE)
+                if self._carrier.take(connection, [answer]):
+                    record_late(connection, chunk, item_outcomes, SETTLED_OTHERWISE)
 
     def resume_after_maintenance(self, connection: Transaction) -> None:
         """Resume the batches that wait for the provider's maintenance to end, when its time has passed."""

@@ -8,10 +8,9 @@ from typing import ClassVar
 
 import pytest
 from batch_checks import locked_by_another_program
-from simulated_provider import SERVICE, imeis, judge, put_in_use, system
+from simulated_provider import SERVICE, imeis, judge, put_in_use, system, threads_of
 from stored_orders import all_orders
 
-import production_submission_system
 from database import DatabaseUnavailableError
 from gsm_fusion_client import GSMFusionAPIError, GSMFusionClient, RateLimitedError
 from orders import BatchState, Chunk, ChunkState, Item, Outcome, PlacedOrder, PlacementAnswer
@@ -20,10 +19,11 @@ from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import progress
 from storage.call_records import write_intents
 from storage.list_limits import read_list_limit
+from submission import answers
+from submission.answers import Answer
 from submission.checkpoints import Checkpoints
 from submission.decisions import was_not_placed, was_placed
 from submission.judging import judge_by_name, judge_error
-from submission.recording import Answer
 from submission.report import metrics
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
@@ -59,7 +59,7 @@ def test_every_imei_is_ordered_once_and_stored_with_price_and_order_id(simulator
 def test_progress_file_says_how_far_the_batch_is(simulator, database):
     with system(simulator, database) as running:
         batch_id = running.submit_batch(imeis(250), SERVICE).batch_id
-        path = running.checkpoints.folder / str(batch_id) / "progress.json"
+        path = threads_of(running).checkpoints.folder / str(batch_id) / "progress.json"
     expected = {"batch_id": batch_id, "completed_batches": 3, "total_batches": 3, "successful_orders": 250}
     assert json.loads(path.read_text()) == expected
 
@@ -219,7 +219,7 @@ def test_an_answer_that_cannot_be_judged_is_in_doubt_and_not_forgotten(simulator
             raise ZeroDivisionError
         return judge_error(chunk, content)
 
-    monkeypatch.setattr(production_submission_system, "judge", stumbling)
+    monkeypatch.setattr(answers, "judge", stumbling)
     simulator.set(listing="off")
     with system(simulator, database, patience=0.1) as running:
         assert running.submit_batch(imeis(10), SERVICE).in_doubt == 10
@@ -335,7 +335,7 @@ class TestContinuesFromEachChunkState:
         batch_id, chunk = self.start(database)
         with system(simulator, database) as running:
             raw, _ = self.place(running, chunk)
-            running.checkpoints.keep(chunk, raw)
+            threads_of(running).checkpoints.keep(chunk, raw)
             simulator.set(listing="off")
             assert running.run_batch(batch_id).successful == 100
         assert len(simulator.charges()) == 100
@@ -344,8 +344,8 @@ class TestContinuesFromEachChunkState:
         batch_id, chunk = self.start(database)
         with system(simulator, database) as running:
             raw, _ = self.place(running, chunk)
-            running.checkpoints.keep(chunk, raw)
-            path = next(Checkpoints(running.checkpoints.folder).folder.glob("*/answers.log"))
+            threads_of(running).checkpoints.keep(chunk, raw)
+            path = next(Checkpoints(threads_of(running).checkpoints.folder).folder.glob("*/answers.log"))
             path.write_bytes(path.read_bytes()[:-40])
             assert running.run_batch(batch_id).successful == 100
         assert judge(simulator, database) == (0, 0)

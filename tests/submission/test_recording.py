@@ -23,7 +23,7 @@ from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, unwritable
 
 from orders import Chunk
 from storage.list_limits import read_list_limit
-from submission.recording import STOPPED
+from submission.answers import STOPPED
 
 LATE = "the answer came when this IMEI had been settled otherwise"
 FEWER = "The provider asks for fewer calls (HTTP 429)."

@@ -33,7 +33,7 @@ from batch_checks import (
 )
 from gunicorn_server import ROOT, environ_of
 from planted_kills import CHUNK, Job, start
-from simulated_provider import Knobs, Simulator, system
+from simulated_provider import Knobs, Simulator, system, threads_of
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import IntegrityError, OperationalError
 from web_client import SERVICES, Browser, Provider, make_app, words
@@ -135,7 +135,7 @@ def test_a_disk_that_fills_while_answers_come_loses_none_of_them(
         wait_until(lambda: waits(simulator) == 5, "five calls are on the wire")
         disk.fill()
         if not ballast:
-            running.checkpoints.drop_ballast()
+            threads_of(running).checkpoints.drop_ballast()
             disk.fill()
         wait_until(lambda: waits(simulator) == 0, "their answers")
         if ballast:
@@ -227,7 +227,7 @@ def test_a_disk_that_turns_read_only_holds_the_answers_in_memory_until_it_takes_
 ) -> None:
     batch_id, writable = new_batch(database, TOTAL, CHUNK), Writable(database)
     with system(simulator, database, chunk_size=CHUNK) as running:
-        running.checkpoints = OnDisk(running.checkpoints.folder, writable)
+        threads_of(running).checkpoints = OnDisk(threads_of(running).checkpoints.folder, writable)
         with at_work(running):
             wait_until(lambda: waits(simulator) == 5, "five calls are on the wire")
             writable.yes = False

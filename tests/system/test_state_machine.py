@@ -41,7 +41,7 @@ from provider_model import (
     Process,
     Wire,
 )
-from simulated_provider import OLD_ORDER, SERVICE, imeis
+from simulated_provider import OLD_ORDER, SERVICE, imeis, threads_of
 
 import production_submission_system
 from database import IMEIDatabase, Transaction
@@ -458,13 +458,13 @@ class Promise(RuleBasedStateMachine):
     def bury_elders(self) -> None:
         for process, _ in self.elders:
             process.kill()
-            process.system.checkpoints.close()
+            threads_of(process.system).checkpoints.close()
         self.elders.clear()
 
     def bury(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.system.checkpoints.close()
+            threads_of(self.process.system).checkpoints.close()
             self.process = None
 
     def rows(self, query: str, *given: Any) -> list[Any]:

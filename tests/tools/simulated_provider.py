@@ -19,6 +19,7 @@ from storage import balance_store, call_queries
 from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.options import Options
+from submission.thread_carrier import ThreadCarrier
 from submission.throttle import Throttle
 
 SERVICE = "269"
@@ -32,6 +33,12 @@ QUICK: dict[str, Any] = {
     "maintenance_wait": 0.3,
     "poll": 0.05,
 }
+
+
+def threads_of(running: ProductionSubmissionSystem) -> ThreadCarrier:
+    """The carrier of a system that makes its calls in threads."""
+    assert isinstance(running.carrier, ThreadCarrier)
+    return running.carrier
 
 
 def imeis(count: int, first: int = 0) -> list[str]:
