@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 from account import answering_requests, watching
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
-from notices import deliver_events
+from notices import delivering
 from orders import Progress, RequestKind, RequestState, SubmissionResult
 from production_submission_system import ProductionSubmissionSystem
 from results import (
@@ -28,7 +27,7 @@ from results import (
     NightlyAudit,
     OrderSync,
     SyncReport,
-    answering_result_requests,
+    answering_results,
     is_requested,
     last_audit,
     last_sync,
@@ -39,6 +38,7 @@ from results import (
 from settings import Access, Settings
 from simulator import DemoError, DemoProvider, ensure_running
 from storage import kept_sums, regrading, request_store
+from storage.background import Duty
 from storage.backups import NightlyBackup
 from submission import (
     FOLLOW_INTERVAL,
@@ -205,6 +205,19 @@ def make_system(settings: Settings, database: IMEIDatabase, leader: Leader) -> P
     )
 
 
+def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[Duty]:
+    """Return what the leader does beside placing orders."""
+    return [
+        OrderSync(database, leader.client, settings.auto_sync_interval).duty(),
+        NightlyAudit(database, leader.client).duty(),
+        NightlyBackup(database, settings.backup_time).duty(),
+        *kept_sums.duties(database),
+        answering_results(database, leader.client),
+        regrading.duty(database),
+        delivering(database, settings),
+    ]
+
+
 @dataclass(slots=True)
 class Background:
     """The election thread of one process, and its threads for the provider and the database while it is elected."""
@@ -248,21 +261,10 @@ class Background:
         logger.info("This process is the leader")
         spare_collector()
         with leading(self.settings, self.database) as leader:
-            sync = OrderSync(self.database, leader.client, self.settings.auto_sync_interval)
-            audits = NightlyAudit(self.database, leader.client)
-            backups = NightlyBackup(self.database, self.settings.backup_time)
             ended = threading.Event()
             workers = [
-                threading.Thread(target=work, args=(ended,), name=name, daemon=True)
-                for name, work in (
-                    ("sync", sync.run),
-                    ("audit", audits.run),
-                    ("backup", backups.run),
-                    ("sums", partial(kept_sums.run, self.database)),
-                    ("results", partial(answering_result_requests, self.database, leader.client)),
-                    ("verdicts", partial(regrading.run, self.database)),
-                    ("notices", partial(deliver_events, self.database, self.settings)),
-                )
+                threading.Thread(target=duty.repeat, args=(ended,), name=duty.name, daemon=True)
+                for duty in duties(self.settings, self.database, leader)
             ]
             for worker in workers:
                 worker.start()

@@ -67,7 +67,7 @@ def legs(batches: int) -> list[Leg]:
         options = Options(workers=WORKERS, chunk_size=CHUNK)
         system = ProductionSubmissionSystem(database, client, Checkpoints(Path(name) / "checkpoints"), options)
         stop = threading.Event()
-        tending = threading.Thread(target=kept_sums.run, args=(database, stop))
+        tending = threading.Thread(target=kept_sums.duties(database)[0].repeat, args=(stop,))
         tending.start()
         try:
             place(database, system, 0, 2000)  # warm

@@ -21,7 +21,7 @@ from notices.signing import message_id, payload, signed_headers
 from notices.wording import message
 from settings import Settings
 from storage import delivery_store, webhook_store
-from storage.background import repeat
+from storage.background import Duty
 from storage.delivery_store import Attempt, Delivery
 from storage.outbox import EventKind
 
@@ -49,9 +49,9 @@ Post = Callable[[Endpoint, bytes, Mapping[str, str]], ReceiverAnswer]
 Send = Callable[[Sequence[Message]], dict[str, Sent]]
 
 
-def deliver_events(database: IMEIDatabase, settings: Settings, stop: threading.Event) -> None:
-    """Plan and deliver until stop is set."""
-    Deliverer(database, settings, partial(post, tls=tls_context())).run(stop)
+def delivering(database: IMEIDatabase, settings: Settings) -> Duty:
+    """Return the duty to plan and deliver events."""
+    return Deliverer(database, settings, partial(post, tls=tls_context())).duty()
 
 
 class Deliverer:
@@ -77,9 +77,12 @@ class Deliverer:
         self._threads: dict[int | None, threading.Thread] = {}  #: by webhook; None: notifications
         self._balance_at = self._tidy_at = 0.0
 
-    def run(self, stop: threading.Event) -> None:
-        """Plan and deliver until stop is set, then wait a moment for attempts under way."""
-        repeat(partial(self.turn, stop), LOOK, stop, logger, "Events could not be delivered")
+    def duty(self) -> Duty:
+        """Return the duty to deliver."""
+        return Duty("notices", LOOK, self.turn, "Events could not be delivered", self.end)
+
+    def end(self) -> None:
+        """Wait a moment for attempts under way."""
         deadline = time.monotonic() + PATIENCE
         for thread in self._threads.values():
             thread.join(max(0.0, deadline - time.monotonic()))

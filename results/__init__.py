@@ -7,7 +7,7 @@ from results.importing import Fate, import_orders, plan_import, undo_import
 from results.my_sheet import MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from results.restoring import RestoreError, prepare_restore, put_in_place
-from results.soon import answer_waiting, answering_result_requests, ask_soon
+from results.soon import answer_waiting, answering_results, ask_soon
 from results.sync import OrderSync, SyncReport, is_requested, last_sync, reparse, request_sync
 from results.uploaded import CHOICES, FILE, LIST, PASTE, keep_reading, read_content, read_upload, reading_choice
 
@@ -28,7 +28,7 @@ __all__ = [
     "SheetStore",
     "SyncReport",
     "answer_waiting",
-    "answering_result_requests",
+    "answering_results",
     "ask_soon",
     "audit_sentences",
     "import_orders",

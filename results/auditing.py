@@ -23,6 +23,7 @@ from results.asking import KnowsOrders, ask_by_id
 from results.comparison import AuditReport, Difference, Example, Window, compare, unexplained
 from storage import audit_store, outbox, request_store
 from storage.audit_store import Records
+from storage.background import Duty
 from storage.outbox import EventKind
 
 logger = logging.getLogger(__name__)
@@ -169,21 +170,20 @@ class NightlyAudit:
         self.provider = provider
         self._clock = clock
         self._started = clock()
+        self._look_at = 0.0  #: of time.monotonic()
 
-    def run(self, stop: threading.Event) -> None:
-        """Audit whenever it is due or requested, until stop is set."""
-        look_at = time.monotonic() + DUE_LOOK
+    def duty(self) -> Duty:
+        """Return the duty to audit whenever it is due or requested."""
+        self._look_at = time.monotonic() + DUE_LOOK
         request_store.reopen(self.database, AUDITS)
-        while not stop.wait(LOOK):
-            try:
-                self.answer_requests()
-                if time.monotonic() < look_at:
-                    continue
-                look_at = time.monotonic() + DUE_LOOK
-                if self.is_due():
-                    self.audit()
-            except Exception:  # the thread must live on; the next look tries again
-                logger.exception("The audit failed")
+        return Duty("audit", LOOK, self._turn, "The audit failed")
+
+    def _turn(self, _stop: threading.Event) -> None:
+        self.answer_requests()
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + DUE_LOOK
+            if self.is_due():
+                self.audit()
 
     def answer_requests(self) -> None:
         """Make the audits that commands have requested."""

@@ -6,17 +6,15 @@ the sync.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
-from functools import partial
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import RequestKind
 from results.sync import ResultProvider, result_values
 from storage import request_store
-from storage.background import repeat
+from storage.background import Duty
 from storage.request_store import Request
 from storage.result_store import store_results
 
@@ -43,10 +41,10 @@ def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float
         request_store.leave(database, RequestKind.RESULT, order_id, now)
 
 
-def answering_result_requests(database: IMEIDatabase, client: ResultProvider, stop: threading.Event) -> None:
-    """Answer requests until stop is set, first those that a leader before this one left behind."""
+def answering_results(database: IMEIDatabase, client: ResultProvider) -> Duty:
+    """Return the duty to answer requests, first those that a leader before this one left behind."""
     request_store.reopen(database, [RequestKind.RESULT])
-    repeat(partial(answer_waiting, database, client), LOOK, stop, logger, "Requests for results wait")
+    return Duty("results", LOOK, lambda _: answer_waiting(database, client), "Requests for results wait")
 
 
 def answer_waiting(database: IMEIDatabase, client: ResultProvider) -> None:

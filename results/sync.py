@@ -22,6 +22,7 @@ from devices import read_report
 from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
 from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
 from results.asking import LIST_LENGTHS, ask_in_lists
+from storage.background import Duty
 from storage.result_store import (
     PendingOrder,
     Withheld,
@@ -119,15 +120,17 @@ class OrderSync:
         self._next_fresh = 0.0  #: of time.monotonic()
         self._round = _Round()
 
-    def run(self, stop: threading.Event) -> None:
-        """Sync until stop is set."""
+    def duty(self) -> Duty:
+        """Return the duty to sync."""
         self._next_round = time.monotonic() + min(ROUND, self.interval)
-        while not stop.wait(LOOK):
-            try:
-                self._sync_if_due(stop)
-            except Exception:  # a thread ends here; the next round tries again
-                logger.exception("A sync round failed")
-                self._next_round = self._next_fresh = time.monotonic() + (self.interval or RAREST)
+        return Duty("sync", LOOK, self._turn, "A sync round failed")
+
+    def _turn(self, stop: threading.Event) -> None:
+        try:
+            self._sync_if_due(stop)
+        except Exception:
+            self._next_round = self._next_fresh = time.monotonic() + (self.interval or RAREST)
+            raise
 
     def _sync_if_due(self, stop: threading.Event) -> None:
         """Ask for everything where somebody requested it; else for what is due in a round, or for fresh orders."""

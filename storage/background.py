@@ -1,20 +1,43 @@
-"""What the threads of the leader have in common: a look at what there is to do, again and again."""
+"""The duties of who calls the provider: small pieces of work, each done again and again.
+
+In one process each duty has a thread; with workers on several machines its turns are jobs.
+"""
 
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from database import DatabaseUnavailableError
 
+logger = logging.getLogger(__name__)
 
-def repeat(
-    work: Callable[[], object], seconds: float, stop: threading.Event, logger: logging.Logger, failure: str
-) -> None:
-    """Work every `seconds` until stop is set. A failure is logged with these words; the next turn tries again."""
-    while not stop.wait(seconds):
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One piece of work. Two turns of it never run at the same time."""
+
+    name: str
+    seconds: float  #: between two turns
+    turn: Callable[[threading.Event], object]  #: one turn; it ends soon when the event is set
+    failure: str  #: what the log says when a turn fails
+    end: Callable[[], object] = _nothing  #: called after the last turn
+
+    def take_turn(self, stop: threading.Event) -> None:
+        """Do what there is to do. A failure is logged; the next turn tries again."""
         try:
-            work()
+            self.turn(stop)
         except DatabaseUnavailableError as error:
-            logger.warning("%s: %s", failure, error.orig)
-        except Exception:  # a thread ends here
-            logger.exception(failure)
+            logger.warning("%s: %s", self.failure, error.orig)
+        except Exception:  # a thread, or a job, ends here
+            logger.exception(self.failure)
+
+    def repeat(self, stop: threading.Event) -> None:
+        """Take turns until stop is set."""
+        while not stop.wait(self.seconds):
+            self.take_turn(stop)
+        self.end()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from database import DatabaseUnavailableError, IMEIDatabase, write_setting
 from storage import outbox
+from storage.background import Duty
 from storage.outbox import EventKind
 
 logger = logging.getLogger(__name__)
@@ -96,16 +97,16 @@ class NightlyBackup:
         self._clock = clock
         self._started = clock()
 
-    def run(self, stop: threading.Event) -> None:
-        """Back up whenever it is due, until stop is set."""
-        while not stop.wait(LOOK):
-            try:
-                if self.is_due():
-                    make_backup(self._database, self._clock)
-            except (OSError, DatabaseUnavailableError) as error:
-                logger.error("No backup was made: %s", error)
-            except Exception:  # the thread must live on; the next look tries again
-                logger.exception("The backup failed")
+    def duty(self) -> Duty:
+        """Return the duty to back up."""
+        return Duty("backup", LOOK, self._turn, "The backup failed")
+
+    def _turn(self, _stop: threading.Event) -> None:
+        try:
+            if self.is_due():
+                make_backup(self._database, self._clock)
+        except (OSError, DatabaseUnavailableError) as error:
+            logger.error("No backup was made: %s", error)
 
     def is_due(self) -> bool:
         """Return whether a night has come since the last backup, and no try has failed just before."""

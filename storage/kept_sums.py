@@ -17,8 +17,6 @@ Both are needed: orders of no batch have no tally, and an IMEI without an order 
 
 import json
 import logging
-import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -45,7 +43,7 @@ from database import IMEIDatabase, Transaction
 from grading import Verdict, VerdictCounts
 from orders import FINAL_STATUSES, OrderStatus
 from schema import MILLIONTH, UNTALLIED, batches, chunks, items, millionths, order_totals, orders, totals_mark
-from storage.background import repeat
+from storage.background import Duty
 
 logger = logging.getLogger(__name__)
 
@@ -180,18 +178,12 @@ def _grouped(connection: Connection, query: Select[Any], ids: Sequence[int]) -> 
 # Moving the marks on
 
 
-def run(database: IMEIDatabase, stop: threading.Event) -> None:
-    """Tend until stop is set."""
-    optimize_at = time.monotonic() + STATISTICS
-
-    def turn() -> None:
-        nonlocal optimize_at
-        tend(database)
-        if time.monotonic() >= optimize_at:
-            optimize_at = time.monotonic() + STATISTICS
-            database.optimize()
-
-    repeat(turn, LOOK, stop, logger, "Sums could not be kept")
+def duties(database: IMEIDatabase) -> tuple[Duty, Duty]:
+    """Return the duties to keep the sums, and the statistics of the planner."""
+    return (
+        Duty("sums", LOOK, lambda _: tend(database), "Sums could not be kept"),
+        Duty("statistics", STATISTICS, lambda _: database.optimize(), "Statistics could not be updated"),
+    )
 
 
 def tend(database: IMEIDatabase, few: int = FEW) -> None:

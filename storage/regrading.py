@@ -24,7 +24,7 @@ from database import IMEIDatabase, Transaction, read_setting, utc_now, write_set
 from orders import FINAL_STATUSES
 from schema import UNGRADED, orders
 from storage import batch_states
-from storage.background import repeat
+from storage.background import Duty
 from storage.verdict_store import GRADED, RuleVersion, rules_in_force, write_grades
 
 logger = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ class Regrade(NamedTuple):
         return 100 * self.done // self.total if self.total else 100
 
 
-def run(database: IMEIDatabase, stop: threading.Event) -> None:
-    """Follow the rules until stop is set."""
-    repeat(partial(tend, database, stop), LOOK, stop, logger, "Orders could not be graded")
+def duty(database: IMEIDatabase) -> Duty:
+    """Return the duty to follow the rules."""
+    return Duty("verdicts", LOOK, partial(tend, database), "Orders could not be graded")
 
 
 def tend(database: IMEIDatabase, stop: threading.Event | None = None, now: datetime | None = None) -> int:

@@ -287,7 +287,7 @@ def test_a_stop_ends_between_two_attempts_and_the_rest_is_due_at_once(
     receivers.answers["a.example"] = last
     happen(database, EventKind.ORDER_COMPLETED, 3)
     receivers.deliverer.turn(stop)
-    receivers.deliverer.run(stop)
+    receivers.deliverer.duty().repeat(stop)
     assert receivers.states() == [("delivered", 1), ("waiting", 0), ("waiting", 0)]
     receivers.turn()
     assert [state for state, _ in receivers.states()] == ["delivered"] * 3

@@ -181,7 +181,7 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
     with client_of(simulator) as client:
         nightly = NightlyAudit(database, client, lambda: started - timedelta(days=2))
         nightly._clock = clock
-        thread = Thread(target=nightly.run, args=(stop,))
+        thread = Thread(target=nightly.duty().repeat, args=(stop,))
         thread.start()
         until = time.monotonic() + 10
         while last_audit(database) is None and time.monotonic() < until:

@@ -265,7 +265,7 @@ def test_a_wish_is_granted_by_the_thread_even_where_the_interval_is_off(
     simulator.complete()
     stop = threading.Event()
     with client_of(simulator) as client:
-        thread = threading.Thread(target=OrderSync(database, client, 0).run, args=(stop,))
+        thread = threading.Thread(target=OrderSync(database, client, 0).duty().repeat, args=(stop,))
         thread.start()
         request_sync(database)
         until = time.monotonic() + 10
@@ -553,7 +553,7 @@ def test_a_list_of_fresh_orders_that_fails_is_left_to_a_round_at_once(
     provider = Spoiled(ids[:1], status="Pending")
     sync = OrderSync(database, provider, 300, lambda: clock.now + timedelta(seconds=turns.seconds))
     monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: turns.seconds, time=time.time))
-    sync.run(turns)
+    sync.duty().repeat(turns)
     assert set(withheld(database)) == {ids[0]}
     assert provider.asked[:2] == [ids, ids]
     assert provider.asked[-1] == ids[1:]
@@ -663,7 +663,7 @@ def rounds_of(
     turns = Turns(looks)
     sync = Noted(database, interval, turns, during)
     monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: turns.seconds, time=time.time))
-    sync.run(turns)
+    sync.duty().repeat(turns)
     return sync.rounds
 
 

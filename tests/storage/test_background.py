@@ -1,18 +1,17 @@
-"""A thread of the leader works again and again, whatever fails in a turn."""
+"""A duty is done again and again, whatever fails in a turn."""
 
-import logging
 import threading
 
 import pytest
 
 from database import DatabaseUnavailableError
-from storage.background import repeat
+from storage.background import Duty
 
 
 def test_a_turn_that_fails_is_logged_and_the_next_one_follows(caplog: pytest.LogCaptureFixture) -> None:
     stop, turns = threading.Event(), list[int]()
 
-    def work() -> None:
+    def work(_: threading.Event) -> None:
         turns.append(1)
         if len(turns) == 1:
             raise DatabaseUnavailableError("", None, OSError("the disk"))
@@ -20,8 +19,9 @@ def test_a_turn_that_fails_is_logged_and_the_next_one_follows(caplog: pytest.Log
             raise RuntimeError("a bug")
         stop.set()
 
-    repeat(work, 0.0, stop, logging.getLogger("test"), "Work failed")
-    assert len(turns) == 3
+    ended = list[bool]()
+    Duty("work", 0.0, work, "Work failed", lambda: ended.append(stop.is_set())).repeat(stop)
+    assert (len(turns), ended) == (3, [True])
     assert [(record.levelname, record.getMessage(), bool(record.exc_info)) for record in caplog.records] == [
         ("WARNING", "Work failed: the disk", False),
         ("ERROR", "Work failed", True),

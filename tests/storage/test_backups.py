@@ -128,7 +128,7 @@ def test_the_thread_backs_up_when_it_is_due_and_outlives_a_failure(
         return write_copy(folder)
 
     monkeypatch.setattr(database, "write_copy", failing_once)
-    nightly.run(stop)
+    nightly.duty().repeat(stop)
     assert len(calls) == 2
     assert backup_state(database).failed is None
     assert len(list(database.backup_folder.glob("*.db"))) == 1
