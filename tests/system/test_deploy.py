@@ -1,0 +1,90 @@
+"""The files of deploy/ agree with the program: commands, ports, settings, times to stop, and what the image holds."""
+
+import json
+import re
+import shlex
+from configparser import ConfigParser
+from typing import Any
+
+import pytest
+import yaml
+from gunicorn_server import ROOT
+
+from settings import Settings
+
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+#: Folders that the program runs from and that hold no Python package.
+OTHER_PARTS = ("migrations", "static", "templates")
+UNITS = ("hammer-web", "hammer-worker")
+#: Lines of a unit that may differ between web and worker; all others protect both alike.
+OWN_LINES = ("Type", "NotifyAccess", "ExecStart", "TimeoutStopSec", "Restart", "MemoryMax")
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yml").read_text(encoding="utf-8"))["services"]
+    return read
+
+
+def read_unit(name: str) -> dict[str, str]:
+    """The settings of [Service] in a unit; of a name that is repeated, the last."""
+    parser = ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(DEPLOY / f"{name}.service", encoding="utf-8")
+    return dict(parser["Service"])
+
+
+def procfile(process: str) -> list[str]:
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines())
+    return shlex.split(lines[process])
+
+
+def test_the_image_holds_the_program_and_nothing_else() -> None:
+    patterns = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in patterns if line and not line.startswith("#")]
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
+    assert patterns[0] == "*"
+    assert {line.removeprefix("!") for line in patterns if line.startswith("!")} == {
+        *packages, *OTHER_PARTS, "*.py", ".flaskenv", "requirements.txt",
+    }  # fmt: skip
+
+
+def test_the_image_has_the_python_of_the_project_and_only_checked_libraries() -> None:
+    version = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
+    assert re.search(rf"^ARG PYTHON={re.escape(version)}-slim-", DOCKERFILE, re.MULTILINE)
+    assert "--require-hashes --only-binary=:all: --requirement requirements.txt" in DOCKERFILE
+    for line in DOCKERFILE.splitlines():
+        assert not re.match(r"(ENV|ARG)\b.*(KEY|PASSWORD|SECRET|TOKEN)", line), line
+
+
+def test_the_image_runs_the_server_as_its_own_user_and_looks_at_the_health_page() -> None:
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", DOCKERFILE, re.MULTILINE)
+    command = re.search(r"^CMD (\[.+\])$", DOCKERFILE, re.MULTILINE)
+    assert command
+    assert json.loads(command[1]) == procfile("web")[:2]
+    port = re.search(r"\bPORT=(\d+)", DOCKERFILE)
+    assert port
+    assert int(port[1]) == Settings().port
+    assert f"EXPOSE {port[1]}\n" in DOCKERFILE
+    health = json.loads((ROOT / "railway.json").read_text(encoding="utf-8"))["deploy"]["healthcheckPath"]
+    assert re.search(rf"^HEALTHCHECK .*\\\n +CMD .*127\.0\.0\.1:.+{health}'", DOCKERFILE, re.MULTILINE)
+
+
+def test_each_container_has_few_rights_and_limits(services: dict[str, Any]) -> None:
+    assert services.keys() == {"web", "worker", "database"}
+    for name, service in services.items():
+        assert service["read_only"] and service["init"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}, name
+        assert "privileged" not in service and "cap_add" not in service, name
+        assert len(service["volumes"]) == 1 and all("noexec" in folder for folder in service["tmpfs"]), name
+    assert services["database"]["user"] == "999:999"
+    assert "ports" not in services["database"] and services["database"]["networks"] == ["back"]
+    assert all(published.startswith("127.0.0.1:") for published in services["web"]["ports"])
+
+
+def test_both_units_protect_alike() -> None:
+    web, worker = ({k: v for k, v in read_unit(name).items() if k not in OWN_LINES} for name in UNITS)
+    assert web == worker
