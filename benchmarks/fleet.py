@@ -55,9 +55,10 @@ NOTHING = Step()
 class Costs:
     """What the steps of one call cost."""
 
-    turn: Step = NOTHING  #: a transaction of a loop without calls; like the next two it holds the writer's lock
-    claim: Step = NOTHING  #: one call's intent and job
-    record: Step = NOTHING  #: one call's orders and outcomes
+    look: Step = NOTHING  #: before a turn of a loop: which answers are there
+    read: Step = NOTHING  #: before a turn, for each answer: what it means
+    turn: Step = NOTHING  #: the transaction of a turn; like the next one it holds the writer's lock
+    record: Step = NOTHING  #: in it, for each call: its intent and its job, and in a later one its orders and outcomes
     fetch: Step = NOTHING  #: a machine takes a job
     miss: Step = NOTHING  #: a machine that was notified of a job looks for one in vain
     begin: Step = NOTHING  #: a call begins, with its time in the account's rate
@@ -94,17 +95,19 @@ class Fleet:
 def limits(fleet: Fleet, costs: Costs) -> dict[str, float]:
     """Return for each resource the calls a second that keep it busy all the time, when turns carry many calls."""
     share = fleet.result_share
-    locked = costs.claim + costs.record + costs.results * share
+    locked = costs.record + costs.results * share
     begun = costs.fetch + costs.begin + costs.keep + costs.finish
-    server = locked.server + begun.server + costs.miss.server * missed(fleet)
+    server = locked.server + costs.read.server + begun.server + costs.miss.server * missed(fleet)
     client = costs.call.client + begun.client + costs.miss.client * missed(fleet)
+    loop = costs.read.client + costs.record.client
     if fleet.is_one_machine:
-        server += client + locked.client + fleet.provider
+        server += client + loop + costs.results.client * share + fleet.provider
     seconds = {
         LOCK: fleet.seconds(locked),
         NOTICES: costs.keep.commits * fleet.flush,
         PROCESSOR: server / fleet.cores,
         "machines' processors": client / fleet.machines,
+        "loops' processors": loop / fleet.accounts,
         "machines' threads": (fleet.latency + fleet.seconds(begun + costs.call)) / (fleet.machines * fleet.threads),
         "accounts' calls at once": fleet.latency / (fleet.accounts * fleet.at_once),
         "accounts' rate": (1 + share) / (fleet.accounts * fleet.rate),
@@ -191,20 +194,20 @@ class Simulation:
                 account.bell = self._env.event()
                 yield account.bell
             answers, account.answers = account.answers, []
+            yield from self._work(self.costs.look + self.costs.read * len(answers), machine)
             with self._writer.request() as lock:
                 yield lock
                 account.in_flight -= len(answers)
                 claimed = [self._waiting.popleft() for _ in range(self._room(account))]
                 account.in_flight += len(claimed)
-                costs = self.costs
-                work = costs.turn + costs.claim * len(claimed) + costs.record * len(answers)
-                yield from self._locked(self._notifying(work, machine))
+                halves = self.costs.record * ((len(claimed) + len(answers)) / 2)
+                yield from self._locked(self._notifying(self.costs.turn + halves, machine))
             self._note(answers)
             for _ in answers:
                 account.results.put(self._env.now + self.fleet.result_delay)
             for planned in claimed:
                 self._env.process(self._call(account, planned))
-                self._env.process(self._use(self._cores, PROCESSOR, costs.miss.server * missed(self.fleet)))
+                self._env.process(self._use(self._cores, PROCESSOR, self.costs.miss.server * missed(self.fleet)))
 
     def _room(self, account: _Account) -> int:
         return min(self.fleet.at_once - account.in_flight, len(self._waiting))

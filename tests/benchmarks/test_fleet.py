@@ -12,8 +12,9 @@ from benchmarks.fleet import DAY, HOUR, LOCK, NOTHING, OFFICE, PROCESSOR, Costs,
 #: A fleet in which every step takes its time, and nothing is scarce.
 FLEET = Fleet(accounts=2, machines=4, threads=50, at_once=50, latency=1.0, result_share=0.0)
 COSTS = Costs(
+    look=Step(0.0001, 0.0001, 1),
+    read=Step(0.0005),
     turn=Step(0.001, 0.001, 3, 1),
-    claim=Step(0.0001, 0.0002),
     record=Step(0.001, 0.002),
     fetch=Step(0.001, 0.001, 1, 1),
     miss=Step(0.0001, 0.0001, 1),
@@ -29,6 +30,7 @@ SCARCE = {
     "commits that notify": (replace(FLEET, flush=0.02), replace(COSTS, turn=NOTHING, results=NOTHING)),
     PROCESSOR: (replace(FLEET, cores=1), replace(COSTS, begin=Step(0.0, 0.02))),
     "machines' processors": (FLEET, replace(COSTS, call=Step(0.1))),
+    "loops' processors": (FLEET, replace(COSTS, read=Step(0.04))),
     "machines' threads": (replace(FLEET, threads=5, at_once=200), COSTS),
     "accounts' calls at once": (replace(FLEET, at_once=10), COSTS),
     "accounts' rate": (replace(FLEET, rate=10.0), COSTS),
@@ -65,11 +67,13 @@ def test_the_scarce_part_bounds_the_calls_a_second(scarce: str) -> None:
     assert 0.85 < figures.recorded / figures.ended / bounds[scarce] <= 1.001
 
 
-def test_more_load_and_fewer_parts_never_make_it_faster() -> None:
+def test_more_load_and_fewer_cores_make_it_slower() -> None:
+    """Slower by much; by a little it may be faster, because turns then carry more calls."""
     waits = [Simulation(FLEET, COSTS, poisson(600, per_second)).run().wait(0.95) for per_second in (10, 60, 90)]
     assert waits == sorted(waits)
-    ended = [Simulation(replace(FLEET, cores=cores), COSTS, [(0.0, 300)]).run().ended for cores in (8, 2, 1)]
-    assert ended == sorted(ended)
+    heavy = replace(COSTS, begin=Step(0.0, 0.02))
+    many, few = (Simulation(replace(FLEET, cores=n), heavy, [(0.0, 300)]).run().ended for n in (8, 1))
+    assert few > 1.5 * many
 
 
 def test_each_machine_more_looks_for_jobs_in_vain() -> None:
