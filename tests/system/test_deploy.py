@@ -14,6 +14,7 @@ from settings import Settings
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+SERVER = (ROOT / "gunicorn.conf.py").read_text(encoding="utf-8")
 #: Folders that the program runs from and that hold no Python package.
 OTHER_PARTS = ("migrations", "static", "templates")
 UNITS = ("hammer-web", "hammer-worker")
@@ -38,6 +39,11 @@ def read_unit(name: str) -> dict[str, str]:
 def procfile(process: str) -> list[str]:
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines())
     return shlex.split(lines[process])
+
+
+def known_variables() -> set[str]:
+    """The names of environment variables that the program reads."""
+    return set(re.findall(r'"([A-Z][A-Z0-9_]+)"', (ROOT / "settings.py").read_text(encoding="utf-8") + SERVER))
 
 
 def test_the_image_holds_the_program_and_nothing_else() -> None:
@@ -83,6 +89,20 @@ def test_each_container_has_few_rights_and_limits(services: dict[str, Any]) -> N
     assert services["database"]["user"] == "999:999"
     assert "ports" not in services["database"] and services["database"]["networks"] == ["back"]
     assert all(published.startswith("127.0.0.1:") for published in services["web"]["ports"])
+
+
+def test_the_containers_get_settings_that_the_program_reads(services: dict[str, Any]) -> None:
+    for name in ("web", "worker"):
+        environment = services[name]["environment"]
+        assert environment.keys() <= known_variables()
+        assert services[name]["volumes"] == [f"data:{environment['DATA_DIR']}"]
+    port = services["web"]["environment"]["PORT"]
+    assert services["web"]["ports"][0].endswith(f":{port}")
+    assert services["web"]["environment"] == services["worker"]["environment"]
+    database = services["database"]["environment"]
+    user, name = database["POSTGRES_USER"], database["POSTGRES_DB"]
+    url = services["web"]["environment"]["DATABASE_URL"]
+    assert re.fullmatch(rf"postgresql://{user}:\$\{{POSTGRES_PASSWORD:\?\}}@database:5432/{name}", url)
 
 
 def test_both_units_protect_alike() -> None:
