@@ -13,7 +13,7 @@ from provider.failures import (
     UnreadableAnswerError,
     refusal_kind,
 )
-from provider.http import MAX_BODY, BrokenCallError, NotConnectedError, PostSession, Reply, TooLargeError
+from provider.http import MAX_BODY, BrokenCallError, NotConnectedError, PostSession, Reply, TooLargeError, sending_by
 from provider.xml import ORDER_ID
 
 __all__ = [
@@ -39,4 +39,5 @@ __all__ = [
     "parse_services",
     "read_dates",
     "refusal_kind",
+    "sending_by",
 ]

@@ -5,9 +5,12 @@ This module must not know XML, the provider's actions, or what an answer means.
 
 import http.client
 import io
+import math
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +37,18 @@ HEADERS = MappingProxyType(
 #: Seconds that a connection may be idle before it is replaced; less than the shortest usual keep-alive time
 #: (Apache: 5), so that a call is rarely sent on a socket that the server is closing.
 IDLE_LIMIT = 4.0
+#: When a request of this thread may begin at the latest, in monotonic seconds.
+SEND_BY: ContextVar[float] = ContextVar("send_by", default=math.inf)
+
+
+@contextmanager
+def sending_by(moment: float) -> Iterator[None]:
+    """Let requests begin up to this moment (monotonic seconds), and raise NotConnectedError for later ones."""
+    before = SEND_BY.set(moment)
+    try:
+        yield
+    finally:
+        SEND_BY.reset(before)
 
 
 class NotConnectedError(Exception):
@@ -98,6 +113,7 @@ class _Connection(HTTPConnection):
 
     response_class = _BoundedResponse
     _used = 0.0  #: monotonic time of the last answer
+    _has_begun = False  #: a byte of the request was sent
 
     def connect(self) -> None:
         started = time.monotonic()
@@ -107,6 +123,20 @@ class _Connection(HTTPConnection):
             raise NotConnectedError(_plain_reason(error)) from error
         if self.timeout is not None and time.monotonic() - started > self.timeout:
             raise NotConnectedError(f"connecting took longer than {self.timeout:g} s")
+
+    def putrequest(self, *given: Any, **more: Any) -> None:
+        self._has_begun = False
+        super().putrequest(*given, **more)
+
+    def send(self, data: Any) -> None:
+        """Send what is due, unless its time has passed: this process may have been stopped just before."""
+        if self.sock is None:
+            self.connect()
+        if not self._has_begun and time.monotonic() > SEND_BY.get():
+            self.close()
+            raise NotConnectedError("this process was stopped before the call was sent")
+        self._has_begun = True
+        super().send(data)
 
     def getresponse(self) -> Any:
         response = super().getresponse()

@@ -232,6 +232,19 @@ def test_a_connection_that_rested_too_long_is_not_trusted_with_money(monkeypatch
     assert [request.connection for request in server.requests] == [1, 2]
 
 
+@pytest.mark.parametrize("is_connected", [False, True])
+def test_a_call_whose_time_has_passed_is_not_sent(is_connected: bool) -> None:
+    """The process was stopped between its last look and the call."""
+    with ScriptedServer(reply(PLACED)) as server, client_of(server) as client:
+        if is_connected:
+            client.place_imei_order(IMEI, "7")
+        with provider_http.sending_by(time.monotonic() - 0.001), pytest.raises(NotSentError, match="stopped"):
+            client.place_imei_order(IMEI, "7")
+        with provider_http.sending_by(time.monotonic() + 10):
+            client.place_imei_order(IMEI, "7")
+    assert len(server.requests) == 1 + is_connected
+
+
 def test_thirty_threads_share_the_client_without_mixing_answers_or_leaking_threads() -> None:
     together = threading.Barrier(30)
 
