@@ -162,6 +162,8 @@ class ProductionSubmissionSystem:
 
     def _led(self, settings: Settings, stop: threading.Event, is_over: Callable[[], bool]) -> bool:
         """Run, and answer pages and commands, if no other process leads. Return whether this one has led."""
+        if not self.database.is_file:  # workers send
+            return False
         with RunnerLock(settings.data_dir).held() as is_leader:
             if is_leader:
                 with answering_requests(self.database, settings, self.throttle):
@@ -202,7 +204,7 @@ class ProductionSubmissionSystem:
                     self._settler.balance_failures = self._account.failures
                 self._send(self._commit(answers, may_claim=not ending and not self._is_held()))
                 self._send(self._settle(pool, may_repeat=not ending))  # after: a look alone needs a quiet wire
-                if not self._in_flight and self._is_ending(stop, is_over):
+                if (self.carrier.lasts or not self._in_flight) and self._is_ending(stop, is_over):
                     self._story.tell()
                     return
                 answers = self._unwritten + self._collect()
@@ -231,7 +233,7 @@ class ProductionSubmissionSystem:
 
     def _collect(self) -> list[Answer]:
         """Wait for the next answer, but not long, and take all that have come."""
-        return self.carrier.collect(self.throttle.wait(self._clock(), self.options.poll))
+        return self.carrier.collect(self.throttle.wait(self._clock(), self.options.poll), self._in_flight.values())
 
     def _commit(self, answers: list[Answer], may_claim: bool) -> list[Chunk]:
         """Write what the answers mean and the intents of the next calls. Returns the chunks to call."""

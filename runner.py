@@ -11,15 +11,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from account import answering_requests, watching
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
-from notices import delivering
+from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError, ReadTurns
+from notices import event_delivery
 from orders import Progress, RequestKind, RequestState, SubmissionResult
 from production_submission_system import ProductionSubmissionSystem
 from results import (
@@ -42,15 +42,19 @@ from storage.background import Duty
 from storage.backups import NightlyBackup
 from submission import (
     FOLLOW_INTERVAL,
+    Carrier,
     Checkpoints,
-    RunnerLock,
+    ClusterCarrier,
+    LeaderLock,
+    PaceTurns,
     Throttle,
     Watcher,
     account_objection,
+    leader_alive,
+    leader_lock,
     options_of,
     patience_of,
     require_account,
-    runner_alive,
     submission_result,
 )
 
@@ -69,6 +73,7 @@ HANDOVER = 30.0
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
+MAIN_ACCOUNT = "main"
 M_ARENA_MAX = -8  #: from malloc.h
 NEW_OBJECTS = 10_000  #: objects after which the collector looks for cycles; 700 is usual
 
@@ -106,23 +111,41 @@ def leading(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
     """
     require_account(database, settings)
     throttle = Throttle(settings.workers, settings.rate_limit)
-    with watching(database) as report, provider_access(settings) as access:
-        options = ClientOptions(access.base_url, settings.workers + 2, turns=throttle, report=report)
-        with (
-            GSMFusionClient(access.api_key, access.username, access.call_timeout, options=options) as client,
-            answering_requests(database, access, throttle),
-        ):
-            yield Leader(client, throttle)
+    with (
+        provider_access(settings) as access,
+        calling(settings, access, database, throttle) as client,
+        answering_requests(database, access, throttle),
+    ):
+        yield Leader(client, throttle)
+
+
+@contextmanager
+def calling(
+    settings: Settings, access: Access, database: IMEIDatabase, throttle: Throttle
+) -> Iterator[GSMFusionClient]:
+    """Yield a client of the provider, whose reads take their turns among all calls of the account.
+
+    On a database server the turns are there, for all machines.
+    """
+    turns: ReadTurns = throttle if database.is_file else PaceTurns(database, MAIN_ACCOUNT)
+    with watching(database) as report:
+        options = ClientOptions(access.base_url, settings.workers + 2, turns=turns, report=report)
+        with GSMFusionClient(access.api_key, access.username, access.call_timeout, options=options) as client:
+            yield client
 
 
 @contextmanager
 def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
     """See that there is a leader: this process becomes it, as long as this is held, where no other one is.
 
-    Yields None where another process leads. Raises OtherAccountError and DemoError.
+    Yields None where another process leads, and on a database server, where a worker does. Raises OtherAccountError
+    and DemoError.
     """
     require_account(database, settings)
-    lock = RunnerLock(settings.data_dir)
+    lock = leader_lock(database, settings.data_dir)
+    if not database.is_file:
+        yield None
+        return
     with lock.held() as is_leader:
         if not is_leader and not _acquired_after_a_moment(lock):
             yield None
@@ -131,8 +154,8 @@ def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
             yield leader
 
 
-def _acquired_after_a_moment(lock: RunnerLock) -> bool:
-    """Take the lock that runner_alive() of another process has held only for a moment."""
+def _acquired_after_a_moment(lock: LeaderLock) -> bool:
+    """Take the lock that leader_alive() of another process has held only for a moment."""
     time.sleep(MOMENT)
     return lock.acquire()
 
@@ -144,7 +167,7 @@ def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Lead
     Raises NotSentError where it does not, OtherAccountError and DemoError.
     """
     require_account(database, settings)
-    lock = RunnerLock(settings.data_dir)
+    lock = leader_lock(database, settings.data_dir)
     with lock.held() as is_leader:
         if not is_leader:
             _wait_for_the_lead(database, lock, settings.call_timeout + HANDOVER)
@@ -152,7 +175,7 @@ def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Lead
             yield leader
 
 
-def _wait_for_the_lead(database: IMEIDatabase, lock: RunnerLock, patience: float) -> None:
+def _wait_for_the_lead(database: IMEIDatabase, lock: LeaderLock, patience: float) -> None:
     left_behind = request_store.waiting(database, RequestKind.LEAD)
     if left_behind is not None:  # by a command that was killed: it is too old to be heeded
         request_store.take_back(database, left_behind.request_id, time.time())
@@ -198,11 +221,14 @@ def spare_collector() -> None:
 
 
 def make_system(settings: Settings, database: IMEIDatabase, leader: Leader) -> ProductionSubmissionSystem:
-    """Return the submission system with the options that the settings name."""
-    checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    return ProductionSubmissionSystem(
-        database, leader.client, checkpoints, options_of(settings, database), leader.throttle
+    """Return the submission system with the options that the settings name. On a database server, jobs call."""
+    options = options_of(settings, database)
+    carrier: Carrier | Checkpoints = (
+        Checkpoints(settings.data_dir / "checkpoints")
+        if database.is_file
+        else ClusterCarrier(database, MAIN_ACCOUNT, options, leader.throttle, time.monotonic)
     )
+    return ProductionSubmissionSystem(database, leader.client, carrier, options, leader.throttle)
 
 
 def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[Duty]:
@@ -214,8 +240,22 @@ def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[D
         *kept_sums.duties(database),
         answering_results(database, leader.client),
         regrading.duty(database),
-        delivering(database, settings),
+        event_delivery(database, settings),
     ]
+
+
+@contextmanager
+def in_threads(given: Sequence[Duty]) -> Iterator[None]:
+    """Do these duties, each in a thread of its own, as long as this is held."""
+    ended = threading.Event()
+    workers = [threading.Thread(target=duty.repeat, args=(ended,), name=duty.name, daemon=True) for duty in given]
+    for worker in workers:
+        worker.start()
+    try:
+        yield
+    finally:  # also after a failure: the next leader starts its own
+        ended.set()
+        _join(workers, WORKERS_PATIENCE)
 
 
 @dataclass(slots=True)
@@ -225,6 +265,7 @@ class Background:
     settings: Settings
     database: IMEIDatabase
     stopping: threading.Event = field(default_factory=threading.Event)
+    at_duties: Callable[[Sequence[Duty]], AbstractContextManager[None]] = in_threads
     thread: threading.Thread | None = None
     objection: str = ""  #: why this process sends nothing, as the log has it
     look_at: float = 0.0  #: when to look again whether a command waits to become the leader (monotonic seconds)
@@ -242,11 +283,11 @@ class Background:
             self.thread.join(timeout)
 
     def _stand(self) -> None:
-        lock, pause = RunnerLock(self.settings.data_dir), ELECTION_INTERVAL
+        lock, pause = leader_lock(self.database, self.settings.data_dir), ELECTION_INTERVAL
         while not self.stopping.is_set():
             try:
                 if not self._is_foreign() and not self._is_lead_wanted() and lock.acquire():
-                    self._run()
+                    self._run(lock)
                     pause = ELECTION_INTERVAL
             except DatabaseUnavailableError as error:
                 logger.error("The leader will start again: %s", error.sentence)
@@ -257,23 +298,13 @@ class Background:
                 lock.release()
             self.stopping.wait(pause)
 
-    def _run(self) -> None:
+    def _run(self, lock: LeaderLock) -> None:
         logger.info("This process is the leader")
         spare_collector()
         with leading(self.settings, self.database) as leader:
-            ended = threading.Event()
-            workers = [
-                threading.Thread(target=duty.repeat, args=(ended,), name=duty.name, daemon=True)
-                for duty in duties(self.settings, self.database, leader)
-            ]
-            for worker in workers:
-                worker.start()
             system = make_system(self.settings, self.database, leader)
-            try:
-                system.run(self.stopping, self._is_lead_wanted)
-            finally:  # also when it failed: the next turn starts its own
-                ended.set()
-                _join(workers, WORKERS_PATIENCE)
+            with self.at_duties(duties(self.settings, self.database, leader)):
+                system.run(self.stopping, lambda: lock.is_lost or self._is_lead_wanted())
         if system.was_overtaken:  # the other leader must not be overtaken in turn
             self.stopping.wait(OVERTAKEN_PAUSE)
 
@@ -303,9 +334,10 @@ def _join(workers: Sequence[threading.Thread], seconds: float) -> None:
 
 
 def start_background(settings: Settings, database: IMEIDatabase) -> Background:
-    """Let this process try to become the leader, and work as the leader."""
+    """Let this process try to become the leader, and work as the leader; on a database server, workers do."""
     background = Background(settings, database)
-    background.start()
+    if database.is_file:
+        background.start()
     return background
 
 
@@ -343,7 +375,7 @@ def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
         if not is_left:
             request_sync(database)
             is_left = True
-        while is_requested(database) and runner_alive(settings.data_dir):
+        while is_requested(database) and leader_alive(database, settings.data_dir):
             time.sleep(FOLLOW_INTERVAL)
         report = last_sync(database)
         if report is not None and not is_requested(database):
@@ -361,7 +393,7 @@ def audit_or_follow(settings: Settings, database: IMEIDatabase, since: datetime 
                 return run_audit(database, leader.client, since)
         request_id = request_audit(database, since)
         while (request := request_store.get(database, request_id)) and request.state.is_open:
-            if not runner_alive(settings.data_dir):
+            if not leader_alive(database, settings.data_dir):
                 break
             time.sleep(FOLLOW_INTERVAL)
         report = last_audit(database)
@@ -383,6 +415,6 @@ def _followed_to_the_end(
     while not stop.wait(FOLLOW_INTERVAL):
         if watcher.is_over(patience_of(settings)):
             return True
-        if not runner_alive(settings.data_dir):
+        if not leader_alive(database, settings.data_dir):
             return False
     return True

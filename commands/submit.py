@@ -26,6 +26,7 @@ from commands.backups import backup, restore
 from commands.results import batch_results, keep_file
 from commands.tokens import tokens
 from commands.users import users
+from commands.worker import worker
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import BatchNames, BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
@@ -97,7 +98,7 @@ def init_commands(app: Flask) -> None:
         rebuild_from_provider,
         batch_results,
     )
-    for command in (*ours, adopt_account, users, tokens, audit_log):
+    for command in (*ours, adopt_account, users, tokens, audit_log, worker):
         app.cli.add_command(command)
 
 

@@ -49,7 +49,7 @@ Post = Callable[[Endpoint, bytes, Mapping[str, str]], ReceiverAnswer]
 Send = Callable[[Sequence[Message]], dict[str, Sent]]
 
 
-def delivering(database: IMEIDatabase, settings: Settings) -> Duty:
+def event_delivery(database: IMEIDatabase, settings: Settings) -> Duty:
     """Return the duty to plan and deliver events."""
     return Deliverer(database, settings, partial(post, tls=tls_context())).duty()
 

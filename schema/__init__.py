@@ -13,6 +13,7 @@ from schema.batch_tables import (
     scans,
     uploads,
 )
+from schema.cluster_tables import elections, pace, raw_answers
 from schema.columns import metadata
 from schema.dialect import day_of, each_of, greatest, least, place_in, sql, upsert
 from schema.event_tables import IS_NEW, audit_entries, deliveries, outbox_events, webhooks
@@ -66,6 +67,7 @@ __all__ = [
     "day_of",
     "deliveries",
     "each_of",
+    "elections",
     "greatest",
     "idempotency_keys",
     "import_changes",
@@ -81,8 +83,10 @@ __all__ = [
     "order_totals",
     "orders",
     "outbox_events",
+    "pace",
     "place_in",
     "provider_requests",
+    "raw_answers",
     "recovery_codes",
     "rule_versions",
     "saved_searches",

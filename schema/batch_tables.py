@@ -82,6 +82,8 @@ attempts = Table(
     Column("ended_at", TIMESTAMP),
     Column("result", TEXT),
     Column("message", TEXT, nullable=False, server_default=""),
+    Column("taken_by", TEXT),  #: where jobs make the calls: who has begun this one, or that nobody may
+    Column("begun_at", REAL),  #: then, in Unix seconds by the clock of the database
     sqlite_autoincrement=True,
 )
 Index("idx_attempts_chunk", attempts.c.chunk_id)

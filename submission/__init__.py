@@ -13,6 +13,7 @@ from submission.answers import QUICK_CALL, Answer
 from submission.carrier import Carrier
 from submission.checkpoints import DISK_FULL, Checkpoints, disk_objection
 from submission.claiming import Claimer
+from submission.cluster_carrier import ClusterCarrier
 from submission.confirmation import may_be_one_order
 from submission.decisions import (
     REQUESTED,
@@ -25,7 +26,9 @@ from submission.decisions import (
     was_placed,
 )
 from submission.doubt_lookup import ListFindings, compare_list, find_order
+from submission.job_calls import JobCalls, PaceTurns
 from submission.judging import Judged
+from submission.leader_locks import LeaderLock, leader_alive, leader_lock
 from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
 from submission.older_copy import (
@@ -79,7 +82,10 @@ __all__ = [
     "Carrier",
     "Checkpoints",
     "Claimer",
+    "ClusterCarrier",
+    "JobCalls",
     "Judged",
+    "LeaderLock",
     "ListFindings",
     "ListLimits",
     "ListProvider",
@@ -91,6 +97,7 @@ __all__ = [
     "Options",
     "OtherAccountError",
     "Ownership",
+    "PaceTurns",
     "PlacingProvider",
     "Plan",
     "Recorder",
@@ -112,6 +119,8 @@ __all__ = [
     "disk_objection",
     "find_order",
     "find_service",
+    "leader_alive",
+    "leader_lock",
     "make_plan",
     "may_adopt",
     "may_be_one_order",

@@ -30,6 +30,7 @@ class Answer:
     record: CallRecord | None  #: None: nothing was placed
     seconds: float = QUICK_CALL  #: how long the call took
     began: float = 0.0  #: when, in monotonic seconds
+    row: int = 0  #: where it is stored until it is recorded; 0: in this process only
 
     @property
     def was_sent(self) -> bool:
@@ -73,6 +74,19 @@ def judged(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError, seconds: 
     except Exception:  # an error of the program must not forget the call
         logger.exception("Chunk %d: the answer cannot be judged", chunk.chunk_id)
         return answer_to(chunk, judge(chunk, OutcomeUnknownError(FAILED_INSIDE)), seconds, began)
+
+
+def answer_from(chunk: Chunk, raw: bytes, seconds: float, began: float) -> Answer:
+    """Return what the raw answer to a call means."""
+    content: PlacementAnswer | GSMFusionAPIError
+    try:
+        content = parse_placement(raw)
+    except GSMFusionAPIError as error:
+        content = error
+    except Exception:  # an error of the program must not forget the call
+        logger.exception("Chunk %d: the answer cannot be read", chunk.chunk_id)
+        content = OutcomeUnknownError(FAILED_INSIDE)
+    return judged(chunk, content, seconds, began)
 
 
 def held_back(chunk: Chunk) -> Answer:

@@ -1,9 +1,10 @@
 """What carries claimed calls to the provider and brings their answers back. The loop decides; a carrier only carries.
 
-Embedded, the carrier is a pool of threads (submission/thread_carrier.py).
+Embedded, the carrier is a pool of threads (submission/thread_carrier.py); with a database server, the jobs of all
+machines (submission/cluster_carrier.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ class Recovery:
 class Carrier(Protocol):
     """Calls the provider for the loop. wake() may be called from any thread, the rest from the loop only."""
 
+    @property
+    def lasts(self) -> bool:
+        """Whether calls go on, and their answers are kept, when this process has ended."""
+
     def open(self) -> AbstractContextManager[Executor]:
         """Carry calls as long as this is held. Yields the threads in which the loop reads lists and balances."""
 
@@ -37,7 +42,7 @@ class Carrier(Protocol):
     def send(self, claimed: Sequence[Chunk], starts: Sequence[float]) -> None:
         """Make calls whose intents are on disk, each at its start (seconds of the loop's clock)."""
 
-    def collect(self, seconds: float) -> list[Answer]:
+    def collect(self, seconds: float, on_the_wire: Collection[Chunk]) -> list[Answer]:
         """Wait for the next answer, at most these seconds, and return all that have come."""
 
     def take(self, connection: Transaction, answers: Sequence[Answer]) -> Sequence[Answer]:

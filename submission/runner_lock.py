@@ -1,6 +1,6 @@
 """The lock file beside the database, which elects the leader (runner.py): the kernel frees it however its holder dies.
 
-It does not reach another machine; there the lease in the database (storage/lease.py) decides.
+It does not reach another machine; submission/leader_locks.py has the lock for several.
 """
 
 import fcntl
@@ -15,6 +15,8 @@ FOLLOW_INTERVAL = 0.3
 
 class RunnerLock:
     """The lock file of one data directory. At most one process of this machine holds it."""
+
+    is_lost = False
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / "runner.lock"

@@ -7,7 +7,7 @@ doubt.
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 class ThreadCarrier:
     """The threads in which calls are made."""
 
+    lasts = False
+
     def __init__(
         self,
         database: IMEIDatabase,
@@ -40,6 +42,7 @@ class ThreadCarrier:
     ) -> None:
         """clock returns seconds that never go back."""
         self.checkpoints = checkpoints
+        self._database = database
         self._client = client
         self._options = options
         self._clock = clock
@@ -53,6 +56,8 @@ class ThreadCarrier:
     @contextmanager
     def open(self) -> Iterator[Executor]:
         """Start the threads; at the end, wait for the calls that they make."""
+        if not self._database.is_file:  # two carriers on one database would not know each other's calls
+            raise RuntimeError("On a database server only jobs make calls.")
         with self._options.pool(self._options.workers + 1) as pool:
             self._pool = pool
             yield pool
@@ -73,7 +78,7 @@ class ThreadCarrier:
             if self._pool is not None:
                 self._pool.submit(self._call, chunk, start)
 
-    def collect(self, seconds: float) -> list[Answer]:
+    def collect(self, seconds: float, _on_the_wire: Collection[Chunk]) -> list[Answer]:
         """Wait for the next answer, and take all that have come."""
         found: list[Answer | None] = []
         try:

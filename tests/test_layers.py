@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("submission",),
     ("production_submission_system", "access", "account", "results", "notices"),
     ("runner", "backend"),
+    ("workers",),
     ("web", "api", "commands", "web_worker"),
     ("web_app", "gunicorn.conf"),
 )
@@ -62,7 +63,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "standardwebhooks": ("notices.signing",),
     "xml": ("gsm_fusion_client", "provider.*", "workbooks.parts", "simulator.*"),
     "sqlalchemy": ("database", "engines.*", "schema.*", "storage.*"),
-    "psycopg": ("engines.errors",),
+    "psycopg": ("engines.errors", "storage.job_queue", "storage.listening", "workers.running"),
+    "procrastinate": ("storage.job_queue", "workers.*"),
     "alembic": ("database",),
     "sqlite3": ("engines.*", "sqlite_file.library"),
     "pysqlite3": ("sqlite_file.library",),
@@ -82,7 +84,15 @@ UNTESTED = {
     **dict.fromkeys(
         (
             f"schema.{name}"
-            for name in ("access_tables", "batch_tables", "columns", "event_tables", "order_tables", "provider_tables")
+            for name in (
+                "access_tables",
+                "batch_tables",
+                "cluster_tables",
+                "columns",
+                "event_tables",
+                "order_tables",
+                "provider_tables",
+            )
         ),
         "schema/test_schema.py",
     ),
@@ -97,6 +107,12 @@ UNTESTED = {
     "submission.wiring": "wiring only; test_specification.py runs it",
     "submission.answers": "submission/test_recording.py",
     "submission.carrier": "a protocol",
+    "commands.worker": "system/test_workers.py",
+    **dict.fromkeys(("workers.jobs", "storage.job_queue", "storage.listening"), "workers/test_running.py"),
+    "workers.program": "system/test_workers.py",
+    **dict.fromkeys(("storage.handed_calls", "storage.pace_store"), "submission/test_job_calls.py"),
+    "storage.elections": "submission/test_leader_locks.py",
+    "submission.raw_failures": "submission/test_cluster_carrier.py",
     **dict.fromkeys(("submission.placing", "submission.thread_carrier"), "test_production_submission_system_steps.py"),
     **dict.fromkeys(("grading.findings", "grading.verdicts"), "grading/test_deciding.py"),
     **dict.fromkeys(("results.batch_rows", "results.my_sheet", "results.uploaded"), "web/test_sheets.py"),

@@ -52,7 +52,7 @@ def test_a_runner_that_fails_starts_again(
     seconds: list[float],
     traceback: bool,
 ) -> None:
-    def fails(_: Background) -> None:
+    def fails(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(Background, "_run", fails)

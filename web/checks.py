@@ -19,7 +19,7 @@ from orders import BatchStage, Progress
 from settings import VERSION
 from storage import batch_queries
 from storage.backups import backup_state
-from submission import account_objection, disk_objection, older_copy_objection, runner_alive
+from submission import account_objection, disk_objection, leader_alive, older_copy_objection
 from web.format import ago
 
 #: The share of a disk that must be free, and the seconds after which a backup is old.
@@ -41,7 +41,7 @@ def health_report(backend: Backend) -> dict[str, Any]:
         "api": api,
         "cache": _cache_check(backend),
         "environment": environment_check(backend),
-        "runner": {"status": "alive" if runner_alive(backend.settings.data_dir) else "absent"},
+        "runner": {"status": "alive" if leader_alive(backend.database, backend.settings.data_dir) else "absent"},
     }
     metrics = {"total_orders": orders, "api_response_time_ms": api.get("response_time_ms")}
     return {"status": overall(checks), "version": VERSION, "checks": checks, "metrics": metrics}
@@ -132,7 +132,7 @@ def status_report(backend: Backend) -> dict[str, Any]:
         "provider_ms": state.ms,
         "database": "ok",
         "orders": backend.order_count(),
-        "runner": "alive" if runner_alive(backend.settings.data_dir) else "absent",
+        "runner": "alive" if leader_alive(backend.database, backend.settings.data_dir) else "absent",
         "balance": balance.credits,
         "balance_at": balance.at,
         "balance_outdated": balance.is_outdated,

@@ -23,7 +23,7 @@ from results import last_sync
 from settings import VERSION
 from storage import batch_doubt, lease, order_queries, queue_figures
 from storage.backups import backup_state
-from submission import runner_alive
+from submission import leader_alive
 from web.access import allow
 
 blueprint = Blueprint("metrics", __name__)
@@ -96,7 +96,7 @@ class Figures(Collector):
         yield CounterMetricFamily("hammer_provider_rate_limited", "Calls refused by HTTP 429.", limited)
 
     def _leader(self) -> Iterator[Metric]:
-        alive = runner_alive(self._backend.settings.data_dir)
+        alive = leader_alive(self._backend.database, self._backend.settings.data_dir)
         yield gauge("hammer_leader", "1 while a process places orders and reads results, else 0.", alive)
         with self._backend.database.read() as connection:
             holder = lease.holder_of(connection)

@@ -19,7 +19,7 @@ from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
 from storage.rows import Order
-from submission import runner_alive, service_objection
+from submission import leader_alive, service_objection
 from web.access import allow, describe
 from web.context import PAGE
 from web.downloads import (
@@ -197,7 +197,7 @@ def _sync_state() -> dict[str, Any]:
     pending = count_pending(database)
     if not is_requested(database):
         return {"asking": False, "words": synced(last_sync(database)), "pending": pending}
-    when = "now" if runner_alive(backend().settings.data_dir) else "as soon as a runner is active"
+    when = "now" if leader_alive(backend().database, backend().settings.data_dir) else "as soon as a runner is active"
     return {"asking": True, "words": f"The app asks the provider for all pending results {when}…", "pending": pending}
 
 

@@ -36,7 +36,7 @@ def test_the_status_page_names_the_process_that_holds_the_lease(
         lease.take(connection, "process 123 on host", "there#2")
         connection.exec_driver_sql("UPDATE leases SET taken_at = '2026-11-25 10:05:00'")
     assert "Runner absent last: process 123 on host, started 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
-    monkeypatch.setattr(web_checks, "runner_alive", lambda _: True)
+    monkeypatch.setattr(web_checks, "leader_alive", lambda *_: True)
     assert "Runner alive process 123 on host, since 25 Nov 2026 10:05 UTC" in words(browser.get("/status"))
 
 

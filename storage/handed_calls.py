@@ -1,0 +1,175 @@
+"""Calls that the loop has handed to jobs: who has begun which, and the answers that came. For PostgreSQL.
+
+An attempt is begun, or withdrawn, by one guarded UPDATE of its row: whoever comes second finds it taken. So a job that
+is repeated, late or lost does no harm, and what was withdrawn was certainly not sent. These statements do not wait for
+the writer of all other tables.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, text
+
+from database import IMEIDatabase, Transaction
+from orders import Chunk, Item
+
+#: taken_by of an attempt that no job may begin any more.
+WITHDRAWN = "withdrawn"
+#: The channel that wakes the loop of the account in its payload.
+ANSWERS = "hammer_answers"
+NOW = "extract(epoch FROM clock_timestamp())::double precision"
+CLOCK = text(f"SELECT {NOW}")
+OPEN = (
+    "a.taken_by IS NULL AND a.ended_at IS NULL AND EXISTS (SELECT 1 FROM chunks c"
+    " WHERE c.id = a.chunk_id AND c.state = 'sending' AND c.attempt = a.number)"
+)
+CALL = text(
+    "SELECT c.id, c.batch_id, b.service_id, c.attempt, a.id AS attempt_id, c.doubt_attempt, c.cleared,"
+    " (SELECT json_agg(json_build_array(i.id, i.imei) ORDER BY i.id) FROM items i"
+    "  WHERE i.chunk_id = c.id AND i.outcome = 'waiting') AS items"
+    " FROM attempts a JOIN chunks c ON c.id = a.chunk_id JOIN batches b ON b.id = c.batch_id"
+    f" WHERE a.id = :attempt AND {OPEN}"
+)
+BEGIN = text(
+    f"UPDATE attempts a SET taken_by = :token, begun_at = {NOW}"
+    f" WHERE a.id = :attempt AND {OPEN} AND {NOW} <= :latest RETURNING a.begun_at"
+)
+WITHDRAW = text(
+    "UPDATE attempts SET taken_by = :withdrawn"
+    " WHERE id = ANY(:attempts) AND taken_by IS NULL AND ended_at IS NULL RETURNING id"
+)
+KEEP = text(
+    "INSERT INTO raw_answers (account, token, call, content, failure, began_at, arrived_at)"
+    f" VALUES (:account, :token, :call, :content, :failure, :began_at, {NOW}) ON CONFLICT (token) DO NOTHING"
+)
+BEGUN_BY = text("SELECT begun_at FROM attempts WHERE id = :attempt AND taken_by = :token")
+NOTIFY = text("SELECT pg_notify(:channel, :account)")
+STORED = text("SELECT id FROM raw_answers WHERE account = :account ORDER BY id LIMIT :most")
+ARRIVED = text(
+    "SELECT id, call, content, failure, began_at, arrived_at FROM raw_answers WHERE id = ANY(:rows) ORDER BY id"
+)
+TAKE = text("DELETE FROM raw_answers WHERE id = ANY(:rows) RETURNING id")
+#: The attempts without an answer that were begun too long ago, or of which no job is alive: it has ended, failed or was
+#: never there, or its worker is gone.
+LEFT = text(
+    "SELECT a.id, a.begun_at FROM attempts a WHERE a.id = ANY(:attempts) AND a.ended_at IS NULL"
+    f" AND (a.begun_at < {NOW} - :longest OR NOT EXISTS ("
+    "  SELECT 1 FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id"
+    "  WHERE j.task_name = :task AND (j.args ->> 'attempt_id')::bigint = a.id AND (j.status = 'todo'"
+    "   OR j.status = 'doing' AND w.last_heartbeat > clock_timestamp() - make_interval(secs => :silence))))"
+    " AND NOT EXISTS (SELECT 1 FROM raw_answers r WHERE r.token LIKE a.id || ' %')"
+)
+#: Answers that one turn of the loop takes, at most.
+MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """One stored answer to a call, or how the call failed."""
+
+    row: int
+    chunk: Chunk
+    content: bytes | None  #: the whole body; None where no answer came
+    failure: str  #: as JSON
+    began_at: float  #: Unix seconds by the clock of the database
+    arrived_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call that one process has begun."""
+
+    chunk: Chunk
+    token: str  #: names the process and the attempt
+    account: str
+    began_at: float = field(default=0.0)  #: Unix seconds by the clock of the database
+
+
+@contextmanager
+def at_once(database: IMEIDatabase) -> Iterator[Connection]:
+    """Open a transaction that does not wait for the writer of the other tables, for guarded UPDATEs of single rows."""
+    with database.engine.begin() as connection:
+        yield connection
+
+
+def database_clock(connection: Connection) -> float:
+    """Return Unix seconds by the clock of the database."""
+    return float(connection.execute(CLOCK).scalar_one())
+
+
+def open_call(connection: Connection, attempt_id: int) -> Chunk | None:
+    """Return the chunk of an attempt that nobody has begun; None where it may not be begun any more."""
+    row = connection.execute(CALL, {"attempt": attempt_id}).first()
+    if row is None or not row.items:
+        return None
+    call_items = tuple(Item(*item) for item in row.items)
+    key = (row.id, row.batch_id, row.service_id, row.attempt, row.attempt_id)
+    return Chunk(*key, call_items, row.doubt_attempt, row.cleared)
+
+
+def begin(connection: Connection, attempt_id: int, token: str, latest: float) -> float | None:
+    """Begin an attempt, up to `latest` by the clock of the database. Returns when; None where it must not be sent."""
+    values = {"attempt": attempt_id, "token": token, "latest": latest}
+    begun_at = connection.execute(BEGIN, values).scalar()
+    return None if begun_at is None else float(begun_at)
+
+
+def has_begun(connection: Connection, attempt_id: int, token: str) -> bool:
+    """Return whether this token has begun the attempt: after a commit of which nobody knows whether it succeeded."""
+    return connection.execute(BEGUN_BY, {"attempt": attempt_id, "token": token}).scalar() is not None
+
+
+def withdraw(connection: Connection, attempt_ids: Collection[int]) -> set[int]:
+    """Take attempts that nobody has begun away from their jobs. Returns which: they were certainly not sent."""
+    values = {"attempts": list(attempt_ids), "withdrawn": WITHDRAWN}
+    return set(connection.execute(WITHDRAW, values).scalars())
+
+
+def keep(connection: Connection, call: Begun, content: bytes | None, failure: str = "") -> None:
+    """Store an answer, or how a call failed, and wake the loop."""
+    values = {"account": call.account, "token": call.token, "call": _encoded(call.chunk), "began_at": call.began_at}
+    connection.execute(KEEP, {**values, "content": content, "failure": failure})
+    connection.execute(NOTIFY, {"channel": ANSWERS, "account": call.account})
+
+
+def stored(connection: Connection, account: str) -> set[int]:
+    """Return the rows of the stored answers of an account, the oldest ones where there are many."""
+    return set(connection.execute(STORED, {"account": account, "most": MOST}).scalars())
+
+
+def arrived(connection: Connection, rows: Collection[int]) -> list[RawAnswer]:
+    """Return stored answers by their rows, the oldest first."""
+    found = connection.execute(ARRIVED, {"rows": list(rows)})
+    return [
+        RawAnswer(row.id, _decoded(row.call), row.content, row.failure, row.began_at, row.arrived_at) for row in found
+    ]
+
+
+def take(connection: Transaction, rows: Sequence[int]) -> set[int]:
+    """Delete stored answers, in the transaction that records them. Returns those that were there."""
+    return set(connection.execute(TAKE, {"rows": list(rows)}).scalars())
+
+
+def left(
+    connection: Connection, attempt_ids: Collection[int], task: str, longest: float, silence: float
+) -> dict[int, float | None]:
+    """Return the attempts that get no answer any more, and when each was begun, if it was.
+
+    longest: seconds after which a call that was begun gets none. silence: seconds without a heartbeat after which a
+    worker counts as gone.
+    """
+    values = {"attempts": list(attempt_ids), "task": task, "longest": longest, "silence": silence}
+    return {row.id: row.begun_at for row in connection.execute(LEFT, values)}
+
+
+def _encoded(chunk: Chunk) -> str:
+    fields = (chunk.chunk_id, chunk.batch_id, chunk.service_id, chunk.attempt, chunk.attempt_id)
+    return json.dumps([*fields, chunk.items, chunk.doubt_attempt, chunk.cleared])
+
+
+def _decoded(call: str) -> Chunk:
+    chunk_id, batch_id, service_id, attempt, attempt_id, listed, doubt_attempt, cleared = json.loads(call)
+    call_items = tuple(Item(*item) for item in listed)
+    return Chunk(chunk_id, batch_id, service_id, attempt, attempt_id, call_items, doubt_attempt, cleared)

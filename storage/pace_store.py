@@ -1,0 +1,159 @@
+"""How fast an account may be called, over all machines: one row, changed under its lock, by the database's clock.
+
+The loop writes the pace. Whoever makes a call reserves its start here, waits for it, and gives it back when it comes
+too late to keep it. Starts grow, and each lies a window after the start that many calls before it: so no window of any
+position holds more calls than the allowance. For PostgreSQL.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from storage.handed_calls import NOW
+
+ORDERS, READS = "orders", "reads"
+#: Locks the row before it is read: what is computed from it stays true until the commit.
+LOCK = text(f"UPDATE pace SET newest_start = newest_start WHERE account = :account RETURNING *, {NOW} AS now")
+STORE = text("UPDATE pace SET newest_start = :newest_start, orders = :orders, reads = :reads WHERE account = :account")
+WRITE = text(
+    "INSERT INTO pace (account, hold_until, spacing, allowance, seconds, orders_wait)"
+    f" VALUES (:account, {NOW} + :hold, :spacing, :allowance, :seconds, :orders_wait)"
+    " ON CONFLICT (account) DO UPDATE SET hold_until = greatest(pace.hold_until, excluded.hold_until),"
+    " spacing = excluded.spacing, allowance = excluded.allowance, seconds = excluded.seconds,"
+    " orders_wait = excluded.orders_wait"
+)
+HOLD = text(f"UPDATE pace SET hold_until = greatest(hold_until, {NOW} + :seconds) WHERE account = :account")
+READ = text(f"SELECT *, {NOW} AS now FROM pace WHERE account = :account")
+#: Reservations need no flush of their own: what follows before the call is flushed, and all before it with it.
+NO_FLUSH = text("SET LOCAL synchronous_commit TO off")
+#: The least distance of two starts (seconds), so that each has a number of its own.
+LEAST = 1e-5
+#: Seconds by which a call may be later than its start, with a limit and without one.
+STRICT, LENIENT = 0.5, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallPace:
+    """How fast the loop lets an account be called."""
+
+    hold: float  #: seconds from now in which no call starts
+    spacing: float  #: seconds between two starts
+    allowance: int | None  #: calls in any window; None: no limit
+    seconds: float  #: of the window
+    orders_wait: bool  #: more orders wait for their turn, so that reads keep to their share
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The row of an account. Times are Unix seconds by the clock of the database."""
+
+    now: float
+    newest_start: float
+    hold_until: float
+    spacing: float
+    allowance: int | None
+    seconds: float
+    orders_wait: bool
+    orders: tuple[float, ...]  #: starts within the window
+    reads: tuple[float, ...]
+
+    def next_start(self) -> float:
+        """Return when the next call may start."""
+        earliest = max(self.now, self.newest_start + max(self.spacing, LEAST), self.hold_until)
+        taken = sorted(self.orders + self.reads)
+        if self.allowance is not None and len(taken) >= self.allowance:
+            earliest = max(earliest, taken[-self.allowance] + self.seconds)
+        return earliest
+
+    def reserved(self, kind: str, start: float) -> "Slots":
+        """Return the row with a call of this kind at this start, without the starts that have left the window."""
+        since = self.now - self.seconds
+        orders, reads = (tuple(at for at in starts if at > since) for starts in (self.orders, self.reads))
+        if self.allowance is not None:
+            orders, reads = ((*orders, start), reads) if kind == ORDERS else (orders, (*reads, start))
+        return replace(self, newest_start=start, orders=orders, reads=reads)
+
+    def without(self, start: float) -> "Slots":
+        """Return the row without the call at this start. What was reserved in vain delays nobody."""
+        orders = tuple(at for at in self.orders if at != start)
+        reads = tuple(at for at in self.reads if at != start)
+        newest = self.newest_start if self.newest_start != start else max((*orders, *reads), default=0.0)
+        return replace(self, orders=orders, reads=reads, newest_start=newest)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A reserved start."""
+
+    start: float  #: Unix seconds by the clock of the database
+    wait: float  #: seconds from the reservation
+    tolerance: float  #: seconds after the start in which the call may still be made
+
+
+def write_pace(connection: Connection, account: str, pace: CallPace) -> None:
+    """Write how fast an account may be called. A hold that is longer stays."""
+    connection.execute(NO_FLUSH)
+    values = {"account": account, "hold": pace.hold, "spacing": pace.spacing, "allowance": pace.allowance}
+    connection.execute(WRITE, {**values, "seconds": pace.seconds, "orders_wait": pace.orders_wait})
+
+
+def hold(connection: Connection, account: str, seconds: float) -> None:
+    """Let no call start for these seconds."""
+    connection.execute(HOLD, {"account": account, "seconds": seconds})
+
+
+def slots(connection: Connection, account: str) -> Slots | None:
+    """Return the row of an account; None before its loop has run."""
+    row = connection.execute(READ, {"account": account}).first()
+    return _slots(row) if row else None
+
+
+def reserve_order(connection: Connection, account: str) -> Slot | None:
+    """Reserve the next start for a paid call; None before the loop of the account has run."""
+    found = _locked(connection, account)
+    return _reserved(connection, account, ORDERS, found) if found else None
+
+
+def reserve_read(connection: Connection, account: str, share: float) -> Slot | None:
+    """Reserve the next start for a read; None where reads must wait, to be asked again.
+
+    They wait while orders wait too and reads have had their share of the allowance.
+    """
+    found = _locked(connection, account)
+    if found is None:
+        return None
+    recent = sum(at > found.now - found.seconds for at in found.reads)
+    if found.allowance is not None and found.orders_wait and recent >= max(1, int(found.allowance * share)):
+        return None
+    return _reserved(connection, account, READS, found)
+
+
+def give_back(connection: Connection, account: str, slot: Slot) -> None:
+    """Free a start at which no call was made."""
+    found = _locked(connection, account)
+    if found is not None:
+        _store(connection, account, found.without(slot.start))
+
+
+def _locked(connection: Connection, account: str) -> Slots | None:
+    connection.execute(NO_FLUSH)
+    row = connection.execute(LOCK, {"account": account}).first()
+    return _slots(row) if row else None
+
+
+def _reserved(connection: Connection, account: str, kind: str, found: Slots) -> Slot:
+    start = found.next_start()
+    _store(connection, account, found.reserved(kind, start))
+    return Slot(start, start - found.now, LENIENT if found.allowance is None else STRICT)
+
+
+def _store(connection: Connection, account: str, changed: Slots) -> None:
+    lists = {"orders": json.dumps(changed.orders), "reads": json.dumps(changed.reads)}
+    connection.execute(STORE, {"account": account, "newest_start": changed.newest_start, **lists})
+
+
+def _slots(row: Row[Any]) -> Slots:
+    known = (row.now, row.newest_start, row.hold_until, row.spacing, row.allowance, row.seconds, row.orders_wait)
+    return Slots(*known, tuple(json.loads(row.orders)), tuple(json.loads(row.reads)))

@@ -1,0 +1,111 @@
+"""The lock that elects the leader: a file beside a database file, or a row of a database on a server."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from database import DatabaseUnavailableError, IMEIDatabase
+from storage import elections
+from storage.handed_calls import at_once
+from submission.runner_lock import RunnerLock, runner_alive
+
+logger = logging.getLogger(__name__)
+
+#: Seconds after which another process may take a lock that is not renewed, and between two renewals.
+LASTS, RENEWED = 10.0, 2.0
+MAIN = "main"
+
+
+class LeaderLock(Protocol):
+    """What elects the leader. At most one process holds it."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another process may hold it by now."""
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free. Returns whether this process holds it now."""
+
+    def release(self) -> None:
+        """Free the lock for other processes."""
+
+    def held(self) -> AbstractContextManager[bool]:
+        """Take the lock if it is free, and free it at the end. Yields whether this process holds it."""
+
+
+class RowLock:
+    """The row of one account. A thread renews it, so that it ends soon after its process does.
+
+    A process that was stopped for longer finds it lost. What it had planned is stopped by the lease, whose number is
+    checked with every intent (storage/lease.py).
+    """
+
+    def __init__(self, database: IMEIDatabase, account: str = MAIN) -> None:
+        self.is_lost = False
+        self._database = database
+        self._account = account
+        self._holder = f"process {os.getpid()} on {socket.gethostname()} {secrets.token_hex(4)}"
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free. Raises DatabaseUnavailableError."""
+        with at_once(self._database) as connection:
+            if not elections.take(connection, self._account, self._holder, LASTS):
+                return False
+        self.is_lost = False
+        self._ending.clear()
+        self._thread = threading.Thread(target=self._renew, name="lock", daemon=True)
+        self._thread.start()
+        return True
+
+    def release(self) -> None:
+        """Free the lock at once."""
+        if self._thread is None:
+            return
+        self._ending.set()
+        self._thread.join()
+        self._thread = None
+        try:
+            with at_once(self._database) as connection:
+                elections.renew(connection, self._account, self._holder, 0.0)
+        except DatabaseUnavailableError as error:
+            logger.warning("The lock of the leader ends in a moment: %s", error.orig)
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Take the lock if it is free, and free it at the end."""
+        try:
+            yield self.acquire()
+        finally:
+            self.release()
+
+    def _renew(self) -> None:
+        while not self._ending.wait(RENEWED):
+            try:
+                with at_once(self._database) as connection:
+                    self.is_lost = not elections.renew(connection, self._account, self._holder, LASTS)
+            except DatabaseUnavailableError as error:
+                logger.warning("The lock of the leader could not be renewed: %s", error.orig)
+            if self.is_lost:
+                logger.error("Another process leads: this one was away for too long")
+                return
+
+
+def leader_lock(database: IMEIDatabase, data_dir: Path) -> LeaderLock:
+    """Return the lock that elects the leader of a database; data_dir has the lock file of a file."""
+    return RunnerLock(data_dir) if database.is_file else RowLock(database)
+
+
+def leader_alive(database: IMEIDatabase, data_dir: Path) -> bool:
+    """Return whether a process leads."""
+    if database.is_file:
+        return runner_alive(data_dir)
+    with database.read() as connection:
+        return elections.is_held(connection, MAIN)

@@ -1,0 +1,134 @@
+"""The carrier of several machines: answers come once, what nobody has begun comes back, what is lost is in doubt."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from handed_over import Provider, handed_over, let_calls_start, worker
+from sqlalchemy import text
+
+from database import IMEIDatabase
+from orders import Chunk, ChunkState
+from storage import call_queries, handed_calls, pace_store
+from storage.handed_calls import at_once
+from storage.job_queue import JobQueue
+from submission import Options, Throttle
+from submission.answers import Answer
+from submission.cluster_carrier import MARGIN, SEND_BY, ClusterCarrier
+from submission.judging import Judged, NotPlaced
+
+OPTIONS = Options(call_timeout=2.0, pool=ThreadPoolExecutor)
+
+
+@pytest.fixture
+def database(server_database: IMEIDatabase) -> IMEIDatabase:
+    let_calls_start(server_database)
+    return server_database
+
+
+@pytest.fixture
+def carrier(database: IMEIDatabase) -> Iterator[ClusterCarrier]:
+    found = made(database)
+    with found.open():
+        yield found
+
+
+def made(database: IMEIDatabase, throttle: Throttle | None = None) -> ClusterCarrier:
+    return ClusterCarrier(database, "main", OPTIONS, throttle or Throttle(5), time.monotonic)
+
+
+def on_the_wire(database: IMEIDatabase) -> list[Chunk]:
+    with database.read() as connection:
+        return call_queries.open_chunks(connection, ChunkState.SENDING)
+
+
+def collected(carrier: ClusterCarrier, carried: Sequence[Chunk], seconds: float = 0.0) -> list[Answer]:
+    return carrier.collect(seconds, carried)
+
+
+def add_jobs(database: IMEIDatabase, attempts: Sequence[int]) -> None:
+    with database.write() as connection:
+        JobQueue().add_calls(connection, "main", attempts)
+
+
+def test_an_answer_wakes_the_loop_and_is_recorded_once(database: IMEIDatabase, carrier: ClusterCarrier) -> None:
+    """A loop that was overtaken has read it too, and finds it recorded."""
+    (attempt_id,) = handed_over(database)
+    carried, overtaken = on_the_wire(database), made(database)
+    threading.Timer(0.2, worker(database, Provider()).make, [attempt_id]).start()
+    started, answers = time.monotonic(), list[Answer]()
+    while not answers and time.monotonic() - started < 10:
+        answers = collected(carrier, carried, 10.0)
+    assert time.monotonic() - started < 5
+    assert [answer.chunk.attempt_id for answer in answers] == [attempt_id]
+    assert collected(carrier, carried) == []  # it is known, though not recorded yet
+    also = collected(overtaken, carried)
+    with database.write() as connection:
+        assert carrier.take(connection, answers) == answers
+    with database.write() as connection:
+        assert overtaken.take(connection, also) == []
+
+
+def test_a_hold_takes_back_what_nobody_has_begun(database: IMEIDatabase, carrier: ClusterCarrier) -> None:
+    begun, waiting = handed_over(database, 2)
+    add_jobs(database, [begun, waiting])
+    carried, provider = on_the_wire(database), Provider()
+    with at_once(database) as connection:
+        assert handed_calls.begin(connection, begun, "a worker", 1e12)
+    carrier.hold()
+    (answer,) = collected(carrier, carried)
+    assert answer.chunk.attempt_id == waiting
+    assert answer.judgement == NotPlaced(was_sent=False)
+    worker(database, provider).make(waiting)
+    assert provider.calls == []
+
+
+@pytest.mark.parametrize("job", ["none", "gone", "alive"])
+def test_what_lost_its_job_is_sent_again_or_in_doubt(database: IMEIDatabase, carrier: ClusterCarrier, job: str) -> None:
+    """Nothing of the first was sent, nobody knows about the second; both are waited for while the worker is alive."""
+    waiting, begun = handed_over(database, 2)
+    if job != "none":
+        add_jobs(database, [waiting, begun])
+        with database.write() as connection:
+            seen = "now()" if job == "alive" else "now() - interval '1 hour'"
+            connection.execute(text(f"INSERT INTO procrastinate_workers (last_heartbeat) VALUES ({seen})"))
+            connection.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 1"))
+    with at_once(database) as connection:
+        assert handed_calls.begin(connection, begun, "a worker", 1e12)
+    answers = {answer.chunk.attempt_id: answer for answer in collected(carrier, on_the_wire(database))}
+    if job == "alive":
+        assert answers == {}
+        return
+    assert answers.keys() == {waiting, begun}
+    assert answers[waiting].judgement == NotPlaced(was_sent=False)
+    assert isinstance(answers[begun].judgement, Judged)
+    assert answers[begun].is_unanswered
+    assert answers[begun].began >= time.monotonic() - 1  # absence counts from the last moment at which it may be sent
+
+
+def test_a_call_that_takes_too_long_is_in_doubt_though_its_worker_lives(
+    database: IMEIDatabase, carrier: ClusterCarrier
+) -> None:
+    (attempt_id,) = handed_over(database)
+    add_jobs(database, [attempt_id])
+    with at_once(database) as connection:
+        assert handed_calls.begin(connection, attempt_id, "a worker", 1e12)
+        longest = OPTIONS.call_timeout + MARGIN + SEND_BY
+        connection.execute(text("UPDATE attempts SET begun_at = begun_at - :passed"), {"passed": longest + 1})
+    (answer,) = collected(carrier, on_the_wire(database))
+    assert answer.is_unanswered
+    assert time.monotonic() - answer.began > longest - SEND_BY
+
+
+def test_reads_of_other_machines_are_counted_within_the_limit(database: IMEIDatabase) -> None:
+    throttle = Throttle(5, 12)
+    carrier = made(database, throttle)
+    with carrier.open():
+        assert throttle.permits(time.monotonic(), 0) == 5
+        with at_once(database) as connection:
+            reads = [pace_store.reserve_read(connection, "main", 1.0) for _ in range(7)]
+        assert None not in reads
+        assert collected(carrier, []) == []
+        assert throttle.permits(time.monotonic(), 0) == 10 - 7

@@ -1,0 +1,215 @@
+"""A job makes its call once, in its turn, and gives it back where it was stopped; the answer is stored first."""
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from handed_over import ANSWER, Provider, handed_over, kept, let_calls_start, worker
+from sqlalchemy import Connection, update
+
+from database import DatabaseUnavailableError, IMEIDatabase
+from gsm_fusion_client import NotSentError, OutcomeUnknownError, RateLimitedError
+from orders import ChunkState
+from schema import chunks
+from storage import handed_calls, pace_store
+from storage.handed_calls import at_once
+from submission import job_calls
+from submission.job_calls import PaceTurns
+from submission.raw_failures import HELD_BACK, read_failure
+
+
+@pytest.fixture
+def database(server_database: IMEIDatabase) -> IMEIDatabase:
+    let_calls_start(server_database)
+    return server_database
+
+
+def test_jobs_of_many_workers_make_each_call_once(database: IMEIDatabase) -> None:
+    """Jobs may be repeated, and run at the same time."""
+    attempts, provider = handed_over(database, 5), Provider()
+    barrier = threading.Barrier(3)
+
+    def work() -> None:
+        barrier.wait()
+        for attempt_id in attempts:
+            worker(database, provider).make(attempt_id)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(provider.calls) == len({tuple(call) for call in provider.calls}) == 5
+    assert kept(database) == [(attempt_id, ANSWER, "") for attempt_id in sorted(attempts)]
+
+
+@pytest.mark.parametrize("move", ["withdrawn", "planned", "sent again"])
+def test_a_job_that_comes_too_late_does_nothing(database: IMEIDatabase, move: str) -> None:
+    (attempt_id,), provider = handed_over(database), Provider()
+    changes: dict[str, dict[str, Any]] = {"planned": {"state": ChunkState.PLANNED}, "sent again": {"attempt": 2}}
+    with database.write() as connection:
+        if move == "withdrawn":
+            assert handed_calls.withdraw(connection, [attempt_id]) == {attempt_id}
+        else:
+            connection.execute(update(chunks).values(**changes[move]))
+    worker(database, provider).make(attempt_id)
+    assert (provider.calls, kept(database)) == ([], [])
+
+
+def test_a_call_that_was_begun_cannot_be_withdrawn(database: IMEIDatabase) -> None:
+    (attempt_id,), provider = handed_over(database), Provider()
+    worker(database, provider).make(attempt_id)
+    with at_once(database) as connection:
+        assert handed_calls.withdraw(connection, [attempt_id]) == set()
+
+
+@pytest.mark.parametrize("failure", [NotSentError("no line"), OutcomeUnknownError("lost", status=502)])
+def test_a_failure_is_stored_with_its_words(database: IMEIDatabase, failure: OutcomeUnknownError) -> None:
+    (attempt_id,), provider = handed_over(database), Provider()
+    provider.failure = failure
+    worker(database, provider).make(attempt_id)
+    ((_, content, words),) = kept(database)
+    found = read_failure(words)
+    assert (content, type(found), str(found), found.status) == (None, type(failure), str(failure), failure.status)
+
+
+def test_a_failure_of_the_program_may_have_placed_orders() -> None:
+    words = {"kind": "ZeroDivisionError", "words": "x", "raw": "", "retry_after": None, "status": None}
+    assert isinstance(read_failure(json.dumps(words)), OutcomeUnknownError)
+
+
+def test_a_429_holds_the_calls_of_all_machines(database: IMEIDatabase) -> None:
+    (attempt_id,), provider = handed_over(database), Provider()
+    provider.failure = RateLimitedError("fewer calls", retry_after=3.0)
+    worker(database, provider).make(attempt_id)
+    with at_once(database) as connection:
+        slot = pace_store.reserve_order(connection, "main")
+    assert slot is not None
+    assert slot.wait > 0.5
+    assert read_failure(kept(database)[0][2]).retry_after == 3.0
+
+
+def test_a_process_that_was_stopped_before_its_call_gives_it_back(database: IMEIDatabase) -> None:
+    """The seconds since it was begun are measured by both clocks."""
+    (attempt_id,), provider = handed_over(database), Provider()
+    seconds = itertools.count(step=60)
+    worker(database, provider, clock=lambda: float(next(seconds))).make(attempt_id)
+    assert provider.calls == []
+    assert kept(database) == [(attempt_id, None, HELD_BACK)]
+
+
+def test_a_machine_that_was_asleep_before_its_call_gives_it_back(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own clock stood still."""
+    (attempt_id,), provider = handed_over(database), Provider()
+    asleep = handed_calls.database_clock
+    monkeypatch.setattr(handed_calls, "database_clock", lambda connection: asleep(connection) + 60)
+    worker(database, provider).make(attempt_id)
+    assert provider.calls == []
+    assert kept(database) == [(attempt_id, None, HELD_BACK)]
+
+
+def test_a_start_that_has_passed_is_reserved_again(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first start was given to a process that slept longer than a call may be late."""
+    let_calls_start(database, allowance=10)
+    (attempt_id,), provider = handed_over(database), Provider()
+    reserve, stale = pace_store.reserve_order, [True]
+
+    def slow(connection: Connection, account: str) -> pace_store.Slot | None:
+        slot = reserve(connection, account)
+        assert slot is not None
+        return pace_store.Slot(slot.start - 60, 0.0, slot.tolerance) if stale and stale.pop() else slot
+
+    monkeypatch.setattr(pace_store, "reserve_order", slow)
+    worker(database, provider).make(attempt_id)
+    assert len(provider.calls) == 1
+
+
+def test_a_cut_in_the_commit_that_begins_a_call_sends_nothing(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether it was begun; the call is given back when the database is there again."""
+    (attempt_id,), provider = handed_over(database), Provider()
+    cuts = iter([False, False, False, True])
+
+    @contextmanager
+    def cut(found: IMEIDatabase) -> Iterator[Connection]:
+        with at_once(found) as connection:
+            yield connection
+        if next(cuts, False):
+            raise DatabaseUnavailableError("COMMIT", None, OSError("cut"))
+
+    begin = handed_calls.begin
+    monkeypatch.setattr(job_calls, "at_once", cut)
+
+    def begin_and_cut(connection: Connection, *given: object) -> float | None:
+        nonlocal cuts
+        cuts = iter([True])
+        return begin(connection, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(handed_calls, "begin", begin_and_cut)
+    with pytest.raises(DatabaseUnavailableError):
+        worker(database, provider).make(attempt_id)
+    assert provider.calls == []
+    assert kept(database) == [(attempt_id, None, HELD_BACK)]
+    worker(database, provider).make(attempt_id)
+    assert provider.calls == []
+
+
+def test_an_answer_waits_for_the_database(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    (attempt_id,), provider = handed_over(database), Provider()
+    keep, away = handed_calls.keep, [True, True]
+
+    def refused(*given: object) -> None:
+        if away:
+            away.pop()
+            raise DatabaseUnavailableError("INSERT", None, OSError("away"))
+        keep(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(job_calls, "AGAIN", 0.0)
+    monkeypatch.setattr(handed_calls, "keep", refused)
+    worker(database, provider).make(attempt_id)
+    assert kept(database) == [(attempt_id, ANSWER, "")]
+
+
+def test_no_window_has_more_calls_than_the_limit(database: IMEIDatabase) -> None:
+    """Starts of orders and reads together, in any window; a start that was given back is free again."""
+    let_calls_start(database, allowance=4, seconds=10.0)
+    starts: list[float] = []
+    for turn in range(20):
+        with at_once(database) as connection:
+            slot = (
+                pace_store.reserve_order(connection, "main")
+                if turn % 3
+                else pace_store.reserve_read(connection, "main", 0.2)
+            )
+        assert slot is not None
+        if turn % 5 == 4:
+            with at_once(database) as connection:
+                pace_store.give_back(connection, "main", slot)
+        else:
+            starts.append(slot.start)
+    assert starts == sorted(starts)
+    assert all(later - start >= 10.0 for start, later in zip(starts, starts[4:], strict=False))
+    assert starts[-1] - starts[0] < 10.0 * len(starts) / 4
+
+
+def test_reads_keep_to_their_share_while_orders_wait(database: IMEIDatabase) -> None:
+    with at_once(database) as connection:
+        pace_store.write_pace(connection, "main", pace_store.CallPace(0.0, 0.0, 10, 60.0, orders_wait=True))
+        reads = [pace_store.reserve_read(connection, "main", 0.2) for _ in range(3)]
+    assert [slot is None for slot in reads] == [False, False, True]
+
+
+def test_a_read_of_a_program_that_ends_fails(database: IMEIDatabase) -> None:
+    turns = PaceTurns(database, "main")
+    turns.before_read()
+    turns.read_limited(60.0)
+    threading.Timer(0.1, turns.ending.set).start()
+    with pytest.raises(NotSentError, match="ending"):
+        turns.before_read()

@@ -1,0 +1,62 @@
+"""The row that elects the leader of several machines ends by the clock of the database, and with its process."""
+
+from pathlib import Path
+
+import pytest
+from batch_checks import wait_until
+
+from database import IMEIDatabase
+from storage import elections
+from storage.handed_calls import at_once
+from submission import leader_locks as locks
+from submission.leader_locks import RowLock, leader_alive, leader_lock
+from submission.runner_lock import RunnerLock
+
+
+def test_one_of_two_leads_and_the_other_follows_at_once_when_it_is_released(
+    server_database: IMEIDatabase, data_dir: Path
+) -> None:
+    first, second = RowLock(server_database), RowLock(server_database)
+    with first.held() as is_leader:
+        assert is_leader
+        assert not second.acquire()
+        assert leader_alive(server_database, data_dir)
+    assert not leader_alive(server_database, data_dir)
+    with second.held() as is_leader:
+        assert is_leader
+        assert not second.is_lost
+
+
+def test_a_leader_that_was_stopped_for_too_long_finds_its_lock_lost(
+    server_database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "RENEWED", 0.02)
+    stopped, other = RowLock(server_database), RowLock(server_database)
+    assert stopped.acquire()
+    with at_once(server_database) as connection:
+        assert elections.take(connection, "main", "another process", 10.0) is False
+        elections.renew(connection, "main", stopped._holder, -1.0)  # as if nobody had renewed it
+        assert elections.take(connection, "main", "another process", 10.0)
+    wait_until(lambda: stopped.is_lost, "the lock is lost")
+    stopped.release()
+    assert not other.acquire()
+
+
+def test_a_lock_is_renewed(server_database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "RENEWED", 0.02)
+    monkeypatch.setattr(locks, "LASTS", 0.5)
+    lock = RowLock(server_database)
+    with lock.held():
+        with at_once(server_database) as connection:
+            elections.renew(connection, "main", lock._holder, 0.0)
+
+        def is_held() -> bool:
+            with server_database.read() as connection:
+                return elections.is_held(connection, "main")
+
+        wait_until(is_held, "it is renewed")
+
+
+def test_a_file_of_sqlite_has_a_lock_file(file_database: IMEIDatabase, data_dir: Path) -> None:
+    assert isinstance(leader_lock(file_database, data_dir), RunnerLock)
+    assert not leader_alive(file_database, data_dir)

@@ -1,0 +1,68 @@
+"""The tasks that Procrastinate runs: calls, on every worker, and the duties, on the worker that leads.
+
+Their arguments are ids. A call whose job is repeated or late does nothing (submission/job_calls.py). A duty has one
+turn at a time, and one that waits.
+"""
+
+from collections.abc import Mapping, Sequence
+from threading import Event
+from typing import Any
+
+from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
+
+from database import DatabaseUnavailableError
+from storage.background import Duty
+from storage.job_queue import CALL_TASK, DUTY_QUEUE, calls_of
+from submission import JobCalls
+
+#: Connections of the queue in each process: for jobs and for notifications.
+CONNECTIONS = 4
+#: A job that found the database away is tried again after these seconds, and how often.
+AGAIN, TRIES = 2, 30
+MINUTE, HOUR = 60, 3600
+
+
+def calls_app(address: str, calls: Mapping[str, JobCalls]) -> App:
+    """Return the queue with the task that makes calls; calls are those of each account."""
+    app = _app(address)
+    by_queue = {calls_of(account): found for account, found in calls.items()}
+
+    @app.task(
+        name=CALL_TASK,
+        pass_context=True,
+        retry=RetryStrategy(max_attempts=TRIES, wait=AGAIN, retry_exceptions=[DatabaseUnavailableError]),
+    )
+    def make_call(context: JobContext, attempt_id: int) -> None:
+        by_queue[context.job.queue].make(attempt_id)
+
+    return app
+
+
+def duties_app(address: str, duties: Sequence[Duty], stop: Event) -> App:
+    """Return the queue with a periodic task for each duty."""
+    app = _app(address)
+    for duty in duties:
+        _add(app, duty, stop)
+    return app
+
+
+def _add(app: App, duty: Duty, stop: Event) -> None:
+    lock = f"duty {duty.name}"
+
+    @app.periodic(cron=schedule(duty.seconds))
+    @app.task(name=lock, queue=DUTY_QUEUE, lock=lock, queueing_lock=lock)
+    def take_turn(timestamp: int) -> None:  # when it was due
+        duty.take_turn(stop)
+
+
+def schedule(seconds: float) -> str:
+    """Return the times, as cron writes them with seconds in the sixth place, that lie about so far apart."""
+    whole = max(1, round(seconds))
+    if whole < MINUTE:
+        return f"* * * * * */{whole}"
+    return f"*/{whole // MINUTE} * * * *" if whole < HOUR else "0 * * * *"
+
+
+def _app(address: str) -> App:
+    parameters: dict[str, Any] = {"conninfo": address, "min_size": 1, "max_size": CONNECTIONS}
+    return App(connector=PsycopgConnector(**parameters))

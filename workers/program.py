@@ -1,0 +1,98 @@
+"""`flask worker`: a process that makes calls, stands for election, and does the duties while it leads.
+
+All of it ends on SIGTERM: nothing more is begun, calls on the wire are waited for, and the lead is given back at once.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from database import IMEIDatabase
+from runner import MAIN_ACCOUNT, Background, calling, in_threads, provider_access, use_one_heap
+from settings import Settings
+from storage import job_queue
+from storage.background import Duty
+from storage.handed_calls import at_once
+from storage.listening import server_address
+from submission import JobCalls, Throttle
+from workers.jobs import calls_app, duties_app
+from workers.running import run_jobs
+
+logger = logging.getLogger(__name__)
+
+#: Duties with shorter pauses (seconds) have a thread: a job takes longer than that.
+SHORTEST = 1.0
+#: Seconds that the duties get to end, and between two looks for jobs whose workers are gone.
+PATIENCE, TIDY = 5.0, 60.0
+
+
+def run_worker(settings: Settings, database: IMEIDatabase) -> None:
+    """Work until SIGTERM or SIGINT. Raises DemoError."""
+    use_one_heap()
+    for name in ("procrastinate", "psycopg.pool"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # a line for each job says nothing about batches
+    worker = WorkerProgram(settings, database)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stopping.set())
+    worker.work()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProgram:
+    """One process that works until stopping is set."""
+
+    settings: Settings
+    database: IMEIDatabase
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def work(self) -> None:
+        """Stand for election in a thread, and make calls."""
+        background = Background(self.settings, self.database, self.stopping, self._at_duties)
+        background.start()
+        with provider_access(self.settings) as access:
+            throttle = Throttle(self.settings.workers)  # the turns of all machines are in the database
+            with calling(self.settings, access, self.database, throttle) as client:
+                install_id = self.database.install_id() if self.settings.send_order_key else None
+                calls = JobCalls(self.database, client, MAIN_ACCOUNT, self.stopping, install_id)
+                app = calls_app(server_address(self.database), {MAIN_ACCOUNT: calls})
+                thread = threading.Thread(
+                    target=run_jobs,
+                    args=(app, [job_queue.calls_of(MAIN_ACCOUNT)], self.settings.workers, self.stopping),
+                    name="jobs",
+                )
+                thread.start()
+                self.stopping.wait()
+                background.stop(PATIENCE)  # another worker leads at once, while calls on the wire end here
+                thread.join()
+        background.stop(self.settings.call_timeout)
+
+    @contextmanager
+    def _at_duties(self, duties: Sequence[Duty]) -> Iterator[None]:
+        """Do the duties as periodic jobs, those with very short pauses in threads, as long as this is held."""
+        with at_once(self.database) as connection:
+            job_queue.drop_duties(connection)  # of a leader that died
+        tidy = Duty("jobs", TIDY, self._drop_dead_jobs, "Old jobs could not be deleted")
+        short = [duty for duty in duties if duty.seconds < SHORTEST]
+        long = [tidy, *(duty for duty in duties if duty.seconds >= SHORTEST)]
+        ended = threading.Event()
+        app = duties_app(server_address(self.database), long, ended)
+        work = partial(run_jobs, app, [job_queue.DUTY_QUEUE], len(long), ended)
+        thread = threading.Thread(target=work, name="duties", daemon=True)
+        thread.start()
+        try:
+            with in_threads(short):
+                yield
+        finally:
+            ended.set()
+            thread.join(PATIENCE)
+            for duty in long:
+                with suppress(Exception):
+                    duty.end()
+
+    def _drop_dead_jobs(self, _stop: threading.Event) -> None:
+        with at_once(self.database) as connection:
+            job_queue.drop_dead(connection)
