@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from flask import Flask
 from gunicorn_server import ROOT
 
+from commands import init_commands
 from settings import Settings
 
 DEPLOY = ROOT / "deploy"
@@ -28,6 +30,11 @@ def services() -> dict[str, Any]:
     return read
 
 
+@pytest.fixture(scope="module", params=UNITS)
+def unit(request: pytest.FixtureRequest) -> dict[str, str]:
+    return read_unit(request.param)
+
+
 def read_unit(name: str) -> dict[str, str]:
     """The settings of [Service] in a unit; of a name that is repeated, the last."""
     parser = ConfigParser(interpolation=None, strict=False)
@@ -36,9 +43,23 @@ def read_unit(name: str) -> dict[str, str]:
     return dict(parser["Service"])
 
 
+def seconds(text: str) -> float:
+    """The seconds of `40s` or `${WORKER_GRACE:-150s}`."""
+    found = re.search(r"(\d+)s?\}?$", text)
+    assert found, text
+    return float(found[1])
+
+
 def procfile(process: str) -> list[str]:
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines())
     return shlex.split(lines[process])
+
+
+def longest_stop() -> float:
+    """Seconds that a clean stop can take after the last call was sent: the call's own time, and the drain."""
+    drain = re.search(r"^graceful_timeout = (\d+)$", SERVER, re.MULTILINE)
+    assert drain
+    return Settings().call_timeout + float(drain[1])
 
 
 def known_variables() -> set[str]:
@@ -103,6 +124,26 @@ def test_the_containers_get_settings_that_the_program_reads(services: dict[str, 
     user, name = database["POSTGRES_USER"], database["POSTGRES_DB"]
     url = services["web"]["environment"]["DATABASE_URL"]
     assert re.fullmatch(rf"postgresql://{user}:\$\{{POSTGRES_PASSWORD:\?\}}@database:5432/{name}", url)
+
+
+def test_a_worker_has_its_command_and_more_time_to_stop_than_a_call_takes(services: dict[str, Any]) -> None:
+    worker, app = procfile("worker"), Flask("deployed")
+    init_commands(app)
+    assert services["worker"]["command"] == worker
+    assert worker[0] == "flask" and worker[1] in app.cli.commands
+    assert seconds(services["worker"]["stop_grace_period"]) > longest_stop()
+    assert seconds(read_unit("hammer-worker")["TimeoutStopSec"]) > longest_stop()
+
+
+def test_units_run_the_commands_of_the_procfile(unit: dict[str, str]) -> None:
+    commands = {" ".join(procfile("web")[:2]), " ".join(procfile("worker"))}
+    assert unit["ExecStart"].removeprefix("/opt/hammer-api/.venv/bin/") in commands
+    assert unit["WorkingDirectory"] == "/opt/hammer-api"
+    assert unit["StateDirectory"] in unit["Environment"]
+    named = {part.split("=")[0] for part in unit["Environment"].split()}
+    assert {name for name in named if not name.startswith("PYTHON")} <= known_variables()
+    assert unit["User"] == "hammer" and unit["NoNewPrivileges"] == "yes" and unit["ProtectSystem"] == "strict"
+    assert unit["CapabilityBoundingSet"] == ""
 
 
 def test_both_units_protect_alike() -> None:
