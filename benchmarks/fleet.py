@@ -60,7 +60,7 @@ class Costs:
     turn: Step = NOTHING  #: the transaction of a turn; like the next one it holds the writer's lock
     record: Step = NOTHING  #: in it, for each call: its intent and its job, and in a later one its orders and outcomes
     fetch: Step = NOTHING  #: a machine takes a job
-    miss: Step = NOTHING  #: a machine that was notified of a job looks for one in vain
+    miss: Step = NOTHING  #: a machine is notified of jobs, and looks for one in vain
     begin: Step = NOTHING  #: a call begins, with its time in the account's rate
     call: Step = NOTHING  #: the machine's own work for the request and its answer
     keep: Step = NOTHING  #: the raw answer, with a notification
@@ -93,12 +93,16 @@ class Fleet:
 
 
 def limits(fleet: Fleet, costs: Costs) -> dict[str, float]:
-    """Return for each resource the calls a second that keep it busy all the time, when turns carry many calls."""
+    """Return for each resource the calls a second that keep it busy all the time.
+
+    Turns then carry many calls, so that only what each call adds to a turn counts. All machines are notified of each
+    call and look for its job, as where calls are claimed one by one.
+    """
     share = fleet.result_share
     locked = costs.record + costs.results * share
     begun = costs.fetch + costs.begin + costs.keep + costs.finish
-    server = locked.server + costs.read.server + begun.server + costs.miss.server * missed(fleet)
-    client = costs.call.client + begun.client + costs.miss.client * missed(fleet)
+    server = locked.server + costs.read.server + begun.server + costs.miss.server * fleet.machines
+    client = costs.call.client + begun.client + costs.miss.client * fleet.machines
     loop = costs.read.client + costs.record.client
     if fleet.is_one_machine:
         server += client + loop + costs.results.client * share + fleet.provider
@@ -114,11 +118,6 @@ def limits(fleet: Fleet, costs: Costs) -> dict[str, float]:
         "accounts' lists of results": share * (fleet.result_latency + fleet.seconds(costs.results)) / fleet.accounts,
     }
     return {name: 1 / needed if needed else math.inf for name, needed in seconds.items()}
-
-
-def missed(fleet: Fleet) -> float:
-    """Return how many machines look in vain for each job: all are notified, and one gets it."""
-    return fleet.machines - 1.0
 
 
 @dataclass(slots=True)
@@ -207,7 +206,9 @@ class Simulation:
                 account.results.put(self._env.now + self.fleet.result_delay)
             for planned in claimed:
                 self._env.process(self._call(account, planned))
-                self._env.process(self._use(self._cores, PROCESSOR, self.costs.miss.server * missed(self.fleet)))
+            for _ in range(self.fleet.cores if claimed else 0):  # all machines look for the new jobs, side by side
+                looks = self.costs.miss.server * self.fleet.machines / self.fleet.cores
+                self._env.process(self._use(self._cores, PROCESSOR, looks))
 
     def _room(self, account: _Account) -> int:
         return min(self.fleet.at_once - account.in_flight, len(self._waiting))

@@ -64,7 +64,7 @@ def test_the_scarce_part_bounds_the_calls_a_second(scarce: str) -> None:
     bounds = limits(fleet, costs)
     assert min(bounds, key=bounds.__getitem__) == scarce
     figures = Simulation(fleet, costs, [(0.0, 1500)]).run()
-    assert 0.85 < figures.recorded / figures.ended / bounds[scarce] <= 1.001
+    assert 0.85 < figures.recorded / figures.ended / bounds[scarce] <= 1.03
 
 
 def test_more_load_and_fewer_cores_make_it_slower() -> None:
@@ -76,7 +76,7 @@ def test_more_load_and_fewer_cores_make_it_slower() -> None:
     assert few > 1.5 * many
 
 
-def test_each_machine_more_looks_for_jobs_in_vain() -> None:
+def test_each_machine_more_costs_the_database_a_look() -> None:
     few, many = (limits(replace(FLEET, machines=machines), COSTS)[PROCESSOR] for machines in (10, 100))
     assert many < few / 1.5
 
