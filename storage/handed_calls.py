@@ -8,9 +8,10 @@ the writer of all other tables.
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from database import IMEIDatabase, Transaction
 from orders import Chunk, Item
@@ -21,31 +22,35 @@ WITHDRAWN = "withdrawn"
 ANSWERS = "hammer_answers"
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 CLOCK = text(f"SELECT {NOW}")
-OPEN = (
-    "a.taken_by IS NULL AND a.ended_at IS NULL AND EXISTS (SELECT 1 FROM chunks c"
-    " WHERE c.id = a.chunk_id AND c.state = 'sending' AND c.attempt = a.number)"
-)
-CALL = text(
-    "SELECT c.id, c.batch_id, b.service_id, c.attempt, a.id AS attempt_id, c.doubt_attempt, c.cleared,"
+CALL = (
+    "a.begun_at, a.id AS attempt_id, c.id, c.batch_id, b.service_id, c.attempt, c.doubt_attempt, c.cleared,"
     " (SELECT json_agg(json_build_array(i.id, i.imei) ORDER BY i.id) FROM items i"
     "  WHERE i.chunk_id = c.id AND i.outcome = 'waiting') AS items"
-    " FROM attempts a JOIN chunks c ON c.id = a.chunk_id JOIN batches b ON b.id = c.batch_id"
-    f" WHERE a.id = :attempt AND {OPEN}"
 )
+#: One statement, because it is on the way of each call: the IMEIs come back with it.
 BEGIN = text(
-    f"UPDATE attempts a SET taken_by = :token, begun_at = {NOW}"
-    f" WHERE a.id = :attempt AND {OPEN} AND {NOW} <= :latest RETURNING a.begun_at"
+    f"UPDATE attempts a SET taken_by = :token, begun_at = {NOW} FROM chunks c, batches b"
+    " WHERE a.id = :attempt AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.id = a.chunk_id AND c.state = 'sending'"
+    f" AND c.attempt = a.number AND b.id = c.batch_id AND {NOW} <= :latest"
+    f" RETURNING {CALL}"
+)
+IS_OPEN = text(
+    "SELECT 1 FROM attempts a JOIN chunks c ON c.id = a.chunk_id WHERE a.id = :attempt AND a.taken_by IS NULL"
+    " AND a.ended_at IS NULL AND c.state = 'sending' AND c.attempt = a.number"
 )
 WITHDRAW = text(
     "UPDATE attempts SET taken_by = :withdrawn"
     " WHERE id = ANY(:attempts) AND taken_by IS NULL AND ended_at IS NULL RETURNING id"
 )
 KEEP = text(
-    "INSERT INTO raw_answers (account, token, call, content, failure, began_at, arrived_at)"
-    f" VALUES (:account, :token, :call, :content, :failure, :began_at, {NOW}) ON CONFLICT (token) DO NOTHING"
+    "WITH kept AS (INSERT INTO raw_answers (account, token, call, content, failure, began_at, arrived_at)"
+    f"  VALUES (:account, :token, :call, :content, :failure, :began_at, {NOW}) ON CONFLICT (token) DO NOTHING"
+    "  RETURNING account) SELECT pg_notify(:channel, kept.account) FROM kept"
 )
-BEGUN_BY = text("SELECT begun_at FROM attempts WHERE id = :attempt AND taken_by = :token")
-NOTIFY = text("SELECT pg_notify(:channel, :account)")
+BEGUN_BY = text(
+    f"SELECT {CALL} FROM attempts a JOIN chunks c ON c.id = a.chunk_id JOIN batches b ON b.id = c.batch_id"
+    " WHERE a.id = :attempt AND a.taken_by = :token AND a.ended_at IS NULL"
+)
 STORED = text("SELECT id FROM raw_answers WHERE account = :account ORDER BY id LIMIT :most")
 ARRIVED = text(
     "SELECT id, call, content, failure, began_at, arrived_at FROM raw_answers WHERE id = ANY(:rows) ORDER BY id"
@@ -84,7 +89,7 @@ class Begun:
     chunk: Chunk
     token: str  #: names the process and the attempt
     account: str
-    began_at: float = field(default=0.0)  #: Unix seconds by the clock of the database
+    began_at: float  #: Unix seconds by the clock of the database
 
 
 @contextmanager
@@ -94,31 +99,34 @@ def at_once(database: IMEIDatabase) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def each_by_itself(database: IMEIDatabase) -> Iterator[Connection]:
+    """Open a connection on which each statement is a transaction: it is committed when it returns."""
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
 def database_clock(connection: Connection) -> float:
     """Return Unix seconds by the clock of the database."""
     return float(connection.execute(CLOCK).scalar_one())
 
 
-def open_call(connection: Connection, attempt_id: int) -> Chunk | None:
-    """Return the chunk of an attempt that nobody has begun; None where it may not be begun any more."""
-    row = connection.execute(CALL, {"attempt": attempt_id}).first()
-    if row is None or not row.items:
-        return None
-    call_items = tuple(Item(*item) for item in row.items)
-    key = (row.id, row.batch_id, row.service_id, row.attempt, row.attempt_id)
-    return Chunk(*key, call_items, row.doubt_attempt, row.cleared)
+def is_open(connection: Connection, attempt_id: int) -> bool:
+    """Return whether an attempt may still be begun."""
+    return connection.execute(IS_OPEN, {"attempt": attempt_id}).scalar() is not None
 
 
-def begin(connection: Connection, attempt_id: int, token: str, latest: float) -> float | None:
-    """Begin an attempt, up to `latest` by the clock of the database. Returns when; None where it must not be sent."""
-    values = {"attempt": attempt_id, "token": token, "latest": latest}
-    begun_at = connection.execute(BEGIN, values).scalar()
-    return None if begun_at is None else float(begun_at)
+def begin(connection: Connection, attempt_id: int, token: str, latest: float) -> tuple[Chunk, float] | None:
+    """Begin an attempt, up to `latest` by the clock of the database. Returns its chunk, and when.
+
+    None where it must not be sent.
+    """
+    return _begun(connection.execute(BEGIN, {"attempt": attempt_id, "token": token, "latest": latest}).first())
 
 
-def has_begun(connection: Connection, attempt_id: int, token: str) -> bool:
-    """Return whether this token has begun the attempt: after a commit of which nobody knows whether it succeeded."""
-    return connection.execute(BEGUN_BY, {"attempt": attempt_id, "token": token}).scalar() is not None
+def begun_by(connection: Connection, attempt_id: int, token: str) -> tuple[Chunk, float] | None:
+    """Return what begin() returned, if this token has begun the attempt: after a commit that may have failed."""
+    return _begun(connection.execute(BEGUN_BY, {"attempt": attempt_id, "token": token}).first())
 
 
 def withdraw(connection: Connection, attempt_ids: Collection[int]) -> set[int]:
@@ -130,8 +138,7 @@ def withdraw(connection: Connection, attempt_ids: Collection[int]) -> set[int]:
 def keep(connection: Connection, call: Begun, content: bytes | None, failure: str = "") -> None:
     """Store an answer, or how a call failed, and wake the loop."""
     values = {"account": call.account, "token": call.token, "call": _encoded(call.chunk), "began_at": call.began_at}
-    connection.execute(KEEP, {**values, "content": content, "failure": failure})
-    connection.execute(NOTIFY, {"channel": ANSWERS, "account": call.account})
+    connection.execute(KEEP, {**values, "content": content, "failure": failure, "channel": ANSWERS})
 
 
 def stored(connection: Connection, account: str) -> set[int]:
@@ -173,3 +180,11 @@ def _decoded(call: str) -> Chunk:
     chunk_id, batch_id, service_id, attempt, attempt_id, listed, doubt_attempt, cleared = json.loads(call)
     call_items = tuple(Item(*item) for item in listed)
     return Chunk(chunk_id, batch_id, service_id, attempt, attempt_id, call_items, doubt_attempt, cleared)
+
+
+def _begun(row: Row[Any] | None) -> tuple[Chunk, float] | None:
+    if row is None:
+        return None
+    call_items = tuple(Item(*item) for item in row.items)
+    key = (row.id, row.batch_id, row.service_id, row.attempt, row.attempt_id)
+    return Chunk(*key, call_items, row.doubt_attempt, row.cleared), row.begun_at

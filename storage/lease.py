@@ -7,7 +7,6 @@ This module knows no HTTP and sends nothing.
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -40,11 +39,6 @@ class Holder:
 
     name: str  #: such as "process 123 on host"
     taken_at: datetime  #: UTC
-
-
-def place_of(path: Path) -> str:
-    """Where a database file is: its path and inode. A copy has another one."""
-    return f"{path}#{path.stat().st_ino}"
 
 
 def take(connection: Connection, holder: str, place: str) -> Lease:

@@ -26,6 +26,12 @@ WRITE = text(
 )
 HOLD = text(f"UPDATE pace SET hold_until = greatest(hold_until, {NOW} + :seconds) WHERE account = :account")
 READ = text(f"SELECT *, {NOW} AS now FROM pace WHERE account = :account")
+#: The whole reservation of a paid call where there is no limit. Its commit is not flushed; see NO_FLUSH.
+RESERVE = text(
+    f"UPDATE pace SET newest_start = greatest({NOW}, newest_start + greatest(spacing, :least), hold_until)"
+    f" WHERE account = :account AND allowance IS NULL"
+    f" RETURNING newest_start, newest_start - {NOW} AS wait, set_config('synchronous_commit', 'off', true)"
+)
 #: Reservations need no flush of their own: what follows before the call is flushed, and all before it with it.
 NO_FLUSH = text("SET LOCAL synchronous_commit TO off")
 #: The least distance of two starts (seconds), so that each has a number of its own.
@@ -108,6 +114,12 @@ def slots(connection: Connection, account: str) -> Slots | None:
     """Return the row of an account; None before its loop has run."""
     row = connection.execute(READ, {"account": account}).first()
     return _slots(row) if row else None
+
+
+def reserve_unlimited(connection: Connection, account: str) -> Slot | None:
+    """Reserve the next start for a paid call, in one statement; None where there is a limit, or no pace yet."""
+    row = connection.execute(RESERVE, {"account": account, "least": LEAST}).first()
+    return None if row is None else Slot(row.newest_start, row.wait, LENIENT)
 
 
 def reserve_order(connection: Connection, account: str) -> Slot | None:

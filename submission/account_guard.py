@@ -98,7 +98,7 @@ def _mark_first(database: IMEIDatabase, settings: Settings, own: AccountMark) ->
         stored = account_mark.read_mark(connection)
         if stored is not None:
             return stored
-        beside_demo = not settings.demo and (database.path.parent / DEMO_FOLDER).exists()
+        beside_demo = not settings.demo and database.is_file and (database.path.parent / DEMO_FOLDER).exists()
         if beside_demo and account_mark.is_used(connection):
             return None
         account_mark.write_mark(connection, own)

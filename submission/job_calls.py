@@ -11,15 +11,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError, RateLimitedError
 from logs import about
-from orders import Chunk, PlacementAnswer
+from orders import PlacementAnswer
 from provider import sending_by
 from storage import handed_calls, pace_store
-from storage.handed_calls import Begun, at_once
+from storage.handed_calls import Begun, at_once, each_by_itself
 from storage.pace_store import Slot
 from submission.placing import PlacingProvider, place
 from submission.raw_failures import HELD_BACK, written_failure
@@ -49,21 +49,23 @@ class JobCalls:
     def make(self, attempt_id: int) -> None:
         """Make the call of an attempt, unless it was begun, withdrawn or settled. Raises DatabaseUnavailableError."""
         while not self.stopping.is_set():
-            with self.database.read() as connection:
-                chunk = handed_calls.open_call(connection, attempt_id)
-            if chunk is None:
-                return
             slot = self._awaited_slot()
-            if slot is not None and self._made(chunk, slot):
+            if slot is not None and self._made(attempt_id, slot):
                 return
+            with each_by_itself(self.database) as connection:
+                if not handed_calls.is_open(connection, attempt_id):
+                    return
 
     def _awaited_slot(self) -> Slot | None:
         """Reserve a start and wait for it; None where it is far away, and the call is looked at again first."""
-        with at_once(self.database) as connection:
-            slot = pace_store.reserve_order(connection, self.account)
+        with each_by_itself(self.database) as connection:
+            slot = pace_store.reserve_unlimited(connection, self.account)
+        if slot is None:
+            with at_once(self.database) as connection:
+                slot = pace_store.reserve_order(connection, self.account)
         if slot is None:
             self.stopping.wait(ASIDE)
-        elif self.stopping.wait(min(slot.wait, ASIDE)) or slot.wait > ASIDE:
+        elif slot.wait > 0 and (self.stopping.wait(min(slot.wait, ASIDE)) or slot.wait > ASIDE):
             self._free(slot)
             return None
         return slot
@@ -72,34 +74,32 @@ class JobCalls:
         with at_once(self.database) as connection:
             pace_store.give_back(connection, self.account, slot)
 
-    def _made(self, chunk: Chunk, slot: Slot) -> bool:
-        """Begin the call and make it. Returns False where its start has passed."""
-        token = f"{chunk.attempt_id} {secrets.token_hex(8)}"
-        call = Begun(chunk, token, self.account)
-        asked = self.clock()
+    def _made(self, attempt_id: int, slot: Slot) -> bool:
+        """Begin the call and make it. Returns False where it may not be begun, or its start has passed."""
+        token, asked = f"{attempt_id} {secrets.token_hex(8)}", self.clock()
         try:
-            with at_once(self.database) as connection:
-                begun_at = handed_calls.begin(connection, chunk.attempt_id, token, slot.start + slot.tolerance)
+            with each_by_itself(self.database) as connection:
+                begun = handed_calls.begin(connection, attempt_id, token, slot.start + slot.tolerance)
         except DatabaseUnavailableError:
-            self._give_back(call)  # whether it was begun is not known, but nothing was sent
+            self._give_back(attempt_id, token)  # whether it was begun is not known, but nothing was sent
             raise
-        if begun_at is None:
+        if begun is None:
             self._free(slot)
             return False
-        call = replace(call, began_at=begun_at)
-        if self._is_late(begun_at, asked, slot.tolerance):
-            logger.warning("Chunk %d was begun too slowly; it is given back", chunk.chunk_id)
-            self._give_back(call)
+        call = Begun(begun[0], token, self.account, begun[1])
+        if self._is_late(call, asked, slot.tolerance):
+            logger.warning("Chunk %d was begun too slowly; it is given back", call.chunk.chunk_id)
+            self._store(call, None, HELD_BACK)
             self._free(slot)
         else:
             self._place(call)
         return True
 
-    def _is_late(self, begun_at: float, asked: float, tolerance: float) -> bool:
+    def _is_late(self, call: Begun, asked: float, tolerance: float) -> bool:
         """Whether this process or its machine was stopped since the call was begun."""
         try:
-            with at_once(self.database) as connection:
-                passed = handed_calls.database_clock(connection) - begun_at
+            with each_by_itself(self.database) as connection:
+                passed = handed_calls.database_clock(connection) - call.began_at
         except DatabaseUnavailableError:
             return True
         return max(passed, self.clock() - asked) > tolerance
@@ -128,7 +128,7 @@ class JobCalls:
         """Store an answer, as often as it takes: it is known to this process only."""
         while True:
             try:
-                with at_once(self.database) as connection:
+                with each_by_itself(self.database) as connection:
                     handed_calls.keep(connection, call, content, failure)
             except DatabaseUnavailableError as error:
                 logger.error("The answer for chunk %d waits for the database: %s", call.chunk.chunk_id, error.orig)
@@ -136,17 +136,18 @@ class JobCalls:
             else:
                 return
 
-    def _give_back(self, call: Begun) -> None:
+    def _give_back(self, attempt_id: int, token: str) -> None:
         """Store that a call was not sent, if this process has begun it, as often as it takes."""
         while True:
             try:
-                with at_once(self.database) as connection:
-                    if handed_calls.has_begun(connection, call.chunk.attempt_id, call.token):
-                        handed_calls.keep(connection, call, None, HELD_BACK)
+                with each_by_itself(self.database) as connection:
+                    begun = handed_calls.begun_by(connection, attempt_id, token)
             except DatabaseUnavailableError:
                 time.sleep(AGAIN)
             else:
-                return
+                break
+        if begun is not None:
+            self._store(Begun(begun[0], token, self.account, begun[1]), None, HELD_BACK)
 
 
 @dataclass(slots=True)

@@ -62,7 +62,7 @@ class Ownership:
         """Take the lease, whoever has it."""
         holder = f"process {os.getpid()} on {socket.gethostname()}"
         self.was_overtaken = False
-        self._lease = lease.take(connection, holder, lease.place_of(self._database.path))
+        self._lease = lease.take(connection, holder, self._database.engines.place)
         self._balance_before = balance_store.newest_reading(connection)
 
     def find_older(self, connection: Transaction) -> None:

@@ -64,6 +64,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "xml": ("gsm_fusion_client", "provider.*", "workbooks.parts", "simulator.*"),
     "sqlalchemy": ("database", "engines.*", "schema.*", "storage.*"),
     "psycopg": ("engines.errors", "storage.job_queue", "storage.listening", "workers.running"),
+    "psycopg_pool": ("workers.jobs",),
     "procrastinate": ("storage.job_queue", "workers.*"),
     "alembic": ("database",),
     "sqlite3": ("engines.*", "sqlite_file.library"),

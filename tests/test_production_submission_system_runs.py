@@ -23,7 +23,6 @@ from gsm_fusion_client import Keep
 from orders import PlacementAnswer, Progress, ServiceInfo, order_key
 from production_submission_system import ProductionSubmissionSystem
 from simulator.knobs import Knobs
-from storage import lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
@@ -231,7 +230,7 @@ def test_the_next_process_names_itself_as_the_holder_of_the_lease(loop: Loop) ->
     ready(loop)
     holder = one(loop.database, "SELECT holder FROM leases")
     assert holder == f"process {os.getpid()} on {socket.gethostname()}"
-    assert one(loop.database, "SELECT place FROM leases") == lease.place_of(Path(loop.database.path))
+    assert one(loop.database, "SELECT place FROM leases") == loop.database.engines.place
     loop.close()
     with closing(next_life(loop)) as after:
         ready(after)

@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
+from psycopg_pool import AsyncConnectionPool
 
 from database import DatabaseUnavailableError
 from storage.background import Duty
@@ -64,5 +65,9 @@ def schedule(seconds: float) -> str:
 
 
 def _app(address: str) -> App:
-    parameters: dict[str, Any] = {"conninfo": address, "min_size": 1, "max_size": CONNECTIONS}
-    return App(connector=PsycopgConnector(**parameters))
+    return App(connector=PsycopgConnector(pool_factory=_pool, conninfo=address, min_size=1, max_size=CONNECTIONS))
+
+
+def _pool(**given: Any) -> AsyncConnectionPool[Any]:
+    """Return connections that are not tried each time before they are used: the worker starts again after a failure."""
+    return AsyncConnectionPool(**{**given, "check": None})

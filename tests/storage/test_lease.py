@@ -1,11 +1,13 @@
 """The lease: only the process that took it last may record intents, and a copied database is noticed."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from database import IMEIDatabase, utc_now
+from engines import SQLiteEngine
 from storage import lease
 from storage.lease import Lease, LeaseLostError
 
@@ -75,13 +77,18 @@ def test_the_holder_is_the_process_that_took_it_last(database: IMEIDatabase) -> 
     assert before <= holder.taken_at <= utc_now()
 
 
+def place_of(file: Path) -> str:
+    with closing(SQLiteEngine(file)) as opened:
+        return opened.place
+
+
 def test_a_copy_of_a_file_is_at_another_place_even_under_its_name(tmp_path: Path) -> None:
     file = tmp_path / "one.db"
     file.touch()
-    place = lease.place_of(file)
-    assert place == lease.place_of(file) == f"{file}#{file.stat().st_ino}"
+    place = place_of(file)
+    assert place == place_of(file) == f"{file}#{file.stat().st_ino}"
     copy = tmp_path / "two.db"
     shutil.copyfile(file, copy)
-    assert lease.place_of(copy).split("#")[1] != place.split("#")[1]
+    assert place_of(copy).split("#")[1] != place.split("#")[1]
     copy.replace(file)  # the copy is put back where the original was
-    assert lease.place_of(file) != place
+    assert place_of(file) != place

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, update
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RateLimitedError
-from orders import ChunkState
+from orders import Chunk, ChunkState
 from schema import chunks
 from storage import handed_calls, pace_store
-from storage.handed_calls import at_once
+from storage.handed_calls import at_once, each_by_itself
 from submission import job_calls
 from submission.job_calls import PaceTurns
 from submission.raw_failures import HELD_BACK, read_failure
@@ -135,28 +135,26 @@ def test_a_cut_in_the_commit_that_begins_a_call_sends_nothing(
 ) -> None:
     """Nobody knows whether it was begun; the call is given back when the database is there again."""
     (attempt_id,), provider = handed_over(database), Provider()
-    cuts = iter([False, False, False, True])
+    cuts, begin = list[str](), handed_calls.begin
 
     @contextmanager
     def cut(found: IMEIDatabase) -> Iterator[Connection]:
-        with at_once(found) as connection:
+        with each_by_itself(found) as connection:
             yield connection
-        if next(cuts, False):
-            raise DatabaseUnavailableError("COMMIT", None, OSError("cut"))
+        if cuts:
+            raise DatabaseUnavailableError(cuts.pop(), None, OSError("cut"))
 
-    begin = handed_calls.begin
-    monkeypatch.setattr(job_calls, "at_once", cut)
+    def begin_and_cut(connection: Connection, *given: Any) -> tuple[Chunk, float] | None:
+        cuts.append("COMMIT")
+        return begin(connection, *given)
 
-    def begin_and_cut(connection: Connection, *given: object) -> float | None:
-        nonlocal cuts
-        cuts = iter([True])
-        return begin(connection, *given)  # type: ignore[arg-type]
-
+    monkeypatch.setattr(job_calls, "each_by_itself", cut)
     monkeypatch.setattr(handed_calls, "begin", begin_and_cut)
     with pytest.raises(DatabaseUnavailableError):
         worker(database, provider).make(attempt_id)
     assert provider.calls == []
     assert kept(database) == [(attempt_id, None, HELD_BACK)]
+    monkeypatch.undo()
     worker(database, provider).make(attempt_id)
     assert provider.calls == []
 
