@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +74,7 @@ HANDOVER = 30.0
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
 MAIN_ACCOUNT = "main"
+NO_WORKER = "No worker leads: start one with `flask worker`, or try again in ten seconds."
 M_ARENA_MAX = -8  #: from malloc.h
 NEW_OBJECTS = 10_000  #: objects after which the collector looks for cycles; 700 is usual
 
@@ -138,12 +139,14 @@ def calling(
 def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
     """See that there is a leader: this process becomes it, as long as this is held, where no other one is.
 
-    Yields None where another process leads, and on a database server, where a worker does. Raises OtherAccountError
-    and DemoError.
+    Yields None where another process leads. On a database server only workers lead. Raises OtherAccountError,
+    DemoError, and NotSentError where no worker does.
     """
     require_account(database, settings)
     lock = leader_lock(database, settings.data_dir)
     if not database.is_file:
+        if not leader_alive(database, settings.data_dir):
+            raise NotSentError(NO_WORKER)
         yield None
         return
     with lock.held() as is_leader:
@@ -356,7 +359,7 @@ def run_or_follow(
     started = time.monotonic()
     use_one_heap()
     while True:
-        with led(settings, database) as leader:
+        with led(settings, database) if database.is_file else nullcontext() as leader:
             if leader is not None:
                 spare_collector()
                 make_system(settings, database, leader).run_batch(batch_id, on_progress, stop)

@@ -28,7 +28,7 @@ from commands.tokens import tokens
 from commands.users import users
 from commands.worker import worker
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionAPIError
+from gsm_fusion_client import GSMFusionAPIError, NotSentError
 from orders import BatchNames, BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
 from people import COMMAND_LINE
 from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
@@ -41,7 +41,6 @@ from storage.balance_store import BalanceChange, balance_change
 from storage.batch_creation import OverBudgetError, create_batch
 from storage.batch_queries import progress
 from submission import (
-    OtherAccountError,
     Plan,
     balance_warning,
     balance_words,
@@ -193,7 +192,7 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
             sent = {"service": new.service_id, "imeis": plan.count, "cost": money(plan.cost)}
             record(backend.database, "batch.confirm", f"batch {batch_id}", **sent, file=options.file.name)
             return _see_through(backend, batch_id, options.as_json)
-    except (OverBudgetError, OtherAccountError) as error:
+    except (OverBudgetError, NotSentError) as error:
         raise Refusal(str(error)) from error
     except DemoError as error:
         raise click.ClickException(str(error)) from error
@@ -220,7 +219,7 @@ def sync_results(backend: Backend) -> None:
     """Ask for the results of all pending orders and print how many changed."""
     try:
         report = sync_or_follow(backend.settings, backend.database)
-    except (OtherAccountError, DemoError) as error:
+    except (NotSentError, DemoError) as error:
         raise click.ClickException(str(error)) from error
     record(backend.database, "results.request", asked=report.asked, updated=report.updated)
     click.echo(

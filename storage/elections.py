@@ -1,6 +1,6 @@
-"""Who leads where no lock file reaches all machines: a row that ends by the clock of the database unless it is renewed.
+"""Who leads, and who works, where no lock file reaches all machines: rows that end by the clock of the database.
 
-Each change is one guarded statement. For PostgreSQL.
+A row ends unless it is renewed. Each change is one guarded statement. For PostgreSQL.
 """
 
 from sqlalchemy import Connection, text
@@ -14,6 +14,10 @@ TAKE = text(
 )
 RENEW = text(f"UPDATE elections SET expires_at = {NOW} + :seconds WHERE name = :name AND holder = :holder")
 IS_HELD = text(f"SELECT 1 FROM elections WHERE name = :name AND expires_at > {NOW}")
+#: How the names of the rows of workers begin; the others are accounts.
+WORKER = "worker "
+WORKERS = text(f"SELECT count(*) FROM elections WHERE name LIKE '{WORKER}%' AND expires_at > {NOW}")
+FORGET = text(f"DELETE FROM elections WHERE name LIKE '{WORKER}%' AND expires_at < {NOW} - 600")
 
 
 def take(connection: Connection, name: str, holder: str, seconds: float) -> bool:
@@ -31,3 +35,13 @@ def renew(connection: Connection, name: str, holder: str, seconds: float) -> boo
 def is_held(connection: Connection, name: str) -> bool:
     """Return whether there is a leader now."""
     return connection.execute(IS_HELD, {"name": name}).scalar() is not None
+
+
+def count_workers(connection: Connection) -> int:
+    """Return how many worker processes are alive."""
+    return int(connection.execute(WORKERS).scalar_one())
+
+
+def forget_workers(connection: Connection) -> None:
+    """Delete the rows of workers that ended long ago."""
+    connection.execute(FORGET)

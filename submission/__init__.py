@@ -28,7 +28,7 @@ from submission.decisions import (
 from submission.doubt_lookup import ListFindings, compare_list, find_order
 from submission.job_calls import JobCalls, PaceTurns
 from submission.judging import Judged
-from submission.leader_locks import LeaderLock, leader_alive, leader_lock
+from submission.leader_locks import LeaderLock, RowLock, leader_alive, leader_lock
 from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
 from submission.older_copy import (
@@ -103,6 +103,7 @@ __all__ = [
     "Recorder",
     "RequestLimitError",
     "RequestTurns",
+    "RowLock",
     "RunnerLock",
     "Settler",
     "Story",

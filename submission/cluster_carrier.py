@@ -15,7 +15,7 @@ from dataclasses import replace
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import OutcomeUnknownError
 from orders import Chunk, ChunkState
-from storage import call_queries, handed_calls, pace_store
+from storage import call_queries, elections, handed_calls, pace_store
 from storage.handed_calls import Begun, RawAnswer, at_once
 from storage.job_queue import CALL_TASK, JobQueue
 from storage.listening import listening
@@ -166,16 +166,17 @@ class ClusterCarrier:
     def _look_after(self, carried: Mapping[int, Chunk]) -> None:
         """Take back what is held, and end what is overdue or has lost its job, by answers that are stored as others."""
         is_due, is_held = self._clock() >= self._sweep_at, self._is_held
-        if not carried or not (is_due or is_held):
+        if not (is_due or is_held):
             return
         with at_once(self._database) as connection:
             if is_due:
                 longest = SEND_BY + self._options.call_timeout + MARGIN
-                left = handed_calls.left(connection, carried, CALL_TASK, longest, SILENCE)
+                left = handed_calls.left(connection, carried, CALL_TASK, longest, SILENCE) if carried else {}
                 self._take_back(connection, carried, [attempt for attempt, begun_at in left.items() if not begun_at])
                 for attempt_id, begun_at in left.items():
                     if begun_at:
                         self._end(connection, carried[attempt_id], begun_at, written_failure(NO_ANSWER))
+                self._throttle.resize(self._options.workers * max(1, elections.count_workers(connection)))
             if is_held:
                 self._take_back(connection, carried, carried)
         self._is_held = False

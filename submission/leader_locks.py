@@ -40,16 +40,16 @@ class LeaderLock(Protocol):
 
 
 class RowLock:
-    """The row of one account. A thread renews it, so that it ends soon after its process does.
+    """The row of one name, such as that of an account. A thread renews it, so that it ends soon after its process does.
 
     A process that was stopped for longer finds it lost. What it had planned is stopped by the lease, whose number is
     checked with every intent (storage/lease.py).
     """
 
-    def __init__(self, database: IMEIDatabase, account: str = MAIN) -> None:
+    def __init__(self, database: IMEIDatabase, name: str = MAIN) -> None:
         self.is_lost = False
         self._database = database
-        self._account = account
+        self._name = name
         self._holder = f"process {os.getpid()} on {socket.gethostname()} {secrets.token_hex(4)}"
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -57,7 +57,7 @@ class RowLock:
     def acquire(self) -> bool:
         """Take the lock if it is free. Raises DatabaseUnavailableError."""
         with at_once(self._database) as connection:
-            if not elections.take(connection, self._account, self._holder, LASTS):
+            if not elections.take(connection, self._name, self._holder, LASTS):
                 return False
         self.is_lost = False
         self._ending.clear()
@@ -74,7 +74,7 @@ class RowLock:
         self._thread = None
         try:
             with at_once(self._database) as connection:
-                elections.renew(connection, self._account, self._holder, 0.0)
+                elections.renew(connection, self._name, self._holder, 0.0)
         except DatabaseUnavailableError as error:
             logger.warning("The lock of the leader ends in a moment: %s", error.orig)
 
@@ -90,7 +90,7 @@ class RowLock:
         while not self._ending.wait(RENEWED):
             try:
                 with at_once(self._database) as connection:
-                    self.is_lost = not elections.renew(connection, self._account, self._holder, LASTS)
+                    self.is_lost = not elections.renew(connection, self._name, self._holder, LASTS)
             except DatabaseUnavailableError as error:
                 logger.warning("The lock of the leader could not be renewed: %s", error.orig)
             if self.is_lost:

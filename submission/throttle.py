@@ -240,6 +240,12 @@ class Throttle:
         with self._turn:
             self._read_hold = max(self._read_hold, self.clock() + seconds)
 
+    def resize(self, workers: int) -> None:
+        """Allow more or fewer calls at once, in the same proportion as before."""
+        with self._turn:
+            self.concurrency = max(1.0, self.concurrency * workers / self.workers)
+            self.workers = workers
+
     def read_elsewhere(self, ages: Sequence[float]) -> None:
         """Count the reads of all machines, these seconds ago, in place of those that were counted before."""
         with self._turn:

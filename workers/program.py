@@ -4,7 +4,9 @@ All of it ends on SIGTERM: nothing more is begun, calls on the wire are waited f
 """
 
 import logging
+import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,11 +16,11 @@ from functools import partial
 from database import IMEIDatabase
 from runner import MAIN_ACCOUNT, Background, calling, in_threads, provider_access, use_one_heap
 from settings import Settings
-from storage import job_queue
+from storage import elections, job_queue
 from storage.background import Duty
 from storage.handed_calls import at_once
 from storage.listening import server_address
-from submission import JobCalls, Throttle
+from submission import JobCalls, RowLock, Throttle
 from workers.jobs import calls_app, duties_app
 from workers.running import run_jobs
 
@@ -53,7 +55,8 @@ class WorkerProgram:
         """Stand for election in a thread, and make calls."""
         background = Background(self.settings, self.database, self.stopping, self._at_duties)
         background.start()
-        with provider_access(self.settings) as access:
+        name = f"{elections.WORKER}{socket.gethostname()} {os.getpid()}"
+        with provider_access(self.settings) as access, RowLock(self.database, name).held():
             throttle = Throttle(self.settings.workers)  # the turns of all machines are in the database
             with calling(self.settings, access, self.database, throttle) as client:
                 install_id = self.database.install_id() if self.settings.send_order_key else None
@@ -96,3 +99,4 @@ class WorkerProgram:
     def _drop_dead_jobs(self, _stop: threading.Event) -> None:
         with at_once(self.database) as connection:
             job_queue.drop_dead(connection)
+            elections.forget_workers(connection)
