@@ -15,7 +15,18 @@ from schema.batch_tables import (
 )
 from schema.cluster_tables import elections, pace, raw_answers
 from schema.columns import metadata
-from schema.dialect import day_of, each_of, greatest, least, place_in, sql, upsert
+from schema.dialect import (
+    day_of,
+    each_of,
+    greatest,
+    insert_rows,
+    last_id,
+    least,
+    place_in,
+    skip_ids,
+    sql,
+    upsert,
+)
 from schema.event_tables import IS_NEW, audit_entries, deliveries, outbox_events, webhooks
 from schema.order_tables import (
     IS_REJECTED,
@@ -72,7 +83,9 @@ __all__ = [
     "idempotency_keys",
     "import_changes",
     "import_history",
+    "insert_rows",
     "items",
+    "last_id",
     "leases",
     "least",
     "list_proofs",
@@ -93,6 +106,7 @@ __all__ = [
     "scans",
     "services",
     "sessions",
+    "skip_ids",
     "sql",
     "status_changes",
     "stored_settings",

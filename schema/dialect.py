@@ -5,25 +5,53 @@
 - `each(:ids AS INTEGER)`: the values of the list, as a subquery with the columns `key` and `value`;
 - `rows(:rows AS id INTEGER, state TEXT)`: a list of lists, as a subquery with these columns and `key`.
 
-`key` counts from 0, in the order of the list.
+`key` counts from 0, in the order of the list. `json_list(column)` is the other direction: the values of all rows as one
+JSON list. `CROSS JOIN … ON` keeps SQLite to this order of the tables; PostgreSQL chooses its own.
 """
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Text, TextClause, bindparam, text
+from sqlalchemy import ColumnElement, Connection, Integer, Table, Text, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-__all__ = ["day_of", "each_of", "greatest", "least", "place_in", "sql", "upsert"]
+__all__ = [
+    "day_of",
+    "each_of",
+    "greatest",
+    "insert_rows",
+    "last_id",
+    "least",
+    "place_in",
+    "skip_ids",
+    "sql",
+    "upsert",
+]
 
 EACH = re.compile(r"\beach\(:(\w+) AS (\w+)\)")
 ROWS = re.compile(r"\brows\(:(\w+) AS ([\w ,]+)\)")
+JSON_LIST = re.compile(r"\bjson_list\(([\w.]+)\)")
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
+#: How each database keeps the last id of a table.
+LAST_IDS = {
+    SQLITE: "SELECT seq FROM sqlite_sequence WHERE name = '{}'",
+    POSTGRESQL: "SELECT last_value FROM {}_id_seq WHERE is_called",
+}
+SKIPPED = {
+    SQLITE: (
+        "DELETE FROM sqlite_sequence WHERE name = '{}'",
+        "INSERT INTO sqlite_sequence (name, seq) VALUES ('{}', :last)",
+    ),
+    POSTGRESQL: ("SELECT setval('{}_id_seq', :last)",),
+}
 #: The types of SQLite that have half as many digits on PostgreSQL.
 WIDER = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION"}
 
@@ -43,18 +71,20 @@ def sql(words: str) -> TextClause:
 
 @compiles(_Words, SQLITE)
 def _for_sqlite(element: TextClause, compiler: SQLCompiler, **given: Any) -> str:
-    return _written(element, compiler, _sqlite_each, _sqlite_rows, given)
+    words = JSON_LIST.sub(r"json_group_array(\1)", element.text)
+    return _written(element, compiler, ROWS.sub(_sqlite_rows, EACH.sub(_sqlite_each, words)), given)
 
 
 @compiles(_Words, POSTGRESQL)
 def _for_postgresql(element: TextClause, compiler: SQLCompiler, **given: Any) -> str:
-    return _written(element, compiler, _postgresql_each, _postgresql_rows, given)
+    words = JSON_LIST.sub(r"CAST(coalesce(json_agg(\1), '[]') AS TEXT)", element.text).replace("CROSS JOIN", "JOIN")
+    return _written(element, compiler, ROWS.sub(_postgresql_rows, EACH.sub(_postgresql_each, words)), given)
 
 
-def _written(element: TextClause, compiler: SQLCompiler, each: Any, rows: Any, given: dict[str, Any]) -> str:
+def _written(element: TextClause, compiler: SQLCompiler, words: str, given: dict[str, Any]) -> str:
     plain = element._clone()
     plain.__class__ = TextClause
-    plain.text = ROWS.sub(rows, EACH.sub(each, element.text))
+    plain.text = words
     return str(compiler.visit_textclause(plain, **given))  # type: ignore[no-untyped-call]
 
 
@@ -94,6 +124,45 @@ def each_of(values: Iterable[int | str], kind: str = "TEXT") -> TextClause:
     """Return a subquery of one column with these values, for in_(): a list of any length as one bound text."""
     listed = json.dumps(list(values))
     return sql(f"SELECT value FROM each(:listed AS {kind}) listed").bindparams(bindparam("listed", listed, unique=True))
+
+
+def insert_rows(connection: Connection, words: str, rows: Sequence[Sequence[int | str | None]], **given: Any) -> int:
+    """Run an INSERT that takes rows(:rows AS …), with these other values. Return how many rows it wrote.
+
+    SQLite gets bound values: to read the rows from JSON would take it as long as to insert them.
+    """
+    if connection.dialect.name == POSTGRESQL:
+        return connection.execute(_cached(words), {"rows": json.dumps(rows), **given}).rowcount
+    values = (value.isoformat(" ") if isinstance(value, datetime) else value for value in given.values())
+    bound = _bound(words, tuple(given), len(rows))
+    return connection.exec_driver_sql(bound, (*values, *chain.from_iterable(rows))).rowcount
+
+
+@cache
+def _cached(words: str) -> TextClause:
+    return sql(words)
+
+
+@cache
+def _bound(words: str, names: tuple[str, ...], count: int) -> str:
+    """Return a statement of SQLite with numbered places for these names, and with this number of rows."""
+    for place, name in enumerate(names, start=1):
+        words = re.sub(rf":{name}\b", f"?{place}", words)
+    columns = [name for found in ROWS.finditer(words) for name, _ in _columns(found[2])]
+    named = ", ".join(f"column{place} AS {name}" for place, name in enumerate(columns, start=1))
+    line = f"({', '.join('?' * len(columns))})"
+    return ROWS.sub(f"(SELECT {named} FROM (VALUES {', '.join([line] * count)}))", words)
+
+
+def last_id(connection: Connection, table: Table) -> int:
+    """Return the largest id that a table ever gave, also to a row that was deleted since; 0 before the first."""
+    return int(connection.execute(text(LAST_IDS[connection.dialect.name].format(table.name))).scalar() or 0)
+
+
+def skip_ids(connection: Connection, table: Table, last: int) -> None:
+    """Let the next row of a table have the id after `last`."""
+    for statement in SKIPPED[connection.dialect.name]:
+        connection.execute(text(statement.format(table.name)), {"last": last} if ":last" in statement else {})
 
 
 class day_of(GenericFunction[str]):

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import Connection, exists, insert, or_, select, text, update
+from sqlalchemy import Connection, exists, insert, or_, select, update
 
 from amounts import exceeds, money
 from database import IMEIDatabase, utc_now
 from orders import BatchState, OrderStatus, Outcome
 from people import COMMAND_LINE, Actor
-from schema import batches, items, orders
+from schema import batches, items, orders, sql
 from storage.batch_queries import planned_imeis, promised, spent_or_promised
 from storage.batch_states import finish_if_done, resume
 from storage.daily_limits import daily_limits, limit_objections
@@ -25,38 +25,40 @@ from storage.rows import WORDS, EarlierOrder
 logger = logging.getLogger(__name__)
 
 # Lists travel as one JSON text each: one statement for 20,000 rows, and no limit on the number of parameters.
-OPEN_ITEMS = text(
+OPEN_ITEMS = sql(
     "SELECT imei, batch_id FROM items WHERE service_id = :service AND outcome IN ('waiting', 'in_doubt')"
-    " AND imei IN (SELECT value FROM json_each(:imeis))"
+    " AND imei IN (SELECT value FROM each(:imeis AS TEXT) given)"
 )
 EARLIER = (
     "imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name, verdict,"
     f" substr(coalesce(result_code_display, ''), 1, {WORDS}) AS words"
 )
-#: Grows with the date of an order, and with its row id where there is none: files bring old orders later than new ones.
-NEWEST = "coalesce(order_date, '') || printf('%020d', id)"
-#: Largest for the order that answers for an IMEI: one that waits for its result, else the newest.
-ANSWERS = f"(order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')) || {NEWEST}"
-#: SQLite takes the id from the row that has the max().
-KNOWN_ORDERS = text(
-    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT id FROM"
-    f" (SELECT id, max({ANSWERS})"
-    "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis)) AND service_id = :service GROUP BY imei))"
+#: The newest order first, by its date, and by its row id where there is none: files bring old orders later than new
+#: ones.
+NEWEST = "order_date DESC NULLS LAST, id DESC"
+#: First the order that answers for an IMEI: one that waits for its result, else the newest.
+ANSWERS = f"(order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')) DESC, {NEWEST}"
+KNOWN_ORDERS = sql(
+    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT (SELECT id FROM orders"
+    f"  WHERE imei = given.value AND service_id = :service ORDER BY {ANSWERS} LIMIT 1)"
+    " FROM each(:imeis AS TEXT) given)"
 ).columns(order_date=orders.c.order_date.type)
-#: The plus keeps SQLite from looking through every completed order.
-RESULTS_ELSEWHERE = text(
-    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT id FROM (SELECT id, max({NEWEST})"
-    "  FROM orders WHERE imei IN (SELECT value FROM json_each(:imeis))"
-    "  AND service_id != :service AND +status = 'Completed' GROUP BY imei)) ORDER BY id DESC"
+#: coalesce() keeps SQLite from looking through every completed order.
+RESULTS_ELSEWHERE = sql(
+    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT (SELECT id FROM orders WHERE imei = given.value"
+    f"  AND service_id != :service AND coalesce(status, '') = 'Completed' ORDER BY {NEWEST} LIMIT 1)"
+    " FROM each(:imeis AS TEXT) given) ORDER BY id DESC"
 ).columns(order_date=orders.c.order_date.type)
-INSERT_CHUNKS = text(
-    "INSERT INTO chunks (batch_id, size, state) SELECT :batch, value, 'planned' FROM json_each(:sizes) ORDER BY key"
+INSERT_CHUNKS = sql(
+    "INSERT INTO chunks (batch_id, size, state)"
+    " SELECT :batch, value, 'planned' FROM each(:sizes AS INTEGER) given ORDER BY key"
 )
-FIRST_CHUNK = text("SELECT min(id) FROM chunks WHERE batch_id = :batch")
-INSERT_ITEMS = text(
+#: The ids of chunks that one statement inserts follow each other: there is one writer at a time.
+FIRST_CHUNK = sql("SELECT min(id) FROM chunks WHERE batch_id = :batch")
+INSERT_ITEMS = sql(
     "INSERT INTO items (batch_id, service_id, imei, source_row, outcome, message, chunk_id)"
-    " SELECT :batch, :service, value ->> 0, value ->> 1, value ->> 2, value ->> 3, :first + (value ->> 4)"
-    " FROM json_each(:rows) ORDER BY key"
+    " SELECT :batch, :service, imei, source_row, outcome, message, :first + place"
+    " FROM rows(:rows AS imei TEXT, source_row INTEGER, outcome TEXT, message TEXT, place INTEGER) given ORDER BY key"
 )
 #: The notice of a batch that waits to be started.
 NOT_STARTED = "Not started yet."

@@ -5,17 +5,16 @@ submission/settlement.py decides, and writes the messages that are counted here.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, cast, func, or_, select
 
 from database import IMEIDatabase
 from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, SAYS_IT_EXISTS, ChunkState, Outcome
-from schema import OPEN_CALL, attempts, batches, chunks, items
+from schema import OPEN_CALL, attempts, batches, chunks, each_of, items
 from storage import batch_undo, call_queries, guards
 from storage.rows import DoubtfulItem
 
@@ -139,8 +138,7 @@ def cleared_imeis(database: IMEIDatabase, batch_id: int, limit: int) -> list[str
 
 def doubtful_among(connection: Connection, batch_id: int, imeis: Iterable[str]) -> dict[str, int]:
     """Return IMEI → item id of those of these IMEIs that are in doubt in a batch."""
-    wanted = text("SELECT value FROM json_each(:imeis)").bindparams(imeis=json.dumps(list(imeis)))
-    query = doubtful(items.c.imei, items.c.id).where(items.c.batch_id == batch_id, items.c.imei.in_(wanted))
+    query = doubtful(items.c.imei, items.c.id).where(items.c.batch_id == batch_id, items.c.imei.in_(each_of(imeis)))
     return {row.imei: row.id for row in connection.execute(query)}
 
 
@@ -150,11 +148,11 @@ def count_doubtful(connection: Connection, batch_id: int) -> int:
 
 
 def doubt_of(connection: Connection, batch_id: int) -> Doubt:
-    """Return what is in doubt in a batch, in numbers: counted by SQLite, a row for each call and message."""
+    """Return what is in doubt in a batch, in numbers: counted by the database, a row for each call and message."""
     words = func.coalesce(items.c.message, "").label("words")
-    count, ids = func.count().label("imeis"), func.sum(items.c.id).label("ids")
+    count, ids = func.count().label("imeis"), cast(func.sum(items.c.id), items.c.id.type).label("ids")
     query = doubtful(items.c.chunk_id, chunks.c.cleared, words, SENT_AT, count, ids)
-    query = query.where(items.c.batch_id == batch_id).group_by(items.c.chunk_id, words)
+    query = query.where(items.c.batch_id == batch_id).group_by(items.c.chunk_id, chunks.c.cleared, words)
     groups = connection.execute(query.order_by(items.c.chunk_id, words)).all()
     undecided = [row for row in groups if not row.cleared]
     return Doubt(

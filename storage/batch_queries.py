@@ -7,12 +7,12 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, exists, func, or_, select
 
 from database import IMEIDatabase, utc_now
 from grading import VerdictCounts
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
-from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, status_changes, sums
+from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, sql, status_changes, sums
 from storage.batch_doubt import at_stake
 from storage.batch_progress import read_progresses
 from storage.kept_sums import Counts, counts
@@ -29,9 +29,10 @@ NAMES_ORDER = ": order "
 UNFINISHED = batches.c.state.in_([BatchState.RUNNING, BatchState.PAUSED])
 UNFINISHED_BATCHES = select(batches).where(UNFINISHED).order_by(batches.c.id)  # for the status bar of every page
 STATE = select(batches.c.state, batches.c.revision).where(batches.c.id == bindparam("batch"))  # for each turn of a run
-PLACED_ORDERS = text(
-    "SELECT json_group_array(json_object('order_id', order_id, 'imei', imei, 'status', status, 'credits', credits))"
-    " FROM (SELECT * FROM orders WHERE batch_id = :batch ORDER BY id)"
+PLACED = ("order_id", "imei", "status", "credits")
+PLACED_ORDERS = sql(
+    f"SELECT {', '.join(f'json_list(o.{name})' for name in PLACED)}"
+    " FROM (SELECT * FROM orders WHERE batch_id = :batch ORDER BY id) o"
 )
 
 
@@ -119,10 +120,10 @@ def newest_started(database: IMEIDatabase) -> Progress | None:
 
 
 def placed_orders(database: IMEIDatabase, batch_id: int) -> list[dict[str, object]]:
-    """order_id, imei, status and credits of every order of a batch, oldest first, in one row of JSON."""
+    """order_id, imei, status and credits of every order of a batch, oldest first, in one row of JSON lists."""
     with database.read() as connection:
-        listed = connection.execute(PLACED_ORDERS, {"batch": batch_id}).scalar_one()
-    return list(json.loads(listed))
+        listed = connection.execute(PLACED_ORDERS, {"batch": batch_id}).one()
+    return [dict(zip(PLACED, values, strict=True)) for values in zip(*map(json.loads, listed), strict=True)]
 
 
 def revision(database: IMEIDatabase, batch_id: int) -> int | None:
@@ -143,7 +144,7 @@ def batch_errors(database: IMEIDatabase, batch_id: int) -> list[tuple[Outcome, s
 
     Messages that differ in the order id only, such as "ordered already: order 12345", are one group.
     """
-    cut = func.instr(items.c.message, NAMES_ORDER)
+    cut = func.place_in(items.c.message, NAMES_ORDER)
     words = case((cut > 0, func.substr(items.c.message, 1, cut - 1)), else_=items.c.message).label("words")
     query = (
         select(items.c.outcome, words, func.count().label("imeis"))
@@ -249,7 +250,7 @@ def _placed_since(
         query = query.where(exists().where(batches.c.id == added.c.batch_id, theirs))
     rows = connection.execute(query).all()
     counts = {verdict: int(count) for verdict, count, _ in rows}
-    return sum(counts.values()), sum(amount for *_, amount in rows) * MILLIONTH, counts_of(counts)
+    return sum(counts.values()), sum(int(amount) for *_, amount in rows) * MILLIONTH, counts_of(counts)
 
 
 def promised(connection: Connection, theirs: ColumnElement[bool] | None = None) -> float:

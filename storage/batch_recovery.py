@@ -6,15 +6,11 @@ Reads and writes only; submission/older_copy.py decides.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, select, update
 
 from database import Transaction
 from orders import BatchState, ChunkState
-from schema import batches, chunks
-
-LAST_BATCH = text("SELECT seq FROM sqlite_sequence WHERE name = 'batches'")
-FORGET_LAST = text("DELETE FROM sqlite_sequence WHERE name = 'batches'")
-SET_LAST = text("INSERT INTO sqlite_sequence (name, seq) VALUES ('batches', :last)")
+from schema import batches, chunks, last_id, skip_ids
 
 
 class PlannedCall(NamedTuple):
@@ -26,13 +22,12 @@ class PlannedCall(NamedTuple):
 
 def last_batch_id(connection: Connection) -> int:
     """Return the largest batch id that this database ever gave; 0 before the first batch."""
-    return int(connection.execute(LAST_BATCH).scalar() or 0)
+    return last_id(connection, batches)
 
 
 def skip_batch_ids(connection: Transaction, last: int) -> None:
     """Give the next batch an id beyond `last`."""
-    connection.execute(FORGET_LAST)
-    connection.execute(SET_LAST, {"last": last})
+    skip_ids(connection, batches, last)
 
 
 def unfinished_ids(connection: Connection) -> Sequence[int]:

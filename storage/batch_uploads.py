@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, insert, select, update
 
 from database import IMEIDatabase, utc_now
 from orders import BatchNames
@@ -65,7 +65,13 @@ def store_upload(database: IMEIDatabase, folder: Path, data: bytes, *, label: st
     with database.write() as connection:
         connection.execute(
             insert(uploads).values(
-                token=token, label=label, path=path.name, kind=kind, service_id=service_id, choice="{}"
+                token=token,
+                label=label,
+                path=path.name,
+                kind=kind,
+                service_id=service_id,
+                choice="{}",
+                created_at=utc_now(),
             )
         )
     return token
@@ -165,7 +171,7 @@ def _make_room(database: IMEIDatabase, folder: Path, which: ColumnElement[bool],
     """Delete the oldest of these uploads until all of them together take at most room bytes."""
     sizes = _sizes(folder)
     with database.write() as connection:
-        newest_first = select(uploads.c.token, uploads.c.path).where(which).order_by(text("uploads.rowid DESC"))
+        newest_first = select(uploads.c.token, uploads.c.path).where(which).order_by(uploads.c.created_at.desc())
         kept, dropped = 0, []
         for token, name in connection.execute(newest_first):
             kept += sizes[name]

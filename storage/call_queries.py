@@ -3,7 +3,6 @@
 Reads only.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from orders import (
     ItemOutcome,
     Outcome,
 )
-from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
+from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, each_of, items, orders, services
 from storage.batch_states import OF_THIS_BATCH
 from storage.guards import parts
 
@@ -189,13 +188,13 @@ class PlannedItem:
 
 def planned_among(connection: Connection, bodies: Sequence[str]) -> list[PlannedItem]:
     """Return what running batches have planned of the IMEIs that begin with one of these 14 digits."""
-    wanted = text("SELECT value FROM json_each(:bodies)").bindparams(bodies=json.dumps(list(bodies)))
     query = (
         select(items.c.batch_id, items.c.service_id, items.c.imei, batches.c.created_at)
         .join(chunks, chunks.c.id == items.c.chunk_id)
         .join(batches, batches.c.id == items.c.batch_id)
         .where(chunks.c.state == ChunkState.PLANNED, batches.c.state == BatchState.RUNNING)
-        .where(UNDECIDED, func.substr(items.c.imei, 1, 14).in_(wanted))
+        .where(UNDECIDED, func.substr(items.c.imei, 1, 14).in_(each_of(bodies)))
+        .order_by(items.c.id)
     )
     return [PlannedItem(*row) for row in connection.execute(query)]
 
@@ -262,11 +261,10 @@ def planned_items(connection: Connection, imeis: Sequence[str], last: int) -> li
     """Return what is planned of these: (service id, IMEI, whether an order up to row id `last` is final already)."""
     same = and_(orders.c.imei == items.c.imei, orders.c.service_id == items.c.service_id)
     settled = exists().where(same, orders.c.id <= last, orders.c.status.in_(FINAL_STATUSES))
-    wanted = text("SELECT value FROM json_each(:imeis)").bindparams(imeis=json.dumps(list(imeis)))
     query = (
         select(items.c.service_id, items.c.imei, settled)
         .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(UNDECIDED, chunks.c.state == ChunkState.PLANNED, items.c.imei.in_(wanted))
+        .where(UNDECIDED, chunks.c.state == ChunkState.PLANNED, items.c.imei.in_(each_of(imeis)))
     )
     return [(row[0], row[1], bool(row[2])) for row in connection.execute(query)]
 

@@ -1,83 +1,90 @@
 """What each call writes: the intent before it is sent, and its answer afterwards, many calls in one statement.
 
-This is the hot path. A statement takes many rows, as one JSON text (SQLite's json_each) or as bound values, so that
-SQLite works through them without giving Python's lock back and forth once a row while 30 threads want it. Every move is
-guarded by the old state, and its row count is checked.
+This is the hot path. A statement takes many rows, as one JSON text or as bound values, so that the database works
+through them without giving Python's lock back and forth once a row while 30 threads want it. Every move is guarded by
+the old state, and its row count is checked.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import chain
 from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 
-from sqlalchemy import select, text, update
+from sqlalchemy import bindparam, select, update
 
 from database import Transaction, utc_now
 from orders import Chunk, ChunkState, Item, ItemOutcome, Outcome, PlacedOrder, until_result
-from schema import chunks, items
+from schema import attempts, chunks, insert_rows, items, sql
 from storage.batch_states import finish_if_done, touch
 from storage.chunk_moves import end_attempts
 from storage.doubt_moves import answer_if_settled
 from storage.guards import Row, expect
 
-CLAIM = text(
+#: The time of a statement.
+NOW = bindparam("now", type_=attempts.c.sent_at.type)
+CLAIM = sql(
     "UPDATE chunks SET state = 'sending', attempt = attempt + 1"
-    " WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'planned'"
+    " WHERE id IN (SELECT value FROM each(:ids AS INTEGER) given) AND state = 'planned'"
 )
-INTEND = text(
+INTEND = sql(
     "INSERT INTO attempts (chunk_id, number, imeis, sent_at, after_order)"
     " SELECT id, attempt, size, :now, (SELECT coalesce(max(id), 0) FROM orders)"
-    " FROM chunks WHERE id IN (SELECT value FROM json_each(:ids))"
-)
-CLAIMED = text(
+    " FROM chunks WHERE id IN (SELECT value FROM each(:ids AS INTEGER) given) ORDER BY id"
+).bindparams(NOW)
+CLAIMED = sql(
     "SELECT c.id, c.batch_id, b.service_id, c.attempt,"
     " (SELECT max(a.id) FROM attempts a WHERE a.chunk_id = c.id) AS attempt_id,"
-    " (SELECT json_array(json_group_array(i.id), json_group_array(i.imei)) FROM"
+    " (SELECT '[' || json_list(i.id) || ',' || json_list(i.imei) || ']' FROM"
     "   (SELECT id, imei FROM items WHERE chunk_id = c.id ORDER BY id) i) AS items"
-    " FROM chunks c JOIN batches b ON b.id = c.batch_id WHERE c.id IN (SELECT value FROM json_each(:ids)) ORDER BY c.id"
+    " FROM chunks c JOIN batches b ON b.id = c.batch_id"
+    " WHERE c.id IN (SELECT value FROM each(:ids AS INTEGER) given) ORDER BY c.id"
 )
-#: Each row is an OrderRow, of bound values: to read them from JSON would take SQLite as long as to insert them.
+#: Each row is an OrderRow.
 PLACE = (
     "INSERT INTO orders (order_id, imei, status, raw_response, attempt_id, batch_id, service_name, service_id, credits,"
     " order_date, created_at, updated_at, notes)"
-    " SELECT row.*, b.service_name, b.service_id, b.unit_price, ?1, ?1, ?1, ?2"
-    " FROM (VALUES {rows}) row CROSS JOIN batches b ON b.id = row.column6"
-    " WHERE true ON CONFLICT (order_id) DO NOTHING"
+    " SELECT given.order_id, given.imei, given.status, given.raw, given.attempt_id, b.id, b.service_name, b.service_id,"
+    " b.unit_price, :now, :now, :now, :notes"
+    " FROM rows(:rows AS order_id TEXT, imei TEXT, status TEXT, raw TEXT, attempt_id INTEGER, batch_id INTEGER) given"
+    " CROSS JOIN batches b ON b.id = given.batch_id WHERE true ON CONFLICT (order_id) DO NOTHING"
 )
 #: The orders whose ids belong to another batch, IMEI or service: is_same where only the batch differs. The rows are
 #: (place of the call, batch id, order id, IMEI).
-KNOWN = text(
-    "SELECT row.value ->> 0 AS place, row.value ->> 3 AS imei, o.order_id,"
-    " o.imei IS row.value ->> 3 AND coalesce(o.service_id, b.service_id) = b.service_id AS is_same"
-    " FROM json_each(:rows) row CROSS JOIN batches b ON b.id = row.value ->> 1"
-    " CROSS JOIN orders o ON o.order_id = row.value ->> 2 WHERE NOT (is_same AND o.batch_id IS b.id)"
+KNOWN = sql(
+    "SELECT place, imei, order_id, is_same FROM (SELECT given.place, given.imei, o.order_id,"
+    "  o.imei IS NOT DISTINCT FROM given.imei AND coalesce(o.service_id, b.service_id) = b.service_id AS is_same,"
+    "  o.batch_id IS NOT DISTINCT FROM b.id AS is_ours"
+    "  FROM rows(:rows AS place INTEGER, batch_id INTEGER, order_id TEXT, imei TEXT) given"
+    "  CROSS JOIN batches b ON b.id = given.batch_id CROSS JOIN orders o ON o.order_id = given.order_id) found"
+    " WHERE NOT (is_same AND is_ours)"
 )
-ORDERED = text(
+ORDERED = sql(
     "UPDATE items SET outcome = 'ordered', message = NULL"
-    " WHERE chunk_id IN (SELECT value FROM json_each(:ids)) AND outcome IN ('waiting', 'in_doubt')"
+    " WHERE chunk_id IN (SELECT value FROM each(:ids AS INTEGER) given) AND outcome IN ('waiting', 'in_doubt')"
 )
 #: The rows are (chunk id, attempt): an answer to an earlier attempt must not move a chunk that was sent again.
-ANSWERED = text(
-    "UPDATE chunks SET state = 'answered', message = '' FROM json_each(:rows) row"
-    " WHERE chunks.id = row.value ->> 0 AND chunks.attempt = row.value ->> 1 AND chunks.state = 'sending'"
+ANSWERED = sql(
+    "UPDATE chunks SET state = 'answered', message = '' FROM rows(:rows AS id INTEGER, attempt INTEGER) given"
+    " WHERE chunks.id = given.id AND chunks.attempt = given.attempt AND chunks.state = 'sending'"
 )
-ENDED = text(
-    "UPDATE attempts SET ended_at = :now, result = 'answered' WHERE id IN (SELECT value FROM json_each(:attempts))"
-)
+ENDED = sql(
+    "UPDATE attempts SET ended_at = :now, result = 'answered'"
+    " WHERE id IN (SELECT value FROM each(:attempts AS INTEGER) given)"
+).bindparams(NOW)
 #: The rows are (chunk id, item id, outcome, message).
-DECIDED = text(
-    "UPDATE items SET outcome = row.value ->> 2, message = row.value ->> 3 FROM json_each(:rows) row"
-    " WHERE items.id = row.value ->> 1 AND items.chunk_id = row.value ->> 0"
-    " AND items.outcome IN ('waiting', 'in_doubt')"
+DECIDED = sql(
+    "UPDATE items SET outcome = given.outcome, message = given.message"
+    " FROM rows(:rows AS chunk_id INTEGER, id INTEGER, outcome TEXT, message TEXT) given"
+    " WHERE items.id = given.id AND items.chunk_id = given.chunk_id AND items.outcome IN ('waiting', 'in_doubt')"
 )
 #: The rows are (chunk id, attempt, state, message); states are those that a chunk may be in before.
-JUDGED = text(
-    "UPDATE chunks SET state = row.value ->> 2, message = row.value ->> 3, cleared = 0 FROM json_each(:rows) row"
-    " WHERE chunks.id = row.value ->> 0 AND chunks.attempt = row.value ->> 1"
-    " AND chunks.state IN (SELECT value FROM json_each(:states))"
+JUDGED = sql(
+    "UPDATE chunks SET state = given.state, message = given.message, cleared = false"
+    " FROM rows(:rows AS id INTEGER, attempt INTEGER, state TEXT, message TEXT) given"
+    " WHERE chunks.id = given.id AND chunks.attempt = given.attempt"
+    " AND chunks.state IN (SELECT value FROM each(:states AS TEXT) state)"
 )
 #: Orders that one statement inserts, at most.
 ORDERS_AT_ONCE = 200
@@ -142,7 +149,7 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int]) -> list[Chu
     ids, now = json.dumps(list(chunk_ids)), utc_now()
     claimed = connection.execute(CLAIM, {"ids": ids}).rowcount
     expect(claimed == len(chunk_ids), f"{claimed} of {len(chunk_ids)} chunks were planned")
-    connection.execute(INTEND, {"ids": ids, "now": now.isoformat(" ")})
+    connection.execute(INTEND, {"ids": ids, "now": now})
     found = [
         Chunk(row[0], row[1], row[2], row[3], row[4], tuple(map(Item, *json.loads(row[5]))))
         for row in connection.execute(CLAIMED, {"ids": ids})
@@ -210,10 +217,10 @@ def _insert_orders(
     connection: Transaction, calls: Sequence[Sequence[OrderRow]], notes: str | None = None
 ) -> Mapping[int, KnownOrders]:
     """Insert the orders of calls. Return what their ids mean that belong to another, by the place of the call."""
-    rows, now, inserted = list(chain.from_iterable(calls)), utc_now().isoformat(" "), 0
+    rows, now, inserted = list(chain.from_iterable(calls)), utc_now(), 0
     for start in range(0, len(rows), ORDERS_AT_ONCE):
         part = rows[start : start + ORDERS_AT_ONCE]
-        inserted += connection.exec_driver_sql(_place(len(part)), (now, notes, *chain.from_iterable(part))).rowcount
+        inserted += insert_rows(connection, PLACE, part, now=now, notes=notes)
     if inserted == len(rows):
         return {}
     named = [(place, row[5], row[0], row[1]) for place, call in enumerate(calls) for row in call]
@@ -225,12 +232,6 @@ def _insert_orders(
             else (Outcome.IN_DOUBT, f"the provider gave order {row.order_id} to another IMEI or service too")
         )
     return found
-
-
-@cache
-def _place(count: int) -> str:
-    """Return PLACE with this number of rows."""
-    return PLACE.format(rows=", ".join(["(?, ?, ?, ?, ?, ?)"] * count))
 
 
 def _insert_of(
@@ -256,8 +257,8 @@ def _write_clean(connection: Transaction, answered: Sequence[Chunk]) -> None:
     sent = json.dumps([(chunk.chunk_id, chunk.attempt) for chunk in answered])
     moved = connection.execute(ANSWERED, {"rows": sent}).rowcount
     expect(moved == len(answered), f"{moved} of {len(answered)} chunks were on the wire")
-    attempts = json.dumps([chunk.attempt_id for chunk in answered])
-    connection.execute(ENDED, {"attempts": attempts, "now": utc_now().isoformat(" ")})
+    ended = json.dumps([chunk.attempt_id for chunk in answered])
+    connection.execute(ENDED, {"attempts": ended, "now": utc_now()})
 
 
 def _write_judged(

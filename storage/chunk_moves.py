@@ -7,8 +7,7 @@ writes is in call_records.py, what ends doubt in doubt_moves.py.
 import json
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, and_, case, insert, select, text, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, and_, bindparam, case, insert, select, update
 
 from database import utc_now
 from orders import (
@@ -18,15 +17,15 @@ from orders import (
     Outcome,
     until_result,
 )
-from schema import UNDECIDED, batches, chunks, items, orders
+from schema import UNDECIDED, attempts, batches, chunks, each_of, items, orders, sql, upsert
 from storage.batch_states import finish_if_done, rest_was_cancelled, touch
 from storage.call_queries import NOT_PLACED, items_of
 from storage.guards import Row, expect, parts
 
-END_ATTEMPTS = text(
-    "UPDATE attempts SET ended_at = coalesce(ended_at, :now), result = row.value ->> 1, message = row.value ->> 2"
-    " FROM json_each(:rows) row WHERE attempts.id = row.value ->> 0"
-)
+END_ATTEMPTS = sql(
+    "UPDATE attempts SET ended_at = coalesce(ended_at, :now), result = given.result, message = given.message"
+    " FROM rows(:rows AS id INTEGER, result TEXT, message TEXT) given WHERE attempts.id = given.id"
+).bindparams(bindparam("now", type_=attempts.c.ended_at.type))
 
 
 def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) -> list[tuple[int, int]]:
@@ -143,8 +142,7 @@ def cancel_left_out(connection: Connection, reasons: Mapping[tuple[str, str], st
 
     reasons: (service id, IMEI) → the message that was written then.
     """
-    listed = json.dumps(sorted(set(reasons.values())))
-    messages = text("SELECT value FROM json_each(:messages)").bindparams(messages=listed)
+    messages = each_of(sorted(set(reasons.values())))
     left_out = and_(items.c.message.is_not(None), items.c.outcome == Outcome.DUPLICATE, items.c.message.in_(messages))
     columns = (items.c.id, items.c.batch_id, items.c.service_id, items.c.imei, items.c.message)
     rows = connection.execute(select(*columns).where(left_out)).all()
@@ -158,4 +156,4 @@ def cancel_left_out(connection: Connection, reasons: Mapping[tuple[str, str], st
 
 def end_attempts(connection: Connection, rows: Sequence[Row]) -> None:
     """Write how attempts ended: rows of (attempt id, result, message). The time of the first end stays."""
-    connection.execute(END_ATTEMPTS, {"rows": json.dumps(rows), "now": utc_now().isoformat(" ")})
+    connection.execute(END_ATTEMPTS, {"rows": json.dumps(rows), "now": utc_now()})

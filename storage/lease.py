@@ -10,10 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import utc_now
-from schema import leases
+from schema import leases, upsert
 
 #: The only row.
 ROW = 1

@@ -1,10 +1,9 @@
 """How long a comma list of a service may be: the longest that an answer has named in full, inside a transaction."""
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import Transaction, utc_now
-from schema import list_proofs
+from schema import list_proofs, upsert
 
 #: Made once: building a statement takes longer than running it.
 LIST_LIMIT = select(list_proofs.c.longest).where(list_proofs.c.service_id == bindparam("service"))

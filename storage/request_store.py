@@ -5,16 +5,16 @@ and stores the answer. Each transition is a guarded UPDATE. A leader that dies l
 only read. This module knows no HTTP.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import IMEIDatabase, Transaction
 from orders import IMEIOrder, RequestKind, RequestState
-from schema import FINISHED_REQUEST, OPEN_REQUEST, listed_orders, provider_requests
+from schema import FINISHED_REQUEST, OPEN_REQUEST, listed_orders, provider_requests, sql, upsert
 
 #: Seconds after which a request is deleted.
 KEPT = 3600.0
@@ -22,7 +22,11 @@ KEPT = 3600.0
 ROWS_AT_ONCE = 5000
 
 COLUMNS = provider_requests.c
-INSERT_LISTED = f"INSERT INTO listed_orders VALUES ({', '.join('?' * len(listed_orders.c))})"
+INSERT_LISTED = sql(
+    "INSERT INTO listed_orders (request_id, position, order_id, imei, status, service, requested_at)"
+    " SELECT request_id, position, order_id, imei, status, service, requested_at FROM rows(:rows AS request_id INTEGER,"
+    " position INTEGER, order_id TEXT, imei TEXT, status TEXT, service TEXT, requested_at TEXT) given"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ def store_orders(database: IMEIDatabase, request: Request, found: Sequence[IMEIO
     ]
     for start in range(0, len(rows), ROWS_AT_ONCE):
         with database.write() as connection:
-            connection.exec_driver_sql(INSERT_LISTED, rows[start : start + ROWS_AT_ONCE])
+            connection.execute(INSERT_LISTED, {"rows": json.dumps(rows[start : start + ROWS_AT_ONCE])})
 
 
 def drop_older_orders(connection: Transaction, request: Request) -> None:

@@ -5,20 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, select, text
+from sqlalchemy import Connection, Row, Select, and_, func, insert, select
 
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
-from schema import batches, items, orders, scans
+from schema import batches, items, orders, scans, sql
 from storage.batch_creation import ANSWERS, in_flight
 from storage.rows import Order
 
 #: Newest scans whose sessions are listed.
 LOOKED_AT = 5000
 #: The order that answers for a phone.
-KNOWN = text(
-    f"SELECT id, status FROM orders WHERE imei = :imei AND service_id = :service ORDER BY {ANSWERS} DESC LIMIT 1"
-)
+KNOWN = sql(f"SELECT id, status FROM orders WHERE imei = :imei AND service_id = :service ORDER BY {ANSWERS} LIMIT 1")
 
 
 class Known(NamedTuple):

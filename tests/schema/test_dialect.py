@@ -1,12 +1,13 @@
 """Statements in words, on both databases."""
 
 import json
+from datetime import datetime
 
 import pytest
 from sqlalchemy import func, literal, select
 
 from database import IMEIDatabase
-from schema import each_of, orders, sql
+from schema import batches, each_of, insert_rows, last_id, orders, skip_ids, sql
 
 
 @pytest.fixture(params=["file_database", "server_database"])
@@ -42,3 +43,38 @@ def test_functions_with_other_names_give_the_same_value(database: IMEIDatabase) 
         given = select(func.day_of(orders.c.order_date), func.greatest(orders.c.id, 5), func.least(orders.c.id, 5))
         assert connection.execute(given).one() == ("2026-11-26", 5, 1)
         assert connection.execute(select(func.place_in("Completed", "ple"))).scalar_one() == 4
+
+
+def test_the_values_of_rows_are_collected_in_their_order(database: IMEIDatabase) -> None:
+    query = sql(
+        "SELECT json_list(o.id) || json_list(o.imei)"
+        " FROM (SELECT id, imei FROM orders WHERE imei < :last ORDER BY id) o"
+    )
+    for order_id, imei in (("2", "b"), ("1", "a"), ("3", "c")):
+        database.insert_order({"order_id": order_id, "imei": imei})
+    with database.read() as connection:
+        found = connection.execute(query, {"last": "c"}).scalar_one()
+        assert found.replace(" ", "") == '[1,2]["b","a"]'
+        assert connection.execute(query, {"last": ""}).scalar_one() == "[][]"
+
+
+def test_rows_are_inserted_with_other_values_and_known_ones_do_not_count(database: IMEIDatabase) -> None:
+    words = (
+        "INSERT INTO orders (order_id, imei, attempt_id, order_date, notes) SELECT given.order_id, given.imei,"
+        " given.attempt, :now, :notes FROM rows(:rows AS order_id TEXT, imei TEXT, attempt INTEGER) given"
+        " WHERE true ON CONFLICT (order_id) DO NOTHING"
+    )
+    with database.write() as connection:
+        for rows, written in (([("1", "a", 2**40), ("2", "b", None)], 2), ([("2", "b", 7), ("3", "c", 7)], 1)):
+            assert insert_rows(connection, words, rows, now=datetime(2026, 11, 25, 12), notes="n") == written
+    found = [database.get_order(order_id) or {} for order_id in "123"]
+    assert [row["attempt_id"] for row in found] == [2**40, None, 7]
+    assert {(row["order_date"], row["notes"]) for row in found} == {(datetime(2026, 11, 25, 12), "n")}
+
+
+def test_ids_that_were_given_are_known_and_can_be_skipped(database: IMEIDatabase) -> None:
+    with database.write() as connection:
+        assert last_id(connection, batches) == 0
+        for last in (6, 9):
+            skip_ids(connection, batches, last)
+            assert last_id(connection, batches) == last

@@ -59,7 +59,7 @@ def test_what_is_known_to_be_spent_is_the_sum_of_the_orders_placed_since(databas
     unanswered(database, call(database, imeis(2, first=20)))
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO orders (imei, credits) VALUES ('353370080089458', 5.0)")  # imported
-        connection.exec_driver_sql("UPDATE orders SET existed = 1 WHERE order_id = '103'")
+        connection.exec_driver_sql("UPDATE orders SET existed = true WHERE order_id = '103'")
     after = reading(database, 99.7)
     answered(database, call(database, imeis(1, first=70)), 500)
     with database.read() as connection:
@@ -193,7 +193,7 @@ def test_of_another_batch_only_what_was_placed_between_the_readings_is_counted(d
     send(database, between, 200)
     unanswered(database, send(database, doubtful, None))
     with database.write() as connection:
-        connection.exec_driver_sql("UPDATE orders SET existed = 1 WHERE order_id = '201'")
+        connection.exec_driver_sql("UPDATE orders SET existed = true WHERE order_id = '201'")
     read_balance(database, 98.9)
     send(database, after, 300)
     assert change(database, chunk) == balance_store.BalanceChange(100.0, 98.9, 1.1, shared=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from batch_checks import outcomes
 from handmade_calls import OTHER, answered, call, one, unanswered
+from plain_sql import run
 from simulated_provider import SERVICE, imeis
 from sqlalchemy import update
 
@@ -69,7 +70,7 @@ def test_a_plan_knows_of_the_batch_that_would_be_given_back(database: IMEIDataba
     unanswered(database, doubtful)
     mark = fingerprint(SERVICE, imeis(2))
     with database.write() as connection:
-        connection.exec_driver_sql("UPDATE batches SET fingerprint = ?", (mark,))
+        run(connection, "UPDATE batches SET fingerprint = ?", mark)
     assert batch_state(database, doubtful.batch_id)[0] is BatchState.FINISHED
     new = NewBatch("again", "command", SERVICE, "T-Mobile", 0.1, numbers, fingerprint=mark)
     assert create_batch(database, new) == doubtful.batch_id == unfinished_batch(database, mark)
@@ -88,7 +89,7 @@ def test_items_stand_in_calls_of_the_given_length_and_a_repeated_imei_in_none(da
     batch_id = create_batch(database, new_batch([*numbers[:2], numbers[0], *numbers[2:]]), chunk_size=2)
     with database.read() as connection:
         query = "SELECT chunk_id - (SELECT min(id) FROM chunks), source_row FROM items WHERE batch_id = ? ORDER BY id"
-        rows = [tuple(row) for row in connection.exec_driver_sql(query, (batch_id,))]
+        rows = [tuple(row) for row in run(connection, query, batch_id)]
         sizes = list(connection.exec_driver_sql("SELECT size FROM chunks ORDER BY id").scalars())
     assert rows == [(0, 1), (0, 2), (None, 3), (1, 4), (1, 5), (2, 6)]
     assert sizes == [2, 2, 1]

@@ -1,6 +1,7 @@
 """Batch ids and calls of a database that is older than the answers kept beside it."""
 
 from handmade_calls import call, planned
+from plain_sql import run
 from simulated_provider import imeis
 
 from database import IMEIDatabase
@@ -32,5 +33,5 @@ def test_running_and_paused_batches_are_unfinished_oldest_first(database: IMEIDa
     ids = [planned(database, 1, first=first)[0] for first in range(3)]
     with database.write() as connection:
         batch_states.pause(connection, ids[0], "by a person")
-        connection.exec_driver_sql("UPDATE batches SET state = 'finished' WHERE id = ?", (ids[1],))
+        run(connection, "UPDATE batches SET state = 'finished' WHERE id = ?", ids[1])
         assert batch_recovery.unfinished_ids(connection) == [ids[0], ids[2]]

@@ -12,6 +12,7 @@ from handmade_calls import (
     record_outcomes,
     unanswered,
 )
+from plain_sql import run
 from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, utc_now
@@ -40,7 +41,7 @@ def test_open_calls_come_with_their_last_attempt_and_what_is_undecided(database:
         found = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
         assert found == [Chunk(doubtful.chunk_id, doubtful.batch_id, OTHER, 1, doubtful.attempt_id, doubtful.items[1:])]
         assert call_queries.open_chunks(connection, ChunkState.SENDING) == [again, later]
-        connection.exec_driver_sql("DELETE FROM attempts WHERE chunk_id = ?", (doubtful.chunk_id,))
+        run(connection, "DELETE FROM attempts WHERE chunk_id = ?", doubtful.chunk_id)
         assert call_queries.open_chunks(connection, ChunkState.IN_DOUBT)[0].attempt_id == 0
 
 
@@ -49,7 +50,7 @@ def test_labels_lead_to_one_service_and_an_ambiguous_title_to_none(database: IME
     with database.write() as connection:
         for position, (service_id, title) in enumerate(rows):
             insert = "INSERT INTO services (service_id, position, title, price, refreshed_at) VALUES (?, ?, ?, 1, 0)"
-            connection.exec_driver_sql(insert, (service_id, position, title))
+            run(connection, insert, service_id, position, title)
         found = call_queries.service_labels(connection)
     ids = {"269": "269", "270": "270", "271": "271", "a9": "A9"}
     assert found == {**ids, "t-mobile usa": "269", "letters": "A9"}
@@ -100,8 +101,8 @@ def test_an_attempt_that_placed_nothing_is_not_the_one_in_doubt(database: IMEIDa
         in_doubt(connection, second)
         (found,) = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
         assert found.attempt_id == second.attempt_id
-        connection.exec_driver_sql("UPDATE attempts SET result = 'not placed' WHERE id = ?", (second.attempt_id,))
-        connection.exec_driver_sql("UPDATE attempts SET result = NULL WHERE id = ?", (chunk.attempt_id,))
+        run(connection, "UPDATE attempts SET result = 'not placed' WHERE id = ?", second.attempt_id)
+        run(connection, "UPDATE attempts SET result = NULL WHERE id = ?", chunk.attempt_id)
         (found,) = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
         assert found.attempt_id == chunk.attempt_id
         assert [doubtful.attempt_id for doubtful in call_queries.doubtful_calls(connection)] == [chunk.attempt_id]
@@ -210,7 +211,7 @@ def test_the_age_of_an_attempt_counts_from_its_beginning_and_never_backwards(
 
     def at(column: str, seconds: float | None) -> None:
         value = None if seconds is None else (now - timedelta(seconds=seconds)).isoformat(" ")
-        connection.exec_driver_sql(f"UPDATE attempts SET {column} = ?", (value,))
+        run(connection, f"UPDATE attempts SET {column} = ?", value)
 
     with database.write() as connection:
         at("sent_at", 50.0)

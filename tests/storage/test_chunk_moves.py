@@ -24,6 +24,7 @@ from handmade_calls import (
     one,
     planned,
 )
+from plain_sql import run
 from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 from sqlalchemy.exc import NoResultFound
@@ -92,7 +93,7 @@ def test_an_imei_that_another_process_decided_first_is_not_cancelled(
 ) -> None:
     batch_id, _ = planned(database, 2)
     with rival.write() as connection:
-        connection.exec_driver_sql("UPDATE items SET outcome = 'refused' WHERE imei = ?", (imeis(1)[0],))
+        run(connection, "UPDATE items SET outcome = 'refused' WHERE imei = ?", imeis(1)[0])
     with database.write() as connection:
         assert chunk_moves.cancel_rest(connection, batch_id) == 1
     assert [row[0] for row in outcomes(database, batch_id)] == ["refused", "cancelled"]
@@ -177,7 +178,7 @@ def test_a_repeated_call_that_was_not_sent_says_nothing_where_nobody_said_why(da
 def test_an_imei_of_a_repeated_call_that_was_decided_first_is_not_in_doubt_again(database: IMEIDatabase) -> None:
     chunk = repeat_of(database, call(database, imeis(2)))
     with database.write() as connection:
-        connection.exec_driver_sql("UPDATE items SET outcome = 'refused' WHERE id = ?", (ids_of(chunk)[0],))
+        run(connection, "UPDATE items SET outcome = 'refused' WHERE id = ?", ids_of(chunk)[0])
         chunk_moves.release(connection, chunk, "no network")
     assert [row[0] for row in outcomes(database, chunk.batch_id)] == ["refused", "in_doubt"]
 
@@ -237,7 +238,7 @@ def test_what_was_left_out_with_words_that_are_no_longer_true_is_cancelled(datab
     with database.write() as connection:
         for n in range(3):
             chunk_moves.leave_out(connection, SERVICE, numbers[n], f"order {n}")
-        connection.exec_driver_sql("UPDATE items SET message = 'order 0' WHERE imei = ?", (numbers[3],))
+        run(connection, "UPDATE items SET message = 'order 0' WHERE imei = ?", numbers[3])
         before = batch_revisions(connection)
         told = {
             (SERVICE, numbers[0]): "order 0",

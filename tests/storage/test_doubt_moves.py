@@ -31,6 +31,7 @@ from handmade_calls import (
     planned,
     unanswered,
 )
+from plain_sql import run
 from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 
@@ -87,7 +88,7 @@ def repeats(database: IMEIDatabase, batch_id: int) -> list[tuple[Any, ...]]:
     """(size, state, attempt in doubt, cleared) of each chunk of a batch."""
     with database.read() as connection:
         query = "SELECT size, state, doubt_attempt, cleared FROM chunks WHERE batch_id = ? ORDER BY id"
-        return [tuple(row) for row in connection.exec_driver_sql(query, (batch_id,))]
+        return [tuple(row) for row in run(connection, query, batch_id)]
 
 
 def test_what_is_repeated_is_planned_in_a_chunk_that_remembers_the_attempt_and_its_batch_runs_again(

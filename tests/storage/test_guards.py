@@ -22,5 +22,11 @@ def test_a_write_that_may_be_left_out_does_not_wait_for_another_one(
     with write_if_free(database) as connection:
         connection.exec_driver_sql("INSERT INTO settings (key, value) VALUES ('a', 'b')")
     assert database.get_setting("a") == "b"
-    with database.read() as connection:
+
+
+def test_after_a_write_that_did_not_wait_others_wait_as_before(file_database: IMEIDatabase) -> None:
+    """On SQLite, where the time is a setting of the connection."""
+    with write_if_free(file_database):
+        pass
+    with file_database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == BUSY_TIMEOUT_MS

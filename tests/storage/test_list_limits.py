@@ -1,9 +1,11 @@
 """The proven length of comma lists is kept for each service."""
 
+from datetime import timedelta
+
 from handmade_calls import OTHER, one
 from simulated_provider import SERVICE
 
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from storage.list_limits import read_list_limit, write_list_limit
 
 
@@ -13,4 +15,5 @@ def test_the_newest_proof_of_a_service_counts_and_no_other_services(database: IM
         write_list_limit(connection, SERVICE, 100)
         write_list_limit(connection, SERVICE, 2)
         assert (read_list_limit(connection, SERVICE), read_list_limit(connection, OTHER)) == (2, 0)
-    assert one(database, "SELECT count(*), max(proven_at) > datetime('now', '-1 minute') FROM list_proofs") == (1, 1)
+    minute_ago = (utc_now() - timedelta(minutes=1)).isoformat(" ")
+    assert one(database, "SELECT count(*), max(proven_at) > ? FROM list_proofs", minute_ago) == (1, True)

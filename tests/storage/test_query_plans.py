@@ -1,7 +1,7 @@
 """What the pages and the background ask the database for is found by indexes, and every index is there for a query.
 
 Every statement is caught on its way and its plan is read twice: as SQLite plans without statistics, and as it plans
-with those of five million orders.
+with those of five million orders. All of it is about SQLite: PostgreSQL plans by the statistics of its own tables.
 """
 
 import re
@@ -156,6 +156,12 @@ PAGES = [
 FOR_PEOPLE: dict[str, str] = {"idx_order_id": "one of the four that people know; the unique index does the work"}
 
 Statements = dict[str, Any]
+
+
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """An empty database of SQLite, whose plans are read."""
+    return file_database
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from handmade_calls import (
     record_outcomes,
     unanswered,
 )
+from plain_sql import run
 from sqlalchemy import Connection
 
 from database import IMEIDatabase
@@ -66,14 +67,14 @@ def chunk_rows(database: IMEIDatabase, batch_id: int) -> list[tuple[Any, ...]]:
     """(id, size, state) of each chunk of a batch."""
     with database.read() as connection:
         query = "SELECT id, size, state FROM chunks WHERE batch_id = ? ORDER BY id"
-        return [tuple(row) for row in connection.exec_driver_sql(query, (batch_id,))]
+        return [tuple(row) for row in run(connection, query, batch_id)]
 
 
 def outcomes(database: IMEIDatabase, batch_id: int) -> list[tuple[Any, ...]]:
     """(outcome, message, chunk id) of each IMEI of a batch."""
     with database.read() as connection:
         query = "SELECT outcome, message, chunk_id FROM items WHERE batch_id = ? ORDER BY id"
-        return [tuple(row) for row in connection.exec_driver_sql(query, (batch_id,))]
+        return [tuple(row) for row in run(connection, query, batch_id)]
 
 
 def batch(database: IMEIDatabase, batch_id: int) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from plain_sql import run
 from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 
@@ -43,13 +44,14 @@ def everything(database: IMEIDatabase) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of the tables that record orders and calls."""
     tables = ("batches", "chunks", "attempts", "items", "orders")
     with database.read() as connection:
-        return {name: [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {name}")] for name in tables}
+        found = {name: run(connection, f"SELECT * FROM {name} ORDER BY id") for name in tables}
+        return {name: [tuple(row) for row in rows] for name, rows in found.items()}
 
 
 def one(database: IMEIDatabase, query: str, *values: Any) -> Any:
     """Return the only row of a query, or its only value."""
     with database.read() as connection:
-        row = tuple(connection.exec_driver_sql(query, values).one())
+        row = tuple(run(connection, query, *values).one())
     return row[0] if len(row) == 1 else row
 
 
@@ -140,4 +142,4 @@ def outcome(database: IMEIDatabase, chunk: Chunk) -> list[tuple[str, str]]:
         " ON o.imei = i.imei AND o.batch_id = i.batch_id WHERE i.batch_id = ? ORDER BY i.id"
     )
     with database.read() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(query, (chunk.batch_id,))]
+        return [tuple(row) for row in run(connection, query, chunk.batch_id)]

@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from handmade_calls import record_outcomes
+from plain_sql import run
 from sqlalchemy import Connection
 from werkzeug.test import TestResponse
 
@@ -192,14 +193,12 @@ def answer_chunks(
 def send_chunk(connection: Connection, chunk_id: int, batch_id: int, service_id: str) -> Chunk:
     """Move a chunk from planned to sending, with its row in attempts."""
     now = utc_now().isoformat(" ")
-    connection.exec_driver_sql("UPDATE chunks SET state = 'sending', attempt = 1 WHERE id = ?", (chunk_id,))
-    connection.exec_driver_sql("UPDATE batches SET started_at = ? WHERE id = ?", (now, batch_id))
-    attempt = connection.exec_driver_sql(
-        "INSERT INTO attempts (chunk_id, number, imeis, sent_at) VALUES (?, 1, 1, ?) RETURNING id",
-        (chunk_id, now),
-    ).scalar_one()
-    found = connection.exec_driver_sql("SELECT id, imei FROM items WHERE chunk_id = ? ORDER BY id", (chunk_id,))
-    return Chunk(chunk_id, batch_id, service_id, 1, attempt, tuple(Item(row[0], row[1]) for row in found))
+    run(connection, "UPDATE chunks SET state = 'sending', attempt = 1 WHERE id = ?", chunk_id)
+    run(connection, "UPDATE batches SET started_at = ? WHERE id = ?", now, batch_id)
+    insert = "INSERT INTO attempts (chunk_id, number, imeis, sent_at) VALUES (?, 1, 1, ?) RETURNING id"
+    attempt = run(connection, insert, chunk_id, now).scalar_one()
+    listed = run(connection, "SELECT id, imei FROM items WHERE chunk_id = ? ORDER BY id", chunk_id)
+    return Chunk(chunk_id, batch_id, service_id, 1, attempt, tuple(Item(row.id, row.imei) for row in listed))
 
 
 def _outcome_of(item_id: int, imei: str, outcome: Outcome, message: str) -> ItemOutcome:
