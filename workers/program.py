@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 
 from database import IMEIDatabase
 from runner import MAIN_ACCOUNT, Background, calling, in_threads, provider_access, use_one_heap
@@ -28,6 +29,15 @@ logger = logging.getLogger(__name__)
 
 #: Duties with shorter pauses (seconds) have a thread: a job takes longer than that.
 SHORTEST = 1.0
+#: What of the queue's log is of use: not a line for each job, and no traceback where the database is away.
+LOGGED = MappingProxyType(
+    {
+        "procrastinate": logging.WARNING,
+        "procrastinate.manager": logging.CRITICAL,
+        "procrastinate.worker.worker": logging.CRITICAL,
+        "psycopg.pool": logging.CRITICAL,
+    }
+)
 #: Seconds that the duties get to end, and between two looks for jobs whose workers are gone.
 PATIENCE, TIDY = 5.0, 60.0
 
@@ -35,8 +45,8 @@ PATIENCE, TIDY = 5.0, 60.0
 def run_worker(settings: Settings, database: IMEIDatabase) -> None:
     """Work until SIGTERM or SIGINT. Raises DemoError."""
     use_one_heap()
-    for name in ("procrastinate", "psycopg.pool"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # a line for each job says nothing about batches
+    for name, level in LOGGED.items():
+        logging.getLogger(name).setLevel(level)
     worker = WorkerProgram(settings, database)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stopping.set())
