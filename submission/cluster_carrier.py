@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 #: Seconds between two looks for calls without a job or an answer, and between two looks at the pace of reads.
 SWEEP = 2.0
 #: Seconds after an outage of the database in which workers get to store answers and show that they are alive.
-AFTER_OUTAGE = 15.0
+AFTER_OUTAGE = 10.0
 #: Seconds without a heartbeat after which a worker counts as gone.
 SILENCE = 30.0
 #: Seconds after a call was begun in which it is sent, or never, and seconds in which an answer can be stored.

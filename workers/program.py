@@ -36,6 +36,7 @@ LOGGED = MappingProxyType(
         "procrastinate.manager": logging.CRITICAL,
         "procrastinate.worker.worker": logging.CRITICAL,
         "psycopg.pool": logging.CRITICAL,
+        "asyncio": logging.CRITICAL,
     }
 )
 #: Seconds that the duties get to end, and between two looks for jobs whose workers are gone.
