@@ -153,7 +153,10 @@ PAGES = [
     "/history.xlsx?mismatch=1&q=35",
 ]
 #: An index that no query of ours needs → why it is there.
-FOR_PEOPLE: dict[str, str] = {"idx_order_id": "one of the four that people know; the unique index does the work"}
+FOR_PEOPLE: dict[str, str] = {
+    "idx_order_id": "one of the four that people know; the unique index does the work",
+    "idx_raw_answers_account": "for workers on several machines, which share a database of PostgreSQL",
+}
 
 Statements = dict[str, Any]
 
