@@ -14,17 +14,21 @@ from schema.batch_tables import (
     uploads,
 )
 from schema.cluster_tables import elections, pace, raw_answers
-from schema.columns import metadata
+from schema.columns import INTEGER, metadata
 from schema.dialect import (
+    DayStart,
     day_of,
     each_of,
     greatest,
     insert_rows,
+    json_length,
     last_id,
     least,
+    newest_number,
     place_in,
     skip_ids,
     sql,
+    total,
     upsert,
 )
 from schema.event_tables import IS_NEW, audit_entries, deliveries, outbox_events, webhooks
@@ -32,6 +36,7 @@ from schema.order_tables import (
     IS_REJECTED,
     MILLIONTH,
     NOT_FINAL,
+    PENDING_BY_DATE,
     UNGRADED,
     import_changes,
     import_history,
@@ -59,6 +64,7 @@ from schema.provider_tables import (
 
 __all__ = [
     "FINISHED_REQUEST",
+    "INTEGER",
     "IS_LISTED",
     "IS_NEW",
     "IS_REJECTED",
@@ -66,9 +72,11 @@ __all__ = [
     "NOT_FINAL",
     "OPEN_CALL",
     "OPEN_REQUEST",
+    "PENDING_BY_DATE",
     "UNDECIDED",
     "UNGRADED",
     "UNTALLIED",
+    "DayStart",
     "api_tokens",
     "attempts",
     "audit_entries",
@@ -85,6 +93,7 @@ __all__ = [
     "import_history",
     "insert_rows",
     "items",
+    "json_length",
     "last_id",
     "leases",
     "least",
@@ -93,6 +102,7 @@ __all__ = [
     "login_failures",
     "metadata",
     "millionths",
+    "newest_number",
     "order_totals",
     "orders",
     "outbox_events",
@@ -111,6 +121,7 @@ __all__ = [
     "status_changes",
     "stored_settings",
     "sums",
+    "total",
     "totals_mark",
     "uploads",
     "upsert",

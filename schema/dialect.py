@@ -2,41 +2,66 @@
 
 `sql()` takes a statement in words, as sqlalchemy.text() does, with two additions for one parameter that is a JSON list:
 
-- `each(:ids AS INTEGER)`: the values of the list, as a subquery with the columns `key` and `value`;
+- `each(:ids AS INTEGER)`: the values of the list, as a subquery with the columns `key` and `value`; the list may also
+  be the column of a table that stands before it, such as `each(search.imeis AS TEXT)`;
 - `rows(:rows AS id INTEGER, state TEXT)`: a list of lists, as a subquery with these columns and `key`.
 
 `key` counts from 0, in the order of the list. `json_list(column)` is the other direction: the values of all rows as one
-JSON list. `CROSS JOIN … ON` keeps SQLite to this order of the tables; PostgreSQL chooses its own.
+JSON list. Three more words tell SQLite how to find rows, which PostgreSQL decides itself:
+
+- `CROSS JOIN … ON` keeps to this order of the tables;
+- `by_index(idx_imei)` behind the name of a table;
+- `in_index(idx_status, status, :status)`: whether the order has this value, or one of `each(:words AS TEXT)`. SQLite
+  looks into the index for it; PostgreSQL has read the order anyway.
 """
 
 import json
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime, time
 from functools import cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Table, Text, TextClause, bindparam, text
+from sqlalchemy import (
+    TIMESTAMP,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Integer,
+    Table,
+    Text,
+    TextClause,
+    TypeDecorator,
+    bindparam,
+    text,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import TypeEngine
 
 __all__ = [
+    "DayStart",
     "day_of",
     "each_of",
     "greatest",
     "insert_rows",
+    "json_length",
     "last_id",
     "least",
+    "newest_number",
     "place_in",
     "skip_ids",
     "sql",
+    "total",
     "upsert",
 ]
 
-EACH = re.compile(r"\beach\(:(\w+) AS (\w+)\)")
+EACH = re.compile(r"\beach\((:\w+|\w+\.\w+) AS (\w+)\)")
+IN_INDEX = re.compile(r"\bin_index\((\w+), (\w+), (:\w+|each\(:\w+ AS \w+\))\)")
+BY_INDEX = re.compile(r"\bby_index\((\w+)\)")
 ROWS = re.compile(r"\brows\(:(\w+) AS ([\w ,]+)\)")
 JSON_LIST = re.compile(r"\bjson_list\(([\w.]+)\)")
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
@@ -71,13 +96,15 @@ def sql(words: str) -> TextClause:
 
 @compiles(_Words, SQLITE)
 def _for_sqlite(element: TextClause, compiler: SQLCompiler, **given: Any) -> str:
-    words = JSON_LIST.sub(r"json_group_array(\1)", element.text)
+    words = JSON_LIST.sub(r"json_group_array(\1)", IN_INDEX.sub(_sqlite_in_index, element.text))
+    words = BY_INDEX.sub(r"INDEXED BY \1", words)
     return _written(element, compiler, ROWS.sub(_sqlite_rows, EACH.sub(_sqlite_each, words)), given)
 
 
 @compiles(_Words, POSTGRESQL)
 def _for_postgresql(element: TextClause, compiler: SQLCompiler, **given: Any) -> str:
     words = JSON_LIST.sub(r"CAST(coalesce(json_agg(\1), '[]') AS TEXT)", element.text).replace("CROSS JOIN", "JOIN")
+    words = BY_INDEX.sub("", IN_INDEX.sub(_postgresql_in_index, words))
     return _written(element, compiler, ROWS.sub(_postgresql_rows, EACH.sub(_postgresql_each, words)), given)
 
 
@@ -89,7 +116,9 @@ def _written(element: TextClause, compiler: SQLCompiler, words: str, given: dict
 
 
 def _sqlite_each(found: re.Match[str]) -> str:
-    return f"(SELECT key, value FROM json_each(:{found[1]}))"
+    if not found[1].startswith(":"):
+        return f"json_each({found[1]})"
+    return f"(SELECT key, value FROM json_each({found[1]}))"
 
 
 def _sqlite_rows(found: re.Match[str]) -> str:
@@ -100,8 +129,9 @@ def _sqlite_rows(found: re.Match[str]) -> str:
 def _postgresql_each(found: re.Match[str]) -> str:
     wanted = WIDER.get(found[2], found[2])
     return (
+        f"{'' if found[1].startswith(':') else 'LATERAL '}"
         f"(SELECT position - 1 AS key, CAST(word AS {wanted}) AS value FROM json_array_elements_text("
-        f"CAST(:{found[1]} AS JSON)) WITH ORDINALITY AS listed (word, position))"
+        f"CAST({found[1]} AS JSON)) WITH ORDINALITY AS listed (word, position))"
     )
 
 
@@ -114,6 +144,19 @@ def _postgresql_rows(found: re.Match[str]) -> str:
         f"(SELECT position - 1 AS key, {', '.join(columns)} FROM json_array_elements("
         f"CAST(:{found[1]} AS JSON)) WITH ORDINALITY AS listed (line, position))"
     )
+
+
+def _sqlite_in_index(found: re.Match[str]) -> str:
+    index, column, words = found[1], found[2], _listed(found[3])
+    return f"EXISTS (SELECT 1 FROM orders AS o INDEXED BY {index} WHERE o.{column} IN ({words}) AND o.id = orders.id)"
+
+
+def _postgresql_in_index(found: re.Match[str]) -> str:
+    return f"coalesce(orders.{found[2]}, NULL) IN ({_listed(found[3])})"
+
+
+def _listed(words: str) -> str:
+    return words if words.startswith(":") else f"SELECT value FROM {words} listed"
 
 
 def _columns(declared: str) -> list[tuple[str, str]]:
@@ -165,6 +208,24 @@ def skip_ids(connection: Connection, table: Table, last: int) -> None:
         connection.execute(text(statement.format(table.name)), {"last": last} if ":last" in statement else {})
 
 
+class DayStart(TypeDecorator[date]):
+    """The type of a parameter that is a UTC day, to compare a time with its beginning.
+
+    SQLite compares texts, and the day alone stands before every moment of it: older moments have no fraction.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return TIMESTAMP() if dialect.name == POSTGRESQL else Text()
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == POSTGRESQL:
+            return value and datetime.combine(value, time())
+        return value.isoformat()
+
+
 class day_of(GenericFunction[str]):
     """The UTC day of a time, such as 2026-11-25."""
 
@@ -186,6 +247,27 @@ class least(GenericFunction[Any]):
 
 class place_in(GenericFunction[int]):
     """Where the second text begins in the first one, from 1; 0: nowhere."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+class total(GenericFunction[int]):
+    """The sum of whole numbers; NULL for no rows. The sum of PostgreSQL is no whole number in Python."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+class json_length(GenericFunction[int]):
+    """How many values a text has that is a JSON list."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+class newest_number(GenericFunction[int]):
+    """The highest number that was ever given to an entry of the audit log, also where it was removed; NULL: none."""
 
     type = Integer()
     inherit_cache = True
@@ -223,3 +305,33 @@ def _sqlite_place(element: place_in, compiler: SQLCompiler, **given: Any) -> str
 @compiles(place_in, POSTGRESQL)
 def _postgresql_place(element: place_in, compiler: SQLCompiler, **given: Any) -> str:
     return _called(element, compiler, "strpos", given)
+
+
+@compiles(total, SQLITE)
+def _sqlite_total(element: total, compiler: SQLCompiler, **given: Any) -> str:
+    return _called(element, compiler, "sum", given)
+
+
+@compiles(total, POSTGRESQL)
+def _postgresql_total(element: total, compiler: SQLCompiler, **given: Any) -> str:
+    return f"CAST({_called(element, compiler, 'sum', given)} AS BIGINT)"
+
+
+@compiles(json_length, SQLITE)
+def _sqlite_json_length(element: json_length, compiler: SQLCompiler, **given: Any) -> str:
+    return _called(element, compiler, "json_array_length", given)
+
+
+@compiles(json_length, POSTGRESQL)
+def _postgresql_json_length(element: json_length, compiler: SQLCompiler, **given: Any) -> str:
+    return f"json_array_length(CAST({compiler.process(element.clauses, **given)} AS JSON))"
+
+
+@compiles(newest_number, SQLITE)
+def _sqlite_newest_number(_element: newest_number, _compiler: SQLCompiler, **_given: Any) -> str:
+    return "(SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries')"
+
+
+@compiles(newest_number, POSTGRESQL)
+def _postgresql_newest_number(_element: newest_number, _compiler: SQLCompiler, **_given: Any) -> str:
+    return "(SELECT given FROM audit_counter)"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, func, select
 
 from database import IMEIDatabase, utc_now
 from schema import audit_entries
@@ -25,8 +25,6 @@ GENESIS = "0" * 64
 READ_AT_ONCE = 5000
 #: The setting that holds the last entry of the newest check without a fault.
 VERIFIED = "audit_log_verified"
-#: The highest number that was ever given to an entry. SQLite keeps it when entries are removed.
-COUNTER = "SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries'"
 NEWEST = select(func.coalesce(func.max(audit_entries.c.id), 0))
 REPLACED = "Entry {} is not the entry that was noted before: it was replaced with all that follow."
 MEMBERS = tuple(sorted(column.name for column in audit_entries.c if column.name != "digest"))
@@ -75,7 +73,7 @@ def verify(database: IMEIDatabase, start: Link = START, noted: Sequence[Link] = 
     """
     with database.read() as connection:
         top = connection.execute(NEWEST).scalar_one()
-        given = connection.execute(text(COUNTER)).scalar() or 0
+        given = connection.execute(select(func.newest_number())).scalar() or 0
         digest = connection.execute(select(audit_entries.c.digest).where(audit_entries.c.id == start.number)).scalar()
     if digest not in (None, start.digest):
         return ChainReport(0, start, start.number, REPLACED.format(start.number))

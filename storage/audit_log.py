@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, insert, or_, select, text
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, or_, select
 
 from database import IMEIDatabase, Transaction, utc_now
 from schema import audit_entries
-from storage.audit_chain import COUNTER, GENESIS, Link, digest_of
+from storage.audit_chain import GENESIS, Link, digest_of
 from storage.order_counts import Count
 
 #: Most signs of one column, and of one text among the details; most values of one list and members of the details.
@@ -33,7 +33,8 @@ READ_AT_ONCE = 1000
 REFUSED, FAILED = ".refused", ".failed"
 #: Parts of names whose values never enter the log.
 SECRET_NAMES = ("password", "secret", "token", "api_key", "code", "authorization", "cookie", "url")
-NEWEST = text(f"SELECT ({COUNTER}), (SELECT digest FROM audit_entries ORDER BY id DESC LIMIT 1)")
+_LAST_DIGEST = select(audit_entries.c.digest).order_by(audit_entries.c.id.desc()).limit(1)
+NEWEST = select(func.newest_number(), _LAST_DIGEST.scalar_subquery())
 INSERT = insert(audit_entries)
 
 
@@ -125,7 +126,7 @@ class AuditFilter:
         found: list[ColumnElement[bool]] = [column == wanted for column, wanted in same if wanted]
         if self.action:
             word = func.coalesce(entry.action, "")  # keeps SQLite from the index, after which it would sort all entries
-            found.append(or_(word == self.action, word.between(f"{self.action}.", f"{self.action}/")))
+            found.append(or_(word == self.action, and_(word >= f"{self.action}.", word <= f"{self.action}/")))
         if self.refused:
             found.append(or_(entry.action.endswith(REFUSED), entry.action.endswith(FAILED)))
         if self.since:

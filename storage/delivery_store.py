@@ -11,10 +11,24 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, insert, select, text, update
+from sqlalchemy import (
+    TIMESTAMP,
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    Text,
+    and_,
+    delete,
+    exists,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from database import IMEIDatabase, Transaction
-from schema import IS_NEW, deliveries, outbox_events, webhooks
+from schema import IS_NEW, deliveries, each_of, outbox_events, sql, webhooks
 from storage import outbox
 from storage.outbox import EventKind
 
@@ -32,18 +46,12 @@ FOR_PEOPLE = (
     EventKind.AUDIT_DIFFERS,
     EventKind.BACKUP_FAILED,
 )
-TO_WEBHOOKS = text(
-    "INSERT INTO deliveries (event_id, webhook_id, state, next_at)"
-    " SELECT e.id, w.id, 'waiting', :now FROM json_each(:ids) new JOIN outbox_events e ON e.id = new.value"
-    " CROSS JOIN webhooks w"
-    " WHERE w.disabled_at IS NULL AND instr(' ' || w.events || ' ', ' ' || e.kind || ' ') ORDER BY e.id, w.id"
-)
 #: Of a phone of scan mode nobody is told: a person stands in front of its result.
-TO_PEOPLE = text(
+TO_PEOPLE = sql(
     "INSERT INTO deliveries (event_id, target, state, next_at)"
-    " SELECT e.id, target.value, 'waiting', :now FROM json_each(:ids) new JOIN outbox_events e ON e.id = new.value"
-    " CROSS JOIN json_each(:targets) target"
-    " WHERE e.kind IN (SELECT value FROM json_each(:kinds))"
+    " SELECT e.id, target.value, 'waiting', :now FROM each(:ids AS INTEGER) fresh"
+    " JOIN outbox_events e ON e.id = fresh.value CROSS JOIN each(:targets AS TEXT) target ON true"
+    " WHERE e.kind IN (SELECT value FROM each(:kinds AS TEXT) kinds)"
     "  AND coalesce((SELECT source FROM batches WHERE id = e.batch_id), '') != 'scan' ORDER BY e.id, target.key"
 )
 
@@ -101,13 +109,20 @@ def plan(database: IMEIDatabase, targets: Sequence[str], now: datetime) -> int:
     with database.write() as connection:
         new = select(outbox_events.c.id).where(IS_NEW).order_by(outbox_events.c.id).limit(PLANNED_AT_ONCE)
         ids = list(connection.execute(new).scalars())
-        given = {"ids": json.dumps(ids), "now": now.isoformat(" ")}
-        connection.execute(TO_WEBHOOKS, given)
+        connection.execute(_to_webhooks(ids, now))
         if targets:
-            told = {"targets": json.dumps(list(targets)), "kinds": json.dumps(FOR_PEOPLE)}
-            connection.execute(TO_PEOPLE, given | told)
+            wanted = {"targets": json.dumps(list(targets)), "kinds": json.dumps(FOR_PEOPLE)}
+            connection.execute(TO_PEOPLE, {"ids": json.dumps(ids), "now": now.isoformat(" ")} | wanted)
         connection.execute(update(outbox_events).where(outbox_events.c.id.in_(ids)).values(is_planned=True))
     return len(ids)
+
+
+def _to_webhooks(event_ids: Sequence[int], now: datetime) -> Insert:
+    event, webhook = outbox_events.c, webhooks.c
+    columns = (event.id, webhook.id, literal(DeliveryState.WAITING, Text), literal(now, TIMESTAMP))
+    asked = select(*columns).join(webhooks, outbox.is_asked_for(event.kind)).order_by(event.id, webhook.id)
+    names = ["event_id", "webhook_id", "state", "next_at"]
+    return insert(deliveries).from_select(names, asked.where(event.id.in_(event_ids)))
 
 
 def add_test(connection: Transaction, webhook_id: int, now: datetime) -> None:
@@ -233,10 +248,9 @@ def forget(database: IMEIDatabase, now: datetime) -> None:
     waits = exists().where(deliveries.c.event_id == outbox_events.c.id, deliveries.c.state == DeliveryState.WAITING)
     with database.write() as connection:
         query = old.where(~waits).order_by(outbox_events.c.id).limit(FORGOTTEN_AT_ONCE)
-        ids = json.dumps(list(connection.execute(query).scalars()))
-        for table, column in (("deliveries", "event_id"), ("outbox_events", "id")):
-            gone = text(f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(:ids))")
-            connection.execute(gone, {"ids": ids})
+        ids = list(connection.execute(query).scalars())
+        for column in (deliveries.c.event_id, outbox_events.c.id):
+            connection.execute(delete(column.table).where(column.in_(each_of(ids, "INTEGER"))))
 
 
 def _columns() -> Select[Any]:

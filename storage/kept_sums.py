@@ -28,13 +28,14 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    Insert,
     Select,
     Table,
     bindparam,
+    case,
     func,
     literal_column,
     select,
-    text,
     union_all,
     update,
 )
@@ -42,7 +43,7 @@ from sqlalchemy import (
 from database import IMEIDatabase, Transaction
 from grading import Verdict, VerdictCounts
 from orders import FINAL_STATUSES, OrderStatus
-from schema import MILLIONTH, UNTALLIED, batches, chunks, items, millionths, order_totals, orders, totals_mark
+from schema import MILLIONTH, UNTALLIED, batches, chunks, items, millionths, order_totals, orders, totals_mark, upsert
 from storage.background import Duty
 
 logger = logging.getLogger(__name__)
@@ -58,14 +59,6 @@ LOOK, STATISTICS = 5.0, 3600.0
 #: What the results of a batch are summed up by.
 FINDINGS = ("carrier", "simlock", "fmi", "blacklist")
 
-ROLL = text("""
-INSERT INTO order_totals (batch_id, day, service_name, status, verdict, orders, millionths)
-SELECT coalesce(batch_id, 0), coalesce(date(order_date), ''), coalesce(service_name, ''), coalesce(status, ''),
-       coalesce(verdict, ''), count(*), sum(CAST(round(coalesce(credits, 0) * 1000000) AS INTEGER))
-FROM orders WHERE id > :after AND id <= :upto GROUP BY 1, 2, 3, 4, 5
-ON CONFLICT (batch_id, day, service_name, status, verdict)
-DO UPDATE SET orders = orders + excluded.orders, millionths = millionths + excluded.millionths
-""")
 #: Made once: the status bar of every page asks them.
 OUTCOMES, STATES = (
     select(by, word, func.count()).where(by.in_(bindparam("ids", expanding=True))).group_by(by, word)
@@ -133,7 +126,7 @@ def _sums_of(table: Table, count: ColumnElement[Any], amount: ColumnElement[Any]
     """Return the columns of OrderSums. count and amount are the orders and the millionths of one row."""
     is_pending = func.coalesce(table.c.status, "").not_in(FINAL_STATUSES)
     conditions = [~is_pending, is_pending, *(table.c.verdict == verdict for verdict in VERDICTS)]
-    return [func.sum(amount), *(func.coalesce(func.sum(count).filter(condition), 0) for condition in conditions)]
+    return [func.total(amount), *(func.total(case((condition, count), else_=0)) for condition in conditions)]
 
 
 def counts(connection: Connection, rows: Sequence[Any]) -> dict[int, Counts]:
@@ -212,9 +205,22 @@ def roll(connection: Transaction) -> bool:
     newest = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
     upto = min(newest, after + COUNTED_AT_ONCE)
     if upto > after:
-        connection.execute(ROLL, {"after": after, "upto": upto})
+        connection.execute(_roll(), {"after": after, "upto": upto})
         connection.execute(totals_mark.update().values(upto=upto))
     return bool(upto >= newest)
+
+
+@cache
+def _roll() -> Insert:
+    """The statement that adds the orders behind one row id, up to another, to the totals."""
+    keys = [*order_totals.primary_key]
+    key: list[Any] = [orders.c.batch_id, func.day_of(orders.c.order_date), *(orders.c[one.name] for one in keys[2:])]
+    words = [func.coalesce(column, 0 if place == 0 else "") for place, column in enumerate(key)]
+    counted = select(*words, func.count(), func.total(millionths())).group_by(*words)
+    counted = counted.where(orders.c.id > bindparam("after"), orders.c.id <= bindparam("upto"))
+    statement = upsert(order_totals).from_select(order_totals.c.keys(), counted)
+    added = {name: order_totals.c[name] + statement.excluded[name] for name in ("orders", "millionths")}
+    return statement.on_conflict_do_update(index_elements=keys, set_=added)
 
 
 def tally_finished(database: IMEIDatabase) -> int:

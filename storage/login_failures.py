@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
-from schema import login_failures
+from schema import login_failures, upsert
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _summed(connection: Connection, chosen: OrderFilter) -> int:
         terms.append(added.day >= (chosen.since.isoformat() if chosen.since else "0"))  # not the unknown day ""
     if chosen.until:
         terms.append(added.day <= chosen.until.isoformat())
-    return int(connection.execute(select(func.coalesce(func.sum(added.orders), 0)).where(*terms)).scalar_one())
+    return int(connection.execute(select(func.coalesce(func.total(added.orders), 0)).where(*terms)).scalar_one())
 
 
 def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:

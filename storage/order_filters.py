@@ -27,12 +27,12 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, literal, not_, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, not_, or_, select
 
 from database import IMEIDatabase
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
-from schema import IS_REJECTED, NOT_FINAL, batches, orders
+from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, batches, each_of, orders, sql
 from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
 
@@ -56,8 +56,6 @@ DATE = "idx_order_date"
 REJECTED = "idx_orders_rejected"
 #: The orders of the batches of one person, and how many of these batches are asked for the newest order.
 PERSON, RECENT_BATCHES = "person", 20
-#: SQL: the words of a parameter that is a JSON list.
-LISTED = "SELECT value FROM json_each(:{})"
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
 
@@ -312,9 +310,7 @@ def terms_of(chosen: OrderFilter, meanings: Wordings, before: int | None = None)
         theirs = select(batches.c.id).where(batches.c.ordered_by == chosen.person)
         yield Term(PERSON, orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs))
     if chosen.verdict == PENDING:
-        # The date, which holds for every order, keeps SQLite from counting them in the index of all statuses.
-        seek = and_(NOT_FINAL, func.coalesce(orders.c.order_date, "") >= "")
-        yield Term("idx_orders_pending", seek, _read(orders.c.status).not_in(FINAL_STATUSES))
+        yield Term("idx_orders_pending", PENDING_BY_DATE, _read(orders.c.status).not_in(FINAL_STATUSES))
     elif chosen.verdict:
         yield _worded("verdict", [chosen.verdict])
     yield from (_worded(name, meanings.get(name, [word])) for name in MEANT if (word := getattr(chosen, name)))
@@ -332,7 +328,7 @@ def pairs_of(chosen: OrderFilter, meanings: Wordings) -> Iterator[Term]:
     for name in FINDINGS if chosen.verdict not in ("", PENDING) else ():
         if getattr(chosen, name):
             index = f"idx_orders_verdict_{name}"
-            seek = and_(orders.c.verdict == chosen.verdict, orders.c[name].in_(_listed(index, meanings[name])))
+            seek = and_(orders.c.verdict == chosen.verdict, orders.c[name].in_(each_of(meanings[name])))
             yield Term(index, seek, seek)
 
 
@@ -341,16 +337,11 @@ def _worded(name: str, words: Sequence[str]) -> Term:
     index, column = f"idx_orders_{name}", orders.c[name]
     if len(words) == 1:
         return Term(index, column == words[0], _read(column) == words[0], _is_in_index(index, name, words), 1)
-    given = _listed(index, words)
+    given = each_of(words)
     seek, read = column.in_(given), _read(column).in_(given)
     if len(words) >= READ:
         return Term(index, seek, read)
     return Term(index, seek, read, _is_in_index(index, name, words), len(words))
-
-
-def _listed(parameter: str, words: Sequence[str]) -> Any:
-    """Return words as a list for an IN, however many they are."""
-    return text(LISTED.format(parameter)).bindparams(**{parameter: json.dumps(list(words))})
 
 
 def _serial(given: str) -> Term:
@@ -362,15 +353,12 @@ def _serial(given: str) -> Term:
 
 
 def _placed(chosen: OrderFilter, before: int | None, placed: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Ordered on one of the days, and behind the last order seen. One bound above only: SQLite seeks by one.
-
-    Bounds are days as text, which stand before every moment of the day: older moments have no fraction of a second.
-    """
-    terms, end = [], literal("9999", Text)
+    """Ordered on one of the days, and behind the last order seen. One bound above only: SQLite seeks by one."""
+    terms, end = [], literal(date.max, DayStart)
     if chosen.until is not None:
-        end = literal((chosen.until + timedelta(days=1)).isoformat(), Text)
+        end = literal(chosen.until + timedelta(days=1), DayStart)
     if chosen.since is not None:
-        terms.append(placed >= literal(chosen.since.isoformat(), Text))
+        terms.append(placed >= literal(chosen.since, DayStart))
     if before is not None:
         seen = orders.alias("seen")
         last = func.coalesce(select(seen.c.order_date).where(seen.c.id == before).scalar_subquery(), end)
@@ -381,13 +369,11 @@ def _placed(chosen: OrderFilter, before: int | None, placed: ColumnElement[Any])
 
 
 def _is_in_index(index: str, column: str, words: Sequence[Any]) -> ColumnElement[bool]:
-    listed, given = (f":{index}", words[0]) if len(words) == 1 else (LISTED.format(index), json.dumps(list(words)))
-    return text(in_index(index, column, listed)).bindparams(**{index: given})  # type: ignore[return-value]
-
-
-def in_index(index: str, column: str, words: str) -> str:
-    """SQL: whether an order has one of these words, by a look into the index for each instead of reading the order."""
-    return f"EXISTS (SELECT 1 FROM orders AS o INDEXED BY {index} WHERE o.{column} IN ({words}) AND o.id = orders.id)"
+    """Return whether an order has one of these words, by a look into the index instead of reading the order."""
+    is_one = len(words) == 1
+    listed = f":{index}" if is_one else f"each(:{index} AS TEXT)"
+    given = {index: words[0] if is_one else json.dumps(list(words))}
+    return sql(f"in_index({index}, {column}, {listed})").bindparams(**given)  # type: ignore[return-value]
 
 
 def _read(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -401,7 +387,7 @@ def _about(given: str) -> Term:
         whole = or_(orders.c.imei == given, orders.c.imei2 == given, orders.c.order_id == given)
         return Term("q", whole, whole)
     # A range and not LIKE, which SQLite answers without the index; ":" comes behind every digit.
-    begins = orders.c.imei.between(given, given + ":")
+    begins = and_(orders.c.imei >= given, orders.c.imei <= given + ":")
     tested = func.substr(orders.c.imei, 1, len(given)) == given
     named = _read(orders.c.order_id) == given
     named_only = and_(orders.c.order_id == given, not_(tested))

@@ -57,7 +57,7 @@ class Statistics:
 def statistics(database: IMEIDatabase) -> Statistics:
     """Return what all orders add up to."""
     with database.read() as connection:
-        spent = connection.execute(select(func.coalesce(func.sum(sums().c.millionths), 0))).scalar_one()
+        spent = connection.execute(select(func.coalesce(func.total(sums().c.millionths), 0))).scalar_one()
         by_status, by_service = _order_counts(connection, "status"), _order_counts(connection, "service_name")
     return Statistics(by_status, by_service, round(spent * MILLIONTH, 4))
 
@@ -70,7 +70,7 @@ def by_status(database: IMEIDatabase) -> dict[str, int]:
 
 def _order_counts(connection: Connection, column: str) -> dict[str, int]:
     added = sums()
-    count = func.sum(added.c.orders)
+    count = func.total(added.c.orders)
     query = select(added.c[column], count).group_by(added.c[column]).having(count > 0)
     return {name: int(found) for name, found in connection.execute(query)}
 
@@ -79,7 +79,7 @@ def daily(database: IMEIDatabase, days: int = 14) -> list[Day]:
     """The last days, today last, days without orders included."""
     first = utc_now().date() - timedelta(days=days - 1)
     added = sums()
-    query = select(added.c.day, added.c.verdict, func.sum(added.c.orders), func.sum(added.c.millionths))
+    query = select(added.c.day, added.c.verdict, func.total(added.c.orders), func.total(added.c.millionths))
     query = query.where(added.c.day >= first.isoformat()).group_by(added.c.day, added.c.verdict)
     counts, spent = defaultdict[str, Counter[str]](Counter), Counter[str]()
     with database.read() as connection:
@@ -158,7 +158,7 @@ def _ordered_services() -> Select[Any]:
 def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
     """Status → orders of one batch."""
     added = sums()
-    count = func.sum(added.c.orders)
+    count = func.total(added.c.orders)
     query = select(added.c.status, count).where(added.c.batch_id == batch_id).group_by(added.c.status)
     with database.read() as connection:
         return {status: int(found) for status, found in connection.execute(query.having(count > 0))}

@@ -6,7 +6,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, or_, select, union_all
 
 from database import IMEIDatabase
 from grading import Verdict
@@ -67,10 +67,10 @@ def spend(database: IMEIDatabase, by: str, since: date | None = None) -> list[Sp
         "person": func.coalesce(person, ""),
     }
     key = keys[by].label("key")
-    count, amount = func.sum(added.c.orders), func.sum(added.c.millionths)
+    count, amount = func.total(added.c.orders), func.total(added.c.millionths)
     parts = [added.c.status == status for status in (COMPLETED, REJECTED)]
     parts += [added.c.verdict == verdict for verdict in (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL)]
-    counts = (func.coalesce(func.sum(added.c.orders).filter(part), 0) for part in parts)
+    counts = (func.total(case((part, added.c.orders), else_=0)) for part in parts)
     query = select(key, count, *counts, amount).group_by(key)
     query = query.having(count > 0).order_by(key.desc() if by == "day" else amount.desc())
     if since is not None:
@@ -133,7 +133,7 @@ def _doubtful() -> Select[Any]:
 def dispute_counts(database: IMEIDatabase) -> dict[Dispute, int]:
     """How many there are of each kind."""
     added = sums()
-    rejected = select(func.coalesce(func.sum(added.c.orders), 0)).where(added.c.status == REJECTED)
+    rejected = select(func.coalesce(func.total(added.c.orders), 0)).where(added.c.status == REJECTED)
     with database.read() as connection:
         count = int(connection.execute(rejected).scalar_one())
         in_doubt, _ = at_stake(connection)

@@ -1,6 +1,6 @@
 """Lists of IMEIs that are looked up at once: kept as they were pasted, and joined with the orders at each request.
 
-A list is one row of JSON, so that saving it is one small write; SQLite walks it with json_each and finds each IMEI
+A list is one row of JSON, so that saving it is one small write; the database walks it and finds each IMEI
 by its index. What was found is never stored, so a saved search always shows what is known now.
 """
 
@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select
 
 from database import IMEIDatabase, utc_now
 from grading import PENDING
-from schema import NOT_FINAL, orders, saved_searches
-from storage.order_filters import WALKED_FIRST, OrderFilter, fitting, in_index, rare_guide, wordings_of
+from schema import INTEGER, NOT_FINAL, DayStart, orders, saved_searches, sql
+from storage.order_filters import WALKED_FIRST, OrderFilter, fitting, rare_guide, wordings_of
 from storage.order_wordings import MEANT
 from storage.rows import FoundOrder, Order
 
@@ -28,14 +28,16 @@ WALKED_AT_ONCE = 2000
 #: A page first reads as many IMEIs of the list as it has rows, then this many times more until it is full.
 WIDENED = 4
 
-#: A column must have one of the words of a JSON list; an empty text is no condition.
-MEANING = [f" AND (:{name} = '' OR orders.{name} IN (SELECT value FROM json_each(:{name})))" for name in MEANT]
-LIST = "FROM saved_searches AS search CROSS JOIN json_each(search.imeis) AS wanted"
-#: CROSS JOIN and INDEXED BY hold SQLite to this: for each IMEI of the list, its orders, whatever the filters are.
-MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
- WHERE search.id = :search AND orders.imei = wanted.value AND wanted.key >= :place AND wanted.key < :end
- AND (:status = '' OR {in_index("idx_status", "status", ":status")})
- AND (:service = '' OR {in_index("idx_orders_service", "service_id", ":service")})
+#: A column must have one of the words of a JSON list; an empty list is no condition.
+MEANING = [
+    f" AND (:{name} = '[]' OR orders.{name} IN (SELECT value FROM each(:{name} AS TEXT) {name}))" for name in MEANT
+]
+LIST = "FROM saved_searches AS search CROSS JOIN each(search.imeis AS TEXT) AS wanted ON true"
+#: CROSS JOIN and by_index hold SQLite to this: for each IMEI of the list, its orders, whatever the filters are.
+MATCHES = f"""{LIST} CROSS JOIN orders by_index(idx_imei) ON orders.imei = wanted.value
+ WHERE search.id = :search AND wanted.key >= :place AND wanted.key < :end
+ AND (:status = '' OR in_index(idx_status, status, :status))
+ AND (:service = '' OR in_index(idx_orders_service, service_id, :service))
  AND (:batch IS NULL OR orders.batch_id = :batch)
  AND (:verdict = '' OR orders.verdict = :verdict)
  AND (NOT :pending OR {NOT_FINAL.text})
@@ -43,23 +45,25 @@ MATCHES = f"""{LIST} CROSS JOIN orders INDEXED BY idx_imei
 {"".join(MEANING)}
  AND (:since IS NULL OR orders.order_date >= :since) AND (:until IS NULL OR orders.order_date < :until)
  AND (NOT :mismatch OR orders.other_imei > '')"""
+TYPED = (bindparam("since", type_=DayStart), bindparam("until", type_=DayStart), bindparam("batch", type_=INTEGER))
 COLUMNS = ", ".join(f"orders.{column.name}" for column in orders.c)
 #: Keys first and rows afterwards: what is sorted stays small.
-FOUND = text(
-    f"""SELECT {COLUMNS}, page.place FROM (SELECT wanted.key AS place, orders.id AS row {MATCHES}
+_FOUND = sql(
+    f"""SELECT {COLUMNS}, page.place FROM (SELECT wanted.key AS place, orders.id AS order_row {MATCHES}
  AND (wanted.key > :place OR orders.id < :row) ORDER BY wanted.key, orders.id DESC LIMIT :limit) AS page
- JOIN orders ON orders.id = page.row ORDER BY page.place, orders.id DESC"""
-).columns(**{column.name: column.type for column in orders.c})
-COUNT = text(f"SELECT count(*) {MATCHES}")
+ JOIN orders ON orders.id = page.order_row ORDER BY page.place, orders.id DESC"""
+).bindparams(*TYPED)
+FOUND = _FOUND.columns(**{column.name: column.type for column in orders.c})
+COUNT = sql(f"SELECT count(*) {MATCHES}").bindparams(*TYPED)
 #: IN sorts the list, so that the index of IMEIs is walked from one end to the other and not up and down.
-KNOWN = text(
-    "SELECT json_group_array(imei) FROM (SELECT imei FROM orders WHERE imei IN"
-    f" (SELECT wanted.value {LIST} WHERE search.id = :search) GROUP BY imei)"
+KNOWN = sql(
+    "SELECT json_list(imei) FROM (SELECT imei FROM orders WHERE imei IN"
+    f" (SELECT wanted.value {LIST} WHERE search.id = :search) GROUP BY imei) known"
 )
-LENGTH = text("SELECT json_array_length(imeis) FROM saved_searches WHERE id = :search")
-TOO_MUCH = text(
+LENGTH = select(func.json_length(saved_searches.c.imeis)).where(saved_searches.c.id == bindparam("search"))
+TOO_MUCH = sql(
     "DELETE FROM saved_searches WHERE id IN (SELECT id FROM (SELECT id, sum(length(imeis)) OVER (ORDER BY id DESC)"
-    " AS up_to_it FROM saved_searches) WHERE up_to_it > :most)"
+    " AS up_to_it FROM saved_searches) kept WHERE up_to_it > :most)"
 )
 NO_END = 2**62
 
@@ -155,7 +159,7 @@ def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> I
     while place < total:
         with database.read() as connection:
             given = _terms(connection, search_id, chosen) | {"place": place, "end": place + width}
-            rows = connection.execute(FOUND, given | {"row": NO_END, "limit": -1}).all()
+            rows = connection.execute(FOUND, given | {"row": NO_END, "limit": NO_END}).all()
         yield from map(FoundOrder.from_row, rows)
         place, width = place + width, WALKED_AT_ONCE
 
@@ -187,9 +191,9 @@ def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[
         "verdict": "" if chosen.verdict == PENDING else chosen.verdict,
         "pending": chosen.verdict == PENDING,
         "serial": chosen.serial,
-        "since": chosen.since and chosen.since.isoformat(),
-        "until": until and until.isoformat(),
+        "since": chosen.since,
+        "until": until,
         "mismatch": chosen.mismatch,
-        **dict.fromkeys(MEANT, ""),
+        **dict.fromkeys(MEANT, "[]"),
         **{name: json.dumps(list(words)) for name, words in wordings_of(connection, chosen).items()},
     }

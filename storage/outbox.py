@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Text, and_, exists, func, insert, literal, select, update
 
 from amounts import plain_money
 from database import Transaction, utc_now
 from orders import FINAL_STATUSES, BatchState, Outcome, Progress
-from schema import batches, items, orders, outbox_events, withheld_results
+from schema import batches, each_of, items, orders, outbox_events, webhooks, withheld_results
 from storage.batch_progress import progress_of
 
 #: Characters of a text that a user or the provider wrote, so that no payload is large.
@@ -50,18 +50,11 @@ HINTS = {
     EventKind.TEST: "A person asked for a test.",
 }
 
-#: One INSERT for all orders of an answer, and none where no webhook wants them. Texts are cut to LONGEST_TEXT.
-ORDERS_COMPLETED = text(
-    "INSERT INTO outbox_events (kind, batch_id, created_at, data)"
-    " SELECT :kind, batch_id, :now, json_object('order_id', order_id, 'batch_id', batch_id, 'imei', imei,"
-    "  'service_id', service_id, 'service_name', substr(service_name, 1, :most), 'status', status,"
-    "  'price', CASE WHEN round(credits, 2) = credits THEN printf('%.2f', credits)"
-    "   ELSE rtrim(printf('%.4f', credits), '0') END, 'verdict', verdict,"
-    "  'model', substr(model, 1, :most), 'carrier', substr(carrier, 1, :most), 'simlock', substr(simlock, 1, :most),"
-    "  'fmi', substr(fmi, 1, :most), 'blacklist', substr(blacklist, 1, :most))"
-    " FROM orders WHERE id IN (SELECT value FROM json_each(:ids)) AND EXISTS (SELECT 1 FROM webhooks"
-    "  WHERE disabled_at IS NULL AND instr(' ' || events || ' ', ' ' || :kind || ' '))"
-)
+#: What an event tells of an order, in the order of the payload; `price` is made of its credits.
+TOLD = (
+    "order_id", "batch_id", "imei", "service_id", "service_name", "status", "credits", "verdict", "model", "carrier",
+    "simlock", "fmi", "blacklist",
+)  # fmt: skip
 
 
 def add(connection: Transaction, kind: EventKind, data: Mapping[str, Any], batch_id: int | None = None) -> int:
@@ -70,10 +63,19 @@ def add(connection: Transaction, kind: EventKind, data: Mapping[str, Any], batch
     data is what webhooks get: values of JSON, money as text (amounts.plain_money), never a secret. Its texts are cut to
     LONGEST_TEXT.
     """
-    short = {name: value[:LONGEST_TEXT] if isinstance(value, str) else value for name, value in data.items()}
-    event = {"kind": kind, "batch_id": batch_id, "data": json.dumps(short), "created_at": utc_now()}
-    key = connection.execute(insert(outbox_events).values(event)).inserted_primary_key
+    key = connection.execute(insert(outbox_events).values(_event(kind, data, batch_id))).inserted_primary_key
     return int(key[0]) if key else 0
+
+
+def _event(kind: EventKind, data: Mapping[str, Any], batch_id: int | None) -> dict[str, Any]:
+    short = {name: value[:LONGEST_TEXT] if isinstance(value, str) else value for name, value in data.items()}
+    return {"kind": kind, "batch_id": batch_id, "data": json.dumps(short), "created_at": utc_now()}
+
+
+def is_asked_for(kind: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that a webhook gets events of a kind."""
+    listed, blank = literal(" ") + webhooks.c.events + " ", literal(" ")
+    return and_(webhooks.c.disabled_at.is_(None), func.place_in(listed, blank + kind + " ") > 0)
 
 
 def announce(connection: Transaction, batch_id: int) -> None:
@@ -89,8 +91,15 @@ def announce(connection: Transaction, batch_id: int) -> None:
 
 def orders_completed(connection: Transaction, order_rows: Iterable[int]) -> None:
     """Write an event for each of these orders, whose results came in this transaction, where a webhook wants them."""
-    given = {"kind": EventKind.ORDER_COMPLETED.value, "now": utc_now().isoformat(" "), "most": LONGEST_TEXT}
-    connection.execute(ORDERS_COMPLETED, {"ids": json.dumps(list(order_rows)), **given})
+    kind = EventKind.ORDER_COMPLETED
+    if not connection.execute(select(exists().where(is_asked_for(literal(kind, Text))))).scalar():
+        return
+    columns = (orders.c[name].label("price" if name == "credits" else name) for name in TOLD)
+    query = select(*columns).where(orders.c.id.in_(each_of(order_rows, "INTEGER"))).order_by(orders.c.id)
+    rows = [row._asdict() for row in connection.execute(query)]
+    rows = [row | {"price": None if row["price"] is None else plain_money(row["price"])} for row in rows]
+    if rows:
+        connection.execute(insert(outbox_events), [_event(kind, row, row["batch_id"]) for row in rows])
 
 
 def _kind(connection: Connection, row: Any) -> str:

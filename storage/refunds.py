@@ -6,7 +6,6 @@ seen often enough, every rejected order counts as a possible refund, which may h
 This module decides nothing about a call; submission/absence.py does.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from amounts import exceeds
 from database import Transaction, read_setting, write_setting
 from orders import OrderStatus
-from schema import orders
+from schema import each_of, orders
 from storage import call_queries
 from storage.balance_store import Reading, Spending, spent_since
 
@@ -101,8 +100,7 @@ def cost_of_unread(connection: Connection, order_ids: Iterable[str]) -> float:
 
 
 def _among(order_ids: Iterable[str]) -> ColumnElement[bool]:
-    listed = func.json_each(json.dumps(list(order_ids))).table_valued("value")
-    return orders.c.order_id.in_(select(listed.c.value))
+    return orders.c.order_id.in_(each_of(order_ids))
 
 
 def _sum(connection: Connection, which: ColumnElement[bool]) -> Rejections:

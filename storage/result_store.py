@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Insert, Row, bindparam, delete, func, insert, or_, select, update
 
 from database import IMEIDatabase, Transaction, utc_now
 from orders import FINAL_STATUSES, IMEIOrder
-from schema import NOT_FINAL, orders, services, status_changes, withheld_results
+from schema import NOT_FINAL, PENDING_BY_DATE, orders, services, status_changes, upsert, withheld_results
 from storage import batch_states, guards, outbox, stop_loss, verdict_store
 from storage.rows import Order
 
@@ -19,9 +19,8 @@ from storage.rows import Order
 REPARSED_AT_ONCE = 500
 
 #: Orders that wait, counted in indexes: those without an id, which the provider cannot be asked for, are subtracted.
-#: The date, which holds for every order, keeps SQLite from the index of all statuses.
 _OPEN = select(func.count()).select_from(orders).where(NOT_FINAL)
-_DATED = _OPEN.where(func.coalesce(orders.c.order_date, "") >= "")
+_DATED = select(func.count()).select_from(orders).where(PENDING_BY_DATE)
 _NAMELESS = _OPEN.where(or_(orders.c.order_id.is_(None), orders.c.order_id == ""))
 COUNT_PENDING = select(_DATED.scalar_subquery() - _NAMELESS.scalar_subquery())
 
@@ -153,9 +152,15 @@ def note_withheld(database: IMEIDatabase, found: Sequence[Withheld], given: Coll
             connection.execute(delete(withheld_results).where(withheld_results.c.order_id == bindparam("gone")), gone)
         if found:
             rows: list[Mapping[str, Any]] = [result._asdict() for result in found]
-            connection.execute(insert(withheld_results).prefix_with("OR REPLACE"), rows)
+            connection.execute(_replace_withheld(), rows)
             stored = _stored(connection, [result.order_id for result in found])
             _touch(connection, (row.batch_id for row in stored.values()))
+
+
+def _replace_withheld() -> Insert:
+    statement = upsert(withheld_results)
+    changed = {name: statement.excluded[name] for name in Withheld._fields}
+    return statement.on_conflict_do_update(index_elements=["order_id"], set_=changed)
 
 
 def _withheld_columns() -> tuple[Any, ...]:

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from people import Actor, Role
-from schema import recovery_codes, users
+from schema import recovery_codes, upsert, users
 
 #: The columns of a user that pages show.
 COLUMNS = (

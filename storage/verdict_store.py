@@ -9,12 +9,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select, text
+from sqlalchemy import Connection, Row, insert, select
 
 from database import IMEIDatabase, Transaction, utc_now
 from grading import Findings, Rules, Verdict, VerdictCounts, grade, line_words, rules_from_json, rules_to_json
 from orders import FINAL_STATUSES, OrderStatus
-from schema import orders, rule_versions
+from schema import orders, rule_versions, sql
 from storage import guards
 from storage.rows import Order
 
@@ -27,10 +27,9 @@ GRADED = tuple(
     )
 )  # fmt: skip
 NEWEST = select(rule_versions).order_by(rule_versions.c.id.desc()).limit(1)
-#: The rows are (row id, verdict, line, version).
-WRITE = text(
-    "UPDATE orders SET verdict = row.value ->> 1, verdict_rule = row.value ->> 2, rules_version = row.value ->> 3"
-    " FROM json_each(:rows) row WHERE orders.id = row.value ->> 0"
+WRITE = sql(
+    "UPDATE orders SET verdict = given.verdict, verdict_rule = given.line, rules_version = given.version"
+    " FROM rows(:rows AS id INTEGER, verdict TEXT, line INTEGER, version INTEGER) given WHERE orders.id = given.id"
 )
 RULES_REMEMBERED = 64
 

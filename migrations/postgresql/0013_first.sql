@@ -1,4 +1,5 @@
 -- The tables of a database of PostgreSQL as of revision 0013: those that SQLite has after its migrations 0001 to 0013.
+-- An index of SQLite has the row ids of each value in order, by which pages go; here it needs the column id for that.
 CREATE TABLE audit_entries (
     id BIGSERIAL NOT NULL,
     at TEXT COLLATE "C" NOT NULL,
@@ -271,7 +272,7 @@ CREATE TABLE batches (
 );
 CREATE INDEX idx_batches_fingerprint ON batches (fingerprint);
 CREATE INDEX idx_batches_listed ON batches (id) WHERE source != 'scan';
-CREATE INDEX idx_batches_person ON batches (ordered_by);
+CREATE INDEX idx_batches_person ON batches (ordered_by, id);
 CREATE INDEX idx_batches_state ON batches (state);
 CREATE INDEX idx_batches_untallied ON batches (state) WHERE state = 'finished' AND tally_revision IS DISTINCT FROM revision;
 CREATE TABLE chunks (
@@ -335,27 +336,27 @@ CREATE TABLE orders (
     FOREIGN KEY(batch_id) REFERENCES batches (id),
     FOREIGN KEY(rules_version) REFERENCES rule_versions (id)
 );
-CREATE INDEX idx_imei ON orders (imei);
-CREATE INDEX idx_order_date ON orders (order_date DESC);
+CREATE INDEX idx_imei ON orders (imei, id);
+CREATE INDEX idx_order_date ON orders (order_date DESC, id);
 CREATE INDEX idx_order_id ON orders (order_id);
-CREATE INDEX idx_orders_batch ON orders (batch_id);
-CREATE INDEX idx_orders_blacklist ON orders (blacklist) WHERE blacklist IS NOT NULL;
-CREATE INDEX idx_orders_carrier ON orders (carrier) WHERE carrier IS NOT NULL;
-CREATE INDEX idx_orders_fmi ON orders (fmi) WHERE fmi IS NOT NULL;
-CREATE INDEX idx_orders_imei2 ON orders (imei2) WHERE imei2 IS NOT NULL;
-CREATE INDEX idx_orders_model ON orders (model) WHERE model IS NOT NULL;
-CREATE INDEX idx_orders_other_imei ON orders (other_imei) WHERE other_imei IS NOT NULL;
+CREATE INDEX idx_orders_batch ON orders (batch_id, id);
+CREATE INDEX idx_orders_blacklist ON orders (blacklist, id) WHERE blacklist IS NOT NULL;
+CREATE INDEX idx_orders_carrier ON orders (carrier, id) WHERE carrier IS NOT NULL;
+CREATE INDEX idx_orders_fmi ON orders (fmi, id) WHERE fmi IS NOT NULL;
+CREATE INDEX idx_orders_imei2 ON orders (imei2, id) WHERE imei2 IS NOT NULL;
+CREATE INDEX idx_orders_model ON orders (model, id) WHERE model IS NOT NULL;
+CREATE INDEX idx_orders_other_imei ON orders (other_imei, id) WHERE other_imei IS NOT NULL;
 CREATE INDEX idx_orders_pending ON orders (order_date) WHERE status NOT IN ('Completed', 'Rejected');
 CREATE INDEX idx_orders_rejected ON orders (id, order_date, imei, service_id, batch_id, carrier, simlock, fmi, order_id, blacklist, model, serial, verdict) WHERE coalesce(status, '') = 'Rejected';
-CREATE INDEX idx_orders_serial ON orders (serial) WHERE serial IS NOT NULL;
-CREATE INDEX idx_orders_service ON orders (service_id);
-CREATE INDEX idx_orders_simlock ON orders (simlock) WHERE simlock IS NOT NULL;
+CREATE INDEX idx_orders_serial ON orders (serial, id) WHERE serial IS NOT NULL;
+CREATE INDEX idx_orders_service ON orders (service_id, id);
+CREATE INDEX idx_orders_simlock ON orders (simlock, id) WHERE simlock IS NOT NULL;
 CREATE INDEX idx_orders_ungraded ON orders (verdict) WHERE verdict IS NULL AND status IN ('Completed', 'Rejected');
-CREATE INDEX idx_orders_verdict ON orders (verdict) WHERE verdict IS NOT NULL;
-CREATE INDEX idx_orders_verdict_blacklist ON orders (verdict, blacklist) WHERE verdict IS NOT NULL AND blacklist IS NOT NULL;
-CREATE INDEX idx_orders_verdict_fmi ON orders (verdict, fmi) WHERE verdict IS NOT NULL AND fmi IS NOT NULL;
-CREATE INDEX idx_orders_verdict_simlock ON orders (verdict, simlock) WHERE verdict IS NOT NULL AND simlock IS NOT NULL;
-CREATE INDEX idx_status ON orders (status);
+CREATE INDEX idx_orders_verdict ON orders (verdict, id) WHERE verdict IS NOT NULL;
+CREATE INDEX idx_orders_verdict_blacklist ON orders (verdict, blacklist, id) WHERE verdict IS NOT NULL AND blacklist IS NOT NULL;
+CREATE INDEX idx_orders_verdict_fmi ON orders (verdict, fmi, id) WHERE verdict IS NOT NULL AND fmi IS NOT NULL;
+CREATE INDEX idx_orders_verdict_simlock ON orders (verdict, simlock, id) WHERE verdict IS NOT NULL AND simlock IS NOT NULL;
+CREATE INDEX idx_status ON orders (status, id);
 CREATE TABLE outbox_events (
     id BIGSERIAL NOT NULL,
     kind TEXT COLLATE "C" NOT NULL,
@@ -500,7 +501,11 @@ BEGIN
 END $$;
 CREATE TRIGGER orders_uncounted AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION orders_uncounted();
 
--- The audit log only grows, and each entry continues the last one.
+-- The audit log only grows, and each entry continues the last one. The counter keeps the highest number ever given.
+CREATE TABLE audit_counter (
+    given BIGINT NOT NULL
+);
+INSERT INTO audit_counter (given) VALUES (0);
 CREATE FUNCTION audit_entries_only_grow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'integrity_constraint_violation';
@@ -517,6 +522,7 @@ BEGIN
         RAISE EXCEPTION 'an entry of the audit log continues the last one'
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
+    UPDATE audit_counter SET given = greatest(given, new.id);
     RETURN new;
 END $$;
 CREATE TRIGGER audit_entries_at_the_end BEFORE INSERT ON audit_entries

@@ -1,13 +1,13 @@
 """Statements in words, on both databases."""
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 from sqlalchemy import func, literal, select
 
-from database import IMEIDatabase
-from schema import batches, each_of, insert_rows, last_id, orders, skip_ids, sql
+from database import IMEIDatabase, utc_now
+from schema import DayStart, batches, each_of, insert_rows, last_id, orders, saved_searches, skip_ids, sql
 
 
 @pytest.fixture(params=["file_database", "server_database"])
@@ -78,3 +78,40 @@ def test_ids_that_were_given_are_known_and_can_be_skipped(database: IMEIDatabase
         for last in (6, 9):
             skip_ids(connection, batches, last)
             assert last_id(connection, batches) == last
+
+
+def test_the_list_of_a_column_is_walked_in_its_order(database: IMEIDatabase) -> None:
+    query = sql(
+        "SELECT wanted.key, wanted.value FROM saved_searches AS search"
+        " CROSS JOIN each(search.imeis AS TEXT) AS wanted ON true"
+        " WHERE search.id = :search AND wanted.key >= 1 ORDER BY wanted.key"
+    )
+    with database.write() as connection:
+        new = {"imeis": '["b", "a", "c"]', "rejected": 7, "created_at": utc_now()}
+        connection.execute(saved_searches.insert().values(new))
+        assert connection.execute(query, {"search": 1}).all() == [(1, "a"), (2, "c")]
+        assert connection.execute(select(func.json_length(saved_searches.c.imeis))).scalar_one() == 3
+
+
+def test_an_order_is_looked_for_in_an_index_by_one_word_or_several(database: IMEIDatabase) -> None:
+    one = sql("SELECT id FROM orders by_index(idx_imei) WHERE imei = 'x' AND in_index(idx_status, status, :status)")
+    several = sql("SELECT id FROM orders WHERE in_index(idx_status, status, each(:words AS TEXT)) ORDER BY id")
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": "x", "status": word} for word in ("A", "B", "C")])
+        assert connection.execute(one, {"status": "B"}).scalars().all() == [2]
+        assert connection.execute(several, {"words": '["A", "C"]'}).scalars().all() == [1, 3]
+
+
+def test_a_day_begins_before_each_of_its_moments(database: IMEIDatabase) -> None:
+    with database.write() as connection:
+        for moment in ("2026-11-24 23:59:59.999999", "2026-11-25 00:00:00", "2026-11-25 00:00:00.000000"):
+            connection.exec_driver_sql(f"INSERT INTO orders (imei, order_date) VALUES ('x', '{moment}')")
+        since = orders.c.order_date >= literal(date(2026, 11, 25), DayStart)
+        assert connection.execute(select(orders.c.id).where(since).order_by(orders.c.id)).scalars().all() == [2, 3]
+
+
+def test_a_total_of_whole_numbers_is_a_whole_number(database: IMEIDatabase) -> None:
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": "x"}, {"imei": "y"}])
+        found = connection.execute(select(func.total(orders.c.id), func.total(orders.c.batch_id))).one()
+    assert (found, type(found[0])) == ((3, None), int)

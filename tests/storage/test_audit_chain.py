@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sqlite3
 
 import pytest
 
@@ -11,9 +10,16 @@ from storage import audit_chain
 from storage.audit_chain import GENESIS, Link, remember, verified, verify
 from storage.audit_log import AuditEntry, NewEntry, append
 
-UNLOCK = "DROP TRIGGER audit_entries_no_update; DROP TRIGGER audit_entries_no_delete;" + (
-    "DROP TRIGGER audit_entries_at_the_end;"
-)
+#: The statements around a change that the triggers would refuse, and what holds the highest number that was given.
+UNLOCK = {
+    "sqlite": "DROP TRIGGER audit_entries_no_update; DROP TRIGGER audit_entries_no_delete;"
+    "DROP TRIGGER audit_entries_at_the_end;{}",
+    "postgresql": "ALTER TABLE audit_entries DISABLE TRIGGER USER;{};ALTER TABLE audit_entries ENABLE TRIGGER USER",
+}
+RESET = {
+    "sqlite": "UPDATE sqlite_sequence SET seq = {} WHERE name = 'audit_entries'",
+    "postgresql": "UPDATE audit_counter SET given = {}",
+}
 
 
 @pytest.fixture
@@ -23,17 +29,15 @@ def five(database: IMEIDatabase) -> list[AuditEntry]:
 
 
 def tamper(database: IMEIDatabase, script: str) -> None:
-    """Change the file as a person with write access to it can."""
-    with sqlite3.connect(database.path) as connection:
-        connection.executescript(UNLOCK + script)
-    connection.close()
+    """Change the table as a person with write access to the database can."""
+    with database.engine.begin() as connection:
+        for statement in UNLOCK[database.dialect].format(script).split(";"):
+            connection.exec_driver_sql(statement)
 
 
 def test_the_digest_can_be_computed_from_its_description(database: IMEIDatabase, five: list[AuditEntry]) -> None:
-    with sqlite3.connect(database.path) as connection:
-        connection.row_factory = sqlite3.Row
-        rows = [dict(row) for row in connection.execute("SELECT * FROM audit_entries ORDER BY id")]
-    connection.close()
+    with database.read() as connection:
+        rows = [row._asdict() for row in connection.exec_driver_sql("SELECT * FROM audit_entries ORDER BY id")]
     previous = "0" * 64
     for row in rows:
         digest = row.pop("digest")
@@ -101,8 +105,7 @@ def test_entries_after_a_cut_do_not_hide_it(database: IMEIDatabase, five: list[A
 
 def forge(database: IMEIDatabase, first: int) -> None:
     """Replace the entries from first on by others with right digests, and reset the counter."""
-    tamper(database, f"DELETE FROM audit_entries WHERE id >= {first}; UPDATE sqlite_sequence SET seq = {first - 1}"
-           " WHERE name = 'audit_entries'")  # fmt: skip
+    tamper(database, f"DELETE FROM audit_entries WHERE id >= {first};{RESET[database.dialect].format(first - 1)}")
     with database.write() as connection:
         for _ in range(first, 6):
             append(connection, NewEntry("eve", "192.0.2.9", "logout"))

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 
@@ -24,13 +25,25 @@ def write(database: IMEIDatabase, *new: NewEntry) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE audit_entries SET actor = 'eve'",
         "UPDATE OR REPLACE audit_entries SET id = 2 WHERE id = 1",
-        "DELETE FROM audit_entries",
-        "DELETE FROM audit_entries WHERE id = 2",
         "REPLACE INTO audit_entries SELECT * FROM audit_entries WHERE id = 1",
         "INSERT OR REPLACE INTO audit_entries SELECT * FROM audit_entries WHERE id = 2",
         "INSERT OR IGNORE INTO audit_entries (id, at, actor, address, action, previous, digest)"
+        " SELECT 9, at, 'eve', address, action, previous, digest FROM audit_entries WHERE id = 1",
+    ],
+)
+def test_triggers_refuse_the_replacements_of_sqlite(file_database: IMEIDatabase, statement: str) -> None:
+    check_refused(file_database, statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_entries SET actor = 'eve'",
+        "UPDATE audit_entries SET id = 9 WHERE id = 2",
+        "DELETE FROM audit_entries",
+        "DELETE FROM audit_entries WHERE id = 2",
+        "INSERT INTO audit_entries (id, at, actor, address, action, previous, digest)"
         " SELECT 9, at, 'eve', address, action, previous, digest FROM audit_entries WHERE id = 1",
         "INSERT INTO audit_entries SELECT * FROM audit_entries WHERE id = 2"
         " ON CONFLICT (id) DO UPDATE SET actor = 'eve'",
@@ -41,12 +54,22 @@ def write(database: IMEIDatabase, *new: NewEntry) -> None:
     ],
 )
 def test_triggers_refuse_all_but_a_next_entry(database: IMEIDatabase, statement: str) -> None:
+    check_refused(database, statement)
+
+
+def test_triggers_refuse_to_empty_the_table_of_a_server(server_database: IMEIDatabase) -> None:
+    check_refused(server_database, "TRUNCATE audit_entries")
+
+
+def test_triggers_refuse_a_program_that_is_not_ours(file_database: IMEIDatabase) -> None:
+    write(file_database, ENTRY, ENTRY)
+    with closing(sqlite3.connect(file_database.path)) as plain, pytest.raises(sqlite3.IntegrityError, match="audit"):
+        plain.execute("DELETE FROM audit_entries")
+
+
+def check_refused(database: IMEIDatabase, statement: str) -> None:
     write(database, ENTRY, ENTRY)
     before = page(database, AuditFilter(), None, 9)
-    plain = sqlite3.connect(database.path)
-    with pytest.raises(sqlite3.IntegrityError, match="audit log"), plain:
-        plain.execute(statement)
-    plain.close()
     with pytest.raises(IntegrityError, match="audit log"), database.write() as connection:
         connection.exec_driver_sql(statement)
     assert page(database, AuditFilter(), None, 9) == before

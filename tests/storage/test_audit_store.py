@@ -12,6 +12,9 @@ from orders import ChunkState, Outcome
 from results import auditing
 from schema import chunks, items
 
+#: Orders that threads of this process place: those of a database on a server are placed by jobs.
+ON_A_FILE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def silent_account(simulator: Simulator) -> None:
@@ -19,6 +22,7 @@ def silent_account(simulator: Simulator) -> None:
     simulator.set(accountinfo="off")
 
 
+@ON_A_FILE
 def test_a_call_without_an_answer_yet_is_no_difference(simulator: Simulator, database: IMEIDatabase) -> None:
     lost = place(simulator, database, 1)[0]
     forget(database, lost)
@@ -30,6 +34,7 @@ def test_a_call_without_an_answer_yet_is_no_difference(simulator: Simulator, dat
 
 
 @pytest.mark.usefixtures("silent_account")
+@ON_A_FILE
 def test_a_refund_of_a_rejected_order_may_have_come(simulator: Simulator, database: IMEIDatabase) -> None:
     read_balance(database, 100.0)
     rejected = place(simulator, database)[0]
@@ -41,6 +46,7 @@ def test_a_refund_of_a_rejected_order_may_have_come(simulator: Simulator, databa
 
 
 @pytest.mark.usefixtures("silent_account")
+@ON_A_FILE
 def test_a_call_on_the_wire_leaves_the_newest_kept_reading_to_compare(
     simulator: Simulator, database: IMEIDatabase
 ) -> None:
@@ -55,6 +61,7 @@ def test_a_call_on_the_wire_leaves_the_newest_kept_reading_to_compare(
 
 
 @pytest.mark.usefixtures("silent_account")
+@ON_A_FILE
 def test_an_order_that_was_lost_and_restored_explains_its_charge(simulator: Simulator, database: IMEIDatabase) -> None:
     with client_of(simulator) as client:
         client.place_imei_order(imeis(3, 700), SERVICE)  # from before the reading
@@ -67,6 +74,7 @@ def test_an_order_that_was_lost_and_restored_explains_its_charge(simulator: Simu
     assert audited_with(simulator, database, 97.76).unexplained == 0.0
 
 
+@ON_A_FILE
 def test_an_order_of_ours_without_a_date_is_compared_by_its_id(simulator: Simulator, database: IMEIDatabase) -> None:
     placed = place(simulator, database, 3)
     database.insert_order({"order_id": str(int(placed[-1]) + 5), "imei": imeis(1, 900)[0], "service_id": SERVICE})

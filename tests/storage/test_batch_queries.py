@@ -17,7 +17,7 @@ def test_a_batch_has_spent_what_its_orders_cost_whatever_its_price_is_now(databa
     for upto in (0, 3, 5, 6):  # counted where they lie, some below the mark, all below it
         with database.write() as connection:
             connection.execute(totals.delete())
-            connection.execute(kept_sums.ROLL, {"after": 0, "upto": upto})
+            connection.execute(kept_sums._roll(), {"after": 0, "upto": upto})
             connection.execute(totals_mark.update().values(upto=upto))
         found = batch_queries.progress(database, batch)
         assert found is not None

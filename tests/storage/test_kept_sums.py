@@ -68,14 +68,14 @@ def test_sums_are_right_after_any_change_above_and_below_the_mark(database: IMEI
         assert summed(database) == counted(database), (step, kind)
 
 
-def test_a_row_id_that_is_given_away_again_is_counted(database: IMEIDatabase) -> None:
+def test_a_row_id_that_is_given_away_again_is_counted(file_database: IMEIDatabase) -> None:
     """An orders table of the program before this one does not keep the ids of removed orders back."""
-    with database.write() as connection:
+    with file_database.write() as connection:
         connection.execute(insert(orders), [{"imei": NUMBER, "id": n} for n in (1, 2, 3)])
         kept_sums.roll(connection)
         connection.execute(delete(orders).where(orders.c.id > 1))
         connection.execute(insert(orders).values(imei=NUMBER, id=2))
-    assert database.count_orders() == 2
+    assert file_database.count_orders() == 2
 
 
 def test_placing_orders_writes_nothing_into_the_totals_and_tending_moves_the_mark(database: IMEIDatabase) -> None:

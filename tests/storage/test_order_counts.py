@@ -33,18 +33,18 @@ def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
 
 
 def test_the_newest_orders_are_counted_and_only_an_index_is_read(
-    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+    file_database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of orders that are spread over the file, each one that is read is a page of the disk."""
     rows = [{"imei": NUMBER, "carrier": "AB"[n % 2], "service_id": "12"[n >= 300]} for n in range(400)]
-    with database.write() as connection:
+    with file_database.write() as connection:
         connection.execute(orders.insert(), rows)
     chosen, asked = OrderFilter(carrier="A", service="2"), list[tuple[str, Any]]()
-    event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    event.listen(file_database.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
     monkeypatch.setattr(order_counts, "LOOKED_AT", 40)
     for name in ("VERY_FEW", "FEW"):
         monkeypatch.setattr(order_filters, name, 20)
-    assert order_counts.counted(database, chosen) == Count(41, is_all=False)
-    with database.read() as connection:
+    assert order_counts.counted(file_database, chosen) == Count(41, is_all=False)
+    with file_database.read() as connection:
         lines = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
     assert all("COVERING INDEX" in line for line in lines if "orders" in line or " o " in line)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from order_tables import NOTHING
 from simulated_provider import imeis
+from sqlalchemy.dialects import sqlite
 
 from database import IMEIDatabase
-from storage import order_filters, order_searches
+from storage import order_searches
 from storage.order_filters import OrderFilter
 from storage.rows import FoundOrder
 
@@ -79,17 +80,18 @@ def test_the_oldest_lists_are_forgotten_when_all_together_are_too_long(
         (OrderFilter(until=date(2026, 5, 1)), 0),
     ],
 )
-@pytest.mark.parametrize("very_few", [-1, order_filters.VERY_FEW])
+@pytest.mark.parametrize("is_from_list", [False, True])
 def test_a_search_takes_the_filters_of_the_history(
     database: IMEIDatabase,
     known: list[str],
     monkeypatch: pytest.MonkeyPatch,
     chosen: OrderFilter,
     count: int,
-    very_few: int,
+    is_from_list: bool,
 ) -> None:
     """By going through the list, and where few orders fit by looking for these in the list."""
-    monkeypatch.setattr(order_filters, "VERY_FEW", very_few)
+    if is_from_list:
+        monkeypatch.setattr(order_searches, "rare_guide", lambda *_: None)
     database.update_order_status("0199", "Rejected", {"order_date": datetime(2026, 5, 2, 23, 59)})
     search_id = order_searches.save_search(database, known, 0)
     assert order_searches.count_found(database, search_id, chosen) == count
@@ -99,14 +101,13 @@ def test_a_search_takes_the_filters_of_the_history(
     assert order_searches.found_page(database, search_id, replace(chosen, q="9"), None, 999) == found
 
 
-def test_a_search_goes_from_the_list_to_the_index_of_imeis(database: IMEIDatabase) -> None:
-    with database.read() as connection:
+def test_a_search_goes_from_the_list_to_the_index_of_imeis(file_database: IMEIDatabase) -> None:
+    with file_database.read() as connection:
         given = order_searches._terms(connection, 1, OrderFilter(carrier="Rare", status="Pending", batch=3, fmi="ON"))
     for statement in (order_searches.FOUND, order_searches.COUNT, order_searches.KNOWN):
-        with database.read() as connection:
-            plan = connection.exec_driver_sql(
-                f"EXPLAIN QUERY PLAN {statement}", given | {"place": 0, "row": 1, "limit": 9}
-            )
+        with file_database.read() as connection:
+            asked = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", given | {"place": 0, "row": 1, "limit": 9})
             words = "; ".join(row[3] for row in plan)
         assert "INDEX idx_imei (imei=?)" in words
         assert "SCAN orders" not in words

@@ -28,8 +28,8 @@ def test_a_finding_finds_every_wording_that_means_it(database: IMEIDatabase) -> 
 
 
 @pytest.mark.parametrize("name", order_wordings.MEANT)
-def test_the_wordings_of_a_finding_are_looked_up_in_its_index(database: IMEIDatabase, name: str) -> None:
-    words = plan(database, order_wordings.stored_words(name))
+def test_the_wordings_of_a_finding_are_looked_up_in_its_index(file_database: IMEIDatabase, name: str) -> None:
+    words = plan(file_database, order_wordings.stored_words(name))
     assert f"idx_orders_{name}" in words
     assert "SCAN orders" not in words
 
@@ -58,8 +58,16 @@ def test_a_name_is_found_wherever_it_stands(database: IMEIDatabase, name: str, a
     chosen = OrderFilter(carrier=asked) if name == "carrier" else OrderFilter(model=asked)
     assert sorted(getattr(row, name) for row in order_filters.walk(database, chosen)) == found
     assert order_counts.counted(database, chosen) == Count(len(found), is_all=True)
-    with database.read() as connection:
-        words = plan(database, page_query(chosen, guide(connection, chosen), None, 101))
+
+
+@pytest.mark.parametrize("name", order_wordings.NAMES)
+def test_a_name_is_looked_up_in_its_index(file_database: IMEIDatabase, name: str) -> None:
+    """By the plan of SQLite; test_query_plans_postgresql.py reads those of PostgreSQL."""
+    with file_database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER, name: carrier} for carrier in CARRIERS])
+    chosen = OrderFilter(carrier="verizon") if name == "carrier" else OrderFilter(model="verizon")
+    with file_database.read() as connection:
+        words = plan(file_database, page_query(chosen, guide(connection, chosen), None, 101))
     assert f"idx_orders_{name}" in words
     assert "SCAN orders" not in words
 

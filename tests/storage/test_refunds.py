@@ -137,7 +137,7 @@ def test_what_rejected_orders_cost_is_summed_by_their_ids(database: IMEIDatabase
     answered(database, call(database, imeis(5)), 100)
     reject(database, 101)
     with database.write() as connection:
-        connection.exec_driver_sql("UPDATE orders SET existed = 1 WHERE order_id = '104'")
+        connection.exec_driver_sql("UPDATE orders SET existed = true WHERE order_id = '104'")
         connection.exec_driver_sql("INSERT INTO orders (order_id, imei) VALUES ('555', '353370080089458')")
         found = cost_of(connection, ["101", "102", "104", "555", "999"])
         assert (found.count, round(found.cost, 4)) == (3, 0.2)

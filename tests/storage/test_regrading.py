@@ -44,9 +44,8 @@ def test_new_rules_grade_every_result_again_also_after_a_kill(database: IMEIData
     assert regrading.progress(database) is None
     verdict_store.save_rules(database, STRICT, "admin")
     regrading.step(database, utc_now())
-    path = database.path
     database.close()
-    with IMEIDatabase(path) as again:  # as after a kill: only what was committed is there
+    with IMEIDatabase(database.address) as again:  # as after a kill: only what was committed is there
         assert verdicts(again) == {"fail": 500, "review": 1200, None: 40}
         state = regrading.progress(again)
         assert state

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from plain_sql import run
 from stored_orders import all_orders
 
 from database import IMEIDatabase
@@ -71,13 +73,11 @@ def system(
     if proven:
         with database.write() as connection:
             write_list_limit(connection, SERVICE, 100)
-    with client_class(
-        "DEMO-KEY", "demo", timeout, options=ClientOptions(simulator.base_url, sleep=lambda _: None)
-    ) as client:
-        folder = Path(database.path).parent / "checkpoints"
-        yield ProductionSubmissionSystem(
-            database, client, Checkpoints(folder), Options(**{**QUICK, **options}), throttle
-        )
+    options_of_client = ClientOptions(simulator.base_url, sleep=lambda _: None)
+    with TemporaryDirectory() as nearby, client_class("DEMO-KEY", "demo", timeout, options=options_of_client) as client:
+        folder = database.path.parent if database.is_file else Path(nearby)
+        checkpoints = Checkpoints(folder / "checkpoints")
+        yield ProductionSubmissionSystem(database, client, checkpoints, Options(**{**QUICK, **options}), throttle)
 
 
 def settings_at(simulator: Simulator, settings: Settings, **more: Any) -> Settings:
@@ -96,7 +96,7 @@ def put_in_use(simulator: Simulator, database: IMEIDatabase) -> None:
         if not call_queries.newest_order(connection):
             old = (OLD_ORDER, "359999000000000", SERVICE, "Completed", 0)
             columns = "order_id, imei, service_id, status, attempt_id"
-            connection.exec_driver_sql(f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?)", old)
+            run(connection, f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?)", *old)
         if balance_store.newest_reading(connection) is None and not call_queries.newest_attempt(connection):
             balance_store.record_reading(connection, simulator.balance())
 
