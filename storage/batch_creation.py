@@ -38,12 +38,12 @@ EARLIER = (
 NEWEST = "order_date DESC NULLS LAST, id DESC"
 #: First the order that answers for an IMEI: one that waits for its result, else the newest.
 ANSWERS = f"(order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')) DESC, {NEWEST}"
+#: coalesce() keeps SQLite from looking through every order of a service, or every completed one.
 KNOWN_ORDERS = sql(
-    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT (SELECT id FROM orders"
-    f"  WHERE imei = given.value AND service_id = :service ORDER BY {ANSWERS} LIMIT 1)"
+    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT (SELECT id FROM orders WHERE imei = given.value"
+    f"  AND coalesce(service_id, '') = :service ORDER BY {ANSWERS} LIMIT 1)"
     " FROM each(:imeis AS TEXT) given)"
 ).columns(order_date=orders.c.order_date.type)
-#: coalesce() keeps SQLite from looking through every completed order.
 RESULTS_ELSEWHERE = sql(
     f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT (SELECT id FROM orders WHERE imei = given.value"
     f"  AND service_id != :service AND coalesce(status, '') = 'Completed' ORDER BY {NEWEST} LIMIT 1)"
