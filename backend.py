@@ -19,6 +19,7 @@ from orders import IMEIOrder, ServiceInfo
 from people import Actor
 from settings import Settings
 from storage import order_queries
+from storage.batch_changes import BatchChanges
 from submission import NOT_AGAIN, Again, Means, Plan, account_objection, make_plan, older_copy_objection
 
 #: Each stream holds a thread of the server (STREAM_THREADS in web_worker.py, a few more than these). One process may
@@ -70,6 +71,7 @@ class Backend:
     feeds: WeakValueDictionary[int, Any] = field(
         default_factory=WeakValueDictionary
     )  #: batch id → what its streams share
+    changes: BatchChanges = field(init=False)
     order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
     daily: Remembered = field(init=False)
     results: Remembered = field(init=False)
@@ -77,6 +79,7 @@ class Backend:
 
     def __post_init__(self) -> None:
         database = self.database
+        self.changes = BatchChanges(database, self.stopping)
         self.order_count = Remembered(10, lambda: order_queries.checked_count(database))
         self.daily = Remembered(30, lambda: order_queries.daily(database))
         self.results = Remembered(30, lambda: order_queries.result_counts(database))

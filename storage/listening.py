@@ -25,7 +25,7 @@ def server_address(database: IMEIDatabase) -> str:
 def listening(database: IMEIDatabase, channel: str, heard: Callable[[str], None]) -> Iterator[None]:
     """Call heard with the payload of each notification, in a thread, as long as this is held."""
     ending = threading.Event()
-    thread = threading.Thread(target=_listen, args=(database, channel, heard, ending), name="listen", daemon=True)
+    thread = threading.Thread(target=listen, args=(database, channel, heard, ending), name="listen", daemon=True)
     thread.start()
     try:
         yield
@@ -34,7 +34,8 @@ def listening(database: IMEIDatabase, channel: str, heard: Callable[[str], None]
         thread.join(2 * LOOK)
 
 
-def _listen(database: IMEIDatabase, channel: str, heard: Callable[[str], None], ending: threading.Event) -> None:
+def listen(database: IMEIDatabase, channel: str, heard: Callable[[str], None], ending: threading.Event) -> None:
+    """Call heard with the payload of each notification until ending is set."""
     while not ending.is_set():
         try:
             with psycopg.connect(server_address(database), autocommit=True, connect_timeout=5) as connection:

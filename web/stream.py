@@ -178,7 +178,7 @@ def events(
     data_of: the data of an event; without it, what the page of a batch shows.
     """
     feed = Feed(backend.database, batch_id, data_of) if data_of else _shared_feed(backend, batch_id)
-    follower = _Follower(still_allowed)
+    follower, changes = _Follower(still_allowed), 0
     yield "retry: 2000\n\n"
     while not backend.stopping.is_set():
         now = time.monotonic()
@@ -196,7 +196,7 @@ def events(
             return
         elif follower.owes_sign(now):
             yield ": still here\n\n"
-        backend.stopping.wait(INTERVAL)
+        changes = backend.changes.wait(batch_id, changes, INTERVAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,14 @@ from sqlalchemy.types import TypeEngine
 revision = "0014"
 down_revision = "0013"
 
+NOTIFY_BATCH = """
+CREATE FUNCTION hammer_notify_batch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_notify('hammer_batches', NEW.id::text); RETURN NULL; END $$
+"""
+NOTIFY_BATCHES = """
+CREATE TRIGGER batches_notified AFTER UPDATE OF revision ON batches FOR EACH ROW EXECUTE FUNCTION hammer_notify_batch()
+"""
+
 
 def upgrade() -> None:
     """Each part of the program adds its own section here."""
@@ -60,3 +68,5 @@ def _calls_of_jobs() -> None:
     if connection.dialect.name == "postgresql":
         schema = import_module("procrastinate.schema").SchemaManager.get_schema()
         connection.connection.cursor().execute(schema)  # without parameters all statements are sent at once
+        op.execute(NOTIFY_BATCH)
+        op.execute(NOTIFY_BATCHES)
