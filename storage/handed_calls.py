@@ -57,10 +57,11 @@ ARRIVED = text(
 )
 TAKE = text("DELETE FROM raw_answers WHERE id = ANY(:rows) RETURNING id")
 #: The attempts without an answer that were begun too long ago, or of which no job is alive: it has ended, failed or was
-#: never there, or its worker is gone.
+#: never there, or its worker is gone. What was begun a moment ago is left alone: after an outage of the database no
+#: worker has shown that it is alive, and they are about to store their answers.
 LEFT = text(
     "SELECT a.id, a.begun_at FROM attempts a WHERE a.id = ANY(:attempts) AND a.ended_at IS NULL"
-    f" AND (a.begun_at < {NOW} - :longest OR NOT EXISTS ("
+    f" AND (a.begun_at < {NOW} - :longest OR coalesce(a.begun_at < {NOW} - :silence, true) AND NOT EXISTS ("
     "  SELECT 1 FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id"
     "  WHERE j.task_name = :task AND (j.args ->> 'attempt_id')::bigint = a.id AND (j.status = 'todo'"
     "   OR j.status = 'doing' AND w.last_heartbeat > clock_timestamp() - make_interval(secs => :silence))))"

@@ -16,7 +16,7 @@ from storage.handed_calls import at_once
 from storage.job_queue import JobQueue
 from submission import Options, Throttle
 from submission.answers import Answer
-from submission.cluster_carrier import MARGIN, SEND_BY, ClusterCarrier
+from submission.cluster_carrier import MARGIN, SEND_BY, SILENCE, ClusterCarrier
 from submission.judging import Judged, NotPlaced
 
 OPTIONS = Options(call_timeout=2.0, pool=ThreadPoolExecutor)
@@ -97,6 +97,8 @@ def test_what_lost_its_job_is_sent_again_or_in_doubt(database: IMEIDatabase, car
             connection.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 1"))
     with at_once(database) as connection:
         assert handed_calls.begin(connection, begun, "a worker", 1e12)
+        if job != "alive":
+            connection.execute(text("UPDATE attempts SET begun_at = begun_at - :passed"), {"passed": SILENCE + 1})
     answers = {answer.chunk.attempt_id: answer for answer in collected(carrier, on_the_wire(database))}
     if job == "alive":
         assert answers == {}
@@ -105,7 +107,19 @@ def test_what_lost_its_job_is_sent_again_or_in_doubt(database: IMEIDatabase, car
     assert answers[waiting].judgement == NotPlaced(was_sent=False)
     assert isinstance(answers[begun].judgement, Judged)
     assert answers[begun].is_unanswered
-    assert answers[begun].began >= time.monotonic() - 1  # absence counts from the last moment at which it may be sent
+    passed = time.monotonic() - answers[begun].began
+    assert passed < SILENCE + 2 - SEND_BY  # absence counts from the last moment at which it may be sent
+
+
+def test_a_call_begun_before_an_outage_is_waited_for(database: IMEIDatabase, carrier: ClusterCarrier) -> None:
+    """No worker could show that it is alive, and the next leader is there before their answers."""
+    (attempt_id,) = handed_over(database)
+    add_jobs(database, [attempt_id])
+    with at_once(database) as connection:
+        assert handed_calls.begin(connection, attempt_id, "a worker", 1e12)
+        connection.execute(text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour')"))
+        connection.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 1"))
+    assert collected(carrier, on_the_wire(database)) == []
 
 
 def test_a_call_that_takes_too_long_is_in_doubt_though_its_worker_lives(
