@@ -32,15 +32,18 @@ HURRIED_LOCK = f"SET LOCAL lock_timeout = {int(MOMENT * 1000)}; {LOCK}; SET LOCA
 SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
-#: So that a connection whose other end is gone is noticed within half a minute.
 CONNECTION = {
     "options": f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s",
     "application_name": "hammer-api",
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
+}
+#: So that a connection whose other end is gone is noticed within half a minute. They are a part of the address, which
+#: the queue of jobs and what listens connect with.
+NETWORK = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
 }
 
 
@@ -106,6 +109,7 @@ class PostgreSQLServer:
 
 def _engine(address: str) -> Engine:
     url = make_url(address).set(drivername="postgresql+psycopg")
+    url = url.update_query_dict({**NETWORK, **url.query})
     engine = create_engine(
         url, pool_size=KEPT, max_overflow=MOST - KEPT, hide_parameters=True, connect_args=dict(CONNECTION)
     )

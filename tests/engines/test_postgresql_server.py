@@ -3,10 +3,13 @@
 import threading
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 
 from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
 from engines import postgresql_server
+from engines.postgresql_server import NETWORK
+from storage.listening import server_address
 
 KEY, COUNT = "counter", "SELECT count(*) FROM settings"
 
@@ -69,3 +72,11 @@ def test_a_server_that_is_too_old_is_refused(server_url: str, monkeypatch: pytes
     monkeypatch.setattr(postgresql_server, "LEAST_VERSION", 99)
     with pytest.raises(UnusableDatabaseError, match="PostgreSQL 99 or newer"):
         IMEIDatabase(server_url)
+
+
+def test_the_queue_of_jobs_notices_too_that_the_server_is_gone(server_database: IMEIDatabase, server_url: str) -> None:
+    """Without these limits a connection whose packets are lost waits for a quarter of an hour."""
+    known = conninfo_to_dict(server_address(server_database))
+    assert {name: known[name] for name in NETWORK} == NETWORK
+    with IMEIDatabase(f"{server_url}?connect_timeout=9") as patient:
+        assert conninfo_to_dict(server_address(patient))["connect_timeout"] == "9"
