@@ -3,18 +3,34 @@
 Nothing else in the program reads os.environ. This module must not import anything of ours.
 """
 
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import time
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 #: The version of this program. pyproject.toml, /health, the page Status, --version and the User-Agent read it here.
 VERSION = "1.1.0.dev0"
 DEFAULT_BASE_URL = "https://hammerfusion.com"
+#: The name of the account of GSM_FUSION_API_KEY. Orders from before there were several accounts are its own.
+MAIN_ACCOUNT = "main"
+ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,29}")
+#: The fields of an account in GSM_FUSION_ACCOUNTS → what each must be. The first three must be there.
+ACCOUNT_FIELDS: Mapping[str, str] = {
+    "name": "1 to 30 lower-case letters, digits or hyphens",
+    "username": "a text",
+    "api_key": "a text",
+    "base_url": "a text",
+    "rate_limit": "a whole number from 0 to 100000",
+    "daily_budget": "a number from 0 to 1000000000",
+    "workers": "a whole number from 1 to 200",
+}
+MUST_HAVE = ("name", "username", "api_key")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 TEXT_LINES, JSON_LINES = "text", "json"
 #: Seconds. Absence that is believed sooner is believed too soon; a paid call that is given up sooner is one more doubt.
@@ -50,6 +66,16 @@ class Access:
     username: str = field(default="", repr=False)
     base_url: str = DEFAULT_BASE_URL
     call_timeout: float = 120.0  #: seconds; the longest time of one call
+    name: str = MAIN_ACCOUNT
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccount(Access):
+    """One of the accounts at the provider, with its own limits."""
+
+    rate_limit: int | None = None  #: calls a minute, in all
+    daily_budget: float | None = None  #: US dollars a UTC day; None: no limit of its own
+    workers: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +110,7 @@ class Settings(Access):
     notify_urls: tuple[str, ...] = field(default=(), repr=False)  #: addresses of Apprise; they hold passwords
     webhook_allow: tuple[Network, ...] = ()  #: networks that are not public and that webhooks may be sent to
     low_balance: float | None = None  #: US dollars; below it an event is written; None: no event
+    more_accounts: tuple[ProviderAccount, ...] = field(default=(), repr=False)  #: besides the main one
 
     @property
     def demo(self) -> bool:
@@ -93,8 +120,21 @@ class Settings(Access):
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no log may show: the values of all fields that repr() leaves out, but the user name."""
-        hidden = [getattr(self, one.name) for one in fields(self) if not one.repr and one.name != "username"]
+        open_ones = ("username", "more_accounts")
+        hidden = [getattr(self, one.name) for one in fields(self) if not one.repr and one.name not in open_ones]
+        hidden.append([account.api_key for account in self.more_accounts])
         return tuple(text for value in hidden for text in ([value] if isinstance(value, str) else value) if text)
+
+    @property
+    def usernames(self) -> tuple[str, ...]:
+        """The user names of all accounts."""
+        return tuple(account.username for account in self.accounts)
+
+    @property
+    def accounts(self) -> tuple[ProviderAccount, ...]:
+        """All accounts at the provider, the main one first. DAILY_BUDGET counts for all of them together."""
+        access = (self.api_key, self.username, self.base_url, self.call_timeout)
+        return (ProviderAccount(*access, rate_limit=self.rate_limit, workers=self.workers), *self.more_accounts)
 
     @property
     def database_path(self) -> Path:
@@ -166,6 +206,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         notify_urls=_notify_urls(_text(environ, "NOTIFY_URLS")),
         webhook_allow=_networks(environ, "WEBHOOK_ALLOW"),
         low_balance=_number(environ, "LOW_BALANCE", 0, 0, 1e9) if _text(environ, "LOW_BALANCE") else None,
+        more_accounts=_accounts(_text(environ, "GSM_FUSION_ACCOUNTS"), access),
     )
 
 
@@ -256,18 +297,82 @@ def _notify_urls(text: str) -> tuple[str, ...]:
     return urls
 
 
-def _base_url(url: str) -> str:
+def _accounts(text: str, main: Access) -> tuple[ProviderAccount, ...]:
+    """Return the accounts besides the main one. No error shows a key."""
+    if not text:
+        return ()
+    name = "GSM_FUSION_ACCOUNTS"
+    if not main.api_key:
+        raise SettingsError(f"{name} is set without GSM_FUSION_API_KEY: set the main account too, or neither.")
+    try:
+        listed = json.loads(text)
+    except ValueError as error:
+        at = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "its start"
+        raise SettingsError(f"{name} is no JSON: there is an error at {at}.") from None
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise SettingsError(f'{name} must be a JSON list of objects, such as [{{"name": "b", …}}].')
+    found = tuple(_account(one, f"{name}: account {place}", main) for place, one in enumerate(listed, 1))
+    _require_different((main, *found), name)
+    return found
+
+
+def _account(given: Mapping[str, Any], where: str, main: Access) -> ProviderAccount:
+    unknown = sorted(given.keys() - ACCOUNT_FIELDS.keys())
+    if unknown:
+        raise SettingsError(f"{where} has an unknown field {unknown[0]!r}: known are {', '.join(ACCOUNT_FIELDS)}.")
+    for key, words in ACCOUNT_FIELDS.items():
+        value = given.get(key)
+        if (value is None and key in MUST_HAVE) or (value is not None and not _is_field(key, value)):
+            raise SettingsError(f"{where}: {key} must be {words}.")
+    budget = given.get("daily_budget")
+    return ProviderAccount(
+        api_key=given["api_key"].strip(),
+        username=given["username"].strip(),
+        base_url=_base_url(given["base_url"], f"{where}: base_url") if given.get("base_url") else main.base_url,
+        call_timeout=main.call_timeout,
+        name=given["name"],
+        rate_limit=given.get("rate_limit") or None,
+        daily_budget=None if budget is None else float(budget),
+        workers=given.get("workers") or 30,
+    )
+
+
+def _is_field(key: str, value: object) -> bool:
+    match key:
+        case "name":
+            return isinstance(value, str) and bool(ACCOUNT_NAME.fullmatch(value))
+        case "username" | "api_key":
+            return isinstance(value, str) and bool(value.strip())
+        case "base_url":
+            return isinstance(value, str)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    least, most = {"rate_limit": (0, 100_000), "daily_budget": (0, 1e9), "workers": (1, 200)}[key]
+    return least <= value <= most and (key == "daily_budget" or isinstance(value, int))
+
+
+def _require_different(accounts: Sequence[Access], name: str) -> None:
+    """Raise SettingsError for two accounts of one name, or two names of one account: its orders would be mixed up."""
+    names, users = [one.name for one in accounts], [(one.base_url.lower(), one.username) for one in accounts]
+    for place, account in enumerate(accounts):
+        if names.index(account.name) != place:
+            raise SettingsError(f"{name} has two accounts named {account.name!r}: {MAIN_ACCOUNT!r} is the main one.")
+        if users.index(users[place]) != place:
+            raise SettingsError(
+                f"{name}: account {account.name!r} has the user name of another one: each needs its own."
+            )
+
+
+def _base_url(url: str, name: str = "GSM_FUSION_BASE_URL") -> str:
     try:
         parts = urlsplit(url if "//" in url else f"https://{url}")
         _ = parts.port  # raises for one that is no number
     except ValueError as error:
-        raise SettingsError(f"GSM_FUSION_BASE_URL is {url!r}: it must look like {DEFAULT_BASE_URL}.") from error
+        raise SettingsError(f"{name} is {url!r}: it must look like {DEFAULT_BASE_URL}.") from error
     if parts.scheme == "http" and not LOOPBACK.match(parts.hostname or ""):
-        raise SettingsError(
-            f"GSM_FUSION_BASE_URL is {url}: it must begin with https://, or the key would travel in the open."
-        )
+        raise SettingsError(f"{name} is {url}: it must begin with https://, or the key would travel in the open.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"GSM_FUSION_BASE_URL is {url!r}: it must look like {DEFAULT_BASE_URL}.")
+        raise SettingsError(f"{name} is {url!r}: it must look like {DEFAULT_BASE_URL}.")
     return parts.geturl().rstrip("/")
 
 

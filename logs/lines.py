@@ -124,7 +124,7 @@ def _request_fields(atoms: Mapping[str, Any]) -> dict[str, Any]:
 
 def redactor_for(settings: Settings) -> Redactor:
     """Return what hides the secrets of these settings."""
-    return Redactor(settings.secrets, () if settings.demo else (settings.username,))
+    return Redactor(settings.secrets, () if settings.demo else settings.usernames)
 
 
 def server_logging(settings: Settings) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The environment is read once, and a wrong value gets a sentence that names the variable."""
 
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -209,3 +210,50 @@ def test_each_variable_of_the_example_file_is_explained() -> None:
     for before, line in pairwise(lines):
         if re.match(r"[A-Z_]+=", line) and not line.startswith("GSM_FUSION_USERNAME"):
             assert before.startswith("# "), line
+
+
+def with_accounts(*accounts: object) -> dict[str, str]:
+    return {**REAL, "GSM_FUSION_ACCOUNTS": json.dumps(accounts)}
+
+
+SECOND = {"name": "b", "username": "second", "api_key": "KEY-OF-B"}
+
+
+def test_more_accounts_have_their_own_limits_and_the_main_one_comes_first() -> None:
+    limits = {"base_url": "https://mirror.example/", "rate_limit": 60, "daily_budget": 500, "workers": 4}
+    settings = load_settings(with_accounts({**SECOND, **limits}, {**SECOND, "name": "c", "username": "third"}))
+    assert [account.name for account in settings.accounts] == ["main", "b", "c"]
+    second, third = settings.more_accounts
+    assert (second.base_url, second.rate_limit, second.daily_budget) == ("https://mirror.example", 60, 500.0)
+    assert (third.base_url, third.rate_limit, third.daily_budget, third.workers) == (settings.base_url, None, None, 30)
+    assert "KEY-OF-B" in settings.secrets and "KEY-OF-B" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "words"),
+    [
+        ([{**SECOND, "name": "main"}], "two accounts named 'main'"),
+        ([SECOND, {**SECOND, "username": "other"}], "two accounts named 'b'"),
+        ([SECOND, {**SECOND, "name": "c"}], "'c' has the user name of another one"),
+        ([{**SECOND, "name": "B 2"}], "account 1: name must be"),
+        ([{"name": "b", "username": "second"}], "api_key must be a text"),
+        ([{**SECOND, "rate_limit": 0.5}], "rate_limit must be a whole number"),
+        ([{**SECOND, "workers": True}], "workers must be a whole number"),
+        ([{**SECOND, "daily_budget": float("nan")}], "daily_budget must be a number"),
+        ([{**SECOND, "base_url": "http://example.com"}], "account 1: base_url is http://example.com"),
+        ([{**SECOND, "budget": 5}], "unknown field 'budget'"),
+        (["b"], "must be a JSON list of objects"),
+    ],
+)
+def test_a_wrong_account_is_named_without_its_key(accounts: list[object], words: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(words)) as raised:
+        load_settings(with_accounts(*accounts))
+    assert "KEY-OF-B" not in str(raised.value)
+
+
+def test_accounts_that_are_no_json_or_have_no_main_account_are_refused() -> None:
+    with pytest.raises(SettingsError, match="no JSON: there is an error at line 1, column 1") as raised:
+        load_settings({**REAL, "GSM_FUSION_ACCOUNTS": "KEY-OF-B"})
+    assert "KEY-OF-B" not in str(raised.value)
+    with pytest.raises(SettingsError, match="GSM_FUSION_ACCOUNTS is set without GSM_FUSION_API_KEY"):
+        load_settings({"GSM_FUSION_ACCOUNTS": json.dumps([SECOND])})
