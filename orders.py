@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from grading import NO_VERDICTS, VerdictCounts
+from settings import MAIN_ACCOUNT
 
 
 class NotPossibleError(Exception):
@@ -255,6 +256,7 @@ class Chunk:
     items: tuple[Item, ...]
     doubt_attempt: int | None = None  #: the earlier attempt that may have placed these IMEIs, which this chunk repeats
     cleared: bool = False  #: a person says that the earlier attempt placed nothing
+    account: str = MAIN_ACCOUNT  #: the provider account that alone sends, looks and settles it
 
     @property
     def first_attempt(self) -> int:

@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Protocol
 
 from account import answering_requests
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from orders import Chunk, Progress, SubmissionResult
 from settings import Settings
-from storage import batch_states, call_queries, guards, lease
+from storage import account_store, batch_states, call_queries, guards, lease
 from storage.batch_creation import NewBatch, create_batch, fingerprint
 from storage.call_records import write_intents
 from submission import (
@@ -44,6 +45,7 @@ from submission import (
     Ownership,
     PlacingProvider,
     Recorder,
+    Room,
     RunnerLock,
     Settler,
     Story,
@@ -102,6 +104,7 @@ class ProductionSubmissionSystem:
         self.throttle = throttle or Throttle(self.options.workers, clock=clock)
         self._unwritten: list[Answer] = []
         self._in_flight: dict[int, Chunk] = {}
+        self._is_recovered = False  #: recover() was called for the next run
         self._had_space = False  #: unknown at first: then the notice of a process before this one is taken back
         self._next_note = 0.0
         self.carrier: Carrier = (
@@ -110,11 +113,13 @@ class ProductionSubmissionSystem:
             else checkpoints
         )
         self._settler = Settler(self.options.settle_quiet, self.options.call_timeout, self.options.resend_limit)
-        self._account = AccountWatch(database, client, clock, self.carrier.wake)
+        self._settler.name_account(self.options.account)
+        self._account = AccountWatch(database, client, clock, self.carrier.wake, self.options.account)
+        self._room = Room(self.options.account, self.options.budget)
         self._story = Story(database)
-        self._ownership = Ownership(database, self.options.account)
-        self._claimer = Claimer(self.options, self._settler, self._ownership, clock)
-        self._recorder = Recorder(self.options, self.throttle, self._settler, self.carrier, clock)
+        self._ownership = Ownership(database, self.options.mark, self.options.account)
+        self._claimer = Claimer(self.options, self._settler, self._ownership, clock, self._room)
+        self._recorder = Recorder(self.options, self.throttle, self._settler, self.carrier, clock, self._room)
         reader = ListReader(database, client, self._account, clock)
         self._lookout = Lookout(database, reader, self._settler, self._account, self.throttle, self.carrier.wake)
 
@@ -166,7 +171,7 @@ class ProductionSubmissionSystem:
             return False
         with RunnerLock(settings.data_dir).held() as is_leader:
             if is_leader:
-                with answering_requests(self.database, settings, self.throttle):
+                with answering_requests(self.database, [(settings, self.throttle)]):
                     self.run(stop, is_over)
             return is_leader
 
@@ -190,8 +195,15 @@ class ProductionSubmissionSystem:
                 batch_states.pause_all(connection, PROGRAM_ERROR)
             raise
 
-    def _run(self, stop: threading.Event, is_over: Callable[[], bool]) -> None:
+    def recover(self) -> None:
+        """Recover before run(): where there are several accounts, none sends before all have recovered."""
         self._recover()
+        self._is_recovered = True
+
+    def _run(self, stop: threading.Event, is_over: Callable[[], bool]) -> None:
+        if not self._is_recovered:
+            self._recover()
+        self._is_recovered = False
         with (
             self.carrier.open() as pool,
             self.throttle.open(),  # closed first, so that a listing that waits for its turn ends
@@ -245,9 +257,11 @@ class ProductionSubmissionSystem:
                 claimed = self._claim(connection, answers, limits) if may_claim else []
         except guards.WrongStateError as error:
             logger.warning("Another process moved a chunk (%s); each answer is written by itself", error)
+            self._room.forget()
             return self._commit_one_by_one(answers)
         except lease.LeaseLostError as error:
             self._ownership.lose(error)
+            self._room.forget()
             return self._commit(answers, may_claim=False)
         except DatabaseUnavailableError as error:
             return self._keep_for_later(answers, error)
@@ -293,6 +307,7 @@ class ProductionSubmissionSystem:
     def _keep_for_later(self, answers: list[Answer], error: DatabaseUnavailableError) -> list[Chunk]:
         """Hold answers in memory while the database cannot be written, and give the disk its ballast."""
         logger.error("The database cannot be written (%s); %d answers wait", error.orig, len(answers))
+        self._room.forget()
         self._unwritten += answers
         self.carrier.make_room()
         time.sleep(self.options.poll)
@@ -316,7 +331,7 @@ class ProductionSubmissionSystem:
     def _intend(self, connection: Transaction, chunk_ids: Sequence[int]) -> list[Chunk]:
         """Write the intents of calls, and hand them to the carrier with the same commit. Raises LeaseLostError."""
         self._ownership.check(connection)
-        claimed = write_intents(connection, chunk_ids)
+        claimed = write_intents(connection, chunk_ids, self.options.account)
         self.carrier.hand_over(connection, claimed)
         return claimed
 
@@ -341,7 +356,7 @@ class ProductionSubmissionSystem:
             batch_states.resume_self_resuming(connection)
             self._ownership.find_older(connection)
             if self.throttle.limit:  # another process may have used up this minute's calls
-                self.throttle.used_before(call_queries.attempt_ages(connection, MINUTE))
+                self.throttle.used_before(call_queries.attempt_ages(connection, MINUTE, self.options.account))
         self._in_flight = {chunk.chunk_id: chunk for chunk in recovery.on_the_wire}
 
     def _settle(self, pool: Executor, may_repeat: bool) -> list[Chunk]:
@@ -359,22 +374,36 @@ class ProductionSubmissionSystem:
         return repeated
 
     def _note_doubt(self, now: float) -> None:
-        """Read what is in doubt, and whether this process still has the lease."""
+        """Read what is in doubt, what this account may send, and whether this process still has the lease."""
         with self.database.read() as connection:
             self._settler.note(connection, now)
+            self._room.note(connection)
             try:
                 self._ownership.check(connection)
             except lease.LeaseLostError as error:
                 self._ownership.lose(error)
+        self._update_accounts()
         self._story.tell()
         self._lookout.notice_request(now)
+
+    def _update_accounts(self) -> None:
+        """Where there are several accounts: pause what none can send, and resume what one can send again."""
+        if not self._room.is_shared:
+            return
+        with suppress(DatabaseUnavailableError), self.database.write() as connection:
+            self._room.write(connection, unread=self._account.failures > 0)
+            self._room.set_limit(connection, self.throttle, self.options.limit)
+            account_store.update_pauses(connection)
+        if self._room.wants_balance:
+            self._account.read_again()
 
     def _apply(self, look: Look, may_repeat: bool) -> list[Chunk]:
         """Write what a look shows, and with it the intent of the call that it allows to repeat."""
         try:
             with self.database.write() as connection:
                 claimed = list[Chunk]()
-                piece = self._settler.apply(connection, look, may_repeat and self.carrier.has_space())
+                may_repeat = may_repeat and self._room.may_repeat and self.carrier.has_space()
+                piece = self._settler.apply(connection, look, may_repeat)
                 if piece is not None:
                     claimed = self._intend(connection, [piece])
                 self._settler.note(connection, self._clock())

@@ -11,8 +11,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -35,9 +35,9 @@ from results import (
     request_sync,
     run_audit,
 )
-from settings import Access, Settings
+from settings import MAIN_ACCOUNT, Access, ProviderAccount, Settings
 from simulator import DemoError, DemoProvider, ensure_running
-from storage import kept_sums, regrading, request_store
+from storage import account_store, kept_sums, regrading, request_store
 from storage.background import Duty
 from storage.backups import NightlyBackup
 from submission import (
@@ -49,12 +49,14 @@ from submission import (
     PaceTurns,
     Throttle,
     Watcher,
+    absence_of,
     account_objection,
     leader_alive,
     leader_lock,
     options_of,
     patience_of,
     require_account,
+    stop_where_answered,
     submission_result,
 )
 
@@ -73,7 +75,6 @@ HANDOVER = 30.0
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
 DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
-MAIN_ACCOUNT = "main"
 NO_WORKER = "No worker leads: start one with `flask worker`, or try again in ten seconds."
 M_ARENA_MAX = -8  #: from malloc.h
 NEW_OBJECTS = 10_000  #: objects after which the collector looks for cycles; 700 is usual
@@ -97,11 +98,24 @@ def provider_access(settings: Settings) -> Iterator[Access]:
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """One account at the provider, and what its calls are made with."""
+
+    account: ProviderAccount
+    client: GSMFusionClient
+    throttle: Throttle
+
+
+@dataclass(frozen=True, slots=True)
 class Leader:
     """What the leader calls the provider with."""
 
-    client: GSMFusionClient
-    throttle: Throttle
+    callers: tuple[Caller, ...]  #: the main account first; without accounts that must not work with the database
+
+    @property
+    def client(self) -> GSMFusionClient:
+        """The client of the main account."""
+        return self.callers[0].client
 
 
 @contextmanager
@@ -111,27 +125,43 @@ def leading(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
     Raises OtherAccountError where the orders of the database were placed with another account, and DemoError.
     """
     require_account(database, settings)
-    throttle = Throttle(settings.workers, settings.rate_limit)
+    absences = {account.name: absence_of(database, account) for account in settings.more_accounts}
+    for name, words in absences.items():
+        if words:
+            logger.error("Account %s sends nothing: %s", name, words)
+    account_store.register(database, {MAIN_ACCOUNT: ""} | absences)
     with (
-        provider_access(settings) as access,
-        calling(settings, access, database, throttle) as client,
-        answering_requests(database, access, throttle),
+        all_calling(settings, database) as callers,
+        answering_requests(database, [(caller.account, caller.throttle) for caller in callers]),
     ):
-        yield Leader(client, throttle)
+        yield Leader(callers)
 
 
 @contextmanager
-def calling(
-    settings: Settings, access: Access, database: IMEIDatabase, throttle: Throttle
-) -> Iterator[GSMFusionClient]:
-    """Yield a client of the provider, whose reads take their turns among all calls of the account.
+def all_calling(settings: Settings, database: IMEIDatabase) -> Iterator[tuple[Caller, ...]]:
+    """Yield a client for each account that may work with the database, the main one first. Raises DemoError."""
+    with provider_access(settings) as access, ExitStack() as held:
+        main = replace(settings.accounts[0], api_key=access.api_key, username=access.username, base_url=access.base_url)
+        others = [account for account in settings.more_accounts if not absence_of(database, account)]
+        yield tuple(_caller(held, database, account) for account in (main, *others))
+
+
+def _caller(held: ExitStack, database: IMEIDatabase, account: ProviderAccount) -> Caller:
+    """Return what the calls of an account are made with, until held ends."""
+    throttle = Throttle(account.workers, account.rate_limit)
+    return Caller(account, held.enter_context(calling(database, account, throttle)), throttle)
+
+
+@contextmanager
+def calling(database: IMEIDatabase, account: ProviderAccount, throttle: Throttle) -> Iterator[GSMFusionClient]:
+    """Yield a client of an account, whose reads take their turns among all calls of the account.
 
     On a database server the turns are there, for all machines.
     """
-    turns: ReadTurns = throttle if database.is_file else PaceTurns(database, MAIN_ACCOUNT)
-    with watching(database) as report:
-        options = ClientOptions(access.base_url, settings.workers + 2, turns=turns, report=report)
-        with GSMFusionClient(access.api_key, access.username, access.call_timeout, options=options) as client:
+    turns: ReadTurns = throttle if database.is_file else PaceTurns(database, account.name)
+    with watching(database, account.name) as report:
+        options = ClientOptions(account.base_url, account.workers + 2, turns=turns, report=report)
+        with GSMFusionClient(account.api_key, account.username, account.call_timeout, options=options) as client:
             yield client
 
 
@@ -223,15 +253,61 @@ def spare_collector() -> None:
     gc.set_threshold(NEW_OBJECTS)
 
 
-def make_system(settings: Settings, database: IMEIDatabase, leader: Leader) -> ProductionSubmissionSystem:
-    """Return the submission system with the options that the settings name. On a database server, jobs call."""
-    options = options_of(settings, database)
-    carrier: Carrier | Checkpoints = (
-        Checkpoints(settings.data_dir / "checkpoints")
-        if database.is_file
-        else ClusterCarrier(database, MAIN_ACCOUNT, options, leader.throttle, time.monotonic)
-    )
-    return ProductionSubmissionSystem(database, leader.client, carrier, options, leader.throttle)
+def make_systems(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[ProductionSubmissionSystem]:
+    """Return the submission system of each account, the main one first. Where there are several, all have recovered.
+
+    On a database server, jobs call.
+    """
+    checkpoints = Checkpoints(settings.data_dir / "checkpoints")
+    systems = []
+    for caller in leader.callers:
+        options, name = options_of(settings, database, caller.account), caller.account.name
+        carrier: Carrier | Checkpoints = (
+            checkpoints.of_account(name)
+            if database.is_file
+            else ClusterCarrier(database, name, options, caller.throttle, time.monotonic)
+        )
+        systems.append(ProductionSubmissionSystem(database, caller.client, carrier, options, caller.throttle))
+    here = {caller.account.name for caller in leader.callers}
+    for name, folder in checkpoints.of_accounts().items():
+        if name not in here:
+            stop_where_answered(database, folder)
+    for system in systems if len(systems) > 1 else ():
+        system.recover()
+    return systems
+
+
+@contextmanager
+def running_beside(systems: Sequence[ProductionSubmissionSystem], is_over: Callable[[], bool]) -> Iterator[None]:
+    """Run systems, each in a thread of its own, as long as this is held. Calls on the wire are waited for."""
+    ended = threading.Event()
+    threads = [
+        threading.Thread(target=_run_beside, args=(system, ended, is_over), name=f"loop-{system.options.account}")
+        for system in systems
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def _run_beside(system: ProductionSubmissionSystem, ended: threading.Event, is_over: Callable[[], bool]) -> None:
+    """Run a system until this is over; start it again after a failure."""
+    while not (ended.is_set() or is_over()):
+        pause = ELECTION_INTERVAL
+        try:
+            system.run(ended, is_over)
+            pause = OVERTAKEN_PAUSE if system.was_overtaken else pause
+        except DatabaseUnavailableError as error:
+            logger.error("The loop of account %s will start again: %s", system.options.account, error.sentence)
+        except Exception:  # a thread ends here; the next turn tries again
+            pause = LONGEST_PAUSE
+            logger.exception("The loop of account %s failed", system.options.account)
+        ended.wait(0.0 if is_over() else pause)
 
 
 def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[Duty]:
@@ -305,8 +381,9 @@ class Background:
         logger.info("This process is the leader")
         spare_collector()
         with leading(self.settings, self.database) as leader:
-            system = make_system(self.settings, self.database, leader)
-            with self.at_duties(duties(self.settings, self.database, leader)):
+            system, *others = make_systems(self.settings, self.database, leader)
+            ends = lambda: lock.is_lost or self.stopping.is_set()  # noqa: E731
+            with self.at_duties(duties(self.settings, self.database, leader)), running_beside(others, ends):
                 system.run(self.stopping, lambda: lock.is_lost or self._is_lead_wanted())
         if system.was_overtaken:  # the other leader must not be overtaken in turn
             self.stopping.wait(OVERTAKEN_PAUSE)
@@ -362,7 +439,9 @@ def run_or_follow(
         with led(settings, database) if database.is_file else nullcontext() as leader:
             if leader is not None:
                 spare_collector()
-                make_system(settings, database, leader).run_batch(batch_id, on_progress, stop)
+                system, *others = make_systems(settings, database, leader)
+                with running_beside(others, stop.is_set):
+                    system.run_batch(batch_id, on_progress, stop)
                 return submission_result(database, batch_id, time.monotonic() - started)
         if _followed_to_the_end(settings, database, batch_id, on_progress, stop):
             return submission_result(database, batch_id, time.monotonic() - started)

@@ -8,8 +8,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NoReturn
@@ -20,8 +20,8 @@ from account.state import state_of, write_state
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionAPIError, GSMFusionClient, NotSentError
 from orders import Account, IMEIOrder, RequestKind, ServiceInfo
-from settings import Access
-from storage import request_store
+from settings import MAIN_ACCOUNT, Access
+from storage import account_mark, request_store
 from storage.request_store import Request
 from submission import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
 
@@ -61,12 +61,24 @@ class Questions:
     order: Callable[[str], list[IMEIOrder]] = _cannot_be_asked
 
 
+#: For an account that this process cannot call with.
+UNKNOWN = Questions()
+NO_MORE: Mapping[str, Questions] = MappingProxyType({})
+
+
 class Answerer:
     """Answers the requests that wait."""
 
-    def __init__(self, database: IMEIDatabase, questions: Questions, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        questions: Questions,
+        clock: Callable[[], float] = time.time,
+        more: Mapping[str, Questions] = NO_MORE,
+    ) -> None:
+        """questions are for the main account, more for the others, by their names."""
         self._database = database
-        self._questions = questions
+        self._questions = {MAIN_ACCOUNT: questions, **more}
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: dict[int, threading.Thread] = {}  #: by the ids of the requests that are asked now
@@ -122,7 +134,8 @@ class Answerer:
             if not isinstance(error, RequestLimitError):
                 now = self._clock()
                 action, seconds = ACTIONS[request.kind], now - started
-                write_state(self._database, state_of(action, seconds, error, now), counted(action, seconds, error))
+                state, counts = state_of(action, seconds, error, now), counted(action, seconds, error)
+                write_state(self._database, state, counts, request.account)
             self._finish(request, error, listed)
         except DatabaseUnavailableError as unavailable:
             logger.error("An answer could not be stored: %s", unavailable.orig)
@@ -132,19 +145,20 @@ class Answerer:
 
     def _ask(self, request: Request) -> list[IMEIOrder] | None:
         """Ask the provider, and store what has a table of its own. Returns the orders that the answer lists."""
+        questions = self._questions.get(request.account, UNKNOWN)
         if request.kind is RequestKind.RECENT_ORDERS:
-            return self._questions.recent_orders()
+            return questions.recent_orders()
         if request.kind is RequestKind.ORDER:
-            return self._questions.order(request.argument)
+            return questions.order(request.argument)
         if request.kind is RequestKind.SERVICES:
-            services = self._questions.services()
+            services = questions.services()
             if not services:
                 raise GSMFusionAPIError("The provider listed no services.")
             self._database.store_services(services, self._clock())
         else:
-            account = self._questions.account()
+            account = questions.account()
             known = {"credits": account.credits, "text": account.text, "at": self._clock()}
-            self._database.set_setting(ACCOUNT, json.dumps(known))
+            self._database.set_setting(account_mark.setting_of(ACCOUNT, request.account), json.dumps(known))
         return None
 
     def _finish(self, request: Request, error: GSMFusionAPIError | None, listed: Sequence[IMEIOrder] | None) -> None:
@@ -162,28 +176,38 @@ class Answerer:
                     request_store.drop_older_orders(connection, request)
 
 
-def request_ages(database: IMEIDatabase) -> list[float]:
+def request_ages(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> list[float]:
     """Return how many seconds ago the calls of the last minute were made that pages and commands asked for."""
     not_sent = RequestLimitError.__name__
-    return request_store.call_ages(database, ACTIONS, not_sent, time.time(), MINUTE + SLACK)
+    return request_store.call_ages(database, ACTIONS, not_sent, time.time(), MINUTE + SLACK, account)
 
 
 @contextmanager
-def answering_requests(database: IMEIDatabase, access: Access, throttle: Throttle) -> Iterator[None]:
-    """Answer the requests of pages and commands, by calls within the limit of throttle, as long as this is held."""
-    throttle.requested_before(request_ages(database))
-    options = ClientOptions(access.base_url, MOST_AT_ONCE, turns=RequestTurns(throttle))
-    timeout = min(LIST_PATIENCE, access.call_timeout)  # a page waits for it: one call for each request
-    with GSMFusionClient(access.api_key, access.username, timeout, 0, options) as client:
-        services, account = client.get_imei_services, client.get_account
-        with answering(database, Questions(services, account, client.list_recent_orders, client.get_imei_orders)):
+def answering_requests(database: IMEIDatabase, callers: Sequence[tuple[Access, Throttle]]) -> Iterator[None]:
+    """Answer the requests of pages and commands as long as this is held.
+
+    callers: the accounts, the main one first, each with the throttle within whose limit its calls are made.
+    """
+    with ExitStack() as clients:
+        asked = {access.name: _questions(clients, database, access, throttle) for access, throttle in callers}
+        with answering(database, asked.pop(MAIN_ACCOUNT), asked):
             yield
 
 
+def _questions(clients: ExitStack, database: IMEIDatabase, access: Access, throttle: Throttle) -> Questions:
+    """Return the questions to one account, by a client that is closed with the others."""
+    throttle.requested_before(request_ages(database, access.name))
+    options = ClientOptions(access.base_url, MOST_AT_ONCE, turns=RequestTurns(throttle))
+    timeout = min(LIST_PATIENCE, access.call_timeout)  # a page waits for it: one call for each request
+    client = clients.enter_context(GSMFusionClient(access.api_key, access.username, timeout, 0, options))
+    services, account = client.get_imei_services, client.get_account
+    return Questions(services, account, client.list_recent_orders, client.get_imei_orders)
+
+
 @contextmanager
-def answering(database: IMEIDatabase, questions: Questions) -> Iterator[None]:
+def answering(database: IMEIDatabase, questions: Questions, more: Mapping[str, Questions] = NO_MORE) -> Iterator[None]:
     """Answer the requests of pages and commands as long as this is held."""
-    answerer, ended = Answerer(database, questions), threading.Event()
+    answerer, ended = Answerer(database, questions, more=more), threading.Event()
     thread = threading.Thread(target=answerer.run, args=(ended,), name="requests", daemon=True)
     thread.start()
     try:

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from account.answerer import ACCOUNT
 from account.requests import ProviderRequests, is_young, require_answer
 from orders import Balance, Catalogue, RequestKind
-from storage import balance_store
+from settings import MAIN_ACCOUNT
+from storage import account_store, balance_store
+from storage.account_mark import setting_of
 
 #: Seconds a page waits for the provider when it has nothing older to show, and when it has.
 PATIENCE, BRIEF = 10.0, 1.0
@@ -66,32 +68,55 @@ class ServiceCatalog:
 
 
 class AccountBalance:
-    """The account's credits: asked for again when they are a minute old, and soon after orders were sent."""
+    """The credits of the accounts that may send: asked for again when a minute old, and soon after orders were sent."""
 
     def __init__(self, requests: ProviderRequests) -> None:
         self._requests = requests
 
     def current(self, patience: float = 3.0) -> Balance:
-        """Return the balance, refreshed first if it is old or outdated; waits at most patience seconds."""
-        balance = self.stored()
-        max_age = OUTDATED_MAX_AGE if balance.is_outdated else BALANCE_MAX_AGE
-        if is_young(balance.at, self._requests.clock(), max_age):
-            return balance
-        self._requests.refresh(RequestKind.ACCOUNT, patience)
+        """Return the balance of all accounts, refreshed first if it is old or outdated.
+
+        Waits at most patience seconds for each of them.
+        """
+        for account in self._senders():
+            balance = self.stored_of(account)
+            max_age = OUTDATED_MAX_AGE if balance.is_outdated else BALANCE_MAX_AGE
+            if not is_young(balance.at, self._requests.clock(), max_age):
+                self._requests.refresh(RequestKind.ACCOUNT, patience, account)
         return self.stored()
 
     def stored(self) -> Balance:
-        """Return the newest balance that is on disk, without asking."""
+        """Return the newest balance of all accounts that is on disk, without asking."""
+        found = [self.stored_of(account) for account in self._senders()]
+        if len(found) == 1:
+            return found[0]
+        known = [balance.credits for balance in found if balance.credits is not None]
+        return Balance(
+            credits=sum(known) if len(known) == len(found) else None,
+            text="",
+            at=min(balance.at for balance in found),
+            trusted=all(balance.trusted for balance in found),
+            is_outdated=any(balance.is_outdated for balance in found),
+        )
+
+    def stored_of(self, account: str) -> Balance:
+        """Return the newest balance of one account that is on disk, without asking."""
         database = self._requests.database
-        known = json.loads(database.get_setting(ACCOUNT) or "{}")
+        known = json.loads(database.get_setting(setting_of(ACCOUNT, account)) or "{}")
         credits, text, at = known.get("credits"), str(known.get("text", "")), float(known.get("at", 0))
         with database.read() as connection:
-            reading = balance_store.newest_reading(connection)
-            called = balance_store.newest_call(connection)
+            reading = balance_store.newest_reading(connection, account)
+            called = balance_store.newest_call(connection, account)
         if reading is not None and _unix(reading.read_at) > at:
             credits, text, at = reading.credits, "", _unix(reading.read_at)
         trusted = credits is not None and is_young(at, self._requests.clock(), BALANCE_TRUSTED)
         return Balance(credits, text, at, trusted, at > 0 and called is not None and _unix(called) > at)
+
+    def _senders(self) -> list[str]:
+        """Return the accounts that may send; all where none may."""
+        with self._requests.database.read() as connection:
+            known = account_store.accounts(connection)
+        return [one.name for one in known if not one.obstacle] or [one.name for one in known] or [MAIN_ACCOUNT]
 
 
 def _unix(moment: datetime) -> float:

@@ -16,6 +16,8 @@ from types import MappingProxyType
 from account.call_counting import CALL_COUNTS, CallCounter, CallCounts, added, read_counts
 from database import DatabaseUnavailableError, IMEIDatabase, read_setting, write_setting
 from gsm_fusion_client import GSMFusionAPIError, RateLimitedError, RefusalKind, RefusedError, Report
+from settings import MAIN_ACCOUNT
+from storage.account_mark import setting_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +53,9 @@ class ProviderState:
     call: str = ""  #: what it was made for
 
 
-def provider_state(database: IMEIDatabase) -> ProviderState:
-    """Return what the newest call, of any process, says about the provider."""
-    stored = database.get_setting(PROVIDER_STATE)
+def provider_state(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> ProviderState:
+    """Return what the newest call of an account, of any process, says about the provider."""
+    stored = database.get_setting(setting_of(PROVIDER_STATE, account))
     return ProviderState(**json.loads(stored)) if stored else ProviderState()
 
 
@@ -64,24 +66,28 @@ def state_of(action: str, seconds: float, error: GSMFusionAPIError | None, at: f
     return ProviderState(works, round(seconds * 1000), at, "" if works else str(error), CALLS.get(action, action))
 
 
-def call_counts(database: IMEIDatabase) -> dict[str, CallCounts]:
-    """Return what all calls of all processes add up to: what a call was made for → counts."""
-    found = read_counts(database.get_setting(CALL_COUNTS))
+def call_counts(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> dict[str, CallCounts]:
+    """Return what all calls of an account, of all processes, add up to: what a call was made for → counts."""
+    found = read_counts(database.get_setting(setting_of(CALL_COUNTS, account)))
     return {CALLS.get(action, action): counts for action, counts in found.items()}
 
 
 def write_state(
-    database: IMEIDatabase, state: ProviderState, counts: Mapping[str, CallCounts] = MappingProxyType({})
+    database: IMEIDatabase,
+    state: ProviderState,
+    counts: Mapping[str, CallCounts] = MappingProxyType({}),
+    account: str = MAIN_ACCOUNT,
 ) -> bool:
-    """Store this state unless a newer one is stored, and add the counts. Return whether the database was written."""
+    """Store this state of an account unless a newer one is stored, and add the counts. Return whether it was stored."""
+    state_name, counts_name = setting_of(PROVIDER_STATE, account), setting_of(CALL_COUNTS, account)
     try:
         with database.write() as connection:
-            stored = read_setting(connection, PROVIDER_STATE)
+            stored = read_setting(connection, state_name)
             ahead = json.loads(stored)["at"] - state.at if stored else 0.0
             if not 0 < ahead < AHEAD:
-                write_setting(connection, PROVIDER_STATE, json.dumps(asdict(state)))
+                write_setting(connection, state_name, json.dumps(asdict(state)))
             if counts:
-                write_setting(connection, CALL_COUNTS, added(read_setting(connection, CALL_COUNTS), counts))
+                write_setting(connection, counts_name, added(read_setting(connection, counts_name), counts))
     except DatabaseUnavailableError as error:
         logger.warning("The provider's state was not written: %s", error.orig)
         return False
@@ -91,9 +97,12 @@ def write_state(
 class ProviderWatch:
     """Takes the reports of calls, from any thread, and writes the newest one."""
 
-    def __init__(self, database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: IMEIDatabase, clock: Callable[[], float] = time.time, account: str = MAIN_ACCOUNT
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._account = account
         self._counter = CallCounter()
         self._newest: ProviderState | None = None
         self._written = ProviderState()
@@ -110,7 +119,7 @@ class ProviderWatch:
             return
         if (newest.ok, newest.error) != (written.ok, written.error) or newest.at - written.at >= REPEAT:
             counts = self._counter.take()
-            if not write_state(self._database, newest, counts):
+            if not write_state(self._database, newest, counts, self._account):
                 self._counter.put_back(counts)
             self._written = newest
 
@@ -129,9 +138,9 @@ class ProviderWatch:
 
 
 @contextmanager
-def watching(database: IMEIDatabase) -> Iterator[Report]:
-    """Write what a client reports about its calls as long as this is held."""
-    watch, ended = ProviderWatch(database), threading.Event()
+def watching(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> Iterator[Report]:
+    """Write what the client of an account reports about its calls as long as this is held."""
+    watch, ended = ProviderWatch(database, account=account), threading.Event()
     writer = threading.Thread(target=watch.run, args=(ended,), name="provider-state", daemon=True)
     writer.start()
     try:

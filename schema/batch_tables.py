@@ -4,6 +4,7 @@ from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Table, fal
 
 from orders import BatchState, ChunkState, Outcome
 from schema.columns import INTEGER, REAL, TEXT, metadata, one_of, only
+from settings import MAIN_ACCOUNT
 
 batches = Table(
     "batches",
@@ -60,6 +61,8 @@ chunks = Table(
     #: The earlier attempt that may have placed these IMEIs: such a chunk is sent right after a look at the list only.
     Column("doubt_attempt", INTEGER),
     Column("cleared", Boolean, nullable=False, server_default=false()),  #: a person says that nothing was placed
+    #: The provider account that alone may send it; NULL: any may claim it. A call without one was made by the main one.
+    Column("account", TEXT),
     one_of("state", ChunkState),
     sqlite_autoincrement=True,
 )
@@ -84,9 +87,11 @@ attempts = Table(
     Column("message", TEXT, nullable=False, server_default=""),
     Column("taken_by", TEXT),  #: where jobs make the calls: who has begun this one, or that nobody may
     Column("begun_at", REAL),  #: then, in Unix seconds by the clock of the database
+    Column("account", TEXT, nullable=False, server_default=MAIN_ACCOUNT),  #: through which it was sent
     sqlite_autoincrement=True,
 )
 Index("idx_attempts_chunk", attempts.c.chunk_id)
+Index("idx_attempts_account", attempts.c.account, attempts.c.id)
 
 items = Table(
     "items",

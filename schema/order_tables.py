@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from schema.columns import INTEGER, REAL, TEXT, metadata, only
+from settings import MAIN_ACCOUNT
 
 #: US dollars in the unit of the totals.
 MILLIONTH = 1e-6
@@ -60,6 +61,7 @@ orders = Table(
     Column("verdict", TEXT),  #: a word of grading.Verdict; NULL while there is no result
     Column("verdict_rule", INTEGER),  #: the line of these rules that decided, from 1
     Column("rules_version", INTEGER, ForeignKey("rule_versions.id")),  #: the rules that graded it
+    Column("account", TEXT, nullable=False, server_default=MAIN_ACCOUNT),  #: the provider account that has it
     sqlite_autoincrement=True,
 )
 Index("idx_imei", orders.c.imei)
@@ -68,6 +70,9 @@ Index("idx_order_date", orders.c.order_date.desc())
 Index("idx_status", orders.c.status)
 Index("idx_orders_batch", orders.c.batch_id)
 Index("idx_orders_service", orders.c.service_id)
+#: The condition of the index of orders of other accounts than the main one: empty where there is one account.
+OF_MORE_ACCOUNTS = text("orders.account != 'main'")
+Index("idx_orders_account", orders.c.account, orders.c.id, **only(OF_MORE_ACCOUNTS))
 #: The condition of the index of pending orders; a query must contain exactly these words to use it.
 NOT_FINAL = text("status NOT IN ('Completed', 'Rejected')")
 Index("idx_orders_pending", orders.c.order_date, **only(NOT_FINAL))

@@ -4,6 +4,7 @@ from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Table, fal
 
 from orders import RequestState
 from schema.columns import INTEGER, REAL, TEXT, metadata, one_of, only
+from settings import MAIN_ACCOUNT
 
 services = Table(
     "services",
@@ -31,11 +32,12 @@ balance_readings = Table(
     Column("credits", REAL, nullable=False),  #: US dollars
     Column("before_attempt", INTEGER, nullable=False),  #: attempts with a smaller id had ended, the others not begun
     Column("after_order", INTEGER, nullable=False),  #: the newest row id of orders by then
+    Column("account", TEXT, nullable=False, server_default=MAIN_ACCOUNT),
     sqlite_autoincrement=True,
 )
 Index("idx_balance_readings_before", balance_readings.c.before_attempt)
 
-#: One row: which process may record intents, by a number that grows with each change of hands.
+#: One row for each account: which process may record intents, by a number that grows with each change of hands.
 leases = Table(
     "leases",
     metadata,
@@ -44,14 +46,54 @@ leases = Table(
     Column("holder", TEXT, nullable=False),
     Column("place", TEXT, nullable=False),  #: path and inode of the database file when the lease was taken
     Column("taken_at", TIMESTAMP, nullable=False),
+    Column("account", TEXT, nullable=False, server_default=MAIN_ACCOUNT),
 )
+Index("idx_leases_account", leases.c.account, unique=True)
 
+#: Not used any more: it stays for the version before this one, which may run beside it.
 list_proofs = Table(
     "list_proofs",
     metadata,
     Column("service_id", TEXT, primary_key=True),
     Column("longest", INTEGER, nullable=False),
     Column("proven_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
+)
+
+#: How long a comma list of a service may be, as an answer to each account has proven it.
+account_list_proofs = Table(
+    "account_list_proofs",
+    metadata,
+    Column("account", TEXT, primary_key=True),
+    Column("service_id", TEXT, primary_key=True),
+    Column("longest", INTEGER, nullable=False),
+    Column("proven_at", TIMESTAMP, nullable=False, server_default=func.current_timestamp()),
+)
+
+#: The accounts at the provider, once there are several: who leads writes a row for each. No credentials are here.
+provider_accounts = Table(
+    "provider_accounts",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("place", INTEGER, nullable=False),  #: in the order of the settings
+    Column("absence", TEXT, nullable=False, server_default=""),  #: why no process can call with it; "" where one does
+    Column("rate_limit", INTEGER),  #: calls a minute that an admin has set, 0: no limit; NULL: as in the settings
+    Column("daily_budget", REAL),  #: US dollars a UTC day that an admin has set; NULL: as in the settings
+    Column("is_off", Boolean, nullable=False, server_default=false()),  #: an admin has switched it off
+    Column("stop", TEXT, nullable=False, server_default=""),  #: the refusal after which it sends nothing
+    Column("goes_on_at", REAL),  #: Unix time when it tries again after a stop by itself; NULL: a person must let it
+    Column("shortage", TEXT, nullable=False, server_default=""),  #: why its money does not suffice for some batch now
+    Column("dollars_left", REAL),  #: US dollars that it may still send; NULL where they suffice for every batch
+    Column("until_midnight", Boolean, nullable=False, server_default=false()),  #: the shortage ends with the UTC day
+    Column("let_at", REAL, nullable=False, server_default=text("0")),  #: Unix time when a person last let it go on
+)
+
+#: Services that cost more through an account than the list of services says.
+account_prices = Table(
+    "account_prices",
+    metadata,
+    Column("account", TEXT, primary_key=True),
+    Column("service_id", TEXT, primary_key=True),
+    Column("price", REAL, nullable=False),  #: US dollars an IMEI
 )
 
 #: What pages and commands ask of the leader, the one process that calls the provider. Times are Unix time.
@@ -66,6 +108,7 @@ provider_requests = Table(
     Column("answered_at", REAL),
     Column("error", TEXT, nullable=False, server_default=""),  #: why there is no answer, as a sentence
     Column("failure", TEXT, nullable=False, server_default=""),  #: the kind of error, by which it is raised again
+    Column("account", TEXT, nullable=False, server_default=MAIN_ACCOUNT),  #: whose client asks
     one_of("state", RequestState),
     sqlite_autoincrement=True,
 )
@@ -75,6 +118,7 @@ Index(
     "idx_provider_requests_open",
     provider_requests.c.kind,
     provider_requests.c.argument,
+    provider_requests.c.account,
     unique=True,
     **only(OPEN_REQUEST),
 )

@@ -6,18 +6,17 @@ Reads and writes only; submission/account_guard.py decides.
 import json
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from amounts import money, plural
 from database import IMEIDatabase, Transaction, read_setting, write_setting
 from orders import ChunkState, Outcome
 from schema import NOT_FINAL, UNDECIDED, batches, chunks, items, orders, stored_settings
+from settings import MAIN_ACCOUNT
 from storage import call_queries
 
 #: The name in the settings table.
 ACCOUNT = "account_mark"
-#: The mark as it is stored, for a SELECT of something else: it is asked with every intent.
-STORED = select(stored_settings.c.value).where(stored_settings.c.key == ACCOUNT).scalar_subquery().label(ACCOUNT)
 #: The name in the settings table: the newest attempt of the account before, when the database was adopted.
 ADOPTED = "adopted_after_attempt"
 LIVE, DEMO = "live", "demo"
@@ -60,19 +59,41 @@ class Adoption:
         return tuple(found)
 
 
-def read_mark(connection: Connection) -> AccountMark | None:
-    """Return the mark of the database; None where it has none."""
-    return parse_mark(read_setting(connection, ACCOUNT))
+def setting_of(name: str, account: str) -> str:
+    """Return the name in the settings table under which an account keeps what the main one keeps under this name."""
+    return name if account == MAIN_ACCOUNT else f"{name}.{account}"
+
+
+def stored(account: str) -> ColumnElement[str]:
+    """Return the mark as it is stored, for a SELECT of something else: it is asked with every intent."""
+    own = stored_settings.c.key == setting_of(ACCOUNT, account)
+    return select(stored_settings.c.value).where(own).scalar_subquery().label(ACCOUNT)
+
+
+def read_mark(connection: Connection, account: str = MAIN_ACCOUNT) -> AccountMark | None:
+    """Return the mark of an account in the database; None where it has none."""
+    return parse_mark(read_setting(connection, setting_of(ACCOUNT, account)))
+
+
+def other_name_of(connection: Connection, mark: AccountMark, account: str) -> str:
+    """Return the other name under which the database knows the account of this mark; "" where there is none."""
+    names = stored_settings.c.key.startswith(ACCOUNT, autoescape=True) & (
+        stored_settings.c.key != setting_of(ACCOUNT, account)
+    )
+    for row in connection.execute(select(stored_settings.c.key, stored_settings.c.value).where(names)):
+        if parse_mark(row.value) == mark:
+            return str(row.key).removeprefix(ACCOUNT).removeprefix(".") or MAIN_ACCOUNT
+    return ""
 
 
 def parse_mark(text: str | None) -> AccountMark | None:
-    """Return the mark that STORED or the setting holds; None where there is none."""
+    """Return the mark that stored() or the setting holds; None where there is none."""
     return AccountMark(**json.loads(text)) if text else None
 
 
-def write_mark(connection: Transaction, mark: AccountMark) -> None:
-    """Mark the database."""
-    write_setting(connection, ACCOUNT, json.dumps(asdict(mark)))
+def write_mark(connection: Transaction, mark: AccountMark, account: str = MAIN_ACCOUNT) -> None:
+    """Mark the database with an account."""
+    write_setting(connection, setting_of(ACCOUNT, account), json.dumps(asdict(mark)))
 
 
 def is_used(connection: Connection) -> bool:
@@ -81,13 +102,13 @@ def is_used(connection: Connection) -> bool:
 
 
 def write_adoption(connection: Transaction) -> None:
-    """Remember which calls were made before the database was adopted."""
-    write_setting(connection, ADOPTED, str(call_queries.newest_attempt(connection)))
+    """Remember which calls of the main account were made before the database was adopted."""
+    write_setting(connection, ADOPTED, str(call_queries.newest_attempt(connection, MAIN_ACCOUNT)))
 
 
-def adopted_after(connection: Connection) -> int:
+def adopted_after(connection: Connection, account: str = MAIN_ACCOUNT) -> int:
     """Return the newest attempt that another account made, 0 for none: our list says nothing about such calls."""
-    return int(read_setting(connection, ADOPTED) or 0)
+    return int(read_setting(connection, setting_of(ADOPTED, account)) or 0)
 
 
 def adoption(database: IMEIDatabase) -> Adoption:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select
 
 from database import utc_now
 from orders import OrderStatus
 from schema import attempts, balance_readings, chunks, orders
-from storage import kept_sums
+from settings import MAIN_ACCOUNT
+from storage import call_queries, kept_sums
 
 #: Calls that may be under way at once, with some to spare.
 NEWEST_CALLS = 300
@@ -31,6 +32,7 @@ class Reading:
     credits: float  #: US dollars
     before_attempt: int  #: attempts with a smaller id had ended; no other had begun
     after_order: int  #: the newest row id of the orders table by then
+    account: str = MAIN_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,10 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class BalanceChange:
-    """The balance before the first call of a batch and after its last, and what our records explain, in US dollars."""
+    """The balances before the first call of a batch and after its last, and what our records explain, in US dollars.
+
+    They are those of all accounts that made calls of the batch.
+    """
 
     before: float
     after: float
@@ -63,8 +68,8 @@ class BalanceChange:
         return difference if abs(difference) > HALF_A_CENT else 0.0
 
 
-def record_reading(connection: Connection, credits: float) -> Reading:
-    """Write what the account holds now (US dollars), while the provider works on no call. Return the reading."""
+def record_reading(connection: Connection, credits: float, account: str = MAIN_ACCOUNT) -> Reading:
+    """Write what an account holds now (US dollars), while the provider works on no call of it. Return the reading."""
     newest = connection.execute(select(func.coalesce(func.max(attempts.c.id), 0))).scalar_one()
     row = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
     values: dict[str, Any] = {
@@ -72,51 +77,63 @@ def record_reading(connection: Connection, credits: float) -> Reading:
         "credits": credits,
         "before_attempt": int(newest) + 1,
         "after_order": int(row),
+        "account": account,
     }
     key = connection.execute(insert(balance_readings).values(**values)).inserted_primary_key
     return Reading(int(key[0]) if key else 0, **values)
 
 
-def reading_before(connection: Connection, attempt_id: int) -> Reading | None:
-    """Return the newest reading from before this attempt began, or None."""
-    query = select(balance_readings).where(balance_readings.c.before_attempt <= attempt_id)
+def reading_before(connection: Connection, attempt_id: int, account: str = MAIN_ACCOUNT) -> Reading | None:
+    """Return the newest reading of an account from before this attempt began, or None."""
+    query = _readings_of(account).where(balance_readings.c.before_attempt <= attempt_id)
     newest = query.order_by(balance_readings.c.before_attempt.desc(), balance_readings.c.id.desc()).limit(1)
     return _reading(connection.execute(newest).first())
 
 
-def reading_after(connection: Connection, attempt_id: int) -> Reading | None:
-    """Return the first reading from after this attempt had ended, or None."""
-    query = select(balance_readings).where(balance_readings.c.before_attempt > attempt_id)
+def reading_after(connection: Connection, attempt_id: int, account: str = MAIN_ACCOUNT) -> Reading | None:
+    """Return the first reading of an account from after this attempt of it had ended, or None."""
+    query = _readings_of(account).where(balance_readings.c.before_attempt > attempt_id)
     first = query.order_by(balance_readings.c.before_attempt, balance_readings.c.id).limit(1)
     return _reading(connection.execute(first).first())
 
 
-def newest_reading(connection: Connection) -> Reading | None:
-    """Return the newest reading; None before the first."""
-    query = select(balance_readings).order_by(balance_readings.c.id.desc()).limit(1)
+def newest_reading(connection: Connection, account: str = MAIN_ACCOUNT) -> Reading | None:
+    """Return the newest reading of an account; None before the first."""
+    query = _readings_of(account).order_by(balance_readings.c.id.desc()).limit(1)
     return _reading(connection.execute(query).first())
 
 
-def newest_call(connection: Connection) -> datetime | None:
-    """Return when the last of the newest calls ended, or began where it has not ended (UTC); None before the first."""
+def newest_call(connection: Connection, account: str = MAIN_ACCOUNT) -> datetime | None:
+    """Return when the last of the newest calls of an account ended, or began where it has not ended (UTC).
+
+    None before the first.
+    """
     ended = func.coalesce(attempts.c.ended_at, attempts.c.sent_at).label("ended")
-    newest = select(ended).order_by(attempts.c.id.desc()).limit(NEWEST_CALLS).subquery()
+    newest = (
+        select(ended).where(attempts.c.account == account).order_by(attempts.c.id.desc()).limit(NEWEST_CALLS).subquery()
+    )
     return connection.execute(select(func.max(newest.c.ended, type_=attempts.c.sent_at.type))).scalar()
 
 
 def spent_since(connection: Connection, reading: Reading, until: Reading | None = None) -> Spending:
-    """Return what our records say was paid after a reading, up to another one or until now.
+    """Return what our records say was paid by its account after a reading, up to another one or until now.
 
     Counted are the orders of calls that began after it. An order of an earlier call that is found later may have been
     charged before or after it: leaving it out can make more unexplained, never less. Orders that the
     provider had before our call (existed) cost nothing.
     """
-    ours = ~orders.c.existed & (orders.c.id > reading.after_order) & (orders.c.attempt_id >= reading.before_attempt)
+    whose = call_queries.of_account(reading.account)
+    ours = (
+        whose
+        & ~orders.c.existed
+        & (orders.c.id > reading.after_order)
+        & (orders.c.attempt_id >= reading.before_attempt)
+    )
     if until is not None:
         ours &= orders.c.attempt_id < until.before_attempt
     cost, is_rejected = func.sum(orders.c.credits), orders.c.status == OrderStatus.REJECTED
     known, rejected = connection.execute(select(cost, cost.filter(is_rejected)).where(ours)).one()
-    changed = select(cost).where(is_rejected, orders.c.updated_at >= reading.read_at)
+    changed = select(cost).where(whose, is_rejected, orders.c.updated_at >= reading.read_at)
     refundable = connection.execute(changed).scalar_one()
     return Spending(float(known or 0.0), float(refundable or 0.0), float(rejected or 0.0))
 
@@ -126,32 +143,46 @@ def balance_change(connection: Connection, batch_id: int) -> BalanceChange | Non
 
     An order counts for the attempt that placed it, so one that is found later still explains its charge.
     """
-    of_batch = select(func.min(attempts.c.id), func.max(attempts.c.id)).join(chunks, chunks.c.id == attempts.c.chunk_id)
-    first, last = connection.execute(of_batch.where(chunks.c.batch_id == batch_id)).one()
-    before = reading_before(connection, first) if first is not None else None
-    after = reading_after(connection, last) if last is not None else None
-    if before is None or after is None:
+    of_batch = select(attempts.c.account, func.min(attempts.c.id), func.max(attempts.c.id))
+    of_batch = of_batch.join(chunks, chunks.c.id == attempts.c.chunk_id).where(chunks.c.batch_id == batch_id)
+    pairs = [
+        (reading_before(connection, first, account), reading_after(connection, last, account))
+        for account, first, last in connection.execute(of_batch.group_by(attempts.c.account)).all()
+    ]
+    known = [(before, after) for before, after in pairs if before is not None and after is not None]
+    if not pairs or len(known) < len(pairs):
         return None
-    others = _other_batches(connection, batch_id, before, after)
-    own = kept_sums.order_sums(connection, [batch_id])[batch_id].spent
-    cost = own + (_placed_between(connection, others, before, after) if others else 0.0)
-    return BalanceChange(before.credits, after.credits, round(cost, 4), bool(others))
+    cost, shared = kept_sums.order_sums(connection, [batch_id])[batch_id].spent, False
+    for before, after in known:
+        others = _other_batches(connection, batch_id, before, after)
+        cost += _placed_between(connection, others, before, after) if others else 0.0
+        shared = shared or bool(others)
+    held_before, held_after = (sum(pair[place].credits for pair in known) for place in (0, 1))
+    return BalanceChange(held_before, held_after, round(cost, 4), shared)
 
 
 def _other_batches(connection: Connection, batch_id: int, before: Reading, after: Reading) -> list[int]:
     """Return the other batches that made calls between two readings."""
-    between = attempts.c.id.between(before.before_attempt, after.before_attempt - 1)
+    calls = attempts.c.id.between(before.before_attempt, after.before_attempt - 1)
+    between = calls & (attempts.c.account == before.account)
     query = select(chunks.c.batch_id).distinct().join(attempts, attempts.c.chunk_id == chunks.c.id)
     return list(connection.execute(query.where(between, chunks.c.batch_id != batch_id)).scalars())
 
 
 def _placed_between(connection: Connection, batch_ids: list[int], before: Reading, after: Reading) -> float:
     """Return the US dollars of the orders that calls of these batches placed between two readings."""
-    between = orders.c.attempt_id.between(before.before_attempt, after.before_attempt - 1)
+    calls = orders.c.attempt_id.between(before.before_attempt, after.before_attempt - 1)
+    between = calls & (orders.c.account == before.account)
     query = select(func.coalesce(func.sum(orders.c.credits), 0.0))
     query = query.where(orders.c.batch_id.in_(batch_ids), between, ~orders.c.existed)
     return float(connection.execute(query).scalar_one())
 
 
 def _reading(row: Any) -> Reading | None:
-    return None if row is None else Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order)
+    if row is None:
+        return None
+    return Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order, row.account)
+
+
+def _readings_of(account: str) -> Select[Any]:
+    return select(balance_readings).where(balance_readings.c.account == account)

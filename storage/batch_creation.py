@@ -6,6 +6,8 @@ This module plans and writes; it sends nothing.
 import hashlib
 import json
 import logging
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +19,7 @@ from database import IMEIDatabase, utc_now
 from orders import BatchState, OrderStatus, Outcome
 from people import COMMAND_LINE, Actor
 from schema import batches, items, orders, sql
+from storage import account_chunks, account_store
 from storage.batch_queries import planned_imeis, promised, spent_or_promised
 from storage.batch_states import finish_if_done, resume
 from storage.daily_limits import daily_limits, limit_objections
@@ -49,9 +52,10 @@ RESULTS_ELSEWHERE = sql(
     f"  AND service_id != :service AND coalesce(status, '') = 'Completed' ORDER BY {NEWEST} LIMIT 1)"
     " FROM each(:imeis AS TEXT) given) ORDER BY id DESC"
 ).columns(order_date=orders.c.order_date.type)
+#: The rows are (IMEIs, account or NULL).
 INSERT_CHUNKS = sql(
-    "INSERT INTO chunks (batch_id, size, state)"
-    " SELECT :batch, value, 'planned' FROM each(:sizes AS INTEGER) given ORDER BY key"
+    "INSERT INTO chunks (batch_id, size, state, account)"
+    " SELECT :batch, size, 'planned', account FROM rows(:rows AS size INTEGER, account TEXT) given ORDER BY key"
 )
 #: The ids of chunks that one statement inserts follow each other: there is one writer at a time.
 FIRST_CHUNK = sql("SELECT min(id) FROM chunks WHERE batch_id = :batch")
@@ -129,6 +133,8 @@ def create_batch(
             return earlier
         left_out = _left_out(connection, new)
         _check_limits(connection, new, len({imei for imei, _ in new.imeis} - left_out.keys()))
+        if new.starts:
+            account_store.let_go_on(connection, time.time())
         batch_id = _insert_batch(connection, new)
         _insert_items(connection, batch_id, new, left_out, chunk_size)
         finish_if_done(connection, batch_id)
@@ -164,11 +170,15 @@ def resume_batch(connection: Connection, batch_id: int, price: float, funds: Fun
 
     price is what the provider lists (US dollars an IMEI): the rest is ordered at that price where it is higher than the
     batch's. Raises OverBudgetError where the rest would then cost more than the funds hold, and at any price where it
-    costs more than the daily limits of who created the batch allow: it counts for them, whoever resumes it.
+    costs more than the daily limits of who created the batch allow: it counts for them, whoever resumes it. Accounts
+    that a refusal has stopped try again.
     """
-    before = connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar()
-    if before is None or not resume(connection, batch_id):
+    columns = select(batches.c.unit_price, batches.c.service_id).where(batches.c.id == batch_id)
+    row = connection.execute(columns).first()
+    if row is None or not resume(connection, batch_id):
         return False
+    account_store.let_go_on(connection, time.time())
+    before, price = row.unit_price, account_store.price_for(connection, batch_id, row.service_id, price)
     rest = planned_imeis(connection, batch_id)
     if exceeds(price, before):
         connection.execute(update(batches).where(batches.c.id == batch_id).values(unit_price=price))
@@ -284,27 +294,44 @@ def _insert_batch(connection: Connection, new: NewBatch) -> int:
 def _insert_items(
     connection: Connection, batch_id: int, new: NewBatch, left_out: Mapping[str, str], chunk_size: int
 ) -> None:
-    """Insert the planned chunks, and the items: waiting ones into their chunk, duplicates into none."""
-    waiting = len({imei for imei, _ in new.imeis} - left_out.keys())
-    sizes = [min(chunk_size, waiting - start) for start in range(0, waiting, chunk_size)]
-    connection.execute(INSERT_CHUNKS, {"batch": batch_id, "sizes": json.dumps(sizes)})
+    """Insert the planned chunks, and the items: waiting ones into their chunk, duplicates into none.
+
+    Where there are several accounts, what one has ordered from the service before is in chunks of that account.
+    """
+    waiting = {imei for imei, _ in new.imeis} - left_out.keys()
+    is_shared = len(account_store.accounts(connection)) > 1
+    homes = account_chunks.homes(connection, new.service_id, sorted(waiting)) if is_shared else {}
+    counts, planned, places = Counter(homes.get(imei) for imei in waiting), list[tuple[int, str | None]](), {}
+    for account in sorted(counts, key=lambda name: name or ""):
+        places[account] = len(planned)
+        sizes = (min(chunk_size, counts[account] - start) for start in range(0, counts[account], chunk_size))
+        planned += [(size, account) for size in sizes]
+    connection.execute(INSERT_CHUNKS, {"batch": batch_id, "rows": json.dumps(planned)})
     first = connection.execute(FIRST_CHUNK, {"batch": batch_id}).scalar()
-    rows = _item_rows(new.imeis, left_out, chunk_size)
+    rows = _item_rows(new.imeis, left_out, chunk_size, homes, places)
     while part := list(islice(rows, INSERTED_AT_ONCE)):
         given = {"batch": batch_id, "service": new.service_id, "first": first, "rows": json.dumps(part)}
         connection.execute(INSERT_ITEMS, given)
 
 
 def _item_rows(
-    imeis: Iterable[tuple[str, int | None]], left_out: Mapping[str, str], chunk_size: int
+    imeis: Iterable[tuple[str, int | None]],
+    left_out: Mapping[str, str],
+    chunk_size: int,
+    homes: Mapping[str, str],
+    places: Mapping[str | None, int],
 ) -> Iterator[tuple[str, int | None, str, str | None, int | None]]:
-    """(IMEI, row, outcome, message, place of its chunk in the batch) of each; a repeated one belongs to no chunk."""
-    seen, waiting = dict(left_out), 0
+    """(IMEI, row, outcome, message, place of its chunk in the batch) of each; a repeated one belongs to no chunk.
+
+    homes: IMEI → the account that it belongs to; places: account, or None for any → the place of its first chunk.
+    """
+    seen, waiting = dict(left_out), Counter[str | None]()
     fresh, duplicate = Outcome.WAITING.value, Outcome.DUPLICATE.value
     for imei, row in imeis:
         if imei in seen:
             yield imei, row, duplicate, seen[imei], None
             continue
         seen[imei] = "stands more than once in this batch"
-        yield imei, row, fresh, None, waiting // chunk_size
-        waiting += 1
+        account = homes.get(imei)
+        yield imei, row, fresh, None, places[account] + waiting[account] // chunk_size
+        waiting[account] += 1

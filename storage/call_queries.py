@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, exists, func, or_, select, text, true
 
 from database import utc_now
 from orders import (
@@ -23,7 +23,19 @@ from orders import (
     ItemOutcome,
     Outcome,
 )
-from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, each_of, items, orders, services
+from schema import (
+    OF_MORE_ACCOUNTS,
+    OPEN_CALL,
+    UNDECIDED,
+    attempts,
+    batches,
+    chunks,
+    each_of,
+    items,
+    orders,
+    services,
+)
+from settings import MAIN_ACCOUNT
 from storage.batch_states import OF_THIS_BATCH
 from storage.guards import parts
 
@@ -34,10 +46,14 @@ OF_BATCH = text("+orders.batch_id = items.batch_id")
 PLANNED = (
     select(chunks.c.id, chunks.c.size)
     .where(chunks.c.batch_id == OF_THIS_BATCH, chunks.c.state == ChunkState.PLANNED)
+    .where(or_(chunks.c.account.is_(None), chunks.c.account == bindparam("whose")))
     .order_by(chunks.c.id)
     .limit(bindparam("most"))
 )
-NEWEST_ATTEMPT = select(func.coalesce(func.max(attempts.c.id), 0))
+NEWEST_ATTEMPT = select(attempts.c.id).order_by(attempts.c.id.desc()).limit(1)
+NEWEST_ATTEMPT_OF = NEWEST_ATTEMPT.where(attempts.c.account == bindparam("whose"))
+#: The account that makes, or has made, the calls of a chunk.
+CALLER: Any = func.coalesce(chunks.c.account, MAIN_ACCOUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +70,20 @@ class DoubtfulCall:
     cleared: bool  #: a person decided that it placed nothing
 
 
-def planned_chunks(connection: Connection, batch_id: int, limit: int) -> list[tuple[int, int]]:
-    """Return the next planned chunks of a batch as (chunk id, size)."""
-    found = connection.execute(PLANNED, {"this_batch": batch_id, "most": limit})
+def planned_chunks(
+    connection: Connection, batch_id: int, limit: int, account: str = MAIN_ACCOUNT
+) -> list[tuple[int, int]]:
+    """Return the next planned chunks of a batch that an account may claim, as (chunk id, size)."""
+    found = connection.execute(PLANNED, {"this_batch": batch_id, "most": limit, "whose": account})
     return [(row.id, row.size) for row in found]
 
 
-def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
-    """Return the chunks in a state (sending or in_doubt) with their undecided items, oldest first."""
+def open_chunks(connection: Connection, state: ChunkState, account: str | None = None) -> list[Chunk]:
+    """Return the chunks in a state (sending or in_doubt) with their undecided items, oldest first.
+
+    account: whose calls; None: all.
+    """
+    whose = true() if account is None else account == CALLER
     rows = connection.execute(
         select(
             chunks.c.id,
@@ -70,10 +92,11 @@ def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
             chunks.c.doubt_attempt,
             chunks.c.cleared,
             batches.c.service_id,
+            CALLER.label("account"),
             _doubtful_attempt().label("attempt_id"),
         )
         .join(batches, batches.c.id == chunks.c.batch_id)
-        .where(OPEN_CALL, chunks.c.state == state)
+        .where(OPEN_CALL, chunks.c.state == state, whose)
         .order_by(chunks.c.id)
     ).all()
     wanted = Outcome.IN_DOUBT if state is ChunkState.IN_DOUBT else Outcome.WAITING
@@ -87,24 +110,30 @@ def open_chunks(connection: Connection, state: ChunkState) -> list[Chunk]:
             _undecided(connection, row.id, wanted),
             row.doubt_attempt,
             row.cleared,
+            row.account,
         )
         for row in rows
     ]
 
 
-def doubtful_calls(connection: Connection) -> list[DoubtfulCall]:
-    """Return every call in doubt and every call on the wire that repeats one, oldest first, at little cost."""
-    return [DoubtfulCall(*row) for row in connection.execute(_doubtful_calls())]
+def doubtful_calls(connection: Connection, account: str | None = None) -> list[DoubtfulCall]:
+    """Return every call in doubt and every call on the wire that repeats one, oldest first, at little cost.
+
+    account: whose calls; None: all.
+    """
+    query = _doubtful_calls(of_one=account is not None)
+    return [DoubtfulCall(*row) for row in connection.execute(query, {"whose": account})]
 
 
 @cache
-def _doubtful_calls() -> Select[Any]:
+def _doubtful_calls(of_one: bool) -> Select[Any]:
     """Select the fields of DoubtfulCall. Made once, because it is asked four times a second."""
+    whose = bindparam("whose") == CALLER if of_one else true()
     waits = chunks.c.state == ChunkState.IN_DOUBT
     attempt_id = case((waits, _doubtful_attempt()), else_=chunks.c.doubt_attempt)
     open_ones = (
         select(chunks.c.id, chunks.c.batch_id, chunks.c.cleared, waits.label("waits"), attempt_id.label("attempt_id"))
-        .where(OPEN_CALL, or_(waits, chunks.c.doubt_attempt.is_not(None)))
+        .where(OPEN_CALL, or_(waits, chunks.c.doubt_attempt.is_not(None)), whose)
         .subquery()
     )
     call, paused = open_ones.c, (batches.c.state == BatchState.PAUSED).label("paused")
@@ -143,18 +172,27 @@ def newest_order(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one())
 
 
-def orders_before(connection: Connection, last: int, most: int, service_id: str | None = None) -> list[str]:
-    """Return the newest `most` order ids of ours up to row id `last`, of one service or of all."""
-    ours = orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.id <= last)
+def orders_before(
+    connection: Connection, last: int, most: int, service_id: str | None = None, account: str = MAIN_ACCOUNT
+) -> list[str]:
+    """Return the newest `most` order ids of ours with an account up to row id `last`, of one service or of all."""
+    ours = of_account(account) & orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.id <= last)
     query = select(orders.c.order_id).where(ours)
     if service_id is not None:
         query = query.where(orders.c.service_id == service_id)
     return list(connection.execute(query.order_by(orders.c.id.desc()).limit(most)).scalars())
 
 
-def orders_since(connection: Connection, first: int, last: int, most: int, service_id: str) -> dict[str, int]:
-    """Return order id → attempt of the newest `most` orders of ours of a service, after row id `first` up to `last`."""
-    ours = orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.service_id == service_id)
+def orders_since(
+    connection: Connection, first: int, last: int, most: int, service_id: str, account: str = MAIN_ACCOUNT
+) -> dict[str, int]:
+    """Return order id → attempt of the newest `most` orders of ours of a service, after row id `first` up to `last`.
+
+    account: whose orders.
+    """
+    ours = (
+        of_account(account) & orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.service_id == service_id)
+    )
     query = select(orders.c.order_id, orders.c.attempt_id).where(ours, orders.c.id > first, orders.c.id <= last)
     return {row.order_id: row.attempt_id for row in connection.execute(query.order_by(orders.c.id.desc()).limit(most))}
 
@@ -174,6 +212,11 @@ def listed_price(connection: Connection, service_id: str, otherwise: float) -> f
     """Return US dollars an IMEI of a service, as the provider last listed it, or `otherwise` where it is not listed."""
     price = connection.execute(select(services.c.price).where(services.c.service_id == service_id)).scalar()
     return otherwise if price is None else float(price)
+
+
+def listed_prices(connection: Connection) -> dict[str, float]:
+    """Return service id → US dollars an IMEI, as the provider last listed them."""
+    return {row.service_id: row.price for row in connection.execute(select(services.c.service_id, services.c.price))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,25 +276,35 @@ def seconds_since(connection: Connection, attempt_id: int) -> float:
     return max(0.0, (utc_now() - moment).total_seconds()) if moment is not None else 0.0
 
 
-def attempt_ages(connection: Connection, seconds: float) -> list[float]:
-    """Return how many seconds ago each call of the last seconds began, by the wall clock; 0 where it was put back."""
+def attempt_ages(connection: Connection, seconds: float, account: str = MAIN_ACCOUNT) -> list[float]:
+    """Return how many seconds ago each call of an account of the last seconds began, by the wall clock.
+
+    0 where it was put back.
+    """
     now = utc_now()
-    since = now - timedelta(seconds=seconds)
-    recent = connection.execute(select(attempts.c.sent_at).where(attempts.c.sent_at > since)).scalars()
+    since = (attempts.c.sent_at > now - timedelta(seconds=seconds)) & (attempts.c.account == account)
+    recent = connection.execute(select(attempts.c.sent_at).where(since)).scalars()
     return [max(0.0, (now - sent_at).total_seconds()) for sent_at in recent]
 
 
-def newest_attempt(connection: Connection) -> int:
-    """Return the id of the newest attempt: every later one begins after now."""
-    return int(connection.execute(NEWEST_ATTEMPT).scalar_one())
+def newest_attempt(connection: Connection, account: str | None = None) -> int:
+    """Return the id of the newest attempt, of an account or of all; 0: none. Every later one begins after now."""
+    query = NEWEST_ATTEMPT if account is None else NEWEST_ATTEMPT_OF
+    return int(connection.execute(query, {"whose": account}).scalar() or 0)
 
 
-def order_owners(connection: Connection, order_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """Return order id → (IMEI, attempt id that placed it or 0), for those of order_ids that we know."""
+def order_owners(
+    connection: Connection, order_ids: Sequence[str], account: str | None = None
+) -> dict[str, tuple[str, int]]:
+    """Return order id → (IMEI, attempt id that placed it or 0), for those of order_ids that we know.
+
+    account: whose orders; None: all.
+    """
+    whose = true() if account is None else orders.c.account == account
     found: dict[str, tuple[str, int]] = {}
     for part in parts(order_ids):
         rows = connection.execute(
-            select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(orders.c.order_id.in_(part))
+            select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(orders.c.order_id.in_(part), whose)
         )
         found |= {row.order_id: (row.imei, row.attempt_id or 0) for row in rows}
     return found
@@ -267,6 +320,12 @@ def planned_items(connection: Connection, imeis: Sequence[str], last: int) -> li
         .where(UNDECIDED, chunks.c.state == ChunkState.PLANNED, items.c.imei.in_(each_of(imeis)))
     )
     return [(row[0], row[1], bool(row[2])) for row in connection.execute(query)]
+
+
+def of_account(account: str) -> ColumnElement[bool]:
+    """The condition that an account has an order; for another one than the main one, in the words of the index."""
+    whose = orders.c.account == account
+    return whose if account == MAIN_ACCOUNT else whose & OF_MORE_ACCOUNTS
 
 
 def items_of(chunk_id: int, *columns: Any) -> Any:

@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, select, update
 from database import Transaction, utc_now
 from orders import Chunk, ChunkState, Item, ItemOutcome, Outcome, PlacedOrder, until_result
 from schema import attempts, chunks, insert_rows, items, sql
+from settings import MAIN_ACCOUNT
 from storage.batch_states import finish_if_done, touch
 from storage.chunk_moves import end_attempts
 from storage.doubt_moves import answer_if_settled
@@ -25,12 +26,13 @@ from storage.guards import Row, expect
 #: The time of a statement.
 NOW = bindparam("now", type_=attempts.c.sent_at.type)
 CLAIM = sql(
-    "UPDATE chunks SET state = 'sending', attempt = attempt + 1"
+    "UPDATE chunks SET state = 'sending', attempt = attempt + 1, account = :account"
     " WHERE id IN (SELECT value FROM each(:ids AS INTEGER) given) AND state = 'planned'"
+    " AND (account IS NULL OR account = :account)"
 )
 INTEND = sql(
-    "INSERT INTO attempts (chunk_id, number, imeis, sent_at, after_order)"
-    " SELECT id, attempt, size, :now, (SELECT coalesce(max(id), 0) FROM orders)"
+    "INSERT INTO attempts (chunk_id, number, imeis, sent_at, account, after_order)"
+    " SELECT id, attempt, size, :now, account, (SELECT coalesce(max(id), 0) FROM orders)"
     " FROM chunks WHERE id IN (SELECT value FROM each(:ids AS INTEGER) given) ORDER BY id"
 ).bindparams(NOW)
 CLAIMED = sql(
@@ -44,18 +46,18 @@ CLAIMED = sql(
 #: Each row is an OrderRow.
 PLACE = (
     "INSERT INTO orders (order_id, imei, status, raw_response, attempt_id, batch_id, service_name, service_id, credits,"
-    " order_date, created_at, updated_at, notes)"
+    " order_date, created_at, updated_at, notes, account)"
     " SELECT given.order_id, given.imei, given.status, given.raw, given.attempt_id, b.id, b.service_name, b.service_id,"
-    " b.unit_price, :now, :now, :now, :notes"
+    " b.unit_price, :now, :now, :now, :notes, :account"
     " FROM rows(:rows AS order_id TEXT, imei TEXT, status TEXT, raw TEXT, attempt_id INTEGER, batch_id INTEGER) given"
     " CROSS JOIN batches b ON b.id = given.batch_id WHERE true ON CONFLICT (order_id) DO NOTHING"
 )
-#: The orders whose ids belong to another batch, IMEI or service: is_same where only the batch differs. The rows are
-#: (place of the call, batch id, order id, IMEI).
+#: The orders whose ids belong to another batch, IMEI, service or account: is_same where only the batch differs. The
+#: rows are (place of the call, batch id, order id, IMEI).
 KNOWN = sql(
     "SELECT place, imei, order_id, is_same FROM (SELECT given.place, given.imei, o.order_id,"
-    "  o.imei IS NOT DISTINCT FROM given.imei AND coalesce(o.service_id, b.service_id) = b.service_id AS is_same,"
-    "  o.batch_id IS NOT DISTINCT FROM b.id AS is_ours"
+    "  o.imei IS NOT DISTINCT FROM given.imei AND coalesce(o.service_id, b.service_id) = b.service_id"
+    "  AND o.account = :account AS is_same, o.batch_id IS NOT DISTINCT FROM b.id AS is_ours"
     "  FROM rows(:rows AS place INTEGER, batch_id INTEGER, order_id TEXT, imei TEXT) given"
     "  CROSS JOIN batches b ON b.id = given.batch_id CROSS JOIN orders o ON o.order_id = given.order_id) found"
     " WHERE NOT (is_same AND is_ours)"
@@ -142,16 +144,19 @@ def encode_orders(chunk: Chunk, placed: Sequence[PlacedOrder]) -> list[OrderRow]
     ]
 
 
-def write_intents(connection: Transaction, chunk_ids: Sequence[int]) -> list[Chunk]:
-    """planned → sending for each, with a row in attempts, committed before any call. Raises WrongStateError."""
+def write_intents(connection: Transaction, chunk_ids: Sequence[int], account: str = MAIN_ACCOUNT) -> list[Chunk]:
+    """planned → sending for each, with a row in attempts, committed before any call. Raises WrongStateError.
+
+    From now on only this account sends, looks and settles these chunks.
+    """
     if not chunk_ids:
         return []
     ids, now = json.dumps(list(chunk_ids)), utc_now()
-    claimed = connection.execute(CLAIM, {"ids": ids}).rowcount
+    claimed = connection.execute(CLAIM, {"ids": ids, "account": account}).rowcount
     expect(claimed == len(chunk_ids), f"{claimed} of {len(chunk_ids)} chunks were planned")
     connection.execute(INTEND, {"ids": ids, "now": now})
     found = [
-        Chunk(row[0], row[1], row[2], row[3], row[4], tuple(map(Item, *json.loads(row[5]))))
+        Chunk(row[0], row[1], row[2], row[3], row[4], tuple(map(Item, *json.loads(row[5]))), account=account)
         for row in connection.execute(CLAIMED, {"ids": ids})
     ]
     for batch_id in {chunk.batch_id for chunk in found}:
@@ -160,7 +165,7 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int]) -> list[Chu
 
 
 def record_answers(connection: Transaction, calls: Sequence[CallRecord], also_in_doubt: bool = False) -> None:
-    """sending → answered, or in_doubt while an IMEI is, with the orders and outcomes of all these calls.
+    """sending → answered, or in_doubt while an IMEI is, with the orders and outcomes of all these calls of one account.
 
     also_in_doubt: the chunks may be in doubt already, because another process gave the calls up. An order id that
     belongs to another IMEI or service is not believed: that IMEI is in doubt. One that the same IMEI has from another
@@ -169,7 +174,7 @@ def record_answers(connection: Transaction, calls: Sequence[CallRecord], also_in
     """
     if not calls:
         return
-    known = _insert_orders(connection, [call.orders for call in calls])
+    known = _insert_orders(connection, [call.orders for call in calls], calls[0].chunk.account)
     clean, judged = list[Chunk](), list[tuple[CallRecord, KnownOrders]]()
     for place, call in enumerate(calls):
         if call.is_clean and not also_in_doubt and place not in known:
@@ -214,18 +219,21 @@ def record_late(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[I
 
 
 def _insert_orders(
-    connection: Transaction, calls: Sequence[Sequence[OrderRow]], notes: str | None = None
+    connection: Transaction, calls: Sequence[Sequence[OrderRow]], account: str, notes: str | None = None
 ) -> Mapping[int, KnownOrders]:
-    """Insert the orders of calls. Return what their ids mean that belong to another, by the place of the call."""
+    """Insert the orders of calls. Return what their ids mean that belong to another already, by the place of the call.
+
+    account: whose orders.
+    """
     rows, now, inserted = list(chain.from_iterable(calls)), utc_now(), 0
     for start in range(0, len(rows), ORDERS_AT_ONCE):
         part = rows[start : start + ORDERS_AT_ONCE]
-        inserted += insert_rows(connection, PLACE, part, now=now, notes=notes)
+        inserted += insert_rows(connection, PLACE, part, now=now, notes=notes, account=account)
     if inserted == len(rows):
         return {}
     named = [(place, row[5], row[0], row[1]) for place, call in enumerate(calls) for row in call]
     found: dict[int, dict[str, tuple[Outcome, str]]] = {}
-    for row in connection.execute(KNOWN, {"rows": json.dumps(named)}):
+    for row in connection.execute(KNOWN, {"rows": json.dumps(named), "account": account}):
         found.setdefault(row.place, {})[row.imei] = (
             (Outcome.DUPLICATE, f"the provider answers with order {row.order_id}, which is known already")
             if row.is_same
@@ -239,7 +247,7 @@ def _insert_of(
 ) -> KnownOrders:
     """Insert the orders that outcomes name. Returns what those mean, by IMEI, that belong to another already."""
     calls = [encode_orders(chunk, _ordered(item_outcomes))]
-    return _insert_orders(connection, calls, notes).get(0, NONE_KNOWN)
+    return _insert_orders(connection, calls, chunk.account, notes).get(0, NONE_KNOWN)
 
 
 def _ordered(item_outcomes: Sequence[ItemOutcome]) -> list[PlacedOrder]:

@@ -18,6 +18,7 @@ from orders import (
     until_result,
 )
 from schema import UNDECIDED, attempts, batches, chunks, each_of, items, orders, sql, upsert
+from settings import MAIN_ACCOUNT
 from storage.batch_states import finish_if_done, rest_was_cancelled, touch
 from storage.call_queries import NOT_PLACED, items_of
 from storage.guards import Row, expect, parts
@@ -33,36 +34,38 @@ def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) ->
 
     Returns the new chunks as (id, size). Raises WrongStateError.
     """
-    row = connection.execute(select(chunks.c.batch_id, chunks.c.state).where(chunks.c.id == chunk_id)).one()
+    columns = (chunks.c.batch_id, chunks.c.state, chunks.c.account)
+    row = connection.execute(select(*columns).where(chunks.c.id == chunk_id)).one()
     expect(row.state == ChunkState.PLANNED, f"chunk {chunk_id} is {row.state}, not planned")
     ids = [r[0] for r in connection.execute(items_of(chunk_id, items.c.id))]
     pieces = [ids[start : start + rest] for start in range(first, len(ids), rest)]
     connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(size=min(first, len(ids))))
-    return [(insert_chunk(connection, row.batch_id, piece), len(piece)) for piece in pieces]
+    return [(insert_chunk(connection, row.batch_id, piece, row.account), len(piece)) for piece in pieces]
 
 
-def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int]) -> int:
-    """Move these items into a new planned chunk. Returns its id."""
-    key = connection.execute(
-        insert(chunks).values(batch_id=batch_id, size=len(item_ids), state=ChunkState.PLANNED)
-    ).inserted_primary_key
+def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int], account: str | None) -> int:
+    """Move these items into a new planned chunk of an account; None: any may claim it. Returns its id."""
+    values = {"batch_id": batch_id, "size": len(item_ids), "state": ChunkState.PLANNED, "account": account}
+    key = connection.execute(insert(chunks).values(**values)).inserted_primary_key
     chunk_id = int(key[0]) if key else 0
     for part in parts(item_ids):
         connection.execute(update(items).where(items.c.id.in_(part)).values(chunk_id=chunk_id))
     return chunk_id
 
 
-def release(connection: Connection, chunk: Chunk, message: str) -> None:
+def release(connection: Connection, chunk: Chunk, message: str, was_sent: bool = True) -> None:
     """sending → planned: only for a call that certainly placed nothing. Raises WrongStateError.
 
-    Also where the chunk was sent again since: then another process made that call, and it is on the wire.
+    Also where the chunk was sent again since: then another process made that call, and it is on the wire. A call that
+    did not begin (was_sent is False) leaves its chunk to any account again.
     → cancelled where the rest of the batch was cancelled meanwhile. → in_doubt for a call that repeated a doubtful
     one: it is repeated after another look only.
     """
     back = ChunkState.PLANNED if chunk.doubt_attempt is None else ChunkState.IN_DOUBT
     this = (chunks.c.id == chunk.chunk_id) & (chunks.c.attempt == chunk.attempt)
     on_the_wire = update(chunks).where(this, chunks.c.state == ChunkState.SENDING)
-    moved = connection.execute(on_the_wire.values(state=back, message=message)).rowcount
+    account = chunk.account if was_sent or chunk.doubt_attempt is not None else None
+    moved = connection.execute(on_the_wire.values(state=back, message=message, account=account)).rowcount
     expect(moved == 1, f"chunk {chunk.chunk_id} is not {ChunkState.SENDING} in attempt {chunk.attempt}")
     end_attempts(connection, [(chunk.attempt_id, NOT_PLACED, message)])
     touch(connection, chunk.batch_id)
@@ -75,13 +78,15 @@ def release(connection: Connection, chunk: Chunk, message: str) -> None:
         cancel_rest(connection, chunk.batch_id)
 
 
-def leave_out_existing(connection: Connection, batch_id: int, service_id: str, order: IMEIOrder) -> None:
-    """waiting → duplicate for a planned IMEI of which the provider lists an order; the order is stored."""
-    store_existing(connection, batch_id, order.imei, order)
+def leave_out_existing(
+    connection: Connection, batch_id: int, service_id: str, order: IMEIOrder, account: str = MAIN_ACCOUNT
+) -> None:
+    """waiting → duplicate for a planned IMEI of which an account lists an order; the order is stored."""
+    store_existing(connection, batch_id, order.imei, order, account)
     leave_out(connection, service_id, order.imei, f"ordered already: order {order.id}")
 
 
-def store_existing(connection: Connection, batch_id: int, imei: str, order: IMEIOrder) -> None:
+def store_existing(connection: Connection, batch_id: int, imei: str, order: IMEIOrder, account: str) -> None:
     query = select(batches.c.service_id, batches.c.service_name).where(batches.c.id == batch_id)
     batch, now = connection.execute(query).one(), utc_now()
     connection.execute(
@@ -99,6 +104,7 @@ def store_existing(connection: Connection, batch_id: int, imei: str, order: IMEI
             batch_id=batch_id,
             existed=True,
             notes="the provider had this order before our call",
+            account=account,
         )
         .on_conflict_do_nothing()
     )

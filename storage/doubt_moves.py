@@ -61,7 +61,7 @@ def give_up(connection: Connection, chunk: Chunk, item_ids: Sequence[int], outco
 def _take_out(connection: Connection, chunk: Chunk, item_ids: Sequence[int], outcome: Outcome, message: str) -> int:
     """Move in_doubt items of a chunk into a planned one of their own and return its id."""
     _move_items(connection, chunk, item_ids, outcome, message)
-    piece = insert_chunk(connection, chunk.batch_id, item_ids)
+    piece = insert_chunk(connection, chunk.batch_id, item_ids, chunk.account)
     answer_if_settled(connection, chunk)
     return piece
 
@@ -120,5 +120,5 @@ def link_existing(connection: Connection, chunk: Chunk, item: Item, order: IMEIO
 
     It cost nothing now. Raises WrongStateError.
     """
-    store_existing(connection, chunk.batch_id, item.imei, order)
+    store_existing(connection, chunk.batch_id, item.imei, order, chunk.account)
     give_up(connection, chunk, [item.item_id], Outcome.DUPLICATE, f"ordered already: order {order.id}")

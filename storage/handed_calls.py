@@ -23,7 +23,7 @@ ANSWERS = "hammer_answers"
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 CLOCK = text(f"SELECT {NOW}")
 CALL = (
-    "a.begun_at, a.id AS attempt_id, c.id, c.batch_id, b.service_id, c.attempt, c.doubt_attempt, c.cleared,"
+    "a.begun_at, a.account, a.id AS attempt_id, c.id, c.batch_id, b.service_id, c.attempt, c.doubt_attempt, c.cleared,"
     " (SELECT json_agg(json_build_array(i.id, i.imei) ORDER BY i.id) FROM items i"
     "  WHERE i.chunk_id = c.id AND i.outcome = 'waiting') AS items"
 )
@@ -53,7 +53,8 @@ BEGUN_BY = text(
 )
 STORED = text("SELECT id FROM raw_answers WHERE account = :account ORDER BY id LIMIT :most")
 ARRIVED = text(
-    "SELECT id, call, content, failure, began_at, arrived_at FROM raw_answers WHERE id = ANY(:rows) ORDER BY id"
+    "SELECT id, account, call, content, failure, began_at, arrived_at FROM raw_answers"
+    " WHERE id = ANY(:rows) ORDER BY id"
 )
 TAKE = text("DELETE FROM raw_answers WHERE id = ANY(:rows) RETURNING id")
 #: The attempts without an answer that were begun too long ago, or of which no job is alive: it has ended, failed or was
@@ -149,9 +150,9 @@ def stored(connection: Connection, account: str) -> set[int]:
 
 def arrived(connection: Connection, rows: Collection[int]) -> list[RawAnswer]:
     """Return stored answers by their rows, the oldest first."""
-    found = connection.execute(ARRIVED, {"rows": list(rows)})
     return [
-        RawAnswer(row.id, _decoded(row.call), row.content, row.failure, row.began_at, row.arrived_at) for row in found
+        RawAnswer(row.id, _decoded(row.call, row.account), row.content, row.failure, row.began_at, row.arrived_at)
+        for row in connection.execute(ARRIVED, {"rows": list(rows)})
     ]
 
 
@@ -177,10 +178,10 @@ def _encoded(chunk: Chunk) -> str:
     return json.dumps([*fields, chunk.items, chunk.doubt_attempt, chunk.cleared])
 
 
-def _decoded(call: str) -> Chunk:
+def _decoded(call: str, account: str) -> Chunk:
     chunk_id, batch_id, service_id, attempt, attempt_id, listed, doubt_attempt, cleared = json.loads(call)
     call_items = tuple(Item(*item) for item in listed)
-    return Chunk(chunk_id, batch_id, service_id, attempt, attempt_id, call_items, doubt_attempt, cleared)
+    return Chunk(chunk_id, batch_id, service_id, attempt, attempt_id, call_items, doubt_attempt, cleared, account)
 
 
 def _begun(row: Row[Any] | None) -> tuple[Chunk, float] | None:
@@ -188,4 +189,4 @@ def _begun(row: Row[Any] | None) -> tuple[Chunk, float] | None:
         return None
     call_items = tuple(Item(*item) for item in row.items)
     key = (row.id, row.batch_id, row.service_id, row.attempt, row.attempt_id)
-    return Chunk(*key, call_items, row.doubt_attempt, row.cleared), row.begun_at
+    return Chunk(*key, call_items, row.doubt_attempt, row.cleared, row.account), row.begun_at

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from database import utc_now
-from schema import leases, upsert
+from schema import leases
+from settings import MAIN_ACCOUNT
 
-#: The only row.
-ROW = 1
-#: Who has the lease: what check() reads. Made once, because it is asked with every intent.
-HELD = select(leases.c.number, leases.c.holder).where(leases.c.id == ROW)
+#: The row of the main account, which a version that knows one account uses.
+MAIN_ROW = 1
+
+
+def held(account: str) -> Select[Any]:
+    """Select who has the lease of an account: what check() reads."""
+    return select(leases.c.number, leases.c.holder).where(leases.c.account == account)
 
 
 class LeaseLostError(Exception):
@@ -40,20 +44,23 @@ class Holder:
     taken_at: datetime  #: UTC
 
 
-def take(connection: Connection, holder: str, place: str) -> Lease:
-    """Take the lease, whoever has it. holder is a name for the log."""
-    row = connection.execute(select(leases).where(leases.c.id == ROW)).first()
+def take(connection: Connection, holder: str, place: str, account: str = MAIN_ACCOUNT) -> Lease:
+    """Take the lease of an account, whoever has it. holder is a name for the log."""
+    row = connection.execute(select(leases).where(leases.c.account == account)).first()
     number = row.number + 1 if row else 1
-    values = {"number": number, "holder": holder, "place": place, "taken_at": utc_now()}
-    connection.execute(
-        upsert(leases).values(id=ROW, **values).on_conflict_do_update(index_elements=["id"], set_=values)
-    )
+    values = {"number": number, "holder": holder, "place": place, "taken_at": utc_now(), "account": account}
+    if row is not None:
+        connection.execute(update(leases).where(leases.c.account == account).values(**values))
+    else:
+        others = connection.execute(select(func.coalesce(func.max(leases.c.id), MAIN_ROW))).scalar_one()
+        row_id = MAIN_ROW if account == MAIN_ACCOUNT else others + 1
+        connection.execute(insert(leases).values(id=row_id, **values))
     return Lease(number, moved=row is not None and row.place != place)
 
 
-def holder_of(connection: Connection) -> Holder | None:
-    """Return who took the lease last; None before the first time."""
-    row = connection.execute(select(leases.c.holder, leases.c.taken_at).where(leases.c.id == ROW)).first()
+def holder_of(connection: Connection, account: str = MAIN_ACCOUNT) -> Holder | None:
+    """Return who took the lease of an account last; None before the first time."""
+    row = connection.execute(select(leases.c.holder, leases.c.taken_at).where(leases.c.account == account)).first()
     return Holder(row.holder, row.taken_at) if row else None
 
 

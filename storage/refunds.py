@@ -15,7 +15,9 @@ from amounts import exceeds
 from database import Transaction, read_setting, write_setting
 from orders import OrderStatus
 from schema import each_of, orders
+from settings import MAIN_ACCOUNT
 from storage import call_queries
+from storage.account_mark import setting_of
 from storage.balance_store import Reading, Spending, spent_since
 
 #: The name in the settings table: how many orders in a row were rejected and not paid back.
@@ -36,13 +38,15 @@ class Rejections:
     cost: float  #: US dollars
 
 
-def are_given(connection: Connection, fell: float, spent: Spending, doubtful: float) -> bool:
+def are_given(
+    connection: Connection, fell: float, spent: Spending, doubtful: float, account: str = MAIN_ACCOUNT
+) -> bool:
     """Return whether refunds may hide a charge, after a reading since which the balance fell by these US dollars.
 
     doubtful: what all calls in doubt can have cost, in US dollars. If the rejected orders alone cost more, and the
     balance fell by the whole known cost, an unknown charge cannot have made up for refunds.
     """
-    if int(read_setting(connection, KEPT) or 0) >= ENOUGH:
+    if int(read_setting(connection, setting_of(KEPT, account)) or 0) >= ENOUGH:
         return False
     return exceeds(abs(fell - spent.known), CENT) or not exceeds(spent.rejected, doubtful + 2 * CENT)
 
@@ -52,27 +56,29 @@ def learn(connection: Transaction, first: Reading, second: Reading, rejected: Re
 
     A balance that fell by less than our orders cost shows a refund or a payment: what was learned is forgotten.
     """
-    _learn(connection, first.credits - second.credits - spent_since(connection, first, second).known, rejected)
+    beyond = first.credits - second.credits - spent_since(connection, first, second).known
+    _learn(connection, beyond, rejected, first.account)
 
 
-def _learn(connection: Transaction, beyond: float, rejected: Rejections) -> None:
-    """Learn from a balance that fell by `beyond` US dollars more than our orders cost."""
+def _learn(connection: Transaction, beyond: float, rejected: Rejections, account: str) -> None:
+    """Learn from the balance of an account that fell by `beyond` US dollars more than our orders cost."""
     if not exceeds(rejected.cost, 2 * CENT):
         return
-    known = int(read_setting(connection, KEPT) or 0)
+    name = setting_of(KEPT, account)
+    known = int(read_setting(connection, name) or 0)
     if exceeds(beyond, CENT):
         return
     kept = 0 if exceeds(-beyond, CENT) else known + rejected.count
     if kept != known:
-        write_setting(connection, KEPT, str(kept))
+        write_setting(connection, name, str(kept))
 
 
-def are_prices_known(connection: Connection) -> bool:
-    """Return whether the balance fell by what our orders cost when that could last be compared, refunds aside.
+def are_prices_known(connection: Connection, account: str = MAIN_ACCOUNT) -> bool:
+    """Return whether a balance fell by what our orders cost when that could last be compared, refunds aside.
 
     Where the account pays less than the price that is listed, the difference may hide the charge of an unknown order.
     """
-    return read_setting(connection, CHEAPER) != "1"
+    return read_setting(connection, setting_of(CHEAPER, account)) != "1"
 
 
 def learn_between(connection: Transaction, first: Reading | None, second: Reading) -> None:
@@ -81,12 +87,13 @@ def learn_between(connection: Transaction, first: Reading | None, second: Readin
         spent = spent_since(connection, first, second)
         less = spent.known - (first.credits - second.credits)
         found = "1" if exceeds(less, spent.refundable + CENT) else "0"
-        if spent.known and found != (read_setting(connection, CHEAPER) or "0"):
-            write_setting(connection, CHEAPER, found)
+        name = setting_of(CHEAPER, first.account)
+        if spent.known and found != (read_setting(connection, name) or "0"):
+            write_setting(connection, name, found)
         placed = orders.c.id.between(first.after_order + 1, second.after_order)
         rejected = orders.c.status == OrderStatus.REJECTED
-        ours = orders.c.attempt_id >= first.before_attempt
-        _learn(connection, -less, _sum(connection, placed & rejected & ours))
+        ours = (orders.c.attempt_id >= first.before_attempt) & (orders.c.account == first.account)
+        _learn(connection, -less, _sum(connection, placed & rejected & ours), first.account)
 
 
 def cost_of(connection: Connection, order_ids: Iterable[str]) -> Rejections:
@@ -110,6 +117,6 @@ def _sum(connection: Connection, which: ColumnElement[bool]) -> Rejections:
 
 
 def is_doubtful_since(connection: Connection, reading: Reading) -> bool:
-    """Return whether a call that began after this reading is in doubt: it may have cost something."""
-    calls = call_queries.doubtful_calls(connection)
+    """Return whether a call of its account that began after this reading is in doubt: it may have cost something."""
+    calls = call_queries.doubtful_calls(connection, reading.account)
     return any(call.waits and call.attempt_id >= reading.before_attempt for call in calls)

@@ -15,6 +15,7 @@ from sqlalchemy import Row, Select, delete, func, select, update
 from database import IMEIDatabase, Transaction
 from orders import IMEIOrder, RequestKind, RequestState
 from schema import FINISHED_REQUEST, OPEN_REQUEST, listed_orders, provider_requests, sql, upsert
+from settings import MAIN_ACCOUNT
 
 #: Seconds after which a request is deleted.
 KEPT = 3600.0
@@ -41,16 +42,18 @@ class Request:
     answered_at: float  #: Unix time; 0 while it is open
     error: str  #: why there is no answer, as a sentence
     failure: str  #: the kind of error, by which it is raised again
+    account: str = MAIN_ACCOUNT  #: the provider account that is asked
 
 
-def leave(database: IMEIDatabase, kind: RequestKind, argument: str, now: float) -> int:
-    """Leave a request, or join an identical one that is open. Returns its id. Safe between processes."""
-    identical = select(COLUMNS.id).where(OPEN_REQUEST, COLUMNS.kind == kind, COLUMNS.argument == argument)
+def leave(database: IMEIDatabase, kind: RequestKind, argument: str, now: float, account: str = MAIN_ACCOUNT) -> int:
+    """Leave a request to an account, or join an identical one that is open. Returns its id. Safe between processes."""
+    same = (COLUMNS.kind == kind) & (COLUMNS.argument == argument) & (COLUMNS.account == account)
+    identical = select(COLUMNS.id).where(OPEN_REQUEST, same)
     with database.read() as connection:
         found = connection.execute(identical).scalar()
     if found is not None:
         return int(found)
-    values = {"kind": kind, "argument": argument, "state": RequestState.WAITING, "asked_at": now}
+    values = {"kind": kind, "argument": argument, "state": RequestState.WAITING, "asked_at": now, "account": account}
     with database.write() as connection:
         connection.execute(upsert(provider_requests).values(**values).on_conflict_do_nothing())
         return int(connection.execute(identical).scalar_one())
@@ -62,16 +65,21 @@ def get(database: IMEIDatabase, request_id: int) -> Request | None:
         return _request(connection.execute(select(provider_requests).where(COLUMNS.id == request_id)).first())
 
 
-def waiting(database: IMEIDatabase, kind: RequestKind) -> Request | None:
-    """Return the oldest request of a kind that no leader has taken."""
+def waiting(database: IMEIDatabase, kind: RequestKind, account: str = MAIN_ACCOUNT) -> Request | None:
+    """Return the oldest request of a kind to an account that no leader has taken."""
     with database.read() as connection:
-        return _request(connection.execute(_waiting([kind])).first())
+        return _request(connection.execute(_waiting([kind]).where(COLUMNS.account == account)).first())
 
 
-def newest_finished(database: IMEIDatabase, kind: RequestKind, argument: str | None = None) -> Request | None:
-    """Return the newest request of a kind, and of an argument, that was answered or failed; None before the first."""
+def newest_finished(
+    database: IMEIDatabase, kind: RequestKind, argument: str | None = None, account: str = MAIN_ACCOUNT
+) -> Request | None:
+    """Return the newest request of a kind to an account, and of an argument, that was answered or failed.
+
+    None before the first.
+    """
     with database.read() as connection:
-        query = select(provider_requests).where(FINISHED_REQUEST, COLUMNS.kind == kind)
+        query = select(provider_requests).where(FINISHED_REQUEST, COLUMNS.kind == kind, COLUMNS.account == account)
         query = query if argument is None else query.where(COLUMNS.argument == argument)
         return _request(connection.execute(query.order_by(COLUMNS.id.desc()).limit(1)).first())
 
@@ -101,8 +109,11 @@ def reopen(database: IMEIDatabase, kinds: Collection[RequestKind], alive: Sequen
 
 
 def forget(connection: Transaction, now: float) -> None:
-    """Delete finished requests older than KEPT seconds, or from a wrong clock, but the newest one of each kind."""
-    newest = select(func.max(COLUMNS.id)).where(FINISHED_REQUEST).group_by(COLUMNS.kind)
+    """Delete finished requests older than KEPT seconds, or from a wrong clock, but the newest one of each kind.
+
+    Of each account.
+    """
+    newest = select(func.max(COLUMNS.id)).where(FINISHED_REQUEST).group_by(COLUMNS.kind, COLUMNS.account)
     old = ~COLUMNS.asked_at.between(now - KEPT, now + KEPT) & COLUMNS.id.not_in(newest)
     connection.execute(delete(provider_requests).where(FINISHED_REQUEST, old))
 
@@ -114,15 +125,21 @@ def take_back(database: IMEIDatabase, request_id: int, now: float) -> None:
 
 
 def call_ages(
-    database: IMEIDatabase, kinds: Collection[RequestKind], not_sent: str, now: float, seconds: float
+    database: IMEIDatabase,
+    kinds: Collection[RequestKind],
+    not_sent: str,
+    now: float,
+    seconds: float,
+    account: str = MAIN_ACCOUNT,
 ) -> list[float]:
-    """Return how many seconds ago each request of these kinds was finished, in the last `seconds`.
+    """Return how many seconds ago each request of these kinds to an account was finished, in the last `seconds`.
 
     Requests that failed by not_sent do not count: no call was made for them.
     """
     recent = COLUMNS.answered_at.between(now - seconds, now) & (COLUMNS.failure != not_sent)
     with database.read() as connection:
-        query = select(COLUMNS.answered_at).where(FINISHED_REQUEST, COLUMNS.kind.in_(kinds), recent)
+        mine = COLUMNS.kind.in_(kinds) & (COLUMNS.account == account)
+        query = select(COLUMNS.answered_at).where(FINISHED_REQUEST, mine, recent)
         return [now - at for at in connection.execute(query).scalars()]
 
 
@@ -143,14 +160,18 @@ def store_orders(database: IMEIDatabase, request: Request, found: Sequence[IMEIO
 def drop_older_orders(connection: Transaction, request: Request) -> None:
     """Delete the orders that answers to earlier identical requests list."""
     same = (COLUMNS.kind == request.kind) & (COLUMNS.argument == request.argument)
+    same &= COLUMNS.account == request.account
     older = select(COLUMNS.id).where(FINISHED_REQUEST, same, COLUMNS.id < request.request_id)
     connection.execute(delete(listed_orders).where(listed_orders.c.request_id.in_(older)))
 
 
-def newest_orders(database: IMEIDatabase, kind: RequestKind, argument: str) -> list[IMEIOrder]:
-    """Return the orders that the newest answer to such a request lists, without result texts."""
+def newest_orders(
+    database: IMEIDatabase, kind: RequestKind, argument: str, account: str = MAIN_ACCOUNT
+) -> list[IMEIOrder]:
+    """Return the orders that the newest answer to such a request to an account lists, without result texts."""
+    mine = COLUMNS.account == account
     answered = (COLUMNS.kind == kind) & (COLUMNS.argument == argument) & (COLUMNS.state == RequestState.ANSWERED)
-    newest = select(func.max(COLUMNS.id)).where(FINISHED_REQUEST, answered)
+    newest = select(func.max(COLUMNS.id)).where(FINISHED_REQUEST, answered, mine)
     columns = listed_orders.c
     query = select(columns.order_id, columns.imei, columns.status, columns.service, columns.requested_at)
     query = query.where(columns.request_id == newest.scalar_subquery()).order_by(columns.position)
@@ -185,4 +206,5 @@ def _request(row: Row[Any] | None) -> Request | None:
         answered_at=row.answered_at or 0.0,
         error=row.error,
         failure=row.failure,
+        account=row.account,
     )

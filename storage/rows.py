@@ -49,6 +49,7 @@ class Order(NamedTuple):
     verdict: str | None  #: a word of grading.Verdict; None while there is no result
     verdict_rule: int | None  #: the line of these rules that decided, from 1
     rules_version: int | None  #: the rules that graded it
+    account: str  #: the provider account that has it
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> Self:

@@ -2,12 +2,14 @@
 
 from submission.account_guard import (
     OtherAccountError,
+    absence_of,
     account_objection,
     adopt_database,
     may_adopt,
     require_account,
     require_own_mark,
 )
+from submission.account_room import Room
 from submission.account_watch import AccountProvider, AccountWatch
 from submission.answers import QUICK_CALL, Answer
 from submission.carrier import Carrier
@@ -36,6 +38,7 @@ from submission.older_copy import (
     older_copy_objection,
     recognise_older_copy,
     stop_restored,
+    stop_where_answered,
 )
 from submission.options import Options, options_of, patience_of
 from submission.ownership import Ownership
@@ -103,6 +106,7 @@ __all__ = [
     "Recorder",
     "RequestLimitError",
     "RequestTurns",
+    "Room",
     "RowLock",
     "RunnerLock",
     "Settler",
@@ -110,6 +114,7 @@ __all__ = [
     "ThreadCarrier",
     "Throttle",
     "Watcher",
+    "absence_of",
     "accept_older_copy",
     "account_objection",
     "adopt_database",
@@ -139,6 +144,7 @@ __all__ = [
     "runner_alive",
     "service_objection",
     "stop_restored",
+    "stop_where_answered",
     "submission_result",
     "take_back_clearing",
     "take_back_order",

@@ -9,7 +9,7 @@ import logging
 
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
-from settings import Settings
+from settings import Access, ProviderAccount, Settings
 from storage import account_mark, batch_states
 from storage.account_mark import DEMO, LIVE, AccountMark
 
@@ -25,12 +25,12 @@ class OtherAccountError(NotSentError):
     """The database belongs to another account, so the provider was not asked; the message says what to do."""
 
 
-def mark_of(settings: Settings, install_id: str) -> AccountMark:
-    """Return the mark of the account that these settings name, for the database with this install id."""
-    if settings.demo:
+def mark_of(account: Access, install_id: str) -> AccountMark:
+    """Return the mark of an account, for the database with this install id."""
+    if not account.api_key:
         return AccountMark(DEMO, "", "")
-    user = hmac.digest(install_id.encode(), settings.username.strip().encode(), "sha256").hex()
-    return AccountMark(LIVE, settings.base_url.lower(), user)
+    user = hmac.digest(install_id.encode(), account.username.strip().encode(), "sha256").hex()
+    return AccountMark(LIVE, account.base_url.lower(), user)
 
 
 def account_objection(database: IMEIDatabase, settings: Settings) -> str:
@@ -46,10 +46,28 @@ def account_objection(database: IMEIDatabase, settings: Settings) -> str:
     return "" if stored == own else _words(stored, own)
 
 
+def absence_of(database: IMEIDatabase, account: ProviderAccount) -> str:
+    """Return why an account besides the main one sends nothing with this database; "" where it may.
+
+    Its name is marked the first time. A name that is marked is no other account's, and an account has one name.
+    """
+    own = mark_of(account, database.install_id())
+    with database.write() as connection:
+        other = account_mark.other_name_of(connection, own, account.name)
+        stored = account_mark.read_mark(connection, account.name)
+        if stored is None and not other:
+            account_mark.write_mark(connection, own, account.name)
+    if other:
+        return f"its orders are recorded under the name {other!r}: name it so again in GSM_FUSION_ACCOUNTS"
+    if stored not in (None, own):
+        return "its name belongs to another user name or address: choose a new name in GSM_FUSION_ACCOUNTS"
+    return ""
+
+
 def check_account(stored_text: str | None, own: AccountMark | None) -> None:
     """Raise OtherAccountError if the database is marked with another account. An own mark of None matches all accounts.
 
-    stored_text: what account_mark.STORED found in the transaction that is checked.
+    stored_text: what account_mark.stored() found in the transaction that is checked.
     """
     stored = account_mark.parse_mark(stored_text)
     if own is not None and stored is not None and stored != own:

@@ -15,6 +15,7 @@ import submission.price_check as price_check
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, ServiceInfo
+from settings import MAIN_ACCOUNT
 from storage import balance_store, batch_states, call_queries, refunds
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,10 @@ class AccountWatch:
         client: AccountProvider,
         clock: Callable[[], float],
         wake: Callable[[], None] = lambda: None,
+        name: str = MAIN_ACCOUNT,
     ) -> None:
         """clock returns seconds that never go back; wake is called from a worker thread when a balance has come."""
+        self.name = name
         self.failures = 0  #: balances in a row that could not be read
         self._database = database
         self._client = client
@@ -60,6 +63,7 @@ class AccountWatch:
         self._readings: queue.SimpleQueue[tuple[int, float | None]] = queue.SimpleQueue()
         self._asks_prices = False
         self._priced_at: float | None = None
+        self._knows_prices = name == MAIN_ACCOUNT  #: a batch is confirmed at the prices of the main account
         self._prices: queue.SimpleQueue[list[ServiceInfo] | None] = queue.SimpleQueue()
 
     @property
@@ -68,12 +72,16 @@ class AccountWatch:
         return self._reading is not None
 
     def holds(self) -> bool:
-        """Return whether calls must wait for the balance before them."""
-        return self._reading is not None and self._clock() < self._reading_until
+        """Return whether calls must wait for the balance before them, or for the first prices of this account."""
+        return not self._knows_prices or (self._reading is not None and self._clock() < self._reading_until)
 
     def sent(self) -> None:
         """Note that calls are sent: a balance that is being read now is not the one from before them."""
         self._burst += 1
+        self._read_at = None
+
+    def read_again(self) -> None:
+        """Read the balance as soon as the provider works on no call: somebody may have topped it up."""
         self._read_at = None
 
     def turn(self, pool: Executor, idle: bool) -> None:
@@ -93,8 +101,8 @@ class AccountWatch:
         credits, self._unwritten = self._unwritten, None
         if credits is None:
             return
-        previous = balance_store.newest_reading(connection)
-        reading = balance_store.record_reading(connection, credits)
+        previous = balance_store.newest_reading(connection, self.name)
+        reading = balance_store.record_reading(connection, credits, self.name)
         refunds.learn_between(connection, previous, reading)
 
     def balance(self) -> float | None:
@@ -112,13 +120,13 @@ class AccountWatch:
         return self._read_at is None or (now - self._read_at >= MAX_AGE and self._has_work())
 
     def _are_prices_due(self, now: float) -> bool:
-        if self._priced_at is None:
+        if self._priced_at is None and self._knows_prices:
             self._priced_at = now  # they were asked for when the batch was confirmed
         return price_check.due(self._priced_at, now, True) and self._has_work()
 
     def _has_work(self) -> bool:
         with self._database.read() as connection:
-            return bool(batch_states.running_batches(connection) or call_queries.doubtful_calls(connection))
+            return bool(batch_states.running_batches(connection) or call_queries.doubtful_calls(connection, self.name))
 
     def _ask_balance(self, burst: int) -> None:
         self._readings.put((burst, self.balance()))
@@ -150,7 +158,7 @@ class AccountWatch:
         self._prices.put(listed)
 
     def _take_prices(self) -> None:
-        """Store prices that came, and pause the batches whose price rose."""
+        """Store prices that came: those of the main account pause the batches whose price rose."""
         try:
             listed = self._prices.get_nowait()
         except queue.Empty:
@@ -159,8 +167,13 @@ class AccountWatch:
         if not listed:
             return
         try:
-            self._database.store_services(listed, time.time())
+            if self.name == MAIN_ACCOUNT:
+                self._database.store_services(listed, time.time())
             with self._database.write() as connection:
-                price_check.apply_prices(connection, listed)
+                if self.name == MAIN_ACCOUNT:
+                    price_check.apply_prices(connection, listed)
+                else:
+                    price_check.note_prices(connection, self.name, listed)
+            self._knows_prices = True
         except DatabaseUnavailableError as error:
             logger.error("Prices could not be written now: %s", error.orig)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from amounts import exceeds
 from database import Transaction
 from orders import Chunk, ChunkState
+from settings import MAIN_ACCOUNT
 from storage import balance_store, batch_states, call_queries, refunds
 from storage.balance_store import Reading, Spending
 from submission.absence import Money
@@ -26,14 +27,16 @@ class Charges:
 
     def money(self, connection: Transaction, chunk: Chunk) -> Money | None:
         """Return what the balance shows of a call; None where the balance of one of the two moments is not known."""
-        before, credits = balance_store.reading_before(connection, chunk.first_attempt), self.listing.look.credits
-        if before is None or credits is None or not refunds.are_prices_known(connection):
+        before = balance_store.reading_before(connection, chunk.first_attempt, chunk.account)
+        credits = self.listing.look.credits
+        if before is None or credits is None or not refunds.are_prices_known(connection, chunk.account):
             return None
         price = batch_states.unit_price(connection, chunk.batch_id)
         if exceeds(price, call_queries.listed_price(connection, chunk.service_id, price)):
             return None
         spent, fell = self._spent_since(connection, before), before.credits - credits
-        refundable = spent.refundable if refunds.are_given(connection, fell, spent, self.doubtful) else 0.0
+        are_given = refunds.are_given(connection, fell, spent, self.doubtful, chunk.account)
+        refundable = spent.refundable if are_given else 0.0
         return Money(price, round(fell, 4), round(spent.known, 4), round(refundable, 4))
 
     def _spent_since(self, connection: Transaction, reading: Reading) -> Spending:
@@ -54,6 +57,7 @@ class Charges:
 class RefundTrace:
     """Two balances in a row that show whether the orders that were rejected between them were paid back."""
 
+    account: str = MAIN_ACCOUNT
     first: Reading | None = None  #: the balance from which refunds are looked for
     open_since: frozenset[str] | None = None  #: orders of ours without a result, in the first list asked for after it
 
@@ -69,7 +73,7 @@ class RefundTrace:
             self.open_since = frozenset(listing.owners) - listing.final
         if not at_rest or credits is None:
             return
-        reading, first = balance_store.record_reading(connection, credits), self.first
+        reading, first = balance_store.record_reading(connection, credits, self.account), self.first
         if first is not None and not refunds.is_doubtful_since(connection, first):
             was_open = self.open_since or frozenset()
             since = [o for o in listing.rejected if o in was_open or listing.owners[o][1] >= first.before_attempt]
@@ -85,11 +89,13 @@ def cost(connection: Transaction, chunks: Iterable[Chunk]) -> float:
     return sum(len(chunk.items) * batch_states.unit_price(connection, chunk.batch_id) for chunk in chunks)
 
 
-def unexplained_fall(connection: Transaction, before: Reading | None, credits: float | None) -> float:
-    """Return the US dollars that left the account since a reading beyond all that our orders and doubts can cost."""
+def unexplained_fall(
+    connection: Transaction, before: Reading | None, credits: float | None, account: str = MAIN_ACCOUNT
+) -> float:
+    """Return the US dollars that left an account since a reading beyond all that our orders and doubts can cost."""
     if before is None or credits is None:
         return 0.0
     known = balance_store.spent_since(connection, before).known
-    doubtful = cost(connection, call_queries.open_chunks(connection, ChunkState.IN_DOUBT))
+    doubtful = cost(connection, call_queries.open_chunks(connection, ChunkState.IN_DOUBT, account))
     beyond = before.credits - credits - known - doubtful
     return beyond if exceeds(beyond, refunds.CENT) else 0.0

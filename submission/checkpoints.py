@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orders import Chunk
+from settings import MAIN_ACCOUNT
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ BALLAST_SIZE = 8 * 1024 * 1024
 CANNOT_RESERVE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 #: Logs that stay open between two answers; a process has some thousand files at most, and lives for many batches.
 MOST_OPEN = 32
+#: The folders of the accounts besides the main one, which lie beside those of its batches, begin so.
+OF_ACCOUNT = "account-"
 MARK = b"hammer-checkpoint"
 HEADER = re.compile(rb"\n%s (\d{1,18}) (\d{1,18}) (\d{1,18}) ([0-9a-f]{64})\n" % MARK)
 DISK_FULL = f"Nothing is sent, because the disk is almost full: free at least {LEAST_FREE // 2**20} MB."
@@ -132,6 +135,16 @@ class Checkpoints:
     def batches(self) -> list[int]:
         """Return the ids of all batches of which answers are kept."""
         return [int(path.parent.name) for path in self.folder.glob("*/answers.log") if path.parent.name.isdecimal()]
+
+    def of_account(self, account: str) -> "Checkpoints":
+        """Return the folder of an account: this one is that of the main account, and holds the others."""
+        return self if account == MAIN_ACCOUNT else Checkpoints(self.folder / f"{OF_ACCOUNT}{account}")
+
+    def of_accounts(self) -> dict[str, "Checkpoints"]:
+        """Return account → its folder, for the accounts besides the main one of which answers are kept."""
+        folders = [path for path in self.folder.glob(f"{OF_ACCOUNT}*") if path.is_dir()]
+        names = [path.name.removeprefix(OF_ACCOUNT) for path in folders]
+        return {name: self.of_account(name) for name in sorted(names)}
 
     def newest_attempts(self, batch_id: int) -> dict[int, int]:
         """Return chunk id → the newest attempt of which an answer is kept, of one batch."""

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from database import Transaction
 from orders import Chunk
-from storage import call_queries, chunk_moves
+from storage import account_chunks, call_queries, chunk_moves
+from submission.account_room import Room
 from submission.claims import SendableBatch, Snapshot, choose_claims
 from submission.options import Options
 from submission.ownership import Ownership
@@ -16,8 +17,11 @@ from submission.settlement import Settler
 class Claimer:
     """Chooses which planned chunks are sent next."""
 
-    def __init__(self, options: Options, settler: Settler, ownership: Ownership, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, options: Options, settler: Settler, ownership: Ownership, clock: Callable[[], float], room: Room
+    ) -> None:
         """clock returns seconds that never go back."""
+        self._room = room
         self._options = options
         self._settler = settler
         self._ownership = ownership
@@ -32,22 +36,31 @@ class Claimer:
                 pieces = chunk_moves.split_chunk(connection, split.chunk_id, split.first, split.rest)
                 snapshot = snapshot.with_pieces(split.chunk_id, split.first, pieces)
             if chosen.is_complete:
-                return list(chosen.chunk_ids)
+                return self._own(connection, chosen.chunk_ids)
+
+    def _own(self, connection: Transaction, chosen: Sequence[int]) -> list[int]:
+        """Return the chosen chunks without those of which another account has ordered an IMEI since."""
+        if not chosen or not self._room.is_shared:
+            return list(chosen)
+        elsewhere = account_chunks.send_home(connection, chosen, self._room.account)
+        return [chunk_id for chunk_id in chosen if chunk_id not in elsewhere]
 
     def _snapshot(
         self, connection: Transaction, on_the_wire: Sequence[Chunk], free: int, limits: ListLimits
     ) -> Snapshot:
         load = Counter(chunk.batch_id for chunk in on_the_wire)
-        reach = free + self._options.canaries
+        reach, account = free + self._options.canaries, self._options.account
         batches = tuple(
             SendableBatch(
                 batch.batch_id,
                 batch.service_id,
-                tuple(call_queries.planned_chunks(connection, batch.batch_id, reach)),
+                tuple(call_queries.planned_chunks(connection, batch.batch_id, reach, account)),
                 load[batch.batch_id],
                 self._settler.doubts(batch.batch_id),
+                batch.unit_price,
             )
             for batch in self._ownership.sendable(connection)
+            if self._room.may_send(batch.service_id, batch.unit_price)
         )
         services = {batch.service_id for batch in batches if any(size > 1 for _, size in batch.planned)}
         is_doubted = any(batch.in_doubt for batch in batches)
@@ -59,4 +72,5 @@ class Claimer:
             frozenset(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1),
             self._options.canaries,
             is_doubted and self._settler.may_send_last(connection, self._clock()),
+            self._room.dollars(connection),
         )

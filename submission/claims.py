@@ -4,9 +4,11 @@ Pure: no I/O, no clock, no database. The loop takes a snapshot, makes the splits
 the intents of the chunks that are chosen.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from amounts import TOLERANCE, exceeds
 from submission.judging import trial_length
 
 #: IMEIs of the first call that proves the comma list of a service.
@@ -22,6 +24,7 @@ class SendableBatch:
     planned: tuple[tuple[int, int], ...]  #: its next planned chunks as (chunk id, IMEIs), in the order of sending
     on_the_wire: int = 0  #: calls that are being made
     in_doubt: bool = False  #: a call of it is in doubt: its last IMEIs are held back as canaries
+    price: float = 0.0  #: US dollars an IMEI
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Snapshot:
     services_with_list: frozenset[str] = frozenset()  #: services with a call of several IMEIs on the wire
     canaries: int = 0  #: IMEIs that a batch in doubt holds back: their orders prove the provider's list fresh
     may_send_canary: bool = False
+    dollars: float = math.inf  #: what the account may still send
 
     def with_pieces(self, chunk_id: int, first: int, pieces: Sequence[tuple[int, int]]) -> "Snapshot":
         """Return the snapshot after a split: the chunk keeps `first` IMEIs, and its pieces (chunk id, IMEIs) follow."""
@@ -72,19 +76,26 @@ def choose_claims(snapshot: Snapshot) -> Claims:
     """Choose the next calls, one by one: the batch with the fewest calls on the wire comes first."""
     waiting = {batch.batch_id: batch for batch in snapshot.batches if batch.planned}
     services_with_list = set(snapshot.services_with_list)
-    claimed, splits = list[int](), list[Split]()
+    claimed, splits, dollars = list[int](), list[Split](), snapshot.dollars
     while waiting and len(claimed) < snapshot.free:
         batch = min(waiting.values(), key=lambda found: (found.on_the_wire, found.batch_id))
         chunk_id, size = batch.planned[0]
         if size > 1 and batch.service_id in services_with_list and not _is_proven(snapshot, batch.service_id):
             del waiting[batch.batch_id]  # the call that proves the comma list is on its way
             continue
-        too_long = _split_to_proven(snapshot, batch)
+        affordable = _affordable(dollars, batch)
+        if not affordable:
+            del waiting[batch.batch_id]
+            continue
+        too_long = _split_to_proven(snapshot, batch) or (
+            Split(chunk_id, affordable, size - affordable) if affordable < size else None
+        )
         if too_long is not None:
             return Claims(splits=(too_long,), is_complete=False)
         spare = _missing_canaries(snapshot, batch)
         if size > spare or snapshot.may_send_canary:
             claimed.append(chunk_id)
+            dollars -= batch.price * size
             services_with_list |= {batch.service_id} if size > 1 else set()
         if 0 < spare < size:
             splits.append(Split(chunk_id, size - spare, 1))
@@ -94,6 +105,12 @@ def choose_claims(snapshot: Snapshot) -> Claims:
         else:
             del waiting[batch.batch_id]
     return Claims(tuple(claimed), tuple(splits))
+
+
+def _affordable(dollars: float, batch: SendableBatch) -> int:
+    """Return how many IMEIs of the batch's next chunk these US dollars pay."""
+    _, size = batch.planned[0]
+    return size if not exceeds(batch.price * size, dollars) else max(0, int((dollars + TOLERANCE) // batch.price))
 
 
 def _is_proven(snapshot: Snapshot, service_id: str) -> bool:

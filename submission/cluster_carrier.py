@@ -79,7 +79,7 @@ class ClusterCarrier:
 
     def recover(self, connection: Transaction) -> Recovery:
         """Return the calls that jobs carry, whoever has handed them over."""
-        return Recovery(on_the_wire=call_queries.open_chunks(connection, ChunkState.SENDING))
+        return Recovery(on_the_wire=call_queries.open_chunks(connection, ChunkState.SENDING, self._account))
 
     def hand_over(self, connection: Transaction, claimed: Sequence[Chunk]) -> None:
         """Add a job for each call."""

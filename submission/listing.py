@@ -14,6 +14,7 @@ from enum import IntEnum
 from database import Transaction
 from orders import FINAL_STATUSES, IMEIOrder, Item, OrderStatus
 from provider import read_dates
+from settings import MAIN_ACCOUNT
 from storage import call_queries
 from submission.absence import ListView
 
@@ -85,13 +86,15 @@ class Listing:
         owners: Mapping[str, tuple[str, int]],
         labels: Mapping[str, str],
         contested: frozenset[str],
+        account: str = MAIN_ACCOUNT,
     ) -> None:
         """owners: order id → (IMEI, attempt id) of ours; labels: service id or title in lower case → service id;
-        contested: IMEIs that are in doubt or on the wire for more than one service."""
+        contested: IMEIs that are in doubt or on the wire for more than one service; account: whose list it is."""
         self.look = look
         self.owners = owners
         self.labels = labels
         self.contested = contested
+        self.account = account
         dates = read_dates([order.requested_at for order in (*look.listed, *look.confirmed.values())])
         self.dates = {order.id: date for order, date in zip(look.listed, dates, strict=False)}
         confirmed_dates = zip(look.confirmed, dates[len(look.listed) :], strict=True)
@@ -136,7 +139,7 @@ class Listing:
     def _read_clock(self, connection: Transaction, attempt_id: int) -> Clock:
         """Return the clocks, without the dates where records contradict each other: one of them may be forged."""
         known = call_queries.known_when_sent(connection, attempt_id)
-        before = call_queries.orders_before(connection, known, NEAREST)
+        before = call_queries.orders_before(connection, known, NEAREST, account=self.account)
         newest_id = self._newest_id(before, attempt_id)
         if self.contradictory:
             return Clock(newest_id, None, None)

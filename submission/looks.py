@@ -69,7 +69,7 @@ class ListReader:
         """Ask by id for the listed orders that may be ours."""
         try:
             with self._database.read() as connection:
-                wanted = to_confirm(connection, listed)
+                wanted = to_confirm(connection, listed, self._account.name)
             return confirm(lambda ids: self._client.get_imei_orders(ids, nothing_else=True), listed, wanted)
         except Exception:  # a thread ends here; nothing is confirmed
             logger.exception("Asking for listed orders by their ids failed in an unforeseen way")

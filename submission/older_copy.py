@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 
 from database import IMEIDatabase, Transaction, write_setting
+from settings import MAIN_ACCOUNT
 from storage import batch_recovery
 from storage.batch_states import pause_all, resume_self_resuming
 from storage.call_records import write_intents
@@ -42,7 +43,8 @@ def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bo
 
     Then nothing planned is sent until a person resumes it, and new batches get ids beyond those. Safe to repeat.
     """
-    last = max(checkpoints.batches(), default=0)
+    folders = (checkpoints, *checkpoints.of_accounts().values())
+    last = max((batch_id for folder in folders for batch_id in folder.batches()), default=0)
     with database.read() as connection:
         if batch_recovery.last_batch_id(connection) >= last:
             return False
@@ -59,8 +61,8 @@ def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
             _stop(connection, RESTORED)
 
 
-def reopen_answered(connection: Transaction, checkpoints: Checkpoints) -> None:
-    """planned → sending for every chunk whose answer is kept already, so that the recovery reads it.
+def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: str = MAIN_ACCOUNT) -> None:
+    """planned → sending for every chunk whose answer to an account is kept already, so that the recovery reads it.
 
     Where there is one the database is an older copy, and what else is planned may have been sent as well: it waits.
     """
@@ -70,8 +72,22 @@ def reopen_answered(connection: Transaction, checkpoints: Checkpoints) -> None:
         for chunk_id in _reopen(connection, batch_id, checkpoints.newest_attempts(batch_id))
     ]
     if reopened:
-        write_intents(connection, reopened)
+        write_intents(connection, reopened, account)
         _stop(connection)
+
+
+def stop_where_answered(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
+    """Stop everything where answers are kept to planned calls of an account that does not recover them here.
+
+    The database is an older copy, and another account would send again what was paid.
+    """
+    with database.write() as connection:
+        for batch_id in batch_recovery.unfinished_ids(connection):
+            kept = checkpoints.newest_attempts(batch_id)
+            planned = batch_recovery.planned_calls(connection, batch_id)
+            if any(kept.get(call.chunk_id, 0) > call.attempt for call in planned):
+                _stop(connection)
+                return
 
 
 def _reopen(connection: Transaction, batch_id: int, kept: Mapping[int, int]) -> list[int]:

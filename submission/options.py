@@ -6,7 +6,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from database import IMEIDatabase
-from settings import Settings
+from settings import MAIN_ACCOUNT, ProviderAccount, Settings
 from storage.account_mark import AccountMark
 from submission.account_guard import mark_of
 
@@ -25,6 +25,7 @@ class Options:
     """How many calls at once, and how long to wait for what. Times are seconds."""
 
     workers: int = 30
+    limit: int | None = None  #: calls a minute to the provider, in all
     chunk_size: int = 100
     settle_quiet: float = 60.0
     call_timeout: float = 120.0  #: how long a call may take: nobody can know earlier that it placed nothing
@@ -33,22 +34,28 @@ class Options:
     poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
     patience: float = 200.0  #: how long submit_batch waits for doubt to settle after the last answer
-    account: AccountMark | None = None  #: whose orders these are; with another one nothing is sent
+    account: str = MAIN_ACCOUNT  #: the name of the provider account that sends
+    budget: float | None = None  #: US dollars that this account may spend in one UTC day; None: no limit of its own
+    mark: AccountMark | None = None  #: whose orders these are; with another one nothing is sent
     canaries: int = 3  #: IMEIs held back while something is in doubt, to prove the provider's list fresh
     pool: Callable[[int], Executor] = call_threads  #: makes the executor for this many calls at once
 
 
-def options_of(settings: Settings, database: IMEIDatabase) -> Options:
-    """Return the options that the settings ask for."""
+def options_of(settings: Settings, database: IMEIDatabase, account: ProviderAccount | None = None) -> Options:
+    """Return the options that the settings ask for, for the main account or another one."""
+    account = account or settings.accounts[0]
     return Options(
-        workers=settings.workers,
+        workers=account.workers,
+        limit=account.rate_limit,
         chunk_size=settings.chunk_size,
         settle_quiet=settings.settle_quiet,
         call_timeout=settings.call_timeout,
         resend_limit=settings.resend_limit,
         send_order_key=settings.send_order_key,
         patience=patience_of(settings),
-        account=mark_of(settings, database.install_id()),
+        account=account.name,
+        budget=account.daily_budget,
+        mark=mark_of(settings if account.name == MAIN_ACCOUNT else account, database.install_id()),
     )
 
 

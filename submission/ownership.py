@@ -10,6 +10,7 @@ import socket
 
 from amounts import money
 from database import IMEIDatabase, Transaction
+from settings import MAIN_ACCOUNT
 from storage import account_mark, balance_store, batch_states, lease
 from storage.account_mark import AccountMark
 from storage.balance_store import Reading
@@ -19,8 +20,6 @@ from submission.listing import Look, is_readable
 
 logger = logging.getLogger(__name__)
 
-#: What must hold in the transaction of an intent, in one question: this process has the lease, and the right account.
-MAY_SEND = lease.HELD.add_columns(account_mark.STORED)
 #: Seconds since a batch was made in which no other process can have ordered it.
 JUST_NOW = 10.0
 #: Looks at the provider's list that must fail before work of an earlier process goes on without one.
@@ -38,11 +37,14 @@ PAID_ELSEWHERE = (
 class Ownership:
     """The right of this process to send, from taking the lease to losing it."""
 
-    def __init__(self, database: IMEIDatabase, account: AccountMark | None) -> None:
+    def __init__(self, database: IMEIDatabase, mark: AccountMark | None, account: str = MAIN_ACCOUNT) -> None:
         self.was_overtaken = False  #: another process has taken the lease since this one took it
         self.must_look = False  #: a batch of an earlier process waits for a look at the provider's list
         self._database = database
+        self._mark = mark
         self._account = account
+        #: What must hold in the transaction of an intent: this process has the lease, and the right account.
+        self._may_send = lease.held(account).add_columns(account_mark.stored(account))
         self._lease: lease.Lease | None = None
         self._older = frozenset[int]()  #: batches of an earlier process
         self._looked = frozenset[int]()  #: batches for which the look was taken
@@ -62,8 +64,8 @@ class Ownership:
         """Take the lease, whoever has it."""
         holder = f"process {os.getpid()} on {socket.gethostname()}"
         self.was_overtaken = False
-        self._lease = lease.take(connection, holder, self._database.engines.place)
-        self._balance_before = balance_store.newest_reading(connection)
+        self._lease = lease.take(connection, holder, self._database.engines.place, self._account)
+        self._balance_before = balance_store.newest_reading(connection, self._account)
 
     def find_older(self, connection: Transaction) -> None:
         """Note the batches that another process may have sent."""
@@ -73,10 +75,10 @@ class Ownership:
         """Raise LeaseLostError unless this process may record intents."""
         if self._lease is None:
             raise lease.LeaseLostError("This process has no lease.")
-        row = connection.execute(MAY_SEND).first()
+        row = connection.execute(self._may_send).first()
         lease.check(row, self._lease)
         try:
-            check_account(row.account_mark if row else None, self._account)
+            check_account(row.account_mark if row else None, self._mark)
         except OtherAccountError as error:
             raise lease.LeaseLostError(str(error)) from error
 
@@ -107,7 +109,7 @@ class Ownership:
             return
         self.must_look = False
         running = {batch.batch_id for batch in batch_states.running_batches(connection)}
-        beyond = unexplained_fall(connection, self._balance_before, look.credits)
+        beyond = unexplained_fall(connection, self._balance_before, look.credits, self._account)
         for batch_id in self._held(running) if beyond else ():
             batch_states.pause(connection, batch_id, PAID_ELSEWHERE.format(money(beyond)))
         self._looked |= running

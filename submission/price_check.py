@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from amounts import exceeds, money
 from database import Transaction
 from orders import ServiceInfo
-from storage import batch_states
+from storage import account_store, batch_states, call_queries
 from storage.batch_queries import planned_imeis
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,13 @@ def apply_prices(connection: Transaction, listed: Sequence[ServiceInfo]) -> list
             logger.warning("Batch %d paused: %s", batch.batch_id, sentence)
             paused.append(batch.batch_id)
     return paused
+
+
+def note_prices(connection: Transaction, account: str, listed: Sequence[ServiceInfo]) -> None:
+    """Store which services cost more through an account than the list of services says: it does not order these."""
+    known = call_queries.listed_prices(connection)
+    dearer = {one.package_id: one.price for one in listed if exceeds(one.price, known.get(one.package_id, one.price))}
+    account_store.write_prices(connection, account, dearer)
 
 
 def risen(before: float, now: float, rest: int) -> str:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from database import IMEIDatabase, Transaction
+from settings import MAIN_ACCOUNT
 from storage import batch_states, chunk_moves, guards
 from storage.call_records import record_answers, record_late
 from storage.list_limits import read_list_limit, write_list_limit
+from submission.account_room import Room
 from submission.answers import Answer
 from submission.carrier import Carrier
 from submission.judging import (
@@ -40,12 +42,13 @@ class ListLimits:
 
     connection: Transaction
     full: int  #: IMEIs of a full call
+    account: str = MAIN_ACCOUNT
     known: dict[str, int] = field(default_factory=dict)
 
     def of(self, service_id: str) -> int:
         """Return how many IMEIs a list of this service may have; 0: none was tried."""
         if service_id not in self.known:
-            self.known[service_id] = read_list_limit(self.connection, service_id)
+            self.known[service_id] = read_list_limit(self.connection, service_id, self.account)
         return self.known[service_id]
 
     def learn(self, service_id: str, named: Sequence[bool]) -> None:
@@ -55,7 +58,7 @@ class ListLimits:
         known = self.of(service_id)
         proven = proven_length(named, known, self.full)
         if proven != known:
-            write_list_limit(self.connection, service_id, proven)
+            write_list_limit(self.connection, service_id, proven, self.account)
             self.known[service_id] = proven
             logger.info("Service %s takes lists of %d IMEIs", service_id, proven)
 
@@ -64,9 +67,16 @@ class Recorder:
     """Writes answers in the transaction of the loop, and passes on afterwards what they show."""
 
     def __init__(
-        self, options: Options, throttle: Throttle, settler: Settler, carrier: Carrier, clock: Callable[[], float]
+        self,
+        options: Options,
+        throttle: Throttle,
+        settler: Settler,
+        carrier: Carrier,
+        clock: Callable[[], float],
+        room: Room,
     ) -> None:
         """clock returns seconds that never go back."""
+        self._room = room
         self._options = options
         self._throttle = throttle
         self._settler = settler
@@ -83,13 +93,14 @@ class Recorder:
         """
         answers = self._carrier.take(connection, answers)
         record_answers(connection, [answer.record for answer in answers if answer.record is not None], also_in_doubt)
-        limits, lengths = ListLimits(connection, self._options.chunk_size), set[tuple[str, int]]()
+        limits = ListLimits(connection, self._options.chunk_size, self._options.account)
+        lengths = set[tuple[str, int]]()
         for answer in answers:
             match answer.judgement:
                 case AllOrdered():
                     lengths.add((answer.chunk.service_id, len(answer.chunk.items)))
                 case NotPlaced():
-                    chunk_moves.release(connection, answer.chunk, answer.judgement.message)
+                    chunk_moves.release(connection, answer.chunk, answer.judgement.message, answer.was_sent)
                     self._stop_batches(connection, answer, answer.judgement)
                 case Judged():
                     if answer.judgement.pause is Pause.NOBODY:
@@ -136,7 +147,7 @@ class Recorder:
         self._teach_throttle(answer, now)
         if isinstance(answer.judgement, AllOrdered):
             return False
-        if answer.judgement.pause is Pause.ALL_FOR_A_WHILE:
+        if answer.judgement.pause is Pause.ALL_FOR_A_WHILE and not self._room.is_shared:
             self._resume_at = now + self._options.maintenance_wait
         is_longer = self._throttle.hold_until > before
         if is_longer:
@@ -145,7 +156,12 @@ class Recorder:
         return is_longer
 
     def _stop_batches(self, connection: Transaction, answer: Answer, judgement: NotPlaced | Judged) -> None:
-        """Pause what a judgement pauses, or show why nothing is sent for a while."""
+        """Pause what a judgement pauses, or show why nothing is sent for a while.
+
+        Where there are several accounts, only this one stops; batches pause where no other one can go on.
+        """
+        if self._stops_account(connection, judgement):
+            return
         match judgement.pause:
             case Pause.BATCH:
                 batch_states.pause(connection, answer.chunk.batch_id, judgement.message)
@@ -155,6 +171,14 @@ class Recorder:
                 batch_states.pause_all(connection, judgement.message, resumes_itself=True)
             case Pause.NOBODY:
                 self._show_hold(connection, answer, judgement)
+
+    def _stops_account(self, connection: Transaction, judgement: NotPlaced | Judged) -> bool:
+        match judgement.pause:
+            case Pause.ALL:
+                return self._room.stop(connection, judgement.message)
+            case Pause.ALL_FOR_A_WHILE:
+                return self._room.stop(connection, judgement.message, self._options.maintenance_wait)
+        return False
 
     def _show_hold(self, connection: Transaction, answer: Answer, judgement: NotPlaced | Judged) -> None:
         """Show on the batches why nothing is sent for a while; the next answer removes the notice."""

@@ -82,12 +82,16 @@ class Settler(Watches):
     resend_limit: float = 5.0  #: US dollars that are sent again because of one look
     refunds: RefundTrace = field(default_factory=RefundTrace, kw_only=True)
 
+    def name_account(self, account: str) -> None:
+        """Settle the calls of this account, by its own list and balance."""
+        self.account = self.refunds.account = account
+
     def apply(self, connection: Transaction, look: Look, may_repeat: bool = False) -> int | None:
         """Adopt, settle or explain every call in doubt. Return a planned chunk whose intent must be recorded now.
 
         Only a look taken alone can give one, and only if may_repeat.
         """
-        doubtful = [_take_late(connection, c) for c in call_queries.open_chunks(connection, ChunkState.IN_DOUBT)]
+        doubtful = [_take_late(connection, c) for c in self._open_calls(connection, ChunkState.IN_DOUBT)]
         doubtful = self._without_other_account(connection, doubtful)
         turn = Turn(look, may_repeat and look.alone)
         if look.answered:
@@ -104,9 +108,12 @@ class Settler(Watches):
                 doubt_moves.explain(connection, chunk.chunk_id, objection)
         return turn.piece
 
+    def _open_calls(self, connection: Transaction, state: ChunkState) -> list[Chunk]:
+        return call_queries.open_chunks(connection, state, self.account)
+
     def _without_other_account(self, connection: Transaction, doubtful: Sequence[Chunk]) -> list[Chunk]:
         """Leave the calls to a person that were made before this account adopted the database."""
-        adopted = account_mark.adopted_after(connection)
+        adopted = account_mark.adopted_after(connection, self.account)
         others = [chunk for chunk in doubtful if chunk.attempt_id <= adopted and not chunk.cleared]
         for chunk in others:
             doubt_moves.explain(connection, chunk.chunk_id, OTHER_ACCOUNT)
@@ -118,10 +125,10 @@ class Settler(Watches):
 
     def _read_list(self, connection: Transaction, doubtful: Sequence[Chunk], turn: Turn) -> list[Chunk]:
         """Adopt what the list shows, and note the balance. Return the calls with the items that it does not show."""
-        owners = call_queries.order_owners(connection, [order.id for order in turn.look.listed])
+        owners = call_queries.order_owners(connection, [order.id for order in turn.look.listed], self.account)
         self.idle_looks = 0 if owners else self.idle_looks + 1
-        contested = _contested([*doubtful, *call_queries.open_chunks(connection, ChunkState.SENDING)])
-        listing = Listing(turn.look, owners, call_queries.service_labels(connection), contested)
+        contested = _contested([*doubtful, *self._open_calls(connection, ChunkState.SENDING)])
+        listing = Listing(turn.look, owners, call_queries.service_labels(connection), contested, self.account)
         left = [self._adopt(connection, chunk, listing) for chunk in doubtful]
         pause_for_unknown(connection, listing)
         self.refunds.note(connection, listing, turn.look.alone and not self.may_be_worked_on(turn.look.asked_at))
@@ -258,9 +265,10 @@ def _contested(chunks: Iterable[Chunk]) -> frozenset[str]:
 
 def _around(connection: Transaction, chunk: Chunk, last_order: int) -> Around:
     known = call_queries.known_when_sent(connection, chunk.attempt_id)
-    since = call_queries.orders_since(connection, known, last_order, NEWEST, chunk.service_id)
+    since = call_queries.orders_since(connection, known, last_order, NEWEST, chunk.service_id, chunk.account)
+    before = call_queries.orders_before(connection, known, NEAREST, chunk.service_id, chunk.account)
     return Around(
-        before=frozenset(call_queries.orders_before(connection, known, NEAREST, chunk.service_id)),
+        before=frozenset(before),
         since=frozenset(since),
         after=frozenset(order_id for order_id, attempt in since.items() if attempt > chunk.attempt_id),
     )
@@ -276,4 +284,4 @@ def _longest(connection: Transaction, chunk: Chunk) -> int:
     words = call_queries.attempt_message(connection, chunk.attempt_id)
     if refusal_kind(words) in (RefusalKind.DUPLICATE, RefusalKind.INVALID_IMEI):
         return 1
-    return max(1, read_list_limit(connection, chunk.service_id))
+    return max(1, read_list_limit(connection, chunk.service_id, chunk.account))

@@ -64,8 +64,8 @@ class ThreadCarrier:
 
     def recover(self, connection: Transaction) -> Recovery:
         """Return the answer in the checkpoint of each call, or none, which means doubt."""
-        reopen_answered(connection, self.checkpoints)
-        sending = call_queries.open_chunks(connection, ChunkState.SENDING)
+        reopen_answered(connection, self.checkpoints, self._options.account)
+        sending = call_queries.open_chunks(connection, ChunkState.SENDING, self._options.account)
         return Recovery([kept_answer(chunk, self.checkpoints.answer_of(chunk)) for chunk in sending])
 
     def hand_over(self, connection: Transaction, claimed: Sequence[Chunk]) -> None:

@@ -11,20 +11,21 @@ from amounts import plural
 from database import Transaction
 from orders import ChunkState, IMEIOrder
 from provider import ORDER_ID
+from settings import MAIN_ACCOUNT
 from storage import batch_states, call_queries, chunk_moves
 from submission.listing import Listing, bodies, is_exact, label
 
 logger = logging.getLogger(__name__)
 
 
-def to_confirm(connection: Transaction, listed: Sequence[IMEIOrder]) -> set[str]:
-    """Return the ids of listed orders that a look at this list may adopt or link."""
-    owners = call_queries.order_owners(connection, [order.id for order in listed])
+def to_confirm(connection: Transaction, listed: Sequence[IMEIOrder], account: str = MAIN_ACCOUNT) -> set[str]:
+    """Return the ids of orders that an account lists and that a look at this list may adopt or link."""
+    owners = call_queries.order_owners(connection, [order.id for order in listed], account)
     unknown = [order for order in listed if order.id not in owners and ORDER_ID.fullmatch(order.id)]
     if not unknown:
         return set()
     planned = call_queries.planned_among(connection, sorted({body for order in unknown for body in bodies(order.imei)}))
-    doubtful = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
+    doubtful = call_queries.open_chunks(connection, ChunkState.IN_DOUBT, account)
     wanted = {item.imei[:14] for item in planned} | {item.imei[:14] for chunk in doubtful for item in chunk.items}
     return {order.id for order in unknown if wanted & bodies(order.imei)}
 
@@ -60,6 +61,6 @@ def _link_first(connection: Transaction, listing: Listing, item: call_queries.Pl
         confirmed = listing.confirmed(order, item.imei, item.service_id)
         if service and is_exact(order, item.imei) and confirmed is not None:
             same = replace(confirmed, imei=item.imei)
-            chunk_moves.leave_out_existing(connection, item.batch_id, item.service_id, same)
+            chunk_moves.leave_out_existing(connection, item.batch_id, item.service_id, same, listing.account)
         return order
     return None

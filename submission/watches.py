@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import submission.absence as absence
 from database import Transaction, read_setting, write_setting
+from settings import MAIN_ACCOUNT
 from storage import call_queries
 from storage.call_queries import DoubtfulCall
 
@@ -67,6 +68,7 @@ class Watches:
     idle_looks: int = 0  #: looks in a row at a list that showed no order of ours
     next_look: float = 0.0
     balance_failures: int = 0  #: in a row
+    account: str = MAIN_ACCOUNT  #: whose calls
 
     # What the loop reports
 
@@ -88,7 +90,7 @@ class Watches:
         """Read which calls are in doubt (now in monotonic seconds). Return whether any is."""
         if not self.learned:
             self._learn(connection)
-        self.calls = call_queries.doubtful_calls(connection)
+        self.calls = call_queries.doubtful_calls(connection, self.account)
         sizes = {call.attempt_id: call.imeis for call in self.calls}
         if sizes.keys() - self.watches.keys():
             self.look_soon(now)
@@ -100,7 +102,7 @@ class Watches:
         self.sent = {attempt_id: moment for attempt_id, moment in self.sent.items() if attempt_id in sizes}
         self.ended = {attempt_id: moment for attempt_id, moment in self.ended.items() if attempt_id in sizes}
         if sizes:
-            self._note_rest(call_queries.newest_attempt(connection), now)
+            self._note_rest(call_queries.newest_attempt(connection, self.account), now)
         return bool(sizes)
 
     def _learn(self, connection: Transaction) -> None:
@@ -191,7 +193,8 @@ class Watches:
     @property
     def waits_for_person(self) -> bool:
         """Whether all that is in doubt is left to a person."""
-        return self.cannot_prove or all(watch.next_turn == FOR_A_PERSON for watch in self.watches.values())
+        is_left = bool(self.watches) and all(watch.next_turn == FOR_A_PERSON for watch in self.watches.values())
+        return self.cannot_prove or is_left
 
     def doubts(self, batch_id: int) -> bool:
         """Return whether a call of this batch is in doubt."""
@@ -204,7 +207,7 @@ class Watches:
         """
         if self.cannot_prove:
             return True
-        newest = call_queries.newest_attempt(connection)
+        newest = call_queries.newest_attempt(connection, self.account)
         return all(
             watch.rested_at is not None and (watch.rested_at == newest or now > self.rests_until(watch) + LONGEST_PROOF)
             for watch in self.watches.values()

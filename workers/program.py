@@ -15,13 +15,13 @@ from functools import partial
 from types import MappingProxyType
 
 from database import IMEIDatabase
-from runner import MAIN_ACCOUNT, Background, calling, in_threads, provider_access, use_one_heap
+from runner import Background, all_calling, in_threads, use_one_heap
 from settings import Settings
 from storage import elections, job_queue
 from storage.background import Duty
 from storage.handed_calls import at_once
 from storage.listening import server_address
-from submission import JobCalls, RowLock, Throttle
+from submission import JobCalls, RowLock
 from workers.jobs import calls_app, duties_app
 from workers.running import run_jobs
 
@@ -67,21 +67,20 @@ class WorkerProgram:
         background = Background(self.settings, self.database, self.stopping, self._at_duties)
         background.start()
         name = f"{elections.WORKER}{socket.gethostname()} {os.getpid()}"
-        with provider_access(self.settings) as access, RowLock(self.database, name).held():
-            throttle = Throttle(self.settings.workers)  # the turns of all machines are in the database
-            with calling(self.settings, access, self.database, throttle) as client:
-                install_id = self.database.install_id() if self.settings.send_order_key else None
-                calls = JobCalls(self.database, client, MAIN_ACCOUNT, self.stopping, install_id)
-                app = calls_app(server_address(self.database), {MAIN_ACCOUNT: calls})
-                thread = threading.Thread(
-                    target=run_jobs,
-                    args=(app, [job_queue.calls_of(MAIN_ACCOUNT)], self.settings.workers, self.stopping),
-                    name="jobs",
-                )
-                thread.start()
-                self.stopping.wait()
-                background.stop(PATIENCE)  # another worker leads at once, while calls on the wire end here
-                thread.join()
+        with all_calling(self.settings, self.database) as callers, RowLock(self.database, name).held():
+            install_id = self.database.install_id() if self.settings.send_order_key else None
+            clients = {caller.account.name: caller.client for caller in callers}
+            calls = {
+                account: JobCalls(self.database, client, account, self.stopping, install_id)
+                for account, client in clients.items()
+            }
+            app = calls_app(server_address(self.database), calls)
+            queues, threads = list(map(job_queue.calls_of, calls)), sum(caller.account.workers for caller in callers)
+            thread = threading.Thread(target=run_jobs, args=(app, queues, threads, self.stopping), name="jobs")
+            thread.start()
+            self.stopping.wait()
+            background.stop(PATIENCE)  # another worker leads at once, while calls on the wire end here
+            thread.join()
         background.stop(self.settings.call_timeout)
 
     @contextmanager

@@ -19,7 +19,7 @@ def take(database: IMEIDatabase, holder: str = "first", place: str = "here") -> 
 
 def check(database: IMEIDatabase, taken: Lease) -> None:
     with database.read() as connection:
-        lease.check(connection.execute(lease.HELD).first(), taken)
+        lease.check(connection.execute(lease.held("main")).first(), taken)
 
 
 def test_the_number_grows_each_time_that_the_lease_is_taken(database: IMEIDatabase) -> None:

@@ -16,4 +16,4 @@ def test_the_newest_proof_of_a_service_counts_and_no_other_services(database: IM
         write_list_limit(connection, SERVICE, 2)
         assert (read_list_limit(connection, SERVICE), read_list_limit(connection, OTHER)) == (2, 0)
     minute_ago = (utc_now() - timedelta(minutes=1)).isoformat(" ")
-    assert one(database, "SELECT count(*), max(proven_at) > ? FROM list_proofs", minute_ago) == (1, True)
+    assert one(database, "SELECT count(*), max(proven_at) > ? FROM account_list_proofs", minute_ago) == (1, True)

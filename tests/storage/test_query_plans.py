@@ -156,6 +156,7 @@ PAGES = [
 FOR_PEOPLE: dict[str, str] = {
     "idx_order_id": "one of the four that people know; the unique index does the work",
     "idx_raw_answers_account": "for workers on several machines, which share a database of PostgreSQL",
+    "idx_orders_account": "for a second account at the provider; empty where there is one",
 }
 
 Statements = dict[str, Any]

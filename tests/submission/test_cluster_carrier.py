@@ -117,7 +117,9 @@ def test_a_call_begun_before_an_outage_is_waited_for(database: IMEIDatabase, car
     add_jobs(database, [attempt_id])
     with at_once(database) as connection:
         assert handed_calls.begin(connection, attempt_id, "a worker", 1e12)
-        connection.execute(text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour')"))
+        connection.execute(
+            text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour')")
+        )
         connection.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 1"))
     assert collected(carrier, on_the_wire(database)) == []
 

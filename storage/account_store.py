@@ -1,0 +1,257 @@
+"""The accounts at the provider: which may send, what stops each, and the batches with which none can go on.
+
+There are rows only where there are several accounts: without any, all is as with one account. Whoever leads writes
+them. No credentials are stored. This module decides nothing about a call.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
+
+from amounts import exceeds, money
+from database import IMEIDatabase, Transaction
+from orders import BatchState, ChunkState
+from schema import account_prices, batches, chunks, provider_accounts
+from settings import MAIN_ACCOUNT
+from storage import batch_states
+
+COLUMNS = provider_accounts.c
+ACCOUNTS = select(provider_accounts).order_by(COLUMNS.place, COLUMNS.name)
+#: Whether a batch has a planned chunk of no account, or of one of these.
+FREE_CHUNK = select(chunks.c.id).where(
+    chunks.c.batch_id == bindparam("batch"),
+    chunks.c.state == ChunkState.PLANNED,
+    or_(chunks.c.account.is_(None), chunks.c.account.in_(bindparam("names", expanding=True))),
+)
+SWITCHED_OFF = "it is switched off"
+MISSING = "its credentials are not in the settings any more"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """One account at the provider, as the process that leads and the admins have left it."""
+
+    name: str
+    absence: str  #: why no process can call with it; "" where one does
+    rate_limit: int | None  #: calls a minute that an admin has set, 0: no limit; None: as in the settings
+    daily_budget: float | None  #: US dollars a UTC day that an admin has set; None: as in the settings
+    is_off: bool  #: an admin has switched it off
+    stop: str  #: the refusal after which it sends nothing
+    goes_on_at: float | None  #: Unix time when it tries again by itself after a stop; None: a person must let it
+    shortage: str  #: why its money does not suffice for some batch
+    dollars_left: float | None  #: US dollars that it may still send; None where they suffice for every batch
+    until_midnight: bool  #: the shortage ends with the UTC day
+    let_at: float  #: Unix time when a person last let it go on: a balance from before does not stop it
+
+    @property
+    def obstacle(self) -> str:
+        """Why it sends nothing at all now; "" where it may send."""
+        return self.absence or (SWITCHED_OFF if self.is_off else "") or self.stop
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether what keeps it from sending passes without a person."""
+        return not (self.absence or self.is_off) and (self.goes_on_at is not None if self.stop else self.until_midnight)
+
+    def objection(self, price: float, own_price: float | None) -> str:
+        """Return why it cannot send an IMEI of a batch at this price; "" where it can. US dollars.
+
+        own_price: what the service costs through this account, where that is more than the list of services says.
+        """
+        if self.obstacle:
+            return self.obstacle
+        if own_price is not None and exceeds(own_price, price):
+            return f"one IMEI costs {money(own_price)} through it, and {money(price)} was confirmed"
+        return self.shortage if self.dollars_left is not None and exceeds(price, self.dollars_left) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A batch with planned IMEIs that no account can send now."""
+
+    batch_id: int
+    words: str
+    ends_by_itself: bool
+
+
+def register(database: IMEIDatabase, absences: Mapping[str, str]) -> None:
+    """Write which accounts the settings name, in their order, and why each cannot be called with; "" where it can.
+
+    Without a second account, now or before, nothing is written.
+    """
+    with database.write() as connection:
+        known = {account.name: account for account in accounts(connection)}
+        if len(absences) < 2 and not known:
+            return
+        gone = {name: MISSING for name in known if name not in absences}
+        for place, (name, absence) in enumerate((dict(absences) | gone).items()):
+            values = {"place": place, "absence": absence, "shortage": "", "dollars_left": None}
+            if name in known:
+                connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(**values))
+            else:
+                connection.execute(insert(provider_accounts).values(name=name, **values))
+
+
+def accounts(connection: Connection) -> list[AccountState]:
+    """Return all accounts, the main one first; none where there was never a second one."""
+    return [_account(row) for row in connection.execute(ACCOUNTS)]
+
+
+def account_names(connection: Connection) -> list[str]:
+    """Return the names of all accounts, the main one first."""
+    return [account.name for account in accounts(connection)] or [MAIN_ACCOUNT]
+
+
+def stop(connection: Transaction, name: str, words: str, goes_on_at: float | None = None) -> bool:
+    """Let an account send nothing until goes_on_at (Unix time), or until a person lets it. False: there is only one."""
+    values = {"stop": words, "goes_on_at": goes_on_at}
+    return connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(**values)).rowcount == 1
+
+
+def try_again(connection: Transaction, name: str) -> None:
+    """End the stop of an account whose time has passed."""
+    connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(stop="", goes_on_at=None))
+
+
+def let_go_on(connection: Transaction, now: float, name: str | None = None) -> None:
+    """Let one account, or all, try again, because a person wants it (now in Unix time)."""
+    which = update(provider_accounts) if name is None else update(provider_accounts).where(COLUMNS.name == name)
+    again = {"stop": "", "goes_on_at": None, "shortage": "", "dollars_left": None, "let_at": now}
+    connection.execute(which.values(**again))
+
+
+def write_shortage(
+    connection: Transaction, name: str, words: str, dollars_left: float | None, until_midnight: bool
+) -> None:
+    """Write why the money of an account does not suffice for some batch, and what is left of it; "" and None: it does.
+
+    until_midnight: it suffices again on the next UTC day.
+    """
+    values = {"shortage": words, "dollars_left": dollars_left, "until_midnight": until_midnight}
+    connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(**values))
+
+
+def change(connection: Transaction, name: str, rate_limit: int | None, daily_budget: float | None) -> bool:
+    """Set the limit (calls a minute, 0: none) and the budget of an account; None: as in the settings."""
+    values = {"rate_limit": rate_limit, "daily_budget": daily_budget}
+    return connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(**values)).rowcount == 1
+
+
+def switch(connection: Transaction, name: str, off: bool) -> bool:
+    """Switch an account off or on. Calls on the wire are waited for."""
+    return connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(is_off=off)).rowcount == 1
+
+
+# Prices
+
+
+def write_prices(connection: Transaction, name: str, dearer: Mapping[str, float]) -> None:
+    """Replace the services that cost more through an account than is listed: service id → US dollars an IMEI."""
+    if prices(connection).get(name, {}) == dearer:
+        return
+    connection.execute(delete(account_prices).where(account_prices.c.account == name))
+    rows = [{"account": name, "service_id": service, "price": price} for service, price in dearer.items()]
+    if rows:
+        connection.execute(insert(account_prices), rows)
+
+
+def prices(connection: Connection) -> dict[str, dict[str, float]]:
+    """Return account → service id → US dollars an IMEI, where that is more than the list of services says."""
+    found: dict[str, dict[str, float]] = {}
+    for row in connection.execute(select(account_prices)):
+        found.setdefault(row.account, {})[row.service_id] = row.price
+    return found
+
+
+def price_for(connection: Connection, batch_id: int, service_id: str, price: float) -> float:
+    """Return the price at which a batch can go on: the listed one, or more where its own accounts charge more."""
+    own = select(chunks.c.account).distinct().where(chunks.c.batch_id == batch_id, chunks.c.account.is_not(None))
+    names = connection.execute(own.where(chunks.c.state == ChunkState.PLANNED)).scalars().all()
+    dearer = prices(connection)
+    return max([price, *(dearer.get(name, {}).get(service_id, price) for name in names)])
+
+
+# Batches that no account can send
+
+
+def update_pauses(connection: Transaction) -> None:
+    """Pause the running batches that no account can go on with, and resume those that wait and can go on."""
+    for batch in stuck(connection):
+        batch_states.pause(connection, batch.batch_id, batch.words, batch.ends_by_itself)
+    for batch_id in _can_go_on(connection):
+        batch_states.resume(connection, batch_id)
+
+
+def must_update(connection: Connection) -> bool:
+    """Return whether update_pauses() would change something."""
+    return bool(stuck(connection) or _can_go_on(connection))
+
+
+def stuck(connection: Connection) -> list[Stuck]:
+    """Return the running batches with something planned that no account can send, oldest first."""
+    known, dearer = accounts(connection), prices(connection)
+    if not known or not (dearer or any(account.obstacle or account.shortage for account in known)):
+        return []
+    found = (_stuck(connection, batch, known, dearer) for batch in batch_states.running_batches(connection))
+    return [batch for batch in found if batch is not None]
+
+
+def _stuck(
+    connection: Connection,
+    batch: batch_states.RunningBatch,
+    known: Collection[AccountState],
+    dearer: Mapping[str, Mapping[str, float]],
+) -> Stuck | None:
+    objections = {
+        account.name: account.objection(batch.unit_price, dearer.get(account.name, {}).get(batch.service_id))
+        for account in known
+    }
+    able = [name for name, words in objections.items() if not words]
+    if able and _has_chunk(connection, batch.batch_id, able):
+        return None
+    own = select(chunks.c.account).distinct().where(chunks.c.batch_id == batch.batch_id)
+    waits_for = set(connection.execute(own.where(chunks.c.state == ChunkState.PLANNED)).scalars())
+    needed = [
+        account for account in known if objections[account.name] and not waits_for.isdisjoint({None, account.name})
+    ]
+    words = " ".join(
+        f"Account {account.name} cannot send: {objections[account.name].rstrip('.')}." for account in needed
+    )
+    only = "" if None in waits_for else "The IMEIs that are left belong to an account that has ordered them before. "
+    return Stuck(batch.batch_id, only + words, any(account.ends_by_itself for account in needed))
+
+
+def _can_go_on(connection: Connection) -> list[int]:
+    """Return the batches that wait for an account and can go on."""
+    known = accounts(connection)
+    if not known:
+        return []
+    planned = exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.PLANNED)
+    waits = (batches.c.state == BatchState.PAUSED) & batches.c.resumes_itself & planned
+    columns = (batches.c.id, batches.c.service_id, batches.c.unit_price)
+    waiting = [batch_states.RunningBatch(*row) for row in connection.execute(select(*columns).where(waits))]
+    dearer = prices(connection) if waiting else {}
+    return [batch.batch_id for batch in waiting if _stuck(connection, batch, known, dearer) is None]
+
+
+def _has_chunk(connection: Connection, batch_id: int, names: Collection[str]) -> bool:
+    given = {"batch": batch_id, "names": list(names)}
+    return connection.execute(FREE_CHUNK.limit(1), given).first() is not None
+
+
+def _account(row: Any) -> AccountState:
+    return AccountState(
+        row.name,
+        row.absence,
+        row.rate_limit,
+        row.daily_budget,
+        row.is_off,
+        row.stop,
+        row.goes_on_at,
+        row.shortage,
+        row.dollars_left,
+        row.until_midnight,
+        row.let_at,
+    )
