@@ -20,7 +20,16 @@ from people import Actor
 from settings import Settings
 from storage import order_queries
 from storage.batch_changes import BatchChanges
-from submission import NOT_AGAIN, Again, Means, Plan, account_objection, make_plan, older_copy_objection
+from submission import (
+    NOT_AGAIN,
+    Again,
+    Means,
+    Plan,
+    account_objection,
+    budget_of_accounts,
+    make_plan,
+    older_copy_objection,
+)
 
 #: Each stream holds a thread of the server (STREAM_THREADS in web_worker.py, a few more than these). One process may
 #: get all streams: the kernel gives a connection to whichever process is awake first.
@@ -64,8 +73,8 @@ class Backend:
     database: IMEIDatabase
     catalog: ServiceCatalog
     account: AccountBalance
-    recent_orders: Callable[[], list[IMEIOrder]]  #: the provider's list; raises GSMFusionAPIError
-    find_order: Callable[[str], list[IMEIOrder]]  #: the order with this id; raises GSMFusionAPIError
+    recent_orders: Callable[..., list[IMEIOrder]]  #: the list of an account; raises GSMFusionAPIError
+    find_order: Callable[..., list[IMEIOrder]]  #: the order with this id of an account; raises GSMFusionAPIError
     stopping: threading.Event  #: set when the process is told to end; streams watch it
     streams: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS))
     feeds: WeakValueDictionary[int, Any] = field(
@@ -108,8 +117,15 @@ class Backend:
         again: Again = NOT_AGAIN,
     ) -> Plan:
         """Return what a batch of these IMEIs (with their source rows) would send now, and who would order it."""
-        means = Means(self.account.current(), self.settings.daily_budget, self.order_objection(), actor)
+        means = Means(self.account.current(), self.daily_budget(), self.order_objection(), actor)
         return make_plan(self.database, service, imeis, means, again)
+
+    def daily_budget(self) -> float | None:
+        """Return the US dollars that this UTC day may cost: DAILY_BUDGET, or less where accounts have their own."""
+        with self.database.read() as connection:
+            own = budget_of_accounts(connection, self.settings.accounts)
+        known = [budget for budget in (self.settings.daily_budget, own) if budget is not None]
+        return min(known, default=None)
 
     def order_objection(self) -> str:
         """Return why nothing may be ordered with this database; "" if it may."""

@@ -117,6 +117,13 @@ class Leader:
         """The client of the main account."""
         return self.callers[0].client
 
+    def client_of(self, account: str) -> GSMFusionClient:
+        """Return the client of an account. Raises NotSentError for one that must not work with the database."""
+        for caller in self.callers:
+            if caller.account.name == account:
+                return caller.client
+        raise NotSentError(f"There is no account {account} that can be asked.")
+
 
 @contextmanager
 def leading(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
@@ -312,12 +319,19 @@ def _run_beside(system: ProductionSubmissionSystem, ended: threading.Event, is_o
 
 def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[Duty]:
     """Return what the leader does beside placing orders."""
+    of_accounts = (
+        duty
+        for caller in leader.callers
+        for duty in (
+            OrderSync(database, caller.client, settings.auto_sync_interval, account=caller.account.name).duty(),
+            NightlyAudit(database, caller.client, account=caller.account.name).duty(),
+            answering_results(database, caller.client, caller.account.name),
+        )
+    )
     return [
-        OrderSync(database, leader.client, settings.auto_sync_interval).duty(),
-        NightlyAudit(database, leader.client).duty(),
+        *of_accounts,
         NightlyBackup(database, settings.backup_time).duty(),
         *kept_sums.duties(database),
-        answering_results(database, leader.client),
         regrading.duty(database),
         event_delivery(database, settings),
     ]
@@ -453,7 +467,10 @@ def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
     while True:
         with led(settings, database) as leader:
             if leader is not None:
-                return OrderSync(database, leader.client, 0).sync()
+                for caller in leader.callers:
+                    OrderSync(database, caller.client, 0, account=caller.account.name).sync()
+                if (report := last_sync(database)) is not None:
+                    return report
         if not is_left:
             request_sync(database)
             is_left = True
@@ -464,21 +481,23 @@ def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
             return report
 
 
-def audit_or_follow(settings: Settings, database: IMEIDatabase, since: datetime | None) -> AuditReport:
-    """Audit the orders since midnight of a UTC date: here when no process is the leader, else by the one that is.
+def audit_or_follow(
+    settings: Settings, database: IMEIDatabase, since: datetime | None, account: str = MAIN_ACCOUNT
+) -> AuditReport:
+    """Audit the orders of an account since midnight of a UTC date: here when no process leads, else by the leader.
 
     Raises NotSentError where that one failed, OtherAccountError and DemoError.
     """
     while True:
         with led(settings, database) as leader:
             if leader is not None:
-                return run_audit(database, leader.client, since)
-        request_id = request_audit(database, since)
+                return run_audit(database, leader.client_of(account), since, account)
+        request_id = request_audit(database, since, account)
         while (request := request_store.get(database, request_id)) and request.state.is_open:
             if not leader_alive(database, settings.data_dir):
                 break
             time.sleep(FOLLOW_INTERVAL)
-        report = last_audit(database)
+        report = last_audit(database, account)
         if request is not None and request.state is RequestState.FAILED:
             raise NotSentError(request.error)
         if request is not None and request.state is RequestState.ANSWERED and report is not None:

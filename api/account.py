@@ -72,7 +72,7 @@ def account() -> Mapping[str, Any]:
         "promised": batch_queries.committed(backend().database),
         "spent_today": today.spent,
         "orders_today": today.orders,
-        "daily_budget": backend().settings.daily_budget,
+        "daily_budget": backend().daily_budget(),
         "daily_limit": actor.token_limit,
         "name": actor.name,
         "role": actor.role,

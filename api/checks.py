@@ -146,7 +146,7 @@ def _answer(scan: Scan) -> dict[str, Any]:
     order, placed = scan.order, as_utc(scan.order.created_at) if scan.order else None
     awaits = is_awaited(order.status) if order else scan.outcome in (Outcome.WAITING, Outcome.IN_DOUBT)
     if order and order.order_id and placed and awaits:
-        ask_soon(backend().database, order.order_id, placed.timestamp(), time.time())
+        ask_soon(backend().database, order.order_id, placed.timestamp(), time.time(), order.account)
     return {
         "id": scan.scan_id,
         "imei": scan.imei,

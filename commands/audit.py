@@ -6,6 +6,7 @@ What they find is decided in auditing.py; here it is asked for and shown.
 import json
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import click
 from flask.cli import with_appcontext
@@ -14,8 +15,10 @@ from amounts import money, plural
 from backend import Backend, backend
 from commands.audit_log import record
 from gsm_fusion_client import GSMFusionAPIError, NotSentError
+from orders import IMEIOrder
 from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, rebuild_records
 from runner import audit_or_follow, taking_the_lead
+from settings import MAIN_ACCOUNT
 from simulator import DemoError
 from submission import Checkpoints, accept_older_copy, older_copy_objection
 
@@ -38,14 +41,15 @@ NEXT_STEP = (
     type=click.DateTime(["%Y-%m-%d"]),
     help="Only orders since this date: ours by UTC, the provider's by the date in its list (zone unknown).",
 )
+@click.option("--account", default=MAIN_ACCOUNT, show_default=True, help="The account at the provider, by its name.")
 @click.pass_context
 @with_appcontext
-def audit(context: click.Context, as_json: bool, since: datetime | None) -> None:
+def audit(context: click.Context, as_json: bool, since: datetime | None, account: str) -> None:
     """Compare our orders with the provider's list. Places nothing.
 
     Exit code 0: the provider was asked, its list shows all our orders, and both sides agree. 1: anything else.
     """
-    report = audit_now(backend(), since)
+    report = audit_now(backend(), since, account)
     click.echo("\n".join(report_lines(report)), err=as_json)
     if as_json:
         click.echo(json.dumps(figures(report)))
@@ -65,27 +69,66 @@ def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool) -> N
 
     Exit code 0: every order that answers or list name is known. 1: some are not, and nothing is ordered until they are.
     """
-    context.exit(REBUILT if rebuild_now(backend(), yes, dry_run).complete else INCOMPLETE)
+    context.exit(REBUILT if rebuild_now(backend(), yes, dry_run) else INCOMPLETE)
 
 
-def audit_now(backend: Backend, since: datetime | None) -> AuditReport:
-    """Run one audit. Raises ClickException if there is no provider to ask."""
+def audit_now(backend: Backend, since: datetime | None, account: str = MAIN_ACCOUNT) -> AuditReport:
+    """Run one audit of an account. Raises ClickException if there is no provider to ask."""
     try:
-        return audit_or_follow(backend.settings, backend.database, since)
+        return audit_or_follow(backend.settings, backend.database, since, account)
     except (NotSentError, DemoError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildReport:
-    """Show what is missing, ask, restore, and print the counts. Raises ClickException.
+def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> bool:
+    """Show what is missing of each account, ask, restore, and print the counts. Raises ClickException.
 
-    Orders are taken again only when nothing that was paid is missing.
+    Orders are taken again only when nothing that was paid is missing. Returns whether that is so.
     """
+    plans, unasked = _planned(backend)
+    rows = sum(len(plan.rows) for plan in plans)
+    for plan in plans:
+        lines = plan_lines(plan.report, len(plan.rows))
+        click.echo("\n".join([f"Account {plan.account}:"] * (len(plans) > 1) + lines), err=True)
+    if dry_run:
+        click.echo("Nothing was written.")
+        return not unasked and all(plan.report.complete for plan in plans)
+    if rows and not yes and not click.confirm(f"Restore {plural(rows, 'order')}?", err=True):
+        raise click.ClickException("Nothing was restored.")
+    reports = [rebuild_records(backend.database, plan.report, plan.listed, plan.rows) for plan in plans]
+    complete = not unasked and all(report.complete for report in reports)
+    record(backend.database, "rebuild", restored=sum(report.restored[0] for report in reports), complete=complete)
+    for report in reports:
+        click.echo("\n".join(rebuilt_lines(report)))
+    if complete:
+        accept_older_copy(backend.database)
+        return True
+    for report in (report for report in reports if not report.complete):
+        click.echo("\n".join(incomplete_lines(report, older_copy_objection(backend.database))), err=True)
+    for account in unasked:
+        click.echo(f"Answers to account {account} are kept, and its credentials are missing: set them first.", err=True)
+    return False
+
+
+class _AccountPlan(NamedTuple):
+    """What a rebuild would do for one account."""
+
+    account: str
+    report: RebuildReport
+    listed: list[IMEIOrder]
+    rows: list[dict[str, Any]]
+
+
+def _planned(backend: Backend) -> tuple[list[_AccountPlan], list[str]]:
+    """Return a plan for each account, and the accounts with kept answers that cannot be asked."""
+    checkpoints = Checkpoints(backend.settings.data_dir / "checkpoints")
     try:
         with taking_the_lead(backend.settings, backend.database) as leader:
-            planned, listed, rows = plan_rebuild(
-                backend.database, leader.client, Checkpoints(backend.settings.data_dir / "checkpoints")
-            )
+            plans = []
+            for caller in leader.callers:
+                name = caller.account.name
+                plan = plan_rebuild(backend.database, caller.client, checkpoints.of_account(name), name)
+                plans.append(_AccountPlan(name, *plan))
     except GSMFusionAPIError as error:
         raise click.ClickException(f"Nothing was restored. {error}") from error
     except OSError as error:
@@ -93,20 +136,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> RebuildRe
         raise click.ClickException(words) from error
     except DemoError as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(plan_lines(planned, len(rows))), err=True)
-    if dry_run:
-        click.echo("Nothing was written.")
-        return planned
-    if rows and not yes and not click.confirm(f"Restore {plural(len(rows), 'order')}?", err=True):
-        raise click.ClickException("Nothing was restored.")
-    report = rebuild_records(backend.database, planned, listed, rows)
-    record(backend.database, "rebuild", restored=report.restored[0], complete=report.complete)
-    click.echo("\n".join(rebuilt_lines(report)))
-    if report.complete:
-        accept_older_copy(backend.database)
-    else:
-        click.echo("\n".join(incomplete_lines(report, older_copy_objection(backend.database))), err=True)
-    return report
+    return plans, sorted(checkpoints.of_accounts().keys() - {plan.account for plan in plans})
 
 
 def figures(report: AuditReport) -> dict[str, object]:

@@ -36,6 +36,7 @@ from runner import led, provider_access, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_orders
+from storage.account_chunks import accounts_of_batch
 from storage.audit_store import had_doubt
 from storage.balance_store import BalanceChange, balance_change
 from storage.batch_creation import OverBudgetError, create_batch
@@ -187,7 +188,7 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
             token = (
                 None if plan.continues else keep_file(backend, options.file, options.service_id, options.second_imeis)
             )
-            new = plan.batch(options.names, "command", settings.daily_budget, token)
+            new = plan.batch(options.names, "command", backend.daily_budget(), token)
             batch_id = create_batch(backend.database, new, settings.chunk_size)
             sent = {"service": new.service_id, "imeis": plan.count, "cost": money(plan.cost)}
             record(backend.database, "batch.confirm", f"batch {batch_id}", **sent, file=options.file.name)
@@ -401,15 +402,19 @@ def _audited(backend: Backend, found: Progress, code: int) -> int:
     """Audit the days since a finished batch that had doubt was created, and return the exit code."""
     if found.state is not BatchState.FINISHED or not had_doubt(backend.database, found.batch_id):
         return code
+    since = found.created_at and midnight(found.created_at)
+    with backend.database.read() as connection:
+        accounts = sorted(accounts_of_batch(connection, found.batch_id))
     try:
-        report = audit_now(backend, found.created_at and midnight(found.created_at))
+        reports = [audit_now(backend, since, account) for account in accounts]
     except (click.ClickException, DatabaseUnavailableError) as error:
         _say(f"A call was in doubt, and no audit could be made. {error}")
         return code
-    _say("A call of this batch was in doubt, so our orders were compared with the provider's:", *report_lines(report))
-    if not report.complete:
+    lines = [line for report in reports for line in report_lines(report)]
+    _say("A call of this batch was in doubt, so our orders were compared with the provider's:", *lines)
+    if not all(report.complete for report in reports):
         _say("The audit is not complete: run `flask audit` later.")
-    return DISAGREES if report.disagrees and code != IN_DOUBT else code
+    return DISAGREES if any(report.disagrees for report in reports) and code != IN_DOUBT else code
 
 
 def _run_with_bar(backend: Backend, batch_id: int, stop: threading.Event) -> SubmissionResult:

@@ -21,9 +21,11 @@ from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, IMEIOrder, RequestKind
 from results.asking import KnowsOrders, ask_by_id
 from results.comparison import AuditReport, Difference, Example, Window, compare, unexplained
+from settings import MAIN_ACCOUNT
 from storage import audit_store, outbox, request_store
+from storage.account_mark import setting_of
 from storage.audit_store import Records
-from storage.background import Duty
+from storage.background import Duty, name_for
 from storage.outbox import EventKind
 
 logger = logging.getLogger(__name__)
@@ -53,39 +55,49 @@ class AuditedProvider(KnowsOrders, Protocol):
 # The audit
 
 
-def run_audit(database: IMEIDatabase, provider: AuditedProvider, since: datetime | None = None) -> AuditReport:
-    """Ask, compare, remember. since is midnight of a UTC date. Never raises GSMFusionAPIError: the report says why."""
+def run_audit(
+    database: IMEIDatabase,
+    provider: AuditedProvider,
+    since: datetime | None = None,
+    account: str = MAIN_ACCOUNT,
+) -> AuditReport:
+    """Ask an account, compare, remember. since is midnight of a UTC date.
+
+    Never raises GSMFusionAPIError: the report says why.
+    """
     start = AuditReport(time.time(), f"{since:%Y-%m-%d}" if since else "")
     error, listed, by_id = "", list[IMEIOrder](), list[IMEIOrder]()
     try:
         listed = [order for order in provider.list_recent_orders() if order.id]
-        by_id = _ask_for_the_rest(provider, audit_store.read_records(database, since, _ids(listed)), since, listed)
+        records = audit_store.read_records(database, since, _ids(listed), account)
+        by_id = _ask_for_the_rest(provider, records, since, listed)
     except GSMFusionAPIError as failure:
         logger.warning("The provider could not be audited: %s", failure)
         error = str(failure)
-    start = _compare_money(replace(start, error=error), database, provider, since)
+    start = _compare_money(replace(start, error=error), database, provider, since, account)
     known = _ids(listed) + _ids(by_id)
-    report = compare(start, audit_store.read_records(database, since, known), listed, by_id)
-    _keep(database, report)
+    report = compare(start, audit_store.read_records(database, since, known, account), listed, by_id)
+    _keep(database, report, account)
     logger.info("Audited %d orders of ours and %d listed: %d differences", report.ours, len(listed), report.differences)
     return report
 
 
-def _keep(database: IMEIDatabase, report: AuditReport) -> None:
+def _keep(database: IMEIDatabase, report: AuditReport, account: str) -> None:
     """Store a report, with an event where it finds something wrong that the report before it did not find."""
-    before = last_audit(database)
+    before = last_audit(database, account)
     with database.write() as connection:
-        write_setting(connection, LAST, json.dumps(asdict(report)))
+        write_setting(connection, setting_of(LAST, account), json.dumps(asdict(report)))
         if report.disagrees and (before is None or before.finding != report.finding):
             numbers = {"differences": report.differences, "unexplained": plain_money(report.unexplained)}
-            data = {"since": report.since, **numbers, "summary": report.summary}
+            of_account = {} if account == MAIN_ACCOUNT else {"account": account}
+            data = {"since": report.since, **numbers, "summary": report.summary, **of_account}
             outbox.add(connection, EventKind.AUDIT_DIFFERS, data)
 
 
-def last_audit(database: IMEIDatabase) -> AuditReport | None:
-    """Return the report of the last audit; None before the first, or where another version wrote it."""
+def last_audit(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> AuditReport | None:
+    """Return the report of the last audit of an account; None before the first, or where another version wrote it."""
     try:
-        stored = json.loads(database.get_setting(LAST) or "null")
+        stored = json.loads(database.get_setting(setting_of(LAST, account)) or "null")
         return None if stored is None else _report(stored)
     except (ValueError, TypeError, KeyError):
         logger.warning("The last audit cannot be read")
@@ -113,13 +125,13 @@ def _ask_for_the_rest(
 
 
 def _compare_money(
-    start: AuditReport, database: IMEIDatabase, provider: AuditedProvider, since: datetime | None
+    start: AuditReport, database: IMEIDatabase, provider: AuditedProvider, since: datetime | None, account: str
 ) -> AuditReport:
     """Return start with the fall of the balance since the first reading in the window, or why it is not known.
 
     What the account holds now counts only when no call was on the wire before and after it was asked.
     """
-    quiet_before = audit_store.newest_attempt_if_quiet(database)
+    quiet_before = audit_store.newest_attempt_if_quiet(database, account)
     try:
         credits = provider.get_account().credits
     except GSMFusionAPIError as failure:
@@ -127,7 +139,7 @@ def _compare_money(
         return replace(start, balance_note=str(failure))
     if credits is None:
         return replace(start, balance_note=NO_AMOUNT)
-    fall = audit_store.balance_fall(database, since, credits, quiet_before)
+    fall = audit_store.balance_fall(database, since, credits, quiet_before, account)
     if fall is None:
         return replace(start, balance_note=ON_THE_WIRE if quiet_before is None else NO_READING)
     return replace(
@@ -143,10 +155,10 @@ def _compare_money(
 # When
 
 
-def request_audit(database: IMEIDatabase, since: datetime | None) -> int:
-    """Ask the leader for an audit since midnight of a UTC date. Returns the id of the request."""
+def request_audit(database: IMEIDatabase, since: datetime | None, account: str = MAIN_ACCOUNT) -> int:
+    """Ask the leader for an audit of an account since midnight of a UTC date. Returns the id of the request."""
     argument = f"{since:%Y-%m-%d}" if since else ""
-    return request_store.leave(database, RequestKind.AUDIT, argument, time.time())
+    return request_store.leave(database, RequestKind.AUDIT, argument, time.time(), account)
 
 
 def next_nightly(after: datetime) -> datetime:
@@ -164,8 +176,13 @@ class NightlyAudit:
     """Audits the last days every night, as soon as a batch with doubt has finished, and on request."""
 
     def __init__(
-        self, database: IMEIDatabase, provider: AuditedProvider, clock: Callable[[], datetime] = utc_now
+        self,
+        database: IMEIDatabase,
+        provider: AuditedProvider,
+        clock: Callable[[], datetime] = utc_now,
+        account: str = MAIN_ACCOUNT,
     ) -> None:
+        self.account = account
         self.database = database
         self.provider = provider
         self._clock = clock
@@ -176,7 +193,7 @@ class NightlyAudit:
         """Return the duty to audit whenever it is due or requested."""
         self._look_at = time.monotonic() + DUE_LOOK
         request_store.reopen(self.database, AUDITS)
-        return Duty("audit", LOOK, self._turn, "The audit failed")
+        return Duty(name_for("audit", self.account), LOOK, self._turn, "The audit failed")
 
     def _turn(self, _stop: threading.Event) -> None:
         self.answer_requests()
@@ -187,11 +204,11 @@ class NightlyAudit:
 
     def answer_requests(self) -> None:
         """Make the audits that commands have requested."""
-        while request := request_store.take(self.database, AUDITS):
+        while request := request_store.take(self.database, AUDITS, self.account):
             error = AUDIT_FAILED
             try:
                 since = datetime.strptime(request.argument, "%Y-%m-%d") if request.argument else None
-                run_audit(self.database, self.provider, since)
+                run_audit(self.database, self.provider, since, self.account)
                 error = ""
             finally:
                 failure = error and GSMFusionAPIError.__name__
@@ -200,7 +217,7 @@ class NightlyAudit:
 
     def is_due(self) -> bool:
         """Return whether a night has come, or a batch with doubt has finished, since the last audit."""
-        last = last_audit(self.database)
+        last = last_audit(self.database, self.account)
         since = datetime.fromtimestamp(last.at, UTC).replace(tzinfo=None) if last else self._started
         if self._clock() >= next_nightly(since):
             return True
@@ -208,4 +225,6 @@ class NightlyAudit:
 
     def audit(self) -> AuditReport:
         """Audit the last NIGHTLY_DAYS days."""
-        return run_audit(self.database, self.provider, midnight(self._clock()) - timedelta(days=NIGHTLY_DAYS))
+        return run_audit(
+            self.database, self.provider, midnight(self._clock()) - timedelta(days=NIGHTLY_DAYS), self.account
+        )

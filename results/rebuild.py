@@ -20,6 +20,7 @@ from orders import IMEIOrder, OrderStatus, PlacedOrder, ServiceInfo
 from provider import parse_placement, read_dates
 from results.asking import KnowsOrders, ask_by_id
 from results.sync import report_values, result_values, told_status
+from settings import MAIN_ACCOUNT
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, PlannedOrder, Records
 from storage.result_store import store_results
@@ -69,11 +70,15 @@ class _Kept(NamedTuple):
 
 
 def plan_rebuild(
-    database: IMEIDatabase, provider: ListsOrders, checkpoints: Checkpoints | None = None
+    database: IMEIDatabase,
+    provider: ListsOrders,
+    checkpoints: Checkpoints | None = None,
+    account: str = MAIN_ACCOUNT,
 ) -> tuple[RebuildReport, list[IMEIOrder], list[dict[str, Any]]]:
     """Return what a rebuild would do, the orders that the provider reports, and the rows to restore.
 
-    checkpoints is the folder beside the database unless given. The service list is stored first: without it the
+    checkpoints is the folder beside the database unless given, and account is whose provider and answers these are. The
+    service list is stored first: without it the
     provider's titles could not become service ids. Raises GSMFusionAPIError, OSError.
     """
     database.store_services(provider.get_imei_services(), time.time())
@@ -104,7 +109,7 @@ def plan_rebuild(
         missing=tuple(order for order in kept.orders if order.order_id not in named),
         error=error,
     )
-    return report, [*answer, *asked], rows
+    return report, [*answer, *asked], [row | {"account": account} for row in rows]
 
 
 def rebuild_records(

@@ -8,13 +8,15 @@ the sync.
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import RequestKind
 from results.sync import ResultProvider, result_values
+from settings import MAIN_ACCOUNT
 from storage import request_store
-from storage.background import Duty
+from storage.background import Duty, name_for
 from storage.request_store import Request
 from storage.result_store import store_results
 
@@ -28,7 +30,7 @@ MOST = 50
 OLDEST = 60.0
 
 
-def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float) -> None:
+def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float, account: str = MAIN_ACCOUNT) -> None:
     """Leave a request for the result of a fresh order where it is due, and wait for nothing. Times are Unix time.
 
     It is due at once, then after a second, later after a third of the order's age.
@@ -36,21 +38,22 @@ def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float
     age = now - placed_at
     if age > OLDEST:
         return
-    newest = request_store.newest_finished(database, RequestKind.RESULT, order_id)
+    newest = request_store.newest_finished(database, RequestKind.RESULT, order_id, account)
     if newest is None or now - newest.answered_at >= max(1.0, age / 3):
-        request_store.leave(database, RequestKind.RESULT, order_id, now)
+        request_store.leave(database, RequestKind.RESULT, order_id, now, account)
 
 
-def answering_results(database: IMEIDatabase, client: ResultProvider) -> Duty:
-    """Return the duty to answer requests, first those that a leader before this one left behind."""
+def answering_results(database: IMEIDatabase, client: ResultProvider, account: str = MAIN_ACCOUNT) -> Duty:
+    """Return the duty to answer requests to an account, first those that a leader before this one left behind."""
     request_store.reopen(database, [RequestKind.RESULT])
-    return Duty("results", LOOK, lambda _: answer_waiting(database, client), "Requests for results wait")
+    turn = partial(answer_waiting, database, client, account)
+    return Duty(name_for("results", account), LOOK, lambda _: turn(), "Requests for results wait")
 
 
-def answer_waiting(database: IMEIDatabase, client: ResultProvider) -> None:
-    """Ask for the orders of all waiting requests in one call, and one by one where that fails."""
+def answer_waiting(database: IMEIDatabase, client: ResultProvider, account: str = MAIN_ACCOUNT) -> None:
+    """Ask for the orders of all waiting requests to an account in one call, and one by one where that fails."""
     taken: list[Request] = []
-    while len(taken) < MOST and (request := request_store.take(database, [RequestKind.RESULT])):
+    while len(taken) < MOST and (request := request_store.take(database, [RequestKind.RESULT], account)):
         taken.append(request)
     if taken and not _answer(database, client, taken, is_last=len(taken) == 1):
         for request in taken:

@@ -22,7 +22,10 @@ from devices import read_report
 from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
 from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
 from results.asking import LIST_LENGTHS, ask_in_lists
-from storage.background import Duty
+from settings import MAIN_ACCOUNT
+from storage import account_store
+from storage.account_mark import setting_of
+from storage.background import Duty, name_for
 from storage.result_store import (
     PendingOrder,
     Withheld,
@@ -108,8 +111,10 @@ class OrderSync:
         client: ResultProvider,
         interval: float,
         clock: Callable[[], datetime] = utc_now,
+        account: str = MAIN_ACCOUNT,
     ) -> None:
-        """interval in seconds is AUTO_SYNC_INTERVAL; with 0 only requests are answered."""
+        """interval in seconds is AUTO_SYNC_INTERVAL; with 0 only requests are answered. account: whose orders."""
+        self.account = account
         self.database = database
         self.client = client
         self.interval = interval
@@ -123,7 +128,7 @@ class OrderSync:
     def duty(self) -> Duty:
         """Return the duty to sync."""
         self._next_round = time.monotonic() + min(ROUND, self.interval)
-        return Duty("sync", LOOK, self._turn, "A sync round failed")
+        return Duty(name_for("sync", self.account), LOOK, self._turn, "A sync round failed")
 
     def _turn(self, stop: threading.Event) -> None:
         try:
@@ -135,9 +140,10 @@ class OrderSync:
     def _sync_if_due(self, stop: threading.Event) -> None:
         """Ask for everything where somebody requested it; else for what is due in a round, or for fresh orders."""
         request = self.database.get_setting(REQUESTED)
-        if request is not None and request != self.database.get_setting(DONE):
+        done = setting_of(DONE, self.account)
+        if request is not None and request != self.database.get_setting(done):
             self.sync(stop=stop)
-            self.database.set_setting(DONE, request)
+            self.database.set_setting(done, request)
         elif self.interval and time.monotonic() >= self._next_round:
             self._next_round = time.monotonic() + min(ROUND, self.interval)
             self.sync(only_due=True, stop=stop)
@@ -154,8 +160,8 @@ class OrderSync:
 
     def sync(self, only_due: bool = False, stop: threading.Event | None = None) -> SyncReport:
         """Ask once for every pending order, or for those that are due. A failure of the provider ends the round."""
-        started, pending = time.monotonic(), pending_orders(self.database)
-        known, held = {order.order_id for order in pending}, withheld(self.database)
+        started, pending = time.monotonic(), pending_orders(self.database, account=self.account)
+        known, held = {order.order_id for order in pending}, withheld(self.database, self.account)
         self._asked = {order_id: at for order_id, at in self._asked.items() if order_id in known}
         due = [order.order_id for order in pending if not only_due or self._is_due(order, held.get(order.order_id))]
         if not due and only_due:
@@ -175,8 +181,8 @@ class OrderSync:
         A list that fails ends this and is left to the next round; so is an order that an answer leaves out.
         """
         started, since = time.monotonic(), self._clock() - timedelta(seconds=FRESH_UNTIL)
-        fresh = [order for order in pending_orders(self.database, since) if is_quick(order.delivery)]
-        held = withheld(self.database) if fresh else {}
+        fresh = [order for order in pending_orders(self.database, since, self.account) if is_quick(order.delivery)]
+        held = withheld(self.database, self.account) if fresh else {}
         due = [order.order_id for order in fresh if order.order_id not in held and self._is_due(order, None)][
             :MOST_FRESH
         ]
@@ -198,7 +204,7 @@ class OrderSync:
         """Store and return the report of what was asked since `started` (monotonic seconds)."""
         updated, calls = self._round.updated, self._round.calls
         report = SyncReport(asked, updated, count_pending(self.database), error, calls, time.time())
-        self.database.set_setting(LAST, json.dumps(asdict(report)))
+        self.database.set_setting(setting_of(LAST, self.account), json.dumps(asdict(report)))
         seconds = time.monotonic() - started
         logger.info("Synced %d of %d pending orders in %d calls, %.1f s", updated, asked, calls, seconds)
         return report
@@ -343,15 +349,27 @@ def request_sync(database: IMEIDatabase) -> None:
 
 
 def last_sync(database: IMEIDatabase) -> SyncReport | None:
-    """What the last round brought, by any process; None before the first."""
-    stored = database.get_setting(LAST)
-    return SyncReport(**json.loads(stored)) if stored else None
+    """What the last rounds of all accounts brought, by any process; None before the first."""
+    names = account_store.names_to_ask(database)
+    stored = [database.get_setting(setting_of(LAST, account)) for account in names]
+    found = sorted((SyncReport(**json.loads(text)) for text in stored if text), key=lambda report: report.at)
+    if len(found) < 2:
+        return found[0] if found else None
+    return SyncReport(
+        asked=sum(report.asked for report in found),
+        updated=sum(report.updated for report in found),
+        pending=found[-1].pending,
+        error=" ".join(report.error for report in found if report.error),
+        calls=sum(report.calls for report in found),
+        at=found[-1].at,
+    )
 
 
 def is_requested(database: IMEIDatabase) -> bool:
-    """Return whether a requested sync is not done yet."""
+    """Return whether a requested sync is not done yet for all accounts."""
     request = database.get_setting(REQUESTED)
-    return request is not None and request != database.get_setting(DONE)
+    names = account_store.names_to_ask(database) if request is not None else []
+    return any(request != database.get_setting(setting_of(DONE, account)) for account in names)
 
 
 def reparse(database: IMEIDatabase) -> tuple[int, int]:

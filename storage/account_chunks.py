@@ -113,3 +113,15 @@ def accounts_of_batch(connection: Connection, batch_id: int) -> dict[str, int]:
     query = select(attempts.c.account, func.count().label("calls")).join(chunks, chunks.c.id == attempts.c.chunk_id)
     query = query.where(chunks.c.batch_id == batch_id).group_by(attempts.c.account)
     return {row.account: row.calls for row in connection.execute(query)}
+
+
+def account_of_item(connection: Connection, item_id: int) -> str:
+    """Return the account that has made the call of an item."""
+    query = select(CALLER).select_from(items).join(chunks, chunks.c.id == items.c.chunk_id)
+    return str(connection.execute(query.where(items.c.id == item_id)).scalar_one())
+
+
+def accounts_in_doubt(connection: Connection, batch_id: int) -> list[str]:
+    """Return the accounts whose calls of a batch are in doubt."""
+    query = select(CALLER).distinct().where(OPEN_CALL, chunks.c.batch_id == batch_id)
+    return sorted(connection.execute(query.where(chunks.c.state == ChunkState.IN_DOUBT)).scalars())

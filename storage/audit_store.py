@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, or_, select, true, update
 
 from database import IMEIDatabase
 from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, ItemOutcome, Outcome
 from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
+from settings import MAIN_ACCOUNT
 from storage import balance_store, batch_states, call_queries, call_records, guards
 from storage.balance_store import Reading
 from storage.batch_doubt import at_stake
@@ -60,14 +61,21 @@ class Restored(NamedTuple):
     left: int = 0  #: in doubt or on the wire: the runner settles them
 
 
-def read_records(database: IMEIDatabase, since: datetime | None, order_ids: Sequence[str]) -> Records:
-    """Our orders since a moment (UTC; None for all) or without a date, those of order_ids, and what is open."""
+def read_records(
+    database: IMEIDatabase, since: datetime | None, order_ids: Sequence[str], account: str | None = None
+) -> Records:
+    """Our orders since a moment (UTC; None for all) or without a date, those of order_ids, and what is open.
+
+    account: whose orders, and whose calls; None: all.
+    """
+    whose: ColumnElement[bool] = true() if account is None else call_queries.of_account(account)
     with database.read() as connection:
-        found = {row.id: _our_order(row) for row in connection.execute(_window(since))}
+        found = {row.id: _our_order(row) for row in connection.execute(_window(since).where(whose))}
         for part in guards.parts(order_ids) if since else ():
-            rows = connection.execute(_columns().where(orders.c.order_id.in_(part)))
+            rows = connection.execute(_columns().where(orders.c.order_id.in_(part), whose))
             found |= {row.id: _our_order(row) for row in rows}
-        in_doubt, cost_in_doubt = at_stake(connection)
+        theirs = None if account is None else account == call_queries.CALLER
+        in_doubt, cost_in_doubt = at_stake(connection, theirs)
         prices = connection.execute(select(services.c.service_id, services.c.price))
         return Records(
             orders=tuple(found.values()),
@@ -132,14 +140,18 @@ class BalanceFall(NamedTuple):
     refundable: float  #: what the provider may have paid back, for orders rejected since
 
 
-def newest_attempt_if_quiet(database: IMEIDatabase) -> int | None:
-    """The newest attempt while no call is on the wire; None while one is."""
+def newest_attempt_if_quiet(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> int | None:
+    """The newest attempt of an account while no call of it is on the wire; None while one is."""
     with database.read() as connection:
-        return _newest_attempt_if_quiet(connection)
+        return _newest_attempt_if_quiet(connection, account)
 
 
 def balance_fall(
-    database: IMEIDatabase, since: datetime | None, credits: float, quiet_before: int | None
+    database: IMEIDatabase,
+    since: datetime | None,
+    credits: float,
+    quiet_before: int | None,
+    account: str = MAIN_ACCOUNT,
 ) -> BalanceFall | None:
     """The fall since the first reading in the window (since in UTC; None for all); None without two moments.
 
@@ -147,11 +159,11 @@ def balance_fall(
     audits, where no call has begun meanwhile; else the newest reading that is kept takes its place.
     """
     with database.write() as connection:
-        first = _first_reading(connection, since)
-        quiet = quiet_before is not None and _newest_attempt_if_quiet(connection) == quiet_before
-        until = None if quiet else balance_store.newest_reading(connection)
-        if quiet and not _is_anything_open(connection):
-            balance_store.record_reading(connection, credits)
+        first = _first_reading(connection, since, account)
+        quiet = quiet_before is not None and _newest_attempt_if_quiet(connection, account) == quiet_before
+        until = None if quiet else balance_store.newest_reading(connection, account)
+        if quiet and not _is_anything_open(connection, account):
+            balance_store.record_reading(connection, credits, account)
         if first is None or not (quiet or (until and until.reading_id > first.reading_id)):
             return None
         spending = balance_store.spent_since(connection, first, until)
@@ -160,24 +172,27 @@ def balance_fall(
         return BalanceFall(first.read_at, fell, known, spending.refundable)
 
 
-def _newest_attempt_if_quiet(connection: Connection) -> int | None:
-    sending = select(chunks.c.id).where(OPEN_CALL, chunks.c.state == ChunkState.SENDING).limit(1)
-    return None if connection.execute(sending).first() else call_queries.newest_attempt(connection)
+def _newest_attempt_if_quiet(connection: Connection, account: str) -> int | None:
+    mine = account == call_queries.CALLER
+    sending = select(chunks.c.id).where(OPEN_CALL, chunks.c.state == ChunkState.SENDING, mine).limit(1)
+    return None if connection.execute(sending).first() else call_queries.newest_attempt(connection, account)
 
 
-def _is_anything_open(connection: Connection) -> bool:
-    """Whether a call is on the wire or in doubt: the provider may still charge for it."""
-    return connection.execute(select(chunks.c.id).where(OPEN_CALL).limit(1)).first() is not None
+def _is_anything_open(connection: Connection, account: str) -> bool:
+    """Whether a call of an account is on the wire or in doubt: the provider may still charge for it."""
+    mine = account == call_queries.CALLER
+    return connection.execute(select(chunks.c.id).where(OPEN_CALL, mine).limit(1)).first() is not None
 
 
-def _first_reading(connection: Connection, since: datetime | None) -> Reading | None:
-    query = select(balance_readings).order_by(balance_readings.c.id).limit(1)
+def _first_reading(connection: Connection, since: datetime | None, account: str) -> Reading | None:
+    query = select(balance_readings).where(balance_readings.c.account == account)
+    query = query.order_by(balance_readings.c.id).limit(1)
     if since is not None:
         query = query.where(balance_readings.c.read_at >= since)
     row = connection.execute(query).first()
     if row is None:
         return None
-    return Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order)
+    return Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order, row.account)
 
 
 def _restored_since(connection: Connection, first: Reading, until: Reading | None) -> float:
@@ -186,6 +201,7 @@ def _restored_since(connection: Connection, first: Reading, until: Reading | Non
     They name no call of ours; their ids tell, as the provider counts them up.
     """
     restored = orders.c.notes.in_([FROM_LIST, FROM_ANSWER]) & orders.c.attempt_id.is_(None)
+    restored &= orders.c.account == first.account
     restored &= orders.c.id > first.after_order
     if until is not None:
         restored &= orders.c.id <= until.after_order
@@ -373,7 +389,8 @@ def _link(connection: Connection, row: Mapping[str, Any]) -> bool:
     nameless = orders.c.order_id.is_(None) & (orders.c.imei == row["imei"])
     nameless &= orders.c.service_id == row["service_id"]
     first = select(func.min(orders.c.id)).where(nameless).scalar_subquery()
-    linked = connection.execute(update(orders).where(orders.c.id == first).values(order_id=row["order_id"]))
+    values = {"order_id": row["order_id"], "account": row.get("account", MAIN_ACCOUNT)}
+    linked = connection.execute(update(orders).where(orders.c.id == first).values(**values))
     return linked.rowcount == 1
 
 
@@ -381,7 +398,8 @@ def _adopt(connection: Connection, item: Any, row: Mapping[str, Any]) -> None:
     """in_doubt → ordered for an item whose order a kept answer names."""
     newest = select(func.coalesce(func.max(attempts.c.id), 0)).where(attempts.c.chunk_id == item.chunk_id)
     attempt_id = int(connection.execute(newest).scalar_one())
-    chunk = Chunk(item.chunk_id, item.batch_id, item.service_id, item.attempt, attempt_id, ())
+    account = row.get("account", MAIN_ACCOUNT)
+    chunk = Chunk(item.chunk_id, item.batch_id, item.service_id, item.attempt, attempt_id, (), account=account)
     item_outcome = ItemOutcome(item.id, row["imei"], Outcome.ORDERED, row["order_id"], row["status"], FROM_ANSWER)
     call_records.adopt(connection, chunk, [item_outcome])
 

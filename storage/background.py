@@ -9,12 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from database import DatabaseUnavailableError
+from settings import MAIN_ACCOUNT
 
 logger = logging.getLogger(__name__)
 
 
 def _nothing() -> None:
     pass
+
+
+def name_for(duty: str, account: str) -> str:
+    """Return the name of a duty for an account: each has its own turns."""
+    return duty if account == MAIN_ACCOUNT else f"{duty} {account}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,13 +84,17 @@ def newest_finished(
         return _request(connection.execute(query.order_by(COLUMNS.id.desc()).limit(1)).first())
 
 
-def take(database: IMEIDatabase, kinds: Collection[RequestKind]) -> Request | None:
-    """Take the oldest waiting request of these kinds: it is asked from now on. None where none waits."""
+def take(database: IMEIDatabase, kinds: Collection[RequestKind], account: str | None = None) -> Request | None:
+    """Take the oldest waiting request of these kinds: it is asked from now on. None where none waits.
+
+    account: a request to this one; None: to any.
+    """
+    query = _waiting(kinds) if account is None else _waiting(kinds).where(COLUMNS.account == account)
     with database.read() as connection:
-        if connection.execute(_waiting(kinds)).first() is None:
+        if connection.execute(query).first() is None:
             return None
     with database.write() as connection:
-        found = _request(connection.execute(_waiting(kinds)).first())
+        found = _request(connection.execute(query).first())
         taken = found is not None and _move(connection, found.request_id, RequestState.WAITING, RequestState.ASKING)
         return found if taken else None
 

@@ -59,8 +59,13 @@ def waits() -> tuple[Any, Any]:
     return NOT_FINAL, func.coalesce(orders.c.order_id, "") != ""
 
 
-def pending_orders(database: IMEIDatabase, since: datetime | None = None) -> list[PendingOrder]:
-    """Return the orders of the provider whose status is not final, newest first; with since, those placed after it."""
+def pending_orders(
+    database: IMEIDatabase, since: datetime | None = None, account: str | None = None
+) -> list[PendingOrder]:
+    """Return the orders of the provider whose status is not final, newest first; with since, those placed after it.
+
+    account: whose orders; None: all.
+    """
     query = (
         select(orders.c.order_id, func.coalesce(orders.c.order_date, orders.c.created_at), services.c.delivery)
         .outerjoin(services, services.c.service_id == orders.c.service_id)
@@ -69,6 +74,8 @@ def pending_orders(database: IMEIDatabase, since: datetime | None = None) -> lis
     )
     if since is not None:
         query = query.where(orders.c.order_date > since)
+    if account is not None:
+        query = query.where(orders.c.account == account)
     with database.read() as connection:
         return [PendingOrder(row[0], row[1], row[2] or "") for row in connection.execute(query)]
 
@@ -123,10 +130,14 @@ def _touch(connection: Transaction, batch_ids: Iterable[int | None]) -> None:
         batch_states.touch(connection, batch_id)
 
 
-def withheld(database: IMEIDatabase) -> dict[str, Withheld]:
-    """Return the withheld results by order id."""
+def withheld(database: IMEIDatabase, account: str | None = None) -> dict[str, Withheld]:
+    """Return the withheld results by order id. account: of whose orders; None: of all."""
+    query = select(*_withheld_columns())
+    if account is not None:
+        others = select(orders.c.order_id).where(orders.c.account != account, orders.c.order_id.is_not(None))
+        query = query.where(withheld_results.c.order_id.not_in(others))
     with database.read() as connection:
-        rows = connection.execute(select(*_withheld_columns())).all()
+        rows = connection.execute(query).all()
     return {row.order_id: Withheld._make(row) for row in rows}
 
 

@@ -9,7 +9,7 @@ from submission.account_guard import (
     require_account,
     require_own_mark,
 )
-from submission.account_room import Room
+from submission.account_room import Room, budget_of_accounts, spent_today
 from submission.account_watch import AccountProvider, AccountWatch
 from submission.answers import QUICK_CALL, Answer
 from submission.carrier import Carrier
@@ -121,6 +121,7 @@ __all__ = [
     "ask_again",
     "balance_warning",
     "balance_words",
+    "budget_of_accounts",
     "compare_list",
     "disk_objection",
     "find_order",
@@ -143,6 +144,7 @@ __all__ = [
     "rest_before_decision",
     "runner_alive",
     "service_objection",
+    "spent_today",
     "stop_restored",
     "stop_where_answered",
     "submission_result",

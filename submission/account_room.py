@@ -6,14 +6,14 @@ chooses, and storage/account_store.py pauses a batch that no account can go on w
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date
 from types import MappingProxyType
 
 from amounts import exceeds, money
 from database import Transaction, utc_now
-from settings import MAIN_ACCOUNT
+from settings import MAIN_ACCOUNT, ProviderAccount
 from storage import account_chunks, account_store, balance_store, batch_states, call_queries
 from storage.account_store import AccountState
 from submission.throttle import MINUTE, Throttle
@@ -168,3 +168,26 @@ class Room:
         if reading.reading_id not in self._since_reading:
             self._since_reading = {reading.reading_id: Spent(self.account, reading.after_order, reading.before_attempt)}
         return reading.credits - self._since_reading[reading.reading_id].update(connection)
+
+
+def budget_of_accounts(connection: Transaction, named: Sequence[ProviderAccount]) -> float | None:
+    """Return what this UTC day may cost in all, in US dollars, where each account that may send has its own budget.
+
+    None where there is one account, or one of them has no limit. What the others have spent today comes on top.
+    """
+    states, own = account_store.accounts(connection), {account.name: account.daily_budget for account in named}
+    total = 0.0
+    for state in states:
+        budget = own.get(state.name) if state.daily_budget is None else state.daily_budget
+        if state.obstacle:
+            total += spent_today(connection, state.name)
+        elif budget is None:
+            return None
+        else:
+            total += budget
+    return total if states else None
+
+
+def spent_today(connection: Transaction, account: str) -> float:
+    """Return the US dollars of the orders that an account has taken in this UTC day."""
+    return account_chunks.spent_after(connection, account, 0, day=utc_now().date())[0]

@@ -44,7 +44,7 @@ def resume_at(backend: Backend, progress: Progress, accepted: float | None) -> R
     """Resume a batch. A price above its own is taken only up to the accepted one (US dollars); None takes any."""
     service = backend.catalog.for_confirmation(RESUME_PATIENCE).find(progress.service_id)
     price, balance = service.price if service else progress.unit_price, backend.account.current()
-    funds = Funds(backend.settings.daily_budget, balance.credits if balance.trusted else None)
+    funds = Funds(backend.daily_budget(), balance.credits if balance.trusted else None)
     if blocked := backend.order_objection():
         return Resumed(False, price, blocked=blocked)
     if accepted is not None and exceeds(price, max(accepted, progress.unit_price)):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -14,7 +15,9 @@ from database import utc_now
 from gsm_fusion_client import GSMFusionAPIError
 from orders import SAYS_IT_EXISTS, IMEIOrder, NotPossibleError, Progress
 from people import Role
+from settings import MAIN_ACCOUNT
 from storage import batch_doubt, call_queries
+from storage.account_chunks import account_of_item, accounts_in_doubt
 from storage.batch_doubt import CallInDoubt, Doubt
 from submission import (
     ListFindings,
@@ -173,7 +176,9 @@ def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:
         raise NotPossibleError("This IMEI is no longer in doubt in this batch.")
     with database.read() as connection:
         labels = call_queries.service_labels(connection)
-    return find_order(backend().find_order, order_id, imei, progress.service_id, labels)
+        account = account_of_item(connection, item_id)
+    ask = partial(backend().find_order, account=account)
+    return find_order(ask, order_id, imei, progress.service_id, labels)
 
 
 def _page(batch_id: int, looked: bool = False) -> str:
@@ -240,6 +245,9 @@ def _look(progress: Progress) -> tuple[ListFindings | None, str]:
     """Return what the provider lists now, or None and the reason why its list cannot be read."""
     database = backend().database
     try:
-        return compare_list(database, progress.batch_id, progress.service_id, backend().recent_orders()), ""
+        with database.read() as connection:
+            accounts = accounts_in_doubt(connection, progress.batch_id)
+        listed = [order for account in accounts or [MAIN_ACCOUNT] for order in backend().recent_orders(account)]
+        return compare_list(database, progress.batch_id, progress.service_id, listed), ""
     except GSMFusionAPIError as error:
         return None, str(error)

@@ -67,7 +67,7 @@ def start_batch(
     backend: Backend, plan: Plan, names: BatchNames, source: str, token: str | None, how: Start = AT_ONCE
 ) -> int:
     """Create the batch of a plan, or continue the unfinished one; return its id. Raises OverBudgetError."""
-    new = replace(plan.batch(names, source, backend.settings.daily_budget, token), starts=how.at_once)
+    new = replace(plan.batch(names, source, backend.daily_budget(), token), starts=how.at_once)
     batch_id = create_batch(backend.database, new, backend.settings.chunk_size, how.and_then)
     describe(f"batch {batch_id}", service=new.service_id, imeis=plan.count, cost=money(plan.cost), name=new.label)
     return batch_id

@@ -297,7 +297,7 @@ def _ask_for_result(order: Order | None) -> None:
     """Ask the provider soon for the result of an order, if it is awaited."""
     placed = as_utc(order.created_at) if order else None
     if order and order.order_id and placed and is_awaited(order.status):
-        ask_soon(backend().database, order.order_id, placed.timestamp(), time.time())
+        ask_soon(backend().database, order.order_id, placed.timestamp(), time.time(), order.account)
 
 
 def _json(card: Card) -> Mapping[str, object]:

@@ -28,7 +28,7 @@ from web_app import create_app
 
 def lists(app: Flask, *listed: IMEIOrder) -> None:
     """Let the provider list these orders from now on."""
-    app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=lambda: list(listed))
+    app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=lambda *_: list(listed))
 
 
 def order(order_id: str, imei: str, service: str = CARRIER.package_id) -> IMEIOrder:
@@ -72,7 +72,7 @@ def test_a_provider_that_lists_nothing_or_does_not_answer_is_told_as_such(app: F
     lists(app)
     assert "says nothing about these IMEIs" in words(Browser(app).get("/batches/2/doubt/listed"))
 
-    def fail() -> list[IMEIOrder]:
+    def fail(*_: object) -> list[IMEIOrder]:
         raise NotSentError("The provider is in maintenance.")
 
     app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=fail)
