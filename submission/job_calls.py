@@ -7,6 +7,7 @@ call back. The answer is stored before anybody judges it, however long the datab
 """
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks whether a call that waits for its start may still be made, and between two tries to store.
 ASIDE, AGAIN = 1.0, 0.5
+#: Seconds for which a program that ends tries to store what it knows of a call.
+AT_THE_END = 60.0
 #: Seconds in which the first byte of a call is sent, or none: connecting may take as long.
 SEND_WITHIN = 10.0
 #: Seconds in which no call starts after a 429, until the loop has decided how long to wait.
@@ -125,29 +128,40 @@ class JobCalls:
             logger.warning("No hold could be written: %s", error.orig)
 
     def _store(self, call: Begun, content: bytes | None, failure: str = "") -> None:
-        """Store an answer, as often as it takes: it is known to this process only."""
-        while True:
+        """Store an answer, as often as it takes: it is known to this process only.
+
+        A program that ends gives up after a while; then the call is in doubt, as after a kill.
+        """
+        give_up_at = math.inf
+        while time.monotonic() < give_up_at:
             try:
                 with each_by_itself(self.database) as connection:
                     handed_calls.keep(connection, call, content, failure)
             except DatabaseUnavailableError as error:
                 logger.error("The answer for chunk %d waits for the database: %s", call.chunk.chunk_id, error.orig)
+                give_up_at = self._give_up_at(give_up_at)
                 time.sleep(AGAIN)
             else:
                 return
 
+    def _give_up_at(self, before: float) -> float:
+        """Return until when to try, in monotonic seconds: for AT_THE_END after the program was asked to end."""
+        return min(before, time.monotonic() + AT_THE_END) if self.stopping.is_set() else math.inf
+
     def _give_back(self, attempt_id: int, token: str) -> None:
         """Store that a call was not sent, if this process has begun it, as often as it takes."""
-        while True:
+        give_up_at = math.inf
+        while time.monotonic() < give_up_at:
             try:
                 with each_by_itself(self.database) as connection:
                     begun = handed_calls.begun_by(connection, attempt_id, token)
             except DatabaseUnavailableError:
+                give_up_at = self._give_up_at(give_up_at)
                 time.sleep(AGAIN)
             else:
-                break
-        if begun is not None:
-            self._store(Begun(begun[0], token, self.account, begun[1]), None, HELD_BACK)
+                if begun is not None:
+                    self._store(Begun(begun[0], token, self.account, begun[1]), None, HELD_BACK)
+                return
 
 
 @dataclass(slots=True)

@@ -175,6 +175,23 @@ def test_an_answer_waits_for_the_database(database: IMEIDatabase, monkeypatch: p
     assert kept(database) == [(attempt_id, ANSWER, "")]
 
 
+def test_a_program_that_ends_does_not_wait_for_the_database_for_ever(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (attempt_id,), provider = handed_over(database), Provider()
+    job = worker(database, provider)
+
+    def refused(*_: object) -> None:
+        job.stopping.set()
+        raise DatabaseUnavailableError("INSERT", None, OSError("away"))
+
+    monkeypatch.setattr(job_calls, "AGAIN", 0.0)
+    monkeypatch.setattr(job_calls, "AT_THE_END", 0.05)
+    monkeypatch.setattr(handed_calls, "keep", refused)
+    job.make(attempt_id)
+    assert (len(provider.calls), kept(database)) == (1, [])
+
+
 def test_no_window_has_more_calls_than_the_limit(database: IMEIDatabase) -> None:
     """Starts of orders and reads together, in any window; a start that was given back is free again."""
     let_calls_start(database, allowance=4, seconds=10.0)
