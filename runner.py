@@ -165,7 +165,7 @@ def calling(database: IMEIDatabase, account: ProviderAccount, throttle: Throttle
 
     On a database server the turns are there, for all machines.
     """
-    turns: ReadTurns = throttle if database.is_file else PaceTurns(database, account.name)
+    turns: ReadTurns = throttle if database.is_file else PaceTurns(database, account.name, throttle)
     with watching(database, account.name) as report:
         options = ClientOptions(account.base_url, account.workers + 2, turns=turns, report=report)
         with GSMFusionClient(account.api_key, account.username, account.call_timeout, options=options) as client:

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError, RateLimitedError
@@ -24,7 +24,7 @@ from storage.handed_calls import Begun, at_once, each_by_itself
 from storage.pace_store import Slot
 from submission.placing import PlacingProvider, place
 from submission.raw_failures import HELD_BACK, written_failure
-from submission.throttle import LOOK, READ_SHARE
+from submission.throttle import LOOK, READ_SHARE, Throttle
 
 logger = logging.getLogger(__name__)
 
@@ -164,23 +164,35 @@ class JobCalls:
                 return
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PaceTurns:
-    """The turns of calls that place nothing, within the limit of all machines. Raises NotSentError at the end."""
+    """The turns of calls that place nothing, within the limit of all machines."""
 
     database: IMEIDatabase
     account: str
-    ending: threading.Event = field(default_factory=threading.Event)
+    throttle: Throttle  #: whose loop these reads are for: when it is closed, those that wait fail
 
     def before_read(self) -> None:
-        """Wait until a call that places nothing may start, and count it."""
-        while not self.ending.is_set():
+        """Wait until a call that places nothing may start, and count it. Raises NotSentError when it is closed."""
+        while not self.throttle.is_closed:
             with at_once(self.database) as connection:
                 slot = pace_store.reserve_read(connection, self.account, READ_SHARE)
-            if slot is not None and not self.ending.wait(slot.wait):
+            if slot is None:
+                time.sleep(LOOK)
+            elif self._has_come(slot):
                 return
-            self.ending.wait(LOOK)
         raise NotSentError("This program is ending.")
+
+    def _has_come(self, slot: Slot) -> bool:
+        """Wait for a start. Returns False, and frees it, where the throttle is closed before."""
+        start = time.monotonic() + slot.wait
+        while (wait := start - time.monotonic()) > 0:
+            if self.throttle.is_closed:
+                with at_once(self.database) as connection:
+                    pace_store.give_back(connection, self.account, slot)
+                return False
+            time.sleep(min(wait, LOOK))
+        return True
 
     def read_limited(self, seconds: float) -> None:
         """A read was answered 429 and will be repeated after these seconds: all calls wait as long."""

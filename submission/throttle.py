@@ -96,6 +96,11 @@ class Throttle:
         """Seconds in which `quota` calls pass."""
         return self.estimate.period
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether reads that wait fail: their loop has ended."""
+        return self._closed
+
     # Orders
 
     def permits(self, now: float, on_the_wire: int, ahead: int = 0) -> int:

@@ -20,6 +20,7 @@ from storage.handed_calls import at_once, each_by_itself
 from submission import job_calls
 from submission.job_calls import PaceTurns
 from submission.raw_failures import HELD_BACK, read_failure
+from submission.throttle import Throttle
 
 
 @pytest.fixture
@@ -221,10 +222,25 @@ def test_reads_keep_to_their_share_while_orders_wait(database: IMEIDatabase) -> 
     assert [slot is None for slot in reads] == [False, False, True]
 
 
-def test_a_read_of_a_program_that_ends_fails(database: IMEIDatabase) -> None:
-    turns = PaceTurns(database, "main")
-    turns.before_read()
-    turns.read_limited(60.0)
-    threading.Timer(0.1, turns.ending.set).start()
-    with pytest.raises(NotSentError, match="ending"):
+def test_a_read_of_a_loop_that_ends_does_not_wait_for_its_turn(database: IMEIDatabase) -> None:
+    """What it has reserved is free again."""
+    throttle = Throttle(5)
+    turns = PaceTurns(database, "main", throttle)
+    let_calls_start(database, allowance=1)
+    with pytest.raises(NotSentError, match="ending"), throttle.open():
         turns.before_read()
+        closing = threading.Timer(0.1, setattr, [throttle, "_closed", True])
+        closing.start()
+        turns.before_read()
+    with at_once(database) as connection:
+        slots = pace_store.slots(connection, "main")
+    assert slots is not None
+    assert len(slots.reads) == 1
+
+
+def test_a_read_that_was_limited_holds_all_calls(database: IMEIDatabase) -> None:
+    PaceTurns(database, "main", Throttle(5)).read_limited(60.0)
+    with at_once(database) as connection:
+        slot = pace_store.reserve_order(connection, "main")
+    assert slot is not None
+    assert slot.wait > 50
