@@ -401,6 +401,7 @@ class ProductionSubmissionSystem:
         """Write what a look shows, and with it the intent of the call that it allows to repeat."""
         try:
             with self.database.write() as connection:
+                self._ownership.check(connection)  # another process may have sent calls since the look
                 claimed = list[Chunk]()
                 may_repeat = may_repeat and self._room.may_repeat and self.carrier.has_space()
                 piece = self._settler.apply(connection, look, may_repeat)
