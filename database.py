@@ -36,7 +36,7 @@ from engines import (
 )
 from orders import ServiceInfo
 from schema import orders, services, stored_settings, sums, upsert
-from sqlite_file import Copy, rotate, write_copy
+from sqlite_file import Copy, rotate
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +78,15 @@ def utc_now() -> datetime:
 class IMEIDatabase:
     """The orders on disk. Thread-safe; must not be used across a fork."""
 
-    def __init__(self, place: str | Path = "imei_orders.db") -> None:
+    def __init__(self, place: str | Path = "imei_orders.db", folder: Path | None = None) -> None:
         """Open the file at a path, or the database at an address (postgresql://…); create or migrate it first.
 
-        Raises OSError, UnusableDatabaseError or SQLAlchemyError.
+        folder: of what is kept on this machine beside a database on a server, such as backups; by default the current
+        one. A file has its own. Raises OSError, UnusableDatabaseError or SQLAlchemyError.
         """
         self.engines: Engines = open_engines(place)
         self.engines.migrate(revisions(self.dialect), _upgrade)
+        self.folder = self.path.parent if self.is_file else folder or Path()
 
     def __enter__(self) -> "IMEIDatabase":
         return self
@@ -249,21 +251,21 @@ class IMEIDatabase:
     @property
     def backup_folder(self) -> Path:
         """The folder of backups without a folder of their own; sqlite_file/rotation.py decides which are kept."""
-        return self.path.parent / "backups"
+        return self.folder / "backups"
 
     def backup(self, folder: Path | None = None) -> Path:
-        """Write a verified copy, without secrets, into folder (backup_folder by default), and return its path.
+        """Write a verified copy into folder (backup_folder by default), and return its path.
 
-        Raises OSError, with its reason as strerror: the disk is almost full, or the copy cannot be read.
+        Raises OSError, with its reason as strerror, such as: the disk is almost full, or the copy cannot be read.
         """
         return self.write_copy(folder or self.backup_folder).path
 
     def write_copy(self, folder: Path) -> Copy:
         """Write a verified copy, and return what was counted in it. Raises OSError as backup() does."""
         self.engines.check()
-        copy = write_copy(self.path, folder, utc_now())
+        copy = self.engines.write_copy(folder, utc_now())
         if copy.path.parent == self.backup_folder:
-            rotate(self.backup_folder, self.path.stem)
+            rotate(self.backup_folder, self.path.stem if self.is_file else str(self.engine.url.database))
         return copy
 
     def optimize(self) -> None:

@@ -80,7 +80,7 @@ def create_app(
     Raises SettingsError for an invalid environment.
     """
     settings = settings or load_settings()
-    database = database or IMEIDatabase(settings.database_place)
+    database = database or IMEIDatabase(settings.database_place, settings.data_dir)
     words = account_objection(database, settings)
     if words:
         logger.error(words)

@@ -22,6 +22,10 @@ NEXT = (
     "Every session is ended. Second factors, tokens and webhooks must be set up again.",
     "Nothing is ordered before you run `flask rebuild-from-provider`. Then start the app.",
 )
+ON_A_SERVER = (
+    "Nothing was restored: the database is on a server. Stop the app and all workers, run `pg_restore --clean"
+    " --if-exists --no-owner --single-transaction --dbname=ADDRESS FILE`, then `flask rebuild-from-provider`."
+)
 
 
 def asks_for_restore(arguments: Sequence[str]) -> bool:
@@ -62,6 +66,8 @@ def restore(file: Path, yes: bool) -> None:
     ordered before `flask rebuild-from-provider` has restored the orders that they and the provider's list name.
     """
     settings: Settings = current_app.extensions["settings"]
+    if settings.database_url:
+        raise click.ClickException(ON_A_SERVER)
     if "database" in current_app.extensions:  # opened by this process, to find its commands
         current_app.extensions["database"].close()
     try:

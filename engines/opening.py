@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from engines.postgresql_server import PostgreSQLServer
 from engines.sqlite_engine import SQLiteEngine
+from sqlite_file import Copy
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,12 @@ class Engines(Protocol):
 
     def migrate(self, known: Sequence[str], upgrade: Callable[[Connection], None]) -> None:
         """Bring the tables to the newest of these revisions, one process at a time."""
+
+    def size(self) -> int:
+        """Return the bytes that the database takes."""
+
+    def write_copy(self, folder: Path, now: datetime) -> Copy:
+        """Write a verified backup into a folder; now: UTC. Raises OSError with a sentence as its strerror."""
 
     def optimize(self) -> None:
         """Update the statistics of the planner, where the database does not do it by itself."""

@@ -7,6 +7,7 @@ after IDLE seconds, so that nobody waits for it for long.
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
 from engines.errors import UnusableDatabaseError, unavailable_error
+from engines.postgresql_copies import write_dump
+from sqlite_file import Copy
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +98,13 @@ class PostgreSQLServer:
                 return
             upgrade(connection)
         logger.info("Migrated the database from %s to %s", current, known[-1])
+
+    def size(self) -> int:
+        with self.readers.begin() as connection:
+            return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+
+    def write_copy(self, folder: Path, now: datetime) -> Copy:
+        return write_dump(self.readers, self.size(), folder, now)
 
     def optimize(self) -> None:
         """The server does it by itself."""

@@ -18,8 +18,8 @@ from engines.errors import (
     UnusableDatabaseError,
     unavailable_error,
 )
+from sqlite_file import Copy, share, write_copy
 from sqlite_file import dbapi as driver
-from sqlite_file import share, write_copy
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,13 @@ class SQLiteEngine:
             if getattr(error.orig, "sqlite_errorcode", 0) & PRIMARY_CODE in DAMAGED:
                 raise UnusableDatabaseError(f"The database {self.path} is damaged: {error.orig}. {RESTORE}") from error
             raise
+
+    def size(self) -> int:
+        files = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    def write_copy(self, folder: Path, now: datetime) -> Copy:
+        return write_copy(self._path, folder, now)
 
     def optimize(self) -> None:
         """Let SQLite update its statistics, from a sample, for tables that have changed much.

@@ -84,7 +84,7 @@ def plan_rebuild(
     database.store_services(provider.get_imei_services(), time.time())
     answer = provider.list_recent_orders()
     listed = list({order.id: order for order in answer if order.id}.values())
-    kept = read_kept(database, checkpoints or Checkpoints(database.path.parent / "checkpoints"))
+    kept = read_kept(database, checkpoints or Checkpoints(database.folder / "checkpoints"))
     asked, error = _ask_about(provider, kept.orders, listed)
     records = audit_store.read_records(database, None, [])
     known = {order.order_id for order in records.orders}

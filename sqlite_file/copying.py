@@ -25,7 +25,7 @@ SPARE = 64 * 1024 * 1024
 PATIENCE, LEFT_BEHIND = 30.0, 86_400.0
 UNFINISHED = ".part"
 #: The names of copies that this program made.
-NAME = re.compile(r"-(\d{8}T\d{6}-\d{6})Z\.db$")
+NAME = re.compile(r"-(\d{8}T\d{6}-\d{6})Z\.(db|dump)$")
 NAME_FORMAT = "%Y%m%dT%H%M%S-%f"
 #: What a copy must not hold: table → the statement that removes it. After a restore, users log in with their
 #: passwords and set up their second factor again; tokens, webhooks and sessions must be made again, because some of
@@ -64,7 +64,7 @@ def write_copy(database: Path, folder: Path, now: datetime) -> Copy:
     damaged. Then there is no copy.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_left_behind(folder)
+    remove_left_behind(folder)
     if shutil.disk_usage(folder).free < database.stat().st_size + SPARE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     target = folder / f"{database.stem}-{now:{NAME_FORMAT}}Z.db"
@@ -152,7 +152,7 @@ def sync(path: Path) -> None:
 
 def rotate(folder: Path, stem: str) -> None:
     """Delete the copies of a database that the rotation does not keep; other files stay."""
-    copies = {moment: path for path in folder.glob(f"{stem}-*.db") if (moment := moment_of(path))}
+    copies = {moment: path for path in folder.glob(f"{stem}-*") if (moment := moment_of(path))}
     for moment in copies.keys() - kept(copies):
         copies[moment].unlink(missing_ok=True)
 
@@ -186,7 +186,7 @@ def _tables(connection: Any) -> set[str]:
     return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def _remove_left_behind(folder: Path) -> None:
+def remove_left_behind(folder: Path) -> None:
     """Delete copies that a kill left unfinished."""
     for path in folder.glob(f"*{UNFINISHED}*"):
         if time.time() - path.stat().st_mtime > LEFT_BEHIND:

@@ -1,6 +1,7 @@
 """Backups of the database: one every night, and on request; how the last one went is stored.
 
-sqlite_file/copying.py writes and verifies a copy. A failure is announced once, until a backup succeeds again.
+sqlite_file/copying.py writes and verifies a copy of a file, engines/postgresql_copies.py a dump of a server.
+A failure is announced once, until a backup succeeds again.
 """
 
 import json
@@ -14,6 +15,8 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from database import DatabaseUnavailableError, IMEIDatabase, write_setting
+from engines import NOT_INSTALLED, is_installed
+from sqlite_file import moment_of
 from storage import outbox
 from storage.background import Duty
 from storage.outbox import EventKind
@@ -72,6 +75,16 @@ def make_backup(database: IMEIDatabase, clock: Callable[[], float] = clocks.time
     return copy.path
 
 
+def backup_files(database: IMEIDatabase) -> list[Path]:
+    """Return the backups in the backup folder."""
+    return [path for path in database.backup_folder.glob("*") if moment_of(path)]
+
+
+def needs_server_backups(database: IMEIDatabase) -> bool:
+    """Return whether no backup can be written here: the database is on a server, and its programs are not here."""
+    return not database.is_file and not is_installed()
+
+
 def backup_state(database: IMEIDatabase) -> BackupState:
     """Return how backups went."""
     last, failed = database.get_setting(LAST), database.get_setting(FAILED)
@@ -96,6 +109,8 @@ class NightlyBackup:
         self._at = at
         self._clock = clock
         self._started = clock()
+        if needs_server_backups(database):
+            logger.warning("No backups are written here: %s", NOT_INSTALLED)
 
     def duty(self) -> Duty:
         """Return the duty to back up."""
@@ -110,6 +125,8 @@ class NightlyBackup:
 
     def is_due(self) -> bool:
         """Return whether a night has come since the last backup, and no try has failed just before."""
+        if needs_server_backups(self._database):
+            return False
         state, now = backup_state(self._database), self._clock()
         if state.failed and 0 <= now - state.failed.at < RETRY:
             return False

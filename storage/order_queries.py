@@ -299,9 +299,3 @@ def checked_count(database: IMEIDatabase) -> int | None:
     except (SQLAlchemyError, OSError):
         logger.exception("The database could not be read")
         return None
-
-
-def sqlite_version(database: IMEIDatabase) -> str:
-    """The version of the SQLite library in use."""
-    with database.read() as connection:
-        return str(connection.execute(select(func.sqlite_version())).scalar_one())

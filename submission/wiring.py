@@ -30,7 +30,7 @@ def parts_from_environment() -> SystemParts:
     settings = load_settings()
     throttle = Throttle(settings.workers, settings.rate_limit)
     client = GSMFusionClient(options=ClientOptions(settings.base_url, settings.workers + 2, turns=throttle))
-    database = IMEIDatabase(settings.database_place)
+    database = IMEIDatabase(settings.database_place, settings.data_dir)
     require_account(database, settings)
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
     return SystemParts(database, client, checkpoints, options_of(settings, database), throttle, settings)

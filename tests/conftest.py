@@ -140,6 +140,7 @@ def cluster() -> Iterator[Cluster]:
     given = os.environ.get("TEST_DATABASE_URL", "")
     if not given and programs() is None:
         lack("the programs of PostgreSQL are not installed, and TEST_DATABASE_URL is not set")
+    os.environ["PATH"] += f"{os.pathsep}{programs() or ''}"  # for pg_dump
     with nullcontext(Cluster(given)) if given else private_cluster() as found:
         yield found
 
@@ -152,9 +153,9 @@ def server_url(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def server_database(server_url: str) -> Iterator[IMEIDatabase]:
+def server_database(server_url: str, data_dir: Path) -> Iterator[IMEIDatabase]:
     """An empty, migrated database of PostgreSQL."""
-    with IMEIDatabase(server_url) as opened:
+    with IMEIDatabase(server_url, data_dir) as opened:
         yield opened
 
 

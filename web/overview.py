@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, send_file, url_for
@@ -21,7 +20,7 @@ from people import Role
 from results import last_audit, last_sync
 from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries, service_marks
-from storage.backups import backup_state, make_backup, next_backup
+from storage.backups import backup_files, backup_state, make_backup, needs_server_backups, next_backup
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt, metrics
@@ -118,15 +117,18 @@ def help_page() -> ResponseReturnValue:
 @allow(Role.VIEWER)
 def database() -> ResponseReturnValue:
     """Show what is stored, with backup, export and import."""
-    path = backend().database.path
+    stored = backend().database
     return render_template(
         "database.html",
         counts=order_queries.table_counts(backend().database),
-        path=path,
-        size=_file_size(path) + _file_size(path.with_name(path.name + "-wal")),
+        is_file=stored.is_file,
+        place=stored.engines.place if not stored.is_file else stored.path,
+        version=stored.engines.version,
+        size=stored.engines.size(),
         statistics=order_queries.statistics(backend().database),
         backups=_backups(backend()),
         backup=backup_state(backend().database),
+        needs_server_backups=needs_server_backups(stored),
         next_backup=next_backup(utc_now(), backend().settings.backup_time),
         imports=past_imports(backend().database),
     )
@@ -135,7 +137,7 @@ def database() -> ResponseReturnValue:
 @blueprint.post("/database/check")
 @allow(Role.ADMIN, "database.check")
 def check_database() -> ResponseReturnValue:
-    """Run SQLite's integrity check."""
+    """Run the integrity check of SQLite; a server watches its data itself."""
     started = time.monotonic()
     word = backend().database.check_integrity()
     seconds = time.monotonic() - started
@@ -150,13 +152,16 @@ def check_database() -> ResponseReturnValue:
 @blueprint.post("/database/backup")
 @allow(Role.ADMIN, "backup", prove=True)
 def backup() -> ResponseReturnValue:
-    """Store a consistent copy of the database in the backup folder and download it."""
+    """Store a consistent copy of the database in the backup folder; download it, unless it holds secrets."""
     try:
         copy = make_backup(backend().database)
     except OSError as error:
         flash(f"No backup was made: {error.strerror}.", "error")
         return redirect(url_for("overview.database"), 303)
     describe(file=copy.name, size=copy.stat().st_size)
+    if not backend().database.is_file:
+        flash(f"A backup was written into the backup folder: {copy.name}.", "good")
+        return redirect(url_for("overview.database"), 303)
     return send_file(copy, "application/vnd.sqlite3", as_attachment=True, download_name=copy.name)
 
 
@@ -222,20 +227,16 @@ def _adoption(backend: Backend) -> account_mark.Adoption | None:
     return account_mark.adoption(database)
 
 
-def _file_size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
 def _backups(backend: Backend) -> list[dict[str, Any]]:
     """Return the files in the backup folder, newest first."""
-    found = [(path, path.stat()) for path in backend.database.backup_folder.glob("*.db")]
+    found = [(path, path.stat()) for path in backup_files(backend.database)]
     found.sort(key=lambda pair: -pair[1].st_mtime)
     return [{"name": path.name, "size": stat.st_size, "at": stat.st_mtime} for path, stat in found]
 
 
 def _versions(backend: Backend) -> dict[str, str]:
-    sqlite = order_queries.sqlite_version(backend.database)
-    return {"HAMMER-API": VERSION, "Python": platform.python_version(), "SQLite": sqlite} | _installed()
+    name, _, number = backend.database.engines.version.partition(" ")
+    return {"HAMMER-API": VERSION, "Python": platform.python_version(), name: number} | _installed()
 
 
 @cache

@@ -87,7 +87,7 @@ class AuditRecorder:
         """Return whether entries can be stored: none waits, and the disk has room."""
         with self._writing:
             is_stored = self._store()
-        return is_stored and shutil.disk_usage(self._database.path.parent).free >= LEAST_FREE
+        return is_stored and shutil.disk_usage(self._database.folder).free >= LEAST_FREE
 
     def _store(self) -> bool:
         """Store the entries that wait in one transaction. Keep them and return False where that is not possible now."""

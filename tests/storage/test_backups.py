@@ -131,4 +131,4 @@ def test_the_thread_backs_up_when_it_is_due_and_outlives_a_failure(
     nightly.duty().repeat(stop)
     assert len(calls) == 2
     assert backup_state(database).failed is None
-    assert len(list(database.backup_folder.glob("*.db"))) == 1
+    assert len(backups.backup_files(database)) == 1
