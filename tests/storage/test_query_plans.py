@@ -17,13 +17,13 @@ from login_client import PASSWORD, log_in
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import event
 from stored_people import act_as
-from web_client import SERVICES, Browser, Provider, answer_chunks, make_app
+from visited_pages import NUMBERS, fill, visit
+from web_client import SERVICES, Browser, Provider, make_app
 from webhook_receivers import Receivers
 
 from database import IMEIDatabase, utc_now
 from grading import DEFAULT_RULES, StopLoss, checked_rule
 from gsm_fusion_client import ClientOptions, GSMFusionClient
-from orders import Outcome
 from people import Actor, Role
 from results.auditing import run_audit
 from results.importing import import_orders, undo_import
@@ -43,10 +43,8 @@ from storage import (
     verdict_store,
 )
 from storage.idempotency_store import RequestKey
-from storage.order_filters import OrderFilter
 from storage.outbox import EventKind
 
-NUMBERS = imeis(260, 5000)
 TITLES = "SERVICE,IMEI NO.,CREDITS,STATUS,CODE,IMEI 2,CARRIER,SIMLOCK,MODEL,FMI,ORDER DATE"
 #: sqlite_stat1 of five million orders, as `PRAGMA optimize` leaves it: rows, and rows a value of the index.
 STATISTICS = """
@@ -80,78 +78,6 @@ ALLOWED = {
     r"coalesce\(status, ''\) = 'Rejected'": "the rejected orders, a fiftieth of all, in an index that holds the answer",
     r"json_group_array": "the table of JSON, not ours",
 }
-PAGES = [
-    "/",
-    "/submit",
-    "/batch",
-    "/services",
-    "/database",
-    "/settings",
-    "/settings/notifications",
-    "/settings/notifications/webhooks/1",
-    "/settings/notifications/deliveries",
-    "/settings/notifications/deliveries?webhook=1&state=failed&before=9",
-    "/settings/audit-log",
-    "/settings/audit-log?actor=demo",
-    "/settings/audit-log?subject=batch+1",
-    "/status",
-    "/health",
-    "/status.json",
-    "/batches",
-    "/batches?before=9",
-    "/batches?q=berlin",
-    "/batches?person=demo",
-    "/scan",
-    "/scan/sessions",
-    "/reports",
-    "/reports?by=service",
-    "/reports?by=batch&since=2026-01-01",
-    "/reports?by=person",
-    "/reports/spend.csv",
-    "/reports/disputes.csv",
-    "/reports/disputes?kind=in_doubt",
-    "/reports/disputes?kind=mismatched&before=90",
-    "/reports/disputes?kind=rejected&before=90",
-    "/history/rows?seen=1:Pending",
-    "/batches/{0}",
-    "/batches/{0}/progress.json",
-    "/batches/{0}/doubt",
-    "/batches/{0}/findings",
-    "/batches/{0}/findings.csv",
-    "/batches/{0}/results.csv",
-    "/batches/{0}/results.xlsx",
-    "/history",
-    "/history?before=200",
-    "/history.csv",
-    "/history.xlsx",
-    "/orders/{1}",
-    "/history?q={2}",
-    "/history?q=35",
-    "/history?status=Pending",
-    "/history?service=1739",
-    "/history?batch={0}",
-    "/history?person=demo",
-    "/history?person=demo&verdict=fail",
-    "/history?person=demo&since=2026-01-01",
-    "/history?carrier=A",
-    "/history?simlock=Locked",
-    "/history?fmi=ON",
-    "/history?blacklist=Clean",
-    "/history?blacklist=Clean&carrier=a&fmi=ON",
-    "/history?model=iphone",
-    "/history?verdict=fail",
-    "/history?verdict=fail&batch={0}",
-    "/history?verdict=pending",
-    "/history?verdict=pass&carrier=A&since=2026-01-01",
-    "/history?serial=F17",
-    "/history?serial=F17&status=Rejected",
-    "/history?since=2026-01-01",
-    "/history?until=2099-01-01",
-    "/history?mismatch=1",
-    "/history?q=35&status=Rejected&fmi=ON&carrier=A&simlock=Locked&service=1739&batch={0}",
-    "/history.csv?since=2026-01-01&carrier=A",
-    "/history.xlsx?mismatch=1&q=35",
-]
 #: An index that no query of ours needs → why it is there.
 FOR_PEOPLE: dict[str, str] = {
     "idx_order_id": "one of the four that people know; the unique index does the work",
@@ -217,40 +143,11 @@ def used(planned: dict[str, list[str]]) -> set[str]:
     return {name for lines in planned.values() for line in lines for name in re.findall(r"INDEX (\w+)", line)}
 
 
-def finding(imei: str) -> tuple[Outcome, str]:
-    place = NUMBERS.index(imei)
-    if place % 50 == 49:
-        return Outcome.REFUSED, "Invalid IMEI"
-    return (Outcome.IN_DOUBT, "no answer") if place % 50 == 48 else (Outcome.ORDERED, "")
-
-
 @pytest.fixture
 def app(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
     made = make_app(settings, database, Provider(list(SERVICES)))
     yield made
     made.extensions["stopping"].set()
-
-
-def fill(browser: Browser, database: IMEIDatabase) -> int:
-    """A batch with orders, refusals and doubt, of which some have results."""
-    batch_id = browser.start(NUMBERS)
-    answer_chunks(database, finding)
-    with database.write() as connection:
-        connection.exec_driver_sql(
-            "UPDATE orders SET status = 'Completed', carrier = 'A', fmi = 'ON', simlock = 'Locked',"
-            " blacklist = 'Clean', model = 'iPhone ' || id % 3, serial = 'F17' || id,"
-            " other_imei = CASE WHEN id % 9 = 0 THEN '359999990000001' END WHERE id % 2"
-        )
-        connection.exec_driver_sql("UPDATE orders SET order_id = '14' || substr(order_id, 3)")  # not the simulator's
-    return batch_id
-
-
-def visit(browser: Browser, database: IMEIDatabase, batch_id: int) -> None:
-    order_id = order_filters.page(database, OrderFilter(), None, 1)[0].order_id
-    for page in PAGES:
-        answer = browser.get(page.format(batch_id, order_id, NUMBERS[0]))
-        assert answer.status_code == 200, page
-        assert answer.data
 
 
 def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
