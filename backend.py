@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from flask import current_app
 
 from account import AccountBalance, ProviderRequests, ServiceCatalog
-from database import IMEIDatabase
+from database import MOVED_AWAY, IMEIDatabase
 from orders import IMEIOrder, ServiceInfo
 from people import Actor
 from settings import Settings
@@ -131,6 +131,7 @@ class Backend:
         """Return why nothing may be ordered with this database; "" if it may."""
         return (
             ("" if self.may_spend else VOLATILE)
+            or (self.database.get_setting(MOVED_AWAY) or "")
             or older_copy_objection(self.database)
             or account_objection(self.database, self.settings)
         )

@@ -30,6 +30,7 @@ from engines import (
     DatabaseReplacedError,
     DatabaseUnavailableError,
     Engines,
+    SQLiteEngine,
     UnusableDatabaseError,
     open_engines,
     why_unusable,
@@ -44,10 +45,13 @@ logger = logging.getLogger(__name__)
 COUNT_ORDERS = select(func.coalesce(func.sum(sums().c.orders), 0))
 SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindparam("wanted"))
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
+#: The setting that holds why nobody may work with this database any more: it was moved to another place.
+MOVED_AWAY = "moved_away"
 MIGRATIONS = Path(__file__).with_name("migrations")  #: the names of its scripts begin with their revisions
 
 __all__ = [
     "MIGRATIONS",
+    "MOVED_AWAY",
     "DatabaseReplacedError",
     "DatabaseUnavailableError",
     "IMEIDatabase",
@@ -78,15 +82,22 @@ def utc_now() -> datetime:
 class IMEIDatabase:
     """The orders on disk. Thread-safe; must not be used across a fork."""
 
-    def __init__(self, place: str | Path = "imei_orders.db", folder: Path | None = None) -> None:
+    def __init__(
+        self, place: str | Path = "imei_orders.db", folder: Path | None = None, even_if_moved: bool = False
+    ) -> None:
         """Open the file at a path, or the database at an address (postgresql://…); create or migrate it first.
 
         folder: of what is kept on this machine beside a database on a server, such as backups; by default the current
-        one. A file has its own. Raises OSError, UnusableDatabaseError or SQLAlchemyError.
+        one. A file has its own. even_if_moved: only to look at a database that was moved to another place, or to move
+        it back. Raises OSError, UnusableDatabaseError or SQLAlchemyError.
         """
         self.engines: Engines = open_engines(place)
         self.engines.migrate(revisions(self.dialect), _upgrade)
         self.folder = self.path.parent if self.is_file else folder or Path()
+        moved_away = None if even_if_moved else self.get_setting(MOVED_AWAY)
+        if moved_away:
+            self.close()
+            raise UnusableDatabaseError(moved_away)
 
     def __enter__(self) -> "IMEIDatabase":
         return self
@@ -120,6 +131,15 @@ class IMEIDatabase:
     def address(self) -> str | Path:
         """What opens this database once more: the address on a server with its password, or the file."""
         return self.engines.path or self.engine.url.render_as_string(hide_password=False)
+
+    def hold_alone(self) -> None:
+        """Keep every other process from opening this file until it is closed. Raises InUseError where one has it open.
+
+        Raises NoFileError for a database on a server.
+        """
+        if not isinstance(self.engines, SQLiteEngine):
+            raise NoFileError
+        self.engines.hold_alone()
 
     def close(self) -> None:
         """Close every connection of this process."""

@@ -182,7 +182,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         log_level=_log_level(_text(environ, "LOG_LEVEL") or "INFO"),
         log_format=_log_format(_text(environ, "LOG_FORMAT") or TEXT_LINES),
         data_dir=_data_dir(folder, demo=not access.api_key),
-        database_url=_database_url(_text(environ, "DATABASE_URL")),
+        database_url=database_url(_text(environ, "DATABASE_URL")),
         port=_count(environ, "PORT", 8000, 1, 65535),
         admin_password=_password(_text(environ, "ADMIN_PASSWORD")),
         secret_key=_secret_key(_text(environ, "SECRET_KEY"), "SECRET_KEY"),
@@ -376,7 +376,7 @@ def _base_url(url: str, name: str = "GSM_FUSION_BASE_URL") -> str:
     return parts.geturl().rstrip("/")
 
 
-def _database_url(url: str) -> str:
+def database_url(url: str) -> str:
     """Return the address of a database of PostgreSQL. The error does not show it: it holds a password."""
     if url and not url.startswith(("postgresql://", "postgres://")):
         raise SettingsError("DATABASE_URL must look like postgresql://user:password@host/name. Without it, SQLite.")

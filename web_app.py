@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from account import ProviderRequests
 from api import answer_to, init_api, problem_answer
 from backend import backend, make_backend
-from commands import asks_for_restore, init_commands, restore
+from commands import init_commands, move_to_postgres, restore, works_on_the_file
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
 from logs import begin_request, log_command, log_server
 from runner import start_background
@@ -137,8 +137,8 @@ def __getattr__(name: str) -> Flask:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = _environment()
     log_command(settings)  # a server logs already
-    if asks_for_restore(sys.argv):
-        return _restore_app(settings)
+    if works_on_the_file(sys.argv):
+        return _app_without_database(settings)
     try:
         app = globals()["app"] = create_app(settings)
     except UnusableDatabaseError as error:
@@ -146,11 +146,12 @@ def __getattr__(name: str) -> Flask:
     return app
 
 
-def _restore_app(settings: Settings) -> Flask:
-    """Return an app for `flask restore` only, which must work where the database cannot be opened."""
+def _app_without_database(settings: Settings) -> Flask:
+    """Return an app for the commands only that open the database themselves."""
     app = Flask(__name__)
     app.extensions["settings"] = settings
     app.cli.add_command(restore)
+    app.cli.add_command(move_to_postgres)
     return app
 
 

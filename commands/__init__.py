@@ -1,6 +1,7 @@
 """The command line: `flask …`."""
 
-from commands.backups import asks_for_restore, restore
+from commands.backups import restore, works_on_the_file
+from commands.moving import move_to_postgres
 from commands.submit import init_commands
 
-__all__ = ["asks_for_restore", "init_commands", "restore"]
+__all__ = ["init_commands", "move_to_postgres", "restore", "works_on_the_file"]

@@ -16,6 +16,8 @@ from settings import Settings
 from sqlite_file import InUseError, alone
 from storage.backups import make_backup
 
+#: Commands that work where the app cannot open the database, or must not.
+OPEN_IT_THEMSELVES = ("restore", "move-to-postgres")
 #: Options of `flask` itself that take a value.
 WITH_VALUE = ("--app", "-A", "--env-file", "-e")
 NEXT = (
@@ -28,8 +30,8 @@ ON_A_SERVER = (
 )
 
 
-def asks_for_restore(arguments: Sequence[str]) -> bool:
-    """Return whether a command line (sys.argv) is that of `flask restore`."""
+def works_on_the_file(arguments: Sequence[str]) -> bool:
+    """Return whether a command line (sys.argv) is that of a command that opens the database itself."""
     program, words = Path(arguments[0]), iter(arguments[1:])
     if "flask" not in (program.name, program.parent.name):
         return False
@@ -37,7 +39,7 @@ def asks_for_restore(arguments: Sequence[str]) -> bool:
         if word in WITH_VALUE:
             next(words, None)
         elif not word.startswith("-"):
-            return word == "restore"
+            return word in OPEN_IT_THEMSELVES
     return False
 
 

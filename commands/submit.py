@@ -23,6 +23,7 @@ from commands.account import adopt_account
 from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
 from commands.audit_log import audit_log, record
 from commands.backups import backup, restore
+from commands.moving import move_to_postgres
 from commands.results import batch_results, keep_file
 from commands.tokens import tokens
 from commands.users import users
@@ -94,6 +95,7 @@ def init_commands(app: Flask) -> None:
         revert_import,
         backup,
         restore,
+        move_to_postgres,
         audit,
         rebuild_from_provider,
         batch_results,

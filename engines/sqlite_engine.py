@@ -18,7 +18,7 @@ from engines.errors import (
     UnusableDatabaseError,
     unavailable_error,
 )
-from sqlite_file import Copy, share, write_copy
+from sqlite_file import Copy, hold_alone, share, write_copy
 from sqlite_file import dbapi as driver
 
 logger = logging.getLogger(__name__)
@@ -109,6 +109,10 @@ class SQLiteEngine:
         """Return SQLite's report on the file: "ok", or what is wrong."""
         with self.readers.begin() as connection:
             return "; ".join(row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(5)"))
+
+    def hold_alone(self) -> None:
+        """Keep every other process from opening the file until it is closed. Raises InUseError."""
+        hold_alone(self._use)
 
     def close(self) -> None:
         """Close every connection, after a brief look at the planner's statistics."""

@@ -4,6 +4,7 @@ from results.auditing import NightlyAudit, last_audit, midnight, request_audit, 
 from results.batch_rows import result_rows
 from results.comparison import AuditReport, Difference, audit_sentences
 from results.importing import Fate, import_orders, plan_import, undo_import
+from results.moving import MoveError, MovePlan, MoveReport, move, plan_move, undo_move
 from results.my_sheet import MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from results.restoring import RestoreError, prepare_restore, put_in_place
@@ -19,6 +20,9 @@ __all__ = [
     "AuditReport",
     "Difference",
     "Fate",
+    "MoveError",
+    "MovePlan",
+    "MoveReport",
     "MySheet",
     "NightlyAudit",
     "OrderSync",
@@ -37,7 +41,9 @@ __all__ = [
     "last_audit",
     "last_sync",
     "midnight",
+    "move",
     "plan_import",
+    "plan_move",
     "plan_rebuild",
     "prepare_restore",
     "prepare_sheet",
@@ -52,4 +58,5 @@ __all__ = [
     "result_rows",
     "run_audit",
     "undo_import",
+    "undo_move",
 ]

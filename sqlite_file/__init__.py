@@ -16,7 +16,7 @@ from sqlite_file.copying import (
 )
 from sqlite_file.library import dbapi
 from sqlite_file.replacing import fold, replace
-from sqlite_file.use_lock import InUseError, alone, share
+from sqlite_file.use_lock import InUseError, alone, hold_alone, share
 
 __all__ = [
     "NAME_FORMAT",
@@ -29,6 +29,7 @@ __all__ = [
     "damage",
     "dbapi",
     "fold",
+    "hold_alone",
     "moment_of",
     "read_copy",
     "remove_left_behind",

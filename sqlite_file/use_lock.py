@@ -29,8 +29,13 @@ def share(database: Path) -> IO[str]:
 def alone(database: Path) -> Iterator[None]:
     """Hold the lock alone: no process has the database open, and none opens it. Raises InUseError, OSError."""
     with _lock_file(database).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InUseError("The app, or a command, has the database open: stop it first.") from error
+        hold_alone(file)
         yield
+
+
+def hold_alone(lock: IO[str]) -> None:
+    """Hold a lock alone until it is closed, also one that was shared. Raises InUseError, OSError."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InUseError("The app, or a command, has the database open: stop it first.") from error

@@ -35,6 +35,7 @@ from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
 from submission.older_copy import (
     accept_older_copy,
+    has_unrecorded_answers,
     older_copy_objection,
     recognise_older_copy,
     stop_restored,
@@ -126,6 +127,7 @@ __all__ = [
     "disk_objection",
     "find_order",
     "find_service",
+    "has_unrecorded_answers",
     "leader_alive",
     "leader_lock",
     "make_plan",

@@ -54,6 +54,15 @@ def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bo
     return True
 
 
+def has_unrecorded_answers(database: IMEIDatabase, checkpoints: Checkpoints) -> bool:
+    """Return whether answers are kept that the next leader would record first."""
+    with database.read() as connection:
+        return batch_recovery.last_batch_id(connection) < max(checkpoints.batches(), default=0) or any(
+            _answered_later(connection, batch_id, checkpoints.newest_attempts(batch_id))
+            for batch_id in batch_recovery.unfinished_ids(connection)
+        )
+
+
 def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
     """Let a database that is about to be restored order nothing before its orders were completed."""
     if not recognise_older_copy(database, checkpoints):
@@ -95,10 +104,15 @@ def _reopen(connection: Transaction, batch_id: int, kept: Mapping[int, int]) -> 
 
     Returns their ids.
     """
-    planned = batch_recovery.planned_calls(connection, batch_id)
-    found = [call.chunk_id for call in planned if kept.get(call.chunk_id, 0) > call.attempt]
+    found = _answered_later(connection, batch_id, kept)
     batch_recovery.set_attempts(connection, {chunk_id: kept[chunk_id] - 1 for chunk_id in found})
     return found
+
+
+def _answered_later(connection: Transaction, batch_id: int, kept: Mapping[int, int]) -> list[int]:
+    """Return the ids of planned chunks that were answered under a later attempt than the database knows."""
+    planned = batch_recovery.planned_calls(connection, batch_id)
+    return [call.chunk_id for call in planned if kept.get(call.chunk_id, 0) > call.attempt]
 
 
 def _stop(connection: Transaction, sentence: str = SENTENCE) -> None:

@@ -11,7 +11,7 @@ import socket
 from amounts import money
 from database import IMEIDatabase, Transaction
 from settings import MAIN_ACCOUNT
-from storage import account_mark, balance_store, batch_states, lease
+from storage import account_mark, balance_store, batch_states, lease, move_marks
 from storage.account_mark import AccountMark
 from storage.balance_store import Reading
 from submission.account_guard import OtherAccountError, check_account
@@ -43,8 +43,8 @@ class Ownership:
         self._database = database
         self._mark = mark
         self._account = account
-        #: What must hold in the transaction of an intent: this process has the lease, and the right account.
-        self._may_send = lease.held(account).add_columns(account_mark.stored(account))
+        #: What must hold in the transaction of an intent: lease, right account, and that the data was not moved.
+        self._may_send = lease.held(account).add_columns(account_mark.stored(account), move_marks.STORED)
         self._lease: lease.Lease | None = None
         self._older = frozenset[int]()  #: batches of an earlier process
         self._looked = frozenset[int]()  #: batches for which the look was taken
@@ -77,6 +77,8 @@ class Ownership:
             raise lease.LeaseLostError("This process has no lease.")
         row = connection.execute(self._may_send).first()
         lease.check(row, self._lease)
+        if row and row.moved_away:
+            raise lease.LeaseLostError(row.moved_away)
         try:
             check_account(row.account_mark if row else None, self._mark)
         except OtherAccountError as error:

@@ -121,6 +121,7 @@ UNTESTED = {
     "spreadsheets.sheet_tables": "spreadsheets/test_sheet_rows.py",
     **dict.fromkeys(("storage.batch_names", "web.batch_fields"), "web/test_batch_names.py"),
     "storage.login_failures": "access/test_logins.py",
+    "storage.move_marks": "results/test_moving.py",
     "storage.batch_progress": "storage/test_batch_queries.py",
     "engines.sqlite_engine": "test_database.py",
     "sqlite_file.library": "one name for a library; test_database.py uses it",

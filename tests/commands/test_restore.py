@@ -13,7 +13,7 @@ from forked_command import run_forked
 from gunicorn_server import ROOT, environ_of
 from order_tables import ORDER
 
-from commands.backups import asks_for_restore
+from commands.backups import works_on_the_file
 from database import IMEIDatabase
 from settings import Settings, load_settings
 
@@ -116,11 +116,12 @@ def test_a_kill_leaves_the_old_or_the_new_database(
     [
         ("/venv/bin/flask restore a.db", True),
         ("/lib/flask/__main__.py --app web_app -e .env restore a.db", True),
+        ("/venv/bin/flask move-to-postgres --yes", True),
         ("/venv/bin/flask submit restore", False),
         ("/venv/bin/flask --app restore services", False),
         ("/venv/bin/gunicorn restore", False),
         ("/venv/bin/flask", False),
     ],
 )
-def test_a_command_line_asks_for_a_restore_or_not(line: str, asks: bool) -> None:
-    assert asks_for_restore(line.split()) is asks
+def test_a_command_line_asks_for_a_command_that_opens_the_database_or_not(line: str, asks: bool) -> None:
+    assert works_on_the_file(line.split()) is asks

@@ -24,6 +24,19 @@ def test_nobody_has_it_alone_while_a_process_has_the_database_open(database: IME
         pass
 
 
+def test_who_has_the_database_open_can_have_it_alone(database: IMEIDatabase, rival: IMEIDatabase) -> None:
+    with pytest.raises(InUseError):
+        database.hold_alone()
+    rival.close()
+    database.hold_alone()
+    assert database.count_orders() == 0
+    with pytest.raises(InUseError), alone(database.path):
+        pass
+    database.close()
+    with alone(database.path):
+        pass
+
+
 def test_a_killed_process_frees_it(tmp_path: Path) -> None:
     path = tmp_path / "imei_orders.db"
     command = [sys.executable, "-c", OPEN, str(path)]

@@ -7,7 +7,7 @@ from provider_model import Disturbance
 from simulated_provider import SERVICE, imeis
 from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready
 
-from storage import batch_states, lease
+from storage import batch_states, lease, move_marks
 from submission.ownership import MOVED, PAID_ELSEWHERE
 
 
@@ -28,6 +28,18 @@ def test_a_process_that_lost_the_lease_records_its_answers_and_sends_nothing(loo
     assert one(loop.database, "SELECT count(*) FROM orders WHERE attempt_id > 0") == 8
     assert loop.process.has_ended
     assert loop.system.was_overtaken
+
+
+def test_a_process_whose_database_was_moved_away_sends_nothing_more(loop: Loop) -> None:
+    ready(loop)
+    batch_id = batch(loop, 20)
+    loop.step(3)
+    with loop.database.write() as connection:
+        move_marks.leave(connection, "The database was moved.")
+    loop.let_all(CALL)
+    assert len(loop.sent) == 4
+    assert loop.outcomes(batch_id) == ["ordered"] * 8 + ["waiting"] * 12
+    assert loop.process.has_ended
 
 
 def test_a_process_that_lost_the_lease_ends_before_its_first_call(loop: Loop) -> None:
