@@ -85,19 +85,26 @@ class Cluster:
 @contextlib.contextmanager
 def private_cluster(options: tuple[str, ...] = FAST) -> Iterator[Cluster]:
     """Start a server in a temporary folder, on a free port of loopback, until the block ends."""
+    with new_data() as data:
+        port = _free_port()
+        with running_server(data, port, options):
+            yield Cluster(f"postgresql://hammer@127.0.0.1:{port}/postgres")
+
+
+@contextlib.contextmanager
+def new_data() -> Iterator[Path]:
+    """Yield the data folder of a new server, in a temporary folder."""
     found = programs()
     if found is None:
         raise FileNotFoundError("the programs of PostgreSQL are not installed")
-    user = _unprivileged_user()
+    user = unprivileged_user()
     folder = Path(tempfile.mkdtemp(prefix="hammer-postgresql-"))
     if user:
         os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    data, port = folder / "data", _free_port()
     try:
-        create = [str(found / "initdb"), "-D", str(data), "-N", *CREATED]
+        create = [str(found / "initdb"), "-D", str(folder / "data"), "-N", *CREATED]
         subprocess.run(create, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
-        with running_server(data, port, options):
-            yield Cluster(f"postgresql://hammer@127.0.0.1:{port}/postgres")
+        yield folder / "data"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -117,19 +124,26 @@ def running_server(data: Path, port: int, options: tuple[str, ...] = FAST) -> It
             server.wait(PATIENCE)
 
 
-def start_server(data: Path, port: int, options: tuple[str, ...] = FAST) -> subprocess.Popen[bytes]:
-    """Start the server of a data folder, and return when it answers."""
+def start_server(
+    data: Path, port: int, options: tuple[str, ...] = FAST, host: str = "127.0.0.1", namespace: str = ""
+) -> subprocess.Popen[bytes]:
+    """Start the server of a data folder, perhaps in a network namespace, and return when it answers at this host."""
     found = programs()
     if found is None:
         raise FileNotFoundError("the programs of PostgreSQL are not installed")
     settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={data.parent}", *options]
     command = [str(found / "postgres"), "-D", str(data), *(part for one in settings for part in ("-c", one))]
+    user = unprivileged_user()
+    if namespace:  # root enters it, and becomes the user inside
+        account, user = pwd.getpwnam(user or "nobody"), None
+        owner = (f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups")
+        command = ["ip", "netns", "exec", namespace, "setpriv", *owner, *command]
     with (data.parent / "log").open("ab") as log:
-        server = subprocess.Popen(command, user=_unprivileged_user(), cwd=data, stdout=log, stderr=log)
+        server = subprocess.Popen(command, user=user, cwd=data, stdout=log, stderr=log)
     deadline = time.monotonic() + PATIENCE
     while True:
         with contextlib.suppress(psycopg.OperationalError):
-            psycopg.connect(f"postgresql://hammer@127.0.0.1:{port}/postgres", connect_timeout=2).close()
+            psycopg.connect(f"postgresql://hammer@{host}:{port}/postgres", connect_timeout=2).close()
             return server
         if time.monotonic() > deadline or server.poll() is not None:
             server.kill()
@@ -137,7 +151,7 @@ def start_server(data: Path, port: int, options: tuple[str, ...] = FAST) -> subp
         time.sleep(0.05)
 
 
-def _unprivileged_user() -> str | None:
+def unprivileged_user() -> str | None:
     """Return a user for the server, which root may not run; None where this process is not root."""
     if os.getuid() != 0:
         return None

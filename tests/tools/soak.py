@@ -1,7 +1,8 @@
 """Faults that change while the program runs, for as long as you like.
 
 `python tests/tools/soak.py [minutes]` runs for ten minutes by default. `python tests/tools/soak.py unscaled` plays the
-slow provider with the default settings and real seconds instead: some ten minutes.
+slow provider with the default settings and real seconds instead: some ten minutes. `python tests/tools/soak.py cluster
+[minutes]` kills and stops the processes of several machines and their PostgreSQL (twenty_blows.py).
 
 Each round puts a batch through a provider that fails in ever new ways, while processes are killed or stopped, or
 another program locks the database for a minute. Then the provider is well again, and its ledger is the judge.
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from batch_checks import locked_by_another_program, new_batch, outcomes, see_through
 from planted_kills import CHUNK, Job, start
 from simulated_provider import Knobs, Simulator, judge, put_in_use, system
+from twenty_blows import prove
 
 from database import IMEIDatabase
 
@@ -271,10 +273,23 @@ def unscaled() -> int:
         return 0 if all(list(pool.map(play_unscaled, UNSCALED))) else 1
 
 
+def in_cluster(minutes: float) -> int:
+    """Prove a cluster with other seeds until the minutes are over; 1 if one proof failed."""
+    until, seed, failed = time.monotonic() + 60 * minutes, int(time.time()), 0
+    while time.monotonic() < until:
+        with tempfile.TemporaryDirectory() as folder:
+            found = prove(Path(folder), seed)
+        print(f"{'ok  ' if found.passed else 'FAIL'} cluster seed {seed} {found}", flush=True)
+        seed, failed = seed + 1, failed + (not found.passed)
+    return 1 if failed else 0
+
+
 def main() -> int:
     """Rounds until the minutes are over; 1 if one of them failed."""
     if sys.argv[1:] == ["unscaled"]:
         return unscaled()
+    if sys.argv[1:2] == ["cluster"]:
+        return in_cluster(float(sys.argv[2] if len(sys.argv) > 2 else 10))
     until = time.monotonic() + 60 * float(sys.argv[1] if len(sys.argv) > 1 else 10)
     first, rounds = int(time.time()), list[Round]()
     while time.monotonic() < until:

@@ -1,0 +1,65 @@
+"""The programs of a cluster with shorter times, and with faults that the judge of a proof must notice.
+
+Each function is called in a worker process before its program starts; the product has no hooks for them.
+"""
+
+from functools import partial
+
+from forked_command import short_waits
+from sqlalchemy import Connection, text
+
+import runner
+from engines import postgresql_server
+from storage import handed_calls, pace_store
+from storage.pace_store import Slot
+from submission import Throttle, cluster_carrier, job_calls, leader_locks, watches
+from submission.raw_failures import HELD_BACK
+from workers import running
+
+#: Seconds of the window in which the limit counts, and without a renewal after which another worker leads.
+WINDOW, LEASE = 4.0, 1.5
+#: Seconds after which the server ends a transaction that does nothing.
+IDLE = 3.0
+
+
+def scaled() -> None:
+    """Shorten what a minute of a test cannot wait for."""
+    short_waits()
+    leader_locks.LASTS, leader_locks.RENEWED = LEASE, 0.3
+    cluster_carrier.SILENCE, cluster_carrier.SWEEP, running.HEARTBEAT = 2.5, 0.3, 0.5
+    cluster_carrier.AFTER_OUTAGE, cluster_carrier.MARGIN = 2.0, 0.5
+    pace_store.LENIENT, job_calls.SEND_WITHIN, cluster_carrier.SEND_BY = 0.5, 1.0, 1.5
+    watches.LONGEST_PROOF = 2.0
+    vars(runner)["Throttle"] = partial(Throttle, window=WINDOW)
+    quick = {"connect_timeout": "2", "keepalives_idle": "1", "keepalives_interval": "1", "tcp_user_timeout": "3000"}
+    postgresql_server.NETWORK.update(quick)
+    options = str(postgresql_server.CONNECTION["options"])
+    postgresql_server.CONNECTION["options"] = options.replace(
+        f"idle_in_transaction_session_timeout={postgresql_server.IDLE:g}s",
+        f"idle_in_transaction_session_timeout={IDLE:g}s",
+    )
+
+
+def begun_by_everybody() -> None:
+    """A job begins its call whether it was begun before or not."""
+    scaled()
+    guard = "a.taken_by IS NULL AND "
+    assert guard in str(handed_calls.BEGIN)
+    handed_calls.BEGIN = text(str(handed_calls.BEGIN).replace(guard, ""))
+
+
+def begun_counts_as_unsent() -> None:
+    """A call whose worker is gone is sent again, although it may have been placed."""
+    scaled()
+    vars(cluster_carrier)["written_failure"] = lambda _error: HELD_BACK
+
+
+def unlimited() -> None:
+    """No worker knows the limit, and none reads the row of the pace."""
+    scaled()
+    vars(runner)["Throttle"] = lambda workers, _limit=None: Throttle(workers)
+
+    def reserve(connection: Connection, _account: str) -> Slot:
+        return Slot(handed_calls.database_clock(connection), 0.0, pace_store.LENIENT)
+
+    vars(pace_store)["reserve_unlimited"] = reserve
