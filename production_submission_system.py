@@ -104,6 +104,7 @@ class ProductionSubmissionSystem:
         self.throttle = throttle or Throttle(self.options.workers, clock=clock)
         self._unwritten: list[Answer] = []
         self._in_flight: dict[int, Chunk] = {}
+        self._is_wire_known = True  #: False: nobody knows whether the last commit, with its intents, succeeded
         self._is_recovered = False  #: recover() was called for the next run
         self._had_space = False  #: unknown at first: then the notice of a process before this one is taken back
         self._next_note = 0.0
@@ -253,6 +254,7 @@ class ProductionSubmissionSystem:
         may_claim = may_claim and has_space and not any(answer.holds for answer in answers)
         try:
             with self.database.write() as connection:
+                self._recall(connection)
                 limits = self._record(connection, answers, has_space)
                 claimed = self._claim(connection, answers, limits) if may_claim else []
         except guards.WrongStateError as error:
@@ -265,13 +267,18 @@ class ProductionSubmissionSystem:
             return self._commit(answers, may_claim=False)
         except DatabaseUnavailableError as error:
             return self._keep_for_later(answers, error)
-        self._had_space = has_space
+        self._had_space, self._is_wire_known = has_space, True
         self._recorder.committed()
         for answer in answers:
             self._end(answer)
         moved = [answer.chunk.batch_id for answer in answers]
         self.carrier.show_progress(moved, is_idle=not (self._in_flight or claimed))
         return claimed
+
+    def _recall(self, connection: Transaction) -> None:
+        """Read which calls are on the wire after a commit that may have succeeded: its intents have jobs then."""
+        if not self._is_wire_known:
+            self._in_flight = {chunk.chunk_id: chunk for chunk in self.carrier.recover(connection).on_the_wire}
 
     def _record(self, connection: Transaction, answers: Sequence[Answer], has_space: bool) -> ListLimits:
         """Write answers, the balance that was read, and whether there is room on the disk."""
@@ -288,7 +295,9 @@ class ProductionSubmissionSystem:
 
     def _end(self, answer: Answer) -> None:
         """Take a call off the wire whose answer is written, and let the next ones depend on it."""
-        self._in_flight.pop(answer.chunk.chunk_id, None)
+        carried = self._in_flight.get(answer.chunk.chunk_id)
+        if carried is not None and carried.attempt_id == answer.chunk.attempt_id:
+            del self._in_flight[answer.chunk.chunk_id]
         if self._recorder.learn(answer):
             self.carrier.hold()
 
@@ -308,6 +317,7 @@ class ProductionSubmissionSystem:
         """Hold answers in memory while the database cannot be written, and give the disk its ballast."""
         logger.error("The database cannot be written (%s); %d answers wait", error.orig, len(answers))
         self._room.forget()
+        self._is_wire_known = not self.carrier.lasts
         self._unwritten += answers
         self.carrier.make_room()
         time.sleep(self.options.poll)
@@ -317,8 +327,8 @@ class ProductionSubmissionSystem:
 
     def _claim(self, connection: Transaction, answered: Sequence[Answer], limits: ListLimits) -> list[Chunk]:
         """Write the intents of the next calls. Raises LeaseLostError."""
-        busy = self._in_flight.keys() - {answer.chunk.chunk_id for answer in answered}
-        on_the_wire = [self._in_flight[chunk_id] for chunk_id in busy]
+        ended = {answer.chunk.attempt_id for answer in answered}
+        on_the_wire = [chunk for chunk in self._in_flight.values() if chunk.attempt_id not in ended]
         free = self.throttle.permits(self._clock(), len(on_the_wire), self._ahead(answered))
         if not free:
             return []
@@ -411,6 +421,7 @@ class ProductionSubmissionSystem:
                 self._ownership.note_look(connection, look)
         except DatabaseUnavailableError as error:
             logger.error("Doubt could not be settled now: %s", error.orig)
+            self._is_wire_known = not self.carrier.lasts
             return []
         except lease.LeaseLostError as error:
             self._ownership.lose(error)
