@@ -17,6 +17,7 @@ from account.call_counting import CALL_COUNTS, CallCounter, CallCounts, added, r
 from database import DatabaseUnavailableError, IMEIDatabase, read_setting, write_setting
 from gsm_fusion_client import GSMFusionAPIError, RateLimitedError, RefusalKind, RefusedError, Report
 from settings import MAIN_ACCOUNT
+from storage import account_store
 from storage.account_mark import setting_of
 
 logger = logging.getLogger(__name__)
@@ -66,9 +67,12 @@ def state_of(action: str, seconds: float, error: GSMFusionAPIError | None, at: f
     return ProviderState(works, round(seconds * 1000), at, "" if works else str(error), CALLS.get(action, action))
 
 
-def call_counts(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> dict[str, CallCounts]:
-    """Return what all calls of an account, of all processes, add up to: what a call was made for → counts."""
-    found = read_counts(database.get_setting(setting_of(CALL_COUNTS, account)))
+def call_counts(database: IMEIDatabase) -> dict[str, CallCounts]:
+    """Return what all calls of all accounts and processes add up to: what a call was made for → counts."""
+    stored: str | None = None
+    for account in account_store.names_to_ask(database):
+        stored = added(stored, read_counts(database.get_setting(setting_of(CALL_COUNTS, account))))
+    found = read_counts(stored)
     return {CALLS.get(action, action): counts for action, counts in found.items()}
 
 

@@ -7,7 +7,14 @@ from flask import abort
 from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
-from api.answers import AccountAnswer, HealthAnswer, RulesAnswer, ServiceAnswer, ServiceList
+from api.answers import (
+    AccountAnswer,
+    HealthAnswer,
+    ProviderAccountList,
+    RulesAnswer,
+    ServiceAnswer,
+    ServiceList,
+)
 from api.fields import FormSchema, Several, TextLine, Whole
 from api.operations import operation, operations
 from api.problems import Problem, ProblemKind
@@ -17,7 +24,7 @@ from orders import ServiceInfo
 from people import Role
 from storage import batch_queries, verdict_store
 from storage.verdict_store import RuleVersion
-from web import UNHEALTHY, allow, current_actor, describe, health_report, record_nothing
+from web import UNHEALTHY, allow, current_actor, describe, health_report, lines_of, record_nothing
 
 blueprint = operations("account", "Services, balance, state and grading rules.")
 
@@ -78,6 +85,13 @@ def account() -> Mapping[str, Any]:
         "role": actor.role,
         "scopes": sorted(actor.scopes),
     }
+
+
+@operation(blueprint, "GET", "/accounts", ProviderAccountList)
+@allow(Role.VIEWER)
+def accounts() -> Mapping[str, Any]:
+    """List the accounts at the provider, with what each has and may spend."""
+    return {"accounts": lines_of(backend())}
 
 
 @operation(blueprint, "GET", "/health", HealthAnswer)

@@ -114,6 +114,25 @@ class AccountAnswer(AnswerSchema):
     scopes = fields.List(words(of=Scope))
 
 
+class ProviderAccountAnswer(AnswerSchema):
+    """One account at the provider."""
+
+    name = words("`main` is the first one.")
+    state = words("`Sends`, `Off`, `Stopped` or `Short of money`.", attribute="condition")
+    reason = words("Why it sends nothing, or less.", attribute="words")
+    balance = Dollars(allow_none=True, attribute="balance.credits")
+    spent_today = Dollars(attribute="spent")
+    daily_budget = Dollars(allow_none=True, attribute="budget")
+    calls_a_minute = fields.Integer(allow_none=True, attribute="limit")
+    calls_now = fields.Integer(attribute="calls")
+
+
+class ProviderAccountList(AnswerSchema):
+    """All accounts at the provider."""
+
+    accounts = fields.List(fields.Nested(ProviderAccountAnswer))
+
+
 OutcomeCounts = AnswerSchema.from_dict({str(each): fields.Integer() for each in Outcome}, name="OutcomeCounts")
 VerdictTotals = AnswerSchema.from_dict({each: fields.Integer() for each in VERDICTS}, name="VerdictTotals")
 

@@ -25,6 +25,8 @@ FREE_CHUNK = select(chunks.c.id).where(
     chunks.c.state == ChunkState.PLANNED,
     or_(chunks.c.account.is_(None), chunks.c.account.in_(bindparam("names", expanding=True))),
 )
+#: How a notice about accounts begins.
+ACCOUNT = "Account"
 SWITCHED_OFF = "it is switched off"
 MISSING = "its credentials are not in the settings any more"
 
@@ -183,11 +185,17 @@ def update_pauses(connection: Transaction) -> None:
         batch_states.pause(connection, batch.batch_id, batch.words, batch.ends_by_itself)
     for batch_id in _can_go_on(connection):
         batch_states.resume(connection, batch_id)
+    _show_obstacles(connection)
 
 
-def must_update(connection: Connection) -> bool:
-    """Return whether update_pauses() would change something."""
-    return bool(stuck(connection) or _can_go_on(connection))
+def _show_obstacles(connection: Transaction) -> None:
+    """Show on each running batch which accounts send nothing; other notices stay."""
+    stopped = [account for account in accounts(connection) if account.obstacle]
+    words = " ".join(f"{ACCOUNT} {account.name} sends nothing: {account.obstacle.rstrip('.')}." for account in stopped)
+    notice = f"{words} The other accounts go on." if words else ""
+    shown = or_(batches.c.notice == "", batches.c.notice.startswith(f"{ACCOUNT} "))
+    running = (batches.c.state == BatchState.RUNNING) & (batches.c.notice != notice) & shown
+    connection.execute(update(batches).where(running).values(notice=notice, revision=batches.c.revision + 1))
 
 
 def stuck(connection: Connection) -> list[Stuck]:
@@ -218,7 +226,7 @@ def _stuck(
         account for account in known if objections[account.name] and not waits_for.isdisjoint({None, account.name})
     ]
     words = " ".join(
-        f"Account {account.name} cannot send: {objections[account.name].rstrip('.')}." for account in needed
+        f"{ACCOUNT} {account.name} cannot send: {objections[account.name].rstrip('.')}." for account in needed
     )
     only = "" if None in waits_for else "The IMEIs that are left belong to an account that has ordered them before. "
     return Stuck(batch.batch_id, only + words, any(account.ends_by_itself for account in needed))

@@ -97,6 +97,7 @@ UNTESTED = {
         ),
         "schema/test_schema.py",
     ),
+    "web.account_lines": "web/test_accounts.py",
     "storage.token_store": "access/test_tokens.py",
     "storage.user_store": "access/test_users.py",
     **dict.fromkeys(("api.fields", "api.problems"), "api/test_operations.py"),

@@ -1,6 +1,8 @@
 """The web pages: views, forms, formatting, event streams and authentication, one module per topic."""
 
 from web.access import allow, allow_everyone, current_actor, describe, find_actor, record_nothing
+from web.account_lines import lines_of
+from web.accounts import blueprint as accounts_blueprint
 from web.audit_log import blueprint as audit_log_blueprint
 from web.auth import FOR_PROGRAMS, init_auth
 from web.batch_fields import LONGEST_NOTE, names_from, one_line
@@ -72,6 +74,7 @@ BLUEPRINTS = (
     users_blueprint,
     tokens_blueprint,
     notices_blueprint,
+    accounts_blueprint,
     account_blueprint,
     second_factor_blueprint,
     health_blueprint,
@@ -107,6 +110,7 @@ __all__ = [
     "init_forms",
     "init_recording",
     "is_awaited",
+    "lines_of",
     "names_from",
     "one_line",
     "pause_batch",

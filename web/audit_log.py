@@ -35,6 +35,7 @@ PAGES = MappingProxyType(
         "user": ("users.listing", ""),
         "token": ("tokens.listing", ""),
         "webhook": ("notices.show", ""),
+        "provider": ("accounts.listing", ""),
     }
 )
 LABELS = MappingProxyType({"imei": "IMEI", "imeis": "IMEIs", "refused": "reason"})

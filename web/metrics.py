@@ -25,6 +25,7 @@ from storage import batch_doubt, lease, order_queries, queue_figures
 from storage.backups import backup_state
 from submission import leader_alive
 from web.access import allow
+from web.account_lines import lines_of
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -78,6 +79,15 @@ class Figures(Collector):
         if balance.credits is not None:
             yield gauge("hammer_balance_dollars", "The newest known balance of the account.", balance.credits)
             yield gauge("hammer_balance_age_seconds", "Age of the newest known balance.", age(balance.at))
+        lines = lines_of(self._backend)
+        held = {line.name: line.balance.credits for line in lines if line.balance.credits is not None}
+        yield gauges("hammer_account_balance_dollars", "The newest known balance of each account.", "account", held)
+        spent = {line.name: line.spent for line in lines}
+        yield gauges("hammer_account_spent_dollars", "What each account has spent today (UTC).", "account", spent)
+        sends = {line.name: float(not line.words) for line in lines}
+        yield gauges("hammer_account_sends", "1 while an account may send, else 0.", "account", sends)
+        calls = {line.name: line.calls for line in lines}
+        yield gauges("hammer_account_calls", "Calls that are being made, by account.", "account", calls)
 
     def _calls(self) -> Iterator[Metric]:
         counts = call_counts(self._backend.database)

@@ -10,7 +10,7 @@ from web_client import CARRIER, Provider, answer_chunks
 
 from database import IMEIDatabase
 from people import Role
-from storage import order_queries
+from storage import account_store, order_queries
 
 
 def test_services_have_prices_as_decimal_texts(api: ApiClient) -> None:
@@ -34,6 +34,16 @@ def test_the_account_says_what_may_be_spent(api: ApiClient, database: IMEIDataba
     ]
     assert found["balance"] == "12.345"
     assert found["scopes"] == ["export", "order", "read"]
+
+
+def test_the_accounts_at_the_provider_are_listed(api: ApiClient, database: IMEIDatabase) -> None:
+    found: Any = api.get("/accounts").json
+    assert [(one["name"], one["state"], one["reason"]) for one in found["accounts"]] == [("main", "Sends", "")]
+    account_store.register(database, {"main": "", "b": "its name is taken"})
+    found = api.get("/accounts").json
+    assert [(one["name"], one["state"], one["calls_now"]) for one in found["accounts"]] == [
+        *(("main", "Sends", 0), ("b", "Stopped", 0)),
+    ]
 
 
 def test_health_names_the_checks(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:

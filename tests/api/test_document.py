@@ -57,7 +57,7 @@ def test_the_document_and_the_routes_name_the_same_operations(app: Flask, docume
         (path, "parameters") for path in document["paths"]
     }
     assert described == served
-    assert len(served) == 29
+    assert len(served) == 30
 
 
 def test_each_operation_lists_its_refusals_and_needs_a_token(document: Any) -> None:
