@@ -413,7 +413,7 @@ class ProductionSubmissionSystem:
             with self.database.write() as connection:
                 self._ownership.check(connection)  # another process may have sent calls since the look
                 claimed = list[Chunk]()
-                may_repeat = may_repeat and self._room.may_repeat and self.carrier.has_space()
+                may_repeat = may_repeat and self._room.may_send and self.carrier.has_space()
                 piece = self._settler.apply(connection, look, may_repeat)
                 if piece is not None:
                     claimed = self._intend(connection, [piece])

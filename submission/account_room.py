@@ -67,8 +67,8 @@ class Room:
         return self.state is not None
 
     @property
-    def may_repeat(self) -> bool:
-        """Whether a call that placed nothing may be repeated: its money is reserved already."""
+    def may_send(self) -> bool:
+        """Whether nothing but its money keeps this account from sending."""
         return self.state is None or not self.state.obstacle
 
     def set_limit(self, connection: Transaction, throttle: Throttle, limit: int | None) -> None:
@@ -101,7 +101,7 @@ class Room:
         self._today = None
         self._since_reading.clear()
 
-    def may_send(self, service_id: str, price: float) -> bool:
+    def takes(self, service_id: str, price: float) -> bool:
         """Return whether a service does not cost more through this account than was confirmed."""
         return not exceeds(self.prices.get(service_id, price), price)
 

@@ -29,6 +29,8 @@ class Claimer:
 
     def choose(self, connection: Transaction, on_the_wire: Sequence[Chunk], free: int, limits: ListLimits) -> list[int]:
         """Return the ids of at most `free` planned chunks, after those that are too long were split."""
+        if not self._room.may_send:
+            return []
         snapshot = self._snapshot(connection, on_the_wire, free, limits)
         while True:
             chosen = choose_claims(snapshot)
@@ -60,7 +62,7 @@ class Claimer:
                 batch.unit_price,
             )
             for batch in self._ownership.sendable(connection)
-            if self._room.may_send(batch.service_id, batch.unit_price)
+            if self._room.takes(batch.service_id, batch.unit_price)
         )
         services = {batch.service_id for batch in batches if any(size > 1 for _, size in batch.planned)}
         is_doubted = any(batch.in_doubt for batch in batches)

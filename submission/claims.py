@@ -110,7 +110,9 @@ def choose_claims(snapshot: Snapshot) -> Claims:
 def _affordable(dollars: float, batch: SendableBatch) -> int:
     """Return how many IMEIs of the batch's next chunk these US dollars pay."""
     _, size = batch.planned[0]
-    return size if not exceeds(batch.price * size, dollars) else max(0, int((dollars + TOLERANCE) // batch.price))
+    if not batch.price or not exceeds(batch.price * size, dollars):
+        return size
+    return max(0, int((dollars + TOLERANCE) // batch.price))
 
 
 def _is_proven(snapshot: Snapshot, service_id: str) -> bool:

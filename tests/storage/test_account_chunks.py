@@ -5,9 +5,10 @@ from handmade_calls import one, planned
 from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, Transaction, utc_now
-from storage import account_chunks, account_store, call_queries
+from storage import account_chunks, account_store, call_queries, doubt_moves
 from storage.batch_creation import NewBatch, create_batch
 from storage.call_records import write_intents
+from storage.chunk_moves import release, split_chunk
 from storage.guards import WrongStateError
 
 MAIN, SECOND = "main", "b"
@@ -81,3 +82,30 @@ def test_what_is_on_the_wire_and_what_was_spent_is_counted_for_each_account(data
         assert account_chunks.account_of_item(connection, item_id) == SECOND
         connection.exec_driver_sql(f"UPDATE chunks SET state = 'in_doubt' WHERE id = {first}")
         assert account_chunks.accounts_in_doubt(connection, batch_id) == [SECOND]
+
+
+@pytest.mark.parametrize("was_sent", [True, False])
+def test_a_call_that_did_not_begin_leaves_its_chunk_to_any_account_and_one_that_did_does_not(
+    database: IMEIDatabase, was_sent: bool
+) -> None:
+    _, [chunk_id] = planned(database, 2)
+    with database.write() as connection:
+        [chunk] = write_intents(connection, [chunk_id], SECOND)
+        release(connection, chunk, "", was_sent)
+        assert chunks_of(connection, MAIN) == ([] if was_sent else [2])
+        assert chunks_of(connection, SECOND) == [2]
+
+
+def test_what_is_taken_out_of_a_chunk_stays_with_its_account(database: IMEIDatabase) -> None:
+    _, [chunk_id] = planned(database, 4, size=4)
+    with database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE chunks SET account = 'b' WHERE id = {chunk_id}")
+        split_chunk(connection, chunk_id, 1, 2)
+        assert (chunks_of(connection, MAIN), chunks_of(connection, SECOND)) == ([], [1, 2, 1])
+        [chunk] = write_intents(connection, [chunk_id], SECOND)
+        for table, word in (("chunks", "state"), ("items", "outcome")):
+            key = "id" if table == "chunks" else "chunk_id"
+            connection.exec_driver_sql(f"UPDATE {table} SET {word} = 'in_doubt' WHERE {key} = {chunk_id}")
+        piece = doubt_moves.repeat(connection, chunk, [chunk.items[0].item_id], "again")
+        query = f"SELECT account FROM chunks WHERE id = {piece}"
+        assert connection.exec_driver_sql(query).scalar_one() == SECOND

@@ -95,7 +95,7 @@ def test_a_stop_ends_when_its_time_has_passed(database: IMEIDatabase) -> None:
     with database.write() as connection:
         room.note(connection)
         assert room.stop(connection, "in maintenance", 30.0)
-        assert (room.dollars(connection), room.may_repeat) == (0.0, False)
+        assert (room.dollars(connection), room.may_send) == (0.0, False)
         now[0] += 29.0
         noted(connection, room)
         assert stored(connection, SECOND).stop

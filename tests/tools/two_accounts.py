@@ -89,23 +89,34 @@ def two_accounts(database: IMEIDatabase, **knobs: Any) -> Iterator[Accounts]:
 
 
 @contextmanager
+def clients(accounts: Accounts) -> Iterator[tuple[GSMFusionClient, GSMFusionClient]]:
+    """Yield a client of each account."""
+    with ExitStack() as held:
+        made = [
+            GSMFusionClient("DEMO-KEY", user, 5, options=ClientOptions(simulator.base_url, sleep=lambda _: None))
+            for user, simulator in (("demo", accounts.main), ("second", accounts.second))
+        ]
+        yield held.enter_context(made[0]), held.enter_context(made[1])
+
+
+@contextmanager
 def loops(
     accounts: Accounts, of_second: dict[str, Any] | None = None, **options: Any
 ) -> Iterator[tuple[ProductionSubmissionSystem, ProductionSubmissionSystem]]:
     """Yield the loop of each account; options are those of both, of_second those of the second alone."""
     folder = Checkpoints(accounts.database.path.parent / "checkpoints")
-    with ExitStack() as held:
-        made = []
-        given: Sequence[tuple[str, str, Simulator, dict[str, Any]]] = (
-            (MAIN, "demo", accounts.main, {}),
-            (SECOND, "second", accounts.second, of_second or {}),
+    given = {MAIN: {}, SECOND: of_second or {}}
+    with clients(accounts) as both:
+        main, second = (
+            ProductionSubmissionSystem(
+                accounts.database,
+                client,
+                folder.of_account(name),
+                Options(**{**QUICK, "workers": 2, "account": name, **options, **more}),
+            )
+            for client, (name, more) in zip(both, given.items(), strict=True)
         )
-        for name, username, simulator, more in given:
-            wires = ClientOptions(simulator.base_url, sleep=lambda _: None)
-            client = held.enter_context(GSMFusionClient("DEMO-KEY", username, 5, options=wires))
-            chosen = Options(**{**QUICK, "workers": 2, "account": name, **options, **more})
-            made.append(ProductionSubmissionSystem(accounts.database, client, folder.of_account(name), chosen))
-        yield made[0], made[1]
+        yield main, second
 
 
 def run(accounts: Accounts, batch_id: int, of_second: dict[str, Any] | None = None, **options: Any) -> Any:
