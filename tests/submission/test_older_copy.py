@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 
 import pytest
+from handmade_calls import planned
 from older_copies import FEW, MANY, KnowsNothing, browser_on, order_all_and_put_back, put_in_place, restore_orders
 from planted_kills import CHUNK
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 from web_client import words
 
 from database import IMEIDatabase
+from orders import Chunk
 from settings import Settings
 from submission import older_copy as batch_older_copy
 from submission.checkpoints import Checkpoints
-from submission.older_copy import SENTENCE
+from submission.older_copy import SENTENCE, stop_where_answered
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 
@@ -86,3 +88,18 @@ def test_a_database_beside_its_own_answers_is_no_older_copy(simulator: Simulator
         running.run_batch(batch_id)
     assert not batch_older_copy.recognise_older_copy(database, Checkpoints(database.path.parent / "checkpoints"))
     assert batch_older_copy.older_copy_objection(database) == ""
+
+
+def test_an_answer_that_is_kept_to_an_account_that_is_not_here_stops_an_older_copy(
+    settings: Settings, database: IMEIDatabase
+) -> None:
+    """Another account would send again what this one was paid for."""
+    batch_id, [chunk_id, *_] = planned(database, 4)
+    chunk = Chunk(chunk_id, batch_id, SERVICE, 1, 1, (), account="b")
+    kept = Checkpoints(settings.data_dir / "checkpoints")
+    stop_where_answered(database, kept.of_account("b"))
+    assert batch_older_copy.older_copy_objection(database) == ""
+    kept.of_account("b").keep(chunk, b"<result/>")
+    assert list(kept.of_accounts()) == ["b"]
+    stop_where_answered(database, kept.of_account("b"))
+    assert batch_older_copy.older_copy_objection(database) == SENTENCE
