@@ -17,7 +17,7 @@ from backend import VOLATILE, Backend
 from database import utc_now
 from orders import BatchStage, Progress
 from settings import VERSION
-from storage import batch_queries
+from storage import account_store, batch_queries
 from storage.backups import backup_state
 from submission import account_objection, disk_objection, leader_alive, older_copy_objection
 from web.format import ago
@@ -109,6 +109,10 @@ def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest
         )
     if not backend.settings.auto_sync_interval:
         found.append("Results are fetched only by hand because AUTO_SYNC_INTERVAL is 0. Set it to 300.")
+    with backend.database.read() as connection:
+        stopped = [account for account in account_store.accounts(connection) if account.obstacle]
+    for account in stopped:
+        found.append(f"Account {account.name} sends nothing: {account.obstacle.rstrip('.')}. See Settings, Accounts.")
     failure = backup_state(backend.database).failed
     if failure:
         found.append(f"The last backup failed: {failure.reason}. It is tried again every hour.")

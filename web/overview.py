@@ -20,6 +20,7 @@ from people import Role
 from results import last_audit, last_sync
 from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries, service_marks
+from storage.account_store import names_to_ask
 from storage.backups import backup_files, backup_state, make_backup, needs_server_backups, next_backup
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
@@ -195,7 +196,7 @@ def status() -> ResponseReturnValue:
         settings=backend().settings,
         adoption=_adoption(backend()),
         synced=last_sync(backend().database),
-        audited=last_audit(backend().database),
+        audits={name: last_audit(backend().database, name) for name in names_to_ask(backend().database)},
         withheld=withheld_orders(backend().database, WITHHELD_SHOWN),
     )
 

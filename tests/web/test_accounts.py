@@ -90,6 +90,9 @@ def test_an_account_that_a_refusal_has_stopped_tries_again(browser: Browser, dat
     with database.write() as connection:
         account_store.stop(connection, "b", "The provider refused: Invalid user.")
     assert "b Stopped The provider refused: Invalid user." in words(browser.get(PAGE))
+    status = words(browser.get("/status"))
+    assert "Account b sends nothing: The provider refused: Invalid user. See Settings, Accounts." in status
+    assert "Last audit of account b none yet" in status
     assert "b Sends" in words(browser.led_back(browser.post(f"{PAGE}/b/retry")))
 
 
