@@ -11,17 +11,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
-from account import answering_requests, watching
+from callers import OVERTAKEN_PAUSE, Leader, leading, make_systems, running_beside
 from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError, ReadTurns
+from gsm_fusion_client import NotSentError
 from notices import event_delivery
 from orders import Progress, RequestKind, RequestState, SubmissionResult
-from production_submission_system import ProductionSubmissionSystem
 from results import (
     AuditReport,
     NightlyAudit,
@@ -35,28 +33,19 @@ from results import (
     request_sync,
     run_audit,
 )
-from settings import MAIN_ACCOUNT, Access, ProviderAccount, Settings
-from simulator import DemoError, DemoProvider, ensure_running
-from storage import account_store, kept_sums, regrading, request_store
+from settings import MAIN_ACCOUNT, Settings
+from storage import kept_sums, regrading, request_store
 from storage.background import Duty
 from storage.backups import NightlyBackup
 from submission import (
     FOLLOW_INTERVAL,
-    Carrier,
-    Checkpoints,
-    ClusterCarrier,
     LeaderLock,
-    PaceTurns,
-    Throttle,
     Watcher,
-    absence_of,
     account_objection,
     leader_alive,
     leader_lock,
-    options_of,
     patience_of,
     require_account,
-    stop_where_answered,
     submission_result,
 )
 
@@ -64,112 +53,15 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two tries to become the leader, and the longest wait after the leader failed again and again.
 ELECTION_INTERVAL, LONGEST_PAUSE = 1.0, 60.0
-#: Seconds for which a leader that was overtaken leaves the lease to the other one.
-OVERTAKEN_PAUSE = 60.0
 #: Seconds after which a lock that was only looked at is free.
 MOMENT = 0.05
 #: Seconds that reads of the provider get to end when the leader ends.
 WORKERS_PATIENCE = 5.0
 #: Seconds beyond the longest call in which a leader hands over to a command that wants to lead.
 HANDOVER = 30.0
-#: Seconds between two looks whether the demo provider is alive.
-DEMO_CHECK_INTERVAL = 2.0
-DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
 NO_WORKER = "No worker leads: start one with `flask worker`, or try again in ten seconds."
 M_ARENA_MAX = -8  #: from malloc.h
 NEW_OBJECTS = 10_000  #: objects after which the collector looks for cycles; 700 is usual
-
-
-@contextmanager
-def provider_access(settings: Settings) -> Iterator[Access]:
-    """Yield how to reach the provider. In the demo it is the simulator, kept alive meanwhile. Raises DemoError."""
-    if not settings.demo:
-        yield settings
-        return
-    closing = threading.Event()
-    demo = ensure_running(settings.data_dir)
-    keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
-    keeper.start()
-    try:
-        yield Access(DEMO_KEY, DEMO_USER, demo.base_url, settings.call_timeout)
-    finally:
-        closing.set()
-        keeper.join()
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """One account at the provider, and what its calls are made with."""
-
-    account: ProviderAccount
-    client: GSMFusionClient
-    throttle: Throttle
-
-
-@dataclass(frozen=True, slots=True)
-class Leader:
-    """What the leader calls the provider with."""
-
-    callers: tuple[Caller, ...]  #: the main account first; without accounts that must not work with the database
-
-    @property
-    def client(self) -> GSMFusionClient:
-        """The client of the main account."""
-        return self.callers[0].client
-
-    def client_of(self, account: str) -> GSMFusionClient:
-        """Return the client of an account. Raises NotSentError for one that must not work with the database."""
-        for caller in self.callers:
-            if caller.account.name == account:
-                return caller.client
-        raise NotSentError(f"There is no account {account} that can be asked.")
-
-
-@contextmanager
-def leading(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
-    """Call the provider, and answer the requests of pages and commands, as long as this is held. Needs the lock.
-
-    Raises OtherAccountError where the orders of the database were placed with another account, and DemoError.
-    """
-    require_account(database, settings)
-    absences = {account.name: absence_of(database, account) for account in settings.more_accounts}
-    for name, words in absences.items():
-        if words:
-            logger.error("Account %s sends nothing: %s", name, words)
-    account_store.register(database, {MAIN_ACCOUNT: ""} | absences)
-    with (
-        all_calling(settings, database) as callers,
-        answering_requests(database, [(caller.account, caller.throttle) for caller in callers]),
-    ):
-        yield Leader(callers)
-
-
-@contextmanager
-def all_calling(settings: Settings, database: IMEIDatabase) -> Iterator[tuple[Caller, ...]]:
-    """Yield a client for each account that may work with the database, the main one first. Raises DemoError."""
-    with provider_access(settings) as access, ExitStack() as held:
-        main = replace(settings.accounts[0], api_key=access.api_key, username=access.username, base_url=access.base_url)
-        others = [account for account in settings.more_accounts if not absence_of(database, account)]
-        yield tuple(_caller(held, database, account) for account in (main, *others))
-
-
-def _caller(held: ExitStack, database: IMEIDatabase, account: ProviderAccount) -> Caller:
-    """Return what the calls of an account are made with, until held ends."""
-    throttle = Throttle(account.workers, account.rate_limit)
-    return Caller(account, held.enter_context(calling(database, account, throttle)), throttle)
-
-
-@contextmanager
-def calling(database: IMEIDatabase, account: ProviderAccount, throttle: Throttle) -> Iterator[GSMFusionClient]:
-    """Yield a client of an account, whose reads take their turns among all calls of the account.
-
-    On a database server the turns are there, for all machines.
-    """
-    turns: ReadTurns = throttle if database.is_file else PaceTurns(database, account.name, throttle)
-    with watching(database, account.name) as report:
-        options = ClientOptions(account.base_url, account.workers + 2, turns=turns, report=report)
-        with GSMFusionClient(account.api_key, account.username, account.call_timeout, options=options) as client:
-            yield client
 
 
 @contextmanager
@@ -230,17 +122,6 @@ def _wait_for_the_lead(database: IMEIDatabase, lock: LeaderLock, patience: float
         request_store.take_back(database, request_id, time.time())
 
 
-def _keep_demo(data_dir: Path, demo: DemoProvider, closing: threading.Event) -> None:
-    """Start the simulator again, on its port, when the process that had started it is gone."""
-    held = [demo]  # a provider that we started ends when nobody holds it
-    while not closing.wait(DEMO_CHECK_INTERVAL):
-        try:
-            held.append(ensure_running(data_dir))
-        except DemoError:
-            logger.exception("The demo provider is gone and did not start again")
-        held = [provider for provider in held if provider.process is not None]
-
-
 def use_one_heap() -> None:
     """Let all threads that start later share one heap, because each heap keeps its part of what a large batch took.
 
@@ -258,63 +139,6 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS)
-
-
-def make_systems(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[ProductionSubmissionSystem]:
-    """Return the submission system of each account, the main one first. Where there are several, all have recovered.
-
-    On a database server, jobs call.
-    """
-    checkpoints = Checkpoints(settings.data_dir / "checkpoints")
-    systems = []
-    for caller in leader.callers:
-        options, name = options_of(settings, database, caller.account), caller.account.name
-        carrier: Carrier | Checkpoints = (
-            checkpoints.of_account(name)
-            if database.is_file
-            else ClusterCarrier(database, name, options, caller.throttle, time.monotonic)
-        )
-        systems.append(ProductionSubmissionSystem(database, caller.client, carrier, options, caller.throttle))
-    here = {caller.account.name for caller in leader.callers}
-    for name, folder in checkpoints.of_accounts().items():
-        if name not in here:
-            stop_where_answered(database, folder)
-    for system in systems if len(systems) > 1 else ():
-        system.recover()
-    return systems
-
-
-@contextmanager
-def running_beside(systems: Sequence[ProductionSubmissionSystem], is_over: Callable[[], bool]) -> Iterator[None]:
-    """Run systems, each in a thread of its own, as long as this is held. Calls on the wire are waited for."""
-    ended = threading.Event()
-    threads = [
-        threading.Thread(target=_run_beside, args=(system, ended, is_over), name=f"loop-{system.options.account}")
-        for system in systems
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
-
-
-def _run_beside(system: ProductionSubmissionSystem, ended: threading.Event, is_over: Callable[[], bool]) -> None:
-    """Run a system until this is over; start it again after a failure."""
-    while not (ended.is_set() or is_over()):
-        pause = ELECTION_INTERVAL
-        try:
-            system.run(ended, is_over)
-            pause = OVERTAKEN_PAUSE if system.was_overtaken else pause
-        except DatabaseUnavailableError as error:
-            logger.error("The loop of account %s will start again: %s", system.options.account, error.sentence)
-        except Exception:  # a thread ends here; the next turn tries again
-            pause = LONGEST_PAUSE
-            logger.exception("The loop of account %s failed", system.options.account)
-        ended.wait(0.0 if is_over() else pause)
 
 
 def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[Duty]:

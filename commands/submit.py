@@ -19,6 +19,7 @@ from flask.cli import with_appcontext
 
 from amounts import money, plural
 from backend import Backend, backend
+from callers import provider_access
 from commands.account import adopt_account
 from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
 from commands.audit_log import audit_log, record
@@ -33,7 +34,7 @@ from gsm_fusion_client import GSMFusionAPIError, NotSentError
 from orders import BatchNames, BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
 from people import COMMAND_LINE
 from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
-from runner import led, provider_access, run_or_follow, sync_or_follow
+from runner import led, run_or_follow, sync_or_follow
 from settings import Settings
 from simulator import DemoError
 from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_orders

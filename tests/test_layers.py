@@ -24,14 +24,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("storage",),
     ("submission",),
     ("production_submission_system", "access", "account", "results", "notices"),
-    ("runner", "backend"),
+    ("callers", "runner", "backend"),
     ("workers",),
     ("web", "api", "commands", "web_worker"),
     ("web_app", "gunicorn.conf"),
 )
 #: The provider that stands in for the real one imports nothing of ours, and only these may start it.
 SIMULATOR = "simulator"
-STARTS_THE_SIMULATOR = ("runner", "commands", "gunicorn.conf", SIMULATOR)
+STARTS_THE_SIMULATOR = ("callers", "commands", "gunicorn.conf", SIMULATOR)
 #: The room that is imported by module, because its modules are named after what they store.
 IMPORTED_BY_MODULE = "storage"
 #: What the room of all SQL may import: the database and pure modules, no client and no error of the provider.
@@ -97,6 +97,7 @@ UNTESTED = {
         ),
         "schema/test_schema.py",
     ),
+    "callers": "test_runner.py",
     "web.account_lines": "web/test_accounts.py",
     "storage.token_store": "access/test_tokens.py",
     "storage.user_store": "access/test_users.py",

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
+from callers import all_calling
 from database import IMEIDatabase
-from runner import Background, all_calling, in_threads, use_one_heap
+from runner import Background, in_threads, use_one_heap
 from settings import Settings
 from storage import elections, job_queue
 from storage.background import Duty

@@ -11,9 +11,10 @@ from handmade_calls import call, listed, look, one, planned, reason, unanswered
 from simulated_provider import Simulator, imeis, settings_at
 from web_client import Browser, Provider, make_app, words
 
+from callers import leading
 from database import IMEIDatabase, utc_now
 from orders import Outcome
-from runner import Background, leading, run_or_follow, sync_or_follow
+from runner import Background, run_or_follow, sync_or_follow
 from settings import ProviderAccount, Settings, load_settings
 from storage import account_mark, account_store, batch_states
 from submission import account_guard

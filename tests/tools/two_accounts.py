@@ -8,10 +8,10 @@ from typing import Any
 
 from simulated_provider import QUICK, SERVICE, put_in_use
 
+from callers import running_beside
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from production_submission_system import ProductionSubmissionSystem
-from runner import running_beside
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 from storage import account_store, balance_store

@@ -12,10 +12,10 @@ from web_client import CARRIER, Browser, Provider, answer_chunks, words
 
 from account.state import provider_state
 from backend import Backend
+from callers import leading
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RefusedError
 from orders import SAYS_IT_EXISTS, Chunk, IMEIOrder, ItemOutcome, Outcome
-from runner import leading
 from settings import Settings
 from storage import call_queries, doubt_moves
 from storage.call_records import write_intents
