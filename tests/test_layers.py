@@ -35,7 +35,9 @@ STARTS_THE_SIMULATOR = ("callers", "commands", "gunicorn.conf", SIMULATOR)
 #: The room that is imported by module, because its modules are named after what they store.
 IMPORTED_BY_MODULE = "storage"
 #: What the room of all SQL may import: the database and pure modules, no client and no error of the provider.
-STORAGE_USES = {"amounts", "database", "devices", "grading", "orders", "people", "schema", "settings"}
+STORAGE_USES = {
+    *("amounts", "database", "devices", "engines", "grading", "orders", "people", "schema", "settings", "sqlite_file"),
+}
 MOST_FILES_AT_THE_ROOT = 14
 LONGEST_TEMPLATE_LINE = 120
 
@@ -77,7 +79,10 @@ OWNERS: dict[str, tuple[str, ...]] = {
 }
 #: Modules that import a library only when they need it, which is seldom, because that takes a tenth of each start.
 IMPORTS_LATE = ("database",)
-READS_THE_ENVIRONMENT = ("settings", "web_app", "gunicorn.conf", "simulator.server")
+READS_THE_ENVIRONMENT = (
+    *("settings", "web_app", "gunicorn.conf", "simulator.server"),
+    "engines.postgresql_copies",  # hands it to pg_dump, with the password
+)
 PRINTS = ("commands.*", "simulator.server")
 #: module → why it has no file of tests of its name, or which other file tests it.
 UNTESTED = {
