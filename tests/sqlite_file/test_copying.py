@@ -34,6 +34,7 @@ DECIDED = {
     "batches.token_id": "kept: a number",
     "batches.confirm_token": "kept: of a batch that was confirmed; another use is refused",
     "uploads.token": "kept: the name of a preview",
+    "raw_answers.token": "kept: the name of one call; a file has no such rows",
 }
 PLANTED = "PLANTED5ecret"
 
