@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -40,9 +41,13 @@ def listen(database: IMEIDatabase, channel: str, heard: Callable[[str], None], e
         try:
             with psycopg.connect(server_address(database), autocommit=True, connect_timeout=5) as connection:
                 connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-                while not ending.is_set():
-                    for notification in connection.notifies(timeout=LOOK):
-                        heard(notification.payload)
+                _pass_on(connection, heard, ending)
         except psycopg.Error as error:
             logger.warning("Notifications are interrupted: %s", error)
             ending.wait(AGAIN)
+
+
+def _pass_on(connection: "psycopg.Connection[Any]", heard: Callable[[str], None], ending: threading.Event) -> None:
+    while not ending.is_set():
+        for notification in connection.notifies(timeout=LOOK):
+            heard(notification.payload)

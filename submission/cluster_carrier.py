@@ -170,17 +170,21 @@ class ClusterCarrier:
             return
         with at_once(self._database) as connection:
             if is_due:
-                longest = SEND_BY + self._options.call_timeout + MARGIN
-                left = handed_calls.left(connection, carried, CALL_TASK, longest, SILENCE) if carried else {}
-                self._take_back(connection, carried, [attempt for attempt, begun_at in left.items() if not begun_at])
-                for attempt_id, begun_at in left.items():
-                    if begun_at:
-                        self._end(connection, carried[attempt_id], begun_at, written_failure(NO_ANSWER))
+                self._sweep(connection, carried)
                 self._throttle.resize(self._options.workers * max(1, elections.count_workers(connection)))
             if is_held:
                 self._take_back(connection, carried, carried)
         self._is_held = False
         self._sweep_at = self._clock() + SWEEP if is_due else self._sweep_at
+
+    def _sweep(self, connection: Transaction, carried: Mapping[int, Chunk]) -> None:
+        """Take back calls that lost their job before they were begun; the others without an answer are in doubt."""
+        longest = SEND_BY + self._options.call_timeout + MARGIN
+        left = handed_calls.left(connection, carried, CALL_TASK, longest, SILENCE) if carried else {}
+        self._take_back(connection, carried, [attempt_id for attempt_id, begun_at in left.items() if not begun_at])
+        begun = {attempt_id: begun_at for attempt_id, begun_at in left.items() if begun_at}
+        for attempt_id, begun_at in begun.items():
+            self._end(connection, carried[attempt_id], begun_at, written_failure(NO_ANSWER))
 
     def _take_back(self, connection: Transaction, carried: Mapping[int, Chunk], attempt_ids: Collection[int]) -> None:
         """Let no job begin these calls; those that none has begun can be planned again."""
