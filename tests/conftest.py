@@ -129,9 +129,14 @@ def file_database(settings: Settings, migrated: Path) -> Iterator[IMEIDatabase]:
 
 
 @pytest.fixture
-def database(file_database: IMEIDatabase) -> IMEIDatabase:
-    """An empty, migrated database. Folders whose tests run on both kinds have a fixture of their own."""
-    return file_database
+def database(request: pytest.FixtureRequest) -> IMEIDatabase:
+    """An empty, migrated database: of SQLite, or of the kind that TEST_DATABASE names (sqlite, postgresql).
+
+    Tests that always run on both kinds take the fixture of both_databases.py instead.
+    """
+    is_server = os.environ.get("TEST_DATABASE") == "postgresql"
+    found: IMEIDatabase = request.getfixturevalue("server_database" if is_server else "file_database")
+    return found
 
 
 @pytest.fixture(scope="session")

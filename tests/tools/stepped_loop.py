@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_sql import run
 from provider_model import Clock, Disturbance, Killed, Model, ModelClient, Process, Wire
 from simulated_provider import OLD_ORDER, SERVICE, imeis
 from sqlalchemy import event
@@ -104,7 +105,7 @@ class Loop:
     def outcomes(self, batch_id: int) -> list[str]:
         with self.database.read() as connection:
             query = "SELECT outcome FROM items WHERE batch_id = ? ORDER BY id"
-            return list(connection.exec_driver_sql(query, (batch_id,)).scalars())
+            return list(run(connection, query, batch_id).scalars())
 
 
 @contextmanager
@@ -114,7 +115,7 @@ def started(database: IMEIDatabase, folder: Path, **options: Any) -> Iterator[Lo
         write_list_limit(connection, SERVICE, 100)
         columns = "order_id, imei, service_id, status, attempt_id"
         old = (OLD_ORDER, "359999000000000", SERVICE, "Completed", 0)
-        connection.exec_driver_sql(f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?)", old)
+        run(connection, f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?)", *old)
     running = Loop(database, folder, **options)
     database.store_services(ModelClient(running.model, lambda _: None).get_imei_services(), 0.0)
     yield running
