@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from handmade_calls import one
 from loop_scenes import broken, clear, cleared, hold_ends, lost, notice, pass_time, sending
+from plain_sql import run
 from stepped_loop import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started
 
 from database import IMEIDatabase
@@ -225,7 +226,7 @@ def test_the_words_of_an_earlier_process_about_a_full_disk_are_taken_back(loop: 
     """There is room at the first turn of this one."""
     batch(loop, 4)
     with loop.database.write() as connection:
-        connection.exec_driver_sql("UPDATE batches SET notice = ?", (DISK_FULL,))
+        run(connection, "UPDATE batches SET notice = ?", DISK_FULL)
     loop.step()
     assert notice(loop) == ""
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from plain_sql import run
 from provider_model import DEATHS
 from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready
 
@@ -74,7 +75,7 @@ def cleared(loop: Loop) -> list[str]:
     loop.clock.now += 5.0
     with loop.database.read() as connection:
         query = "SELECT id FROM items WHERE batch_id = ?"
-        ids = list(connection.exec_driver_sql(query, (batch_id,)).scalars())
+        ids = list(run(connection, query, batch_id).scalars())
     assert was_not_placed(loop.database, ids, 0.0) == 2
     return loop.sent[-1]
 

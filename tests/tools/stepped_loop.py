@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,20 @@ from storage.batch_creation import NewBatch, create_batch
 from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.options import Options
+from submission.thread_carrier import ThreadCarrier
 from submission.throttle import Throttle
 
 QUIET, DEADLINE = 60.0, 100.0
 CALL, LIST, BALANCE, PRICES = "_call", "_look", "_ask_balance", "_ask_prices"
+
+
+class OneProcess(ThreadCarrier):
+    """Threads that make the calls on a database server too, where otherwise jobs do: a test has one loop."""
+
+    @contextmanager
+    def open(self) -> Iterator[Executor]:
+        with self._options.pool(self._options.workers + 1) as self._pool:
+            yield self._pool
 
 
 class Loop:
@@ -44,14 +55,10 @@ class Loop:
         self.wire = Wire(self.clock)
         self.checkpoints = Checkpoints(folder)
         usual: dict[str, Any] = {"workers": 4, "chunk_size": 2, "poll": 0.0, "canaries": 1, "pool": lambda _: self.wire}
-        self.system = ProductionSubmissionSystem(
-            database,
-            ModelClient(self.model, self._note),
-            self.checkpoints,
-            Options(settle_quiet=QUIET, call_timeout=DEADLINE, **{**usual, **options}),
-            throttle,
-            clock=self.clock,
-        )
+        chosen = Options(settle_quiet=QUIET, call_timeout=DEADLINE, **{**usual, **options})
+        client = ModelClient(self.model, self._note)
+        carrier = OneProcess(database, client, self.checkpoints, chosen, self.clock)
+        self.system = ProductionSubmissionSystem(database, client, carrier, chosen, throttle, clock=self.clock)
         self.process = Process(self.system)
 
     def _note(self, numbers: Sequence[str]) -> None:
