@@ -1,5 +1,7 @@
 """Confirmed IMEIs become one batch: once for each token or list, without those that are ordered or under way."""
 
+import json
+import re
 import threading
 from datetime import datetime
 from typing import Any
@@ -15,6 +17,7 @@ from database import IMEIDatabase
 from orders import BatchState
 from schema import orders
 from storage.batch_creation import (
+    OPEN_ITEMS,
     NewBatch,
     OverBudgetError,
     create_batch,
@@ -61,6 +64,16 @@ def test_two_batches_in_flight_never_hold_the_same_imei(database: IMEIDatabase) 
     assert in_flight(database, SERVICE, imeis(6)) == dict.fromkeys(imeis(3), first) | dict.fromkeys(
         imeis(2, first=3), second
     )
+
+
+def test_a_server_without_statistics_looks_for_open_items_by_their_imeis(server_database: IMEIDatabase) -> None:
+    """PostgreSQL knew nothing of a batch that was just planned, and compared each IMEI with each open item."""
+    create_batch(server_database, new_batch(imeis(500)))
+    with server_database.read() as connection:
+        words = str(OPEN_ITEMS.compile(dialect=connection.dialect))
+        given = {"service": SERVICE, "imeis": json.dumps(imeis(500, first=500))}
+        plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {words}", given).scalars())
+    assert re.search(r"Index Cond: \(\(service_id = .*\) AND \(imei = ", plan), plan
 
 
 def test_a_plan_knows_of_the_batch_that_would_be_given_back(database: IMEIDatabase) -> None:
