@@ -3,12 +3,17 @@
 import importlib
 import pkgutil
 import sys
+from pathlib import Path
 
 import benchmarks
+
+#: Where the private server of the tests is.
+TOOLS = Path(__file__).parents[1] / "tests" / "tools"
 
 
 def main() -> None:
     """Run those named on the command line, or all."""
+    sys.path.append(str(TOOLS))
     names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name.startswith("bench_")]
     wanted = [name for name in names if not sys.argv[1:] or name.removeprefix("bench_") in sys.argv[1:]]
     for name in wanted:

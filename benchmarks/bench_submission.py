@@ -109,10 +109,10 @@ def rig(url: str, home: Path) -> Iterator[tuple[IMEIDatabase, ProductionSubmissi
         yield database, ProductionSubmissionSystem(database, client, Checkpoints(home / "checkpoints"), options)
 
 
-def planned(database: IMEIDatabase, numbers: Sequence[str]) -> int:
+def planned(database: IMEIDatabase, numbers: Sequence[str], per_call: int = CHUNK) -> int:
     """The id of a batch of these IMEIs."""
     listed = [(imei, row) for row, imei in enumerate(numbers, 1)]
-    return create_batch(database, NewBatch("benchmark", "command", SERVICE, "Status", 0.08, listed))
+    return create_batch(database, NewBatch("benchmark", "command", SERVICE, "Status", 0.08, listed), per_call)
 
 
 def see_through(database: IMEIDatabase, system: ProductionSubmissionSystem, batch_id: int) -> None:

@@ -20,6 +20,8 @@ import simpy
 
 Process = Generator[simpy.Event, Any, None]
 HOUR, DAY = 3600.0, 86_400.0
+#: The share of an account's rate that results may take while orders wait; calls that are never all placed.
+READ_SHARE, MANY = 0.2, 1_000_000
 #: When the office works, and the share of a day's IMEIs that it brings.
 OFFICE, OFFICE_SHARE = (8 * HOUR, 16 * HOUR), 0.8
 #: What else a day brings, and in which time.
@@ -75,7 +77,7 @@ class Fleet:
     accounts: int = 10
     machines: int = 100
     threads: int = 30  #: calls at once of a machine
-    at_once: int = 30  #: calls at once of an account
+    at_once: int = 3_000  #: calls at once of an account: those of all machines
     latency: float = 3.5  #: of a call that places orders
     rate: float = math.inf  #: calls a second that an account may make, orders and results together
     result_latency: float = 1.0  #: of a call for results
@@ -87,6 +89,12 @@ class Fleet:
     is_one_machine: bool = False  #: provider, machines and database share these cores, where the model is checked
     provider: float = 0.0  #: seconds of a processor that a call takes of the provider, where it shares the cores
 
+    @property
+    def claimed(self) -> int:
+        """Calls of an account that are claimed at once: no more than its rate lets begin within a second."""
+        soon = self.rate * (self.latency + 1)
+        return min(self.at_once, math.ceil(soon)) if math.isfinite(soon) else self.at_once
+
     def seconds(self, step: Step) -> float:
         """Return how long a step takes where it waits for nothing else."""
         return step.client + step.server + step.trips * self.round_trip + step.commits * self.flush
@@ -95,11 +103,11 @@ class Fleet:
 def limits(fleet: Fleet, costs: Costs) -> dict[str, float]:
     """Return for each resource the calls a second that keep it busy all the time.
 
-    Turns then carry many calls, so that only what each call adds to a turn counts. All machines are notified of each
-    call and look for its job, as where calls are claimed one by one.
+    Turns then carry as many calls as an account may make at once. All machines are notified of each call and look for
+    its job, as where calls are claimed one by one. Both are bounds: `most` shows what comes of them together.
     """
     share = fleet.result_share
-    locked = costs.record + costs.results * share
+    locked = costs.turn * (1 / fleet.claimed) + costs.record + costs.results * share
     begun = costs.fetch + costs.begin + costs.keep + costs.finish
     server = locked.server + costs.read.server + begun.server + costs.miss.server * fleet.machines
     client = costs.call.client + begun.client + costs.miss.client * fleet.machines
@@ -108,7 +116,7 @@ def limits(fleet: Fleet, costs: Costs) -> dict[str, float]:
         server += client + loop + costs.results.client * share + fleet.provider
     seconds = {
         LOCK: fleet.seconds(locked),
-        NOTICES: costs.keep.commits * fleet.flush,
+        NOTICES: (costs.keep.commits + costs.turn.commits / fleet.claimed) * fleet.flush,
         PROCESSOR: server / fleet.cores,
         "machines' processors": client / fleet.machines,
         "loops' processors": loop / fleet.accounts,
@@ -147,7 +155,8 @@ class _Account:
     bell: simpy.Event  #: wakes the loop
     answers: list[float] = field(default_factory=list)  #: when the calls were planned that are answered
     in_flight: int = 0
-    next_start: float = 0.0
+    next_order: float = 0.0  #: when the account's rate has room for the next call that places orders
+    next_read: float = 0.0  #: and for the next one that asks for results
 
     def wake(self) -> None:
         if not self.bell.triggered:
@@ -206,12 +215,12 @@ class Simulation:
                 account.results.put(self._env.now + self.fleet.result_delay)
             for planned in claimed:
                 self._env.process(self._call(account, planned))
-            for _ in range(self.fleet.cores if claimed else 0):  # all machines look for the new jobs, side by side
-                looks = self.costs.miss.server * self.fleet.machines / self.fleet.cores
+            if claimed:  # all machines look for the new jobs
+                looks = self.costs.miss.server * self.fleet.machines
                 self._env.process(self._use(self._cores, PROCESSOR, looks))
 
     def _room(self, account: _Account) -> int:
-        return min(self.fleet.at_once - account.in_flight, len(self._waiting))
+        return min(self.fleet.claimed - account.in_flight, len(self._waiting))
 
     def _note(self, answers: Sequence[float]) -> None:
         self.figures.turns += 1
@@ -226,7 +235,7 @@ class Simulation:
             yield thread
             machine = next(self._next_machine)
             yield from self._work(costs.fetch + costs.begin, machine)
-            yield self._env.timeout(self._pause(account))
+            yield self._env.timeout(self._until_order(account))
             yield from self._work(sending, machine)
             if self.fleet.is_one_machine:
                 yield from self._use(self._cores, PROCESSOR, self.fleet.provider)
@@ -245,16 +254,24 @@ class Simulation:
             owed += self.fleet.result_share
             while owed >= 1:
                 owed -= 1
-                yield self._env.timeout(self._pause(account) + self.fleet.result_latency)
+                yield self._env.timeout(self._until_read(account) + self.fleet.result_latency)
                 with self._writer.request() as lock:
                     yield lock
                     yield from self._locked(self._work(self.costs.results, machine))
                 self.figures.with_results += 1
 
-    def _pause(self, account: _Account) -> float:
+    def _until_order(self, account: _Account) -> float:
         """Take the next place in the account's rate. Return the seconds until then."""
-        start = max(account.next_start, self._env.now)
-        account.next_start = start + 1 / self.fleet.rate
+        start = max(account.next_order, self._env.now)
+        left = 1 - READ_SHARE if self.fleet.result_share else 1.0
+        account.next_order = start + 1 / (self.fleet.rate * left)
+        return start - self._env.now
+
+    def _until_read(self, account: _Account) -> float:
+        """Take the next place for results, which may have the whole rate where no orders wait. Return the seconds."""
+        start = max(account.next_read, self._env.now)
+        share = READ_SHARE if account.next_order > self._env.now else 1.0
+        account.next_read = start + 1 / (self.fleet.rate * share)
         return start - self._env.now
 
     def _locked(self, work: Process) -> Process:
@@ -291,6 +308,12 @@ class Simulation:
 
     def _count(self, name: str, seconds: float) -> None:
         self.figures.busy[name] = self.figures.busy.get(name, 0.0) + seconds
+
+
+def most(fleet: Fleet, costs: Costs, seconds: float = 120.0) -> float:
+    """Return the calls a second that are recorded while many more wait, and results are asked for as they come."""
+    figures = Simulation(replace(fleet, result_delay=0.0), costs, [(0.0, MANY)]).run(seconds)
+    return figures.recorded / seconds
 
 
 def day_of(imeis: int, per_call: int, per_list: int, seed: int = 14) -> Iterator[tuple[float, int]]:

@@ -7,7 +7,20 @@ from statistics import mean
 
 import pytest
 
-from benchmarks.fleet import DAY, HOUR, LOCK, NOTHING, OFFICE, PROCESSOR, Costs, Fleet, Simulation, Step, day_of, limits
+from benchmarks.fleet import (
+    DAY,
+    HOUR,
+    LOCK,
+    NOTHING,
+    OFFICE,
+    PROCESSOR,
+    Costs,
+    Fleet,
+    Simulation,
+    Step,
+    day_of,
+    limits,
+)
 
 #: A fleet in which every step takes its time, and nothing is scarce.
 FLEET = Fleet(accounts=2, machines=4, threads=50, at_once=50, latency=1.0, result_share=0.0)
