@@ -33,7 +33,7 @@ SAFE = ("fsync=off", "full_page_writes=off", "synchronous_commit=on", "authentic
 REPLICAS = 3
 #: Calls in WINDOW seconds, in all.
 LIMIT = 30
-PATIENCE = 180.0  #: seconds; only a failure takes that long
+PATIENCE = 300.0  #: seconds; only a failure takes that long
 #: The newest orders, which the provider lists while blows fall: all of them would take seconds each time.
 LISTED = 4000
 SHORT_WAITS = Path(__file__).with_name("short_waits.py")

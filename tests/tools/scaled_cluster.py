@@ -4,11 +4,13 @@ Each function is called in a worker process before its program starts; the produ
 """
 
 from functools import partial
+from types import ModuleType
+from typing import Any
 
 from forked_command import short_waits
 from sqlalchemy import Connection, text
 
-import runner
+import callers
 from engines import postgresql_server
 from storage import handed_calls, pace_store
 from storage.pace_store import Slot
@@ -30,7 +32,7 @@ def scaled() -> None:
     cluster_carrier.AFTER_OUTAGE, cluster_carrier.MARGIN = 2.0, 0.5
     pace_store.LENIENT, job_calls.SEND_WITHIN, cluster_carrier.SEND_BY = 0.5, 1.0, 1.5
     watches.LONGEST_PROOF = 2.0
-    vars(runner)["Throttle"] = partial(Throttle, window=WINDOW)
+    put(callers, "Throttle", partial(Throttle, window=WINDOW))
     quick = {"connect_timeout": "2", "keepalives_idle": "1", "keepalives_interval": "1", "tcp_user_timeout": "3000"}
     postgresql_server.NETWORK.update(quick)
     options = str(postgresql_server.CONNECTION["options"])
@@ -45,21 +47,27 @@ def begun_by_everybody() -> None:
     scaled()
     guard = "a.taken_by IS NULL AND "
     assert guard in str(handed_calls.BEGIN)
-    handed_calls.BEGIN = text(str(handed_calls.BEGIN).replace(guard, ""))
+    put(handed_calls, "BEGIN", text(str(handed_calls.BEGIN).replace(guard, "")))
 
 
 def begun_counts_as_unsent() -> None:
     """A call whose worker is gone is sent again, although it may have been placed."""
     scaled()
-    vars(cluster_carrier)["written_failure"] = lambda _error: HELD_BACK
+    put(cluster_carrier, "written_failure", lambda _error: HELD_BACK)
 
 
 def unlimited() -> None:
     """No worker knows the limit, and none reads the row of the pace."""
     scaled()
-    vars(runner)["Throttle"] = lambda workers, _limit=None: Throttle(workers)
+    put(callers, "Throttle", lambda workers, _limit=None: Throttle(workers))
 
     def reserve(connection: Connection, _account: str) -> Slot:
         return Slot(handed_calls.database_clock(connection), 0.0, pace_store.LENIENT)
 
-    vars(pace_store)["reserve_unlimited"] = reserve
+    put(pace_store, "reserve_unlimited", reserve)
+
+
+def put(module: ModuleType, name: str, value: Any) -> None:
+    """Replace what a module knows by this name; it must know it."""
+    assert name in vars(module), f"{module.__name__} knows no {name}"
+    setattr(module, name, value)
