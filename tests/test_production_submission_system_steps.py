@@ -249,6 +249,21 @@ def test_a_lease_that_is_lost_while_answers_are_written_is_noticed_there(
     patient.close()
 
 
+def test_a_look_of_a_process_that_was_overtaken_settles_nothing(loop: Loop) -> None:
+    """The other process may have sent calls since the list was read."""
+    loop.close()
+    patient = Loop(loop.database, loop.folder, loop.model, poll=0.5)  # it does not look at the lease itself
+    batch_id = sending(patient, 2)
+    patient.let(CALL, fault="lost after")
+    assert LIST in patient.waiting
+    with loop.database.write() as connection:
+        lease.take(connection, "another", "there")
+    patient.let(LIST)
+    assert patient.system.was_overtaken
+    assert patient.outcomes(batch_id) == ["in_doubt"] * 2
+    patient.close()
+
+
 def test_a_process_that_is_asked_to_stop_waits_for_its_calls(loop: Loop) -> None:
     """It sends nothing more, and records what comes."""
     batch_id = sending(loop, 20)
