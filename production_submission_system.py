@@ -213,7 +213,7 @@ class ProductionSubmissionSystem:
             while True:
                 ending = self._is_ending(stop, is_over)
                 if not ending:
-                    self._account.turn(pool, idle=not self._in_flight and not self._is_worked_on())
+                    self._account.turn(pool, idle=self._is_wire_free() and not self._is_worked_on())
                     self._settler.balance_failures = self._account.failures
                 self._send(self._commit(answers, may_claim=not ending and not self._is_held()))
                 self._send(self._settle(pool, may_repeat=not ending))  # after: a look alone needs a quiet wire
@@ -234,6 +234,10 @@ class ProductionSubmissionSystem:
         for chunk in claimed:
             self._in_flight[chunk.chunk_id] = chunk
         self.carrier.send(claimed, self.throttle.start(self._clock(), len(claimed)))
+
+    def _is_wire_free(self) -> bool:
+        """Whether certainly no call is under way: what is read then is evidence about the calls before."""
+        return self._is_wire_known and not self._in_flight
 
     def _is_worked_on(self) -> bool:
         return self._lookout.is_alone or self._settler.may_be_worked_on(self._clock())
@@ -279,6 +283,8 @@ class ProductionSubmissionSystem:
         """Read which calls are on the wire after a commit that may have succeeded: its intents have jobs then."""
         if not self._is_wire_known:
             self._in_flight = {chunk.chunk_id: chunk for chunk in self.carrier.recover(connection).on_the_wire}
+            if self._in_flight:
+                self._account.sent()  # a balance that is being read may be from before or after their charges
 
     def _record(self, connection: Transaction, answers: Sequence[Answer], has_space: bool) -> ListLimits:
         """Write answers, the balance that was read, and whether there is room on the disk."""
@@ -375,7 +381,7 @@ class ProductionSubmissionSystem:
         if now >= self._next_note:
             self._next_note = now + self.options.poll
             self._note_doubt(now)
-        must_look, is_idle = self._ownership.must_look, not self._in_flight
+        must_look, is_idle = self._ownership.must_look, self._is_wire_free()
         look = self._lookout.turn(pool, now, is_idle, may_repeat, self._had_space, must_look)
         if look is None:
             return []
