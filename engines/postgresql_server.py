@@ -35,8 +35,12 @@ HURRIED_LOCK = f"SET LOCAL lock_timeout = {int(MOMENT * 1000)}; {LOCK}; SET LOCA
 SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
+TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s"
+#: How statements are planned: for the values that are asked for (a plan for all values would read a whole table for a
+#: rare one), for disks without moving parts, and without compiling, which takes longer than a page.
+PLANS = "-c plan_cache_mode=force_custom_plan -c random_page_cost=1.1 -c jit=off"
 CONNECTION = {
-    "options": f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s",
+    "options": f"{TIMES} {PLANS}",
     "application_name": "hammer-api",
 }
 #: So that a connection whose other end is gone is noticed within half a minute. They are a part of the address, which

@@ -17,10 +17,12 @@ from schema.cluster_tables import elections, pace, raw_answers
 from schema.columns import INTEGER, metadata
 from schema.dialect import (
     DayStart,
+    WordList,
     day_of,
     each_of,
     greatest,
     insert_rows,
+    is_one_of,
     json_length,
     last_id,
     least,
@@ -29,6 +31,7 @@ from schema.dialect import (
     skip_ids,
     sql,
     total,
+    unindexed,
     upsert,
 )
 from schema.event_tables import IS_NEW, audit_entries, deliveries, outbox_events, webhooks
@@ -81,6 +84,7 @@ __all__ = [
     "UNGRADED",
     "UNTALLIED",
     "DayStart",
+    "WordList",
     "account_list_proofs",
     "account_prices",
     "api_tokens",
@@ -98,6 +102,7 @@ __all__ = [
     "import_changes",
     "import_history",
     "insert_rows",
+    "is_one_of",
     "items",
     "json_length",
     "last_id",
@@ -129,6 +134,7 @@ __all__ = [
     "sums",
     "total",
     "totals_mark",
+    "unindexed",
     "uploads",
     "upsert",
     "users",

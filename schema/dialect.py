@@ -11,8 +11,8 @@ JSON list. Three more words tell SQLite how to find rows, which PostgreSQL decid
 
 - `CROSS JOIN … ON` keeps to this order of the tables;
 - `by_index(idx_imei)` behind the name of a table;
-- `in_index(idx_status, status, :status)`: whether the order has this value, or one of `each(:words AS TEXT)`. SQLite
-  looks into the index for it; PostgreSQL has read the order anyway.
+- `in_index(idx_status, status, :status)`: whether the order has this value, or one of `each(:words AS TEXT)`, which is
+  of the type WordList. SQLite looks into the index for it; PostgreSQL has read the order anyway.
 """
 
 import json
@@ -36,6 +36,7 @@ from sqlalchemy import (
     bindparam,
     text,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -44,10 +45,12 @@ from sqlalchemy.types import TypeEngine
 
 __all__ = [
     "DayStart",
+    "WordList",
     "day_of",
     "each_of",
     "greatest",
     "insert_rows",
+    "is_one_of",
     "json_length",
     "last_id",
     "least",
@@ -56,6 +59,7 @@ __all__ = [
     "skip_ids",
     "sql",
     "total",
+    "unindexed",
     "upsert",
 ]
 
@@ -147,16 +151,18 @@ def _postgresql_rows(found: re.Match[str]) -> str:
 
 
 def _sqlite_in_index(found: re.Match[str]) -> str:
-    index, column, words = found[1], found[2], _listed(found[3])
+    index, column, words = found[1], found[2], found[3]
+    words = words if words.startswith(":") else f"SELECT value FROM {words} listed"
     return f"EXISTS (SELECT 1 FROM orders AS o INDEXED BY {index} WHERE o.{column} IN ({words}) AND o.id = orders.id)"
 
 
 def _postgresql_in_index(found: re.Match[str]) -> str:
-    return f"coalesce(orders.{found[2]}, NULL) IN ({_listed(found[3])})"
+    is_one = found[3].startswith(":")
+    return f"orders.{found[2]} = {found[3]}" if is_one else f"orders.{found[2]} = ANY({EACH.sub(_given, found[3])})"
 
 
-def _listed(words: str) -> str:
-    return words if words.startswith(":") else f"SELECT value FROM {words} listed"
+def _given(found: re.Match[str]) -> str:
+    return found[1]
 
 
 def _columns(declared: str) -> list[tuple[str, str]]:
@@ -208,6 +214,19 @@ def skip_ids(connection: Connection, table: Table, last: int) -> None:
         connection.execute(text(statement.format(table.name)), {"last": last} if ":last" in statement else {})
 
 
+class WordList(TypeDecorator[list[str]]):
+    """The type of a parameter that is a list of words, for is_one_of(): PostgreSQL plans by the words of an array."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return postgresql.ARRAY(Text()) if dialect.name == POSTGRESQL else Text()
+
+    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> Any:
+        return value if dialect.name == POSTGRESQL else json.dumps(value)
+
+
 class DayStart(TypeDecorator[date]):
     """The type of a parameter that is a UTC day, to compare a time with its beginning.
 
@@ -249,6 +268,21 @@ class place_in(GenericFunction[int]):
     """Where the second text begins in the first one, from 1; 0: nowhere."""
 
     type = Integer()
+    inherit_cache = True
+
+
+class is_one_of(GenericFunction[Any]):
+    """Whether a column has one of the words of a parameter of the type WordList.
+
+    Without a type: SQLite would be asked whether it is 1, and would use no index.
+    """
+
+    inherit_cache = True
+
+
+class unindexed(GenericFunction[Any]):
+    """A column in an expression for which SQLite uses no index. PostgreSQL knows better which index to use."""
+
     inherit_cache = True
 
 
@@ -305,6 +339,28 @@ def _sqlite_place(element: place_in, compiler: SQLCompiler, **given: Any) -> str
 @compiles(place_in, POSTGRESQL)
 def _postgresql_place(element: place_in, compiler: SQLCompiler, **given: Any) -> str:
     return _called(element, compiler, "strpos", given)
+
+
+@compiles(is_one_of, SQLITE)
+def _sqlite_is_one_of(element: is_one_of, compiler: SQLCompiler, **given: Any) -> str:
+    column, words = (compiler.process(part, **given) for part in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({words}))"
+
+
+@compiles(is_one_of, POSTGRESQL)
+def _postgresql_is_one_of(element: is_one_of, compiler: SQLCompiler, **given: Any) -> str:
+    column, words = (compiler.process(part, **given) for part in element.clauses)
+    return f"{column} = ANY({words})"
+
+
+@compiles(unindexed, SQLITE)
+def _sqlite_unindexed(element: unindexed, compiler: SQLCompiler, **given: Any) -> str:
+    return f"coalesce({compiler.process(element.clauses, **given)}, NULL)"
+
+
+@compiles(unindexed, POSTGRESQL)
+def _postgresql_unindexed(element: unindexed, compiler: SQLCompiler, **given: Any) -> str:
+    return str(compiler.process(element.clauses, **given))
 
 
 @compiles(total, SQLITE)

@@ -20,19 +20,18 @@ A finding ("ON", "Unlocked") finds every wording that means it, and a name ("ver
 contains it (order_wordings.py).
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, literal, not_, or_, select
 
 from database import IMEIDatabase
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
-from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, batches, each_of, orders, sql
+from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, WordList, batches, orders, sql
 from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
 
@@ -328,7 +327,7 @@ def pairs_of(chosen: OrderFilter, meanings: Wordings) -> Iterator[Term]:
     for name in FINDINGS if chosen.verdict not in ("", PENDING) else ():
         if getattr(chosen, name):
             index = f"idx_orders_verdict_{name}"
-            seek = and_(orders.c.verdict == chosen.verdict, orders.c[name].in_(each_of(meanings[name])))
+            seek = and_(orders.c.verdict == chosen.verdict, _is_one_of(orders.c[name], meanings[name]))
             yield Term(index, seek, seek)
 
 
@@ -337,8 +336,7 @@ def _worded(name: str, words: Sequence[str]) -> Term:
     index, column = f"idx_orders_{name}", orders.c[name]
     if len(words) == 1:
         return Term(index, column == words[0], _read(column) == words[0], _is_in_index(index, name, words), 1)
-    given = each_of(words)
-    seek, read = column.in_(given), _read(column).in_(given)
+    seek, read = _is_one_of(column, words), _is_one_of(_read(column), words)
     if len(words) >= READ:
         return Term(index, seek, read)
     return Term(index, seek, read, _is_in_index(index, name, words), len(words))
@@ -372,13 +370,17 @@ def _is_in_index(index: str, column: str, words: Sequence[Any]) -> ColumnElement
     """Return whether an order has one of these words, by a look into the index instead of reading the order."""
     is_one = len(words) == 1
     listed = f":{index}" if is_one else f"each(:{index} AS TEXT)"
-    given = {index: words[0] if is_one else json.dumps(list(words))}
-    return sql(f"in_index({index}, {column}, {listed})").bindparams(**given)  # type: ignore[return-value]
+    given = bindparam(index, words[0]) if is_one else bindparam(index, list(words), WordList)
+    return sql(f"in_index({index}, {column}, {listed})").bindparams(given)  # type: ignore[return-value]
 
 
 def _read(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The column in an expression for which SQLite uses no index."""
-    return func.coalesce(column, None)
+    return func.unindexed(column)
+
+
+def _is_one_of(column: ColumnElement[Any], words: Sequence[str]) -> ColumnElement[bool]:
+    return func.is_one_of(column, literal(list(words), WordList))
 
 
 def _about(given: str) -> Term:

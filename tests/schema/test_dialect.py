@@ -4,10 +4,10 @@ import json
 from datetime import date, datetime
 
 import pytest
-from sqlalchemy import func, literal, select
+from sqlalchemy import bindparam, func, literal, select
 
 from database import IMEIDatabase, utc_now
-from schema import DayStart, batches, each_of, insert_rows, last_id, orders, saved_searches, skip_ids, sql
+from schema import DayStart, WordList, batches, each_of, insert_rows, last_id, orders, saved_searches, skip_ids, sql
 
 
 @pytest.fixture(params=["file_database", "server_database"])
@@ -96,10 +96,13 @@ def test_the_list_of_a_column_is_walked_in_its_order(database: IMEIDatabase) -> 
 def test_an_order_is_looked_for_in_an_index_by_one_word_or_several(database: IMEIDatabase) -> None:
     one = sql("SELECT id FROM orders by_index(idx_imei) WHERE imei = 'x' AND in_index(idx_status, status, :status)")
     several = sql("SELECT id FROM orders WHERE in_index(idx_status, status, each(:words AS TEXT)) ORDER BY id")
+    several = several.bindparams(bindparam("words", type_=WordList))
+    listed = select(orders.c.id).where(func.is_one_of(func.unindexed(orders.c.status), literal(["A", "C"], WordList)))
     with database.write() as connection:
         connection.execute(orders.insert(), [{"imei": "x", "status": word} for word in ("A", "B", "C")])
         assert connection.execute(one, {"status": "B"}).scalars().all() == [2]
-        assert connection.execute(several, {"words": '["A", "C"]'}).scalars().all() == [1, 3]
+        assert connection.execute(several, {"words": ["A", "C"]}).scalars().all() == [1, 3]
+        assert connection.execute(listed.order_by(orders.c.id)).scalars().all() == [1, 3]
 
 
 def test_a_day_begins_before_each_of_its_moments(database: IMEIDatabase) -> None:

@@ -1,0 +1,101 @@
+"""What pages ask PostgreSQL for is found by its indexes: every statement is caught on its way and explained.
+
+tests/storage/test_query_plans.py holds the plans of SQLite, benchmarks/bench_pages.py how long pages take on both.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from database import IMEIDatabase
+from storage import kept_sums, order_counts, order_pages, order_queries, order_reports, order_searches, order_wordings
+from storage.order_filters import OrderFilter
+from storage.order_pages import Sort
+
+COUNT = 20_000
+ORDERS = f"""
+INSERT INTO orders (order_id, imei, service_id, batch_id, credits, status, order_date, carrier, fmi, simlock, serial,
+ verdict, other_imei, result_code)
+SELECT CAST(n AS TEXT), '35' || lpad(CAST(n AS TEXT), 13, '0'), CAST(n % 40 AS TEXT), 1 + n / 500, 0.08,
+ CASE WHEN n % 50 = 3 THEN 'Rejected' WHEN n % 100 = 4 THEN 'Pending' ELSE 'Completed' END,
+ TIMESTAMP '2026-01-01' + n * INTERVAL '1 minute', CASE n % 500 WHEN 7 THEN 'Rare' ELSE 'Carrier ' || n % 30 END,
+ CASE n % 4 WHEN 0 THEN 'ON' ELSE 'OFF' END, CASE n % 3 WHEN 0 THEN 'Locked' ELSE 'Unlocked' END, 'F17' || n,
+ CASE n % 4 WHEN 0 THEN 'fail' ELSE 'pass' END, CASE n % 900 WHEN 0 THEN '1' END, repeat('x', 500)
+FROM generate_series(1, {COUNT}) n
+"""
+BATCHES = """
+INSERT INTO batches (label, source, service_id, service_name, unit_price, total, state)
+SELECT 'stock', 'page', '1', 'Check', 0.08, 500, 'finished' FROM generate_series(1, 41)
+"""
+FILTERS = [
+    OrderFilter(),
+    OrderFilter(q="35000000000012"),
+    OrderFilter(q="350000000000012"),
+    OrderFilter(status="Rejected"),
+    OrderFilter(status="Completed"),
+    OrderFilter(verdict="pending"),
+    OrderFilter(verdict="fail"),
+    OrderFilter(carrier="Rare"),
+    OrderFilter(carrier="Rare", status="Completed"),
+    OrderFilter(fmi="ON", batch=3),
+    OrderFilter(service="7", simlock="Locked"),
+    OrderFilter(serial="F1712"),
+    OrderFilter(mismatch=True),
+]
+
+Statements = dict[str, Any]
+
+
+@pytest.fixture
+def caught(server_database: IMEIDatabase) -> Iterator[Statements]:
+    """Every statement that this database, which holds COUNT orders, is given, with its parameters."""
+    with server_database.write() as connection:
+        for statement in (BATCHES, ORDERS.replace("%", "%%")):
+            connection.exec_driver_sql(statement)
+    with server_database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE orders")  # as the server does by itself
+    kept_sums.tend(server_database, 0)
+    found: Statements = {}
+    event.listen(server_database.engine, "before_cursor_execute", lambda *given: found.setdefault(given[2], given[3]))
+    yield found
+
+
+def test_pages_read_no_table_of_orders_from_one_end_to_the_other(
+    server_database: IMEIDatabase, caught: Statements
+) -> None:
+    search = order_searches.save_search(server_database, [f"35{n:013}" for n in range(1, 90)], 0)
+    caught.clear()
+    for chosen in FILTERS:
+        for sort in order_pages.sorts(chosen):
+            order_pages.counted_page(server_database, chosen, sort, "", 100)
+        order_counts.counted(server_database, chosen)
+        order_searches.found_page(server_database, search, chosen, None, 100)
+    order_pages.page(server_database, OrderFilter(batch=3), Sort.WORST, "", 100)
+    order_searches.known_imeis(server_database, search)
+    for by in order_reports.BY:
+        order_reports.spend(server_database, by)
+    order_queries.ordered_services(server_database)
+    with server_database.read() as connection:
+        for name in order_wordings.MEANT:
+            order_wordings.suggestions(connection, name)
+    assert len(caught) > 30
+    assert "\n".join(walks(server_database, caught)) == ""
+
+
+def walks(database: IMEIDatabase, statements: Statements) -> list[str]:
+    """Return the statements whose plan reads the whole table of orders: more than the beginning, up to a limit."""
+    found = []
+    with database.read() as connection:
+        for statement, parameters in [*statements.items()]:
+            if not statement.lstrip().startswith(("SELECT", "WITH")):
+                continue
+            lines = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars().all()
+            found += [
+                f"{line} ← {statement}"
+                for above, line in pairwise(lines)
+                if "Seq Scan on orders" in line and "Limit" not in above
+            ]
+    return found
