@@ -213,7 +213,8 @@ def people_who_ordered(database: IMEIDatabase) -> list[str]:
 def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]:
     """Every item of a batch with the columns of its order, in the order of the file, a thousand a transaction."""
     with database.read() as connection:
-        ends = select(func.min(items.c.id), func.max(items.c.id)).where(items.c.batch_id == batch_id)
+        # + 0: PostgreSQL would walk the items of all batches from their ends until it meets this one
+        ends = select(func.min(items.c.id + 0), func.max(items.c.id + 0)).where(items.c.batch_id == batch_id)
         first, last = connection.execute(ends).one()
     after = (first or 0) - 1
     while last is not None and after < last:
@@ -246,7 +247,7 @@ def items_with_orders(
     An item that is no order of its own has what is known of the order that answers for it.
     """
     with database.read() as connection:
-        last = connection.execute(select(func.max(items.c.id)).where(items.c.batch_id == batch.batch_id)).scalar()
+        last = connection.execute(select(func.max(items.c.id + 0)).where(items.c.batch_id == batch.batch_id)).scalar()
         query = _page_of_items(batch.batch_id, after, last or 0, limit)
         query = query if outcome is None else query.where(items.c.outcome == outcome)
         found = [OrderedItem.from_row(row) for row in connection.execute(query)]
