@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from batch_checks import assert_all_paid_once, found, new_batch, wait_until
-from simulated_provider import put_in_use
+from simulated_provider import imeis, put_in_use
+from two_accounts import MAIN, SECOND, two_accounts
 from web_client import SERVICES, Provider, make_app
 from worker_processes import CHUNK, WorkerJob, workers
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome
-from settings import Settings
+from settings import ProviderAccount, Settings
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 
@@ -57,6 +58,17 @@ def test_two_workers_share_the_calls(simulator: Simulator, database: IMEIDatabas
     with database.read() as connection:
         for table in ("raw_answers", "procrastinate_jobs WHERE task_name = 'make_call'"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one() == 0
+
+
+def test_two_accounts_share_a_batch_over_two_workers(server_database: IMEIDatabase, job: WorkerJob) -> None:
+    with two_accounts(server_database, latency=0.15) as accounts:
+        url, second = accounts.main.base_url, accounts.second.base_url
+        more = (ProviderAccount("DEMO-KEY", "second", second, 3.0, SECOND, workers=6),)
+        batch_id = accounts.batch(imeis(TOTAL), CHUNK)
+        with workers(replace(job, base_url=url, changes=(("more_accounts", more),)), 2):
+            see_through(server_database, batch_id)
+        assert accounts.mistakes() == []
+        assert min(accounts.attempts()[name] for name in (MAIN, SECOND)) > 0
 
 
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])

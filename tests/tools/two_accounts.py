@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulated_provider import QUICK, SERVICE, put_in_use
+from sqlalchemy import insert
 
 from callers import running_beside
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from production_submission_system import ProductionSubmissionSystem
+from schema import orders
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 from storage import account_store, balance_store
@@ -81,9 +83,8 @@ def two_accounts(database: IMEIDatabase, **knobs: Any) -> Iterator[Accounts]:
         with database.write() as connection:
             write_list_limit(connection, SERVICE, 100)
             write_list_limit(connection, SERVICE, 100, SECOND)
-            columns = "order_id, imei, service_id, status, attempt_id, account"
-            old = ("9000001", "359999000000018", SERVICE, "Completed", 0, SECOND)
-            connection.exec_driver_sql(f"INSERT INTO orders ({columns}) VALUES (?, ?, ?, ?, ?, ?)", old)
+            old = {"order_id": "9000001", "imei": "359999000000018", "service_id": SERVICE, "status": "Completed"}
+            connection.execute(insert(orders).values(**old, attempt_id=0, account=SECOND))
             balance_store.record_reading(connection, second.balance(), SECOND)
         yield Accounts(database, main, second)
 
