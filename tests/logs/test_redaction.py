@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logs import Redactor
+from logs import Redactor, redactor_for
+from settings import ProviderAccount, Settings
 
 KEY, USER = 'Planted+Key/7f3a"&99-Üx', "planted.user@example.com"
 REDACTOR = Redactor([KEY], [USER])
@@ -102,3 +103,11 @@ def test_without_secrets_text_stays_as_it_is() -> None:
     text = "Batch 12 finished: 2,998 ordered; $239.84 spent, 15000001 İstanbul"
     assert Redactor().clean(text) == text
     assert REDACTOR.clean(text) == text
+
+
+def test_keys_and_user_names_of_all_accounts_are_hidden() -> None:
+    second = ProviderAccount("KEY-OF-ACCOUNT-B", "second-user", name="b")
+    redactor = redactor_for(Settings("KEY-OF-MAIN-ONE", "first-user", more_accounts=(second,)))
+    text = redactor.clean("KEY-OF-ACCOUNT-B second-user KEY-OF-MAIN-ONE first-user account b")
+    assert not any(word in text for word in ("KEY-OF", "second-user", "first-user"))
+    assert "account b" in text
