@@ -100,6 +100,6 @@ def test_a_command_says_that_it_could_not_be_recorded(
 ) -> None:
     database.engine.dispose()
     with pytest.MonkeyPatch.context() as patch, rival.write():
-        patch.setattr("database.BUSY_TIMEOUT_MS", 1)
+        patch.setattr("engines.sqlite_engine.BUSY_TIMEOUT_MS", 1)
         record(database, "backup")
     assert "no entry about this command" in capsys.readouterr().err

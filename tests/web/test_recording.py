@@ -177,7 +177,7 @@ def test_an_entry_that_cannot_be_stored_is_in_the_log_and_is_stored_later(
     count = len(entries(database))
     database.engine.dispose()  # new connections wait for a millisecond only
     with pytest.MonkeyPatch.context() as patch, rival.write():
-        patch.setattr("database.BUSY_TIMEOUT_MS", 1)
+        patch.setattr("engines.sqlite_engine.BUSY_TIMEOUT_MS", 1)
         assert browser.get(f"/batches/{batch_id}/results.csv").status_code == 200
         assert browser.post("/database/check").status_code == 503  # what only administrators may do waits
     assert len(entries(database)) == count
