@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
+from engines.clean_text import CleanTextDumper
 from engines.errors import UnusableDatabaseError, unavailable_error
 from engines.postgresql_copies import write_dump
 from sqlite_file import Copy
@@ -127,9 +128,14 @@ def _engine(address: str) -> Engine:
     engine = create_engine(
         url, pool_size=KEPT, max_overflow=MOST - KEPT, hide_parameters=True, connect_args=dict(CONNECTION)
     )
+    event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", unavailable_error, retval=True)
     return engine
+
+
+def _prepare_connection(connection: Any, _record: object) -> None:
+    connection.adapters.register_dumper(str, CleanTextDumper)
 
 
 def _begin(connection: Connection) -> None:
