@@ -23,13 +23,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stored_orders import all_orders, imeis_in_doubt
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from batch_checks import locked_by_another_program, new_batch, outcomes, see_through
 from planted_kills import CHUNK, Job, start
 from simulated_provider import Knobs, Simulator, judge, put_in_use, system
+from stored_orders import all_orders, imeis_in_doubt
 from twenty_blows import prove
 
 from database import IMEIDatabase
