@@ -25,7 +25,7 @@ MAIN = "main"
 
 
 def upgrade() -> None:
-    """Each part of the program adds its own section here."""
+    """Add the tables and columns of workers, and those of several accounts."""
     _calls_of_jobs()
     _accounts()
 
