@@ -68,7 +68,7 @@ def filled_fixture(site: Site) -> Filled:
              "/history", "/services?q=t-mobile", "/database", "/status",
              "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/tokens",
              "/settings/notifications", "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
-             "/settings/audit-log", "/api/docs")  # fmt: skip
+             "/settings/accounts", "/settings/audit-log", "/api/docs")  # fmt: skip
     more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
             f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")

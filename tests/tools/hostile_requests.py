@@ -29,8 +29,8 @@ from account.state import PROVIDER_STATE
 from database import IMEIDatabase, utc_now
 from people import Actor, Role
 from schema import metadata
-from settings import Settings
-from storage import outbox, scan_store, user_store, webhook_store
+from settings import MAIN_ACCOUNT, Settings
+from storage import account_store, outbox, scan_store, user_store, webhook_store
 from storage.delivery_store import add_test
 from storage.scan_store import NewScan
 from web import XLSX
@@ -40,7 +40,8 @@ from web.auth import SESSION_COOKIE, unmasked
 #: Processor seconds that one answer may take.
 LONGEST = 2.0
 #: What template languages would calculate, and the result that no answer may hold.
-SUM, RESULT = "191*193", "36863"
+#: The result is long, so that no random id holds it by chance.
+SUM, RESULT = "1009*104729*13", "1373730293"
 #: Values for paths, parameters and fields.
 HOSTILE: tuple[bytes, ...] = tuple(
     text.encode() if isinstance(text, str) else text
@@ -316,6 +317,7 @@ def _fill(house: House) -> None:
     scan_store.record(
         database, NewScan("others-session", imeis(1)[0], CARRIER.package_id, batch_id, scanned_by="other")
     )
+    account_store.register(database, {MAIN_ACCOUNT: ""})
     own = {name: str(actor.user_id) for name, actor in house.people.items()}
     house.ids = dict.fromkeys(("webhook_id", "delivery_id", "token_id", "search_id", "import_id", "check_id"), "1")
     house.ids |= {
@@ -324,7 +326,7 @@ def _fill(house: House) -> None:
         "user_id": own["target"],
         "service_id": CARRIER.package_id,
     }
-    house.ids |= {"filename": "app.css", "doubtful": str(chunk.batch_id)}
+    house.ids |= {"filename": "app.css", "doubtful": str(chunk.batch_id), "name": MAIN_ACCOUNT}
     house.fields = {
         "service_id": CARRIER.package_id, "imei": imeis(1, first=300)[0], "imeis": imeis(1, first=301)[0],
         "role": "viewer",
