@@ -34,6 +34,14 @@ def live_path(page: Page) -> str:
     return "/batches/" + page.url.rsplit("/", 1)[1]
 
 
+#: IMEIs of a batch whose calls have begun. One that was killed before it reached the provider is waited for, to prove
+#: that it is absent, for as long as a call may take.
+SENT = """
+SELECT count(*) FROM items JOIN chunks ON chunks.id = items.chunk_id
+WHERE chunks.batch_id = {} AND chunks.state IN ('sending', 'answered')
+"""
+
+
 def done(page: Page) -> int:
     return int(page.locator("[data-field=done]").inner_text().replace(",", ""))
 
@@ -368,6 +376,7 @@ def test_the_live_page_goes_on_by_itself_after_the_server_was_killed(visitor: Vi
     page.evaluate("window.sameDocument = true")
     wait_for_more(page, 0)
     shown = done(page)
+    wait_until(lambda: site.charged() - before == site.one(SENT.format(live.rpartition("/")[2])), "all is sent")
     site.kill()
     site.start()
     wait_for_more(page, shown)
