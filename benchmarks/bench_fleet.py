@@ -138,13 +138,15 @@ def check(
     )
 
 
-def placed_by(workers: int, url: str, provider_url: str, folder: Path) -> list[tuple[float, float]]:
+def placed_by(
+    workers: int, url: str, provider_url: str, folder: Path, threads: int = WORKERS
+) -> list[tuple[float, float]]:
     """Let real workers place batches. Returns for each the seconds from the first intent to the last answer, and the
     seconds that the processors have worked for workers and server.
     """
     took = []
     meter = Meter(server_of(url))
-    with IMEIDatabase(url) as database, working(workers, url, provider_url, folder) as processes:
+    with IMEIDatabase(url) as database, working(workers, url, provider_url, folder, threads) as processes:
         wait_until(lambda: leader_alive(database, folder))
         with database.write() as connection:
             write_list_limit(connection, SERVICE, CHUNK)
@@ -160,8 +162,8 @@ def placed_by(workers: int, url: str, provider_url: str, folder: Path) -> list[t
 
 
 @contextlib.contextmanager
-def working(workers: int, url: str, provider_url: str, folder: Path) -> Iterator[list[int]]:
-    """Run workers as in production. Yields their process ids."""
+def working(workers: int, url: str, provider_url: str, folder: Path, threads: int) -> Iterator[list[int]]:
+    """Run workers as in production, each with this many calls at once. Yields their process ids."""
     settings = {
         "DATABASE_URL": url,
         "DATA_DIR": str(folder),
@@ -170,7 +172,7 @@ def working(workers: int, url: str, provider_url: str, folder: Path) -> Iterator
         "GSM_FUSION_BASE_URL": provider_url,
         "AUTO_SYNC_INTERVAL": "0",
         "LOG_LEVEL": "WARNING",
-        "WORKERS": str(WORKERS),
+        "WORKERS": str(threads),
     }
     command = [sys.executable, "-m", "flask", "worker"]
     processes = [subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}) for _ in range(workers)]

@@ -13,6 +13,9 @@ from spreadsheets.order_rows import read_orders
 from spreadsheets.reading import read_file
 from workbooks.kinds import UnreadableFileError
 
+#: The answer while as many workbooks are read as may be at once, on the whole machine.
+BUSY = "Other workbooks are being read: try again in a minute."
+
 
 def test_orders_are_imported_from_an_old_workbook() -> None:
     titles = ["SERVICE", "IMEI NO.", "STATUS", "ORDER DATE"]
@@ -56,8 +59,12 @@ def test_a_cut_workbook_gets_a_sentence() -> None:
 
 
 def test_a_file_that_takes_too_long_is_given_up() -> None:
-    with pytest.raises(UnreadableFileError, match="longer than"):
-        read_file(STOCK, seconds=0.001)
+    deadline, words = time.monotonic() + 60, BUSY
+    while words == BUSY and time.monotonic() < deadline:  # other tests may read workbooks
+        with pytest.raises(UnreadableFileError) as raised:
+            read_file(STOCK, seconds=0.001)
+        words = str(raised.value)
+    assert "longer than" in words
 
 
 def test_the_reader_is_never_loaded_into_our_process() -> None:
