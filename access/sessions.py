@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from storage import session_store
-from storage.guards import write_if_free
 from storage.session_store import Limits, NewSession, Session
 
 #: A session ends this long after its last page, and this long after the login.
@@ -56,7 +55,7 @@ def remember_visit(database: IMEIDatabase, session: Session, now: datetime) -> N
     if now - session.seen_at < SEEN_EVERY:
         return
     try:
-        with write_if_free(database) as connection:
+        with database.write(is_hurried=True) as connection:
             session_store.mark_seen(connection, session.session_id, now)
     except DatabaseUnavailableError:
         return

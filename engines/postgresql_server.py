@@ -32,7 +32,13 @@ IDLE = 10.0
 KEPT, MOST = 5, 20
 LEAST_VERSION = 15
 LOCK = f"SELECT pg_advisory_xact_lock({WRITERS})"
-HURRIED_LOCK = f"SET LOCAL lock_timeout = {int(MOMENT * 1000)}; {LOCK}; SET LOCAL lock_timeout = {int(PATIENCE * 1000)}"
+#: The statements that begin a transaction that writes.
+BEGIN_WRITING = (LOCK,)
+BEGIN_HURRIED = (
+    f"SET LOCAL lock_timeout = {int(MOMENT * 1000)}",
+    LOCK,
+    f"SET LOCAL lock_timeout = {int(PATIENCE * 1000)}",
+)
 SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
@@ -63,11 +69,9 @@ class PostgreSQLServer:
     def __init__(self, address: str) -> None:
         self._address = address
         self.engine = _engine(address)
-        self.readers: Engine = self.engine.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
-        self.writers: Engine = self.engine.execution_options(begin=LOCK)
-        self.hurried: Engine = self.engine.execution_options(begin=HURRIED_LOCK)
+        self.readers: Engine = self.engine.execution_options(**SNAPSHOT)
+        self.writers: Engine = self.engine.execution_options(begin=BEGIN_WRITING)
+        self.hurried: Engine = self.engine.execution_options(begin=BEGIN_HURRIED)
 
     @cached_property
     def place(self) -> str:
@@ -139,5 +143,5 @@ def _prepare_connection(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    for statement in filter(None, connection.get_execution_options().get("begin", "").split("; ")):
+    for statement in connection.get_execution_options().get("begin", ()):
         connection.exec_driver_sql(statement)

@@ -25,7 +25,6 @@ from typing import Any
 
 from sqlalchemy import (
     TIMESTAMP,
-    ColumnElement,
     Connection,
     Dialect,
     Integer,
@@ -307,38 +306,33 @@ class newest_number(GenericFunction[int]):
     inherit_cache = True
 
 
-def _called(element: ColumnElement[Any], compiler: SQLCompiler, name: str, given: dict[str, Any]) -> str:
-    return f"{name}({compiler.process(element.clauses, **given)})"
+#: What each function is on each database, with {} for its arguments. Where there is none, the name is the same.
+WRITTEN: tuple[tuple[type[GenericFunction[Any]], str, str], ...] = (
+    (day_of, SQLITE, "date({})"),
+    (day_of, POSTGRESQL, "to_char({}, 'YYYY-MM-DD')"),
+    (greatest, SQLITE, "max({})"),
+    (least, SQLITE, "min({})"),
+    (place_in, SQLITE, "instr({})"),
+    (place_in, POSTGRESQL, "strpos({})"),
+    (unindexed, SQLITE, "coalesce({}, NULL)"),
+    (unindexed, POSTGRESQL, "{}"),
+    (total, SQLITE, "sum({})"),
+    (total, POSTGRESQL, "CAST(sum({}) AS BIGINT)"),
+    (json_length, SQLITE, "json_array_length({})"),
+    (json_length, POSTGRESQL, "json_array_length(CAST({} AS JSON))"),
+    (newest_number, SQLITE, "(SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries')"),
+    (newest_number, POSTGRESQL, "(SELECT given FROM audit_counter)"),
+)
 
 
-@compiles(day_of, SQLITE)
-def _sqlite_day(element: day_of, compiler: SQLCompiler, **given: Any) -> str:
-    return _called(element, compiler, "date", given)
+def _write(function: type[GenericFunction[Any]], dialect: str, words: str) -> None:
+    @compiles(function, dialect)
+    def _written_as(element: GenericFunction[Any], compiler: SQLCompiler, **given: Any) -> str:
+        return words.format(compiler.process(element.clauses, **given))
 
 
-@compiles(day_of, POSTGRESQL)
-def _postgresql_day(element: day_of, compiler: SQLCompiler, **given: Any) -> str:
-    return f"to_char({compiler.process(element.clauses, **given)}, 'YYYY-MM-DD')"
-
-
-@compiles(greatest, SQLITE)
-def _sqlite_greatest(element: greatest, compiler: SQLCompiler, **given: Any) -> str:
-    return _called(element, compiler, "max", given)
-
-
-@compiles(least, SQLITE)
-def _sqlite_least(element: least, compiler: SQLCompiler, **given: Any) -> str:
-    return _called(element, compiler, "min", given)
-
-
-@compiles(place_in, SQLITE)
-def _sqlite_place(element: place_in, compiler: SQLCompiler, **given: Any) -> str:
-    return _called(element, compiler, "instr", given)
-
-
-@compiles(place_in, POSTGRESQL)
-def _postgresql_place(element: place_in, compiler: SQLCompiler, **given: Any) -> str:
-    return _called(element, compiler, "strpos", given)
+for _one in WRITTEN:
+    _write(*_one)
 
 
 @compiles(is_one_of, SQLITE)
@@ -351,43 +345,3 @@ def _sqlite_is_one_of(element: is_one_of, compiler: SQLCompiler, **given: Any) -
 def _postgresql_is_one_of(element: is_one_of, compiler: SQLCompiler, **given: Any) -> str:
     column, words = (compiler.process(part, **given) for part in element.clauses)
     return f"{column} = ANY({words})"
-
-
-@compiles(unindexed, SQLITE)
-def _sqlite_unindexed(element: unindexed, compiler: SQLCompiler, **given: Any) -> str:
-    return f"coalesce({compiler.process(element.clauses, **given)}, NULL)"
-
-
-@compiles(unindexed, POSTGRESQL)
-def _postgresql_unindexed(element: unindexed, compiler: SQLCompiler, **given: Any) -> str:
-    return str(compiler.process(element.clauses, **given))
-
-
-@compiles(total, SQLITE)
-def _sqlite_total(element: total, compiler: SQLCompiler, **given: Any) -> str:
-    return _called(element, compiler, "sum", given)
-
-
-@compiles(total, POSTGRESQL)
-def _postgresql_total(element: total, compiler: SQLCompiler, **given: Any) -> str:
-    return f"CAST({_called(element, compiler, 'sum', given)} AS BIGINT)"
-
-
-@compiles(json_length, SQLITE)
-def _sqlite_json_length(element: json_length, compiler: SQLCompiler, **given: Any) -> str:
-    return _called(element, compiler, "json_array_length", given)
-
-
-@compiles(json_length, POSTGRESQL)
-def _postgresql_json_length(element: json_length, compiler: SQLCompiler, **given: Any) -> str:
-    return f"json_array_length(CAST({compiler.process(element.clauses, **given)} AS JSON))"
-
-
-@compiles(newest_number, SQLITE)
-def _sqlite_newest_number(_element: newest_number, _compiler: SQLCompiler, **_given: Any) -> str:
-    return "(SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries')"
-
-
-@compiles(newest_number, POSTGRESQL)
-def _postgresql_newest_number(_element: newest_number, _compiler: SQLCompiler, **_given: Any) -> str:
-    return "(SELECT given FROM audit_counter)"

@@ -1,12 +1,7 @@
-"""What statements share: the error for rows that were moved meanwhile, lists in parts, and a write without a wait."""
+"""What statements share: the error for rows that were moved meanwhile, and lists in parts."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
-
-from sqlalchemy import Connection
-
-from database import IMEIDatabase
 
 #: How many values go into one IN list.
 IN_LIST = 500
@@ -27,13 +22,3 @@ def expect(condition: bool, message: str) -> None:
 def parts(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
     """Return values in pieces that fit one IN list."""
     return (values[start : start + IN_LIST] for start in range(0, len(values), IN_LIST))
-
-
-@contextmanager
-def write_if_free(database: IMEIDatabase) -> Iterator[Connection]:
-    """Open a connection as database.write() does, for what may be left out: a page must not wait for it.
-
-    Raises DatabaseUnavailableError after a moment where another connection writes.
-    """
-    with database.write(is_hurried=True) as connection:
-        yield connection
