@@ -7,17 +7,13 @@ of its own, and a server of PostgreSQL that keeps what it has committed.
 
 import statistics
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import perf_counter
-from xml.etree import ElementTree
 
 import psycopg
-import requests
 from postgresql_cluster import Cluster, private_cluster
 
 from benchmarks.bench_fleet import DURABLE, placed_by
-from benchmarks.bench_submission import CHUNK, IMEIS, SERVICE, WORKERS, imeis, provider
+from benchmarks.bench_submission import WORKERS, floor_on, provider
 
 TURNS = 2
 #: Seconds of a call where two workers are compared with one, and calls at once of each worker. With more, the two
@@ -64,27 +60,4 @@ def floor(cluster: Cluster, folder: Path, turn: int) -> float:
     """Return the seconds of the least that any program must do."""
     home = Path(tempfile.mkdtemp(dir=folder))
     with cluster.empty() as url, provider(home) as provider_url, psycopg.connect(url) as connection:
-        connection.execute("CREATE TABLE orders (order_id TEXT UNIQUE, imei TEXT, status TEXT)")
-        connection.commit()
-        session = requests.Session()
-        session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=WORKERS))
-
-        def place(chunk: list[str]) -> list[tuple[str, ...]]:
-            form = {"apiKey": "DEMO-KEY", "userId": "demo", "action": "placeorder", "networkId": SERVICE}
-            address = f"{provider_url}/gsmfusion_api/index.php"
-            answer = session.post(address, data={**form, "imei": ",".join(chunk)}, timeout=60)
-            root = ElementTree.fromstring(answer.content)
-            return [tuple(field.text or "" for field in order) for order in root.iter("imeis")]
-
-        numbers = imeis(turn)
-        chunks = [numbers[start : start + CHUNK] for start in range(0, IMEIS, CHUNK)]
-        started = perf_counter()
-        with ThreadPoolExecutor(WORKERS) as pool, connection.cursor() as cursor:
-            for rows in pool.map(place, chunks):
-                cursor.executemany("INSERT INTO orders VALUES (%s, %s, %s)", rows)
-        connection.commit()
-        seconds = perf_counter() - started
-        stored = connection.execute("SELECT count(*) FROM orders").fetchone()
-    if stored != (IMEIS,):
-        raise RuntimeError(f"the floor stored {stored} of {IMEIS} orders")
-    return seconds
+        return floor_on(connection, "INSERT INTO orders VALUES (%s, %s, %s)", provider_url, turn)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import requests
@@ -69,28 +70,31 @@ def imeis(turn: int, count: int = IMEIS) -> list[str]:
 
 def floor(url: str, folder: Path, turn: int) -> float:
     """Seconds of the least that any program must do."""
+    with contextlib.closing(sqlite3.connect(str(folder / f"floor-{turn}.db"))) as connection:
+        return floor_on(connection, "INSERT INTO orders VALUES (?, ?, ?)", url, turn)
+
+
+def floor_on(connection: Any, insertion: str, url: str, turn: int) -> float:
+    """Seconds of the least on an empty database; connection and insertion as its driver (PEP 249) takes them."""
     numbers = imeis(turn)
     chunks = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
-    session = requests.Session()
-    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=WORKERS))
-    connection = sqlite3.connect(str(folder / f"floor-{turn}.db"))
     connection.execute("CREATE TABLE orders (order_id TEXT UNIQUE, imei TEXT, status TEXT)")
-
-    def place(chunk: list[str]) -> list[tuple[str, ...]]:
-        form = {"apiKey": "DEMO-KEY", "userId": "demo", "action": "placeorder", "networkId": SERVICE}
-        answer = session.post(f"{url}/gsmfusion_api/index.php", data={**form, "imei": ",".join(chunk)}, timeout=60)
-        root = ElementTree.fromstring(answer.content)
-        return [tuple(field.text or "" for field in order) for order in root.iter("imeis")]
-
-    started = time.perf_counter()
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for rows in pool.map(place, chunks):
-            connection.executemany("INSERT INTO orders VALUES (?, ?, ?)", rows)
     connection.commit()
-    seconds = time.perf_counter() - started
+    with requests.Session() as session, ThreadPoolExecutor(WORKERS) as pool:
+        session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=WORKERS))
+
+        def place(chunk: list[str]) -> list[tuple[str, ...]]:
+            form = {"apiKey": "DEMO-KEY", "userId": "demo", "action": "placeorder", "networkId": SERVICE}
+            answer = session.post(f"{url}/gsmfusion_api/index.php", data={**form, "imei": ",".join(chunk)}, timeout=60)
+            root = ElementTree.fromstring(answer.content)
+            return [tuple(field.text or "" for field in order) for order in root.iter("imeis")]
+
+        started, cursor = time.perf_counter(), connection.cursor()
+        for rows in pool.map(place, chunks):
+            cursor.executemany(insertion, rows)
+        connection.commit()
+        seconds = time.perf_counter() - started
     stored = connection.execute("SELECT count(*) FROM orders").fetchone()[0]
-    connection.close()
-    session.close()
     if stored != len(numbers):
         raise RuntimeError(f"the floor stored {stored} of {len(numbers)} orders")
     return seconds

@@ -1,7 +1,8 @@
 """A simulator, a submission system that uses it, and a check of both against the simulator's ledger."""
 
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,27 @@ def threads_of(running: ProductionSubmissionSystem) -> ThreadCarrier:
     """The carrier of a system that makes its calls in threads."""
     assert isinstance(running.carrier, ThreadCarrier)
     return running.carrier
+
+
+@contextmanager
+def changed_again_and_again(
+    simulator: Simulator, pause: Callable[[], float], drawn: Callable[[], dict[str, Any]], **well: Any
+) -> Iterator[None]:
+    """Change the knobs of the provider after each pause (seconds) until the block ends; then it is well again."""
+    over = threading.Event()
+
+    def change() -> None:
+        while not over.wait(pause()):
+            simulator.set(**drawn())
+
+    mood = threading.Thread(target=change)
+    mood.start()
+    try:
+        yield
+    finally:
+        over.set()
+        mood.join()
+        simulator.set(fault="", listing="on", **well)
 
 
 def imeis(count: int, first: int = 0) -> list[str]:

@@ -22,12 +22,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from batch_checks import locked_by_another_program, new_batch, outcomes, see_through
 from planted_kills import CHUNK, Job, start
-from simulated_provider import Knobs, Simulator, judge, put_in_use, system
+from simulated_provider import Knobs, Simulator, changed_again_and_again, judge, put_in_use, system
 from stored_orders import all_orders, imeis_in_doubt
 from twenty_blows import prove
 
@@ -90,29 +91,21 @@ class Scene:
 @contextmanager
 def changing(simulator: Simulator, chance: random.Random) -> Iterator[None]:
     """Change the faults of the provider again and again until the end of the block, then remove them."""
-    over = threading.Event()
 
-    def change() -> None:
-        while not over.wait(chance.uniform(SHORTEST_MOOD, LONGEST_MOOD)):
-            simulator.set(
-                fault=chance.choice(FAULTS),
-                fault_when=chance.choice(("before", "after")),
-                fault_share=chance.uniform(0.1, 0.5),
-                latency=chance.uniform(0.02, 0.5),
-                listing=chance.choice(("on", "on", "lagging", "off")),
-                listing_lag=1.0,
-                hang_seconds=3.0,
-                trickle_seconds=0.1,
-            )
+    def drawn() -> dict[str, Any]:
+        return {
+            "fault": chance.choice(FAULTS),
+            "fault_when": chance.choice(("before", "after")),
+            "fault_share": chance.uniform(0.1, 0.5),
+            "latency": chance.uniform(0.02, 0.5),
+            "listing": chance.choice(("on", "on", "lagging", "off")),
+            "listing_lag": 1.0,
+            "hang_seconds": 3.0,
+            "trickle_seconds": 0.1,
+        }
 
-    mood = threading.Thread(target=change)
-    mood.start()
-    try:
+    with changed_again_and_again(simulator, lambda: chance.uniform(SHORTEST_MOOD, LONGEST_MOOD), drawn, latency=0.02):
         yield
-    finally:
-        over.set()
-        mood.join()
-        simulator.set(fault="", listing="on", latency=0.02)
 
 
 def kills(scene: Scene) -> int:

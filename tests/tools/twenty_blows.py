@@ -4,15 +4,16 @@ import contextlib
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cluster_site import ClusterSite, DatabaseServer, Finding, duplicating, kill, own_server
 from forked_command import ForkedCommand
 from scaled_cluster import LEASE
+from simulated_provider import changed_again_and_again
 
 from simulator.server import Simulator
 
@@ -60,28 +61,20 @@ LOSE_JOBS = "DELETE FROM procrastinate_jobs WHERE task_name = 'make_call' AND ra
 @contextlib.contextmanager
 def failing(simulator: Simulator, chance: random.Random) -> Iterator[None]:
     """Let the provider answer a share of the calls wrongly, in ever new ways, until the block ends."""
-    over = threading.Event()
 
-    def change() -> None:
-        while not over.wait(chance.uniform(0.2, 1.0)):
-            fault = chance.choice(FAULTS)
-            simulator.set(
-                fault=fault,
-                fault_when="before" if fault == "429" or chance.random() < UNPLACED else "after",
-                fault_share=FAULTY,
-                listing=chance.choice(("on", "on", "lagging")),
-                listing_lag=1.0,
-                hang_seconds=5.0,
-            )
+    def drawn() -> dict[str, Any]:
+        fault = chance.choice(FAULTS)
+        return {
+            "fault": fault,
+            "fault_when": "before" if fault == "429" or chance.random() < UNPLACED else "after",
+            "fault_share": FAULTY,
+            "listing": chance.choice(("on", "on", "lagging")),
+            "listing_lag": 1.0,
+            "hang_seconds": 5.0,
+        }
 
-    mood = threading.Thread(target=change)
-    mood.start()
-    try:
+    with changed_again_and_again(simulator, lambda: chance.uniform(0.2, 1.0), drawn):
         yield
-    finally:
-        over.set()
-        mood.join()
-        simulator.set(fault="", listing="on")
 
 
 @dataclass
