@@ -273,28 +273,38 @@ def run_or_follow(
     """
     started = time.monotonic()
     use_one_heap()
-    while True:
-        with led(settings, database) if database.is_file else nullcontext() as leader:
-            if leader is not None:
-                spare_collector()
-                system, *others = make_systems(settings, database, leader)
-                with running_beside(others, stop.is_set):
-                    system.run_batch(batch_id, on_progress, stop)
-                return submission_result(database, batch_id, time.monotonic() - started)
-        if _followed_to_the_end(settings, database, batch_id, on_progress, stop):
-            return submission_result(database, batch_id, time.monotonic() - started)
+    while not (
+        _has_run(settings, database, batch_id, on_progress, stop)
+        or _followed_to_the_end(settings, database, batch_id, on_progress, stop)
+    ):
+        pass
+    return submission_result(database, batch_id, time.monotonic() - started)
+
+
+def _has_run(
+    settings: Settings,
+    database: IMEIDatabase,
+    batch_id: int,
+    on_progress: Callable[[Progress], None],
+    stop: threading.Event,
+) -> bool:
+    """Run a batch to its end if no other process leads. Return whether it was run."""
+    with led(settings, database) if database.is_file else nullcontext() as leader:
+        if leader is None:
+            return False
+        spare_collector()
+        system, *others = make_systems(settings, database, leader)
+        with running_beside(others, stop.is_set):
+            system.run_batch(batch_id, on_progress, stop)
+        return True
 
 
 def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
     """Ask for every pending result: here when no process is the leader, else by the one that is, within its limit."""
     is_left = False
     while True:
-        with led(settings, database) as leader:
-            if leader is not None:
-                for caller in leader.callers:
-                    OrderSync(database, caller.client, 0, account=caller.account.name).sync()
-                if (report := last_sync(database)) is not None:
-                    return report
+        if _has_synced(settings, database) and (report := last_sync(database)) is not None:
+            return report
         if not is_left:
             request_sync(database)
             is_left = True
@@ -303,6 +313,16 @@ def sync_or_follow(settings: Settings, database: IMEIDatabase) -> SyncReport:
         report = last_sync(database)
         if report is not None and not is_requested(database):
             return report
+
+
+def _has_synced(settings: Settings, database: IMEIDatabase) -> bool:
+    """Ask for every pending result if no other process leads. Return whether this one has asked."""
+    with led(settings, database) as leader:
+        if leader is None:
+            return False
+        for caller in leader.callers:
+            OrderSync(database, caller.client, 0, account=caller.account.name).sync()
+        return True
 
 
 def audit_or_follow(

@@ -186,16 +186,17 @@ def events(
         if newest is None:
             return
         progress = newest.progress
+        ending = ""
         if follower.is_behind(newest, now):
             yield newest.text
-            if is_over(progress):
-                yield event("end", {"batch_id": batch_id, "stage": progress.stage}, progress.revision)
-                return
+            ending = "end" if is_over(progress) else ""
         elif follower.is_quiet(progress, now):
-            yield event("quiet", {"batch_id": batch_id, "stage": progress.stage}, progress.revision)
-            return
+            ending = "quiet"
         elif follower.owes_sign(now):
             yield ": still here\n\n"
+        if ending:
+            yield event(ending, {"batch_id": batch_id, "stage": progress.stage}, progress.revision)
+            return
         changes = backend.changes.wait(batch_id, changes, INTERVAL)
 
 
