@@ -8,10 +8,12 @@ from web.auth import FOR_PROGRAMS, init_auth
 from web.batch_fields import LONGEST_NOTE, names_from, one_line
 from web.batch_moves import pause_batch, resume_at, stop_batch
 from web.batch_names import blueprint as batch_names_blueprint
+from web.batch_reports import blueprint as batch_reports_blueprint
 from web.batches import blueprint as batches_blueprint
 from web.bearer import FOR_TOKENS
 from web.checks import UNHEALTHY, health_report, status_report
 from web.context import RowNumbers, batch_or_404
+from web.disputes import blueprint as disputes_blueprint
 from web.doubt import blueprint as doubt_blueprint
 from web.downloads import (
     XLSX,
@@ -60,6 +62,8 @@ BLUEPRINTS = (
     imports_blueprint,
     exports_blueprint,
     reports_blueprint,
+    disputes_blueprint,
+    batch_reports_blueprint,
     preview_blueprint,
     submit_blueprint,
     scan_blueprint,

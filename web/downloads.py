@@ -144,6 +144,17 @@ def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) ->
     return response
 
 
+def report_csv(rows: Iterable[Any], columns: tuple[OutColumn, ...], what: str) -> Response:
+    """Stream the rows of a report, objects with an attribute for each column, as CSV."""
+    return csv_download(row_mappings(rows, columns), columns, f"{what}_{utc_now():%Y%m%dT%H%MZ}.csv")
+
+
+def row_mappings(rows: Iterable[Any], columns: tuple[OutColumn, ...]) -> Iterator[Mapping[str, object]]:
+    """Yield the attributes that the columns name."""
+    for row in rows:
+        yield {column.key: getattr(row, column.key) for column in columns}
+
+
 def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> ResponseReturnValue:
     """Send rows as a workbook, or redirect to the page of a background export if there are many."""
     describe(file=name, rows=total)

@@ -80,8 +80,8 @@ def filled_fixture(site: Site) -> Filled:
 NO_PAGES = {
     "static", "health.bar", "health.probe", "health.status", "batches.events", "batches.progress",
     "batches.results_csv", "batches.results_xlsx", "orders.history_csv", "orders.history_xlsx", "searches.found_csv",
-    "searches.found_xlsx", "searches.missing_csv", "reports.spend_csv", "reports.disputes_csv",
-    "reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
+    "searches.found_xlsx", "searches.missing_csv", "reports.spend_csv", "disputes.as_csv",
+    "batch_reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
     "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
     "audit_log.csv", "metrics.metrics", "api_reference.openapi",
 }  # fmt: skip
