@@ -15,6 +15,7 @@ from schema.batch_tables import (
 )
 from schema.cluster_tables import elections, pace, raw_answers
 from schema.columns import INTEGER, metadata
+from schema.desk_tables import preferences
 from schema.dialect import (
     DayStart,
     WordList,
@@ -118,6 +119,7 @@ __all__ = [
     "outbox_events",
     "pace",
     "place_in",
+    "preferences",
     "provider_accounts",
     "provider_requests",
     "raw_answers",

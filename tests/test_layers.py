@@ -95,6 +95,7 @@ UNTESTED = {
                 "batch_tables",
                 "cluster_tables",
                 "columns",
+                "desk_tables",
                 "event_tables",
                 "order_tables",
                 "provider_tables",

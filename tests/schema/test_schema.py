@@ -108,6 +108,7 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TABLE listed_orders",
         "DROP TABLE provider_requests",
         *(f"DROP TABLE {name}" for name in ("pace", "elections", "raw_answers")),
+        "DROP TABLE preferences",
         "ALTER TABLE attempts DROP COLUMN taken_by",
         "ALTER TABLE attempts DROP COLUMN begun_at",
         "ALTER TABLE attempts DROP COLUMN after_order",
