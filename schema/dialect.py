@@ -144,8 +144,8 @@ def _postgresql_rows(found: re.Match[str]) -> str:
         for place, (name, kind) in enumerate(_columns(found[2]))
     )
     return (
-        f"(SELECT position - 1 AS key, {', '.join(columns)} FROM json_array_elements("
-        f"CAST(:{found[1]} AS JSON)) WITH ORDINALITY AS listed (line, position))"
+        f"(SELECT position - 1 AS key, {', '.join(columns)} FROM jsonb_array_elements("
+        f"CAST(:{found[1]} AS JSONB)) WITH ORDINALITY AS listed (line, position))"
     )
 
 

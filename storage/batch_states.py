@@ -3,6 +3,7 @@
 Every move is one guarded UPDATE, inside a write transaction of database.py. Nothing is decided here.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +15,7 @@ from orders import (
     ChunkState,
     Outcome,
 )
-from schema import batches, chunks, items
+from schema import batches, chunks, items, sql
 from storage import outbox
 
 #: Statements of each turn of the loop, made once: making a statement costs more than SQLite needs to run it.
@@ -27,10 +28,17 @@ RUNNING = (
     )
     .order_by(batches.c.id)
 )
-TOUCH = update(batches).where(batches.c.id == OF_THIS_BATCH).values(revision=batches.c.revision + 1)
-TOUCH_AT_REST = TOUCH.returning(batches.c.state)
-TOUCH_STARTING = TOUCH.values(
-    started_at=func.coalesce(batches.c.started_at, bindparam("starting", type_=batches.c.started_at.type))
+TOUCH = sql(
+    "UPDATE batches SET revision = revision + 1 FROM each(:ids AS INTEGER) changed WHERE batches.id = changed.value"
+    " RETURNING id, state"
+)
+TOUCH_STARTING = (
+    update(batches)
+    .where(batches.c.id == OF_THIS_BATCH)
+    .values(
+        revision=batches.c.revision + 1,
+        started_at=func.coalesce(batches.c.started_at, bindparam("starting", type_=batches.c.started_at.type)),
+    )
 )
 FINISH = (
     update(batches)
@@ -132,15 +140,19 @@ def set_notice(connection: Connection, notice: str) -> None:
     )
 
 
-def touch(connection: Connection, batch_id: int, starting: datetime | None = None) -> None:
-    """Make the batch's revision grow, so that every open page updates, and announce where it is at rest.
+def touch(connection: Connection, *batch_ids: int) -> None:
+    """Make the revisions of batches grow, so that every open page updates, and announce those that are at rest.
 
-    Called after what changes. starting: when its first call began, if now.
+    Called after what changes, with each batch once.
     """
-    if starting is not None:
-        connection.execute(TOUCH_STARTING, {"this_batch": batch_id, "starting": starting})
-    elif connection.execute(TOUCH_AT_REST, {"this_batch": batch_id}).scalar() != BatchState.RUNNING:
-        outbox.announce(connection, batch_id)
+    if batch_ids:
+        touched = connection.execute(TOUCH, {"ids": json.dumps(batch_ids)}).all()
+        outbox.announce(connection, *(row.id for row in touched if row.state != BatchState.RUNNING))
+
+
+def start(connection: Connection, batch_id: int, now: datetime) -> None:
+    """Make the revision of a batch grow whose next calls begin; those of its first call are its start."""
+    connection.execute(TOUCH_STARTING, {"this_batch": batch_id, "starting": now})
 
 
 def _set_batch(

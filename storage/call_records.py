@@ -18,7 +18,7 @@ from database import Transaction, utc_now
 from orders import Chunk, ChunkState, Item, ItemOutcome, Outcome, PlacedOrder, until_result
 from schema import attempts, chunks, insert_rows, items, sql
 from settings import MAIN_ACCOUNT
-from storage.batch_states import finish_if_done, touch
+from storage.batch_states import finish_if_done, start, touch
 from storage.chunk_moves import end_attempts
 from storage.doubt_moves import answer_if_settled
 from storage.guards import Row, expect
@@ -160,7 +160,7 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int], account: st
         for row in connection.execute(CLAIMED, {"ids": ids})
     ]
     for batch_id in {chunk.batch_id for chunk in found}:
-        touch(connection, batch_id, starting=now)
+        start(connection, batch_id, now)
     return found
 
 
@@ -183,8 +183,9 @@ def record_answers(connection: Transaction, calls: Sequence[CallRecord], also_in
             judged.append((call, known.get(place, NONE_KNOWN)))
     _write_clean(connection, clean)
     _write_judged(connection, judged, also_in_doubt)
-    for batch_id in {call.chunk.batch_id for call in calls}:
-        touch(connection, batch_id)
+    batch_ids = {call.chunk.batch_id for call in calls}
+    touch(connection, *batch_ids)
+    for batch_id in batch_ids:
         finish_if_done(connection, batch_id)
 
 
@@ -226,8 +227,8 @@ def _insert_orders(
     account: whose orders.
     """
     rows, now, inserted = list(chain.from_iterable(calls)), utc_now(), 0
-    for start in range(0, len(rows), ORDERS_AT_ONCE):
-        part = rows[start : start + ORDERS_AT_ONCE]
+    for first in range(0, len(rows), ORDERS_AT_ONCE):
+        part = rows[first : first + ORDERS_AT_ONCE]
         inserted += insert_rows(connection, PLACE, part, now=now, notes=notes, account=account)
     if inserted == len(rows):
         return {}

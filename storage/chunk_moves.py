@@ -156,8 +156,7 @@ def cancel_left_out(connection: Connection, reasons: Mapping[tuple[str, str], st
     for part in parts([row.id for row in found]):
         values = {"outcome": Outcome.CANCELLED, "message": message}
         connection.execute(update(items).where(items.c.id.in_(part)).values(**values))
-    for batch_id in {row.batch_id for row in found}:
-        touch(connection, batch_id)
+    touch(connection, *{row.batch_id for row in found})
 
 
 def end_attempts(connection: Connection, rows: Sequence[Row]) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, Text, and_, case, exists, func, insert, literal, select
 
 from amounts import plain_money
 from database import Transaction, utc_now
 from orders import FINAL_STATUSES, BatchState, Outcome, Progress
-from schema import batches, each_of, items, orders, outbox_events, webhooks, withheld_results
-from storage.batch_progress import progress_of
+from schema import batches, each_of, items, orders, outbox_events, sql, webhooks, withheld_results
+from storage.batch_progress import read_progresses
 
 #: Characters of a text that a user or the provider wrote, so that no payload is large.
 LONGEST_TEXT = 300
@@ -56,6 +56,11 @@ TOLD = (
     "simlock", "fmi", "blacklist",
 )  # fmt: skip
 
+ANNOUNCED = sql(
+    "UPDATE batches SET announced = given.kind FROM rows(:rows AS id INTEGER, kind TEXT) given"
+    " WHERE batches.id = given.id"
+)
+
 
 def add(connection: Transaction, kind: EventKind, data: Mapping[str, Any], batch_id: int | None = None) -> int:
     """Write that something happened, in the transaction that makes it true. Return the id of the event.
@@ -78,15 +83,26 @@ def is_asked_for(kind: ColumnElement[str]) -> ColumnElement[bool]:
     return and_(webhooks.c.disabled_at.is_(None), func.place_in(listed, blank + kind + " ") > 0)
 
 
-def announce(connection: Transaction, batch_id: int) -> None:
-    """Write an event where a batch became complete, paused or in doubt. Called after each change of a batch at rest."""
-    row = connection.execute(select(batches).where(batches.c.id == batch_id)).one()
-    kind = _kind(connection, row)
-    if kind == row.announced:
+def announce(connection: Transaction, *batch_ids: int) -> None:
+    """Write an event for each of these batches that became complete, paused or in doubt.
+
+    Called after each change of batches at rest.
+    """
+    if not batch_ids:
         return
-    connection.execute(update(batches).where(batches.c.id == batch_id).values(announced=kind))
-    if kind:
-        add(connection, EventKind(kind), _batch_data(progress_of(connection, batch_id)), batch_id)
+    rows = connection.execute(_at_rest(batch_ids)).all()
+    changed = {row.id: kind for row in rows if (kind := _kind(row)) != row.announced}
+    if not changed:
+        return
+    connection.execute(ANNOUNCED, {"rows": json.dumps(list(changed.items()))})
+    happened = [batch_id for batch_id, kind in changed.items() if kind]
+    if happened:
+        those = select(batches).where(batches.c.id.in_(each_of(happened, "INTEGER"))).order_by(batches.c.id)
+        events = [
+            _event(EventKind(changed[batch.batch_id]), _batch_data(batch), batch.batch_id)
+            for batch in read_progresses(connection, those)
+        ]
+        connection.execute(insert(outbox_events), events)
 
 
 def orders_completed(connection: Transaction, order_rows: Iterable[int]) -> None:
@@ -102,27 +118,34 @@ def orders_completed(connection: Transaction, order_rows: Iterable[int]) -> None
         connection.execute(insert(outbox_events), [_event(kind, row, row["batch_id"]) for row in rows])
 
 
-def _kind(connection: Connection, row: Any) -> str:
-    """Return the kind of event that says where a batch is at rest; "" while it goes on without a person.
+def _at_rest(batch_ids: Iterable[int]) -> Select[Any]:
+    """Return the SELECT of what says where batches are at rest.
 
     As Progress.stage says, but without counting: this runs with each answer that brings results.
     """
+    of_batch, is_finished = orders.c.batch_id == batches.c.id, batches.c.state == BatchState.FINISHED
+    is_doubtful = exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT)
+    is_pending = func.coalesce(orders.c.status, "").not_in(FINAL_STATUSES)
+    is_given = func.coalesce(orders.c.order_id, "").not_in(select(withheld_results.c.order_id))
+    return select(
+        batches.c.id,
+        batches.c.state,
+        batches.c.resumes_itself,
+        batches.c.announced,
+        case((is_finished, is_doubtful)).label("is_doubtful"),
+        case((is_finished, exists().where(of_batch, is_pending, is_given))).label("is_pending"),
+    ).where(batches.c.id.in_(each_of(batch_ids, "INTEGER")))
+
+
+def _kind(row: Any) -> str:
+    """Return the kind of event that says where a batch is at rest; "" while it goes on without a person."""
     if row.state == BatchState.PAUSED:
         return "" if row.resumes_itself else EventKind.BATCH_PAUSED
     if row.state != BatchState.FINISHED:
         return ""
-    doubtful = select(items.c.id).where(items.c.batch_id == row.id, items.c.outcome == Outcome.IN_DOUBT)
-    if connection.execute(doubtful.limit(1)).first():
+    if row.is_doubtful:
         return EventKind.BATCH_IN_DOUBT
-    return "" if connection.execute(_pending(row.id)).first() else EventKind.BATCH_COMPLETE
-
-
-def _pending(batch_id: int) -> Any:
-    """Return the SELECT of one order of a batch whose result is still to come, by the index of the batch."""
-    is_pending = func.coalesce(orders.c.status, "").not_in(FINAL_STATUSES)
-    withheld = select(withheld_results.c.order_id)
-    given = func.coalesce(orders.c.order_id, "").not_in(withheld)
-    return select(orders.c.id).where(orders.c.batch_id == batch_id, is_pending, given).limit(1)
+    return "" if row.is_pending else EventKind.BATCH_COMPLETE
 
 
 def _batch_data(batch: Progress) -> dict[str, Any]:

@@ -97,8 +97,7 @@ def step(database: IMEIDatabase, now: datetime) -> int:
             rows = _next_by_id(connection, mark)
         elif not rows:
             rows = _next_by_age(connection, mark, _days(rules), now)
-        for batch_id in write_grades(connection, rows, rules, now):
-            batch_states.touch(connection, batch_id)
+        batch_states.touch(connection, *write_grades(connection, rows, rules, now))
     return len(rows)
 
 

@@ -1,22 +1,32 @@
 """Results on disk: which orders still wait for one, one provider answer a transaction, each change of status timed.
 
-This module knows neither HTTP nor result texts; what changes is decided by the function that it is given.
+This module knows neither HTTP nor result texts; what changes is decided by the function that it is given. To read texts
+takes long, so it is done before the lock of writers is taken. With the lock, each order is looked at once more, and the
+decision is used only where the order is as it was.
 """
 
+import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Insert, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Insert, Select, TextClause, bindparam, delete, func, or_, select
 
 from database import IMEIDatabase, Transaction, utc_now
 from orders import FINAL_STATUSES, IMEIOrder
-from schema import NOT_FINAL, PENDING_BY_DATE, orders, services, status_changes, upsert, withheld_results
-from storage import batch_states, guards, outbox, stop_loss, verdict_store
-from storage.rows import Order
+from schema import NOT_FINAL, PENDING_BY_DATE, each_of, orders, services, sql, upsert, withheld_results
+from storage import batch_states, outbox, stop_loss, verdict_store
 
 #: Stored texts that are read again in one transaction.
 REPARSED_AT_ONCE = 500
+#: What the change of an order is decided and graded by.
+READ = (orders.c.order_id, orders.c.imei, orders.c.imei2, orders.c.serial, orders.c.result_code, *verdict_store.GRADED)
+NOTE_MOVES = sql(
+    "INSERT INTO status_changes (order_row, old, new, changed_at) SELECT given.id, given.old, given.new, :now"
+    " FROM rows(:rows AS id INTEGER, old TEXT, new TEXT) given ORDER BY given.key"
+).bindparams(bindparam("now", type_=orders.c.updated_at.type))
 
 #: Orders that wait, counted in indexes: those without an id, which the provider cannot be asked for, are subtracted.
 _OPEN = select(func.count()).select_from(orders).where(NOT_FINAL)
@@ -24,7 +34,8 @@ _DATED = select(func.count()).select_from(orders).where(PENDING_BY_DATE)
 _NAMELESS = _OPEN.where(or_(orders.c.order_id.is_(None), orders.c.order_id == ""))
 COUNT_PENDING = select(_DATED.scalar_subquery() - _NAMELESS.scalar_subquery())
 
-Change = Callable[[IMEIOrder, Any], dict[str, Any]]
+Values = dict[str, Any]
+Change = Callable[[IMEIOrder, Any], Values]
 
 
 class PendingOrder(NamedTuple):
@@ -33,6 +44,13 @@ class PendingOrder(NamedTuple):
     order_id: str
     placed_at: datetime | None  #: UTC
     delivery: str  #: the provider's words for its service, such as "Instant-5 Minutes"
+
+
+class Decided(NamedTuple):
+    """An order as it is stored, and what is to be changed of it."""
+
+    row: Any  #: of READ
+    values: Values  #: by column; empty where nothing changes
 
 
 class Withheld(NamedTuple):
@@ -91,43 +109,71 @@ def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Ch
 
     All or nothing.
     """
-    moves: list[dict[str, Any]] = []
+    listed = {order.id: order for order in found}
+    known = select(*READ).where(orders.c.order_id.in_(each_of(listed)))
+    return _change(database, known, lambda row: change(listed[row.order_id], row), _write_results)
+
+
+def _change(
+    database: IMEIDatabase,
+    query: Select[Any],
+    change: Callable[[Any], Values],
+    write: Callable[[Transaction, Sequence[Decided]], None],
+) -> int:
+    """Write what change(row) gives for the rows of a SELECT of READ. Returns how many orders change."""
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    before: dict[Any, Values] = {row: change(row) for row in rows}
+    if not any(before.values()):
+        return 0
     with database.write() as connection:
-        stored = _stored(connection, [order.id for order in found])
-        pairs = [
-            (stored[order.id], order) for order in {order.id: order for order in found}.values() if order.id in stored
-        ]
-        changed = [(row, values) for row, order in pairs if (values := change(order, row))]
-        for row, values in changed:
-            now = utc_now()
-            connection.execute(update(orders).where(orders.c.id == row.id).values(**values, updated_at=now))
-            if values.get("status", row.status) != row.status:
-                moves.append({"order_row": row.id, "old": row.status, "new": values["status"], "changed_at": now})
-        if moves:
-            connection.execute(insert(status_changes), moves)
-        verdict_store.grade_rows(connection, [row.id for row, _ in changed])
-        arrived = [m["order_row"] for m in moves if m["new"] in FINAL_STATUSES and m["old"] not in FINAL_STATUSES]
-        if arrived:
-            outbox.orders_completed(connection, arrived)
-        _touch(connection, (row.batch_id for row, _ in changed))
-        stop_loss.apply(connection, {row.batch_id for row, _ in changed if row.batch_id})
+        rows = connection.execute(query).all()
+        decided = [Decided(row, before[row] if row in before else change(row)) for row in rows]
+        changed = [one for one in decided if one.values]
+        write(connection, changed)
     return len(changed)
 
 
-def _stored(connection: Connection, order_ids: Sequence[str]) -> dict[str, Row[Any]]:
-    """Return order id → what is stored of it, for those of these ids that are known."""
-    names = ("id", "order_id", "imei", "status", "result_code", "order_date", "batch_id")
-    found: dict[str, Row[Any]] = {}
-    for part in guards.parts(order_ids):
-        query = select(*(orders.c[name] for name in names)).where(orders.c.order_id.in_(part))
-        found |= {row.order_id: row for row in connection.execute(query)}
-    return found
+def _write_results(connection: Transaction, changed: Sequence[Decided]) -> None:
+    """Write results, and what follows of them."""
+    now = utc_now()
+    dated = {"updated_at": now.isoformat(" ", "microseconds")}
+    _write_graded(connection, [Decided(row, values | dated) for row, values in changed], now)
+    moves = [
+        (row.id, row.status, values["status"])
+        for row, values in changed
+        if values.get("status", row.status) != row.status
+    ]
+    if moves:
+        connection.execute(NOTE_MOVES, {"rows": json.dumps(moves), "now": now})
+    arrived = [row for row, old, new in moves if new in FINAL_STATUSES and old not in FINAL_STATUSES]
+    if arrived:
+        outbox.orders_completed(connection, arrived)
+    batch_ids = _batches(changed)
+    batch_states.touch(connection, *batch_ids)
+    stop_loss.apply(connection, batch_ids)
 
 
-def _touch(connection: Transaction, batch_ids: Iterable[int | None]) -> None:
-    """Make the revisions of these batches grow, each once."""
-    for batch_id in {batch_id for batch_id in batch_ids if batch_id}:
-        batch_states.touch(connection, batch_id)
+def _write_graded(connection: Transaction, changed: Iterable[Decided], now: datetime) -> None:
+    """Write these values, and what the rules in force say about the orders with them: a statement for many orders."""
+    rules, rows = verdict_store.rules_in_force(connection), defaultdict[tuple[str, ...], list[Any]](list)
+    for row, values in changed:
+        graded = values | verdict_store.graded_values(row, values, rules, now)
+        rows[tuple(graded)].append((row.id, *graded.values()))
+    for names, of_orders in rows.items():
+        connection.execute(_write(names), {"rows": json.dumps(of_orders)})
+
+
+@cache
+def _write(names: tuple[str, ...]) -> TextClause:
+    """Return the statement that writes these columns of orders, given with the row id of each."""
+    changed = ", ".join(f"{name} = given.{name}" for name in names)
+    given = ", ".join(f"{name} {orders.c[name].type}" for name in names)
+    return sql(f"UPDATE orders SET {changed} FROM rows(:rows AS id INTEGER, {given}) given WHERE orders.id = given.id")
+
+
+def _batches(changed: Iterable[Decided]) -> set[int]:
+    return {row.batch_id for row, _ in changed if row.batch_id}
 
 
 def withheld(database: IMEIDatabase, account: str | None = None) -> dict[str, Withheld]:
@@ -164,8 +210,9 @@ def note_withheld(database: IMEIDatabase, found: Sequence[Withheld], given: Coll
         if found:
             rows: list[Mapping[str, Any]] = [result._asdict() for result in found]
             connection.execute(_replace_withheld(), rows)
-            stored = _stored(connection, [result.order_id for result in found])
-            _touch(connection, (row.batch_id for row in stored.values()))
+            named = orders.c.order_id.in_(each_of(result.order_id for result in found))
+            of_batches = select(orders.c.batch_id).where(named, orders.c.batch_id.is_not(None)).distinct()
+            batch_states.touch(connection, *connection.execute(of_batches).scalars())
 
 
 def _replace_withheld() -> Insert:
@@ -178,23 +225,34 @@ def _withheld_columns() -> tuple[Any, ...]:
     return tuple(withheld_results.c[name] for name in Withheld._fields)
 
 
-def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], dict[str, Any]]) -> tuple[int, int]:
+def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], Values]) -> tuple[int, int]:
     """Read every stored raw text again by values_of(text, ordered IMEI). Returns (texts read, orders changed)."""
     read = changed = last = 0
-    while True:
-        with database.write() as connection:
-            texts = select(orders).where(orders.c.id > last, orders.c.result_code != "").order_by(orders.c.id)
-            rows = [Order.from_row(row) for row in connection.execute(texts.limit(REPARSED_AT_ONCE))]
-            found = [(row, values_of(row.result_code or "", row.imei)) for row in rows]
-            differing = [(row, values) for row, values in found if _differs(row, values)]
-            for row, values in differing:
-                connection.execute(update(orders).where(orders.c.id == row.id).values(values))
-            verdict_store.grade_rows(connection, [row.id for row, _ in differing])
-            _touch(connection, (row.batch_id for row, _ in differing))
-        if not rows:
-            return read, changed
-        read, changed, last = read + len(rows), changed + len(differing), rows[-1].id
+
+    def change(row: Any) -> Values:
+        values = values_of(row.result_code or "", row.imei)
+        return values if _differs(row, values) else {}
+
+    while ids := _with_texts(database, last):
+        changed += _change(
+            database, select(*READ).where(orders.c.id.in_(each_of(ids, "INTEGER"))), change, _write_again
+        )
+        read, last = read + len(ids), ids[-1]
+    return read, changed
 
 
-def _differs(row: Order, values: Mapping[str, Any]) -> bool:
+def _with_texts(database: IMEIDatabase, last: int) -> list[int]:
+    """Return the row ids of the next orders with a result text, after a row id."""
+    query = select(orders.c.id).where(orders.c.id > last, orders.c.result_code != "").order_by(orders.c.id)
+    with database.read() as connection:
+        return list(connection.execute(query.limit(REPARSED_AT_ONCE)).scalars())
+
+
+def _write_again(connection: Transaction, changed: Sequence[Decided]) -> None:
+    """Write what texts say that are read again."""
+    _write_graded(connection, changed, utc_now())
+    batch_states.touch(connection, *_batches(changed))
+
+
+def _differs(row: Any, values: Values) -> bool:
     return any((getattr(row, name) or "") != (value or "") for name, value in values.items())

@@ -1,12 +1,14 @@
 """Verdicts on disk: versions of the rules, the grading of results, and counts by verdict.
 
-Who writes a result calls `grade_rows` in the same transaction. This module decides nothing: grading.grade does.
+Who writes a result writes `graded_values` with it, or calls `grade_rows` in the same transaction. This module decides
+nothing: grading.grade does.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, insert, select
@@ -137,7 +139,13 @@ def write_grades(
     return frozenset(batches)
 
 
-def _grade_of(row: Row[Any], version: RuleVersion, now: datetime) -> tuple[str | None, int | None, int | None]:
+def graded_values(row: Row[Any], changed: dict[str, Any], version: RuleVersion, now: datetime) -> dict[str, Any]:
+    """Return the columns of the grade, by these rules, of a row of the columns GRADED with some of them changed."""
+    verdict, line, rules = _grade_of(SimpleNamespace(**row._asdict() | changed), version, now)
+    return {"verdict": verdict, "verdict_rule": line, "rules_version": rules}
+
+
+def _grade_of(row: Any, version: RuleVersion, now: datetime) -> tuple[str | None, int | None, int | None]:
     if row.status not in FINAL_STATUSES:
         return None, None, None
     verdict, rule = grade(findings_of(row, now), version.rules)

@@ -116,7 +116,7 @@ def test_the_start_of_a_batch_is_that_of_its_first_call(database: IMEIDatabase) 
     assert one(database, started, batch_id) is None
     with database.write() as connection:
         for later in (0, 60):
-            batch_states.touch(connection, batch_id, starting=first + timedelta(seconds=later))
+            batch_states.start(connection, batch_id, first + timedelta(seconds=later))
     assert one(database, started, batch_id) in (first, first.strftime("%Y-%m-%d %H:%M:%S.%f"))
     assert revision(database, batch_id) == 3
 
@@ -168,7 +168,7 @@ def test_planned_calls_are_older_work_unless_their_batch_was_made_just_now(
         moment = (now - timedelta(seconds=made)).strftime("%Y-%m-%d %H:%M:%S.%f")
         run(connection, "UPDATE batches SET created_at = ?", moment)
         if started:
-            batch_states.touch(connection, batch_id, starting=now)
+            batch_states.start(connection, batch_id, now)
         assert bool(batch_states.older_batches(connection, 60.0)) is older
         batch_states.pause(connection, batch_id, "by a person")
         assert bool(batch_states.older_batches(connection, 60.0)) is older  # it may be resumed

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from call_moves import in_doubt, item_outcomes, linked, ordered, repeated
 from handmade_calls import call, one, planned, record_outcomes
 from simulated_provider import imeis
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from database import MIGRATIONS, IMEIDatabase, utc_now
 from orders import IMEIOrder, Outcome
@@ -60,6 +60,22 @@ def test_a_batch_is_complete_once_with_its_last_result(database: IMEIDatabase) -
     found = data(database)
     assert found["outcomes"]["ordered"] == found["results"] == found["total"] == 3
     assert (found["state"], found["spent"], found["verdicts"]["review"]) == ("complete", "0.30", 3)
+
+
+def test_a_list_of_results_takes_as_many_statements_as_one_result(database: IMEIDatabase) -> None:
+    """Orders of as many batches, each of which is complete with it."""
+    numbers = imeis(9)
+    for number in numbers:
+        sent = call(database, [number])
+        with database.write() as connection:
+            record_outcomes(connection, sent, item_outcomes(sent, ORDERED, first_id=int(number)))
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    give(database, numbers[:1])
+    alone = len(asked)
+    give(database, numbers[1:])
+    assert len(asked) == 2 * alone < 40
+    assert events(database) == ["batch.complete"] * 9
 
 
 def test_a_batch_is_complete_when_what_is_left_of_its_results_is_withheld(database: IMEIDatabase) -> None:
@@ -130,7 +146,7 @@ def test_a_call_on_the_wire_and_a_placed_order_write_no_event(database: IMEIData
     batch_id, chunks = planned(database, 4)
     with database.write() as connection:
         batch_states.touch(connection, batch_id)
-        batch_states.touch(connection, batch_id, starting=utc_now())
+        batch_states.start(connection, batch_id, utc_now())
     assert (events(database), len(chunks)) == ([], 2)
 
 

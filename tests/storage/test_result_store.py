@@ -52,6 +52,26 @@ def test_an_answer_is_written_whole_or_not_at_all(simulator: Simulator, database
         assert connection.execute(select(status_changes)).all() == []
 
 
+def test_results_are_read_without_the_lock_and_again_where_the_order_changed(
+    database: IMEIDatabase, rival: IMEIDatabase
+) -> None:
+    """While the answer is read, another process settles one of its orders: that one is decided by its new state."""
+    first, second = sorted(pending(database, 2))
+    seen: list[tuple[str, str]] = []
+
+    def change(order: IMEIOrder, row: Any) -> dict[str, Any]:
+        if not seen:
+            with rival.write(is_hurried=True) as connection:
+                connection.execute(orders.update().where(orders.c.order_id == first).values(status="Rejected"))
+        seen.append((order.id, row.status))
+        return {} if row.status == "Rejected" else {"status": order.status}
+
+    listed = [IMEIOrder(order_id, "", "Completed") for order_id in (first, second)]
+    assert store_results(database, listed, change) == 1
+    assert sorted(seen) == [(first, "Pending"), (first, "Rejected"), (second, "Pending")]
+    assert {row["order_id"]: row["status"] for row in all_orders(database)} == {first: "Rejected", second: "Completed"}
+
+
 def test_reparse_applies_the_parser_to_stored_texts(database: IMEIDatabase) -> None:
     text = "Model: iPhone 12<br>Carrier: T-Mobile USA<br>SIM Lock: Locked"
     for n, imei in enumerate(imeis(3)):
