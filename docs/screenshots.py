@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests" / "tools")]
 
-from live_site import QUICK, SERVICE, Site, launch, made_up_imeis, wait_until  # noqa: E402
+from live_site import QUICK, SERVICE, Site, launch, made_up_imeis  # noqa: E402
+from waiting import wait_until  # noqa: E402
 from web_client import confirm_fields  # noqa: E402
 
 DESK = (1280, 800)

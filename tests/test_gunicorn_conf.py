@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from gunicorn_server import PATIENCE, ROOT, Server, environ_of, wait_until
+from gunicorn_server import ROOT, Server, environ_of
+from waiting import PATIENCE, wait_until
 
 from backend import STREAMS_PER_PROCESS
 from settings import Settings

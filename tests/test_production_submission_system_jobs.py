@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from batch_checks import assert_all_paid_once, at_work, new_batch, outcomes, rows, wait_until
+from batch_checks import assert_all_paid_once, at_work, new_batch, outcomes, rows
 from simulated_provider import QUICK, Knobs, Simulator, put_in_use
 from sqlalchemy import text
+from waiting import wait_until
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from batch_checks import wait_until
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
+from waiting import wait_until
 
 import runner
 from account import ProviderRequests, ServiceCatalog

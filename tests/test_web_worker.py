@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from gunicorn_server import Server, free_port, wait_until
+from gunicorn_server import Server, free_port
+from waiting import wait_until
 
 import web_worker
 from database import IMEIDatabase

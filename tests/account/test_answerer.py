@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from batch_checks import wait_until
 from counted_provider import LISTED, Provider
+from waiting import wait_until
 from web_client import SERVICES
 
 from account.answerer import LocalProvider, Questions, answering, request_ages

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import xlsxwriter
-from live_site import SERVICE, Site, Visitor, csv_of, made_up_imeis, wait_until
+from live_site import SERVICE, Site, Visitor, csv_of, made_up_imeis
 from playwright.sync_api import Page, expect
+from waiting import wait_until
 
 pytestmark = pytest.mark.browser
 

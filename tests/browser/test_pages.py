@@ -12,8 +12,9 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis, wait_until
+from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis
 from playwright.sync_api import Page, expect
+from waiting import wait_until
 
 from database import IMEIDatabase
 from settings import Settings

@@ -5,8 +5,9 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis, wait_until
+from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis
 from playwright.sync_api import Locator, Page, expect
+from waiting import wait_until
 
 pytestmark = pytest.mark.browser
 

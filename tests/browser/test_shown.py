@@ -7,8 +7,9 @@ from pathlib import Path
 import openpyxl
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from live_site import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis, wait_until
+from live_site import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis
 from playwright.sync_api import Page, expect
+from waiting import wait_until
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 from handmade_calls import read_balance
+from waiting import wait_until
 
 from account.requests import ProviderRequests
 from backend import make_backend
@@ -511,7 +512,7 @@ def test_ctrl_c_and_the_same_command_again_order_every_imei_once(
     with subprocess.Popen(
         [sys.executable, *words], cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as first:
-        wait_until(lambda: len(provider.charges()) > 100)
+        wait_until(lambda: len(provider.charges()) > 100, "some are charged")
         first.send_signal(signal.SIGINT)
         _, said = first.communicate(timeout=30)
     assert first.returncode == 130, said
@@ -523,13 +524,6 @@ def test_ctrl_c_and_the_same_command_again_order_every_imei_once(
     assert second.returncode == 0, second.stderr
     assert json.loads(second.stdout.splitlines()[-1])["successful"] == 250
     assert len({charge.imei for charge in provider.charges()}) == len(provider.charges()) == 250
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_sync_and_reparse_say_what_they_did(app: Flask, provider: Simulator, database: IMEIDatabase) -> None:
@@ -551,7 +545,7 @@ def test_sync_is_done_by_the_process_that_is_the_runner(
     database.insert_order({"order_id": "5", "imei": imeis(1)[0], "status": "Pending"})
     background = start_background(replace(real, auto_sync_interval=0), database)
     try:
-        wait_until(lambda: runner_alive(real.data_dir))
+        wait_until(lambda: runner_alive(real.data_dir), "a runner")
         asked = app.test_cli_runner().invoke(args=["sync"])
     finally:
         background.stop()

@@ -1,7 +1,6 @@
 """The audit and the rebuild, against a provider on a real socket whose ledger is the judge."""
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import Any
@@ -11,6 +10,7 @@ from audited_orders import COUNT, audited, audited_with, client_of, counts, plac
 from handmade_calls import one
 from simulated_provider import Simulator, imeis
 from sqlalchemy import update
+from waiting import wait_until
 from web_client import SERVICES, Browser, Provider, make_app
 
 from commands.audit import conclusion, report_lines
@@ -183,9 +183,7 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
         nightly._clock = clock
         thread = Thread(target=nightly.duty().repeat, args=(stop,))
         thread.start()
-        until = time.monotonic() + 10
-        while last_audit(database) is None and time.monotonic() < until:
-            time.sleep(0.02)
+        wait_until(lambda: last_audit(database) is not None, "an audit")
         stop.set()
         thread.join()
     found = last_audit(database)

@@ -16,6 +16,7 @@ from pending_orders import NOTHING, ByHand, Hours, Partial, Spoiled, client_of, 
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import insert, select
 from stored_orders import all_orders
+from waiting import wait_until
 
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import (
@@ -268,9 +269,7 @@ def test_a_wish_is_granted_by_the_thread_even_where_the_interval_is_off(
         thread = threading.Thread(target=OrderSync(database, client, 0).duty().repeat, args=(stop,))
         thread.start()
         request_sync(database)
-        until = time.monotonic() + 10
-        while order_sync.is_requested(database) and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_until(lambda: not order_sync.is_requested(database), "the request is done")
         stop.set()
         thread.join()
     assert not order_sync.is_requested(database)

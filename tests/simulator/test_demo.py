@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from simulator_calls import API, SERVICE, A, first_line, wait_until
+from simulator_calls import API, SERVICE, A, first_line
+from waiting import wait_until
 
 from simulator.demo import DemoProvider, ensure_running
 from simulator.server import Simulator
@@ -46,7 +47,7 @@ def test_processes_that_start_the_demo_at_once_share_one_provider_that_ends_with
         assert [started for _, started in said].count("True") == 1
         starter = processes[[started for _, started in said].index("True")]
         starter.kill()
-        wait_until(lambda: gone(said[0][0]))
+        wait_until(lambda: gone(said[0][0]), "it has ended")
     finally:
         for process in processes:
             process.kill()

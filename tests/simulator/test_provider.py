@@ -6,24 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 import requests
-from simulator_calls import (
-    API,
-    SERVICE,
-    A,
-    B,
-    C,
-    Clock,
-    D,
-    ask,
-    charged,
-    error,
-    listed,
-    named,
-    place,
-    post,
-    statuses,
-    wait_until,
-)
+from simulator_calls import API, SERVICE, A, B, C, Clock, D, ask, charged, error, listed, named, place, post, statuses
+from waiting import wait_until
 
 from simulator.knobs import FIRST_ORDER_ID, Knobs
 from simulator.ledger import Ledger
@@ -140,10 +124,10 @@ def test_a_call_is_charged_on_arrival_or_on_answer_though_the_client_left(
     simulator.set(latency=0.5, charge_when=charge_when)
     with pytest.raises(requests.ReadTimeout):
         post(simulator, "placeorder", timeout=0.1, imei=A, networkId=SERVICE)
-    wait_until(lambda: bool(simulator.calls()))
+    wait_until(lambda: bool(simulator.calls()), "the call arrives")
     assert charged(simulator) == on_the_wire
     assert simulator.calls()[0].ended is None
-    wait_until(lambda: simulator.calls()[0].ended is not None)
+    wait_until(lambda: simulator.calls()[0].ended is not None, "the call ends")
     assert charged(simulator) == [A]
 
 
@@ -163,10 +147,10 @@ def test_a_slow_call_goes_on_when_the_client_hangs_up_and_other_calls_are_answer
     with pytest.raises(requests.ReadTimeout):
         post(simulator, "placeorder", timeout=0.05, imei=f"{A},{B},{C}", networkId=SERVICE)
     assert named(ask(simulator, "getimeis")) == charged(simulator) == []
-    wait_until(lambda: len(simulator.charges()) == 1)
+    wait_until(lambda: len(simulator.charges()) == 1, "it is charged")
     assert named(ask(simulator, "getimeis", orderIds="15000000")) == [A]
     assert simulator.calls()[0].ended is None
-    wait_until(lambda: simulator.calls()[0].ended is not None)
+    wait_until(lambda: simulator.calls()[0].ended is not None, "the call ends")
     assert charged(simulator) == [A, B, C]
 
 
@@ -198,7 +182,7 @@ def test_a_proxy_gives_up_on_a_slow_call_that_the_provider_goes_on_with(simulato
     answer = session.post(simulator.base_url + API, data={**form, "imei": f"{A},{B},{C}"}, timeout=5)
     assert (answer.status_code, answer.headers["Content-Type"]) == (524, "text/html")
     assert (charged(simulator), simulator.calls()[0].status) == ([], 524)
-    wait_until(lambda: charged(simulator) == [A, B, C])
+    wait_until(lambda: charged(simulator) == [A, B, C], "all are charged")
     assert "<Client>" in session.post(simulator.base_url + API, data={**form, "action": "accountinfo"}).text
 
 
@@ -211,7 +195,7 @@ def test_a_fault_comes_at_once_and_the_orders_are_placed_later(simulator: Simula
         status = 0
     assert status == (503 if fault == "503" else 0)
     assert named(ask(simulator, "getimeis")) == charged(simulator) == []
-    wait_until(lambda: charged(simulator) == [A, B])
+    wait_until(lambda: charged(simulator) == [A, B], "both are charged")
     started = simulator.calls()[0].started
     assert all(charge.time >= started + 0.29 for charge in simulator.charges())
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from batch_checks import wait_until
 from handed_over import handed_over
 from sqlalchemy import select, text, update
+from waiting import wait_until
 
 from database import IMEIDatabase
 from schema import batches

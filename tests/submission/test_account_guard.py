@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_checks import new_batch, outcomes, wait_until
+from batch_checks import new_batch, outcomes
 from handmade_calls import call, listed, look, one, planned, reason, unanswered
 from simulated_provider import Simulator, imeis, settings_at
+from waiting import wait_until
 from web_client import Browser, Provider, make_app, words
 
 from callers import leading

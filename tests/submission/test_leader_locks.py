@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from batch_checks import wait_until
+from waiting import wait_until
 
 from database import IMEIDatabase
 from storage import elections

@@ -4,8 +4,9 @@ import time
 from dataclasses import replace
 
 import pytest
-from batch_checks import at_work, rows, wait_until
+from batch_checks import at_work, rows
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
+from waiting import wait_until
 
 from gsm_fusion_client import GSMFusionClient
 from submission.decisions import ask_again, was_not_placed

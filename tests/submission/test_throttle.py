@@ -16,6 +16,7 @@ from typing import get_args
 import pytest
 from simulated_provider import QUICK, SERVICE, Knobs, Simulator, imeis, system
 from virtual_throttle import Run, Scene, drive, least
+from waiting import wait_until
 
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
@@ -504,9 +505,7 @@ def test_a_429_on_a_read_slows_everybody(simulator: Simulator) -> None:
     with client_of(simulator, throttle) as client:
         reader = threading.Thread(target=lambda: reads.append(client.list_recent_orders()))
         reader.start()
-        until = time.monotonic() + 10
-        while throttle.permits(clock.now, 0) and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_until(lambda: not throttle.permits(clock.now, 0), "the read waits")
         assert throttle.permits(clock.now, 0) == 0
         assert len(simulator.calls()) == 1
         clock.now += 2

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import requests
-from live_site import Site, wait_until
+from live_site import Site
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 

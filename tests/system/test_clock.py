@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 
 import pytest
-from batch_checks import assert_all_paid_once, at_work, new_batch, outcomes, rows, see_through, wait_until
+from batch_checks import assert_all_paid_once, at_work, new_batch, outcomes, rows, see_through
 from planted_kills import CHUNK
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
+from waiting import wait_until
 from web_client import CARRIER
 
 import database as database_module

@@ -14,12 +14,13 @@ from typing import NoReturn
 import psycopg
 import pytest
 from batch_checks import found, new_batch, outcomes, waits
-from cluster_site import LIMIT, PATIENCE, SAFE, ClusterSite, duplicating, kill, most_in_window, wait_until
+from cluster_site import LIMIT, PATIENCE, SAFE, ClusterSite, duplicating, kill, most_in_window
 from cut_network import server_behind_links, why_not
 from postgresql_cluster import programs
 from scaled_cluster import IDLE, LEASE, begun_by_everybody, begun_counts_as_unsent, scaled, unlimited
 from simulated_provider import judge
 from twenty_blows import END_ONE, FULL_DISK, LOSE_JOBS, REPEAT_JOBS, SPACE, STALLED, prove
+from waiting import wait_until
 
 from database import IMEIDatabase
 from orders import BatchState

@@ -10,18 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from batch_checks import (
-    PRICE,
-    assert_all_paid_once,
-    new_batch,
-    outcomes,
-    see_through,
-    told_by_command,
-    told_by_page,
-    wait_until,
-)
+from batch_checks import PRICE, assert_all_paid_once, new_batch, outcomes, see_through, told_by_command, told_by_page
 from planted_kills import CHUNK, PLANTS, Job, start
 from simulated_provider import Knobs, Simulator, system
+from waiting import wait_until
 
 from database import IMEIDatabase
 from settings import Settings

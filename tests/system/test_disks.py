@@ -28,7 +28,6 @@ from batch_checks import (
     see_through,
     told_by_command,
     told_by_page,
-    wait_until,
     waits,
 )
 from gunicorn_server import ROOT, environ_of
@@ -36,6 +35,7 @@ from planted_kills import CHUNK, Job, start
 from simulated_provider import Knobs, Simulator, system, threads_of
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import IntegrityError, OperationalError
+from waiting import wait_until
 from web_client import SERVICES, Browser, Provider, make_app, words
 
 from database import IMEIDatabase

@@ -4,11 +4,11 @@ import json
 import os
 import random
 import threading
-import time
 
 import pytest
 from forked_command import ForkedCommand, short_waits
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
+from waiting import wait_until
 
 from database import IMEIDatabase
 
@@ -91,9 +91,7 @@ def test_killed_again_and_again_the_command_ends_with_every_imei_ordered_once(si
 def test_sigterm_lets_the_calls_on_the_wire_end_and_loses_nothing(simulator, environment, upload, data_dir):
     simulator.set(listing="off")
     command = submit(upload, environment)
-    deadline = time.monotonic() + 20
-    while len(simulator.charges()) < 600 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: len(simulator.charges()) >= 600, "some calls are through")
     command.process.terminate()
     command.finish()
     assert finish(upload, environment)[1]["successful"] == TOTAL

@@ -4,8 +4,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from batch_checks import new_batch, outcomes, wait_until
+from batch_checks import new_batch, outcomes
 from simulated_provider import Knobs, Simulator, judge, system
+from waiting import wait_until
 from worker_processes import WorkerJob, workers
 
 from database import IMEIDatabase, UnusableDatabaseError

@@ -21,11 +21,11 @@ from batch_checks import (
     see_through,
     told_by_command,
     told_by_page,
-    wait_until,
 )
 from planted_kills import CHUNK
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from stored_orders import all_orders, imeis_in_doubt
+from waiting import wait_until
 
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient

@@ -24,12 +24,12 @@ from batch_checks import (
     rows,
     see_through,
     told_by_page,
-    wait_until,
     waits,
 )
 from gunicorn_server import Server, free_port
 from planted_kills import CHUNK, Job, start
 from simulated_provider import Knobs, Simulator, judge, put_in_use, system
+from waiting import wait_until
 
 from database import IMEIDatabase
 from orders import BatchState

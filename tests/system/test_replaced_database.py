@@ -16,12 +16,12 @@ from batch_checks import (
     paid_calls,
     rows,
     told_by_page,
-    wait_until,
     waits,
 )
 from older_copies import MANY, TOTAL, KnowsNothing, browser_on, order_all_and_put_back, put_in_place, restore_orders
 from planted_kills import CHUNK
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
+from waiting import wait_until
 from web_client import words
 
 from database import DatabaseReplacedError, IMEIDatabase

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from batch_checks import assert_all_paid_once, found, new_batch, wait_until
+from batch_checks import assert_all_paid_once, found, new_batch
 from simulated_provider import imeis, put_in_use
 from two_accounts import MAIN, SECOND, two_accounts
+from waiting import wait_until
 from web_client import SERVICES, Provider, make_app
 from worker_processes import CHUNK, WorkerJob, workers
 

@@ -3,13 +3,13 @@
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from simulated_provider import SERVICE, imeis, judge
 from sqlalchemy import text
+from waiting import PATIENCE, wait_until
 from web_client import SERVICES, Browser, Provider, make_app, words
 
 from commands.submit import result_lines
@@ -24,7 +24,6 @@ from storage.list_limits import write_list_limit
 from submission.report import submission_result
 
 PRICE = 0.08  #: US dollars an IMEI of SERVICE, as the simulator charges
-PATIENCE = 90.0  #: seconds; only a failure takes that long
 
 
 def new_batch(database: IMEIDatabase, count: int, chunk_size: int, first: int = 0) -> int:
@@ -58,14 +57,6 @@ def told_by_command(database: IMEIDatabase, batch_id: int) -> str:
 def told_by_page(database: IMEIDatabase, settings: Settings, batch_id: int) -> str:
     """Return the text of the batch's page, without markup."""
     return words(Browser(make_app(settings, database, Provider(list(SERVICES)))).get(f"/batches/{batch_id}"))
-
-
-def wait_until(true: Callable[[], bool], what: str | Callable[[], str], patience: float = PATIENCE) -> None:
-    """Check again until it is true; fail with `what` when time is up."""
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
-        time.sleep(0.02)
 
 
 def see_through(running: ProductionSubmissionSystem, batch_id: int) -> int:

@@ -20,6 +20,7 @@ from postgresql_cluster import new_data, programs, start_server, unprivileged_us
 from scaled_cluster import WINDOW, scaled
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, put_in_use
 from stored_orders import all_orders, imeis_in_doubt
+from waiting import wait_until
 
 from access import create_token
 from database import IMEIDatabase
@@ -276,15 +277,6 @@ def kill(worker: ForkedCommand) -> None:
     """Kill a worker, and wait until it is gone."""
     worker.process.kill()
     worker.process.join()
-
-
-def wait_until(true: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    """Check again until it is true. Raises TimeoutError."""
-    deadline = time.monotonic() + patience
-    while not true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"in {patience:g} s: {what}")
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -21,10 +21,11 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from batch_checks import at_work, found, new_batch, outcomes, wait_until
+from batch_checks import at_work, found, new_batch, outcomes
 from planted_kills import CHUNK, Job, start
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, put_in_use, system, with_check_digit
 from stored_orders import all_orders, imeis_in_doubt
+from waiting import wait_until
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, OutcomeUnknownError

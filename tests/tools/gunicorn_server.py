@@ -6,8 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from storage.batch_creation import NewBatch, create_batch
 from storage.batch_states import pause
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 90.0  #: seconds; only a failure takes that long
 
 
 def environ_of(data_dir: Path, **more: str) -> dict[str, str]:
@@ -78,14 +76,6 @@ class Server:
         except ProcessLookupError:
             pass
         self.process.wait(10)
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Check again until it is true; fail with `what` when time is up."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 @pytest.fixture(name="paused_batch")

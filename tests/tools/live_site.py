@@ -10,7 +10,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +18,7 @@ import pytest
 import requests
 from gunicorn_server import free_port
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from waiting import PATIENCE, wait_until
 from web_client import confirm_fields
 
 from imei import luhn_check_digit
@@ -36,7 +36,6 @@ SWITCHES = [
     "--disable-sync",
 ]
 SERVICE = "1739"  #: 0.08 US dollars in the demo
-PATIENCE = 30.0  #: seconds; only a failure takes that long
 SHORT_WAITS = {"SETTLE_QUIET": "3", "GSM_FUSION_TIMEOUT": "10"}  #: short_waits.py allows them
 QUICK = {"latency": 0.3, "jitter": 0.0, "fault": "", "listing": "on", "listing_limit": 20_000}
 #: Chromium writes most violations to the console; this adds the directive.
@@ -52,13 +51,6 @@ def made_up_imeis(first: int, count: int) -> list[str]:
 
 def csv_of(imeis: Sequence[str]) -> bytes:
     return "\r\n".join(["IMEI", *imeis]).encode()
-
-
-def wait_until(true: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 class Site:

@@ -2,7 +2,6 @@
 
 import heapq
 import subprocess
-import time
 from collections.abc import Callable
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -75,13 +74,6 @@ def statuses(simulator: Simulator, **fields: str) -> list[str | None]:
 
 def raw_request(body: bytes = b"", headers: bytes = b"", path: bytes = PATH) -> bytes:
     return b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n%s" % (path, len(body), headers, body)
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def first_line(process: subprocess.Popen[str]) -> str:

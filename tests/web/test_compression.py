@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gunicorn_server import Server, wait_until
+from gunicorn_server import Server
 from simulated_provider import imeis
+from waiting import wait_until
 from web_client import Browser, order_batch
 
 from database import IMEIDatabase

@@ -7,6 +7,7 @@ from io import BytesIO
 
 import openpyxl
 import pytest
+from waiting import wait_until
 from web_client import Browser, words
 from web_scenes import ordered
 
@@ -16,10 +17,7 @@ from web import downloads as web_downloads
 
 
 def wait_for(browser: Browser, page: str, sentence: str) -> None:
-    until = time.monotonic() + 10
-    while sentence not in words(browser.get(page)):
-        assert time.monotonic() < until, sentence
-        time.sleep(0.05)
+    wait_until(lambda: sentence in words(browser.get(page)), sentence)
 
 
 def test_a_long_workbook_is_built_in_the_background(

@@ -14,6 +14,7 @@ from sample_files import OLE, raw_workbook
 from simulated_provider import imeis
 from sqlalchemy import insert
 from stored_orders import all_orders
+from waiting import wait_until
 from web_client import Browser, answer_chunks, words
 
 from database import IMEIDatabase
@@ -145,9 +146,7 @@ def test_a_batch_of_many_rows_is_built_in_the_background_too(
     monkeypatch.setattr(web_downloads, "AT_ONCE", 20)
     monkeypatch.setattr(web_downloads, "REPORTED", 5)
     page = browser.get("/batches/1/results.xlsx?format=extended").location
-    until = time.monotonic() + 20
-    while "Ready to download" not in words(browser.get(page)) and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(lambda: "Ready to download" in words(browser.get(page)), "the file is built")
     done = browser.get(f"{page}/file")
     assert re.search(r"filename=batch-1_\S+_results-extended_\d{8}T\d{4}Z\.xlsx", done.headers["Content-Disposition"])
     assert len(values(done.data, "T")) == 30

@@ -2,7 +2,6 @@
 
 import io
 import re
-import time
 import zipfile
 from collections.abc import Callable
 from datetime import datetime
@@ -14,6 +13,7 @@ from golden_sheets import GOOD, differences, invoice, stock_list, two_imei_colum
 from old_workbooks import ods
 from sample_files import imeis
 from sqlalchemy import update
+from waiting import wait_until
 from web_client import CARRIER, Browser, answer_chunks, order_batch, words
 from werkzeug.test import TestResponse
 
@@ -214,11 +214,7 @@ def test_a_long_sheet_is_built_in_the_background(
     answer_chunks(database)
     complete(database)
     address = browser.get(f"/batches/{batch_id}/sheet").location
-    ends = time.monotonic() + 30
-    while "Ready to download" not in words(page := browser.get(address)):
-        assert "not built" not in words(page)
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    wait_until(lambda: "Ready to download" in words(browser.get(address)), "the sheet is built")
     assert sheet(browser.get(f"{address}/file"), "Phones", 4)[0]["Verdict"] == "Pass"
 
 

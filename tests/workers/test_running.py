@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from batch_checks import wait_until
 from handed_over import ACCOUNT, Provider, handed_over, kept, let_calls_start, worker
 from procrastinate import App
+from waiting import wait_until
 
 from database import IMEIDatabase
 from orders import PlacementAnswer
