@@ -36,6 +36,7 @@ from schema.dialect import (
     upsert,
 )
 from schema.event_tables import IS_NEW, audit_entries, deliveries, outbox_events, webhooks
+from schema.model_tables import imported_models, tac_models
 from schema.order_tables import (
     IS_REJECTED,
     MILLIONTH,
@@ -102,6 +103,7 @@ __all__ = [
     "idempotency_keys",
     "import_changes",
     "import_history",
+    "imported_models",
     "insert_rows",
     "is_one_of",
     "items",
@@ -134,6 +136,7 @@ __all__ = [
     "status_changes",
     "stored_settings",
     "sums",
+    "tac_models",
     "total",
     "totals_mark",
     "unindexed",

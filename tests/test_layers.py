@@ -97,6 +97,7 @@ UNTESTED = {
                 "columns",
                 "desk_tables",
                 "event_tables",
+                "model_tables",
                 "order_tables",
                 "provider_tables",
             )

@@ -85,6 +85,8 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TRIGGER orders_recounted",
         "DROP TRIGGER orders_uncounted",
         "DROP TRIGGER orders_untallied",
+        *(f"DROP TRIGGER orders_model_{event}" for event in ("added", "gained", "lost", "removed")),
+        *(f"DROP TABLE {name}" for name in ("tac_models", "imported_models")),
         "DROP TABLE order_totals",
         "DROP TABLE totals_mark",
         "DROP INDEX idx_batches_untallied",
