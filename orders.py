@@ -107,6 +107,25 @@ class OrderStatus(StrEnum):
     IN_PROCESS = "In Process"
 
 
+class DisputeKind(StrEnum):
+    """Why an order is disputed with the provider."""
+
+    IN_DOUBT = "in_doubt"  #: sent, and no answer says whether it was placed
+    MISMATCHED = "mismatched"  #: the result is about another IMEI
+    REJECTED = "rejected"  #: it was charged and gave no result
+    OTHER = "other"  #: for a reason that a person wrote down
+
+
+class DisputeState(StrEnum):
+    """Where a dispute stands. Only a refunded or closed one has a refund."""
+
+    OPEN = "open"  #: written down here; the provider does not know of it
+    SENT = "sent"  #: the provider was asked for the money
+    REFUNDED = "refunded"  #: the provider paid back, all or a part
+    REFUSED = "refused"  #: the provider said no
+    CLOSED = "closed"  #: nothing more will be done
+
+
 OUTCOME_WORDS = {
     Outcome.ORDERED: ("Ordered", "The provider named an order for it."),
     Outcome.WAITING: ("Waiting", "Not sent yet, or no answer yet."),

@@ -69,6 +69,14 @@ from schema.provider_tables import (
     services,
     stored_settings,
 )
+from schema.report_tables import (
+    dispute_events,
+    disputes,
+    report_links,
+    service_figures,
+    service_prices,
+    turnarounds,
+)
 
 __all__ = [
     "FINISHED_REQUEST",
@@ -97,6 +105,8 @@ __all__ = [
     "chunks",
     "day_of",
     "deliveries",
+    "dispute_events",
+    "disputes",
     "each_of",
     "elections",
     "greatest",
@@ -126,9 +136,12 @@ __all__ = [
     "provider_requests",
     "raw_answers",
     "recovery_codes",
+    "report_links",
     "rule_versions",
     "saved_searches",
     "scans",
+    "service_figures",
+    "service_prices",
     "services",
     "sessions",
     "skip_ids",
@@ -139,6 +152,7 @@ __all__ = [
     "tac_models",
     "total",
     "totals_mark",
+    "turnarounds",
     "unindexed",
     "uploads",
     "upsert",

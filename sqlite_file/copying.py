@@ -28,14 +28,15 @@ UNFINISHED = ".part"
 NAME = re.compile(r"-(\d{8}T\d{6}-\d{6})Z\.(db|dump)$")
 NAME_FORMAT = "%Y%m%dT%H%M%S-%f"
 #: What a copy must not hold: table → the statement that removes it. After a restore, users log in with their
-#: passwords and set up their second factor again; tokens, webhooks and sessions must be made again, because some of
-#: them may have been revoked since.
+#: passwords and set up their second factor again; tokens, links to reports, webhooks and sessions must be made again,
+#: because some of them may have been revoked since.
 SECRETS: tuple[tuple[str, str], ...] = (
     ("sessions", "DELETE FROM sessions"),
     ("recovery_codes", "DELETE FROM recovery_codes"),
     ("login_failures", "DELETE FROM login_failures"),
     ("users", "UPDATE users SET totp_secret = NULL, totp_step = NULL"),
     ("api_tokens", "UPDATE api_tokens SET revoked_at = coalesce(revoked_at, CURRENT_TIMESTAMP)"),
+    ("report_links", "UPDATE report_links SET revoked_at = coalesce(revoked_at, CURRENT_TIMESTAMP)"),
     (
         "webhooks",
         "UPDATE webhooks SET secret = '', old_secret = NULL, old_secret_until = NULL,"

@@ -154,8 +154,8 @@ class EarlierOrder(NamedTuple):
         return cls._make(row)
 
 
-class DisputedOrder(NamedTuple):
-    """What can be taken up with the provider: an order, or an IMEI in doubt, which has no order id."""
+class DisputableOrder(NamedTuple):
+    """What can be disputed with the provider: an order, or an IMEI in doubt, which has no order id."""
 
     id: int  #: row id of the order, or of the item in doubt
     order_id: str | None
@@ -179,3 +179,51 @@ class DisputedOrder(NamedTuple):
         if self.other_imei:
             return f"The result is about IMEI {self.other_imei}"
         return "Rejected" if self.status == OrderStatus.REJECTED else "Sent, and no answer says whether it was placed"
+
+
+class Dispute(NamedTuple):
+    """What a person disputes with the provider. Times are UTC."""
+
+    id: int
+    kind: str  #: a word of orders.DisputeKind
+    state: str  #: a word of orders.DisputeState
+    order_row: int | None  #: the row of the order; None for an item in doubt
+    item_id: int | None  #: the item in doubt; None for an order
+    order_id: str | None
+    imei: str
+    service_name: str
+    price: float  #: US dollars that were, or may have been, charged
+    ordered_at: datetime | None  #: when an item in doubt was sent the last time
+    batch_id: int | None
+    reason: str  #: a sentence
+    said: str  #: the beginning of the provider's words
+    note: str  #: the newest note
+    refund: float  #: US dollars that the provider paid back
+    refunded_on: str | None  #: UTC day, such as 2026-11-25
+    opened_at: datetime
+    changed_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Self:
+        """Make one of a row of `select(disputes)`."""
+        return cls._make(row)
+
+    @property
+    def text(self) -> str:
+        """What the provider is asked to read: the note, else the provider's own words."""
+        return self.note or self.said
+
+
+class DisputeEvent(NamedTuple):
+    """One entry of the history of a dispute."""
+
+    at: datetime  #: UTC
+    person: str
+    state: str  #: a word of orders.DisputeState: from now on
+    refund: float  #: US dollars from now on
+    note: str
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Self:
+        """Make one of a row of its columns, in this order."""
+        return cls._make(row)

@@ -100,6 +100,7 @@ UNTESTED = {
                 "model_tables",
                 "order_tables",
                 "provider_tables",
+                "report_tables",
             )
         ),
         "schema/test_schema.py",
@@ -137,7 +138,7 @@ UNTESTED = {
     "storage.queue_figures": "web/test_metrics.py",
     "notices.apprise_child": "notices/test_notifying.py",
     **dict.fromkeys(("storage.delivery_store", "storage.webhook_store"), "notices/test_delivering.py"),
-    "storage.disputes": "web/test_disputes.py",
+    **dict.fromkeys(("storage.disputable", "storage.dispute_queries"), "storage/test_dispute_store.py"),
     "storage.scan_store": "web/test_scan.py",
     "storage.session_store": "access/test_sessions.py",
     **dict.fromkeys(("storage.service_marks", "web.picker"), "web/test_service_search.py"),

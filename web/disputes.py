@@ -4,10 +4,11 @@ from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
+from orders import DisputeKind
 from people import Role
 from spreadsheets import OutColumn
-from storage import disputes
-from storage.disputes import Dispute
+from storage import disputable
+from storage.disputable import FOUND, Disputable
 from web.access import allow
 from web.context import PAGE, row_number
 from web.downloads import report_csv
@@ -31,11 +32,11 @@ DISPUTE_COLUMNS = (
 @allow(Role.VIEWER)
 def listing() -> ResponseReturnValue:
     """Show disputes of one kind: that of ?kind=, else the first kind with any disputes."""
-    counts = disputes.dispute_counts(backend().database)
-    first = next((kind for kind, count in counts.items() if count), Dispute.IN_DOUBT)
+    counts = disputable.counts(backend().database)
+    first = next((kind for kind, count in counts.items() if count), DisputeKind.IN_DOUBT)
     kind, before = _kind(first), request.args.get("before", type=row_number)
-    rows = disputes.dispute_page(backend().database, kind, before, PAGE + 1)
-    more = len(rows) > PAGE and kind is not Dispute.IN_DOUBT
+    rows = disputable.page(backend().database, Disputable(kind), before, PAGE + 1)
+    more = len(rows) > PAGE and kind is not DisputeKind.IN_DOUBT
     return render_template(
         "disputes.html",
         kind=kind,
@@ -50,11 +51,11 @@ def listing() -> ResponseReturnValue:
 @allow(Role.VIEWER, "export")
 def as_csv() -> Response:
     """Download all disputes: orders that are rejected, in doubt, or have a result about another IMEI."""
-    return report_csv(disputes.disputes(backend().database), DISPUTE_COLUMNS, "disputes")
+    return report_csv(disputable.walk(backend().database), DISPUTE_COLUMNS, "disputes")
 
 
-def _kind(usual: Dispute) -> Dispute:
+def _kind(usual: DisputeKind) -> DisputeKind:
     text = request.args.get("kind", usual)
-    if text not in list(Dispute):
+    if text not in FOUND:
         abort(400, f"“{text[:40]}” is not a kind of dispute.")
-    return Dispute(text)
+    return DisputeKind(text)

@@ -81,7 +81,9 @@ def _take_back_second_schema(connection: Connection) -> None:
     pairs = ("verdict_simlock", "verdict_fmi", "verdict_blacklist")
     names = (*old, "blacklist", "model", "serial", "verdict", "ungraded", *pairs)
 
+    disputed = ("dispute_events", "disputes", "report_links", "service_prices", "turnarounds", "service_figures")
     for statement in (
+        *(f"DROP TABLE {name}" for name in disputed),
         "DROP TRIGGER orders_recounted",
         "DROP TRIGGER orders_uncounted",
         "DROP TRIGGER orders_untallied",

@@ -27,6 +27,7 @@ DECIDED = {
     "recovery_codes.code_hash": "removed",
     "sessions.id_hash": "removed",
     "api_tokens.token_hash": "kept: of 256 random bits; the token itself is revoked",
+    "report_links.token_hash": "kept: of 256 random bits; the link itself is revoked",
     "webhooks.secret": "removed",
     "webhooks.old_secret": "removed",
     "webhooks.old_secret_until": "removed",

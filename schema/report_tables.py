@@ -1,0 +1,106 @@
+"""Disputes with the provider, links to reports of batches, and what services have cost and taken."""
+
+from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Table, false, text
+
+from orders import DisputeKind, DisputeState
+from schema.columns import INTEGER, REAL, TEXT, metadata, one_of
+
+#: What a person disputes with the provider: one row for an order, or for an item in doubt, which has no order id.
+#: The columns are what was claimed at that time; the order may get another result, or go with the import it came from.
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("id", INTEGER, primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("order_row", INTEGER, unique=True),  #: the row of the order; NULL for an item in doubt
+    Column("item_id", INTEGER, unique=True),  #: the item in doubt; NULL for an order
+    Column("order_id", TEXT),
+    Column("imei", TEXT, nullable=False),
+    Column("service_name", TEXT, nullable=False, server_default=""),
+    Column("price", REAL, nullable=False, server_default=text("0")),  #: US dollars that were, or may have been, charged
+    Column("ordered_at", TIMESTAMP),  #: when an item in doubt was sent the last time
+    Column("batch_id", INTEGER),
+    Column("reason", TEXT, nullable=False, server_default=""),  #: a sentence
+    Column("said", TEXT, nullable=False, server_default=""),  #: the beginning of the provider's words
+    Column("note", TEXT, nullable=False, server_default=""),  #: the newest note
+    Column("refund", REAL, nullable=False, server_default=text("0")),  #: US dollars that the provider paid back
+    Column("refunded_on", TEXT),  #: UTC day, such as 2026-11-25
+    Column("opened_at", TIMESTAMP, nullable=False),
+    Column("changed_at", TIMESTAMP, nullable=False),
+    one_of("kind", DisputeKind),
+    one_of("state", DisputeState),
+    sqlite_autoincrement=True,
+)
+Index("idx_disputes_state", disputes.c.state, disputes.c.id)
+Index("idx_disputes_order_id", disputes.c.order_id)
+
+#: The history of disputes.
+dispute_events = Table(
+    "dispute_events",
+    metadata,
+    Column("id", INTEGER, primary_key=True),
+    Column("dispute_id", INTEGER, ForeignKey("disputes.id"), nullable=False),
+    Column("at", TIMESTAMP, nullable=False),
+    Column("person", TEXT, nullable=False),  #: the name of the user or token at that time
+    Column("state", TEXT, nullable=False),  #: from now on
+    Column("refund", REAL, nullable=False, server_default=text("0")),  #: US dollars from now on
+    Column("note", TEXT, nullable=False, server_default=""),
+)
+Index("idx_dispute_events_dispute", dispute_events.c.dispute_id)
+
+#: Links that show the report of a batch without a login. The link itself is shown once and never stored.
+report_links = Table(
+    "report_links",
+    metadata,
+    Column("id", INTEGER, primary_key=True),
+    Column("batch_id", INTEGER, ForeignKey("batches.id"), nullable=False),
+    Column("token_hash", TEXT, nullable=False, unique=True),  #: SHA-256
+    Column("has_prices", Boolean, nullable=False, server_default=false()),
+    Column("has_imeis", Boolean, nullable=False, server_default=false()),
+    Column("has_csv", Boolean, nullable=False, server_default=false()),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("created_by", TEXT, nullable=False),  #: the name of the user or token at that time
+    Column("expires_at", TIMESTAMP, nullable=False),
+    Column("revoked_at", TIMESTAMP),
+    Column("opened_at", TIMESTAMP),  #: the last time
+    Column("opens", INTEGER, nullable=False, server_default=text("0")),
+    sqlite_autoincrement=True,
+)
+Index("idx_report_links_batch", report_links.c.batch_id)
+
+#: What each service has cost since when. Times are Unix time.
+service_prices = Table(
+    "service_prices",
+    metadata,
+    Column("service_id", TEXT, primary_key=True),
+    Column("since", REAL, primary_key=True),
+    Column("price", REAL, nullable=False),  #: US dollars
+)
+
+#: How long orders of a service took until their result was stored, counted by the day of the order.
+turnarounds = Table(
+    "turnarounds",
+    metadata,
+    Column("service_id", TEXT, primary_key=True),
+    Column("day", TEXT, primary_key=True),  #: UTC, such as 2026-11-25
+    Column("step", INTEGER, primary_key=True),  #: of the scale in storage/service_figures.py
+    Column("orders", INTEGER, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: What our orders say about a service. Computed in the background; storage/service_figures.py says how.
+service_figures = Table(
+    "service_figures",
+    metadata,
+    Column("service_id", TEXT, primary_key=True),
+    Column("days", INTEGER, primary_key=True),  #: of the newest orders; 0: all
+    Column("completed", INTEGER, nullable=False),
+    Column("rejected", INTEGER, nullable=False),
+    Column("spent", REAL, nullable=False),  #: US dollars
+    Column("refunded", REAL, nullable=False),  #: US dollars that disputes brought back
+    Column("timed", INTEGER, nullable=False),  #: orders of which it is known how long they took
+    Column("median", REAL),  #: seconds; NULL where no order is timed
+    Column("slow", REAL),  #: seconds within which nine of ten orders got a result
+    Column("computed_at", REAL, nullable=False),  #: Unix time
+)

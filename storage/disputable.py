@@ -1,0 +1,109 @@
+"""What can be disputed with the provider and is not yet: orders rejected or about another IMEI, and IMEIs in doubt.
+
+Reads only; dispute_store.py opens disputes of what is found here. storage/refunds.py is about something else: what the
+balance tells about rejected orders.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, or_, select, union_all
+
+from database import IMEIDatabase
+from orders import DisputeKind
+from schema import IS_REJECTED, batches, disputes, items, orders
+from storage.batch_doubt import SENT_AT, doubtful
+from storage.order_filters import MISMATCHED
+from storage.rows import DisputableOrder
+
+#: The kinds that are found without a person who names the order.
+FOUND = (DisputeKind.IN_DOUBT, DisputeKind.MISMATCHED, DisputeKind.REJECTED)
+CONDITIONS: dict[DisputeKind, ColumnElement[bool]] = {
+    DisputeKind.MISMATCHED: MISMATCHED,
+    DisputeKind.REJECTED: IS_REJECTED,  # type: ignore[dict-item]  # words of an index
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Disputable:
+    """Which orders or items are meant: those of one kind, of one batch and service or of all."""
+
+    kind: DisputeKind  #: one of FOUND
+    batch: int | None = None
+    service: str = ""  #: service id
+
+
+def is_undisputed() -> ColumnElement[bool]:
+    """Match orders without a dispute."""
+    return ~exists().where(disputes.c.order_row == orders.c.id)
+
+
+def fits(chosen: Disputable) -> ColumnElement[bool]:
+    """Match the orders, or the items in doubt, that are meant."""
+    if chosen.kind is DisputeKind.IN_DOUBT:
+        batch, service = items.c.batch_id, batches.c.service_id
+        terms = [~exists().where(disputes.c.item_id == items.c.id)]
+    else:
+        batch, service = orders.c.batch_id, orders.c.service_id
+        terms = [CONDITIONS[chosen.kind], is_undisputed()]
+    terms += [batch == chosen.batch] if chosen.batch is not None else []
+    terms += [service == chosen.service] if chosen.service else []
+    return and_(*terms)
+
+
+def counts(database: IMEIDatabase, batch: int | None = None, service: str = "") -> dict[DisputeKind, int]:
+    """Return how many there are of each kind."""
+    with database.read() as connection:
+        return {
+            kind: int(connection.execute(_counted(Disputable(kind, batch, service))).scalar_one()) for kind in FOUND
+        }
+
+
+def _counted(chosen: Disputable) -> Select[Any]:
+    if chosen.kind is DisputeKind.IN_DOUBT:
+        return doubtful(func.count()).where(fits(chosen))
+    return select(func.count()).select_from(orders).where(fits(chosen))
+
+
+def page(database: IMEIDatabase, chosen: Disputable, before: int | None, limit: int) -> list[DisputableOrder]:
+    """Return the newest that are meant before a row id; of what is in doubt the oldest, from the beginning."""
+    if chosen.kind is DisputeKind.IN_DOUBT:
+        query = _items().where(fits(chosen)).order_by(items.c.id)
+    else:
+        # + 0 keeps SQLite from walking all orders by row id: what fits is found by an index, and sorted.
+        key = orders.c.id + 0
+        query = _orders().where(fits(chosen)).order_by(key.desc())
+        query = query if before is None else query.where(key < before)
+    with database.read() as connection:
+        return [DisputableOrder.from_row(row) for row in connection.execute(query.limit(limit))]
+
+
+def walk(database: IMEIDatabase) -> Iterator[DisputableOrder]:
+    """Yield all that can be disputed: first orders, then items in doubt."""
+    placed = _orders().where(or_(IS_REJECTED, MISMATCHED), is_undisputed())
+    in_doubt = _items().where(fits(Disputable(DisputeKind.IN_DOUBT)))
+    with database.read() as connection:
+        yield from map(DisputableOrder.from_row, connection.execute(union_all(placed, in_doubt)))
+
+
+def _orders() -> Select[Any]:
+    """Return the SELECT of orders as a DisputableOrder holds them."""
+    names = ("id", "order_id", "imei", "service_name", "credits", "order_date", "status", "batch_id", "other_imei")
+    return select(*(orders.c[name] for name in names), orders.c.result_code_display)
+
+
+def _items() -> Select[Any]:
+    """Return the SELECT of the items in doubt, as the columns of a DisputableOrder."""
+    return doubtful(
+        items.c.id,
+        literal(None),
+        items.c.imei,
+        batches.c.service_name,
+        batches.c.unit_price,
+        SENT_AT,
+        literal("In doubt"),
+        items.c.batch_id,
+        literal(None),
+        items.c.message,
+    )
