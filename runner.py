@@ -34,7 +34,7 @@ from results import (
     run_audit,
 )
 from settings import MAIN_ACCOUNT, Settings
-from storage import kept_sums, regrading, request_store
+from storage import kept_sums, regrading, request_store, result_counts
 from storage.background import Duty
 from storage.backups import NightlyBackup
 from submission import (
@@ -156,6 +156,7 @@ def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[D
         *of_accounts,
         NightlyBackup(database, settings.backup_time).duty(),
         *kept_sums.duties(database),
+        result_counts.duty(database),
         regrading.duty(database),
         event_delivery(database, settings),
     ]

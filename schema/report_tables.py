@@ -1,4 +1,4 @@
-"""Disputes with the provider, links to reports of batches, and what services have cost and taken."""
+"""Disputes with the provider, links to reports of batches, what services have cost and taken, counts of results."""
 
 from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Table, false, text
 
@@ -103,4 +103,30 @@ service_figures = Table(
     Column("median", REAL),  #: seconds; NULL where no order is timed
     Column("slow", REAL),  #: seconds within which nine of ten orders got a result
     Column("computed_at", REAL, nullable=False),  #: Unix time
+)
+
+#: What results are counted by. Texts are cut (migration 0018): the provider's may have any length, a key may not.
+RESULT_FIELDS = ("service_name", "model", "carrier", "simlock", "fmi", "blacklist", "verdict")
+
+#: Results that came, changed or went, not yet in result_counts. Triggers of orders write it.
+result_changes = Table(
+    "result_changes",
+    metadata,
+    Column("id", INTEGER, primary_key=True),
+    Column("batch_id", INTEGER, nullable=False),  #: 0 for an order of no batch
+    Column("day", TEXT, nullable=False),  #: of the order, UTC, such as 2026-11-25; "" where it is unknown
+    *(Column(name, TEXT, nullable=False) for name in RESULT_FIELDS),  #: "" where the result does not say
+    Column("orders", INTEGER, nullable=False),  #: how many more results say this; negative: fewer
+)
+
+#: Counts of results in several grains; a grain adds up what it does not tell apart.
+result_counts = Table(
+    "result_counts",
+    metadata,
+    Column("grain", TEXT, primary_key=True),
+    Column("batch_id", INTEGER, primary_key=True),  #: 0 in a grain that does not tell batches apart
+    Column("period", TEXT, primary_key=True),  #: a day as above, or a month such as 2026-11
+    *(Column(name, TEXT, primary_key=True) for name in RESULT_FIELDS),  #: "" also where the grain leaves it out
+    Column("orders", INTEGER, nullable=False),
+    sqlite_with_rowid=False,
 )

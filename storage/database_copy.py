@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from amounts import plural
 from database import Transaction, why_unusable
-from schema import audit_entries, metadata
+from schema import audit_entries, metadata, result_changes, result_counts
 from storage.copied_values import NUL, Conversion, conversion_of, fits
 
 #: Rows that are read, converted and written at once, and seconds between two lines about a long table.
@@ -65,8 +65,11 @@ Tell = Callable[[str], None]
 
 
 def copied_tables() -> list[Table]:
-    """Return the tables that are copied: all of ours, the referenced ones first."""
-    return list(metadata.sorted_tables)
+    """Return the tables that are copied: all of ours, the referenced ones first.
+
+    Counts of results come last: a text of an order that cannot be copied is named where it is, and not in its counts.
+    """
+    return sorted(metadata.sorted_tables, key=lambda table: table in (result_changes, result_counts))
 
 
 def copy_tables(source: Connection, target: Transaction, tell: Tell) -> list[Repair]:
