@@ -15,7 +15,7 @@ from schema.batch_tables import (
 )
 from schema.cluster_tables import elections, pace, raw_answers
 from schema.columns import INTEGER, metadata
-from schema.desk_tables import preferences
+from schema.desk_tables import batch_tags, customers, order_tags, preferences, tags
 from schema.dialect import (
     DayStart,
     WordList,
@@ -105,8 +105,10 @@ __all__ = [
     "attempts",
     "audit_entries",
     "balance_readings",
+    "batch_tags",
     "batches",
     "chunks",
+    "customers",
     "day_of",
     "deliveries",
     "dispute_events",
@@ -130,6 +132,7 @@ __all__ = [
     "metadata",
     "millionths",
     "newest_number",
+    "order_tags",
     "order_totals",
     "orders",
     "outbox_events",
@@ -156,6 +159,7 @@ __all__ = [
     "stored_settings",
     "sums",
     "tac_models",
+    "tags",
     "total",
     "totals_mark",
     "turnarounds",

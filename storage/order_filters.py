@@ -26,14 +26,15 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, literal, not_, or_, select, union
 
 from database import IMEIDatabase
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
-from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, WordList, batches, orders, sql
+from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, WordList, batch_tags, batches, order_tags, orders, sql
 from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
+from storage.tags import tag_key
 
 #: Orders that a walk reads at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000
@@ -53,8 +54,8 @@ WHOLE = 14
 DATE = "idx_order_date"
 #: The index of rejected orders, which holds the columns that filters test.
 REJECTED = "idx_orders_rejected"
-#: The orders of the batches of one person, and how many of these batches are asked for the newest order.
-PERSON, RECENT_BATCHES = "person", 20
+#: The orders of some batches, of one person or with one tag, and how many of these are asked for the newest order.
+PERSON, TAG, RECENT_BATCHES = "person", "tag", 20
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
 
@@ -74,6 +75,7 @@ class OrderFilter:
     service: str = ""
     batch: int | None = None
     person: str = ""  #: the name of the user or token that ordered the batch
+    tag: str = ""  #: that the order or its batch has, in any capitals
     carrier: str = ""
     simlock: str = ""
     fmi: str = ""
@@ -104,6 +106,7 @@ class Term(NamedTuple):
     probe: ColumnElement[bool] | None = None  #: looks for the order in the index, where that is sorted by row id
     looks: int = READ  #: looks into the index for a test, or what reading costs; 1: the index holds them by row id
     parts: tuple[ColumnElement[bool], ...] = ()  #: the same orders by one index each, where seek needs several
+    batches: Select[Any] | None = None  #: the ids of the batches that most of these orders are in
 
     @property
     def test(self) -> ColumnElement[bool]:
@@ -193,26 +196,27 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
     least = min(costs, key=lambda name: costs[name])
     if costs[least] <= FEW:
         return Guide(least, least not in in_order, meanings)
-    person = next((term for term in terms if term.name == PERSON), None)
-    if person and _is_cheaper_than_walk(connection, chosen, person, max(looks - person.looks, 1)):
-        return Guide(PERSON, sorts=True, meanings=meanings)
+    for term in terms:
+        if term.batches is not None and _is_cheaper_than_walk(connection, term, max(looks - term.looks, 1)):
+            return Guide(term.name, sorts=True, meanings=meanings)
     if len(in_order) > 1:
         wide = [term for term in terms if term.name in in_order]
         in_order = [min(wide, key=lambda term: (counts[term.name], _reach(connection, term))).name]
     return Guide(in_order[0] if in_order else "", meanings=meanings)
 
 
-def _is_cheaper_than_walk(connection: Connection, chosen: OrderFilter, person: Term, cost: int) -> bool:
-    """Return whether to look up all orders of a person costs less than to walk past those placed since.
+def _is_cheaper_than_walk(connection: Connection, term: Term, cost: int) -> bool:
+    """Return whether to look up all orders of some batches costs less than to walk past those placed since.
 
     Other terms fit orders of all times; a person who left has none among the newest. cost: of one order that is found.
     """
-    recent = select(batches.c.id).where(batches.c.ordered_by == chosen.person).order_by(batches.c.id.desc())
-    some = recent.limit(RECENT_BATCHES).subquery()
-    newest_of_batch = select(func.max(orders.c.id)).where(orders.c.batch_id == some.c.id).scalar_subquery()
+    if term.batches is None:
+        return False
+    some = term.batches.order_by(term.batches.selected_columns[0].desc()).limit(RECENT_BATCHES).subquery()
+    newest_of_batch = select(func.max(orders.c.id)).where(orders.c.batch_id == some.c[0]).scalar_subquery()
     last = connection.execute(select(func.max(newest_of_batch)).select_from(some)).scalar() or 0
     passed = int(connection.execute(select(func.max(orders.c.id))).scalar() or 0) - last
-    return count_of(connection, person, passed * READ // cost) * cost <= passed * READ
+    return count_of(connection, term, passed * READ // cost) * cost <= passed * READ
 
 
 def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
@@ -307,7 +311,9 @@ def terms_of(chosen: OrderFilter, meanings: Wordings, before: int | None = None)
             yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, [value]), 1)
     if chosen.person:
         theirs = select(batches.c.id).where(batches.c.ordered_by == chosen.person)
-        yield Term(PERSON, orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs))
+        yield Term(PERSON, orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs), batches=theirs)
+    if chosen.tag:
+        yield _tagged(tag_key(chosen.tag))
     if chosen.verdict == PENDING:
         yield Term("idx_orders_pending", PENDING_BY_DATE, _read(orders.c.status).not_in(FINAL_STATUSES))
     elif chosen.verdict:
@@ -340,6 +346,23 @@ def _worded(name: str, words: Sequence[str]) -> Term:
     if len(words) >= READ:
         return Term(index, seek, read)
     return Term(index, seek, read, _is_in_index(index, name, words), len(words))
+
+
+def _tagged(key: str) -> Term:
+    """The orders with a tag, their own or that of their batch: a union, which both databases look up by its ids."""
+    own = select(order_tags.c.order_row).where(order_tags.c.tag == key)
+    theirs = select(batch_tags.c.batch_id).where(batch_tags.c.tag == key)
+    of_batches = orders.alias("of_batches")
+    both = union(own, select(of_batches.c.id).where(of_batches.c.batch_id.in_(theirs)))
+    in_batch = _read(orders.c.batch_id).in_(theirs)
+    own_only = and_(orders.c.id.in_(own), func.coalesce(orders.c.batch_id, 0).not_in(theirs))
+    return Term(
+        TAG,
+        orders.c.id.in_(both),
+        or_(_read(orders.c.id).in_(own), in_batch),
+        parts=(orders.c.batch_id.in_(theirs), own_only),
+        batches=theirs,
+    )
 
 
 def _serial(given: str) -> Term:

@@ -19,6 +19,7 @@ from schema import INTEGER, NOT_FINAL, DayStart, orders, saved_searches, sql
 from storage.order_filters import WALKED_FIRST, OrderFilter, fitting, rare_guide, wordings_of
 from storage.order_wordings import MEANT
 from storage.rows import FoundOrder, Order
+from storage.tags import tag_key
 
 #: How long a list is kept, and characters of all lists together, beyond which the oldest are forgotten: nobody may fill
 #: the disk with lists.
@@ -39,6 +40,9 @@ MATCHES = f"""{LIST} CROSS JOIN orders by_index(idx_imei) ON orders.imei = wante
  AND (:status = '' OR in_index(idx_status, status, :status))
  AND (:service = '' OR in_index(idx_orders_service, service_id, :service))
  AND (:batch IS NULL OR orders.batch_id = :batch)
+ AND (:person = '' OR orders.batch_id IN (SELECT id FROM batches WHERE ordered_by = :person))
+ AND (:tag = '' OR orders.id IN (SELECT order_row FROM order_tags WHERE tag = :tag)
+  OR orders.batch_id IN (SELECT batch_id FROM batch_tags WHERE tag = :tag))
  AND (:verdict = '' OR orders.verdict = :verdict)
  AND (NOT :pending OR {NOT_FINAL.text})
  AND (:serial = '' OR substr(orders.serial, 1, length(:serial)) IN (:serial, upper(:serial)))
@@ -188,6 +192,8 @@ def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[
         "status": chosen.status,
         "service": chosen.service,
         "batch": chosen.batch,
+        "person": chosen.person,
+        "tag": tag_key(chosen.tag),
         "verdict": "" if chosen.verdict == PENDING else chosen.verdict,
         "pending": chosen.verdict == PENDING,
         "serial": chosen.serial,

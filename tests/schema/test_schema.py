@@ -116,6 +116,7 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TABLE provider_requests",
         *(f"DROP TABLE {name}" for name in ("pace", "elections", "raw_answers")),
         "DROP TABLE preferences",
+        *(f"DROP TABLE {name}" for name in ("batch_tags", "order_tags", "tags", "customers")),
         "ALTER TABLE attempts DROP COLUMN taken_by",
         "ALTER TABLE attempts DROP COLUMN begun_at",
         "ALTER TABLE attempts DROP COLUMN after_order",

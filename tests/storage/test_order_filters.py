@@ -18,10 +18,13 @@ from schema import batches, orders
 from storage import kept_sums, order_counts, order_filters, order_searches
 from storage.order_counts import Count
 from storage.order_filters import Guide, OrderFilter, guide, page_query
+from storage.tags import tag_batches, tag_orders
 
 ROOT = Path(__file__).parents[2]
 #: Batch → who ordered it.
 PEOPLE = {1: "anna", 2: "bob", 3: "anna", 4: ""}
+#: Tag → the batches and the orders that have it.
+TAGS: dict[str, tuple[list[int], list[int]]] = {"Sold": ([1, 4], [*range(10, 300, 10)]), "hot": ([], [7, 8, 290])}
 
 
 def add_batches(database: IMEIDatabase) -> None:
@@ -39,6 +42,7 @@ def add_batches(database: IMEIDatabase) -> None:
         (OrderFilter(service="269"), "idx_orders_service"),
         (OrderFilter(batch=41), "idx_orders_batch"),
         (OrderFilter(person="anna"), "idx_orders_batch"),
+        (OrderFilter(tag="Sold"), "idx_orders_batch"),
         (OrderFilter(carrier="T-Mobile"), "idx_orders_carrier"),
         (OrderFilter(simlock="Locked"), "idx_orders_simlock"),
         (OrderFilter(fmi="ON"), "idx_orders_fmi"),
@@ -151,6 +155,7 @@ VALUES: dict[str, list[Any]] = {
     "verdict": ["", "pass", "fail", "pending"],
     "service": ["", "1", "2"],
     "person": ["", "anna", "bob", "nobody"],
+    "tag": ["", "sold", "HOT", "none"],
     "q": ["", "35", "353370", "353370000000017", "9"],
     "since": [None, date(2026, 3, 3), date(2026, 3, 20)],
     "until": [None, date(2026, 3, 9)],
@@ -167,10 +172,19 @@ def fits(row: dict[str, Any], chosen: OrderFilter) -> bool:
         and (not chosen.carrier or chosen.carrier.casefold() in (row["carrier"] or "").casefold())
         and (not chosen.service or row["service_id"] == chosen.service)
         and (not chosen.person or PEOPLE.get(row["batch_id"]) == chosen.person)
+        and (not chosen.tag or has_tag(row, chosen.tag))
         and (not chosen.q or row["imei"].startswith(chosen.q) or row["order_id"] == chosen.q)
         and (chosen.since is None or day >= chosen.since)
         and (chosen.until is None or day <= chosen.until)
         and (not chosen.mismatch or bool(row["other_imei"]))
+    )
+
+
+def has_tag(row: dict[str, Any], tag: str) -> bool:
+    return any(
+        row["batch_id"] in batch_ids or row["id"] in rows
+        for word, (batch_ids, rows) in TAGS.items()
+        if word.casefold() == tag.casefold()
     )
 
 
@@ -185,6 +199,10 @@ def test_pages_of_any_filter_give_each_order_that_fits_once_and_newest_first(
     add_batches(database)
     with database.write() as connection:
         connection.execute(orders.insert(), rows)
+    for word, (batch_ids, ids) in TAGS.items():
+        tag_batches(database, batch_ids, word)
+        tag_orders(database, ids, word)
+    search_id = order_searches.save_search(database, [row["imei"] for row in rows], 0)
     for _ in range(30):
         given = {name: chance.choice(values) for name, values in VALUES.items() if chance.random() < 0.4}
         chosen = OrderFilter(**given)
@@ -195,6 +213,8 @@ def test_pages_of_any_filter_give_each_order_that_fits_once_and_newest_first(
             found += [row.id for row in part]
         assert found == [row["id"] for row in expected], chosen
         assert order_filters.count(database, chosen) == len(expected), chosen
+        if not chosen.q:
+            assert order_searches.count_found(database, search_id, chosen) == len(expected), chosen
         count = order_counts.counted(database, chosen)
         assert count.found == len(expected) if count.is_all else count.found <= len(expected), chosen
 
