@@ -28,6 +28,7 @@ from storage.batch_creation import OverBudgetError
 from storage.batch_names import rename_batch
 from storage.batch_queries import planned_imeis
 from storage.batch_states import unit_price
+from storage.order_queries import ListedBatches
 from submission import Plan
 from web import (
     LONGEST_NOTE,
@@ -116,6 +117,7 @@ class BatchQuery(FormSchema):
 
     q = TextLine(load_default="", metadata={"description": "Words of label, customer or note, or an id."})
     person = TextLine(load_default="", metadata={"description": "Who ordered."})
+    tag = TextLine(load_default="", metadata={"description": "A tag of the batch, in any capitals."})
     cursor = Whole(1, 2**62 - 1, metadata={"description": CURSOR_WORDS})
     limit = Whole(1, 100, load_default=50, metadata={"description": "Most on a page, up to 100."})
 
@@ -160,8 +162,8 @@ class WantedBatch:
 @allow(Role.VIEWER)
 def listing(query: Mapping[str, Any]) -> Any:
     """List the newest batches."""
-    limit, chosen = query["limit"], (query.get("cursor"), query["q"], query["person"])
-    found = order_queries.listed_batches(backend().database, limit + 1, *chosen)
+    limit, wanted = query["limit"], ListedBatches(query["q"], query["person"], query["tag"])
+    found = order_queries.listed_batches(backend().database, limit + 1, query.get("cursor"), wanted)
     cursor = str(found[limit - 1].batch_id) if len(found) > limit else None
     return {"batches": found[:limit], "next_cursor": cursor}, next_page(cursor)
 

@@ -36,6 +36,7 @@ class FilterForm(FormSchema):
     since = TextLine(metadata={"description": "First UTC day, such as 2026-11-25."})
     until = TextLine(metadata={"description": "Last UTC day."})
     person = TextLine(metadata={"description": "Who ordered: a user, or a token as in `ordered_by`."})
+    tag = TextLine(metadata={"description": "A tag of the order or of its batch, in any capitals."})
     mismatch = TextLine(metadata={"description": "1: only results about another IMEI."})
 
 

@@ -9,10 +9,13 @@ from orders import FINAL_STATUSES, OrderStatus, Outcome, Progress
 from spreadsheets import PhoneResult
 from storage.order_queries import earlier_orders, result_items
 from storage.rows import Order, OrderedItem
+from storage.tags import tags_of_batches, tags_of_orders_in
 
 
 def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:
     """Yield an export row for each IMEI of a batch. Without an order, its status is the IMEI's outcome."""
+    of_batch = tags_of_batches(database, [progress.batch_id]).get(progress.batch_id, [])
+    own = tags_of_orders_in(database, progress.batch_id)
     for item in result_items(database, progress.batch_id):
         yield item._asdict() | {
             "service_name": item.service_name or progress.service_name,
@@ -21,6 +24,7 @@ def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str
             "batch_id": progress.batch_id,
             "error": item.message,
             "verdict": verdict_label(item.verdict),
+            "tags": ", ".join(dict.fromkeys([*own.get(item.order_id or "", ()), *of_batch])),
         }
 
 

@@ -28,7 +28,7 @@ TITLES = MappingProxyType(
 #: Columns that a file of orders must have.
 NEEDED = frozenset({"imei", "status"})
 #: Columns that are set by this program only, and not taken from a file.
-NOT_TAKEN = frozenset({"batch_id", "outcome", "error", "created_at", "updated_at", "verdict"})
+NOT_TAKEN = frozenset({"batch_id", "outcome", "error", "created_at", "updated_at", "verdict", "tags"})
 STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
 #: Texts of our own exports in the status column of an IMEI without an order.
 NO_ORDER = frozenset({outcome.replace("_", " ") for outcome in Outcome if outcome is not Outcome.ORDERED})

@@ -66,6 +66,7 @@ EXTENDED_COLUMNS = (
     OutColumn("CREATED", "created_at", 20, moment=True),
     OutColumn("UPDATED", "updated_at", 20, moment=True),
     VERDICT,
+    OutColumn("TAGS", "tags", 20),
 )
 
 MAX_CELL = 32_767  #: UTF-16 units, Excel's own limit

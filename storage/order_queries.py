@@ -8,18 +8,19 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import IMEIDatabase, utc_now
 from grading import NO_VERDICTS, VerdictCounts
 from orders import OrderStatus, Outcome, Progress
-from schema import IS_LISTED, MILLIONTH, attempts, batches, items, orders, services, sums
+from schema import IS_LISTED, MILLIONTH, attempts, batch_tags, batches, items, orders, services, sums
 from storage import order_wordings
 from storage.batch_creation import known_orders
 from storage.batch_queries import progresses
 from storage.order_wordings import distinct_words, stored_words
 from storage.rows import EarlierOrder, Order, OrderedItem
+from storage.tags import tag_key
 from storage.verdict_store import counts_of
 
 logger = logging.getLogger(__name__)
@@ -185,23 +186,40 @@ def _orders(database: IMEIDatabase, query: Select[Any]) -> list[Order]:
         return [Order.from_row(row) for row in connection.execute(query)]
 
 
-def listed_batches(
-    database: IMEIDatabase, limit: int, before: int | None = None, search: str = "", person: str = ""
-) -> list[Progress]:
-    """Return the newest batches, without those of scan mode; before continues behind the id of the last one seen.
+@dataclass(frozen=True, slots=True)
+class ListedBatches:
+    """Which batches a list shows; what is "" is no condition."""
 
-    search: every word of it is in the name, customer or note, or is the id. person: who ordered; "" for all.
-    """
-    query = select(batches).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit)
-    if person:  # an expression, which keeps SQLite on the index of the list: a person may have scanned 100,000 phones
-        query = query.where(func.coalesce(batches.c.ordered_by, None) == person)
+    search: str = ""  #: every word of it is in the name, customer or note, or is the id
+    person: str = ""  #: who ordered
+    tag: str = ""  #: in any capitals
+
+
+EVERY_LISTED = ListedBatches()
+
+
+def listed_batches(
+    database: IMEIDatabase, limit: int, before: int | None = None, wanted: ListedBatches = EVERY_LISTED
+) -> list[Progress]:
+    """Return the newest batches, without those of scan mode; before continues behind the id of the last one seen."""
+    query = select(batches).where(IS_LISTED, *named(wanted.search)).order_by(batches.c.id.desc()).limit(limit)
+    # Expressions, which keep SQLite on the index of the list: a person may have scanned 100,000 phones.
+    if wanted.person:
+        query = query.where(func.coalesce(batches.c.ordered_by, None) == wanted.person)
+    if wanted.tag:
+        tagged = select(batch_tags.c.batch_id).where(batch_tags.c.tag == tag_key(wanted.tag))
+        query = query.where(batches.c.id.in_(tagged))
+    return progresses(database, query if before is None else query.where(batches.c.id < before))
+
+
+def named(search: str) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions on a batch that each word of a search is in its name, customer or note, or is its id."""
     columns = batches.c.label + " " + batches.c.customer + " " + batches.c.note
     for word in search.split():
         found = columns.icontains(word, autoescape=True)
         number = word.removeprefix("#")
         may_be_id = number.isdecimal() and len(number) < BEYOND_IDS
-        query = query.where(or_(found, batches.c.id == int(number)) if may_be_id else found)
-    return progresses(database, query if before is None else query.where(batches.c.id < before))
+        yield or_(found, batches.c.id == int(number)) if may_be_id else found
 
 
 def people_who_ordered(database: IMEIDatabase) -> list[str]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from database import IMEIDatabase
-from schema import batch_tags, each_of, order_tags, sql, tags, upsert
+from schema import batch_tags, each_of, order_tags, orders, sql, tags, upsert
 
 #: Uses of one tag that are counted for a suggestion.
 COUNTED = 1_000
@@ -138,6 +138,17 @@ def tags_of_batches(database: IMEIDatabase, batch_ids: Iterable[int]) -> dict[in
 def tags_of_orders(database: IMEIDatabase, rows: Iterable[int]) -> dict[int, list[str]]:
     """Return row id of an order → its own tags, sorted, for the orders that have some."""
     return _tags_by(database, order_tags.c.order_row, order_tags.c.tag, rows)
+
+
+def tags_of_orders_in(database: IMEIDatabase, batch_id: int) -> dict[str, list[str]]:
+    """Return order id → its own tags, sorted, for the orders of a batch that have some."""
+    tagged = select(orders.c.order_id, tags.c.word).join(order_tags, order_tags.c.order_row == orders.c.id)
+    query = tagged.join(tags, tags.c.key == order_tags.c.tag).where(orders.c.batch_id == batch_id)
+    found = defaultdict[str, list[str]](list)
+    with database.read() as connection:
+        for order_id, word in connection.execute(query.order_by(tags.c.key)):
+            found[order_id or ""].append(word)
+    return dict(found)
 
 
 def _tags_by(database: IMEIDatabase, number: Column[int], tag: Column[str], ids: Iterable[int]) -> dict[int, list[str]]:

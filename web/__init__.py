@@ -52,6 +52,7 @@ from web.service_search import SYNONYMS
 from web.sheets import blueprint as sheets_blueprint
 from web.stream import stream as progress_stream
 from web.submit import blueprint as submit_blueprint
+from web.tags import blueprint as tags_blueprint
 from web.tokens import blueprint as tokens_blueprint
 from web.users import blueprint as users_blueprint
 
@@ -73,6 +74,7 @@ BLUEPRINTS = (
     doubt_blueprint,
     orders_blueprint,
     searches_blueprint,
+    tags_blueprint,
     settings_blueprint,
     audit_log_blueprint,
     users_blueprint,

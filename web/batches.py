@@ -28,11 +28,14 @@ from storage import batch_queries, order_pages, order_queries
 from storage.batch_uploads import rename_upload
 from storage.order_filters import OrderFilter
 from storage.order_pages import WORST_FIRST, Sort
+from storage.order_queries import ListedBatches
+from storage.tags import tag_words, tags_of_batches
 from web.access import allow, describe
 from web.batch_fields import LONGEST_NAME
 from web.batch_moves import pause_batch, resume_at, stop_batch
 from web.context import PAGE, batch_or_404, row_number
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from web.filters import SHOWN, suggested_tags
 from web.format import plural
 from web.stream import chunk_words, stop_now, stream, whole_snapshot
 
@@ -47,12 +50,19 @@ NOT_RUNNING, NOT_PAUSED = "The batch was not running.", "The batch was not pause
 @blueprint.get("")
 @allow(Role.VIEWER)
 def listing() -> ResponseReturnValue:
-    """Show the newest batches: with the words of ?q= in name, customer or note, and ordered by ?person=."""
-    before, q = request.args.get("before", type=row_number), request.args.get("q", "").strip()[:LONGEST_NAME]
-    person, database = request.args.get("person", "").strip()[:LONGEST_NAME], backend().database
-    found = order_queries.listed_batches(database, LISTED, before, q, person)
-    people = order_queries.people_who_ordered(database)
-    return render_template("batches.html", batches=found, more=len(found) == LISTED, q=q, person=person, people=people)
+    """Show the newest batches: with the words of ?q= in name, customer or note, by ?person=, and with ?tag=."""
+    before, database = request.args.get("before", type=row_number), backend().database
+    q, person, tag = (request.args.get(name, "").strip()[:LONGEST_NAME] for name in ("q", "person", "tag"))
+    found = order_queries.listed_batches(database, LISTED, before, ListedBatches(q, person, tag))
+    return render_template(
+        "batches.html",
+        batches=found,
+        more=len(found) == LISTED,
+        asked={name: value for name, value in (("q", q), ("person", person), ("tag", tag)) if value},
+        people=order_queries.people_who_ordered(database),
+        tags=tags_of_batches(database, [batch.batch_id for batch in found]),
+        known_tags=suggested_tags(),
+    )
 
 
 @blueprint.get("/<int:batch_id>")
@@ -66,6 +76,8 @@ def live(batch_id: int) -> ResponseReturnValue:
         data=whole_snapshot(backend().database, progress),
         chunk_words=chunk_words(progress),
         again=sum(progress.outcomes[outcome] for outcome in SAFE_AGAIN),
+        tags=tags_of_batches(backend().database, [batch_id]).get(batch_id, []),
+        known_tags=tag_words(backend().database, SHOWN),
         **_listed(progress),
     )
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from flask import Response, abort, redirect, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from backend import Backend, backend
-from database import utc_now
+from database import IMEIDatabase, utc_now
 from grading import verdict_label
 from orders import Outcome
 from results import MySheet
@@ -39,6 +40,7 @@ from storage import order_filters
 from storage.order_counts import Count
 from storage.order_filters import OrderFilter
 from storage.rows import Order
+from storage.tags import tags_of_batches, tags_of_orders
 from web.access import describe
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,8 @@ MOST_AT_ONCE = 4
 KEPT, SILENT = 86_400.0, 60.0
 #: Files of exports, two of each, beyond which the oldest are deleted.
 MOST_FILES = 400
+#: Orders whose tags are looked up at once.
+TAGGED_AT_ONCE = 100
 #: Rows between two writes of the progress.
 REPORTED = 2000
 
@@ -123,9 +127,16 @@ def named_by_columns(what: str) -> str:
     return f"{what}-extended" if columns_asked() is EXTENDED_COLUMNS else what
 
 
-def exported(order: Order) -> dict[str, Any]:
-    """Return an order as a row of an export."""
-    return order._asdict() | {"outcome": Outcome.ORDERED, "verdict": verdict_label(order.verdict)}
+def exported_rows(database: IMEIDatabase, orders: Iterable[Order]) -> Iterator[dict[str, Any]]:
+    """Yield orders as rows of an export, with their tags and those of their batches."""
+    waiting = iter(orders)
+    while some := list(islice(waiting, TAGGED_AT_ONCE)):
+        own = tags_of_orders(database, [order.id for order in some])
+        of_batches = tags_of_batches(database, {order.batch_id for order in some if order.batch_id})
+        for order in some:
+            words = dict.fromkeys([*own.get(order.id, ()), *of_batches.get(order.batch_id or 0, ())])
+            more = {"outcome": Outcome.ORDERED, "verdict": verdict_label(order.verdict), "tags": ", ".join(words)}
+            yield order._asdict() | more
 
 
 def describe_orders(chosen: OrderFilter, count: Count | None = None) -> None:
@@ -198,7 +209,7 @@ def begin_orders(chosen: OrderFilter, as_workbook: bool, extended: bool) -> Expo
     name = f"orders_{utc_now():%Y%m%dT%H%MZ}.{suffix}"
     export = Export(secrets.token_urlsafe(18), name, order_filters.count(database, chosen))
     usual = WORKBOOK_COLUMNS if as_workbook else PROVIDER_COLUMNS
-    rows = map(exported, order_filters.walk(database, chosen))
+    rows = exported_rows(database, order_filters.walk(database, chosen))
     write = _write_workbook if as_workbook else _write_csv
     start(backend(), export, partial(write, rows, EXTENDED_COLUMNS if extended else usual))
     return export_or_404(export.token)

@@ -18,6 +18,7 @@ from orders import OrderStatus
 from storage.order_filters import OrderFilter
 from storage.order_queries import people_who_ordered
 from storage.order_wordings import COUNTED, FINDINGS, MEANT, NAMES, read_finding, stored_words
+from storage.tags import Tag, is_tag, known_tags
 from web.context import row_number
 
 #: The findings that can be chosen, by the name of their field.
@@ -29,6 +30,7 @@ LABELS = MappingProxyType(
     {
         "batch": "Batch",
         "person": "Ordered by",
+        "tag": "Tag",
         "carrier": "Carrier",
         "simlock": "SIM lock",
         "fmi": "Find My",
@@ -95,6 +97,7 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
         verdict=_verdict(entered["verdict"], found),
         batch=_batch(entered["batch"], found),
         person=_person(database, entered["person"], found),
+        tag=_tag(database, entered["tag"], found),
         since=since,
         until=until,
         mismatch=_mark("mismatch", entered["mismatch"], "mismatch" in given, found),
@@ -103,13 +106,27 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
 
 
 def suggested() -> Suggestions:
-    """Return (value, number of orders) pairs for each field with suggestions; for persons the name twice."""
+    """Return (value, number of orders) pairs for each field with suggestions; for persons the name twice.
+
+    For tags, the second is what has them.
+    """
     counts = backend().filter_values()
     found = {name: [(word, _at_least(n)) for word, n in islice(counts[name].items(), SHOWN)] for name in NAMES}
     for name, choices in CHOICES.items():
         found[name] = [(choice, _at_least(counts[name].get(choice, 0))) for choice in choices]
     found["person"] = [(name, name) for name in people_who_ordered(backend().database)]
+    found["tag"] = suggested_tags()
     return found | {"verdict": [(word, f"{count:,}") for word, count in counts["verdict"].items()]}
+
+
+def suggested_tags() -> list[tuple[str, str]]:
+    """Return each tag with what has it, such as ("sold", "2 batches, 1 order")."""
+    return [(tag.word, _uses(tag)) for tag in known_tags(backend().database, SHOWN)]
+
+
+def _uses(tag: Tag) -> str:
+    counts = ((tag.batches, "batch", "batches"), (tag.orders, "order", "orders"))
+    return ", ".join(f"{_at_least(n)} {one if n == 1 else many}" for n, one, many in counts if n)
 
 
 def _at_least(count: int) -> str:
@@ -158,6 +175,12 @@ def _batch(text: str, found: dict[str, str]) -> int | None:
 def _person(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
     if text and text not in people_who_ordered(database):
         found["person"] = f"Nobody named “{text[:40]}” has ordered. Choose one of the list."
+    return text
+
+
+def _tag(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
+    if text and not is_tag(database, text):
+        found["tag"] = f"No batch or order has the tag “{text[:40]}”. Choose one of the list."
     return text
 
 

@@ -14,7 +14,7 @@ from devices import read_report
 from orders import OrderStatus
 from people import Role
 from results import is_requested, last_sync, request_sync
-from storage import batch_queries, order_counts, order_filters, order_pages, order_queries, verdict_store
+from storage import batch_queries, order_counts, order_filters, order_pages, order_queries, tags, verdict_store
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
@@ -26,12 +26,12 @@ from web.downloads import (
     columns_asked,
     csv_download,
     describe_orders,
-    exported,
+    exported_rows,
     named_by_columns,
     workbook_columns,
     xlsx_download,
 )
-from web.filters import asked, filter_asked, suggested
+from web.filters import SHOWN, asked, filter_asked, suggested
 from web.format import synced
 
 blueprint = Blueprint("orders", __name__)
@@ -156,7 +156,15 @@ def order(order_id: str) -> ResponseReturnValue:
         abort(404, f"There is no order {order_id}.")
     others = [other for other in order_queries.orders_of_imei(database, found.imei) if other.id != found.id]
     catalogue = backend().catalog.current(patience=1.0)
-    return render_template("order.html", others=others, catalogue=catalogue, **_result(found))
+    return render_template(
+        "order.html",
+        others=others,
+        catalogue=catalogue,
+        tags=tags.tags_of_orders(database, [found.id]).get(found.id, []),
+        batch_tags=tags.tags_of_batches(database, filter(None, [found.batch_id])).get(found.batch_id or 0, []),
+        known_tags=tags.tag_words(database, SHOWN),
+        **_result(found),
+    )
 
 
 @blueprint.get("/orders/<order_id>/result")
@@ -206,8 +214,7 @@ def _most() -> int:
 
 
 def _export_rows(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
-    for order in order_filters.walk(database, chosen):
-        yield exported(order)
+    return exported_rows(database, order_filters.walk(database, chosen))
 
 
 def _export_name(ending: str) -> str:

@@ -20,7 +20,7 @@ from storage.order_searches import SavedSearch
 from submission import service_objection
 from web.access import allow, describe
 from web.context import PAGE, row_number
-from web.downloads import columns_asked, csv_download, describe_orders, exported, workbook_columns, xlsx_download
+from web.downloads import columns_asked, csv_download, describe_orders, exported_rows, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import plural
 
@@ -161,8 +161,8 @@ def _missing(search: SavedSearch, known: Set[str]) -> dict[str, Any]:
 
 
 def _rows(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
-    for found in order_searches.walk_found(database, search_id, chosen):
-        yield exported(found.order)
+    found = order_searches.walk_found(database, search_id, chosen)
+    return exported_rows(database, (one.order for one in found))
 
 
 def _name(search_id: int, ending: str) -> str:

@@ -1,0 +1,127 @@
+"""Tags of batches and orders: put on and taken off on their pages and for selected rows, and the page of all tags."""
+
+from collections.abc import Sequence
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from backend import backend
+from people import Role
+from storage import order_queries, tags
+from web.access import allow, describe
+from web.batch_fields import one_line
+from web.context import batch_or_404, row_number
+from web.filters import asked
+from web.format import plural
+
+blueprint = Blueprint("tags", __name__)
+
+#: Signs of one tag, and tags of one page.
+LONGEST, SHOWN = 30, 500
+#: Rows that one request may tag.
+MOST_ROWS = 10_000
+NO_TAG = "Enter a tag: a short word, or several with commas between them."
+
+
+@blueprint.get("/tags")
+@allow(Role.VIEWER)
+def listing() -> str:
+    """Show every tag with how much has it."""
+    return render_template("tags.html", tags=tags.known_tags(backend().database, SHOWN), counted=tags.COUNTED)
+
+
+@blueprint.post("/batches/<int:batch_id>/tags")
+@allow(Role.OPERATOR, "tag.change")
+def of_batch(batch_id: int) -> ResponseReturnValue:
+    """Put tags on a batch, or take one off."""
+    batch_or_404(batch_id)
+    database, removed = backend().database, request.form.get("remove", "")
+    if removed:
+        tags.untag_batch(database, batch_id, removed)
+        describe(removed=removed)
+    for word in _words():
+        tags.tag_batches(database, [batch_id], word)
+    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+
+
+@blueprint.post("/orders/<order_id>/tags")
+@allow(Role.OPERATOR, "tag.change")
+def of_order(order_id: str) -> ResponseReturnValue:
+    """Put tags on an order, or take one off."""
+    found, database = order_queries.find_order(backend().database, order_id), backend().database
+    if found is None:
+        abort(404, f"There is no order {order_id}.")
+    removed = request.form.get("remove", "")
+    describe(f"order {order_id}")
+    if removed:
+        tags.untag_order(database, found.id, removed)
+        describe(removed=removed)
+    for word in _words():
+        tags.tag_orders(database, [found.id], word)
+    return redirect(url_for("orders.order", order_id=order_id), 303)
+
+
+@blueprint.post("/tags/rows")
+@allow(Role.OPERATOR, "tag.change")
+def of_rows() -> ResponseReturnValue:
+    """Put tags on the orders of the selected rows: row=, repeated. Lead back to the filter, or to ?page_of= a batch."""
+    rows = request.form.getlist("row", type=row_number)
+    if not rows:
+        flash("Select rows first.", "error")
+    elif len(rows) > MOST_ROWS:
+        abort(400, f"At most {MOST_ROWS:,} rows can get a tag at a time.")
+    else:
+        words = _words()
+        for word in words:
+            tags.tag_orders(backend().database, rows, word)
+        describe("orders", rows=len(rows))
+        if words:
+            flash(f"{plural(len(rows), 'order')} tagged: {', '.join(words)}.", "good")
+    batch_id = request.args.get("page_of", type=row_number)
+    if batch_id is not None:
+        return redirect(url_for("batches.live", batch_id=batch_id), 303)
+    return redirect(url_for("orders.history", **asked().chosen.arguments()), 303)
+
+
+@blueprint.post("/tags/rename")
+@allow(Role.OPERATOR, "tag.rename")
+def rename() -> ResponseReturnValue:
+    """Write a tag in another way wherever it is."""
+    old, words = _known_tag(), _words()
+    if len(words) == 1:
+        tags.rename_tag(backend().database, old, words[0])
+        describe(f"tag {old}", new=words[0])
+        flash(f"“{old}” is “{words[0]}” now.", "good")
+    return redirect(url_for("tags.listing"), 303)
+
+
+@blueprint.post("/tags/delete")
+@allow(Role.OPERATOR, "tag.delete")
+def delete() -> ResponseReturnValue:
+    """Take a tag from everything."""
+    old = _known_tag()
+    tags.delete_tag(backend().database, old)
+    describe(f"tag {old}")
+    flash(f"The tag “{old}” was removed from all batches and orders.", "good")
+    return redirect(url_for("tags.listing"), 303)
+
+
+def _words() -> Sequence[str]:
+    """Return the tags of the form: words with commas between them, each on one line. Without any, say so."""
+    given = request.form.get("tag")
+    words = dict[str, str]()
+    for part in (given or "").split(","):
+        if word := one_line(part, LONGEST):
+            words.setdefault(tags.tag_key(word), word)
+    if given is not None and not words:
+        flash(NO_TAG, "error")
+    if words:
+        describe(tag=", ".join(words.values()))
+    return list(words.values())
+
+
+def _known_tag() -> str:
+    word = request.form.get("old", "")
+    if not tags.is_tag(backend().database, word):
+        abort(404, f"There is no tag “{word[:LONGEST]}”. Somebody may have renamed or deleted it.")
+    return word
