@@ -124,6 +124,24 @@ class DisputeState(StrEnum):
     REFUNDED = "refunded"  #: the provider paid back, all or a part
     REFUSED = "refused"  #: the provider said no
     CLOSED = "closed"  #: nothing more will be done
+class AutomationKind(StrEnum):
+    """What an automation orders."""
+
+    FOLLOW_UP = "follow_up"  #: a second check of phones whose new results fit its filter
+    RECHECK = "recheck"  #: on a schedule, the same check of every phone of its filter
+
+    @property
+    def label(self) -> str:
+        """The words that people see."""
+        return {AutomationKind.FOLLOW_UP: "Follow-up", AutomationKind.RECHECK: "Scheduled re-check"}[self]
+
+
+class RunKind(StrEnum):
+    """Who started a run of an automation."""
+
+    TRIAL = "trial"  #: a person, to see what it would order
+    BY_HAND = "by hand"  #: a person, who confirmed the cost
+    BY_ITSELF = "by itself"  #: the program
 
 
 OUTCOME_WORDS = {

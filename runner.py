@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import automation
 from callers import OVERTAKEN_PAUSE, Leader, leading, make_systems, running_beside
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError
@@ -158,6 +159,7 @@ def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[D
         *kept_sums.duties(database),
         result_counts.duty(database),
         regrading.duty(database),
+        automation.duty(settings, database),
         event_delivery(database, settings),
     ]
 

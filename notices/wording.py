@@ -10,6 +10,8 @@ from storage.outbox import EventKind
 Data = Mapping[str, Any]
 Words = tuple[str, str]
 
+#: Kinds of changes that a message names.
+MOST_CHANGES = 6
 TEST = ("HAMMER-API: test", "This is a test. Messages about batches, the balance, audits and backups come here.")
 
 
@@ -23,6 +25,8 @@ def message(kind: EventKind, data: Data, public_url: str) -> Words:
 def _path(kind: EventKind, data: Data) -> str:
     if kind is EventKind.BATCH_IN_DOUBT:
         return f"/batches/{data['batch_id']}/doubt"
+    if kind is EventKind.RECHECK_COMPARED:
+        return f"/automations/runs/{data['run_id']}"
     return f"/batches/{data['batch_id']}" if "batch_id" in data else "/status"
 
 
@@ -52,6 +56,12 @@ def _audit_differs(data: Data) -> Words:
     return "the audit found a difference", str(data["summary"])
 
 
+def _recheck_compared(data: Data) -> Words:
+    title = f"{data['changed']:,} of {plural(data['compared'], 'phone')} changed"
+    changes = ", ".join(f"{count:,} {words}" for words, count in list(data["changes"].items())[:MOST_CHANGES])
+    return title, f"{data['name']}, batch {data['batch_id']}: {changes or 'every result is as before'}."
+
+
 def _backup_failed(data: Data) -> Words:
     return "a backup failed", str(data.get("error", ""))
 
@@ -67,6 +77,7 @@ WORDINGS: Mapping[EventKind, Callable[[Data], Words]] = MappingProxyType(
         EventKind.BATCH_IN_DOUBT: _batch_in_doubt,
         EventKind.BALANCE_LOW: _balance_low,
         EventKind.AUDIT_DIFFERS: _audit_differs,
+        EventKind.RECHECK_COMPARED: _recheck_compared,
         EventKind.BACKUP_FAILED: _backup_failed,
     }
 )

@@ -1,6 +1,7 @@
 """The tables, as SQLAlchemy sees them. Migrations make them; nothing here touches a connection. Times are UTC."""
 
 from schema.access_tables import api_tokens, idempotency_keys, login_failures, recovery_codes, sessions, users
+from schema.automation_tables import UNCOMPARED, automation_changes, automation_phones, automation_runs, automations
 from schema.batch_tables import (
     IS_LISTED,
     OPEN_CALL,
@@ -94,6 +95,7 @@ __all__ = [
     "OPEN_REQUEST",
     "PENDING_BY_DATE",
     "RESULT_FIELDS",
+    "UNCOMPARED",
     "UNDECIDED",
     "UNGRADED",
     "UNTALLIED",
@@ -104,6 +106,10 @@ __all__ = [
     "api_tokens",
     "attempts",
     "audit_entries",
+    "automation_changes",
+    "automation_phones",
+    "automation_runs",
+    "automations",
     "balance_readings",
     "batch_tags",
     "batches",

@@ -90,7 +90,7 @@ class NewBatch:
     """What the user confirmed. imeis are (IMEI, source row) pairs."""
 
     label: str
-    source: str  #: "upload", "paste", "list", "single", "scan", "command" or "api"
+    source: str  #: "upload", "paste", "list", "single", "scan", "command", "api" or "automation"
     service_id: str
     service_name: str
     unit_price: float  #: US dollars an IMEI

@@ -44,6 +44,7 @@ FOR_PEOPLE = (
     EventKind.BATCH_IN_DOUBT,
     EventKind.BALANCE_LOW,
     EventKind.AUDIT_DIFFERS,
+    EventKind.RECHECK_COMPARED,
     EventKind.BACKUP_FAILED,
 )
 #: Of a phone of scan mode nobody is told: a person stands in front of its result.

@@ -30,6 +30,7 @@ class EventKind(StrEnum):
     ORDER_COMPLETED = "order.completed"  #: an order has its result: completed or rejected
     BALANCE_LOW = "balance.low"  #: the account holds less than LOW_BALANCE
     AUDIT_DIFFERS = "audit.differs"  #: our records and the provider's disagree
+    RECHECK_COMPARED = "recheck.compared"  #: a scheduled re-check has all results, beside those before
     BACKUP_FAILED = "backup.failed"  #: no backup was written, or it cannot be read
     TEST = "test"  #: a person asked for it, for one webhook
 
@@ -46,6 +47,7 @@ HINTS = {
     EventKind.ORDER_COMPLETED: "An order has its result. In a batch of 20,000 IMEIs these are 20,000 events.",
     EventKind.BALANCE_LOW: "The balance fell below LOW_BALANCE.",
     EventKind.AUDIT_DIFFERS: "An audit found a difference.",
+    EventKind.RECHECK_COMPARED: "A scheduled re-check has all results, with what changed since the last time.",
     EventKind.BACKUP_FAILED: "A backup failed.",
     EventKind.TEST: "A person asked for a test.",
 }

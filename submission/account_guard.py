@@ -10,7 +10,7 @@ import logging
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError
 from settings import Access, ProviderAccount, Settings
-from storage import account_mark, batch_states
+from storage import account_mark, automation_store, batch_states
 from storage.account_mark import DEMO, LIVE, AccountMark
 
 logger = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 DEMO_FOLDER = "demo"
 ADOPT = "An administrator can adopt it on the page Status, or with `flask adopt-account`."
 PAUSED = "This database was adopted by another account. Resume the batch to order the rest with it."
+TURNED_OFF = "This database was adopted by another account. Turn the automation on again to order with it."
 
 
 class OtherAccountError(NotSentError):
@@ -107,6 +108,7 @@ def adopt_database(database: IMEIDatabase, settings: Settings) -> None:
         account_mark.write_adoption(connection)
         batch_states.resume_self_resuming(connection)
         batch_states.pause_all(connection, PAUSED)
+        automation_store.turn_all_off(connection, TURNED_OFF)
     logger.warning("The database was adopted by another account")
 
 

@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("storage",),
     ("submission",),
     ("production_submission_system", "access", "account", "results", "notices"),
-    ("callers", "runner", "backend"),
+    ("callers", "runner", "backend", "automation"),
     ("workers",),
     ("web", "api", "commands", "web_worker"),
     ("web_app", "gunicorn.conf"),
@@ -92,6 +92,7 @@ UNTESTED = {
             f"schema.{name}"
             for name in (
                 "access_tables",
+                "automation_tables",
                 "batch_tables",
                 "cluster_tables",
                 "columns",

@@ -84,6 +84,8 @@ def _take_back_second_schema(connection: Connection) -> None:
     disputed = ("dispute_events", "disputes", "report_links", "service_prices", "turnarounds", "service_figures")
     for statement in (
         *(f"DROP TABLE {name}" for name in disputed),
+        *(f"DROP TABLE automation_{name}" for name in ("changes", "phones", "runs")),
+        "DROP TABLE automations",
         "DROP TRIGGER orders_recounted",
         "DROP TRIGGER orders_uncounted",
         "DROP TRIGGER orders_untallied",

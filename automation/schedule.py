@@ -1,0 +1,49 @@
+"""When a scheduled re-check is due next. Pure.
+
+Days are counted in the time zone of the schedule, so that it keeps its hour over a change of the clocks. An hour that
+a change of the clocks leaves out is due at the instant at which it would have been; an hour that comes twice is due the
+first time.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+#: Longest pause between two re-checks.
+MOST_DAYS = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Every few days at a whole hour."""
+
+    every_days: int
+    hour: int  #: 0 to 23
+    time_zone: str  #: a name of the tz database, such as Europe/Berlin
+    first_day: date  #: in that zone
+
+    def next_after(self, moment: datetime) -> datetime:
+        """Return the first due time after a moment; both are UTC without a zone."""
+        zone = ZoneInfo(self.time_zone)
+        today = moment.replace(tzinfo=UTC).astimezone(zone).date()
+        # One pause earlier than needed: in some zones a whole day was left out.
+        turn = max(0, (today - self.first_day).days // self.every_days - 1)
+        while True:
+            day = self.first_day + timedelta(days=turn * self.every_days)
+            due = datetime.combine(day, time(self.hour), zone).astimezone(UTC).replace(tzinfo=None)
+            if due > moment:
+                return due
+            turn += 1
+
+    def is_too_far(self, due: datetime, now: datetime) -> bool:
+        """Return whether a due time is so far ahead that a wrong clock must have set it."""
+        return due > self.next_after(self.next_after(now))
+
+
+def is_time_zone(name: str) -> bool:
+    """Return whether this is the name of a time zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return bool(name)

@@ -1,0 +1,74 @@
+"""Which phones an automation may order: new results that fit its filter, or every phone of it. Reads only."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, literal_column, select
+
+from orders import OrderStatus
+from schema import INTEGER, automation_phones, batches, each_of, orders, status_changes
+from storage.automation_store import SOURCE, Automation
+from storage.order_filters import Guide, OrderFilter, fitting, guide, order_of, wordings_of
+
+#: Status changes that one turn looks at.
+SCANNED = 5000
+#: In the place of the status change, for results that do not wait for their turn.
+NO_CHANGE = literal_column("0", INTEGER)
+
+
+class Arrived(NamedTuple):
+    """New results of an automation."""
+
+    upto: int  #: status changes up to this id were looked at
+    phones: list[tuple[str, str, int]]  #: IMEI, IMEI 2 or "", and the id of the status change, the oldest first
+    since: datetime | None  #: UTC; when the oldest of them came
+
+
+def arrived(connection: Connection, automation: Automation) -> Arrived:
+    """Return the new results that fit the filter of an automation. Raises UnreadableFilterError.
+
+    Results that an automation ordered are left out: no automation starts another one.
+    """
+    after = automation.after_change
+    newest = connection.execute(select(func.max(status_changes.c.id))).scalar() or 0
+    upto = min(newest, after + SCANNED)
+    if upto <= after:
+        return Arrived(after, [], None)
+    chosen = automation.terms.chosen
+    columns = (orders.c.imei, func.coalesce(orders.c.imei2, ""), status_changes.c.id, status_changes.c.changed_at)
+    query = (
+        select(*columns)
+        .select_from(status_changes)
+        .join(orders, orders.c.id == status_changes.c.order_row)
+        .outerjoin(batches, batches.c.id == orders.c.batch_id)
+        .where(status_changes.c.id > after, status_changes.c.id <= upto)
+        .where(status_changes.c.new == OrderStatus.COMPLETED, func.coalesce(batches.c.source, "") != SOURCE)
+        .where(*fitting(chosen, Guide(meanings=wordings_of(connection, chosen))))
+        .order_by(status_changes.c.id)
+    )
+    rows = connection.execute(query).all()
+    phones = [(imei, imei2, change) for imei, imei2, change, _ in rows]
+    return Arrived(upto, phones, rows[0].changed_at if rows else None)
+
+
+def phones_of(connection: Connection, chosen: OrderFilter, most: int) -> list[tuple[str, str, int]]:
+    """Return IMEI, IMEI 2 or "", and 0 of each IMEI that a filter selects, at most this many."""
+    query = select(orders.c.imei, func.coalesce(func.max(orders.c.imei2), ""), NO_CHANGE)
+    found = query.where(*fitting(chosen, guide(connection, chosen))).group_by(orders.c.imei).limit(most)
+    return [(imei, imei2, change) for imei, imei2, change in connection.execute(found)]
+
+
+def newest_results(connection: Connection, chosen: OrderFilter, most: int) -> list[tuple[str, str, int]]:
+    """Return IMEI, IMEI 2 or "", and 0 of the newest orders that a filter selects, the oldest of them first."""
+    guided = guide(connection, chosen)
+    ids = select(orders.c.id).where(*fitting(chosen, guided)).order_by(*order_of(chosen, guided)).limit(most)
+    columns = (orders.c.imei, func.coalesce(orders.c.imei2, ""), NO_CHANGE)
+    query = select(*columns).where(orders.c.id.in_(ids)).order_by(orders.c.id)
+    return [(imei, imei2, change) for imei, imei2, change in connection.execute(query)]
+
+
+def ordered_by_it(connection: Connection, automation_id: int, imeis: Iterable[str]) -> Collection[str]:
+    """Return those of these IMEIs that an automation has ordered."""
+    query = select(automation_phones.c.imei).where(automation_phones.c.automation_id == automation_id)
+    return set(connection.execute(query.where(automation_phones.c.imei.in_(each_of(imeis, "TEXT")))).scalars())
