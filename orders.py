@@ -124,6 +124,8 @@ class DisputeState(StrEnum):
     REFUNDED = "refunded"  #: the provider paid back, all or a part
     REFUSED = "refused"  #: the provider said no
     CLOSED = "closed"  #: nothing more will be done
+
+
 class AutomationKind(StrEnum):
     """What an automation orders."""
 
