@@ -26,7 +26,7 @@ class MustWaitError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selected:
     """What a run orders, and what it leaves out."""
 
     found: int  #: phones
@@ -79,7 +79,7 @@ def require_calm(backend: Backend, automation: Automation) -> None:
         raise MustWaitError(f"Its batch {unfinished[0].id} is being sent.")
 
 
-def choose(backend: Backend, automation: Automation, rows: Sequence[tuple[str, str, int]], actor: Actor) -> Choice:
+def choose(backend: Backend, automation: Automation, rows: Sequence[tuple[str, str, int]], actor: Actor) -> Selected:
     """Return what a run over these phones orders now. rows: IMEI, IMEI 2 or "", and the status change of each.
 
     Raises MustTurnOffError and MustWaitError.
@@ -87,7 +87,7 @@ def choose(backend: Backend, automation: Automation, rows: Sequence[tuple[str, s
     phones = distinct(Candidate(*row) for row in rows)
     found = _sorted_out(backend, automation, phones)
     if not found.phones:
-        return Choice(len(phones), (), (), found.left_out, None, "")
+        return Selected(len(phones), (), (), found.left_out, None, "")
     service = _service(backend, automation)
     numbers = [(phone.imei, None) for phone in found.phones]
     plan = backend.plan(service, numbers, actor, Again(checked=automation.rechecks))
@@ -95,7 +95,7 @@ def choose(backend: Backend, automation: Automation, rows: Sequence[tuple[str, s
     fits, words = affordable(len(found.phones), service.price, purses)
     waiting = found.phones[fits:]
     left_out = found.left_out + Counter({WhyNot.MONEY: len(waiting)})
-    return Choice(len(phones), found.phones[:fits], waiting, left_out, plan, words)
+    return Selected(len(phones), found.phones[:fits], waiting, left_out, plan, words)
 
 
 def _sorted_out(backend: Backend, automation: Automation, phones: Sequence[Candidate]) -> Sorted:

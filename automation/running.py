@@ -18,7 +18,7 @@ from typing import Any
 
 from account import ProviderRequests
 from amounts import money, plural
-from automation.choosing import Choice, MustTurnOffError, MustWaitError, choose, require_calm, responsible
+from automation.choosing import MustTurnOffError, MustWaitError, Selected, choose, require_calm, responsible
 from automation.comparing import compare_open_runs
 from automation.deciding import reached
 from automation.schedule import Schedule
@@ -51,7 +51,7 @@ MANY, GATHERING = 100, timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class AutomationTurn:
     """One look at all automations."""
 
     backend: Backend
@@ -138,7 +138,7 @@ def duty(settings: Settings, database: IMEIDatabase) -> Duty:
 
     def turn(stop: threading.Event) -> None:
         requests = ProviderRequests(database, stopping=stop)
-        Turn(make_backend(settings, database, requests, stop)).take(stop)
+        AutomationTurn(make_backend(settings, database, requests, stop)).take(stop)
 
     return Duty("automations", LOOK, turn, "Automations did not run")
 
@@ -186,7 +186,7 @@ def phones_by_hand(backend: Backend, automation: Automation) -> list[tuple[str, 
     return [(imei, imei2, change) for imei, imei2, change in rows]
 
 
-def _choice_by_hand(backend: Backend, automation: Automation, actor: Actor) -> tuple[Choice | None, str]:
+def _choice_by_hand(backend: Backend, automation: Automation, actor: Actor) -> tuple[Selected | None, str]:
     """Return what a run by hand orders, or None, and the reason why it orders less than everything."""
     try:
         choice = choose(backend, automation, phones_by_hand(backend, automation), actor)
@@ -195,7 +195,7 @@ def _choice_by_hand(backend: Backend, automation: Automation, actor: Actor) -> t
     return choice, choice.words
 
 
-def place(backend: Backend, automation: Automation, choice: Choice, placing: Placing) -> int:
+def place(backend: Backend, automation: Automation, choice: Selected, placing: Placing) -> int:
     """Create the batch of a choice and record the run, in one transaction. Return the batch id.
 
     Raises ChangedMeanwhileError, OverBudgetError, and MustWaitError where there is nothing to order.
@@ -218,7 +218,7 @@ def place(backend: Backend, automation: Automation, choice: Choice, placing: Pla
     return batch_id
 
 
-def _record(connection: Transaction, batch_id: int, automation: Automation, choice: Choice, placing: Placing) -> None:
+def _record(connection: Transaction, batch_id: int, automation: Automation, choice: Selected, placing: Placing) -> None:
     """Write the run that created a batch; a batch that is given back has its run already."""
     is_by_itself = placing.kind is RunKind.BY_ITSELF
     if automation_store.has_run(connection, batch_id):
@@ -235,12 +235,12 @@ def _record(connection: Transaction, batch_id: int, automation: Automation, choi
         raise OverBudgetError("Its daily limit does not hold this run any more.")
 
 
-def _run_of(choice: Choice, kind: RunKind, actor: Actor, words: str) -> NewRun:
+def _run_of(choice: Selected, kind: RunKind, actor: Actor, words: str) -> NewRun:
     sent, left_out = len(choice.phones), choice.left_out_words
     return NewRun(kind, actor.name, choice.found, sent, choice.price, left_out, words)
 
 
-def _advance(database: IMEIDatabase, automation: Automation, choice: Choice | None, **marks: Any) -> None:
+def _advance(database: IMEIDatabase, automation: Automation, choice: Selected | None, **marks: Any) -> None:
     """Move the marks of an automation on without a batch; a choice with phones that were left out is logged."""
     with database.write() as connection:
         automation_store.advance(connection, automation, **marks)
@@ -250,7 +250,7 @@ def _advance(database: IMEIDatabase, automation: Automation, choice: Choice | No
 
 
 def turn_off(database: IMEIDatabase, automation: Automation, why: str) -> None:
-    """Turn an automation off and log why, unless it was changed meanwhile."""
+    """AutomationTurn an automation off and log why, unless it was changed meanwhile."""
     run = NewRun(RunKind.BY_ITSELF, automation.orders_as, 0, words=f"Turned off. {why}")
     try:
         with database.write() as connection:

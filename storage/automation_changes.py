@@ -67,10 +67,11 @@ def pairs_of(connection: Connection, batch_id: int) -> tuple[int, list[Pair]]:
         & (func.coalesce(earlier.c.service_id, "") == batch.service_id)
         & (func.coalesce(earlier.c.status, "") == OrderStatus.COMPLETED)
     )
-    newest = select(func.max(earlier.c.id)).where(is_earlier).scalar_subquery()
+    newest = select(func.max(earlier.c.id)).where(is_earlier).correlate(after).scalar_subquery()
     columns = [func.coalesce(table.c[name], "") for table in (before, after) for name in COMPARED]
     query = (
         select(after.c.id, after.c.imei, *columns)
+        .select_from(after)
         .join(before, before.c.id == newest)
         .where(after.c.batch_id == batch_id, func.coalesce(after.c.status, "") == OrderStatus.COMPLETED)
         .order_by(after.c.id)

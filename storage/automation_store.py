@@ -265,12 +265,6 @@ def turn_off(connection: Transaction, automation: Automation, why: str) -> None:
     _move(connection, automation, is_on=False, notice=why, due_at=None, changed_at=utc_now())
 
 
-def turn_all_off(connection: Transaction, why: str) -> None:
-    """Let no automation order anything by itself before a person turns it on again."""
-    values = {"is_on": False, "notice": why, "due_at": None, "revision": automations.c.revision + 1}
-    connection.execute(update(automations).where(automations.c.is_on).values(values))
-
-
 def set_notice(connection: Transaction, automation: Automation, notice: str) -> None:
     """Write what an automation that is on waits for; "" for nothing."""
     of_this = (automations.c.id == automation.automation_id, automations.c.revision == automation.revision)
@@ -324,12 +318,6 @@ def note_ordered(connection: Transaction, automation_id: int, run_id: int, imeis
 def is_over_limit(connection: Connection, automation: Automation) -> bool:
     """Return whether what it ordered this UTC day is more than its daily limit."""
     return exceeds(spent_on_day(connection, automation.automation_id), automation.terms.daily_limit)
-
-
-def follow_removed_changes(connection: Transaction) -> None:
-    """Lower the marks of automations behind which status changes were removed: their ids are given again."""
-    newest = select(func.coalesce(func.max(status_changes.c.id), 0)).scalar_subquery()
-    connection.execute(update(automations).where(automations.c.after_change > newest).values(after_change=newest))
 
 
 def _columns(terms: Terms) -> dict[str, Any]:

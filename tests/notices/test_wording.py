@@ -22,6 +22,14 @@ BATCH: dict[str, Any] = {
     "at_stake": "0.16",
 }
 MONEY = {"balance": "3.50", "limit": "50.00", "summary": "2 orders differ.", "error": "The disk is full."}
+COMPARED = {
+    "run_id": 7,
+    "batch_id": 42,
+    "name": "Stock watch",
+    "compared": 412,
+    "changed": 3,
+    "changes": {"Find My OFF → ON": 2, "Blacklist Clean → Blacklisted": 1},
+}
 
 
 @pytest.mark.parametrize(
@@ -55,15 +63,21 @@ MONEY = {"balance": "3.50", "limit": "50.00", "summary": "2 orders differ.", "er
             "HAMMER-API: the audit found a difference",
             "2 orders differ.\nhttps://a.example/status",
         ),
+        (
+            EventKind.RECHECK_COMPARED,
+            "HAMMER-API: 3 of 412 phones changed",
+            "Stock watch, batch 42: 2 Find My OFF → ON, 1 Blacklist Clean → Blacklisted.\n"
+            "https://a.example/automations/runs/7",
+        ),
         (EventKind.BACKUP_FAILED, "HAMMER-API: a backup failed", "The disk is full.\nhttps://a.example/status"),
     ],
 )
 def test_a_message_says_what_happened_and_where_to_look(kind: EventKind, title: str, words: str) -> None:
-    data = BATCH if "batch" in kind else MONEY
+    data = BATCH if "batch" in kind else COMPARED if kind is EventKind.RECHECK_COMPARED else MONEY
     assert message(kind, data, "https://a.example") == (title, words)
     assert message(kind, data, "")[1] == words.partition("\n")[0]
 
 
 def test_each_event_for_people_has_its_words() -> None:
-    assert all(message(kind, BATCH | MONEY, "") for kind in FOR_PEOPLE)
+    assert all(message(kind, BATCH | MONEY | {**COMPARED, **BATCH}, "") for kind in FOR_PEOPLE)
     assert message(EventKind.BATCH_COMPLETE, BATCH | {"state": "stopped"}, "")[0].endswith("its results are complete")

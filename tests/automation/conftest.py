@@ -1,0 +1,20 @@
+"""A scene of automations on both kinds of database."""
+
+import pytest
+from automation_scene import Scene, make_scene
+
+from database import IMEIDatabase
+from settings import Settings
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> IMEIDatabase:
+    """An empty, migrated database: each test here runs on both kinds."""
+    fixture = "file_database" if request.param == "sqlite" else "server_database"
+    found: IMEIDatabase = request.getfixturevalue(fixture)
+    return found
+
+
+@pytest.fixture
+def scene(settings: Settings, database: IMEIDatabase) -> Scene:
+    return make_scene(settings, database)

@@ -1,0 +1,298 @@
+"""Automations order what is new or due: once, within every limit, and nothing where something is wrong."""
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from automation_scene import DUE, PRICE, SECOND, Scene, make_scene
+from simulated_provider import imeis
+from stored_people import add_user
+from web_client import CARRIER
+
+from automation import AutomationTurn, MustWaitError, run_by_hand, try_out
+from automation.running import token_of
+from database import IMEIDatabase, utc_now
+from grading import StopLoss
+from orders import AutomationKind, RunKind
+from people import Actor, Role
+from settings import Settings
+from storage import automation_marks, automation_store, stop_loss
+from storage.batch_queries import batch_state
+from submission.account_guard import adopt_database
+from submission.checkpoints import Checkpoints
+from submission.older_copy import stop_restored
+
+
+def test_a_follow_up_orders_new_results_that_fit_once_and_in_their_order(scene: Scene) -> None:
+    scene.check(imeis(3))
+    rule = scene.add()
+    new = imeis(5, 100)
+    scene.check(new)
+    scene.check(imeis(4, 200), fmi="ON")
+    for _ in range(3):
+        scene.turn()
+    assert scene.sent(rule) == new
+    scene.answer()
+    scene.check(new)  # a result that came again: the phone was ordered by this automation before
+    scene.turn()
+    assert scene.sent(rule) == new
+    last = scene.log(rule)[-1]
+    assert (last.found, last.sent, last.left_out) == (5, 0, {"ordered by this automation before": 5})
+
+
+def test_a_follow_up_waits_until_results_have_gathered(scene: Scene) -> None:
+    rule = scene.add()
+    scene.check(imeis(5))
+    scene.turn(utc_now())
+    assert scene.sent(rule) == []
+    scene.check(imeis(95, 5))
+    scene.turn(utc_now())
+    assert len(scene.sent(rule)) == 100
+
+
+def test_no_automation_starts_another_one_or_itself(scene: Scene) -> None:
+    """Two rules feed each other, and one orders what its own filter finds."""
+    there = scene.add(name="there", service_id=SECOND)
+    back = scene.add(name="back", service_id=CARRIER.package_id)
+    scene.check(imeis(3))
+    for _ in range(4):
+        scene.turn()
+        scene.answer()
+    assert (scene.sent(there), scene.sent(back)) == (imeis(3), [])
+
+
+def test_the_second_imei_of_a_phone_is_that_phone(scene: Scene) -> None:
+    first, second, third = imeis(3)
+    rule = scene.add()
+    scene.check([first, second, third])
+    scene.run("UPDATE orders SET imei2 = ? WHERE imei = ?", second, first)
+    scene.turn()
+    assert scene.sent(rule) == [first, third]
+    scene.answer()
+    scene.check([second])
+    scene.turn()
+    assert scene.sent(rule) == [first, third]
+
+
+def test_what_the_daily_limit_does_not_hold_waits_for_the_next_day(scene: Scene) -> None:
+    rule = scene.add(daily_limit=4 * PRICE)
+    new = imeis(10)
+    scene.check(new)
+    scene.turn()
+    assert scene.sent(rule) == new[:4]
+    assert "daily limit" in scene.get(rule).notice
+    scene.answer()
+    scene.turn()
+    assert scene.sent(rule) == new[:4]
+    for day in (1, 2):
+        scene.run(f"UPDATE orders SET order_date = '{utc_now() - timedelta(days=day):%Y-%m-%d} 10:00:00'")
+        scene.turn()
+        scene.answer()
+    assert scene.sent(rule) == new
+    assert [run.sent for run in scene.log(rule) if run.sent] == [4, 4, 2]
+    assert scene.log(rule)[0].left_out == {"beyond the money": 6}
+
+
+@pytest.mark.parametrize("which", ["budget", "balance", "person"])
+def test_every_other_limit_holds_too(settings: Settings, database: IMEIDatabase, which: str) -> None:
+    scene = make_scene(replace(settings, daily_budget=0.65 if which == "budget" else None), database)
+    scene.provider.credits = 0.25 if which == "balance" else 150.0
+    anna = add_user(database, "anna", daily_limit=0.25 if which == "person" else None)
+    rule = scene.add(actor=anna)
+    scene.check(imeis(5))
+    scene.turn()
+    assert len(scene.sent(rule)) == 2
+    assert batch_state(database, scene.log(rule)[0].batch_id or 0)[0] == "running"
+
+
+def test_two_processes_that_decide_the_same_order_it_once(settings: Settings, scene: Scene) -> None:
+    for kind in AutomationKind:
+        rule = scene.add(kind, daily_limit=3 * PRICE)
+        scene.check(imeis(3, 10 * len(kind)))
+        scene.turn_on(rule, due_at=utc_now() - timedelta(days=1))
+        scene.run("UPDATE automations SET after_change = 0")
+        barrier = threading.Barrier(4)
+
+        class Late(AutomationTurn):
+            """A turn that has read the automation and waits for the others."""
+
+            def attend(self, automation: automation_store.Automation) -> None:
+                barrier.wait(30)  # noqa: B023
+                super().attend(automation)
+
+        def take() -> None:
+            Late(make_scene(settings, scene.database).backend, lambda: utc_now() + timedelta(hours=1)).take(
+                threading.Event()
+            )
+
+        threads = [threading.Thread(target=take) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(scene.sent(rule)) == len(set(scene.sent(rule))) == 3
+        assert [run.sent for run in scene.log(rule)] == [3]
+        with scene.database.write() as connection:
+            automation_store.turn_off(connection, scene.get(rule), "")
+
+
+def test_a_recheck_runs_once_for_each_due_time_whatever_the_clock_does(scene: Scene) -> None:
+    scene.check(imeis(4), service_id=SECOND)
+    rule = scene.add(AutomationKind.RECHECK, first_day="2026-12-06")
+    scene.turn_on(rule, due_at=DUE)
+    scene.turn(DUE - timedelta(seconds=1))
+    assert scene.sent(rule) == []
+    for now in (DUE, DUE + timedelta(hours=1), DUE - timedelta(hours=1), DUE - timedelta(days=30), DUE):
+        scene.turn(now)
+        scene.answer()
+    assert sorted(scene.sent(rule)) == imeis(4)
+    assert scene.get(rule).due_at == DUE + timedelta(days=7)
+    scene.turn(DUE + timedelta(days=23))  # three due times were missed
+    scene.answer()
+    scene.turn(DUE + timedelta(days=23))
+    assert len(scene.sent(rule)) == 8
+    assert scene.get(rule).due_at == DUE + timedelta(days=28)
+
+
+def test_a_recheck_that_is_short_of_money_begins_with_the_oldest_results(scene: Scene) -> None:
+    scene.check(imeis(6), service_id=SECOND)
+    scene.run("UPDATE orders SET order_date = '2026-01-01 00:00:00'")
+    rule = scene.add(AutomationKind.RECHECK, daily_limit=4 * PRICE)
+    for day in range(3):
+        scene.turn_on(rule, due_at=DUE + timedelta(days=day))
+        scene.turn(DUE + timedelta(days=day))
+        scene.answer()
+        scene.run(f"UPDATE orders SET order_date = '2026-01-0{day + 2} 00:00:00' WHERE order_date > '2026-02-01'")
+    assert scene.sent(rule)[:10] == [*imeis(6), *imeis(4)]  # then phones that were checked at the same time
+    assert len(scene.sent(rule)) == 12
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("UPDATE automations SET filter = 'colour=red'", "filter cannot be read"),
+        ("UPDATE automations SET filter = 'since=2026-99-01'", "filter cannot be read"),
+        ("UPDATE automations SET filter = ''", "filter cannot be read"),
+        ("UPDATE automations SET service_id = '5'", "does not list a service 5"),
+        ("UPDATE automations SET service_id = '102'", "needs more than an IMEI"),
+        ("UPDATE automations SET max_price = 0.09", "above the limit of $0.09"),
+        ("UPDATE users SET disabled_at = '2026-11-29 00:00:00'", "anna is disabled"),
+        ("UPDATE users SET role = 'viewer'", "may not order"),
+    ],
+)
+def test_what_became_wrong_turns_it_off_with_words_and_orders_nothing(scene: Scene, wrong: str, words: str) -> None:
+    rule = scene.add(actor=add_user(scene.database, "anna"))
+    scene.check(imeis(3))
+    scene.run(wrong)
+    scene.turn()
+    found = scene.get(rule)
+    assert not found.is_on
+    assert words in found.notice
+    assert [(run.sent, run.batch_id) for run in scene.log(rule)] == [(0, None)]
+    scene.turn()
+    assert len(scene.log(rule)) == 1
+
+
+def test_nobody_orders_for_an_automation_without_a_user_outside_the_demo(
+    live: Settings, database: IMEIDatabase
+) -> None:
+    scene = make_scene(live, database)
+    rule = scene.add()
+    scene.check(imeis(3))
+    scene.turn()
+    assert scene.get(rule).notice == "Nobody is responsible for it."
+
+
+def test_while_the_provider_or_the_balance_is_away_the_results_wait(scene: Scene) -> None:
+    rule = scene.add()
+    scene.check(imeis(3))
+    scene.provider.credits = None
+    scene.turn()
+    assert (scene.get(rule).is_on, scene.sent(rule)) == (True, [])
+    assert "balance" in scene.get(rule).notice
+    scene.provider.credits = 150.0
+    scene.run("DELETE FROM settings WHERE key = 'account'")
+    scene.turn()
+    assert scene.sent(rule) == imeis(3)
+
+
+def test_bad_results_and_a_paused_batch_turn_it_off(scene: Scene) -> None:
+    stop_loss.save(scene.database, StopLoss(50, 5))
+    rule = scene.add(filter="service=1739")
+    scene.check(imeis(5))
+    scene.turn()
+    scene.answer(fmi="ON")
+    scene.check(imeis(5, 10))
+    scene.turn()
+    assert scene.get(rule).notice == "Stop-loss: 5 of its newest 5 results fail or are rejected."
+    scene.turn_on(rule)  # a person has looked at them
+    scene.check(imeis(2, 20))
+    scene.turn()
+    assert scene.sent(rule)[5:] == imeis(2, 20)
+    scene.run("UPDATE batches SET state = 'paused', notice = 'The price rose.' WHERE source = 'automation'")
+    scene.check(imeis(2, 30))
+    scene.turn()
+    assert "is paused: The price rose." in scene.get(rule).notice
+    assert len(scene.sent(rule)) == 7
+
+
+def test_an_edit_in_the_middle_of_a_turn_undoes_the_run(scene: Scene) -> None:
+    rule = scene.add()
+    scene.check(imeis(3))
+    before = scene.get(rule)
+    with scene.database.write() as connection:
+        automation_store.change(connection, before, replace(before.terms, max_price=0.01), "Edited.")
+    AutomationTurn(scene.backend, lambda: utc_now() + timedelta(hours=1)).attend(before)
+    assert (scene.sent(rule), scene.get(rule).is_on) == ([], False)
+
+
+def test_by_hand_it_orders_older_results_that_a_trial_has_shown_and_a_second_click_nothing_more(scene: Scene) -> None:
+    scene.check(imeis(3))
+    rule = scene.add()
+    anna = add_user(scene.database, "anna")
+    trial = try_out(scene.backend, scene.get(rule), anna)
+    shown = scene.log(rule)[-1]
+    assert (shown.run_id, shown.kind, shown.found, shown.sent, shown.price) == (trial, RunKind.TRIAL, 3, 3, PRICE)
+    assert scene.sent(rule) == []
+    batch_id = run_by_hand(scene.backend, scene.get(rule), shown, anna)
+    assert scene.sent(rule) == imeis(3)
+    with pytest.raises(MustWaitError):
+        run_by_hand(scene.backend, scene.get(rule), shown, anna)
+    with scene.database.read() as connection:
+        row = connection.exec_driver_sql("SELECT ordered_by, user_id, confirm_token, source FROM batches").all()[-1]
+    assert tuple(row) == (f"rule {scene.get(rule).terms.name}", anna.user_id, token_of(shown), "automation")
+    assert scene.log(rule)[-1].batch_id == batch_id
+
+
+def test_a_trial_is_not_confirmed_after_phones_or_price_changed(scene: Scene) -> None:
+    scene.check(imeis(3))
+    rule = scene.add(max_price=1.0)
+    try_out(scene.backend, scene.get(rule), Actor("demo", Role.ADMIN))
+    scene.check(imeis(1, 50))
+    with pytest.raises(MustWaitError, match="changed since"):
+        run_by_hand(scene.backend, scene.get(rule), scene.log(rule)[-1], Actor("demo", Role.ADMIN))
+    assert scene.sent(rule) == []
+
+
+def test_in_a_restored_or_adopted_database_nothing_runs_by_itself(settings: Settings, scene: Scene) -> None:
+    """The re-check that is due may have run after the backup was made."""
+    rule = scene.add(AutomationKind.RECHECK)
+    stop_restored(scene.database, Checkpoints(settings.data_dir / "checkpoints"))
+    assert (scene.get(rule).is_on, scene.get(rule).due_at) == (False, None)
+    assert "restored" in scene.get(rule).notice
+    scene.turn_on(rule)
+    adopt_database(scene.database, settings)
+    assert not scene.get(rule).is_on
+
+
+def test_results_behind_removed_ones_are_not_missed(scene: Scene) -> None:
+    """A person takes back an order id; its status changes are removed, and their ids given again on SQLite."""
+    scene.check(imeis(2))
+    rule = scene.add()
+    scene.run("DELETE FROM status_changes")
+    with scene.database.write() as connection:
+        automation_marks.follow_removed_changes(connection)
+    scene.check(imeis(2, 10))
+    scene.turn()
+    assert scene.sent(rule) == imeis(2, 10)
