@@ -108,6 +108,7 @@ UNTESTED = {
     ),
     "callers": "test_runner.py",
     "automation.choosing": "automation/test_running.py",
+    "web.automation_form": "web/test_automations.py",
     **dict.fromkeys(("storage.automation_store", "storage.automation_phones"), "automation/test_running.py"),
     **dict.fromkeys(("storage.automation_marks",), "automation/test_running.py"),
     "storage.automation_changes": "automation/test_comparing.py",

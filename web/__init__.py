@@ -5,6 +5,7 @@ from web.account_lines import lines_of
 from web.accounts import blueprint as accounts_blueprint
 from web.audit_log import blueprint as audit_log_blueprint
 from web.auth import FOR_PROGRAMS, init_auth
+from web.automations import blueprint as automations_blueprint
 from web.batch_fields import LONGEST_NOTE, names_from, one_line
 from web.batch_moves import pause_batch, resume_at, stop_batch
 from web.batch_names import blueprint as batch_names_blueprint
@@ -75,6 +76,7 @@ BLUEPRINTS = (
     orders_blueprint,
     searches_blueprint,
     tags_blueprint,
+    automations_blueprint,
     settings_blueprint,
     audit_log_blueprint,
     users_blueprint,
