@@ -2,7 +2,8 @@
 
 `python tests/tools/fault_matrix.py` prints the README's table.
 
-Seconds are a hundredth of the real ones: a call may take 1.2 s, the quiet time is 0.6 s. After the faults a later order
+Seconds are a hundredth of the real ones: a call may take 1.2 s, the quiet time is 0.6 s, and no refusal and no silence
+of the provider holds calls back for longer than 0.6 s. After the faults a later order
 of the same service is placed where doubt is left, as the next batch of the day does.
 """
 
@@ -34,12 +35,13 @@ from production_submission_system import ProductionSubmissionSystem
 from results.rebuild import plan_rebuild, rebuild_records
 from storage import batch_states
 from submission import older_copy as batch_older_copy
-from submission import price_check, watches
+from submission import limit_estimate, price_check, throttle, watches
 
 TOTAL, FEW = 600, 300
-#: Seconds, a hundredth of the defaults; looks at the list come after a tenth of theirs.
-TIMEOUT, QUIET, LONGEST_PROOF = 1.2, 0.6, 0.6
+#: Seconds, a hundredth of the defaults; looks at the list and into a limit come after a tenth of theirs.
+TIMEOUT, QUIET, LONGEST_PROOF, LONGEST_HOLD = 1.2, 0.6, 0.6, 0.6
 LOOKS = tuple(seconds / 10 for seconds in watches.LOOKS)
+LIMIT_LOOKS = tuple(seconds / 10 for seconds in limit_estimate.LOOKS)
 OPTIONS: dict[str, Any] = {
     "timeout": TIMEOUT,
     "call_timeout": TIMEOUT,
@@ -355,6 +357,8 @@ def run(row: Row, client_class: type[GSMFusionClient] = GSMFusionClient) -> Foun
     """Submit the IMEIs to this provider and read its ledger."""
     with (
         patch.multiple(watches, LONGEST_PROOF=LONGEST_PROOF, LOOKS=LOOKS),
+        patch.multiple(limit_estimate, LONGEST_HOLD=LONGEST_HOLD, LOOKS=LIMIT_LOOKS),
+        patch.object(throttle, "LONGEST_HOLD", LONGEST_HOLD),
         tempfile.TemporaryDirectory() as folder,
         Simulator(Knobs(latency=0.02), seed=3) as simulator,
     ):
