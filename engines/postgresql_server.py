@@ -43,12 +43,14 @@ SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_re
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
 TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s"
-#: How statements are planned: for the values that are asked for (a plan for all values would read a whole table for a
-#: rare one), for disks without moving parts, and without compiling, which takes longer than a page.
-PLANS = "-c plan_cache_mode=force_custom_plan -c random_page_cost=1.1 -c jit=off"
+#: How statements are planned: for disks without moving parts, and without compiling, which takes longer than a page.
+PLANS = "-c random_page_cost=1.1 -c jit=off"
+#: No statement of ours is prepared, so that each is planned for the values that are asked for: a plan for all values
+#: would read a whole table for a rare one. Triggers and foreign keys keep their plans.
 CONNECTION = {
     "options": f"{TIMES} {PLANS}",
     "application_name": "hammer-api",
+    "prepare_threshold": None,
 }
 #: So that a connection whose other end is gone is noticed within half a minute. They are a part of the address, which
 #: the queue of jobs and what listens connect with.
