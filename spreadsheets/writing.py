@@ -32,6 +32,8 @@ class OutColumn:
     money: bool = False  #: US dollars
     digits: bool = False  #: an IMEI: left as it is when it is digits
     moment: bool = False  #: a date and time, UTC: a real date in Excel
+    day: bool = False  #: a day: a real date in Excel
+    count: bool = False  #: a whole number: a real number in Excel
 
 
 #: Exactly the provider's own export, in its order.
@@ -109,7 +111,7 @@ def write_csv(
     """Yield CSV with these columns (RFC 4180, CRLF, UTF-8), in pieces of some hundred rows."""
     out = io.StringIO(newline="")
     write = csv.writer(out, lineterminator="\r\n").writerow
-    write([column.title for column in columns])
+    write([guarded(column.title) for column in columns])
     remaining = iter(rows)
     encoding = "utf-8-sig" if bom else "utf-8"
     while True:
@@ -280,6 +282,7 @@ class _SheetWriter:
         self._text = book.add_format({"num_format": "@"})
         self._money = book.add_format({"num_format": '"$"0.00##'})
         self._moment = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss", "align": "left"})
+        self._day = book.add_format({"num_format": "yyyy-mm-dd", "align": "left"})
         self._sheets = 0
         self._total = self._cut = self._cleaned = 0
         self._begin()
@@ -319,6 +322,12 @@ class _SheetWriter:
             return
         if column.money and isinstance(value, (int, float, Decimal)) and value == value:
             self._sheet.write_number(self._row, index, value, self._money)
+            return
+        if column.count and isinstance(value, int):
+            self._sheet.write_number(self._row, index, value)
+            return
+        if column.day and isinstance(value, date) and value.year >= FIRST_YEAR:
+            self._sheet.write_datetime(self._row, index, value, self._day)
             return
         if column.moment and isinstance(value, datetime) and value.year >= FIRST_YEAR:
             utc = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value

@@ -41,6 +41,7 @@ from web.orders import blueprint as orders_blueprint
 from web.overview import blueprint as overview_blueprint
 from web.own_sessions import blueprint as account_blueprint
 from web.picker import service_choices
+from web.pivot import blueprint as pivot_blueprint
 from web.preview import blueprint as preview_blueprint
 from web.recording import init_recording
 from web.reports import blueprint as reports_blueprint
@@ -64,6 +65,7 @@ BLUEPRINTS = (
     imports_blueprint,
     exports_blueprint,
     reports_blueprint,
+    pivot_blueprint,
     disputes_blueprint,
     batch_reports_blueprint,
     preview_blueprint,

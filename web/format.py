@@ -201,8 +201,8 @@ def chunk_cells(letters: str) -> Markup:
     return Markup(letters.translate(CELLS))  # noqa: S704  # only letters of LETTERS
 
 
-def bars(days: Sequence[Day], amount: Callable[[Day], float]) -> list[dict[str, Any]]:
-    """Return the bars of a dashboard chart: x, y, width and height in SVG units, and a title each."""
+def bars(days: Sequence[Day], amount: Callable[[Day], float], form: str = "%a %d %b") -> list[dict[str, Any]]:
+    """Return the bars of a chart: x, y, width and height in SVG units, and a title each, which begins with the day."""
     most = max((amount(day) for day in days), default=0) or 1
     slot = CHART_WIDTH / max(len(days), 1)
     return [
@@ -214,7 +214,7 @@ def bars(days: Sequence[Day], amount: Callable[[Day], float]) -> list[dict[str, 
             "middle": round(i * slot + slot / 2, 1),
             "day": day.day,
             "empty": not amount(day),
-            "title": f"{day.day:%a %d %b}: {plural(day.orders, 'order')}, {money(day.spent)}",
+            "title": f"{day.day:{form}}: {plural(day.orders, 'order')}, {money(day.spent)}",
         }
         for i, day in enumerate(days)
     ]

@@ -1,58 +1,117 @@
-"""The spend as a page and a file."""
+"""The spend of a period: as a page with charts, as files, and as a report for printing."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
+from database import utc_now
 from people import Role
 from spreadsheets import OutColumn
 from storage import order_filters, order_reports
+from storage.order_queries import Day
+from storage.order_reports import Spend, Totals
 from web.access import allow
-from web.downloads import report_csv
+from web.downloads import csv_download, row_mappings, xlsx_download
+from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number, percent
+from web.periods import Period, asked_period, month_of, neighbours, period_before
 
 blueprint = Blueprint("reports", __name__)
 
-#: Most rows of the spend table on the page; the file has all of them.
-SHOWN = 60
+#: Most rows of the spend table on the page, of the chart of services, and of each table of the printed report.
+SHOWN, SERVICES_SHOWN, PRINTED = 60, 8, 10
+#: Days from which on a chart has a bar for each month.
+MOST_DAYS = 62
+#: Days or months with orders from which on a chart says something.
+LEAST_BARS = 3
+#: What the printed report sums up by.
+PRINTED_BY = ("service", "customer", "person", "batch")
+
 SPEND_COLUMNS = (
-    OutColumn("KEY", "key", 30),
-    OutColumn("ORDERS", "orders", 9),
-    OutColumn("COMPLETED", "completed", 9),
-    OutColumn("REJECTED", "rejected", 9),
-    OutColumn("PASS", "passed", 9),
-    OutColumn("REVIEW", "review", 9),
-    OutColumn("FAIL", "failed", 9),
-    OutColumn("SPENT", "spent", 9, money=True),
+    OutColumn("ORDERS", "orders", 9, count=True),
+    OutColumn("COMPLETED", "completed", 11, count=True),
+    OutColumn("REJECTED", "rejected", 9, count=True),
+    OutColumn("PASS", "passed", 9, count=True),
+    OutColumn("REVIEW", "review", 9, count=True),
+    OutColumn("FAIL", "failed", 9, count=True),
+    OutColumn("SPENT", "spent", 11, money=True),
+    OutColumn("LOST", "lost", 11, money=True),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One of the headline figures."""
+
+    words: str
+    value: str
+    note: str  #: the comparison with the period before; "" for none
+    verdict: str = ""  #: the word of a verdict whose share it is
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The spend over time."""
+
+    unit: str  #: of a bar: "day" or "month"
+    bars: list[dict[str, Any]]  #: as web.format.bars() gives them
+    words: str  #: what it shows, for those who do not see it
+    size: tuple[int, int] = (CHART_WIDTH, CHART_HEIGHT)
 
 
 @blueprint.get("/reports")
 @allow(Role.VIEWER)
 def spend() -> ResponseReturnValue:
-    """Show the spend by day, service, batch or person."""
-    by, since = _by(), _since()
-    rows = order_reports.spend(backend().database, by, since)
+    """Show the spend by day, month, service, batch, customer or person."""
+    database, by = backend().database, _by()
+    months, today = order_reports.months(database), utc_now().date()
+    period = asked_period(months, today)
+    rows, groups = order_reports.top(database, by, period.since, period.until, SHOWN)
     return render_template(
         "reports.html",
         by=by,
         ways=order_reports.BY,
-        since=since,
-        rows=rows[:SHOWN],
-        more=max(0, len(rows) - SHOWN),
-        total=sum(row.spent for row in rows),
-        orders=sum(row.orders for row in rows),
-        mismatched=order_filters.mismatched_count(backend().database),
+        months=months,
+        neighbours=neighbours(period, months),
+        rows=rows,
+        more=groups - len(rows),
+        mismatched=order_filters.mismatched_count(database),
+        **_overview(period, months, today),
     )
+
+
+@blueprint.get("/reports/print")
+@allow(Role.VIEWER)
+def printed() -> ResponseReturnValue:
+    """Show a report of a period for printing: figures, charts, and the largest of each kind."""
+    database = backend().database
+    months, today = order_reports.months(database), utc_now().date()
+    period = asked_period(months, today)
+    tables = {by: order_reports.top(database, by, period.since, period.until, PRINTED) for by in PRINTED_BY}
+    return render_template("reports_print.html", tables=tables, now=utc_now(), **_overview(period, months, today))
 
 
 @blueprint.get("/reports/spend.csv")
 @allow(Role.VIEWER, "export")
 def spend_csv() -> Response:
-    """Download the spend by day, service, batch or person as CSV, with all rows."""
-    by, since = _by(), _since()
-    return report_csv(order_reports.spend(backend().database, by, since), SPEND_COLUMNS, f"spend-by-{by}")
+    """Download the spend of a period as CSV, with all rows."""
+    by, period = _by(), _period()
+    columns = _columns(by)
+    return csv_download(row_mappings(_all_rows(by, period), columns), columns, f"{_file_name(by, period)}.csv")
+
+
+@blueprint.get("/reports/spend.xlsx")
+@allow(Role.VIEWER, "export")
+def spend_xlsx() -> ResponseReturnValue:
+    """Download the spend of a period as a workbook, with all rows and real dates."""
+    by, period = _by(), _period()
+    rows, columns = _all_rows(by, period), _columns(by)
+    mappings = (dict(row, key=_day_or_text(by, row["key"])) for row in row_mappings(rows, columns))
+    return xlsx_download(mappings, columns, f"{_file_name(by, period)}.xlsx", len(rows))
 
 
 def _by() -> str:
@@ -62,10 +121,99 @@ def _by() -> str:
     return by
 
 
-def _since() -> date | None:
-    """Return the first day of the report, or None. An invalid day is a 400: ignoring it would report all orders."""
-    text = request.args.get("since", "").strip()
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        abort(400, f"“{text[:40]}” is not a date such as 2026-11-25.")
+def _period() -> Period:
+    return asked_period(order_reports.months(backend().database), utc_now().date())
+
+
+def _all_rows(by: str, period: Period) -> list[Spend]:
+    return order_reports.spend(backend().database, by, period.since, period.until)
+
+
+def _columns(by: str) -> tuple[OutColumn, ...]:
+    return (OutColumn(by.upper(), "key", 34, day=by == "day"), *SPEND_COLUMNS)
+
+
+def _day_or_text(by: str, key: object) -> object:
+    return date.fromisoformat(str(key)) if by == "day" and key else key
+
+
+def _file_name(by: str, period: Period) -> str:
+    return f"spend-by-{by}_{period.file_part}"
+
+
+# Figures and charts
+
+
+def _overview(period: Period, months: Sequence[date], today: date) -> dict[str, Any]:
+    """Return what the page and the printed report have in common."""
+    database = backend().database
+    totals = order_reports.totals(database, period.since, period.until)
+    before = period_before(period, today)
+    earlier = order_reports.totals(database, before.since, before.until) if before else None
+    services, service_count = order_reports.top(database, "service", period.since, period.until, SERVICES_SHOWN)
+    return {
+        "period": period,
+        "totals": totals,
+        "figures": list(figures(totals, earlier, before.words if before else "")),
+        "chart": _chart(period, months, today),
+        "services": services,
+        "more_services": service_count - len(services),
+    }
+
+
+def figures(now: Totals, then: Totals | None, against: str) -> Iterator[Figure]:
+    """Yield the headline figures, compared with those of the period before: its words follow "against"."""
+
+    def compared(name: str) -> str:
+        return change(getattr(now, name), getattr(then, name), against) if then else ""
+
+    yield Figure("Spent", money(now.spent), compared("spent"))
+    yield Figure("Orders", number(now.orders), compared("orders"))
+    yield Figure("Completed", number(now.completed), compared("completed"))
+    yield Figure("Rejected", number(now.rejected), compared("rejected"))
+    refunds = f"after {money(now.refunded)} paid back" if now.refunded else ""
+    yield Figure("Lost to rejections", money(now.lost), refunds or compared("lost"))
+    yield Figure("Cost per completed", money(now.per_completed), compared("per_completed"))
+    for words, name in (("pass", "passed"), ("review", "review"), ("fail", "failed")):
+        note = f"{percent(getattr(then, name), then.graded)} in {against}" if then and then.graded else ""
+        yield Figure(words.capitalize(), percent(getattr(now, name), now.graded), note, words)
+
+
+def change(now: float | None, then: float | None, against: str) -> str:
+    """Return by how much a figure grew or fell, such as "+12 % against October"."""
+    if not then or now is None:
+        return f"none in {against}" if now else ""
+    share = round(100 * (now - then) / then)
+    return f"{share:+,} % against {against}".replace("-", "−") if share else f"as in {against}"
+
+
+def _chart(period: Period, months: Sequence[date], today: date) -> Chart | None:
+    """Return the spend of each day, or of each month of a long period; None where that says nothing."""
+    first = period.since or (months[-1] if months else today)
+    last = period.until or today
+    is_long = (last - first).days >= MOST_DAYS
+    unit, form = ("month", "%B %Y") if is_long else ("day", "%a %d %b")
+    found = {row.key: row for row in order_reports.spend(backend().database, unit, first, last)}
+    if len(found) < LEAST_BARS:
+        return None
+    days = [
+        _day(one, found.get(f"{one:%Y-%m}" if is_long else one.isoformat())) for one in _starts(first, last, is_long)
+    ]
+    highest = max(days, key=lambda day: day.spent)
+    words = f"From {money(min(day.spent for day in days))} to {money(highest.spent)} a {unit}"
+    return Chart(unit, bars(days, lambda day: day.spent, form), f"{words}, most on {highest.day:{form}}")
+
+
+def _starts(first: date, last: date, is_long: bool) -> Iterator[date]:
+    """Yield each day of a period, or the first day of each month of it."""
+    if not is_long:
+        yield from (date.fromordinal(number) for number in range(first.toordinal(), last.toordinal() + 1))
+        return
+    month = month_of(first).since
+    while month and month <= last:
+        yield month
+        month = month_of(date.fromordinal(month.toordinal() + 31)).since
+
+
+def _day(start: date, row: Spend | None) -> Day:
+    return Day(start, row.orders if row else 0, row.spent if row else 0.0)

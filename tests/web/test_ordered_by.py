@@ -54,6 +54,6 @@ def test_batches_and_orders_are_found_by_who_ordered(browser: Browser) -> None:
 @pytest.mark.usefixtures("ordered")
 def test_spend_is_summed_up_by_person(browser: Browser) -> None:
     rows = csv_rows(browser.get("/reports/spend.csv?by=person"))
-    assert [(row["KEY"], row["ORDERS"], row["SPENT"]) for row in rows] == [
+    assert [(row["PERSON"], row["ORDERS"], row["SPENT"]) for row in rows] == [
         ("anna", "3", "$0.24"), ("", "2", "$0.16"), ("token sync", "1", "$0.08")]  # fmt: skip
     assert "Unknown 2" in words(browser.get("/reports?by=person"))
