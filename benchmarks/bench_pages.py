@@ -30,7 +30,7 @@ from database import IMEIDatabase
 from orders import Account
 from schema import orders
 from settings import Settings
-from storage import batch_queries, order_filters
+from storage import batch_queries, order_filters, order_reports
 from storage.order_filters import OrderFilter
 from web.stream import chunk_letters, details, overall_rate, snapshot
 from web_app import create_app
@@ -241,11 +241,17 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "a batch, findings": f"/batches/{years.usual}/findings",
         "a batch, report": f"/batches/{years.usual}/report",
         "an order": f"/orders/{order_id}",
-        "reports by day": "/reports?by=day",
-        "reports by service": "/reports?by=service",
-        "reports by batch": "/reports?by=batch",
+        "reports, this month": "/reports",
+        **{f"reports by {by}": f"/reports?by={by}&month=all" for by in order_reports.BY},
         "reports since a day": f"/reports?since={day}",
-        "spend.csv": "/reports/spend.csv?by=batch",
+        "report to print": "/reports/print",
+        "report to print, all orders": "/reports/print?month=all",
+        "spend.csv": "/reports/spend.csv?by=batch&month=all",
+        "results by model, carrier and SIM lock": "/reports/pivot?month=all",
+        "results of some days": f"/reports/pivot?since={oldest}&until={day}&rows=service&then=model&columns=fmi",
+        "results of a batch": f"/reports/pivot?month=all&batch={years.big or years.usual}",
+        "results by service and carrier": "/reports/pivot?month=all&rows=service&then=carrier&columns=verdict",
+        "results.csv by service and model": "/reports/pivot.csv?month=all&rows=service&then=model&columns=fmi",
         "history.csv, first bytes": "/history.csv",
         "history.csv of a filter, first bytes": "/history.csv?carrier=AT%26T&fmi=ON",
         "disputes.csv, first bytes": "/reports/disputes.csv",

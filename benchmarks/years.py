@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 from benchmarks.bench_web import with_check_digit
 from database import IMEIDatabase, utc_now
 from orders import ServiceInfo
+from storage import result_counts
 from storage.kept_sums import tend
 
 #: IMEIs of the newest finished batch, whose results are still pending, and of the one that is running.
@@ -168,6 +169,7 @@ def _fill(database: IMEIDatabase, total: int) -> Years:
     with database.write() as connection:
         connection.exec_driver_sql("DROP TABLE numbers")
     tend(database, 0)
+    result_counts.tend(database, 0)
     return Years(usual[-1], pending, running, doubtful, the_big)
 
 

@@ -201,16 +201,18 @@ def chunk_cells(letters: str) -> Markup:
     return Markup(letters.translate(CELLS))  # noqa: S704  # only letters of LETTERS
 
 
-def bars(days: Sequence[Day], amount: Callable[[Day], float], form: str = "%a %d %b") -> list[dict[str, Any]]:
+def bars(
+    days: Sequence[Day], amount: Callable[[Day], float], form: str = "%a %d %b", height: int = CHART_HEIGHT
+) -> list[dict[str, Any]]:
     """Return the bars of a chart: x, y, width and height in SVG units, and a title each, which begins with the day."""
     most = max((amount(day) for day in days), default=0) or 1
     slot = CHART_WIDTH / max(len(days), 1)
     return [
         {
             "x": round(i * slot + slot * 0.14, 1),
-            "y": round(CHART_HEIGHT - _height(amount(day) / most), 1),
+            "y": round(height - _height(amount(day) / most, height), 1),
             "width": round(slot * 0.72, 1),
-            "height": round(_height(amount(day) / most), 1),
+            "height": round(_height(amount(day) / most, height), 1),
             "middle": round(i * slot + slot / 2, 1),
             "day": day.day,
             "empty": not amount(day),
@@ -220,8 +222,8 @@ def bars(days: Sequence[Day], amount: Callable[[Day], float], form: str = "%a %d
     ]
 
 
-def _height(share: float) -> float:
-    return max(1.5, (CHART_HEIGHT - 4) * share)
+def _height(share: float, whole: int) -> float:
+    return max(1.5, (whole - 4) * share)
 
 
 def template_filters() -> dict[str, Any]:

@@ -17,17 +17,19 @@ from storage.order_queries import Day
 from storage.order_reports import Spend, Totals
 from web.access import allow
 from web.downloads import csv_download, row_mappings, xlsx_download
-from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number, percent
+from web.format import CHART_WIDTH, bars, money, number, percent
 from web.periods import Period, asked_period, month_of, neighbours, period_before
 
 blueprint = Blueprint("reports", __name__)
 
 #: Most rows of the spend table on the page, of the chart of services, and of each table of the printed report.
-SHOWN, SERVICES_SHOWN, PRINTED = 60, 8, 10
+SHOWN, SERVICES_SHOWN, PRINTED = 60, 6, 8
 #: Days from which on a chart has a bar for each month.
 MOST_DAYS = 62
 #: Days or months with orders from which on a chart says something.
 LEAST_BARS = 3
+#: Height of the chart in SVG units.
+TALL = 150
 #: What the printed report sums up by.
 PRINTED_BY = ("service", "customer", "person", "batch")
 
@@ -49,7 +51,7 @@ class Figure:
 
     words: str
     value: str
-    note: str  #: the comparison with the period before; "" for none
+    note: str  #: how much more or less than in the period before, such as "+12 %"; "" for none
     verdict: str = ""  #: the word of a verdict whose share it is
 
 
@@ -60,7 +62,7 @@ class Chart:
     unit: str  #: of a bar: "day" or "month"
     bars: list[dict[str, Any]]  #: as web.format.bars() gives them
     words: str  #: what it shows, for those who do not see it
-    size: tuple[int, int] = (CHART_WIDTH, CHART_HEIGHT)
+    size: tuple[int, int] = (CHART_WIDTH, TALL)
 
 
 @blueprint.get("/reports")
@@ -154,18 +156,19 @@ def _overview(period: Period, months: Sequence[date], today: date) -> dict[str, 
     return {
         "period": period,
         "totals": totals,
-        "figures": list(figures(totals, earlier, before.words if before else "")),
+        "figures": list(figures(totals, earlier)),
+        "before": before,
         "chart": _chart(period, months, today),
         "services": services,
         "more_services": service_count - len(services),
     }
 
 
-def figures(now: Totals, then: Totals | None, against: str) -> Iterator[Figure]:
-    """Yield the headline figures, compared with those of the period before: its words follow "against"."""
+def figures(now: Totals, then: Totals | None) -> Iterator[Figure]:
+    """Yield the headline figures, compared with those of the period before."""
 
     def compared(name: str) -> str:
-        return change(getattr(now, name), getattr(then, name), against) if then else ""
+        return change(getattr(now, name), getattr(then, name)) if then else ""
 
     yield Figure("Spent", money(now.spent), compared("spent"))
     yield Figure("Orders", number(now.orders), compared("orders"))
@@ -175,22 +178,22 @@ def figures(now: Totals, then: Totals | None, against: str) -> Iterator[Figure]:
     yield Figure("Lost to rejections", money(now.lost), refunds or compared("lost"))
     yield Figure("Cost per completed", money(now.per_completed), compared("per_completed"))
     for words, name in (("pass", "passed"), ("review", "review"), ("fail", "failed")):
-        note = f"{percent(getattr(then, name), then.graded)} in {against}" if then and then.graded else ""
+        note = f"was {percent(getattr(then, name), then.graded)}" if then and then.graded else ""
         yield Figure(words.capitalize(), percent(getattr(now, name), now.graded), note, words)
 
 
-def change(now: float | None, then: float | None, against: str) -> str:
-    """Return by how much a figure grew or fell, such as "+12 % against October"."""
+def change(now: float | None, then: float | None) -> str:
+    """Return by how much a figure grew or fell, such as "+12 %"."""
     if not then or now is None:
-        return f"none in {against}" if now else ""
+        return "was 0" if now else ""
     share = round(100 * (now - then) / then)
-    return f"{share:+,} % against {against}".replace("-", "−") if share else f"as in {against}"
+    return f"{share:+,} %".replace("-", "−") if share else "no change"
 
 
 def _chart(period: Period, months: Sequence[date], today: date) -> Chart | None:
     """Return the spend of each day, or of each month of a long period; None where that says nothing."""
     first = period.since or (months[-1] if months else today)
-    last = period.until or today
+    last = min(period.until or today, max(today, first))
     is_long = (last - first).days >= MOST_DAYS
     unit, form = ("month", "%B %Y") if is_long else ("day", "%a %d %b")
     found = {row.key: row for row in order_reports.spend(backend().database, unit, first, last)}
@@ -201,7 +204,7 @@ def _chart(period: Period, months: Sequence[date], today: date) -> Chart | None:
     ]
     highest = max(days, key=lambda day: day.spent)
     words = f"From {money(min(day.spent for day in days))} to {money(highest.spent)} a {unit}"
-    return Chart(unit, bars(days, lambda day: day.spent, form), f"{words}, most on {highest.day:{form}}")
+    return Chart(unit, bars(days, lambda day: day.spent, form, TALL), f"{words}, most on {highest.day:{form}}")
 
 
 def _starts(first: date, last: date, is_long: bool) -> Iterator[date]:

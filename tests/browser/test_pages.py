@@ -70,8 +70,9 @@ def filled_fixture(site: Site) -> Filled:
              "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/tokens",
              "/settings/notifications", "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
              "/settings/accounts", "/settings/audit-log", "/api/docs")  # fmt: skip
-    more = ("/reports", "/reports/disputes", "/reports/disputes?kind=rejected", "/history/recheck", search,
-            f"{search}?show=missing", f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
+    more = ("/reports", "/reports?by=service", "/reports/print", "/reports/pivot", "/reports/disputes",
+            "/reports/disputes?kind=rejected", "/history/recheck", search, f"{search}?show=missing",
+            f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
                          f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
@@ -81,7 +82,8 @@ def filled_fixture(site: Site) -> Filled:
 NO_PAGES = {
     "static", "health.bar", "health.probe", "health.status", "batches.events", "batches.progress",
     "batches.results_csv", "batches.results_xlsx", "orders.history_csv", "orders.history_xlsx", "searches.found_csv",
-    "searches.found_xlsx", "searches.missing_csv", "reports.spend_csv", "disputes.as_csv",
+    "searches.found_xlsx", "searches.missing_csv", "reports.spend_csv", "reports.spend_xlsx", "pivot.as_csv",
+    "pivot.as_xlsx", "disputes.as_csv",
     "batch_reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
     "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
     "audit_log.csv", "metrics.metrics", "api_reference.openapi",

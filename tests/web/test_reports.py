@@ -84,7 +84,8 @@ def test_a_period_has_its_first_and_last_day_and_the_sums_of_its_orders(
             total = sum(float(row["SPENT"].strip("$")) for row in rows)
             assert f"${total:.2f}" == spent.split()[-1], (by, query)
     march = words(browser.get("/reports?month=2026-03"))
-    assert "Spent $112.00 +1,767 % against February" in march
+    assert "Spent $112.00 +1,767 %" in march
+    assert "Compared with February." in march
     assert "‹ Feb 2026" in march
     assert "Apr 2026 ›" in march
 
@@ -105,9 +106,9 @@ def test_rejections_and_customers_are_in_every_form_of_the_report(browser: Brows
     page = words(browser.get("/reports?month=2026-01&by=customer"))
     assert "Lost to rejections $1.50" in page
     assert "Cost per completed $2.50" in page
-    assert "Acme 1 1 0 1 0 0 $0.00 $3.00 60 % No customer 2 1 1 0 1 1 $1.50 $2.00 40 % All 3 2 1" in page
+    assert "Acme 1 $3.00 $0.00 1 0 1 0 0 60 % No customer 2 $2.00 $1.50 1 1 0 1 1 40 % All 3 $5.00" in page
     printed = words(browser.get("/reports/print?month=2026-01"))
-    assert "anna 1 1 0 $0.00 $3.00 60 %" in printed
+    assert "anna 1 $3.00 $0.00 1 0 60 %" in printed
     days = workbook_rows(browser, "/reports/spend.xlsx?month=2026-01")
     assert days[0][:4] == ("DAY", "ORDERS", "COMPLETED", "REJECTED")
     assert days[1] == (datetime(2026, 1, 7), 1, 1, 0, 0, 0, 1, 0.5, 0)
@@ -130,13 +131,13 @@ def test_rows_lead_to_the_same_orders_in_the_history(browser: Browser, database:
 
 def test_figures_are_compared_in_words() -> None:
     now, then = (Totals(n, n, n, n, n, n, spent=n, rejected_cost=4.0, refunded=1.5) for n in (2, 4))
-    found = {figure.words: (figure.value, figure.note) for figure in figures(now, then, "October")}
-    assert found["Spent"] == ("$2.00", "−50 % against October")
+    found = {figure.words: (figure.value, figure.note) for figure in figures(now, then)}
+    assert found["Spent"] == ("$2.00", "−50 %")
     assert found["Lost to rejections"] == ("$2.50", "after $1.50 paid back")
-    assert found["Cost per completed"] == ("$1.00", "as in October")
-    assert found["Pass"] == ("33 %", "33 % in October")
-    assert [change(1, 0, "October"), change(0, 0, "October"), change(None, 2, "October")] == ["none in October", "", ""]
-    assert {figure.note for figure in figures(then, None, "")} == {"", "after $1.50 paid back"}
+    assert found["Cost per completed"] == ("$1.00", "no change")
+    assert found["Pass"] == ("33 %", "was 33 %")
+    assert [change(1, 0), change(0, 0), change(None, 2)] == ["was 0", "", ""]
+    assert {figure.note for figure in figures(then, None)} == {"", "after $1.50 paid back"}
 
 
 def test_a_chart_has_a_bar_for_each_day_or_month(browser: Browser, database: IMEIDatabase) -> None:
@@ -146,6 +147,6 @@ def test_a_chart_has_a_bar_for_each_day_or_month(browser: Browser, database: IME
     january = browser.get("/reports?month=2026-01").text
     assert january.count("<g>") == 31
     assert "From $0.00 to $0.20 a day, most on Sat 03 Jan" in january
-    year = browser.get("/reports?since=2026-01-01&until=2026-12-31").text
-    assert year.count("<g>") == 12
+    year = browser.get("/reports?since=2026-01-01&until=2026-10-31").text
+    assert year.count("<g>") == 10
     assert "<title>February 2026: 0 orders, $0.00</title>" in year
