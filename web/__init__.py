@@ -44,6 +44,7 @@ from web.picker import service_choices
 from web.pivot import blueprint as pivot_blueprint
 from web.preview import blueprint as preview_blueprint
 from web.recording import init_recording
+from web.refunds_page import blueprint as refunds_blueprint
 from web.reports import blueprint as reports_blueprint
 from web.rules import blueprint as settings_blueprint
 from web.scan import blueprint as scan_blueprint
@@ -67,6 +68,7 @@ BLUEPRINTS = (
     reports_blueprint,
     pivot_blueprint,
     disputes_blueprint,
+    refunds_blueprint,
     batch_reports_blueprint,
     preview_blueprint,
     submit_blueprint,

@@ -1,41 +1,92 @@
-"""Disputes with the provider as a page and a file."""
+"""Disputes with the provider: what can be disputed, what was, the page of one dispute, and files to send."""
 
-from flask import Blueprint, Response, abort, render_template, request
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from amounts import money, plural
 from backend import backend
-from orders import DisputeKind
+from database import utc_now
+from orders import DisputeKind, DisputeState
 from people import Role
 from spreadsheets import OutColumn
-from storage import disputable
+from storage import disputable, dispute_queries, dispute_store, order_queries
 from storage.disputable import FOUND, Disputable
-from web.access import allow
+from storage.dispute_store import COMES_FROM, LONGEST_NOTE, Refund, Step
+from storage.rows import Dispute
+from web.access import allow, current_actor, describe
 from web.context import PAGE, row_number
-from web.downloads import report_csv
+from web.downloads import report_csv, report_xlsx
+from web.refund_list import read_dollars
 
-blueprint = Blueprint("disputes", __name__)
+blueprint = Blueprint("disputes", __name__, url_prefix="/reports")
 
-DISPUTE_COLUMNS = (
-    OutColumn("ORDER ID", "order_id", 14),
+KIND_WORDS = {
+    DisputeKind.IN_DOUBT: "in doubt",
+    DisputeKind.MISMATCHED: "about another IMEI",
+    DisputeKind.REJECTED: "rejected",
+    DisputeKind.OTHER: "for another reason",
+}
+#: The value of ?state= for disputes in any state.
+ALL = "all"
+#: What a button of the list does → the words of the button.
+BULK_STEPS = {
+    DisputeState.SENT: "Mark as sent",
+    DisputeState.REFUSED: "Mark as refused",
+    DisputeState.CLOSED: "Close",
+    DisputeState.OPEN: "Open again",
+}
+DISPUTABLE_COLUMNS = (
+    OutColumn("ORDER ID", "order_id", 14, digits=True),
     OutColumn("IMEI NO.", "imei", 17, digits=True),
     OutColumn("SERVICE", "service_name", 34),
     OutColumn("CREDITS", "credits", 9, money=True),
-    OutColumn("ORDER DATE", "order_date", 20),
+    OutColumn("ORDER DATE", "order_date", 20, moment=True),
     OutColumn("STATUS", "status", 11),
     OutColumn("WHY", "why", 40),
     OutColumn("BATCH", "batch_id", 9),
     OutColumn("CODE", "said", 60),
 )
+#: The first seven are what the provider needs.
+DISPUTE_COLUMNS = (
+    OutColumn("ORDER ID", "order_id", 14, digits=True),
+    OutColumn("IMEI NO.", "imei", 17, digits=True),
+    OutColumn("SERVICE", "service_name", 34),
+    OutColumn("PRICE", "price", 9, money=True),
+    OutColumn("ORDER DATE", "ordered_at", 20, moment=True),
+    OutColumn("REASON", "reason", 40),
+    OutColumn("TEXT", "text", 60),
+    OutColumn("STATE", "state", 10),
+    OutColumn("REFUND", "refund", 9, money=True),
+    OutColumn("REFUND DATE", "refunded_on", 12),
+    OutColumn("DISPUTE", "id", 9),
+)
 
 
-@blueprint.get("/reports/disputes")
+@blueprint.get("/disputes")
 @allow(Role.VIEWER)
 def listing() -> ResponseReturnValue:
-    """Show disputes of one kind: that of ?kind=, else the first kind with any disputes."""
-    counts = disputable.counts(backend().database)
-    first = next((kind for kind, count in counts.items() if count), DisputeKind.IN_DOUBT)
-    kind, before = _kind(first), request.args.get("before", type=row_number)
-    rows = disputable.page(backend().database, Disputable(kind), before, PAGE + 1)
+    """Show disputes of ?state= and ?kind=; without a state, what can be disputed."""
+    state, sums = _state(), dispute_queries.sums(backend().database)
+    shared = {
+        "sums": sums,
+        "state": state or request.args.get("state", ""),
+        "states": {one: sum(part.count for part in sums if part.state is one) for one in DisputeState},
+        "kind_words": KIND_WORDS,
+        "before": request.args.get("before", type=row_number),
+    }
+    return _recorded(state, shared) if state or request.args.get("state") == ALL else _to_dispute(shared)
+
+
+def _to_dispute(shared: dict[str, Any]) -> str:
+    """Return the page of what can be disputed: of ?kind=, else of the first kind with any."""
+    database, batch, service = backend().database, _batch(), request.args.get("service", "").strip()
+    counts = disputable.counts(database, batch, service)
+    kind = _kind(FOUND) or next((one for one, count in counts.items() if count), DisputeKind.IN_DOUBT)
+    rows = disputable.page(database, Disputable(kind, batch, service), shared["before"], PAGE + 1)
     more = len(rows) > PAGE and kind is not DisputeKind.IN_DOUBT
     return render_template(
         "disputes.html",
@@ -43,19 +94,220 @@ def listing() -> ResponseReturnValue:
         counts=counts,
         rows=rows[:PAGE],
         next_before=rows[PAGE - 1].id if more else None,
-        first_page=before is None,
+        services=order_queries.ordered_services(database),
+        filters={name: value for name, value in {"batch": batch, "service": service}.items() if value},
+        most=dispute_store.MOST_AT_ONCE,
+        **shared,
     )
 
 
-@blueprint.get("/reports/disputes.csv")
+def _recorded(state: DisputeState | None, shared: dict[str, Any]) -> str:
+    """Return the page of disputes of a state, or of all."""
+    kind = _kind(tuple(DisputeKind))
+    rows = dispute_queries.page(backend().database, state, kind, shared["before"], PAGE + 1)
+    parts = [part for part in shared["sums"] if state in (None, part.state)]
+    return render_template(
+        "recorded_disputes.html",
+        kind=kind,
+        counts={one: sum(part.count for part in parts if part.kind is one) for one in DisputeKind},
+        rows=rows[:PAGE],
+        next_before=rows[PAGE - 1].id if len(rows) > PAGE else None,
+        steps={to: words for to, words in BULK_STEPS.items() if state in COMES_FROM[to]},
+        **shared,
+    )
+
+
+@blueprint.get("/disputes.csv")
 @allow(Role.VIEWER, "export")
 def as_csv() -> Response:
-    """Download all disputes: orders that are rejected, in doubt, or have a result about another IMEI."""
-    return report_csv(disputable.walk(backend().database), DISPUTE_COLUMNS, "disputes")
+    """Download disputes of ?state= and ?kind= as CSV; without a state, all that can be disputed."""
+    return report_csv(*_exported())
 
 
-def _kind(usual: DisputeKind) -> DisputeKind:
-    text = request.args.get("kind", usual)
-    if text not in FOUND:
+@blueprint.get("/disputes.xlsx")
+@allow(Role.VIEWER, "export")
+def as_xlsx() -> ResponseReturnValue:
+    """Download the same rows as a workbook."""
+    return report_xlsx(*_exported())
+
+
+def _exported() -> tuple[Iterable[Any], tuple[OutColumn, ...], str]:
+    """Return the rows of a file, its columns and the beginning of its name."""
+    state, database = _state(), backend().database
+    if state is None and request.args.get("state") != ALL:
+        return disputable.walk(database), DISPUTABLE_COLUMNS, "disputable"
+    rows = dispute_queries.walk(database, state, _kind(tuple(DisputeKind)))
+    return rows, DISPUTE_COLUMNS, f"disputes-{state or ALL}"
+
+
+@blueprint.post("/disputes")
+@allow(Role.OPERATOR, "dispute.open")
+def open_disputes() -> ResponseReturnValue:
+    """Open disputes for the selected rows, for one (one=), or for all that a filter finds (all=)."""
+    form, database, person, note = request.form, backend().database, current_actor().name, _note()
+    kind = _kind_of_form()
+    rows = form.getlist("one", type=row_number) or form.getlist("row", type=row_number)
+    if "all" in form:
+        chosen = Disputable(kind, form.get("batch", type=row_number), form.get("service", ""))
+        opened = dispute_store.open_all(database, chosen, person, note)
+    elif kind is DisputeKind.IN_DOUBT:
+        opened = dispute_store.open_items(database, rows, person, note)
+    else:
+        opened = dispute_store.open_orders(database, rows, person, note)
+    describe("disputes", kind=kind, opened=opened)
+    if opened:
+        flash(f"{plural(opened, 'dispute')} opened.", "good")
+    else:
+        flash("No dispute was opened: select rows that are not disputed yet.", "error")
+    return redirect(url_for("disputes.listing", kind=kind), 303)
+
+
+@blueprint.post("/disputes/order/<order_id>")
+@allow(Role.OPERATOR, "dispute.open")
+def open_of_order(order_id: str) -> ResponseReturnValue:
+    """Open a dispute for one order from its page. Without a reason that the app knows, it needs a note."""
+    order, note = order_queries.find_order(backend().database, order_id), _note()
+    if order is None:
+        abort(404, f"There is no order {order_id}.")
+    is_known = bool(order.other_imei) or order.status == "Rejected"
+    opened = (is_known or note) and dispute_store.open_orders(
+        backend().database, [order.id], current_actor().name, note
+    )
+    dispute = dispute_queries.of_order(backend().database, order.id)
+    if dispute is None:
+        flash("No dispute was opened: write what is wrong with a result.", "error")
+        return redirect(url_for("orders.order", order_id=order_id), 303)
+    if opened:
+        flash("Dispute opened.", "good")
+    else:
+        describe(refused="The order is disputed already.")
+    return redirect(url_for("disputes.show", dispute_id=dispute.id), 303)
+
+
+@blueprint.post("/disputes/steps")
+@allow(Role.OPERATOR, "dispute.change")
+def take_steps() -> ResponseReturnValue:
+    """Bring the selected disputes, or all of a state and kind (all=), into the state of the button."""
+    form, database = request.form, backend().database
+    to, state = _state_of_form("to"), _state_of_form("state")
+    kind = _kind_of_form() if form.get("kind") else None
+    step = Step(to, current_actor().name, _note())
+    if "all" in form:
+        moved = dispute_store.take_step_of_all(database, state, kind, step)
+    else:
+        moved = dispute_store.take_step(database, form.getlist("row", type=row_number), step)
+    describe("disputes", state=to, changed=moved)
+    if moved:
+        flash(f"{plural(moved, 'dispute is', 'disputes are')} {to} now.", "good")
+    else:
+        flash("Nothing was changed: select disputes first.", "error")
+    return redirect(url_for("disputes.listing", state=state, kind=kind), 303)
+
+
+@blueprint.get("/disputes/<int:dispute_id>")
+@allow(Role.VIEWER)
+def show(dispute_id: int) -> ResponseReturnValue:
+    """Show one dispute with its history."""
+    dispute = _dispute_or_404(dispute_id)
+    return render_template(
+        "dispute.html",
+        dispute=dispute,
+        events=dispute_queries.events(backend().database, dispute_id),
+        kind_words=KIND_WORDS,
+        steps={to: words for to, words in BULK_STEPS.items() if dispute.state in COMES_FROM[to]},
+        may_refund=dispute.state in COMES_FROM[DisputeState.REFUNDED],
+        longest=LONGEST_NOTE,
+        today=utc_now().date(),
+    )
+
+
+@blueprint.post("/disputes/<int:dispute_id>")
+@allow(Role.OPERATOR, "dispute.change")
+def change(dispute_id: int) -> ResponseReturnValue:
+    """Bring a dispute into the state of the button, with a note; without a state, add the note."""
+    _dispute_or_404(dispute_id)
+    note, person = _note(), current_actor().name
+    if request.form.get("to"):
+        to = _state_of_form("to")
+        done = dispute_store.take_step(backend().database, [dispute_id], Step(to, person, note)) == 1
+        describe(state=to)
+    else:
+        done = bool(note) and dispute_store.add_note(backend().database, dispute_id, person, note)
+    if done:
+        flash("Dispute saved.", "good")
+    else:
+        flash("Nothing was changed: write a note, or reload the page for the steps that are possible now.", "error")
+    return redirect(url_for("disputes.show", dispute_id=dispute_id), 303)
+
+
+@blueprint.post("/disputes/<int:dispute_id>/refund")
+@allow(Role.OPERATOR, "dispute.refund")
+def refund(dispute_id: int) -> ResponseReturnValue:
+    """Record what the provider paid back; more than the price only with exceed=1."""
+    dispute, form = _dispute_or_404(dispute_id), request.form
+    amount, day = read_dollars(form.get("amount", "")), _day(form.get("day", ""))
+    describe(amount=form.get("amount", "")[:20], day=form.get("day", "")[:20])
+    if not amount or day is None:
+        flash("The refund was not recorded: enter dollars such as 0.50, and a date such as 2026-11-25.", "error")
+    elif dispute_store.record_refunds(
+        backend().database, [Refund(dispute_id, amount, day)], current_actor().name, _note(), "exceed" in form
+    ):
+        flash(f"Refund of {money(amount)} recorded.", "good")
+    else:
+        flash(
+            f"The refund was not recorded: it is more than the price of {money(dispute.price)}. Tick the box to record"
+            " it all the same.",
+            "error",
+        )
+    return redirect(url_for("disputes.show", dispute_id=dispute_id), 303)
+
+
+def _dispute_or_404(dispute_id: int) -> Dispute:
+    found = dispute_queries.find(backend().database, dispute_id)
+    if found is None:
+        abort(404, f"There is no dispute {dispute_id}.")
+    return found
+
+
+def _state() -> DisputeState | None:
+    """Return ?state=; None without one and for all. Answers 400 for anything else."""
+    text = request.args.get("state", "")
+    if text not in ("", ALL, *DisputeState):
+        abort(400, f"“{text[:40]}” is not a state of a dispute.")
+    return None if text in ("", ALL) else DisputeState(text)
+
+
+def _kind(known: tuple[DisputeKind, ...]) -> DisputeKind | None:
+    text = request.args.get("kind", "")
+    if text and text not in known:
         abort(400, f"“{text[:40]}” is not a kind of dispute.")
-    return DisputeKind(text)
+    return DisputeKind(text) if text else None
+
+
+def _batch() -> int | None:
+    text = request.args.get("batch", "").strip()
+    try:
+        return row_number(text.lstrip("#")) if text else None
+    except ValueError:
+        abort(400, f"“{text[:40]}” is not a batch number such as 41.")
+
+
+def _kind_of_form() -> DisputeKind:
+    text = request.form.get("kind", "")
+    return DisputeKind(text) if text in list(DisputeKind) else abort(400, "Choose a kind of dispute.")
+
+
+def _state_of_form(name: str) -> DisputeState:
+    text = request.form.get(name, "")
+    return DisputeState(text) if text in list(DisputeState) else abort(400, "Choose a state.")
+
+
+def _note() -> str:
+    return request.form.get("note", "").strip()[:LONGEST_NOTE]
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        return None

@@ -160,6 +160,12 @@ def report_csv(rows: Iterable[Any], columns: tuple[OutColumn, ...], what: str) -
     return csv_download(row_mappings(rows, columns), columns, f"{what}_{utc_now():%Y%m%dT%H%MZ}.csv")
 
 
+def report_xlsx(rows: Iterable[Any], columns: tuple[OutColumn, ...], what: str) -> ResponseReturnValue:
+    """Send the rows of a report as a workbook."""
+    found = list(row_mappings(rows, columns))
+    return xlsx_download(found, columns, f"{what}_{utc_now():%Y%m%dT%H%MZ}.xlsx", len(found))
+
+
 def row_mappings(rows: Iterable[Any], columns: tuple[OutColumn, ...]) -> Iterator[Mapping[str, object]]:
     """Yield the attributes that the columns name."""
     for row in rows:

@@ -14,7 +14,16 @@ from devices import read_report
 from orders import OrderStatus
 from people import Role
 from results import is_requested, last_sync, request_sync
-from storage import batch_queries, order_counts, order_filters, order_pages, order_queries, tags, verdict_store
+from storage import (
+    batch_queries,
+    dispute_queries,
+    order_counts,
+    order_filters,
+    order_pages,
+    order_queries,
+    tags,
+    verdict_store,
+)
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.result_store import count_pending
@@ -160,6 +169,7 @@ def order(order_id: str) -> ResponseReturnValue:
         "order.html",
         others=others,
         catalogue=catalogue,
+        dispute=dispute_queries.of_order(database, found.id),
         tags=tags.tags_of_orders(database, [found.id]).get(found.id, []),
         batch_tags=tags.tags_of_batches(database, filter(None, [found.batch_id])).get(found.batch_id or 0, []),
         known_tags=tags.tag_words(database, SHOWN),

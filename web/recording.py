@@ -41,7 +41,18 @@ MOST_WAITING = 1000
 LEAST_FREE = 1024 * 1024
 UNRECORDABLE = "The audit log cannot be written now, so nothing was changed. Free space on the disk, then try again."
 #: The names of view arguments that say what a request is about.
-SUBJECTS = ("batch_id", "order_id", "import_id", "search_id", "user_id", "token_id", "webhook_id", "session_id")
+SUBJECTS = (
+    "batch_id",
+    "order_id",
+    "import_id",
+    "search_id",
+    "user_id",
+    "token_id",
+    "webhook_id",
+    "session_id",
+    "dispute_id",
+    "link_id",
+)
 
 
 class AuditRecorder:

@@ -65,14 +65,16 @@ def filled_fixture(site: Site) -> Filled:
     site.post("/settings/notifications/webhooks", webhook)
     site.post("/settings/notifications/webhooks/1/test", {})  # nobody listens there
     site.post("/scan", {"service_id": SERVICE, "imei": made_up_imeis(0, 1)[0], "session": "desk"})
+    site.post("/reports/disputes", {"kind": "in_doubt", "all": "1"})
     pages = ("/", "/batch", "/submit", "/scan?session=desk", "/scan/sessions", "/help", "/batches", "/batches?q=stock",
              "/history", "/services?q=t-mobile", "/database", "/status",
              "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/tokens",
              "/settings/notifications", "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
              "/settings/accounts", "/settings/audit-log", "/api/docs")  # fmt: skip
     more = ("/reports", "/reports?by=service", "/reports/print", "/reports/pivot", "/reports/disputes",
-            "/reports/disputes?kind=rejected", "/history/recheck", search, f"{search}?show=missing",
-            f"{finished}/report", f"{finished}/findings", "/exports/built")  # fmt: skip
+            "/reports/disputes?kind=rejected", "/reports/disputes?state=open", "/reports/disputes/1", "/reports/refunds",
+            "/history/recheck", search, f"{search}?show=missing", f"{finished}/report", f"{finished}/findings",
+            "/exports/built")  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
                          f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
@@ -83,7 +85,7 @@ NO_PAGES = {
     "static", "health.bar", "health.probe", "health.status", "batches.events", "batches.progress",
     "batches.results_csv", "batches.results_xlsx", "orders.history_csv", "orders.history_xlsx", "searches.found_csv",
     "searches.found_xlsx", "searches.missing_csv", "reports.spend_csv", "reports.spend_xlsx", "pivot.as_csv",
-    "pivot.as_xlsx", "disputes.as_csv",
+    "pivot.as_xlsx", "disputes.as_csv", "disputes.as_xlsx",
     "batch_reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
     "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
     "audit_log.csv", "metrics.metrics", "api_reference.openapi",

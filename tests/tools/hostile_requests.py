@@ -30,7 +30,7 @@ from database import IMEIDatabase, utc_now
 from people import Actor, Role
 from schema import metadata
 from settings import MAIN_ACCOUNT, Settings
-from storage import account_store, outbox, scan_store, user_store, webhook_store
+from storage import account_store, dispute_store, outbox, scan_store, user_store, webhook_store
 from storage.delivery_store import add_test
 from storage.scan_store import NewScan
 from web import XLSX
@@ -318,8 +318,11 @@ def _fill(house: House) -> None:
         database, NewScan("others-session", imeis(1)[0], CARRIER.package_id, batch_id, scanned_by="other")
     )
     account_store.register(database, {MAIN_ACCOUNT: ""})
+    dispute_store.open_items(database, [chunk.items[0].item_id], "admin")
     own = {name: str(actor.user_id) for name, actor in house.people.items()}
-    house.ids = dict.fromkeys(("webhook_id", "delivery_id", "token_id", "search_id", "import_id", "check_id"), "1")
+    house.ids = dict.fromkeys(
+        ("webhook_id", "delivery_id", "token_id", "search_id", "import_id", "check_id", "dispute_id"), "1"
+    )
     house.ids |= {
         "batch_id": str(batch_id),
         "order_id": order_id,
@@ -333,7 +336,8 @@ def _fill(house: House) -> None:
         "name": "new-one", "password": "a quite long passphrase", "item_id": str(chunk.items[0].item_id), "typed": "1",
         "sure": "1", "order_id": order_id, "events": "batch.complete", "url": "https://127.0.0.1:9/x", "scope": "read",
         "percent": "10", "first": "100", "verdict": "fail", "condition": "locked", "action": "try", "show": "missing",
-        "sort": "newest", "session_id": "1", "days": "30", "since": "2026-01-01", "kind": "in doubt",
+        "sort": "newest", "session_id": "1", "days": "30", "since": "2026-01-01", "kind": "rejected",
+        "to": "sent", "state": "open", "amount": "0.01", "day": "2026-01-01", "list": f"{order_id};0.01",
     }  # fmt: skip
 
 
