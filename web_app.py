@@ -54,6 +54,7 @@ TITLES = {
     405: "Page not available",
     411: "Length required",
     413: "Upload too large",
+    429: "Too many requests",
     500: "Something went wrong",
     503: "Not available now",
 }

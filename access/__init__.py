@@ -1,8 +1,9 @@
-"""Who may use the program: users, passwords, sessions, login limits, and tokens of programs. No pages, no orders."""
+"""Who may use the program: users, passwords, sessions, login limits, tokens, links to reports. No pages, no orders."""
 
-from access.logins import LoginRefusedError, Logins
+from access.logins import LoginRefusedError, Logins, network_of
 from access.passwords import SHORTEST as SHORTEST_PASSWORD
 from access.passwords import Passwords, make_passwords
+from access.report_links import create_link, open_link
 from access.second_factor import (
     is_secret,
     new_secret,
@@ -57,6 +58,7 @@ __all__ = [
     "all_sessions",
     "all_users",
     "begin_session",
+    "create_link",
     "create_token",
     "disable",
     "enable",
@@ -70,7 +72,9 @@ __all__ = [
     "is_secret",
     "keeps_environment_password",
     "make_passwords",
+    "network_of",
     "new_secret",
+    "open_link",
     "otpauth_uri",
     "own_sessions",
     "read_days",

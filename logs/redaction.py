@@ -18,7 +18,7 @@ PART = 8
 LEAST_IN_ANSWER = 16
 #: What follows one of these prefixes is a secret, whoever made it.
 TOKENS = re.compile(
-    r"((?<![a-z0-9])(?:hmr_|whsec_)|\bbearer\s+|\b(?:hammer_(?:session|form)|__host-[\w-]+|session_id)=)[\w+/=.~-]{4,}",
+    r"((?<![a-z0-9])(?:hmr_|hrl_|whsec_)|\bbearer\s+|\b(?:hammer_(?:session|form)|__host-[\w-]+|session_id)=)[\w+/=.~-]{4,}",
     re.IGNORECASE,
 )
 LETTER = re.compile(r"[a-z]")

@@ -146,6 +146,11 @@ UNTESTED = {
     **dict.fromkeys(("storage.delivery_store", "storage.webhook_store"), "notices/test_delivering.py"),
     **dict.fromkeys(("storage.disputable", "storage.dispute_queries"), "storage/test_dispute_store.py"),
     **dict.fromkeys(("web.refund_list", "web.refunds_page"), "web/test_disputes.py"),
+    **dict.fromkeys(
+        ("access.report_links", "storage.link_store", "web.report_links", "web.visit_limit"),
+        "web/test_shared_reports.py",
+    ),
+    "web.batch_summary": "web/test_batch_reports.py",
     "storage.scan_store": "web/test_scan.py",
     "storage.session_store": "access/test_sessions.py",
     **dict.fromkeys(("storage.service_marks", "web.picker"), "web/test_service_search.py"),

@@ -45,6 +45,7 @@ from web.pivot import blueprint as pivot_blueprint
 from web.preview import blueprint as preview_blueprint
 from web.recording import init_recording
 from web.refunds_page import blueprint as refunds_blueprint
+from web.report_links import blueprint as report_links_blueprint
 from web.reports import blueprint as reports_blueprint
 from web.rules import blueprint as settings_blueprint
 from web.scan import blueprint as scan_blueprint
@@ -52,6 +53,7 @@ from web.searches import MOST as LONGEST_SEARCH
 from web.searches import blueprint as searches_blueprint
 from web.second_factor import blueprint as second_factor_blueprint
 from web.service_search import SYNONYMS
+from web.shared_reports import blueprint as shared_reports_blueprint
 from web.sheets import blueprint as sheets_blueprint
 from web.stream import stream as progress_stream
 from web.submit import blueprint as submit_blueprint
@@ -70,6 +72,8 @@ BLUEPRINTS = (
     disputes_blueprint,
     refunds_blueprint,
     batch_reports_blueprint,
+    report_links_blueprint,
+    shared_reports_blueprint,
     preview_blueprint,
     submit_blueprint,
     scan_blueprint,

@@ -1,4 +1,4 @@
-"""What the results of a batch say, as pages and a file."""
+"""What the results of a batch say by value, as a page and a file."""
 
 from flask import Blueprint, Response, render_template
 from flask.typing import ResponseReturnValue
@@ -7,7 +7,7 @@ from backend import backend
 from database import utc_now
 from people import Role
 from spreadsheets import OutColumn, export_name
-from storage import batch_queries, order_filters, order_queries, order_reports
+from storage import order_filters, order_reports
 from storage.kept_sums import FINDINGS
 from web.access import allow
 from web.context import batch_or_404
@@ -15,8 +15,6 @@ from web.downloads import csv_download, row_mappings
 
 blueprint = Blueprint("batch_reports", __name__)
 
-#: Most values of each finding on the printed report.
-PRINTED = 12
 #: Width of the longest bar in SVG units.
 BAR = 200
 
@@ -41,25 +39,6 @@ def findings(batch_id: int) -> ResponseReturnValue:
         widths={row: round(BAR * row.orders / most, 1) for row in found},
         bar=BAR,
         mismatched=order_filters.mismatched_count(backend().database, batch_id),
-        verdicts=batch.verdicts,
-    )
-
-
-@blueprint.get("/batches/<int:batch_id>/report")
-@allow(Role.VIEWER)
-def report(batch_id: int) -> ResponseReturnValue:
-    """Show a report of a batch for printing: counts, cost, results and failures."""
-    batch, database = batch_or_404(batch_id), backend().database
-    found = order_reports.finding_summary(database, batch_id)
-    return render_template(
-        "report.html",
-        batch=batch,
-        now=utc_now(),
-        results=order_queries.status_counts(database, batch_id),
-        fields=[(name, [row for row in found if row.field == name]) for name in FINDINGS],
-        errors=batch_queries.batch_errors(database, batch_id),
-        shown=PRINTED,
-        mismatched=order_filters.mismatched_count(database, batch_id),
         verdicts=batch.verdicts,
     )
 

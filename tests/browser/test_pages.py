@@ -66,6 +66,7 @@ def filled_fixture(site: Site) -> Filled:
     site.post("/settings/notifications/webhooks/1/test", {})  # nobody listens there
     site.post("/scan", {"service_id": SERVICE, "imei": made_up_imeis(0, 1)[0], "session": "desk"})
     site.post("/reports/disputes", {"kind": "in_doubt", "all": "1"})
+    shared = site.share(finished)
     pages = ("/", "/batch", "/submit", "/scan?session=desk", "/scan/sessions", "/help", "/batches", "/batches?q=stock",
              "/history", "/services?q=t-mobile", "/database", "/status",
              "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/tokens",
@@ -74,7 +75,7 @@ def filled_fixture(site: Site) -> Filled:
     more = ("/reports", "/reports?by=service", "/reports/print", "/reports/pivot", "/reports/disputes",
             "/reports/disputes?kind=rejected", "/reports/disputes?state=open", "/reports/disputes/1", "/reports/refunds",
             "/history/recheck", search, f"{search}?show=missing", f"{finished}/report", f"{finished}/findings",
-            "/exports/built")  # fmt: skip
+            "/exports/built", "/settings/links", shared)  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
                          f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip

@@ -84,6 +84,8 @@ CHANGES = MappingProxyType(
         "preview.options": ("uploads",),
         "preview.upload": ("uploads",),
         "refunds.record": ("dispute_events", "disputes"),
+        "report_links.create": ("report_links",),
+        "report_links.revoke": ("report_links",),
         "scan.check": ORDERED,
         "scan.scan": ORDERED,
         "searches.order_missing": ("uploads",),

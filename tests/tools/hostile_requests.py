@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from io import BytesIO
 from ipaddress import ip_network
 from pathlib import Path
@@ -22,7 +23,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from access import begin_session
+from access import begin_session, create_link
 from account.answerer import ACCOUNT
 from account.call_counting import CALL_COUNTS
 from account.state import PROVIDER_STATE
@@ -32,6 +33,7 @@ from schema import metadata
 from settings import MAIN_ACCOUNT, Settings
 from storage import account_store, dispute_store, outbox, scan_store, user_store, webhook_store
 from storage.delivery_store import add_test
+from storage.link_store import NewLink
 from storage.scan_store import NewScan
 from web import XLSX
 from web.auth import HEADERS as WANTED_HEADERS
@@ -99,7 +101,7 @@ METHODS = ("GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", 
 LOGS = frozenset({"audit_entries", "login_failures", "provider_requests", "services", "listed_orders"})
 #: Rows of the table of settings that remember what the provider answered.
 REMEMBERED = (ACCOUNT, PROVIDER_STATE, CALL_COUNTS)
-VISITS = frozenset({"seen_at", "used_at", "used_from"})
+VISITS = frozenset({"seen_at", "used_at", "used_from", "opened_at", "opens"})
 #: What no answer may hold: it tells about the machine, or something was run.
 LEAKS = re.compile(
     r"Traceback|site-packages|File &#34;|File \"|sqlite3?\.|sqlalchemy|OperationalError|werkzeug\.|jinja2|root:x:0"
@@ -319,16 +321,18 @@ def _fill(house: House) -> None:
     )
     account_store.register(database, {MAIN_ACCOUNT: ""})
     dispute_store.open_items(database, [chunk.items[0].item_id], "admin")
+    expiry = utc_now() + timedelta(days=1)
+    link = NewLink(batch_id, "admin", expiry, has_prices=True, has_imeis=True, has_csv=True)
     own = {name: str(actor.user_id) for name, actor in house.people.items()}
-    house.ids = dict.fromkeys(
-        ("webhook_id", "delivery_id", "token_id", "search_id", "import_id", "check_id", "dispute_id"), "1"
-    )
+    firsts = ("webhook_id", "delivery_id", "token_id", "search_id", "import_id", "check_id", "dispute_id", "link_id")
+    house.ids = dict.fromkeys(firsts, "1")
     house.ids |= {
         "batch_id": str(batch_id),
         "order_id": order_id,
         "user_id": own["target"],
         "service_id": CARRIER.package_id,
     }
+    house.ids["link_secret"] = create_link(database, link)
     house.ids |= {"filename": "app.css", "doubtful": str(chunk.batch_id), "name": MAIN_ACCOUNT}
     house.fields = {
         "service_id": CARRIER.package_id, "imei": imeis(1, first=300)[0], "imeis": imeis(1, first=301)[0],

@@ -123,6 +123,18 @@ class Site:
 
     def post(self, path: str, form: dict[str, str], files: dict[str, tuple[str, bytes]] | None = None) -> str:
         """Send a form with its token; return the path of the page that follows."""
+        return self._posted(path, form, files).url.removeprefix(self.url)
+
+    def share(self, live: str) -> str:
+        """Create a link to the report of a batch, with all that it can show; return its path."""
+        answer = self._posted(f"{live}/links", {"days": "7", "prices": "1", "imeis": "1", "csv": "1"})
+        found = re.search(r'<pre id="link">http://[^/]+(/[^<]+)', answer.text)
+        assert found, answer.text
+        return found[1]
+
+    def _posted(
+        self, path: str, form: dict[str, str], files: dict[str, tuple[str, bytes]] | None = None
+    ) -> requests.Response:
         page = self.session.get(f"{self.url}/batch", timeout=PATIENCE).text
         found = re.search(r'name="csrf-token" content="([^"]+)"', page)
         assert found
@@ -130,7 +142,7 @@ class Site:
             self.url + path, data={"csrf_token": found[1], **form}, files=files, timeout=PATIENCE
         )
         assert answer.status_code == 200, answer.text
-        return answer.url.removeprefix(self.url)
+        return answer
 
     def upload(self, imeis: Sequence[str], name: str = "stock.csv") -> str:
         """Upload a file of these IMEIs; return the path of the preview."""
