@@ -3,6 +3,7 @@
 from schema.access_tables import api_tokens, idempotency_keys, login_failures, recovery_codes, sessions, users
 from schema.automation_tables import UNCOMPARED, automation_changes, automation_phones, automation_runs, automations
 from schema.batch_tables import (
+    HAS_CUSTOMER,
     IS_LISTED,
     OPEN_CALL,
     UNDECIDED,
@@ -84,6 +85,7 @@ from schema.report_tables import (
 
 __all__ = [
     "FINISHED_REQUEST",
+    "HAS_CUSTOMER",
     "INTEGER",
     "IS_LISTED",
     "IS_NEW",

@@ -43,6 +43,9 @@ IS_LISTED = text("source != 'scan'")
 Index("idx_batches_listed", batches.c.id, **only(IS_LISTED))
 Index("idx_batches_fingerprint", batches.c.fingerprint)
 Index("idx_batches_person", batches.c.ordered_by)
+#: The condition of the index of batches that name a customer.
+HAS_CUSTOMER = text("customer != ''")
+Index("idx_batches_customer", batches.c.customer, **only(HAS_CUSTOMER))
 #: The condition of the index of finished batches whose tally is missing or outdated.
 UNTALLIED = (batches.c.state == literal_column("'finished'")) & batches.c.tally_revision.is_distinct_from(
     batches.c.revision

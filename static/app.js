@@ -8,6 +8,8 @@ export const plural = (count, one, many = one + "s") => `${number(count)} ${coun
 const STATUS_INTERVAL = 15000;
 const STATUS_WHILE_RUNNING = 3000;
 const RENEW_AFTER = 2000;
+//: Milliseconds in which a key follows "g".
+const G_LASTS = 1500;
 //: Fields of the preview that change neither what is ordered nor what it costs.
 const FREE_FIELDS = ["typed", "name", "customer", "note"];
 
@@ -232,7 +234,8 @@ function renew() {
   }, RENEW_AFTER);
 }
 
-// One key opens a page, unless somebody types, holds another key, or has switched the shortcuts off on the help page.
+// A key, or "g" and then a key, opens a page, unless somebody types, holds another key, or has switched the shortcuts
+// off on the help page.
 function shortcuts() {
   const OFF = "shortcuts-off";
   const box = document.querySelector("[data-shortcuts]");
@@ -241,15 +244,18 @@ function shortcuts() {
     box.closest("[hidden]").hidden = false;
     box.addEventListener("change", () => localStorage.setItem(OFF, box.checked ? "0" : "1"));
   }
+  let pressedG = 0;
   document.addEventListener("keydown", (event) => {
     const isTyping = document.activeElement.matches("input:not([type=checkbox], [type=file]), select, textarea");
     if (event.defaultPrevented || event.repeat || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
     if (document.querySelector("dialog[open]") || localStorage.getItem(OFF) === "1") return;
-    const search = event.key === "/" && document.querySelector("main input[type=search]");
-    const link = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key);
+    const search = event.key === "/" && document.querySelector("[data-find]");
+    const key = event.timeStamp - pressedG < G_LASTS ? `g ${event.key}` : event.key;
+    pressedG = event.key === "g" ? event.timeStamp : 0;
+    const link = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
     if (!search && !link) return;
     event.preventDefault();
-    if (search) search.focus();
+    if (search) search.select();
     else link.click();
   });
 }

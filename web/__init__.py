@@ -49,6 +49,7 @@ from web.report_links import blueprint as report_links_blueprint
 from web.reports import blueprint as reports_blueprint
 from web.rules import blueprint as settings_blueprint
 from web.scan import blueprint as scan_blueprint
+from web.search import blueprint as search_blueprint
 from web.searches import MOST as LONGEST_SEARCH
 from web.searches import blueprint as searches_blueprint
 from web.second_factor import blueprint as second_factor_blueprint
@@ -85,6 +86,7 @@ BLUEPRINTS = (
     searches_blueprint,
     tags_blueprint,
     automations_blueprint,
+    search_blueprint,
     settings_blueprint,
     audit_log_blueprint,
     users_blueprint,

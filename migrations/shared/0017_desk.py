@@ -47,3 +47,5 @@ def _tags_and_customers() -> None:
         sa.Column("key", words, primary_key=True),
         sa.Column("service_id", words, nullable=False),
     )
+    named = sa.text("customer != ''")
+    op.create_index("idx_batches_customer", "batches", ["customer"], sqlite_where=named, postgresql_where=named)

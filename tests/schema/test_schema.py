@@ -131,6 +131,7 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TABLE scans",
         "DROP INDEX idx_batches_listed",
         "DROP INDEX idx_batches_person",
+        "DROP INDEX idx_batches_customer",
         *(
             f"ALTER TABLE {table} DROP COLUMN {name}"
             for table in ("batches", "uploads")

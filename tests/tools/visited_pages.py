@@ -8,6 +8,7 @@ from database import IMEIDatabase
 from orders import Outcome
 from storage import order_filters
 from storage.order_filters import OrderFilter
+from storage.tags import tag_batches, tag_orders
 
 NUMBERS = imeis(260, 5000)
 #: With places for the id of a batch, of an order, and an IMEI.
@@ -32,6 +33,11 @@ PAGES = [
     "/batches?before=9",
     "/batches?q=berlin",
     "/batches?person=demo",
+    "/batches?tag=sold",
+    "/tags",
+    "/search?q=acme",
+    "/search?q=353",
+    "/search?q={2}0",
     "/scan",
     "/scan/sessions",
     "/reports",
@@ -64,6 +70,8 @@ PAGES = [
     "/history?person=demo",
     "/history?person=demo&verdict=fail",
     "/history?person=demo&since=2026-01-01",
+    "/history?tag=sold",
+    "/history?tag=sold&verdict=fail",
     "/history?carrier=A",
     "/history?simlock=Locked",
     "/history?fmi=ON",
@@ -104,6 +112,9 @@ def fill(browser: Browser, database: IMEIDatabase) -> int:
             " other_imei = CASE WHEN id % 9 = 0 THEN '359999990000001' END WHERE id % 2 = 1",
         )
         run(connection, "UPDATE orders SET order_id = '14' || substr(order_id, 3)")  # not the simulator's
+        run(connection, "UPDATE batches SET customer = 'ACME', label = 'Stock of Acme'")
+    tag_batches(database, [batch_id], "Sold")
+    tag_orders(database, [1, 2], "sold")
     return batch_id
 
 
