@@ -8,6 +8,10 @@ const estimate = document.querySelector("[data-estimate]");
 const paste = document.querySelector("[data-paste]");
 const nothing = [...text.childNodes].map((node) => node.cloneNode(true));
 const select = document.querySelector("#service_id");
+const customer = document.querySelector("#customer");
+const hint = document.querySelector("[data-customer-service]");
+let isDefault = false;
+let isChosen = false;
 
 function size(bytes) {
   return bytes < 1e6 ? `${number(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
@@ -26,6 +30,22 @@ function showEstimate() {
   const pasted = Number(paste.dataset.paste);
   const { price } = select.selectedOptions[0]?.dataset ?? {};
   estimate.textContent = price && pasted ? `about ${money(price * pasted)}` : "";
+}
+
+// The default service of a customer is chosen with the customer, as long as nobody chose another one by hand.
+function showDefault() {
+  const name = customer.value.trim().toLowerCase();
+  const known = [...customer.list.options].find((option) => option.value.toLowerCase() === name);
+  const service = [...select.options].find((option) => option.value === known?.dataset.service && !option.disabled);
+  hint.textContent = "";
+  if (!service || isChosen) return;
+  if (select.value !== service.value) {
+    isDefault = true;
+    select.value = service.value;
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+    isDefault = false;
+  }
+  hint.textContent = `The default service of ${known.value} is chosen.`;
 }
 
 // A file that is dropped beside the zone is taken too: the browser would open it instead of this page.
@@ -49,7 +69,11 @@ document.addEventListener("drop", (event) => {
 zone.classList.add("scripted");
 input.addEventListener("change", showFile);
 paste.addEventListener("pasted", showEstimate);
-select.addEventListener("change", showEstimate);
+select.addEventListener("change", () => {
+  if (!isDefault) isChosen = true;
+  showEstimate();
+});
+if (customer.list) customer.addEventListener("change", showDefault);
 addEventListener("pageshow", showEstimate);
 showFile();
 showEstimate();

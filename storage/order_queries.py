@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from database import IMEIDatabase, utc_now
 from grading import NO_VERDICTS, VerdictCounts
 from orders import OrderStatus, Outcome, Progress
-from schema import IS_LISTED, MILLIONTH, attempts, batch_tags, batches, items, orders, services, sums
+from schema import IS_LISTED, MILLIONTH, attempts, batch_tags, batches, each_of, items, orders, services, sums
 from storage import order_wordings
 from storage.batch_creation import known_orders
 from storage.batch_queries import progresses
@@ -188,11 +188,12 @@ def _orders(database: IMEIDatabase, query: Select[Any]) -> list[Order]:
 
 @dataclass(frozen=True, slots=True)
 class ListedBatches:
-    """Which batches a list shows; what is "" is no condition."""
+    """Which batches a list shows; what is empty is no condition."""
 
     search: str = ""  #: every word of it is in the name, customer or note, or is the id
     person: str = ""  #: who ordered
     tag: str = ""  #: in any capitals
+    customers: Sequence[str] = ()  #: any of these, written exactly so
 
 
 EVERY_LISTED = ListedBatches()
@@ -209,6 +210,8 @@ def listed_batches(
     if wanted.tag:
         tagged = select(batch_tags.c.batch_id).where(batch_tags.c.tag == tag_key(wanted.tag))
         query = query.where(batches.c.id.in_(tagged))
+    if wanted.customers:
+        query = query.where(batches.c.customer.in_(each_of(wanted.customers)))
     return progresses(database, query if before is None else query.where(batches.c.id < before))
 
 

@@ -14,6 +14,7 @@ from web.batches import blueprint as batches_blueprint
 from web.bearer import FOR_TOKENS
 from web.checks import UNHEALTHY, health_report, status_report
 from web.context import RowNumbers, batch_or_404
+from web.customers import blueprint as customers_blueprint
 from web.disputes import blueprint as disputes_blueprint
 from web.doubt import blueprint as doubt_blueprint
 from web.downloads import (
@@ -86,6 +87,7 @@ BLUEPRINTS = (
     searches_blueprint,
     tags_blueprint,
     automations_blueprint,
+    customers_blueprint,
     search_blueprint,
     settings_blueprint,
     audit_log_blueprint,

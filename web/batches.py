@@ -26,6 +26,7 @@ from results import request_sync, result_rows
 from spreadsheets import export_name
 from storage import batch_queries, order_pages, order_queries
 from storage.batch_uploads import rename_upload
+from storage.customers import find_customer
 from storage.order_filters import OrderFilter
 from storage.order_pages import WORST_FIRST, Sort
 from storage.order_queries import ListedBatches
@@ -50,15 +51,18 @@ NOT_RUNNING, NOT_PAUSED = "The batch was not running.", "The batch was not pause
 @blueprint.get("")
 @allow(Role.VIEWER)
 def listing() -> ResponseReturnValue:
-    """Show the newest batches: with the words of ?q= in name, customer or note, by ?person=, and with ?tag=."""
+    """Show the newest batches: with the words of ?q= in name, customer or note, by ?person=, ?tag= and ?customer=."""
     before, database = request.args.get("before", type=row_number), backend().database
-    q, person, tag = (request.args.get(name, "").strip()[:LONGEST_NAME] for name in ("q", "person", "tag"))
-    found = order_queries.listed_batches(database, LISTED, before, ListedBatches(q, person, tag))
+    asked = {name: request.args.get(name, "").strip()[:LONGEST_NAME] for name in ("q", "person", "tag", "customer")}
+    customer = find_customer(database, asked["customer"]) if asked["customer"] else None
+    writings = customer.writings if customer else (asked["customer"],) if asked["customer"] else ()
+    wanted = ListedBatches(asked["q"], asked["person"], asked["tag"], writings)
+    found = order_queries.listed_batches(database, LISTED, before, wanted)
     return render_template(
         "batches.html",
         batches=found,
         more=len(found) == LISTED,
-        asked={name: value for name, value in (("q", q), ("person", person), ("tag", tag)) if value},
+        asked={name: value for name, value in asked.items() if value},
         people=order_queries.people_who_ordered(database),
         tags=tags_of_batches(database, [batch.batch_id for batch in found]),
         known_tags=suggested_tags(),

@@ -1,4 +1,4 @@
-"""The page Account: the user's own password and second factor, and where the user is logged in."""
+"""The page Account: the user's default service, password and second factor, and where the user is logged in."""
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -16,10 +16,12 @@ from access import (
 from backend import backend
 from people import Role
 from storage.session_store import Session
-from web.access import allow, describe
+from submission import service_objection
+from web.access import allow, current_actor, describe
 from web.auth import authenticator, current_session, start_session
 from web.context import row_of_form
 from web.format import plural
+from web.picker import choose_own_service, own_service
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 
@@ -31,15 +33,33 @@ BY_USER = "ended by the user"
 def show() -> str:
     """Show the account of the user who is logged in."""
     login, database = current_session(), backend().database
+    chosen = {"catalogue": backend().catalog.current(patience=1.0), "service_id": own_service()}
     if login is None:
-        return render_template("account.html", login=None)
+        return render_template("account.html", login=None, **chosen)
     return render_template(
         "account.html",
         login=login,
+        **chosen,
         sessions=own_sessions(database, login.user.user_id, authenticator().now()),
         recovery_codes=unused_recovery_codes(database, login.user),
         shortest=SHORTEST_PASSWORD,
     )
+
+
+@blueprint.post("/service")
+@allow(Role.OPERATOR, "account.service")
+def choose_service() -> ResponseReturnValue:
+    """Choose the service that forms begin with for this user, or none."""
+    service_id = request.form.get("service_id", "").strip()
+    objection = service_objection(backend().catalog.current().find(service_id), service_id) if service_id else ""
+    describe(f"user {current_actor().name}", service=service_id)
+    if objection:
+        describe(refused=objection)
+        flash(objection, "error")
+    else:
+        choose_own_service(service_id)
+        flash("Default service saved." if service_id else "Forms begin with the service that was used last.", "good")
+    return redirect(url_for("account.show"), 303)
 
 
 @blueprint.post("/password")

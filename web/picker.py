@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 from backend import backend
 from orders import Catalogue, ServiceInfo
+from storage.customers import default_service
+from storage.preferences import prefer, preference
 from storage.service_marks import favourites, recent_services
+from web.access import current_actor
+
+#: The name of the preference.
+DEFAULT_SERVICE = "default_service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +32,30 @@ def service_choices(catalogue: Catalogue) -> ServiceChoices:
     return ServiceChoices(tuple(listed[name] for name in first), others, marked)
 
 
-def preselected(catalogue: Catalogue, service_id: str) -> str:
-    """Return the service that a form shows at first: this one, or the last one that was used and can be ordered."""
+def preselected(catalogue: Catalogue, service_id: str, customer: str = "") -> str:
+    """Return the service that a form shows at first: this one; else the first of these that can be ordered.
+
+    The default of the customer, that of the person, and the last one that was used.
+    """
     if service_id:
         return service_id
-    orderable = {service.package_id for service in catalogue.services if service.orderable}
-    return next((name for name in recent_services(backend().database) if name in orderable), "")
+    database, orderable = backend().database, {one.package_id for one in catalogue.services if one.orderable}
+    defaults = [default_service(database, customer) if customer else "", own_service()]
+    return next((name for name in (*defaults, *recent_services(database)) if name in orderable), "")
+
+
+def own_service() -> str:
+    """Return the id of the service that the person of this request chose as default; "" without one."""
+    return preference(backend().database, current_actor().name, DEFAULT_SERVICE) or ""
+
+
+def choose_own_service(service_id: str) -> None:
+    """Choose the default service of the person of this request; "" is none."""
+    prefer(backend().database, current_actor().name, DEFAULT_SERVICE, service_id or None)
+
+
+def offered(catalogue: Catalogue, customer: str, service_id: str) -> ServiceInfo | None:
+    """Return the default service of a customer, where it can be ordered and is not the one that is shown."""
+    name = default_service(backend().database, customer) if customer else ""
+    found = catalogue.find(name) if name and name != service_id else None
+    return found if found and found.orderable else None

@@ -27,16 +27,19 @@ from results import CHOICES, FILE, PASTE, reading_choice
 from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, change_upload, rename_upload
+from storage.customers import known_customers
 from submission import Again, Plan, price_objection, service_objection, unchecked
 from web.access import allow, current_actor, describe, record_nothing
 from web.batch_fields import names_from, one_line
 from web.ordering import must_type, start_batch, started
-from web.picker import preselected
+from web.picker import offered, preselected
 
 blueprint = Blueprint("preview", __name__)
 
 #: Rows shown of each bucket.
 SAMPLES = 8
+#: Customers that the form suggests.
+SUGGESTED = 200
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
 #: Options that include more IMEIs than the ready ones.
 TICKS = ("include_luhn", "recheck", "resend_rejected")
@@ -98,10 +101,12 @@ class Shown:
 def batch() -> ResponseReturnValue:
     """Ask for a file or a paste, and a service; with ?draft= the text that was pasted before."""
     catalogue = backend().catalog.current()
+    names = names_from(request.args, BatchNames(""))
     return render_template(
         "batch.html",
-        service_id=preselected(catalogue, request.args.get("service_id", "")),
-        names=names_from(request.args, BatchNames("")),
+        service_id=preselected(catalogue, request.args.get("service_id", ""), names.customer),
+        names=names,
+        customers=known_customers(backend().database)[:SUGGESTED],
         text=drafts.form_text(request.args.get("draft", "")),
         catalogue=catalogue,
         limit=backend().settings.max_batch_imeis,
@@ -352,6 +357,7 @@ def _preview_page(found: Upload) -> str:
         must_type=must_type(backend(), plan) if plan else False,
         more_cost=plan.service.price * intake.more_phones if plan else None,
         chosen=asdict(intake.chosen),
+        offered=offered(catalogue, found.customer, found.service_id),
     )
 
 

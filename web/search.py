@@ -49,7 +49,7 @@ class Matches:
             *(url_for("orders.order", order_id=one.order_id) for one in (*self.orders, *self.serials) if one.order_id),
             *(url_for("batches.live", batch_id=batch_id) for batch_id in self.awaiting),
             *(url_for("batches.live", batch_id=one.batch_id) for one in self.batches),
-            *(url_for("batches.listing", q=name) for name in self.customers),
+            *(url_for("customers.show", name=name) for name in self.customers),
             *(url_for("overview.services", q=one.package_id) for one in self.services),
             *(url_for("orders.history", tag=word) for word in self.tags),
         ]

@@ -1,0 +1,120 @@
+"""Customers whom batches name: their batches and what these cost, the service that each mostly asks for, other names.
+
+A name is the same whatever its capitals are.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from database import IMEIDatabase
+from schema import HAS_CUSTOMER, MILLIONTH, batches, customers, each_of, sums, upsert
+
+#: Writings of customers that are looked through.
+MOST = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer as the batches name it."""
+
+    name: str  #: as the newest batch writes it
+    writings: tuple[str, ...]  #: every way in which batches write it
+    batches: int
+    imeis: int
+    last_batch: int
+    service_id: str  #: the default for new batches; "" without one
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerCost:
+    """What the batches of a customer came to."""
+
+    dollars: float
+    last_at: datetime  #: UTC, when the newest batch was created
+
+
+def customer_key(name: str) -> str:
+    """Return what is equal for two writings of one name."""
+    return name.strip().casefold()
+
+
+def known_customers(database: IMEIDatabase) -> list[Customer]:
+    """Return the customers of all batches; those with the newest batches first."""
+    written = select(batches.c.customer, func.count(), func.total(batches.c.total), func.max(batches.c.id))
+    written = written.where(HAS_CUSTOMER).group_by(batches.c.customer).order_by(func.max(batches.c.id).desc())
+    groups = defaultdict[str, list[tuple[str, int, int, int]]](list)
+    with database.read() as connection:
+        for name, count, imeis, last in connection.execute(written.limit(MOST)):
+            groups[customer_key(name)].append((name, int(count), int(imeis), last))
+        defaults = {row.key: row.service_id for row in connection.execute(select(customers))}
+    return [_customer(rows, defaults.get(key, "")) for key, rows in groups.items()]
+
+
+def _customer(rows: list[tuple[str, int, int, int]], service_id: str) -> Customer:
+    names, counts, imeis, last = zip(*rows, strict=True)
+    return Customer(names[0], names, sum(counts), sum(imeis), last[0], service_id)
+
+
+def find_customer(database: IMEIDatabase, name: str) -> Customer | None:
+    """Return the customer with this name in any capitals, if a batch names it."""
+    key = customer_key(name)
+    return next((one for one in known_customers(database) if customer_key(one.name) == key), None)
+
+
+def spent_by(database: IMEIDatabase, listed: list[Customer]) -> dict[str, CustomerCost]:
+    """Return the name of each of these customers → what its batches cost, and when the newest was created."""
+    names = {writing: one.name for one in listed for writing in one.writings}
+    added = sums()
+    cost = select(batches.c.customer, func.total(added.c.millionths)).join(batches, batches.c.id == added.c.batch_id)
+    cost = cost.where(HAS_CUSTOMER, batches.c.customer.in_(each_of(names))).group_by(batches.c.customer)
+    created = select(batches.c.id, batches.c.created_at).where(batches.c.id.in_([one.last_batch for one in listed]))
+    dollars = defaultdict[str, float](float)
+    with database.read() as connection:
+        for writing, millionths in connection.execute(cost):
+            dollars[names[writing]] += int(millionths) * MILLIONTH
+        moments = {row.id: row.created_at for row in connection.execute(created)}
+    return {one.name: CustomerCost(dollars[one.name], moments[one.last_batch]) for one in listed}
+
+
+def default_service(database: IMEIDatabase, name: str) -> str:
+    """Return the id of the service that is suggested for batches of a customer; "" without one."""
+    wanted = select(customers.c.service_id).where(customers.c.key == customer_key(name))
+    with database.read() as connection:
+        return connection.execute(wanted).scalar() or ""
+
+
+def set_default_service(database: IMEIDatabase, name: str, service_id: str) -> None:
+    """Suggest a service for batches of a customer; "" suggests none."""
+    with database.write() as connection:
+        _set_default(connection, customer_key(name), service_id)
+
+
+def _set_default(connection: Connection, key: str, service_id: str) -> None:
+    if not service_id:
+        connection.execute(delete(customers).where(customers.c.key == key))
+        return
+    statement = upsert(customers).values(key=key, service_id=service_id)
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"service_id": service_id}))
+
+
+def rename_customer(database: IMEIDatabase, name: str, new: str) -> int:
+    """Write another name on all batches of a customer; return how many they are.
+
+    Where batches have the other name already, the two become one. The default service comes along, unless the other
+    name has one.
+    """
+    found, before = find_customer(database, name), default_service(database, name)
+    if found is None:
+        return 0
+    with database.write() as connection:
+        mine = batches.c.customer.in_(each_of(found.writings))
+        renamed = connection.execute(update(batches).where(HAS_CUSTOMER, mine).values(customer=new)).rowcount
+        if customer_key(name) != customer_key(new):
+            _set_default(connection, customer_key(name), "")
+            kept = select(customers.c.key).where(customers.c.key == customer_key(new))
+            if before and connection.execute(kept).first() is None:
+                _set_default(connection, customer_key(new), before)
+    return renamed

@@ -1,0 +1,48 @@
+"""Customers are the names on batches, in any capitals, with what their batches came to and a default service."""
+
+import pytest
+from simulated_provider import imeis
+from sqlalchemy import update
+from web_client import order_batch
+
+from database import IMEIDatabase
+from orders import BatchNames
+from schema import orders
+from storage import customers
+from storage.batch_names import rename_batch
+
+NAMES = ("ACME", "Müller", "Acme", "")
+
+
+@pytest.fixture(name="named")
+def named_fixture(database: IMEIDatabase) -> IMEIDatabase:
+    """A batch of one phone for each of NAMES; each order costs half a dollar."""
+    for imei, name in zip(imeis(4), NAMES, strict=True):
+        rename_batch(database, order_batch(database, [imei]), BatchNames("stock", name))
+    with database.write() as connection:
+        connection.execute(update(orders).values(credits=0.5))
+    return database
+
+
+def test_writings_of_a_name_are_one_customer_with_the_newest_batch_first(named: IMEIDatabase) -> None:
+    customers.set_default_service(named, "acme", "269")
+    acme, mueller = customers.known_customers(named)
+    assert (acme.name, acme.writings, acme.batches, acme.imeis, acme.last_batch) == ("Acme", ("Acme", "ACME"), 2, 2, 3)
+    assert (acme.service_id, mueller.service_id) == ("269", "")
+    spent = customers.spent_by(named, [acme, mueller])
+    assert (spent["Acme"].dollars, spent["Müller"].dollars) == (1.0, 0.5)
+    assert customers.find_customer(named, "MÜLLER") == mueller
+    assert customers.find_customer(named, "") is None
+
+
+def test_a_renamed_customer_keeps_its_default_and_a_merged_one_takes_that_of_the_other(named: IMEIDatabase) -> None:
+    customers.set_default_service(named, "ACME", "269")
+    assert customers.rename_customer(named, "acme", "Acme Ltd") == 2
+    assert (customers.default_service(named, "ACME"), customers.default_service(named, "acme ltd")) == ("", "269")
+    customers.set_default_service(named, "Müller", "1739")
+    assert customers.rename_customer(named, "Acme Ltd", "müller") == 2
+    [one] = customers.known_customers(named)
+    assert (one.batches, one.service_id) == (3, "1739")
+    assert customers.rename_customer(named, "nobody", "x") == 0
+    customers.set_default_service(named, "MÜLLER", "")
+    assert customers.default_service(named, "Müller") == ""

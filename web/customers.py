@@ -1,0 +1,104 @@
+"""Customers whom batches name: the list, the page of one with its default service, and the offer of that service."""
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+import web.drafts as drafts
+from backend import backend
+from people import Role
+from storage import customers, order_queries
+from storage.batch_uploads import change_upload
+from storage.customers import Customer
+from storage.order_queries import ListedBatches
+from submission import service_objection
+from web.access import allow, describe
+from web.batch_fields import one_line
+from web.context import row_number
+from web.format import plural
+
+blueprint = Blueprint("customers", __name__)
+
+#: Customers of one page, and batches on the page of one.
+PAGE, NEWEST = 50, 10
+
+
+@blueprint.get("/customers")
+@allow(Role.VIEWER)
+def listing() -> str:
+    """Show the customers; those with the newest batches first."""
+    known, place = customers.known_customers(backend().database), request.args.get("after", 0, type=row_number)
+    listed = known[place : place + PAGE]
+    return render_template(
+        "customers.html",
+        customers=listed,
+        spent=customers.spent_by(backend().database, listed),
+        services={one.package_id: one.title for one in backend().catalog.stored().services},
+        total=len(known),
+        following=place + PAGE if len(known) > place + PAGE else None,
+        is_first=not place,
+    )
+
+
+@blueprint.get("/customers/one")
+@allow(Role.VIEWER)
+def show() -> str:
+    """Show the customer ?name=: what was ordered for it, its default service, and its newest batches."""
+    found, database = _customer_or_404(request.args.get("name", "")), backend().database
+    return render_template(
+        "customer.html",
+        customer=found,
+        spent=customers.spent_by(database, [found])[found.name],
+        catalogue=backend().catalog.current(patience=1.0),
+        batches=order_queries.listed_batches(database, NEWEST, wanted=ListedBatches(customers=found.writings)),
+    )
+
+
+@blueprint.post("/customers/default")
+@allow(Role.OPERATOR, "customer.default")
+def set_default() -> ResponseReturnValue:
+    """Choose the service that is suggested for batches of a customer, or none."""
+    name, service_id = one_line(request.form.get("customer", "")), request.form.get("service_id", "").strip()
+    describe(f"customer {name}", service=service_id)
+    objection = service_objection(backend().catalog.current().find(service_id), service_id) if service_id else ""
+    if objection:
+        describe(refused=objection)
+        flash(objection, "error")
+    else:
+        customers.set_default_service(backend().database, name, service_id)
+        flash("Default service saved." if service_id else "No service is suggested any more.", "good")
+    return redirect(url_for("customers.show", name=name), 303)
+
+
+@blueprint.post("/customers/rename")
+@allow(Role.OPERATOR, "customer.rename")
+def rename() -> ResponseReturnValue:
+    """Write another name on all batches of a customer; where it exists, the two become one."""
+    found, new = _customer_or_404(request.form.get("customer", "")), one_line(request.form.get("new", ""))
+    describe(f"customer {found.name}", new=new)
+    if not new:
+        describe(refused="no name")
+        flash("Enter a name.", "error")
+        return redirect(url_for("customers.show", name=found.name), 303)
+    count = customers.rename_customer(backend().database, found.name, new)
+    flash(f"{plural(count, 'batch', 'batches')} renamed to “{new}”.", "good")
+    return redirect(url_for("customers.show", name=new), 303)
+
+
+@blueprint.post("/batch/preview/<token>/customer-service")
+@allow(Role.OPERATOR)
+def use_default(token: str) -> ResponseReturnValue:
+    """Preview an upload with the default service of its customer."""
+    found = drafts.find(token)
+    if found is None:
+        abort(404, "This upload no longer exists. Upload the file again.")
+    service_id = customers.default_service(backend().database, found.customer)
+    if service_id:
+        change_upload(backend().database, token, service_id, found.choice)
+    return redirect(url_for("preview.show", token=token), 303)
+
+
+def _customer_or_404(name: str) -> Customer:
+    found = customers.find_customer(backend().database, name)
+    if found is None:
+        abort(404, f"No batch names a customer “{name[:40]}”.")
+    return found
