@@ -113,6 +113,12 @@ def who_ordered(database: IMEIDatabase, batch_id: int | None) -> str:
         return connection.execute(select(batches.c.ordered_by).where(batches.c.id == batch_id)).scalar() or ""
 
 
+def customer_of(database: IMEIDatabase, batch_id: int | None) -> str:
+    """Return the customer that a batch names; "" where it names none."""
+    with database.read() as connection:
+        return connection.execute(select(batches.c.customer).where(batches.c.id == batch_id)).scalar() or ""
+
+
 def newest_started(database: IMEIDatabase) -> Progress | None:
     """Return the newest batch of which a call was written."""
     started = select(batches).where(batches.c.started_at.is_not(None))

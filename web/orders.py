@@ -31,6 +31,7 @@ from storage.rows import Order
 from submission import leader_alive, service_objection
 from web.access import allow, describe
 from web.context import PAGE
+from web.customers_seen import also_seen
 from web.downloads import (
     columns_asked,
     csv_download,
@@ -173,6 +174,7 @@ def order(order_id: str) -> ResponseReturnValue:
         tags=tags.tags_of_orders(database, [found.id]).get(found.id, []),
         batch_tags=tags.tags_of_batches(database, filter(None, [found.batch_id])).get(found.batch_id or 0, []),
         known_tags=tags.tag_words(database, SHOWN),
+        seen=also_seen(found, batch_queries.customer_of(database, found.batch_id)),
         **_result(found),
     )
 

@@ -31,6 +31,7 @@ from storage.customers import known_customers
 from submission import Again, Plan, price_objection, service_objection, unchecked
 from web.access import allow, current_actor, describe, record_nothing
 from web.batch_fields import names_from, one_line
+from web.customers_seen import seen_elsewhere
 from web.ordering import must_type, start_batch, started
 from web.picker import offered, preselected
 
@@ -358,6 +359,7 @@ def _preview_page(found: Upload) -> str:
         more_cost=plan.service.price * intake.more_phones if plan else None,
         chosen=asdict(intake.chosen),
         offered=offered(catalogue, found.customer, found.service_id),
+        seen=seen_elsewhere(found, intake),
     )
 
 
