@@ -117,6 +117,11 @@ class DeviceReport:
     display: str  #: the text without markup, line by line, to MAX_TEXT
     imeis: tuple[str, ...] = ()  #: every IMEI of the device, or that was looked up
 
+    def second_of(self, ordered_imei: str) -> str | None:
+        """Return the other IMEI of the phone: its first one where the second was ordered."""
+        names_both = self.imei and self.imei2 and len(ordered_imei) >= 14
+        return self.imei if names_both and _same_body(self.imei2 or "", ordered_imei) else self.imei2
+
     def is_about_another_device(self, ordered_imei: str) -> bool:
         """Return whether the text names IMEIs, but not the ordered one (compared without check digit)."""
         ordered = "".join(filter(str.isdigit, ordered_imei))

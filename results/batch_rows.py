@@ -33,7 +33,7 @@ def phone_results(database: IMEIDatabase, progress: Progress) -> dict[str, Phone
 
     An IMEI that was known already has the result of its earlier order with the same service.
     """
-    earlier = {order.imei: order for order in earlier_orders(database, progress.batch_id, progress.service_id)}
+    earlier = earlier_orders(database, progress.batch_id, progress.service_id)
     found: dict[str, PhoneResult] = {}
     for item in result_items(database, progress.batch_id):
         if item.imei not in found or item.order_id:
@@ -46,7 +46,7 @@ def phone_result(item: OrderedItem, earlier: Mapping[str, Order]) -> PhoneResult
     if item.status:
         return _of_order(item, "")
     if item.outcome == Outcome.DUPLICATE and item.imei in earlier:
-        return _of_order(earlier[item.imei], _known(earlier[item.imei]))
+        return _of_order(earlier[item.imei], _known(earlier[item.imei], item.imei))
     outcome = Outcome(item.outcome)
     note = item.message or ("" if outcome is Outcome.WAITING else outcome.hint)
     return PhoneResult(None, status=outcome.label, note=note, is_pending=outcome is Outcome.WAITING)
@@ -70,10 +70,11 @@ def _of_order(order: OrderedItem | Order, note: str) -> PhoneResult:
     )
 
 
-def _known(order: Order) -> str:
+def _known(order: Order, imei: str) -> str:
     """Return the sentence about an IMEI that was not paid again."""
     placed = order.order_date or order.created_at
-    when = f" on {placed:%Y-%m-%d}" if placed else ""
+    when = f" as IMEI 2 of {order.imei}" if order.imei != imei else ""
+    when += f" on {placed:%Y-%m-%d}" if placed else ""
     if order.status == OrderStatus.COMPLETED:
         return f"Checked already{when}, not paid again."
     if order.status == OrderStatus.REJECTED:

@@ -410,7 +410,7 @@ def report_values(code: str, ordered_imei: str) -> dict[str, Any]:
     return {
         "result_code": code,
         "result_code_display": report.display,
-        "imei2": report.imei2 or None,
+        "imei2": report.second_of(ordered_imei),
         "model": report.model or None,
         "carrier": report.carrier or None,
         "simlock": report.simlock or None,

@@ -68,7 +68,7 @@ async function showKnown() {
       const link = document.createElement(order.url ? "a" : "span");
       if (order.url) link.href = order.url;
       link.textContent = order.says;
-      note.append(`Checked ${order.age}: `, link, order.service ? ` (${order.service})` : "");
+      note.append(`${order.second_of && `IMEI 2 of ${order.second_of}. `}Checked ${order.age}: `, link, order.service ? ` (${order.service})` : "");
       item.append(note);
     }
     showTotal();

@@ -36,8 +36,8 @@ OPEN_ITEMS = sql(
     " WHERE batch_id IS NOT NULL"
 )
 EARLIER = (
-    "imei, order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name, verdict,"
-    f" substr(coalesce(result_code_display, ''), 1, {WORDS}) AS words"
+    "order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name, verdict,"
+    f" substr(coalesce(result_code_display, ''), 1, {WORDS}) AS words, id"
 )
 #: The newest order first, by its date, and by its row id where there is none: files bring old orders later than new
 #: ones.
@@ -46,14 +46,20 @@ NEWEST = "order_date DESC NULLS LAST, id DESC"
 ANSWERS = f"(order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')) DESC, {NEWEST}"
 #: coalesce() keeps SQLite from looking through every order of a service, or every completed one.
 KNOWN_ORDERS = sql(
-    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT (SELECT id FROM orders WHERE imei = given.value"
-    f"  AND coalesce(service_id, '') = :service ORDER BY {ANSWERS} LIMIT 1)"
+    f"SELECT imei, {EARLIER}, '' AS second_of FROM orders WHERE id IN (SELECT (SELECT id FROM orders"
+    f"  WHERE imei = given.value AND coalesce(service_id, '') = :service ORDER BY {ANSWERS} LIMIT 1)"
     " FROM each(:imeis AS TEXT) given)"
 ).columns(order_date=orders.c.order_date.type)
+#: A result about another device than the ordered one says nothing about the second IMEI of the ordered one.
+KNOWN_BY_SECOND_IMEI = sql(
+    f"SELECT imei2 AS imei, {EARLIER}, imei AS second_of FROM orders WHERE id IN (SELECT (SELECT id FROM orders"
+    "  WHERE imei2 IS NOT NULL AND imei2 = given.value AND imei != imei2 AND other_imei IS NULL"
+    f"  AND coalesce(service_id, '') = :service ORDER BY {ANSWERS} LIMIT 1) FROM each(:imeis AS TEXT) given)"
+).columns(order_date=orders.c.order_date.type)
 RESULTS_ELSEWHERE = sql(
-    f"SELECT {EARLIER} FROM orders WHERE id IN (SELECT (SELECT id FROM orders WHERE imei = given.value"
-    f"  AND service_id != :service AND coalesce(status, '') = 'Completed' ORDER BY {NEWEST} LIMIT 1)"
-    " FROM each(:imeis AS TEXT) given) ORDER BY id DESC"
+    f"SELECT imei, {EARLIER}, '' AS second_of FROM orders WHERE id IN (SELECT (SELECT id FROM orders"
+    "  WHERE imei = given.value AND service_id != :service AND coalesce(status, '') = 'Completed'"
+    f" ORDER BY {NEWEST} LIMIT 1) FROM each(:imeis AS TEXT) given) ORDER BY id DESC"
 ).columns(order_date=orders.c.order_date.type)
 #: The rows are (IMEIs, account or NULL).
 INSERT_CHUNKS = sql(
@@ -238,7 +244,8 @@ def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:
     again: dict[str, bool] = {OrderStatus.COMPLETED: new.recheck, OrderStatus.REJECTED: new.resend_rejected}
     for order in known_orders(connection, new.service_id, imeis):
         if not again.get(order.status or "", False):
-            found.setdefault(order.imei, f"ordered already: order {order.order_id}")
+            what = f", which names it as IMEI 2 of {order.second_of}" if order.second_of else ""
+            found.setdefault(order.imei, f"ordered already: order {order.order_id}{what}")
     return found
 
 
@@ -252,10 +259,17 @@ def _open_items(connection: Connection, service_id: str, imeis: Sequence[str]) -
 def known_orders(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[EarlierOrder]:
     """Return one order of each IMEI with this service.
 
-    The newest that waits for its result at the provider, else the newest.
+    The newest that waits for its result at the provider, else the newest. Without one, or where it was rejected, the
+    order whose result names this IMEI as the second of the same phone.
     """
     given = {"service": service_id, "imeis": json.dumps(list(imeis))}
-    return [EarlierOrder.from_row(row) for row in connection.execute(KNOWN_ORDERS, given)]
+    found = {row.imei: EarlierOrder.from_row(row) for row in connection.execute(KNOWN_ORDERS, given)}
+    asked = [imei for imei in imeis if imei not in found or found[imei].status == OrderStatus.REJECTED]
+    given = {"service": service_id, "imeis": json.dumps(asked)}
+    for row in connection.execute(KNOWN_BY_SECOND_IMEI, given):
+        if row.imei not in found or row.status != OrderStatus.REJECTED:
+            found[row.imei] = EarlierOrder.from_row(row)
+    return list(found.values())
 
 
 def results_elsewhere(connection: Connection, service_id: str, imeis: Sequence[str]) -> list[EarlierOrder]:

@@ -20,7 +20,7 @@ TAC = 8
 #: Rows of an import that are written in one transaction, so that orders are recorded between two of them.
 WRITTEN_AT_ONCE = 20_000
 #: Orders of one TAC that are looked at for the services that its phones are ordered with.
-LOOKED_AT = 200
+LOOKED_AT = 50
 
 KNOWN = sql(
     "SELECT m.tac, '' AS brand, m.model, m.orders FROM each(:tacs AS TEXT) given"

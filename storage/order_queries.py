@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -170,10 +170,15 @@ def find_order(database: IMEIDatabase, order_id: str) -> Order | None:
     return next(iter(_orders(database, select(orders).where(orders.c.order_id == order_id))), None)
 
 
-def orders_of_imei(database: IMEIDatabase, imei: str) -> list[Order]:
-    """Return every order of an IMEI, newest first; files bring old orders later than new ones."""
+def orders_of_phone(database: IMEIDatabase, imeis: Iterable[str]) -> list[Order]:
+    """Return every order of these IMEIs, and those whose results name one as the second IMEI of the ordered phone.
+
+    Newest first; files bring old orders later than new ones.
+    """
+    wanted = list(imeis)
+    second = and_(orders.c.imei2.is_not(None), orders.c.imei2.in_(wanted), orders.c.other_imei.is_(None))
     newest_first = (orders.c.order_date.desc(), orders.c.id.desc())
-    return _orders(database, select(orders).where(orders.c.imei == imei).order_by(*newest_first))
+    return _orders(database, select(orders).where(or_(orders.c.imei.in_(wanted), second)).order_by(*newest_first))
 
 
 def orders_of_rows(database: IMEIDatabase, rows: Sequence[int]) -> list[Order]:
@@ -245,19 +250,25 @@ def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]
         after = found[-1].item_id if found else last
 
 
-def earlier_orders(database: IMEIDatabase, batch_id: int, service_id: str) -> list[Order]:
-    """Return for each duplicate of a batch its newest completed order with the service, else its newest order.
+def earlier_orders(database: IMEIDatabase, batch_id: int, service_id: str) -> dict[str, Order]:
+    """Return the order that answers for each duplicate of a batch, by its IMEI.
 
-    The concat keeps SQLite from the index of services: it finds the orders by their IMEIs.
+    Its newest completed order with the service, else its newest one; the same of orders whose results name it as the
+    second IMEI of the phone. The concat keeps SQLite from the index of services: it finds the orders by their IMEIs.
     """
     duplicates = select(items.c.imei).where(items.c.batch_id == batch_id, items.c.outcome == Outcome.DUPLICATE)
     completed = func.max(case((orders.c.status == OrderStatus.COMPLETED, orders.c.id)))
-    newest = (
-        select(func.coalesce(completed, func.max(orders.c.id)))
-        .where(orders.c.imei.in_(duplicates), orders.c.service_id.concat("") == service_id)
-        .group_by(orders.c.imei)
-    )
-    return _orders(database, select(orders).where(orders.c.id.in_(newest)))
+    newest = select(func.coalesce(completed, func.max(orders.c.id))).where(orders.c.service_id.concat("") == service_id)
+    own = newest.where(orders.c.imei.in_(duplicates)).group_by(orders.c.imei)
+    second = newest.where(
+        orders.c.imei2.is_not(None), orders.c.imei2.in_(duplicates), orders.c.other_imei.is_(None)
+    ).group_by(orders.c.imei2)
+    found = {order.imei: order for order in _orders(database, select(orders).where(orders.c.id.in_(own)))}
+    for order in _orders(database, select(orders).where(orders.c.id.in_(second))):
+        known = found.get(order.imei2 or "")
+        if known is None or (known.status, order.status) == (OrderStatus.REJECTED, OrderStatus.COMPLETED):
+            found[order.imei2 or ""] = order
+    return found
 
 
 def items_with_orders(

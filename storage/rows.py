@@ -147,6 +147,8 @@ class EarlierOrder(NamedTuple):
     service_name: str | None
     verdict: str | None  #: a word of grading.Verdict; None while there is no result
     words: str  #: the beginning of its result text
+    id: int  #: row id of the order
+    second_of: str  #: the IMEI that was ordered, where its result names this one as the second of the phone; else ""
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> Self:

@@ -9,14 +9,12 @@ from sqlalchemy import Connection, Row, Select, and_, func, insert, select
 
 from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
-from schema import batches, items, orders, scans, sql
-from storage.batch_creation import ANSWERS, in_flight
+from schema import batches, items, orders, scans
+from storage.batch_creation import in_flight, known_orders
 from storage.rows import Order
 
 #: Newest scans whose sessions are listed.
 LOOKED_AT = 5000
-#: The order that answers for a phone.
-KNOWN = sql(f"SELECT id, status FROM orders WHERE imei = :imei AND service_id = :service ORDER BY {ANSWERS} LIMIT 1")
 
 
 class Known(NamedTuple):
@@ -75,8 +73,8 @@ def known(database: IMEIDatabase, service_id: str, imei: str) -> Known | None:
     if flying is not None:
         return Known(flying, None, None)
     with database.read() as connection:
-        row = connection.execute(KNOWN, {"imei": imei, "service": service_id}).first()
-    return Known(None, row.id, row.status) if row else None
+        orders_of = known_orders(connection, service_id, [imei])
+    return Known(None, orders_of[0].id, orders_of[0].status) if orders_of else None
 
 
 def record(database: IMEIDatabase, new: NewScan) -> int:

@@ -164,7 +164,8 @@ def order(order_id: str) -> ResponseReturnValue:
     found = order_queries.find_order(database, order_id)
     if found is None:
         abort(404, f"There is no order {order_id}.")
-    others = [other for other in order_queries.orders_of_imei(database, found.imei) if other.id != found.id]
+    both = (found.imei, found.imei if found.other_imei else found.imei2 or found.imei)
+    others = [other for other in order_queries.orders_of_phone(database, both) if other.id != found.id]
     catalogue = backend().catalog.current(patience=1.0)
     return render_template(
         "order.html",

@@ -266,6 +266,7 @@ def _card(scan: Scan, notes: tuple[str, ...]) -> Card:
         words = "Ordered, waiting for the result." if scan.is_new else "Ordered before, waiting for the result."
         return Card(scan.imei, "open", "Checking", (words, *notes), scan)
     known = () if scan.is_new else (f"Already checked {age}. Nothing was paid.",)
+    notes = (f"This is IMEI 2 of {order.imei}.", *notes) if order.imei != scan.imei else notes
     rejected = ("The provider rejected this order.", order.words) if order.status == OrderStatus.REJECTED else ()
     verdict = verdict_of(order)
     word = verdict.label if verdict else order.status or "Checked"

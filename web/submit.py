@@ -58,7 +58,7 @@ def known() -> Response:
     """Return the newest order of each typed IMEI, with any service, and its age."""
     typed = dict.fromkeys(imei for imei in request.args.getlist("imei")[:FEW] if imei.isdecimal())
     return jsonify(
-        [_known(found) for imei in typed if (found := order_queries.orders_of_imei(backend().database, imei))]
+        [_known(imei, found) for imei in typed if (found := order_queries.orders_of_phone(backend().database, [imei]))]
     )
 
 
@@ -108,12 +108,13 @@ def order_and_follow() -> Response:
     return stream(backend(), batch_id, is_sent)
 
 
-def _known(found: Sequence[Order]) -> dict[str, str]:
-    """Return what the page shows of the orders of one IMEI, newest first."""
+def _known(imei: str, found: Sequence[Order]) -> dict[str, str]:
+    """Return what the page shows of the orders of one phone, newest first."""
     order = found[0]
     return {
         "services": " ".join(sorted({one.service_id for one in found if one.service_id})),
-        "imei": order.imei,
+        "imei": imei,
+        "second_of": order.imei if order.imei != imei else "",
         "service": order.service_name or "",
         "says": result_words(order),
         "age": ago(order.order_date or order.created_at),

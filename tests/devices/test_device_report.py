@@ -187,3 +187,17 @@ def test_no_text_raises_and_every_report_is_clean(text: str) -> None:
     shown = [report.display, *(part for pair in report.pairs for part in pair), *report.other.values()]
     assert not any(re.search(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]", part.replace("\t", "")) for part in shown)
     assert all(label and value for label, value in report.pairs)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("IMEI: 353370080000011, IMEI2: 353370080000029", "353370080000029"),
+        ("IMEI: 353370080000029, IMEI2: 353370080000011", "353370080000029"),
+        ("IMEI2: 353370080000011", "353370080000011"),
+        ("IMEI: 353370080000011", None),
+    ],
+)
+def test_the_other_imei_of_the_ordered_one_is_read_in_both_orders(text: str, other: str | None) -> None:
+    assert read_report(text).second_of("353370080000011") == other
+    assert read_report(text).second_of("35337") == read_report(text).imei2

@@ -121,6 +121,43 @@ def test_of_earlier_orders_the_one_that_waits_is_known_and_results_of_other_serv
         assert results_elsewhere(connection, OTHER, imeis(1, first=9)) == []
 
 
+@pytest.mark.parametrize(
+    ("columns", "service_id", "is_known"),
+    [
+        ({"status": "Completed"}, SERVICE, True),
+        ({"status": "Rejected"}, SERVICE, True),
+        ({"status": "Pending"}, SERVICE, True),
+        ({"status": "Completed"}, OTHER, False),
+        ({"status": "Completed", "other_imei": "?"}, SERVICE, False),  # the result is about another phone
+    ],
+)
+def test_the_second_imei_of_an_ordered_phone_is_that_phone(
+    database: IMEIDatabase, columns: dict[str, str], service_id: str, is_known: bool
+) -> None:
+    first, second, fresh = imeis(3)
+    row = {"order_id": "7", "imei": first, "imei2": second, "service_id": service_id}
+    database.insert_order({**row, **columns})
+    with database.read() as connection:
+        known = known_orders(connection, SERVICE, [second, fresh])
+    assert [(order.imei, order.second_of, order.status) for order in known] == (
+        [(second, first, columns["status"])] if is_known else []
+    )
+    batch_id = create_batch(database, new_batch([second, fresh]))
+    assert outcomes(database, batch_id) == ({"waiting": 1, "duplicate": 1} if is_known else {"waiting": 2})
+    message = one(database, "SELECT message FROM items WHERE imei = ?", second)
+    assert message == (f"ordered already: order 7, which names it as IMEI 2 of {first}" if is_known else None)
+
+
+def test_a_phone_is_paid_again_by_its_second_imei_only_where_that_is_asked_for(database: IMEIDatabase) -> None:
+    first, second = imeis(2)
+    rows = [("7", first, second, "Completed"), ("8", second, None, "Rejected")]
+    for order_id, imei, imei2, status in rows:
+        row = {"order_id": order_id, "imei": imei, "imei2": imei2, "service_id": SERVICE, "status": status}
+        database.insert_order(row)
+    assert outcomes(database, create_batch(database, new_batch([second], resend_rejected=True))) == {"duplicate": 1}
+    assert outcomes(database, create_batch(database, new_batch([second], recheck=True))) == {"waiting": 1}
+
+
 def test_an_old_order_of_a_file_does_not_hide_the_newest_result(database: IMEIDatabase) -> None:
     """Else the preview shows an old verdict, and "send rejected ones again" pays for a phone that has its result."""
     [imei] = imeis(1)

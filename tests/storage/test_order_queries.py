@@ -42,4 +42,4 @@ def test_statistics_are_sums_of_what_is_there(database: IMEIDatabase) -> None:
 def test_orders_of_an_imei_are_listed_by_date_whenever_a_file_brought_them(database: IMEIDatabase) -> None:
     for order_id, day in (("new", "2026-02-01"), ("old", "2024-02-01")):
         database.insert_order({**ORDER, "order_id": order_id, "order_date": datetime.fromisoformat(day)})
-    assert [order.order_id for order in order_queries.orders_of_imei(database, ORDER["imei"])] == ["new", "old"]
+    assert [order.order_id for order in order_queries.orders_of_phone(database, [ORDER["imei"]])] == ["new", "old"]

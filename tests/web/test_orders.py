@@ -9,13 +9,15 @@ from dataclasses import asdict
 
 import pytest
 from simulated_provider import imeis
-from sqlalchemy import update
-from web_client import SERVICES, Browser, answer_chunks, order_batch, words
+from sqlalchemy import insert, update
+from web_client import CARRIER, SERVICES, Browser, answer_chunks, order_batch, words
 from web_scenes import csv_rows, ordered
 
 from database import IMEIDatabase
 from results import sync as order_sync
+from results.batch_rows import phone_results
 from schema import orders
+from storage import batch_queries
 
 
 @pytest.fixture(name="orders")
@@ -159,3 +161,27 @@ def test_an_imei_is_found_by_its_second_number(browser: Browser, database: IMEID
 def test_the_history_counts_results_about_another_imei(browser: Browser, database: IMEIDatabase) -> None:
     ordered(database, 30)
     assert "3 results about another IMEI" in words(browser.get("/history"))
+
+
+def test_the_second_imei_of_a_checked_phone_is_that_phone_on_every_page(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    first, second, third = imeis(3)
+    order_batch(database, [first])
+    result = {"status": "Completed", "model": "iPhone 14", "fmi": "OFF", "imei2": second, "verdict": "pass"}
+    with database.write() as connection:
+        connection.execute(update(orders).values(**result))
+    upload = browser.upload(f"IMEI\n{second}\n{third}".encode()).location
+    preview = words(browser.get(upload))
+    assert "1 ready to send" in preview
+    assert f"{second} IMEI 2 of {first}" in preview
+    [known] = browser.get(f"/submit/known.json?imei={second}").get_json()
+    assert (known["imei"], known["second_of"], known["services"]) == (second, first, CARRIER.package_id)
+    progress = batch_queries.progress(database, int(browser.confirm(upload).location.removeprefix("/batches/")))
+    assert progress
+    found = phone_results(database, progress)[second]
+    assert (found.model, f"as IMEI 2 of {first}" in found.note) == ("iPhone 14", True)
+    with database.write() as connection:
+        connection.execute(insert(orders).values(order_id="77", imei=second, service_id="269", status="Pending"))
+    assert f"{second} Other IMEI" in words(browser.get("/orders/15000001"))
+    assert f"{first} Other IMEI" in words(browser.get("/orders/77"))

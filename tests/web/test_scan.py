@@ -97,6 +97,18 @@ def test_a_scan_is_one_order_however_often_it_is_sent(browser: Browser, database
     assert again[-1]["totals"] == "1 scanned · $0.08 spent"
 
 
+def test_the_second_imei_of_a_known_phone_is_shown_as_that_phone(browser: Browser, database: IMEIDatabase) -> None:
+    scan(browser, FIRST)
+    finish(database)
+    with database.write() as connection:
+        connection.execute(orders.update().values(imei2=SECOND))
+    found = scan(browser, SECOND)
+    assert (found["card"]["tone"], found["totals"]) == ("pass", "2 scanned · $0.08 spent")
+    assert f"This is IMEI 2 of {FIRST}." in found["card"]["html"]
+    assert scan(browser, SECOND, again="1")["card"]["is_open"]  # paid again, as asked
+    assert batches(database) == [("scan", 1), ("scan", 1)]
+
+
 def test_a_known_phone_is_shown_at_once_without_paying_and_without_asking_the_provider(
     browser: Browser, database: IMEIDatabase, provider: Provider
 ) -> None:
