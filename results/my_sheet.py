@@ -33,7 +33,8 @@ from spreadsheets import (
     parsed_list,
     write_tables,
 )
-from storage.batch_uploads import upload_of_batch
+from storage import batch_queries
+from storage.batch_uploads import batches_beside, upload_of_batch
 from workbooks import AddedRow, Addition, Deadline, FileKind, Row, Workbook, add_columns
 
 #: Rows of an XLSX workbook that openpyxl changes; more would need more memory than a small server has.
@@ -147,7 +148,7 @@ class MySheet:
 
 
 def prepare_sheet(store: SheetStore, progress: Progress, as_workbook: bool) -> MySheet:
-    """Return the sheet of a batch, as it is known now, ready to be written.
+    """Return the sheet of a batch, as it is known now, ready to be written: with the batches of its other parts.
 
     as_workbook: write a text as an Excel workbook too. Raises SheetNotPossibleError, UnreadableFileError.
     """
@@ -155,6 +156,9 @@ def prepare_sheet(store: SheetStore, progress: Progress, as_workbook: bool) -> M
     if upload is None and source in FILE_SOURCES:
         raise SheetNotPossibleError(GONE)
     results = phone_results(store.database, progress)
+    for other in batches_beside(store.database, progress.batch_id) if upload else ():
+        if (part := batch_queries.progress(store.database, other)) is not None:
+            results = phone_results(store.database, part) | results
     choice = reading_choice(upload.choice) if upload else Choice()
     parsed = read_upload(upload, choice, store.limit) if upload else parsed_list(results)
     if parsed.kind is FileKind.XLSX and parsed.counts.rows_read > MOST_ROWS:

@@ -249,15 +249,17 @@ def export_name(batch_id: int, label: str, what: str, moment: datetime, suffix: 
     return "_".join(part for part in parts if part) + f".{suffix.lstrip('.')}"
 
 
-def rejects_csv(intake: Intake) -> bytes:
+def rejects_csv(intake: Intake, others: Iterable[tuple[int, str, str]] = ()) -> bytes:
     """Return as CSV what is not ordered, by row with the reason: rejects, wrong check digits, repeats, second IMEIs.
 
-    UTF-8 with BOM.
+    others: (row, IMEI, reason) of IMEIs that the service is not for. UTF-8 with BOM.
     """
     out = io.StringIO(newline="")
     write = csv.writer(out).writerow
     write(("ROW", "VALUE", "KIND", "REASON"))
-    for row, text, kind, reason in sorted(_rejects(intake)):
+    for row, text, kind, reason in sorted(
+        [*_rejects(intake), *((row, imei, "other_brand", why) for row, imei, why in others)]
+    ):
         write((row, guarded(text), kind, reason))
     return out.getvalue().encode("utf-8-sig", "replace")
 

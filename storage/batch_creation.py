@@ -73,6 +73,12 @@ INSERT_ITEMS = sql(
     " SELECT :batch, :service, imei, source_row, outcome, message, :first + place"
     " FROM rows(:rows AS imei TEXT, source_row INTEGER, outcome TEXT, message TEXT, place INTEGER) given ORDER BY key"
 )
+#: The batch of a confirm token. An upload that was sent as a whole is not sent in parts too, and the other way round:
+#: the token of a part begins with that of its upload and a slash, and "0" is the character after the slash.
+CONFIRMED = sql(
+    "SELECT id FROM batches WHERE confirm_token = :token OR confirm_token = :upload"
+    " OR (confirm_token > :token || '/' AND confirm_token < :token || '0') ORDER BY id + 0 LIMIT 1"
+)
 #: The notice of a batch that waits to be started.
 NOT_STARTED = "Not started yet."
 #: Items that one statement inserts, so that a batch of any size takes the memory of these.
@@ -136,21 +142,35 @@ def create_batch(
     Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:
-        earlier = _earlier_batch(connection, new)
-        if earlier is not None:
-            and_then(connection, earlier)
-            return earlier
-        left_out = _left_out(connection, new)
-        _check_limits(connection, new, len({imei for imei, _ in new.imeis} - left_out.keys()))
-        if new.starts:
-            account_store.let_go_on(connection, time.time())
-        batch_id = _insert_batch(connection, new)
-        _insert_items(connection, batch_id, new, left_out, chunk_size)
-        finish_if_done(connection, batch_id)
-        if new.budget is not None and exceeds(spent_or_promised(connection), new.budget):
-            raise OverBudgetError("Another batch has taken what was left of today's budget.")
-        and_then(connection, batch_id)
-        return batch_id
+        return _create(connection, new, chunk_size, and_then)
+
+
+def create_batches(database: IMEIDatabase, parts: Sequence[NewBatch], chunk_size: int = 100) -> list[int]:
+    """Write the parts of one upload as batches, all of them in one transaction or none; return their ids.
+
+    Each part has a confirm token of its own, which begins with the upload's token and a slash. Money that one part
+    takes is not there for the next. Otherwise, each is as create_batch makes it.
+    """
+    with database.write() as connection:
+        return [_create(connection, new, chunk_size, lambda connection, batch_id: None) for new in parts]
+
+
+def _create(connection: Connection, new: NewBatch, chunk_size: int, and_then: Callable[[Connection, int], None]) -> int:
+    earlier = _earlier_batch(connection, new)
+    if earlier is not None:
+        and_then(connection, earlier)
+        return earlier
+    left_out = _left_out(connection, new)
+    _check_limits(connection, new, len({imei for imei, _ in new.imeis} - left_out.keys()))
+    if new.starts:
+        account_store.let_go_on(connection, time.time())
+    batch_id = _insert_batch(connection, new)
+    _insert_items(connection, batch_id, new, left_out, chunk_size)
+    finish_if_done(connection, batch_id)
+    if new.budget is not None and exceeds(spent_or_promised(connection), new.budget):
+        raise OverBudgetError("Another batch has taken what was left of today's budget.")
+    and_then(connection, batch_id)
+    return batch_id
 
 
 def _check_limits(connection: Connection, new: NewBatch, count: int) -> None:
@@ -163,7 +183,7 @@ def _check_limits(connection: Connection, new: NewBatch, count: int) -> None:
 
 def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
     if new.confirm_token is not None:
-        known = connection.execute(select(batches.c.id).where(batches.c.confirm_token == new.confirm_token)).scalar()
+        known = connection.execute(CONFIRMED, confirmed_by(new.confirm_token)).scalar()
         if known is not None:
             return int(known)
     if not new.fingerprint:
@@ -172,6 +192,11 @@ def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
     if unfinished is not None and new.starts:
         resume_batch(connection, unfinished, new.unit_price, Funds(new.budget, new.held))
     return unfinished
+
+
+def confirmed_by(token: str) -> dict[str, str]:
+    """Return the parameters of CONFIRMED for a confirm token."""
+    return {"token": token, "upload": token.partition("/")[0]}
 
 
 def resume_batch(connection: Connection, batch_id: int, price: float, funds: Funds) -> bool:

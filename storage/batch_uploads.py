@@ -14,19 +14,24 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, update
 
 from database import IMEIDatabase, utc_now
 from orders import BatchNames
-from schema import batches, uploads
+from schema import batches, items, uploads
 
 #: How long an upload waits for its confirmation.
 KEPT = timedelta(days=7)
 #: Bytes that all uploads without a batch, and those of batches, may take with their intakes; beyond them the oldest are
 #: deleted.
 QUOTA, BATCH_QUOTA = 500 * 1024 * 1024, 1024 * 1024 * 1024
-#: Whether an upload became a batch.
-OF_BATCH = exists().where(batches.c.confirm_token == uploads.c.token)
+#: Whether an upload became a batch, or several: then their tokens begin with its own and a slash.
+OF_BATCH = exists().where(
+    or_(
+        batches.c.confirm_token == uploads.c.token,
+        and_(batches.c.confirm_token > uploads.c.token + "/", batches.c.confirm_token < uploads.c.token + "0"),
+    )
+)
 #: Intakes that are kept beside one upload, the newest ones.
 MOST_INTAKES = 5
 
@@ -148,7 +153,38 @@ def upload_of_batch(database: IMEIDatabase, folder: Path, batch_id: int) -> tupl
     wanted = select(batches.c.source, batches.c.confirm_token).where(batches.c.id == batch_id)
     with database.read() as connection:
         row = connection.execute(wanted).one()
-    return row.source, find_upload(database, folder, row.confirm_token) if row.confirm_token else None
+    token = upload_token(row.confirm_token or "")
+    return row.source, find_upload(database, folder, token) if token else None
+
+
+def upload_token(confirm_token: str) -> str:
+    """Return the token of the upload that a batch was made of, from the batch's own."""
+    return confirm_token.partition("/")[0]
+
+
+def part_batches(database: IMEIDatabase, token: str) -> dict[str, int]:
+    """Return confirm token → batch of those that were made of parts of an upload."""
+    parts = batches.c.confirm_token > token + "/", batches.c.confirm_token < token + "0"
+    query = select(batches.c.confirm_token, batches.c.id).where(*parts).order_by(batches.c.id)
+    with database.read() as connection:
+        return {row.confirm_token: row.id for row in connection.execute(query)}
+
+
+def imeis_of_parts(database: IMEIDatabase, token: str) -> frozenset[str]:
+    """Return the IMEIs of an upload that are in a batch of one of its parts."""
+    made = list(part_batches(database, token).values())
+    query = select(items.c.imei).where(items.c.batch_id.in_(made))
+    with database.read() as connection:
+        return frozenset(connection.execute(query).scalars() if made else ())
+
+
+def batches_beside(database: IMEIDatabase, batch_id: int) -> list[int]:
+    """Return the batches that were made of other parts of the upload of a batch."""
+    wanted = select(batches.c.confirm_token).where(batches.c.id == batch_id)
+    with database.read() as connection:
+        token = connection.execute(wanted).scalar() or ""
+    found = part_batches(database, upload_token(token)) if token else {}
+    return [other for other in found.values() if other != batch_id]
 
 
 def batch_of_token(database: IMEIDatabase, token: str) -> int | None:

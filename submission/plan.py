@@ -56,7 +56,13 @@ class Plan:
     budget_left: float | None  #: US dollars of today's budget; None: no limit
     actor: Actor  #: who orders
     limits: tuple[DailyLimit, ...]  #: of who orders
+    left_out: frozenset[str] = frozenset()  #: IMEIs that would not be sent
     objections: tuple[str, ...] = ()
+
+    @property
+    def to_send(self) -> list[tuple[str, int | None]]:
+        """The IMEIs that would be sent, with source rows."""
+        return [pair for pair in self.imeis if pair[0] not in self.left_out]
 
     @property
     def cost(self) -> float:
@@ -134,6 +140,7 @@ def make_plan(
         budget_left=_budget_left(database, means.daily_budget),
         actor=means.actor,
         limits=limits,
+        left_out=frozenset(left_out),
     )
     return _with_objections(plan, means.objection)
 
@@ -208,6 +215,21 @@ def money_objections(cost: float, balance: Balance, promised: float, budget_left
     if budget_left is not None and exceeds(cost, budget_left):
         found.append(f"This costs {money(cost)}, but {money(max(budget_left, 0.0))} of today's budget is left.")
     return tuple(found)
+
+
+def objections_of_parts(plans: Sequence[Plan], objection: str) -> tuple[str, ...]:
+    """Return what speaks against several plans together: money holds for their sum.
+
+    objection: why nothing may be ordered with this database; "" if it may.
+    """
+    found = [objection, *(service_objection(plan.service, plan.service.package_id) for plan in plans)]
+    if not plans:
+        return tuple(filter(None, [objection, NOTHING_LEFT]))
+    cost = sum(plan.cost for plan in plans if plan.continues is None)
+    first = plans[0]
+    found += money_objections(cost, first.balance, first.promised, first.budget_left)
+    found += limit_objections(first.limits, cost, first.actor.name)
+    return tuple(dict.fromkeys(sentence for sentence in found if sentence))
 
 
 def _with_objections(plan: Plan, objection: str) -> Plan:

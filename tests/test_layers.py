@@ -113,6 +113,7 @@ UNTESTED = {
     **dict.fromkeys(("storage.automation_marks",), "automation/test_running.py"),
     "storage.automation_changes": "automation/test_comparing.py",
     "web.account_lines": "web/test_accounts.py",
+    "web.lots": "web/test_split.py",
     "storage.token_store": "access/test_tokens.py",
     "storage.user_store": "access/test_users.py",
     **dict.fromkeys(("api.fields", "api.problems"), "api/test_operations.py"),

@@ -58,6 +58,7 @@ from web.second_factor import blueprint as second_factor_blueprint
 from web.service_search import SYNONYMS
 from web.shared_reports import blueprint as shared_reports_blueprint
 from web.sheets import blueprint as sheets_blueprint
+from web.split import blueprint as split_blueprint
 from web.stream import stream as progress_stream
 from web.submit import blueprint as submit_blueprint
 from web.tags import blueprint as tags_blueprint
@@ -78,6 +79,7 @@ BLUEPRINTS = (
     report_links_blueprint,
     shared_reports_blueprint,
     preview_blueprint,
+    split_blueprint,
     submit_blueprint,
     scan_blueprint,
     batches_blueprint,

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
 
+from flask import abort
+
 from backend import backend
 from results import FILE, LIST, PASTE, keep_reading, read_content, read_upload
 from spreadsheets import Choice, Intake, parsed_list
@@ -57,6 +59,14 @@ def find(token: str) -> Upload | None:
     """Return the upload with this token if it may become a batch."""
     found = find_upload(backend().database, backend().uploads, token)
     return found if found and found.kind in SENDABLE else None
+
+
+def upload_or_404(token: str) -> Upload:
+    """Return the upload with this token if it may become a batch; else answer with a page that says why not."""
+    found = find(token)
+    if found is None:
+        abort(404, "This upload no longer exists. Upload the file again.")
+    return found
 
 
 def read(upload: Upload, choice: Choice) -> Intake:

@@ -7,7 +7,7 @@ from backend import Backend
 from database import Transaction
 from orders import BatchNames, ServiceInfo
 from people import Actor
-from storage.batch_creation import create_batch
+from storage.batch_creation import create_batch, create_batches
 from submission import Again, Plan, price_objection, service_objection, unchecked
 from web.access import describe
 from web.format import money, plural
@@ -23,6 +23,38 @@ class Start:
 
 
 AT_ONCE = Start()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the page of the confirm button showed: price, number of IMEIs, and the fingerprint of service and IMEIs.
+
+    The fingerprint differs where another tab chose a service of the same price or a column with as many IMEIs.
+    """
+
+    price: str
+    count: str
+    fingerprint: str
+
+    def fits(self, plan: Plan) -> bool:
+        """Whether the page showed this plan."""
+        return self.price == price_mark(plan) and self._holds_the_same(plan)
+
+    def price_objection(self, plan: Plan) -> str:
+        """Return the message about a price that changed while nothing else did, or ""."""
+        try:
+            shown = float(self.price)
+        except ValueError:
+            return ""
+        return price_objection(plan.service.title, shown, plan.service.price) if self._holds_the_same(plan) else ""
+
+    def _holds_the_same(self, plan: Plan) -> bool:
+        return (self.count, self.fingerprint) == (str(plan.count), plan.fingerprint)
+
+
+def price_mark(plan: Plan) -> str:
+    """Return the price as the confirm form holds it."""
+    return f"{plan.service.price:.6f}"
 
 
 def must_type(backend: Backend, plan: Plan) -> bool:
@@ -71,6 +103,21 @@ def start_batch(
     batch_id = create_batch(backend.database, new, backend.settings.chunk_size, how.and_then)
     describe(f"batch {batch_id}", service=new.service_id, imeis=plan.count, cost=money(plan.cost), name=new.label)
     return batch_id
+
+
+def start_parts(backend: Backend, parts: Sequence[tuple[Plan, BatchNames, str]], source: str) -> list[int]:
+    """Create the batches of the parts of one upload, or none; return their ids. Raises OverBudgetError.
+
+    parts: plan, names and confirm token of each.
+    """
+    budget = backend.daily_budget()
+    new = [plan.batch(names, source, budget, token) for plan, names, token in parts]
+    made = create_batches(backend.database, new, backend.settings.chunk_size)
+    services = ", ".join(plan.service.package_id for plan, _, _ in parts)
+    cost = money(sum(plan.cost for plan, _, _ in parts))
+    count = sum(plan.count for plan, _, _ in parts)
+    describe(f"batches {', '.join(map(str, made))}", services=services, imeis=count, cost=cost)
+    return made
 
 
 def started(plan: Plan, batch_id: int) -> str:

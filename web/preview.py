@@ -26,13 +26,14 @@ from people import Role
 from results import CHOICES, FILE, PASTE, reading_choice
 from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
-from storage.batch_uploads import Upload, batch_of_token, change_upload, rename_upload
+from storage.batch_uploads import Upload, batch_of_token, change_upload, part_batches, rename_upload
 from storage.customers import known_customers
-from submission import Again, Plan, price_objection, service_objection, unchecked
+from submission import Plan, service_objection, unchecked
 from web.access import allow, current_actor, describe, record_nothing
 from web.batch_fields import names_from, one_line
 from web.customers_seen import seen_elsewhere
-from web.ordering import must_type, start_batch, started
+from web.lots import BrandPart, asked_again, chosen_imeis, misfit_words, misfits, models_in, parts_of
+from web.ordering import Shown, must_type, price_mark, start_batch, started
 from web.picker import offered, preselected
 
 blueprint = Blueprint("preview", __name__)
@@ -42,8 +43,8 @@ SAMPLES = 8
 #: Customers that the form suggests.
 SUGGESTED = 200
 TEMPLATE = b"\xef\xbb\xbfIMEI\r\n"
-#: Options that include more IMEIs than the ready ones.
-TICKS = ("include_luhn", "recheck", "resend_rejected")
+#: Options that include more IMEIs than the ready ones, and the one that leaves out those of other brands.
+TICKS = ("include_luhn", "recheck", "resend_rejected", "fitting_only")
 CHANGED = "Nothing was sent: the service or the reading of the file was changed. Check the new cost, then confirm."
 DELIMITERS = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Bar"}
 ENCODINGS = {
@@ -71,30 +72,12 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What the page of the confirm button showed: price, number of IMEIs, and the fingerprint of service and IMEIs.
+class Previewed:
+    """What an upload holds, and what would be sent of it."""
 
-    The fingerprint differs where another tab chose a service of the same price or a column with as many IMEIs.
-    """
-
-    price: str
-    count: str
-    fingerprint: str
-
-    def fits(self, plan: Plan) -> bool:
-        """Whether the page showed this plan."""
-        return self.price == price_mark(plan) and self._holds_the_same(plan)
-
-    def price_objection(self, plan: Plan) -> str:
-        """Return the message about a price that changed while nothing else did, or ""."""
-        try:
-            shown = float(self.price)
-        except ValueError:
-            return ""
-        return price_objection(plan.service.title, shown, plan.service.price) if self._holds_the_same(plan) else ""
-
-    def _holds_the_same(self, plan: Plan) -> bool:
-        return (self.count, self.fingerprint) == (str(plan.count), plan.fingerprint)
+    intake: Intake
+    plan: Plan | None = None  #: None where the provider does not list the service
+    others: tuple[BrandPart, ...] = ()  #: of other brands than those of the service, left out by an option
 
 
 @blueprint.get("/batch")
@@ -159,14 +142,16 @@ def show(token: str) -> ResponseReturnValue:
     batch_id = batch_of_token(backend().database, token)
     if batch_id is not None:
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
-    return _preview_page(_upload_or_404(token))
+    if part_batches(backend().database, token):
+        return redirect(url_for("split.show", token=token), 303)
+    return _preview_page(drafts.upload_or_404(token))
 
 
 @blueprint.post("/batch/preview/<token>/options")
 @allow(Role.OPERATOR)
 def options(token: str) -> ResponseReturnValue:
     """Change how the file is read, or which IMEIs are included."""
-    _keep_options(_upload_or_404(token))
+    _keep_options(drafts.upload_or_404(token))
     return _back(token)
 
 
@@ -175,10 +160,13 @@ def options(token: str) -> ResponseReturnValue:
 def confirm(token: str) -> ResponseReturnValue:
     """Create the batch of the preview, once; redirect to the preview if something has changed since."""
     batch_id = batch_of_token(backend().database, token)
+    if batch_id is None and part_batches(backend().database, token):
+        record_nothing()
+        return redirect(url_for("split.show", token=token), 303)
     if batch_id is not None:
         record_nothing()
     else:
-        found = _upload_or_404(token)
+        found = drafts.upload_or_404(token)
         describe(file=found.label)
         if _asks_for_another(found):
             _keep_options(found)
@@ -193,14 +181,10 @@ def confirm(token: str) -> ResponseReturnValue:
 @allow(Role.OPERATOR, "export")
 def rejects(token: str) -> Response:
     """Return every value that is not sent, with its row and the reason."""
-    found = _upload_or_404(token)
-    intake = drafts.read(found, reading_choice(found.choice))
-    return _download(rejects_csv(intake), f"{found.label.rsplit('.', 1)[0]}_rejects.csv")
-
-
-def price_mark(plan: Plan) -> str:
-    """Return the price as the confirm form holds it."""
-    return f"{plan.service.price:.6f}"
+    found = drafts.upload_or_404(token)
+    read = _read_and_plan(found, backend().catalog.current())
+    others = [(row or 0, imei, f"A phone of {part.brand}.") for part in read.others for imei, row in part.imeis]
+    return _download(rejects_csv(read.intake, others), f"{found.label.rsplit('.', 1)[0]}_rejects.csv")
 
 
 def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, Any]:
@@ -249,13 +233,6 @@ def _whole(text: str) -> int:
         abort(400, f"“{text}” is not a number of a row or column.")
 
 
-def _upload_or_404(token: str) -> Upload:
-    found = drafts.find(token)
-    if found is None:
-        abort(404, "This upload no longer exists. Upload the file again.")
-    return found
-
-
 def _refused(token: str, why: str) -> ResponseReturnValue:
     flash(why, "error")
     return _back(token)
@@ -294,7 +271,7 @@ def _effect(choice: dict[str, Any]) -> tuple[Choice, list[bool]]:
 def _confirmed(found: Upload) -> tuple[int | None, str]:
     """Return the batch of an upload, or None and the reason why nothing was sent."""
     catalogue = backend().catalog.for_confirmation()
-    plan = _read_and_plan(found, catalogue)[1]
+    plan = _read_and_plan(found, catalogue).plan
     objection = unchecked(catalogue) or _reason_to_look_again(plan)
     batch_id = batch_of_token(backend().database, found.token)  # a first click may have finished meanwhile
     if batch_id is not None or objection or plan is None:
@@ -307,15 +284,17 @@ def _confirmed(found: Upload) -> tuple[int | None, str]:
     return batch_id, ""
 
 
-def _read_and_plan(found: Upload, catalogue: Catalogue) -> tuple[Intake, Plan | None]:
+def _read_and_plan(found: Upload, catalogue: Catalogue) -> Previewed:
     intake = drafts.read(found, reading_choice(found.choice))
     service = catalogue.find(found.service_id)
     if service is None:
-        return intake, None
-    chosen = [*intake.ready, *intake.luhn_failed] if found.choice.get("include_luhn") else intake.ready
-    imeis = [(ready.imei, ready.row) for ready in chosen]
-    again = Again(bool(found.choice.get("recheck")), bool(found.choice.get("resend_rejected")))
-    return intake, backend().plan(service, imeis, current_actor(), again)
+        return Previewed(intake)
+    imeis = chosen_imeis(intake, found.choice)
+    others = misfits(parts_of(imeis), service.title) if found.choice.get("fitting_only") else ()
+    if others:
+        gone = {imei for part in others for imei, _ in part.imeis}
+        imeis = [pair for pair in imeis if pair[0] not in gone]
+    return Previewed(intake, backend().plan(service, imeis, current_actor(), asked_again(found.choice)), others)
 
 
 def _reason_to_look_again(plan: Plan | None) -> str:
@@ -337,7 +316,10 @@ def _reason_to_look_again(plan: Plan | None) -> str:
 
 def _preview_page(found: Upload) -> str:
     catalogue = backend().catalog.current()
-    intake, plan = _read_and_plan(found, catalogue)
+    read = _read_and_plan(found, catalogue)
+    intake, plan = read.intake, read.plan
+    lot = parts_of(plan.to_send) if plan else ()
+    wrong = misfits(lot, plan.service.title) if plan else ()
     sheet = next((sheet for sheet in intake.sheets if sheet.name == intake.chosen.sheet), None)
     return render_template(
         "preview.html",
@@ -360,6 +342,11 @@ def _preview_page(found: Upload) -> str:
         chosen=asdict(intake.chosen),
         offered=offered(catalogue, found.customer, found.service_id),
         seen=seen_elsewhere(found, intake),
+        lot=lot,
+        models=models_in(lot),
+        wrong=sum(part.count for part in wrong),
+        warning=misfit_words(wrong, plan.service.title) if plan else "",
+        others=sum(part.count for part in read.others),
     )
 
 

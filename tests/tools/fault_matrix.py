@@ -34,8 +34,8 @@ from orders import BatchState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
 from results.rebuild import plan_rebuild, rebuild_records
 from storage import batch_states
-from submission import older_copy as batch_older_copy
 from submission import limit_estimate, price_check, throttle, watches
+from submission import older_copy as batch_older_copy
 
 TOTAL, FEW = 600, 300
 #: Seconds, a hundredth of the defaults; looks at the list and into a limit come after a tenth of theirs.
