@@ -74,8 +74,8 @@ def filled_fixture(site: Site) -> Filled:
              "/settings/accounts", "/settings/audit-log", "/api/docs")  # fmt: skip
     more = ("/reports", "/reports?by=service", "/reports/print", "/reports/pivot", "/reports/disputes",
             "/reports/disputes?kind=rejected", "/reports/disputes?state=open", "/reports/disputes/1",
-            "/reports/refunds", "/history/recheck", search, f"{search}?show=missing", f"{finished}/report", f"{finished}/findings",
-            "/exports/built", "/settings/links", shared)  # fmt: skip
+            "/reports/refunds", "/history/recheck", search, f"{search}?show=missing", f"{finished}/report",
+            f"{finished}/findings", "/exports/built", "/settings/links", shared)  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
                          f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
