@@ -52,30 +52,50 @@ function showTotal() {
   button.textContent = count && price >= 0 ? `Order ${number(count)} · ${money(count * price)}` : "Order IMEIs";
 }
 
-// The earlier result of each whole IMEI, and its age, stand under it.
+function note(item, ...parts) {
+  const line = document.createElement("span");
+  line.className = "sub";
+  line.append(...parts);
+  item.append(line);
+}
+
+function link(words, url) {
+  const made = document.createElement(url ? "a" : "span");
+  if (url) made.href = url;
+  made.textContent = words;
+  return made;
+}
+
+function warning(words) {
+  const made = document.createElement("strong");
+  made.className = "warn";
+  made.textContent = words;
+  return made;
+}
+
+// The earlier result of each whole IMEI with its age, and its model, stand under it.
 async function showKnown() {
   const whole = [...list.querySelectorAll(".good")];
   if (!whole.length) return;
-  const asked = new URLSearchParams(whole.map((item) => ["imei", item.dataset.imei]));
+  const asked = new URLSearchParams([["service_id", select.value], ...whole.map((item) => ["imei", item.dataset.imei])]);
   try {
     const answer = await fetch(`${list.dataset.known}?${asked}`);
-    for (const order of await answer.json()) {
-      const item = whole.find((one) => one.dataset.imei === order.imei);
-      if (!item?.isConnected || item.querySelector(".sub")) continue;
-      item.dataset.services = order.services;
-      const note = document.createElement("span");
-      note.className = "sub";
-      const link = document.createElement(order.url ? "a" : "span");
-      if (order.url) link.href = order.url;
-      link.textContent = order.says;
-      note.append(`${order.second_of && `IMEI 2 of ${order.second_of}. `}Checked ${order.age}: `, link, order.service ? ` (${order.service})` : "");
-      item.append(note);
+    for (const known of await answer.json()) {
+      const item = whole.find((one) => one.dataset.imei === known.imei);
+      if (!item?.isConnected) continue;
+      item.querySelectorAll(".sub").forEach((line) => line.remove());
+      item.dataset.services = known.services ?? "";
+      if (known.says) {
+        note(item, known.second_of && `IMEI 2 of ${known.second_of}. `, `Checked ${known.age}: `, link(known.says, known.url),
+          known.service ? ` (${known.service})` : "");
+      }
+      if (known.model) note(item, `${known.model} `, known.warning && warning(known.warning));
     }
     showTotal();
   } catch { /* without it the page still orders */ }
 }
 
 box.addEventListener("input", show);
-box.form.addEventListener("change", showTotal);
+box.form.addEventListener("change", (event) => { showTotal(); if (event.target === select) showKnown(); });
 addEventListener("pageshow", show);
 show();

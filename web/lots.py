@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend import backend
-from devices import brands_of_service, fits
+from devices import brand_of, brands_of_service, fits
 from spreadsheets import Intake
 from storage.model_store import TAC, PhoneModel, models_of
 from submission import Again
@@ -82,13 +82,24 @@ def misfit_words(parts: Sequence[BrandPart], title: str) -> str:
         return ""
     count = sum(part.count for part in parts)
     if len(parts) == 1:
-        one = f"a {parts[0].label} phone" if parts[0].label != "iPhone" else "an iPhone"
-        many = f"{parts[0].label} phones" if parts[0].label != "iPhone" else "iPhones"
-        what = f"1 IMEI is {one}" if count == 1 else f"{count:,} IMEIs are {many}"
+        phone = "iPhone" if parts[0].label == "iPhone" else f"{parts[0].label} phone"
+        what = f"1 IMEI is {article(phone)}" if count == 1 else f"{count:,} IMEIs are {phone}s"
     else:
         brands = ", ".join(f"{part.count:,} {part.label}" for part in parts)
         what = f"{plural(count, 'IMEI')} are phones of other brands ({brands})"
     return f"{what}. {service_words(title)} The provider will probably reject them."
+
+
+def article(noun: str) -> str:
+    """Return a noun with its article."""
+    return f"{'an' if noun[:1].lower() in 'aei' else 'a'} {noun}"
+
+
+def model_words(found: PhoneModel) -> str:
+    """Return what a phone is and how we know, such as "Samsung Galaxy S21 (known from 214 results)"."""
+    is_said = not found.brand or brand_of(found.model) == found.brand
+    name = found.model if is_said else f"{found.brand} {found.model}".strip()
+    return f"{name} ({'known from ' + plural(found.results, 'result') if found.results else 'from the imported list'})"
 
 
 def service_words(title: str) -> str:

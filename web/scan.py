@@ -14,6 +14,7 @@ from flask import Blueprint, Response, flash, jsonify, redirect, render_template
 from flask.typing import ResponseReturnValue
 
 from backend import backend
+from devices import fits
 from grading import Verdict
 from imei import COMPLETIONS
 from orders import BatchNames, BatchState, OrderStatus, Outcome, ServiceInfo
@@ -23,12 +24,14 @@ from spreadsheets import UnreadableFileError, read_text
 from storage import scan_store
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
+from storage.model_store import TAC, models_of
 from storage.rows import Order
 from storage.scan_store import NewScan, Scan
 from submission import Again
 from web.access import allow, current_actor, describe, may, record_nothing
 from web.context import row_number
 from web.format import ago, as_utc, is_awaited, money, sentence
+from web.lots import article, model_words, service_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch
 from web.picker import preselected
 
@@ -57,6 +60,7 @@ class ScanForm:
     session: str
     token: str  #: orders one phone from one service once
     again: bool
+    any_brand: bool  #: although the phone is of another brand than the service
     shown_price: float | None  #: US dollars an IMEI on the page; None where the form does not say
 
     def confirm_token(self, imei: str) -> str:
@@ -85,6 +89,8 @@ class Card:
     scan: Scan | None = None  #: None where nothing was stored
     service: ServiceInfo | None = None  #: of the scan; None where the provider never listed it
     token: str = ""  #: of another check of this phone, which is paid again; "" where it cannot be checked again
+    model: str = ""  #: by the first 8 digits of the IMEI, where there is no result
+    is_misfit: bool = False  #: it was not ordered because the service is for other brands; a button does it anyway
 
     @property
     def is_open(self) -> bool:
@@ -120,7 +126,8 @@ def scan() -> ResponseReturnValue:
     """Take one scan from a page without a script."""
     card = _take(_posted())
     if card.scan is None:
-        flash(" ".join((f"{card.imei}: {card.word}.", *card.details)), "error")
+        more = ("To check it anyway, use “Check a few”.",) if card.is_misfit else ()
+        flash(" ".join((f"{card.imei}: {card.word}.", *card.details, *more)), "error")
     return redirect(url_for("scan.page", service_id=request.form.get("service_id") or None), 303)
 
 
@@ -197,6 +204,7 @@ def _posted() -> ScanForm:
         session=form.get("session", "")[:40] or secrets.token_urlsafe(9),
         token=form.get("token", "")[:60] or secrets.token_urlsafe(18),
         again="again" in form,
+        any_brand="any_brand" in form,
         shown_price=shown_price(form.get("prices", ""), service_id),
     )
 
@@ -207,7 +215,7 @@ def _take(posted: ScanForm) -> Card:
     if read.problem:
         record_nothing()
         return Card(read.imei, "problem", read.title, (read.problem, "Nothing was sent."))
-    found = _known(posted, read.imei) or _ordered(posted, read.imei)
+    found = _known(posted, read.imei) or _misfit(posted, read.imei) or _ordered(posted, read.imei)
     if isinstance(found, Card):
         return found
     scan_id = scan_store.record(backend().database, replace(found, scanned_by=current_actor().name))
@@ -229,6 +237,21 @@ def _known(posted: ScanForm, imei: str) -> NewScan | None:
         return None
     record_nothing()
     return NewScan(*who, batch_id=known.batch_id, order_row=known.order_row)
+
+
+def _misfit(posted: ScanForm, imei: str) -> Card | None:
+    """Return the card of a phone that the service is not for, unless it was asked for anyway."""
+    wanted = posted.service_id
+    service = backend().database.get_service(wanted) or backend().catalog.current().find(wanted)
+    found = models_of(backend().database, [imei]).get(imei[:TAC])
+    if posted.any_brand or posted.again or service is None or found is None or fits(found.brand, service.title):
+        return None
+    words = f"This is {article(model_words(found))}. {service_words(service.title)}"
+    describe(refused=words)
+    details, token = (words, "Nothing was sent."), secrets.token_urlsafe(18)
+    return Card(
+        imei, "problem", "Other brand", details, service=service, token=token, model=found.model, is_misfit=True
+    )
 
 
 def _ordered(posted: ScanForm, imei: str) -> NewScan | Card:
@@ -255,7 +278,12 @@ def _cards(found: Sequence[Scan], notes: tuple[str, ...] = ()) -> list[Card]:
     services = {name: backend().database.get_service(name) for name in {scan.service_id for scan in found}}
     for scan in found:
         _ask_for_result(scan.order)
-    return [replace(_card(scan, notes), service=services[scan.service_id]) for scan in found]
+    unanswered = [scan.imei for scan in found if scan.order is None or not scan.order.model]
+    models = {tac: known.model for tac, known in models_of(backend().database, unanswered).items()}
+    return [
+        replace(_card(scan, notes), service=services[scan.service_id], model=models.get(scan.imei[:TAC], ""))
+        for scan in found
+    ]
 
 
 def _card(scan: Scan, notes: tuple[str, ...]) -> Card:

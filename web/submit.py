@@ -10,16 +10,19 @@ from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
 from backend import backend
+from devices import fits
 from orders import BatchNames
 from people import Role
 from spreadsheets import UnreadableFileError, read_text
 from storage import order_queries
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
+from storage.model_store import TAC, PhoneModel, models_of
 from storage.rows import Order
 from submission import Again, Plan
 from web.access import allow, current_actor, record_nothing
 from web.format import ago, plural, result_words
+from web.lots import model_words, service_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch, started
 from web.picker import preselected
 from web.stream import is_sent, stream
@@ -55,11 +58,15 @@ def form() -> ResponseReturnValue:
 @blueprint.get("/submit/known.json")
 @allow(Role.OPERATOR)
 def known() -> Response:
-    """Return the newest order of each typed IMEI, with any service, and its age."""
+    """Return what is known of each typed IMEI: its newest order with any service, and its model with a warning."""
     typed = dict.fromkeys(imei for imei in request.args.getlist("imei")[:FEW] if imei.isdecimal())
-    return jsonify(
-        [_known(imei, found) for imei in typed if (found := order_queries.orders_of_phone(backend().database, [imei]))]
-    )
+    service, models = _service_title(), models_of(backend().database, typed)
+    found = [
+        _known(imei, order_queries.orders_of_phone(backend().database, [imei]))
+        | _model(models.get(imei[:TAC]), service)
+        for imei in typed
+    ]
+    return jsonify([known for known in found if len(known) > 1])
 
 
 @blueprint.post("/submit")
@@ -110,6 +117,8 @@ def order_and_follow() -> Response:
 
 def _known(imei: str, found: Sequence[Order]) -> dict[str, str]:
     """Return what the page shows of the orders of one phone, newest first."""
+    if not found:
+        return {"imei": imei}
     order = found[0]
     return {
         "services": " ".join(sorted({one.service_id for one in found if one.service_id})),
@@ -120,6 +129,20 @@ def _known(imei: str, found: Sequence[Order]) -> dict[str, str]:
         "age": ago(order.order_date or order.created_at),
         "url": url_for("orders.order", order_id=order.order_id) if order.order_id else "",
     }
+
+
+def _service_title() -> str:
+    """Return the title of the service of the page; "" while none is selected."""
+    service = backend().database.get_service(request.args.get("service_id", ""))
+    return service.title if service else ""
+
+
+def _model(found: PhoneModel | None, title: str) -> dict[str, str]:
+    """Return what the page shows of the model of a phone, with a warning where the service is for other brands."""
+    if found is None:
+        return {}
+    warning = "" if fits(found.brand, title) else f"{service_words(title)} The provider will probably reject it."
+    return {"model": model_words(found), "warning": warning}
 
 
 def _posted() -> Posted:

@@ -109,6 +109,30 @@ def test_the_second_imei_of_a_known_phone_is_shown_as_that_phone(browser: Browse
     assert batches(database) == [("scan", 1), ("scan", 1)]
 
 
+def test_a_phone_of_another_brand_is_ordered_only_when_that_is_asked_for(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    values = {"imei": f"{FIRST[:8]}9999999", "status": "Completed", "service_id": "9"}
+    with database.write() as connection:
+        connection.execute(orders.insert().values(**values, model="Galaxy S21"))
+    found = scan(browser, FIRST)["card"]
+    assert (found["id"], found["tone"], found["word"]) == (None, "problem", "Other brand")
+    assert "This is a Galaxy S21 (known from 1 result). This service is for Apple." in found["html"]
+    assert batches(database) == []
+    form = dict(re.findall(r'name="(\w+)" value="([^"]*)"', found["html"]))
+    assert (form.pop("imei"), "again" in form) == (FIRST, False)
+    anyway = scan(browser, FIRST, **form)["card"]
+    assert (anyway["is_open"], batches(database)) == (True, [("scan", 1)])
+    assert "Galaxy S21" in anyway["html"]
+    told = words(browser.led_back(browser.post("/scan", {"imei": SECOND, "service_id": CARRIER.package_id})))
+    assert "To check it anyway, use “Check a few”." in told
+    shown = browser.get(f"/submit/known.json?imei={SECOND}&service_id={CARRIER.package_id}").get_json()
+    warning = "This service is for Apple. The provider will probably reject it."
+    assert shown == [{"imei": SECOND, "model": "Galaxy S21 (known from 1 result)", "warning": warning}]
+    [shown] = browser.get(f"/submit/known.json?imei={SECOND}&service_id=269").get_json()
+    assert shown["warning"] == ""
+
+
 def test_a_known_phone_is_shown_at_once_without_paying_and_without_asking_the_provider(
     browser: Browser, database: IMEIDatabase, provider: Provider
 ) -> None:
