@@ -17,6 +17,7 @@ from spreadsheets.reading import (
 from spreadsheets.sheet_rows import SHEET_COLUMNS, TONES, PhoneResult, added_rows
 from spreadsheets.sheet_tables import TableForm, append_cells
 from spreadsheets.sheet_text import TextForm, append_fields
+from spreadsheets.tac_rows import read_tacs
 from spreadsheets.writing import (
     EXTENDED_COLUMNS,
     PROVIDER_COLUMNS,
@@ -60,6 +61,7 @@ __all__ = [
     "plain",
     "read_file",
     "read_orders",
+    "read_tacs",
     "read_text",
     "rejects_csv",
     "says_the_same",

@@ -37,6 +37,7 @@ from web.health import blueprint as health_blueprint
 from web.imports import blueprint as imports_blueprint
 from web.login import blueprint as login_blueprint
 from web.metrics import blueprint as metrics_blueprint
+from web.models import blueprint as models_blueprint
 from web.notices import blueprint as notices_blueprint
 from web.ordering import Start, start_batch
 from web.orders import blueprint as orders_blueprint
@@ -97,6 +98,7 @@ BLUEPRINTS = (
     audit_log_blueprint,
     users_blueprint,
     tokens_blueprint,
+    models_blueprint,
     notices_blueprint,
     accounts_blueprint,
     account_blueprint,

@@ -1,0 +1,116 @@
+"""The tab Models of the settings: which TACs are known, a search for one, and the import of a list."""
+
+from dataclasses import dataclass, field
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from backend import backend
+from devices import brand_of
+from people import Role
+from spreadsheets import UnreadableFileError, read_tacs
+from storage.model_store import (
+    TAC,
+    TacRow,
+    forget_imported,
+    import_models,
+    imported_row,
+    models_of,
+    named_models,
+    tac_counts,
+)
+from web.access import allow, describe
+from web.batch_fields import one_line
+from web.format import plural
+
+blueprint = Blueprint("models", __name__, url_prefix="/settings/models")
+
+#: Row numbers that a message names of each reason.
+ROWS_NAMED = 5
+
+
+@dataclass(slots=True)
+class ReadList:
+    """What a file of TACs holds."""
+
+    rows: list[TacRow] = field(default_factory=list)
+    failures: dict[str, list[int]] = field(default_factory=dict)  #: reason → row numbers
+
+
+@blueprint.get("")
+@allow(Role.ADMIN)
+def show() -> ResponseReturnValue:
+    """Show how many TACs are known, and with ?q= what is known of one: a TAC, or an IMEI that begins with it."""
+    asked = "".join(filter(str.isdecimal, request.args.get("q", "")))
+    tac = asked[:TAC] if len(asked) >= TAC else ""
+    database = backend().database
+    return render_template(
+        "models.html",
+        q=request.args.get("q", "")[:40],
+        tac=tac,
+        found=models_of(database, [tac]).get(tac) if tac else None,
+        named=named_models(database, tac) if tac else (),
+        imported=imported_row(database, tac) if tac else None,
+        counts=tac_counts(database),
+        brand_of=brand_of,
+    )
+
+
+@blueprint.post("/import")
+@allow(Role.ADMIN, "models.import")
+def import_list() -> ResponseReturnValue:
+    """Take a file of TACs into the imported list, and say what became of its rows."""
+    file = request.files.get("file")
+    name = one_line(file.filename or "") if file else ""
+    if file is None or not name:
+        return _refused("Choose a file with TACs.")
+    try:
+        read = _read(file.read())
+    except UnreadableFileError as error:
+        return _refused(f"Not imported: {error}")
+    if not read.rows:
+        _name_failures(read)
+        return _refused("Not imported: no row of the file has a TAC with a model or a brand.")
+    done = import_models(backend().database, read.rows)
+    failed = sum(map(len, read.failures.values()))
+    known = done.new + done.changed + done.unchanged
+    counts = {"new": done.new, "changed": done.changed, "unchanged": done.unchanged, "not valid": failed}
+    repeated = len(read.rows) - known
+    counts |= {"repeated in the file": repeated} if repeated else {}
+    words = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    describe(name, rows=words)
+    flash(f"{plural(known, 'TAC')} read from {name}: {words}.", "good")
+    _name_failures(read)
+    return redirect(url_for("models.show"), 303)
+
+
+@blueprint.post("/forget")
+@allow(Role.ADMIN, "models.forget")
+def forget() -> ResponseReturnValue:
+    """Delete the imported list. What own results say stays."""
+    count = forget_imported(backend().database)
+    describe(tacs=count)
+    flash(f"{plural(count, 'imported TAC')} deleted.", "good")
+    return redirect(url_for("models.show"), 303)
+
+
+def _read(data: bytes) -> ReadList:
+    read = ReadList()
+    for line in read_tacs(data):
+        if line.failure:
+            read.failures.setdefault(line.failure, []).append(line.number)
+        else:
+            read.rows.append(TacRow(line.tac, line.brand, line.model))
+    return read
+
+
+def _name_failures(read: ReadList) -> None:
+    for reason, rows in sorted(read.failures.items(), key=lambda failure: -len(failure[1])):
+        more = f" and {len(rows) - ROWS_NAMED:,} more" if len(rows) > ROWS_NAMED else ""
+        flash(f"{plural(len(rows), 'row')} left out (row {', '.join(map(str, rows[:ROWS_NAMED]))}{more}): {reason}")
+
+
+def _refused(why: str) -> ResponseReturnValue:
+    describe(refused=why)
+    flash(why, "error")
+    return redirect(url_for("models.show"), 303)
