@@ -28,7 +28,7 @@ from benchmarks.bench_web import with_check_digit
 from benchmarks.years import SERVICES, Years, fill
 from database import IMEIDatabase
 from orders import Account
-from schema import orders
+from schema import orders, tac_models
 from settings import Settings
 from storage import batch_queries, order_filters, order_reports
 from storage.order_filters import OrderFilter
@@ -131,6 +131,11 @@ def _visits(client: FlaskClient, database: IMEIDatabase, years: Years) -> Iterat
     pasted = [with_check_digit(f"86{number:012d}") for number in range(PREVIEWED)]
     preview = _posting(client, "/batch", imeis=pasted, service_id=[SERVICES[0].package_id])()
     yield f"preview of {PREVIEWED:,} IMEIs", lambda: _get(client, preview)
+    tacs = model_tacs(database)
+    known = [with_check_digit(f"{tacs[number % len(tacs)]}{number:06d}") for number in range(PREVIEWED)]
+    mixed = _posting(client, "/batch", imeis=known, service_id=[SERVICES[0].package_id])()
+    yield f"preview of {PREVIEWED:,} IMEIs of known models", lambda: _get(client, mixed)
+    yield f"parts of {PREVIEWED:,} IMEIs of known models", lambda: _get(client, f"{mixed}/split")
     save = _posting(client, "/history/search", imeis=_half_known(database))
     yield f"search of {BULK:,} IMEIs, saving", save
     search = save()
@@ -229,6 +234,8 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "/database": "/database",
         "/status": "/status",
         "/settings": "/settings",
+        "/settings/models": f"/settings/models?q={imei}",
+        "/submit/known.json": f"/submit/known.json?imei={imei}&service_id={rare}",
         "/health": "/health",
         "/status.json": "/api/status",
         "/batches": "/batches",
@@ -305,6 +312,12 @@ def _posting(client: FlaskClient, url: str, **lines: list[str]) -> Callable[[], 
         return str(answer.location)
 
     return post
+
+
+def model_tacs(database: IMEIDatabase) -> list[str]:
+    """TACs of which results name a model."""
+    with database.read() as connection:
+        return list(connection.execute(select(tac_models.c.tac).distinct().limit(2000)).scalars())
 
 
 def _half_known(database: IMEIDatabase) -> list[str]:

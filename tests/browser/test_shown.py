@@ -11,6 +11,8 @@ from live_site import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis
 from playwright.sync_api import Page, expect
 from waiting import wait_until
 
+from imei import luhn_check_digit
+
 pytestmark = pytest.mark.browser
 
 OTHER = "970"  #: 0.10 US dollars in the demo
@@ -259,3 +261,29 @@ def test_a_workbook_comes_back_with_its_verdicts_after_seven_clicks(
     assert [cell.value for cell in sheet["B"]] == [None, "IMEI", *numbers]
     assert sheet["C2"].value == "Verdict"
     assert {cell.value for cell in sheet["C"][2:]} <= {"Pass", "Review", "Fail"}
+
+
+def test_a_mixed_lot_is_sent_in_parts_with_one_click(visitor: Visitor, site: Site) -> None:
+    """The warning leads to the parts; the service of one is changed, and what is shown then is ordered."""
+    listed = b"TAC,Brand,Model\r\n35441100,Apple,iPhone 12\r\n35441200,Samsung,Galaxy S21\r\n"
+    site.post("/settings/models/import", {}, {"file": ("tacs.csv", listed)})
+    bodies = [f"{tac}{number:06d}" for tac, count in (("35441100", 3), ("35441200", 2)) for number in range(count)]
+    numbers = [body + luhn_check_digit(body) for body in bodies]
+    before = site.one("SELECT max(id) FROM batches") or 0
+    page = visitor.open(site.upload(numbers), viewport={"width": 390, "height": 844})
+    expect(page.get_by_role("region", name="Models")).to_contain_text("3iPhone")
+    expect(page.locator("aside.cost")).to_contain_text("2 IMEIs are Samsung phones. This service is for Apple.")
+    page.locator("aside.cost").get_by_role("link", name="Send each part to its own service").click()
+    samsung = page.get_by_label("Service for Samsung")
+    assert samsung.input_value() == ""  # nobody has ordered such a phone yet
+    offered = samsung.locator("option").all_text_contents()
+    assert not [title for title in offered if "iPhone" in title]
+    samsung.select_option(index=1)
+    expect(page.get_by_role("button", name="Confirm and send")).to_be_hidden()
+    page.get_by_role("button", name="Update cost").click()
+    assert Axe().run(page).response["violations"] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name=re.compile("Confirm and send 5 IMEIs")).click()
+    expect(page.get_by_role("region", name="Sent")).to_contain_text("stock.csv · Samsung")
+    assert site.one(f"SELECT group_concat(total) FROM batches WHERE id > {before}") == "3,2"
+    assert site.one(f"SELECT count(DISTINCT imei) FROM items WHERE batch_id > {before}") == len(numbers)
