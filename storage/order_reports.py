@@ -6,12 +6,13 @@ Days are UTC days of the order, as in the kept sums (storage/kept_sums.py).
 from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
 
 from database import IMEIDatabase
 from grading import Verdict
@@ -28,6 +29,8 @@ OVER_TIME = ("day", "month")
 OF_BATCHES = MappingProxyType({"customer": batches.c.customer, "person": batches.c.ordered_by})
 #: The counts of Totals, in the order of _sums().
 COUNTED = ("orders", "completed", "rejected", "passed", "review", "failed")
+#: More rows than there are.
+MOST_ROWS = 10**9
 #: Most months that are offered, the newest ones.
 MOST_MONTHS = 120
 
@@ -79,49 +82,48 @@ class FindingCount:
     orders: int
 
 
-def totals(database: IMEIDatabase, since: date | None = None, until: date | None = None) -> Totals:
-    """Return what the orders of these UTC days add up to, both included; None: from the first, to the last."""
-    paid_back = _for_rejected(dispute_queries.paid_back(database, since, until))
-    with database.read() as connection:
-        row = connection.execute(_within(select(*_sums()), since, until)).one()
-    return Totals(**_read(row), refunded=sum(one.dollars for one in paid_back))
+def added(parts: Iterable[Totals]) -> Totals:
+    """Return what several totals add up to."""
+    listed = list(parts)
+    return Totals(*(sum(getattr(part, name.name) for part in listed) for name in fields(Totals)))
 
 
-def spend(
-    database: IMEIDatabase,
-    by: str,
-    since: date | None = None,
-    until: date | None = None,
-    most: int | None = None,
-) -> list[Spend]:
-    """Return the totals by one of BY, of the orders of these UTC days, at most `most` rows. Raises ValueError."""
-    return top(database, by, since, until, most)[0]
+def spend(database: IMEIDatabase, by: str, since: date | None = None, until: date | None = None) -> list[Spend]:
+    """Return the totals by one of BY, of the orders of these UTC days, both included; None: all. Raises ValueError."""
+    return top(database, by, since, until, None)[0]
 
 
 def top(
     database: IMEIDatabase, by: str, since: date | None, until: date | None, most: int | None
 ) -> tuple[list[Spend], int]:
-    """Return the rows of spend(), and how many there are without the limit."""
+    """Return the first rows of spend(), at most `most`, and how many there are without this limit."""
     if by not in BY:
         raise ValueError(f"Spend is summed up by {', '.join(BY)}, not by {by!r}.")
-    key, found = _keys()[by].label("key"), _sums()
-    query = _within(select(key, func.count().over(), *found), since, until).group_by(key).having(found[0] > 0)
-    query = query.order_by(*((key.desc(),) if by in OVER_TIME else (found[6].desc(), key))).limit(most)
-    paid_back = _for_rejected(dispute_queries.paid_back(database, since, until))
+    paid_back = [one for one in dispute_queries.paid_back(database, since, until) if one.kind is DisputeKind.REJECTED]
+    first, last = ends_of(since, until)
+    given = {"first": first, "last": last, "most": most or MOST_ROWS}
     with database.read() as connection:
-        rows = connection.execute(query).all()
+        rows = connection.execute(_totals_by(by, is_all=not first), given).all()
         words = _batch_words(connection, [row.key for row in rows]) if by == "batch" else {}
         refunds = _refunds(connection, by, paid_back)
-    found_rows = [
+    found = [
         Spend(
-            **_read(row[2:]),
+            **dict(zip(COUNTED, row[2:8], strict=True)),
+            spent=row.millionths * MILLIONTH,
+            rejected_cost=row.of_rejected * MILLIONTH,
             refunded=refunds[row.key],
             key=words.get(row.key, "") if by == "batch" else row.key,
             filters=_filters(by, row.key, since, until),
         )
         for row in rows
     ]
-    return found_rows, rows[0][1] if rows else 0
+    return found, rows[0][1] if rows else 0
+
+
+def ends_of(since: date | None, until: date | None) -> tuple[str, str]:
+    """Return the first and last day as texts. An unknown day, "", is in no period but that of all orders."""
+    first = "" if since is None and until is None else (since or date.min).isoformat()
+    return first, (until or date.max).isoformat()
 
 
 def months(database: IMEIDatabase) -> list[date]:
@@ -138,44 +140,37 @@ def months(database: IMEIDatabase) -> list[date]:
     return [date(number // 12, number % 12 + 1, 1) for number in numbers[:MOST_MONTHS]]
 
 
-def _keys() -> dict[str, ColumnElement[Any]]:
-    added = sums().c
-    of_batch = {
-        name: func.coalesce(select(column).where(batches.c.id == added.batch_id).scalar_subquery(), "")
-        for name, column in OF_BATCHES.items()
-    }
-    month = func.substr(added.day, 1, 7)
-    return {"day": added.day, "month": month, "service": added.service_name, "batch": added.batch_id, **of_batch}
+@cache  # the statement is slower to put together than to run
+def _totals_by(by: str, is_all: bool) -> Select[Any]:
+    """Return the key, the number of rows without the limit, and the columns of Totals without what was paid back.
+
+    is_all: of all days, in the order of the table, for which SQLite would look each day up.
+    """
+    day, key, columns = sums().c.day, _key(by).label("key"), _sums()
+    order = (key.desc(),) if by in OVER_TIME else (columns[6].desc(), key)
+    query = select(key, func.count().over(), *columns).group_by(key).having(columns[0] > 0)
+    query = query.order_by(*order).limit(bindparam("most"))
+    return query if is_all else query.where(day >= bindparam("first"), day <= bindparam("last"))
+
+
+def _key(by: str) -> ColumnElement[Any]:
+    columns = sums().c
+    if by in OF_BATCHES:
+        of_batch = select(OF_BATCHES[by]).where(batches.c.id == columns.batch_id).scalar_subquery()
+        return func.coalesce(of_batch, "")
+    named = {"day": columns.day, "service": columns.service_name, "batch": columns.batch_id}
+    return named[by] if by in named else func.substr(columns.day, 1, 7)
 
 
 def _sums() -> list[ColumnElement[Any]]:
     """Return the columns of Totals, with amounts in millionths, without what was paid back."""
-    added = sums().c
-    parts = [added.status == status for status in (OrderStatus.COMPLETED, OrderStatus.REJECTED)]
-    parts += [added.verdict == verdict for verdict in (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL)]
-    counts = [added.orders, *(case((part, added.orders), else_=0) for part in parts)]
-    return [func.coalesce(func.total(one), 0) for one in (*counts, *_amounts(parts[1]))]
-
-
-def _amounts(is_rejected: ColumnElement[bool]) -> list[ColumnElement[Any]]:
-    amount = sums().c.millionths
-    return [amount, case((is_rejected, amount), else_=0)]
-
-
-def _read(row: Sequence[int]) -> dict[str, Any]:
-    """Return the fields of Totals that a row of _sums() has, with amounts in US dollars."""
-    amounts = {"spent": row[6] * MILLIONTH, "rejected_cost": row[7] * MILLIONTH}
-    return dict(zip(COUNTED, row[:6], strict=True)) | amounts
-
-
-def _within(query: Select[Any], since: date | None, until: date | None) -> Select[Any]:
-    """Narrow a query to some days. Orders of an unknown day are of no period with a first or last day."""
-    day = sums().c.day
-    if since is not None:
-        query = query.where(day >= since.isoformat())
-    if until is not None:
-        query = query.where(day > "", day <= until.isoformat())
-    return query
+    columns = sums().c
+    parts = [columns.status == status for status in (OrderStatus.COMPLETED, OrderStatus.REJECTED)]
+    parts += [columns.verdict == verdict for verdict in (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL)]
+    counts = [columns.orders, *(case((part, columns.orders), else_=0) for part in parts)]
+    amount = columns.millionths
+    amounts = {"millionths": amount, "of_rejected": case((parts[1], amount), else_=0)}
+    return [*map(func.total, counts), *(func.total(one).label(name) for name, one in amounts.items())]
 
 
 def _filters(by: str, key: str | int, since: date | None, until: date | None) -> dict[str, str]:
@@ -193,10 +188,6 @@ def _filters(by: str, key: str | int, since: date | None, until: date | None) ->
 
 def _days(since: date | None, until: date | None) -> dict[str, str]:
     return {name: day.isoformat() for name, day in (("since", since), ("until", until)) if day}
-
-
-def _for_rejected(found: Iterable[PaidBack]) -> list[PaidBack]:
-    return [one for one in found if one.kind is DisputeKind.REJECTED]
 
 
 def _refunds(connection: Connection, by: str, paid_back: Sequence[PaidBack]) -> defaultdict[Any, float]:

@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, Insert, Select, and_, bindparam, delete, f
 from database import IMEIDatabase, Transaction
 from schema import RESULT_FIELDS, batches, result_changes, result_counts, upsert
 from storage.background import Duty
+from storage.order_reports import ends_of
 
 #: Notes that are added up in one transaction, and notes that pages may well read themselves.
 ADDED_AT_ONCE, FEW = 20_000, 1000
@@ -42,8 +43,8 @@ Counts = Counter[tuple[str, ...]]
 class Chosen:
     """The results that are counted."""
 
-    since: date | None = None  #: first UTC day of the order; None: from the first order, also those of unknown day
-    until: date | None = None  #: last UTC day; None: to the newest
+    since: date | None = None  #: first UTC day of the order; None: from the first
+    until: date | None = None  #: last UTC day; None: to the newest. Unknown days count where both are None
     batch: int | None = None
     customer: str = ""  #: of the batches; "": of all
 
@@ -122,8 +123,8 @@ def _is_of_batches(column: ColumnElement[int], chosen: Chosen) -> ColumnElement[
 
 
 def _between(column: ColumnElement[str], since: date | None, until: date | None) -> ColumnElement[bool]:
-    """Compare days as texts. Without a first day the unknown day "" is among them."""
-    return and_(column >= ("" if since is None else since.isoformat()), column <= (until or date.max).isoformat())
+    first, last = ends_of(since, until)
+    return and_(column >= first, column <= last)
 
 
 def split(
@@ -139,7 +140,8 @@ def split(
         days.append((since, first - timedelta(days=1)))
     if until and last and last < until:
         days.append((last + timedelta(days=1), until))
-    return (f"{first:%Y-%m}" if first else "", f"{last:%Y-%m}" if last else f"{date.max:%Y-%m}"), days
+    months = (text[:7] for text in ends_of(first, last))
+    return (next(months), next(months)), days
 
 
 def _next_month(day: date) -> date:

@@ -1,5 +1,6 @@
 """The spend of a period: as a page with charts, as files, and as a report for printing."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +15,7 @@ from people import Role
 from spreadsheets import OutColumn
 from storage import order_filters, order_reports
 from storage.order_queries import Day
-from storage.order_reports import Spend, Totals
+from storage.order_reports import Spend, Totals, added
 from web.access import allow
 from web.downloads import csv_download, row_mappings, xlsx_download
 from web.format import CHART_WIDTH, bars, money, number, percent
@@ -65,6 +66,17 @@ class Chart:
     size: tuple[int, int] = (CHART_WIDTH, TALL)
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a period cost."""
+
+    days: list[Spend]  #: newest first; days without orders are left out
+    totals: Totals
+    figures: list[Figure]
+    before: Period | None  #: what the figures are compared with
+    chart: Chart | None  #: None where it says nothing
+
+
 @blueprint.get("/reports")
 @allow(Role.VIEWER)
 def spend() -> ResponseReturnValue:
@@ -72,29 +84,44 @@ def spend() -> ResponseReturnValue:
     database, by = backend().database, _by()
     months, today = order_reports.months(database), utc_now().date()
     period = asked_period(months, today)
-    rows, groups = order_reports.top(database, by, period.since, period.until, SHOWN)
+    overview = _overview(period, months, today)
+    services, service_count = order_reports.top(database, "service", period.since, period.until, SHOWN)
+    if by == "day":
+        rows, groups = overview.days[:SHOWN], len(overview.days)
+    elif by == "service":
+        rows, groups = services, service_count
+    else:
+        rows, groups = order_reports.top(database, by, period.since, period.until, SHOWN)
     return render_template(
         "reports.html",
+        overview=overview,
+        period=period,
         by=by,
         ways=order_reports.BY,
         months=months,
         neighbours=neighbours(period, months),
+        services=services[:SERVICES_SHOWN],
+        more_services=service_count - len(services[:SERVICES_SHOWN]),
         rows=rows,
         more=groups - len(rows),
         mismatched=order_filters.mismatched_count(database),
-        **_overview(period, months, today),
     )
 
 
 @blueprint.get("/reports/print")
 @allow(Role.VIEWER)
 def printed() -> ResponseReturnValue:
-    """Show a report of a period for printing: figures, charts, and the largest of each kind."""
+    """Show a report of a period for printing: figures, a chart, and the largest of each kind."""
     database = backend().database
     months, today = order_reports.months(database), utc_now().date()
     period = asked_period(months, today)
-    tables = {by: order_reports.top(database, by, period.since, period.until, PRINTED) for by in PRINTED_BY}
-    return render_template("reports_print.html", tables=tables, now=utc_now(), **_overview(period, months, today))
+    return render_template(
+        "reports_print.html",
+        overview=_overview(period, months, today),
+        period=period,
+        tables={by: order_reports.top(database, by, period.since, period.until, PRINTED) for by in PRINTED_BY},
+        now=utc_now(),
+    )
 
 
 @blueprint.get("/reports/spend.csv")
@@ -146,22 +173,17 @@ def _file_name(by: str, period: Period) -> str:
 # Figures and charts
 
 
-def _overview(period: Period, months: Sequence[date], today: date) -> dict[str, Any]:
-    """Return what the page and the printed report have in common."""
-    database = backend().database
-    totals = order_reports.totals(database, period.since, period.until)
+def _overview(period: Period, months: Sequence[date], today: date) -> Overview:
+    """Read the days of a period and of the one before it, in one query, and add them up."""
     before = period_before(period, today)
-    earlier = order_reports.totals(database, before.since, before.until) if before else None
-    services, service_count = order_reports.top(database, "service", period.since, period.until, SERVICES_SHOWN)
-    return {
-        "period": period,
-        "totals": totals,
-        "figures": list(figures(totals, earlier)),
-        "before": before,
-        "chart": _chart(period, months, today),
-        "services": services,
-        "more_services": service_count - len(services),
-    }
+    first = before.since if before else period.since
+    found = order_reports.spend(backend().database, "day", first, period.until)
+    start = "" if period.since is None else period.since.isoformat()
+    days = [row for row in found if row.key >= start]
+    totals = added(days)
+    earlier = added(row for row in found if before and before.until and row.key <= before.until.isoformat())
+    compared = list(figures(totals, earlier if before else None))
+    return Overview(days, totals, compared, before, _chart(period, days, months, today))
 
 
 def figures(now: Totals, then: Totals | None) -> Iterator[Figure]:
@@ -190,21 +212,23 @@ def change(now: float | None, then: float | None) -> str:
     return f"{share:+,} %".replace("-", "−") if share else "no change"
 
 
-def _chart(period: Period, months: Sequence[date], today: date) -> Chart | None:
+def _chart(period: Period, days: Sequence[Spend], months: Sequence[date], today: date) -> Chart | None:
     """Return the spend of each day, or of each month of a long period; None where that says nothing."""
     first = period.since or (months[-1] if months else today)
     last = min(period.until or today, max(today, first))
     is_long = (last - first).days >= MOST_DAYS
-    unit, form = ("month", "%B %Y") if is_long else ("day", "%a %d %b")
-    found = {row.key: row for row in order_reports.spend(backend().database, unit, first, last)}
-    if len(found) < LEAST_BARS:
+    unit, form, length = ("month", "%B %Y", 7) if is_long else ("day", "%a %d %b", 10)
+    parts = defaultdict[str, list[Spend]](list)
+    for row in days:
+        parts[row.key[:length]].append(row)
+    if len(parts) < LEAST_BARS:
         return None
-    days = [
-        _day(one, found.get(f"{one:%Y-%m}" if is_long else one.isoformat())) for one in _starts(first, last, is_long)
-    ]
-    highest = max(days, key=lambda day: day.spent)
-    words = f"From {money(min(day.spent for day in days))} to {money(highest.spent)} a {unit}"
-    return Chart(unit, bars(days, lambda day: day.spent, form, TALL), f"{words}, most on {highest.day:{form}}")
+    totals = [(start, added(parts[start.isoformat()[:length]])) for start in _starts(first, last, is_long)]
+    shown = [Day(start, total.orders, total.spent) for start, total in totals]
+    highest = max(shown, key=lambda day: day.spent)
+    words = f"From {money(min(day.spent for day in shown))} to {money(highest.spent)} a {unit}"
+    most = f"most {'in' if is_long else 'on'} {highest.day:{form}}"
+    return Chart(unit, bars(shown, lambda day: day.spent, form, TALL), f"{words}, {most}")
 
 
 def _starts(first: date, last: date, is_long: bool) -> Iterator[date]:
@@ -216,7 +240,3 @@ def _starts(first: date, last: date, is_long: bool) -> Iterator[date]:
     while month and month <= last:
         yield month
         month = month_of(date.fromordinal(month.toordinal() + 31)).since
-
-
-def _day(start: date, row: Spend | None) -> Day:
-    return Day(start, row.orders if row else 0, row.spent if row else 0.0)

@@ -62,8 +62,8 @@ def counted(database: IMEIDatabase, fields: tuple[str, ...], chosen: Chosen) -> 
 
 
 def _is_within(day: str, chosen: Chosen) -> bool:
-    after = chosen.since is None or day >= chosen.since.isoformat()
-    return after and (chosen.until is None or day <= chosen.until.isoformat())
+    ends = (chosen.since or date.min).isoformat(), (chosen.until or date.max).isoformat()
+    return ends[0] <= day <= ends[1] or (chosen.since, chosen.until) == (None, None)
 
 
 def test_counts_are_those_of_the_orders_after_any_change(database: IMEIDatabase) -> None:
@@ -71,7 +71,7 @@ def test_counts_are_those_of_the_orders_after_any_change(database: IMEIDatabase)
     for number, customer in enumerate(("Acme", "", "Acme")):
         imeis = [(f"35000000000000{number}", 1)]
         create_batch(database, NewBatch("stock", "command", "269", "Check", 0.1, imeis, customer=customer))
-    for step in range(40):
+    for step in range(30):
         with database.write() as connection:
             ids = connection.execute(select(orders.c.id)).scalars().all()
             kind = chance.choice(["insert", "insert", "change", "grade", "delete", "add up"])
@@ -86,10 +86,10 @@ def test_counts_are_those_of_the_orders_after_any_change(database: IMEIDatabase)
                 connection.execute(delete(orders).where(some))
             else:
                 result_counts.add_up(connection)
-        for fields in chance.sample(COMBINED, 2):
-            for chosen in chance.sample(PERIODS, 3) + chance.sample(OF_BATCHES, 2):
-                found = result_counts.count(database, fields, chosen)
-                assert found == counted(database, fields, chosen), (step, kind, fields, chosen)
+        fields = chance.choice(COMBINED)
+        for chosen in chance.sample(PERIODS, 2) + chance.sample(OF_BATCHES, 1):
+            found = result_counts.count(database, fields, chosen)
+            assert found == counted(database, fields, chosen), (step, kind, fields, chosen)
 
 
 def test_placing_orders_notes_nothing_and_a_result_is_noted_once(database: IMEIDatabase) -> None:
