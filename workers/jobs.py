@@ -18,6 +18,9 @@ from submission import JobCalls
 
 #: Connections of the queue in each process: for jobs and for notifications.
 CONNECTIONS = 4
+#: Taking a job and ending it are single statements, which need no transaction around them and no flush: a job that is
+#: there again after a crash of the server finds that its call was begun.
+NO_FLUSH = "-c synchronous_commit=off"
 #: A job that found the database away is tried again after these seconds, and how often.
 AGAIN, TRIES = 2, 30
 MINUTE, HOUR = 60, 3600
@@ -65,9 +68,14 @@ def schedule(seconds: float) -> str:
 
 
 def _app(address: str) -> App:
-    return App(connector=PsycopgConnector(pool_factory=_pool, conninfo=address, min_size=1, max_size=CONNECTIONS))
+    return App(connector=PsycopgConnector(pool_factory=_pool, conninfo=address, kwargs={"options": NO_FLUSH}))
 
 
 def _pool(**given: Any) -> AsyncConnectionPool[Any]:
     """Return connections that are not tried each time before they are used: the worker starts again after a failure."""
-    return AsyncConnectionPool(**{**given, "check": None})
+    size = {"min_size": 1, "max_size": CONNECTIONS}
+    return AsyncConnectionPool(**{**given, **size, "check": None, "configure": _prepare})
+
+
+async def _prepare(connection: Any) -> None:
+    await connection.set_autocommit(True)
