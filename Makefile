@@ -19,7 +19,7 @@ run: $(VENV)/.installed          ## the app as in production, on the demo provid
 	$(BIN)/gunicorn web_app:app
 
 test: $(VENV)/.installed-dev     ## everything; REQUIRE_ALL=1 turns skips into failures
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 5
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

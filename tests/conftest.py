@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 from api_client import api_fixture, client_of_fixture
 from compiled_once import compile_once
-from distribution import SharedServers
+from distribution import FromBothEnds, place
 from gunicorn_server import paused_batch_fixture, port_fixture
 from network_guard import guard_network
 from postgresql_cluster import Cluster, private_cluster, programs
@@ -42,8 +42,6 @@ KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECR
 
 #: New objects after which garbage is collected, and how often the older ones are looked at.
 SELDOM = (20_000, 20, 100)
-#: Folders of the tests that take longest.
-LONGEST = ("tests/browser/", "tests/system/", "tests/commands/")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,14 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedServers:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FromBothEnds:
     """Hand out tests as distribution.py says."""
-    return SharedServers(config, log)
+    return FromBothEnds(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests of whole programs, which take longest: no process is left with one of them at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    """Begin with the tests that wait and take long: no process is left with one of them at the end."""
+    items.sort(key=lambda item: place(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)
