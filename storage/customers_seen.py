@@ -30,7 +30,7 @@ AWAITED = sql(
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class SeenPhone:
     """An IMEI in a batch of another customer."""
 
     imei: str
@@ -40,7 +40,7 @@ class Sighting:
     service_name: str
 
 
-def seen_for_others(database: IMEIDatabase, imeis: Iterable[str], customer: str) -> list[Sighting]:
+def seen_for_others(database: IMEIDatabase, imeis: Iterable[str], customer: str) -> list[SeenPhone]:
     """Return where these IMEIs were ordered, or wait, for a customer other than this one; the newest batch first.
 
     Batches that name no customer do not count.
@@ -54,7 +54,7 @@ def seen_for_others(database: IMEIDatabase, imeis: Iterable[str], customer: str)
             found += connection.execute(AWAITED, given | {"services": json.dumps(services)})
         named = _batches_of_others(connection, customer, {row.batch_id for row in found})
     pairs = dict.fromkeys((row.batch_id, row.imei) for row in found if row.batch_id in named)
-    return [Sighting(imei, batch_id, *named[batch_id]) for batch_id, imei in sorted(pairs, reverse=True)]
+    return [SeenPhone(imei, batch_id, *named[batch_id]) for batch_id, imei in sorted(pairs, reverse=True)]
 
 
 def _others_exist(connection: Connection, customer: str) -> bool:

@@ -15,7 +15,6 @@ from web.bearer import FOR_TOKENS
 from web.checks import UNHEALTHY, health_report, status_report
 from web.context import RowNumbers, batch_or_404
 from web.customers import blueprint as customers_blueprint
-from web.customers_seen import blueprint as customers_seen_blueprint
 from web.disputes import blueprint as disputes_blueprint
 from web.doubt import blueprint as doubt_blueprint
 from web.downloads import (
@@ -92,7 +91,6 @@ BLUEPRINTS = (
     tags_blueprint,
     automations_blueprint,
     customers_blueprint,
-    customers_seen_blueprint,
     search_blueprint,
     settings_blueprint,
     audit_log_blueprint,

@@ -1,25 +1,36 @@
 """Customers whom batches name: the list, the page of one with its default service, and the offer of that service."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
 from backend import backend
 from people import Role
+from results import reading_choice
+from spreadsheets import OutColumn
 from storage import customers, order_queries
-from storage.batch_uploads import change_upload
+from storage.batch_uploads import Upload, change_upload
 from storage.customers import Customer
 from storage.order_queries import ListedBatches
 from submission import service_objection
 from web.access import allow, describe
 from web.batch_fields import one_line
 from web.context import row_number
+from web.customers_seen import seen_phones
+from web.downloads import csv_download
 from web.format import plural
 
 blueprint = Blueprint("customers", __name__)
 
 #: Customers of one page, and batches on the page of one.
 PAGE, NEWEST = 50, 10
+SEEN_COLUMNS = (
+    OutColumn("IMEI NO.", "imei", 17, digits=True),
+    OutColumn("CUSTOMER", "customer", 30),
+    OutColumn("BATCH", "batch_id", 9),
+    OutColumn("SERVICE", "service_name", 34),
+    OutColumn("CREATED", "created_at", 20, moment=True),
+)
 
 
 @blueprint.get("/customers")
@@ -88,13 +99,26 @@ def rename() -> ResponseReturnValue:
 @allow(Role.OPERATOR)
 def use_default(token: str) -> ResponseReturnValue:
     """Preview an upload with the default service of its customer."""
-    found = drafts.find(token)
-    if found is None:
-        abort(404, "This upload no longer exists. Upload the file again.")
+    found = _upload_or_404(token)
     service_id = customers.default_service(backend().database, found.customer)
     if service_id:
         change_upload(backend().database, token, service_id, found.choice)
     return redirect(url_for("preview.show", token=token), 303)
+
+
+@blueprint.get("/batch/preview/<token>/other-customers.csv")
+@allow(Role.OPERATOR, "export")
+def seen_csv(token: str) -> Response:
+    """Download each phone of an upload that another customer had, with the batch."""
+    found = _upload_or_404(token)
+    seen = seen_phones(found, drafts.read(found, reading_choice(found.choice)))
+    describe(rows=len(seen))
+    rows = ({name: getattr(one, name) for name in one.__slots__} for one in seen)
+    return csv_download(rows, SEEN_COLUMNS, "seen-for-other-customers.csv")
+
+
+def _upload_or_404(token: str) -> Upload:
+    return drafts.find(token) or abort(404, "This upload no longer exists. Upload the file again.")
 
 
 def _customer_or_404(name: str) -> Customer:

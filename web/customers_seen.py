@@ -1,40 +1,24 @@
-"""Phones of an upload or an order that were ordered for other customers: a warning, and the list as CSV."""
+"""Phones of an upload or an order that were ordered for other customers, as pages warn of them. No routes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, abort
-
-import web.drafts as drafts
 from backend import backend
-from people import Role
-from results import reading_choice
-from spreadsheets import Intake, OutColumn
+from spreadsheets import Intake
 from storage.batch_uploads import Upload
 from storage.customers import customer_key
-from storage.customers_seen import Sighting, seen_for_others
+from storage.customers_seen import SeenPhone, seen_for_others
 from storage.rows import Order
-from web.access import allow, describe
-from web.downloads import csv_download
-
-blueprint = Blueprint("customers_seen", __name__)
 
 #: Customers of the warning, and IMEIs shown of each.
 CUSTOMERS, SAMPLES = 8, 4
-COLUMNS = (
-    OutColumn("IMEI NO.", "imei", 17, digits=True),
-    OutColumn("CUSTOMER", "customer", 30),
-    OutColumn("BATCH", "batch_id", 9),
-    OutColumn("SERVICE", "service_name", 34),
-    OutColumn("CREATED", "created_at", 20, moment=True),
-)
 
 
 @dataclass(frozen=True, slots=True)
 class SeenFor:
     """What another customer had of these phones."""
 
-    newest: Sighting
+    newest: SeenPhone
     imeis: Sequence[str]
 
     @property
@@ -52,22 +36,9 @@ class SeenElsewhere:
     more: int  #: further customers
 
 
-@blueprint.get("/batch/preview/<token>/other-customers.csv")
-@allow(Role.OPERATOR, "export")
-def download(token: str) -> Response:
-    """Download each phone of an upload that another customer had, with the batch."""
-    found = drafts.find(token)
-    if found is None:
-        abort(404, "This upload no longer exists. Upload the file again.")
-    seen = _sightings(found, drafts.read(found, reading_choice(found.choice)))
-    describe(rows=len(seen))
-    rows = ({name: getattr(one, name) for name in one.__slots__} for one in seen)
-    return csv_download(rows, COLUMNS, "seen-for-other-customers.csv")
-
-
 def seen_elsewhere(upload: Upload, intake: Intake) -> SeenElsewhere | None:
     """Return the phones of an upload that other customers had; None where there are none."""
-    return grouped_by_customer(_sightings(upload, intake))
+    return grouped_by_customer(seen_phones(upload, intake))
 
 
 def also_seen(order: Order, customer: str) -> SeenElsewhere | None:
@@ -76,9 +47,9 @@ def also_seen(order: Order, customer: str) -> SeenElsewhere | None:
     return grouped_by_customer(seen_for_others(backend().database, imeis, customer))
 
 
-def grouped_by_customer(seen: Sequence[Sighting]) -> SeenElsewhere | None:
+def grouped_by_customer(seen: Sequence[SeenPhone]) -> SeenElsewhere | None:
     """Return sightings, the newest first, by customer; None where there are none."""
-    groups: dict[str, tuple[Sighting, dict[str, None]]] = {}
+    groups: dict[str, tuple[SeenPhone, dict[str, None]]] = {}
     for one in seen:
         groups.setdefault(customer_key(one.customer), (one, {}))[1].setdefault(one.imei)
     found = sorted((SeenFor(newest, list(imeis)) for newest, imeis in groups.values()), key=lambda one: -len(one.imeis))
@@ -86,6 +57,7 @@ def grouped_by_customer(seen: Sequence[Sighting]) -> SeenElsewhere | None:
     return SeenElsewhere(count, found[:CUSTOMERS], max(len(found) - CUSTOMERS, 0)) if found else None
 
 
-def _sightings(upload: Upload, intake: Intake) -> list[Sighting]:
+def seen_phones(upload: Upload, intake: Intake) -> list[SeenPhone]:
+    """Return each phone of an upload that another customer had, with its batch; the newest batch first."""
     imeis = [*intake.ready.imeis(), *(intake.luhn_failed.imeis() if upload.choice.get("include_luhn") else ())]
     return seen_for_others(backend().database, imeis, upload.customer)
