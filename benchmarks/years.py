@@ -19,12 +19,15 @@ from database import IMEIDatabase, utc_now
 from orders import ServiceInfo
 from storage import result_counts
 from storage.kept_sums import tend
+from storage.tags import tag_batches, tag_orders
 
 #: IMEIs of the newest finished batch, whose results are still pending, and of the one that is running.
 PENDING, RUNNING, DOUBTFUL = 10_000, 20_000, 200
 BIG = 100_000  #: IMEIs of the largest batch
 USUAL = 1_000  #: batches, besides these; and IMEIs of the one whose pages are compared
 FEWEST, MOST = 6_000, 20_000  #: orders a day
+CUSTOMERS = 97
+OLD = 25  #: of the oldest usual batches have a tag: 20,000 orders of a million
 
 SERVICES = [
     ServiceInfo(
@@ -168,9 +171,19 @@ def _fill(database: IMEIDatabase, total: int) -> Years:
     running = maker.running(now)
     with database.write() as connection:
         connection.exec_driver_sql("DROP TABLE numbers")
+    name_and_tag(database, usual, the_big)
     tend(database, 0)
     result_counts.tend(database, 0)
     return Years(usual[-1], pending, running, doubtful, the_big)
+
+
+def name_and_tag(database: IMEIDatabase, usual: list[int], big: int | None) -> None:
+    """Give each batch one of CUSTOMERS, and tags to old batches, to the big one, and to single orders."""
+    with database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE batches SET customer = 'Customer ' || id % {CUSTOMERS}")
+    tag_batches(database, usual[:OLD], "Old stock")
+    tag_batches(database, [big or usual[-1]], "Big")
+    tag_orders(database, range(1, 100_000, 100), "Hold")
 
 
 class _Maker:

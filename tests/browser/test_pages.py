@@ -46,6 +46,8 @@ def filled_fixture(site: Site) -> Filled:
     site.finish(finished)
     site.complete()
     site.post("/history/sync", {})
+    site.post(f"{finished}/names", {"name": "Stock", "customer": "ACME", "note": "Box 3"})
+    site.post(f"{finished}/tags", {"tag": "sold, for Berlin"})
     wait_until(lambda: bool(site.one("SELECT COUNT(*) >= 60 FROM orders WHERE status != 'Pending'")), "results")
     site.provider(fault="reset", fault_when="before", fault_limit=1)  # no later call will prove that it was not placed
     doubtful = site.order(made_up_imeis(100, 40), "doubtful stock.csv")
@@ -76,7 +78,8 @@ def filled_fixture(site: Site) -> Filled:
             "/reports/disputes?kind=rejected", "/reports/disputes?state=open", "/reports/disputes/1",
             "/reports/refunds", "/history/recheck", search, f"{search}?show=missing", f"{finished}/report",
             f"{finished}/findings", "/exports/built", "/settings/links", shared)  # fmt: skip
-    asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001")
+    asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001",
+             "/tags", "/customers", "/customers/one?name=acme", "/search?q=35337", "/history?tag=sold")  # fmt: skip
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
                          f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
 
@@ -89,7 +92,7 @@ NO_PAGES = {
     "pivot.as_xlsx", "disputes.as_csv", "disputes.as_xlsx",
     "batch_reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
     "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
-    "audit_log.csv", "metrics.metrics", "api_reference.openapi",
+    "audit_log.csv", "metrics.metrics", "api_reference.openapi", "customers.seen_csv",
 }  # fmt: skip
 #: Pages of a user who is logged in; the demo needs a login from elsewhere, and through a proxy.
 BEHIND_LOGIN = ("/account", "/account/second-factor", "/account/prove")

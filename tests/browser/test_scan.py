@@ -246,6 +246,49 @@ def test_shortcuts_open_pages_and_leave_fields_alone(visitor: Visitor) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Dashboard")
 
 
+def test_an_imei_is_found_by_a_key_and_its_batch_gets_a_tag_that_filters(visitor: Visitor, site: Site) -> None:
+    [first, second] = made_up_imeis(836_000, 2)
+    live = site.order([first, second])
+    site.finish(live)
+    page = visitor.open("/settings")
+    page.keyboard.press("/")
+    page.keyboard.type(f"{first[:8]} {first[8:14]}-{first[14]}")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/orders/*")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(first)
+    page.goto(live)
+    page.get_by_label("New tag").fill("Hold")
+    page.get_by_role("button", name="Add tag").click()
+    page.get_by_role("link", name="Hold", exact=True).click()
+    page.wait_for_url("**/history?tag=Hold")
+    expect(page.locator("tr[data-order]")).to_have_count(2)
+    page.keyboard.press("/")
+    page.keyboard.type("hold")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/history?tag=Hold")
+    page.goto(live)
+    page.get_by_role("button", name="Remove tag Hold").click()
+    expect(page.get_by_role("link", name="Hold", exact=True)).to_have_count(0)
+
+
+def test_the_default_service_of_a_customer_is_chosen_with_its_name(visitor: Visitor, site: Site) -> None:
+    """Not where another service was chosen by hand."""
+    live = site.order(made_up_imeis(837_000, 1))
+    site.post(f"{live}/names", {"name": "stock", "customer": "Berlin Phones", "note": ""})
+    site.post("/customers/default", {"customer": "berlin phones", "service_id": "269"})
+    page = visitor.open("/batch")
+    customer = page.get_by_label("Customer or PO")
+    customer.fill("berlin phones")
+    customer.blur()
+    expect(page.locator("#service_id")).to_have_value("269")
+    expect(page.get_by_text("The default service of Berlin Phones is chosen.")).to_be_visible()
+    page.goto("/batch")
+    choose(page, SERVICE)
+    customer.fill("Berlin Phones")
+    customer.blur()
+    expect(page.locator("#service_id")).to_have_value(SERVICE)
+
+
 def test_the_button_names_what_is_ordered_and_its_total(visitor: Visitor, site: Site) -> None:
     """A phone with an order of this service is not counted."""
     [known, new, other] = made_up_imeis(834_000, 3)
