@@ -36,7 +36,7 @@ from engines import (
     why_unusable,
 )
 from orders import ServiceInfo
-from schema import orders, services, stored_settings, sums, upsert
+from schema import orders, service_prices, services, stored_settings, sums, upsert
 from sqlite_file import Copy, rotate
 
 logger = logging.getLogger(__name__)
@@ -221,6 +221,14 @@ class IMEIDatabase:
                 changed: dict[str, Any] = {name: statement.excluded[name] for name in rows[0]}
                 changed["previous_price"] = func.coalesce(changed["previous_price"], services.c.previous_price)
                 connection.execute(statement.on_conflict_do_update(index_elements=["service_id"], set_=changed), rows)
+            changed_prices = [one for one in listed if old.get(one.package_id) != one.price]
+            if changed_prices:
+                new = upsert(service_prices)
+                price = {"price": new.excluded.price}
+                connection.execute(
+                    new.on_conflict_do_update(index_elements=["service_id", "since"], set_=price),
+                    [{"service_id": one.package_id, "since": now, "price": one.price} for one in changed_prices],
+                )
 
     def get_services(self) -> tuple[list[ServiceInfo], float]:
         """Return the stored list in the provider's order, and when it was read (Unix time, 0 for never)."""

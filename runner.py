@@ -35,7 +35,7 @@ from results import (
     run_audit,
 )
 from settings import MAIN_ACCOUNT, Settings
-from storage import kept_sums, regrading, request_store, result_counts
+from storage import kept_sums, regrading, request_store, result_counts, service_figures
 from storage.background import Duty
 from storage.backups import NightlyBackup
 from submission import (
@@ -159,6 +159,7 @@ def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[D
         *kept_sums.duties(database),
         result_counts.duty(database),
         regrading.duty(database),
+        service_figures.duty(database),
         automation.duty(settings, database),
         event_delivery(database, settings),
     ]
