@@ -128,6 +128,7 @@ class Picker {
         name.append(" ", mark);
       }
       if (option.disabled) name.append(" ", part("span", "combo-mark", option.text.slice(option.text.lastIndexOf("("))));
+      if (option.dataset.hint) name.append(" ", part("span", "combo-mark", option.dataset.hint));
       row.append(name, " ", part("span", "num", money(Number(option.dataset.price))), " ", part("span", "combo-when", option.dataset.delivery));
       this.rows.set(option, row);
     }

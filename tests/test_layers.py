@@ -152,6 +152,7 @@ UNTESTED = {
         "web/test_shared_reports.py",
     ),
     "web.batch_summary": "web/test_batch_reports.py",
+    "web.service_experience": "web/test_service_pages.py",
     "storage.scan_store": "web/test_scan.py",
     "storage.session_store": "access/test_sessions.py",
     **dict.fromkeys(("storage.service_marks", "web.picker"), "web/test_service_search.py"),

@@ -55,6 +55,7 @@ from web.search import blueprint as search_blueprint
 from web.searches import MOST as LONGEST_SEARCH
 from web.searches import blueprint as searches_blueprint
 from web.second_factor import blueprint as second_factor_blueprint
+from web.service_pages import blueprint as service_pages_blueprint
 from web.service_search import SYNONYMS
 from web.shared_reports import blueprint as shared_reports_blueprint
 from web.sheets import blueprint as sheets_blueprint
@@ -69,6 +70,7 @@ from web.users import blueprint as users_blueprint
 BLUEPRINTS = (
     login_blueprint,
     overview_blueprint,
+    service_pages_blueprint,
     imports_blueprint,
     exports_blueprint,
     reports_blueprint,

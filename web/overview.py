@@ -19,7 +19,7 @@ from orders import Outcome
 from people import Role
 from results import last_audit, last_sync
 from settings import VERSION
-from storage import account_mark, batch_queries, lease, order_queries, service_marks
+from storage import account_mark, batch_queries, lease, order_queries, service_figures, service_marks
 from storage.account_store import names_to_ask
 from storage.backups import backup_files, backup_state, make_backup, needs_server_backups, next_backup
 from storage.import_store import past_imports
@@ -28,6 +28,7 @@ from submission import OtherAccountError, account_objection, adopt_database, may
 from web.access import allow, describe
 from web.checks import RECENT, health_report, needed_actions
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
+from web.service_experience import SORTS, sorted_services
 from web.service_search import find_services
 
 blueprint = Blueprint("overview", __name__)
@@ -80,16 +81,22 @@ def _charts(days: Sequence[order_queries.Day]) -> list[tuple[str, str, list[dict
 @blueprint.get("/services")
 @allow(Role.VIEWER)
 def services() -> ResponseReturnValue:
-    """Show the services that match ?q= and ?category=."""
-    catalogue = backend().catalog.current()
-    q, category = request.args.get("q", "").strip(), request.args.get("category", "")
+    """Show the services that match ?q=, ?category= and ?used=, in the order of ?sort=."""
+    catalogue, args = backend().catalog.current(), request.args
+    q, category, sort, used = args.get("q", "").strip(), args.get("category", ""), args.get("sort", ""), "used" in args
+    figures = service_figures.figures(backend().database)
+    found = [one for one in find_services(catalogue.services, q) if category in ("", one.category)]
     return render_template(
         "services.html",
         catalogue=catalogue,
-        services=[one for one in find_services(catalogue.services, q) if category in ("", one.category)],
+        services=sorted_services([one for one in found if not used or one.package_id in figures], figures, sort),
         favourites=service_marks.favourites(backend().database),
         categories=sorted({service.category for service in catalogue.services if service.category}),
         previous=order_queries.previous_prices(backend().database),
+        figures=figures,
+        sorts=SORTS,
+        sort=sort,
+        used=used,
         shown=SERVICES_SHOWN,
         q=q,
         category=category,

@@ -1,13 +1,16 @@
 """The services as the picker lists them: favourites and recent ones first, and the one that is chosen at first."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend import backend
 from orders import Catalogue, ServiceInfo
 from storage.customers import default_service
 from storage.preferences import prefer, preference
+from storage.service_figures import figures
 from storage.service_marks import favourites, recent_services
 from web.access import current_actor
+from web.service_experience import hint
 
 #: The name of the preference.
 DEFAULT_SERVICE = "default_service"
@@ -20,6 +23,7 @@ class ServiceChoices:
     first: tuple[ServiceInfo, ...]  #: favourites, then those of the newest batches
     others: tuple[ServiceInfo, ...]
     favourites: frozenset[str]  #: service ids
+    hints: Mapping[str, str]  #: service id → what our own orders say
 
 
 def service_choices(catalogue: Catalogue) -> ServiceChoices:
@@ -29,7 +33,8 @@ def service_choices(catalogue: Catalogue) -> ServiceChoices:
     names = [*(name for name in listed if name in marked), *(name for name in recent if name in listed)]
     first = dict.fromkeys(names)
     others = tuple(service for name, service in listed.items() if name not in first)
-    return ServiceChoices(tuple(listed[name] for name in first), others, marked)
+    hints = {name: words for name, found in figures(backend().database).items() if (words := hint(found))}
+    return ServiceChoices(tuple(listed[name] for name in first), others, marked, hints)
 
 
 def preselected(catalogue: Catalogue, service_id: str, customer: str = "") -> str:

@@ -77,7 +77,7 @@ def filled_fixture(site: Site) -> Filled:
     more = ("/reports", "/reports?by=service", "/reports/print", "/reports/pivot", "/reports/disputes",
             "/reports/disputes?kind=rejected", "/reports/disputes?state=open", "/reports/disputes/1",
             "/reports/refunds", "/history/recheck", search, f"{search}?show=missing", f"{finished}/report",
-            f"{finished}/findings", "/exports/built", "/settings/links", shared)  # fmt: skip
+            f"{finished}/findings", "/exports/built", "/settings/links", shared, f"/services/{SERVICE}")  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001",
              "/tags", "/customers", "/customers/one?name=acme", "/search?q=35337", "/history?tag=sold")  # fmt: skip
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
