@@ -39,6 +39,18 @@ def building(site: Site, token: str, **more: object) -> None:
     (folder / f"{token}.json").write_text(json.dumps(state))
 
 
+def automated_recheck(site: Site, imei: str) -> str:
+    """Make a re-check that is on, with one run by hand; return the page of what the run changed."""
+    when = {"every_days": "7", "hour": "8", "time_zone": "Europe/Berlin", "first_day": "2027-01-01"}
+    terms = {"service_id": SERVICE, "max_price": "", "daily_limit": "25", **when}
+    page = site.post("/automations", {"kind": "recheck", "filter": f"q={imei}", "name": "Stock watch", **terms})
+    site.post(f"{page}/trial", {})
+    site.finish(site.post(f"{page}/run", {"trial": "1"}))
+    site.post(f"{page}/on", {"sure": "on", "revision": "1"})
+    site.post(f"{page}/trial", {})
+    return f"/automations/runs/{site.one('SELECT id FROM automation_runs WHERE batch_id > 0')}"
+
+
 @pytest.fixture(scope="module", name="filled")
 def filled_fixture(site: Site) -> Filled:
     """A finished batch with results, one with IMEIs in doubt, one that waits, and previews of both kinds of input."""
@@ -49,6 +61,7 @@ def filled_fixture(site: Site) -> Filled:
     site.post(f"{finished}/names", {"name": "Stock", "customer": "ACME", "note": "Box 3"})
     site.post(f"{finished}/tags", {"tag": "sold, for Berlin"})
     wait_until(lambda: bool(site.one("SELECT COUNT(*) >= 60 FROM orders WHERE status != 'Pending'")), "results")
+    recheck = automated_recheck(site, made_up_imeis(0, 1)[0])
     site.provider(fault="reset", fault_when="before", fault_limit=1)  # no later call will prove that it was not placed
     doubtful = site.order(made_up_imeis(100, 40), "doubtful stock.csv")
     wait_until(lambda: site.progress(doubtful)["outcomes"]["in_doubt"] == 40, "40 are in doubt")
@@ -70,6 +83,7 @@ def filled_fixture(site: Site) -> Filled:
     site.post("/reports/disputes", {"kind": "in_doubt", "all": "1"})
     shared = site.share(finished)
     pages = ("/", "/batch", "/submit", "/scan?session=desk", "/scan/sessions", "/help", "/batches", "/batches?q=stock",
+             "/automations", "/automations/new?fmi=OFF", "/automations/new?fmi=ON&kind=recheck", "/automations/1", recheck,
              "/history", "/services?q=t-mobile", "/database", "/status",
              "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/tokens",
              "/settings/notifications", "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
@@ -92,7 +106,7 @@ NO_PAGES = {
     "pivot.as_xlsx", "disputes.as_csv", "disputes.as_xlsx",
     "batch_reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
     "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
-    "audit_log.csv", "metrics.metrics", "api_reference.openapi", "customers.seen_csv",
+    "audit_log.csv", "automations.changes_csv", "metrics.metrics", "api_reference.openapi", "customers.seen_csv",
 }  # fmt: skip
 #: Pages of a user who is logged in; the demo needs a login from elsewhere, and through a proxy.
 BEHIND_LOGIN = ("/account", "/account/second-factor", "/account/prove")
