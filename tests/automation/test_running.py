@@ -10,8 +10,8 @@ from simulated_provider import imeis
 from stored_people import add_user
 from web_client import CARRIER
 
-from automation import AutomationTurn, MustWaitError, run_by_hand, try_out
-from automation.running import token_of
+from automation import AutomationTurn, MustWaitError, run_by_hand, running, try_out
+from automation.running import Placing, token_of
 from database import IMEIDatabase, utc_now
 from grading import StopLoss
 from orders import AutomationKind, RunKind
@@ -153,6 +153,24 @@ def test_a_recheck_runs_once_for_each_due_time_whatever_the_clock_does(scene: Sc
     scene.turn(DUE + timedelta(days=23))
     assert len(scene.sent(rule)) == 8
     assert scene.get(rule).due_at == DUE + timedelta(days=28)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_process_that_slept_while_another_ran_orders_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    """It has read the automation before. Without revision and token, the negative control, it pays again."""
+    scene.check(imeis(4), service_id=SECOND)
+    rule = scene.add(AutomationKind.RECHECK)
+    scene.turn_on(rule, due_at=DUE)
+    asleep = scene.get(rule)
+    scene.turn(DUE)
+    scene.answer()
+    if not guarded:
+        monkeypatch.setattr(automation_store, "_move", lambda *_, **marks: None)
+        monkeypatch.setattr(running, "Placing", lambda kind, actor, token, marks: Placing(kind, actor, "new", marks))
+    AutomationTurn(scene.backend, lambda: DUE).attend(asleep)
+    assert len(scene.sent(rule)) == (4 if guarded else 8)
 
 
 def test_a_recheck_that_is_short_of_money_begins_with_the_oldest_results(scene: Scene) -> None:

@@ -83,7 +83,8 @@ def filled_fixture(site: Site) -> Filled:
     site.post("/reports/disputes", {"kind": "in_doubt", "all": "1"})
     shared = site.share(finished)
     pages = ("/", "/batch", "/submit", "/scan?session=desk", "/scan/sessions", "/help", "/batches", "/batches?q=stock",
-             "/automations", "/automations/new?fmi=OFF", "/automations/new?fmi=ON&kind=recheck", "/automations/1", recheck,
+             "/automations", "/automations/new?fmi=OFF", "/automations/new?fmi=ON&kind=recheck", "/automations/1",
+             recheck,
              "/history", "/services?q=t-mobile", "/database", "/status",
              "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/tokens",
              "/settings/notifications", "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
