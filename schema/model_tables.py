@@ -3,6 +3,7 @@
 from sqlalchemy import TIMESTAMP, Column, Table
 
 from schema.columns import INTEGER, TEXT, metadata
+from schema.order_tables import orders
 
 #: How many completed results about phones of a TAC name a model. Triggers on orders keep it exact, whoever changes one.
 tac_models = Table(
@@ -13,6 +14,7 @@ tac_models = Table(
     Column("orders", INTEGER, nullable=False),
     sqlite_with_rowid=False,
 )
+tac_models.add_is_dependent_on(orders)  # a text that cannot be copied is named with the order that it came from
 
 #: The list that an administrator imported.
 imported_models = Table(
