@@ -138,9 +138,11 @@ def _purses(backend: Backend, automation: Automation, plan: Plan) -> Iterator[Pu
         raise MustWaitError("The balance of the account is not known at the moment.")
     with backend.database.read() as connection:
         used = automation_store.spent_on_day(connection, automation.automation_id)
-    limit = f"Its daily limit of {money(terms.daily_limit)} does not hold all of it; {money(used)} is used."
+    limit = (
+        f"Its daily limit of {money(terms.daily_limit)}, of which {money(used)} was used, is too low for all of them."
+    )
     yield Purse(terms.daily_limit - used, limit)
-    yield Purse(balance.credits - plan.promised, "The balance of the account does not hold all of it.")
-    yield Purse(plan.budget_left, "Today's budget does not hold all of it.")
+    yield Purse(balance.credits - plan.promised, "The balance of the account is too low for all of them.")
+    yield Purse(plan.budget_left, "Today's budget is too low for all of them.")
     for one in plan.limits:
-        yield Purse(one.left, f"The daily limit of {one.whose} does not hold all of it; {money(one.used)} is used.")
+        yield Purse(one.left, f"The daily limit of {one.whose} is too low for all of them; {money(one.used)} is used.")

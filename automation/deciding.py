@@ -34,7 +34,7 @@ class WhyNot(StrEnum):
     CHECKED = "already checked with this service"
     REJECTED = "rejected by this service before"
     UNDER_WAY = "under way with this service"
-    MONEY = "beyond the money"
+    MONEY = "waiting for money"
 
 
 @dataclass(frozen=True, slots=True)

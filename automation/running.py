@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 LOOK = 30.0
 #: Orders of the filter that a run by hand looks at, the newest.
 LOOKED_AT = 2000
+#: IMEIs of a run that its log names.
+SAMPLES = 5
 #: A follow-up waits until this many results have come or the oldest is this old: its batches are not tiny.
 MANY, GATHERING = 100, timedelta(minutes=2)
 
@@ -237,7 +239,8 @@ def _record(connection: Transaction, batch_id: int, automation: Automation, choi
 
 def _run_of(choice: Selected, kind: RunKind, actor: Actor, words: str) -> NewRun:
     sent, left_out = len(choice.phones), choice.left_out_words
-    return NewRun(kind, actor.name, choice.found, sent, choice.price, left_out, words)
+    samples = [phone.imei for phone in choice.phones[:SAMPLES]]
+    return NewRun(kind, actor.name, choice.found, sent, choice.price, left_out, samples, words)
 
 
 def _advance(database: IMEIDatabase, automation: Automation, choice: Selected | None, **marks: Any) -> None:

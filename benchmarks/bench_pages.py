@@ -41,6 +41,7 @@ LIMIT, GROWTH = 50.0, 1.5  #: milliseconds; how many times the figure at the sma
 BULK_LIMIT = 500.0  #: milliseconds for what reads tens of thousands of IMEIs
 #: Milliseconds below which growth is noise.
 NOISE = 5.0
+RECHECKED = 10_000  #: the row of an order in the middle of a re-check
 BULK, PREVIEWED = 30_000, 20_000  #: IMEIs of a search, and of a preview
 
 
@@ -130,6 +131,7 @@ def _visits(client: FlaskClient, database: IMEIDatabase, years: Years) -> Iterat
         yield name, lambda url=url: _get(client, url)  # type: ignore[misc]
     pasted = [with_check_digit(f"86{number:012d}") for number in range(PREVIEWED)]
     preview = _posting(client, "/batch", imeis=pasted, service_id=[SERVICES[0].package_id])()
+    yield "a trial of an automation", _posting(client, "/automations/1/trial")
     yield f"preview of {PREVIEWED:,} IMEIs", lambda: _get(client, preview)
     tacs = model_tacs(database)
     known = [with_check_digit(f"{tacs[number % len(tacs)]}{number:06d}") for number in range(PREVIEWED)]
@@ -266,6 +268,11 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "/customers": "/customers",
         "a customer": "/customers/one?name=Customer+7",
         "/help": "/help",
+        "automations": "/automations",
+        "an automation": "/automations/1",
+        "a new automation": "/automations/new?fmi=OFF&carrier=AT%26T",
+        "what a re-check found": f"/automations/runs/{years.recheck}",
+        "what a re-check found, deep": f"/automations/runs/{years.recheck}?after={RECHECKED}",
         "reports since a day": f"/reports?since={day}",
         "report to print": "/reports/print",
         "report to print, all orders": "/reports/print?month=all",

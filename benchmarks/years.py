@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,14 +16,17 @@ from sqlalchemy import Connection, text
 
 from benchmarks.bench_web import with_check_digit
 from database import IMEIDatabase, utc_now
-from orders import ServiceInfo
-from storage import result_counts
+from orders import AutomationKind, RunKind, ServiceInfo
+from people import DEMO_USER
+from storage import automation_store, result_counts
+from storage.automation_store import NewRun, Terms
 from storage.kept_sums import tend
 from storage.tags import tag_batches, tag_orders
 
 #: IMEIs of the newest finished batch, whose results are still pending, and of the one that is running.
 PENDING, RUNNING, DOUBTFUL = 10_000, 20_000, 200
 BIG = 100_000  #: IMEIs of the largest batch
+AUTOMATIONS = 12
 USUAL = 1_000  #: batches, besides these; and IMEIs of the one whose pages are compared
 FEWEST, MOST = 6_000, 20_000  #: orders a day
 CUSTOMERS = 97
@@ -118,6 +121,7 @@ class Years:
     running: int  #: a batch of which half is sent
     doubtful: int  #: a batch with IMEIs in doubt
     big: int | None  #: a finished batch of 100,000, where there are as many orders
+    recheck: int  #: a run of an automation with RUNNING changed phones
 
 
 def fill(database: IMEIDatabase, total: int) -> Years:
@@ -174,7 +178,29 @@ def _fill(database: IMEIDatabase, total: int) -> Years:
     name_and_tag(database, usual, the_big)
     tend(database, 0)
     result_counts.tend(database, 0)
-    return Years(usual[-1], pending, running, doubtful, the_big)
+    recheck = _automate(database, [*usual, running])
+    return Years(usual[-1], pending, running, doubtful, the_big, recheck)
+
+
+def _automate(database: IMEIDatabase, batch_ids: list[int]) -> int:
+    """Make AUTOMATIONS that have ordered these batches between them, and a run with changes; return that run."""
+    terms = Terms("", "fmi=OFF&carrier=T-Mobile+USA", SERVICES[0].package_id, 1.0, 100.0, first_day="2026-01-01")
+    with database.write() as connection:
+        made = []
+        for number in range(AUTOMATIONS):
+            kind = list(AutomationKind)[number % 2]
+            automation_id = automation_store.create(connection, kind, replace(terms, name=f"rule {number}"), DEMO_USER)
+            found = automation_store.find_automation(connection, automation_id)
+            made += [found] if found else []
+        left_out = {"already checked with this service": 40, "under way with this service": 3}
+        for place, batch_id in enumerate(batch_ids):
+            run = NewRun(RunKind.BY_ITSELF, "rule", 1000, 900, 0.08, left_out)
+            run_id = automation_store.add_run(connection, made[place % AUTOMATIONS], run, batch_id)
+        changes = "INSERT INTO automation_changes SELECT :run, id, imei, :changes FROM orders ORDER BY id LIMIT :most"
+        given = {"run": run_id, "changes": json.dumps([["Find My", "OFF", "ON"]]), "most": RUNNING}
+        connection.execute(text(changes), given)
+        connection.execute(text("UPDATE automation_runs SET is_compared = true"))
+    return run_id
 
 
 def name_and_tag(database: IMEIDatabase, usual: list[int], big: int | None) -> None:

@@ -44,6 +44,7 @@ automation_runs = Table(
     Column("sent", INTEGER, nullable=False),  #: IMEIs that were put in the batch, or would be
     Column("price", REAL, nullable=False),  #: US dollars an IMEI
     Column("left_out", TEXT, nullable=False, server_default="{}"),  #: JSON: why → phones
+    Column("samples", TEXT, nullable=False, server_default="[]"),  #: JSON: the first of these IMEIs
     Column("words", TEXT, nullable=False, server_default=""),
     Column("batch_id", INTEGER, ForeignKey("batches.id"), unique=True),
     Column("is_compared", Boolean, nullable=False, server_default=false()),  #: nothing is left to compare

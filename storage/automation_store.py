@@ -107,6 +107,7 @@ class NewRun:
     sent: int = 0  #: IMEIs that were put in the batch, or would be
     price: float = 0.0  #: US dollars an IMEI
     left_out: Mapping[str, int] = field(default_factory=dict)  #: why → phones
+    samples: Sequence[str] = ()  #: the first of its IMEIs
     words: str = ""
 
 
@@ -122,6 +123,7 @@ class Run(NamedTuple):
     sent: int  #: IMEIs that were put in the batch, or would be
     price: float  #: US dollars an IMEI
     left_out: Mapping[str, int]  #: why → phones
+    samples: Sequence[str]  #: the first of its IMEIs
     words: str
     batch_id: int | None
     is_compared: bool  #: nothing is left to compare
@@ -134,8 +136,8 @@ class Run(NamedTuple):
     def from_row(cls, row: Iterable[Any]) -> Self:
         """Make one of a row of `select(automation_runs)`."""
         run = cls._make(row)
-        left_out, changes = json.loads(str(run.left_out)), json.loads(str(run.changes))
-        return run._replace(kind=RunKind(run.kind), left_out=left_out, changes=changes)
+        read = {name: json.loads(str(getattr(run, name))) for name in ("left_out", "samples", "changes")}
+        return run._replace(kind=RunKind(run.kind), **read)
 
     @property
     def cost(self) -> float:
@@ -291,6 +293,7 @@ def add_run(connection: Transaction, automation: Automation, new: NewRun, batch_
         "sent": new.sent,
         "price": new.price,
         "left_out": json.dumps(dict(new.left_out)),
+        "samples": json.dumps(list(new.samples)),
         "words": new.words,
         "batch_id": batch_id,
         "is_compared": not waits_for_results,

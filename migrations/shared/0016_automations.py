@@ -75,6 +75,7 @@ def _runs() -> None:
         _needed("sent", WHOLE),
         _needed("price", REAL),
         _needed("left_out", WORDS, server_default="{}"),
+        _needed("samples", WORDS, server_default="[]"),
         _needed("words", WORDS, server_default=""),
         sa.Column("batch_id", WHOLE, sa.ForeignKey("batches.id"), unique=True),
         _needed("is_compared", sa.Boolean(), server_default=sa.false()),

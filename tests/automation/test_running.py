@@ -91,7 +91,7 @@ def test_what_the_daily_limit_does_not_hold_waits_for_the_next_day(scene: Scene)
         scene.answer()
     assert scene.sent(rule) == new
     assert [run.sent for run in scene.log(rule) if run.sent] == [4, 4, 2]
-    assert scene.log(rule)[0].left_out == {"beyond the money": 6}
+    assert scene.log(rule)[0].left_out == {"waiting for money": 6}
 
 
 @pytest.mark.parametrize("which", ["budget", "balance", "person"])

@@ -57,6 +57,7 @@ def test_from_a_filter_to_a_running_follow_up_and_its_log(browser: Browser, scen
     )
     tried = words(press(browser, page, f"{page}/trial"))
     assert "3 IMEIs, $0.30 of 3 phones" in tried
+    assert all(imei in tried for imei in imeis(3))
     assert scene.sent(1) == []
     assert "Not turned on: tick" in words(press(browser, page, f"{page}/on"))
     assert "It is on." in words(press(browser, page, f"{page}/on", sure="on"))
