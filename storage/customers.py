@@ -4,10 +4,12 @@ A name is the same whatever its capitals are.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Select, delete, func, select, update
 
 from database import IMEIDatabase
 from schema import HAS_CUSTOMER, MILLIONTH, batches, customers, each_of, sums, upsert
@@ -67,16 +69,22 @@ def find_customer(database: IMEIDatabase, name: str) -> Customer | None:
 def spent_by(database: IMEIDatabase, listed: list[Customer]) -> dict[str, CustomerCost]:
     """Return the name of each of these customers → what its batches cost, and when the newest was created."""
     names = {writing: one.name for one in listed for writing in one.writings}
-    added = sums()
-    cost = select(batches.c.customer, func.total(added.c.millionths)).join(batches, batches.c.id == added.c.batch_id)
-    cost = cost.where(HAS_CUSTOMER, batches.c.customer.in_(each_of(names))).group_by(batches.c.customer)
+    theirs = select(batches.c.id, batches.c.customer).where(HAS_CUSTOMER, batches.c.customer.in_(each_of(names)))
     created = select(batches.c.id, batches.c.created_at).where(batches.c.id.in_([one.last_batch for one in listed]))
     dollars = defaultdict[str, float](float)
     with database.read() as connection:
-        for writing, millionths in connection.execute(cost):
-            dollars[names[writing]] += int(millionths) * MILLIONTH
+        owners = {batch_id: names[writing] for batch_id, writing in connection.execute(theirs)}
+        for batch_id, millionths in connection.execute(_costs(owners)):
+            dollars[owners[batch_id]] += int(millionths) * MILLIONTH
         moments = {row.id: row.created_at for row in connection.execute(created)}
     return {one.name: CustomerCost(dollars[one.name], moments[one.last_batch]) for one in listed}
+
+
+def _costs(batch_ids: Iterable[int]) -> Select[Any]:
+    """Return the query of each of these batches with its cost: the sums are walked once, and not for each batch."""
+    added = sums()
+    cost = select(added.c.batch_id, func.total(added.c.millionths)).group_by(added.c.batch_id)
+    return cost.where(added.c.batch_id.in_(each_of(batch_ids, "INTEGER")))
 
 
 def default_service(database: IMEIDatabase, name: str) -> str:

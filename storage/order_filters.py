@@ -26,7 +26,20 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, literal, not_, or_, select, union
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    union_all,
+)
 
 from database import IMEIDatabase
 from grading import PENDING
@@ -34,7 +47,7 @@ from orders import FINAL_STATUSES, OrderStatus
 from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, WordList, batch_tags, batches, order_tags, orders, sql
 from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
-from storage.tags import tag_key
+from storage.tags import batches_alone_with, tag_key
 
 #: Orders that a walk reads at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000
@@ -229,8 +242,12 @@ def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
 
 
 def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
-    """For each finding or name of the filter, such as "ON", every stored value that means it."""
-    return {name: wordings(connection, name, getattr(chosen, name)) for name in MEANT if getattr(chosen, name)}
+    """For each finding or name of the filter, such as "ON", every stored value that means it.
+
+    For a tag that no order has itself, the ids of its batches, or of the first two.
+    """
+    found = {name: wordings(connection, name, getattr(chosen, name)) for name in MEANT if getattr(chosen, name)}
+    return found | {TAG: list(map(str, batches_alone_with(connection, chosen.tag)))} if chosen.tag else found
 
 
 def fitting(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[bool]]:
@@ -301,19 +318,20 @@ def terms_of(chosen: OrderFilter, meanings: Wordings, before: int | None = None)
     if chosen.q.strip():
         yield _about(chosen.q.strip())
     rare_status = chosen.status if chosen.status != OrderStatus.COMPLETED else ""
+    if chosen.batch is not None:
+        yield _of_batch(chosen.batch)
     for name, column, value in (
-        ("idx_orders_batch", orders.c.batch_id, chosen.batch),
         ("idx_status", orders.c.status, rare_status),
         ("idx_orders_service", orders.c.service_id, chosen.service),
         ("idx_status", orders.c.status, "" if rare_status else chosen.status),
     ):
-        if value not in ("", None):
+        if value:
             yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, [value]), 1)
     if chosen.person:
         theirs = select(batches.c.id).where(batches.c.ordered_by == chosen.person)
         yield Term(PERSON, orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs), batches=theirs)
     if chosen.tag:
-        yield _tagged(tag_key(chosen.tag))
+        yield _tagged(chosen, meanings.get(TAG, ()))
     if chosen.verdict == PENDING:
         yield Term("idx_orders_pending", PENDING_BY_DATE, _read(orders.c.status).not_in(FINAL_STATUSES))
     elif chosen.verdict:
@@ -348,12 +366,26 @@ def _worded(name: str, words: Sequence[str]) -> Term:
     return Term(index, seek, read, _is_in_index(index, name, words), len(words))
 
 
-def _tagged(key: str) -> Term:
-    """The orders with a tag, their own or that of their batch: a union, which both databases look up by its ids."""
+def _of_batch(batch_id: int) -> Term:
+    """The orders of one batch, which its index holds in the order of a page."""
+    name, column = "idx_orders_batch", orders.c.batch_id
+    return Term(name, column == batch_id, _read(column) == batch_id, _is_in_index(name, column.name, [batch_id]), 1)
+
+
+def _tagged(chosen: OrderFilter, alone: Sequence[str]) -> Term:
+    """The orders with a tag, their own or that of their batch: a union, which both databases look up by its ids.
+
+    alone: batches that have the tag, where no order has it itself.
+    """
+    if len(alone) == 1 and chosen.batch is None:
+        return _of_batch(int(alone[0]))
+    key = tag_key(chosen.tag)
     own = select(order_tags.c.order_row).where(order_tags.c.tag == key)
     theirs = select(batch_tags.c.batch_id).where(batch_tags.c.tag == key)
+    if alone:
+        return Term(TAG, orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs), batches=theirs)
     of_batches = orders.alias("of_batches")
-    both = union(own, select(of_batches.c.id).where(of_batches.c.batch_id.in_(theirs)))
+    both = union_all(own, select(of_batches.c.id).where(of_batches.c.batch_id.in_(theirs)))
     in_batch = _read(orders.c.batch_id).in_(theirs)
     own_only = and_(orders.c.id.in_(own), func.coalesce(orders.c.batch_id, 0).not_in(theirs))
     return Term(
