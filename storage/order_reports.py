@@ -150,14 +150,15 @@ def _totals_by(by: str, is_all: bool) -> Select[Any]:
     order = (key.desc(),) if by in OVER_TIME else (columns[6].desc(), key)
     query = select(key, func.count().over(), *columns).group_by(key).having(columns[0] > 0)
     query = query.order_by(*order).limit(bindparam("most"))
+    if by in OF_BATCHES:
+        query = query.select_from(sums().outerjoin(batches, batches.c.id == sums().c.batch_id))
     return query if is_all else query.where(day >= bindparam("first"), day <= bindparam("last"))
 
 
 def _key(by: str) -> ColumnElement[Any]:
     columns = sums().c
     if by in OF_BATCHES:
-        of_batch = select(OF_BATCHES[by]).where(batches.c.id == columns.batch_id).scalar_subquery()
-        return func.coalesce(of_batch, "")
+        return func.coalesce(OF_BATCHES[by], "")
     named = {"day": columns.day, "service": columns.service_name, "batch": columns.batch_id}
     return named[by] if by in named else func.substr(columns.day, 1, 7)
 
