@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -22,15 +23,17 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from access import create_link
 from account import LocalProvider, Questions
 from backend import Backend
 from benchmarks.bench_web import with_check_digit
 from benchmarks.years import SERVICES, Years, fill
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from orders import Account
 from schema import orders, tac_models
 from settings import Settings
 from storage import batch_queries, order_filters, order_reports
+from storage.link_store import NewLink
 from storage.order_filters import OrderFilter
 from web.stream import chunk_letters, details, overall_rate, snapshot
 from web_app import create_app
@@ -239,6 +242,8 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "/submit": "/submit",
         "/batch": "/batch",
         "/services": "/services",
+        "/services, the fastest first": "/services?used=1&sort=median",
+        "a service": f"/services/{SERVICES[0].package_id}",
         "/database": "/database",
         "/status": "/status",
         "/settings": "/settings",
@@ -257,7 +262,14 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "a batch, in doubt": f"/batches/{years.doubtful}/doubt",
         "a batch, findings": f"/batches/{years.usual}/findings",
         "a batch, report": f"/batches/{years.usual}/report",
+        "a batch, report behind a link": f"/shared/{_link(database, years.usual)}",
         "an order": f"/orders/{order_id}",
+        "to dispute: rejected": "/reports/disputes?kind=rejected",
+        "to dispute: about another IMEI": "/reports/disputes?kind=mismatched",
+        "to dispute: of a batch": f"/reports/disputes?kind=rejected&batch={years.usual}",
+        "disputes, open": "/reports/disputes?state=open",
+        "disputes, open and rejected, deep": "/reports/disputes?state=open&kind=rejected&before=9000",
+        "a dispute": "/reports/disputes/1",
         "reports, this month": "/reports",
         **{f"reports by {by}": f"/reports?by={by}&month=all" for by in order_reports.BY},
         "/search for the beginning of an IMEI": f"/search?q={imei[:8]}",
@@ -294,6 +306,11 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
             "a batch of 100,000, report": f"/batches/{years.big}/report",
         }
     return pages | {f"/history: {name}": f"/history?{query}" for name, query in filters.items()}
+
+
+def _link(database: IMEIDatabase, batch_id: int) -> str:
+    expiry = utc_now() + timedelta(days=1)
+    return create_link(database, NewLink(batch_id, "anna", expiry, has_prices=True, has_imeis=True, has_csv=True))
 
 
 def timed(asked: Mapping[int, Visit]) -> dict[int, Times]:

@@ -16,10 +16,11 @@ from sqlalchemy import Connection, text
 
 from benchmarks.bench_web import with_check_digit
 from database import IMEIDatabase, utc_now
-from orders import AutomationKind, RunKind, ServiceInfo
+from orders import AutomationKind, DisputeKind, RunKind, ServiceInfo
 from people import DEMO_USER
-from storage import automation_store, result_counts
+from storage import automation_store, dispute_store, result_counts, service_figures
 from storage.automation_store import NewRun, Terms
+from storage.disputable import Disputable
 from storage.kept_sums import tend
 from storage.tags import tag_batches, tag_orders
 
@@ -178,6 +179,8 @@ def _fill(database: IMEIDatabase, total: int) -> Years:
     name_and_tag(database, usual, the_big)
     tend(database, 0)
     result_counts.tend(database, 0)
+    dispute_store.open_all(database, Disputable(DisputeKind.REJECTED), "anna")
+    service_figures.tend(database)
     recheck = _automate(database, [*usual, running])
     return Years(usual[-1], pending, running, doubtful, the_big, recheck)
 

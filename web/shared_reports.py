@@ -22,7 +22,7 @@ from web.visit_limit import VisitLimit
 blueprint = Blueprint("shared_reports", __name__)
 
 #: IMEIs on the page; the file has all of them.
-SHOWN = 500
+SHOWN = 200
 #: The name of the limit among the extensions of the app.
 LIMIT = "shared_reports_limit"
 NOT_THERE = "This link does not show a report. It may have expired or been revoked: ask for a new one."
