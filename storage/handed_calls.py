@@ -27,16 +27,18 @@ CALL = (
     " (SELECT json_agg(json_build_array(i.id, i.imei) ORDER BY i.id) FROM items i"
     "  WHERE i.chunk_id = c.id AND i.outcome = 'waiting') AS items"
 )
+#: A call without IMEIs that wait is not begun: they were settled otherwise.
+WAITS = "EXISTS (SELECT 1 FROM items i WHERE i.chunk_id = c.id AND i.outcome = 'waiting')"
 #: One statement, because it is on the way of each call: the IMEIs come back with it.
 BEGIN = text(
     f"UPDATE attempts a SET taken_by = :token, begun_at = {NOW} FROM chunks c, batches b"
     " WHERE a.id = :attempt AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.id = a.chunk_id AND c.state = 'sending'"
-    f" AND c.attempt = a.number AND b.id = c.batch_id AND {NOW} <= :latest"
+    f" AND c.attempt = a.number AND b.id = c.batch_id AND {NOW} <= :latest AND {WAITS}"
     f" RETURNING {CALL}"
 )
 IS_OPEN = text(
     "SELECT 1 FROM attempts a JOIN chunks c ON c.id = a.chunk_id WHERE a.id = :attempt AND a.taken_by IS NULL"
-    " AND a.ended_at IS NULL AND c.state = 'sending' AND c.attempt = a.number"
+    f" AND a.ended_at IS NULL AND c.state = 'sending' AND c.attempt = a.number AND {WAITS}"
 )
 WITHDRAW = text(
     "UPDATE attempts SET taken_by = :withdrawn"

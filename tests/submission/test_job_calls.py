@@ -13,8 +13,8 @@ from sqlalchemy import Connection, update
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RateLimitedError
-from orders import Chunk, ChunkState
-from schema import chunks
+from orders import Chunk, ChunkState, Outcome
+from schema import chunks, items
 from storage import handed_calls, pace_store
 from storage.handed_calls import at_once, each_by_itself
 from submission import job_calls
@@ -48,13 +48,15 @@ def test_jobs_of_many_workers_make_each_call_once(database: IMEIDatabase) -> Non
     assert kept(database) == [(attempt_id, ANSWER, "") for attempt_id in sorted(attempts)]
 
 
-@pytest.mark.parametrize("move", ["withdrawn", "planned", "sent again"])
+@pytest.mark.parametrize("move", ["withdrawn", "planned", "sent again", "settled otherwise"])
 def test_a_job_that_comes_too_late_does_nothing(database: IMEIDatabase, move: str) -> None:
     (attempt_id,), provider = handed_over(database), Provider()
     changes: dict[str, dict[str, Any]] = {"planned": {"state": ChunkState.PLANNED}, "sent again": {"attempt": 2}}
     with database.write() as connection:
         if move == "withdrawn":
             assert handed_calls.withdraw(connection, [attempt_id]) == {attempt_id}
+        elif move == "settled otherwise":
+            connection.execute(update(items).values(outcome=Outcome.CANCELLED))
         else:
             connection.execute(update(chunks).values(**changes[move]))
     worker(database, provider).make(attempt_id)
