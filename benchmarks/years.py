@@ -209,7 +209,7 @@ def _automate(database: IMEIDatabase, batch_ids: list[int]) -> int:
 def name_and_tag(database: IMEIDatabase, usual: list[int], big: int | None) -> None:
     """Give each batch one of CUSTOMERS, and tags to old batches, to the big one, and to single orders."""
     with database.write() as connection:
-        connection.exec_driver_sql(f"UPDATE batches SET customer = 'Customer ' || id % {CUSTOMERS}")
+        connection.exec_driver_sql(f"UPDATE batches SET customer = 'Customer ' || (id % {CUSTOMERS})")
     tag_batches(database, usual[:OLD], "Old stock")
     tag_batches(database, [big or usual[-1]], "Big")
     tag_orders(database, range(1, 100_000, 100), "Hold")

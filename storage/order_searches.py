@@ -185,6 +185,7 @@ def _length(connection: Connection, search_id: int) -> int:
 
 def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[str, Any]:
     """Return the filter as parameters of the statements. Its q is left out: the list takes its place."""
+    meanings = wordings_of(connection, chosen)
     until = None if chosen.until is None else chosen.until + timedelta(days=1)
     return {
         "search": search_id,
@@ -200,6 +201,5 @@ def _terms(connection: Connection, search_id: int, chosen: OrderFilter) -> dict[
         "since": chosen.since,
         "until": until,
         "mismatch": chosen.mismatch,
-        **dict.fromkeys(MEANT, "[]"),
-        **{name: json.dumps(list(words)) for name, words in wordings_of(connection, chosen).items()},
+        **{name: json.dumps(list(meanings.get(name, ()))) for name in MEANT},
     }
