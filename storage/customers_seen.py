@@ -4,7 +4,7 @@ A preview asks for 20,000 IMEIs at once: each is looked up in the index of IMEIs
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,8 +17,9 @@ from storage.customers import customer_key
 
 #: For each IMEI the batches that have an order of it.
 ORDERED = sql(
-    "SELECT DISTINCT given.value AS imei, orders.batch_id FROM each(:imeis AS TEXT) given"
+    "SELECT json_list(given.value) AS imeis, orders.batch_id FROM each(:imeis AS TEXT) given"
     " CROSS JOIN orders by_index(idx_imei) ON orders.imei = given.value WHERE orders.batch_id IS NOT NULL"
+    " GROUP BY orders.batch_id"
 )
 #: For each IMEI the batch in which it waits or is in doubt with one of these services, by the index of such items.
 AWAITED = sql(
@@ -30,18 +31,18 @@ AWAITED = sql(
 
 
 @dataclass(frozen=True, slots=True)
-class SeenPhone:
-    """An IMEI in a batch of another customer."""
+class SeenBatch:
+    """A batch of another customer with IMEIs that are asked about."""
 
-    imei: str
     batch_id: int
     customer: str
-    created_at: datetime  #: UTC, when the batch was created
+    created_at: datetime  #: UTC
     service_name: str
+    imeis: Sequence[str]  #: different ones
 
 
-def seen_for_others(database: IMEIDatabase, imeis: Iterable[str], customer: str) -> list[SeenPhone]:
-    """Return where these IMEIs were ordered, or wait, for a customer other than this one; the newest batch first.
+def seen_for_others(database: IMEIDatabase, imeis: Iterable[str], customer: str) -> list[SeenBatch]:
+    """Return the batches in which these IMEIs were ordered, or wait, for a customer other than this one, newest first.
 
     Batches that name no customer do not count.
     """
@@ -49,12 +50,12 @@ def seen_for_others(database: IMEIDatabase, imeis: Iterable[str], customer: str)
     with database.read() as connection:
         if not _others_exist(connection, customer):
             return []
-        found = list(connection.execute(ORDERED, given))
+        found = {row.batch_id: json.loads(row.imeis) for row in connection.execute(ORDERED, given)}
         if services := _open_services(connection):
-            found += connection.execute(AWAITED, given | {"services": json.dumps(services)})
-        named = _batches_of_others(connection, customer, {row.batch_id for row in found})
-    pairs = dict.fromkeys((row.batch_id, row.imei) for row in found if row.batch_id in named)
-    return [SeenPhone(imei, batch_id, *named[batch_id]) for batch_id, imei in sorted(pairs, reverse=True)]
+            for imei, batch_id in connection.execute(AWAITED, given | {"services": json.dumps(services)}):
+                found.setdefault(batch_id, []).append(imei)
+        named = _batches_of_others(connection, customer, found)
+    return [SeenBatch(*batch, list(dict.fromkeys(found[batch[0]]))) for batch in named]
 
 
 def _others_exist(connection: Connection, customer: str) -> bool:
@@ -71,12 +72,9 @@ def _open_services(connection: Connection) -> list[str]:
 
 def _batches_of_others(
     connection: Connection, customer: str, batch_ids: Iterable[int]
-) -> dict[int, tuple[str, datetime, str]]:
-    """Return batch id → customer, creation and service, for those of these batches that another customer has."""
-    columns = (batches.c.customer, batches.c.created_at, batches.c.service_name)
-    query = select(batches.c.id, *columns).where(batches.c.id.in_(each_of(batch_ids, "INTEGER")))
-    return {
-        batch_id: (name, created_at, service)
-        for batch_id, name, created_at, service in connection.execute(query)
-        if name and customer_key(name) != customer_key(customer)
-    }
+) -> list[tuple[int, str, datetime, str]]:
+    """Return id, customer, creation and service of those of these batches that another customer has, newest first."""
+    columns = (batches.c.id, batches.c.customer, batches.c.created_at, batches.c.service_name)
+    query = select(*columns).where(HAS_CUSTOMER, batches.c.id.in_(each_of(batch_ids, "INTEGER")))
+    rows = connection.execute(query.order_by(batches.c.id.desc()))
+    return [tuple(row) for row in rows if customer_key(row.customer) != customer_key(customer)]

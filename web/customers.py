@@ -16,7 +16,7 @@ from submission import service_objection
 from web.access import allow, describe
 from web.batch_fields import one_line
 from web.context import row_number
-from web.customers_seen import seen_phones
+from web.customers_seen import seen_batches
 from web.downloads import csv_download
 from web.format import plural
 
@@ -111,9 +111,10 @@ def use_default(token: str) -> ResponseReturnValue:
 def seen_csv(token: str) -> Response:
     """Download each phone of an upload that another customer had, with the batch."""
     found = _upload_or_404(token)
-    seen = seen_phones(found, drafts.read(found, reading_choice(found.choice)))
-    describe(rows=len(seen))
-    rows = ({name: getattr(one, name) for name in one.__slots__} for one in seen)
+    seen = seen_batches(found, drafts.read(found, reading_choice(found.choice)))
+    names = ("batch_id", "customer", "created_at", "service_name")
+    rows = [{name: getattr(one, name) for name in names} | {"imei": imei} for one in seen for imei in one.imeis]
+    describe(rows=len(rows))
     return csv_download(rows, SEEN_COLUMNS, "seen-for-other-customers.csv")
 
 

@@ -13,7 +13,8 @@ FIRST, SECOND, THIRD, FOURTH = imeis(4)
 
 
 def seen(database: IMEIDatabase, customer: str) -> list[tuple[str, int, str]]:
-    return [(one.imei, one.batch_id, one.customer) for one in seen_for_others(database, imeis(4), customer)]
+    found = seen_for_others(database, imeis(4), customer)
+    return [(imei, one.batch_id, one.customer) for one in found for imei in sorted(one.imeis, reverse=True)]
 
 
 def test_orders_and_waiting_imeis_of_other_customers_are_found(database: IMEIDatabase) -> None:
