@@ -16,7 +16,7 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, Select, and_, bindparam, delete, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Insert, Select, and_, bindparam, delete, func, literal, select, union_all
 
 from database import IMEIDatabase, Transaction
 from schema import RESULT_FIELDS, batches, result_changes, result_counts, upsert
@@ -104,9 +104,9 @@ def _parts(fields: Sequence[str], chosen: Chosen) -> Iterator[Select[Any]]:
     months, days = split(chosen.since, chosen.until)
     if months is not None:
         whole = and_(counts.period >= months[0], counts.period <= months[1])
-        yield _summed(counts, fields, and_(counts.grain == f"{name} by month", whole))
-    if days:
-        some = or_(*(_between(counts.period, *ends) for ends in days))
+        yield _summed(counts, fields, and_(counts.grain == f"{name} by month", counts.batch_id == 0, whole))
+    for first, last in days:
+        some = and_(counts.batch_id == 0, _between(counts.period, first, last))
         yield _summed(counts, fields, and_(counts.grain == f"{name} by day", some))
     yield _summed(changes, fields, noted)
 

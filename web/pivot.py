@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, render_template, request, url_for
@@ -24,6 +25,8 @@ blueprint = Blueprint("pivot", __name__)
 
 #: What a page shows, and what a file has: Excel takes 16,384 columns.
 ON_PAGE, IN_FILE = Most(25, 6, 8), Most(10**9, 10**9, 1000)
+#: Arguments of links that are remembered: a table has few, in hundreds of cells.
+ARGUMENTS = 4096
 #: The names of fields in counts of results, where they have other ones.
 STORED = {"service": "service_name"}
 
@@ -122,30 +125,37 @@ class _Links:
 
     layout: Layout
     address: str
-    usual: Mapping[str, str] | None  #: the filter of every cell; None: there are no links
+    usual: str | None  #: the filter of every cell, encoded; None: there are no links
     service_ids: Mapping[str, str]  #: by name
 
     @classmethod
     def to_history(cls, asked: AskedTable) -> "_Links":
         """Return the links of a table."""
         ends = {"since": asked.period.since, "until": asked.period.until}
-        usual = {name: day.isoformat() for name, day in ends.items() if day}
+        usual = {name: day.isoformat() for name, day in ends.items() if day} | {"status": OrderStatus.COMPLETED}
         usual |= {"batch": str(asked.batch)} if asked.batch is not None else {}
         names: dict[str, str] = {}
         if "service" in asked.layout.fields:
             names = {name: service_id for service_id, name in order_queries.ordered_services(backend().database)}
-        usual["status"] = OrderStatus.COMPLETED
-        return cls(asked.layout, url_for("orders.history"), None if asked.customer else usual, names)
+        return cls(asked.layout, url_for("orders.history"), None if asked.customer else urlencode(usual), names)
 
     def of(self, line: PivotLine, column: PivotColumn | None = None) -> str:
         """Return the address for a cell, or for the sum of a line; "" where no filter finds its orders."""
-        found = dict(zip(self.layout.lines, line.values or (), strict=False))
+        if self.usual is None or line.values is None:
+            return ""
+        found = dict(zip(self.layout.lines, line.values, strict=False))
         if column is not None:
             found[self.layout.columns] = column.value or ""
         if "service" in found:
             found["service"] = self.service_ids.get(found["service"], "")
-        is_found = self.usual is not None and line.values is not None and all(found.values())
-        return f"{self.address}?{urlencode({**found, **(self.usual or {})})}" if is_found else ""
+        if not all(found.values()):
+            return ""
+        return f"{self.address}?{'&'.join(_argument(*pair) for pair in found.items())}&{self.usual}"
+
+
+@lru_cache(ARGUMENTS)
+def _argument(name: str, value: str) -> str:
+    return urlencode({name: value})
 
 
 def _columns(layout: Layout, table: PivotTable) -> tuple[OutColumn, ...]:

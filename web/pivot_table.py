@@ -6,6 +6,7 @@ A cell says what its results have in common, in the words of the history's filte
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -17,6 +18,8 @@ LABELS = MappingProxyType({
     "model": "Model", "carrier": "Carrier", "simlock": "SIM lock", "fmi": "Find My", "blacklist": "Blacklist",
     "verdict": "Verdict", "service": "Service",
 })  # fmt: skip
+#: Values whose meaning is remembered: a table asks for few again and again.
+MEANINGS = 4096
 NOT_REPORTED, TOTAL = "Not reported", "Total"
 
 Key = TypeVar("Key", bound="tuple[str, ...] | str")
@@ -88,13 +91,12 @@ def lay_out(counts: Mapping[tuple[str, ...], int], layout: Layout, most: Most) -
     for values, results in counts.items():
         merged[tuple(meaning(name, value) for name, value in zip(layout.fields, values, strict=True))] += results
     depth = len(layout.lines)
-    of_column, grid = Counter[str](), defaultdict[tuple[str, ...], Counter[str]](Counter)
+    grid = defaultdict[tuple[str, ...], Counter[str]](Counter)
     for values, results in merged.items():
         column = values[depth] if layout.columns else ""
-        of_column[column] += results
         for length in range(depth + 1):
             grid[values[:length]][column] += results
-    columns = ranked(of_column) if layout.columns else []
+    columns = ranked(grid[()]) if layout.columns else []
     builder = _Builder(grid, columns[: most.columns], columns[most.columns :])
     return PivotTable(
         tuple(_columns(layout.columns, builder)),
@@ -103,6 +105,7 @@ def lay_out(counts: Mapping[tuple[str, ...], int], layout: Layout, most: Most) -
     )
 
 
+@lru_cache(MEANINGS)
 def meaning(name: str, value: str) -> str:
     """Return the finding that a stored value means ("Lost Mode" is ON), or the value itself."""
     state = str(FINDINGS[name](value)) if name in FINDINGS and value else ""
