@@ -39,6 +39,7 @@ from storage import (
     order_searches,
     regrading,
     rule_trials,
+    service_figures,
     stop_loss,
     verdict_store,
 )
@@ -160,6 +161,7 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
     visit(browser, database, batch_id)
     use_account(app, browser)
     browser.get(f"/batches/{batch_id}/sheet")
+    browser.post("/reports/refunds", {"list": "15000001;0.1"})
     with monkeypatch.context() as patched:
         act_as(patched, Actor("anna", Role.OPERATOR))
         browser.get("/scan/sessions")
@@ -217,6 +219,7 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
     assert undo_import(database, import_id) == (1, 0)
     order_searches.save_search(database, NUMBERS, 0)
     kept_sums.tend(database, 0)
+    service_figures.tend(database)
     rules = (*DEFAULT_RULES, checked_rule("review", "older", "30"))
     rule_trials.try_rules(database, rules)
     assert verdict_store.save_rules(database, rules, "admin")

@@ -5,8 +5,9 @@ from simulated_provider import imeis
 from web_client import Browser, answer_chunks
 
 from database import IMEIDatabase
-from orders import Outcome
-from storage import order_filters
+from orders import DisputeKind, Outcome
+from storage import dispute_store, order_filters
+from storage.disputable import Disputable
 from storage.order_filters import OrderFilter
 from storage.tags import tag_batches, tag_orders
 
@@ -56,6 +57,17 @@ PAGES = [
     "/reports/disputes?kind=in_doubt",
     "/reports/disputes?kind=mismatched&before=90",
     "/reports/disputes?kind=rejected&before=90",
+    "/reports/disputes?kind=rejected&batch={0}",
+    "/reports/disputes?kind=rejected&service=1739",
+    "/reports/disputes?kind=mismatched&batch={0}&service=1739",
+    "/reports/disputes?state=open&kind=in_doubt",
+    "/reports/disputes?state=all&before=9",
+    "/reports/disputes.csv?state=open",
+    "/reports/disputes/1",
+    "/batches/{0}/report",
+    "/settings/links",
+    "/services?sort=median&used=1",
+    "/services/1739",
     "/automations",
     "/automations/new?fmi=ON&batch={0}",
     "/automations/new?carrier=A&kind=recheck",
@@ -123,6 +135,7 @@ def fill(browser: Browser, database: IMEIDatabase) -> int:
         )
         run(connection, "UPDATE orders SET order_id = '14' || substr(order_id, 3)")  # not the simulator's
         run(connection, "UPDATE batches SET customer = 'ACME', label = 'Stock of Acme'")
+    dispute_store.open_all(database, Disputable(DisputeKind.IN_DOUBT), "demo")
     tag_batches(database, [batch_id], "Sold")
     tag_orders(database, [1, 2], "sold")
     return batch_id
