@@ -7,9 +7,10 @@ import time
 from typing import ClassVar
 
 import pytest
-from batch_checks import locked_by_another_program
+from batch_checks import locked_by_another_program, paid_calls
 from simulated_provider import SERVICE, imeis, judge, put_in_use, system, threads_of
 from stored_orders import all_orders
+from waiting import wait_until
 
 from database import DatabaseUnavailableError
 from gsm_fusion_client import GSMFusionAPIError, GSMFusionClient, RateLimitedError
@@ -364,14 +365,14 @@ def test_a_small_batch_behind_a_large_one_is_placed_within_two_call_times(simula
         stop = threading.Event()
         thread = threading.Thread(target=running.run, args=(stop,))
         thread.start()
-        time.sleep(0.45)
-        small, started = create_batch(database, new_batch(imeis(5, first=9000))), time.monotonic()
-        while found(database, small).state is not BatchState.FINISHED and time.monotonic() < started + 5:
-            time.sleep(0.02)
-        took = time.monotonic() - started
+        wait_until(lambda: paid_calls(simulator) > 3, "the large one is under way")
+        before = paid_calls(simulator)
+        small = create_batch(database, new_batch(imeis(5, first=9000)))
+        wait_until(lambda: found(database, small).state is BatchState.FINISHED, "the small one is placed")
         stop.set()
         thread.join(10)
-    assert took < 0.3 * 2 + 0.3
+    calls = [call.imeis for call in simulator.calls() if call.action == "placeorder"]
+    assert calls.index(5) - before <= 3  # each worker begins one more call at most
     assert found(database, large).state is BatchState.RUNNING
 
 
