@@ -18,6 +18,7 @@ from devices import brands_of_service, fits
 from orders import BatchNames, Catalogue, ServiceInfo
 from people import Role
 from results import reading_choice
+from spreadsheets import UnreadableFileError
 from storage import batch_queries, model_store
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, imeis_of_parts, part_batches
@@ -100,9 +101,19 @@ def show(token: str) -> ResponseReturnValue:
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
     found = drafts.upload_or_404(token)
     asked = request.args.getlist("s") if "s" in request.args else None
-    made = (batch_queries.progress(backend().database, one) for one in part_batches(backend().database, token).values())
+    made = part_batches(backend().database, token).values()
+    sent = [batch for one in made if (batch := batch_queries.progress(backend().database, one))]
     split = _split(found, backend().catalog.current(), asked)
-    return render_template("split.html", upload=found, split=split, sent=[batch for batch in made if batch])
+    if not split.lines and not sent:
+        return redirect(url_for("preview.show", token=token), 303)
+    return render_template("split.html", upload=found, split=split, sent=sent)
+
+
+@blueprint.errorhandler(UnreadableFileError)
+def unreadable(error: UnreadableFileError) -> ResponseReturnValue:
+    """Redirect to the form where a stored upload cannot be read any more, such as after a limit was lowered."""
+    flash(str(error), "error")
+    return redirect(url_for("preview.batch"), 303)
 
 
 @blueprint.post("/services")

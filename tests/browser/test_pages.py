@@ -88,7 +88,7 @@ def filled_fixture(site: Site) -> Filled:
              "/history", "/services?q=t-mobile", "/database", "/status",
              "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/tokens",
              "/settings/notifications", "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
-             "/settings/accounts", "/settings/audit-log", "/api/docs")  # fmt: skip
+             "/settings/accounts", "/settings/audit-log", "/settings/models?q=35337008", "/api/docs")  # fmt: skip
     more = ("/reports", "/reports?by=service", "/reports/print", "/reports/pivot", "/reports/disputes",
             "/reports/disputes?kind=rejected", "/reports/disputes?state=open", "/reports/disputes/1",
             "/reports/refunds", "/history/recheck", search, f"{search}?show=missing", f"{finished}/report",

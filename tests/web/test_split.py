@@ -150,6 +150,17 @@ def test_a_changed_price_or_brand_sends_nothing(
     assert names(database) == []
 
 
+def test_an_upload_without_imeis_or_beyond_a_lowered_limit_has_no_parts(
+    settings: Settings, browser: Browser, database: IMEIDatabase, provider: Provider, preview: str
+) -> None:
+    mistyped = IPHONES[0][:-1] + str((int(IPHONES[0][-1]) + 1) % 10)
+    none = browser.upload(f"IMEI\n{mistyped}\n".encode()).location
+    assert browser.get(f"{none}/split").location == none
+    lowered = Browser(make_app(replace(settings, max_batch_imeis=5), database, provider))
+    answer = lowered.get(f"{preview}/split")
+    assert (answer.status_code, answer.location) == (303, "/batch")
+
+
 @pytest.mark.parametrize("limit", ["balance", "budget", "typed"])
 def test_money_holds_for_the_sum_of_the_parts(
     settings: Settings, database: IMEIDatabase, provider: Provider, app: Flask, limit: str
