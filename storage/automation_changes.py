@@ -51,9 +51,11 @@ class Compared:
 
 def uncompared_runs(connection: Connection) -> list[Run]:
     """Return the runs whose results are still to be compared, and whose batch has changed since they were last."""
-    query = select(*automation_runs.c).join(batches, batches.c.id == automation_runs.c.batch_id).where(UNCOMPARED)
-    is_new = automation_runs.c.compared_revision.is_distinct_from(batches.c.revision)
-    return [Run.from_row(row) for row in connection.execute(query.where(is_new).order_by(automation_runs.c.id))]
+    query = select(automation_runs).where(UNCOMPARED).order_by(automation_runs.c.id)
+    runs = [Run.from_row(row) for row in connection.execute(query)]
+    ids = {run.batch_id for run in runs}
+    revisions = dict(connection.execute(select(batches.c.id, batches.c.revision).where(batches.c.id.in_(ids))).all())
+    return [run for run in runs if revisions.get(run.batch_id) != run.compared_revision]
 
 
 def pairs_of(connection: Connection, batch_id: int) -> tuple[int, list[Pair]]:

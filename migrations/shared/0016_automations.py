@@ -87,7 +87,7 @@ def _runs() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("idx_automation_runs_automation", "automation_runs", ["automation_id", "id"])
-    is_open = sa.column("is_compared", sa.Boolean()).is_(sa.false())
+    is_open = ~sa.column("is_compared", sa.Boolean())
     op.create_index(
         "idx_automation_runs_uncompared", "automation_runs", ["id"], sqlite_where=is_open, postgresql_where=is_open
     )

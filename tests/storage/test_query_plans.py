@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from automation_scene import DUE, SECOND, make_scene
 from batch_checks import IN_DOUBT, rows
 from flask import Flask
 from login_client import PASSWORD, log_in
@@ -24,6 +25,7 @@ from webhook_receivers import Receivers
 from database import IMEIDatabase, utc_now
 from grading import DEFAULT_RULES, StopLoss, checked_rule
 from gsm_fusion_client import ClientOptions, GSMFusionClient
+from orders import AutomationKind
 from people import Actor, Role
 from results.auditing import run_audit
 from results.importing import import_orders, undo_import
@@ -144,6 +146,19 @@ def used(planned: dict[str, list[str]]) -> set[str]:
     return {name for lines in planned.values() for line in lines for name in re.findall(r"INDEX (\w+)", line)}
 
 
+def automate(settings: Settings, database: IMEIDatabase, browser: Browser) -> None:
+    """Let a follow-up and a re-check order, and look at what came of it."""
+    scene = make_scene(settings, database)
+    scene.check(imeis(3, 70_000), service_id=SECOND)
+    for kind in AutomationKind:
+        rule = scene.add(kind, service_id=SECOND, filter="fmi=OFF&service=269")
+        scene.turn_on(rule, due_at=DUE)
+        scene.check(imeis(3, 80_000), service_id=SECOND)
+        scene.turn(DUE)
+        for page in ("", f"/{rule}", "/runs/1"):
+            browser.get(f"/automations{page}")
+
+
 @pytest.fixture
 def app(settings: Settings, database: IMEIDatabase) -> Iterator[Flask]:
     made = make_app(settings, database, Provider(list(SERVICES)))
@@ -174,6 +189,7 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
     browser.get(browser.paste([*NUMBERS[:20], *imeis(20, 90_000)]))  # a preview
     with Simulator(Knobs()) as simulator:
         work(simulator, database)
+    automate(settings, database, browser)
     receivers.turn()
     idempotency_store.claim(database, RequestKey("token 1", "nightly", "00"))
     wanted = {str(index.name) for table in metadata.tables.values() for index in table.indexes} - FOR_PEOPLE.keys()
