@@ -21,7 +21,7 @@ from amounts import money, plural
 from automation.choosing import MustTurnOffError, MustWaitError, Selected, choose, require_calm, responsible
 from automation.comparing import compare_open_runs
 from automation.deciding import reached
-from automation.schedule import Schedule
+from automation.schedule import Schedule, is_time_zone
 from backend import Backend, make_backend
 from database import IMEIDatabase, Transaction, utc_now
 from orders import BatchNames, RunKind
@@ -101,6 +101,8 @@ class AutomationTurn:
             _advance(self.backend.database, automation, choice, **mark)
 
     def _recheck(self, automation: Automation) -> None:
+        if not is_time_zone(automation.terms.time_zone):
+            raise MustTurnOffError(f"This machine does not know the time zone {automation.terms.time_zone}.")
         now, schedule, due = self.now(), schedule_of(automation.terms), automation.due_at
         if due is None or schedule.is_too_far(due, now):
             _advance(self.backend.database, automation, None, due_at=schedule.next_after(now))

@@ -16,5 +16,11 @@ def database(request: pytest.FixtureRequest) -> IMEIDatabase:
 
 
 @pytest.fixture
+def file_scene(settings: Settings, file_database: IMEIDatabase) -> Scene:
+    """A scene for what no database decides."""
+    return make_scene(settings, file_database)
+
+
+@pytest.fixture
 def scene(settings: Settings, database: IMEIDatabase) -> Scene:
     return make_scene(settings, database)

@@ -41,7 +41,8 @@ def test_a_follow_up_orders_new_results_that_fit_once_and_in_their_order(scene: 
     assert (last.found, last.sent, last.left_out) == (5, 0, {"ordered by this automation before": 5})
 
 
-def test_a_follow_up_waits_until_results_have_gathered(scene: Scene) -> None:
+def test_a_follow_up_waits_until_results_have_gathered(file_scene: Scene) -> None:
+    scene = file_scene
     rule = scene.add()
     scene.check(imeis(5))
     scene.turn(utc_now())
@@ -95,15 +96,15 @@ def test_what_the_daily_limit_does_not_hold_waits_for_the_next_day(scene: Scene)
 
 
 @pytest.mark.parametrize("which", ["budget", "balance", "person"])
-def test_every_other_limit_holds_too(settings: Settings, database: IMEIDatabase, which: str) -> None:
-    scene = make_scene(replace(settings, daily_budget=0.65 if which == "budget" else None), database)
+def test_every_other_limit_holds_too(settings: Settings, file_database: IMEIDatabase, which: str) -> None:
+    scene = make_scene(replace(settings, daily_budget=0.65 if which == "budget" else None), file_database)
     scene.provider.credits = 0.25 if which == "balance" else 150.0
-    anna = add_user(database, "anna", daily_limit=0.25 if which == "person" else None)
+    anna = add_user(file_database, "anna", daily_limit=0.25 if which == "person" else None)
     rule = scene.add(actor=anna)
     scene.check(imeis(5))
     scene.turn()
     assert len(scene.sent(rule)) == 2
-    assert batch_state(database, scene.log(rule)[0].batch_id or 0)[0] == "running"
+    assert batch_state(file_database, scene.log(rule)[0].batch_id or 0)[0] == "running"
 
 
 def test_two_processes_that_decide_the_same_order_it_once(settings: Settings, scene: Scene) -> None:
@@ -199,7 +200,10 @@ def test_a_recheck_that_is_short_of_money_begins_with_the_oldest_results(scene: 
         ("UPDATE users SET role = 'viewer'", "may not order"),
     ],
 )
-def test_what_became_wrong_turns_it_off_with_words_and_orders_nothing(scene: Scene, wrong: str, words: str) -> None:
+def test_what_became_wrong_turns_it_off_with_words_and_orders_nothing(
+    file_scene: Scene, wrong: str, words: str
+) -> None:
+    scene = file_scene
     rule = scene.add(actor=add_user(scene.database, "anna"))
     scene.check(imeis(3))
     scene.run(wrong)
@@ -212,10 +216,17 @@ def test_what_became_wrong_turns_it_off_with_words_and_orders_nothing(scene: Sce
     assert len(scene.log(rule)) == 1
 
 
+def test_a_time_zone_that_is_gone_turns_a_recheck_off(file_scene: Scene) -> None:
+    rule = file_scene.add(AutomationKind.RECHECK)
+    file_scene.run("UPDATE automations SET time_zone = 'Mars/Base'")
+    file_scene.turn()
+    assert file_scene.get(rule).notice == "This machine does not know the time zone Mars/Base."
+
+
 def test_nobody_orders_for_an_automation_without_a_user_outside_the_demo(
-    live: Settings, database: IMEIDatabase
+    live: Settings, file_database: IMEIDatabase
 ) -> None:
-    scene = make_scene(live, database)
+    scene = make_scene(live, file_database)
     rule = scene.add()
     scene.check(imeis(3))
     scene.turn()
@@ -255,7 +266,8 @@ def test_bad_results_and_a_paused_batch_turn_it_off(scene: Scene) -> None:
     assert len(scene.sent(rule)) == 7
 
 
-def test_an_edit_in_the_middle_of_a_turn_undoes_the_run(scene: Scene) -> None:
+def test_an_edit_in_the_middle_of_a_turn_undoes_the_run(file_scene: Scene) -> None:
+    scene = file_scene
     rule = scene.add()
     scene.check(imeis(3))
     before = scene.get(rule)
@@ -283,7 +295,8 @@ def test_by_hand_it_orders_older_results_that_a_trial_has_shown_and_a_second_cli
     assert scene.log(rule)[-1].batch_id == batch_id
 
 
-def test_a_trial_is_not_confirmed_after_phones_or_price_changed(scene: Scene) -> None:
+def test_a_trial_is_not_confirmed_after_phones_or_price_changed(file_scene: Scene) -> None:
+    scene = file_scene
     scene.check(imeis(3))
     rule = scene.add(max_price=1.0)
     try_out(scene.backend, scene.get(rule), Actor("demo", Role.ADMIN))
