@@ -244,14 +244,14 @@ function shortcuts() {
     box.closest("[hidden]").hidden = false;
     box.addEventListener("change", () => localStorage.setItem(OFF, box.checked ? "0" : "1"));
   }
-  let pressedG = 0;
+  let pressedG = -Infinity;
   document.addEventListener("keydown", (event) => {
     const isTyping = document.activeElement.matches("input:not([type=checkbox], [type=file]), select, textarea");
     if (event.defaultPrevented || event.repeat || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
     if (document.querySelector("dialog[open]") || localStorage.getItem(OFF) === "1") return;
     const search = event.key === "/" && document.querySelector("[data-find]");
     const key = event.timeStamp - pressedG < G_LASTS ? `g ${event.key}` : event.key;
-    pressedG = event.key === "g" ? event.timeStamp : 0;
+    pressedG = event.key === "g" ? event.timeStamp : -Infinity;
     const link = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
     if (!search && !link) return;
     event.preventDefault();

@@ -73,7 +73,7 @@ select.addEventListener("change", () => {
   if (!isDefault) isChosen = true;
   showEstimate();
 });
-if (customer.list) customer.addEventListener("change", showDefault);
+if (customer.list) customer.addEventListener("input", showDefault);
 addEventListener("pageshow", showEstimate);
 showFile();
 showEstimate();

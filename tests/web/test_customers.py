@@ -32,6 +32,7 @@ def test_the_default_of_a_customer_comes_before_that_of_the_person_and_the_last_
     assert selected(browser.get("/batch?customer=Acme").text) == CARRIER.package_id
     assert selected(browser.get("/batch?customer=Acme&service_id=269").text) == "269"
     assert f'<option value="ACME" data-service="{CARRIER.package_id}">' in browser.get("/batch").text
+    assert ' list="customers"' in browser.get("/batch").text
     browser.post("/account/service")
     assert selected(browser.get("/submit").text) == CARRIER.package_id
     refused = browser.led_back(browser.post("/account/service", {"service_id": MAIL.package_id}))
