@@ -56,14 +56,16 @@ def test_calls_whose_worker_is_killed(
     with duplicating(latency=1.0) as simulator, ClusterSite(tmp_path, server_url, simulator, before) as site:
         site.start(webs=0, workers=2)
         batch_id = ordered(site, 2000)
-        wait_until(lambda: waits(simulator) >= 6, "calls are on the wire")
+        wait_until(lambda: waits(simulator) >= 6, "calls are on the wire", PATIENCE)
         for worker in site.workers:
             kill(worker)
         site.revive()
         if is_sound:
             await_end(site, batch_id)
         with IMEIDatabase(site.url) as database:
-            wait_until(lambda: found(database, batch_id).state is not BatchState.RUNNING, "it ends or is paused")
+            wait_until(
+                lambda: found(database, batch_id).state is not BatchState.RUNNING, "it ends or is paused", PATIENCE
+            )
             assert (judge(simulator, database) == (0, 0)) is is_sound
 
 

@@ -136,7 +136,7 @@ class ClusterSite:
         self.webs = [self.start_web() for _ in range(webs)]
         self.workers = [self.start_worker(place) for place in range(workers)]
         for web in self.webs:
-            wait_until(web.answers, "each web replica answers")
+            wait_until(web.answers, "each web replica answers", PATIENCE)
 
     def __enter__(self) -> Self:
         return self
