@@ -17,7 +17,7 @@ from schema.batch_tables import (
 )
 from schema.cluster_tables import elections, pace, raw_answers
 from schema.columns import INTEGER, metadata
-from schema.desk_tables import batch_tags, customers, order_tags, preferences, tags
+from schema.desk_tables import batch_tags, customers, order_tags, preferences, saved_filters, tags
 from schema.dialect import (
     DayStart,
     WordList,
@@ -155,6 +155,7 @@ __all__ = [
     "result_changes",
     "result_counts",
     "rule_versions",
+    "saved_filters",
     "saved_searches",
     "scans",
     "service_figures",

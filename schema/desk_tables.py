@@ -1,8 +1,22 @@
-"""What people keep to work faster: preferences of pages, tags, and what is known of a customer."""
+"""What people keep to work faster: saved filters, preferences of pages, tags, and what is known of a customer."""
 
-from sqlalchemy import Column, ForeignKey, Index, Table
+from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Table, false
 
 from schema.columns import INTEGER, TEXT, metadata
+
+#: Filters of the history, by the name that a person gave them.
+saved_filters = Table(
+    "saved_filters",
+    metadata,
+    Column("id", INTEGER, primary_key=True),
+    Column("person", TEXT, nullable=False),  #: who saved it, as batches.ordered_by names people
+    Column("name", TEXT, nullable=False),
+    Column("query", TEXT, nullable=False),  #: as the URL of the history has it, such as "verdict=fail&since=7d"
+    Column("is_shared", Boolean, nullable=False, server_default=false()),  #: everybody sees it
+    Column("saved_at", TIMESTAMP, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("idx_saved_filters_name", saved_filters.c.person, saved_filters.c.name, unique=True)
 
 #: What one person chose on pages, such as the columns of a table.
 preferences = Table(

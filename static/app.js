@@ -278,4 +278,5 @@ dialogs();
 confirmations();
 menus();
 if (document.querySelector("[data-picker]")) import("./picker.js");
+if (document.querySelector("[data-selecting]")) import("./rows.js");
 document.querySelectorAll("[data-paste]").forEach(pasteBox);

@@ -15,7 +15,7 @@ function take(shown, found) {
   let whole = true;
   for (const part of found.querySelectorAll("[data-part]")) {
     const old = shown.querySelector(`[data-part="${part.dataset.part}"]`);
-    if (words(old) === words(part)) continue;
+    if (!old || words(old) === words(part)) continue; // the columns may have been changed elsewhere
     if (isHeld(old)) { whole = false; continue; }
     old.replaceChildren(...part.childNodes);
     if (part.title) old.title = part.title;

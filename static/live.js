@@ -120,7 +120,7 @@ let tableDue = 0;
 async function refreshTable() {
   const state = verdictsOf(last);
   const shown = find("[data-rows]");
-  if (state === tabled || Date.now() < tableDue || document.hidden || isHeld(shown)) return;
+  if (state === tabled || Date.now() < tableDue || document.hidden || isHeld(shown) || shown.querySelector("tbody :checked")) return;
   tableDue = Date.now() + TABLE_EVERY;
   const answer = await fetch(location.href);
   if (!answer.ok) throw new Error(answer.statusText);

@@ -98,10 +98,11 @@ class OrderFilter:
     since: date | None = None  #: first UTC day of the order
     until: date | None = None  #: last UTC day
     mismatch: bool = False  #: only results that are about another IMEI
+    row: tuple[int, ...] = ()  #: only the orders of these row ids
 
     def arguments(self) -> dict[str, Any]:
         """What is set, as a URL holds it."""
-        found = {name: value for name, value in asdict(self).items() if value not in ("", None, False)}
+        found = {name: value for name, value in asdict(self).items() if value not in ("", None, False, ())}
         return {name: _in_url(value) for name, value in found.items()}
 
     @property
@@ -315,6 +316,8 @@ def _key(guided: Guide) -> ColumnElement[int]:
 
 def terms_of(chosen: OrderFilter, meanings: Wordings, before: int | None = None) -> Iterator[Term]:
     """Yield the terms that are set; first those that probably few orders fit."""
+    if chosen.row:
+        yield Term("row", orders.c.id.in_(chosen.row), _read(orders.c.id).in_(chosen.row), looks=1)
     if chosen.q.strip():
         yield _about(chosen.q.strip())
     rare_status = chosen.status if chosen.status != OrderStatus.COMPLETED else ""
@@ -452,4 +455,6 @@ def _about(given: str) -> Term:
 
 
 def _in_url(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
     return value.isoformat() if isinstance(value, date) else 1 if value is True else value

@@ -116,6 +116,8 @@ UNTESTED = {
     "web.lots": "web/test_split.py",
     "storage.token_store": "access/test_tokens.py",
     "storage.user_store": "access/test_users.py",
+    "web.column_choice": "web/test_order_columns.py",
+    "web.filter_chips": "web/test_saved_filters.py",
     **dict.fromkeys(("api.fields", "api.problems"), "api/test_operations.py"),
     **dict.fromkeys(("api.ordering", "web.batch_moves"), "api/test_batches.py"),
     "api.answers": "api/test_document.py",

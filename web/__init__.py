@@ -13,6 +13,7 @@ from web.batch_reports import blueprint as batch_reports_blueprint
 from web.batches import blueprint as batches_blueprint
 from web.bearer import FOR_TOKENS
 from web.checks import UNHEALTHY, health_report, status_report
+from web.column_choice import blueprint as column_choice_blueprint
 from web.context import RowNumbers, batch_or_404
 from web.customers import blueprint as customers_blueprint
 from web.disputes import blueprint as disputes_blueprint
@@ -50,6 +51,7 @@ from web.refunds_page import blueprint as refunds_blueprint
 from web.report_links import blueprint as report_links_blueprint
 from web.reports import blueprint as reports_blueprint
 from web.rules import blueprint as settings_blueprint
+from web.saved_filters import blueprint as saved_filters_blueprint
 from web.scan import blueprint as scan_blueprint
 from web.search import blueprint as search_blueprint
 from web.searches import MOST as LONGEST_SEARCH
@@ -89,6 +91,8 @@ BLUEPRINTS = (
     batch_names_blueprint,
     doubt_blueprint,
     orders_blueprint,
+    column_choice_blueprint,
+    saved_filters_blueprint,
     searches_blueprint,
     tags_blueprint,
     automations_blueprint,

@@ -27,6 +27,7 @@ from spreadsheets import export_name
 from storage import batch_queries, order_pages, order_queries
 from storage.batch_uploads import rename_upload
 from storage.customers import find_customer
+from storage.order_counts import Count
 from storage.order_filters import OrderFilter
 from storage.order_pages import WORST_FIRST, Sort
 from storage.order_queries import ListedBatches
@@ -38,6 +39,7 @@ from web.context import PAGE, batch_or_404, row_number
 from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
 from web.filters import SHOWN, suggested_tags
 from web.format import plural
+from web.order_columns import OrderTable, headings, shown_columns
 from web.stream import chunk_words, stop_now, stream, whole_snapshot
 
 blueprint = Blueprint("batches", __name__, url_prefix="/batches")
@@ -184,7 +186,7 @@ def results_csv(batch_id: int) -> Response:
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
     describe(imeis=progress.total)
-    return csv_download(rows, columns_asked(), _file_name(progress, "csv"))
+    return csv_download(rows, columns_asked(OrderTable.BATCH), _file_name(progress, "csv"))
 
 
 @blueprint.get("/<int:batch_id>/results.xlsx")
@@ -193,25 +195,44 @@ def results_xlsx(batch_id: int) -> ResponseReturnValue:
     """Download every IMEI of a batch as a workbook. A long one is built in the background."""
     progress = batch_or_404(batch_id)
     rows = result_rows(backend().database, progress)
-    return xlsx_download(rows, workbook_columns(), _file_name(progress, "xlsx"), progress.total)
+    return xlsx_download(rows, workbook_columns(OrderTable.BATCH), _file_name(progress, "xlsx"), progress.total)
 
 
 def _listed(progress: Progress) -> dict[str, Any]:
-    """Return one page of the orders of a batch, how they were chosen, and the key of the next page.
+    """Return one page of the orders of a batch, how it was chosen, and the addresses of other pages.
 
     After an upgrade, orders that are not graded yet have no place among the verdicts: then the newest come first.
     """
     verdict, before = request.args.get("verdict", ""), request.args.get("before", "")
     if verdict not in ("", *WORST_FIRST):
         abort(404, f"“{verdict[:40]}” is not a verdict. Choose one of {', '.join(WORST_FIRST)}.")
-    are_graded = progress.verdicts.results == progress.results - progress.withheld
-    sort = Sort.WORST if are_graded and request.args.get("sort") != Sort.NEWEST else Sort.NEWEST
     counts = progress.verdicts.by_word()
     present = [word for word in WORST_FIRST if counts[word]]
     chosen = OrderFilter(batch=progress.batch_id, verdict=verdict if present != [verdict] else "")
+    are_graded = progress.verdicts.results == progress.results - progress.withheld
+    usual = Sort.WORST if are_graded else Sort.NEWEST
+    total = Count(counts[verdict] if verdict else progress.verdicts.total, is_all=True)
+    possible = order_pages.sorts(chosen, total, before) - order_pages.BY_VERDICT
+    possible |= order_pages.BY_VERDICT if are_graded else frozenset()
+    wanted = request.args.get("sort", usual, type=Sort)
+    sort = wanted if wanted in possible else usual
     found = order_pages.page(backend().database, chosen, sort, before, PAGE + 1, present)
-    following = order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None
-    return {"orders": found[:PAGE], "verdict": verdict, "sort": sort, "is_first": not before, "next_before": following}
+
+    def address(sort: Sort, before: str | None = None) -> str:
+        asked: dict[str, Any] = {"verdict": verdict or None, "sort": None if sort is usual else sort, "before": before}
+        return url_for("batches.live", batch_id=progress.batch_id, **asked)
+
+    columns, is_last = shown_columns(OrderTable.BATCH), len(found) <= PAGE
+    return {
+        "orders": found[:PAGE],
+        "verdict": verdict,
+        "sort": sort,
+        "total": total,
+        "columns": columns,
+        "headings": headings(columns, sort, possible, address),
+        "first_page": address(sort) if before else "",
+        "next_page": "" if is_last else address(sort, order_pages.key(found[PAGE - 1], sort)),
+    }
 
 
 def _file_name(progress: Progress, ending: str) -> str:

@@ -42,6 +42,7 @@ from storage.order_filters import OrderFilter
 from storage.rows import Order
 from storage.tags import tags_of_batches, tags_of_orders
 from web.access import describe
+from web.order_columns import OrderTable, exported_columns
 
 logger = logging.getLogger(__name__)
 
@@ -112,19 +113,28 @@ class StoppedError(Exception):
     """The export must end before it is finished; the message is a sentence for the page."""
 
 
-def columns_asked() -> tuple[OutColumn, ...]:
-    """Return the columns of a CSV file: the provider's, or with ?format=extended all fields."""
-    return EXTENDED_COLUMNS if request.args.get("format") == "extended" else PROVIDER_COLUMNS
+def columns_asked(
+    which: OrderTable = OrderTable.HISTORY, usual: tuple[OutColumn, ...] = PROVIDER_COLUMNS
+) -> tuple[OutColumn, ...]:
+    """Return the columns of a file: the usual ones, with ?format=extended all fields, with ?format=shown the list's.
+
+    ?list= names another list, whose rows were selected.
+    """
+    wanted = request.args.get("format")
+    if wanted == "shown":
+        return exported_columns(request.args.get("list", which, type=OrderTable))
+    return EXTENDED_COLUMNS if wanted == "extended" else usual
 
 
-def workbook_columns() -> tuple[OutColumn, ...]:
-    """Return the columns of a workbook: the provider's with blacklist, serial and order id, or all fields."""
-    return EXTENDED_COLUMNS if columns_asked() is EXTENDED_COLUMNS else WORKBOOK_COLUMNS
+def workbook_columns(which: OrderTable = OrderTable.HISTORY) -> tuple[OutColumn, ...]:
+    """Return the columns of a workbook: usually the provider's with blacklist, verdict, serial and order id."""
+    return columns_asked(which, WORKBOOK_COLUMNS)
 
 
 def named_by_columns(what: str) -> str:
-    """Return the beginning of a file name, with "-extended" for ?format=extended."""
-    return f"{what}-extended" if columns_asked() is EXTENDED_COLUMNS else what
+    """Return the beginning of a file name, with "-extended" for ?format=extended, and "-shown" for ?format=shown."""
+    wanted = request.args.get("format")
+    return f"{what}-{wanted}" if wanted in ("extended", "shown") else what
 
 
 def exported_rows(database: IMEIDatabase, orders: Iterable[Order]) -> Iterator[dict[str, Any]]:

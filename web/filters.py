@@ -3,16 +3,18 @@
 An invalid filter is an error: ignoring it would show, export or order other IMEIs than the user selected.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import islice
 from types import MappingProxyType
+from typing import Any
 
 from flask import abort, request
 
 from backend import backend
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from grading import PENDING, Verdict
 from orders import OrderStatus
 from storage.order_filters import OrderFilter
@@ -42,8 +44,11 @@ LABELS = MappingProxyType(
     }
 )
 FIELDS = ("q", "status", "verdict", "service", *LABELS, "mismatch")
-#: Most values that one field suggests.
-SHOWN = 200
+#: Most values that one field suggests, and most orders that are selected one by one.
+SHOWN, MOST_ROWS = 200, 100
+#: Days by a word, which mean another day tomorrow: the field of the filter keeps the word.
+PERIODS = MappingProxyType({"today": "Today", "7d": "Last 7 days", "30d": "Last 30 days", "month": "This month"})
+LAST_DAYS = re.compile(r"([1-9][0-9]{0,3})d")
 
 Suggestions = Mapping[str, list[tuple[str, str]]]
 
@@ -57,6 +62,12 @@ class Asked:
     chosen: OrderFilter  #: the valid part; not to be used while there are objections
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """Return the valid filter as a URL holds it. A day by a word stays a word, which means another day later."""
+        found = self.chosen.arguments()
+        return found | {name: self.entered[name] for name in ("since", "until") if name in found}
+
+    @property
     def further(self) -> int:
         """Return the number of filled fields under "More filters"."""
         return sum(bool(self.entered[name]) for name in LABELS)
@@ -67,14 +78,22 @@ class Asked:
         return " ".join(self.objections.values())
 
 
-def asked() -> Asked:
-    """Return the filter in the URL of this request."""
-    return read_filter(backend().database, request.args)
+def asked(selectable: bool = False) -> Asked:
+    """Return the filter in the URL of this request. selectable: or the orders that were selected in a list.
+
+    A list sends its filter and the selected rows; all=1 chooses everything that the filter finds.
+    """
+    is_selected = "chosen" in request.args or "row" in request.args
+    if not (selectable and is_selected) or request.args.get("all") == "1":
+        return read_filter(backend().database, request.args)
+    objections: dict[str, str] = {}
+    rows = _rows(request.args.getlist("row"), objections)
+    return Asked(dict.fromkeys(FIELDS, ""), objections, OrderFilter(row=rows))
 
 
-def filter_asked() -> OrderFilter:
-    """Return the filter in the URL of this request. Answers 400 with the reasons if it is not valid."""
-    found = asked()
+def filter_asked(selectable: bool = False) -> OrderFilter:
+    """Return what asked() finds. Answers 400 with the reasons if it is not valid."""
+    found = asked(selectable)
     if found.objections:
         abort(400, f"The filter is not valid. {found.sentence}")
     return found.chosen
@@ -90,7 +109,7 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
     since, until = _day("since", entered["since"], found), _day("until", entered["until"], found)
     if since and until and since > until:
         found["until"] = f"“To” ({until}) is before “From” ({since})."
-    words = {name: entered[name] for name in ("q", "service", "serial", *MEANT)}
+    words: dict[str, Any] = {name: entered[name] for name in ("q", "service", "serial", *MEANT)}
     chosen = OrderFilter(
         **words,
         status=status,
@@ -131,6 +150,18 @@ def _uses(tag: Tag) -> str:
 
 def _at_least(count: int) -> str:
     return f"{count:,}+" if count >= COUNTED else f"{count:,}"
+
+
+def _rows(texts: Sequence[str], found: dict[str, str]) -> tuple[int, ...]:
+    """Return the row ids of selected orders."""
+    if not 0 < len(texts) <= MOST_ROWS:
+        found["row"] = f"Select at least one order, and at most {MOST_ROWS}."
+        return ()
+    try:
+        return tuple(sorted({row_number(text) for text in texts}))
+    except ValueError:
+        found["row"] = "A selected order has no row number."
+        return ()
 
 
 def _status(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
@@ -189,13 +220,21 @@ def _day(name: str, text: str, found: dict[str, str]) -> date | None:
     if not text:
         return None
     try:
-        day = date.fromisoformat(text)
+        day = _relative_day(text.casefold()) or date.fromisoformat(text)
     except ValueError:
         day = date.max
     if day == date.max:
-        found[name] = f"“{text[:40]}” in “{LABELS[name]}” is not a date such as 2026-11-25."
+        found[name] = f"“{text[:40]}” in “{LABELS[name]}” is not a date such as 2026-11-25. Or use today, 7d or month."
         return None
     return day
+
+
+def _relative_day(word: str) -> date | None:
+    """Return the UTC day of a word: today, the first of the last days ("7d": today is the seventh), or of the month."""
+    today = utc_now().date()
+    if last := LAST_DAYS.fullmatch(word):
+        return today - timedelta(days=int(last[1]) - 1)
+    return {"today": today, "month": today.replace(day=1)}.get(word)
 
 
 def _mark(name: str, text: str, given: bool, found: dict[str, str]) -> bool:

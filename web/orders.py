@@ -1,7 +1,6 @@
 """The history of orders with its exports, and the page of one order."""
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
@@ -24,8 +23,9 @@ from storage import (
     tags,
     verdict_store,
 )
+from storage.order_counts import Count
 from storage.order_filters import OrderFilter
-from storage.order_pages import Sort
+from storage.order_pages import Listed, Sort
 from storage.result_store import count_pending
 from storage.rows import Order
 from submission import leader_alive, service_objection
@@ -41,38 +41,48 @@ from web.downloads import (
     workbook_columns,
     xlsx_download,
 )
-from web.filters import SHOWN, asked, filter_asked, suggested
+from web.filter_chips import chips, saved_query
+from web.filters import PERIODS, SHOWN, Asked, asked, filter_asked, suggested
 from web.format import synced
+from web.order_columns import OrderTable, headings, shown_columns
 
 blueprint = Blueprint("orders", __name__)
 
 #: The list of a page whose filter is not valid.
-NOTHING: Mapping[str, Any] = MappingProxyType({"orders": [], "next_before": None, "count": None})
+NOTHING = Listed([], Count(0, is_all=True), Sort.NEWEST, frozenset())
 
 
 @blueprint.get("/history")
 @allow(Role.VIEWER)
 def history() -> ResponseReturnValue:
     """Show the orders that match the filter, newest first or in the order of ?sort=."""
-    wanted, before, database = asked(), request.args.get("before", ""), backend().database
-    sorts = order_pages.sorts(wanted.chosen)
-    sort = request.args.get("sort", sorts[0], type=Sort)
-    sort = sort if sort in sorts else sorts[0]
-    listed = NOTHING if wanted.objections else _listed(database, wanted.chosen, sort, before)
+    wanted, before, database = asked(selectable=True), request.args.get("before", ""), backend().database
+    sort = request.args.get("sort", Sort.NEWEST, type=Sort)
+    listed = NOTHING if wanted.objections else order_pages.listed(database, wanted.chosen, sort, before, PAGE + 1)
+    columns, arguments = shown_columns(OrderTable.HISTORY), wanted.arguments
+
+    def address(sort: Sort, before: str | None = None) -> str:
+        return url_for("orders.history", **arguments, sort=None if sort is Sort.NEWEST else sort, before=before)
+
+    following = order_pages.key(listed.orders[PAGE - 1], listed.sort) if len(listed.orders) > PAGE else None
     page = render_template(
         "history.html",
-        first_page=not before,
-        sort=sort,
-        sorts=sorts,
         asked=wanted,
-        chosen=wanted.chosen,
+        arguments=arguments,
+        listed=listed,
+        orders=listed.orders[:PAGE],
+        columns=columns,
+        headings=headings(columns, listed.sort, listed.sorts, address),
+        first_page=address(listed.sort) if before else "",
+        next_page=address(listed.sort, following) if following else "",
+        periods=_periods(wanted),
+        saved=chips(database, saved_query(arguments, listed.sort)),
         statuses=list(OrderStatus),
         services=order_queries.ordered_services(database),
         suggested=suggested(),
         total=database.count_orders(),
         mismatched=order_filters.mismatched_count(database),
         sync=_sync_state(),
-        **listed,
     )
     return page, 400 if wanted.objections else 200
 
@@ -83,7 +93,7 @@ def rows() -> str:
     """Return the table rows of shown orders (?seen=row:status, repeated) whose status has changed."""
     seen = _seen()
     changed = [order for order in order_queries.orders_of_rows(backend().database, list(seen)) if _is_news(order, seen)]
-    return render_template("rows.html", orders=changed)
+    return render_template("rows.html", orders=changed, columns=shown_columns(OrderTable.HISTORY))
 
 
 @blueprint.post("/history/sync")
@@ -91,7 +101,7 @@ def rows() -> str:
 def sync_now() -> ResponseReturnValue:
     """Request all pending results. The process that calls the provider fetches them; the history shows the outcome."""
     request_sync(backend().database)
-    return redirect(url_for("orders.history", **filter_asked().arguments()), 303)
+    return redirect(url_for("orders.history", **filter_asked(selectable=True).arguments()), 303)
 
 
 @blueprint.get("/history/sync.json")
@@ -105,7 +115,7 @@ def sync_state() -> Response:
 @allow(Role.OPERATOR)
 def recheck() -> ResponseReturnValue:
     """Show the form that selects the service for checking the IMEIs of the filter again."""
-    chosen = filter_asked()
+    chosen = filter_asked(selectable=True)
     return render_template(
         "recheck.html",
         chosen=chosen,
@@ -118,7 +128,7 @@ def recheck() -> ResponseReturnValue:
 @allow(Role.OPERATOR, "recheck")
 def preview_recheck() -> ResponseReturnValue:
     """Redirect to the preview of a batch with the IMEIs of the filter, or with the one IMEI of the form."""
-    chosen, service_id = filter_asked(), request.form.get("service_id", "").strip()
+    chosen, service_id = filter_asked(selectable=True), request.form.get("service_id", "").strip()
     objection = service_objection(backend().catalog.current().find(service_id), service_id)
     one = request.form.get("imei", "").strip()
     imeis = [one] if one else order_filters.imeis_of(backend().database, chosen, _most() + 1)
@@ -141,7 +151,7 @@ def preview_recheck() -> ResponseReturnValue:
 @allow(Role.VIEWER, "export")
 def history_csv() -> Response:
     """Download the orders that match the filter: in the provider's format, or with ?format=extended with all fields."""
-    chosen = filter_asked()
+    chosen = filter_asked(selectable=True)
     describe_orders(chosen, order_counts.counted(backend().database, chosen))
     return csv_download(_export_rows(backend().database, chosen), columns_asked(), _export_name("csv"))
 
@@ -150,7 +160,7 @@ def history_csv() -> Response:
 @allow(Role.VIEWER, "export")
 def history_xlsx() -> ResponseReturnValue:
     """Download the orders that match the filter as a workbook. A long one is built in the background."""
-    chosen = filter_asked()
+    chosen = filter_asked(selectable=True)
     total = order_filters.count(backend().database, chosen)
     describe_orders(chosen)
     return xlsx_download(_export_rows(backend().database, chosen), workbook_columns(), _export_name("xlsx"), total)
@@ -188,11 +198,13 @@ def result(order_id: str) -> str:
     return render_template("result.html", **_result(found)) if found and _is_news(found, _seen()) else ""
 
 
-def _listed(database: IMEIDatabase, chosen: OrderFilter, sort: Sort, before: str) -> dict[str, Any]:
-    """Return one page of matching orders, the key of the next page, and the count."""
-    found, count = order_pages.counted_page(database, chosen, sort, before, PAGE + 1)
-    following = order_pages.key(found[PAGE - 1], sort) if len(found) > PAGE else None
-    return {"orders": found[:PAGE], "next_before": following, "count": count}
+def _periods(wanted: Asked) -> list[tuple[str, str, bool]]:
+    """Return links to the filter with other days: their words, the address, and whether they are chosen."""
+    others = {name: value for name, value in wanted.arguments.items() if name not in ("since", "until", "row")}
+    current = wanted.entered["since"] if not wanted.entered["until"] else ""
+    return [
+        (words, url_for("orders.history", **others, since=since), since == current) for since, words in PERIODS.items()
+    ]
 
 
 def _result(order: Order) -> dict[str, Any]:

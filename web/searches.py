@@ -23,6 +23,7 @@ from web.context import PAGE, row_number
 from web.downloads import columns_asked, csv_download, describe_orders, exported_rows, workbook_columns, xlsx_download
 from web.filters import asked, filter_asked, suggested
 from web.format import plural
+from web.order_columns import OrderTable, plain_headings, shown_columns
 
 blueprint = Blueprint("searches", __name__, url_prefix="/history/search")
 
@@ -60,8 +61,11 @@ def show(search_id: int) -> ResponseReturnValue:
         listed = _missing(search, known)
     elif not wanted.objections:
         listed, count = _found(search_id, wanted.chosen), _count(search_id, wanted.chosen)
+    columns = shown_columns(OrderTable.HISTORY)
     page = render_template(
         "searches.html",
+        columns=columns,
+        headings=plain_headings(columns),
         search=search,
         known=len(known),
         asked=wanted,

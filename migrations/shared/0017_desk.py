@@ -14,7 +14,8 @@ def upgrade() -> None:
 
 
 def _lists_of_orders() -> None:
-    """Preferences."""
+    """Preferences and saved filters."""
+    whole = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
     words = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     op.create_table(
         "preferences",
@@ -22,6 +23,17 @@ def _lists_of_orders() -> None:
         sa.Column("name", words, primary_key=True),
         sa.Column("value", words, nullable=False),
     )
+    op.create_table(
+        "saved_filters",
+        sa.Column("id", whole, primary_key=True),
+        sa.Column("person", words, nullable=False),
+        sa.Column("name", words, nullable=False),
+        sa.Column("query", words, nullable=False),
+        sa.Column("is_shared", sa.Boolean(), nullable=False, server_default=sa.false()),
+        sa.Column("saved_at", sa.TIMESTAMP(), nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("idx_saved_filters_name", "saved_filters", ["person", "name"], unique=True)
 
 
 def _tags_and_customers() -> None:

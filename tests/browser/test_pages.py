@@ -89,12 +89,14 @@ def filled_fixture(site: Site) -> Filled:
              "/login", "/settings", "/settings/users", "/settings/users/1", "/account", "/settings/tokens",
              "/settings/notifications", "/settings/notifications/webhooks/1", "/settings/notifications/deliveries",
              "/settings/accounts", "/settings/audit-log", "/settings/models?q=35337008", "/api/docs")  # fmt: skip
+    site.post("/history/filters?verdict=fail&since=7d", {"name": "To return"})
     more = ("/reports", "/reports?by=service", "/reports/print", "/reports/pivot", "/reports/disputes",
             "/reports/disputes?kind=rejected", "/reports/disputes?state=open", "/reports/disputes/1",
             "/reports/refunds", "/history/recheck", search, f"{search}?show=missing", f"{finished}/report",
             f"{finished}/findings", "/exports/built", "/settings/links", shared, f"/services/{SERVICE}")  # fmt: skip
     asked = (f"{finished}?verdict=fail", "/history?q=nothing", "/services?q=nothing", "/submit?imei=353370080000001",
-             "/tags", "/customers", "/customers/one?name=acme", "/search?q=35337", "/history?tag=sold")  # fmt: skip
+             "/tags", "/customers", "/customers/one?name=acme", "/search?q=35337", "/history?tag=sold",
+             "/history/filters")  # fmt: skip
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
                          f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
 

@@ -189,7 +189,7 @@ def test_a_verdict_tile_filters_the_results_of_a_batch(visitor: Visitor, site: S
     site.post("/history/sync", {})
     wait_until(lambda: bool(site.progress(live)["is_settled"]), "every result is there")
     page = visitor.open(live, java_script_enabled=scripted)
-    verdicts = page.locator(".results tbody td:nth-child(2)")
+    verdicts = page.locator(".orders tbody [data-part=verdict]")
     expect(verdicts.first).to_have_text("Fail")
     counts = site.progress(live)["verdicts"]
     assert sum(counts.values()) == 90

@@ -117,7 +117,7 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP TABLE listed_orders",
         "DROP TABLE provider_requests",
         *(f"DROP TABLE {name}" for name in ("pace", "elections", "raw_answers")),
-        "DROP TABLE preferences",
+        *(f"DROP TABLE {name}" for name in ("preferences", "saved_filters")),
         *(f"DROP TABLE {name}" for name in ("batch_tags", "order_tags", "tags", "customers")),
         "ALTER TABLE attempts DROP COLUMN taken_by",
         "ALTER TABLE attempts DROP COLUMN begun_at",

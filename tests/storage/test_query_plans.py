@@ -177,6 +177,7 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
     use_account(app, browser)
     browser.get(f"/batches/{batch_id}/sheet")
     browser.post("/reports/refunds", {"list": "15000001;0.1"})
+    browser.post("/history/filters?status=Rejected", {"name": "Returns"})
     with monkeypatch.context() as patched:
         act_as(patched, Actor("anna", Role.OPERATOR))
         browser.get("/scan/sessions")
