@@ -191,6 +191,12 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "oldest first, rejected": "sort=oldest&status=Rejected",
         "by IMEI": "sort=imei",
         "by IMEI, deep": f"sort=imei&before={imei}~{some.id}",
+        "by IMEI, from the last, deep": f"sort=-imei&before={imei}~{some.id}",
+        "a batch by model": f"batch={years.pending}&sort=model",
+        "a batch by price, second page": f"batch={years.usual}&sort=-price&before=0.05~{total}",
+        "few orders of all years by model": f"q={imei[:10]}&sort=model",
+        "100 selected orders": "&".join(f"row={row}" for row in range(total // 200, total, total // 100)),
+        "the last 7 days": "since=7d",
         "FMI (rare)": "fmi=UNKNOWN",
         "verdict (common)": "verdict=pass",
         "verdict (common), deep": f"verdict=fail&before={total // 2}",
@@ -262,6 +268,8 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
         "a batch, running": f"/batches/{years.running}",
         "a batch, progress.json": f"/batches/{years.running}/progress.json",
         "a batch, in doubt": f"/batches/{years.doubtful}/doubt",
+        "a batch by carrier": f"/batches/{years.usual}?sort=carrier",
+        "saved filters": "/history/filters",
         "a batch, findings": f"/batches/{years.usual}/findings",
         "a batch, report": f"/batches/{years.usual}/report",
         "a batch, report behind a link": f"/shared/{_link(database, years.usual)}",
@@ -304,6 +312,7 @@ def addresses(database: IMEIDatabase, years: Years) -> dict[str, str]:
     if years.big:
         pages |= {
             "a batch of 100,000": f"/batches/{years.big}",
+            "a batch of 100,000, best first": f"/batches/{years.big}?sort=best",
             "a batch of 100,000, findings": f"/batches/{years.big}/findings",
             "a batch of 100,000, report": f"/batches/{years.big}/report",
         }
