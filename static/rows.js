@@ -21,7 +21,7 @@ function show() {
   }
   bar.hidden = !count;
   bar.querySelector("[data-selected]").textContent = isAll() ? all.textContent.trim() : `${number(count)} selected`;
-  bar.querySelector("[data-copy-rows]").hidden = isAll();
+  for (const one of bar.querySelectorAll("[data-copy-rows], [data-rows-only]")) one.hidden = isAll();
 }
 
 function check(some, checked) {

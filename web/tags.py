@@ -108,7 +108,7 @@ def delete() -> ResponseReturnValue:
 
 def _words() -> Sequence[str]:
     """Return the tags of the form: words with commas between them, each on one line. Without any, say so."""
-    given = request.form.get("tag")
+    given = request.form.get("add_tag", request.form.get("tag"))  # a list has its own tag in its filter
     words = dict[str, str]()
     for part in (given or "").split(","):
         if word := one_line(part, LONGEST):

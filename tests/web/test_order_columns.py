@@ -127,6 +127,16 @@ def test_a_selection_that_is_none_exports_and_orders_nothing(
     assert browser.post(f"/history/recheck?{selected}", {"service_id": CARRIER.package_id}).status_code == 400
 
 
+def test_selected_rows_get_a_tag_and_the_list_keeps_its_filter(browser: Browser, database: IMEIDatabase) -> None:
+    ordered(database, 3)
+    page = browser.get("/history?fmi=ON").text
+    action = re.search(r'formmethod="post" data-rows-only\s+formaction="([^"]+)"', page)
+    assert action
+    answer = browser.post(unescape(action[1]), {"row": ["2"], "tag": "the filter's", "add_tag": "sold"})
+    assert answer.location == "/history?fmi=ON"
+    assert rows(browser.get("/history?tag=sold").text) == ["2"]
+
+
 def test_a_list_offers_what_its_person_may_do(
     browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
