@@ -385,19 +385,13 @@ def _tagged(chosen: OrderFilter, alone: Sequence[str]) -> Term:
     key = tag_key(chosen.tag)
     own = select(order_tags.c.order_row).where(order_tags.c.tag == key)
     theirs = select(batch_tags.c.batch_id).where(batch_tags.c.tag == key)
+    seek, read = orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs)
     if alone:
-        return Term(TAG, orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs), batches=theirs)
+        return Term(TAG, seek, read, batches=theirs)
     of_batches = orders.alias("of_batches")
-    both = union_all(own, select(of_batches.c.id).where(of_batches.c.batch_id.in_(theirs)))
-    in_batch = _read(orders.c.batch_id).in_(theirs)
+    both = orders.c.id.in_(union_all(own, select(of_batches.c.id).where(of_batches.c.batch_id.in_(theirs))))
     own_only = and_(orders.c.id.in_(own), func.coalesce(orders.c.batch_id, 0).not_in(theirs))
-    return Term(
-        TAG,
-        orders.c.id.in_(both),
-        or_(_read(orders.c.id).in_(own), in_batch),
-        parts=(orders.c.batch_id.in_(theirs), own_only),
-        batches=theirs,
-    )
+    return Term(TAG, both, or_(_read(orders.c.id).in_(own), read), parts=(seek, own_only), batches=theirs)
 
 
 def _serial(given: str) -> Term:
