@@ -39,6 +39,8 @@ from web.access import ATTRIBUTE, Permission
 #: Requests of each kind to each route and method.
 PATHS, QUERIES, FORMS, BODIES, OTHERS = 6, 5, 8, 4, 2
 ORDERED = ("batches", "chunks", "items", "outbox_events", "scans", "uploads", "idempotency_keys")
+IMPORTED = ("import_changes", "import_history", "orders", "result_changes", "tac_models")
+TAGGED = ("batch_tags", "order_tags", "tags")
 #: Endpoint → tables that an accepted request of an admin may change. Some do what they do without any field.
 CHANGES = MappingProxyType(
     {
@@ -52,11 +54,20 @@ CHANGES = MappingProxyType(
         "api_checks.create": ORDERED,
         "api_orders.search": ("saved_searches",),
         "audit_log.check": ("settings",),
+        "automations.change": ("automations",),
+        "automations.create": ("automations",),
+        "automations.run": (*ORDERED, "automation_phones", "automation_runs", "automations"),
+        "automations.trial": ("automation_runs",),
+        "automations.turn_off": ("automations",),
+        "automations.turn_on": ("automations",),
         "batch_names.rename": ("batches",),
         "batches.ask_for_results": ("settings",),
         "batches.cancel": ("batches", "outbox_events"),
         "batches.pause": ("batches", "outbox_events"),
         "batches.resume": ("batches", "outbox_events"),
+        "customers.rename": ("batches", "customers"),
+        "customers.set_default": ("customers",),
+        "customers.use_default": ("uploads",),
         "disputes.change": ("dispute_events", "disputes"),
         "disputes.open_disputes": ("dispute_events", "disputes"),
         "disputes.open_of_order": ("dispute_events", "disputes"),
@@ -64,9 +75,11 @@ CHANGES = MappingProxyType(
         "disputes.take_steps": ("dispute_events", "disputes"),
         "doubt.ask": ("settings",),
         "doubt.undo_not_placed": ("batches",),
-        "imports.confirm": ("import_changes", "import_history", "orders"),
-        "imports.undo": ("import_changes", "import_history", "orders"),
+        "imports.confirm": IMPORTED,
+        "imports.undo": IMPORTED,
         "login.logout": ("sessions",),
+        "models.forget": ("imported_models",),
+        "models.import_list": ("imported_models",),
         "notices.add": ("webhooks",),
         "notices.change": ("webhooks",),
         "notices.delete": ("deliveries", "webhooks"),
@@ -92,8 +105,14 @@ CHANGES = MappingProxyType(
         "searches.save": ("saved_searches",),
         "second_factor.renew": ("recovery_codes",),
         "settings.save_stop_loss": ("settings",),
+        "split.confirm": ORDERED,
         "submit.order": ORDERED,
         "submit.order_and_follow": ORDERED,
+        "tags.delete": TAGGED,
+        "tags.of_batch": TAGGED,
+        "tags.of_order": TAGGED,
+        "tags.of_rows": TAGGED,
+        "tags.rename": TAGGED,
         "tokens.create": ("api_tokens",),
         "tokens.revoke": ("api_tokens",),
         "users.add": ("users",),

@@ -15,13 +15,13 @@ from account.answerer import LocalProvider, Questions
 from automation import AutomationTurn
 from backend import Backend, make_backend
 from database import IMEIDatabase, utc_now
-from orders import AutomationKind, IMEIOrder, OrderStatus
+from orders import AutomationKind, IMEIOrder, OrderStatus, RunKind
 from people import DEMO_USER, Actor
 from results.sync import result_values
 from schema import items, orders
 from settings import Settings
 from storage import automation_store
-from storage.automation_store import Automation, Run, Terms
+from storage.automation_store import Automation, NewRun, Run, Terms
 from storage.batch_creation import NewBatch, create_batch
 from storage.result_store import store_results
 
@@ -104,6 +104,21 @@ class Scene:
     def run(self, statement: str, *values: object) -> None:
         with self.database.write() as connection:
             run_sql(connection, statement, *values)
+
+
+def store_automation(
+    database: IMEIDatabase,
+    kind: AutomationKind = AutomationKind.FOLLOW_UP,
+    run: RunKind = RunKind.TRIAL,
+    batch_id: int | None = None,
+) -> None:
+    """Store an automation that is off, with one run."""
+    terms = Terms("Second stage", "fmi=OFF", SECOND, PRICE, 10.0, first_day="2026-01-01")
+    with database.write() as connection:
+        automation_id = automation_store.create(connection, kind, terms, DEMO_USER)
+        found = automation_store.find_automation(connection, automation_id)
+        assert found
+        automation_store.add_run(connection, found, NewRun(run, DEMO_USER.name, 1, 1, PRICE), batch_id)
 
 
 def make_scene(settings: Settings, database: IMEIDatabase) -> Scene:

@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar
 
+from automation_scene import store_automation
 from doubtful_call import in_doubt
 from flask import Flask
 from flask.testing import FlaskClient
@@ -35,6 +36,7 @@ from storage import account_store, dispute_store, outbox, scan_store, user_store
 from storage.delivery_store import add_test
 from storage.link_store import NewLink
 from storage.scan_store import NewScan
+from storage.tags import tag_batches
 from web import XLSX
 from web.auth import HEADERS as WANTED_HEADERS
 from web.auth import SESSION_COOKIE, unmasked
@@ -111,6 +113,11 @@ LEAKS = re.compile(
 MARKUP = re.compile("<script>alert|<img src=x")
 
 
+#: Variables of paths whose value is the only row of its table.
+FIRSTS = (
+    "webhook_id", "delivery_id", "token_id", "search_id", "import_id", "check_id", "dispute_id", "link_id",
+    "automation_id", "run_id",
+)  # fmt: skip
 #: Pages that show admins where the data is.
 FOR_ADMINS = ("/database", "/status")
 
@@ -324,8 +331,10 @@ def _fill(house: House) -> None:
     expiry = utc_now() + timedelta(days=1)
     link = NewLink(batch_id, "admin", expiry, has_prices=True, has_imeis=True, has_csv=True)
     own = {name: str(actor.user_id) for name, actor in house.people.items()}
-    firsts = ("webhook_id", "delivery_id", "token_id", "search_id", "import_id", "check_id", "dispute_id", "link_id")
-    house.ids = dict.fromkeys(firsts, "1")
+    store_automation(database)
+    tag_batches(database, [batch_id], "sold")
+    database.store_services(SERVICES, time.time())
+    house.ids = dict.fromkeys(FIRSTS, "1")
     house.ids |= {
         "batch_id": str(batch_id),
         "order_id": order_id,
@@ -342,6 +351,7 @@ def _fill(house: House) -> None:
         "percent": "10", "first": "100", "verdict": "fail", "condition": "locked", "action": "try", "show": "missing",
         "sort": "newest", "session_id": "1", "days": "30", "since": "2026-01-01", "kind": "rejected",
         "to": "sent", "state": "open", "amount": "0.01", "day": "2026-01-01", "list": f"{order_id};0.01",
+        "filter": "fmi=OFF", "daily_limit": "5", "trial": "1", "revision": "0", "tag": "sold", "customer": "ACME",
     }  # fmt: skip
 
 
