@@ -1,11 +1,12 @@
 """A batch with everything that pages show, and a visit of every page that shows stored data."""
 
+from automation_scene import store_automation
 from plain_sql import run
 from simulated_provider import imeis
 from web_client import Browser, answer_chunks
 
 from database import IMEIDatabase
-from orders import DisputeKind, Outcome
+from orders import AutomationKind, DisputeKind, Outcome, RunKind
 from storage import dispute_store, order_filters
 from storage.disputable import Disputable
 from storage.order_filters import OrderFilter
@@ -69,6 +70,9 @@ PAGES = [
     "/services?sort=median&used=1",
     "/services/1739",
     "/automations",
+    "/automations/1",
+    "/automations/runs/1",
+    "/automations/runs/1/changes.csv",
     "/automations/new?fmi=ON&batch={0}",
     "/automations/new?carrier=A&kind=recheck",
     "/history/rows?seen=1:Pending",
@@ -136,6 +140,7 @@ def fill(browser: Browser, database: IMEIDatabase) -> int:
         run(connection, "UPDATE orders SET order_id = '14' || substr(order_id, 3)")  # not the simulator's
         run(connection, "UPDATE batches SET customer = 'ACME', label = 'Stock of Acme'")
     dispute_store.open_all(database, Disputable(DisputeKind.IN_DOUBT), "demo")
+    store_automation(database, AutomationKind.RECHECK, RunKind.BY_HAND, batch_id)
     tag_batches(database, [batch_id], "Sold")
     tag_orders(database, [1, 2], "sold")
     return batch_id
