@@ -13,7 +13,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 from waiting import wait_until
 
 from database import IMEIDatabase
@@ -68,6 +68,9 @@ def filled_fixture(site: Site) -> Filled:
     site.provider(**QUICK | {"latency": 5.0})
     paused = site.order(made_up_imeis(200, 300), "paused stock.csv")
     site.post(f"{paused}/pause", {})
+    models = b"TAC,Brand,Model\n35337008,Apple,iPhone 14\n35123456,Samsung,Galaxy S21\n"
+    site.post("/settings/models/import", {}, {"file": ("models.csv", models)})
+    brands = site.upload([*made_up_imeis(900, 3), "351234560000002"], "two brands.csv")
     mixed = ["IMEI", *made_up_imeis(0, 20), *made_up_imeis(600, 40), "353370080000001", "12345", "n/a"]
     preview = site.upload(mixed + made_up_imeis(600, 3), "mixed stock.csv")
     export = site.session.get(f"{site.url}/history.csv", timeout=30).content
@@ -98,7 +101,7 @@ def filled_fixture(site: Site) -> Filled:
              "/tags", "/customers", "/customers/one?name=acme", "/search?q=35337", "/history?tag=sold",
              "/history/filters")  # fmt: skip
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
-                         f"{paused}/cancel", preview, imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
+                         f"{paused}/cancel", preview, f"{brands}/split", imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
 
 
 #: What answers a GET with a file, with JSON, with events or with a part of a page.
@@ -148,13 +151,15 @@ def test_every_page_of_the_app_is_among_those_that_are_looked_at(
 
 
 #: What axe checks in each scheme: all its rules, and again the one that colours can break. It reports violations only.
-#: The script of the first is on the page for the second.
-ONLY = {"resultTypes": ["violations"]}
+#: No rule needs what it would load beforehand. The script of the first is on the page for the second.
+ONLY = {"resultTypes": ["violations"], "preload": False}
 CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}, **ONLY}
 CHECKS: dict[Literal["light", "dark"], tuple[Axe, dict[str, Any]]] = {
     "light": (Axe(), ONLY),
     "dark": (Axe("null"), CONTRAST),
 }
+DESK: ViewportSize = {"width": 1280, "height": 720}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 def each_page(visitor: Visitor, filled: Filled, **options: Any) -> Iterator[tuple[str, Page]]:
@@ -175,24 +180,34 @@ def each_page(visitor: Visitor, filled: Filled, **options: Any) -> Iterator[tupl
         yield path, page
 
 
-def test_axe_finds_nothing_on_any_page_in_light_and_dark(visitor: Visitor, filled: Filled) -> None:
-    found = []
-    for path, page in each_page(visitor, filled):
-        for scheme, (axe, rules) in CHECKS.items():
-            page.emulate_media(color_scheme=scheme)
-            for violation in axe.run(page, options=rules).response["violations"]:
-                found += [f"{path}, {scheme}: {violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
-    assert found == []
+def violations(page: Page) -> Iterator[str]:
+    """Return what axe finds on a page in light and in dark."""
+    for scheme, (axe, rules) in CHECKS.items():
+        page.emulate_media(color_scheme=scheme)
+        for violation in axe.run(page, options=rules).response["violations"]:
+            yield from (f"{scheme}: {violation['id']}: {node['html'][:200]}" for node in violation["nodes"])
 
 
-@pytest.mark.parametrize("scripted", [True, False])
-def test_no_page_scrolls_sideways_at_390_pixels(visitor: Visitor, filled: Filled, scripted: bool) -> None:
-    wide = []
-    size = {"width": 390, "height": 844}
-    for path, page in each_page(visitor, filled, viewport=size, java_script_enabled=scripted):
-        width = page.evaluate("document.documentElement.scrollWidth")
-        wide += [f"{path} is {width} wide"] if width > 390 else []
-    assert wide == []
+def too_wide(page: Page) -> list[str]:
+    """Return how wide a page is that a phone must scroll sideways."""
+    width = page.evaluate("document.documentElement.scrollWidth")
+    return [f"is {width} wide"] if width > PHONE["width"] else []
+
+
+def test_axe_finds_nothing_on_any_page_and_none_scrolls_sideways_on_a_phone(visitor: Visitor, filled: Filled) -> None:
+    """Each page is loaded once: scheme and size change in place."""
+    wrong = []
+    for path, page in each_page(visitor, filled, viewport=DESK):
+        wrong += [f"{path}, {found}" for found in violations(page)]
+        page.set_viewport_size(PHONE)
+        wrong += [f"{path} {found}" for found in too_wide(page)]
+        page.set_viewport_size(DESK)
+    assert wrong == []
+
+
+def test_no_page_scrolls_sideways_on_a_phone_without_a_script(visitor: Visitor, filled: Filled) -> None:
+    pages = each_page(visitor, filled, viewport=PHONE, java_script_enabled=False)
+    assert [f"{path} {found}" for path, page in pages for found in too_wide(page)] == []
 
 
 #: The attributes that name what a page links, loads or asks for.
