@@ -39,6 +39,7 @@ from storage.automation_store import (
 )
 from storage.background import Duty
 from storage.batch_creation import OverBudgetError, create_batch
+from storage.batch_uploads import batch_of_token
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +110,10 @@ class AutomationTurn:
             return
         if due > now:
             return
+        mark = {"due_at": schedule.next_after(now), "notice": ""}
+        if self._has_run(automation, schedule, now):
+            _advance(self.backend.database, automation, None, **mark)
+            return
         actor = responsible(self.backend, automation)
         require_calm(self.backend, automation)
         most = self.backend.settings.max_batch_imeis
@@ -119,12 +124,16 @@ class AutomationTurn:
         choice = choose(self.backend, automation, rows, actor)
         if choice.waiting and not choice.phones:
             raise MustWaitError(choice.words)
-        mark = {"due_at": schedule.next_after(now), "notice": ""}
         if choice.phones:
-            token = f"automation {automation.automation_id} due {due.isoformat(timespec='minutes')}Z"
-            place(self.backend, automation, choice, Placing(RunKind.BY_ITSELF, actor, token, mark))
+            placing = Placing(RunKind.BY_ITSELF, actor, token_of_due(automation, due), mark)
+            place(self.backend, automation, choice, placing)
         else:
             _advance(self.backend.database, automation, choice, **mark)
+
+    def _has_run(self, automation: Automation, schedule: Schedule, now: datetime) -> bool:
+        """Return whether the last due time has its batch: a wrong clock may have set an earlier one."""
+        last = schedule.last_until(now)
+        return last is not None and batch_of_token(self.backend.database, token_of_due(automation, last)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +185,11 @@ def run_by_hand(backend: Backend, automation: Automation, trial: Run, actor: Act
     if (len(choice.phones), choice.price) != (trial.sent, trial.price):
         raise MustWaitError("The phones or the price have changed since. Try it again.")
     return place(backend, automation, choice, Placing(RunKind.BY_HAND, actor, token_of(trial), {}))
+
+
+def token_of_due(automation: Automation, due: datetime) -> str:
+    """Return the confirm token of the batch of a due time, in UTC."""
+    return f"automation {automation.automation_id} due {due.isoformat(timespec='minutes')}Z"
 
 
 def token_of(trial: Run) -> str:

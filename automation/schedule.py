@@ -5,8 +5,10 @@ a change of the clocks leaves out is due at the instant at which it would have b
 first time.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import count, takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 #: Longest pause between two re-checks.
@@ -24,16 +26,21 @@ class Schedule:
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the first due time after a moment; both are UTC without a zone."""
+        return next(due for due in self._around(moment) if due > moment)
+
+    def last_until(self, moment: datetime) -> datetime | None:
+        """Return the last due time that is not after a moment, or None before the first one."""
+        return max(takewhile(lambda due: due <= moment, self._around(moment)), default=None)
+
+    def _around(self, moment: datetime) -> Iterator[datetime]:
+        """Yield due times, from one or more before the moment on, where there are some."""
         zone = ZoneInfo(self.time_zone)
         today = moment.replace(tzinfo=UTC).astimezone(zone).date()
-        # One pause earlier than needed: in some zones a whole day was left out.
-        turn = max(0, (today - self.first_day).days // self.every_days - 1)
-        while True:
+        # Two pauses earlier than needed: in some zones a whole day was left out.
+        first = max(0, (today - self.first_day).days // self.every_days - 2)
+        for turn in count(first):
             day = self.first_day + timedelta(days=turn * self.every_days)
-            due = datetime.combine(day, time(self.hour), zone).astimezone(UTC).replace(tzinfo=None)
-            if due > moment:
-                return due
-            turn += 1
+            yield datetime.combine(day, time(self.hour), zone).astimezone(UTC).replace(tzinfo=None)
 
     def is_too_far(self, due: datetime, now: datetime) -> bool:
         """Return whether a due time is so far ahead that a wrong clock must have set it."""

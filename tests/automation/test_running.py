@@ -156,6 +156,18 @@ def test_a_recheck_runs_once_for_each_due_time_whatever_the_clock_does(scene: Sc
     assert scene.get(rule).due_at == DUE + timedelta(days=28)
 
 
+def test_a_due_time_that_was_run_is_not_run_again_after_the_clock_was_wrong_for_a_while(scene: Scene) -> None:
+    """A clock a month behind makes the rule due in that month: with the right clock, that is long past."""
+    scene.check(imeis(4), service_id=SECOND)
+    rule = scene.add(AutomationKind.RECHECK, first_day="2026-11-01")
+    scene.turn_on(rule, due_at=DUE)
+    for now in (DUE, DUE - timedelta(days=30), DUE + timedelta(minutes=1), DUE + timedelta(days=6)):
+        scene.turn(now)
+        scene.answer()
+    assert sorted(scene.sent(rule)) == imeis(4)
+    assert scene.get(rule).due_at == DUE + timedelta(days=7)
+
+
 @pytest.mark.parametrize("guarded", [True, False])
 def test_a_process_that_slept_while_another_ran_orders_nothing(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, guarded: bool

@@ -52,6 +52,17 @@ def test_whenever_it_is_looked_at_each_due_time_is_run_at_most_once(
     assert not schedule.is_too_far(due, now)
 
 
+@given(SCHEDULES, MOMENTS)
+def test_the_last_due_time_is_the_one_before_the_next(schedule: Schedule, moment: datetime) -> None:
+    last = schedule.last_until(moment)
+    if last is None:
+        assert schedule.next_after(moment) == schedule.next_after(datetime(2009, 12, 1))
+    else:
+        assert last <= moment
+        assert schedule.next_after(last) == schedule.next_after(moment)
+        assert schedule.next_after(last - timedelta(seconds=1)) == last
+
+
 @pytest.mark.parametrize(
     ("zone", "hour", "after", "due"),
     [
