@@ -79,12 +79,14 @@ def require_calm(backend: Backend, automation: Automation) -> None:
         raise MustWaitError(f"Its batch {unfinished[0].id} is being sent.")
 
 
-def choose(backend: Backend, automation: Automation, rows: Sequence[tuple[str, str, int]], actor: Actor) -> Selected:
-    """Return what a run over these phones orders now. rows: IMEI, IMEI 2 or "", and the status change of each.
+def choose(backend: Backend, automation: Automation, rows: Sequence[tuple[str, int]], actor: Actor) -> Selected:
+    """Return what a run over these phones orders now. rows: IMEI and the status change of each.
 
     Raises MustTurnOffError and MustWaitError.
     """
-    phones = distinct(Candidate(*row) for row in rows)
+    with backend.database.read() as connection:
+        others = automation_phones.other_imeis(connection, (imei for imei, _ in rows))
+    phones = distinct(Candidate(imei, others.get(imei, ""), change) for imei, change in rows)
     found = _sorted_out(backend, automation, phones)
     if not found.phones:
         return Selected(len(phones), (), (), found.left_out, None, "")

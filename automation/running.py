@@ -197,11 +197,10 @@ def token_of(trial: Run) -> str:
     return f"automation trial {trial.run_id}"
 
 
-def phones_by_hand(backend: Backend, automation: Automation) -> list[tuple[str, str, int]]:
+def phones_by_hand(backend: Backend, automation: Automation) -> list[tuple[str, int]]:
     """Return the phones that a run by hand looks at. Raises UnreadableFilterError."""
     with backend.database.read() as connection:
-        rows = automation_phones.newest_results(connection, automation.terms.chosen, LOOKED_AT)
-    return [(imei, imei2, change) for imei, imei2, change in rows]
+        return automation_phones.newest_results(connection, automation.terms.chosen, LOOKED_AT)
 
 
 def _choice_by_hand(backend: Backend, automation: Automation, actor: Actor) -> tuple[Selected | None, str]:

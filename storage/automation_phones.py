@@ -21,7 +21,7 @@ class Arrived(NamedTuple):
     """New results of an automation."""
 
     upto: int  #: status changes up to this id were looked at
-    phones: list[tuple[str, str, int]]  #: IMEI, IMEI 2 or "", and the id of the status change, the oldest first
+    phones: list[tuple[str, int]]  #: IMEI, and the id of the status change, the oldest first
     since: datetime | None  #: UTC; when the oldest of them came
 
 
@@ -36,7 +36,7 @@ def arrived(connection: Connection, automation: Automation) -> Arrived:
     if upto <= after:
         return Arrived(after, [], None)
     chosen = automation.terms.chosen
-    columns = (orders.c.imei, func.coalesce(orders.c.imei2, ""), status_changes.c.id, status_changes.c.changed_at)
+    columns = (orders.c.imei, status_changes.c.id, status_changes.c.changed_at)
     query = (
         select(*columns)
         .select_from(status_changes)
@@ -48,24 +48,36 @@ def arrived(connection: Connection, automation: Automation) -> Arrived:
         .order_by(status_changes.c.id)
     )
     rows = connection.execute(query).all()
-    phones = [(imei, imei2, change) for imei, imei2, change, _ in rows]
+    phones = [(imei, change) for imei, change, _ in rows]
     return Arrived(upto, phones, rows[0].changed_at if rows else None)
 
 
-def phones_of(connection: Connection, chosen: OrderFilter, most: int) -> list[tuple[str, str, int]]:
-    """Return IMEI, IMEI 2 or "", and 0 of each IMEI that a filter selects, at most this many."""
-    query = select(orders.c.imei, func.coalesce(func.max(orders.c.imei2), ""), NO_CHANGE)
-    found = query.where(*fitting(chosen, guide(connection, chosen))).group_by(orders.c.imei).limit(most)
-    return [(imei, imei2, change) for imei, imei2, change in connection.execute(found)]
+def phones_of(connection: Connection, chosen: OrderFilter, most: int) -> list[tuple[str, int]]:
+    """Return each IMEI that a filter selects, at most this many, and 0 for its status change."""
+    query = select(orders.c.imei, NO_CHANGE).where(*fitting(chosen, guide(connection, chosen)))
+    return [(imei, change) for imei, change in connection.execute(query.group_by(orders.c.imei).limit(most))]
 
 
-def newest_results(connection: Connection, chosen: OrderFilter, most: int) -> list[tuple[str, str, int]]:
-    """Return IMEI, IMEI 2 or "", and 0 of the newest orders that a filter selects, the oldest of them first."""
+def newest_results(connection: Connection, chosen: OrderFilter, most: int) -> list[tuple[str, int]]:
+    """Return the IMEIs of the newest orders that a filter selects, the oldest first, and 0 for their status changes."""
     guided = guide(connection, chosen)
     ids = select(orders.c.id).where(*fitting(chosen, guided)).order_by(*order_of(chosen, guided)).limit(most)
-    columns = (orders.c.imei, func.coalesce(orders.c.imei2, ""), NO_CHANGE)
-    query = select(*columns).where(orders.c.id.in_(ids)).order_by(orders.c.id)
-    return [(imei, imei2, change) for imei, imei2, change in connection.execute(query)]
+    query = select(orders.c.imei, NO_CHANGE).where(orders.c.id.in_(ids)).order_by(orders.c.id)
+    return [(imei, change) for imei, change in connection.execute(query)]
+
+
+def other_imeis(connection: Connection, imeis: Iterable[str]) -> dict[str, str]:
+    """Return IMEI → the other IMEI of the same phone, where any result names both.
+
+    The newest result counts. One about another device than the ordered one says nothing about the ordered one.
+    """
+    given, both = list(imeis), select(orders.c.imei, orders.c.imei2).order_by(orders.c.id)
+    both = both.where(orders.c.imei2.is_not(None), orders.c.imei2 != orders.c.imei, orders.c.other_imei.is_(None))
+    found: dict[str, str] = {}
+    for column in (orders.c.imei, orders.c.imei2):
+        for imei, imei2 in connection.execute(both.where(column.in_(each_of(given, "TEXT")))):
+            found |= {imei: imei2, imei2: imei}
+    return found
 
 
 def ordered_by_it(connection: Connection, automation_id: int, imeis: Iterable[str]) -> Collection[str]:

@@ -76,6 +76,33 @@ def test_the_second_imei_of_a_phone_is_that_phone(scene: Scene) -> None:
     assert scene.sent(rule) == [first, third]
 
 
+@pytest.mark.parametrize("kind", AutomationKind)
+def test_a_phone_whose_imeis_another_result_names_is_ordered_once(scene: Scene, kind: AutomationKind) -> None:
+    """Results of the rule's filter name one IMEI each; an earlier one of another service names both."""
+    first, second, third = imeis(3)
+    scene.check([first], service_id="102")
+    scene.run("UPDATE orders SET imei2 = ?", second)
+    rule = scene.add(kind, filter="service=1739")
+    scene.turn_on(rule, due_at=DUE)
+    scene.check([first, second, third])
+    for _ in range(2):
+        scene.turn(DUE)
+        assert (scene.sent(rule), scene.get(rule).notice) == ([first, third], "")
+        scene.answer()
+
+
+def test_a_result_about_another_device_does_not_leave_that_device_out(scene: Scene) -> None:
+    ordered, other = imeis(2)
+    rule = scene.add()
+    scene.check([ordered])
+    scene.run("UPDATE orders SET other_imei = ?, imei2 = ?", imeis(1, 50)[0], other)
+    scene.turn()
+    scene.answer()
+    scene.check([other])
+    scene.turn()
+    assert scene.sent(rule) == [ordered, other]
+
+
 def test_what_the_daily_limit_does_not_hold_waits_for_the_next_day(scene: Scene) -> None:
     rule = scene.add(daily_limit=4 * PRICE)
     new = imeis(10)
