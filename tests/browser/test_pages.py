@@ -101,7 +101,8 @@ def filled_fixture(site: Site) -> Filled:
              "/tags", "/customers", "/customers/one?name=acme", "/search?q=35337", "/history?tag=sold",
              "/history/filters")  # fmt: skip
     return Filled(site, (*pages, *more, *asked, finished, doubtful, f"{doubtful}/doubt", f"{finished}/doubt", paused,
-                         f"{paused}/cancel", preview, f"{brands}/split", imported, f"/orders/{order}", "/no-such-page"))  # fmt: skip
+                         f"{paused}/cancel", preview, f"{brands}/split", imported, f"/orders/{order}",
+                         "/no-such-page"))  # fmt: skip
 
 
 #: What answers a GET with a file, with JSON, with events or with a part of a page.
