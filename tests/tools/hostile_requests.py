@@ -35,6 +35,7 @@ from settings import MAIN_ACCOUNT, Settings
 from storage import account_store, dispute_store, outbox, scan_store, user_store, webhook_store
 from storage.delivery_store import add_test
 from storage.link_store import NewLink
+from storage.saved_filters import save_filter
 from storage.scan_store import NewScan
 from storage.tags import tag_batches
 from web import XLSX
@@ -116,7 +117,7 @@ MARKUP = re.compile("<script>alert|<img src=x")
 #: Variables of paths whose value is the only row of its table.
 FIRSTS = (
     "webhook_id", "delivery_id", "token_id", "search_id", "import_id", "check_id", "dispute_id", "link_id",
-    "automation_id", "run_id",
+    "automation_id", "run_id", "filter_id",
 )  # fmt: skip
 #: Pages that show admins where the data is.
 FOR_ADMINS = ("/database", "/status")
@@ -333,6 +334,7 @@ def _fill(house: House) -> None:
     own = {name: str(actor.user_id) for name, actor in house.people.items()}
     store_automation(database)
     tag_batches(database, [batch_id], "sold")
+    save_filter(database, "admin", "To return", "verdict=fail", is_shared=True)
     database.store_services(SERVICES, time.time())
     house.ids = dict.fromkeys(FIRSTS, "1")
     house.ids |= {
@@ -352,6 +354,7 @@ def _fill(house: House) -> None:
         "sort": "newest", "session_id": "1", "days": "30", "since": "2026-01-01", "kind": "rejected",
         "to": "sent", "state": "open", "amount": "0.01", "day": "2026-01-01", "list": f"{order_id};0.01",
         "filter": "fmi=OFF", "daily_limit": "5", "trial": "1", "revision": "0", "tag": "sold", "customer": "ACME",
+        "shown": "model",
     }  # fmt: skip
 
 
