@@ -5,6 +5,7 @@ batch and only at the revision at which it was decided, so that no two processes
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -15,12 +16,12 @@ from urllib.parse import parse_qsl, urlencode
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, or_, select, update
 
 from amounts import exceeds
-from database import IMEIDatabase, Transaction, utc_now
+from database import Transaction, utc_now
 from grading import Verdict
 from orders import AutomationKind, BatchState, OrderStatus, RunKind
 from people import Actor
-from schema import automation_phones, automation_runs, automations, batches, each_of, orders, status_changes
-from storage.batch_queries import spent_or_promised
+from schema import automation_phones, automation_runs, automations, batches, each_of, orders, services, status_changes
+from storage.batch_queries import spent_or_promised, spent_or_promised_by_batch
 from storage.order_filters import OrderFilter
 
 #: The source of batches that automations make.
@@ -202,6 +203,32 @@ def find_run(connection: Connection, run_id: int) -> Run | None:
     return Run.from_row(row) if row else None
 
 
+def last_runs(connection: Connection) -> dict[int, Run]:
+    """Return the id of each automation that has run → its newest run."""
+    of_one = automation_runs.c.automation_id == automations.c.id
+    newest = select(func.max(automation_runs.c.id)).where(of_one).correlate(automations).scalar_subquery()
+    query = select(automation_runs).where(automation_runs.c.id.in_(select(newest).select_from(automations)))
+    return {run.automation_id: run for run in map(Run.from_row, connection.execute(query))}
+
+
+def service_titles(connection: Connection, service_ids: Iterable[str]) -> dict[str, str]:
+    """Return the id of each of these services → its title, or words with its id where it was never listed."""
+    wanted = list(service_ids)
+    query = select(services.c.service_id, services.c.title).where(services.c.service_id.in_(each_of(wanted)))
+    titles = {row.service_id: row.title for row in connection.execute(query)}
+    return {name: titles.get(name, f"service {name}") for name in wanted}
+
+
+def spent_today(connection: Connection) -> dict[int, float]:
+    """Return the id of each automation that ordered → what spent_on_day() says of it."""
+    dollars = spent_or_promised_by_batch(connection, exists().where(automation_runs.c.batch_id == batches.c.id))
+    columns, found = (automation_runs.c.automation_id, automation_runs.c.batch_id), defaultdict[int, float](float)
+    query = select(*columns).where(automation_runs.c.batch_id.in_(each_of(dollars, "INTEGER")))
+    for automation_id, batch_id in connection.execute(query):
+        found[automation_id] += dollars[batch_id]
+    return found
+
+
 def spent_on_day(connection: Connection, automation_id: int) -> float:
     """Return the US dollars that an automation ordered this UTC day, with what it may still spend or have spent."""
     return spent_or_promised(connection, batches.c.id.in_(_batches_of(automation_id)))
@@ -333,9 +360,3 @@ def _move(connection: Transaction, automation: Automation, *also: ColumnElement[
     new = values | {"revision": automations.c.revision + 1}
     if connection.execute(update(automations).where(*is_same, *also).values(**new)).rowcount != 1:
         raise ChangedMeanwhileError(f"“{automation.terms.name}” was changed meanwhile. Look at it again.")
-
-
-def stored_service(database: IMEIDatabase, service_id: str) -> str:
-    """Return the title of a service, or its id where it is not listed any more."""
-    found = database.get_service(service_id)
-    return found.title if found else f"service {service_id}"

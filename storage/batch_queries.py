@@ -1,6 +1,7 @@
 """Batches with their progress, cost and timeline. Reads only; every total is a sum of what is there."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,7 +14,7 @@ from database import IMEIDatabase, utc_now
 from grading import VerdictCounts
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, sql, status_changes, sums
-from storage.batch_doubt import at_stake
+from storage.batch_doubt import at_stake, doubtful
 from storage.batch_progress import read_progresses
 from storage.kept_sums import Counts, counts
 from storage.rows import Order
@@ -264,11 +265,28 @@ def promised(connection: Connection, theirs: ColumnElement[bool] | None = None) 
 
     theirs: a condition on batches; without it, all count.
     """
-    waiting = (
-        select(func.coalesce(func.sum(batches.c.unit_price), 0.0))
-        .select_from(batches)
-        .join(items, (items.c.batch_id == batches.c.id) & (items.c.outcome == Outcome.WAITING))
-        .where(UNFINISHED)
-    )
+    waiting = _waiting(func.coalesce(func.sum(batches.c.unit_price), 0.0))
     waiting = waiting if theirs is None else waiting.where(theirs)
     return float(connection.execute(waiting).scalar_one()) + at_stake(connection, theirs)[1]
+
+
+def _waiting(*columns: ColumnElement[Any]) -> Select[Any]:
+    """Return the SELECT of columns of the items that unfinished batches have yet to send, and of these batches."""
+    is_waiting = (items.c.batch_id == batches.c.id) & (items.c.outcome == Outcome.WAITING)
+    return select(*columns).select_from(batches).join(items, is_waiting).where(UNFINISHED)
+
+
+def spent_or_promised_by_batch(connection: Connection, theirs: ColumnElement[bool]) -> dict[int, float]:
+    """Return batch id → its part of spent_or_promised(); theirs: a condition on batches."""
+    added, found = sums(), defaultdict[int, float](float)
+    is_theirs = exists().where(batches.c.id == added.c.batch_id, theirs)
+    placed = select(added.c.batch_id, func.total(added.c.millionths)).group_by(added.c.batch_id)
+    for batch_id, millionths in connection.execute(
+        placed.where(added.c.day >= utc_now().date().isoformat(), is_theirs)
+    ):
+        found[batch_id] += int(millionths) * MILLIONTH
+    cost = batches.c.id, func.sum(batches.c.unit_price)
+    for query in (_waiting(*cost), doubtful(*cost)):
+        for batch_id, dollars in connection.execute(query.where(theirs).group_by(batches.c.id)):
+            found[batch_id] += dollars
+    return found

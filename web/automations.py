@@ -18,7 +18,7 @@ from people import Role
 from spreadsheets import OutColumn
 from storage import automation_changes, automation_store, batch_queries
 from storage.automation_changes import Changed
-from storage.automation_store import Automation, ChangedMeanwhileError, Run, stored_service
+from storage.automation_store import Automation, ChangedMeanwhileError, Run
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from web.access import allow, current_actor, describe, record_nothing
@@ -68,10 +68,15 @@ def listing() -> str:
     """Show all automations: what each does, what it spent today and its last run."""
     with backend().database.read() as connection:
         found = automation_store.all_automations(connection)
-        spent = {one.automation_id: automation_store.spent_on_day(connection, one.automation_id) for one in found}
-        last = {one.automation_id: automation_store.runs_of(connection, one.automation_id, 1) for one in found}
+        spent, last = automation_store.spent_today(connection), automation_store.last_runs(connection)
+        titles = automation_store.service_titles(connection, (one.terms.service_id for one in found))
     listed = [
-        ListedAutomation(one, _does(one), spent[one.automation_id], next(iter(last[one.automation_id]), None))
+        ListedAutomation(
+            one,
+            does(one, titles[one.terms.service_id]),
+            spent.get(one.automation_id, 0.0),
+            last.get(one.automation_id),
+        )
         for one in found
     ]
     return render_template("automations.html", listed=listed)
@@ -136,11 +141,12 @@ def show(automation_id: int) -> str:
     with backend().database.read() as connection:
         runs = automation_store.runs_of(connection, automation_id, LISTED)
         spent = automation_store.spent_on_day(connection, automation_id)
+        titles = automation_store.service_titles(connection, [found.terms.service_id])
     trial = runs[0] if runs and runs[0].kind is RunKind.TRIAL else None
     return render_template(
         "automation.html",
         automation=found,
-        sentence=_does(found),
+        sentence=does(found, titles[found.terms.service_id]),
         spent=spent,
         runs=runs,
         trial=trial,
@@ -307,10 +313,6 @@ def _refused(back: Any, why: str) -> ResponseReturnValue:
     describe(refused=why)
     flash(why, "error")
     return back  # type: ignore[no-any-return]
-
-
-def _does(automation: Automation) -> str:
-    return does(automation, stored_service(backend().database, automation.terms.service_id))
 
 
 def _described(terms: automation_store.Terms) -> dict[str, object]:

@@ -122,6 +122,28 @@ def test_what_the_daily_limit_does_not_hold_waits_for_the_next_day(scene: Scene)
     assert scene.log(rule)[0].left_out == {"waiting for money": 6}
 
 
+def test_the_list_shows_what_the_daily_limit_counts_and_the_newest_run_of_each(scene: Scene) -> None:
+    """One automation has orders, another one waits and is in doubt, the third has not run."""
+    ordered, waiting, idle = (scene.add(name=name) for name in ("ordered", "waiting", "idle"))
+    scene.check(imeis(3))
+    scene.turn_off(waiting)
+    scene.turn_off(idle)
+    scene.turn()
+    scene.answer()
+    scene.turn_on(waiting)
+    scene.turn_off(ordered)
+    scene.check(imeis(4, 100))
+    scene.turn()
+    scene.run("UPDATE chunks SET state = 'in_doubt' WHERE batch_id = (SELECT max(id) FROM batches)")
+    scene.run("UPDATE items SET outcome = 'in_doubt' WHERE id = (SELECT max(id) FROM items)")
+    with scene.database.read() as connection:
+        spent, last = automation_store.spent_today(connection), automation_store.last_runs(connection)
+        each = {rule: automation_store.spent_on_day(connection, rule) for rule in (ordered, waiting, idle)}
+    assert spent == pytest.approx({ordered: 3 * PRICE, waiting: 4 * PRICE})
+    assert each == pytest.approx({ordered: 3 * PRICE, waiting: 4 * PRICE, idle: 0.0})
+    assert last == {rule: scene.log(rule)[-1] for rule in (ordered, waiting, idle) if scene.log(rule)}
+
+
 @pytest.mark.parametrize("which", ["budget", "balance", "person"])
 def test_every_other_limit_holds_too(settings: Settings, file_database: IMEIDatabase, which: str) -> None:
     scene = make_scene(replace(settings, daily_budget=0.65 if which == "budget" else None), file_database)

@@ -79,6 +79,12 @@ class Scene:
             assert found
             automation_store.turn_on(connection, found, actor, due_at)
 
+    def turn_off(self, automation_id: int) -> None:
+        with self.database.write() as connection:
+            found = automation_store.find_automation(connection, automation_id)
+            assert found
+            automation_store.turn_off(connection, found, "by the test")
+
     def turn(self, now: datetime | None = None) -> None:
         """Let every automation do what is new or due, an hour after the results have come."""
         AutomationTurn(self.backend, lambda: now or utc_now() + LATER).take(threading.Event())
