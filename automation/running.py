@@ -268,7 +268,7 @@ def _advance(database: IMEIDatabase, automation: Automation, choice: Selected | 
 
 
 def turn_off(database: IMEIDatabase, automation: Automation, why: str) -> None:
-    """AutomationTurn an automation off and log why, unless it was changed meanwhile."""
+    """Turn an automation off and log why, unless it was changed meanwhile."""
     run = NewRun(RunKind.BY_ITSELF, automation.orders_as, 0, words=f"Turned off. {why}")
     try:
         with database.write() as connection:
