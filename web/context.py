@@ -38,6 +38,15 @@ def row_of_form(name: str) -> int | None:
     return number
 
 
+def batch_of_url() -> int | None:
+    """Return the batch number of ?batch=, such as 41 or #41; None without one. Answers 400 for anything else."""
+    text = request.args.get("batch", "").strip()
+    try:
+        return row_number(text.removeprefix("#")) if text else None
+    except ValueError:
+        abort(400, f"“{text[:40]}” is not a batch number such as 41.")
+
+
 def batch_or_404(batch_id: int) -> Progress:
     """Return the batch, or answer 404."""
     found = batch_queries.progress(backend().database, batch_id)

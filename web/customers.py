@@ -9,7 +9,7 @@ from people import Role
 from results import reading_choice
 from spreadsheets import OutColumn
 from storage import customers, order_queries
-from storage.batch_uploads import Upload, change_upload
+from storage.batch_uploads import change_upload
 from storage.customers import Customer
 from storage.order_queries import ListedBatches
 from submission import service_objection
@@ -99,7 +99,7 @@ def rename() -> ResponseReturnValue:
 @allow(Role.OPERATOR)
 def use_default(token: str) -> ResponseReturnValue:
     """Preview an upload with the default service of its customer."""
-    found = _upload_or_404(token)
+    found = drafts.upload_or_404(token)
     service_id = customers.default_service(backend().database, found.customer)
     if service_id:
         change_upload(backend().database, token, service_id, found.choice)
@@ -110,16 +110,12 @@ def use_default(token: str) -> ResponseReturnValue:
 @allow(Role.OPERATOR, "export")
 def seen_csv(token: str) -> Response:
     """Download each phone of an upload that another customer had, with the batch."""
-    found = _upload_or_404(token)
+    found = drafts.upload_or_404(token)
     seen = seen_batches(found, drafts.read(found, reading_choice(found.choice)))
     names = ("batch_id", "customer", "created_at", "service_name")
     rows = [{name: getattr(one, name) for name in names} | {"imei": imei} for one in seen for imei in one.imeis]
     describe(rows=len(rows))
     return csv_download(rows, SEEN_COLUMNS, "seen-for-other-customers.csv")
-
-
-def _upload_or_404(token: str) -> Upload:
-    return drafts.find(token) or abort(404, "This upload no longer exists. Upload the file again.")
 
 
 def _customer_or_404(name: str) -> Customer:

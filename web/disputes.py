@@ -18,7 +18,7 @@ from storage.disputable import FOUND, Disputable
 from storage.dispute_store import COMES_FROM, LONGEST_NOTE, Refund, Step
 from storage.rows import Dispute
 from web.access import allow, current_actor, describe
-from web.context import PAGE, row_number
+from web.context import PAGE, batch_of_url, row_number
 from web.downloads import report_csv, report_xlsx
 from web.refund_list import read_dollars
 
@@ -83,7 +83,7 @@ def listing() -> ResponseReturnValue:
 
 def _to_dispute(shared: dict[str, Any]) -> str:
     """Return the page of what can be disputed: of ?kind=, else of the first kind with any."""
-    database, batch, service = backend().database, _batch(), request.args.get("service", "").strip()
+    database, batch, service = backend().database, batch_of_url(), request.args.get("service", "").strip()
     counts = disputable.counts(database, batch, service)
     kind = _kind(FOUND) or next((one for one, count in counts.items() if count), DisputeKind.IN_DOUBT)
     rows = disputable.page(database, Disputable(kind, batch, service), shared["before"], PAGE + 1)
@@ -282,14 +282,6 @@ def _kind(known: tuple[DisputeKind, ...]) -> DisputeKind | None:
     if text and text not in known:
         abort(400, f"“{text[:40]}” is not a kind of dispute.")
     return DisputeKind(text) if text else None
-
-
-def _batch() -> int | None:
-    text = request.args.get("batch", "").strip()
-    try:
-        return row_number(text.lstrip("#")) if text else None
-    except ValueError:
-        abort(400, f"“{text[:40]}” is not a batch number such as 41.")
 
 
 def _kind_of_form() -> DisputeKind:

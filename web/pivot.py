@@ -16,7 +16,7 @@ from spreadsheets import OutColumn
 from storage import order_queries, order_reports, result_counts
 from storage.result_counts import Chosen
 from web.access import allow
-from web.context import row_number
+from web.context import batch_of_url
 from web.downloads import csv_download, xlsx_download
 from web.periods import Period, asked_period, neighbours
 from web.pivot_table import LABELS, TOTAL, Layout, Most, PivotColumn, PivotLine, PivotTable, lay_out
@@ -100,14 +100,7 @@ def _asked() -> AskedTable:
     if not result_counts.can_combine(_stored(layout)):
         abort(400, "Model and carrier together can be combined with the SIM lock only.")
     period = asked_period(order_reports.months(backend().database), utc_now().date())
-    return AskedTable(layout, period, _batch(given.get("batch", "").strip()), given.get("customer", ""))
-
-
-def _batch(text: str) -> int | None:
-    try:
-        return row_number(text.lstrip("#")) if text else None
-    except ValueError:
-        abort(400, f"“{text[:40]}” is not a batch number such as 41.")
+    return AskedTable(layout, period, batch_of_url(), given.get("customer", ""))
 
 
 def _stored(layout: Layout) -> list[str]:
