@@ -37,6 +37,7 @@ from web.downloads import csv_download
 from web.filters import asked, read_filter
 from web.format import money, plural
 from web.forms import keep_typed, typed_into
+from web.ordering import typing_objection
 from web.picker import preselected
 
 blueprint = Blueprint("automations", __name__, url_prefix="/automations")
@@ -224,9 +225,9 @@ def run(automation_id: int) -> ResponseReturnValue:
         record_nothing()
         flash("This trial was confirmed before. Nothing more was sent: this is the batch that it made.")
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
-    typed = request.form.get("typed", "").replace(",", "").replace(" ", "")
-    if shown.cost > backend().settings.confirm_above and typed != str(shown.sent):
-        return _refused(back, f"Nothing was sent: to confirm, type the number of IMEIs, {shown.sent}.")
+    must_type = shown.cost > backend().settings.confirm_above
+    if must_type and (objection := typing_objection(shown.sent)):
+        return _refused(back, objection)
     try:
         batch_id = run_by_hand(backend(), found, shown, current_actor())
     except (MustWaitError, OverBudgetError, ChangedMeanwhileError) as error:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from flask import request
+
 from backend import Backend
 from database import Transaction
 from orders import BatchNames, ServiceInfo
@@ -60,6 +62,12 @@ def price_mark(plan: Plan) -> str:
 def must_type(backend: Backend, plan: Plan) -> bool:
     """Return whether the user must type the number of IMEIs to confirm."""
     return plan.continues is None and plan.cost > backend.settings.confirm_above
+
+
+def typing_objection(count: int) -> str:
+    """Return why the number that the form's user typed does not confirm this number of IMEIs; "" where it does."""
+    typed = request.form.get("typed", "").replace(",", "").replace(" ", "")
+    return "" if typed == str(count) else f"Nothing was sent: to confirm, type the number of IMEIs, {count}."
 
 
 def plan_few(

@@ -33,7 +33,7 @@ from web.access import allow, current_actor, describe, record_nothing
 from web.batch_fields import names_from, one_line
 from web.customers_seen import seen_elsewhere
 from web.lots import BrandPart, asked_again, chosen_imeis, misfit_words, misfits, models_in, parts_of
-from web.ordering import Shown, must_type, price_mark, start_batch, started
+from web.ordering import Shown, must_type, price_mark, start_batch, started, typing_objection
 from web.picker import offered, preselected
 
 blueprint = Blueprint("preview", __name__)
@@ -308,10 +308,7 @@ def _reason_to_look_again(plan: Plan | None) -> str:
         return "Nothing was sent. " + " ".join(plan.objections)
     if not shown.fits(plan):
         return "Nothing was sent: the service, its price or the IMEIs have changed since. Please look again."
-    typed = request.form.get("typed", "").replace(",", "").replace(" ", "")
-    if must_type(backend(), plan) and typed != str(plan.count):
-        return f"Nothing was sent: to confirm, type the number of IMEIs, {plan.count}."
-    return ""
+    return typing_objection(plan.count) if must_type(backend(), plan) else ""
 
 
 def _preview_page(found: Upload) -> str:

@@ -28,7 +28,7 @@ from web.access import allow, current_actor, describe, record_nothing
 from web.batch_fields import names_from
 from web.format import plural
 from web.lots import BrandPart, asked_again, chosen_imeis, parts_of
-from web.ordering import Shown, price_mark, start_parts
+from web.ordering import Shown, price_mark, start_parts, typing_objection
 
 blueprint = Blueprint("split", __name__, url_prefix="/batch/preview/<token>/split")
 
@@ -224,10 +224,7 @@ def _reason_to_look_again(split: UploadParts) -> str:
         return LOOK_AGAIN
     if split.objections:
         return "Nothing was sent. " + " ".join(split.objections)
-    typed = request.form.get("typed", "").replace(",", "").replace(" ", "")
-    if split.must_type and typed != str(split.count):
-        return f"Nothing was sent: to confirm, type the number of IMEIs, {split.count}."
-    return ""
+    return typing_objection(split.count) if split.must_type else ""
 
 
 def _parts(found: Upload, split: UploadParts) -> list[tuple[Plan, BatchNames, str]]:
