@@ -45,13 +45,17 @@ def customer_key(name: str) -> str:
 
 def known_customers(database: IMEIDatabase) -> list[Customer]:
     """Return the customers of all batches; those with the newest batches first."""
+    with database.read() as connection:
+        return _known(connection)
+
+
+def _known(connection: Connection) -> list[Customer]:
     written = select(batches.c.customer, func.count(), func.total(batches.c.total), func.max(batches.c.id))
     written = written.where(HAS_CUSTOMER).group_by(batches.c.customer).order_by(func.max(batches.c.id).desc())
     groups = defaultdict[str, list[tuple[str, int, int, int]]](list)
-    with database.read() as connection:
-        for name, count, imeis, last in connection.execute(written.limit(MOST)):
-            groups[customer_key(name)].append((name, int(count), int(imeis), last))
-        defaults = {row.key: row.service_id for row in connection.execute(select(customers))}
+    for name, count, imeis, last in connection.execute(written.limit(MOST)):
+        groups[customer_key(name)].append((name, int(count), int(imeis), last))
+    defaults = {row.key: row.service_id for row in connection.execute(select(customers))}
     return [_customer(rows, defaults.get(key, "")) for key, rows in groups.items()]
 
 
@@ -62,8 +66,13 @@ def _customer(rows: list[tuple[str, int, int, int]], service_id: str) -> Custome
 
 def find_customer(database: IMEIDatabase, name: str) -> Customer | None:
     """Return the customer with this name in any capitals, if a batch names it."""
+    with database.read() as connection:
+        return _find(connection, name)
+
+
+def _find(connection: Connection, name: str) -> Customer | None:
     key = customer_key(name)
-    return next((one for one in known_customers(database) if customer_key(one.name) == key), None)
+    return next((one for one in _known(connection) if customer_key(one.name) == key), None)
 
 
 def spent_by(database: IMEIDatabase, listed: list[Customer]) -> dict[str, CustomerCost]:
@@ -114,15 +123,15 @@ def rename_customer(database: IMEIDatabase, name: str, new: str) -> int:
     Where batches have the other name already, the two become one. The default service comes along, unless the other
     name has one.
     """
-    found, before = find_customer(database, name), default_service(database, name)
-    if found is None:
-        return 0
     with database.write() as connection:
+        found = _find(connection, name)
+        if found is None:
+            return 0
         mine = batches.c.customer.in_(each_of(found.writings))
         renamed = connection.execute(update(batches).where(HAS_CUSTOMER, mine).values(customer=new)).rowcount
         if customer_key(name) != customer_key(new):
             _set_default(connection, customer_key(name), "")
             kept = select(customers.c.key).where(customers.c.key == customer_key(new))
-            if before and connection.execute(kept).first() is None:
-                _set_default(connection, customer_key(new), before)
+            if found.service_id and connection.execute(kept).first() is None:
+                _set_default(connection, customer_key(new), found.service_id)
     return renamed
