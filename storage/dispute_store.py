@@ -145,9 +145,12 @@ def take_step(database: IMEIDatabase, dispute_ids: Iterable[int], step: Step) ->
 
 
 def take_step_of_all(database: IMEIDatabase, state: DisputeState, kind: DisputeKind | None, step: Step) -> int:
-    """Bring all disputes of a state, and of a kind if one is given, into another state. Return how many."""
-    chosen = disputes.c.state == state
-    return _take_step(database, chosen & (disputes.c.kind == kind) if kind else chosen, step)
+    """Bring the newest MOST_AT_ONCE disputes of a state, and of a kind if one is given, into another. Return how many.
+
+    More would hold up what places orders for too long.
+    """
+    chosen = select(disputes.c.id).where(disputes.c.state == state, *([disputes.c.kind == kind] if kind else []))
+    return _take_step(database, disputes.c.id.in_(chosen.order_by(disputes.c.id.desc()).limit(MOST_AT_ONCE)), step)
 
 
 def _take_step(database: IMEIDatabase, chosen: ColumnElement[bool], step: Step) -> int:

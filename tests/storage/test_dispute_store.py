@@ -63,7 +63,9 @@ def test_a_page_of_what_can_be_disputed_goes_on_where_the_last_one_ended(
     assert len(disputable.page(database, Disputable(DisputeKind.MISMATCHED, service="269"), None, 5)) == 3
 
 
-def test_a_dispute_moves_only_from_the_states_that_allow_it(database: IMEIDatabase, rows: list[int]) -> None:
+def test_a_dispute_moves_only_from_the_states_that_allow_it(
+    database: IMEIDatabase, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     dispute_store.open_orders(database, rows[1:3], "anna")
     one, two = (found.id for found in dispute_queries.page(database, DisputeState.OPEN, None, None, 9))
     assert dispute_store.take_step(database, [one, two], Step(DisputeState.SENT, "ben", "sent by mail")) == 2
@@ -75,6 +77,14 @@ def test_a_dispute_moves_only_from_the_states_that_allow_it(database: IMEIDataba
     assert dispute_store.take_step_of_all(
         database, DisputeState.REFUSED, DisputeKind.OTHER, Step(DisputeState.CLOSED, "ben")
     ) == 0  # fmt: skip
+    monkeypatch.setattr(dispute_store, "MOST_AT_ONCE", 1)
+    dispute_store.open_orders(database, rows[4:5], "anna")
+    dispute_store.open_orders(database, rows[5:6], "anna")
+    sent = [
+        dispute_store.take_step_of_all(database, DisputeState.OPEN, None, Step(DisputeState.SENT, "ben"))
+        for _ in range(3)
+    ]
+    assert sent == [1, 1, 0]
     assert dispute_store.add_note(database, one, "cleo", "They never tell why")
     assert not dispute_store.add_note(database, 10**9, "cleo", "?")
     history = dispute_queries.events(database, one)
