@@ -7,10 +7,10 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from amounts import money, plural
+from amounts import exceeds, money, plural
 from backend import backend
 from database import utc_now
-from orders import DisputeKind, DisputeState
+from orders import DisputeKind, DisputeState, OrderStatus
 from people import Role
 from spreadsheets import OutColumn
 from storage import disputable, dispute_queries, dispute_store, order_queries
@@ -169,7 +169,7 @@ def open_of_order(order_id: str) -> ResponseReturnValue:
     order, note = order_queries.find_order(backend().database, order_id), _note()
     if order is None:
         abort(404, f"There is no order {order_id}.")
-    is_known = bool(order.other_imei) or order.status == "Rejected"
+    is_known = bool(order.other_imei) or order.status == OrderStatus.REJECTED
     opened = (is_known or note) and dispute_store.open_orders(
         backend().database, [order.id], current_actor().name, note
     )
@@ -253,12 +253,11 @@ def refund(dispute_id: int) -> ResponseReturnValue:
         backend().database, [Refund(dispute_id, amount, day)], current_actor().name, _note(), "exceed" in form
     ):
         flash(f"Refund of {money(amount)} recorded.", "good")
+    elif exceeds(amount, dispute.price) and "exceed" not in form:
+        more = f"it is more than the price of {money(dispute.price)}. Tick the box to record it all the same."
+        flash(f"The refund was not recorded: {more}", "error")
     else:
-        flash(
-            f"The refund was not recorded: it is more than the price of {money(dispute.price)}. Tick the box to record"
-            " it all the same.",
-            "error",
-        )
+        flash("The refund was not recorded: the dispute has changed. Reload the page for its state.", "error")
     return redirect(url_for("disputes.show", dispute_id=dispute_id), 303)
 
 
