@@ -147,6 +147,13 @@ def _count(database: IMEIDatabase) -> int:
     return len(changes)
 
 
+def follow_removed_changes(connection: Transaction) -> None:
+    """Lower the mark behind which status changes were removed: SQLite gives their ids again."""
+    newest = connection.execute(select(func.coalesce(func.max(status_changes.c.id), 0))).scalar_one()
+    if int(read_setting(connection, COUNTED) or 0) > newest:
+        write_setting(connection, COUNTED, str(newest))
+
+
 def _key(change: Any) -> tuple[str, str, int] | None:
     """Return service, day and step of a first final status; None for any other change."""
     is_first = change.new in FINAL_STATUSES and change.old not in FINAL_STATUSES

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from order_tables import NUMBER
-from sqlalchemy import insert
+from sqlalchemy import delete, insert
 
 from database import IMEIDatabase
 from orders import DisputeState, ServiceInfo
@@ -76,6 +76,19 @@ def test_changes_are_counted_once_and_in_parts(database: IMEIDatabase, monkeypat
     for _ in range(3):
         service_figures.tend(database, lambda: UNIX)
     assert service_figures.figures(database)["269"].timed == 5
+
+
+def test_a_change_with_the_id_of_a_removed_one_is_counted(file_database: IMEIDatabase) -> None:
+    file_database.store_services([CHECK], UNIX)
+    placed(file_database, 1, 60.0, "Completed")
+    removed = placed(file_database, 1, 60.0, "Completed")
+    service_figures.tend(file_database, lambda: UNIX)
+    with file_database.write() as connection:
+        connection.execute(delete(status_changes).where(status_changes.c.order_row == removed))
+        service_figures.follow_removed_changes(connection)
+    placed(file_database, 1, 60.0, "Completed")
+    service_figures.tend(file_database, lambda: UNIX)
+    assert service_figures.figures(file_database)["269"].timed == 3
 
 
 def test_a_percentile_is_exact_to_five_percent() -> None:
