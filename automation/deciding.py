@@ -123,7 +123,7 @@ def affordable(count: int, price: float, purses: Iterable[Purse]) -> tuple[int, 
     fits, words = count, ""
     for purse in purses:
         if purse.left is not None and exceeds(price * fits, purse.left):
-            fits = int(max(0.0, purse.left) / price)
+            fits = int(max(0.0, purse.left) / price) if price else 0
             fits += not exceeds(price * (fits + 1), purse.left)  # a float may lie just below a whole number
             words = purse.words
     return fits, words

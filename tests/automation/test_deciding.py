@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amounts import exceeds
@@ -45,6 +45,7 @@ def test_the_phone_that_was_checked_longest_ago_comes_first() -> None:
 
 
 @given(st.integers(0, 500), st.integers(0, 2000), st.lists(st.none() | st.integers(-500, 100_000), max_size=4))
+@example(3, 0, [-500])  # a free service, and an overdrawn budget
 def test_what_fits_is_the_most_that_every_purse_holds(count: int, price: int, purses: list[int | None]) -> None:
     """Amounts in thousandths of a dollar, so that sums of floats are off."""
     given_purses = [Purse(None if left is None else left / 1000, str(left)) for left in purses]
