@@ -83,7 +83,7 @@ class AutomationTurn:
 
     def _follow_up(self, automation: Automation) -> None:
         with self.backend.database.read() as connection:
-            upto, rows, since = automation_phones.arrived(connection, automation)
+            upto, rows, since = automation_phones.arrived(connection, automation, self.backend.settings.max_batch_imeis)
         if upto == automation.after_change or is_gathering(len(rows), since, self.now()):
             return
         if not rows:
@@ -199,8 +199,9 @@ def token_of(trial: Run) -> str:
 
 def phones_by_hand(backend: Backend, automation: Automation) -> list[tuple[str, int]]:
     """Return the phones that a run by hand looks at. Raises UnreadableFilterError."""
+    most = min(LOOKED_AT, backend.settings.max_batch_imeis)
     with backend.database.read() as connection:
-        return automation_phones.newest_results(connection, automation.terms.chosen, LOOKED_AT)
+        return automation_phones.newest_results(connection, automation.terms.chosen, most)
 
 
 def _choice_by_hand(backend: Backend, automation: Automation, actor: Actor) -> tuple[Selected | None, str]:

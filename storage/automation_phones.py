@@ -25,14 +25,14 @@ class Arrived(NamedTuple):
     since: datetime | None  #: UTC; when the oldest of them came
 
 
-def arrived(connection: Connection, automation: Automation) -> Arrived:
-    """Return the new results that fit the filter of an automation. Raises UnreadableFilterError.
+def arrived(connection: Connection, automation: Automation, most: int) -> Arrived:
+    """Return the new results that fit the filter of an automation, at most this many. Raises UnreadableFilterError.
 
     Results that an automation ordered are left out: no automation starts another one.
     """
     after = automation.after_change
     newest = connection.execute(select(func.max(status_changes.c.id))).scalar() or 0
-    upto = min(newest, after + SCANNED)
+    upto = min(newest, after + min(SCANNED, most))
     if upto <= after:
         return Arrived(after, [], None)
     chosen = automation.terms.chosen

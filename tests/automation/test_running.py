@@ -63,6 +63,19 @@ def test_no_automation_starts_another_one_or_itself(scene: Scene) -> None:
     assert (scene.sent(there), scene.sent(back)) == (imeis(3), [])
 
 
+def test_no_run_has_more_imeis_than_a_batch_may_have(settings: Settings, database: IMEIDatabase) -> None:
+    scene = make_scene(replace(settings, max_batch_imeis=4), database)
+    rule, anna = scene.add(), add_user(database, "anna")
+    scene.check(imeis(6))
+    for _ in range(2):
+        scene.turn()
+        scene.answer()
+    assert scene.sent(rule) == imeis(6)
+    scene.check(imeis(6, 10))
+    try_out(scene.backend, scene.get(rule), anna)
+    assert [run.sent for run in scene.log(rule)] == [4, 2, 4]
+
+
 def test_the_second_imei_of_a_phone_is_that_phone(scene: Scene) -> None:
     first, second, third = imeis(3)
     rule = scene.add()
