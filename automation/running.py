@@ -182,7 +182,8 @@ def run_by_hand(backend: Backend, automation: Automation, trial: Run, actor: Act
     choice, words = _choice_by_hand(backend, automation, actor)
     if choice is None or not choice.phones:
         raise MustWaitError(words or "Nothing is left to order.")
-    if (len(choice.phones), choice.price) != (trial.sent, trial.price):
+    now = _run_of(choice, RunKind.TRIAL, actor, words)
+    if (now.sent, now.price, list(now.samples)) != (trial.sent, trial.price, list(trial.samples)):
         raise MustWaitError("The phones or the price have changed since. Try it again.")
     return place(backend, automation, choice, Placing(RunKind.BY_HAND, actor, token_of(trial), {}))
 

@@ -380,6 +380,17 @@ def test_a_trial_is_not_confirmed_after_phones_or_price_changed(file_scene: Scen
     assert scene.sent(rule) == []
 
 
+def test_a_trial_is_not_confirmed_for_as_many_other_phones(scene: Scene) -> None:
+    scene.check(imeis(3))
+    rule, anna = scene.add(), add_user(scene.database, "anna")
+    try_out(scene.backend, scene.get(rule), anna)
+    scene.check(imeis(1), service_id=SECOND)
+    scene.check(imeis(1, 50))
+    with pytest.raises(MustWaitError, match="changed since"):
+        run_by_hand(scene.backend, scene.get(rule), scene.log(rule)[-1], anna)
+    assert scene.sent(rule) == []
+
+
 def test_in_a_restored_or_adopted_database_nothing_runs_by_itself(settings: Settings, scene: Scene) -> None:
     """The re-check that is due may have run after the backup was made."""
     rule = scene.add(AutomationKind.RECHECK)
