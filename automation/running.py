@@ -183,6 +183,8 @@ def run_by_hand(backend: Backend, automation: Automation, trial: Run, actor: Act
     if choice is None or not choice.phones:
         raise MustWaitError(words or "Nothing is left to order.")
     now = _run_of(choice, RunKind.TRIAL, actor, words)
+    if trial.at < automation.changed_at:
+        raise MustWaitError("The automation was changed since. Try it again.")
     if (now.sent, now.price, list(now.samples)) != (trial.sent, trial.price, list(trial.samples)):
         raise MustWaitError("The phones or the price have changed since. Try it again.")
     return place(backend, automation, choice, Placing(RunKind.BY_HAND, actor, token_of(trial), {}))

@@ -391,6 +391,20 @@ def test_a_trial_is_not_confirmed_for_as_many_other_phones(scene: Scene) -> None
     assert scene.sent(rule) == []
 
 
+def test_a_trial_is_not_confirmed_after_another_service_was_chosen(scene: Scene) -> None:
+    """It has the same price, so that only the edit tells them apart."""
+    scene.provider.services.append(replace(CARRIER, package_id="270", price=PRICE))
+    scene.check(imeis(3))
+    rule, anna = scene.add(), add_user(scene.database, "anna")
+    try_out(scene.backend, scene.get(rule), anna)
+    with scene.database.write() as connection:
+        before = scene.get(rule)
+        automation_store.change(connection, before, replace(before.terms, service_id="270"), "Edited.")
+    with pytest.raises(MustWaitError, match="changed since"):
+        run_by_hand(scene.backend, scene.get(rule), scene.log(rule)[-1], anna)
+    assert scene.sent(rule) == []
+
+
 def test_in_a_restored_or_adopted_database_nothing_runs_by_itself(settings: Settings, scene: Scene) -> None:
     """The re-check that is due may have run after the backup was made."""
     rule = scene.add(AutomationKind.RECHECK)
