@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, update
 
 from database import IMEIDatabase, utc_now
 from orders import BatchNames
@@ -54,6 +54,14 @@ class Upload:
     def names(self) -> BatchNames:
         """What the batch will be called."""
         return BatchNames(self.label, self.customer, self.note)
+
+
+@dataclass(frozen=True, slots=True)
+class SentParts:
+    """What was made of an upload that is sent in parts."""
+
+    batches: Mapping[str, int]  #: confirm token → batch, the oldest first
+    imeis: frozenset[str]  #: in one of these batches
 
 
 def store_upload(database: IMEIDatabase, folder: Path, data: bytes, *, label: str, kind: str, service_id: str) -> str:
@@ -164,18 +172,22 @@ def upload_token(confirm_token: str) -> str:
 
 def part_batches(database: IMEIDatabase, token: str) -> dict[str, int]:
     """Return confirm token → batch of those that were made of parts of an upload."""
+    with database.read() as connection:
+        return _part_batches(connection, token)
+
+
+def sent_parts(database: IMEIDatabase, token: str) -> SentParts:
+    """Return what was made of an upload in parts, from one snapshot."""
+    with database.read() as connection:
+        made = _part_batches(connection, token)
+        query = select(items.c.imei).where(items.c.batch_id.in_(list(made.values())))
+        return SentParts(made, frozenset(connection.execute(query).scalars() if made else ()))
+
+
+def _part_batches(connection: Connection, token: str) -> dict[str, int]:
     parts = batches.c.confirm_token > token + "/", batches.c.confirm_token < token + "0"
     query = select(batches.c.confirm_token, batches.c.id).where(*parts).order_by(batches.c.id)
-    with database.read() as connection:
-        return {row.confirm_token: row.id for row in connection.execute(query)}
-
-
-def imeis_of_parts(database: IMEIDatabase, token: str) -> frozenset[str]:
-    """Return the IMEIs of an upload that are in a batch of one of its parts."""
-    made = list(part_batches(database, token).values())
-    query = select(items.c.imei).where(items.c.batch_id.in_(made))
-    with database.read() as connection:
-        return frozenset(connection.execute(query).scalars() if made else ())
+    return {row.confirm_token: row.id for row in connection.execute(query)}
 
 
 def batches_beside(database: IMEIDatabase, batch_id: int) -> list[int]:

@@ -21,7 +21,7 @@ from results import reading_choice
 from spreadsheets import UnreadableFileError
 from storage import batch_queries, model_store
 from storage.batch_creation import OverBudgetError
-from storage.batch_uploads import Upload, batch_of_token, imeis_of_parts, part_batches
+from storage.batch_uploads import SentParts, Upload, batch_of_token, sent_parts
 from storage.service_marks import recent_services
 from submission import Plan, objections_of_parts, unchecked
 from web.access import allow, current_actor, describe, record_nothing
@@ -69,6 +69,7 @@ class UploadParts:
     """All parts that are not sent yet."""
 
     lines: tuple[PartLine, ...]
+    sent: SentParts  #: which of it was sent before, from the snapshot that the lines leave out
     objections: tuple[str, ...]
 
     @property
@@ -101,9 +102,9 @@ def show(token: str) -> ResponseReturnValue:
         return redirect(url_for("batches.live", batch_id=batch_id), 303)
     found = drafts.upload_or_404(token)
     asked = request.args.getlist("s") if "s" in request.args else None
-    made = part_batches(backend().database, token).values()
-    sent = [batch for one in made if (batch := batch_queries.progress(backend().database, one))]
     split = _split(found, backend().catalog.current(), asked)
+    made = (batch_queries.progress(backend().database, one) for one in split.sent.batches.values())
+    sent = [batch for batch in made if batch]
     if not split.lines and not sent:
         return redirect(url_for("preview.show", token=token), 303)
     return render_template("split.html", upload=found, split=split, sent=sent)
@@ -168,8 +169,8 @@ def _back(token: str) -> ResponseReturnValue:
 def _split(found: Upload, catalogue: Catalogue, asked: Sequence[str] | None) -> UploadParts:
     """Return the parts of an upload that are in no batch yet. asked: the service of each, in their order."""
     intake = drafts.read(found, reading_choice(found.choice))
-    sent = imeis_of_parts(backend().database, found.token)
-    parts = parts_of([pair for pair in chosen_imeis(intake, found.choice) if pair[0] not in sent])
+    sent = sent_parts(backend().database, found.token)
+    parts = parts_of([pair for pair in chosen_imeis(intake, found.choice) if pair[0] not in sent.imeis])
     services = {part.brand: _services(catalogue, part.brand) for part in parts}
     chosen = asked if asked is not None and len(asked) == len(parts) else _usual_services(found, parts, services)
     again = asked_again(found.choice)
@@ -178,7 +179,7 @@ def _split(found: Upload, catalogue: Catalogue, asked: Sequence[str] | None) -> 
         service = next((one for one in services[part.brand] if one.package_id == service_id), None)
         plan = backend().plan(service, part.imeis, current_actor(), again) if service else None
         lines.append(PartLine(part, services[part.brand], plan))
-    split = UploadParts(tuple(lines), ())
+    split = UploadParts(tuple(lines), sent, ())
     return replace(split, objections=objections_of_parts(split.plans, backend().order_objection()))
 
 
@@ -228,8 +229,12 @@ def _reason_to_look_again(split: UploadParts) -> str:
 
 
 def _parts(found: Upload, split: UploadParts) -> list[tuple[Plan, BatchNames, str]]:
-    """Return plan, names and confirm token of each part that is sent."""
-    names, made = names_from(request.form, found.names), part_batches(backend().database, found.token)
+    """Return plan, names and confirm token of each part that is sent.
+
+    A token counts the batches that the lines leave out, so that of two clicks on the same page the second has the
+    tokens of the first, also where the first was committed in between.
+    """
+    names, made = names_from(request.form, found.names), split.sent.batches
     parts = []
     for line in split.lines:
         if line.plan and line.is_sent:

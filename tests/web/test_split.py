@@ -188,3 +188,27 @@ def test_a_part_that_the_day_does_not_hold_leaves_no_other_part_behind(
     refused = browser.led_back(confirm(browser, preview))
     assert "Another batch has taken what was left of today's budget." in words(refused)
     assert names(database) == []
+
+
+def test_a_click_in_another_tab_while_the_first_is_planned_orders_no_part_from_a_second_service(
+    browser: Browser, database: IMEIDatabase, preview: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other tab has another service for Samsung; both pages were shown before anything was sent."""
+    here = confirm_fields(browser.get(f"{preview}/split").text)
+    other = browser.led_back(browser.post(f"{preview}/split", here | {"s-1": ANY.package_id}))
+    client, clicks = Browser(browser.client.application), list[threading.Thread]()
+    there = confirm_fields(other.text) | {"csrf_token": client.token()}
+
+    def plan_slowly(plans: Any, objection: str) -> tuple[str, ...]:
+        if not clicks:
+            clicks.append(
+                threading.Thread(target=client.client.post, args=[f"{preview}/split"], kwargs={"data": there})
+            )
+            clicks[0].start()
+            clicks[0].join()
+        return ()
+
+    monkeypatch.setattr("web.split.objections_of_parts", plan_slowly)
+    browser.post(f"{preview}/split", here)
+    assert sent(database) == {CARRIER.package_id: [*IPHONES, *OTHERS], ANY.package_id: GALAXIES}
+    assert len(names(database)) == 3
