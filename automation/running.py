@@ -38,7 +38,7 @@ from storage.automation_store import (
     UnreadableFilterError,
 )
 from storage.background import Duty
-from storage.batch_creation import OverBudgetError, create_batch
+from storage.batch_creation import OverBudgetError, create_batch, open_items
 from storage.batch_uploads import batch_of_token
 
 logger = logging.getLogger(__name__)
@@ -247,6 +247,9 @@ def _record(connection: Transaction, batch_id: int, automation: Automation, choi
             automation_store.advance(connection, automation, **placing.marks)
         return
     automation_store.advance(connection, automation, is_by_itself, **placing.marks)
+    others = [imei for phone in choice.phones for imei in phone.imeis if imei != phone.imei]
+    if open_items(connection, automation.terms.service_id, others):
+        raise ChangedMeanwhileError("Another batch has one of these phones by its other IMEI.")
     run = _run_of(choice, placing.kind, placing.actor, choice.words)
     run_id = automation_store.add_run(connection, automation, run, batch_id)
     if not automation.rechecks:

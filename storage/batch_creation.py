@@ -264,7 +264,7 @@ def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:
     imeis = [imei for imei, _ in new.imeis]
     found = {
         imei: f"in batch {batch_id} already, not answered yet"
-        for imei, batch_id in _open_items(connection, new.service_id, imeis).items()
+        for imei, batch_id in open_items(connection, new.service_id, imeis).items()
     }
     again: dict[str, bool] = {OrderStatus.COMPLETED: new.recheck, OrderStatus.REJECTED: new.resend_rejected}
     for order in known_orders(connection, new.service_id, imeis):
@@ -274,7 +274,8 @@ def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:
     return found
 
 
-def _open_items(connection: Connection, service_id: str, imeis: Sequence[str]) -> dict[str, int]:
+def open_items(connection: Connection, service_id: str, imeis: Sequence[str]) -> dict[str, int]:
+    """Return IMEI → batch id of those that wait or are in doubt with this service."""
     return {
         row.imei: row.batch_id
         for row in connection.execute(OPEN_ITEMS, {"service": service_id, "imeis": json.dumps(list(imeis))})
@@ -306,7 +307,7 @@ def results_elsewhere(connection: Connection, service_id: str, imeis: Sequence[s
 def in_flight(database: IMEIDatabase, service_id: str, imeis: Sequence[str]) -> dict[str, int]:
     """IMEI → batch id of those that wait or are in doubt with this service."""
     with database.read() as connection:
-        return _open_items(connection, service_id, imeis)
+        return open_items(connection, service_id, imeis)
 
 
 def _insert_batch(connection: Connection, new: NewBatch) -> int:

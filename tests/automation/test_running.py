@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from automation_scene import DUE, PRICE, SECOND, Scene, make_scene
@@ -18,6 +19,7 @@ from orders import AutomationKind, RunKind
 from people import Actor, Role
 from settings import Settings
 from storage import automation_marks, automation_store, stop_loss
+from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
 from submission.account_guard import adopt_database
 from submission.checkpoints import Checkpoints
@@ -102,6 +104,28 @@ def test_a_phone_whose_imeis_another_result_names_is_ordered_once(scene: Scene, 
         scene.turn(DUE)
         assert (scene.sent(rule), scene.get(rule).notice) == ([first, third], "")
         scene.answer()
+
+
+def test_a_phone_that_another_process_orders_by_its_other_imei_meanwhile_is_not_ordered(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the decision and its transaction."""
+    first, second, third = imeis(3)
+    rule = scene.add()
+    scene.check([first, third])
+    scene.run("UPDATE orders SET imei2 = CASE WHEN imei = ? THEN ? END", first, second)
+    other = NewBatch("another process", "command", SECOND, "a service", PRICE, [(second, None)])
+
+    def create_late(*given: Any) -> int:
+        create_batch(scene.database, other)
+        monkeypatch.undo()
+        return create_batch(*given)
+
+    monkeypatch.setattr(running, "create_batch", create_late)
+    scene.turn()
+    assert scene.sent(rule) == []
+    scene.turn()
+    assert (scene.sent(rule), scene.log(rule)[-1].left_out) == ([third], {"under way with this service": 1})
 
 
 def test_a_result_about_another_device_does_not_leave_that_device_out(scene: Scene) -> None:
