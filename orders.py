@@ -117,12 +117,12 @@ class DisputeKind(StrEnum):
 
 
 class DisputeState(StrEnum):
-    """Where a dispute stands. Only a refunded or closed one has a refund."""
+    """The state of a dispute. Only a refunded or closed one has a refund."""
 
     OPEN = "open"  #: written down here; the provider does not know of it
     SENT = "sent"  #: the provider was asked for the money
     REFUNDED = "refunded"  #: the provider paid back, all or a part
-    REFUSED = "refused"  #: the provider said no
+    REFUSED = "refused"  #: the provider does not pay back
     CLOSED = "closed"  #: nothing more will be done
 
 

@@ -1,4 +1,4 @@
-"""What a run of an automation orders now: its phones, and as many of them as every limit holds.
+"""What a run of an automation orders now: its phones, and as many of them as every limit allows.
 
 This module writes nothing. What stops an automation is raised: it must be turned off, or it waits.
 """

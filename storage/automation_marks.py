@@ -13,6 +13,6 @@ def turn_all_off(connection: Transaction, why: str) -> None:
 
 
 def follow_removed_changes(connection: Transaction) -> None:
-    """Lower the marks of automations behind which status changes were removed: their ids are given again."""
+    """Lower marks to the newest status change that is left: SQLite gives the ids of removed ones again."""
     newest = select(func.coalesce(func.max(status_changes.c.id), 0)).scalar_subquery()
     connection.execute(update(automations).where(automations.c.after_change > newest).values(after_change=newest))

@@ -77,7 +77,7 @@ def _counted(chosen: Disputable) -> Select[Any]:
 
 
 def page(database: IMEIDatabase, chosen: Disputable, before: int | None, limit: int) -> list[DisputableOrder]:
-    """Return the newest that are meant before a row id; of what is in doubt the oldest, from the beginning."""
+    """Return the newest orders that are meant, before a row id; or the oldest items in doubt, from the first."""
     if chosen.kind is DisputeKind.IN_DOUBT:
         query = _items().where(fits(chosen)).order_by(items.c.id)
     else:

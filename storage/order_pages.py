@@ -115,7 +115,7 @@ def page(
 
 
 def listed(database: IMEIDatabase, chosen: OrderFilter, wanted: Sort, after: str, limit: int) -> Listed:
-    """Return a page with the count of its moment. A filter that has not the wanted sort is shown newest first."""
+    """Return a page with the count of its moment. A filter without the wanted sort is shown newest first."""
     with database.read() as connection:
         guided = guide(connection, chosen)
         if wanted is Sort.NEWEST:

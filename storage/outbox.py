@@ -121,7 +121,7 @@ def orders_completed(connection: Transaction, order_rows: Iterable[int]) -> None
 
 
 def _at_rest(batch_ids: Iterable[int]) -> Select[Any]:
-    """Return the SELECT of what says where batches are at rest.
+    """Return the SELECT of what _kind() reads of batches at rest.
 
     As Progress.stage says, but without counting: this runs with each answer that brings results.
     """

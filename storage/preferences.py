@@ -21,7 +21,7 @@ def preference(database: IMEIDatabase, person: str, name: str) -> Any:
 
 
 def prefer(database: IMEIDatabase, person: str, name: str, value: Any) -> None:
-    """Keep what a person chose under this name, in the place of what was there. None forgets it."""
+    """Store what a person chose under this name, over an earlier choice. None deletes it."""
     with database.write() as connection:
         if value is None:
             connection.execute(delete(preferences).where(*OF_PERSON), {"by": person, "wanted": name})

@@ -148,7 +148,7 @@ def _count(database: IMEIDatabase) -> int:
 
 
 def follow_removed_changes(connection: Transaction) -> None:
-    """Lower the mark behind which status changes were removed: SQLite gives their ids again."""
+    """Lower the mark to the newest status change that is left: SQLite gives the ids of removed ones again."""
     newest = connection.execute(select(func.coalesce(func.max(status_changes.c.id), 0))).scalar_one()
     if int(read_setting(connection, COUNTED) or 0) > newest:
         write_setting(connection, COUNTED, str(newest))

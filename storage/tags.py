@@ -1,6 +1,7 @@
 """Tags: free short words on batches and orders, several on each. An order has the tags of its batch, too.
 
-A tag is the same whatever its capitals are, and is shown as it was written first. A tag that nothing has is forgotten.
+A tag is the same whatever its capitals are, and is shown as it was written first. A tag without batches and orders is
+deleted.
 """
 
 import json
@@ -51,7 +52,7 @@ RETAG = (
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag and how much has it."""
+    """A tag, and how many batches and orders have it."""
 
     word: str  #: as it was written first
     batches: int  #: counted up to COUNTED
@@ -182,7 +183,7 @@ def batches_alone_with(connection: Connection, word: str) -> Sequence[int]:
 
 
 def known_tags(database: IMEIDatabase, most: int) -> list[Tag]:
-    """Return the first tags by name, with how much has them."""
+    """Return the first tags by name, with the number of their batches and orders."""
     listed = select(tags).order_by(tags.c.key).limit(most).subquery()
     counts = (_uses(listed.c.key, table) for table in (batch_tags, order_tags))
     with database.read() as connection:

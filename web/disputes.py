@@ -76,6 +76,7 @@ def listing() -> ResponseReturnValue:
         "state": state or request.args.get("state", ""),
         "states": {one: sum(part.count for part in sums if part.state is one) for one in DisputeState},
         "kind_words": KIND_WORDS,
+        "most": dispute_store.MOST_AT_ONCE,
         "before": request.args.get("before", type=row_number),
     }
     return _recorded(state, shared) if state or request.args.get("state") == ALL else _to_dispute(shared)
@@ -96,7 +97,6 @@ def _to_dispute(shared: dict[str, Any]) -> str:
         next_before=rows[PAGE - 1].id if more else None,
         services=order_queries.ordered_services(database),
         filters={name: value for name, value in {"batch": batch, "service": service}.items() if value},
-        most=dispute_store.MOST_AT_ONCE,
         **shared,
     )
 

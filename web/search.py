@@ -25,7 +25,7 @@ blueprint = Blueprint("search", __name__)
 SHOWN = 8
 #: Signs from which on a text may be the beginning of a number or of a serial number.
 SHORTEST = 3
-#: What stands between the digits of an IMEI, as labels, mails and scanners write it.
+#: Separators between the digits of an IMEI, as labels, mails and scanners write it.
 BETWEEN_DIGITS = re.compile(r"[\s./\u2010-\u2015-]+")
 WHOLE_IMEI = re.compile(r"[0-9]{15}")
 
@@ -96,6 +96,6 @@ def _orders(database: IMEIDatabase, text: str, most: int) -> Sequence[Order]:
 
 
 def _number(text: str) -> str:
-    """Return the digits of a text that holds nothing else, without what stands between them; else ""."""
+    """Return the digits of a text that has only digits and separators; else ""."""
     digits = BETWEEN_DIGITS.sub("", text)
     return digits if digits.isascii() and digits.isdecimal() else ""

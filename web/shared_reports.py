@@ -51,7 +51,7 @@ def _keep_private(response: Response) -> Response:
 @blueprint.get("/shared/<link_secret>")
 @allow_everyone()  # whoever has the link may read: 256 random bits, which expire and can be revoked
 def show(link_secret: str) -> ResponseReturnValue:
-    """Show the report of a link; with ?format=csv its results as a file. A link that is no good is a 404."""
+    """Show the report of a link; with ?format=csv its results as a file. Unknown, expired or revoked: 404."""
     link = open_link(backend().database, link_secret, utc_now())
     if link is None or (request.args.get("format") == "csv" and not link.has_csv):
         abort(404, NOT_THERE)

@@ -74,7 +74,7 @@ class UploadParts:
 
     @property
     def plans(self) -> list[Plan]:
-        """The plans of what confirming sends."""
+        """The plans of the parts that are sent."""
         return [line.plan for line in self.lines if line.plan and line.is_sent]
 
     @property

@@ -26,7 +26,7 @@ NO_TAG = "Enter a tag: a short word, or several with commas between them."
 @blueprint.get("/tags")
 @allow(Role.VIEWER)
 def listing() -> str:
-    """Show every tag with how much has it."""
+    """Show every tag with the number of its batches and orders."""
     return render_template("tags.html", tags=tags.known_tags(backend().database, SHOWN), counted=tags.COUNTED)
 
 
