@@ -151,16 +151,28 @@ def test_every_page_of_the_app_is_among_those_that_are_looked_at(
     assert every - looked_at - operations == NO_PAGES
 
 
-#: What axe checks in each scheme: all its rules, and again the one that colours can break. It reports violations only.
-#: No rule needs what it would load beforehand. The script of the first is on the page for the second.
-ONLY = {"resultTypes": ["violations"], "preload": False}
-CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}, **ONLY}
-CHECKS: dict[Literal["light", "dark"], tuple[Axe, dict[str, Any]]] = {
-    "light": (Axe(), ONLY),
-    "dark": (Axe("null"), CONTRAST),
-}
 DESK: ViewportSize = {"width": 1280, "height": 720}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+#: It reports violations only, and no rule needs what it would load beforehand.
+ONLY = {"resultTypes": ["violations"], "preload": False}
+#: What axe checks: the names that a small window may hide, then all its rules, then the one that colours can break.
+#: The script of the first is on the page for the others.
+CHECKS: tuple[tuple[Literal["light", "dark"], ViewportSize, Axe, dict[str, Any]], ...] = (
+    ("light", PHONE, Axe(), {"runOnly": {"type": "tag", "values": ["cat.name-role-value"]}, **ONLY}),
+    ("light", DESK, Axe("null"), ONLY),
+    ("dark", DESK, Axe("null"), {"runOnly": {"type": "rule", "values": ["color-contrast"]}, **ONLY}),
+)
+#: Of the rows that differ in text and numbers only, leave the first: axe would take seconds for a hundred of them.
+LEAVE_ONE_OF_A_KIND = """() => {
+    for (const list of document.querySelectorAll("tbody, ul, ol")) {
+        const kinds = new Set();
+        for (const row of [...list.children]) {
+            const kind = row.outerHTML.replace(/>[^<]+</g, "><").replace(/\\d+/g, "1");
+            if (kinds.has(kind)) row.remove();
+            kinds.add(kind);
+        }
+    }
+}"""
 
 
 def each_page(visitor: Visitor, filled: Filled, **options: Any) -> Iterator[tuple[str, Page]]:
@@ -182,11 +194,13 @@ def each_page(visitor: Visitor, filled: Filled, **options: Any) -> Iterator[tupl
 
 
 def violations(page: Page) -> Iterator[str]:
-    """Return what axe finds on a page in light and in dark."""
-    for scheme, (axe, rules) in CHECKS.items():
+    """Return what axe finds on a page."""
+    for scheme, size, axe, rules in CHECKS:
         page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size(size)
         for violation in axe.run(page, options=rules).response["violations"]:
-            yield from (f"{scheme}: {violation['id']}: {node['html'][:200]}" for node in violation["nodes"])
+            words = f"{scheme}, {size['width']}: {violation['id']}"
+            yield from (f"{words}: {node['html'][:200]}" for node in violation["nodes"])
 
 
 def too_wide(page: Page) -> list[str]:
@@ -199,10 +213,10 @@ def test_axe_finds_nothing_on_any_page_and_none_scrolls_sideways_on_a_phone(visi
     """Each page is loaded once: scheme and size change in place."""
     wrong = []
     for path, page in each_page(visitor, filled, viewport=DESK):
-        wrong += [f"{path}, {found}" for found in violations(page)]
         page.set_viewport_size(PHONE)
         wrong += [f"{path} {found}" for found in too_wide(page)]
-        page.set_viewport_size(DESK)
+        page.evaluate(LEAVE_ONE_OF_A_KIND)
+        wrong += [f"{path}, {found}" for found in violations(page)]
     assert wrong == []
 
 
