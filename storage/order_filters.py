@@ -15,9 +15,7 @@ others are tested on what that finds:
 
 A `Term` therefore has up to three wordings: `seek` lets SQLite use the index, `read` keeps it from the index, `probe`
 looks into the index for one order. tests/storage/test_query_plans.py holds the plans, benchmarks/README.md the figures.
-
-A finding ("ON", "Unlocked") finds every wording that means it, and a name ("verizon") every carrier or model that
-contains it (order_wordings.py).
+order_wordings.py knows which stored words a finding ("ON") or a name ("verizon") means.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,10 +53,8 @@ WALKED_AT_ONCE = 2000
 WALKED_FIRST = 100
 #: Index entries that may be read for one page. Where more orders than this fit, a page fills soon.
 FEW = 20_000
-#: Orders that fit a term are counted up to this first, which often decides.
-VERY_FEW = 2000
-#: Index entries that can be read in the time of reading one order.
-READ = 5
+VERY_FEW = 2000  #: orders that fit a term are counted up to this first, which often decides
+READ = 5  #: index entries that can be read in the time of reading one order
 #: The last character of Unicode, for the end of a range of texts.
 LAST_SIGN = "\U0010ffff"
 #: Digits from which on a text is a whole IMEI or order id; a shorter one is the beginning of an IMEI.

@@ -112,11 +112,11 @@ class JobCalls:
             kept: list[bytes] = []
             with sending_by(time.monotonic() + SEND_WITHIN):
                 content = place(self.client, call.chunk, self.install_id, kept.append)
+            if isinstance(content, RateLimitedError) and not kept:
+                self._hold()
             if kept:
                 self._store(call, kept[0])
             elif not isinstance(content, PlacementAnswer):
-                if isinstance(content, RateLimitedError):
-                    self._hold()
                 self._store(call, None, written_failure(content))
 
     def _hold(self) -> None:

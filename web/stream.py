@@ -186,13 +186,12 @@ def events(
         if newest is None:
             return
         progress = newest.progress
-        ending = ""
-        if follower.is_behind(newest, now):
+        is_news = follower.is_behind(newest, now)
+        ending = "quiet" if not is_news and follower.is_quiet(progress, now) else ""
+        if is_news:
             yield newest.text
             ending = "end" if is_over(progress) else ""
-        elif follower.is_quiet(progress, now):
-            ending = "quiet"
-        elif follower.owes_sign(now):
+        elif not ending and follower.owes_sign(now):
             yield ": still here\n\n"
         if ending:
             yield event(ending, {"batch_id": batch_id, "stage": progress.stage}, progress.revision)
