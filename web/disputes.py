@@ -1,7 +1,6 @@
 """Disputes with the provider: what can be disputed, what was, the page of one dispute, and files to send."""
 
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
@@ -20,7 +19,7 @@ from storage.rows import Dispute
 from web.access import allow, current_actor, describe
 from web.context import PAGE, batch_of_url, row_number
 from web.downloads import report_csv, report_xlsx
-from web.refund_list import read_dollars
+from web.refund_list import read_day, read_dollars
 
 blueprint = Blueprint("disputes", __name__, url_prefix="/reports")
 
@@ -245,7 +244,7 @@ def change(dispute_id: int) -> ResponseReturnValue:
 def refund(dispute_id: int) -> ResponseReturnValue:
     """Record what the provider paid back; more than the price only with exceed=1."""
     dispute, form = _dispute_or_404(dispute_id), request.form
-    amount, day = read_dollars(form.get("amount", "")), _day(form.get("day", ""))
+    amount, day = read_dollars(form.get("amount", "")), read_day(form.get("day", ""))
     describe(amount=form.get("amount", "")[:20], day=form.get("day", "")[:20])
     if not amount or day is None:
         flash("The refund was not recorded: enter dollars such as 0.50, and a date such as 2026-11-25.", "error")
@@ -295,10 +294,3 @@ def _state_of_form(name: str) -> DisputeState:
 
 def _note() -> str:
     return request.form.get("note", "").strip()[:LONGEST_NOTE]
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text.strip())
-    except ValueError:
-        return None

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from amounts import exceeds
 from orders import DisputeState
@@ -42,6 +43,14 @@ def read_dollars(text: str) -> float | None:
     """Return an amount such as 1.25, 1,25 or $1.25; None for anything else."""
     found = AMOUNT.fullmatch(text.strip())
     return float(found[1].replace(",", ".")) if found and not text.strip().startswith("-") else None
+
+
+def read_day(text: str) -> date | None:
+    """Return a UTC day such as 2026-11-25; None for anything else."""
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        return None
 
 
 def read_lines(text: str) -> list[RefundLine]:

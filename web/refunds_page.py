@@ -1,7 +1,5 @@
 """The page that records refunds of many disputes from a pasted list, after a preview of what matches."""
 
-from datetime import date
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -13,7 +11,7 @@ from people import Role
 from storage import dispute_queries, dispute_store
 from storage.dispute_store import Refund
 from web.access import allow, current_actor, describe
-from web.refund_list import MOST_LINES, RefundLine, mark_of, matched, read_lines
+from web.refund_list import MOST_LINES, RefundLine, mark_of, matched, read_day, read_lines
 
 blueprint = Blueprint("refunds", __name__, url_prefix="/reports/refunds")
 
@@ -39,7 +37,11 @@ def preview() -> ResponseReturnValue:
 @allow(Role.OPERATOR, "dispute.refund")
 def record() -> ResponseReturnValue:
     """Record the refunds that the preview showed; where they differ by now, show the preview again."""
-    lines, day = _lines(), _day()
+    lines, day = _lines(), read_day(request.form.get("day", ""))
+    if day is None:
+        describe("disputes", refused="The day is not a date.")
+        flash("Nothing was recorded: enter the day as a date such as 2026-11-25.", "error")
+        return _page(lines)
     chosen = [Refund(line.dispute.id, line.amount, day) for line in lines if line.is_recorded and line.dispute]
     if not chosen or mark_of(lines) != request.form.get("seen"):
         describe("disputes", refused="The preview was not up to date.")
@@ -61,14 +63,6 @@ def _lines() -> list[RefundLine]:
     return matched(lines, known, "exceed" in request.form)
 
 
-def _day() -> date:
-    """Return the day of the form; today where there is none that can be read."""
-    try:
-        return date.fromisoformat(request.form.get("day", "").strip())
-    except ValueError:
-        return utc_now().date()
-
-
 def _page(lines: list[RefundLine]) -> str:
     recorded = [line for line in lines if line.is_recorded]
     problems = [line for line in lines if not line.is_recorded]
@@ -80,7 +74,7 @@ def _page(lines: list[RefundLine]) -> str:
         mark=mark_of(lines),
         text=request.form.get("list", ""),
         exceed="exceed" in request.form,
-        day=_day(),
+        day=read_day(request.form.get("day", "")) or utc_now().date(),
         shown=SHOWN,
         most=MOST_LINES,
     )

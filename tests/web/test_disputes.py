@@ -108,6 +108,7 @@ def test_a_pasted_list_records_the_refunds_that_its_preview_showed(browser: Brow
     given = {"list": pasted, "day": "2026-11-20", "seen": seen[1]}
     changed = browser.post("/reports/refunds/record", given | {"list": pasted.replace("0.05", "0.06")})
     assert "Nothing was recorded" in words(changed)
+    assert "enter the day" in words(browser.post("/reports/refunds/record", given | {"day": "20.11.2026"}))
     assert browser.post("/reports/refunds/record", given).status_code == 303
     assert {(one.order_id, one.refund, one.refunded_on) for one in dispute_queries.walk(database, REFUNDED, None)} == {
         ("1003", 0.05, "2026-11-20"), ("1006", 0.1, "2026-11-20")
