@@ -1,5 +1,6 @@
 """What the IMEIs of an upload are: phones by brand and model, as far as their TACs tell. No routes."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from storage.model_store import TAC, PhoneModel, models_of
 from submission import Again
 from web.format import plural
 
+#: Beginnings of nouns that sound like a vowel.
+AN = re.compile(r"[AEIaei]|O(?!ne)|Honor|HTC|HMD|L[GM]|(?:SM|XT|RMX)-?[A-Z0-9]")
 #: Of an IMEI whose TAC is not known.
 UNKNOWN = PhoneModel("", "", "", 0, 0)
 
@@ -92,7 +95,7 @@ def misfit_words(parts: Sequence[BrandPart], title: str) -> str:
 
 def article(noun: str) -> str:
     """Return a noun with its article."""
-    return f"{'an' if noun[:1].lower() in 'aei' else 'a'} {noun}"
+    return f"{'an' if AN.match(noun) else 'a'} {noun}"
 
 
 def model_words(found: PhoneModel) -> str:
