@@ -257,18 +257,18 @@ def test_an_imei_is_found_by_a_key_and_its_batch_gets_a_tag_that_filters(visitor
     page.wait_for_url("**/orders/*")
     expect(page.get_by_role("heading", level=1)).to_contain_text(first)
     page.goto(live)
-    page.get_by_label("New tag").fill("Hold")
+    page.get_by_label("New tag").fill("Quarantine")
     page.get_by_role("button", name="Add tag").click()
-    page.get_by_role("link", name="Hold", exact=True).click()
-    page.wait_for_url("**/history?tag=Hold")
+    page.get_by_role("link", name="Quarantine", exact=True).click()
+    page.wait_for_url("**/history?tag=Quarantine")
     expect(page.locator("tr[data-order]")).to_have_count(2)
     page.keyboard.press("/")
-    page.keyboard.type("hold")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/history?tag=Hold")
+    page.keyboard.type("quarantine")
+    with page.expect_navigation(url="**/history?tag=Quarantine"):  # the page has this address
+        page.keyboard.press("Enter")
     page.goto(live)
-    page.get_by_role("button", name="Remove tag Hold").click()
-    expect(page.get_by_role("link", name="Hold", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Remove tag Quarantine").click()
+    expect(page.get_by_role("link", name="Quarantine", exact=True)).to_have_count(0)
 
 
 def test_the_default_service_of_a_customer_is_chosen_with_its_name(visitor: Visitor, site: Site) -> None:
