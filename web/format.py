@@ -1,5 +1,6 @@
 """Format numbers, money, times and states for pages. Pure functions, registered as template filters."""
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -146,7 +147,8 @@ def percent(part: float, whole: float) -> str:
     """Return the share of a part: "<1 %" for little, 100 only for all of it."""
     if not part or not whole:
         return "0 %"
-    return "<1 %" if 100 * part < whole else f"{100 * part // whole:.0f} %"
+    share = 100 * part / whole + 1e-9  # a sum of dollars differs from itself in the last digit, by its order
+    return "<1 %" if share < 1 else f"{math.floor(share)} %"
 
 
 def stop_words(batch: Progress, planned: int) -> str:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from web.format import ago, as_utc, chunk_cells, duration, moment, number, sentence, size, status_class, when
+from web.format import ago, as_utc, chunk_cells, duration, moment, number, percent, sentence, size, status_class, when
 
 NOON = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 
@@ -16,6 +16,15 @@ NOON = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 )  # fmt: skip
 def test_a_duration_has_one_unit(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [(0.1 + 0.2, 0.3, "100 %"), (0.3, 0.1 + 0.2, "100 %"), (999_999, 1_000_000, "99 %"), (1, 200, "<1 %"),
+     (0, 5, "0 %")],
+)  # fmt: skip
+def test_a_share_is_100_only_for_all_of_it_whatever_the_order_of_its_sum(part: float, whole: float, text: str) -> None:
+    assert percent(part, whole) == text
 
 
 @pytest.mark.parametrize(
