@@ -45,6 +45,7 @@ from web.filter_chips import chips, saved_query
 from web.filters import PERIODS, SHOWN, Asked, asked, filter_asked, suggested
 from web.format import synced
 from web.order_columns import OrderTable, headings, shown_columns
+from web.picker import preselected
 
 blueprint = Blueprint("orders", __name__)
 
@@ -115,12 +116,13 @@ def sync_state() -> Response:
 @allow(Role.OPERATOR)
 def recheck() -> ResponseReturnValue:
     """Show the form that selects the service for checking the IMEIs of the filter again."""
-    chosen = filter_asked(selectable=True)
+    chosen, catalogue = filter_asked(selectable=True), backend().catalog.current()
     return render_template(
         "recheck.html",
         chosen=chosen,
         count=order_filters.count(backend().database, chosen),
-        catalogue=backend().catalog.current(),
+        catalogue=catalogue,
+        service_id=preselected(catalogue, chosen.service),
     )
 
 
