@@ -154,6 +154,10 @@ def open_disputes() -> ResponseReturnValue:
     else:
         opened = dispute_store.open_orders(database, rows, person, note)
     describe("disputes", kind=kind, opened=opened)
+    is_one_order = "one" in form and "all" not in form and kind is not DisputeKind.IN_DOUBT
+    if opened and is_one_order and (dispute := dispute_queries.of_order(database, rows[0])):
+        flash("Dispute opened.", "good")
+        return redirect(url_for("disputes.show", dispute_id=dispute.id), 303)
     if opened:
         flash(f"{plural(opened, 'dispute')} opened.", "good")
     else:
