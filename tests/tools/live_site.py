@@ -144,13 +144,13 @@ class Site:
         assert answer.status_code == 200, answer.text
         return answer
 
-    def upload(self, imeis: Sequence[str], name: str = "stock.csv") -> str:
+    def upload(self, imeis: Sequence[str], name: str = "stock.csv", service: str = SERVICE) -> str:
         """Upload a file of these IMEIs; return the path of the preview."""
-        return self.post("/batch", {"service_id": SERVICE}, {"file": (name, csv_of(imeis))})
+        return self.post("/batch", {"service_id": service}, {"file": (name, csv_of(imeis))})
 
-    def order(self, imeis: Sequence[str], name: str = "stock.csv") -> str:
+    def order(self, imeis: Sequence[str], name: str = "stock.csv", service: str = SERVICE) -> str:
         """Upload and confirm; return the path of the live page."""
-        preview = self.upload(imeis, name)
+        preview = self.upload(imeis, name, service)
         page = self.session.get(self.url + preview, timeout=PATIENCE).text
         return self.post(preview, {**confirm_fields(page), "typed": str(len(imeis))})
 
