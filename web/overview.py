@@ -103,7 +103,7 @@ def services() -> ResponseReturnValue:
     )
 
 
-@blueprint.post("/services/favourite")
+@blueprint.post("/favourites")
 @allow(Role.OPERATOR)
 def mark_favourite() -> ResponseReturnValue:
     """Mark the service ?mark= as a favourite, or unmark= no longer; pickers list favourites first."""

@@ -19,4 +19,4 @@ def test_cookies_and_forms_of_an_earlier_key_stay_valid_while_it_is_a_fallback(
     changed = replace(settings, secret_key="second", secret_key_fallbacks=fallbacks)
     browser = Browser(make_app(changed, database, provider))
     browser.client.set_cookie(cookie, value)
-    assert browser.client.post("/services/favourite", data=form).status_code == code
+    assert browser.client.post("/favourites", data=form).status_code == code

@@ -45,12 +45,12 @@ def test_services_are_found_with_errors_accents_and_synonyms(query: str, found: 
 def test_a_picker_lists_favourites_and_recent_services_first_and_chooses_the_last_one(browser: Browser) -> None:
     assert "Favourite and recent" not in browser.get("/batch").text
     browser.start(imeis(1))
-    browser.post("/services/favourite", {"mark": "269"})
+    browser.post("/favourites", {"mark": "269"})
     page = browser.get("/batch").text
     assert page.index('value="269"') < page.index(f'value="{CARRIER.package_id}"') < page.index("All others")
     assert f'data-mark="recent" selected>{CARRIER.title}' in page
-    assert browser.post("/services/favourite", {"mark": "7"}).status_code == 404
-    browser.post("/services/favourite", {"unmark": "269"})
+    assert browser.post("/favourites", {"mark": "7"}).status_code == 404
+    browser.post("/favourites", {"unmark": "269"})
     page = browser.get("/submit").text
     assert page.index("All others") < page.index('value="269"')
     assert len(SERVICES) == page.count("<option") - 1
