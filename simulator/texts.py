@@ -251,7 +251,7 @@ def _device(brand: str, imei: str) -> _Phone:
     nck = f"{int.from_bytes(own[:4]) % 10**8:08d}"
     return _Phone(
         imei=imei,
-        imei2=_with_check_digit(imei[:8] + f"{int.from_bytes(own[5:9]) % 1_000_000:06d}"),
+        imei2=_with_check_digit(("35" if imei.startswith("86") else "86") + imei[2:14]),
         meid=imei[:14],
         serial="".join("0123456789CDFGHJKLMNPQRTVWXY"[byte % 28] for byte in own[:12]),
         model=models[tac[0] % len(models)],
