@@ -136,7 +136,8 @@ def know_models(site: Site) -> None:
 
 
 def settle(site: Site) -> None:
-    """Fetch all results."""
+    """Wait until all batches are sent, and fetch all results."""
+    wait_until(lambda: site.one("SELECT COUNT(*) FROM batches WHERE state <> 'finished'") == 0, "every batch is sent")
     site.complete()
     site.post("/history/sync", {})
     pending = "SELECT COUNT(*) FROM orders WHERE status IN ('Pending', 'In Process')"
