@@ -12,6 +12,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from kinds_of_addresses import OF_A_KIND, kind_of_address
 from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis
 from playwright.sync_api import Page, ViewportSize, expect
 from waiting import wait_until
@@ -249,10 +250,6 @@ class Targets(HTMLParser):
                 self.gets.append(given[name])
 
 
-#: So many orders, services and the like are visited.
-OF_A_KIND = 8
-
-
 @dataclass
 class Crawl:
     """A walk over every page of the site that any page leads to."""
@@ -271,7 +268,7 @@ class Crawl:
 
     def is_like_others(self, path: str) -> bool:
         """Whether a few of a kind that a list has by the hundred have been visited."""
-        kind = re.sub(r"\d+", "1", path)
+        kind = kind_of_address(path)
         self.kinds[kind] += 1
         return self.kinds[kind] > OF_A_KIND
 
