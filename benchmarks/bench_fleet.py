@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 import psycopg
 from postgresql_cluster import Cluster, private_cluster
 from sqlalchemy import text
+from waiting import wait_until
 
 from benchmarks.bench_submission import CHUNK, IMEIS, ROOT, SERVICE, WORKERS, imeis, planned, provider
 from benchmarks.fleet import (
@@ -147,13 +148,13 @@ def placed_by(
     took = []
     meter = Meter(server_of(url))
     with IMEIDatabase(url) as database, working(workers, url, provider_url, folder, threads) as processes:
-        wait_until(lambda: leader_alive(database, folder))
+        wait_until(lambda: leader_alive(database, folder), "a worker leads", PATIENCE)
         with database.write() as connection:
             write_list_limit(connection, SERVICE, CHUNK)
         for turn in range(TURNS + 1):
             batch_id = planned(database, imeis(8000 + turn))
             before = meter.served() + sum(map(ticks, processes))
-            wait_until(partial(is_finished, database, batch_id))
+            wait_until(partial(is_finished, database, batch_id), "the batch is finished", PATIENCE)
             processor = meter.served() + sum(map(ticks, processes)) - before
             with database.read() as connection:
                 seconds = float(connection.execute(DURATION, {"batch": batch_id}).scalar_one())
@@ -187,15 +188,6 @@ def working(workers: int, url: str, provider_url: str, folder: Path, threads: in
 
 def is_finished(database: IMEIDatabase, batch_id: int) -> bool:
     return batch_state(database, batch_id)[0] is BatchState.FINISHED
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.05)
 
 
 def cost_rows(lists: Measured) -> Iterator[tuple[str, str, str]]:
