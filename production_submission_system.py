@@ -115,10 +115,11 @@ class ProductionSubmissionSystem:
         )
         self._settler = Settler(self.options.settle_quiet, self.options.call_timeout, self.options.resend_limit)
         self._settler.name_account(self.options.account)
-        self._account = AccountWatch(database, client, clock, self.carrier.wake, self.options.account)
         self._room = Room(self.options.account, self.options.budget)
         self._story = Story(database)
         self._ownership = Ownership(database, self.options.mark, self.options.account)
+        account, check = self.options.account, self._ownership.check
+        self._account = AccountWatch(database, client, clock, self.carrier.wake, account, check)
         self._claimer = Claimer(self.options, self._settler, self._ownership, clock, self._room)
         self._recorder = Recorder(self.options, self.throttle, self._settler, self.carrier, clock, self._room)
         reader = ListReader(database, client, self._account, clock)
@@ -294,7 +295,8 @@ class ProductionSubmissionSystem:
             for answer in answers:
                 self._settler.began(answer.chunk.attempt_id, answer.began, answer.ended)
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
-        self._recorder.resume_after_maintenance(connection)
+        if self._ownership.has_lease:
+            self._recorder.resume_after_maintenance(connection)
         if not (has_space and self._had_space):
             batch_states.set_notice(connection, "" if has_space else DISK_FULL)
         return limits
@@ -362,6 +364,7 @@ class ProductionSubmissionSystem:
     def _recover(self) -> None:
         """Take the lease; what was on the wire when a process died is recorded, in doubt, or still on the wire."""
         self._lookout.start()
+        self._account.start()
         with self.database.write() as connection:
             self._ownership.take(connection)
             recovery = self.carrier.recover(connection)
@@ -406,7 +409,8 @@ class ProductionSubmissionSystem:
         """Where there are several accounts: pause what none can send, and resume what one can send again."""
         if not self._room.is_shared:
             return
-        with suppress(DatabaseUnavailableError), self.database.write() as connection:
+        with suppress(DatabaseUnavailableError, lease.LeaseLostError), self.database.write() as connection:
+            self._ownership.check(connection)  # an account is stopped and let go on by the process that leads
             self._room.write(connection, unread=self._account.failures > 0)
             self._room.set_limit(connection, self.throttle, self.options.limit)
             account_store.update_pauses(connection)

@@ -1,7 +1,8 @@
 """The account between the calls: its balance while the provider works on no call, and prices that rise.
 
 The loop of production_submission_system.py calls turn and write; worker threads ask the provider. A balance counts as
-evidence only if no call was sent between the question and its answer. This module sends no order.
+evidence only if no call was sent between the question and its answer, also not by another process that has taken the
+lease since. This module sends no order.
 """
 
 import logging
@@ -16,7 +17,7 @@ from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, ServiceInfo
 from settings import MAIN_ACCOUNT
-from storage import balance_store, batch_states, call_queries, refunds
+from storage import balance_store, batch_states, call_queries, lease, refunds
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +47,19 @@ class AccountWatch:
         clock: Callable[[], float],
         wake: Callable[[], None] = lambda: None,
         name: str = MAIN_ACCOUNT,
+        check: Callable[[Transaction], None] = lambda _: None,
     ) -> None:
-        """clock returns seconds that never go back; wake is called from a worker thread when a balance has come."""
+        """clock returns seconds that never go back; wake is called from a worker thread when a balance has come.
+
+        check raises LeaseLostError in a transaction where another process has taken the lease.
+        """
         self.name = name
         self.failures = 0  #: balances in a row that could not be read
         self._database = database
         self._client = client
         self._clock = clock
         self._wake = wake
+        self._check = check
         self._burst = 0  #: counts the times that calls were sent
         self._reading: int | None = None  #: the burst before which a balance is being read
         self._reading_until = 0.0
@@ -70,6 +76,11 @@ class AccountWatch:
     def is_reading(self) -> bool:
         """Whether a balance is being read."""
         return self._reading is not None
+
+    def start(self) -> None:
+        """Drop a balance that an earlier run has read: another process may have sent calls since."""
+        self.sent()
+        self._unwritten = None
 
     def holds(self) -> bool:
         """Return whether calls must wait for the balance before them, or for the first prices of this account."""
@@ -97,10 +108,14 @@ class AccountWatch:
             pool.submit(self._ask_prices)
 
     def write(self, connection: Transaction) -> None:
-        """Write the balance that the last turn took, in the transaction that records the intents of the next calls."""
+        """Write the balance that the last turn took, in the transaction that records the intents of the next calls.
+
+        Raises LeaseLostError where it is no evidence: another process may have sent calls since it was read.
+        """
         credits, self._unwritten = self._unwritten, None
         if credits is None:
             return
+        self._check(connection)
         previous = balance_store.newest_reading(connection, self.name)
         reading = balance_store.record_reading(connection, credits, self.name)
         refunds.learn_between(connection, previous, reading)
@@ -158,7 +173,10 @@ class AccountWatch:
         self._prices.put(listed)
 
     def _take_prices(self) -> None:
-        """Store prices that came: those of the main account pause the batches whose price rose."""
+        """Store prices that came: those of the main account pause the batches whose price rose.
+
+        A process that was overtaken drops those of its account: another one may have read newer prices.
+        """
         try:
             listed = self._prices.get_nowait()
         except queue.Empty:
@@ -170,6 +188,7 @@ class AccountWatch:
             if self.name == MAIN_ACCOUNT:
                 self._database.store_services(listed, time.time())
             with self._database.write() as connection:
+                self._check(connection)
                 if self.name == MAIN_ACCOUNT:
                     price_check.apply_prices(connection, listed)
                 else:
@@ -177,3 +196,5 @@ class AccountWatch:
             self._knows_prices = True
         except DatabaseUnavailableError as error:
             logger.error("Prices could not be written now: %s", error.orig)
+        except lease.LeaseLostError as error:  # the loop finds it, too
+            logger.warning("Prices were dropped: %s", error)

@@ -170,6 +170,7 @@ class ClusterCarrier:
             return
         with at_once(self._database) as connection:
             if is_due:
+                self._pace = None  # it is written again: a process that was overtaken may have written its own
                 self._sweep(connection, carried)
                 self._throttle.resize(self._options.workers * max(1, elections.count_workers(connection)))
             if is_held:

@@ -8,9 +8,10 @@ import pytest
 from handmade_calls import one, planned
 from simulated_provider import SERVICE
 
-from database import IMEIDatabase
+from database import IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, ServiceInfo
+from storage.lease import LeaseLostError
 from submission.account_watch import AccountWatch
 
 START = 1000.0
@@ -225,6 +226,14 @@ def test_a_balance_that_came_while_calls_were_on_the_wire_is_asked_for_again(des
     assert desk.turn() == [150.0]
 
 
+def test_a_balance_of_an_earlier_run_is_no_evidence(desk: Desk) -> None:
+    """Another process may have led since."""
+    desk.turn()
+    desk.watch.start()
+    assert desk.turn() == []
+    assert desk.turn() == [150.0]
+
+
 # Prices
 
 
@@ -240,6 +249,20 @@ def test_prices_are_asked_for_each_minute_while_a_batch_runs(desk: Desk) -> None
         desk.turn(idle=False, later=10.0)
         times += [second] * ("prices" in desk.asked)
     assert times == [60, 120, 180]
+
+
+def test_prices_of_a_process_that_was_overtaken_pause_nothing(desk: Desk) -> None:
+    planned(desk.database, 2)
+    desk.watch = AccountWatch(desk.database, desk.client, desk.clock, check=overtaken)
+    desk.client.price = 0.2
+    for _ in range(3):
+        desk.turn(idle=False, later=60.0)
+    assert "prices" in desk.asked
+    assert batch(desk)[0] == "running"
+
+
+def overtaken(_: Transaction) -> None:
+    raise LeaseLostError("Another process has taken the lease.")
 
 
 def test_without_a_running_batch_no_price_is_asked_for(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from orders import Chunk, ChunkState
 from storage import call_queries, handed_calls, pace_store
 from storage.handed_calls import at_once
 from storage.job_queue import JobQueue
+from storage.pace_store import CallPace
 from submission import Options, Throttle
 from submission.answers import Answer
 from submission.cluster_carrier import MARGIN, SEND_BY, SILENCE, ClusterCarrier
@@ -148,3 +149,16 @@ def test_reads_of_other_machines_are_counted_within_the_limit(database: IMEIData
         assert None not in reads
         assert collected(carrier, []) == []
         assert throttle.permits(time.monotonic(), 0) == 10 - 7
+
+
+def test_the_pace_of_a_process_that_was_overtaken_is_replaced(database: IMEIDatabase) -> None:
+    """It may have written more than an admin allows by now."""
+    carrier = made(database, Throttle(5, 12))
+    with carrier.open():
+        with at_once(database) as connection:
+            pace_store.write_pace(connection, "main", CallPace(0.0, 0.0, None, 60.0, orders_wait=False))
+        for _ in range(2):
+            collected(carrier, [])
+        with database.read() as connection:
+            slots = pace_store.slots(connection, "main")
+    assert slots is not None and slots.allowance is not None

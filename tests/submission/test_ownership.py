@@ -7,7 +7,8 @@ from provider_model import Disturbance
 from simulated_provider import SERVICE, imeis
 from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready
 
-from storage import batch_states, lease, move_marks
+from settings import MAIN_ACCOUNT
+from storage import account_store, batch_states, lease, move_marks
 from submission.ownership import MOVED, PAID_ELSEWHERE
 
 
@@ -58,6 +59,38 @@ def test_a_process_that_lost_the_lease_repeats_nothing(loop: Loop) -> None:
     loop.let_all()
     assert loop.sent == [doubtful]
     assert one(loop.database, "SELECT DISTINCT outcome FROM items") == "in_doubt"
+
+
+def test_a_process_that_lost_the_lease_writes_no_balance(loop: Loop) -> None:
+    """Another process may have sent calls since it was read: as evidence it would hide what they cost."""
+    loop.step(2)
+    assert loop.waiting == [BALANCE]
+    lose_lease(loop)
+    loop.let(BALANCE)
+    assert one(loop.database, "SELECT count(*) FROM balance_readings") == 0
+    assert loop.process.has_ended
+
+
+def test_a_process_that_lost_the_lease_resumes_nothing_after_maintenance(loop: Loop) -> None:
+    ready(loop)
+    batch(loop, 2)
+    loop.step(3)
+    loop.let(CALL, fault="maintenance")
+    loop.clock.now += 30.0
+    lose_lease(loop)
+    loop.step(2)
+    assert loop.states()[0][0] == "paused"
+    assert loop.process.has_ended
+
+
+def test_a_process_that_lost_the_lease_lets_no_account_go_on(loop: Loop) -> None:
+    account_store.register(loop.database, {MAIN_ACCOUNT: "", "b": ""})
+    ready(loop)
+    lose_lease(loop)
+    with loop.database.write() as connection:
+        account_store.stop(connection, MAIN_ACCOUNT, "refused", goes_on_at=1.0)
+    loop.step(2)
+    assert one(loop.database, "SELECT stop FROM provider_accounts WHERE name = 'main'") == "refused"
 
 
 @pytest.mark.parametrize("fault", ["maintenance", "withdrawn", "auth"])
