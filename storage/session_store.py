@@ -119,7 +119,7 @@ def end_sessions(
     connection: Connection, user_id: int, reason: str, now: datetime, but_session: int | None = None
 ) -> int:
     """End all sessions of a user, but this one; return how many."""
-    return _end(connection, (sessions.c.user_id == user_id, sessions.c.id.is_not(but_session)), reason, now)
+    return _end(connection, (sessions.c.user_id == user_id, sessions.c.id.is_distinct_from(but_session)), reason, now)
 
 
 def _end(connection: Connection, where: tuple[ColumnElement[bool], ...], reason: str, now: datetime) -> int:
