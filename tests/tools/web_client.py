@@ -160,6 +160,15 @@ def confirm_fields(page: str) -> dict[str, str]:
     return form.fields
 
 
+def fields_of(page: str, action: str) -> dict[str, str]:
+    """The fields of the form that is sent to an address, as a browser would send them."""
+    found = re.search(rf'<form method="post" action="{action}".*?</form>', page, re.DOTALL)
+    assert found, action
+    form = FormFields("this")
+    form.feed(found[0].replace("<form", '<form id="this"', 1))
+    return form.fields
+
+
 @pytest.fixture(name="provider")
 def provider_fixture() -> Provider:
     return Provider(list(SERVICES))

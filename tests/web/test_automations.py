@@ -9,7 +9,7 @@ from automation_scene import SECOND, Scene
 from flask import Flask
 from simulated_provider import imeis
 from stored_people import act_as, add_user
-from web_client import Browser, FormFields, Provider, make_app, words
+from web_client import Browser, Provider, fields_of, make_app, words
 
 from database import IMEIDatabase
 from orders import AutomationKind
@@ -23,15 +23,6 @@ SCHEDULE = {"every_days": "7", "hour": "8", "time_zone": "Europe/Berlin", "first
 @pytest.fixture
 def scene(app: Flask, database: IMEIDatabase, provider: Provider) -> Scene:
     return Scene(database, app.extensions["backend"], provider)
-
-
-def fields_of(page: str, action: str) -> dict[str, str]:
-    """The fields of the form that is sent to an address, as a browser would send them."""
-    found = re.search(rf'<form method="post" action="{action}".*?</form>', page, re.DOTALL)
-    assert found, action
-    form = FormFields("this")
-    form.feed(found[0].replace("<form", '<form id="this"', 1))
-    return form.fields
 
 
 def press(browser: Browser, page: str, action: str, **more: str) -> Any:
