@@ -7,24 +7,34 @@ that the same judge notices each mistake that the program must not make.
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
-from batch_checks import found, new_batch, outcomes, waits
+from automation_scene import make_scene
+from batch_checks import PRICE, found, new_batch, outcomes, waits
 from cluster_site import LIMIT, PATIENCE, SAFE, ClusterSite, duplicating, kill, most_in_window
 from cut_network import server_behind_links, why_not
 from postgresql_cluster import programs
-from scaled_cluster import IDLE, LEASE, begun_by_everybody, begun_counts_as_unsent, scaled, unlimited
-from simulated_provider import judge
+from scaled_cluster import IDLE, LEASE, automating, begun_by_everybody, begun_counts_as_unsent, scaled, unlimited
+from simulated_provider import SERVICE, imeis, judge
+from stored_people import add_user
 from twenty_blows import END_ONE, FULL_DISK, LOSE_JOBS, REPEAT_JOBS, SPACE, STALLED, prove
 from waiting import wait_until
+from web_client import CARRIER
 
-from database import IMEIDatabase
-from orders import BatchState
+from database import IMEIDatabase, utc_now
+from orders import AutomationKind, BatchState, IMEIOrder, OrderStatus
+from results.sync import result_values
+from settings import Settings
 from simulator.server import Simulator
+from storage import order_filters
+from storage.batch_creation import NewBatch, create_batch
+from storage.order_filters import OrderFilter
+from storage.result_store import store_results
 
 SEED = 1
 TROUBLE = 12.0  #: seconds
@@ -124,6 +134,50 @@ def test_cuts_of_the_network(tmp_path: Path, require: Callable[[str], NoReturn])
     assert most_in_window(simulator.calls()) <= LIMIT
 
 
+def test_automations_whose_leader_is_killed(tmp_path: Path, server_url: str, settings: Settings) -> None:
+    """A follow-up within its daily limit, and a re-check that is due: each phone is paid once, whoever dies when."""
+    phones, fits, first = imeis(60), 25, CARRIER.package_id
+    with (
+        duplicating() as simulator,
+        ClusterSite(tmp_path, server_url, simulator, automating) as site,
+        IMEIDatabase(site.url) as database,
+    ):
+        scene, anna = make_scene(settings, database), add_user(database, "anna")
+        shared: dict[str, Any] = {"actor": anna, "filter": f"service={first}", "max_price": 1.0}
+        follow_up = scene.add(**shared, daily_limit=fits * PRICE)
+        site.start(webs=0, workers=2)
+        new = NewBatch("stock", "command", first, "Carrier", PRICE, [(one, None) for one in phones])
+        stock = create_batch(database, new, 10)
+        await_end(site, stock)
+        give_results(database)
+        again = scene.add(AutomationKind.RECHECK, **shared, service_id=first)
+        scene.turn_on(again, anna, due_at=utc_now() - timedelta(hours=1))
+
+        def batches() -> list[int]:
+            return [run.batch_id for one in (follow_up, again) for run in scene.log(one) if run.batch_id]
+
+        def paid(service_id: str) -> Counter[str]:
+            charged = [charge.imei for charge in simulator.charges() if charge.service_id == service_id]
+            return Counter(imei for imei in charged if imei in phones)
+
+        wait_until(lambda: bool(batches()), "an automation has ordered")
+        kill(site.leader())
+        site.revive()
+        with_proofs(site, lambda: len(batches()) == 2 and all_settled(database, batches()))
+        assert (paid(SERVICE).total(), paid(first).total()) == (fits, 2 * len(phones))
+        scene.run("UPDATE automations SET daily_limit = 1000, revision = revision + 1 WHERE id = ?", follow_up)
+        with_proofs(site, lambda: len(batches()) == 3 and all_settled(database, batches()))
+        assert (set(paid(SERVICE).values()), set(paid(first).values())) == ({1}, {2})
+        assert (sorted(paid(SERVICE)), sorted(paid(first))) == (phones, phones)
+
+
+def give_results(database: IMEIDatabase) -> None:
+    """Let every result come that is awaited."""
+    waiting = order_filters.page(database, OrderFilter(status=OrderStatus.PENDING), None, 1000)
+    answered = [IMEIOrder(one.order_id or "", one.imei, OrderStatus.COMPLETED, "Model: iPhone 12") for one in waiting]
+    store_results(database, answered, result_values)
+
+
 def work_through(site: ClusterSite, total: int, is_over: Callable[[], bool]) -> None:
     """Let two workers order IMEIs, until a mistake is there."""
     site.start(webs=0, workers=2)
@@ -136,19 +190,27 @@ def ordered(site: ClusterSite, total: int) -> int:
 
 
 def await_end(site: ClusterSite, batch_id: int, is_over: Callable[[], bool] = lambda: False) -> None:
-    """Wait until all is ordered; that a call placed nothing may be proven only by orders that are placed later."""
+    """Wait until all is ordered."""
     with IMEIDatabase(site.url) as database:
         batches = [batch_id]
+        with_proofs(site, lambda: is_over() or all_settled(database, batches), batches)
 
-        def is_settled() -> bool:
-            return is_over() or all(outcomes(database, one).keys() == {"ordered"} for one in batches)
 
+def all_settled(database: IMEIDatabase, batches: Sequence[int]) -> bool:
+    return all(outcomes(database, one).keys() == {"ordered"} for one in batches)
+
+
+def with_proofs(site: ClusterSite, is_true: Callable[[], bool], proofs: list[int] | None = None) -> None:
+    """Wait until something is true; that a call placed nothing may be proven only by orders that are placed later."""
+    with IMEIDatabase(site.url) as database:
         for later in range(90_000, 90_060, 3):
             with contextlib.suppress(TimeoutError):
-                wait_until(is_settled, "it is over", 10.0)
+                wait_until(is_true, "it is over", 10.0)
                 return
-            batches.append(new_batch(database, 3, 100, first=later))
-        raise AssertionError([outcomes(database, one) for one in batches])
+            made = new_batch(database, 3, 100, first=later)
+            if proofs is not None:
+                proofs.append(made)
+        raise AssertionError(proofs)
 
 
 def charged_twice(simulator: Simulator) -> int:

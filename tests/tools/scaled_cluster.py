@@ -3,6 +3,7 @@
 Each function is called in a worker process before its program starts; the product has no hooks for them.
 """
 
+from datetime import timedelta
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from forked_command import short_waits
 from sqlalchemy import Connection, text
 
 import callers
+from automation import running as automation_running
 from engines import postgresql_server
 from storage import handed_calls, pace_store
 from storage.pace_store import Slot
@@ -40,6 +42,12 @@ def scaled() -> None:
         f"idle_in_transaction_session_timeout={postgresql_server.IDLE:g}s",
         f"idle_in_transaction_session_timeout={IDLE:g}s",
     )
+
+
+def automating() -> None:
+    """Let automations look each second, and order results as soon as they come."""
+    scaled()
+    automation_running.LOOK, automation_running.GATHERING = 1.0, timedelta(0)
 
 
 def begun_by_everybody() -> None:
