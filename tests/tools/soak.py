@@ -13,6 +13,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -27,10 +28,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from batch_checks import locked_by_another_program, new_batch, outcomes, see_through
+from cluster_site import Finding
 from planted_kills import CHUNK, Job, start
 from simulated_provider import Knobs, Simulator, changed_again_and_again, judge, put_in_use, system
 from stored_orders import all_orders, imeis_in_doubt
-from twenty_blows import prove
+from twenty_blows import ALL_BLOWS, prove
 
 from database import IMEIDatabase
 
@@ -266,18 +268,30 @@ def unscaled() -> int:
 
 
 def in_cluster(minutes: float) -> int:
-    """Prove a cluster with other seeds until the minutes are over; 1 if one proof failed."""
-    until, seed, failed = time.monotonic() + 60 * minutes, int(time.time()), 0
+    """Prove a cluster with other seeds until the minutes are over, and finish the last round; 1 if one failed."""
+    until, seed, found, failed = time.monotonic() + 60 * minutes, int(time.time()), list[Finding](), 0
     while time.monotonic() < until:
-        with tempfile.TemporaryDirectory() as folder:
-            found = prove(Path(folder), seed)
-        print(f"{'ok  ' if found.passed else 'FAIL'} cluster seed {seed} {found}", flush=True)
-        seed, failed = seed + 1, failed + (not found.passed)
+        began = time.monotonic()
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                found.append(prove(Path(folder), seed))
+            passed, words = found[-1].passed, str(found[-1])
+        except (AssertionError, TimeoutError, subprocess.CalledProcessError) as error:  # it was not settled in time
+            passed, words = False, repr(error)
+        seconds = time.monotonic() - began
+        print(f"{'ok  ' if passed else 'FAIL'} cluster seed {seed} in {seconds:.0f} s: {words}", flush=True)
+        seed, failed = seed + 1, failed + (not passed)
+    total, calls, faulty = (sum(getattr(one, name) for one in found) for name in ("total", "calls", "faulty"))
+    print(
+        f"{len(found)} rounds to the end, {total:,} IMEIs, {calls:,} calls of which {faulty} were answered wrongly, "
+        f"{len(found) * len(ALL_BLOWS)} blows: {f'{failed} FAILED' if failed else 'all passed'}"
+    )
     return 1 if failed else 0
 
 
 def main() -> int:
-    """Rounds until the minutes are over; 1 if one of them failed."""
+    """Rounds until the minutes are over; 1 if one of them failed. SIGTERM ends it and removes all, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if sys.argv[1:] == ["unscaled"]:
         return unscaled()
     if sys.argv[1:2] == ["cluster"]:
