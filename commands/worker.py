@@ -6,6 +6,7 @@ from flask.cli import with_appcontext
 from backend import backend
 from logs import log_server
 from simulator import DemoError
+from submission import OtherAccountError
 from workers import run_worker
 
 NEEDS_A_SERVER = "A worker needs a database on a server: set DATABASE_URL. With SQLite, the web processes do its work."
@@ -21,5 +22,5 @@ def worker() -> None:
         raise click.ClickException(NEEDS_A_SERVER)
     try:
         run_worker(found.settings, found.database)
-    except DemoError as error:
+    except (DemoError, OtherAccountError) as error:
         raise click.ClickException(str(error)) from error

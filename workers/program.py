@@ -1,6 +1,7 @@
 """`flask worker`: a process that makes calls, stands for election, and does the duties while it leads.
 
 All of it ends on SIGTERM: nothing more is begun, calls on the wire are waited for, and the lead is given back at once.
+It also ends where the database belongs to another account: the leader has checked its own, and not that of each worker.
 """
 
 import logging
@@ -15,14 +16,14 @@ from functools import partial
 from types import MappingProxyType
 
 from callers import all_calling
-from database import IMEIDatabase
+from database import DatabaseUnavailableError, IMEIDatabase
 from runner import Background, in_threads, use_one_heap
 from settings import Settings
 from storage import elections, job_queue
 from storage.background import Duty
 from storage.handed_calls import at_once
 from storage.listening import server_address
-from submission import JobCalls, RowLock
+from submission import JobCalls, OtherAccountError, RowLock, account_objection, require_account
 from workers.jobs import calls_app, duties_app
 from workers.running import run_jobs
 
@@ -42,10 +43,13 @@ LOGGED = MappingProxyType(
 )
 #: Seconds that the duties get to end, and between two looks for jobs whose workers are gone.
 PATIENCE, TIDY = 5.0, 60.0
+#: Seconds between two looks whether another account has adopted the database: it sends nothing sooner.
+LOOK = 1.0
 
 
 def run_worker(settings: Settings, database: IMEIDatabase) -> None:
-    """Work until SIGTERM or SIGINT. Raises DemoError."""
+    """Work until SIGTERM or SIGINT. Raises DemoError, and OtherAccountError once its account must not work here."""
+    require_account(database, settings)
     use_one_heap()
     for name, level in LOGGED.items():
         logging.getLogger(name).setLevel(level)
@@ -79,10 +83,21 @@ class WorkerProgram:
             queues, threads = list(map(job_queue.calls_of, calls)), sum(caller.account.workers for caller in callers)
             thread = threading.Thread(target=run_jobs, args=(app, queues, threads, self.stopping), name="jobs")
             thread.start()
-            self.stopping.wait()
+            objection = self._awaited_end()
             background.stop(PATIENCE)  # another worker leads at once, while calls on the wire end here
             thread.join()
         background.stop(self.settings.call_timeout)
+        if objection:
+            raise OtherAccountError(objection)
+
+    def _awaited_end(self) -> str:
+        """Wait for the end of the work. Returns why it has ended, where the database belongs to another account now."""
+        while not self.stopping.wait(LOOK):
+            with suppress(DatabaseUnavailableError):
+                if objection := account_objection(self.database, self.settings):
+                    self.stopping.set()
+                    return objection
+        return ""
 
     @contextmanager
     def _at_duties(self, duties: Sequence[Duty]) -> Iterator[None]:

@@ -20,6 +20,7 @@ from orders import BatchState, Outcome
 from settings import ProviderAccount, Settings
 from simulator.knobs import Knobs
 from simulator.server import Simulator
+from submission import adopt_database
 
 TOTAL = 2000
 LIMIT = 20  #: calls a minute
@@ -101,6 +102,20 @@ def test_the_limit_holds_over_two_workers(simulator: Simulator, database: IMEIDa
             wait_until(lambda: len(simulator.calls()) > 8, "the next ones go on")
             time.sleep(3.0)
     assert len(simulator.calls()) <= LIMIT  # without one, all 40 calls were made by now
+
+
+def test_a_worker_ends_when_another_account_adopts_the_database(
+    simulator: Simulator, database: IMEIDatabase, job: WorkerJob
+) -> None:
+    """The calls of the batch would be paid by its account, or by the simulator of a demo."""
+    new_batch(database, TOTAL, CHUNK)
+    with workers(job, 2) as processes:
+        wait_until(lambda: len(simulator.charges()) >= TOTAL // 10, "some calls are made")
+        adopt_database(database, replace(job.settings, username="somebody else"))
+        wait_until(lambda: [process.exitcode for process in processes] == [1, 1], "the workers have ended")
+    app = make_app(job.settings, database, Provider(SERVICES))
+    result = app.test_cli_runner().invoke(args=["worker"])
+    assert (result.exit_code, "another user name" in result.output) == (1, True)
 
 
 def test_a_worker_needs_a_server(settings: Settings, file_database: IMEIDatabase) -> None:
