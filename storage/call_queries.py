@@ -38,6 +38,7 @@ from schema import (
 from settings import MAIN_ACCOUNT
 from storage.batch_states import OF_THIS_BATCH
 from storage.guards import parts
+from storage.handed_calls import database_clock
 
 #: The result of an attempt that certainly placed nothing.
 NOT_PLACED = "not placed"
@@ -271,9 +272,16 @@ def attempt_message(connection: Connection, attempt_id: int) -> str:
 
 
 def seconds_since(connection: Connection, attempt_id: int) -> float:
-    """Return the seconds, by the wall clock, since an attempt was sent; never negative."""
-    moment = sent_at(connection, attempt_id)
-    return max(0.0, (utc_now() - moment).total_seconds()) if moment is not None else 0.0
+    """Return the seconds since an attempt was sent; never negative.
+
+    A call that a job has made is measured by the clock of the database: machines may differ, and it waits for its job.
+    """
+    row = connection.execute(select(attempts.c.sent_at, attempts.c.begun_at).where(attempts.c.id == attempt_id)).first()
+    if row is None:
+        return 0.0
+    if row.begun_at is not None:
+        return max(0.0, database_clock(connection) - float(row.begun_at))
+    return max(0.0, float((utc_now() - row.sent_at).total_seconds()))
 
 
 def attempt_ages(connection: Connection, seconds: float, account: str = MAIN_ACCOUNT) -> list[float]:

@@ -64,6 +64,17 @@ def test_a_person_cannot_clear_what_the_provider_may_still_place(database: IMEID
     assert was_not_placed(database, ids, 19.0) == 3
 
 
+def test_a_call_that_a_job_has_made_rests_by_the_clock_of_the_database(server_database: IMEIDatabase) -> None:
+    """Its intent may be old: the job has waited for the rate limit, or the clock of the leader goes wrong."""
+    ids = items_in_doubt(server_database)
+    with server_database.write() as connection:
+        begun = "extract(epoch FROM clock_timestamp()) - 20"
+        connection.exec_driver_sql(f"UPDATE attempts SET sent_at = '2026-01-01', begun_at = {begun}")
+    with pytest.raises(NotPossibleError, match=r"Look once more in (59|60) seconds\.$"):
+        was_not_placed(server_database, ids, 80.0)
+    assert was_not_placed(server_database, ids, 19.0) == 3
+
+
 def test_a_person_clears_what_was_sent_just_now_where_no_rest_is_asked_for(database: IMEIDatabase) -> None:
     """The clock was put back since: no time has passed."""
     ids = items_in_doubt(database)
