@@ -221,8 +221,11 @@ class ClusterSite:
         self.ask("POST", f"/batches/{batch_id}/resume", replica=0)
 
     def see_through(self, batch_id: int, patience: float = PATIENCE) -> None:
-        """Wait until each IMEI has its outcome and nothing is in doubt; later orders may be needed as a proof."""
-        deadline, more = time.monotonic() + patience, 900_000
+        """Wait until each IMEI has its outcome and nothing is in doubt; later orders may be needed as a proof.
+
+        Fails where for this many seconds nothing was settled.
+        """
+        deadline, more, least = 0.0, 900_000, self.batches[batch_id] + 1
         next_order = time.monotonic() + 15
         while True:
             now = self.batch(batch_id)
@@ -231,6 +234,8 @@ class ClusterSite:
             left = now["outcomes"]["waiting"] + now["outcomes"]["in_doubt"]
             if not left:
                 return
+            if left < least:
+                least, deadline = left, time.monotonic() + patience
             if not now["outcomes"]["waiting"] and time.monotonic() > next_order:
                 self.order(3, more)
                 more, next_order = more + 3, time.monotonic() + 15
