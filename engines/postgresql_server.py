@@ -43,8 +43,9 @@ SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_re
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
 TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s"
-#: How statements are planned: for disks without moving parts, and without compiling, which takes longer than a page.
-PLANS = "-c random_page_cost=1.1 -c jit=off"
+#: How statements are planned: for disks without moving parts, without compiling and without more processes for one
+#: statement. Each of these takes longer to begin than a page may take.
+PLANS = "-c random_page_cost=1.1 -c jit=off -c max_parallel_workers_per_gather=0"
 #: No statement of ours is prepared, so that each is planned for the values that are asked for: a plan for all values
 #: would read a whole table for a rare one. Triggers and foreign keys keep their plans.
 CONNECTION = {
