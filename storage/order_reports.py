@@ -128,11 +128,13 @@ def ends_of(since: date | None, until: date | None) -> tuple[str, str]:
 
 def months(database: IMEIDatabase) -> list[date]:
     """Return the first days of all months from the newest with orders back to the oldest, MOST_MONTHS at most."""
-    mark, kept, newer = select(totals_mark.c.upto).scalar_subquery(), order_totals.c.day, orders.c.order_date
+    kept, newer = order_totals.c.day, orders.c.order_date
     with database.read() as connection:
         found = connection.execute(select(func.min(kept), func.max(kept)).where(kept > "")).one()
-        newest = select(func.day_of(func.min(newer)), func.day_of(func.max(newer))).where(orders.c.id > mark)
-        days = sorted(filter(None, (*found, *connection.execute(newest).one())))
+        # Asked for first: PostgreSQL expects a third of all orders beyond a number that it does not know.
+        mark = connection.execute(select(totals_mark.c.upto)).scalar_one()
+        ends = select(func.day_of(func.min(newer)), func.day_of(func.max(newer))).where(orders.c.id > mark)
+        days = sorted(filter(None, (*found, *connection.execute(ends).one())))
     if not days:
         return []
     first, last = date.fromisoformat(days[0]), date.fromisoformat(days[-1])

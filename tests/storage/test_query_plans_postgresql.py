@@ -92,6 +92,15 @@ def test_pages_read_no_table_of_orders_from_one_end_to_the_other(
     assert "\n".join(walks(server_database, caught)) == ""
 
 
+def test_the_months_of_reports_are_found_among_the_orders_beyond_the_mark(
+    server_database: IMEIDatabase, caught: Statements
+) -> None:
+    assert len(order_reports.months(server_database)) == 1
+    plans = [plan for statement, plan in planned(server_database, caught) if "FROM orders" in statement]
+    assert plans
+    assert "idx_order_date" not in str(plans)
+
+
 def walks(database: IMEIDatabase, statements: Statements) -> list[str]:
     """Return the statements whose plan reads the whole table of orders: more than the beginning, up to a limit.
 
