@@ -79,15 +79,20 @@ def _counted(chosen: Disputable) -> Select[Any]:
 def page(database: IMEIDatabase, chosen: Disputable, before: int | None, limit: int) -> list[DisputableOrder]:
     """Return the newest orders that are meant, before a row id; or the oldest items in doubt, from the first."""
     if chosen.kind is DisputeKind.IN_DOUBT:
-        query = _items().where(fits(chosen)).order_by(items.c.id)
+        query = _items().where(fits(chosen)).order_by(items.c.id).limit(limit)
     else:
-        # + 0 keeps SQLite from walking all orders by row id; idx_status alone has rejected orders in this order.
-        is_alone = chosen == Disputable(DisputeKind.REJECTED)
-        key: ColumnElement[Any] = orders.c.id.expression if is_alone else orders.c.id + 0
-        query = _orders().where(fits(chosen)).order_by(key.desc())
-        query = query if before is None else query.where(key < before)
+        # Found by their ids, so that the many that are disputed already are passed in the index.
+        query = _orders().where(orders.c.id.in_(_page_of(chosen, before, limit))).order_by(orders.c.id.desc())
     with database.read() as connection:
-        return [DisputableOrder.from_row(row) for row in connection.execute(query.limit(limit))]
+        return [DisputableOrder.from_row(row) for row in connection.execute(query)]
+
+
+def _page_of(chosen: Disputable, before: int | None, limit: int) -> Select[Any]:
+    # + 0 keeps SQLite from walking all orders by row id; idx_status alone has rejected orders in this order.
+    is_alone = chosen == Disputable(DisputeKind.REJECTED)
+    key: ColumnElement[Any] = orders.c.id.expression if is_alone else orders.c.id + 0
+    ids = select(orders.c.id).where(fits(chosen)).order_by(key.desc()).limit(limit)
+    return ids if before is None else ids.where(key < before)
 
 
 def walk(database: IMEIDatabase) -> Iterator[DisputableOrder]:
