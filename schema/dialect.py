@@ -25,6 +25,7 @@ from typing import Any
 
 from sqlalchemy import (
     TIMESTAMP,
+    Boolean,
     Connection,
     Dialect,
     Integer,
@@ -48,6 +49,7 @@ __all__ = [
     "day_of",
     "each_of",
     "greatest",
+    "has_any_value",
     "insert_rows",
     "is_one_of",
     "json_length",
@@ -285,6 +287,13 @@ class unindexed(GenericFunction[Any]):
     inherit_cache = True
 
 
+class has_any_value(GenericFunction[bool]):
+    """True, whatever a column holds. SQLite uses an index of the column for it; PostgreSQL needs no such hint."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
 class total(GenericFunction[int]):
     """The sum of whole numbers; NULL for no rows. The sum of PostgreSQL is no whole number in Python."""
 
@@ -316,6 +325,8 @@ WRITTEN: tuple[tuple[type[GenericFunction[Any]], str, str], ...] = (
     (place_in, POSTGRESQL, "strpos({})"),
     (unindexed, SQLITE, "coalesce({}, NULL)"),
     (unindexed, POSTGRESQL, "{}"),
+    (has_any_value, SQLITE, "coalesce(CAST({} AS TEXT), '') >= ''"),
+    (has_any_value, POSTGRESQL, "true"),
     (total, SQLITE, "sum({})"),
     (total, POSTGRESQL, "CAST(sum({}) AS BIGINT)"),
     (json_length, SQLITE, "json_array_length({})"),

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Index,
     Subquery,
     Table,
-    Text,
     and_,
     cast,
     false,
@@ -76,8 +75,8 @@ Index("idx_orders_account", orders.c.account, orders.c.id, **only(OF_MORE_ACCOUN
 #: The condition of the index of pending orders; a query must contain exactly these words to use it.
 NOT_FINAL = text("status NOT IN ('Completed', 'Rejected')")
 Index("idx_orders_pending", orders.c.order_date, **only(NOT_FINAL))
-#: Orders without a final status, in that index. The date, which holds for every order, keeps SQLite from idx_status.
-PENDING_BY_DATE = and_(NOT_FINAL, func.coalesce(cast(orders.c.order_date, Text), "") >= "")
+#: Orders without a final status, in that index. What is said of the date keeps SQLite from idx_status.
+PENDING_BY_DATE = and_(NOT_FINAL, func.has_any_value(orders.c.order_date))
 # Empty when an order is placed: partial indexes, so that placing an order does not pay for them.
 _FILLED_LATER = (
     "imei2", "other_imei", "carrier", "simlock", "fmi", "blacklist", "model", "serial", "verdict",
