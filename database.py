@@ -47,9 +47,12 @@ SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindpar
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 #: The setting that holds why nobody may work with this database any more: it was moved to another place.
 MOVED_AWAY = "moved_away"
+#: The setting that holds the random name of this database.
+INSTALL_ID = "install_id"
 MIGRATIONS = Path(__file__).with_name("migrations")  #: the names of its scripts begin with their revisions
 
 __all__ = [
+    "INSTALL_ID",
     "MIGRATIONS",
     "MOVED_AWAY",
     "DatabaseReplacedError",
@@ -66,7 +69,7 @@ __all__ = [
     "write_setting",
 ]
 
-#: A connection inside a transaction, for the functions of storage/ that write.
+#: A connection inside a transaction, for functions that write, and for those that read with others in one snapshot.
 Transaction = Connection
 
 
@@ -274,7 +277,7 @@ class IMEIDatabase:
 
     def install_id(self) -> str:
         """Return the random name of this database (32 hex digits), made when it is first asked for."""
-        return self.setdefault_setting("install_id", secrets.token_hex(16))
+        return self.setdefault_setting(INSTALL_ID, secrets.token_hex(16))
 
     @property
     def backup_folder(self) -> Path:

@@ -4,7 +4,7 @@ from account.answerer import LocalProvider, Questions, answering_requests
 from account.call_counting import LIMITS, CallCounts, CallOutcome
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.requests import ProviderRequests
-from account.state import call_counts, provider_state, watching
+from account.state import call_counts, provider_state, read_state, watching
 
 __all__ = [
     "LIMITS",
@@ -18,5 +18,6 @@ __all__ = [
     "answering_requests",
     "call_counts",
     "provider_state",
+    "read_state",
     "watching",
 ]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from account.answerer import ACCOUNT
 from account.requests import ProviderRequests, is_young, require_answer
+from database import Transaction, read_setting
 from orders import Balance, Catalogue, RequestKind
 from settings import MAIN_ACCOUNT
 from storage import account_store, balance_store
@@ -78,8 +79,9 @@ class AccountBalance:
 
         Waits at most patience seconds for each of them.
         """
-        for account in self._senders():
-            balance = self.stored_of(account)
+        with self._requests.database.read() as connection:
+            known = {account: self.read_of(connection, account) for account in _senders(connection)}
+        for account, balance in known.items():
             max_age = OUTDATED_MAX_AGE if balance.is_outdated else BALANCE_MAX_AGE
             if not is_young(balance.at, self._requests.clock(), max_age):
                 self._requests.refresh(RequestKind.ACCOUNT, patience, account)
@@ -87,7 +89,12 @@ class AccountBalance:
 
     def stored(self) -> Balance:
         """Return the newest balance of all accounts that is on disk, without asking."""
-        found = [self.stored_of(account) for account in self._senders()]
+        with self._requests.database.read() as connection:
+            return self.read(connection)
+
+    def read(self, connection: Transaction) -> Balance:
+        """Return what stored() returns, inside a transaction."""
+        found = [self.read_of(connection, account) for account in _senders(connection)]
         if len(found) == 1:
             return found[0]
         known = [balance.credits for balance in found if balance.credits is not None]
@@ -99,24 +106,22 @@ class AccountBalance:
             is_outdated=any(balance.is_outdated for balance in found),
         )
 
-    def stored_of(self, account: str) -> Balance:
-        """Return the newest balance of one account that is on disk, without asking."""
-        database = self._requests.database
-        known = json.loads(database.get_setting(setting_of(ACCOUNT, account)) or "{}")
+    def read_of(self, connection: Transaction, account: str) -> Balance:
+        """Return the newest balance of one account that is on disk, inside a transaction."""
+        known = json.loads(read_setting(connection, setting_of(ACCOUNT, account)) or "{}")
         credits, text, at = known.get("credits"), str(known.get("text", "")), float(known.get("at", 0))
-        with database.read() as connection:
-            reading = balance_store.newest_reading(connection, account)
-            called = balance_store.newest_call(connection, account)
+        reading = balance_store.newest_reading(connection, account)
+        called = balance_store.newest_call(connection, account)
         if reading is not None and _unix(reading.read_at) > at:
             credits, text, at = reading.credits, "", _unix(reading.read_at)
         trusted = credits is not None and is_young(at, self._requests.clock(), BALANCE_TRUSTED)
         return Balance(credits, text, at, trusted, at > 0 and called is not None and _unix(called) > at)
 
-    def _senders(self) -> list[str]:
-        """Return the accounts that may send; all where none may."""
-        with self._requests.database.read() as connection:
-            known = account_store.accounts(connection)
-        return [one.name for one in known if not one.obstacle] or [one.name for one in known] or [MAIN_ACCOUNT]
+
+def _senders(connection: Transaction) -> list[str]:
+    """Return the accounts that may send; all where none may."""
+    known = account_store.accounts(connection)
+    return [one.name for one in known if not one.obstacle] or [one.name for one in known] or [MAIN_ACCOUNT]
 
 
 def _unix(moment: datetime) -> float:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 from account.call_counting import CALL_COUNTS, CallCounter, CallCounts, added, read_counts
-from database import DatabaseUnavailableError, IMEIDatabase, read_setting, write_setting
+from database import DatabaseUnavailableError, IMEIDatabase, Transaction, read_setting, write_setting
 from gsm_fusion_client import GSMFusionAPIError, RateLimitedError, RefusalKind, RefusedError, Report
 from settings import MAIN_ACCOUNT
 from storage import account_store
@@ -56,7 +56,13 @@ class ProviderState:
 
 def provider_state(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> ProviderState:
     """Return what the newest call of an account, of any process, says about the provider."""
-    stored = database.get_setting(setting_of(PROVIDER_STATE, account))
+    with database.read() as connection:
+        return read_state(connection, account)
+
+
+def read_state(connection: Transaction, account: str = MAIN_ACCOUNT) -> ProviderState:
+    """Return what provider_state() returns, inside a transaction."""
+    stored = read_setting(connection, setting_of(PROVIDER_STATE, account))
     return ProviderState(**json.loads(stored)) if stored else ProviderState()
 
 
@@ -70,8 +76,9 @@ def state_of(action: str, seconds: float, error: GSMFusionAPIError | None, at: f
 def call_counts(database: IMEIDatabase) -> dict[str, CallCounts]:
     """Return what all calls of all accounts and processes add up to: what a call was made for → counts."""
     stored: str | None = None
-    for account in account_store.names_to_ask(database):
-        stored = added(stored, read_counts(database.get_setting(setting_of(CALL_COUNTS, account))))
+    with database.read() as connection:
+        for account in account_store.names_to_ask(connection):
+            stored = added(stored, read_counts(read_setting(connection, setting_of(CALL_COUNTS, account))))
     found = read_counts(stored)
     return {CALLS.get(action, action): counts for action, counts in found.items()}
 

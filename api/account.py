@@ -71,12 +71,14 @@ def service(service_id: str) -> ServiceInfo:
 @allow(Role.VIEWER)
 def account() -> Mapping[str, Any]:
     """Show the balance, what is promised, and what this token may do."""
-    balance, today, actor = backend().account.current(), batch_queries.today(backend().database), current_actor()
+    balance, actor = backend().account.current(), current_actor()
+    with backend().database.read() as connection:
+        today, promised = batch_queries.today(connection), batch_queries.promised(connection)
     return {
         "balance": balance.credits,
         "balance_at": balance.at or None,
         "is_outdated": balance.is_outdated,
-        "promised": batch_queries.committed(backend().database),
+        "promised": promised,
         "spent_today": today.spent,
         "orders_today": today.orders,
         "daily_budget": backend().daily_budget(),

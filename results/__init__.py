@@ -1,6 +1,6 @@
 """Results brought home, compared and given back: sync, audit, rebuild, import, and the user's own sheet."""
 
-from results.auditing import NightlyAudit, last_audit, midnight, request_audit, run_audit
+from results.auditing import NightlyAudit, last_audit, last_audits, midnight, request_audit, run_audit
 from results.batch_rows import result_rows
 from results.comparison import AuditReport, Difference, audit_sentences
 from results.importing import Fate, import_orders, plan_import, undo_import
@@ -39,6 +39,7 @@ __all__ = [
     "is_requested",
     "keep_reading",
     "last_audit",
+    "last_audits",
     "last_sync",
     "midnight",
     "move",

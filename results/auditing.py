@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from amounts import plain_money
-from database import IMEIDatabase, utc_now, write_setting
+from database import IMEIDatabase, Transaction, read_setting, utc_now, write_setting
 from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, IMEIOrder, RequestKind
 from results.asking import KnowsOrders, ask_by_id
@@ -24,6 +24,7 @@ from results.comparison import AuditReport, Difference, Example, Window, compare
 from settings import MAIN_ACCOUNT
 from storage import audit_store, outbox, request_store
 from storage.account_mark import setting_of
+from storage.account_store import names_to_ask
 from storage.audit_store import Records
 from storage.background import Duty, name_for
 from storage.outbox import EventKind
@@ -96,8 +97,19 @@ def _keep(database: IMEIDatabase, report: AuditReport, account: str) -> None:
 
 def last_audit(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> AuditReport | None:
     """Return the report of the last audit of an account; None before the first, or where another version wrote it."""
+    with database.read() as connection:
+        return _last(connection, account)
+
+
+def last_audits(database: IMEIDatabase) -> dict[str, AuditReport | None]:
+    """Return name → last_audit() of each account that can be called with."""
+    with database.read() as connection:
+        return {name: _last(connection, name) for name in names_to_ask(connection)}
+
+
+def _last(connection: Transaction, account: str) -> AuditReport | None:
     try:
-        stored = json.loads(database.get_setting(setting_of(LAST, account)) or "null")
+        stored = json.loads(read_setting(connection, setting_of(LAST, account)) or "null")
         return None if stored is None else _report(stored)
     except (ValueError, TypeError, KeyError):
         logger.warning("The last audit cannot be read")

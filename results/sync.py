@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase, read_setting, utc_now
 from devices import read_report
 from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
 from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
@@ -350,8 +350,9 @@ def request_sync(database: IMEIDatabase) -> None:
 
 def last_sync(database: IMEIDatabase) -> SyncReport | None:
     """What the last rounds of all accounts brought, by any process; None before the first."""
-    names = account_store.names_to_ask(database)
-    stored = [database.get_setting(setting_of(LAST, account)) for account in names]
+    with database.read() as connection:
+        names = account_store.names_to_ask(connection)
+        stored = [read_setting(connection, setting_of(LAST, account)) for account in names]
     found = sorted((SyncReport(**json.loads(text)) for text in stored if text), key=lambda report: report.at)
     if len(found) < 2:
         return found[0] if found else None
@@ -367,9 +368,10 @@ def last_sync(database: IMEIDatabase) -> SyncReport | None:
 
 def is_requested(database: IMEIDatabase) -> bool:
     """Return whether a requested sync is not done yet for all accounts."""
-    request = database.get_setting(REQUESTED)
-    names = account_store.names_to_ask(database) if request is not None else []
-    return any(request != database.get_setting(setting_of(DONE, account)) for account in names)
+    with database.read() as connection:
+        request = read_setting(connection, REQUESTED)
+        names = account_store.names_to_ask(connection) if request is not None else []
+        return any(request != read_setting(connection, setting_of(DONE, account)) for account in names)
 
 
 def reparse(database: IMEIDatabase) -> tuple[int, int]:

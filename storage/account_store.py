@@ -101,10 +101,9 @@ def accounts(connection: Connection) -> list[AccountState]:
     return [_account(row) for row in connection.execute(ACCOUNTS)]
 
 
-def names_to_ask(database: IMEIDatabase) -> list[str]:
+def names_to_ask(connection: Connection) -> list[str]:
     """Return the names of the accounts that can be called with, the main one first."""
-    with database.read() as connection:
-        return [account.name for account in accounts(connection) if not account.absence] or [MAIN_ACCOUNT]
+    return [account.name for account in accounts(connection) if not account.absence] or [MAIN_ACCOUNT]
 
 
 def stop(connection: Transaction, name: str, words: str, goes_on_at: float | None = None) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-from database import DatabaseUnavailableError, IMEIDatabase, write_setting
+from database import DatabaseUnavailableError, IMEIDatabase, read_setting, write_setting
 from engines import NOT_INSTALLED, is_installed
 from sqlite_file import moment_of
 from storage import outbox
@@ -87,7 +87,8 @@ def needs_server_backups(database: IMEIDatabase) -> bool:
 
 def backup_state(database: IMEIDatabase) -> BackupState:
     """Return how backups went."""
-    last, failed = database.get_setting(LAST), database.get_setting(FAILED)
+    with database.read() as connection:
+        last, failed = read_setting(connection, LAST), read_setting(connection, FAILED)
     state = BackupState(Backup(**json.loads(last)) if last else None)
     problem = FailedBackup(**json.loads(failed)) if failed else None
     is_newer = problem and (state.last is None or problem.at > state.last.at)

@@ -42,21 +42,21 @@ def progress(database: IMEIDatabase, batch_id: int) -> Progress | None:
     return next(iter(progresses(database, select(batches).where(batches.c.id == batch_id))), None)
 
 
-def under_way_and_recent(database: IMEIDatabase, limit: int) -> tuple[list[Progress], list[Progress]]:
+def under_way_and_recent(connection: Connection, limit: int) -> tuple[list[Progress], list[Progress]]:
     """Return the batches under way, oldest first, and the newest ones, newest first; no scans among the newest.
 
     Under way are unfinished batches and, of the newest, those that are not settled.
     """
     newest = select(batches.c.id).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit).scalar_subquery()
     either = or_(UNFINISHED, batches.c.id.in_(newest))
-    found = progresses(database, select(batches).where(either).order_by(batches.c.id))
+    found = read_progresses(connection, select(batches).where(either).order_by(batches.c.id))
     recent = [batch for batch in reversed(found) if batch.source != "scan"]
     return [batch for batch in found if not batch.is_settled], recent[:limit]
 
 
-def unfinished_batches(database: IMEIDatabase) -> list[Progress]:
+def unfinished_batches(connection: Connection) -> list[Progress]:
     """Batches that are running or paused, oldest first."""
-    return progresses(database, UNFINISHED_BATCHES)
+    return read_progresses(connection, UNFINISHED_BATCHES)
 
 
 def progresses(database: IMEIDatabase, query: Select[Any]) -> list[Progress]:
@@ -120,10 +120,10 @@ def customer_of(database: IMEIDatabase, batch_id: int | None) -> str:
         return connection.execute(select(batches.c.customer).where(batches.c.id == batch_id)).scalar() or ""
 
 
-def newest_started(database: IMEIDatabase) -> Progress | None:
+def newest_started(connection: Connection) -> Progress | None:
     """Return the newest batch of which a call was written."""
     started = select(batches).where(batches.c.started_at.is_not(None))
-    return next(iter(progresses(database, started.order_by(batches.c.id.desc()).limit(1))), None)
+    return next(iter(read_progresses(connection, started.order_by(batches.c.id.desc()).limit(1))), None)
 
 
 def placed_orders(database: IMEIDatabase, batch_id: int) -> list[dict[str, object]]:
@@ -236,11 +236,10 @@ class Today:
     oldest_pending: datetime | None  #: UTC; when the oldest order without its result was placed
 
 
-def today(database: IMEIDatabase) -> Today:
+def today(connection: Connection) -> Today:
     """Return what this UTC day has brought so far."""
-    with database.read() as connection:
-        oldest = connection.execute(select(func.min(orders.c.order_date)).where(NOT_FINAL)).scalar()
-        return Today(*_placed_since(connection, utc_now().date()), *at_stake(connection), oldest)
+    oldest = connection.execute(select(func.min(orders.c.order_date)).where(NOT_FINAL)).scalar()
+    return Today(*_placed_since(connection, utc_now().date()), *at_stake(connection), oldest)
 
 
 def _placed_since(

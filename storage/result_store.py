@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Insert, Select, TextClause, bindparam, delete, func, or_, select
+from sqlalchemy import Connection, Insert, Select, TextClause, bindparam, delete, func, or_, select
 
 from database import IMEIDatabase, Transaction, utc_now
 from orders import FINAL_STATUSES, IMEIOrder
@@ -187,7 +187,7 @@ def withheld(database: IMEIDatabase, account: str | None = None) -> dict[str, Wi
     return {row.order_id: Withheld._make(row) for row in rows}
 
 
-def withheld_orders(database: IMEIDatabase, limit: int) -> list[WithheldOrder]:
+def withheld_orders(connection: Connection, limit: int) -> list[WithheldOrder]:
     """Return the orders that still wait for a withheld result, the longest first."""
     query = (
         select(*_withheld_columns(), orders.c.imei, orders.c.service_name)
@@ -196,8 +196,7 @@ def withheld_orders(database: IMEIDatabase, limit: int) -> list[WithheldOrder]:
         .order_by(withheld_results.c.since, withheld_results.c.order_id)
         .limit(limit)
     )
-    with database.read() as connection:
-        rows = connection.execute(query).all()
+    rows = connection.execute(query)
     return [WithheldOrder(Withheld._make(row[:6]), row.imei, row.service_name or "") for row in rows]
 
 

@@ -30,7 +30,7 @@ from submission.decisions import (
 from submission.doubt_lookup import ListFindings, compare_list, find_order
 from submission.job_calls import JobCalls, PaceTurns
 from submission.judging import Judged
-from submission.leader_locks import LeaderLock, RowLock, leader_alive, leader_lock
+from submission.leader_locks import LeaderLock, RowLock, is_led, leader_alive, leader_lock
 from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
 from submission.older_copy import (
@@ -129,6 +129,7 @@ __all__ = [
     "find_order",
     "find_service",
     "has_unrecorded_answers",
+    "is_led",
     "leader_alive",
     "leader_lock",
     "make_plan",

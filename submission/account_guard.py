@@ -7,7 +7,7 @@ administrator can adopt the database. This module calls no provider; the runner,
 import hmac
 import logging
 
-from database import IMEIDatabase
+from database import INSTALL_ID, IMEIDatabase, read_setting
 from gsm_fusion_client import NotSentError
 from settings import Access, ProviderAccount, Settings
 from storage import account_mark, automation_marks, batch_states
@@ -39,9 +39,9 @@ def account_objection(database: IMEIDatabase, settings: Settings) -> str:
 
     A database without a mark gets one, unless its orders may be those of the demo.
     """
-    own = mark_of(settings, database.install_id())
     with database.read() as connection:
-        stored = account_mark.read_mark(connection)
+        name, stored = read_setting(connection, INSTALL_ID), account_mark.read_mark(connection)
+    own = mark_of(settings, name or database.install_id())
     if stored is None:
         stored = _mark_first(database, settings, own)
     return "" if stored == own else _words(stored, own)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from database import DatabaseUnavailableError, IMEIDatabase
+from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from storage import elections
 from storage.handed_calls import at_once
 from submission.runner_lock import RunnerLock, runner_alive
@@ -108,4 +108,9 @@ def leader_alive(database: IMEIDatabase, data_dir: Path) -> bool:
     if database.is_file:
         return runner_alive(data_dir)
     with database.read() as connection:
-        return elections.is_held(connection, MAIN)
+        return is_led(connection, data_dir)
+
+
+def is_led(connection: Transaction, data_dir: Path) -> bool:
+    """Return what leader_alive() returns, inside a transaction."""
+    return runner_alive(data_dir) if connection.dialect.name == "sqlite" else elections.is_held(connection, MAIN)

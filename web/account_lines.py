@@ -52,6 +52,7 @@ def lines_of(backend: Backend) -> list[AccountLine]:
         names = list(states) or [MAIN_ACCOUNT]
         marks = {name: account_mark.read_mark(connection, name) for name in names}
         spent = {name: spent_today(connection, name) for name in names}
+        balances = {name: backend.account.read_of(connection, name) for name in names}
     lines = []
     for name in names:
         state, mark, given = states.get(name), marks[name], named.get(name, ProviderAccount())
@@ -60,7 +61,7 @@ def lines_of(backend: Backend) -> list[AccountLine]:
                 name=name,
                 address=mark.base_url if mark else "",
                 mark=mark.user[:MARK_DIGITS] if mark else "",
-                balance=backend.account.stored_of(name),
+                balance=balances[name],
                 limit=given.rate_limit if state is None or state.rate_limit is None else state.rate_limit or None,
                 budget=given.daily_budget if state is None or state.daily_budget is None else state.daily_budget,
                 spent=spent[name],

@@ -11,7 +11,7 @@ from typing import Any
 from flask import url_for
 
 from access import SHORTEST_PASSWORD, has_users, keeps_environment_password
-from account import provider_state
+from account import provider_state, read_state
 from amounts import plural
 from backend import VOLATILE, Backend
 from database import utc_now
@@ -19,7 +19,7 @@ from orders import BatchStage, Progress
 from settings import VERSION
 from storage import account_store, batch_queries
 from storage.backups import backup_state
-from submission import account_objection, disk_objection, leader_alive, older_copy_objection
+from submission import account_objection, disk_objection, is_led, leader_alive, older_copy_objection
 from web.format import ago
 
 #: The share of a disk that must be free, and the seconds after which a backup is old.
@@ -92,7 +92,8 @@ def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest
 
     report is a health report, free the free share of the disk, newest_backup a Unix time.
     """
-    found, checks = environment_advice(backend), report["checks"]
+    checks = report["checks"]
+    found = list(checks["environment"].get("advice", ()))
     if checks["runner"]["status"] == "absent" and not _other_account(backend):
         found.append("No process sends batches or fetches results. Start the app with “make run”, or check its log.")
     if checks["api"]["status"] == "failing":
@@ -127,8 +128,10 @@ def status_report(backend: Backend) -> dict[str, Any]:
     if backend.order_count() is None:
         unknown = {"provider": "unknown", "database": "failed", "runner": "unknown"}
         return unknown | {"running": [], "running_words": ""}
-    state, balance = provider_state(backend.database), backend.account.stored()
-    running, _ = batch_queries.under_way_and_recent(backend.database, RECENT)
+    with backend.database.read() as connection:
+        state, balance = read_state(connection), backend.account.read(connection)
+        running, _ = batch_queries.under_way_and_recent(connection, RECENT)
+        is_alive = is_led(connection, backend.settings.data_dir)
     return {
         "mode": "demo" if backend.settings.demo else "live",
         "provider": {True: "ok", False: "failing", None: "unknown"}[state.ok],
@@ -136,7 +139,7 @@ def status_report(backend: Backend) -> dict[str, Any]:
         "provider_ms": state.ms,
         "database": "ok",
         "orders": backend.order_count(),
-        "runner": "alive" if leader_alive(backend.database, backend.settings.data_dir) else "absent",
+        "runner": "alive" if is_alive else "absent",
         "balance": balance.credits,
         "balance_at": balance.at,
         "balance_outdated": balance.is_outdated,

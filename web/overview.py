@@ -11,16 +11,15 @@ from typing import Any
 from flask import Blueprint, abort, flash, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
-from account import provider_state
+from account import read_state
 from backend import Backend, backend
 from database import utc_now
 from grading import NO_VERDICTS, Verdict
 from orders import Outcome
 from people import Role
-from results import last_audit, last_sync
+from results import last_audits, last_sync
 from settings import VERSION
 from storage import account_mark, batch_queries, lease, order_queries, service_figures, service_marks
-from storage.account_store import names_to_ask
 from storage.backups import backup_files, backup_state, make_backup, needs_server_backups, next_backup
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
@@ -48,9 +47,10 @@ PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
 def dashboard() -> ResponseReturnValue:
     """Show today's numbers, the batches under way and the latest results."""
     database = backend().database
-    today = batch_queries.today(database)
+    with database.read() as connection:
+        today = batch_queries.today(connection)
+        running, recent = batch_queries.under_way_and_recent(connection, RECENT)
     days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent, today.verdicts)]
-    running, recent = batch_queries.under_way_and_recent(database, RECENT)
     return render_template(
         "dashboard.html",
         balance=backend().account.current(patience=0.2),
@@ -178,21 +178,22 @@ def backup() -> ResponseReturnValue:
 def status() -> ResponseReturnValue:
     """Show the state of provider, runner, queue and disk, the versions, and what needs action."""
     disk = shutil.disk_usage(backend().settings.data_dir)
-    unfinished = batch_queries.unfinished_batches(backend().database)
     report, backups = health_report(backend()), _backups(backend())
-    newest = batch_queries.newest_started(backend().database)
     with backend().database.read() as connection:
-        holder = lease.holder_of(connection)
+        unfinished, newest = batch_queries.unfinished_batches(connection), batch_queries.newest_started(connection)
+        holder, today = lease.holder_of(connection), batch_queries.today(connection)
+        provider, balance = read_state(connection), backend().account.read(connection)
+        withheld = withheld_orders(connection, WITHHELD_SHOWN)
     return render_template(
         "status.html",
         report=report,
         holder=holder,
-        provider=provider_state(backend().database),
-        balance=backend().account.stored(),
+        provider=provider,
+        balance=balance,
         catalogue=backend().catalog.stored(),
         unfinished=unfinished,
         waiting=sum(batch.total - batch.done for batch in unfinished),
-        today=batch_queries.today(backend().database),
+        today=today,
         newest=newest,
         metrics=metrics(newest) if newest else None,
         disk=disk,
@@ -203,8 +204,8 @@ def status() -> ResponseReturnValue:
         settings=backend().settings,
         adoption=_adoption(backend()),
         synced=last_sync(backend().database),
-        audits={name: last_audit(backend().database, name) for name in names_to_ask(backend().database)},
-        withheld=withheld_orders(backend().database, WITHHELD_SHOWN),
+        audits=last_audits(backend().database),
+        withheld=withheld,
     )
 
 

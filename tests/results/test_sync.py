@@ -351,7 +351,8 @@ def test_an_order_that_is_left_out_alone_is_withheld_and_does_not_spoil_lists(da
     ids = pending(database, 3)
     provider = ByHand(lambda asked: [i for i in asked if i != ids[1]])
     OrderSync(database, provider, 300).sync()
-    (row,) = withheld_orders(database, 9)
+    with database.read() as connection:
+        (row,) = withheld_orders(connection, 9)
     assert (row.result.order_id, row.result.answer, row.result.spoils_lists) == (ids[1], LEFT_OUT, False)
 
 

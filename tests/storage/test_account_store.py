@@ -41,7 +41,8 @@ def test_an_account_that_is_not_in_the_settings_any_more_stays_known_and_cannot_
     account_store.register(database, {MAIN: ""})
     assert names(database) == [MAIN, SECOND]
     assert "not in the settings" in state(database, SECOND).obstacle
-    assert account_store.names_to_ask(database) == [MAIN]
+    with database.read() as connection:
+        assert account_store.names_to_ask(connection) == [MAIN]
     account_store.register(database, {MAIN: "", SECOND: ""})
     assert state(database, SECOND).obstacle == ""
 

@@ -24,7 +24,7 @@ def test_an_order_that_existed_before_our_call_costs_nothing_anywhere(database: 
         assert (after.spent, after.cost) == (before.spent, before.cost)
         with database.read() as connection:
             assert batch_queries.spent_or_promised(connection) == promised
-        today = batch_queries.today(database)
+            today = batch_queries.today(connection)
         assert (today.orders, round(today.spent, 6)) == (3, 0.2)
         assert order_queries.statistics(database).total_credits == 0.2
         assert round(order_queries.daily(database)[-1].spent, 6) == 0.2

@@ -89,7 +89,8 @@ def test_an_order_that_is_answered_again_is_withheld_no_more(database: IMEIDatab
     ids = pending(database, 5)
     provider = Spoiled([ids[2]])
     OrderSync(database, provider, 300).sync()
-    assert [row.result.order_id for row in withheld_orders(database, 9)] == [ids[2]]
+    with database.read() as connection:
+        assert [row.result.order_id for row in withheld_orders(connection, 9)] == [ids[2]]
     provider.spoilers.clear()
     assert OrderSync(database, provider, 300).sync().pending == 0
     assert withheld(database) == {}
@@ -101,7 +102,8 @@ def test_an_order_that_is_settled_otherwise_is_withheld_no_more(database: IMEIDa
     sync.sync()
     with database.write() as connection:
         connection.execute(orders.update().values(status="Rejected"))
-    assert withheld_orders(database, 9) == []
+    with database.read() as connection:
+        assert withheld_orders(connection, 9) == []
     sync.sync()
     assert withheld(database) == {}
 

@@ -116,7 +116,8 @@ def test_what_is_ordered_after_resuming_costs_the_new_price_and_what_was_before_
     batch = found(database, batch_id)
     assert batch.outcomes[Outcome.ORDERED] == 105
     assert round(batch.spent, 4) == round(batch.cost, 4) == 30.4
-    assert round(batch_queries.today(database).spent, 4) == 30.4
+    with database.read() as connection:
+        assert round(batch_queries.today(connection).spent, 4) == 30.4
     assert [round(row.spent, 4) for row in order_reports.spend(database, "batch")] == [30.4]
     assert sorted({order["credits"] for order in all_orders(database)}) == [0.08, 0.48]
 

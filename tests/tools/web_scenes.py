@@ -66,7 +66,8 @@ def csv_of(numbers: list[str]) -> bytes:
 
 
 def batch_count(database: IMEIDatabase) -> int:
-    return len(batch_queries.under_way_and_recent(database, 1000)[1])
+    with database.read() as connection:
+        return len(batch_queries.under_way_and_recent(connection, 1000)[1])
 
 
 def with_settings(app: Flask, **changed: object) -> Browser:

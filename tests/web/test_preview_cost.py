@@ -218,7 +218,8 @@ def test_a_price_that_rose_within_the_age_of_the_list_is_seen_before_anything_is
     assert "Cost $50.40" in words(refused)
     assert batch_count(database) == 0
     assert browser.post(preview, confirm_fields(refused.text)).status_code == 303
-    assert batch_queries.unfinished_batches(database)[0].unit_price == 0.48
+    with database.read() as connection:
+        assert batch_queries.unfinished_batches(connection)[0].unit_price == 0.48
 
 
 def test_a_price_that_fell_is_shown_again_too(browser: Browser, provider: Provider, database: IMEIDatabase) -> None:

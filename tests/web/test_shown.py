@@ -28,7 +28,8 @@ def buckets(page: str) -> dict[str, int]:
 
 
 def batch_count(database: IMEIDatabase) -> int:
-    return len(batch_queries.unfinished_batches(database))
+    with database.read() as connection:
+        return len(batch_queries.unfinished_batches(connection))
 
 
 def test_a_confirmed_form_with_another_service_orders_nothing_and_shows_its_cost(

@@ -43,7 +43,8 @@ def test_the_form_of_one_imei_orders_at_the_price_that_it_showed(
     browser.post("/submit", form)  # the page of before, while the list is young
     assert batch_count(database) == 0
     assert browser.post("/submit", single(refused.text)).location == "/batches/1"
-    assert batch_queries.unfinished_batches(database)[0].unit_price == 0.48
+    with database.read() as connection:
+        assert batch_queries.unfinished_batches(connection)[0].unit_price == 0.48
 
 
 @pytest.mark.parametrize("path", ["/submit", "/submit-stream"])
