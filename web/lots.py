@@ -26,6 +26,12 @@ class ModelCount:
     model: str
     count: int
     results: int  #: own results that name it for their TACs; 0: an imported list does
+    of_all: int  #: own results that name any model for these TACs
+
+    @property
+    def source(self) -> str:
+        """How the model is known."""
+        return known_from(self.results, self.of_all) or "imported list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +104,18 @@ def article(noun: str) -> str:
     return f"{'an' if AN.match(noun) else 'a'} {noun}"
 
 
+def known_from(results: int, of_all: int) -> str:
+    """Return how many own results name a model, such as "214 of 220 results"; "" for none."""
+    most = "" if results == of_all else f"{results:,} of "
+    return f"{most}{plural(of_all, 'result')}" if results else ""
+
+
 def model_words(found: PhoneModel) -> str:
-    """Return what a phone is and how we know, such as "Samsung Galaxy S21 (known from 214 results)"."""
+    """Return what a phone is and how we know, such as "Samsung Galaxy S21 (known from 214 of 220 results)"."""
     is_said = not found.brand or brand_of(found.model) == found.brand
     name = found.model if is_said else f"{found.brand} {found.model}".strip()
-    return f"{name} ({'known from ' + plural(found.results, 'result') if found.results else 'from the imported list'})"
+    own = known_from(found.results, found.of_all)
+    return f"{name} ({'known from ' + own if own else 'from the imported list'})"
 
 
 def service_words(title: str) -> str:
@@ -115,6 +128,7 @@ def _models(imeis: Iterable[tuple[str, int | None]], known: Mapping[str, PhoneMo
     models: dict[str, ModelCount] = {}
     for found, count in counts.items():
         if found.model:
-            before = models.get(found.model, ModelCount(found.model, 0, 0))
-            models[found.model] = ModelCount(found.model, before.count + count, before.results + found.results)
+            before = models.get(found.model, ModelCount(found.model, 0, 0, 0))
+            results, of_all = before.results + found.results, before.of_all + found.of_all
+            models[found.model] = ModelCount(found.model, before.count + count, results, of_all)
     return tuple(sorted(models.values(), key=lambda one: (-one.count, one.model)))

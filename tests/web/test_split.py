@@ -73,6 +73,16 @@ def confirm(browser: Browser, preview: str, **more: str) -> Any:
     return browser.post(f"{preview}/split", confirm_fields(browser.get(f"{preview}/split").text) | more)
 
 
+def test_a_preview_shows_how_many_own_results_name_the_model(
+    browser: Browser, database: IMEIDatabase, preview: str
+) -> None:
+    with database.write() as connection:
+        for number, model in enumerate(["iPhone 14", "iPhone 14", "iPhone 14 Pro"]):
+            values = {"imei": f"{APPLE_TAC}999{number:04d}", "model": model, "status": "Completed"}
+            connection.execute(insert(orders).values(**values, order_id=f"more-{number}"))
+    assert "6 iPhone 14 (3 of 4 results) 3 Galaxy S21 (1 result)" in words(browser.get(preview))
+
+
 def test_a_preview_shows_the_lot_by_brand_and_warns_of_other_brands(browser: Browser, preview: str) -> None:
     page = words(browser.get(preview))
     assert "6 iPhone 3 Samsung 2 unknown" in page
