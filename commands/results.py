@@ -41,7 +41,7 @@ class Wanted:
 @click.option("--out", required=True, type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE")
 @with_appcontext
 def batch_results(batch: str, kind: str, out: Path) -> None:
-    """Write the results of BATCH, a batch id or the name of its file, into FILE.
+    """Write the results of BATCH, a batch id, or the name or path of its file, into FILE.
 
     sheet: your own file with the results in added columns; a FILE that ends in .xlsx is a workbook, also where the
     file was a CSV file. xlsx: a workbook of all results. csv: the provider's format. Exit code 2: nothing was written.
@@ -75,11 +75,12 @@ def keep_file(backend: Backend, file: Path, service_id: str, second_imeis: bool)
 
 
 def find_batch(backend: Backend, batch: str) -> Progress:
-    """Return the batch with this id, else the newest one of a file with this name. Raises NoResultsError."""
+    """Return the batch with this id, else the newest one with this name or of this file. Raises NoResultsError."""
     known = int(batch) if batch.isdecimal() and len(batch) < 18 else None
     found = progress(backend.database, known) if known is not None else None
-    named = batch_named(backend.database, batch) if found is None else None
-    found = found or (progress(backend.database, named) if named is not None else None)
+    for name in (batch, Path(batch).name):
+        named = batch_named(backend.database, name) if found is None else None
+        found = progress(backend.database, named) if named is not None else found
     if found is None:
         raise NoResultsError(f"There is no batch {batch}: give the id of a batch or the name of its file.")
     return found

@@ -26,7 +26,7 @@ def run(app: Flask, *words: str | Path) -> Result:
     return app.test_cli_runner().invoke(args=["results", *map(str, words)])
 
 
-@pytest.mark.parametrize("name", ["1", "phones.xlsx"])
+@pytest.mark.parametrize("name", ["1", "phones.xlsx", "../lists/phones.xlsx"])
 def test_the_sheet_of_a_batch_is_written(app: Flask, batch: None, tmp_path: Path, name: str) -> None:
     out = tmp_path / "back.xlsx"
     result = run(app, name, "--out", out)
