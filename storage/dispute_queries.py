@@ -36,6 +36,11 @@ class PaidBack:
     kind: DisputeKind
     dollars: float
 
+    @property
+    def has_result(self) -> bool:
+        """Whether the order has a result: an IMEI in doubt has no order, so its cost is not counted as spent."""
+        return self.kind is not DisputeKind.IN_DOUBT
+
 
 def sums(database: IMEIDatabase) -> list[DisputeSum]:
     """Return what all disputes add up to, by state and kind."""

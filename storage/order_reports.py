@@ -46,8 +46,10 @@ class Totals:
     review: int
     failed: int
     spent: float  #: what the orders cost, whatever was paid back later
+    completed_cost: float  #: what the completed ones of them cost
     rejected_cost: float  #: what the rejected ones of them cost
     refunded: float  #: what the provider paid back for rejected ones, as written down in disputes
+    other_refunds: float  #: what it paid back for completed ones, such as results about another IMEI
 
     @property
     def lost(self) -> float:
@@ -55,9 +57,10 @@ class Totals:
         return max(0.0, self.rejected_cost - self.refunded)
 
     @property
-    def per_completed(self) -> float | None:
-        """US dollars spent for each completed result; None where there is none."""
-        return self.spent / self.completed if self.completed else None
+    def cost_per_result(self) -> float | None:
+        """US dollars for each completed result, as in ServiceFigures; None where there is none."""
+        paid = self.completed_cost + self.rejected_cost - self.refunded - self.other_refunds
+        return paid / self.completed if self.completed else None
 
     @property
     def graded(self) -> int:
@@ -99,7 +102,7 @@ def top(
     """Return the first rows of spend(), at most `most`, and how many there are without this limit."""
     if by not in BY:
         raise ValueError(f"Spend is summed up by {', '.join(BY)}, not by {by!r}.")
-    paid_back = [one for one in dispute_queries.paid_back(database, since, until) if one.kind is DisputeKind.REJECTED]
+    paid_back = [one for one in dispute_queries.paid_back(database, since, until) if one.has_result]
     first, last = ends_of(since, until)
     given = {"first": first, "last": last, "most": most or MOST_ROWS}
     with database.read() as connection:
@@ -110,8 +113,10 @@ def top(
         Spend(
             **dict(zip(COUNTED, row[2:8], strict=True)),
             spent=row.millionths * MILLIONTH,
+            completed_cost=row.of_completed * MILLIONTH,
             rejected_cost=row.of_rejected * MILLIONTH,
-            refunded=refunds[row.key],
+            refunded=refunds[row.key, True],
+            other_refunds=refunds[row.key, False],
             key=words.get(row.key, "") if by == "batch" else row.key,
             filters=_filters(by, row.key, since, until),
         )
@@ -172,7 +177,8 @@ def _sums() -> list[ColumnElement[Any]]:
     parts += [columns.verdict == verdict for verdict in (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL)]
     counts = [columns.orders, *(case((part, columns.orders), else_=0) for part in parts)]
     amount = columns.millionths
-    amounts = {"millionths": amount, "of_rejected": case((parts[1], amount), else_=0)}
+    completed, rejected = (case((part, amount), else_=0) for part in parts[:2])
+    amounts = {"millionths": amount, "of_completed": completed, "of_rejected": rejected}
     return [*map(func.total, counts), *(func.total(one).label(name) for name, one in amounts.items())]
 
 
@@ -193,9 +199,9 @@ def _days(since: date | None, until: date | None) -> dict[str, str]:
     return {name: day.isoformat() for name, day in (("since", since), ("until", until)) if day}
 
 
-def _refunds(connection: Connection, by: str, paid_back: Sequence[PaidBack]) -> defaultdict[Any, float]:
-    """Return key of a row → US dollars that were paid back for its orders."""
-    found = defaultdict[Any, float](float)
+def _refunds(connection: Connection, by: str, paid_back: Sequence[PaidBack]) -> defaultdict[tuple[Any, bool], float]:
+    """Return key of a row, and whether for rejections → US dollars that were paid back for its orders."""
+    found = defaultdict[tuple[Any, bool], float](float)
     ids = {one.batch_id for one in paid_back}
     names: dict[int, str] = {}
     if by in OF_BATCHES:
@@ -203,7 +209,7 @@ def _refunds(connection: Connection, by: str, paid_back: Sequence[PaidBack]) -> 
         names = {row[0]: row[1] for row in connection.execute(query)}
     for one in paid_back:
         keys = {"day": one.day, "month": one.day[:7], "service": one.service_name, "batch": one.batch_id}
-        found[keys.get(by, names.get(one.batch_id, ""))] += one.dollars
+        found[keys.get(by, names.get(one.batch_id, "")), one.kind is DisputeKind.REJECTED] += one.dollars
     return found
 
 

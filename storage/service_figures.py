@@ -10,7 +10,7 @@ this app stored the first final status: a result may have been ready before it w
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
@@ -22,7 +22,7 @@ from orders import FINAL_STATUSES, OrderStatus
 from schema import (
     MILLIONTH,
     batches,
-    disputes,
+    each_of,
     orders,
     service_figures,
     service_prices,
@@ -32,7 +32,9 @@ from schema import (
     turnarounds,
     upsert,
 )
+from storage import dispute_queries
 from storage.background import Duty
+from storage.dispute_queries import PaidBack
 
 #: Seconds between two computations.
 LOOK = 120.0
@@ -53,7 +55,7 @@ class ServiceFigures(NamedTuple):
     completed: int
     rejected: int
     spent: float  #: US dollars for orders with a result
-    refunded: float  #: US dollars that disputes brought back
+    refunded: float  #: US dollars that the provider paid back for them, as written down in disputes
     timed: int  #: orders of which it is known how long they took
     median: float | None  #: seconds; None where no order is timed
     slow: float | None  #: seconds within which nine of ten orders got a result
@@ -76,7 +78,7 @@ class ServiceFigures(NamedTuple):
 
     @property
     def cost(self) -> float | None:
-        """US dollars for each completed result: what was spent, also on rejected orders, and not paid back."""
+        """US dollars for each completed result: what completed and rejected orders cost, less what was paid back."""
         return (self.spent - self.refunded) / self.completed if self.completed else None
 
 
@@ -125,8 +127,7 @@ def tend(database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None
     while _count(database) == COUNTED_AT_ONCE:
         pass
     now = clock()
-    with database.read() as connection:
-        rows = [row for days in (RECENT, ALL) for row in _computed(connection, days, now)]
+    rows = [row for days in (RECENT, ALL) for row in _computed(database, days, now)]
     with database.write() as connection:
         connection.execute(delete(service_figures))
         if rows:
@@ -195,16 +196,19 @@ def percentile(counted: Mapping[int, int], share: float) -> float | None:
     return None
 
 
-def _computed(connection: Connection, days: int, now: float) -> list[ServiceFigures]:
+def _computed(database: IMEIDatabase, days: int, now: float) -> list[ServiceFigures]:
     """Return the figures of all services with orders of these days."""
-    since = (datetime.fromtimestamp(now, UTC) - timedelta(days=days)).date().isoformat() if days else ""
-    named = _ServiceNames(connection)
+    day = (datetime.fromtimestamp(now, UTC) - timedelta(days=days)).date() if days else None
+    since = day.isoformat() if day else ""
+    paid_back = [one for one in dispute_queries.paid_back(database, day) if one.has_result]
     counts, spent = defaultdict[str, Counter[str]](Counter), Counter[str]()
-    for service_id, name, status, count, amount in connection.execute(_order_sums(since)):
-        found = named.id_of(service_id, name)
-        counts[found][status] += int(count)
-        spent[found] += int(amount)
-    refunded, timed = _refunds(connection, since, named), _turnarounds(connection, since)
+    with database.read() as connection:
+        named = _ServiceNames(connection)
+        for service_id, name, status, count, amount in connection.execute(_order_sums(since)):
+            found = named.id_of(service_id, name)
+            counts[found][status] += int(count)
+            spent[found] += int(amount)
+        refunded, timed = _refunds(connection, paid_back, named), _turnarounds(connection, since)
     return [
         ServiceFigures(
             service_id=service_id,
@@ -243,14 +247,14 @@ class _ServiceNames:
         return service_id or self._ids.get(name, "")
 
 
-def _refunds(connection: Connection, since: str, named: _ServiceNames) -> Mapping[str, float]:
-    """Return service id → US dollars that disputes brought back for orders since a day."""
-    keys = batches.c.service_id, disputes.c.service_name
-    query = select(*keys, func.sum(disputes.c.refund)).outerjoin(batches, batches.c.id == disputes.c.batch_id)
-    query = query.where(disputes.c.refund > 0, func.coalesce(func.day_of(disputes.c.ordered_at), "") >= since)
+def _refunds(connection: Connection, paid_back: Sequence[PaidBack], named: _ServiceNames) -> Mapping[str, float]:
+    """Return service id → US dollars that were paid back."""
+    ids = {one.batch_id for one in paid_back}
+    query = select(batches.c.id, batches.c.service_id).where(batches.c.id.in_(each_of(ids, "INTEGER")))
+    service_of = {row.id: row.service_id for row in connection.execute(query)}
     found = defaultdict[str, float](float)
-    for service_id, name, dollars in connection.execute(query.group_by(*keys)):
-        found[named.id_of(service_id, name)] += dollars
+    for one in paid_back:
+        found[named.id_of(service_of.get(one.batch_id), one.service_name)] += one.dollars
     return found
 
 

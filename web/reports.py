@@ -198,7 +198,7 @@ def figures(now: Totals, then: Totals | None) -> Iterator[Figure]:
     yield Figure("Rejected", number(now.rejected), compared("rejected"))
     refunds = f"after {money(now.refunded)} paid back" if now.refunded else ""
     yield Figure("Lost to rejections", money(now.lost), refunds or compared("lost"))
-    yield Figure("Cost per completed", money(now.per_completed), compared("per_completed"))
+    yield Figure("Cost per result", money(now.cost_per_result), compared("cost_per_result"))
     for words, name in (("pass", "passed"), ("review", "review"), ("fail", "failed")):
         note = f"was {percent(getattr(then, name), then.graded)}" if then and then.graded else ""
         yield Figure(words.capitalize(), percent(getattr(now, name), now.graded), note, words)

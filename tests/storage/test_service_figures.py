@@ -8,8 +8,8 @@ from sqlalchemy import delete, insert
 
 from database import IMEIDatabase
 from orders import DisputeState, ServiceInfo
-from schema import orders, status_changes
-from storage import dispute_queries, dispute_store, kept_sums, service_figures
+from schema import disputes, orders, status_changes
+from storage import dispute_queries, dispute_store, kept_sums, order_reports, service_figures
 from storage.dispute_store import Refund
 from storage.service_figures import ALL, RECENT, percentile, seconds_of, step_of
 
@@ -60,6 +60,22 @@ def test_figures_tell_apart_the_newest_days_and_all(database: IMEIDatabase) -> N
     found = service_figures.figures_of(database, "269")
     assert found.keys() == {RECENT, ALL}
     assert (found[RECENT].completed, found[RECENT].timed, found[RECENT].cost) == (4, 5, 0.5)
+
+
+def test_the_cost_per_result_is_that_of_the_reports(database: IMEIDatabase) -> None:
+    """Pending orders and IMEIs in doubt are left out; refunds of completed and rejected orders are subtracted."""
+    database.store_services([CHECK], UNIX)
+    given = [placed(database, 1, 60.0, status) for status in ("Completed", "Completed", "Rejected", "Pending")]
+    dispute_store.open_orders(database, given[1:3], "anna")
+    found = [dispute.id for dispute in dispute_queries.page(database, None, None, None, 9)]
+    dispute_store.record_refunds(database, [Refund(one, 0.2, NOW.date()) for one in found], "anna")
+    in_doubt = {"kind": "in_doubt", "state": "refunded", "imei": NUMBER, "service_name": "Check", "refund": 9.0}
+    with database.write() as connection:
+        connection.execute(insert(disputes).values(**in_doubt, ordered_at=NOW, opened_at=NOW, changed_at=NOW))
+    service_figures.tend(database, lambda: UNIX)
+    of_services = [service_figures.figures_of(database, "269")[days].cost for days in (RECENT, ALL)]
+    of_reports = [row.cost_per_result for by in ("service", "month") for row in order_reports.spend(database, by)]
+    assert of_services + of_reports == [pytest.approx((3 * 0.5 - 2 * 0.2) / 2)] * 4
 
 
 def test_orders_of_no_service_that_is_known_have_no_figures(database: IMEIDatabase) -> None:

@@ -105,7 +105,7 @@ def test_rejections_and_customers_are_in_every_form_of_the_report(browser: Brows
     )
     page = words(browser.get("/reports?month=2026-01&by=customer"))
     assert "Lost to rejections $1.50" in page
-    assert "Cost per completed $2.50" in page
+    assert "Cost per result $2.50" in page
     assert "Acme 1 $3.00 $0.00 1 0 1 0 0 60 % No customer 2 $2.00 $1.50 1 1 0 1 1 40 % All 3 $5.00" in page
     printed = words(browser.get("/reports/print?month=2026-01"))
     assert "anna 1 $3.00 $0.00 1 0 60 %" in printed
@@ -130,11 +130,11 @@ def test_rows_lead_to_the_same_orders_in_the_history(browser: Browser, database:
 
 
 def test_figures_are_compared_in_words() -> None:
-    now, then = (Totals(n, n, n, n, n, n, spent=n, rejected_cost=4.0, refunded=1.5) for n in (2, 4))
+    now, then = (Totals(n, n, n, n, n, n, n, n, rejected_cost=4.0, refunded=1.5, other_refunds=0.0) for n in (2, 4))
     found = {figure.words: (figure.value, figure.note) for figure in figures(now, then)}
     assert found["Spent"] == ("$2.00", "−50 %")
     assert found["Lost to rejections"] == ("$2.50", "after $1.50 paid back")
-    assert found["Cost per completed"] == ("$1.00", "no change")
+    assert found["Cost per result"] == ("$2.25", "+38 %")
     assert found["Pass"] == ("33 %", "was 33 %")
     assert [change(1, 0), change(0, 0), change(None, 2)] == ["was 0", "", ""]
     assert {figure.note for figure in figures(then, None)} == {"", "after $1.50 paid back"}
