@@ -43,6 +43,27 @@ def customer_key(name: str) -> str:
     return name.strip().casefold()
 
 
+def names_by_writing(connection: Connection) -> dict[str, str]:
+    """Return each way in which batches write a customer → its name, those of the newest batches first."""
+    query = select(batches.c.customer).where(HAS_CUSTOMER).group_by(batches.c.customer)
+    names: dict[str, str] = {}
+    written = connection.execute(query.order_by(func.max(batches.c.id).desc()).limit(MOST)).scalars()
+    return {writing: names.setdefault(customer_key(writing), writing) for writing in written}
+
+
+def writings_of(connection: Connection, name: str) -> list[str]:
+    """Return every way in which batches write a customer, given in any of them."""
+    return [writing for writing in names_by_writing(connection) if customer_key(writing) == customer_key(name)]
+
+
+def customer_names(database: IMEIDatabase, text: str = "") -> list[str]:
+    """Return the customers with this text in a writing of their names, in any capitals, by name."""
+    with database.read() as connection:
+        names = names_by_writing(connection)
+    found = {name for writing, name in names.items() if text.casefold() in writing.casefold()}
+    return sorted(found, key=lambda name: (name.casefold(), name))
+
+
 def known_customers(database: IMEIDatabase) -> list[Customer]:
     """Return the customers of all batches; those with the newest batches first."""
     with database.read() as connection:

@@ -1,4 +1,4 @@
-"""One search over orders, batches and customers, each by its index or a short list. Reads only."""
+"""One search over orders and batches, each by its index or a short list. Reads only."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Connection, select
 
 from database import IMEIDatabase
-from schema import HAS_CUSTOMER, IS_LISTED, UNDECIDED, batches, items, orders, services
+from schema import IS_LISTED, UNDECIDED, batches, items, orders, services
 from storage.order_filters import LAST_SIGN
 from storage.order_queries import BEYOND_IDS, named
 from storage.rows import Order
@@ -76,11 +76,3 @@ def find_batches(database: IMEIDatabase, text: str, limit: int) -> list[BatchLin
             exact = [BatchLine.from_row(row)] if row else []
             found = exact + [one for one in found if one not in exact]
     return found[:limit]
-
-
-def find_customers(database: IMEIDatabase, text: str, limit: int) -> list[str]:
-    """Return the first customers, by name, with this text in the name that batches have."""
-    named_so = batches.c.customer.icontains(text, autoescape=True)
-    query = select(batches.c.customer).where(HAS_CUSTOMER, named_so).group_by(batches.c.customer)
-    with database.read() as connection:
-        return list(connection.execute(query.order_by(batches.c.customer).limit(limit)).scalars())

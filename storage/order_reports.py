@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
 
@@ -19,6 +19,7 @@ from grading import Verdict
 from orders import DisputeKind, OrderStatus
 from schema import MILLIONTH, batches, each_of, order_totals, orders, sums, totals_mark
 from storage import dispute_queries
+from storage.customers import names_by_writing
 from storage.dispute_queries import PaidBack
 from storage.kept_sums import FINDINGS, findings
 
@@ -103,12 +104,11 @@ def top(
     if by not in BY:
         raise ValueError(f"Spend is summed up by {', '.join(BY)}, not by {by!r}.")
     paid_back = [one for one in dispute_queries.paid_back(database, since, until) if one.has_result]
-    first, last = ends_of(since, until)
-    given = {"first": first, "last": last, "most": most or MOST_ROWS}
     with database.read() as connection:
-        rows = connection.execute(_totals_by(by, is_all=not first), given).all()
+        names = names_by_writing(connection) if by == "customer" else {}
+        rows = _rows(connection, by, ends_of(since, until), names, most or MOST_ROWS)
         words = _batch_words(connection, [row.key for row in rows]) if by == "batch" else {}
-        refunds = _refunds(connection, by, paid_back)
+        refunds = _refunds(connection, by, paid_back, names)
     found = [
         Spend(
             **dict(zip(COUNTED, row[2:8], strict=True)),
@@ -122,7 +122,7 @@ def top(
         )
         for row in rows
     ]
-    return found, rows[0][1] if rows else 0
+    return found, rows[0].groups if rows else 0
 
 
 def ends_of(since: date | None, until: date | None) -> tuple[str, str]:
@@ -145,6 +145,43 @@ def months(database: IMEIDatabase) -> list[date]:
     first, last = date.fromisoformat(days[0]), date.fromisoformat(days[-1])
     numbers = range(last.year * 12 + last.month - 1, first.year * 12 + first.month - 2, -1)
     return [date(number // 12, number % 12 + 1, 1) for number in numbers[:MOST_MONTHS]]
+
+
+class _Row(NamedTuple):
+    """A row of _totals_by()."""
+
+    key: Any
+    groups: int  #: rows without the limit
+    orders: int
+    completed: int
+    rejected: int
+    passed: int
+    review: int
+    failed: int
+    millionths: int  #: of a US dollar, as the next ones
+    of_completed: int
+    of_rejected: int
+
+
+def _rows(
+    connection: Connection, by: str, ends: tuple[str, str], names: Mapping[str, str], most: int
+) -> Sequence[_Row]:
+    """Return the first rows of a report; customers by their names, whatever the capitals are.
+
+    ends: first and last day; names: each writing of a customer → its name.
+    """
+    first, last = ends
+    given = {"first": first, "last": last, "most": MOST_ROWS if names else most}
+    rows = [_Row(*row) for row in connection.execute(_totals_by(by, is_all=not first), given)]
+    if not names:
+        return rows
+    found = defaultdict[str, list[_Row]](list)
+    for row in rows:
+        found[names.get(row.key, row.key)].append(row)
+    merged = [
+        _Row(name, len(found), *map(sum, zip(*(one[2:] for one in of), strict=True))) for name, of in found.items()
+    ]
+    return sorted(merged, key=lambda row: (-row.millionths, row.key))[:most]
 
 
 @cache  # the statement is slower to put together than to run
@@ -199,17 +236,19 @@ def _days(since: date | None, until: date | None) -> dict[str, str]:
     return {name: day.isoformat() for name, day in (("since", since), ("until", until)) if day}
 
 
-def _refunds(connection: Connection, by: str, paid_back: Sequence[PaidBack]) -> defaultdict[tuple[Any, bool], float]:
+def _refunds(
+    connection: Connection, by: str, paid_back: Sequence[PaidBack], names: Mapping[str, str]
+) -> defaultdict[tuple[Any, bool], float]:
     """Return key of a row, and whether for rejections → US dollars that were paid back for its orders."""
     found = defaultdict[tuple[Any, bool], float](float)
     ids = {one.batch_id for one in paid_back}
-    names: dict[int, str] = {}
+    of_batches: dict[int, str] = {}
     if by in OF_BATCHES:
         query = select(batches.c.id, OF_BATCHES[by]).where(batches.c.id.in_(each_of(ids, "INTEGER")))
-        names = {row[0]: row[1] for row in connection.execute(query)}
+        of_batches = {row[0]: names.get(row[1], row[1]) for row in connection.execute(query)}
     for one in paid_back:
         keys = {"day": one.day, "month": one.day[:7], "service": one.service_name, "batch": one.batch_id}
-        found[keys.get(by, names.get(one.batch_id, "")), one.kind is DisputeKind.REJECTED] += one.dollars
+        found[keys.get(by, of_batches.get(one.batch_id, "")), one.kind is DisputeKind.REJECTED] += one.dollars
     return found
 
 

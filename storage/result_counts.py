@@ -10,7 +10,7 @@ little else, months from months, and the days at the ends of a period from days.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -19,8 +19,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Insert, Select, and_, bindparam, delete, func, literal, select, union_all
 
 from database import IMEIDatabase, Transaction
-from schema import RESULT_FIELDS, batches, result_changes, result_counts, upsert
+from schema import HAS_CUSTOMER, RESULT_FIELDS, batches, each_of, result_changes, result_counts, upsert
 from storage.background import Duty
+from storage.customers import writings_of
 from storage.order_reports import ends_of
 
 #: Notes that are added up in one transaction, and notes that pages may well read themselves.
@@ -46,7 +47,7 @@ class Chosen:
     since: date | None = None  #: first UTC day of the order; None: from the first
     until: date | None = None  #: last UTC day; None: to the newest. Unknown days count where both are None
     batch: int | None = None
-    customer: str = ""  #: of the batches; "": of all
+    customer: str = ""  #: of the batches, in any writing; "": of all
 
     @property
     def is_of_batches(self) -> bool:
@@ -85,20 +86,24 @@ def count(database: IMEIDatabase, fields: Sequence[str], chosen: Chosen) -> Coun
         raise ValueError(f"{', '.join(fields)} are not counted together.")
     found: Counts = Counter()
     with database.read() as connection:
-        for *values, orders in connection.execute(union_all(*_parts(fields, chosen))):
+        writings = writings_of(connection, chosen.customer) if chosen.customer else []
+        for *values, orders in connection.execute(union_all(*_parts(fields, chosen, writings))):
             found[tuple(values)] += orders
     return Counter({values: orders for values, orders in found.items() if orders})
 
 
-def _parts(fields: Sequence[str], chosen: Chosen) -> Iterator[Select[Any]]:
-    """Yield the SELECTs that have every result once: what is kept, by months and by days, and what is noted."""
+def _parts(fields: Sequence[str], chosen: Chosen, writings: Iterable[str]) -> Iterator[Select[Any]]:
+    """Yield the SELECTs that have every result once: what is kept, by months and by days, and what is noted.
+
+    writings: of the chosen customer.
+    """
     counts, changes = result_counts.c, result_changes.c
     noted = _between(changes.day, chosen.since, chosen.until)
     if chosen.is_of_batches:
-        kept = [counts.grain == OF_BATCHES, _is_of_batches(counts.batch_id, chosen)]
+        kept = [counts.grain == OF_BATCHES, _is_of_batches(counts.batch_id, chosen, writings)]
         kept.append(_between(counts.period, chosen.since, chosen.until))
         yield _summed(counts, fields, and_(*kept))
-        yield _summed(changes, fields, and_(noted, _is_of_batches(changes.batch_id, chosen)))
+        yield _summed(changes, fields, and_(noted, _is_of_batches(changes.batch_id, chosen, writings)))
         return
     name = next(name for name, known in TOGETHER.items() if set(fields) <= set(known))
     months, days = split(chosen.since, chosen.until)
@@ -116,10 +121,10 @@ def _summed(columns: Any, fields: Sequence[str], condition: ColumnElement[bool])
     return select(*wanted, func.total(columns.orders)).where(condition).group_by(*wanted)
 
 
-def _is_of_batches(column: ColumnElement[int], chosen: Chosen) -> ColumnElement[bool]:
+def _is_of_batches(column: ColumnElement[int], chosen: Chosen, writings: Iterable[str]) -> ColumnElement[bool]:
     if chosen.batch is not None:
         return column == chosen.batch
-    return column.in_(select(batches.c.id).where(batches.c.customer == chosen.customer))
+    return column.in_(select(batches.c.id).where(HAS_CUSTOMER, batches.c.customer.in_(each_of(writings))))
 
 
 def _between(column: ColumnElement[str], since: date | None, until: date | None) -> ColumnElement[bool]:
@@ -151,13 +156,6 @@ def _next_month(day: date) -> date:
 def _before(day: date) -> date:
     """Return the last day of the month before."""
     return day.replace(day=1) - timedelta(days=1)
-
-
-def customers(database: IMEIDatabase) -> list[str]:
-    """Return the customers of batches, by name, for filters."""
-    with database.read() as connection:
-        found = connection.execute(select(batches.c.customer).distinct().where(batches.c.customer != "")).scalars()
-        return sorted(found, key=str.casefold)
 
 
 # Adding up

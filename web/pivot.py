@@ -14,6 +14,7 @@ from orders import OrderStatus
 from people import Role
 from spreadsheets import OutColumn
 from storage import order_queries, order_reports, result_counts
+from storage.customers import customer_names
 from storage.result_counts import Chosen
 from web.access import allow
 from web.context import batch_of_url
@@ -65,7 +66,7 @@ def page() -> ResponseReturnValue:
         period=asked.period,
         months=months,
         neighbours=neighbours(asked.period, months),
-        customers=result_counts.customers(backend().database),
+        customers=customer_names(backend().database),
     )
 
 

@@ -12,6 +12,7 @@ from database import IMEIDatabase
 from orders import ServiceInfo
 from people import Role
 from storage import global_search
+from storage.customers import customer_names
 from storage.global_search import BatchLine
 from storage.rows import Order
 from storage.tags import tag_words
@@ -85,7 +86,7 @@ def _find(database: IMEIDatabase, text: str) -> Matches:
         orders=() if is_batch or not (number or is_word) else _orders(database, number or text, most),
         serials=global_search.orders_of_serial(database, text, most) if is_word and not is_batch else (),
         batches=global_search.find_batches(database, text, most),
-        customers=() if is_batch else global_search.find_customers(database, text, most),
+        customers=() if is_batch else customer_names(database, text)[:most],
         services=() if is_batch else find_services(backend().catalog.stored().services, text)[:most],
         tags=tag_words(database, most, named) if named else (),
     )

@@ -1,15 +1,18 @@
 """Customers are the names on batches, in any capitals, with what their batches came to and a default service."""
 
+from datetime import date
+
 import pytest
 from simulated_provider import imeis
-from sqlalchemy import update
+from sqlalchemy import select, update
 from web_client import order_batch
 
 from database import IMEIDatabase
 from orders import BatchNames
 from schema import orders
-from storage import customers
+from storage import customers, dispute_queries, dispute_store, order_reports
 from storage.batch_names import rename_batch
+from storage.dispute_store import Refund
 
 NAMES = ("ACME", "Müller", "Acme", "")
 
@@ -33,6 +36,21 @@ def test_writings_of_a_name_are_one_customer_with_the_newest_batch_first(named: 
     assert (spent["Acme"].dollars, spent["Müller"].dollars) == (1.0, 0.5)
     assert customers.find_customer(named, "MÜLLER") == mueller
     assert customers.find_customer(named, "") is None
+
+
+def test_reports_and_filters_take_writings_of_a_name_as_one_customer(named: IMEIDatabase) -> None:
+    assert customers.customer_names(named) == ["Acme", "Müller"]
+    assert customers.customer_names(named, "MÜ") == ["Müller"]
+    rows, count = order_reports.top(named, "customer", None, None, 1)
+    assert (rows[0].key, rows[0].orders, rows[0].spent, count) == ("Acme", 2, 1.0, 3)
+    with named.write() as connection:
+        connection.execute(update(orders).values(status="Rejected"))
+        rejected = connection.execute(select(orders.c.id).order_by(orders.c.id)).scalars().all()
+    dispute_store.open_orders(named, rejected, "anna")
+    first = dispute_queries.page(named, None, None, None, 9)[-1]
+    dispute_store.record_refunds(named, [Refund(first.id, 0.5, date(2026, 11, 25))], "anna")
+    found = {row.key: (row.rejected, row.refunded) for row in order_reports.spend(named, "customer")}
+    assert found == {"Acme": (2, 0.5), "Müller": (1, 0.0), "": (1, 0.0)}
 
 
 def test_a_renamed_customer_keeps_its_default_and_a_merged_one_takes_that_of_the_other(named: IMEIDatabase) -> None:

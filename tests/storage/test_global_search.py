@@ -13,6 +13,7 @@ from schema import orders
 from storage import global_search
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_names import rename_batch
+from storage.customers import customer_names
 
 ROWS = [
     {"id": 1, "order_id": "A-77", "imei": NUMBER, "imei2": "353370080000011", "serial": "F17ABC"},
@@ -51,7 +52,7 @@ def test_batches_and_customers_are_found_by_their_words_and_batches_by_their_num
         return [one.batch_id for one in global_search.find_batches(database, text, 9)]
 
     assert (found("acme"), found("box ACME"), found("#2"), found("1"), found("9")) == ([2, 1], [1], [2], [1, 2], [])
-    assert global_search.find_customers(database, "acme", 9) == ["ACME", "Acme Ltd"]
+    assert customer_names(database, "acme") == ["ACME", "Acme Ltd"]
 
 
 def test_an_imei_without_an_order_is_found_in_its_unfinished_batch(database: IMEIDatabase) -> None:

@@ -68,7 +68,7 @@ def _is_within(day: str, chosen: Chosen) -> bool:
 
 def test_counts_are_those_of_the_orders_after_any_change(database: IMEIDatabase) -> None:
     chance = random.Random(11)
-    for number, customer in enumerate(("Acme", "", "Acme")):
+    for number, customer in enumerate(("Acme", "", "ACME")):
         imeis = [(f"35000000000000{number}", 1)]
         create_batch(database, NewBatch("stock", "command", "269", "Check", 0.1, imeis, customer=customer))
     for step in range(30):
