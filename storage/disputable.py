@@ -6,16 +6,17 @@ balance tells about rejected orders.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select
 
 from database import IMEIDatabase
 from orders import DisputeKind, OrderStatus
 from schema import IS_REJECTED, batches, disputes, items, orders
 from storage.batch_doubt import SENT_AT, doubtful
 from storage.order_filters import MISMATCHED
-from storage.rows import DisputableOrder
+from storage.rows import DisputableOrder, walked
 
 REJECTED = OrderStatus.REJECTED.value
 #: The kinds that are found without a person who names the order.
@@ -76,31 +77,35 @@ def _counted(chosen: Disputable) -> Select[Any]:
     return select(func.count()).select_from(orders).where(fits(chosen))
 
 
-def page(database: IMEIDatabase, chosen: Disputable, before: int | None, limit: int) -> list[DisputableOrder]:
-    """Return the newest orders that are meant, before a row id; or the oldest items in doubt, from the first."""
+def page(database: IMEIDatabase, chosen: Disputable, past: int | None, limit: int) -> list[DisputableOrder]:
+    """Return the newest orders that are meant, before a row id; or the oldest items in doubt, after an id."""
     if chosen.kind is DisputeKind.IN_DOUBT:
         query = _items().where(fits(chosen)).order_by(items.c.id).limit(limit)
+        query = query if past is None else query.where(items.c.id > past)
     else:
         # Found by their ids, so that the many that are disputed already are passed in the index.
-        query = _orders().where(orders.c.id.in_(_page_of(chosen, before, limit))).order_by(orders.c.id.desc())
+        query = _orders().where(orders.c.id.in_(_page_of(chosen, past, limit))).order_by(orders.c.id.desc())
     with database.read() as connection:
         return [DisputableOrder.from_row(row) for row in connection.execute(query)]
 
 
-def _page_of(chosen: Disputable, before: int | None, limit: int) -> Select[Any]:
+def _page_of(chosen: Disputable, past: int | None, limit: int) -> Select[Any]:
     # + 0 keeps SQLite from walking all orders by row id; idx_status alone has rejected orders in this order.
     is_alone = chosen == Disputable(DisputeKind.REJECTED)
     key: ColumnElement[Any] = orders.c.id.expression if is_alone else orders.c.id + 0
     ids = select(orders.c.id).where(fits(chosen)).order_by(key.desc()).limit(limit)
-    return ids if before is None else ids.where(key < before)
+    return ids if past is None else ids.where(key < past)
 
 
 def walk(database: IMEIDatabase) -> Iterator[DisputableOrder]:
-    """Yield all that can be disputed: first orders, then items in doubt."""
-    placed = _orders().where(or_(orders.c.status == REJECTED, MISMATCHED), is_undisputed())
-    in_doubt = _items().where(fits(Disputable(DisputeKind.IN_DOUBT)))
-    with database.read() as connection:
-        yield from map(DisputableOrder.from_row, connection.execute(union_all(placed, in_doubt)))
+    """Yield all that can be disputed, once each: first orders, then items in doubt."""
+    rejected, mismatched, in_doubt = (
+        walked(partial(page, database, Disputable(kind)))
+        for kind in (DisputeKind.REJECTED, DisputeKind.MISMATCHED, DisputeKind.IN_DOUBT)
+    )
+    yield from rejected
+    yield from (order for order in mismatched if order.status != REJECTED)
+    yield from in_doubt
 
 
 def _orders() -> Select[Any]:

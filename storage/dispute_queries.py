@@ -3,16 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 from sqlalchemy import ColumnElement, Select, func, select
 
 from database import IMEIDatabase
 from orders import DisputeKind, DisputeState
 from schema import dispute_events, disputes, each_of
-from storage.rows import Dispute, DisputeEvent
-
-#: Disputes that a walk reads at a time, without holding a transaction between.
-WALKED_AT_ONCE = 2000
+from storage.rows import Dispute, DisputeEvent, walked
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +59,8 @@ def page(
 
 
 def walk(database: IMEIDatabase, state: DisputeState | None, kind: DisputeKind | None) -> Iterator[Dispute]:
-    """Yield all disputes of a state and a kind, or all, newest first, in the memory of WALKED_AT_ONCE."""
-    rows = page(database, state, kind, None, WALKED_AT_ONCE)
-    while rows:
-        yield from rows
-        rows = page(database, state, kind, rows[-1].id, WALKED_AT_ONCE)
+    """Yield all disputes of a state and a kind, or all, newest first."""
+    return walked(partial(page, database, state, kind))
 
 
 def find(database: IMEIDatabase, dispute_id: int) -> Dispute | None:

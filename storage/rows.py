@@ -4,9 +4,9 @@ They are named tuples in the order of their SELECT: a page or an export makes th
 third of a frozen dataclass.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from sqlalchemy import Column, Row
 
@@ -15,6 +15,30 @@ from schema import orders
 
 #: Characters of a result text that a line about an earlier order may show.
 WORDS = 160
+#: Rows that a walk reads at a time.
+WALKED_AT_ONCE = 2000
+
+
+class Numbered(Protocol):
+    """A row with a number of its own."""
+
+    @property
+    def id(self) -> int:
+        """The number."""
+
+
+NumberedRow = TypeVar("NumberedRow", bound=Numbered)
+
+
+def walked(page: Callable[[int | None, int], Sequence[NumberedRow]]) -> Iterator[NumberedRow]:
+    """Yield all rows of pages, each of which begins after the id of the last row: no transaction is held between them.
+
+    page: returns the rows after an id, or the first ones, up to a limit.
+    """
+    rows = page(None, WALKED_AT_ONCE)
+    while rows:
+        yield from rows
+        rows = page(rows[-1].id, WALKED_AT_ONCE)
 
 
 class Order(NamedTuple):

@@ -53,6 +53,19 @@ def test_what_is_disputed_is_not_offered_again(database: IMEIDatabase, batch: in
     assert [(event.person, event.state, event.note) for event in history] == [("anna", "open", "Please pay back")]
 
 
+def test_a_file_of_what_can_be_disputed_has_each_once_and_holds_no_snapshot(
+    database: IMEIDatabase, batch: int, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.rows.WALKED_AT_ONCE", 2)
+    listed = list(disputable.walk(database))
+    assert [row.status for row in listed] == ["Rejected"] * 8 + ["Completed", "In doubt"]
+    assert len({(row.status, row.id) for row in listed}) == len(listed)
+    begun = disputable.walk(database)
+    assert next(begun) == listed[0]
+    dispute_store.open_all(database, REJECTED, "anna")
+    assert list(begun) == [listed[1], *listed[-2:]]
+
+
 def test_a_page_of_what_can_be_disputed_goes_on_where_the_last_one_ended(
     database: IMEIDatabase, rows: list[int]
 ) -> None:
