@@ -15,9 +15,6 @@ from web.downloads import csv_download, row_mappings
 
 blueprint = Blueprint("batch_reports", __name__)
 
-#: Width of the longest bar in SVG units.
-BAR = 200
-
 FINDING_COLUMNS = (
     OutColumn("FIELD", "field", 12),
     OutColumn("VALUE", "value", 30),
@@ -31,13 +28,10 @@ def findings(batch_id: int) -> ResponseReturnValue:
     """Show the results of a batch by value."""
     batch = batch_or_404(batch_id)
     found = order_reports.finding_summary(backend().database, batch_id)
-    most = max((row.orders for row in found), default=1)
     return render_template(
         "findings.html",
         batch=batch,
         fields=[(name, [row for row in found if row.field == name]) for name in FINDINGS],
-        widths={row: round(BAR * row.orders / most, 1) for row in found},
-        bar=BAR,
         mismatched=order_filters.mismatched_count(backend().database, batch_id),
         verdicts=batch.verdicts,
     )

@@ -14,7 +14,7 @@ def test_the_findings_of_a_batch_are_counted(browser: Browser, database: IMEIDat
     for n, order in enumerate(all_orders(database)):
         result = {"carrier": "T-Mobile" if n else "AT&T", "fmi": "ON", "simlock": "Locked"}
         database.update_order_status(order["order_id"], "Completed", result)
-    assert "T-Mobile 3" in words(browser.get("/batches/1/findings"))
+    assert "T-Mobile 3 75 %" in words(browser.get("/batches/1/findings"))
     rows = csv_rows(browser.get("/batches/1/findings.csv"))
     assert {"FIELD": "carrier", "VALUE": "AT&T", "ORDERS": "1"} in rows
     assert {"FIELD": "blacklist", "VALUE": "", "ORDERS": "4"} in rows
