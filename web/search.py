@@ -18,6 +18,7 @@ from storage.rows import Order
 from storage.tags import tag_words
 from web.access import allow
 from web.batch_fields import LONGEST_NAME, one_line
+from web.filter_chips import Chip, chips
 from web.service_search import find_services
 
 blueprint = Blueprint("search", __name__)
@@ -42,6 +43,7 @@ class Matches:
     customers: Sequence[str] = ()
     services: Sequence[ServiceInfo] = ()
     tags: Sequence[str] = ()
+    filters: Sequence[Chip] = ()  #: saved ones that the person sees
 
     @property
     def only(self) -> str:
@@ -53,6 +55,7 @@ class Matches:
             *(url_for("customers.show", name=name) for name in self.customers),
             *(url_for("overview.services", q=one.package_id) for one in self.services),
             *(url_for("orders.history", tag=word) for word in self.tags),
+            *(one.url for one in self.filters),
         ]
         return addresses[0] if len(addresses) == 1 else ""
 
@@ -89,6 +92,7 @@ def _find(database: IMEIDatabase, text: str) -> Matches:
         customers=() if is_batch else customer_names(database, text)[:most],
         services=() if is_batch else find_services(backend().catalog.stored().services, text)[:most],
         tags=tag_words(database, most, named) if named else (),
+        filters=() if is_batch else [one for one in chips(database) if text.casefold() in one.name.casefold()][:most],
     )
 
 

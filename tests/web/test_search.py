@@ -9,6 +9,7 @@ from orders import BatchNames
 from storage import order_filters
 from storage.batch_names import rename_batch
 from storage.order_filters import OrderFilter
+from storage.saved_filters import save_filter
 from storage.tags import tag_batches
 
 NUMBERS = imeis(3)
@@ -40,6 +41,15 @@ def test_a_whole_imei_with_one_order_opens_the_order(browser: Browser, order_id:
 )
 def test_one_match_is_opened(browser: Browser, order_id: str, text: str, address: str) -> None:
     assert browser.get("/search", query_string={"q": text}).location == address
+
+
+def test_saved_filters_are_found_by_their_names(browser: Browser, order_id: str, database: IMEIDatabase) -> None:
+    for person, name, is_shared in (("demo", "To return", False), ("anna", "Returned", False), ("anna", "Sold", True)):
+        save_filter(database, person, name, f"verdict=fail&q={name[:2]}", is_shared)
+    assert browser.get("/search?q=RETURN").location == "/history?verdict=fail&q=To"
+    assert browser.get("/search?q=sold").location == "/history?verdict=fail&q=So"
+    tag_batches(database, [1], "Sold")
+    assert "Saved filters 1 Sold saved by anna" in words(browser.get("/search?q=sold"))
 
 
 def test_several_matches_are_listed_in_groups(browser: Browser, order_id: str) -> None:
