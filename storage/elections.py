@@ -7,10 +7,12 @@ from sqlalchemy import Connection, text
 
 from storage.handed_calls import NOW
 
+#: A row that ends later than it can was written before the clock of the server was set back.
 TAKE = text(
     f"INSERT INTO elections AS e (name, holder, expires_at) VALUES (:name, :holder, {NOW} + :seconds)"
     " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at"
-    f" WHERE e.expires_at < {NOW} OR e.holder = excluded.holder RETURNING e.name"
+    f" WHERE e.expires_at < {NOW} OR e.expires_at > {NOW} + 2 * :seconds OR e.holder = excluded.holder"
+    " RETURNING e.name"
 )
 RENEW = text(f"UPDATE elections SET expires_at = {NOW} + :seconds WHERE name = :name AND holder = :holder")
 IS_HELD = text(f"SELECT 1 FROM elections WHERE name = :name AND expires_at > {NOW}")

@@ -42,6 +42,14 @@ def test_a_leader_that_was_stopped_for_too_long_finds_its_lock_lost(
     assert not other.acquire()
 
 
+def test_a_clock_of_the_server_that_was_set_back_leaves_no_leader_that_is_gone(server_database: IMEIDatabase) -> None:
+    """Else nobody would lead before the old time comes again."""
+    with at_once(server_database) as connection:
+        assert elections.take(connection, "main", "a process that is gone", 3600.0)
+    with RowLock(server_database).held() as is_leader:
+        assert is_leader
+
+
 def test_a_lock_is_renewed(server_database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "RENEWED", 0.02)
     monkeypatch.setattr(locks, "LASTS", 0.5)
