@@ -5,6 +5,7 @@ that the same judge notices each mistake that the program must not make.
 """
 
 import contextlib
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from postgresql_cluster import programs
 from scaled_cluster import IDLE, LEASE, automating, begun_by_everybody, begun_counts_as_unsent, scaled, unlimited
 from simulated_provider import SERVICE, imeis, judge
 from stored_people import add_user
-from twenty_blows import END_ONE, FULL_DISK, LOSE_JOBS, REPEAT_JOBS, SPACE, STALLED, prove
+from twenty_blows import BY_HAND, END_ONE, FULL_DISK, REPEAT_JOBS, SPACE, STALLED, prove
 from waiting import wait_until
 from web_client import CARRIER
 
@@ -86,16 +87,21 @@ def test_more_calls_than_the_limit(tmp_path: Path, server_url: str, before: Call
     assert (most_in_window(simulator.calls()) <= LIMIT) is is_sound
 
 
-def test_a_server_that_ends_connections_loses_jobs_and_has_no_space(tmp_path: Path, server_url: str) -> None:
-    """Every statement and every commit may fail, and nobody knows of some commits whether they did."""
+def test_a_server_that_ends_connections_loses_rows_of_the_queue_and_has_no_space(
+    tmp_path: Path, server_url: str
+) -> None:
+    """Every statement and every commit may fail, and nobody knows of some commits whether they did.
+
+    Jobs are lost, repeated and restarted, and workers and leaders are forgotten, as by hand.
+    """
     with duplicating() as simulator, ClusterSite(tmp_path, server_url, simulator) as site:
         site.start(webs=0, workers=2)
         batch_id = ordered(site, 4000)
         site.await_charges(400, PATIENCE)
         site.run(FULL_DISK)
-        until = time.monotonic() + TROUBLE
+        until, by_hand = time.monotonic() + TROUBLE, itertools.cycle(BY_HAND)
         while time.monotonic() < until:
-            for statement in (*[END_ONE] * 5, LOSE_JOBS):
+            for statement in (*[END_ONE] * 5, next(by_hand)):
                 with contextlib.suppress(psycopg.Error):
                     site.run(statement)
                 time.sleep(0.05)

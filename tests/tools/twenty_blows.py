@@ -55,7 +55,17 @@ END_ONE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1
 """
-LOSE_JOBS = "DELETE FROM procrastinate_jobs WHERE task_name = 'make_call' AND random() < 0.3"
+LOST = "DELETE FROM procrastinate_jobs WHERE task_name = 'make_call' AND random() < 0.3"
+REPEATED = """
+INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args, status)
+SELECT queue_name, task_name, priority, args, 'todo' FROM procrastinate_jobs WHERE task_name = 'make_call'
+"""
+RESTARTED = "UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL WHERE task_name = 'make_call'"
+END_WRITER = """
+SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()
+"""
+#: What may happen to the rows of the queue and of the elections: nothing that is paid may depend on them.
+BY_HAND = (LOST, REPEATED, RESTARTED, "DELETE FROM elections", "DELETE FROM procrastinate_workers", END_WRITER)
 
 
 @contextlib.contextmanager
