@@ -43,8 +43,8 @@ LOGGED = MappingProxyType(
 )
 #: Seconds that the duties get to end, and between two looks for jobs whose workers are gone.
 PATIENCE, TIDY = 5.0, 60.0
-#: Seconds between two looks whether another account has adopted the database: it sends nothing sooner.
-LOOK = 1.0
+#: Seconds between two looks whether another account has adopted the database: its leader needs longer to begin.
+LOOK = 2.0
 
 
 def run_worker(settings: Settings, database: IMEIDatabase) -> None:
