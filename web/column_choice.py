@@ -10,10 +10,11 @@ from people import Role
 from storage.preferences import prefer
 from web.access import allow, current_actor, describe
 from web.auth import safe_next
-from web.order_columns import COLUMNS, IMEI, OrderTable, all_columns, preference_of
+from web.order_columns import COLUMNS, IMEI, OrderTable, all_columns, cells, preference_of
 
 blueprint = Blueprint("column_choice", __name__, url_prefix="/history/columns")
 blueprint.add_app_template_global(all_columns)
+blueprint.add_app_template_filter(cells)
 
 
 @blueprint.post("")

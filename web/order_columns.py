@@ -1,14 +1,16 @@
 """The columns of lists of orders: all of them, what a person has chosen, and how their headings sort. No routes."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from backend import backend
 from spreadsheets import OutColumn
 from storage.order_pages import Sort
 from storage.preferences import preference
+from storage.rows import Order
 from web.access import current_actor
 
 
@@ -42,6 +44,15 @@ class Heading:
     column: OrderColumn
     direction: str  #: "ascending" or "descending" where the list is sorted by it
     url: str  #: of the list in another order; "" where there is none
+
+
+class Cell(NamedTuple):
+    """A cell of a list of orders. A tuple, which a template takes apart at once."""
+
+    name: str  #: of its column
+    classes: str  #: of CSS
+    is_moment: bool
+    value: Any  #: "" for nothing
 
 
 #: The first column always, so that each row says which phone it is about.
@@ -118,6 +129,29 @@ def all_columns(shown: Sequence[OrderColumn]) -> list[OrderColumn]:
 def plain_headings(columns: Sequence[OrderColumn]) -> list[Heading]:
     """Return the headings of a list that is in one order only."""
     return [Heading(column, "", "") for column in columns]
+
+
+def cells(orders: Iterable[Order], columns: Sequence[OrderColumn]) -> Iterator[tuple[Order, list[Cell]]]:
+    """Yield each order with its cells.
+
+    They are put together here: a template looks up each attribute of each column for each of some hundred cells.
+    """
+    is_card = sum(column.is_brief for column in columns) > 3
+    known = [(column, _classes(column, is_card)) for column in columns]
+    for order in orders:
+        yield (
+            order,
+            [
+                Cell(column.name, classes, column.export.moment, getattr(order, column.export.key) or "")
+                for column, classes in known
+            ],
+        )
+
+
+def _classes(column: OrderColumn, is_card: bool) -> str:
+    """Return the CSS classes of the cells of a column. is_card: a row is a card of brief cells on a small screen."""
+    roomy = ["roomy"] if is_card and not column.is_brief else []
+    return " ".join([*filter(None, [column.kind]), *roomy])
 
 
 def preference_of(which: OrderTable) -> str:
