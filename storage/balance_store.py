@@ -7,9 +7,10 @@ submission/absence.py decides.
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, func, insert, select
 
 from database import utc_now
 from orders import OrderStatus
@@ -108,11 +109,15 @@ def newest_call(connection: Connection, account: str = MAIN_ACCOUNT) -> datetime
 
     None before the first.
     """
+    return connection.execute(_newest_call(), {"of": account}).scalar()
+
+
+@cache
+def _newest_call() -> Select[Any]:
     ended = func.coalesce(attempts.c.ended_at, attempts.c.sent_at).label("ended")
-    newest = (
-        select(ended).where(attempts.c.account == account).order_by(attempts.c.id.desc()).limit(NEWEST_CALLS).subquery()
-    )
-    return connection.execute(select(func.max(newest.c.ended, type_=attempts.c.sent_at.type))).scalar()
+    theirs = select(ended).where(attempts.c.account == bindparam("of"))
+    newest = theirs.order_by(attempts.c.id.desc()).limit(NEWEST_CALLS).subquery()
+    return select(func.max(newest.c.ended, type_=attempts.c.sent_at.type))
 
 
 def spent_since(connection: Connection, reading: Reading, until: Reading | None = None) -> Spending:

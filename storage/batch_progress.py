@@ -1,5 +1,6 @@
 """Batches with their counts, as pages, streams, commands and events show them, from one snapshot. Reads only."""
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
@@ -24,14 +25,16 @@ def read_progresses(connection: Connection, query: Select[Any]) -> list[Progress
 
 
 def withheld_counts(connection: Connection) -> dict[int, int]:
-    """Return batch id → its orders that still wait for a withheld result; 0 for orders of no batch.
+    """Return batch id → its orders that still wait for a withheld result; 0 for orders of no batch."""
+    return {row[0]: int(row[1]) for row in connection.execute(_withheld_counts())}
 
-    coalesce() keeps SQLite from the indexes of all orders: it looks up the withheld ones, which are few.
-    """
+
+@cache
+def _withheld_counts() -> Select[Any, int]:
+    """coalesce() keeps SQLite from the indexes of all orders: it looks up the withheld ones, which are few."""
     batch, status = func.coalesce(orders.c.batch_id, 0), func.coalesce(orders.c.status, "")
     held = orders.c.order_id.in_(select(withheld_results.c.order_id))
-    query = select(batch, func.count()).where(held, status.not_in(FINAL_STATUSES)).group_by(batch)
-    return {row[0]: int(row[1]) for row in connection.execute(query)}
+    return select(batch, func.count()).where(held, status.not_in(FINAL_STATUSES)).group_by(batch)
 
 
 def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], sums: OrderSums, withheld: int) -> Progress:

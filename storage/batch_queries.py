@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -47,11 +48,15 @@ def under_way_and_recent(connection: Connection, limit: int) -> tuple[list[Progr
 
     Under way are unfinished batches and, of the newest, those that are not settled.
     """
-    newest = select(batches.c.id).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit).scalar_subquery()
-    either = or_(UNFINISHED, batches.c.id.in_(newest))
-    found = read_progresses(connection, select(batches).where(either).order_by(batches.c.id))
+    found = read_progresses(connection, _under_way_and_recent(limit))
     recent = [batch for batch in reversed(found) if batch.source != "scan"]
     return [batch for batch in found if not batch.is_settled], recent[:limit]
+
+
+@cache  # for the header of every page
+def _under_way_and_recent(limit: int) -> Select[Any]:
+    newest = select(batches.c.id).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit).scalar_subquery()
+    return select(batches).where(or_(UNFINISHED, batches.c.id.in_(newest))).order_by(batches.c.id)
 
 
 def unfinished_batches(connection: Connection) -> list[Progress]:
