@@ -61,6 +61,7 @@ __all__ = [
     "NoFileError",
     "Transaction",
     "UnusableDatabaseError",
+    "count_orders",
     "read_setting",
     "revisions",
     "scripts",
@@ -207,7 +208,7 @@ class IMEIDatabase:
     def count_orders(self) -> int:
         """Return the number of orders."""
         with self.read() as connection:
-            return int(connection.execute(COUNT_ORDERS).scalar_one())
+            return count_orders(connection)
 
     # Services
 
@@ -306,6 +307,11 @@ class IMEIDatabase:
     def check_integrity(self) -> str:
         """Return "ok", or what is wrong with the stored data."""
         return self.engines.damage()
+
+
+def count_orders(connection: Connection) -> int:
+    """Return the number of orders, inside a transaction."""
+    return int(connection.execute(COUNT_ORDERS).scalar_one())
 
 
 def read_setting(connection: Connection, key: str) -> str | None:

@@ -73,10 +73,15 @@ def _pages(database: IMEIDatabase, total: int) -> list[tuple[str, str, str]]:
     ]
 
 
+def _mismatched(database: IMEIDatabase) -> int:
+    with database.read() as connection:
+        return order_filters.mismatched_count(connection)
+
+
 def _sums(database: IMEIDatabase) -> list[tuple[str, str, str]]:
     return [
         ("Pending orders for the sync", _timed(lambda: result_store.pending_orders(database)), LIMIT),
-        ("Results about another IMEI, counted", _timed(lambda: order_filters.mismatched_count(database)), LIMIT),
+        ("Results about another IMEI, counted", _timed(lambda: _mismatched(database)), LIMIT),
         ("Dashboard: results", _timed(lambda: order_queries.result_counts(database)), LIMIT),
         ("Dashboard: 14 days", _timed(lambda: order_queries.daily(database)), LIMIT),
         ("Spend by day, all orders", _timed(lambda: order_reports.spend(database, "day")), "seconds"),

@@ -9,7 +9,7 @@ from results.my_sheet import MySheet, SheetNotPossibleError, SheetStore, prepare
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from results.restoring import RestoreError, prepare_restore, put_in_place
 from results.soon import answer_waiting, answering_results, ask_soon
-from results.sync import OrderSync, SyncReport, is_requested, last_sync, reparse, request_sync
+from results.sync import OrderSync, SyncReport, is_requested, last_sync, reparse, request_sync, state_of_sync
 from results.uploaded import CHOICES, FILE, LIST, PASTE, keep_reading, read_content, read_upload, reading_choice
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "request_sync",
     "result_rows",
     "run_audit",
+    "state_of_sync",
     "undo_import",
     "undo_move",
 ]

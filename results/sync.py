@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from database import IMEIDatabase, read_setting, utc_now
+from database import IMEIDatabase, Transaction, read_setting, utc_now
 from devices import read_report
 from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
 from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
@@ -32,6 +32,7 @@ from storage.result_store import (
     count_pending,
     note_withheld,
     pending_orders,
+    read_pending,
     reparse_results,
     store_results,
     withheld,
@@ -348,11 +349,30 @@ def request_sync(database: IMEIDatabase) -> None:
     database.set_setting(REQUESTED, secrets.token_hex(8))
 
 
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """Where the sync is."""
+
+    pending: int  #: orders that wait for a result
+    is_requested: bool  #: a requested sync is not done yet for all accounts
+    last: SyncReport | None  #: as last_sync() returns it
+
+
+def state_of_sync(database: IMEIDatabase) -> SyncState:
+    """Return where the sync is."""
+    with database.read() as connection:
+        return SyncState(read_pending(connection), _is_requested(connection), _last_sync(connection))
+
+
 def last_sync(database: IMEIDatabase) -> SyncReport | None:
     """What the last rounds of all accounts brought, by any process; None before the first."""
     with database.read() as connection:
-        names = account_store.names_to_ask(connection)
-        stored = [read_setting(connection, setting_of(LAST, account)) for account in names]
+        return _last_sync(connection)
+
+
+def _last_sync(connection: Transaction) -> SyncReport | None:
+    names = account_store.names_to_ask(connection)
+    stored = [read_setting(connection, setting_of(LAST, account)) for account in names]
     found = sorted((SyncReport(**json.loads(text)) for text in stored if text), key=lambda report: report.at)
     if len(found) < 2:
         return found[0] if found else None
@@ -369,9 +389,13 @@ def last_sync(database: IMEIDatabase) -> SyncReport | None:
 def is_requested(database: IMEIDatabase) -> bool:
     """Return whether a requested sync is not done yet for all accounts."""
     with database.read() as connection:
-        request = read_setting(connection, REQUESTED)
-        names = account_store.names_to_ask(connection) if request is not None else []
-        return any(request != read_setting(connection, setting_of(DONE, account)) for account in names)
+        return _is_requested(connection)
+
+
+def _is_requested(connection: Transaction) -> bool:
+    request = read_setting(connection, REQUESTED)
+    names = account_store.names_to_ask(connection) if request is not None else []
+    return any(request != read_setting(connection, setting_of(DONE, account)) for account in names)
 
 
 def reparse(database: IMEIDatabase) -> tuple[int, int]:

@@ -178,12 +178,11 @@ def imeis_of(database: IMEIDatabase, chosen: OrderFilter, most: int) -> list[str
     return list(found)
 
 
-def mismatched_count(database: IMEIDatabase, batch_id: int | None = None) -> int:
+def mismatched_count(connection: Connection, batch_id: int | None = None) -> int:
     """How many results are about another IMEI than the one that was ordered."""
     query = select(func.count()).select_from(orders).where(MISMATCHED)
-    with database.read() as connection:
-        narrowed = query if batch_id is None else query.where(_read(orders.c.batch_id) == batch_id)
-        return int(connection.execute(narrowed).scalar_one())
+    narrowed = query if batch_id is None else query.where(_read(orders.c.batch_id) == batch_id)
+    return int(connection.execute(narrowed).scalar_one())
 
 
 def guide(connection: Connection, chosen: OrderFilter) -> Guide:

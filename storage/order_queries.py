@@ -140,10 +140,9 @@ def previous_prices(database: IMEIDatabase) -> dict[str, float]:
         return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def ordered_services(database: IMEIDatabase) -> list[tuple[str, str]]:
+def ordered_services(connection: Connection) -> list[tuple[str, str]]:
     """(service id, name) of every service that has orders, by name, for filters."""
-    with database.read() as connection:
-        found = [(row[0], row[1] or row[0]) for row in connection.execute(_ordered_services())]
+    found = [(row[0], row[1] or row[0]) for row in connection.execute(_ordered_services())]
     return sorted(found, key=lambda service: service[1])
 
 
@@ -230,10 +229,9 @@ def named(search: str) -> Iterator[ColumnElement[bool]]:
         yield or_(found, batches.c.id == int(number)) if may_be_id else found
 
 
-def people_who_ordered(database: IMEIDatabase) -> list[str]:
+def people_who_ordered(connection: Connection) -> list[str]:
     """Return the names of users and tokens that ordered a batch, by name, for filters."""
-    with database.read() as connection:
-        return sorted(filter(None, connection.execute(distinct_words(batches.c.ordered_by)).scalars()))
+    return sorted(filter(None, connection.execute(distinct_words(batches.c.ordered_by)).scalars()))
 
 
 def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]:

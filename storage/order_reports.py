@@ -257,10 +257,9 @@ def _batch_words(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
     return {row.id: f"#{row.id} {row.label}" for row in connection.execute(query)}
 
 
-def finding_summary(database: IMEIDatabase, batch_id: int) -> list[FindingCount]:
+def finding_summary(connection: Connection, batch_id: int) -> list[FindingCount]:
     """For each of FINDINGS what the completed orders of a batch say, the most frequent first."""
-    with database.read() as connection:
-        counts = findings(connection, batch_id)
+    counts = findings(connection, batch_id)
     return [
         FindingCount(name, value, count)
         for name in FINDINGS

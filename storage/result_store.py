@@ -101,7 +101,12 @@ def pending_orders(
 def count_pending(database: IMEIDatabase) -> int:
     """How many orders wait for a result."""
     with database.read() as connection:
-        return int(connection.execute(COUNT_PENDING).scalar_one())
+        return read_pending(connection)
+
+
+def read_pending(connection: Connection) -> int:
+    """Return what count_pending() returns, inside a transaction."""
+    return int(connection.execute(COUNT_PENDING).scalar_one())
 
 
 def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Change) -> int:

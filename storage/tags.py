@@ -8,6 +8,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -15,6 +17,7 @@ from sqlalchemy import (
     Connection,
     Delete,
     ScalarSelect,
+    Select,
     Table,
     TextClause,
     delete,
@@ -182,13 +185,16 @@ def batches_alone_with(connection: Connection, word: str) -> Sequence[int]:
     return connection.execute(some).scalars().all() if own is None else ()
 
 
-def known_tags(database: IMEIDatabase, most: int) -> list[Tag]:
+def known_tags(connection: Connection, most: int) -> list[Tag]:
     """Return the first tags by name, with the number of their batches and orders."""
+    return [Tag(word, int(batches), int(orders)) for word, batches, orders in connection.execute(_known_tags(most))]
+
+
+@cache  # the statement is slower to put together than to run
+def _known_tags(most: int) -> Select[Any]:
     listed = select(tags).order_by(tags.c.key).limit(most).subquery()
     counts = (_uses(listed.c.key, table) for table in (batch_tags, order_tags))
-    with database.read() as connection:
-        rows = connection.execute(select(listed.c.word, *counts).order_by(listed.c.key)).all()
-    return [Tag(word, int(batches), int(orders)) for word, batches, orders in rows]
+    return select(listed.c.word, *counts).order_by(listed.c.key)
 
 
 def _uses(key: ColumnElement[str], table: Table) -> ScalarSelect[int]:

@@ -27,12 +27,14 @@ FINDING_COLUMNS = (
 def findings(batch_id: int) -> ResponseReturnValue:
     """Show the results of a batch by value."""
     batch = batch_or_404(batch_id)
-    found = order_reports.finding_summary(backend().database, batch_id)
+    with backend().database.read() as connection:
+        found = order_reports.finding_summary(connection, batch_id)
+        mismatched = order_filters.mismatched_count(connection, batch_id)
     return render_template(
         "findings.html",
         batch=batch,
         fields=[(name, [row for row in found if row.field == name]) for name in FINDINGS],
-        mismatched=order_filters.mismatched_count(backend().database, batch_id),
+        mismatched=mismatched,
         verdicts=batch.verdicts,
     )
 
@@ -43,5 +45,6 @@ def findings_csv(batch_id: int) -> Response:
     """Download the results of a batch by value as CSV."""
     batch = batch_or_404(batch_id)
     name = export_name(batch_id, f"{batch.customer} {batch.label}", "findings", utc_now(), "csv")
-    found = order_reports.finding_summary(backend().database, batch_id)
+    with backend().database.read() as connection:
+        found = order_reports.finding_summary(connection, batch_id)
     return csv_download(row_mappings(found, FINDING_COLUMNS), FINDING_COLUMNS, name)

@@ -31,13 +31,15 @@ class BatchSummary:
 
 def summary_of(database: IMEIDatabase, batch: Progress) -> BatchSummary:
     """Return the report of a batch."""
-    found = order_reports.finding_summary(database, batch.batch_id)
+    with database.read() as connection:
+        found = order_reports.finding_summary(connection, batch.batch_id)
+        mismatched = order_filters.mismatched_count(connection, batch.batch_id)
     return BatchSummary(
         batch=batch,
         now=utc_now(),
         results=order_queries.status_counts(database, batch.batch_id),
         fields=[(name, [row for row in found if row.field == name]) for name in FINDINGS],
         errors=batch_queries.batch_errors(database, batch.batch_id),
-        mismatched=order_filters.mismatched_count(database, batch.batch_id),
+        mismatched=mismatched,
         verdicts=batch.verdicts,
     )

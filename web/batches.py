@@ -60,14 +60,16 @@ def listing() -> ResponseReturnValue:
     writings = customer.writings if customer else (asked["customer"],) if asked["customer"] else ()
     wanted = ListedBatches(asked["q"], asked["person"], asked["tag"], writings)
     found = order_queries.listed_batches(database, LISTED, before, wanted)
+    with database.read() as connection:
+        people, known_tags = order_queries.people_who_ordered(connection), suggested_tags(connection)
     return render_template(
         "batches.html",
         batches=found,
         more=len(found) == LISTED,
         asked={name: value for name, value in asked.items() if value},
-        people=order_queries.people_who_ordered(database),
+        people=people,
         tags=tags_of_batches(database, [batch.batch_id for batch in found]),
-        known_tags=suggested_tags(),
+        known_tags=known_tags,
     )
 
 

@@ -87,6 +87,8 @@ def _to_dispute(shared: dict[str, Any]) -> str:
     counts = disputable.counts(database, batch, service)
     kind = _kind(FOUND) or next((one for one, count in counts.items() if count), DisputeKind.IN_DOUBT)
     rows = disputable.page(database, Disputable(kind, batch, service), shared["before"], PAGE + 1)
+    with database.read() as connection:
+        services = order_queries.ordered_services(connection)
     more = len(rows) > PAGE and kind is not DisputeKind.IN_DOUBT
     return render_template(
         "disputes.html",
@@ -94,7 +96,7 @@ def _to_dispute(shared: dict[str, Any]) -> str:
         counts=counts,
         rows=rows[:PAGE],
         next_before=rows[PAGE - 1].id if more else None,
-        services=order_queries.ordered_services(database),
+        services=services,
         filters={name: value for name, value in {"batch": batch, "service": service}.items() if value},
         **shared,
     )

@@ -14,7 +14,7 @@ from typing import Any
 from flask import abort, request
 
 from backend import backend
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase, Transaction, utc_now
 from grading import PENDING, Verdict
 from orders import OrderStatus
 from storage.order_filters import OrderFilter
@@ -133,14 +133,15 @@ def suggested() -> Suggestions:
     found = {name: [(word, _at_least(n)) for word, n in islice(counts[name].items(), SHOWN)] for name in NAMES}
     for name, choices in CHOICES.items():
         found[name] = [(choice, _at_least(counts[name].get(choice, 0))) for choice in choices]
-    found["person"] = [(name, name) for name in people_who_ordered(backend().database)]
-    found["tag"] = suggested_tags()
+    with backend().database.read() as connection:
+        found["person"] = [(name, name) for name in people_who_ordered(connection)]
+        found["tag"] = suggested_tags(connection)
     return found | {"verdict": [(word, f"{count:,}") for word, count in counts["verdict"].items()]}
 
 
-def suggested_tags() -> list[tuple[str, str]]:
+def suggested_tags(connection: Transaction) -> list[tuple[str, str]]:
     """Return each tag with what has it, such as ("sold", "2 batches, 1 order")."""
-    return [(tag.word, _uses(tag)) for tag in known_tags(backend().database, SHOWN)]
+    return [(tag.word, _uses(tag)) for tag in known_tags(connection, SHOWN)]
 
 
 def _uses(tag: Tag) -> str:
@@ -204,9 +205,14 @@ def _batch(text: str, found: dict[str, str]) -> int | None:
 
 
 def _person(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
-    if text and text not in people_who_ordered(database):
+    if text and text not in _people(database):
         found["person"] = f"Nobody named “{text[:40]}” has ordered. Choose one of the list."
     return text
+
+
+def _people(database: IMEIDatabase) -> list[str]:
+    with database.read() as connection:
+        return people_who_ordered(connection)
 
 
 def _tag(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:

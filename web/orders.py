@@ -8,11 +8,11 @@ from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
 from backend import backend
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase, count_orders, utc_now
 from devices import read_report
 from orders import OrderStatus
 from people import Role
-from results import is_requested, last_sync, request_sync
+from results import request_sync, state_of_sync
 from storage import (
     batch_queries,
     dispute_queries,
@@ -26,7 +26,6 @@ from storage import (
 from storage.order_counts import Count
 from storage.order_filters import OrderFilter
 from storage.order_pages import Listed, Sort
-from storage.result_store import count_pending
 from storage.rows import Order
 from submission import leader_alive, service_objection
 from web.access import allow, describe
@@ -65,6 +64,9 @@ def history() -> ResponseReturnValue:
     def address(sort: Sort, before: str | None = None) -> str:
         return url_for("orders.history", **arguments, sort=None if sort is Sort.NEWEST else sort, before=before)
 
+    with database.read() as connection:
+        services = order_queries.ordered_services(connection)
+        mismatched, total = order_filters.mismatched_count(connection), count_orders(connection)
     following = order_pages.key(listed.orders[PAGE - 1], listed.sort) if len(listed.orders) > PAGE else None
     page = render_template(
         "history.html",
@@ -79,10 +81,10 @@ def history() -> ResponseReturnValue:
         periods=_periods(wanted),
         saved=chips(database, saved_query(arguments, listed.sort)),
         statuses=list(OrderStatus),
-        services=order_queries.ordered_services(database),
+        services=services,
         suggested=suggested(),
-        total=database.count_orders(),
-        mismatched=order_filters.mismatched_count(database),
+        total=total,
+        mismatched=mismatched,
         sync=_sync_state(),
     )
     return page, 400 if wanted.objections else 200
@@ -228,12 +230,15 @@ def _is_news(order: Order, seen: dict[int, str]) -> bool:
 
 
 def _sync_state() -> dict[str, Any]:
-    database = backend().database
-    pending = count_pending(database)
-    if not is_requested(database):
-        return {"asking": False, "words": synced(last_sync(database)), "pending": pending}
+    state = state_of_sync(backend().database)
+    if not state.is_requested:
+        return {"asking": False, "words": synced(state.last), "pending": state.pending}
     when = "now" if leader_alive(backend().database, backend().settings.data_dir) else "as soon as a runner is active"
-    return {"asking": True, "words": f"The app asks the provider for all pending results {when}…", "pending": pending}
+    return {
+        "asking": True,
+        "words": f"The app asks the provider for all pending results {when}…",
+        "pending": state.pending,
+    }
 
 
 def _most() -> int:

@@ -130,7 +130,8 @@ class _Links:
         usual |= {"batch": str(asked.batch)} if asked.batch is not None else {}
         names: dict[str, str] = {}
         if "service" in asked.layout.fields:
-            names = {name: service_id for service_id, name in order_queries.ordered_services(backend().database)}
+            with backend().database.read() as connection:
+                names = {name: service_id for service_id, name in order_queries.ordered_services(connection)}
         return cls(asked.layout, url_for("orders.history"), None if asked.customer else urlencode(usual), names)
 
     def of(self, line: PivotLine, column: PivotColumn | None = None) -> str:

@@ -92,6 +92,8 @@ def spend() -> ResponseReturnValue:
         rows, groups = services, service_count
     else:
         rows, groups = order_reports.top(database, by, period.since, period.until, SHOWN)
+    with database.read() as connection:
+        mismatched = order_filters.mismatched_count(connection)
     return render_template(
         "reports.html",
         overview=overview,
@@ -104,7 +106,7 @@ def spend() -> ResponseReturnValue:
         more_services=service_count - len(services[:SERVICES_SHOWN]),
         rows=rows,
         more=groups - len(rows),
-        mismatched=order_filters.mismatched_count(database),
+        mismatched=mismatched,
     )
 
 

@@ -148,7 +148,8 @@ def _rules_in_force() -> Rules:
 def _services() -> Mapping[str, str]:
     """Return service id → title of what can be ordered, and of what was."""
     listed = {service.package_id: service.title for service in backend().catalog.current().services}
-    return dict(order_queries.ordered_services(backend().database)) | listed
+    with backend().database.read() as connection:
+        return dict(order_queries.ordered_services(connection)) | listed
 
 
 def _entered_as(rules: Rules) -> Entered:

@@ -62,6 +62,8 @@ def show(search_id: int) -> ResponseReturnValue:
     elif not wanted.objections:
         listed, count = _found(search_id, wanted.chosen), _count(search_id, wanted.chosen)
     columns = shown_columns(OrderTable.HISTORY)
+    with backend().database.read() as connection:
+        services = order_queries.ordered_services(connection)
     page = render_template(
         "searches.html",
         columns=columns,
@@ -74,7 +76,7 @@ def show(search_id: int) -> ResponseReturnValue:
         suggested=suggested(),
         missing=missing,
         statuses=list(OrderStatus),
-        services=order_queries.ordered_services(backend().database),
+        services=services,
         catalogue=backend().catalog.current(patience=1.0) if missing else None,
         **listed,
     )

@@ -27,7 +27,9 @@ NO_TAG = "Enter a tag: a short word, or several with commas between them."
 @allow(Role.VIEWER)
 def listing() -> str:
     """Show every tag with the number of its batches and orders."""
-    return render_template("tags.html", tags=tags.known_tags(backend().database, SHOWN), counted=tags.COUNTED)
+    with backend().database.read() as connection:
+        known = tags.known_tags(connection, SHOWN)
+    return render_template("tags.html", tags=known, counted=tags.COUNTED)
 
 
 @blueprint.post("/batches/<int:batch_id>/tags")

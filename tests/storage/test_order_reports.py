@@ -21,13 +21,18 @@ def test_reports_and_the_chart_add_up_the_same_before_and_after_the_mark_moves(d
     assert sum(one.orders for one in before[0][0]) == 200
 
 
+def findings_of(database: IMEIDatabase, batch: int) -> list[order_reports.FindingCount]:
+    with database.read() as connection:
+        return order_reports.finding_summary(connection, batch)
+
+
 def test_findings_come_from_the_tally_until_a_result_changes(database: IMEIDatabase, batch: int) -> None:
     with database.write() as connection:
         connection.execute(update(orders).values(status="Completed", carrier="A"))
     tally_finished(database)
-    said = order_reports.finding_summary(database, batch)
+    said = findings_of(database, batch)
     assert [(one.value, one.orders) for one in said if one.field == "carrier"] == [("A", 2)]
     with database.write() as connection:  # as by hand, without a word to the batch
         connection.exec_driver_sql("UPDATE orders SET carrier = 'B' WHERE id = (SELECT max(id) FROM orders)")
-    said = order_reports.finding_summary(database, batch)
+    said = findings_of(database, batch)
     assert [(one.value, one.orders) for one in said if one.field == "carrier"] == [("A", 1), ("B", 1)]

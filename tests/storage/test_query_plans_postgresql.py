@@ -84,8 +84,8 @@ def test_pages_read_no_table_of_orders_from_one_end_to_the_other(
     order_searches.known_imeis(server_database, search)
     for by in order_reports.BY:
         order_reports.spend(server_database, by)
-    order_queries.ordered_services(server_database)
     with server_database.read() as connection:
+        order_queries.ordered_services(connection)
         for name in order_wordings.MEANT:
             order_wordings.suggestions(connection, name)
     assert len(caught) > 30
