@@ -1,4 +1,4 @@
-// Lists of orders: rows are selected by click, by shift and click and by key, copied, checked again and exported.
+// Lists of orders and of disputes: rows are selected by click, by shift and click and by key, copied, and sent.
 import { number, plural } from "./app.js";
 
 const form = document.querySelector("[data-selecting]");
@@ -49,7 +49,7 @@ const safe = (text) => (/^[=+\-@＝＋－＠]/.test(text) ? `'${text}` : text);
 
 function tableOf(rows) {
   const heads = [...form.querySelectorAll("thead th:not(.pick)")].map((head) => head.textContent.trim());
-  const lines = rows.map((row) => [...row.querySelectorAll("[data-part]")].map((cell) => safe(plain(cell)).replace(/^–$/, "")));
+  const lines = rows.map((row) => [...row.querySelectorAll("td:not(.pick)")].map((cell) => safe(plain(cell)).replace(/^–$/, "")));
   return [heads, ...lines];
 }
 
@@ -73,7 +73,7 @@ async function copy() {
   const words = bar.querySelector("[data-selected]");
   try {
     await put(flavours);
-    words.textContent = `${plural(lines.length - 1, "order")} copied`;
+    words.textContent = `${plural(lines.length - 1, form.dataset.selecting || "order")} copied`;
   } catch {
     words.textContent = "The browser does not allow this page to copy.";
   }
@@ -102,7 +102,7 @@ function keyed(event) {
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("shortcuts-off") === "1") return;
   if (document.querySelector("dialog[open]")) return;
   const shown = boxes();
-  const place = shown.indexOf(focused.closest("[data-order]")?.querySelector("[name=row]"));
+  const place = shown.indexOf(focused.closest("tr")?.querySelector("[name=row]"));
   const step = STEPS[event.key];
   if (step && (place >= 0 || event.key.length === 1)) {
     event.preventDefault();

@@ -90,6 +90,22 @@ def test_the_keyboard_selects_rows_and_a_whole_page_offers_all_that_match(visito
     assert selected(page) == 0
 
 
+def test_selected_disputes_are_marked_at_once(visitor: Visitor, site: Site, batch: str) -> None:
+    for place in range(4):
+        order_id = site.one(f"SELECT order_id FROM orders LIMIT 1 OFFSET {place}")
+        site.post(f"/reports/disputes/order/{order_id}", {"note": "Another phone"})
+    page = visitor.open("/reports/disputes?state=open")
+    boxes, bar = page.locator("[name=row]"), page.locator("[data-selection]")
+    expect(bar).to_be_hidden()
+    boxes.nth(0).check()
+    boxes.nth(2).click(modifiers=["Shift"])
+    expect(bar).to_contain_text("3 selected")
+    bar.get_by_label("Note for the selected disputes").fill("Sent by mail")
+    bar.get_by_role("button", name="Mark as sent").click()
+    expect(page.locator("main")).to_contain_text("3 disputes are sent now.")
+    assert site.one("SELECT COUNT(*) FROM disputes WHERE state = 'sent' AND note = 'Sent by mail'") == 3
+
+
 def test_a_selection_stays_while_results_come(visitor: Visitor, site: Site) -> None:
     live = site.order(made_up_imeis(861_000, 3), "held rows.csv")
     site.finish(live)
