@@ -75,7 +75,7 @@ class Backend:
     account: AccountBalance
     recent_orders: Callable[..., list[IMEIOrder]]  #: the list of an account; raises GSMFusionAPIError
     find_order: Callable[..., list[IMEIOrder]]  #: the order with this id of an account; raises GSMFusionAPIError
-    stopping: threading.Event  #: set when the process is told to end; streams watch it
+    stopping: threading.Event  #: set when the process is asked to end; streams watch it
     streams: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS))
     feeds: WeakValueDictionary[int, Any] = field(
         default_factory=WeakValueDictionary

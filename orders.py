@@ -267,7 +267,7 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """The account's credits as we last heard."""
+    """The account's credits as they were last read."""
 
     credits: float | None  #: US dollars; None where unknown
     text: str  #: the provider's words

@@ -86,7 +86,7 @@ def _check(text: str, terms: OrderTerms, keep: Keep) -> KeptReply:
 
 
 def _read_imei(text: str) -> str:
-    """Return the IMEI of a text. Raises Problem where it is none, or would have to be guessed."""
+    """Return the IMEI of a text. Raises Problem where it is not an IMEI, or would have to be guessed."""
     intake = parsed_list([text]).intake(Choice(), 1)
     if len(intake.ready) == 1 and not intake.seconds and intake.ready[0].note not in COMPLETIONS:
         return intake.ready[0].imei

@@ -77,7 +77,7 @@ CURSOR_WORDS = "The `next_cursor` of the page before. Without it, the first page
 
 
 class Whole(fields.Integer):
-    """A whole number; 1.0 and true are none."""
+    """A whole number; 1.0 and true are refused."""
 
     def __init__(self, least: int = 0, most: int = 10**9, **more: Any) -> None:
         super().__init__(validate=validate.Range(least, most), **more)

@@ -54,7 +54,7 @@ def run() -> list[tuple[str, str, str]]:
 
 
 def legs(batches: int) -> list[Leg]:
-    """The first 20,000 IMEIs, then so many batches of 100,000, with memory treated as the server does."""
+    """The first 20,000 IMEIs, then this number of batches of 100,000, with memory treated as the server does."""
     use_one_heap()
     with (
         tempfile.TemporaryDirectory() as name,

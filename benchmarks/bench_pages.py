@@ -97,7 +97,7 @@ def growth(few: Found, many: Found, name: str) -> float:
 
 
 def measure(sizes: Sequence[int]) -> dict[int, Found]:
-    """For each size the times of every page over a fresh database of so many orders."""
+    """For each size the times of every page over a fresh database of that size."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as opened:
         made: dict[int, tuple[IMEIDatabase, Years]] = {}
         for size in sizes:

@@ -315,5 +315,5 @@ class _Maker:
 
 
 def describe(years: Years) -> str:
-    """The same as one line of JSON."""
+    """Return what was made as one line of JSON."""
     return json.dumps({name: getattr(years, name) for name in Years.__slots__})

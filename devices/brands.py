@@ -1,7 +1,7 @@
 """Whose phone it is, by the words of its model, and whose phones a service is for, by the words of its title. Pure.
 
 A name says it outright: "Galaxy S21" is a Samsung. A hint counts only where no brand is named: "Blacklist + FMI" is for
-Apple, "Samsung Info + FMI" is not. Names of carriers that look like a brand, such as Google Fi, are none.
+Apple, "Samsung Info + FMI" is not. Names of carriers that look like a brand, such as Google Fi, do not count.
 """
 
 import re

@@ -34,7 +34,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 FIRST = (timedelta(seconds=30), 2 * MINUTE, 10 * MINUTE, HOUR)
 WEBHOOK_DELAYS = (*FIRST, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 24 * HOUR)
 NOTICE_DELAYS = FIRST
-#: How long after it is claimed an attempt is made again that was never heard of: the process was killed.
+#: How long after its claim an attempt without a recorded answer is made again: the process was killed.
 CLAIMED = 5 * MINUTE
 #: Deliveries to one receiver that are claimed, and recorded, in one transaction.
 CLAIMED_AT_ONCE, MESSAGES_AT_ONCE = 20, 5
@@ -129,18 +129,18 @@ class Deliverer:
             claimed = delivery_store.claim(connection, receiver, now, now + CLAIMED, limit)
         if not claimed:
             return False
-        attempts = self._tell_people(claimed) if receiver is None else self._post_all(receiver, claimed, stop)
+        attempts = self._notify_people(claimed) if receiver is None else self._post_all(receiver, claimed, stop)
         now, made = self._clock(), len(attempts)
         with self._database.write() as connection:
             for attempt in attempts:
                 delivery_store.record(connection, attempt, now)
             delivery_store.release(connection, claimed[made:], now)
             if attempts and receiver is not None:
-                self._heed(connection, receiver, attempts[-1], now)
+                self._hold_or_disable(connection, receiver, attempts[-1], now)
         return all(attempt.is_delivered for attempt in attempts)
 
-    def _heed(self, connection: Transaction, webhook_id: int, last: Attempt, now: datetime) -> None:
-        """Spare a webhook that does not answer now, and disable one that is gone."""
+    def _hold_or_disable(self, connection: Transaction, webhook_id: int, last: Attempt, now: datetime) -> None:
+        """Let the other events of a webhook wait while it does not answer; disable a webhook that is gone."""
         if last.status == GONE:
             webhook_store.disable_webhook(connection, webhook_id, GONE_WORDS)
         elif not last.is_delivered and (last.status is None or last.status in BUSY or last.status >= 500):
@@ -181,7 +181,7 @@ class Deliverer:
         logger.warning("Event %d did not reach %s (attempt %d)", delivery.event_id, receiver, delivery.attempts)
         return Attempt(delivery, False, status, words, next_at)
 
-    def _tell_people(self, claimed: Sequence[Delivery]) -> list[Attempt]:
+    def _notify_people(self, claimed: Sequence[Delivery]) -> list[Attempt]:
         """Send these notifications, all in one run of Apprise."""
         url = self._settings.public_url
         messages = [

@@ -1,4 +1,4 @@
-"""What people are told of an event: a title and a few sentences, without a secret."""
+"""The message to people about an event: a title and a few sentences, without a secret."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -39,7 +39,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """One audit. Money is in US dollars; the provider's is reckoned, as its list names no prices."""
+    """One audit. Money is in US dollars; the provider's is estimated, as its list names no prices."""
 
     at: float  #: Unix time when it began
     since: str = ""  #: YYYY-MM-DD: ours by UTC date, the provider's by the date in its list; "" is everything
@@ -95,7 +95,7 @@ class AuditReport:
 
     @property
     def finding(self) -> tuple[float, ...]:
-        """Return what is wrong in numbers, apart from the window: audits that find the same are no news."""
+        """Return what is wrong in numbers, without the window: a finding that repeats the last one sends no event."""
         found = (self.unknown_to_us, self.unknown_to_them, self.unmatched, self.charged_twice, self.other_device)
         sums = (self.ours - self.theirs, round(self.our_spend - self.their_spend, 2)) if self.sums_differ else ()
         money = (round(self.unexplained, 2),) if self.money_differs else ()
@@ -139,7 +139,7 @@ class Window:
         return cls(since, min(ids, default=None))
 
     def holds(self, order_id: str | None, moment: datetime | None) -> bool:
-        """Return whether an order of which only id and date are known is in it: in case of doubt it is."""
+        """Return whether an order of which only id and date are known is in the window, or may be in it."""
         if self.since is None or (moment is not None and moment >= self.since):
             return True
         number = _number(order_id)

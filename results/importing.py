@@ -167,7 +167,7 @@ class _Known:
         batch_id = services.get(service_id) if service_id else next(iter(services.values()), None)
         if batch_id is None:
             return ""
-        return f"Batch {batch_id} has asked for this IMEI and not heard yet: import it when that is settled."
+        return f"Batch {batch_id} has ordered this IMEI and has no answer yet: import it when that is settled."
 
 
 def _key_of(row: ImportRow) -> Key:

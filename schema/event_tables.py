@@ -68,7 +68,7 @@ deliveries = Table(
     Column("target", TEXT, nullable=False, server_default=""),  #: keyed hash of the address; "" for a webhook
     Column("state", TEXT, nullable=False),
     Column("attempts", INTEGER, nullable=False, server_default=text("0")),
-    Column("next_at", TIMESTAMP),  #: while an attempt is under way, when the next one is due if it is never heard of
+    Column("next_at", TIMESTAMP),  #: while an attempt is under way, when the next one is due if no answer is recorded
     Column("status", INTEGER),  #: of the last answer
     Column("answer", TEXT, nullable=False, server_default=""),  #: the beginning of the last answer, or the error
     Column("ended_at", TIMESTAMP),

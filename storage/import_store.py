@@ -27,7 +27,7 @@ TIMES = frozenset({"order_date", "created_at", "updated_at"})
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """How many rows of a file had which fate."""
+    """What became of the rows of a file, in numbers."""
 
     rows_read: int
     rows_new: int

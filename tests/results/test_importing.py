@@ -375,7 +375,7 @@ def test_a_row_waits_where_it_may_be_about_a_call_without_an_answer(ordering: IM
     near = theirs(2, status="Rejected", order_date=stored["order_date"], model="news")
     [decided] = plan_import(ordering, [near]).rows
     assert decided.fate is Fate.NOT_UNDERSTOOD
-    assert decided.reason == "Batch 2 has asked for this IMEI and not heard yet: import it when that is settled."
+    assert decided.reason == "Batch 2 has ordered this IMEI and has no answer yet: import it when that is settled."
     silent = theirs(2, status="Pending", order_date=stored["order_date"])
     assert planned(ordering, silent) == {2: ("unchanged", "1")}
 
