@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from xml.sax.saxutils import escape
 
 from simulator.knobs import Knobs
@@ -26,6 +27,8 @@ HISTORY_ID, HISTORY_AGE = 9_000_000, 30 * 86_400
 #: The service of the history orders that history_same counts.
 HISTORY_SERVICE = "269"
 STATUSES = {1: "Pending", 2: "Completed", 3: "Rejected", 4: "In Process"}
+#: Results and moments whose text is kept: a list of recent orders shows the same ones each time.
+KEPT = 32_768
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,10 @@ class OrderView:
         return is_rejected(self.packages[charge.service_id], charge.imei, self.knobs.rejection_share)
 
     def _result(self, charge: Charge) -> tuple[int, str]:
-        """Return the final status of an order, a key of STATUSES, and its result text; the history has no texts."""
+        """Return the final status of an order, a key of STATUSES, and its text in XML; the history has no texts."""
         if charge.order_id <= HISTORY_ID:
             return 2, ""
-        package = self.packages[charge.service_id]
-        if self.is_rejected(charge):
-            return 3, rejection_text(package, charge.imei)
-        return 2, result_text(package, charge.imei)
+        return _final(self.packages[charge.service_id], charge.imei, self.knobs.rejection_share)
 
     def orders_xml(self, charges: Iterable[Charge]) -> str:
         """Return the answer to getimeis that shows these orders."""
@@ -133,7 +133,7 @@ class OrderView:
             f"<imeis><id>{charge.order_id}</id><package>{self._package_text(charge)}</package>"
             f"<imei>{self._imei_text(charge.imei)}</imei>"
             f"<statusId>{status}</statusId><status>{STATUSES[status]}</status>"
-            f"<code>{escape(code)}</code><requestedat>{self._date_text(charge.time)}</requestedat>"
+            f"<code>{code}</code><requestedat>{self._date_text(charge.time)}</requestedat>"
             f"<repliedat>{replied_at}</repliedat></imeis>"
         )
 
@@ -162,8 +162,22 @@ class OrderView:
 
     def _date_text(self, moment: float) -> str:
         """Return a moment as date_style says."""
-        local = datetime.fromtimestamp(moment, UTC) + PROVIDER_ZONE
-        return local.strftime(DATE_FORMATS[self.knobs.date_style].format(hour=local.hour % 12 or 12))
+        return _written(round(moment * 1e6) // 10**6, DATE_FORMATS[self.knobs.date_style])
+
+
+@lru_cache(KEPT)
+def _final(package: Package, imei: str, rejection_share: float) -> tuple[int, str]:
+    """Return the status of an order that has its result, a key of STATUSES, and the text of the result in XML."""
+    if is_rejected(package, imei, rejection_share):
+        return 3, escape(rejection_text(package, imei))
+    return 2, escape(result_text(package, imei))
+
+
+@lru_cache(KEPT)
+def _written(second: int, style: str) -> str:
+    """Return a second since 1970 in the provider's zone, as a format of strftime with an {hour} of the clock says."""
+    local = datetime.fromtimestamp(second, UTC) + PROVIDER_ZONE
+    return local.strftime(style.format(hour=local.hour % 12 or 12))
 
 
 def _imei_parts(imei: str) -> tuple[str, str, str, str]:
