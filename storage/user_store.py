@@ -112,7 +112,9 @@ def set_role(connection: Connection, user_id: int, role: Role) -> bool:
 
 def set_daily_limit(connection: Connection, user_id: int, daily_limit: float | None) -> bool:
     """Store another daily limit in US dollars; return whether it is another one."""
-    return _change(connection, users.c.id == user_id, users.c.daily_limit.is_not(daily_limit), daily_limit=daily_limit)
+    return _change(
+        connection, users.c.id == user_id, users.c.daily_limit.is_distinct_from(daily_limit), daily_limit=daily_limit
+    )
 
 
 def set_password(connection: Connection, user_id: int, password_hash: str, now: datetime) -> bool:

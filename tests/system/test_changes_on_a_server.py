@@ -142,11 +142,13 @@ def account(walk: Walk) -> None:
 def users(walk: Walk) -> None:
     form = {"name": "berta", "role": "viewer", "password": NEW_PASSWORD, "daily_limit": "5"}
     user_id = int(str(walk.post("users.add", form).location).rsplit("/", 1)[1])
-    walk.post("users.change", {"role": "operator", "daily_limit": ""}, user_id=user_id)
+    walk.post("users.change", {"role": "operator", "daily_limit": "7"}, user_id=user_id)
     walk.post("users.password", {"password": PASSWORD}, user_id=user_id)
     for endpoint in ("users.end", "users.reset_factor", "users.turn_off", "users.turn_on"):
         walk.post(endpoint, user_id=user_id)
-    assert walk.rows("SELECT role, disabled_at FROM users WHERE name = 'berta'") == [("operator", None)]
+    assert walk.rows("SELECT role, daily_limit, disabled_at FROM users WHERE name = 'berta'") == [
+        ("operator", 7.0, None)
+    ]
     walk.post("tokens.create", {"name": "shop", "role": "viewer", "days": "30"})
     [(token_id,)] = walk.rows("SELECT id FROM api_tokens WHERE name = 'shop'")
     walk.post("tokens.revoke", token_id=token_id)
