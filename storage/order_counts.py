@@ -6,6 +6,7 @@ looks into indexes. A count that stops there is a least number, and the page say
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy import Connection, and_, case, func, select
 
@@ -26,6 +27,8 @@ from storage.order_filters import (
 
 #: For the count of a page: entries of one index that are counted, and looks into indexes for several terms.
 INDEX_ONLY, LOOKED_AT = 200_000, 20_000
+#: How many times as long as SQLite a database reads an entry or an order: its limits are as many times smaller.
+SLOWER = MappingProxyType({"sqlite": 1, "postgresql": 2})
 #: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit.
 SUMMED = frozenset({"status", "verdict", "batch", "since", "until"})
 
@@ -51,8 +54,9 @@ def guided_count(connection: Connection, chosen: OrderFilter, guided: Guide) -> 
     terms = list(terms_of(chosen, guided.meanings))
     alone = terms if len(terms) == 1 else list(pairs_of(chosen, guided.meanings)) if len(terms) == 2 else []
     if alone:
-        found = count_of(connection, alone[0], INDEX_ONLY)
-        return Count(min(found, INDEX_ONLY), found <= INDEX_ONLY)
+        most = INDEX_ONLY // SLOWER[connection.dialect.name]
+        found = count_of(connection, alone[0], most)
+        return Count(min(found, most), found <= most)
     return _counted_among(connection, chosen, guided)
 
 
@@ -72,6 +76,7 @@ def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide) -
     """Count what fits among the newest orders that fit the leading term, or among the newest where no term leads."""
     looks = sum(term.looks for term in terms_of(chosen, guided.meanings) if term.name != guided.name)
     most = INDEX_ONLY if guided.name == REJECTED else LOOKED_AT // max(looks, 1)
+    most //= SLOWER[connection.dialect.name]
     seek, tests = led_by(chosen, guided, None)
     fits = case((and_(*tests), 1)).label("fits")
     newest = [] if guided.sorts else order_of(chosen, guided)
