@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from gunicorn_server import ROOT, Server, environ_of
+from gunicorn_server import ROOT, ForkedGunicorn, Server, environ_of, execute_gunicorn
 from waiting import PATIENCE, wait_until
 
 from backend import STREAMS_PER_PROCESS
@@ -24,14 +25,27 @@ from settings import Settings
 from web_worker import STREAM_THREADS
 
 
-@pytest.fixture
-def server(data_dir: Path, port: int) -> Iterator[Server]:
-    running = Server(data_dir, port)
+@contextmanager
+def answering(running: Server) -> Iterator[Server]:
+    """Wait for the first answer of a server, and leave nothing of it behind."""
     try:
         wait_until(running.answers, "the server answers")
         yield running
     finally:
         running.kill()
+
+
+@pytest.fixture
+def started(data_dir: Path, port: int) -> Iterator[Server]:
+    """A server that is started as people start it."""
+    with answering(Server(data_dir, port, execute_gunicorn)) as running:
+        yield running
+
+
+@pytest.fixture
+def server(data_dir: Path, port: int) -> Iterator[Server]:
+    with answering(Server(data_dir, port)) as running:
+        yield running
 
 
 def simulator_port(data_dir: Path) -> int:
@@ -44,17 +58,17 @@ def is_closed(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_the_demo_prints_its_address_runs_and_ends_with_everything_it_started(server: Server, data_dir: Path) -> None:
-    assert f"Open http://127.0.0.1:{server.port}" in server.log.read_text()
-    assert server.get("/")[0] == 200
-    wait_until(lambda: json.loads(server.get("/health")[1])["checks"]["runner"]["status"] == "alive", "a runner")
-    assert re.search(r'^hammer_http_requests_total\{status="2xx"\} [1-9]', server.get("/metrics")[1], re.MULTILINE)
+def test_the_demo_prints_its_address_runs_and_ends_with_everything_it_started(started: Server, data_dir: Path) -> None:
+    assert f"Open http://127.0.0.1:{started.port}" in started.log.read_text()
+    assert started.get("/")[0] == 200
+    wait_until(lambda: json.loads(started.get("/health")[1])["checks"]["runner"]["status"] == "alive", "a runner")
+    assert re.search(r'^hammer_http_requests_total\{status="2xx"\} [1-9]', started.get("/metrics")[1], re.MULTILINE)
     provider = simulator_port(data_dir)
-    server.process.terminate()
-    assert server.process.wait(PATIENCE) == 0
-    assert is_closed(server.port)
+    started.process.terminate()
+    assert started.process.wait(PATIENCE) == 0
+    assert is_closed(started.port)
     assert is_closed(provider)
-    assert "Traceback" not in server.log.read_text()
+    assert "Traceback" not in started.log.read_text()
 
 
 def test_a_killed_server_leaves_no_worker_and_no_provider_behind(server: Server, data_dir: Path) -> None:
@@ -66,10 +80,8 @@ def test_a_killed_server_leaves_no_worker_and_no_provider_behind(server: Server,
 
 
 def test_an_open_stream_does_not_hold_up_the_end(data_dir: Path, port: int, paused_batch: int) -> None:
-    running = Server(data_dir, port)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    try:
-        wait_until(running.answers, "the server answers")
+    with answering(Server(data_dir, port)) as running, closing(connection):
         connection.request("GET", f"/batches/{paused_batch}/events", headers={"Accept": "text/event-stream"})
         stream = connection.getresponse()
         assert stream.status == 200
@@ -79,9 +91,6 @@ def test_an_open_stream_does_not_hold_up_the_end(data_dir: Path, port: int, paus
         stream.read()
         assert running.process.wait(PATIENCE) == 0
         assert time.monotonic() - began < 15
-    finally:
-        connection.close()
-        running.kill()
 
 
 @pytest.mark.parametrize(
@@ -89,18 +98,10 @@ def test_an_open_stream_does_not_hold_up_the_end(data_dir: Path, port: int, paus
     [("PORT", "eighty"), ("LOG_LEVEL", "LOUD"), ("WEB_CONCURRENCY", "0"), ("GSM_FUSION_API_KEY", "k")],
 )
 def test_a_wrong_variable_stops_the_start_with_one_sentence(data_dir: Path, name: str, value: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "web_app:app"],
-        cwd=ROOT,
-        env=environ_of(data_dir, **{name: value}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert done.stderr.startswith("HAMMER-API cannot start. ")
-    assert done.stderr.count("\n") == 1
+    log = data_dir / "server.log"
+    assert ForkedGunicorn(environ_of(data_dir, **{name: value}), log).wait(PATIENCE) != 0
+    assert log.read_text().startswith("HAMMER-API cannot start. ")
+    assert log.read_text().count("\n") == 1
 
 
 def load_config(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> ModuleType:
@@ -187,14 +188,10 @@ def test_the_log_has_the_level_of_the_settings_and_no_query_strings(conf: Module
 
 
 def test_a_server_logs_json_on_standard_output_with_the_id_of_each_request(data_dir: Path, port: int) -> None:
-    running = Server(data_dir, port, LOG_FORMAT="json", WEB_CONCURRENCY="1")
-    try:
-        wait_until(running.answers, "the server answers")
+    with answering(Server(data_dir, port, LOG_FORMAT="json", WEB_CONCURRENCY="1")) as running:
         assert running.get("/history?imei=353370080089458")[0] == 200
-    finally:
         running.process.terminate()
         running.process.wait(PATIENCE)
-        running.kill()
     text = running.log.read_text()
     lines = [json.loads(line) for line in text.splitlines() if line and not line.startswith("  Demo")]
     (found,) = [line for line in lines if line.get("path") == "/history"]

@@ -5,10 +5,12 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from gunicorn_server import Server, free_port
+from gunicorn_server import ForkedGunicorn, Server, free_port
+from short_timeouts import PATIENCE, short_timeouts
 from waiting import wait_until
 
 import web_worker
@@ -18,8 +20,6 @@ from storage.batch_creation import NewBatch, create_batch
 from storage.batch_states import pause
 from web_worker import MAX_HEAD, SMALL_BODY, PatientSocket, RequestCounts, read_head
 
-PATIENCE = 2.0  #: seconds, in the server of these tests
-IMPATIENT = (str(Path(__file__).parent / "tools" / "short_timeouts.py"), str(PATIENCE))
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 POST = b"POST /login HTTP/1.1\r\nHost: localhost\r\n" + FORM
 #: What each kind of slow client sends before it falls silent; the last kind reads nothing.
@@ -205,7 +205,7 @@ def batch_id(served: Settings) -> int:
 @pytest.fixture(scope="module")
 def server(served: Settings, batch_id: int) -> Iterator[Server]:
     """gunicorn with short time limits, started once for the tests of this module."""
-    running = Server(served.data_dir, free_port(), start=IMPATIENT)
+    running = Server(served.data_dir, free_port(), partial(ForkedGunicorn, before=short_timeouts))
     try:
         wait_until(running.answers, "the server answers")
         yield running

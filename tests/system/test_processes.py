@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,7 +27,8 @@ from batch_checks import (
     told_by_page,
     waits,
 )
-from gunicorn_server import Server, free_port
+from forked_command import short_waits
+from gunicorn_server import ForkedGunicorn, Server, free_port
 from planted_kills import CHUNK, Job, start
 from simulated_provider import Knobs, Simulator, judge, put_in_use, system
 from waiting import wait_until
@@ -55,7 +57,7 @@ def server(
     running = Server(
         settings.data_dir,
         free_port(),
-        start=(str(Path(__file__).parents[1] / "tools" / "short_waits.py"),),
+        partial(ForkedGunicorn, before=short_waits),
         GSM_FUSION_API_KEY="DEMO-KEY",
         GSM_FUSION_USERNAME="demo",
         GSM_FUSION_BASE_URL=simulator.base_url,

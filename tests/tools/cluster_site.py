@@ -9,13 +9,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import psycopg
 import requests
-from forked_command import ForkedCommand
-from gunicorn_server import Server, environ_of, free_port
+from forked_command import ForkedCommand, short_waits
+from gunicorn_server import ForkedGunicorn, Server, environ_of, free_port
 from postgresql_cluster import new_data, programs, start_server, unprivileged_user
 from scaled_cluster import WINDOW, scaled
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, put_in_use
@@ -37,7 +38,6 @@ LIMIT = 30
 PATIENCE = 300.0  #: seconds; only a failure takes that long
 #: The newest orders, which the provider lists while blows fall: all of them would take seconds each time.
 LISTED = 4000
-SHORT_WAITS = Path(__file__).with_name("short_waits.py")
 
 
 class DatabaseServer:
@@ -130,7 +130,7 @@ class ClusterSite:
         return ForkedCommand(folder, environ_of(folder, **environ), "worker", before=self.before)
 
     def start_web(self) -> Server:
-        return Server(self.new_folder("web"), free_port(), start=(str(SHORT_WAITS),), **self.environ)
+        return Server(self.new_folder("web"), free_port(), partial(ForkedGunicorn, before=short_waits), **self.environ)
 
     def start(self, webs: int = REPLICAS, workers: int = REPLICAS) -> None:
         self.webs = [self.start_web() for _ in range(webs)]

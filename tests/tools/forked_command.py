@@ -15,7 +15,11 @@ PATIENCE = 120.0  #: seconds; only a failure takes that long
 
 
 def short_waits() -> None:
-    """Allow short waits for the provider, as short_waits.py does."""
+    """Allow short waits for the provider.
+
+    From its environment the program takes a SETTLE_QUIET of half a minute at least, and a GSM_FUSION_TIMEOUT of a
+    minute; tests of whole processes cannot wait that long.
+    """
     settings.SHORTEST_QUIET = settings.SHORTEST_TIMEOUT = 0.0
 
 

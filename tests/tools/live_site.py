@@ -8,22 +8,20 @@ import re
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import requests
-from gunicorn_server import free_port
+from forked_command import short_waits
+from gunicorn_server import ForkedGunicorn, environ_of, free_port
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 from waiting import PATIENCE, wait_until
 from web_client import confirm_fields
 
 from imei import luhn_check_digit
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
 SWITCHES = [
     "--headless",
@@ -36,7 +34,7 @@ SWITCHES = [
     "--disable-sync",
 ]
 SERVICE = "1739"  #: 0.08 US dollars in the demo
-SHORT_WAITS = {"SETTLE_QUIET": "3", "GSM_FUSION_TIMEOUT": "10"}  #: short_waits.py allows them
+SHORT_WAITS = {"SETTLE_QUIET": "3", "GSM_FUSION_TIMEOUT": "10"}  #: short_waits allows them
 QUICK = {"latency": 0.3, "jitter": 0.0, "fault": "", "listing": "on", "listing_limit": 20_000}
 #: Chromium writes most violations to the console; this adds the directive.
 REPORT_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
@@ -54,7 +52,7 @@ def csv_of(imeis: Sequence[str]) -> bytes:
 
 
 class Site:
-    """gunicorn as `make run` starts it, in the demo, and an HTTP session for steps that need no browser."""
+    """gunicorn in the demo, and an HTTP session for steps that need no browser."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
@@ -64,21 +62,10 @@ class Site:
         self.session.trust_env = False
         self.process = self.start()
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> ForkedGunicorn:
         """Serve on the same port and data as before, with a quick provider."""
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
-        empty = {"GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": "", "ADMIN_PASSWORD": ""}
-        chosen = {"WEB_CONCURRENCY": "2", "DATA_DIR": str(self.data_dir), "PORT": str(self.port), **SHORT_WAITS}
-        chosen["WEBHOOK_ALLOW"] = "127.0.0.1"
-        with (self.data_dir / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("short_waits.py")), "gunicorn", "web_app:app"],
-                cwd=ROOT,
-                env=plain | empty | chosen,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        environ = environ_of(self.data_dir, PORT=str(self.port), WEBHOOK_ALLOW="127.0.0.1", **SHORT_WAITS)
+        self.process = ForkedGunicorn(environ, self.data_dir / "server.log", short_waits)
         wait_until(self.is_well, "the server answers and has a runner")
         self.provider(**QUICK)
         return self.process
