@@ -4,8 +4,8 @@ To make them takes longer than most tests.
 """
 
 from collections.abc import Callable, Iterator
-from types import CodeType
-from typing import Any
+from types import CodeType, MethodType
+from typing import Any, ClassVar, cast
 
 from flask import Flask
 from flask.templating import Environment
@@ -32,8 +32,22 @@ class CompiledTemplates(BytecodeCache):
             self._codes[bucket.key, bucket.checksum] = bucket.code
 
 
-class LateRule(Rule):
-    """A rule that compiles the function that builds its addresses when the first address is built."""
+class ParsedOnce(Rule):
+    """A rule that is parsed once for all apps, and compiled when the first of them builds an address of it."""
+
+    _parsed: ClassVar[dict[tuple[Any, ...], "ParsedOnce"]] = {}  #: by what decides how a rule is parsed
+
+    def compile(self) -> None:
+        assert self.map is not None
+        key = (self.rule, self.subdomain, self.merge_slashes, repr(self.defaults), *self.map.converters.values())
+        known = self._parsed.setdefault(key, self)
+        if known is self:
+            super().compile()
+            return
+        self._parts, self._trace, self._converters = known._parts, known._trace, known._converters
+        self.arguments.update(self._converters)
+        self._build = MethodType(cast(MethodType, known._build).__func__, self)
+        self._build_unknown = MethodType(cast(MethodType, known._build_unknown).__func__, self)
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         compile_now = super()._compile_builder
@@ -94,6 +108,6 @@ def compile_once() -> None:
         return made
 
     Flask.jinja_environment = SharingEnvironment  # type: ignore[assignment]
-    Flask.url_rule_class = LateRule
+    Flask.url_rule_class = ParsedOnce
     database._upgrade = CopiedSchema(database._upgrade)
     sqlite_engine.create_engine = sharing_engine  # type: ignore[assignment, attr-defined]
