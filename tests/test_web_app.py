@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from batch_checks import locked_by_another_program
 from flask import Flask
-from kinds_of_addresses import OF_A_KIND, kind_of_address
+from kinds_of_addresses import Kinds
 from login_client import code_of
 from simulated_provider import imeis
 from web_client import Browser, Provider, answer_chunks, make_app, order_batch, words
@@ -144,15 +143,14 @@ def test_every_link_and_form_target_exists(browser: Browser, database: IMEIDatab
     answer_chunks(database, lambda imei: (Outcome.IN_DOUBT, "no readable answer"))
     preview = browser.paste(imeis(5, first=900))
     queue = ["/", preview, f"/batches/{doubtful}/doubt", "/orders/15000001"]
-    seen, forms, kinds = set[str](), set[str](), Counter[str]()
+    seen, forms, kinds = set[str](), set[str](), Kinds()
     while queue:
         url = queue.pop()
         path = url.split("#")[0]
         if path in seen or re.match(r"/(history|services)\?.*(before|q)=", path):
             continue
         seen.add(path)
-        kinds[kind_of_address(path)] += 1
-        if kinds[kind_of_address(path)] > OF_A_KIND:
+        if kinds.is_like_others(path):
             continue
         answer = browser.get(path)
         assert answer.status_code in (200, 302, 303), (path, answer.status_code)

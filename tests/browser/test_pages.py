@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -12,7 +11,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from kinds_of_addresses import OF_A_KIND, kind_of_address
+from kinds_of_addresses import Kinds
 from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis
 from playwright.sync_api import Page, ViewportSize, expect
 from waiting import wait_until
@@ -257,20 +256,14 @@ class Crawl:
     site: Site
     status: dict[str, int] = field(default_factory=dict)  #: by path, of what was fetched
     posts: set[str] = field(default_factory=set)  #: paths that forms post to
-    kinds: Counter[str] = field(default_factory=Counter)  #: paths without their numbers, and how many there are
+    kinds: Kinds = field(default_factory=Kinds)  #: of the paths that a page has linked
 
     def walk(self, starts: tuple[str, ...]) -> None:
         waiting = list(starts)
         while waiting:
             path = waiting.pop()
-            if path not in self.status and not self.is_like_others(path):
+            if path not in self.status and not self.kinds.is_like_others(path):
                 waiting += self.visit(path)
-
-    def is_like_others(self, path: str) -> bool:
-        """Whether a few of a kind that a list has by the hundred have been visited."""
-        kind = kind_of_address(path)
-        self.kinds[kind] += 1
-        return self.kinds[kind] > OF_A_KIND
 
     def visit(self, path: str) -> list[str]:
         """Fetch a path and say where it leads; of a stream, only its beginning is read."""
