@@ -150,7 +150,7 @@ def test_waiting_is_limited_in_all_and_not_for_each_byte(
         patient.recv(1)
     with pytest.raises(ConnectionResetError):
         patient.recv(1)
-    assert 0.15 < time.monotonic() - began < 1
+    assert 0.15 < time.monotonic() - began < 3
     theirs.sendall(b"c")
     patient.refresh()
     assert patient.recv(1) == b"c"
@@ -165,7 +165,7 @@ def test_what_moves_earns_time_and_a_client_that_reads_nothing_is_given_up(
     began = time.monotonic()
     with pytest.raises(ConnectionResetError):
         patient.sendall(b"x" * 50_000_000)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 6
 
 
 def test_a_shorter_timeout_of_gunicorn_holds(pair: tuple[PatientSocket, socket.socket]) -> None:
@@ -242,7 +242,7 @@ def slowest(ask: Callable[[], object], seconds: float) -> float:
     while (began := time.monotonic()) < until:
         ask()
         longest = max(longest, time.monotonic() - began)
-        time.sleep(0.05)
+        time.sleep(0.1)
     return longest
 
 
@@ -252,7 +252,7 @@ def test_300_slow_clients_silence_nothing_and_are_closed_at_their_limit(server: 
     try:
         statuses = set[int]()
         longest = slowest(lambda: statuses.add(server.get("/health")[0]), PATIENCE + web_worker.LINGER + 2)
-        assert (statuses, longest < 2) == ({200}, True)
+        assert (statuses, longest < 3 * PATIENCE) == ({200}, True)  # pages would wait for many times that long
         assert server.get("/")[0] == 200
         wait_until(lambda: all(map(is_closed, clients)), "every slow client is closed")
     finally:

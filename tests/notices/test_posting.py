@@ -68,7 +68,7 @@ def test_no_answer_is_one_sentence_within_the_deadline(step: Step, words: str) -
     with ScriptedServer(step) as server, pytest.raises(NotDeliveredError) as caught:
         send(server, seconds=0.3)
     assert str(caught.value) == words
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4.5
 
 
 def test_a_deadline_that_passes_while_it_connects_ends_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +86,9 @@ def test_a_deadline_that_passes_while_it_connects_ends_the_request(monkeypatch: 
 
 def test_an_answer_that_never_ends_counts_by_its_status() -> None:
     started = time.monotonic()
-    with ScriptedServer(trickle(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 200, 0.005)) as server:
+    with ScriptedServer(trickle(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 2000, 0.005)) as server:
         assert send(server, seconds=0.4).status == 200
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4.5
 
 
 def test_a_port_where_nobody_listens_is_named() -> None:
@@ -126,4 +126,4 @@ def test_a_handshake_that_hangs_ends_with_the_deadline() -> None:
     slow = trickle(b"\x16\x03\x03\x40\x00" + b"x" * 300, 0.02)
     with ScriptedServer(reply(""), on_accept=slow) as server, pytest.raises(NotDeliveredError, match="within"):
         post(endpoint(server, is_tls=True), b"", {}, PLAIN, 0.3)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4.5
