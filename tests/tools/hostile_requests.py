@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sqlite3
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from access import begin_session, create_link
 from account.answerer import ACCOUNT
 from account.call_counting import CALL_COUNTS
 from account.state import PROVIDER_STATE
+from backend import backend
 from database import IMEIDatabase, utc_now
 from people import Actor, Role
 from schema import metadata
@@ -38,7 +40,7 @@ from storage.link_store import NewLink
 from storage.saved_filters import save_filter
 from storage.scan_store import NewScan
 from storage.tags import tag_batches
-from web import XLSX
+from web import XLSX, status_report
 from web.auth import HEADERS as WANTED_HEADERS
 from web.auth import SESSION_COOKIE, unmasked
 
@@ -153,6 +155,11 @@ class House:
     fields: dict[str, str] = field(default_factory=dict)  #: name of a field → a value that is valid in most forms
     people: dict[str, Actor] = field(default_factory=dict)
     tokens: dict[Role, str] = field(default_factory=dict)
+    bars: dict[int, dict[str, Any]] = field(default_factory=dict)  #: version of the database → state on each page
+
+    def __post_init__(self) -> None:
+        self.watching = sqlite3.connect(self.database.path)
+        self.app.context_processor(lambda: {"status_bar": self.status_bar})
 
     def client(self, name: str) -> FlaskClient:
         """Return a browser in which this user is logged in, whose forms have a CSRF token; "" for nobody."""
@@ -193,6 +200,18 @@ class House:
                 found[table.name] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
         return found
 
+    def version(self) -> int:
+        """Return a number that changes when another connection has written."""
+        return int(self.watching.execute("PRAGMA data_version").fetchone()[0])
+
+    def status_bar(self) -> dict[str, Any]:
+        """Return the state that each page shows, read again when another connection has written."""
+        version = self.version()
+        if version not in self.bars:
+            with self.app.app_context():
+                self.bars = {version: status_report(backend())}
+        return self.bars[version]
+
 
 class Judge:
     """Sends requests, and collects what is wrong with the answers."""
@@ -202,8 +221,7 @@ class Judge:
         self.wrong: list[str] = []
         self.accepted: set[str] = set()  #: endpoints that changed rows
         self._folders = (str(house.folder), str(Path(__file__).parents[2]))
-        self._connection = house.database.engine.connect()
-        self._rows, self._version = house.rows(), self._data_version()
+        self._rows, self._version = house.rows(), house.version()
 
     def ask(
         self, client: FlaskClient, method: str, path: str, may_change: Collection[str] = (), **more: Any
@@ -227,12 +245,11 @@ class Judge:
     def browser(self, name: str) -> FlaskClient:
         """Return a browser in which this user has just logged in."""
         client = self.house.client(name)
-        self._rows, self._version = self.house.rows(), self._data_version()
+        self._rows, self._version = self.house.rows(), self.house.version()
         return client
 
     def check(self) -> None:
         """Fail with the first things that are wrong."""
-        self._connection.close()
         assert not self.wrong, f"{len(self.wrong)} answers:\n" + "\n".join(self.wrong[:20])
 
     def _leak(self, path: str, answer: TestResponse, text: str) -> str:
@@ -250,7 +267,7 @@ class Judge:
             self.wrong.append(f"{asked} sets a header of the request")
 
     def _check_rows(self, asked: str, may_change: Collection[str]) -> None:
-        version = self._data_version()
+        version = self.house.version()
         if version == self._version:
             return
         rows = self.house.rows()
@@ -258,12 +275,6 @@ class Judge:
         if changed - set(may_change):
             self.wrong.append(f"{asked} changed {sorted(changed)}")
         self._rows, self._version = rows, version
-
-    def _data_version(self) -> int:
-        """Return a number that changes when another connection has written."""
-        version = int(self._connection.exec_driver_sql("PRAGMA data_version").scalar_one())
-        self._connection.rollback()
-        return version
 
 
 def _text_of(answer: TestResponse) -> str:
