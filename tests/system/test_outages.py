@@ -149,21 +149,21 @@ def test_a_call_that_is_refused_for_one_known_imei_is_settled_imei_by_imei(
     An order of ours from before the batch shows that the known one is older: it is no order of the batch.
     """
     simulator.set(duplicate_style=style)
-    known = imeis(TOTAL)[CHUNK + CHUNK // 2]
+    known = imeis(FEW)[CHUNK + CHUNK // 2]
     with GSMFusionClient("DEMO-KEY", "demo", options=ClientOptions(simulator.base_url)) as somebody_else:
         somebody_else.place_imei_order(known, SERVICE)
     time.sleep(1.1)  # the list's dates are of seconds
     said: list[float] = []
     with system(simulator, database, workers=2, chunk_size=CHUNK, patience=60.0) as running:
         running.submit_batch(imeis(1, first=80_000), SERVICE)
-        batch_id = new_batch(database, TOTAL, CHUNK)
+        batch_id = new_batch(database, FEW, CHUNK)
         running.run_batch(batch_id, lambda now: said.append(now.at_stake))
         see_through(running, batch_id)
     assert max(said) == pytest.approx(PRICE * CHUNK)
     charges = Counter(charge.imei for charge in simulator.charges())
     assert set(charges.values()) == {1}
-    assert sum(outcomes(database, batch_id).values()) == TOTAL
-    assert outcomes(database, batch_id) == {"ordered": TOTAL - 1, "duplicate": 1}
+    assert sum(outcomes(database, batch_id).values()) == FEW
+    assert outcomes(database, batch_id) == {"ordered": FEW - 1, "duplicate": 1}
 
 
 LISTINGS: dict[str, dict[str, Any]] = {
