@@ -13,6 +13,7 @@ from sample_files import (
     text_workbook,
     wrong,
 )
+from workbook_reader import read_in_this_process
 
 from imei import Kind
 from spreadsheets.cells import classify
@@ -77,7 +78,8 @@ def test_every_cell_of_the_chosen_column_ends_in_exactly_one_bucket(
         csv.writer(out, quoting=csv.QUOTE_ALL).writerows(rows)
         data = out.getvalue().encode()
     choice = Choice(column=1, header_row=1, delimiter=None if as_workbook else ",")
-    intake = read_file(data, choice)
+    with read_in_this_process():
+        intake = read_file(data, choice)
     expected = [row for row, (_, cell) in enumerate(cells, 2) for _ in classify(cell)]
     assert accounted(intake) == expected
     assert intake.blank == sum(1 for note, cell in cells if not classify(cell) and classify(note))
