@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 from flask import Flask
+from forked_command import ForkedCommand
+from gunicorn_server import environ_of
 from handmade_calls import read_balance
 from waiting import wait_until
 
@@ -500,29 +502,23 @@ def test_ctrl_c_and_the_same_command_again_order_every_imei_once(
     provider: Simulator, data_dir: Path, stock: Path
 ) -> None:
     provider.set(latency=0.4)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("RAILWAY_")}
-    environ |= {
-        "DATA_DIR": str(data_dir),
+    account = {
         "GSM_FUSION_API_KEY": "DEMO-KEY",
         "GSM_FUSION_USERNAME": "demo",
         "GSM_FUSION_BASE_URL": provider.base_url,
         "WORKERS": "1",
     }
-    words = ["-m", "flask", "--app", "web_app", "submit", str(stock), "--service", SERVICE, "--yes", "--json"]
-    with subprocess.Popen(
-        [sys.executable, *words], cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as first:
-        wait_until(lambda: len(provider.charges()) > 100, "some are charged")
-        first.send_signal(signal.SIGINT)
-        _, said = first.communicate(timeout=30)
-    assert first.returncode == 130, said
+    environ, words = environ_of(data_dir, **account), ("submit", str(stock), "--service", SERVICE, "--yes", "--json")
+    first = ForkedCommand(data_dir.parent, environ, *words)
+    wait_until(lambda: len(provider.charges()) > 100, "some are charged")
+    os.kill(first.process.pid or 0, signal.SIGINT)
+    code, _, said = first.finish()
+    assert code == 130, said
     assert "Run the same command again" in said
     assert 100 < len(provider.charges()) < 250
-    second = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert second.returncode == 0, second.stderr
-    assert json.loads(second.stdout.splitlines()[-1])["successful"] == 250
+    code, printed, said = ForkedCommand(data_dir.parent, environ, *words).finish()
+    assert code == 0, said
+    assert json.loads(printed.splitlines()[-1])["successful"] == 250
     assert len({charge.imei for charge in provider.charges()}) == len(provider.charges()) == 250
 
 
