@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -51,6 +52,14 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+@cache
+def empty_file() -> bytes:
+    """Return the file of an empty, migrated database: to migrate takes as long as the calls of most rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        IMEIDatabase(Path(folder) / "empty.db").close()
+        return (Path(folder) / "empty.db").read_bytes()
+
+
 @dataclass
 class Scene:
     """One account, its provider, and one data folder."""
@@ -63,7 +72,11 @@ class Scene:
     databases: list[IMEIDatabase] = field(default_factory=list)
 
     def open(self, name: str = "data") -> IMEIDatabase:
-        self.databases.append(IMEIDatabase(self.folder / name / "imei_orders.db"))
+        path = self.folder / name / "imei_orders.db"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(empty_file())
+        self.databases.append(IMEIDatabase(path))
         return self.databases[-1]
 
     @contextmanager
