@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from old_workbooks import ods, xlsb
 from sample_files import imei as made_up
 from sample_files import text_workbook, workbook, wrong
+from workbook_reader import read_in_this_process
 
 import provider
 from devices import read_report
@@ -272,8 +273,9 @@ def values_in(raw: bytes, intake: Intake) -> int:
         thousands = any("thousands" in warning for warning in intake.warnings)
         rows = Delimited(raw, chosen.encoding or "", chosen.delimiter or "", quoted, thousands).rows(Deadline(20))
     else:
-        book = Workbook(raw, kind, Deadline(20))
-        rows = book.rows(next(sheet for sheet in book.sheets if sheet.name == chosen.sheet))
+        with read_in_this_process():
+            book = Workbook(raw, kind, Deadline(20))
+            rows = book.rows(next(sheet for sheet in book.sheets if sheet.name == chosen.sheet))
     column, count = chosen.column or 0, 0
     for number, cells, _ in rows:
         if number > (chosen.header_row or 0):
