@@ -51,6 +51,8 @@ def guided_count(connection: Connection, chosen: OrderFilter, guided: Guide) -> 
     """Return the count of a filter whose guide is known."""
     if chosen.verdict != PENDING and chosen.arguments().keys() <= SUMMED:
         return Count(_summed(connection, chosen), is_all=True)
+    if guided.found is not None:
+        return Count(guided.found, is_all=True)
     terms = list(terms_of(chosen, guided.meanings))
     alone = terms if len(terms) == 1 else list(pairs_of(chosen, guided.meanings)) if len(terms) == 2 else []
     if alone:

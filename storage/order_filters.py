@@ -129,6 +129,7 @@ class Guide(NamedTuple):
     name: str = ""  #: of the term; "": the table itself is walked from its end
     sorts: bool = False  #: what is found is not in the order of the page
     meanings: Wordings = NO_WORDINGS
+    found: int | None = None  #: how many orders fit the only term, where they were counted; None: not known
 
 
 def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None, limit: int = 100) -> list[Order]:
@@ -203,7 +204,7 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
     costs |= {pair.name: count_of(connection, pair, FEW) for pair in pairs}
     least = min(costs, key=lambda name: costs[name])
     if costs[least] <= FEW:
-        return Guide(least, least not in in_order, meanings)
+        return Guide(least, least not in in_order, meanings, counts[least] if len(terms) == 1 else None)
     for term in terms:
         if term.batches is not None and _is_cheaper_than_walk(connection, term, max(looks - term.looks, 1)):
             return Guide(term.name, sorts=True, meanings=meanings)

@@ -33,6 +33,15 @@ def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
     assert found == Count(25, is_all=False)
 
 
+def test_what_was_counted_to_choose_the_index_is_not_counted_again(database: IMEIDatabase) -> None:
+    with database.write() as connection:
+        connection.execute(orders.insert(), [{"imei": NUMBER} for _ in range(30)])
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert order_counts.counted(database, OrderFilter(q=NUMBER[:5])) == Count(30, is_all=True)
+    assert len([statement for statement in asked if "count(" in statement]) == 2  # as an IMEI and as an order id
+
+
 def test_the_newest_orders_are_counted_and_only_an_index_is_read(
     file_database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from order_tables import NOTHING
 
 from database import IMEIDatabase
 from schema import orders
-from storage import order_counts, order_pages
+from storage import order_counts, order_filters, order_pages
 from storage.order_counts import Count
 from storage.order_filters import OrderFilter
 from storage.order_pages import BY_ROW, BY_VERDICT, Sort
@@ -92,6 +92,8 @@ def test_a_first_page_that_is_not_full_is_the_count(
     database: IMEIDatabase, known: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(order_counts, "INDEX_ONLY", 5 * order_counts.SLOWER[database.dialect])
+    for name in ("VERY_FEW", "FEW"):
+        monkeypatch.setattr(order_filters, name, 5)
     chosen = OrderFilter(q=known[0][:3])
     found = order_pages.listed(database, chosen, Sort.NEWEST, "", 401)
     assert (len(found.orders), found.count) == (400, Count(400, is_all=True))
