@@ -32,7 +32,7 @@ from storage.job_queue import calls_of
 from storage.list_limits import write_list_limit
 from storage.listening import server_address
 from storage.result_store import store_results
-from submission import ClusterCarrier, JobCalls, Options, Throttle
+from submission import CallJobs, ClusterCarrier, JobCalls, Options, Throttle
 from workers.jobs import calls_app
 
 ACCOUNT = "main"
@@ -238,7 +238,7 @@ def _queue(database: IMEIDatabase, meter: Meter) -> dict[str, Step]:
 
 
 async def _work_off(database: IMEIDatabase, meter: Meter) -> dict[str, Step]:
-    app, meter.parts = calls_app(server_address(database), {}), defaultdict(Step)
+    app, meter.parts = calls_app(server_address(database), CallJobs({})), defaultdict(Step)
     async with app.open_async():
         manager, queues, seen = app.job_manager, [calls_of(ACCOUNT)], 0
         worker = await manager.register_worker()

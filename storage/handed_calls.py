@@ -22,19 +22,27 @@ WITHDRAWN = "withdrawn"
 ANSWERS = "hammer_answers"
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 CLOCK = text(f"SELECT {NOW}")
+#: Which attempt, and a word that only the process knows that begins it.
+TAKEN_BY = "a.id || ' ' || :secret"
+#: The IMEIs of a call. || keeps the planner, which knows nothing yet of a batch that was just planned, from reading the
+#: index of all undecided IMEIs for each call.
+OF_CALL = "i.chunk_id = c.id AND i.outcome || '' = 'waiting'"
 CALL = (
-    "a.begun_at, a.account, a.id AS attempt_id, c.id, c.batch_id, b.service_id, c.attempt, c.doubt_attempt, c.cleared,"
+    "a.taken_by, a.begun_at, a.account, a.id AS attempt_id, c.id, c.batch_id, b.service_id,"
+    " c.attempt AS attempt_number, c.doubt_attempt, c.cleared,"
     " (SELECT json_agg(json_build_array(i.id, i.imei) ORDER BY i.id) FROM items i"
-    "  WHERE i.chunk_id = c.id AND i.outcome = 'waiting') AS items"
+    f"  WHERE {OF_CALL}) AS items"
 )
 #: A call without IMEIs that wait is not begun: they were settled otherwise.
-WAITS = "EXISTS (SELECT 1 FROM items i WHERE i.chunk_id = c.id AND i.outcome = 'waiting')"
+WAITS = f"EXISTS (SELECT 1 FROM items i WHERE {OF_CALL})"
 #: One statement, because it is on the way of each call: the IMEIs come back with it.
+MAY_BEGIN = (
+    "a.taken_by IS NULL AND a.ended_at IS NULL AND c.id = a.chunk_id AND c.state = 'sending' AND c.attempt = a.number"
+    f" AND b.id = c.batch_id AND {WAITS}"
+)
 BEGIN = text(
-    f"UPDATE attempts a SET taken_by = :token, begun_at = {NOW} FROM chunks c, batches b"
-    " WHERE a.id = :attempt AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.id = a.chunk_id AND c.state = 'sending'"
-    f" AND c.attempt = a.number AND b.id = c.batch_id AND {NOW} <= :latest AND {WAITS}"
-    f" RETURNING {CALL}"
+    f"UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
+    f" WHERE a.id = :attempt AND {MAY_BEGIN} AND {NOW} <= :latest RETURNING {CALL}"
 )
 IS_OPEN = text(
     "SELECT 1 FROM attempts a JOIN chunks c ON c.id = a.chunk_id WHERE a.id = :attempt AND a.taken_by IS NULL"
@@ -44,14 +52,32 @@ WITHDRAW = text(
     "UPDATE attempts SET taken_by = :withdrawn"
     " WHERE id = ANY(:attempts) AND taken_by IS NULL AND ended_at IS NULL RETURNING id"
 )
-KEEP = text(
-    "WITH kept AS (INSERT INTO raw_answers (account, token, call, content, failure, began_at, arrived_at)"
-    f"  VALUES (:account, :token, :call, :content, :failure, :began_at, {NOW}) ON CONFLICT (token) DO NOTHING"
-    "  RETURNING account) SELECT pg_notify(:channel, kept.account) FROM kept"
+KEPT = (
+    "INSERT INTO raw_answers (account, token, call, content, failure, began_at, arrived_at)"
+    f" VALUES (:account, :token, :call, :content, :failure, :began_at, {NOW}) ON CONFLICT (token) DO NOTHING"
+    " RETURNING account"
+)
+DONE = "DELETE FROM procrastinate_jobs WHERE id = :job"
+END_JOB = text(DONE)
+KEEP = text(f"WITH kept AS ({KEPT}), done AS ({DONE}) SELECT pg_notify(:channel, kept.account) FROM kept")
+#: What lies between two calls of a thread, in one statement with one commit: store the answer, delete the job of its
+#: call, take the next job as the queue does, and begin its call up to a moment that has passed where it has no start.
+#: A worker that has shown no sign of life takes no job: its calls would count as lost while they are made.
+KEEP_AND_TAKE = text(
+    f"WITH kept AS ({KEPT}), done AS ({DONE}),"
+    " fetched AS (SELECT procrastinate_fetch_job_v2(:queues, w.id) AS job FROM procrastinate_workers w"
+    "  WHERE w.id = :worker AND w.last_heartbeat > clock_timestamp() - make_interval(secs => :silence)),"
+    " taken AS (SELECT (job).id AS job, (job).queue_name AS queue, ((job).args ->> 'attempt_id')::bigint AS attempt"
+    "  FROM fetched),"
+    f" begun AS (UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
+    "  WHERE a.id = (SELECT attempt FROM taken) AND a.account = :account"
+    f"  AND {MAY_BEGIN} AND {NOW} <= :latest RETURNING {CALL})"
+    " SELECT taken.job, taken.queue, taken.attempt, begun.*, (SELECT pg_notify(:channel, account) FROM kept)"
+    " FROM (VALUES (1)) one LEFT JOIN taken ON taken.job IS NOT NULL LEFT JOIN begun ON true"
 )
 BEGUN_BY = text(
     f"SELECT {CALL} FROM attempts a JOIN chunks c ON c.id = a.chunk_id JOIN batches b ON b.id = c.batch_id"
-    " WHERE a.id = :attempt AND a.taken_by = :token AND a.ended_at IS NULL"
+    f" WHERE a.taken_by = {TAKEN_BY} AND a.ended_at IS NULL"
 )
 STORED = text("SELECT id FROM raw_answers WHERE account = :account ORDER BY id LIMIT :most")
 ARRIVED = text(
@@ -72,6 +98,8 @@ LEFT = text(
 )
 #: Answers that one turn of the loop takes, at most.
 MOST = 200
+#: Seconds since the last sign of life of a worker that may take jobs.
+ALIVE = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +124,28 @@ class Begun:
     began_at: float  #: Unix seconds by the clock of the database
 
 
+@dataclass(frozen=True, slots=True)
+class JobThread:
+    """What a thread of a worker needs to take its next job."""
+
+    worker: int  #: its number in the queue of jobs
+    queues: tuple[str, ...]
+    job: int = 0  #: of the call that it makes now, if it has taken it so: to delete when the call is over
+    secret: str = ""  #: begins its next call,
+    latest: float = 0.0  #: up to this moment by the clock of the database; 0: the call waits for its start
+
+
+@dataclass(frozen=True, slots=True)
+class NextJob:
+    """The next job of a thread."""
+
+    job: int
+    queue: str
+    attempt_id: int
+    begun: Begun | None  #: None: its call waits for its start, or may not be begun
+    asked: float = 0.0  #: when it was asked for, by the clock of the process
+
+
 @contextmanager
 def at_once(database: IMEIDatabase) -> Iterator[Connection]:
     """Open a transaction that does not wait for the writer of the other tables, for guarded UPDATEs of single rows."""
@@ -105,9 +155,17 @@ def at_once(database: IMEIDatabase) -> Iterator[Connection]:
 
 @contextmanager
 def each_by_itself(database: IMEIDatabase) -> Iterator[Connection]:
-    """Open a connection on which each statement is a transaction: it is committed when it returns."""
+    """Open a connection on which each statement is a transaction: it is committed when it returns.
+
+    Their plans are kept: to plan them takes longer than to run them, and they look up single rows by their ids.
+    """
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        yield connection
+        driver: Any = connection.connection.dbapi_connection
+        driver.prepare_threshold = 1
+        try:
+            yield connection
+        finally:
+            driver.prepare_threshold = None
 
 
 def database_clock(connection: Connection) -> float:
@@ -120,17 +178,14 @@ def is_open(connection: Connection, attempt_id: int) -> bool:
     return connection.execute(IS_OPEN, {"attempt": attempt_id}).scalar() is not None
 
 
-def begin(connection: Connection, attempt_id: int, token: str, latest: float) -> tuple[Chunk, float] | None:
-    """Begin an attempt, up to `latest` by the clock of the database. Returns its chunk, and when.
-
-    None where it must not be sent.
-    """
-    return _begun(connection.execute(BEGIN, {"attempt": attempt_id, "token": token, "latest": latest}).first())
+def begin(connection: Connection, attempt_id: int, secret: str, latest: float) -> Begun | None:
+    """Begin an attempt, up to `latest` by the clock of the database; None where it must not be sent."""
+    return _begun(connection.execute(BEGIN, {"attempt": attempt_id, "secret": secret, "latest": latest}).first())
 
 
-def begun_by(connection: Connection, attempt_id: int, token: str) -> tuple[Chunk, float] | None:
-    """Return what begin() returned, if this token has begun the attempt: after a commit that may have failed."""
-    return _begun(connection.execute(BEGUN_BY, {"attempt": attempt_id, "token": token}).first())
+def begun_by(connection: Connection, secret: str) -> Begun | None:
+    """Return the call that was begun with this secret, if there is one: after a commit that may have failed."""
+    return _begun(connection.execute(BEGUN_BY, {"secret": secret}).first())
 
 
 def withdraw(connection: Connection, attempt_ids: Collection[int]) -> set[int]:
@@ -139,10 +194,24 @@ def withdraw(connection: Connection, attempt_ids: Collection[int]) -> set[int]:
     return set(connection.execute(WITHDRAW, values).scalars())
 
 
-def keep(connection: Connection, call: Begun, content: bytes | None, failure: str = "") -> None:
-    """Store an answer, or how a call failed, and wake the loop."""
-    values = {"account": call.account, "token": call.token, "call": _encoded(call.chunk), "began_at": call.began_at}
-    connection.execute(KEEP, {**values, "content": content, "failure": failure, "channel": ANSWERS})
+def keep(connection: Connection, call: Begun, content: bytes | None, failure: str = "", job: int = 0) -> None:
+    """Store an answer, or how a call failed, wake the loop, and delete the job."""
+    connection.execute(KEEP, _kept(call, content, failure, job))
+
+
+def keep_and_take(
+    connection: Connection, call: Begun, content: bytes | None, failure: str, thread: JobThread
+) -> NextJob | None:
+    """Do what keep() does, and take the next job, if one waits; its call is begun if it is of the same account."""
+    values = {"worker": thread.worker, "queues": list(thread.queues), "secret": thread.secret, "latest": thread.latest}
+    kept = _kept(call, content, failure, thread.job)
+    row = connection.execute(KEEP_AND_TAKE, {**kept, **values, "silence": ALIVE}).one()
+    return None if row.job is None else NextJob(row.job, row.queue, row.attempt, _begun(row) if row.id else None)
+
+
+def end_job(connection: Connection, job: int) -> None:
+    """Delete a job that has no call to make."""
+    connection.execute(END_JOB, {"job": job})
 
 
 def stored(connection: Connection, account: str) -> set[int]:
@@ -175,6 +244,11 @@ def left(
     return {row.id: row.begun_at for row in connection.execute(LEFT, values)}
 
 
+def _kept(call: Begun, content: bytes | None, failure: str, job: int) -> dict[str, Any]:
+    known = {"account": call.account, "token": call.token, "call": _encoded(call.chunk), "began_at": call.began_at}
+    return {**known, "content": content, "failure": failure, "channel": ANSWERS, "job": job}
+
+
 def _encoded(chunk: Chunk) -> str:
     fields = (chunk.chunk_id, chunk.batch_id, chunk.service_id, chunk.attempt, chunk.attempt_id)
     return json.dumps([*fields, chunk.items, chunk.doubt_attempt, chunk.cleared])
@@ -186,9 +260,10 @@ def _decoded(call: str, account: str) -> Chunk:
     return Chunk(chunk_id, batch_id, service_id, attempt, attempt_id, call_items, doubt_attempt, cleared, account)
 
 
-def _begun(row: Row[Any] | None) -> tuple[Chunk, float] | None:
+def _begun(row: Row[Any] | None) -> Begun | None:
     if row is None:
         return None
     call_items = tuple(Item(*item) for item in row.items)
-    key = (row.id, row.batch_id, row.service_id, row.attempt, row.attempt_id)
-    return Chunk(*key, call_items, row.doubt_attempt, row.cleared, row.account), row.begun_at
+    key = (row.id, row.batch_id, row.service_id, row.attempt_number, row.attempt_id)
+    chunk = Chunk(*key, call_items, row.doubt_attempt, row.cleared, row.account)
+    return Begun(chunk, row.taken_by, row.account, row.begun_at)

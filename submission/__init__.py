@@ -28,7 +28,7 @@ from submission.decisions import (
     was_placed,
 )
 from submission.doubt_lookup import ListFindings, compare_list, find_order
-from submission.job_calls import JobCalls, PaceTurns
+from submission.job_calls import CallJobs, JobCalls, PaceTurns
 from submission.judging import Judged
 from submission.leader_locks import LeaderLock, RowLock, is_led, leader_alive, leader_lock
 from submission.listing import Look
@@ -84,6 +84,7 @@ __all__ = [
     "AccountWatch",
     "Again",
     "Answer",
+    "CallJobs",
     "Carrier",
     "Checkpoints",
     "Claimer",

@@ -3,7 +3,8 @@
 The job has the id of an attempt only. What decides is the guarded UPDATE that begins it (storage/handed_calls.py): a
 job that is repeated, late or without its loop finds that it may not begin. Between this UPDATE and the POST only
 moments may pass, by the clock of this machine and by that of the database: a process that was stopped there gives the
-call back. The answer is stored before anybody judges it, however long the database is away.
+call back. The answer is stored before anybody judges it, however long the database is away. With the same statement
+the thread takes its next job.
 """
 
 import logging
@@ -11,8 +12,8 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError, RateLimitedError
@@ -20,7 +21,7 @@ from logs import about
 from orders import PlacementAnswer
 from provider import sending_by
 from storage import handed_calls, pace_store
-from storage.handed_calls import Begun, at_once, each_by_itself
+from storage.handed_calls import Begun, JobThread, NextJob, at_once, each_by_itself
 from storage.pace_store import Slot
 from submission.placing import PlacingProvider, place
 from submission.raw_failures import HELD_BACK, written_failure
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks whether a call that waits for its start may still be made, and between two tries to store.
 ASIDE, AGAIN = 1.0, 0.5
+#: Seconds before its start in which a call may be made already.
+EARLY = 0.001
 #: Seconds for which a program that ends tries to store what it knows of a call.
 AT_THE_END = 60.0
 #: Seconds in which the first byte of a call is sent, or none: connecting may take as long.
@@ -49,15 +52,39 @@ class JobCalls:
     install_id: str | None = None  #: see place()
     clock: Callable[[], float] = time.monotonic
 
-    def make(self, attempt_id: int) -> None:
-        """Make the call of an attempt, unless it was begun, withdrawn or settled. Raises DatabaseUnavailableError."""
+    def make(self, attempt_id: int, thread: JobThread | None = None) -> NextJob | None:
+        """Make the call of an attempt, unless it was begun, withdrawn or settled.
+
+        thread: what takes the next job with the statement that stores the answer. Returns that job.
+        Raises DatabaseUnavailableError where nothing was sent.
+        """
         while not self.stopping.is_set():
-            slot = self._awaited_slot()
-            if slot is not None and self._made(attempt_id, slot):
-                return
+            slot, asked = self._awaited_slot(), self.clock()
+            if slot is not None:
+                call = self._begin(attempt_id, slot)
+                if call is not None:
+                    return self.send(call, asked, slot, thread)
+                self._free(slot)
             with each_by_itself(self.database) as connection:
                 if not handed_calls.is_open(connection, attempt_id):
-                    return
+                    break
+        if thread is not None and thread.job:
+            with each_by_itself(self.database) as connection:
+                handed_calls.end_job(connection, thread.job)
+        return None
+
+    def send(self, call: Begun, asked: float, slot: Slot | None, thread: JobThread | None) -> NextJob | None:
+        """Make a call that this process has begun; asked: when it asked for that, by its clock. Returns the next job.
+
+        slot: the start that was reserved; None: the call needed none.
+        """
+        if not self._is_late(call, asked, slot.tolerance if slot else pace_store.LENIENT):
+            return self._place(call, thread)
+        logger.warning("Chunk %d was begun too slowly; it is given back", call.chunk.chunk_id)
+        taken = self._store_and_take(call, None, HELD_BACK, thread)
+        if slot is not None:
+            self._free(slot)
+        return taken
 
     def _awaited_slot(self) -> Slot | None:
         """Reserve a start and wait for it; None where it is far away, and the call is looked at again first."""
@@ -77,26 +104,15 @@ class JobCalls:
         with at_once(self.database) as connection:
             pace_store.give_back(connection, self.account, slot)
 
-    def _made(self, attempt_id: int, slot: Slot) -> bool:
-        """Begin the call and make it. Returns False where it may not be begun, or its start has passed."""
-        token, asked = f"{attempt_id} {secrets.token_hex(8)}", self.clock()
+    def _begin(self, attempt_id: int, slot: Slot) -> Begun | None:
+        """Begin a call; None where it may not be begun, or its start has passed."""
+        secret = new_secret()
         try:
             with each_by_itself(self.database) as connection:
-                begun = handed_calls.begin(connection, attempt_id, token, slot.start + slot.tolerance)
+                return handed_calls.begin(connection, attempt_id, secret, slot.start + slot.tolerance)
         except DatabaseUnavailableError:
-            self._give_back(attempt_id, token)  # whether it was begun is not known, but nothing was sent
+            self._give_back(secret)  # whether it was begun is not known, but nothing was sent
             raise
-        if begun is None:
-            self._free(slot)
-            return False
-        call = Begun(begun[0], token, self.account, begun[1])
-        if self._is_late(call, asked, slot.tolerance):
-            logger.warning("Chunk %d was begun too slowly; it is given back", call.chunk.chunk_id)
-            self._store(call, None, HELD_BACK)
-            self._free(slot)
-        else:
-            self._place(call)
-        return True
 
     def _is_late(self, call: Begun, asked: float, tolerance: float) -> bool:
         """Whether this process or its machine was stopped since the call was begun."""
@@ -107,17 +123,18 @@ class JobCalls:
             return True
         return max(passed, self.clock() - asked) > tolerance
 
-    def _place(self, call: Begun) -> None:
+    def _place(self, call: Begun, thread: JobThread | None) -> NextJob | None:
         with about(batch_id=call.chunk.batch_id, chunk_id=call.chunk.chunk_id):
             kept: list[bytes] = []
             with sending_by(time.monotonic() + SEND_WITHIN):
                 content = place(self.client, call.chunk, self.install_id, kept.append)
-            if isinstance(content, RateLimitedError) and not kept:
-                self._hold()
             if kept:
-                self._store(call, kept[0])
-            elif not isinstance(content, PlacementAnswer):
-                self._store(call, None, written_failure(content))
+                return self._store_and_take(call, kept[0], "", thread)
+            if isinstance(content, RateLimitedError):
+                self._hold()
+            if isinstance(content, PlacementAnswer):
+                return None
+            return self._store_and_take(call, None, written_failure(content), thread)
 
     def _hold(self) -> None:
         """Let no other call start until the loop has decided how long to wait."""
@@ -127,16 +144,36 @@ class JobCalls:
         except DatabaseUnavailableError as error:
             logger.warning("No hold could be written: %s", error.orig)
 
-    def _store(self, call: Begun, content: bytes | None, failure: str = "") -> None:
+    def _store_and_take(
+        self, call: Begun, content: bytes | None, failure: str, thread: JobThread | None
+    ) -> NextJob | None:
+        """Store an answer, and take the next job with the same commit. Returns it, if there is one."""
+        if thread is None or self.stopping.is_set():
+            self._store(call, content, failure, thread)
+            return None
+        secret, asked = new_secret(), self.clock()
+        try:
+            with each_by_itself(self.database) as connection:
+                slot = pace_store.reserve_unlimited(connection, self.account)
+                latest = slot.start + slot.tolerance if slot and slot.wait <= EARLY else 0.0
+                begins = replace(thread, secret=secret, latest=latest)
+                taken = handed_calls.keep_and_take(connection, call, content, failure, begins)
+        except DatabaseUnavailableError:
+            self._store(call, content, failure, thread)
+            self._give_back(secret)  # whether the next call was begun is not known, but nothing was sent
+            return None
+        return taken and replace(taken, asked=asked)
+
+    def _store(self, call: Begun, content: bytes | None, failure: str = "", thread: JobThread | None = None) -> None:
         """Store an answer, as often as it takes: it is known to this process only.
 
         A program that ends gives up after a while; then the call is in doubt, as after a kill.
         """
-        give_up_at = math.inf
+        give_up_at, job = math.inf, thread.job if thread else 0
         while time.monotonic() < give_up_at:
             try:
                 with each_by_itself(self.database) as connection:
-                    handed_calls.keep(connection, call, content, failure)
+                    handed_calls.keep(connection, call, content, failure, job)
             except DatabaseUnavailableError as error:
                 logger.error("The answer for chunk %d waits for the database: %s", call.chunk.chunk_id, error.orig)
                 give_up_at = self._give_up_at(give_up_at)
@@ -148,20 +185,57 @@ class JobCalls:
         """Return until when to try, in monotonic seconds: for AT_THE_END after the program was asked to end."""
         return min(before, time.monotonic() + AT_THE_END) if self.stopping.is_set() else math.inf
 
-    def _give_back(self, attempt_id: int, token: str) -> None:
-        """Store that a call was not sent, if this process has begun it, as often as it takes."""
+    def _give_back(self, secret: str) -> None:
+        """Store that a call was not sent, if it was begun with this secret, as often as it takes."""
         give_up_at = math.inf
         while time.monotonic() < give_up_at:
             try:
                 with each_by_itself(self.database) as connection:
-                    begun = handed_calls.begun_by(connection, attempt_id, token)
+                    call = handed_calls.begun_by(connection, secret)
             except DatabaseUnavailableError:
                 give_up_at = self._give_up_at(give_up_at)
                 time.sleep(AGAIN)
             else:
-                if begun is not None:
-                    self._store(Begun(begun[0], token, self.account, begun[1]), None, HELD_BACK)
+                if call is not None:
+                    self._store(call, None, HELD_BACK)
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class CallJobs:
+    """Makes the calls of all accounts in this process: that of a job, and then those of the jobs that wait.
+
+    To end a job and to fetch the next one costs the queue more than a call costs. So a thread that stores an answer
+    takes the next job with the same statement; the queue starts a thread, and looks when there was nothing to do.
+    """
+
+    calls: Mapping[str, JobCalls]  #: by the name of the queue
+
+    def make(self, queue: str, attempt_id: int, worker: int) -> None:
+        """Make the call of a job that the queue has given to this worker, and all that follow.
+
+        Raises DatabaseUnavailableError where nothing was sent for this job.
+        """
+        thread = JobThread(worker, tuple(self.calls))
+        taken = self.calls[queue].make(attempt_id, thread)
+        while taken is not None:
+            taken = self._go_on(taken, replace(thread, job=taken.job))
+
+    def _go_on(self, taken: NextJob, thread: JobThread) -> NextJob | None:
+        account = self.calls[taken.queue]
+        if taken.begun is not None:
+            return account.send(taken.begun, taken.asked, None, thread)
+        while not account.stopping.is_set():
+            try:
+                return account.make(taken.attempt_id, thread)
+            except DatabaseUnavailableError:
+                account.stopping.wait(AGAIN)
+        return None
+
+
+def new_secret() -> str:
+    """Return a word that names this process and one call."""
+    return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)

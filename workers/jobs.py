@@ -4,7 +4,7 @@ Their arguments are ids. A call whose job is repeated or late does nothing (subm
 turn at a time, and one that waits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from threading import Event
 from typing import Any
 
@@ -13,8 +13,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from database import DatabaseUnavailableError
 from storage.background import Duty
-from storage.job_queue import CALL_TASK, DUTY_QUEUE, calls_of
-from submission import JobCalls
+from storage.job_queue import CALL_TASK, DUTY_QUEUE
+from submission import CallJobs
 
 #: Connections of the queue in each process: for jobs and for notifications.
 CONNECTIONS = 4
@@ -26,10 +26,9 @@ AGAIN, TRIES = 2, 30
 MINUTE, HOUR = 60, 3600
 
 
-def calls_app(address: str, calls: Mapping[str, JobCalls]) -> App:
-    """Return the queue with the task that makes calls; calls are those of each account."""
+def calls_app(address: str, calls: CallJobs) -> App:
+    """Return the queue with the task that makes calls."""
     app = _app(address)
-    by_queue = {calls_of(account): found for account, found in calls.items()}
 
     @app.task(
         name=CALL_TASK,
@@ -37,7 +36,8 @@ def calls_app(address: str, calls: Mapping[str, JobCalls]) -> App:
         retry=RetryStrategy(max_attempts=TRIES, wait=AGAIN, retry_exceptions=[DatabaseUnavailableError]),
     )
     def make_call(context: JobContext, attempt_id: int) -> None:
-        by_queue[context.job.queue].make(attempt_id)
+        job = context.job
+        calls.make(job.queue, attempt_id, job.worker_id or 0)
 
     return app
 

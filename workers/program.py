@@ -23,7 +23,7 @@ from storage import elections, job_queue
 from storage.background import Duty
 from storage.handed_calls import at_once
 from storage.listening import server_address
-from submission import JobCalls, OtherAccountError, RowLock, account_objection, require_account
+from submission import CallJobs, JobCalls, OtherAccountError, RowLock, account_objection, require_account
 from workers.jobs import calls_app, duties_app
 from workers.running import run_jobs
 
@@ -76,11 +76,11 @@ class WorkerProgram:
             install_id = self.database.install_id() if self.settings.send_order_key else None
             clients = {caller.account.name: caller.client for caller in callers}
             calls = {
-                account: JobCalls(self.database, client, account, self.stopping, install_id)
+                job_queue.calls_of(account): JobCalls(self.database, client, account, self.stopping, install_id)
                 for account, client in clients.items()
             }
-            app = calls_app(server_address(self.database), calls)
-            queues, threads = list(map(job_queue.calls_of, calls)), sum(caller.account.workers for caller in callers)
+            app = calls_app(server_address(self.database), CallJobs(calls))
+            queues, threads = list(calls), sum(caller.account.workers for caller in callers)
             thread = threading.Thread(target=run_jobs, args=(app, queues, threads, self.stopping), name="jobs")
             thread.start()
             objection = self._awaited_end()

@@ -8,10 +8,20 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from database import IMEIDatabase
-from storage import kept_sums, order_counts, order_pages, order_queries, order_reports, order_searches, order_wordings
+from storage import (
+    handed_calls,
+    kept_sums,
+    order_counts,
+    order_pages,
+    order_queries,
+    order_reports,
+    order_searches,
+    order_wordings,
+)
+from storage.batch_creation import NewBatch, create_batch
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 
@@ -124,3 +134,14 @@ def planned(database: IMEIDatabase, statements: Statements) -> list[tuple[str, S
             (statement, connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars().all())
             for statement, parameters in reading
         ]
+
+
+def test_a_call_of_a_new_batch_reads_its_own_imeis_only(server_database: IMEIDatabase) -> None:
+    """The server knows nothing yet of the rows of a batch that was just planned."""
+    numbers = [(f"35{number:013d}", number) for number in range(1, 5_001)]
+    create_batch(server_database, NewBatch("stock", "page", "1", "Check", 0.08, numbers), 100)
+    given = {"attempt": 1, "secret": "x", "latest": 1.0}
+    with server_database.read() as connection:
+        plan = "\n".join(connection.execute(text(f"EXPLAIN {handed_calls.BEGIN.text}"), given).scalars())
+    assert "idx_items_chunk" in plan
+    assert "idx_items_one_in_flight" not in plan

@@ -3,22 +3,25 @@
 import itertools
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from handed_over import ANSWER, Provider, handed_over, kept, let_calls_start, worker
+from handed_over import ANSWER, Provider, call_jobs, handed_over, kept, let_calls_start, worker
 from sqlalchemy import Connection, update
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RateLimitedError
-from orders import Chunk, ChunkState, Outcome
+from orders import ChunkState, Outcome, PlacementAnswer
 from schema import chunks, items
 from storage import handed_calls, pace_store
-from storage.handed_calls import at_once, each_by_itself
+from storage.handed_calls import Begun, at_once, each_by_itself
+from storage.job_queue import JobQueue, calls_of
+from storage.pace_store import CallPace
 from submission import job_calls
-from submission.job_calls import PaceTurns
+from submission.job_calls import CallJobs, PaceTurns
 from submission.raw_failures import HELD_BACK, read_failure
 from submission.throttle import Throttle
 
@@ -147,7 +150,7 @@ def test_a_cut_in_the_commit_that_begins_a_call_sends_nothing(
         if cuts:
             raise DatabaseUnavailableError(cuts.pop(), None, OSError("cut"))
 
-    def begin_and_cut(connection: Connection, *given: Any) -> tuple[Chunk, float] | None:
+    def begin_and_cut(connection: Connection, *given: Any) -> Begun | None:
         cuts.append("COMMIT")
         return begin(connection, *given)
 
@@ -195,6 +198,112 @@ def test_a_program_that_ends_does_not_wait_for_the_database_for_ever(
     assert (len(provider.calls), kept(database)) == (1, [])
 
 
+def in_queue(database: IMEIDatabase, attempts: list[int]) -> int:
+    """Add a job for each attempt, and let a worker take the first one. Returns the number of this worker."""
+    with database.write() as connection:
+        JobQueue().add_calls(connection, "main", attempts)
+        register = "INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id"
+        number = int(connection.exec_driver_sql(register).scalar_one())
+        connection.exec_driver_sql(f"SELECT procrastinate_fetch_job_v2(NULL, {number})")
+    return number
+
+
+def jobs_left(database: IMEIDatabase) -> list[tuple[int, str]]:
+    with database.read() as connection:
+        found = "SELECT (args ->> 'attempt_id')::int, status::text FROM procrastinate_jobs ORDER BY 1"
+        return [(row[0], row[1]) for row in connection.exec_driver_sql(found)]
+
+
+def test_a_thread_takes_its_next_job_with_the_answer(database: IMEIDatabase) -> None:
+    """Its first job is the queue's, which ends it; nothing is left of the others."""
+    attempts, provider = handed_over(database, 4), Provider()
+    number = in_queue(database, attempts)
+    call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
+    assert len({tuple(call) for call in provider.calls}) == len(provider.calls) == 4
+    assert kept(database) == [(attempt_id, ANSWER, "") for attempt_id in attempts]
+    assert jobs_left(database) == [(attempts[0], "doing")]
+
+
+@pytest.mark.parametrize("held", ["limit", "pause", "distance"])
+def test_a_job_that_was_taken_so_keeps_to_the_pace(database: IMEIDatabase, held: str) -> None:
+    attempts, provider = handed_over(database, 3), Provider()
+    paces = {
+        "limit": CallPace(0.0, 0.0, 2, 0.3, orders_wait=False),
+        "pause": CallPace(0.3, 0.0, None, 61.0, orders_wait=False),
+        "distance": CallPace(0.0, 0.15, None, 61.0, orders_wait=False),
+    }
+    number, times, place = in_queue(database, attempts), list[float](), provider.place_imei_order
+
+    def timed(*given: Any, **more: Any) -> PlacementAnswer:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            with at_once(database) as connection:
+                pace_store.write_pace(connection, "main", paces[held])
+                if held == "limit":
+                    assert pace_store.reserve_order(connection, "main")
+        return place(*given, **more)
+
+    provider.place_imei_order = timed  # type: ignore[method-assign]
+    call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
+    assert len(times) == 3
+    assert times[2] - times[0] > 0.28
+    assert jobs_left(database) == [(attempts[0], "doing")]
+
+
+@pytest.mark.parametrize("reason", ["the program ends", "the worker is silent"])
+def test_no_job_is_taken_that_others_would_count_as_lost(database: IMEIDatabase, reason: str) -> None:
+    attempts, provider, stopping = handed_over(database, 2), Provider(), threading.Event()
+    number, place = in_queue(database, attempts), provider.place_imei_order
+    with database.write() as connection:
+        if reason == "the worker is silent":
+            connection.exec_driver_sql("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'")
+
+    def last(*given: Any, **more: Any) -> PlacementAnswer:
+        if reason == "the program ends":
+            stopping.set()
+        return place(*given, **more)
+
+    provider.place_imei_order = last  # type: ignore[method-assign]
+    call_jobs(database, provider, stopping).make(calls_of("main"), attempts[0], number)
+    assert [attempt_id for attempt_id, *_ in kept(database)] == attempts[:1]
+    assert jobs_left(database)[1] == (attempts[1], "todo")
+
+
+def test_a_taken_job_of_a_withdrawn_call_is_deleted(database: IMEIDatabase) -> None:
+    attempts, provider = handed_over(database, 2), Provider()
+    number = in_queue(database, attempts)
+    with at_once(database) as connection:
+        handed_calls.withdraw(connection, attempts[1:])
+    call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
+    assert len(provider.calls) == 1
+    assert jobs_left(database) == [(attempts[0], "doing")]
+
+
+def test_a_cut_while_the_next_job_is_taken_loses_no_answer_and_sends_nothing(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts, provider = handed_over(database, 2), Provider()
+    number, take = in_queue(database, attempts), handed_calls.keep_and_take
+
+    def cut(*given: Any) -> None:
+        take(*given)
+        raise DatabaseUnavailableError("COMMIT", None, OSError("cut"))
+
+    monkeypatch.setattr(handed_calls, "keep_and_take", cut)
+    call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
+    assert len(provider.calls) == 1
+    assert kept(database) == [(attempts[0], ANSWER, ""), (attempts[1], None, HELD_BACK)]
+
+
+def test_a_process_that_was_stopped_with_the_next_call_gives_it_back(database: IMEIDatabase) -> None:
+    attempts, provider, seconds = handed_over(database, 2), Provider(), itertools.count()
+    number = in_queue(database, attempts)
+    account = worker(database, provider, clock=lambda: float(next(seconds)) * (60 if provider.calls else 0))
+    CallJobs({calls_of("main"): account}).make(calls_of("main"), attempts[0], number)
+    assert len(provider.calls) == 1
+    assert kept(database) == [(attempts[0], ANSWER, ""), (attempts[1], None, HELD_BACK)]
+
+
 def test_no_window_has_more_calls_than_the_limit(database: IMEIDatabase) -> None:
     """Starts of orders and reads together, in any window; a start that was given back is free again."""
     let_calls_start(database, allowance=4, seconds=10.0)
@@ -219,7 +328,7 @@ def test_no_window_has_more_calls_than_the_limit(database: IMEIDatabase) -> None
 
 def test_reads_keep_to_their_share_while_orders_wait(database: IMEIDatabase) -> None:
     with at_once(database) as connection:
-        pace_store.write_pace(connection, "main", pace_store.CallPace(0.0, 0.0, 10, 60.0, orders_wait=True))
+        pace_store.write_pace(connection, "main", CallPace(0.0, 0.0, 10, 60.0, orders_wait=True))
         reads = [pace_store.reserve_read(connection, "main", 0.2) for _ in range(3)]
     assert [slot is None for slot in reads] == [False, False, True]
 

@@ -1,6 +1,7 @@
 """Calls that were handed to jobs, on PostgreSQL: rows as the loop writes them, and a provider that jobs call."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from simulated_provider import SERVICE, imeis
@@ -11,8 +12,9 @@ from orders import ChunkState, Outcome, PlacedOrder, PlacementAnswer
 from schema import attempts, batches, chunks, items
 from storage import handed_calls, pace_store
 from storage.handed_calls import at_once
+from storage.job_queue import calls_of
 from storage.pace_store import CallPace
-from submission.job_calls import JobCalls
+from submission.job_calls import CallJobs, JobCalls
 
 ACCOUNT = "main"
 ANSWER = b"<raw/>"
@@ -63,9 +65,19 @@ class Provider:
         return PlacementAnswer((PlacedOrder("1", imei[0], "Pending"),))
 
 
-def worker(database: IMEIDatabase, provider: Provider, **changes: object) -> JobCalls:
+def worker(
+    database: IMEIDatabase,
+    provider: Provider,
+    stopping: threading.Event | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> JobCalls:
     """Return what makes calls in one process."""
-    return JobCalls(database, provider, ACCOUNT, threading.Event(), **changes)  # type: ignore[arg-type]
+    return JobCalls(database, provider, ACCOUNT, stopping or threading.Event(), clock=clock)
+
+
+def call_jobs(database: IMEIDatabase, provider: Provider, stopping: threading.Event | None = None) -> CallJobs:
+    """Return what makes the calls of jobs in one process."""
+    return CallJobs({calls_of(ACCOUNT): worker(database, provider, stopping)})
 
 
 def kept(database: IMEIDatabase) -> list[tuple[int, bytes | None, str]]:

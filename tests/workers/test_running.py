@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from handed_over import ACCOUNT, Provider, handed_over, kept, let_calls_start, worker
+from handed_over import ACCOUNT, Provider, call_jobs, handed_over, kept, let_calls_start
 from procrastinate import App
 from waiting import wait_until
 
@@ -50,7 +50,7 @@ def test_calls_are_made_side_by_side_and_their_jobs_deleted(database: IMEIDataba
     all_there = threading.Barrier(20)
     place = provider.place_imei_order
     provider.place_imei_order = lambda *given, **more: (all_there.wait(20), place(*given, **more))[1]  # type: ignore[method-assign]
-    app = calls_app(server_address(database), {ACCOUNT: worker(database, provider)})
+    app = calls_app(server_address(database), call_jobs(database, provider))
     with at_work(app, calls_of(ACCOUNT), 20, threading.Event()):
         with database.write() as connection:
             JobQueue().add_calls(connection, ACCOUNT, attempts)
@@ -70,7 +70,7 @@ def test_a_program_that_ends_waits_for_its_calls_and_leaves_the_others(database:
         return place(*given, **more)
 
     provider.place_imei_order = slow  # type: ignore[method-assign]
-    app = calls_app(server_address(database), {ACCOUNT: worker(database, provider)})
+    app = calls_app(server_address(database), call_jobs(database, provider, stop))
     with at_work(app, calls_of(ACCOUNT), 1, stop):
         with database.write() as connection:
             JobQueue().add_calls(connection, ACCOUNT, attempts)
