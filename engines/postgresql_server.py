@@ -28,8 +28,8 @@ WRITERS, MIGRATIONS = 4_207_849_484, 4_207_849_485
 PATIENCE, MOMENT = 30.0, 0.1
 #: Seconds after which the server ends a transaction whose process does nothing.
 IDLE = 10.0
-#: Connections that one process keeps, and that it may have at most: the server has 100 for all.
-KEPT, MOST = 5, 20
+#: Connections that one process has at most. It keeps those that it has opened: to open one takes the server a while.
+CONNECTIONS = 20
 LEAST_VERSION = 15
 LOCK = f"SELECT pg_advisory_xact_lock({WRITERS})"
 #: The statements that begin a transaction that writes.
@@ -133,7 +133,12 @@ def _engine(address: str) -> Engine:
     url = make_url(address).set(drivername="postgresql+psycopg")
     url = url.update_query_dict({**NETWORK, **url.query})
     engine = create_engine(
-        url, pool_size=KEPT, max_overflow=MOST - KEPT, hide_parameters=True, connect_args=dict(CONNECTION)
+        url,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        connect_args=dict(CONNECTION),
     )
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)

@@ -147,7 +147,7 @@ def start_server(
     if found is None:
         raise FileNotFoundError("the programs of PostgreSQL are not installed")
     settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={data.parent}"]
-    settings += ["min_wal_size=32MB", "max_wal_size=128MB", *options]
+    settings += ["max_connections=300", "min_wal_size=32MB", "max_wal_size=128MB", *options]
     command = [str(found / "postgres"), "-D", str(data), *(part for one in settings for part in ("-c", one))]
     user = unprivileged_user()
     if namespace:  # root enters it, and becomes the user inside
