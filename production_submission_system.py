@@ -357,7 +357,7 @@ class ProductionSubmissionSystem:
         """Return how many calls to plan beyond those on the wire, so that no worker waits for a commit."""
         seconds = min((answer.seconds for answer in answered), default=math.inf)
         workers = self.options.workers
-        return workers if seconds < QUICK_CALL else int(workers * COMMIT / seconds)
+        return self.carrier.ahead * workers if seconds < QUICK_CALL else int(workers * COMMIT / seconds)
 
     # Doubt and recovery
 

@@ -30,6 +30,10 @@ class Carrier(Protocol):
     def lasts(self) -> bool:
         """Whether calls go on, and their answers are kept, when this process has ended."""
 
+    @property
+    def ahead(self) -> int:
+        """How many quick calls of each worker to plan beyond those on the wire."""
+
     def open(self) -> AbstractContextManager[Executor]:
         """Carry calls as long as this is held. Yields the threads in which the loop reads lists and balances."""
 

@@ -67,6 +67,7 @@ class ClusterCarrier:
         self._pace: CallPace | None = None  #: as it was written last
 
     lasts = True
+    ahead = 4  # threads take their next jobs themselves, and what nobody has begun can be taken back
 
     @contextmanager
     def open(self) -> Iterator[Executor]:

@@ -31,6 +31,7 @@ class ThreadCarrier:
     """The threads in which calls are made."""
 
     lasts = False
+    ahead = 1
 
     def __init__(
         self,
