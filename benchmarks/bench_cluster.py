@@ -1,8 +1,10 @@
-"""Workers on PostgreSQL: 20,000 IMEIs against a floor on the same server, and two worker processes against one.
+"""Workers on PostgreSQL: 20,000 IMEIs against two floors on the same server, and two worker processes against one.
 
 The floor only POSTs the same chunks with 30 threads, parses with ElementTree and inserts three columns in one commit.
-Workers run as in production; seconds are from the first intent to the last answer. Both use one simulator in a process
-of its own, and a server of PostgreSQL that keeps what it has committed.
+The floor of the promise also commits intents before the calls and each answer by itself, and stores whole orders and
+outcomes (bench_submission.py); it has one process, no jobs, no checks, no pace and no progress. Workers run as in
+production; seconds are from the first intent to the last answer. All use one simulator in a process of its own, and a
+server of PostgreSQL that keeps what it has committed.
 """
 
 import statistics
@@ -10,12 +12,15 @@ import tempfile
 from pathlib import Path
 
 import psycopg
+import psycopg_pool
 from postgresql_cluster import Cluster, private_cluster
 
 from benchmarks.bench_fleet import DURABLE, placed_by
-from benchmarks.bench_submission import WORKERS, floor_on, provider
+from benchmarks.bench_submission import WORKERS, floor_of_promise_on, floor_on, provider
+from database import IMEIDatabase
 
 TURNS = 2
+KEPT = "INSERT INTO raw_answers (account, token, call, content, began_at, arrived_at) VALUES ('main', %s, '', %s, 0, 0)"
 #: Seconds of a call where two workers are compared with one, and calls at once of each worker. With more, the two
 #: processors that workers, server and provider share here are the limit.
 LATENCY, THREADS = 0.05, (1, 2)
@@ -25,18 +30,21 @@ def run() -> list[tuple[str, str, str]]:
     """Rows of (what, measured, limit)."""
     with tempfile.TemporaryDirectory() as name, private_cluster(DURABLE) as cluster:
         folder = Path(name)
-        floors = [floor(cluster, folder, turn) for turn in range(TURNS + 1)][1:]
+        floors = [(floor(cluster, folder, turn), floor_of_promise(cluster, folder, turn)) for turn in range(TURNS + 1)][
+            1:
+        ]
         placed = placing(cluster, folder, 1, 0.0, WORKERS)
         pairs = {
             threads: [placing(cluster, folder, workers, LATENCY, threads) for workers in (1, 2)] for threads in THREADS
         }
-    least = statistics.median(floors)
+    least, promise = (statistics.median(column) for column in zip(*floors, strict=True))
     return [
         (
             "20,000 IMEIs on PostgreSQL, zero latency, one worker",
             f"{placed:.2f} s = {placed / least:.2f} x the floor of {least:.2f} s",
             "2 x",
         ),
+        ("the same against the floor of the promise", f"{placed / promise:.2f} x the floor of {promise:.2f} s", "-"),
         *(
             (
                 f"two workers against one, 50 ms a call, {threads} at once",
@@ -61,3 +69,20 @@ def floor(cluster: Cluster, folder: Path, turn: int) -> float:
     home = Path(tempfile.mkdtemp(dir=folder))
     with cluster.empty() as url, provider(home) as provider_url, psycopg.connect(url) as connection:
         return floor_on(connection, "INSERT INTO orders VALUES (%s, %s, %s)", provider_url, turn)
+
+
+def floor_of_promise(cluster: Cluster, folder: Path, turn: int) -> float:
+    """Return the seconds of the least that keeps the promise in the tables of the program."""
+    home = Path(tempfile.mkdtemp(dir=folder))
+    with (
+        cluster.migrated() as url,
+        provider(home) as provider_url,
+        IMEIDatabase(url, home) as database,
+        psycopg_pool.ConnectionPool(url, min_size=WORKERS, kwargs={"autocommit": True}) as pool,
+    ):
+
+        def keep(chunk_id: int, answer: bytes) -> None:
+            with pool.connection() as connection:
+                connection.execute(KEPT, (str(chunk_id), answer))
+
+        return floor_of_promise_on(database, provider_url, turn, keep)

@@ -19,19 +19,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import requests
+from sqlalchemy import Connection, select
 
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState
 from production_submission_system import ProductionSubmissionSystem
 from runner import spare_collector
+from schema import insert_rows, items, sql
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
 from storage.list_limits import write_list_limit
@@ -43,10 +46,21 @@ SERVICE = "269"
 IMEIS, CHUNK, WORKERS = 20_000, 100, 30
 TURNS = 5
 LATENCY = 3.5  #: seconds a call
-#: The columns that are filled when an order is placed.
+#: The columns that are filled when an order is placed, and the rest of what the promise needs of calls.
 WHOLE_ORDER = (
     "INSERT INTO orders (order_id, imei, status, attempt_id, batch_id, order_date, created_at, updated_at, service_id,"
-    " service_name, credits, account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '269', 'Status', 0.08, 'main')"
+    " service_name, credits, account) SELECT order_id, imei, status, attempt, batch, :now, :now, :now, '269', 'Status',"
+    " 0.08, 'main' FROM rows(:rows AS order_id TEXT, imei TEXT, status TEXT, attempt INTEGER, batch INTEGER) given"
+)
+ORDERED = sql("UPDATE items SET outcome = 'ordered' WHERE chunk_id IN (SELECT value FROM each(:ids AS INTEGER) given)")
+ANSWERED = sql("UPDATE chunks SET state = 'answered' WHERE id IN (SELECT value FROM each(:ids AS INTEGER) given)")
+SENDING = sql(
+    "UPDATE chunks SET state = 'sending', attempt = 1, account = 'main'"
+    " WHERE id IN (SELECT value FROM each(:ids AS INTEGER) given)"
+)
+INTENT = sql(
+    f"INSERT INTO attempts (chunk_id, number, imeis, sent_at) SELECT value, 1, {CHUNK}, :now"
+    " FROM each(:ids AS INTEGER) given"
 )
 
 
@@ -118,52 +132,58 @@ def placed_in(answer: bytes) -> list[tuple[str, ...]]:
 def floor_of_promise(url: str, folder: Path, turn: int) -> float:
     """Seconds of the least that keeps intents, answers, orders and outcomes of a planned batch on disk."""
     home = folder / f"promise-{turn}"
-    with IMEIDatabase(home / "imei_orders.db") as database:
-        batch_id = planned(database, imeis(2000 + turn))
-        with database.read() as connection:
-            columns = "chunk_id, json_group_array(id), json_group_array(imei)"
-            query = f"SELECT {columns} FROM items WHERE batch_id = {batch_id} GROUP BY chunk_id"
-            chunks = [(row[0], json.loads(row[1]), json.loads(row[2])) for row in connection.exec_driver_sql(query)]
-        answers: queue.SimpleQueue[tuple[int, list[int], bytes]] = queue.SimpleQueue()
-        with (
-            requests.Session() as session,
-            ThreadPoolExecutor(WORKERS) as pool,
-            (home / "answers.log").open("ab") as log,
-        ):
-            session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=WORKERS))
+    with IMEIDatabase(home / "imei_orders.db") as database, (home / "answers.log").open("ab") as log:
 
-            def place(chunk_id: int, items: list[int], numbers: list[str]) -> None:
-                answer = posted(session, url, numbers)
-                os.write(log.fileno(), answer)
-                os.fsync(log.fileno())
-                answers.put((chunk_id, items, answer))
+        def keep(_: int, answer: bytes) -> None:
+            os.write(log.fileno(), answer)
+            os.fsync(log.fileno())
 
-            started, waiting, left = time.perf_counter(), 0, chunks[::-1]
-            while left or waiting:
-                come = [answers.get() for _ in range(min(1, waiting))]
-                while not answers.empty():
-                    come.append(answers.get())
-                waiting -= len(come)
-                wave = [left.pop() for _ in range(min(len(left), 2 * WORKERS - waiting))]
-                waiting += len(wave)
-                with database.write() as connection:
-                    _keep_promise(connection, batch_id, come, wave)
-                for chunk in wave:
-                    pool.submit(place, *chunk)
-            return time.perf_counter() - started
+        return floor_of_promise_on(database, url, turn, keep)
 
 
-def _keep_promise(connection: Any, batch_id: int, come: Sequence[Any], wave: Sequence[Any]) -> None:
+def floor_of_promise_on(database: IMEIDatabase, url: str, turn: int, keep: Callable[[int, bytes], None]) -> float:
+    """Seconds on an empty database; keep(chunk, answer) returns when the answer is on disk."""
+    batch_id = planned(database, imeis(2000 + turn))
+    chunks = defaultdict[int, list[str]](list)
+    with database.read() as connection:
+        query = select(items.c.chunk_id, items.c.imei).where(items.c.batch_id == batch_id).order_by(items.c.id)
+        for chunk_id, imei in connection.execute(query):
+            chunks[chunk_id].append(imei)
+    answers: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
+    with requests.Session() as session, ThreadPoolExecutor(WORKERS) as pool:
+        session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=WORKERS))
+
+        def place(chunk_id: int) -> None:
+            answer = posted(session, url, chunks[chunk_id])
+            keep(chunk_id, answer)
+            answers.put((chunk_id, answer))
+
+        started, waiting, left = time.perf_counter(), 0, list(chunks)[::-1]
+        while left or waiting:
+            come = [answers.get() for _ in range(min(1, waiting))]
+            while not answers.empty():
+                come.append(answers.get())
+            waiting -= len(come)
+            wave = [left.pop() for _ in range(min(len(left), 2 * WORKERS - waiting))]
+            waiting += len(wave)
+            with database.write() as connection:
+                _keep_promise(connection, batch_id, come, wave)
+            for chunk_id in wave:
+                pool.submit(place, chunk_id)
+        return time.perf_counter() - started
+
+
+def _keep_promise(connection: Connection, batch_id: int, come: Sequence[tuple[int, bytes]], wave: list[int]) -> None:
     """Write the orders and outcomes of answers, and the intents of the next calls."""
-    run, now = connection.exec_driver_sql, utc_now().isoformat(" ")
-    for chunk_id, items, answer in come:
-        orders = [(*order, chunk_id, batch_id, now, now, now) for order in placed_in(answer)]
-        run(WHOLE_ORDER, orders)
-        run("UPDATE items SET outcome = 'ordered' WHERE id = ?", [(item,) for item in items])
-        run("UPDATE chunks SET state = 'answered' WHERE id = ?", (chunk_id,))
-    for chunk_id, items, _ in wave:
-        run("UPDATE chunks SET state = 'sending', attempt = 1, account = 'main' WHERE id = ?", (chunk_id,))
-        run("INSERT INTO attempts (chunk_id, number, imeis, sent_at) VALUES (?, 1, ?, ?)", (chunk_id, len(items), now))
+    now, answered = utc_now(), json.dumps([chunk_id for chunk_id, _ in come])
+    for chunk_id, answer in come:
+        insert_rows(connection, WHOLE_ORDER, [(*order, chunk_id, batch_id) for order in placed_in(answer)], now=now)
+    if come:
+        connection.execute(ORDERED, {"ids": answered})
+        connection.execute(ANSWERED, {"ids": answered})
+    if wave:
+        connection.execute(SENDING, {"ids": json.dumps(wave)})
+        connection.execute(INTENT, {"ids": json.dumps(wave), "now": now})
 
 
 @contextlib.contextmanager
