@@ -35,7 +35,7 @@ from results import (
     run_audit,
 )
 from settings import MAIN_ACCOUNT, Settings
-from storage import kept_sums, regrading, request_store, result_counts, service_figures
+from storage import kept_sums, regrading, request_store, result_count_store, service_figure_store
 from storage.background import Duty
 from storage.backups import NightlyBackup
 from submission import (
@@ -157,9 +157,9 @@ def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[D
         *of_accounts,
         NightlyBackup(database, settings.backup_time).duty(),
         *kept_sums.duties(database),
-        result_counts.duty(database),
+        result_count_store.duty(database),
         regrading.duty(database),
-        service_figures.duty(database),
+        service_figure_store.duty(database),
         automation.duty(settings, database),
         event_delivery(database, settings),
     ]

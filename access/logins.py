@@ -21,8 +21,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from access.passwords import Passwords
 from access.second_factor import accepts_code
 from database import IMEIDatabase, Transaction
-from storage import login_failures, user_store
-from storage.login_failures import Attempts
+from storage import login_failure_store, user_store
+from storage.login_failure_store import Attempts
 from storage.user_store import Secrets, User
 
 #: Failures without a wait. Each further failure doubles the wait.
@@ -113,17 +113,17 @@ class Logins:
         with self._database.read() as connection:  # a flood of early attempts must not write
             _refuse_early(_counters(connection, subjects), now)
         with self._database.write() as connection:
-            login_failures.forget(connection, now - FORGET_AFTER, now - FORGET_NETWORK, MOST_ROWS)
+            login_failure_store.forget(connection, now - FORGET_AFTER, now - FORGET_NETWORK, MOST_ROWS)
             counters = _counters(connection, subjects)
             _refuse_early(counters, now)
             counters = counters.after_failure(now)
-            login_failures.save(connection, counters.all())
+            login_failure_store.save(connection, counters.all())
         return counters.wait(now)
 
     def _count_success(self, subjects: tuple[str, str, str]) -> None:
         with self._database.write() as connection:
             counters = _counters(connection, subjects)
-            login_failures.save(connection, counters.after_success(self._clock()).all())
+            login_failure_store.save(connection, counters.after_success(self._clock()).all())
 
     def _rehash(self, secrets: Secrets, password: str) -> None:
         """Store a hash with today's parameters where the stored one has others."""
@@ -157,7 +157,7 @@ def wait_after(failures: int, free: int) -> float:
 
 
 def _counters(connection: Transaction, subjects: tuple[str, str, str]) -> Counters:
-    found = login_failures.load(connection, subjects)
+    found = login_failure_store.load(connection, subjects)
     return Counters(*(found[subject] for subject in subjects))
 
 

@@ -12,7 +12,7 @@ from automation.deciding import Candidate, KnownOrder, Purse, Sorted, WhyNot, af
 from backend import Backend
 from orders import AutomationKind, BatchState, ServiceInfo
 from people import Actor, Role
-from storage import automation_phones, automation_store, batch_creation, stop_loss, user_store
+from storage import automation_phone_store, automation_store, batch_creation, stop_loss, user_store
 from storage.automation_store import Automation
 from submission import Again, Plan, service_objection, unchecked
 
@@ -85,7 +85,7 @@ def choose(backend: Backend, automation: Automation, rows: Sequence[tuple[str, i
     Raises MustTurnOffError and MustWaitError.
     """
     with backend.database.read() as connection:
-        others = automation_phones.other_imeis(connection, (imei for imei, _ in rows))
+        others = automation_phone_store.other_imeis(connection, (imei for imei, _ in rows))
     phones = distinct(Candidate(imei, others.get(imei, ""), change) for imei, change in rows)
     found = _sorted_out(backend, automation, phones)
     if not found.phones:
@@ -108,7 +108,7 @@ def _sorted_out(backend: Backend, automation: Automation, phones: Sequence[Candi
     with backend.database.read() as connection:
         orders = batch_creation.known_orders(connection, service_id, imeis)
         if automation.kind is AutomationKind.FOLLOW_UP:
-            theirs = automation_phones.ordered_by_it(connection, automation.automation_id, imeis)
+            theirs = automation_phone_store.ordered_by_it(connection, automation.automation_id, imeis)
             ordered = frozenset(theirs)
     known = {order.imei: KnownOrder(reason_of(order.status), order.order_date) for order in orders}
     known |= dict.fromkeys(flying, KnownOrder(WhyNot.UNDER_WAY))

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from database import IMEIDatabase
 from devices import SimState, blacklist_state, fmi_state, sim_state
-from storage import automation_changes
-from storage.automation_changes import COMPARED, Compared, Difference, Pair
+from storage import automation_change_store
+from storage.automation_change_store import COMPARED, Compared, Difference, Pair
 
 #: What people call a column.
 LABELS: Mapping[str, str] = MappingProxyType(
@@ -31,15 +31,15 @@ NOTHING = "–"
 def compare_open_runs(database: IMEIDatabase, stop: threading.Event) -> None:
     """Compare the results of each re-check that has new ones."""
     with database.read() as connection:
-        runs = automation_changes.uncompared_runs(connection)
+        runs = automation_change_store.uncompared_runs(connection)
     for run in runs:
         if stop.is_set() or run.batch_id is None:
             return
         with database.read() as connection:
-            revision, pairs = automation_changes.pairs_of(connection, run.batch_id)
+            revision, pairs = automation_change_store.pairs_of(connection, run.batch_id)
         found = compared(pairs)
         with database.write() as connection:
-            automation_changes.write_comparison(connection, run.run_id, run.batch_id, revision, found)
+            automation_change_store.write_comparison(connection, run.run_id, run.batch_id, revision, found)
 
 
 def compared(pairs: Iterable[Pair]) -> Compared:

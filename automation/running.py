@@ -27,7 +27,7 @@ from database import IMEIDatabase, Transaction, utc_now
 from orders import BatchNames, RunKind
 from people import Actor
 from settings import Settings
-from storage import automation_phones, automation_store
+from storage import automation_phone_store, automation_store
 from storage.automation_store import (
     SOURCE,
     Automation,
@@ -83,7 +83,9 @@ class AutomationTurn:
 
     def _follow_up(self, automation: Automation) -> None:
         with self.backend.database.read() as connection:
-            upto, rows, since = automation_phones.arrived(connection, automation, self.backend.settings.max_batch_imeis)
+            upto, rows, since = automation_phone_store.arrived(
+                connection, automation, self.backend.settings.max_batch_imeis
+            )
         if upto == automation.after_change or is_gathering(len(rows), since, self.now()):
             return
         if not rows:
@@ -118,7 +120,7 @@ class AutomationTurn:
         require_calm(self.backend, automation)
         most = self.backend.settings.max_batch_imeis
         with self.backend.database.read() as connection:
-            rows = automation_phones.phones_of(connection, automation.terms.chosen, most + 1)
+            rows = automation_phone_store.phones_of(connection, automation.terms.chosen, most + 1)
         if len(rows) > most:
             raise MustTurnOffError(f"More than {plural(most, 'IMEI')} match its filter. Narrow the filter.")
         choice = choose(self.backend, automation, rows, actor)
@@ -204,7 +206,7 @@ def phones_by_hand(backend: Backend, automation: Automation) -> list[tuple[str, 
     """Return the phones that a run by hand looks at. Raises UnreadableFilterError."""
     most = min(LOOKED_AT, backend.settings.max_batch_imeis)
     with backend.database.read() as connection:
-        return automation_phones.newest_results(connection, automation.terms.chosen, most)
+        return automation_phone_store.newest_results(connection, automation.terms.chosen, most)
 
 
 def _choice_by_hand(backend: Backend, automation: Automation, actor: Actor) -> tuple[Selected | None, str]:

@@ -18,11 +18,11 @@ from benchmarks.bench_web import with_check_digit
 from database import IMEIDatabase, utc_now
 from orders import AutomationKind, DisputeKind, RunKind, ServiceInfo
 from people import DEMO_USER
-from storage import automation_store, dispute_store, result_counts, service_figures
+from storage import automation_store, dispute_store, result_count_store, service_figure_store
 from storage.automation_store import NewRun, Terms
 from storage.disputable import Disputable
 from storage.kept_sums import tend
-from storage.tags import tag_batches, tag_orders
+from storage.tag_store import tag_batches, tag_orders
 
 #: IMEIs of the newest finished batch, whose results are still pending, and of the one that is running.
 PENDING, RUNNING, DOUBTFUL = 10_000, 20_000, 200
@@ -178,9 +178,9 @@ def _fill(database: IMEIDatabase, total: int) -> Years:
         connection.exec_driver_sql("DROP TABLE numbers")
     name_and_tag(database, usual, the_big)
     tend(database, 0)
-    result_counts.tend(database, 0)
+    result_count_store.tend(database, 0)
     dispute_store.open_all(database, Disputable(DisputeKind.REJECTED), "anna")
-    service_figures.tend(database)
+    service_figure_store.tend(database)
     recheck = _automate(database, [*usual, running])
     return Years(usual[-1], pending, running, doubtful, the_big, recheck)
 

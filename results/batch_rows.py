@@ -9,7 +9,7 @@ from orders import FINAL_STATUSES, OrderStatus, Outcome, Progress
 from spreadsheets import PhoneResult
 from storage.order_queries import earlier_orders, result_items
 from storage.rows import Order, OrderedItem
-from storage.tags import tags_of_batches, tags_of_orders_in
+from storage.tag_store import tags_of_batches, tags_of_orders_in
 
 
 def result_rows(database: IMEIDatabase, progress: Progress) -> Iterator[dict[str, Any]]:

@@ -84,12 +84,12 @@ turnarounds = Table(
     metadata,
     Column("service_id", TEXT, primary_key=True),
     Column("day", TEXT, primary_key=True),  #: UTC, such as 2026-11-25
-    Column("step", INTEGER, primary_key=True),  #: of the scale in storage/service_figures.py
+    Column("step", INTEGER, primary_key=True),  #: of the scale in storage/service_figure_store.py
     Column("orders", INTEGER, nullable=False),
     sqlite_with_rowid=False,
 )
 
-#: What our orders say about a service. Computed in the background; storage/service_figures.py says how.
+#: What our orders say about a service. Computed in the background; storage/service_figure_store.py says how.
 service_figures = Table(
     "service_figures",
     metadata,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, delete, func, or_, select, upda
 
 from orders import FINAL_STATUSES, NAMED_BY_PERSON, ChunkState, Outcome
 from schema import UNDECIDED, chunks, items, orders, status_changes
-from storage import automation_marks, service_figures
+from storage import automation_marks, service_figure_store
 from storage.batch_states import touch
 from storage.call_queries import OF_BATCH, doubtful_calls
 from storage.guards import WrongStateError, expect, parts
@@ -30,7 +30,7 @@ def withdraw(connection: Connection, batch_id: int, order_id: str, message: str)
     expect(elsewhere is None, f"Its IMEI is under way in batch {elsewhere}.")
     connection.execute(delete(status_changes).where(status_changes.c.order_row == found.order_row))
     automation_marks.follow_removed_changes(connection)
-    service_figures.follow_removed_changes(connection)
+    service_figure_store.follow_removed_changes(connection)
     unfinished = func.coalesce(orders.c.status, "").not_in(FINAL_STATUSES) & orders.c.result_code.is_(None)
     removed = connection.execute(delete(orders).where(orders.c.id == found.order_row, unfinished)).rowcount
     expect(removed == 1, f"Order {order_id} has its result.")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, or_, select
 from database import IMEIDatabase
 from schema import HAS_CUSTOMER, OPEN_CALL, batches, chunks, each_of, sql
 from storage.batch_queries import UNFINISHED
-from storage.customers import customer_key
+from storage.customer_store import customer_key
 
 #: For each IMEI the batches that have an order of it.
 ORDERED = sql(

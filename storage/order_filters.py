@@ -44,7 +44,7 @@ from orders import FINAL_STATUSES, OrderStatus
 from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, WordList, batch_tags, batches, order_tags, orders, sql
 from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
-from storage.tags import batches_alone_with, tag_key
+from storage.tag_store import batches_alone_with, tag_key
 
 #: Orders that a walk reads at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000

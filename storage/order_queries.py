@@ -20,7 +20,7 @@ from storage.batch_creation import known_orders
 from storage.batch_queries import progresses
 from storage.order_wordings import distinct_words, stored_words
 from storage.rows import EarlierOrder, Order, OrderedItem
-from storage.tags import tag_key
+from storage.tag_store import tag_key
 from storage.verdict_store import counts_of
 
 logger = logging.getLogger(__name__)

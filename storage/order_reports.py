@@ -19,7 +19,7 @@ from grading import Verdict
 from orders import DisputeKind, OrderStatus
 from schema import MILLIONTH, batches, each_of, order_totals, orders, sums, totals_mark
 from storage import dispute_queries
-from storage.customers import names_by_writing
+from storage.customer_store import names_by_writing
 from storage.dispute_queries import PaidBack
 from storage.kept_sums import FINDINGS, findings
 

@@ -19,7 +19,7 @@ from schema import INTEGER, NOT_FINAL, DayStart, orders, saved_searches, sql
 from storage.order_filters import WALKED_FIRST, OrderFilter, fitting, rare_guide, wordings_of
 from storage.order_wordings import MEANT
 from storage.rows import FoundOrder, Order
-from storage.tags import tag_key
+from storage.tag_store import tag_key
 
 #: How long a list is kept, and characters of all lists together, beyond which the oldest are forgotten: nobody may fill
 #: the disk with lists.

@@ -15,7 +15,7 @@ from dataclasses import replace
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import OutcomeUnknownError
 from orders import Chunk, ChunkState
-from storage import call_queries, elections, handed_calls, pace_store
+from storage import call_queries, election_store, handed_calls, pace_store
 from storage.handed_calls import Begun, RawAnswer, at_once
 from storage.job_queue import CALL_TASK, JobQueue
 from storage.listening import listening
@@ -173,7 +173,7 @@ class ClusterCarrier:
             if is_due:
                 self._pace = None  # it is written again: a process that was overtaken may have written its own
                 self._sweep(connection, carried)
-                self._throttle.resize(self._options.workers * max(1, elections.count_workers(connection)))
+                self._throttle.resize(self._options.workers * max(1, election_store.count_workers(connection)))
             if is_held:
                 self._take_back(connection, carried, carried)
         self._is_held = False

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
-from storage import elections
+from storage import election_store
 from storage.handed_calls import at_once
 from submission.runner_lock import RunnerLock, runner_alive
 
@@ -57,7 +57,7 @@ class RowLock:
     def acquire(self) -> bool:
         """Take the lock if it is free. Raises DatabaseUnavailableError."""
         with at_once(self._database) as connection:
-            if not elections.take(connection, self._name, self._holder, LASTS):
+            if not election_store.take(connection, self._name, self._holder, LASTS):
                 return False
         self.is_lost = False
         self._ending.clear()
@@ -74,7 +74,7 @@ class RowLock:
         self._thread = None
         try:
             with at_once(self._database) as connection:
-                elections.renew(connection, self._name, self._holder, 0.0)
+                election_store.renew(connection, self._name, self._holder, 0.0)
         except DatabaseUnavailableError as error:
             logger.warning("The lock of the leader ends in a moment: %s", error.orig)
 
@@ -90,7 +90,7 @@ class RowLock:
         while not self._ending.wait(RENEWED):
             try:
                 with at_once(self._database) as connection:
-                    self.is_lost = not elections.renew(connection, self._name, self._holder, LASTS)
+                    self.is_lost = not election_store.renew(connection, self._name, self._holder, LASTS)
             except DatabaseUnavailableError as error:
                 logger.warning("The lock of the leader could not be renewed: %s", error.orig)
             if self.is_lost:
@@ -113,4 +113,4 @@ def leader_alive(database: IMEIDatabase, data_dir: Path) -> bool:
 
 def is_led(connection: Transaction, data_dir: Path) -> bool:
     """Return what leader_alive() returns, inside a transaction."""
-    return runner_alive(data_dir) if connection.dialect.name == "sqlite" else elections.is_held(connection, MAIN)
+    return runner_alive(data_dir) if connection.dialect.name == "sqlite" else election_store.is_held(connection, MAIN)

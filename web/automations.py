@@ -16,8 +16,8 @@ from database import Transaction, utc_now
 from orders import AutomationKind, NotPossibleError, RunKind
 from people import Role
 from spreadsheets import OutColumn
-from storage import automation_changes, automation_store, batch_queries
-from storage.automation_changes import Changed
+from storage import automation_change_store, automation_store, batch_queries
+from storage.automation_change_store import Changed
 from storage.automation_store import Automation, ChangedMeanwhileError, Run
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
@@ -245,7 +245,7 @@ def changes(run_id: int) -> str:
     found = _run_or_404(run_id)
     after = request.args.get("after", 0, type=int)
     with backend().database.read() as connection:
-        phones = automation_changes.changed_phones(connection, run_id, max(after, 0), PAGE + 1)
+        phones = automation_change_store.changed_phones(connection, run_id, max(after, 0), PAGE + 1)
     batch = batch_queries.progress(backend().database, found.batch_id) if found.batch_id else None
     return render_template(
         "automation_run.html",
@@ -265,7 +265,7 @@ def changes_csv(run_id: int) -> Response:
     found = _run_or_404(run_id)
     describe(f"run {run_id} of automation {found.automation_id}", phones=found.changed)
     with backend().database.read() as connection:
-        phones = automation_changes.changed_phones(connection, run_id)
+        phones = automation_change_store.changed_phones(connection, run_id)
     return csv_download(_lines(phones), COLUMNS, f"changes-{run_id}_{utc_now():%Y%m%dT%H%MZ}.csv")
 
 

@@ -26,12 +26,12 @@ from results import request_sync, result_rows
 from spreadsheets import export_name
 from storage import batch_queries, order_pages, order_queries
 from storage.batch_uploads import rename_upload
-from storage.customers import find_customer
+from storage.customer_store import find_customer
 from storage.order_counts import Count
 from storage.order_filters import OrderFilter
 from storage.order_pages import WORST_FIRST, Sort
 from storage.order_queries import ListedBatches
-from storage.tags import tag_words, tags_of_batches
+from storage.tag_store import tag_words, tags_of_batches
 from web.access import allow, describe
 from web.batch_fields import LONGEST_NAME
 from web.batch_moves import pause_batch, resume_at, stop_batch

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from people import Role
-from storage.preferences import prefer
+from storage.preference_store import prefer
 from web.access import allow, current_actor, describe
 from web.auth import safe_next
 from web.order_columns import COLUMNS, IMEI, OrderTable, all_columns, cells, preference_of

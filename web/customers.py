@@ -8,9 +8,9 @@ from backend import backend
 from people import Role
 from results import reading_choice
 from spreadsheets import OutColumn
-from storage import customers, order_queries
+from storage import customer_store, order_queries
 from storage.batch_uploads import change_upload
-from storage.customers import Customer
+from storage.customer_store import Customer
 from storage.order_queries import ListedBatches
 from submission import service_objection
 from web.access import allow, describe
@@ -37,12 +37,12 @@ SEEN_COLUMNS = (
 @allow(Role.VIEWER)
 def listing() -> str:
     """Show the customers; those with the newest batches first."""
-    known, place = customers.known_customers(backend().database), request.args.get("after", 0, type=row_number)
+    known, place = customer_store.known_customers(backend().database), request.args.get("after", 0, type=row_number)
     listed = known[place : place + PAGE]
     return render_template(
         "customers.html",
         customers=listed,
-        spent=customers.spent_by(backend().database, listed),
+        spent=customer_store.spent_by(backend().database, listed),
         services={one.package_id: one.title for one in backend().catalog.stored().services},
         total=len(known),
         following=place + PAGE if len(known) > place + PAGE else None,
@@ -58,7 +58,7 @@ def show() -> str:
     return render_template(
         "customer.html",
         customer=found,
-        spent=customers.spent_by(database, [found])[found.name],
+        spent=customer_store.spent_by(database, [found])[found.name],
         catalogue=backend().catalog.current(patience=1.0),
         batches=order_queries.listed_batches(database, NEWEST, wanted=ListedBatches(customers=found.writings)),
     )
@@ -75,7 +75,7 @@ def set_default() -> ResponseReturnValue:
         describe(refused=objection)
         flash(objection, "error")
     else:
-        customers.set_default_service(backend().database, name, service_id)
+        customer_store.set_default_service(backend().database, name, service_id)
         flash("Default service saved." if service_id else "No service is suggested any more.", "good")
     return redirect(url_for("customers.show", name=name), 303)
 
@@ -90,7 +90,7 @@ def rename() -> ResponseReturnValue:
         describe(refused="no name")
         flash("Enter a name.", "error")
         return redirect(url_for("customers.show", name=found.name), 303)
-    count = customers.rename_customer(backend().database, found.name, new)
+    count = customer_store.rename_customer(backend().database, found.name, new)
     flash(f"{plural(count, 'batch', 'batches')} renamed to “{new}”.", "good")
     return redirect(url_for("customers.show", name=new), 303)
 
@@ -100,7 +100,7 @@ def rename() -> ResponseReturnValue:
 def use_default(token: str) -> ResponseReturnValue:
     """Preview an upload with the default service of its customer."""
     found = drafts.upload_or_404(token)
-    service_id = customers.default_service(backend().database, found.customer)
+    service_id = customer_store.default_service(backend().database, found.customer)
     if service_id:
         change_upload(backend().database, token, service_id, found.choice)
     return redirect(url_for("preview.show", token=token), 303)
@@ -119,7 +119,7 @@ def seen_csv(token: str) -> Response:
 
 
 def _customer_or_404(name: str) -> Customer:
-    found = customers.find_customer(backend().database, name)
+    found = customer_store.find_customer(backend().database, name)
     if found is None:
         abort(404, f"No batch names a customer “{name[:40]}”.")
     return found

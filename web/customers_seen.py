@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from backend import backend
 from spreadsheets import Intake
 from storage.batch_uploads import Upload
-from storage.customers import customer_key
+from storage.customer_store import customer_key
 from storage.customers_seen import SeenBatch, seen_for_others
 from storage.rows import Order
 

@@ -40,7 +40,7 @@ from storage import order_filters
 from storage.order_counts import Count
 from storage.order_filters import OrderFilter
 from storage.rows import Order
-from storage.tags import tags_of_batches, tags_of_orders
+from storage.tag_store import tags_of_batches, tags_of_orders
 from web.access import describe
 from web.order_columns import OrderTable, exported_columns
 

@@ -9,7 +9,7 @@ from flask import url_for
 from database import IMEIDatabase
 from people import Role
 from storage.order_pages import Sort
-from storage.saved_filters import SavedFilter, filters_of
+from storage.saved_filter_store import SavedFilter, filters_of
 from web.access import current_actor, may
 
 

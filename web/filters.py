@@ -20,7 +20,7 @@ from orders import OrderStatus
 from storage.order_filters import OrderFilter
 from storage.order_queries import people_who_ordered
 from storage.order_wordings import COUNTED, FINDINGS, MEANT, NAMES, read_finding, stored_words
-from storage.tags import Tag, is_tag, known_tags
+from storage.tag_store import Tag, is_tag, known_tags
 from web.context import row_number
 
 #: The findings that can be chosen, by the name of their field.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from backend import backend
 from spreadsheets import OutColumn
 from storage.order_pages import Sort
-from storage.preferences import preference
+from storage.preference_store import preference
 from storage.rows import Order
 from web.access import current_actor
 

@@ -20,7 +20,7 @@ from storage import (
     order_filters,
     order_pages,
     order_queries,
-    tags,
+    tag_store,
     verdict_store,
 )
 from storage.order_counts import Count
@@ -186,9 +186,9 @@ def order(order_id: str) -> ResponseReturnValue:
         others=others,
         catalogue=catalogue,
         dispute=dispute_queries.of_order(database, found.id),
-        tags=tags.tags_of_orders(database, [found.id]).get(found.id, []),
-        batch_tags=tags.tags_of_batches(database, filter(None, [found.batch_id])).get(found.batch_id or 0, []),
-        known_tags=tags.tag_words(database, SHOWN),
+        tags=tag_store.tags_of_orders(database, [found.id]).get(found.id, []),
+        batch_tags=tag_store.tags_of_batches(database, filter(None, [found.batch_id])).get(found.batch_id or 0, []),
+        known_tags=tag_store.tag_words(database, SHOWN),
         seen=also_seen(found, batch_queries.customer_of(database, found.batch_id)),
         **_result(found),
     )

@@ -19,7 +19,7 @@ from orders import Outcome
 from people import Role
 from results import last_audits, last_sync
 from settings import VERSION
-from storage import account_mark, batch_queries, lease, order_queries, service_figures, service_marks
+from storage import account_mark, batch_queries, lease, order_queries, service_figure_store, service_marks
 from storage.backups import backup_files, backup_state, make_backup, needs_server_backups, next_backup
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
@@ -84,7 +84,7 @@ def services() -> ResponseReturnValue:
     """Show the services that match ?q=, ?category= and ?used=, in the order of ?sort=."""
     catalogue, args = backend().catalog.current(), request.args
     q, category, sort, used = args.get("q", "").strip(), args.get("category", ""), args.get("sort", ""), "used" in args
-    figures = service_figures.figures(backend().database)
+    figures = service_figure_store.figures(backend().database)
     found = [one for one in find_services(catalogue.services, q) if category in ("", one.category)]
     return render_template(
         "services.html",

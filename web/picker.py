@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from backend import backend
 from orders import Catalogue, ServiceInfo
-from storage.customers import default_service
-from storage.preferences import prefer, preference
-from storage.service_figures import figures
+from storage.customer_store import default_service
+from storage.preference_store import prefer, preference
+from storage.service_figure_store import figures
 from storage.service_marks import favourites, recent_services
 from web.access import current_actor
 from web.service_experience import hint

@@ -13,9 +13,9 @@ from database import utc_now
 from orders import OrderStatus
 from people import Role
 from spreadsheets import OutColumn
-from storage import order_queries, order_reports, result_counts
-from storage.customers import customer_names
-from storage.result_counts import Chosen
+from storage import order_queries, order_reports, result_count_store
+from storage.customer_store import customer_names
+from storage.result_count_store import Chosen
 from web.access import allow
 from web.context import batch_of_url
 from web.downloads import csv_download, xlsx_download
@@ -98,7 +98,7 @@ def _asked() -> AskedTable:
             abort(400, f"Results can be counted by {', '.join(LABELS.values())}, not by “{name[:40]}”.")
     if not layout.rows or len(set(layout.fields)) < len(layout.fields):
         abort(400, "Choose different fields for lines and columns.")
-    if not result_counts.can_combine(_stored(layout)):
+    if not result_count_store.can_combine(_stored(layout)):
         abort(400, "Model and carrier together can be combined with the SIM lock only.")
     period = asked_period(order_reports.months(backend().database), utc_now().date())
     return AskedTable(layout, period, batch_of_url(), given.get("customer", ""))
@@ -110,7 +110,7 @@ def _stored(layout: Layout) -> list[str]:
 
 def _table(asked: AskedTable, most: Most) -> PivotTable:
     chosen = Chosen(asked.period.since, asked.period.until, asked.batch, asked.customer)
-    return lay_out(result_counts.count(backend().database, _stored(asked.layout), chosen), asked.layout, most)
+    return lay_out(result_count_store.count(backend().database, _stored(asked.layout), chosen), asked.layout, most)
 
 
 @dataclass(frozen=True, slots=True)

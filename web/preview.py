@@ -27,7 +27,7 @@ from results import CHOICES, FILE, PASTE, reading_choice
 from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import Upload, batch_of_token, change_upload, part_batches, rename_upload
-from storage.customers import known_customers
+from storage.customer_store import known_customers
 from submission import Plan, service_objection, unchecked
 from web.access import allow, current_actor, describe, record_nothing
 from web.batch_fields import names_from, one_line

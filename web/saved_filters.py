@@ -8,7 +8,15 @@ from flask.typing import ResponseReturnValue
 from backend import backend
 from people import Role
 from storage.order_pages import Sort
-from storage.saved_filters import MOST, SavedFilter, change_filter, delete_filter, filters_of, find_filter, save_filter
+from storage.saved_filter_store import (
+    MOST,
+    SavedFilter,
+    change_filter,
+    delete_filter,
+    filters_of,
+    find_filter,
+    save_filter,
+)
 from web.access import allow, current_actor, describe, may
 from web.batch_fields import one_line
 from web.filter_chips import chip_of, may_change, saved_query

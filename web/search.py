@@ -12,10 +12,10 @@ from database import IMEIDatabase
 from orders import ServiceInfo
 from people import Role
 from storage import global_search
-from storage.customers import customer_names
+from storage.customer_store import customer_names
 from storage.global_search import BatchLine
 from storage.rows import Order
-from storage.tags import tag_words
+from storage.tag_store import tag_words
 from web.access import allow
 from web.batch_fields import LONGEST_NAME, one_line
 from web.filter_chips import Chip, chips

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from amounts import money
 from orders import ServiceInfo
-from storage.service_figures import PriceSince, ServiceFigures
+from storage.service_figure_store import PriceSince, ServiceFigures
 from web.format import duration, percent
 
 #: Orders with a result from which on a service has a hint in the picker.

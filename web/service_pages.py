@@ -7,8 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from people import Role
-from storage import service_figures
-from storage.service_figures import ALL, RECENT
+from storage import service_figure_store
+from storage.service_figure_store import ALL, RECENT
 from web.access import allow
 from web.service_experience import price_line, price_words
 
@@ -23,9 +23,9 @@ def show(service_id: str) -> ResponseReturnValue:
     service = database.get_service(service_id)
     if service is None:
         abort(404, f"There is no service {service_id[:40]}.")
-    prices = service_figures.prices(database, service_id)
+    prices = service_figure_store.prices(database, service_id)
     line = price_line(prices, time.time())
-    figures = service_figures.figures_of(database, service_id)
+    figures = service_figure_store.figures_of(database, service_id)
     return render_template(
         "service.html",
         service=service,

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from people import Role
-from storage import order_queries, tags
+from storage import order_queries, tag_store
 from web.access import allow, describe
 from web.batch_fields import one_line
 from web.context import batch_or_404, row_number
@@ -28,8 +28,8 @@ NO_TAG = "Enter a tag: a short word, or several with commas between them."
 def listing() -> str:
     """Show every tag with the number of its batches and orders."""
     with backend().database.read() as connection:
-        known = tags.known_tags(connection, SHOWN)
-    return render_template("tags.html", tags=known, counted=tags.COUNTED)
+        known = tag_store.known_tags(connection, SHOWN)
+    return render_template("tags.html", tags=known, counted=tag_store.COUNTED)
 
 
 @blueprint.post("/batches/<int:batch_id>/tags")
@@ -39,10 +39,10 @@ def of_batch(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     database, removed = backend().database, request.form.get("remove", "")
     if removed:
-        tags.untag_batch(database, batch_id, removed)
+        tag_store.untag_batch(database, batch_id, removed)
         describe(removed=removed)
     for word in _words():
-        tags.tag_batches(database, [batch_id], word)
+        tag_store.tag_batches(database, [batch_id], word)
     return redirect(url_for("batches.live", batch_id=batch_id), 303)
 
 
@@ -56,10 +56,10 @@ def of_order(order_id: str) -> ResponseReturnValue:
     removed = request.form.get("remove", "")
     describe(f"order {order_id}")
     if removed:
-        tags.untag_order(database, found.id, removed)
+        tag_store.untag_order(database, found.id, removed)
         describe(removed=removed)
     for word in _words():
-        tags.tag_orders(database, [found.id], word)
+        tag_store.tag_orders(database, [found.id], word)
     return redirect(url_for("orders.order", order_id=order_id), 303)
 
 
@@ -75,7 +75,7 @@ def of_rows() -> ResponseReturnValue:
     else:
         words = _words()
         for word in words:
-            tags.tag_orders(backend().database, rows, word)
+            tag_store.tag_orders(backend().database, rows, word)
         describe("orders", rows=len(rows))
         if words:
             flash(f"{plural(len(rows), 'order')} tagged: {', '.join(words)}.", "good")
@@ -91,7 +91,7 @@ def rename() -> ResponseReturnValue:
     """Write a tag in another way wherever it is."""
     old, words = _known_tag(), _words()
     if len(words) == 1:
-        tags.rename_tag(backend().database, old, words[0])
+        tag_store.rename_tag(backend().database, old, words[0])
         describe(f"tag {old}", new=words[0])
         flash(f"“{old}” is “{words[0]}” now.", "good")
     return redirect(url_for("tags.listing"), 303)
@@ -102,7 +102,7 @@ def rename() -> ResponseReturnValue:
 def delete() -> ResponseReturnValue:
     """Take a tag from everything."""
     old = _known_tag()
-    tags.delete_tag(backend().database, old)
+    tag_store.delete_tag(backend().database, old)
     describe(f"tag {old}")
     flash(f"The tag “{old}” was removed from all batches and orders.", "good")
     return redirect(url_for("tags.listing"), 303)
@@ -114,7 +114,7 @@ def _words() -> Sequence[str]:
     words = dict[str, str]()
     for part in (given or "").split(","):
         if word := one_line(part, LONGEST):
-            words.setdefault(tags.tag_key(word), word)
+            words.setdefault(tag_store.tag_key(word), word)
     if given is not None and not words:
         flash(NO_TAG, "error")
     if words:
@@ -124,6 +124,6 @@ def _words() -> Sequence[str]:
 
 def _known_tag() -> str:
     word = request.form.get("old", "")
-    if not tags.is_tag(backend().database, word):
+    if not tag_store.is_tag(backend().database, word):
         abort(404, f"There is no tag “{word[:LONGEST]}”. Somebody may have renamed or deleted it.")
     return word

@@ -19,7 +19,7 @@ from callers import all_calling
 from database import DatabaseUnavailableError, IMEIDatabase
 from runner import Background, in_threads, use_one_heap
 from settings import Settings
-from storage import elections, job_queue
+from storage import election_store, job_queue
 from storage.background import Duty
 from storage.handed_calls import at_once
 from storage.listening import server_address
@@ -71,7 +71,7 @@ class WorkerProgram:
         """Stand for election in a thread, and make calls."""
         background = Background(self.settings, self.database, self.stopping, self._at_duties)
         background.start()
-        name = f"{elections.WORKER}{socket.gethostname()} {os.getpid()}"
+        name = f"{election_store.WORKER}{socket.gethostname()} {os.getpid()}"
         with all_calling(self.settings, self.database) as callers, RowLock(self.database, name).held():
             install_id = self.database.install_id() if self.settings.send_order_key else None
             clients = {caller.account.name: caller.client for caller in callers}
@@ -125,4 +125,4 @@ class WorkerProgram:
     def _drop_dead_jobs(self, _stop: threading.Event) -> None:
         with at_once(self.database) as connection:
             job_queue.drop_dead(connection)
-            elections.forget_workers(connection)
+            election_store.forget_workers(connection)

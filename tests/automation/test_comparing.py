@@ -9,8 +9,8 @@ from simulated_provider import imeis
 
 from automation.comparing import compare_open_runs, compared, differences
 from orders import AutomationKind
-from storage import automation_changes
-from storage.automation_changes import Pair
+from storage import automation_change_store
+from storage.automation_change_store import Pair
 
 
 def pair(before: str, after: str, row: int = 1) -> Pair:
@@ -58,7 +58,7 @@ def test_a_recheck_shows_what_changed_as_results_come_and_announces_it_once(scen
     assert (run.compared, run.changed, run.is_compared) == (4, 4, True)
     assert run.changes == {"Find My OFF → ON": 4, "Verdict pass → fail": 4}
     with scene.database.read() as connection:
-        phones = automation_changes.changed_phones(connection, run.run_id)
+        phones = automation_change_store.changed_phones(connection, run.run_id)
         events = "SELECT data FROM outbox_events WHERE kind = 'recheck.compared'"
         told = [json.loads(data) for (data,) in connection.exec_driver_sql(events)]
     assert sorted(phone.imei for phone in phones) == imeis(4)

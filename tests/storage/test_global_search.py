@@ -13,7 +13,7 @@ from schema import orders
 from storage import global_search
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_names import rename_batch
-from storage.customers import customer_names
+from storage.customer_store import customer_names
 
 ROWS = [
     {"id": 1, "order_id": "A-77", "imei": NUMBER, "imei2": "353370080000011", "serial": "F17ABC"},

@@ -18,7 +18,7 @@ from schema import batches, orders
 from storage import kept_sums, order_counts, order_filters, order_searches
 from storage.order_counts import Count
 from storage.order_filters import Guide, OrderFilter, guide, page_query
-from storage.tags import tag_batches, tag_orders
+from storage.tag_store import tag_batches, tag_orders
 
 ROOT = Path(__file__).parents[2]
 #: Batch → who ordered it.

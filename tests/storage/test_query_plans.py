@@ -41,7 +41,7 @@ from storage import (
     order_searches,
     regrading,
     rule_trials,
-    service_figures,
+    service_figure_store,
     stop_loss,
     verdict_store,
 )
@@ -236,7 +236,7 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
     assert undo_import(database, import_id) == (1, 0)
     order_searches.save_search(database, NUMBERS, 0)
     kept_sums.tend(database, 0)
-    service_figures.tend(database)
+    service_figure_store.tend(database)
     rules = (*DEFAULT_RULES, checked_rule("review", "older", "30"))
     rule_trials.try_rules(database, rules)
     assert verdict_store.save_rules(database, rules, "admin")

@@ -6,7 +6,7 @@ import pytest
 from waiting import wait_until
 
 from database import IMEIDatabase
-from storage import elections
+from storage import election_store
 from storage.handed_calls import at_once
 from submission import leader_locks as locks
 from submission.leader_locks import RowLock, leader_alive, leader_lock
@@ -34,9 +34,9 @@ def test_a_leader_that_was_stopped_for_too_long_finds_its_lock_lost(
     stopped, other = RowLock(server_database), RowLock(server_database)
     assert stopped.acquire()
     with at_once(server_database) as connection:
-        assert elections.take(connection, "main", "another process", 10.0) is False
-        elections.renew(connection, "main", stopped._holder, -1.0)  # as if nobody had renewed it
-        assert elections.take(connection, "main", "another process", 10.0)
+        assert election_store.take(connection, "main", "another process", 10.0) is False
+        election_store.renew(connection, "main", stopped._holder, -1.0)  # as if nobody had renewed it
+        assert election_store.take(connection, "main", "another process", 10.0)
     wait_until(lambda: stopped.is_lost, "the lock is lost")
     stopped.release()
     assert not other.acquire()
@@ -45,7 +45,7 @@ def test_a_leader_that_was_stopped_for_too_long_finds_its_lock_lost(
 def test_a_clock_of_the_server_that_was_set_back_leaves_no_leader_that_is_gone(server_database: IMEIDatabase) -> None:
     """Else nobody would lead before the old time comes again."""
     with at_once(server_database) as connection:
-        assert elections.take(connection, "main", "a process that is gone", 3600.0)
+        assert election_store.take(connection, "main", "a process that is gone", 3600.0)
     with RowLock(server_database).held() as is_leader:
         assert is_leader
 
@@ -56,11 +56,11 @@ def test_a_lock_is_renewed(server_database: IMEIDatabase, monkeypatch: pytest.Mo
     lock = RowLock(server_database)
     with lock.held():
         with at_once(server_database) as connection:
-            elections.renew(connection, "main", lock._holder, 0.0)
+            election_store.renew(connection, "main", lock._holder, 0.0)
 
         def is_held() -> bool:
             with server_database.read() as connection:
-                return elections.is_held(connection, "main")
+                return election_store.is_held(connection, "main")
 
         wait_until(is_held, "it is renewed")
 

@@ -35,9 +35,9 @@ from settings import MAIN_ACCOUNT, Settings
 from storage import account_store, dispute_store, outbox, scan_store, user_store, webhook_store
 from storage.delivery_store import add_test
 from storage.link_store import NewLink
-from storage.saved_filters import save_filter
+from storage.saved_filter_store import save_filter
 from storage.scan_store import NewScan
-from storage.tags import tag_batches
+from storage.tag_store import tag_batches
 from web import XLSX, status_report
 from web.auth import HEADERS as WANTED_HEADERS
 from web.auth import SESSION_COOKIE, unmasked

@@ -10,7 +10,7 @@ from orders import AutomationKind, DisputeKind, Outcome, RunKind
 from storage import dispute_store, order_filters
 from storage.disputable import Disputable
 from storage.order_filters import OrderFilter
-from storage.tags import tag_batches, tag_orders
+from storage.tag_store import tag_batches, tag_orders
 
 NUMBERS = imeis(260, 5000)
 #: With places for the id of a batch, of an order, and an IMEI.

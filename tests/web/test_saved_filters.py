@@ -10,7 +10,7 @@ from web_scenes import ordered
 
 from database import IMEIDatabase, utc_now
 from people import Actor, Role
-from storage.saved_filters import save_filter
+from storage.saved_filter_store import save_filter
 
 VIEWER, OPERATOR = Actor("vera", Role.VIEWER), Actor("otto", Role.OPERATOR)
 

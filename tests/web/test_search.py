@@ -9,8 +9,8 @@ from orders import BatchNames
 from storage import order_filters
 from storage.batch_names import rename_batch
 from storage.order_filters import OrderFilter
-from storage.saved_filters import save_filter
-from storage.tags import tag_batches
+from storage.saved_filter_store import save_filter
+from storage.tag_store import tag_batches
 
 NUMBERS = imeis(3)
 

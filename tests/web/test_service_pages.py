@@ -10,7 +10,7 @@ from web_scenes import ordered
 from database import IMEIDatabase
 from orders import ServiceInfo
 from schema import service_figures as rows
-from storage.service_figures import PriceSince, ServiceFigures
+from storage.service_figure_store import PriceSince, ServiceFigures
 from web.service_experience import HEIGHT, SORTS, hint, price_line, price_words, sorted_services
 
 NOW = time.time()

@@ -3,8 +3,8 @@
 import pytest
 
 from database import IMEIDatabase
-from storage import saved_filters
-from storage.saved_filters import change_filter, delete_filter, filters_of, find_filter, save_filter
+from storage import saved_filter_store
+from storage.saved_filter_store import change_filter, delete_filter, filters_of, find_filter, save_filter
 
 
 def seen(database: IMEIDatabase, person: str) -> list[tuple[str, str]]:
@@ -28,6 +28,6 @@ def test_a_filter_is_saved_replaced_shared_renamed_and_deleted(
     assert find_filter(database, shared.filter_id) is None
     assert seen(database, "ben") == [("Returns", "status=Rejected"), ("To return", "verdict=fail&since=7d")]
 
-    monkeypatch.setattr(saved_filters, "MOST", 1)
+    monkeypatch.setattr(saved_filter_store, "MOST", 1)
     assert not save_filter(database, "ben", "One more", "fmi=ON", is_shared=False)
     assert save_filter(database, "ben", "Returns", "fmi=ON", is_shared=False), "its own place"

@@ -12,9 +12,9 @@ from sqlalchemy import delete, func, insert, select, update
 
 from database import IMEIDatabase
 from schema import RESULT_FIELDS, orders, result_changes
-from storage import result_counts
+from storage import result_count_store
 from storage.batch_creation import NewBatch, create_batch
-from storage.result_counts import Chosen, Counts, can_combine, split
+from storage.result_count_store import Chosen, Counts, can_combine, split
 
 FIRST = datetime(2026, 1, 28, 23, 59, 59)
 COMBINED = [
@@ -85,10 +85,10 @@ def test_counts_are_those_of_the_orders_after_any_change(database: IMEIDatabase)
             elif kind == "delete":
                 connection.execute(delete(orders).where(some))
             else:
-                result_counts.add_up(connection)
+                result_count_store.add_up(connection)
         fields = chance.choice(COMBINED)
         for chosen in chance.sample(PERIODS, 2) + chance.sample(OF_BATCHES, 1):
-            found = result_counts.count(database, fields, chosen)
+            found = result_count_store.count(database, fields, chosen)
             assert found == counted(database, fields, chosen), (step, kind, fields, chosen)
 
 
@@ -103,11 +103,11 @@ def test_placing_orders_notes_nothing_and_a_result_is_noted_once(database: IMEID
         assert noted() == 0
         connection.execute(update(orders).values(verdict="pass", verdict_rule=9))
     assert noted() == 9
-    result_counts.tend(database, few=9)
+    result_count_store.tend(database, few=9)
     assert noted() == 9
-    result_counts.tend(database, few=8)
+    result_count_store.tend(database, few=8)
     assert noted() == 0
-    assert result_counts.count(database, ("model",), Chosen()) == {(("iPhone 12" * 9)[:80],): 9}
+    assert result_count_store.count(database, ("model",), Chosen()) == {(("iPhone 12" * 9)[:80],): 9}
 
 
 def test_a_period_is_split_into_whole_months_and_days() -> None:
@@ -118,4 +118,4 @@ def test_a_period_is_split_into_whole_months_and_days() -> None:
     parts = split(day("2025-12-31"), day("2026-03-01"))
     assert parts == (("2026-01", "2026-02"), [(day("2025-12-31"),) * 2, (day("2026-03-01"),) * 2])
     with pytest.raises(ValueError, match="not counted together"):
-        result_counts.count(None, ("model", "carrier", "fmi"), Chosen())  # type: ignore[arg-type]
+        result_count_store.count(None, ("model", "carrier", "fmi"), Chosen())  # type: ignore[arg-type]

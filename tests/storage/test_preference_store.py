@@ -1,7 +1,7 @@
 """What people chose on pages is kept for each of them, on both databases."""
 
 from database import IMEIDatabase
-from storage.preferences import prefer, preference
+from storage.preference_store import prefer, preference
 
 
 def test_a_preference_is_kept_for_one_person_and_replaced_and_forgotten(database: IMEIDatabase) -> None:

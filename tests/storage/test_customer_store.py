@@ -10,7 +10,7 @@ from web_client import order_batch
 from database import IMEIDatabase
 from orders import BatchNames
 from schema import orders
-from storage import customers, dispute_queries, dispute_store, order_reports
+from storage import customer_store, dispute_queries, dispute_store, order_reports
 from storage.batch_names import rename_batch
 from storage.dispute_store import Refund
 
@@ -28,19 +28,19 @@ def named_fixture(database: IMEIDatabase) -> IMEIDatabase:
 
 
 def test_writings_of_a_name_are_one_customer_with_the_newest_batch_first(named: IMEIDatabase) -> None:
-    customers.set_default_service(named, "acme", "269")
-    acme, mueller = customers.known_customers(named)
+    customer_store.set_default_service(named, "acme", "269")
+    acme, mueller = customer_store.known_customers(named)
     assert (acme.name, acme.writings, acme.batches, acme.imeis, acme.last_batch) == ("Acme", ("Acme", "ACME"), 2, 2, 3)
     assert (acme.service_id, mueller.service_id) == ("269", "")
-    spent = customers.spent_by(named, [acme, mueller])
+    spent = customer_store.spent_by(named, [acme, mueller])
     assert (spent["Acme"].dollars, spent["Müller"].dollars) == (1.0, 0.5)
-    assert customers.find_customer(named, "MÜLLER") == mueller
-    assert customers.find_customer(named, "") is None
+    assert customer_store.find_customer(named, "MÜLLER") == mueller
+    assert customer_store.find_customer(named, "") is None
 
 
 def test_reports_and_filters_take_writings_of_a_name_as_one_customer(named: IMEIDatabase) -> None:
-    assert customers.customer_names(named) == ["Acme", "Müller"]
-    assert customers.customer_names(named, "MÜ") == ["Müller"]
+    assert customer_store.customer_names(named) == ["Acme", "Müller"]
+    assert customer_store.customer_names(named, "MÜ") == ["Müller"]
     rows, count = order_reports.top(named, "customer", None, None, 1)
     assert (rows[0].key, rows[0].orders, rows[0].spent, count) == ("Acme", 2, 1.0, 3)
     with named.write() as connection:
@@ -54,13 +54,14 @@ def test_reports_and_filters_take_writings_of_a_name_as_one_customer(named: IMEI
 
 
 def test_a_renamed_customer_keeps_its_default_and_a_merged_one_takes_that_of_the_other(named: IMEIDatabase) -> None:
-    customers.set_default_service(named, "ACME", "269")
-    assert customers.rename_customer(named, "acme", "Acme Ltd") == 2
-    assert (customers.default_service(named, "ACME"), customers.default_service(named, "acme ltd")) == ("", "269")
-    customers.set_default_service(named, "Müller", "1739")
-    assert customers.rename_customer(named, "Acme Ltd", "müller") == 2
-    [one] = customers.known_customers(named)
+    customer_store.set_default_service(named, "ACME", "269")
+    assert customer_store.rename_customer(named, "acme", "Acme Ltd") == 2
+    assert customer_store.default_service(named, "ACME") == ""
+    assert customer_store.default_service(named, "acme ltd") == "269"
+    customer_store.set_default_service(named, "Müller", "1739")
+    assert customer_store.rename_customer(named, "Acme Ltd", "müller") == 2
+    [one] = customer_store.known_customers(named)
     assert (one.batches, one.service_id) == (3, "1739")
-    assert customers.rename_customer(named, "nobody", "x") == 0
-    customers.set_default_service(named, "MÜLLER", "")
-    assert customers.default_service(named, "Müller") == ""
+    assert customer_store.rename_customer(named, "nobody", "x") == 0
+    customer_store.set_default_service(named, "MÜLLER", "")
+    assert customer_store.default_service(named, "Müller") == ""

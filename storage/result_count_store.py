@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Insert, Select, and_, bindparam, delete, f
 from database import IMEIDatabase, Transaction
 from schema import HAS_CUSTOMER, RESULT_FIELDS, batches, each_of, result_changes, result_counts, upsert
 from storage.background import Duty
-from storage.customers import writings_of
+from storage.customer_store import writings_of
 from storage.order_reports import ends_of
 
 #: Notes that are added up in one transaction, and notes that pages may well read themselves.
