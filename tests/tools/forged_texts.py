@@ -29,6 +29,7 @@ def forged_text(*named: tuple[int, str]) -> str:
 def let_texts(monkeypatch: pytest.MonkeyPatch, texts: dict[str, str]) -> None:
     """The provider writes these results (IMEI → text) into its answers as they are."""
     usual = simulator_texts.result_text
+    monkeypatch.setattr(simulator_lists, "_final", simulator_lists._final.__wrapped__)  # which keeps texts
     monkeypatch.setattr(simulator_lists, "result_text", lambda package, imei: texts.get(imei) or usual(package, imei))
     monkeypatch.setattr(simulator_lists, "escape", lambda text: text if text in texts.values() else escape(text))
 
