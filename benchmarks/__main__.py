@@ -3,19 +3,15 @@
 import importlib
 import pkgutil
 import sys
-from pathlib import Path
 
 import benchmarks
 
-#: Where the private server of the tests is.
-TOOLS = Path(__file__).parents[1] / "tests" / "tools"
 #: Runs only by its name: it needs Chromium.
 BY_NAME = {"bench_day"}
 
 
 def main() -> None:
     """Run those named on the command line, or all that need no browser."""
-    sys.path.append(str(TOOLS))
     names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name.startswith("bench_")]
     asked = {f"bench_{name}" for name in sys.argv[1:]} or set(names) - BY_NAME
     wanted = [name for name in names if name in asked]
