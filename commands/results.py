@@ -78,9 +78,10 @@ def find_batch(backend: Backend, batch: str) -> Progress:
     """Return the batch with this id, else the newest one with this name or of this file. Raises NoResultsError."""
     known = int(batch) if batch.isdecimal() and len(batch) < 18 else None
     found = progress(backend.database, known) if known is not None else None
-    for name in (batch, Path(batch).name):
-        named = batch_named(backend.database, name) if found is None else None
-        found = progress(backend.database, named) if named is not None else found
+    if found is None:
+        named = (batch_named(backend.database, name) for name in dict.fromkeys((batch, Path(batch).name)))
+        newest = next(filter(None, named), None)
+        found = progress(backend.database, newest) if newest else None
     if found is None:
         raise NoResultsError(f"There is no batch {batch}: give the id of a batch or the name of its file.")
     return found
