@@ -46,8 +46,8 @@ TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_s
 #: How statements are planned: for disks without moving parts, without compiling and without more processes for one
 #: statement. Each of these takes longer to begin than a page may take.
 PLANS = "-c random_page_cost=1.1 -c jit=off -c max_parallel_workers_per_gather=0"
-#: No statement of ours is prepared, so that each is planned for the values that are asked for: a plan for all values
-#: would read a whole table for a rare one. Triggers and foreign keys keep their plans.
+#: Statements are not prepared, so that each is planned for the values that are asked for: a plan for all values would
+#: read a whole table for a rare one. Paid calls (storage/handed_calls.py), triggers and foreign keys keep their plans.
 CONNECTION = {
     "options": f"{TIMES} {PLANS}",
     "application_name": "hammer-api",

@@ -22,7 +22,7 @@ WITHDRAWN = "withdrawn"
 ANSWERS = "hammer_answers"
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 CLOCK = text(f"SELECT {NOW}")
-#: Which attempt, and a word that only the process knows that begins it.
+#: Which attempt was begun, and a random word of the process that began it.
 TAKEN_BY = "a.id || ' ' || :secret"
 #: The IMEIs of a call. || keeps the planner, which knows nothing yet of a batch that was just planned, from reading the
 #: index of all undecided IMEIs for each call.
@@ -35,11 +35,11 @@ CALL = (
 )
 #: A call without IMEIs that wait is not begun: they were settled otherwise.
 WAITS = f"EXISTS (SELECT 1 FROM items i WHERE {OF_CALL})"
-#: One statement, because it is on the way of each call: the IMEIs come back with it.
 MAY_BEGIN = (
     "a.taken_by IS NULL AND a.ended_at IS NULL AND c.id = a.chunk_id AND c.state = 'sending' AND c.attempt = a.number"
     f" AND b.id = c.batch_id AND {WAITS}"
 )
+#: One statement, because it is on the way of each call: the IMEIs come back with it.
 BEGIN = text(
     f"UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
     f" WHERE a.id = :attempt AND {MAY_BEGIN} AND {NOW} <= :latest RETURNING {CALL}"
@@ -61,8 +61,9 @@ DONE = "DELETE FROM procrastinate_jobs WHERE id = :job"
 END_JOB = text(DONE)
 KEEP = text(f"WITH kept AS ({KEPT}), done AS ({DONE}) SELECT pg_notify(:channel, kept.account) FROM kept")
 #: What lies between two calls of a thread, in one statement with one commit: store the answer, delete the job of its
-#: call, take the next job as the queue does, and begin its call up to a moment that has passed where it has no start.
-#: A worker that has shown no sign of life takes no job: its calls would count as lost while they are made.
+#: call, take the next job as the queue does, and begin its call. If the call has to wait for its start, :latest has
+#: passed: then only the job is taken. A worker without a recent sign of life takes no job: its calls would count as
+#: lost while they are made.
 KEEP_AND_TAKE = text(
     f"WITH kept AS ({KEPT}), done AS ({DONE}),"
     " fetched AS (SELECT procrastinate_fetch_job_v2(:queues, w.id) AS job FROM procrastinate_workers w"
@@ -130,9 +131,9 @@ class JobThread:
 
     worker: int  #: its number in the queue of jobs
     queues: tuple[str, ...]
-    job: int = 0  #: of the call that it makes now, if it has taken it so: to delete when the call is over
-    secret: str = ""  #: begins its next call,
-    latest: float = 0.0  #: up to this moment by the clock of the database; 0: the call waits for its start
+    job: int = 0  #: to delete when the present call is over; 0: the queue deletes it
+    secret: str = ""  #: begins the next call
+    latest: float = 0.0  #: when the next call is begun at the latest, by the clock of the database; 0: not now
 
 
 @dataclass(frozen=True, slots=True)

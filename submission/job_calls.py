@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks whether a call that waits for its start may still be made, and between two tries to store.
 ASIDE, AGAIN = 1.0, 0.5
-#: Seconds before its start in which a call may be made already.
+#: A call may be made this many seconds before its start.
 EARLY = 0.001
 #: Seconds for which a program that ends tries to store what it knows of a call.
 AT_THE_END = 60.0
