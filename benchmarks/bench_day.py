@@ -138,8 +138,7 @@ def know_models(site: Site) -> None:
 def settle(site: Site) -> None:
     """Wait until all batches are sent, and fetch all results."""
     wait_until(lambda: site.one("SELECT COUNT(*) FROM batches WHERE state <> 'finished'") == 0, "every batch is sent")
-    site.complete()
-    site.post("/history/sync", {})
+    site.fetch_results()
     pending = "SELECT COUNT(*) FROM orders WHERE status IN ('Pending', 'In Process')"
     wait_until(lambda: site.one(pending) == 0, "every result is there")
 

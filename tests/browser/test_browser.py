@@ -67,8 +67,7 @@ def test_results_appear_on_an_open_page_by_themselves(visitor: Visitor, site: Si
     page.goto(live)
     results = page.locator("[data-rows] tbody")
     expect(results).to_contain_text("Pending")
-    site.complete()
-    site.post("/history/sync", {})
+    site.fetch_results()
 
     def shown() -> bool:
         page.clock.fast_forward(11_000)

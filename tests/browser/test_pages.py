@@ -56,8 +56,7 @@ def filled_fixture(site: Site) -> Filled:
     """A finished batch with results, one with IMEIs in doubt, one that waits, and previews of both kinds of input."""
     finished = site.order(made_up_imeis(0, 60), "finished stock.csv")
     site.finish(finished)
-    site.complete()
-    site.post("/history/sync", {})
+    site.fetch_results()
     site.post(f"{finished}/names", {"name": "Stock", "customer": "ACME", "note": "Box 3"})
     site.post(f"{finished}/tags", {"tag": "sold, for Berlin"})
     wait_until(lambda: bool(site.one("SELECT COUNT(*) >= 60 FROM orders WHERE status != 'Pending'")), "results")

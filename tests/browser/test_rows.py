@@ -21,8 +21,7 @@ def batch_fixture(site: Site) -> str:
     """The page of a finished batch of 60, every order with a result."""
     live = site.order(made_up_imeis(860_000, 60), "selected rows.csv")
     site.finish(live)
-    site.complete()
-    site.post("/history/sync", {})
+    site.fetch_results()
     wait_until(lambda: bool(site.progress(live)["is_settled"]), "every result is there")
     return live
 
@@ -111,8 +110,7 @@ def test_a_selection_stays_while_results_come(visitor: Visitor, site: Site) -> N
     site.finish(live)
     page = visitor.open(live)
     page.locator("[name=row]").first.check()
-    site.complete()
-    site.post("/history/sync", {})
+    site.fetch_results()
     wait_until(lambda: bool(site.progress(live)["is_settled"]), "every result is there")
     expect(page.locator("[data-verdict=pending] [data-count]")).to_have_text("0")
     assert selected(page) == 1
