@@ -42,11 +42,11 @@ MAY_BEGIN = (
 #: One statement, because it is on the way of each call: the IMEIs come back with it.
 BEGIN = text(
     f"UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
-    f" WHERE a.id = :attempt AND {MAY_BEGIN} AND {NOW} <= :latest RETURNING {CALL}"
+    f" WHERE a.id = :attempt AND a.account = :account AND {MAY_BEGIN} AND {NOW} <= :latest RETURNING {CALL}"
 )
 IS_OPEN = text(
-    "SELECT 1 FROM attempts a JOIN chunks c ON c.id = a.chunk_id WHERE a.id = :attempt AND a.taken_by IS NULL"
-    f" AND a.ended_at IS NULL AND c.state = 'sending' AND c.attempt = a.number AND {WAITS}"
+    "SELECT 1 FROM attempts a JOIN chunks c ON c.id = a.chunk_id WHERE a.id = :attempt AND a.account = :account"
+    f" AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.state = 'sending' AND c.attempt = a.number AND {WAITS}"
 )
 WITHDRAW = text(
     "UPDATE attempts SET taken_by = :withdrawn"
@@ -174,14 +174,15 @@ def database_clock(connection: Connection) -> float:
     return float(connection.execute(CLOCK).scalar_one())
 
 
-def is_open(connection: Connection, attempt_id: int) -> bool:
-    """Return whether an attempt may still be begun."""
-    return connection.execute(IS_OPEN, {"attempt": attempt_id}).scalar() is not None
+def is_open(connection: Connection, attempt_id: int, account: str) -> bool:
+    """Return whether an attempt of an account may still be begun."""
+    return connection.execute(IS_OPEN, {"attempt": attempt_id, "account": account}).scalar() is not None
 
 
-def begin(connection: Connection, attempt_id: int, secret: str, latest: float) -> Begun | None:
-    """Begin an attempt, up to `latest` by the clock of the database; None where it must not be sent."""
-    return _begun(connection.execute(BEGIN, {"attempt": attempt_id, "secret": secret, "latest": latest}).first())
+def begin(connection: Connection, attempt_id: int, account: str, secret: str, latest: float) -> Begun | None:
+    """Begin an attempt of an account, up to `latest` by the clock of the database; None where it must not be sent."""
+    values = {"attempt": attempt_id, "account": account, "secret": secret, "latest": latest}
+    return _begun(connection.execute(BEGIN, values).first())
 
 
 def begun_by(connection: Connection, secret: str) -> Begun | None:

@@ -66,7 +66,7 @@ class JobCalls:
                     return self.send(call, asked, slot, thread)
                 self._free(slot)
             with each_by_itself(self.database) as connection:
-                if not handed_calls.is_open(connection, attempt_id):
+                if not handed_calls.is_open(connection, attempt_id, self.account):
                     break
         if thread is not None and thread.job:
             with each_by_itself(self.database) as connection:
@@ -109,7 +109,7 @@ class JobCalls:
         secret = new_secret()
         try:
             with each_by_itself(self.database) as connection:
-                return handed_calls.begin(connection, attempt_id, secret, slot.start + slot.tolerance)
+                return handed_calls.begin(connection, attempt_id, self.account, secret, slot.start + slot.tolerance)
         except DatabaseUnavailableError:
             self._give_back(secret)  # whether it was begun is not known, but nothing was sent
             raise

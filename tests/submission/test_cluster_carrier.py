@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from handed_over import Provider, handed_over, let_calls_start, worker
+from handed_over import ACCOUNT, Provider, handed_over, let_calls_start, worker
 from sqlalchemy import text
 
 from database import IMEIDatabase
@@ -77,7 +77,7 @@ def test_a_hold_takes_back_what_nobody_has_begun(database: IMEIDatabase, carrier
     add_jobs(database, [begun, waiting])
     carried, provider = on_the_wire(database), Provider()
     with at_once(database) as connection:
-        assert handed_calls.begin(connection, begun, "a worker", 1e12)
+        assert handed_calls.begin(connection, begun, ACCOUNT, "a worker", 1e12)
     carrier.hold()
     (answer,) = collected(carrier, carried)
     assert answer.chunk.attempt_id == waiting
@@ -97,7 +97,7 @@ def test_what_lost_its_job_is_sent_again_or_in_doubt(database: IMEIDatabase, car
             connection.execute(text(f"INSERT INTO procrastinate_workers (last_heartbeat) VALUES ({seen})"))
             connection.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 1"))
     with at_once(database) as connection:
-        assert handed_calls.begin(connection, begun, "a worker", 1e12)
+        assert handed_calls.begin(connection, begun, ACCOUNT, "a worker", 1e12)
         if job != "alive":
             connection.execute(text("UPDATE attempts SET begun_at = begun_at - :passed"), {"passed": SILENCE + 1})
     answers = {answer.chunk.attempt_id: answer for answer in collected(carrier, on_the_wire(database))}
@@ -117,7 +117,7 @@ def test_a_call_begun_before_an_outage_is_waited_for(database: IMEIDatabase, car
     (attempt_id,) = handed_over(database)
     add_jobs(database, [attempt_id])
     with at_once(database) as connection:
-        assert handed_calls.begin(connection, attempt_id, "a worker", 1e12)
+        assert handed_calls.begin(connection, attempt_id, ACCOUNT, "a worker", 1e12)
         connection.execute(
             text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour')")
         )
@@ -131,7 +131,7 @@ def test_a_call_that_takes_too_long_is_in_doubt_though_its_worker_lives(
     (attempt_id,) = handed_over(database)
     add_jobs(database, [attempt_id])
     with at_once(database) as connection:
-        assert handed_calls.begin(connection, attempt_id, "a worker", 1e12)
+        assert handed_calls.begin(connection, attempt_id, ACCOUNT, "a worker", 1e12)
         longest = OPTIONS.call_timeout + MARGIN + SEND_BY
         connection.execute(text("UPDATE attempts SET begun_at = begun_at - :passed"), {"passed": longest + 1})
     (answer,) = collected(carrier, on_the_wire(database))

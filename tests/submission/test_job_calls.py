@@ -21,7 +21,7 @@ from storage.handed_calls import Begun, at_once, each_by_itself
 from storage.job_queue import JobQueue, calls_of
 from storage.pace_store import CallPace
 from submission import job_calls
-from submission.job_calls import CallJobs, PaceTurns
+from submission.job_calls import CallJobs, JobCalls, PaceTurns
 from submission.raw_failures import HELD_BACK, read_failure
 from submission.throttle import Throttle
 
@@ -64,6 +64,15 @@ def test_a_job_that_comes_too_late_does_nothing(database: IMEIDatabase, move: st
             connection.execute(update(chunks).values(**changes[move]))
     worker(database, provider).make(attempt_id)
     assert (provider.calls, kept(database)) == ([], [])
+
+
+def test_a_call_of_another_account_is_not_begun(database: IMEIDatabase) -> None:
+    """Its job stands in the wrong queue, or a worker has other credentials for this name."""
+    (attempt_id,), provider = handed_over(database), Provider()
+    JobCalls(database, provider, "b", threading.Event()).make(attempt_id)
+    assert (provider.calls, kept(database)) == ([], [])
+    worker(database, provider).make(attempt_id)
+    assert len(provider.calls) == 1
 
 
 def test_a_call_that_was_begun_cannot_be_withdrawn(database: IMEIDatabase) -> None:
