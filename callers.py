@@ -29,6 +29,7 @@ from submission import (
     options_of,
     require_account,
     stop_where_answered,
+    stop_where_commits_are_lost,
 )
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ def leading(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
     Raises OtherAccountError where the orders of the database were placed with another account, and DemoError.
     """
     require_account(database, settings)
+    stop_where_commits_are_lost(database)
     absences = {account.name: absence_of(database, account) for account in settings.more_accounts}
     for name, words in absences.items():
         if words:

@@ -14,7 +14,7 @@ from database import IMEIDatabase
 from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, ItemOutcome, Outcome
 from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
 from settings import MAIN_ACCOUNT
-from storage import balance_store, batch_states, call_queries, call_records, guards
+from storage import balance_store, batch_states, call_queries, call_records, chunk_moves, guards
 from storage.balance_store import Reading
 from storage.batch_doubt import at_stake
 from storage.verdict_store import grade_orders, grade_rows
@@ -406,17 +406,6 @@ def _adopt(connection: Connection, item: Any, row: Mapping[str, Any]) -> None:
 
 def _take_over(connection: Connection, item: Any, message: str) -> None:
     """waiting → ordered for an item of a planned chunk, which goes on without it or ends."""
-    moved = connection.execute(
-        update(items)
-        .where(items.c.id == item.id, items.c.outcome == Outcome.WAITING)
-        .values(outcome=Outcome.ORDERED, chunk_id=None, message=message)
-    )
-    guards.expect(moved.rowcount == 1, f"item {item.id} is not waiting")
-    left = select(func.count()).where(items.c.chunk_id == item.chunk_id).scalar_subquery()
-    planned = update(chunks).where(chunks.c.id == item.chunk_id, chunks.c.state == ChunkState.PLANNED)
-    connection.execute(planned.values(size=left))
-    connection.execute(
-        planned.where(chunks.c.size == 0).values(state=ChunkState.CANCELLED, message="all of it was ordered already")
-    )
+    chunk_moves.take_out(connection, item.id, item.chunk_id, message)
     batch_states.touch(connection, item.batch_id)
     batch_states.finish_if_done(connection, item.batch_id)

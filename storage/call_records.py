@@ -19,7 +19,7 @@ from orders import Chunk, ChunkState, Item, ItemOutcome, Outcome, PlacedOrder, u
 from schema import attempts, chunks, insert_rows, items, sql
 from settings import MAIN_ACCOUNT
 from storage.batch_states import finish_if_done, start, touch
-from storage.chunk_moves import end_attempts
+from storage.chunk_moves import end_attempts, take_out
 from storage.doubt_moves import answer_if_settled
 from storage.guards import Row, expect
 
@@ -209,7 +209,9 @@ def record_late(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[I
     query = select(items.c.id).join(chunks, chunks.c.id == items.c.chunk_id)
     undecided = set(connection.execute(query.where(this, items.c.outcome.in_(OPEN_OUTCOMES))).scalars())
     written = _write_outcomes(connection, chunk, [v for v in item_outcomes if v.item_id in undecided])
-    _insert_of(connection, chunk, [v for v in item_outcomes if v.item_id not in undecided], notes=message)
+    others = [v for v in item_outcomes if v.item_id not in undecided]
+    _insert_of(connection, chunk, others, notes=message)
+    _leave_out(connection, chunk, others, message)
     left = undecided - {item_id for item_id, outcome in written.items() if outcome is not Outcome.IN_DOUBT}
     state = ChunkState.IN_DOUBT if left else ChunkState.ANSWERED
     open_state = chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT])
@@ -217,6 +219,17 @@ def record_late(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[I
     end_attempts(connection, [(chunk.attempt_id, "answered late", message)])
     touch(connection, chunk.batch_id)
     finish_if_done(connection, chunk.batch_id)
+
+
+def _leave_out(connection: Transaction, chunk: Chunk, others: Sequence[ItemOutcome], message: str) -> None:
+    """Take IMEIs that an answer orders out of the planned calls of its batch, in which they would be paid again."""
+    ordered = {v.item_id: v.imei for v in others if v.outcome is Outcome.ORDERED}
+    query = select(items.c.id, items.c.imei, items.c.chunk_id).join(chunks, chunks.c.id == items.c.chunk_id)
+    waiting = (items.c.outcome == Outcome.WAITING) & (chunks.c.state == ChunkState.PLANNED)
+    query = query.where(items.c.batch_id == chunk.batch_id, waiting, items.c.id.in_(list(ordered)))
+    for item in connection.execute(query).all():
+        if item.imei == ordered[item.id]:
+            take_out(connection, item.id, item.chunk_id, message)
 
 
 def _insert_orders(

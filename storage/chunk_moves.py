@@ -7,7 +7,7 @@ writes is in call_records.py, what ends doubt in doubt_moves.py.
 import json
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, and_, bindparam, case, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
 
 from database import utc_now
 from orders import (
@@ -41,6 +41,22 @@ def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) ->
     pieces = [ids[start : start + rest] for start in range(first, len(ids), rest)]
     connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(size=min(first, len(ids))))
     return [(insert_chunk(connection, row.batch_id, piece, row.account), len(piece)) for piece in pieces]
+
+
+def take_out(connection: Connection, item_id: int, chunk_id: int, message: str) -> None:
+    """waiting → ordered for an item of a planned chunk, which goes on without it or ends. Raises WrongStateError."""
+    moved = connection.execute(
+        update(items)
+        .where(items.c.id == item_id, items.c.outcome == Outcome.WAITING)
+        .values(outcome=Outcome.ORDERED, chunk_id=None, message=message)
+    )
+    expect(moved.rowcount == 1, f"item {item_id} is not waiting")
+    left = select(func.count()).where(items.c.chunk_id == chunk_id).scalar_subquery()
+    planned = update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == ChunkState.PLANNED)
+    connection.execute(planned.values(size=left))
+    connection.execute(
+        planned.where(chunks.c.size == 0).values(state=ChunkState.CANCELLED, message="all of it was ordered already")
+    )
 
 
 def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int], account: str | None) -> int:

@@ -13,11 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from database import IMEIDatabase, Transaction
+from database import IMEIDatabase, Transaction, utc_now
 from orders import Chunk, Item
+from schema import attempts, last_id, skip_ids
+from storage.history_mark import IS_WHOLE
 
-#: taken_by of an attempt that no job may begin any more.
-WITHDRAWN = "withdrawn"
+#: taken_by of an attempt that no job may begin any more, and the word for one that may have been begun.
+WITHDRAWN, LOST = "withdrawn", "lost"
 #: The channel that wakes the loop of the account in its payload.
 ANSWERS = "hammer_answers"
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
@@ -37,20 +39,33 @@ CALL = (
 WAITS = f"EXISTS (SELECT 1 FROM items i WHERE {OF_CALL})"
 MAY_BEGIN = (
     "a.taken_by IS NULL AND a.ended_at IS NULL AND c.id = a.chunk_id AND c.state = 'sending' AND c.attempt = a.number"
-    f" AND b.id = c.batch_id AND {WAITS}"
+    f" AND b.id = c.batch_id AND {WAITS} AND {IS_WHOLE}"
 )
 #: One statement, because it is on the way of each call: the IMEIs come back with it.
 BEGIN = text(
     f"UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
     f" WHERE a.id = :attempt AND a.account = :account AND {MAY_BEGIN} AND {NOW} <= :latest RETURNING {CALL}"
 )
+RESTORE = text(
+    "WITH planned AS (UPDATE chunks SET state = 'sending', attempt = :number, account = :account"
+    "  WHERE id = :chunk AND batch_id = :batch AND state = 'planned' AND attempt < :number"
+    "  AND NOT EXISTS (SELECT 1 FROM attempts WHERE id = :attempt) RETURNING id, size)"
+    " INSERT INTO attempts (id, chunk_id, number, imeis, sent_at, account, after_order, taken_by, begun_at)"
+    " SELECT :attempt, id, :number, size, :now, :account, (SELECT coalesce(max(id), 0) FROM orders), :taken_by,"
+    f" {NOW} FROM planned"
+)
 IS_OPEN = text(
     "SELECT 1 FROM attempts a JOIN chunks c ON c.id = a.chunk_id WHERE a.id = :attempt AND a.account = :account"
-    f" AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.state = 'sending' AND c.attempt = a.number AND {WAITS}"
+    " AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.state = 'sending' AND c.attempt = a.number"
+    f" AND {WAITS} AND {IS_WHOLE}"
 )
+#: Where commits were lost, nobody knows what was begun.
 WITHDRAW = text(
     "UPDATE attempts SET taken_by = :withdrawn"
-    " WHERE id = ANY(:attempts) AND taken_by IS NULL AND ended_at IS NULL RETURNING id"
+    f" WHERE id = ANY(:attempts) AND taken_by IS NULL AND ended_at IS NULL AND {IS_WHOLE} RETURNING id"
+)
+LOSE = text(
+    f"UPDATE attempts SET taken_by = id || ' ' || :lost, begun_at = {NOW} WHERE taken_by IS NULL AND ended_at IS NULL"
 )
 KEPT = (
     "INSERT INTO raw_answers (account, token, call, content, failure, began_at, arrived_at)"
@@ -85,7 +100,11 @@ ARRIVED = text(
     "SELECT id, account, call, content, failure, began_at, arrived_at FROM raw_answers"
     " WHERE id = ANY(:rows) ORDER BY id"
 )
-TAKE = text("DELETE FROM raw_answers WHERE id = ANY(:rows) RETURNING id")
+#: An answer to a call that nobody has begun shows that commits were lost.
+TAKE = text(
+    "DELETE FROM raw_answers r WHERE id = ANY(:rows) RETURNING id, EXISTS (SELECT 1 FROM attempts a"
+    " WHERE a.id = CAST(split_part(r.token, ' ', 1) AS bigint) AND a.taken_by IS NOT NULL) AS is_known"
+)
 #: The attempts without an answer that were begun too long ago, or of which no job is alive: it has ended, failed or was
 #: never there, or its worker is gone. What was begun a moment ago is left alone: after an outage of the database no
 #: worker has shown that it is alive, and they are about to store their answers.
@@ -196,6 +215,27 @@ def withdraw(connection: Connection, attempt_ids: Collection[int]) -> set[int]:
     return set(connection.execute(WITHDRAW, values).scalars())
 
 
+def lose(connection: Transaction) -> None:
+    """Let all attempts that no job has begun count as begun now: the commit of a job that began one may be lost."""
+    connection.execute(LOSE, {"lost": LOST})
+
+
+def restore(connection: Transaction, chunk: Chunk) -> None:
+    """planned → sending, under the attempt of a call that was made though the database has lost its intent.
+
+    Does nothing where the chunk was sent since, or another call has the number of this attempt.
+    """
+    values: dict[str, Any] = {
+        "attempt": chunk.attempt_id,
+        "chunk": chunk.chunk_id,
+        "batch": chunk.batch_id,
+        "number": chunk.attempt,
+    }
+    values |= {"account": chunk.account, "taken_by": f"{chunk.attempt_id} {LOST}", "now": utc_now()}
+    if connection.execute(RESTORE, values).rowcount:
+        skip_ids(connection, attempts, max(chunk.attempt_id, last_id(connection, attempts)))
+
+
 def keep(connection: Connection, call: Begun, content: bytes | None, failure: str = "", job: int = 0) -> None:
     """Store an answer, or how a call failed, wake the loop, and delete the job."""
     connection.execute(KEEP, _kept(call, content, failure, job))
@@ -229,9 +269,12 @@ def arrived(connection: Connection, rows: Collection[int]) -> list[RawAnswer]:
     ]
 
 
-def take(connection: Transaction, rows: Sequence[int]) -> set[int]:
-    """Delete stored answers, in the transaction that records them. Returns those that were there."""
-    return set(connection.execute(TAKE, {"rows": list(rows)}).scalars())
+def take(connection: Transaction, rows: Sequence[int]) -> dict[int, bool]:
+    """Delete stored answers, in the transaction that records them.
+
+    Returns those that were there, and of each whether the database knows that its call was begun.
+    """
+    return {row.id: row.is_known for row in connection.execute(TAKE, {"rows": list(rows)})}
 
 
 def left(

@@ -33,6 +33,7 @@ from submission.judging import Judged
 from submission.leader_locks import LeaderLock, RowLock, is_led, leader_alive, leader_lock
 from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
+from submission.lost_commits import stop_where_commits_are_lost
 from submission.older_copy import (
     accept_older_copy,
     has_unrecorded_answers,
@@ -153,6 +154,7 @@ __all__ = [
     "spent_today",
     "stop_restored",
     "stop_where_answered",
+    "stop_where_commits_are_lost",
     "submission_result",
     "take_back_clearing",
     "take_back_order",

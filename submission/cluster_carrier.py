@@ -23,6 +23,7 @@ from storage.pace_store import CallPace
 from submission.answers import Answer, answer_from, held_back, judged
 from submission.carrier import Recovery
 from submission.job_calls import SEND_WITHIN
+from submission.lost_commits import restore_calls
 from submission.options import Options
 from submission.raw_failures import HELD_BACK, read_failure, written_failure
 from submission.throttle import Throttle
@@ -110,9 +111,15 @@ class ClusterCarrier:
         return [self._read(raw, now) for raw in found]
 
     def take(self, connection: Transaction, answers: Sequence[Answer]) -> Sequence[Answer]:
-        """Delete stored answers, and return those that were there: others were recorded by another process."""
+        """Delete stored answers, and return those that were there: others were recorded by another process.
+
+        Calls that the database has lost are restored first.
+        """
         rows = [answer.row for answer in answers if answer.row]
-        taken = handed_calls.take(connection, rows) if rows else set()
+        taken = handed_calls.take(connection, rows) if rows else {}
+        lost = [answer.chunk for answer in answers if not taken.get(answer.row, True)]
+        if lost:
+            restore_calls(connection, lost)
         return [answer for answer in answers if not answer.row or answer.row in taken]
 
     def wake(self) -> None:

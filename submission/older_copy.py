@@ -50,7 +50,7 @@ def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bo
             return False
     with database.write() as connection:
         batch_recovery.skip_batch_ids(connection, last)
-        _stop(connection)
+        stop_all(connection)
     return True
 
 
@@ -67,7 +67,7 @@ def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
     """Let a database that is about to be restored order nothing before its orders were completed."""
     if not recognise_older_copy(database, checkpoints):
         with database.write() as connection:
-            _stop(connection, RESTORED)
+            stop_all(connection, RESTORED)
 
 
 def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: str = MAIN_ACCOUNT) -> None:
@@ -82,7 +82,7 @@ def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: 
     ]
     if reopened:
         write_intents(connection, reopened, account)
-        _stop(connection)
+        stop_all(connection)
 
 
 def stop_where_answered(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
@@ -95,7 +95,7 @@ def stop_where_answered(database: IMEIDatabase, checkpoints: Checkpoints) -> Non
             kept = checkpoints.newest_attempts(batch_id)
             planned = batch_recovery.planned_calls(connection, batch_id)
             if any(kept.get(call.chunk_id, 0) > call.attempt for call in planned):
-                _stop(connection)
+                stop_all(connection)
                 return
 
 
@@ -115,7 +115,7 @@ def _answered_later(connection: Transaction, batch_id: int, kept: Mapping[int, i
     return [call.chunk_id for call in planned if kept.get(call.chunk_id, 0) > call.attempt]
 
 
-def _stop(connection: Transaction, sentence: str = SENTENCE) -> None:
+def stop_all(connection: Transaction, sentence: str = SENTENCE) -> None:
     """Pause every batch, also those that wait for the provider's maintenance, turn automations off, and keep why."""
     resume_self_resuming(connection)
     pause_all(connection, sentence)

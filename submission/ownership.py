@@ -11,7 +11,7 @@ import socket
 from amounts import money
 from database import IMEIDatabase, Transaction
 from settings import MAIN_ACCOUNT
-from storage import account_mark, balance_store, batch_states, lease, move_marks
+from storage import account_mark, balance_store, batch_states, history_mark, lease, move_marks
 from storage.account_mark import AccountMark
 from storage.balance_store import Reading
 from submission.account_guard import OtherAccountError, check_account
@@ -34,6 +34,10 @@ PAID_ELSEWHERE = (
 )
 
 
+class OtherHistoryError(lease.LeaseLostError):
+    """The server may have lost commits: whoever leads next looks (lost_commits.py) and recovers before it goes on."""
+
+
 class Ownership:
     """The right of this process to send, from taking the lease to losing it."""
 
@@ -45,6 +49,8 @@ class Ownership:
         self._account = account
         #: What must hold in the transaction of an intent: lease, right account, and that the data was not moved.
         self._may_send = lease.held(account).add_columns(account_mark.stored(account), move_marks.STORED)
+        if not database.is_file:
+            self._may_send = self._may_send.add_columns(history_mark.STORED)
         self._lease: lease.Lease | None = None
         self._older = frozenset[int]()  #: batches of an earlier process
         self._looked = frozenset[int]()  #: batches for which the look was taken
@@ -79,6 +85,8 @@ class Ownership:
         lease.check(row, self._lease)
         if row and row.moved_away:
             raise lease.LeaseLostError(row.moved_away)
+        if row and not self._database.is_file and row.is_other_history:
+            raise OtherHistoryError("The database server has another history: it may have lost commits.")
         try:
             check_account(row.account_mark if row else None, self._mark)
         except OtherAccountError as error:
@@ -86,9 +94,10 @@ class Ownership:
 
     def lose(self, error: lease.LeaseLostError) -> None:
         """Give up the right to send: this process only records the answers to the calls that it has sent."""
-        if not self.was_overtaken:
-            logger.error("This process sends nothing more: %s", error)
-        self._lease, self.was_overtaken = None, True
+        if self._lease is None:
+            return
+        logger.error("This process sends nothing more: %s", error)
+        self._lease, self.was_overtaken = None, not isinstance(error, OtherHistoryError)
 
     def sendable(self, connection: Transaction) -> list[batch_states.RunningBatch]:
         """Return the running batches, without those that wait for a look at the list."""

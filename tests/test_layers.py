@@ -131,6 +131,7 @@ UNTESTED = {
     **dict.fromkeys(("workers.jobs", "storage.job_queue"), "workers/test_running.py"),
     "workers.program": "system/test_workers.py",
     **dict.fromkeys(("storage.handed_calls", "storage.pace_store"), "submission/test_job_calls.py"),
+    "storage.history_mark": "submission/test_lost_commits.py",
     "storage.batch_changes": "storage/test_listening.py",
     "storage.election_store": "submission/test_leader_locks.py",
     "submission.raw_failures": "submission/test_cluster_carrier.py",

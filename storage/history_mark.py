@@ -1,0 +1,65 @@
+"""The mark under which a database was last known to hold every commit: the history of its server. For PostgreSQL.
+
+A server that lost commits has another history than the mark says (migrations/shared/0020_history.py). A dump that was
+put back into the same tables has the same one: so the mark ends with the number of the transaction that wrote it, which
+its row keeps as long as nobody writes it again. Reads and writes only; submission/lost_commits.py decides.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Boolean, Connection, literal_column, text
+
+from database import Transaction
+
+#: The name in the settings table. A database without it was never led by a version that knows it.
+HISTORY = "history"
+NOW = "hammer_history()"
+IS_OTHER = f"key = '{HISTORY}' AND value <> {NOW} || ' ' || CAST(xmin AS text)"
+#: Whether calls may begin: the mark fits, and nobody waits for lost orders to be restored (submission/older_copy.py).
+IS_WHOLE = f"NOT EXISTS (SELECT 1 FROM settings WHERE {IS_OTHER} OR key = 'older_copy' AND value <> '')"
+#: Whether the mark does not fit, for a SELECT of something else: it is asked with every intent.
+STORED = literal_column(f"EXISTS (SELECT 1 FROM settings WHERE {IS_OTHER})", Boolean).label("is_other_history")
+READ = text(
+    f"SELECT {NOW} AS now, s.value AS marked, CAST(s.xmin AS text) AS written_by"
+    f" FROM (VALUES (1)) one LEFT JOIN settings s ON s.key = '{HISTORY}'"
+)
+WRITE = text(
+    f"INSERT INTO settings (key, value) VALUES ('{HISTORY}',"
+    f" {NOW} || ' ' || CAST(CAST(pg_current_xact_id() AS xid) AS text))"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Where the tables are now, beside where they were when they were known to be whole."""
+
+    now: str  #: system identifier, number of the database and timeline; "-" for what the server does not tell
+    marked: str | None  #: the same and the number of the transaction that wrote it; None before the first time
+    written_by: str | None  #: the number of the transaction that wrote the mark, as its row has it
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing shows that commits were lost."""
+        return self.marked == f"{self.now} {self.written_by}"
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether only the timeline is another one: a standby took over, or the server was recovered."""
+        marked, now = (self.marked or "").split(), f"{self.now} {self.written_by}".split()
+        return len(marked) == len(now) and [a == b for a, b in zip(marked, now, strict=True)] == [
+            True,
+            True,
+            False,
+            True,
+        ]
+
+
+def read_history(connection: Connection) -> History:
+    """Return the history of the server and the mark."""
+    return History(*connection.execute(READ).one())
+
+
+def write_mark(connection: Transaction) -> None:
+    """Mark the database as whole where it is now."""
+    connection.execute(WRITE)

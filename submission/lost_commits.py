@@ -1,0 +1,58 @@
+"""A database on a server that has lost commits: a standby that lagged took over, or an earlier state was put back.
+
+Such a database would send again what is paid already. It is recognised by the history of its server, which is not the
+one under which it was known to be whole, or by answers to calls that it does not know to have begun. Until a leader has
+looked, no call begins (storage/handed_calls.py). This module sends nothing.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from database import IMEIDatabase, Transaction
+from orders import Chunk
+from storage import handed_calls, history_mark
+from submission.older_copy import stop_all
+
+logger = logging.getLogger(__name__)
+
+LOST = (
+    "The database server may have lost its newest changes: a standby took over, or a backup was put back. Make sure"
+    " that the server before it is off, then run `flask rebuild-from-provider`, so that nothing is paid twice."
+)
+
+
+def stop_where_commits_are_lost(database: IMEIDatabase) -> bool:
+    """Let a database order nothing whose server has another history than when the database was known to be whole.
+
+    A database without a mark gets one. Returns whether it was stopped now. Safe to repeat.
+    """
+    if database.is_file:
+        return False
+    with database.read() as connection:
+        if history_mark.read_history(connection).fits:
+            return False
+    with database.write() as connection:
+        found = history_mark.read_history(connection)
+        if found.fits:
+            return False
+        if found.marked is not None:
+            logger.error("The history of the database server is %s, and was %s", found.now, found.marked)
+            stop_lost(connection)
+        history_mark.write_mark(connection)
+        return found.marked is not None
+
+
+def stop_lost(connection: Transaction) -> None:
+    """Stop everything, and let calls that seem not to have begun count as begun: the commit of that may be lost."""
+    handed_calls.lose(connection)
+    stop_all(connection, LOST)
+
+
+def restore_calls(connection: Transaction, called: Sequence[Chunk]) -> None:
+    """Stop everything, because answers have come to calls that the database does not know to have begun.
+
+    Chunks that are planned there become sending again, so that their answers are recorded as any others.
+    """
+    stop_lost(connection)
+    for chunk in called:
+        handed_calls.restore(connection, chunk)
