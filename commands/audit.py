@@ -4,6 +4,8 @@ What they find is decided in auditing.py; here it is asked for and shown.
 """
 
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,7 +22,7 @@ from results import AuditReport, Difference, RebuildReport, audit_sentences, pla
 from runner import audit_or_follow, taking_the_lead
 from settings import MAIN_ACCOUNT
 from simulator import DemoError
-from submission import Checkpoints, accept_older_copy, older_copy_objection
+from submission import LOST, Checkpoints, accept_older_copy, older_copy_objection, seconds_to_wait
 
 #: Exit codes: both sides agree; they differ, or could not be compared to the end.
 AGREE, DIFFER = 0, 1
@@ -31,6 +33,11 @@ SHOWN = 20
 NEXT_STEP = (
     "Import a file with the columns ORDER ID, IMEI NO. and SERVICE that lists these orders as on the provider's site,"
     " and run this command again. Where an answer names no order of yours, move its folder out of checkpoints."
+)
+#: The list of an account is shorter than what was lost.
+SHORT_LIST = (
+    "The list of account {} shows no order that this database knew: orders before it may be missing. Import a file with"
+    " the columns ORDER ID, IMEI NO. and SERVICE that lists them, then run this command again with --sure."
 )
 
 
@@ -59,9 +66,10 @@ def audit(context: click.Context, as_json: bool, since: datetime | None, account
 @click.command("rebuild-from-provider")
 @click.option("--yes", is_flag=True, help="Do not ask before writing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be restored, and write nothing.")
+@click.option("--sure", is_flag=True, help="The list is short, and you have imported every order that it leaves out.")
 @click.pass_context
 @with_appcontext
-def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool) -> None:
+def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool, sure: bool) -> None:
     """Restore orders from kept answers and the provider's list, as after the loss of a disk.
 
     Places nothing, and may be repeated. Run it before the app is started on an old copy of the database: what that
@@ -69,7 +77,7 @@ def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool) -> N
 
     Exit code 0: every order that answers or list name is known. 1: some are not, and nothing is ordered until they are.
     """
-    context.exit(REBUILT if rebuild_now(backend(), yes, dry_run) else INCOMPLETE)
+    context.exit(REBUILT if rebuild_now(backend(), yes, dry_run, sure) else INCOMPLETE)
 
 
 def audit_now(backend: Backend, since: datetime | None, account: str = MAIN_ACCOUNT) -> AuditReport:
@@ -80,12 +88,12 @@ def audit_now(backend: Backend, since: datetime | None, account: str = MAIN_ACCO
         raise click.ClickException(str(error)) from error
 
 
-def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> bool:
+def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False, sure: bool = False) -> bool:
     """Show what is missing of each account, ask, restore, and print the counts. Raises ClickException.
 
     Orders are taken again only when nothing that was paid is missing. Returns whether that is so.
     """
-    plans, unasked = _planned(backend)
+    plans, unasked = _planned(backend, dry_run)
     rows = sum(len(plan.rows) for plan in plans)
     for plan in plans:
         lines = plan_lines(plan.report, len(plan.rows))
@@ -96,7 +104,8 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> bool:
     if rows and not yes and not click.confirm(f"Restore {plural(rows, 'order')}?", err=True):
         raise click.ClickException("Nothing was restored.")
     reports = [rebuild_records(backend.database, plan.report, plan.listed, plan.rows) for plan in plans]
-    complete = not unasked and all(report.complete for report in reports)
+    short = [] if sure or older_copy_objection(backend.database) != LOST else _short(plans)
+    complete = not (unasked or short) and all(report.complete for report in reports)
     record(backend.database, "rebuild", restored=sum(report.restored[0] for report in reports), complete=complete)
     for report in reports:
         click.echo("\n".join(rebuilt_lines(report)))
@@ -105,6 +114,8 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False) -> bool:
         return True
     for report in (report for report in reports if not report.complete):
         click.echo("\n".join(incomplete_lines(report, older_copy_objection(backend.database))), err=True)
+    for account in short:
+        click.echo(SHORT_LIST.format(account), err=True)
     for account in unasked:
         click.echo(f"Answers to account {account} are kept, and its credentials are missing: set them first.", err=True)
     return False
@@ -119,12 +130,27 @@ class _AccountPlan(NamedTuple):
     rows: list[dict[str, Any]]
 
 
-def _planned(backend: Backend) -> tuple[list[_AccountPlan], list[str]]:
+def _short(plans: Sequence[_AccountPlan]) -> list[str]:
+    """Return the accounts whose lists do not reach back to what the database knew: it keeps no answers on a server."""
+    return [plan.account for plan in plans if not plan.report.reaches_back]
+
+
+def _wait_for_calls(backend: Backend) -> None:
+    """Wait while the provider may work on calls that the database has lost: its list would not show their orders."""
+    seconds = seconds_to_wait(backend.database, backend.settings)
+    if seconds:
+        click.echo(f"Waiting {seconds:.0f} s for calls that the provider may still work on.", err=True)
+        time.sleep(seconds)
+
+
+def _planned(backend: Backend, dry_run: bool) -> tuple[list[_AccountPlan], list[str]]:
     """Return a plan for each account, and the accounts with kept answers that cannot be asked."""
     checkpoints = Checkpoints(backend.settings.data_dir / "checkpoints")
     try:
         with taking_the_lead(backend.settings, backend.database) as leader:
             plans = []
+            if not dry_run:
+                _wait_for_calls(backend)
             for caller in leader.callers:
                 name = caller.account.name
                 plan = plan_rebuild(backend.database, caller.client, checkpoints.of_account(name), name)

@@ -52,6 +52,7 @@ class RebuildReport:
     missing: tuple[KeptOrder, ...] = ()  #: those of kept that stay unknown, or whose service does
     unexplained: int = 0  #: listed orders that stay unknown though their IMEI is still planned
     error: str = ""  #: why the provider could not be asked by id
+    reaches_back: bool = True  #: the list shows an order that the database knows from when it was placed, if it has any
     updated: int = 0  #: known ones whose result has grown
     restored: audit_store.Restored = field(default_factory=audit_store.Restored)
 
@@ -108,6 +109,8 @@ def plan_rebuild(
         kept=kept.orders,
         missing=tuple(order for order in kept.orders if order.order_id not in named),
         error=error,
+        reaches_back=audit_store.has_placed(database, account, [order.id for order in listed])
+        or not audit_store.has_placed(database, account),
     )
     return report, [*answer, *asked], [row | {"account": account} for row in rows]
 

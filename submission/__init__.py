@@ -33,7 +33,7 @@ from submission.judging import Judged
 from submission.leader_locks import LeaderLock, RowLock, is_led, leader_alive, leader_lock
 from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
-from submission.lost_commits import stop_where_commits_are_lost
+from submission.lost_commits import LOST, seconds_to_wait, stop_where_commits_are_lost
 from submission.older_copy import (
     accept_older_copy,
     has_unrecorded_answers,
@@ -76,6 +76,7 @@ from submission.wiring import parts_from_environment
 __all__ = [
     "DISK_FULL",
     "FOLLOW_INTERVAL",
+    "LOST",
     "MINUTE",
     "NOT_AGAIN",
     "QUICK_CALL",
@@ -150,6 +151,7 @@ __all__ = [
     "require_own_mark",
     "rest_before_decision",
     "runner_alive",
+    "seconds_to_wait",
     "service_objection",
     "spent_today",
     "stop_restored",

@@ -8,13 +8,16 @@ looked, no call begins (storage/handed_calls.py). This module sends nothing.
 import logging
 from collections.abc import Sequence
 
-from database import IMEIDatabase, Transaction
+from database import IMEIDatabase, Transaction, read_setting, write_setting
 from orders import Chunk
+from settings import Settings
 from storage import handed_calls, history_mark
-from submission.older_copy import stop_all
+from submission.older_copy import older_copy_objection, stop_all
 
 logger = logging.getLogger(__name__)
 
+#: The name in the settings table under which the time of the stop is kept, in Unix seconds by the clock of the server.
+LOST_AT = "lost_at"
 LOST = (
     "The database server may have lost its newest changes: a standby took over, or a backup was put back. Make sure"
     " that the server before it is off, then run `flask rebuild-from-provider`, so that nothing is paid twice."
@@ -45,7 +48,21 @@ def stop_where_commits_are_lost(database: IMEIDatabase) -> bool:
 def stop_lost(connection: Transaction) -> None:
     """Stop everything, and let calls that seem not to have begun count as begun: the commit of that may be lost."""
     handed_calls.lose(connection)
+    write_setting(connection, LOST_AT, str(handed_calls.database_clock(connection)))
     stop_all(connection, LOST)
+
+
+def seconds_to_wait(database: IMEIDatabase, settings: Settings) -> float:
+    """Return for how long the provider may still work on calls that a database has lost; 0 where it has lost none.
+
+    What is read of the provider before cannot show their orders.
+    """
+    if older_copy_objection(database) != LOST:
+        return 0.0
+    with database.read() as connection:
+        passed = handed_calls.database_clock(connection) - float(read_setting(connection, LOST_AT) or 0.0)
+    longest = settings.call_timeout + settings.settle_quiet
+    return min(max(0.0, longest - passed), longest)
 
 
 def restore_calls(connection: Transaction, called: Sequence[Chunk]) -> None:

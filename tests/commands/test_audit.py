@@ -1,13 +1,16 @@
 """The commands audit and rebuild-from-provider: what they print, restore and exit with."""
 
 import json
+import sys
 from dataclasses import asdict, replace
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 from audited_orders import COUNT, audited, client_of, forget, place
 from click.testing import Result
 from flask import Flask
+from handed_over import let_calls_start
 from simulated_provider import SERVICE, Simulator, imeis, judge, system
 from stored_orders import all_orders
 
@@ -23,10 +26,15 @@ from spreadsheets.order_rows import read_orders
 from storage.batch_queries import progress
 from submission import older_copy as batch_older_copy
 from submission.checkpoints import Checkpoints
+from submission.lost_commits import stop_lost
 
 
 @pytest.fixture
 def app(settings: Settings, database: IMEIDatabase, simulator: Simulator) -> Flask:
+    return app_on(database, settings, simulator)
+
+
+def app_on(database: IMEIDatabase, settings: Settings, simulator: Simulator) -> Flask:
     real = replace(settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url)
     app = Flask("audit_test")
     app.extensions["backend"] = make_backend(real, database, ProviderRequests(database), Event())
@@ -178,3 +186,33 @@ def test_a_doubt_whose_order_an_answer_names_is_settled_by_it(
     assert found
     assert found.outcomes[Outcome.ORDERED] == 5
     assert judge(simulator, database) == (0, 0)
+
+
+def test_a_server_that_lost_commits_needs_a_list_that_reaches_back_and_waits_for_calls(
+    settings: Settings, simulator: Simulator, server_database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answers are kept beside a server: what a short list leaves out would be paid again."""
+    waited = list[float]()
+    monkeypatch.setattr(sys.modules["commands.audit"], "time", SimpleNamespace(sleep=waited.append))
+    let_calls_start(server_database)
+    app = app_on(server_database, settings, simulator)
+    with client_of(simulator) as client:
+        for order in client.place_imei_order(imeis(5), SERVICE).orders:
+            server_database.insert_order({"order_id": order.id, "imei": order.imei, "service_id": SERVICE})
+        client.place_imei_order(imeis(30, 500), SERVICE)
+    with server_database.write() as connection:
+        stop_lost(connection)
+    simulator.set(listing_limit=10)
+    for _ in range(2):  # what the first one has restored does not count as known
+        done = run(app, "rebuild-from-provider", "--yes")
+        assert (done.exit_code, "The list of account main shows no order" in done.stderr) == (1, True)
+        assert batch_older_copy.older_copy_objection(server_database)
+    assert round(max(waited) / 10) == round((settings.call_timeout + settings.settle_quiet) / 10)
+    simulator.set(listing_limit=1000)
+    assert run(app, "rebuild-from-provider", "--yes").exit_code == 0
+    assert batch_older_copy.older_copy_objection(server_database) == ""
+    with server_database.write() as connection:
+        stop_lost(connection)
+    simulator.set(listing_limit=10)
+    assert run(app, "rebuild-from-provider", "--yes", "--sure").exit_code == 0
+    assert batch_older_copy.older_copy_objection(server_database) == ""
