@@ -102,6 +102,7 @@ class Settings(Access):
     chunk_size: int = 100
     settle_quiet: float = 60.0  #: seconds after a doubtful call before absence may be believed
     resend_limit: float = 5.0  #: US dollars that are sent again by themselves, at most, on the strength of one proof
+    lossless_failover: bool = False  #: a standby that takes over has every commit, so that orders go on
     send_order_key: bool = False  #: orders of a single IMEI carry an orderId of ours
     volatile_disk: bool = False  #: the data would be lost at the next deploy
     on_railway: bool = False  #: the platform's proxy stands before the app, and ends TLS
@@ -198,6 +199,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         workers=_count(environ, "WORKERS", 30, 1, 200),
         settle_quiet=_number(environ, "SETTLE_QUIET", 60, SHORTEST_QUIET, 3600),
         resend_limit=_number(environ, "RESEND_LIMIT", 5, 0, 1000),
+        lossless_failover=bool(_count(environ, "LOSSLESS_FAILOVER", 0, 0, 1)),
         send_order_key=bool(_count(environ, "SEND_ORDER_KEY", 0, 0, 1)),
         volatile_disk=on_railway and not _inside(folder, volume),
         on_railway=on_railway,

@@ -24,25 +24,27 @@ LOST = (
 )
 
 
-def stop_where_commits_are_lost(database: IMEIDatabase) -> bool:
+def stop_where_commits_are_lost(database: IMEIDatabase, is_lossless: bool = False) -> bool:
     """Let a database order nothing whose server has another history than when the database was known to be whole.
 
-    A database without a mark gets one. Returns whether it was stopped now. Safe to repeat.
+    A database without a mark gets one. is_lossless: the operator says that a standby that takes over has every commit;
+    it is believed where the servers were synchronous. Returns whether the database was stopped now. Safe to repeat.
     """
     if database.is_file:
         return False
     with database.read() as connection:
-        if history_mark.read_history(connection).fits:
+        found = history_mark.read_history(connection)
+        if found.fits and found.is_synchronous == found.was_synchronous:
             return False
     with database.write() as connection:
         found = history_mark.read_history(connection)
-        if found.fits:
-            return False
-        if found.marked is not None:
-            logger.error("The history of the database server is %s, and was %s", found.now, found.marked)
+        is_lost = not (found.marked is None or found.fits or (is_lossless and found.is_confirmed))
+        if not found.fits:
+            logger.warning("The history of the database server is %s, and was %s", found.now, found.marked)
+        if is_lost:
             stop_lost(connection)
-        history_mark.write_mark(connection)
-        return found.marked is not None
+        history_mark.write_mark(connection, found.is_synchronous)
+        return is_lost
 
 
 def stop_lost(connection: Transaction) -> None:

@@ -170,6 +170,15 @@ def cluster() -> Iterator[Cluster]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def private(cluster: Cluster) -> Iterator[Cluster]:
+    """A server of PostgreSQL on this machine, which can be copied with its programs."""
+    if programs() is None:
+        lack("the programs of PostgreSQL are not installed")
+    with private_cluster() if os.environ.get("TEST_DATABASE_URL") else nullcontext(cluster) as found:
+        yield found
+
+
 @pytest.fixture
 def server_url(cluster: Cluster) -> Iterator[str]:
     """The address of an empty, migrated database of PostgreSQL."""

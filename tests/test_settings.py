@@ -64,6 +64,7 @@ def test_one_credential_alone_names_the_other(missing: str) -> None:
         ("RESEND_LIMIT", "1001"),
         ("SEND_ORDER_KEY", "yes"),
         ("SEND_ORDER_KEY", "2"),
+        ("LOSSLESS_FAILOVER", "2"),
         ("ADMIN_PASSWORD", "horse stapl"),
         ("ADMIN_PASSWORD", "aaaaaaaaaaaaaaaa"),
         ("ADMIN_PASSWORD", "Password1234"),

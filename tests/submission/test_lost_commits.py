@@ -12,11 +12,12 @@ import pytest
 from handed_over import ACCOUNT, ANSWER, handed_over
 from plain_sql import run
 from postgresql_cluster import Cluster
-from server_copies import ServerCopy, copied_server
+from server_copies import FOLLOWS, ServerCopy, copied_server
+from waiting import wait_until
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from orders import ChunkState
-from storage import call_queries, handed_calls
+from storage import call_queries, handed_calls, history_mark
 from storage.handed_calls import Begun, at_once
 from submission import Options, Ownership, Throttle
 from submission.cluster_carrier import ClusterCarrier
@@ -26,14 +27,14 @@ from submission.ownership import OtherHistoryError
 
 ENDLESS = 1e12
 #: Databases of the server when it is copied: each test of the copy has its own.
-SHARED = 4
+SHARED = 5
 
 
 @pytest.fixture(scope="module")
-def names(cluster: Cluster) -> Iterator[list[str]]:
+def names(private: Cluster) -> Iterator[list[str]]:
     """Databases whose leader has looked, with three calls that nobody has begun."""
     with ExitStack() as held:
-        urls = [held.enter_context(cluster.migrated()) for _ in range(SHARED)]
+        urls = [held.enter_context(private.migrated()) for _ in range(SHARED)]
         for url in urls:
             with IMEIDatabase(url) as database:
                 assert not stop_where_commits_are_lost(database)
@@ -42,9 +43,9 @@ def names(cluster: Cluster) -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def standby(cluster: Cluster, names: list[str]) -> Iterator[ServerCopy]:
+def standby(private: Cluster, names: list[str]) -> Iterator[ServerCopy]:
     """A standby that has these databases, and nothing that is committed later."""
-    with copied_server(cluster.url) as copy:
+    with copied_server(private.url) as copy:
         copy.start()
         yield copy
 
@@ -144,6 +145,58 @@ def test_a_restart_after_a_crash_stops_nothing(
     with IMEIDatabase(standby.address(names[3])) as again:
         assert not stop_where_commits_are_lost(again)
         assert begun(again, attempt_id) is not None
+
+
+@pytest.mark.parametrize(
+    ("is_lossless", "change", "goes_on"),
+    [
+        (True, "", True),
+        (False, "", False),
+        (True, "UPDATE settings SET value = '' WHERE key = 'commits_confirmed'", False),
+        (True, "UPDATE settings SET value = value || '0' WHERE key = 'history'", False),
+    ],
+    ids=["goes on", "not set", "was not synchronous", "another server"],
+)
+def test_a_standby_that_has_confirmed_every_commit(
+    server_database: IMEIDatabase, is_lossless: bool, change: str, goes_on: bool
+) -> None:
+    """The timeline of the mark is set back, which is all that a promotion changes. The servers are synchronous."""
+    with server_database.write() as connection:
+        history_mark.write_mark(connection, is_synchronous=True)
+        earlier = "overlay(value PLACING '00000000' FROM length(value) - position(' ' IN reverse(value)) - 7)"
+        run(connection, f"UPDATE settings SET value = {earlier} WHERE key = 'history'")
+        set_xid = "value = regexp_replace(value, '[0-9]+$', CAST(CAST(pg_current_xact_id() AS xid) AS text))"
+        run(connection, f"UPDATE settings SET {set_xid} WHERE key = 'history'")
+        if change:
+            run(connection, change)
+    assert stop_where_commits_are_lost(server_database, is_lossless) is not goes_on
+    assert (older_copy_objection(server_database) == "") is goes_on
+    assert not stop_where_commits_are_lost(server_database, is_lossless)
+
+
+def test_a_synchronous_standby_goes_on(
+    standby: ServerCopy, promoted: dict[str, IMEIDatabase], names: list[str]
+) -> None:
+    """A standby of the standby, which has confirmed the last call that was begun."""
+    with copied_server(standby.address()) as second, psycopg.connect(standby.address(), autocommit=True) as primary:
+        second.options = FOLLOWS
+        second.start()
+        primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        primary.execute("SELECT pg_reload_conf()")
+        sync = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        wait_until(lambda: primary.execute(sync).fetchone() == (1,), "it follows")
+        with IMEIDatabase(standby.address(names[4])) as database:
+            assert stop_where_commits_are_lost(database, True)  # the first standby lagged
+            accept_older_copy(database)
+            attempt_id, waiting = handed_over(database, 2, first=100)
+            assert begun(database, attempt_id) is not None
+        standby.crash()
+        second.promote()
+        with IMEIDatabase(second.address(names[4])) as database:
+            assert begun(database, waiting) is None
+            assert not stop_where_commits_are_lost(database, True)
+            assert older_copy_objection(database) == ""
+            assert [begun(database, one) is not None for one in (attempt_id, waiting)] == [False, True]
 
 
 @pytest.mark.parametrize("options", [(), ("--clean", "--if-exists"), ("--data-only", "--table=settings")])

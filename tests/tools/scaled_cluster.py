@@ -77,7 +77,7 @@ def unmarked() -> None:
     for name in ("BEGIN", "IS_OPEN", "WITHDRAW", "KEEP_AND_TAKE"):
         put(handed_calls, name, text(str(getattr(handed_calls, name)).replace(history_mark.IS_WHOLE, "true")))
     put(history_mark, "STORED", literal_column("false").label("is_other_history"))
-    put(callers, "stop_where_commits_are_lost", lambda _database: False)
+    put(callers, "stop_where_commits_are_lost", lambda _database, _is_lossless: False)
     put(cluster_carrier, "restore_calls", lambda _connection, _called: None)
 
 

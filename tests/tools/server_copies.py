@@ -11,8 +11,9 @@ from pathlib import Path
 from gunicorn_server import free_port
 from postgresql_cluster import MEMORY, PATIENCE, programs, start_server, unprivileged_user
 
-#: It outlives a crash of the server, and follows nobody: what is committed after the copy was taken is lost to it.
-LAGS = ("fsync=off", "full_page_writes=off", "synchronous_commit=on", "primary_conninfo=")
+#: It outlives a crash of the server, and follows the first one, or nobody: then it lacks what is committed later.
+FOLLOWS = ("fsync=off", "full_page_writes=off", "synchronous_commit=on", "wal_retrieve_retry_interval=100ms")
+LAGS = (*FOLLOWS, "primary_conninfo=")
 
 
 @dataclass
