@@ -54,6 +54,7 @@ RESTORE = text(
     " SELECT :attempt, id, :number, size, :now, :account, (SELECT coalesce(max(id), 0) FROM orders), :taken_by,"
     f" {NOW} FROM planned"
 )
+WAITING = text("SELECT 1 FROM items WHERE id = ANY(:ids) AND batch_id = :batch AND outcome = 'waiting' LIMIT 1")
 IS_OPEN = text(
     "SELECT 1 FROM attempts a JOIN chunks c ON c.id = a.chunk_id WHERE a.id = :attempt AND a.account = :account"
     " AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.state = 'sending' AND c.attempt = a.number"
@@ -234,6 +235,12 @@ def restore(connection: Transaction, chunk: Chunk) -> None:
     values |= {"account": chunk.account, "taken_by": f"{chunk.attempt_id} {LOST}", "now": utc_now()}
     if connection.execute(RESTORE, values).rowcount:
         skip_ids(connection, attempts, max(chunk.attempt_id, last_id(connection, attempts)))
+
+
+def waits(connection: Connection, chunk: Chunk) -> bool:
+    """Return whether an IMEI of a call waits to be sent."""
+    values = {"ids": [item.item_id for item in chunk.items], "batch": chunk.batch_id}
+    return connection.execute(WAITING, values).scalar() is not None
 
 
 def keep(connection: Connection, call: Begun, content: bytes | None, failure: str = "", job: int = 0) -> None:

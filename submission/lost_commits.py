@@ -70,8 +70,11 @@ def seconds_to_wait(database: IMEIDatabase, settings: Settings) -> float:
 def restore_calls(connection: Transaction, called: Sequence[Chunk]) -> None:
     """Stop everything, because answers have come to calls that the database does not know to have begun.
 
-    Chunks that are planned there become sending again, so that their answers are recorded as any others.
+    Chunks that are planned there become sending again, so that their answers are recorded as any others. An answer
+    stops nothing whose IMEIs are settled: it has come after the rebuild.
     """
-    stop_lost(connection)
-    for chunk in called:
+    waiting = [chunk for chunk in called if handed_calls.waits(connection, chunk)]
+    if waiting:
+        stop_lost(connection)
+    for chunk in waiting:
         handed_calls.restore(connection, chunk)

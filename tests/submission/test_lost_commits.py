@@ -21,7 +21,7 @@ from storage import call_queries, handed_calls, history_mark
 from storage.handed_calls import Begun, at_once
 from submission import Options, Ownership, Throttle
 from submission.cluster_carrier import ClusterCarrier
-from submission.lost_commits import LOST, stop_where_commits_are_lost
+from submission.lost_commits import LOST, restore_calls, stop_where_commits_are_lost
 from submission.older_copy import accept_older_copy, older_copy_objection
 from submission.ownership import OtherHistoryError
 
@@ -129,8 +129,13 @@ def test_an_answer_to_a_call_that_was_lost_is_recorded(promoted: dict[str, IMEID
     with database.write() as connection:
         assert carrier.take(connection, answers) == answers
         again = {one.chunk_id: one for one in call_queries.open_chunks(connection, ChunkState.SENDING)}
+        run(connection, f"UPDATE items SET outcome = 'ordered' WHERE chunk_id = {chunk.chunk_id}")
     assert again[chunk.chunk_id].attempt_id == chunk.attempt_id
     assert older_copy_objection(database) == LOST
+    accept_older_copy(database)
+    with database.write() as connection:  # of a worker that was stopped until its orders were restored
+        restore_calls(connection, [chunk])
+    assert older_copy_objection(database) == ""
 
 
 def test_a_restart_after_a_crash_stops_nothing(
