@@ -39,7 +39,7 @@ def stop_where_commits_are_lost(database: IMEIDatabase, is_lossless: bool = Fals
     with database.write() as connection:
         found = history_mark.read_history(connection)
         is_lost = not (found.marked is None or found.fits or (is_lossless and found.is_confirmed))
-        if not found.fits:
+        if found.marked is not None and not found.fits:
             logger.warning("The history of the database server is %s, and was %s", found.now, found.marked)
         if is_lost:
             stop_lost(connection)
