@@ -28,11 +28,14 @@ from provider import (
     NotConnectedError,
     NotSentError,
     OutcomeUnknownError,
+    Patience,
     PostSession,
     RateLimitedError,
     RefusalKind,
     RefusedError,
     Reply,
+    SilentError,
+    SlowProviderError,
     TooLargeError,
     UnreadableAnswerError,
     parse_account,
@@ -57,6 +60,7 @@ __all__ = [
     "RefusedError",
     "Report",
     "ServiceInfo",
+    "SlowProviderError",
     "UnreadableAnswerError",
 ]
 
@@ -72,6 +76,9 @@ LONGEST_WAIT = 60.0  #: seconds a Retry-After is obeyed
 RESERVED_FIELDS = frozenset({"apikey", "userid", "action", "imei", "networkid"})
 #: Bytes of the list of recent orders: some 200,000 orders with results, where a provider lists all that it ever had.
 MAX_LIST = 128 * 1024 * 1024
+#: Seconds that the list of recent orders may take in all, and the longest silence before and within it. Such a list of
+#: 20,000 orders has 10 MB; it costs nothing, and without it no doubt is settled.
+LONGEST_LIST, LONGEST_SILENCE = 3600.0, 600.0
 LOGGED = 2000  #: characters of an answer in the log
 
 
@@ -102,7 +109,7 @@ def read_delay(attempt: int, retry_after: float | None, jitter: float) -> float:
 
 def may_repeat_read(error: GSMFusionAPIError) -> bool:
     """Return whether repeating a call that places nothing may help."""
-    if isinstance(error, MaintenanceError | UnreadableAnswerError):
+    if isinstance(error, MaintenanceError | UnreadableAnswerError | SlowProviderError):
         return False
     if isinstance(error, OutcomeUnknownError):
         return error.status is None or error.status >= 500
@@ -111,6 +118,9 @@ def may_repeat_read(error: GSMFusionAPIError) -> bool:
 
 class ReadTurns(Protocol):
     """Decides when a call that places nothing may start."""
+
+    @property
+    def is_closed(self) -> bool: ...
 
     def before_read(self) -> None: ...
     def read_limited(self, seconds: float) -> None: ...
@@ -154,9 +164,11 @@ class GSMFusionClient:
         self._credentials = {"apiKey": key, "userId": user}
         self._secrets = Redactor([key], [user])
         self._max_retries = max_retries
+        self._timeout = access.call_timeout if timeout is None else timeout
+        self._silence = self._timeout  #: seconds without a byte that end the reading of a list
         self._session = PostSession(
             _checked_base(self._options.base_url) + API_PATH,
-            access.call_timeout if timeout is None else timeout,
+            self._timeout,
             self._options.connect_timeout,
             self._options.pool_size,
             self._options.ca_file,
@@ -208,15 +220,35 @@ class GSMFusionClient:
     def list_recent_orders(self) -> list[IMEIOrder]:
         """Return the recent orders; how many and how far back is the provider's choice. Raises GSMFusionAPIError.
 
-        An order whose id cannot be read has an empty one.
+        An order whose id cannot be read has an empty one. The timeout of a call is not that of a list: it is read as
+        long as more of it comes. Where nothing comes for the timeout, SlowProviderError is raised, and the next list
+        may be silent for twice as long.
         """
-        return self._read("getimeis", parse_recent_orders, max_body=MAX_LIST)
+        started = time.monotonic()
+        patience = Patience(self._silence, LONGEST_LIST, self._is_wanted)
+        try:
+            orders = self._read("getimeis", parse_recent_orders, MAX_LIST, patience)
+        except SlowProviderError:
+            self._silence = max(self._silence, min(2 * patience.silence, LONGEST_SILENCE))
+            raise
+        self._silence = max(self._timeout, min(self._silence, 2 * (time.monotonic() - started)))
+        return orders
+
+    def _is_wanted(self) -> bool:
+        return self._options.turns is None or not self._options.turns.is_closed
 
     def get_account(self) -> Account:
         """Return the account's credits. Raises GSMFusionAPIError."""
         return self._read("accountinfo", parse_account)
 
-    def _read(self, action: str, parse: Callable[[bytes], Answer], max_body: int = MAX_BODY, **fields: str) -> Answer:
+    def _read(
+        self,
+        action: str,
+        parse: Callable[[bytes], Answer],
+        max_body: int = MAX_BODY,
+        patience: Patience | None = None,
+        **fields: str,
+    ) -> Answer:
         """Make a call that places nothing, and repeat it where that may help."""
         turns, attempt = self._options.turns, 1
         while True:
@@ -224,7 +256,7 @@ class GSMFusionClient:
                 turns.before_read()
             try:
                 with self._reported(action):
-                    return parse(self._post(action, fields, max_body))
+                    return parse(self._post(action, fields, max_body, patience))
             except GSMFusionAPIError as error:
                 delay = read_delay(attempt, error.retry_after, secrets.randbelow(1000) / 1000)
                 if turns and isinstance(error, RateLimitedError):
@@ -247,15 +279,19 @@ class GSMFusionClient:
             raise
         report(action, time.monotonic() - started, None)
 
-    def _post(self, action: str, fields: Mapping[str, str], max_body: int = MAX_BODY) -> bytes:
+    def _post(
+        self, action: str, fields: Mapping[str, str], max_body: int = MAX_BODY, patience: Patience | None = None
+    ) -> bytes:
         """Return the whole HTTP 200 body of one POST. Raises NotSentError or OutcomeUnknownError."""
         form = {**fields, **self._credentials, "action": action}
         try:
-            reply = self._session.post(form, max_body)
+            reply = self._session.post(form, max_body, patience)
         except NotConnectedError as error:
             raise NotSentError(f"The provider cannot be reached: {error}") from error
         except TooLargeError as error:
             raise OutcomeUnknownError(f"The outcome is unknown: {error}.", status=http.client.OK) from error
+        except SilentError as error:
+            raise SlowProviderError(f"The provider is too slow: {error}.") from error
         except BrokenCallError as error:
             raise OutcomeUnknownError(f"The outcome is unknown: {error}.") from error
         if log.isEnabledFor(logging.DEBUG):

@@ -10,10 +10,21 @@ from provider.failures import (
     RateLimitedError,
     RefusalKind,
     RefusedError,
+    SlowProviderError,
     UnreadableAnswerError,
     refusal_kind,
 )
-from provider.http import MAX_BODY, BrokenCallError, NotConnectedError, PostSession, Reply, TooLargeError, sending_by
+from provider.http import (
+    MAX_BODY,
+    BrokenCallError,
+    NotConnectedError,
+    Patience,
+    PostSession,
+    Reply,
+    SilentError,
+    TooLargeError,
+    sending_by,
+)
 from provider.xml import ORDER_ID
 
 __all__ = [
@@ -25,11 +36,14 @@ __all__ = [
     "NotConnectedError",
     "NotSentError",
     "OutcomeUnknownError",
+    "Patience",
     "PostSession",
     "RateLimitedError",
     "RefusalKind",
     "RefusedError",
     "Reply",
+    "SilentError",
+    "SlowProviderError",
     "TooLargeError",
     "UnreadableAnswerError",
     "parse_account",

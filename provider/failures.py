@@ -79,6 +79,10 @@ class OutcomeUnknownError(GSMFusionAPIError):
     """The call was sent and has no readable answer: its orders may have been placed and charged."""
 
 
+class SlowProviderError(OutcomeUnknownError):
+    """The provider may still be at work on an answer that costs nothing: ask later, and wait longer."""
+
+
 class UnreadableAnswerError(OutcomeUnknownError):
     """The answer to a question for some orders cannot be read: ask for fewer of them."""
 

@@ -8,7 +8,7 @@ import io
 import math
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import Timeout
+from urllib3.util.wait import wait_for_read
 
 from settings import VERSION
 
@@ -37,8 +38,23 @@ HEADERS = MappingProxyType(
 #: Seconds that a connection may be idle before it is replaced; less than the shortest usual keep-alive time
 #: (Apache: 5), so that a call is rarely sent on a socket that the server is closing.
 IDLE_LIMIT = 4.0
+#: Seconds between two looks whether a long answer is still wanted.
+LOOK = 0.5
 #: When a request of this thread may begin at the latest, in monotonic seconds.
 SEND_BY: ContextVar[float] = ContextVar("send_by", default=math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an answer may take that is read as long as more of it comes."""
+
+    silence: float  #: seconds in which nothing may come: before the first byte, and between two pieces
+    longest: float  #: seconds in all
+    is_wanted: Callable[[], bool] = lambda: True  #: looked at every half second
+
+
+#: That of the request that this thread makes; None: the whole answer must come within the timeout of a call.
+PATIENCE: ContextVar[Patience | None] = ContextVar("patience", default=None)
 
 
 @contextmanager
@@ -63,6 +79,10 @@ class TooLargeError(BrokenCallError):
     """The answer is larger than the limit of its call."""
 
 
+class SilentError(BrokenCallError):
+    """Nothing came for as long as a patient request waits; the server may still be at work on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the server answered."""
@@ -85,16 +105,45 @@ class _BoundedReader(io.RawIOBase):
         return int(self._raw.fileno())
 
     def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._remaining())
+        count: int | None = self._raw.readinto(buffer)
+        return count
+
+    def _remaining(self) -> float:
+        """Return the seconds that the next read may take. Raises TimeoutError where there are none."""
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("timed out")
-        self._sock.settimeout(remaining)
-        count: int | None = self._raw.readinto(buffer)
-        return count
+        return remaining
 
     def close(self) -> None:
         self._raw.close()
         super().close()
+
+
+class _PatientReader(_BoundedReader):
+    """Reads a socket as long as more comes, it is wanted, and its deadline has not passed."""
+
+    def __init__(self, raw: Any, sock: socket.socket, deadline: float, patience: Patience) -> None:
+        super().__init__(raw, sock, deadline)
+        self._patience = patience
+
+    def readinto(self, buffer: Any) -> int | None:
+        silent_at = time.monotonic() + self._patience.silence
+        while not self._has_bytes():  # a read that has timed out could not be repeated
+            if not self._patience.is_wanted():
+                raise ConnectionAbortedError("the answer is not wanted any more")
+            if time.monotonic() >= silent_at:
+                raise TimeoutError("timed out")
+        return super().readinto(buffer)
+
+    def _has_bytes(self) -> bool:
+        """Wait a moment until there is something to read."""
+        decrypted = getattr(self._sock, "pending", None)  # TLS alone has it: bytes that no wait would show
+        return bool(decrypted and decrypted()) or wait_for_read(self._sock, min(LOOK, self._remaining()))
+
+    def _remaining(self) -> float:
+        return min(self._patience.silence, super()._remaining())
 
 
 class _BoundedResponse(http.client.HTTPResponse):
@@ -102,10 +151,11 @@ class _BoundedResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        seconds = sock.gettimeout()
+        seconds, patience = sock.gettimeout(), PATIENCE.get()
         if seconds is not None:
-            raw = self.fp.detach()
-            self.fp = io.BufferedReader(_BoundedReader(raw, sock, time.monotonic() + seconds))
+            raw, deadline = self.fp.detach(), time.monotonic() + seconds
+            reader = _PatientReader(raw, sock, deadline, patience) if patience else _BoundedReader(raw, sock, deadline)
+            self.fp = io.BufferedReader(reader)
 
 
 class _Connection(HTTPConnection):
@@ -192,27 +242,42 @@ class PostSession:
         """Close the idle connections."""
         self._adapter.close()
 
-    def post(self, form: Mapping[str, str], max_body: int = MAX_BODY) -> Reply:
-        """Send one form, once; max_body in bytes. Raises NotConnectedError, BrokenCallError or TooLargeError."""
+    def post(self, form: Mapping[str, str], max_body: int = MAX_BODY, patience: Patience | None = None) -> Reply:
+        """Send one form, once; max_body in bytes. With patience, the answer is read as long as more of it comes.
+
+        Raises NotConnectedError, BrokenCallError, TooLargeError, or SilentError for a request with patience.
+        """
         request = self._request.copy()
         request.prepare_body(urlencode(form, safe=","), None)  # a list of 100 IMEIs is not worth 99 escapes
+        before = PATIENCE.set(patience)
         try:
             with self._adapter.send(
                 request,
                 stream=True,
-                timeout=self._limits,  # type: ignore[arg-type]
+                timeout=self._limits_of(patience),  # type: ignore[arg-type]
                 verify=self._verify,
             ) as response:
                 content = _body(response, max_body) if response.status_code == http.client.OK else b""
                 return Reply(response.status_code, response.headers.get("Retry-After", ""), content)
         except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as error:
-            raise BrokenCallError(self._reason(error)) from error
+            raise self._broken(error, patience) from error
+        finally:
+            PATIENCE.reset(before)
 
-    def _reason(self, error: Exception) -> str:
+    def _limits_of(self, patience: Patience | None) -> Timeout:
+        if patience is None:
+            return self._limits
+        return Timeout(total=patience.longest, connect=self._limits.connect_timeout)
+
+    def _broken(self, error: Exception, patience: Patience | None) -> BrokenCallError:
         causes = (error, *error.args)
-        if any(isinstance(cause, (requests.Timeout, ReadTimeoutError, TimeoutError)) for cause in causes):
-            return f"no complete answer came within {self._timeout:g} s"
-        return "the connection broke before a complete answer came"
+        if not any(isinstance(cause, (requests.Timeout, ReadTimeoutError, TimeoutError)) for cause in causes):
+            return BrokenCallError("the connection broke before a complete answer came")
+        if patience is None:
+            return BrokenCallError(f"no complete answer came within {self._timeout:g} s")
+        return SilentError(
+            f"nothing came for {patience.silence:g} s, or no complete answer within {patience.longest:g} s"
+        )
 
 
 def _plain_reason(error: Exception) -> str:

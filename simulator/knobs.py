@@ -36,7 +36,7 @@ Fault = Literal[
 ]  # fmt: skip
 Quirk = Literal["phpxml", "bom", "blank", "bare_amp", "notice"]
 #: How an answer reaches the client: "hang" and "close" send nothing, "late" sends it after a silence.
-Manner = Literal["whole", "hang", "late", "close", "reset", "trickle", "trickle_head", "cut"]
+Manner = Literal["whole", "hang", "late", "close", "reset", "trickle", "trickle_head", "cut", "slow"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ class Knobs:
     #: What the listing leaves out: orders with a result; orders In Process; all but the newest listing_limit of each
     #: service; all but the listing_limit that were placed or replied last (shown in that order).
     listing_holes: Literal["", "open_only", "no_in_process", "newest_per_service", "newest_changed"] = ""
+    list_rate: float = 0.0  #: bytes a second with which the listing is sent; 0 is all at once
+    list_pause: float = 0.0  #: seconds of silence in the middle of a listing that is sent with a rate
     late_orders: tuple[int, ...] = ()  #: these orders (positions in the ledger, from 0) show late on the listing
     late_share: float = 0.0  #: 0 to 1 of the orders show late, by the seed and the order id
     late_seconds: float = 0.0  #: from placing an order that shows late until the listing has it
@@ -166,6 +168,7 @@ class HttpReply:
     content_type: str = XML
     manner: Manner = "whole"
     pause: float = 0.0  #: seconds of silence, or between two bytes, if the manner has any
+    rate: float = 0.0  #: bytes a second, if the manner is "slow"
     retry_after: int | None = None  #: seconds
 
 
@@ -180,6 +183,13 @@ FIXED_REPLIES = {
     "close": HttpReply(b"", manner="close"),
 }
 GATEWAY_TIMEOUT = HttpReply(GATEWAY_TIMEOUT_PAGE.encode(), 524, HTML)
+
+
+def slow_reply(reply: HttpReply, knobs: Knobs) -> HttpReply:
+    """Return the answer as a slow wire carries it, if there is one."""
+    if not knobs.list_rate or reply.manner != "whole":
+        return reply
+    return dataclasses.replace(reply, manner="slow", pause=knobs.list_pause, rate=knobs.list_rate)
 
 
 def plain_reply(xml: str, quirks: tuple[Quirk, ...] = ()) -> HttpReply:

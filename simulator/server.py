@@ -34,6 +34,7 @@ from simulator.knobs import (
     changed,
     knob_from_text,
     plain_reply,
+    slow_reply,
     spoiled_reply,
 )
 from simulator.ledger import Charge, Ledger
@@ -224,7 +225,9 @@ class Simulator:
 
     def _answer(self, exchange: _Exchange, xml: str) -> None:
         fault, knobs = exchange.call.fault, exchange.knobs
-        self._finish(exchange, spoiled_reply(fault, xml, knobs) if fault else plain_reply(xml, knobs.quirks))
+        reply = spoiled_reply(fault, xml, knobs) if fault else plain_reply(xml, knobs.quirks)
+        is_listing = exchange.call.action == "getimeis" and exchange.fields.get("orderIds", "0") in ("", "0")
+        self._finish(exchange, slow_reply(reply, knobs) if is_listing else reply)
 
     def _after(self, seconds: float, step: Callable[[], None]) -> None:
         """Do this after these seconds; at once, without a turn of the event loop, if they are 0."""

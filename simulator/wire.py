@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 from simulator.knobs import HttpReply
 
 MAX_HEAD, MAX_BODY = 64 * 1024, 16 * 1024 * 1024  #: bytes
+PIECE_SECONDS = 0.05  #: between two pieces of an answer that a slow wire carries
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 CONTENT_TYPE = re.compile(rb"\r\ncontent-type:[ \t]*([^\r\n]*)", re.IGNORECASE)
 CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
@@ -95,6 +96,8 @@ class HttpConnection(asyncio.Protocol):
                 self._trickle(reply.body, reply.pause)
             case "trickle_head":
                 self._trickle(head + reply.body, reply.pause)
+            case "slow":
+                self._send_slowly(head + reply.body, reply, 0)
             case "cut":
                 self.transport.write(head + reply.body[: len(reply.body) // 2])
                 self.transport.close()
@@ -119,6 +122,16 @@ class HttpConnection(asyncio.Protocol):
         elif not self.transport.is_closing():
             self.transport.write(rest[:1])
             self._loop.call_later(pause, self._trickle, rest[1:], pause)
+
+    def _send_slowly(self, data: bytes, reply: HttpReply, sent: int) -> None:
+        """Send the next piece of an answer; pause in its middle."""
+        end = sent + max(1, int(reply.rate * PIECE_SECONDS))
+        if end >= len(data):
+            self._write_all(data[sent:])
+        elif not self.transport.is_closing():
+            self.transport.write(data[sent:end])
+            pause = reply.pause if sent <= len(data) // 2 < end else 0.0
+            self._loop.call_later(PIECE_SECONDS + pause, self._send_slowly, data, reply, end)
 
     def _reset(self) -> None:
         """Close with RST instead of FIN, as a crashed or overloaded peer does."""

@@ -246,6 +246,11 @@ class PaceTurns:
     account: str
     throttle: Throttle  #: whose loop these reads are for: when it is closed, those that wait fail
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether reads that wait fail: their loop has ended."""
+        return self.throttle.is_closed
+
     def before_read(self) -> None:
         """Wait until a call that places nothing may start, and count it. Raises NotSentError when it is closed."""
         while not self.throttle.is_closed:

@@ -333,6 +333,11 @@ class RequestTurns:
 
     throttle: Throttle
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the loop has ended for which the calls of the account are counted."""
+        return self.throttle.is_closed
+
     def before_read(self) -> None:
         """Count a call. Raises RequestLimitError where it would have to wait."""
         self.throttle.before_request()
