@@ -37,6 +37,8 @@ class Look:
     alone: bool = False  #: no other call was on the wire from before the question until the look is applied
     credits: float | None = None  #: US dollars on the account, asked after the list; None where not asked or unknown
     confirmed: Mapping[str, IMEIOrder] = field(default_factory=dict)  #: order id → the order that it answers by id
+    seconds: float = 0.0  #: that the questions took
+    failure: str = ""  #: why there is no answer
 
 
 class Age(IntEnum):

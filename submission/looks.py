@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that calls on the wire get to end for a look alone, or twice their usual time.
 DRAIN_PATIENCE = 30.0
+UNFORESEEN = "An error of the program; the log has the details."
 
 
 class ListProvider(Protocol):
@@ -54,16 +55,19 @@ class ListReader:
         Without a list the balance is asked for only if work of an earlier process waits (must_look).
         """
         asked_at = self._clock()
-        listed, answered = list[IMEIOrder](), False
+        listed, answered, failure = list[IMEIOrder](), False, ""
         try:
             listed, answered = self._client.list_recent_orders(), True
         except GSMFusionAPIError as error:
+            failure = str(error)
             logger.warning("The provider does not list its orders: %s", error)
         except Exception:  # a thread ends here
+            failure = UNFORESEEN
             logger.exception("Listing the provider's orders failed in an unforeseen way")
         confirmed = self._confirm(listed)
         credits = self._account.balance() if alone and (answered or must_look) else None
-        return Look(tuple(listed), asked_at, last_order, answered, alone, credits, confirmed)
+        seconds = self._clock() - asked_at
+        return Look(tuple(listed), asked_at, last_order, answered, alone, credits, confirmed, seconds, failure)
 
     def _confirm(self, listed: Sequence[IMEIOrder]) -> dict[str, IMEIOrder]:
         """Ask by id for the listed orders that may be ours."""
@@ -145,13 +149,13 @@ class Lookout:
         """Plan the next look after this one was applied."""
         if look.alone:
             self.is_alone = False
-        self._settler.looked(now)
+        self._settler.looked(now, look.seconds)
 
     def _may_begin_alone(self, now: float, has_space: bool) -> bool:
         """Whether a look taken alone could settle something, and the call that it may lead to could be sent."""
         self._alone_since = now
         if self._must_look:  # with the balance, which shows what a list may hide
-            return now >= self._settler.next_look
+            return self._settler.may_look(now)
         return has_space and self._settler.wants_turn(now) and self._throttle.permits(now, 0) > 0
 
     def _stays_alone(self, now: float, is_idle: bool) -> bool:
@@ -166,7 +170,7 @@ class Lookout:
         """Whether to ask for the list: alone only when no call is on the wire any more."""
         if self.is_alone:
             return is_idle and not self._account.is_reading
-        return self._settler.is_due(now) or (self._must_look and now >= self._settler.next_look)
+        return self._settler.is_due(now) or (self._must_look and self._settler.may_look(now))
 
     def _look(self, last_order: int, alone: bool) -> None:
         """Read the list, in a worker thread."""

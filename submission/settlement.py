@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 NEWEST = 5000
 NOT_RESTED = "The provider may still be working on this call. Its list of orders is read again until then."
 NEXT_TURN = "It is sent again as soon as no other call is on the wire and the provider's list still does not show it."
-UNLISTED = f"The provider does not list its orders now. {absence.IF_IT_STAYS}"
+UNLISTED = "The provider does not list its orders now."
 UNCLEAR = (
     f"The provider lists an order that may be of this call, but its data does not clearly say so. {absence.ON_SITE}"
 )
@@ -162,6 +162,10 @@ class Settler(Watches):
             watch.looked = True
         return replace(chunk, items=tuple(rest))
 
+    def _postpone(self, watch: Watch, look: Look) -> None:
+        """Let other work go on after a look that proved nothing about this call."""
+        self.postpone(watch, look.asked_at + look.seconds, look.seconds)
+
     # What the list does not show
 
     def _settle(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
@@ -169,13 +173,13 @@ class Settler(Watches):
         if chunk.cleared:
             return self._repeat_cleared(connection, chunk, watch, turn)
         if turn.listing is None or turn.charges is None:
-            return UNLISTED
+            return _unlisted(turn.look)
         objection = self._objection(connection, chunk, turn.listing, watch)
         if objection or not turn.look.alone:
             return objection or watch.objection or NEXT_TURN
         watch.objection = absence.money_objection(turn.charges.money(connection, chunk))
         if watch.objection:
-            self.postpone(watch, turn.look.asked_at)
+            self._postpone(watch, turn.look)
             return watch.objection
         return self._settle_absent(connection, chunk, watch, turn)
 
@@ -229,14 +233,14 @@ class Settler(Watches):
         if not turn.may_repeat or batch_states.is_paused(connection, chunk.batch_id):
             return NEXT_TURN
         if turn.listing is None and self.idle_looks < USELESS_LOOKS:
-            self.postpone(watch, turn.look.asked_at)
-            return UNLISTED
+            self._postpone(watch, turn.look)
+            return _unlisted(turn.look)
         absent = list(chunk.items)
         if turn.listing is not None:
             clock = turn.listing.clock(connection, chunk.first_attempt)
             absent = [item for item in absent if not turn.listing.possible(item, chunk.service_id, clock)]
         if not absent:
-            self.postpone(watch, turn.look.asked_at)
+            self._postpone(watch, turn.look)
             return UNCLEAR
         words = "sent again: not placed, as a person decided"
         turn.repeat(connection, chunk, absent[: _longest(connection, chunk)], words)
@@ -255,6 +259,11 @@ def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
     logger.info("Chunk %d: a late answer named %d of its orders", chunk.chunk_id, len(item_outcomes))
     settled = {item_outcome.item_id for item_outcome in item_outcomes}
     return replace(chunk, items=tuple(item for item in chunk.items if item.item_id not in settled))
+
+
+def _unlisted(look: Look) -> str:
+    """Return why a look without an answer settles nothing."""
+    return " ".join(filter(None, (UNLISTED, look.failure, absence.IF_IT_STAYS)))
 
 
 def _contested(chunks: Iterable[Chunk]) -> frozenset[str]:

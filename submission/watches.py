@@ -67,6 +67,7 @@ class Watches:
     looks: int = 0
     idle_looks: int = 0  #: looks in a row at a list that showed no order of ours
     next_look: float = 0.0
+    free_at: float = 0.0  #: no look before: a list that is read slowly takes half of the time at most
     balance_failures: int = 0  #: in a row
     account: str = MAIN_ACCOUNT  #: whose calls
 
@@ -154,10 +155,15 @@ class Watches:
 
     def is_due(self, now: float) -> bool:
         """Return whether to ask the provider for its list now."""
-        return bool(self.watches) and now >= self.next_look
+        return bool(self.watches) and self.may_look(now)
 
-    def looked(self, now: float) -> None:
-        """Plan the next look: later each time, but as soon as a call has rested."""
+    def may_look(self, now: float) -> bool:
+        """Return whether the pause after the last look has passed."""
+        return now >= max(self.next_look, self.free_at)
+
+    def looked(self, now: float, seconds: float = 0.0) -> None:
+        """Plan the next look after one of these seconds: later each time, but as soon as a call has rested."""
+        self.free_at = now + seconds
         self.looks += 1
         self.next_look = now + LOOKS[min(self.looks, len(LOOKS) - 1)]
         rested = [self.rests_until(watch) for watch in self.watches.values()]
@@ -173,9 +179,9 @@ class Watches:
                 return True
         return False
 
-    def postpone(self, watch: Watch, now: float) -> None:
-        """Let other work go on for a while after a look alone that proved nothing about this call."""
-        watch.next_turn = now + self.quiet * TURNS[min(watch.failed_turns, len(TURNS) - 1)]
+    def postpone(self, watch: Watch, now: float, seconds: float = 0.0) -> None:
+        """Let other work go on after a look alone that proved nothing about this call: as long as it took at least."""
+        watch.next_turn = now + max(seconds, self.quiet * TURNS[min(watch.failed_turns, len(TURNS) - 1)])
         watch.failed_turns += 1
 
     def postpone_turns(self, now: float) -> None:

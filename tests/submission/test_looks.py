@@ -1,6 +1,7 @@
 """When the provider's list is asked for, alone or beside calls, and what waits meanwhile."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from handmade_calls import one
@@ -10,6 +11,7 @@ from simulated_provider import imeis
 from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase
+from gsm_fusion_client import OutcomeUnknownError
 from simulator.knobs import Knobs
 from submission import checkpoints
 from submission.decisions import ask_again, was_not_placed
@@ -188,6 +190,43 @@ def test_nothing_is_sent_beside_a_look_alone_where_the_run_was_about_to_end(
     loop.step(4)
     assert not ending
     assert CALL not in loop.waiting and looks(loop) == [True]
+
+
+def test_other_work_goes_on_between_looks_alone_at_a_slow_list(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the list took: else nothing would be sent any more while doubt cannot be settled."""
+    lost(loop, 2)
+    loop.let_all()
+    clear(loop)
+    loop.step(2)
+    assert looks(loop) == [True]
+    monkeypatch.setattr(loop.system.client, "list_recent_orders", lambda: slow_failure(loop, 400.0))
+    loop.let(LIST)
+    batch(loop, 4, first=50)
+    loop.step(3)
+    loop.let_all(BALANCE)
+    assert loop.waiting.count(CALL) == 2
+    loop.let_all(CALL)
+    loop.clock.now += 300.0
+    loop.step(3)
+    assert LIST not in loop.waiting
+    loop.clock.now += 101.0
+    loop.step(3)
+    loop.let_all(BALANCE)
+    assert LIST in loop.waiting
+
+
+def slow_failure(loop: Loop, seconds: float) -> NoReturn:
+    """A list that ends in nothing after these seconds."""
+    loop.clock.now += seconds
+    raise OutcomeUnknownError("The outcome is unknown: the connection broke before a complete answer came.")
+
+
+def test_the_page_says_why_the_list_could_not_be_read(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    sending(loop, 2)
+    loop.let(CALL, fault="lost before")
+    monkeypatch.setattr(loop.system.client, "list_recent_orders", lambda: slow_failure(loop, 1.0))
+    loop.let(LIST)
+    assert "the connection broke" in one(loop.database, "SELECT message FROM chunks WHERE state = 'in_doubt'")
 
 
 def test_a_look_of_an_earlier_run_settles_nothing(loop: Loop) -> None:

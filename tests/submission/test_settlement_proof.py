@@ -22,7 +22,7 @@ from simulated_provider import SERVICE, imeis
 from database import IMEIDatabase
 from orders import SAYS_IT_EXISTS, Chunk
 from submission import listing
-from submission.absence import ON_SITE
+from submission.absence import IF_IT_STAYS, ON_SITE
 from submission.settlement import UNCLEAR, UNLISTED, Settler
 
 UNCHANGED = "The provider's list has not changed since the call. It is read again until it has."
@@ -177,7 +177,7 @@ def test_a_provider_that_does_not_list_settles_nothing(database: IMEIDatabase) -
     for now in (START, RESTED, RESTED + 1):
         assert not settler.cannot_prove
         assert look(database, settler, [], now, answered=False) == []
-    assert reason(database, doubtful) == UNLISTED
+    assert reason(database, doubtful) == f"{UNLISTED} {IF_IT_STAYS}"
     assert settler.cannot_prove and settler.waits_for_person
 
 

@@ -63,6 +63,30 @@ def test_a_look_is_due_from_its_moment_on() -> None:
     assert [settler.is_due(now) for now in (START - 0.1, START, START + 1)] == [False, True, True]
 
 
+def test_a_list_that_is_read_slowly_takes_half_of_the_time_at_most() -> None:
+    """Also where new doubt, or a person, asks for a look at once."""
+    settler = watching(watch(-9999.0), next_look=START)
+    settler.looked(START + 400.0, seconds=400.0)
+    assert not settler.is_due(START + 500.0)
+    settler.look_soon(START + 500.0)
+    assert [settler.is_due(START + now) for now in (799.9, 800.0)] == [False, True]
+
+
+def test_a_quick_list_delays_no_look() -> None:
+    settler = watching(watch(-9999.0), next_look=START)
+    settler.looked(START, seconds=0.5)
+    assert settler.next_look == START + 1.0
+    assert settler.is_due(START + 1.0)
+
+
+def test_other_work_goes_on_for_as_long_as_a_look_alone_took() -> None:
+    """Nothing was sent meanwhile: a slow list must not hold up all other calls."""
+    settler, quick, slow = Settler(60.0), watch(), watch()
+    settler.postpone(quick, START, seconds=1.0)
+    settler.postpone(slow, START, seconds=400.0)
+    assert (quick.next_turn, slow.next_turn) == (START + 5.0, START + 400.0)
+
+
 def test_the_series_of_looks_starts_again() -> None:
     settler = watching(watch(-9999.0))
     settler.look_soon(START)
