@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
+from functools import cached_property
+from typing import Self
 
 from database import Transaction
 from orders import FINAL_STATUSES, IMEIOrder, Item, OrderStatus
@@ -26,9 +28,13 @@ CERTAINLY_OLDER = timedelta(days=1)
 READABLE = range(14, 17)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Look:
-    """One answer to the question for recent orders."""
+    """One answer to the question for recent orders.
+
+    What follows from the answer alone is computed once, by prepare() before the transaction that applies the look: a
+    long list takes seconds, in which a transaction would hold up all writers, and a server would end it.
+    """
 
     listed: tuple[IMEIOrder, ...]
     asked_at: float  #: monotonic seconds
@@ -39,6 +45,46 @@ class Look:
     confirmed: Mapping[str, IMEIOrder] = field(default_factory=dict)  #: order id → the order that it answers by id
     seconds: float = 0.0  #: that the questions took
     failure: str = ""  #: why there is no answer
+
+    def prepare(self) -> Self:
+        """Compute what does not depend on our records."""
+        _ = self.newest_first, self.confirmed_dates, self.repeated, self.fingerprint
+        return self
+
+    @cached_property
+    def _all_dates(self) -> list[datetime | None]:
+        return read_dates([order.requested_at for order in (*self.listed, *self.confirmed.values())])
+
+    @cached_property
+    def dates(self) -> dict[str, datetime | None]:
+        """When each listed order was requested, by its id; None where that cannot be read."""
+        return {order.id: date for order, date in zip(self.listed, self._all_dates, strict=False)}
+
+    @cached_property
+    def confirmed_dates(self) -> dict[str, datetime | None]:
+        """When each confirmed order was requested, by its answer or by the list."""
+        dates = zip(self.confirmed, self._all_dates[len(self.listed) :], strict=True)
+        return {order_id: date or self.dates.get(order_id) for order_id, date in dates}
+
+    @cached_property
+    def newest_first(self) -> list[IMEIOrder]:
+        """The listed orders, the newest first."""
+        return sorted(self.listed, key=self._recency, reverse=True)
+
+    def _recency(self, order: IMEIOrder) -> tuple[datetime, int, str]:
+        return self.dates[order.id] or datetime.min, len(order.id), order.id
+
+    @cached_property
+    def repeated(self) -> frozenset[str]:
+        """The order ids that the list names more than once."""
+        counts = Counter(order.id for order in self.listed if order.id)
+        return frozenset(order_id for order_id, count in counts.items() if count > 1)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What differs where another order, or another state of one, is listed."""
+        states = sorted((order.id, order.status, order.replied_at) for order in self.listed)
+        return hashlib.sha256(repr(states).encode()).hexdigest()
 
 
 class Age(IntEnum):
@@ -97,26 +143,17 @@ class Listing:
         self.labels = labels
         self.contested = contested
         self.account = account
-        dates = read_dates([order.requested_at for order in (*look.listed, *look.confirmed.values())])
-        self.dates = {order.id: date for order, date in zip(look.listed, dates, strict=False)}
-        confirmed_dates = zip(look.confirmed, dates[len(look.listed) :], strict=True)
-        self.confirmed_dates = {order_id: date or self.dates.get(order_id) for order_id, date in confirmed_dates}
+        self.dates, self.confirmed_dates = look.dates, look.confirmed_dates
         self.unknown: dict[str, list[IMEIOrder]] = {}  #: by the first 14 digits, the newest first
-        unknown = [order for order in look.listed if order.id not in owners]
-        for order in sorted(unknown, key=self._recency, reverse=True):
-            for body in bodies(order.imei):
+        for order in look.newest_first:
+            for body in bodies(order.imei) if order.id not in owners else ():
                 self.unknown.setdefault(body, []).append(order)
-        self.contradictory = _contradictory(look.listed, owners)  #: ids of which nothing here is believed
+        self.contradictory = _contradictory(look, owners)  #: ids of which nothing here is believed
         ours = [order for order in look.listed if order.id in owners and order.id not in self.contradictory]
         self.final = frozenset(order.id for order in ours if order.status in FINAL_STATUSES)
         self.rejected = frozenset(order.id for order in ours if order.status == OrderStatus.REJECTED)
-        states = sorted((order.id, order.status, order.replied_at) for order in look.listed)
-        self._fingerprint = hashlib.sha256(repr(states).encode()).hexdigest()
         self._views: dict[str, ListView] = {}
         self._clocks: dict[int, Clock] = {}
-
-    def _recency(self, order: IMEIOrder) -> tuple[datetime, int, str]:
-        return self.dates[order.id] or datetime.min, len(order.id), order.id
 
     def is_long_before(self, order: IMEIOrder, moment: datetime) -> bool:
         """Return whether a listed order is older than a moment (UTC), whatever the time zone of the list's dates is."""
@@ -129,7 +166,7 @@ class Listing:
             mine = [order for order in self.look.listed if self._may_be_of(order, service_id)]
             listed = frozenset(order.id for order in mine if order.id)
             odd = sum(map(is_odd, mine)) + sum(order.id in self.contradictory for order in self.look.listed)
-            self._views[service_id] = ListView(listed, listed & self.owners.keys(), odd, self._fingerprint)
+            self._views[service_id] = ListView(listed, listed & self.owners.keys(), odd, self.look.fingerprint)
         return self._views[service_id]
 
     def clock(self, connection: Transaction, attempt_id: int) -> Clock:
@@ -228,16 +265,17 @@ class Listing:
             self.unknown[body] = [other for other in self.unknown[body] if other is not order]
 
 
-def _contradictory(listed: Sequence[IMEIOrder], owners: Mapping[str, tuple[str, int]]) -> frozenset[str]:
+def _contradictory(look: Look, owners: Mapping[str, tuple[str, int]]) -> frozenset[str]:
     """Return the order ids that a list names twice, or under another IMEI than we know.
 
     A result text may hold a whole record of an order of ours: then the list does not show that it is one.
     """
-    counts = Counter(order.id for order in listed if order.id)
-    found = {order_id for order_id, count in counts.items() if count > 1}
-    for order in listed:
+    found = set(look.repeated)
+    for order in look.listed:
+        if order.id not in owners or owners[order.id][0][:14] == order.imei[:14]:
+            continue
         shown = bodies(order.imei)
-        if shown and order.id in owners and owners[order.id][0][:14] not in shown:
+        if shown and owners[order.id][0][:14] not in shown:
             found.add(order.id)
     return frozenset(found)
 

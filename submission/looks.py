@@ -67,7 +67,8 @@ class ListReader:
         confirmed = self._confirm(listed)
         credits = self._account.balance() if alone and (answered or must_look) else None
         seconds = self._clock() - asked_at
-        return Look(tuple(listed), asked_at, last_order, answered, alone, credits, confirmed, seconds, failure)
+        look = Look(tuple(listed), asked_at, last_order, answered, alone, credits, confirmed, seconds, failure)
+        return look.prepare()
 
     def _confirm(self, listed: Sequence[IMEIOrder]) -> dict[str, IMEIOrder]:
         """Ask by id for the listed orders that may be ours."""

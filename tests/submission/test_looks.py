@@ -1,5 +1,8 @@
 """When the provider's list is asked for, alone or beside calls, and what waits meanwhile."""
 
+import time
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,9 +14,11 @@ from simulated_provider import imeis
 from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase
+from engines import postgresql_server
 from gsm_fusion_client import OutcomeUnknownError
+from provider import read_dates
 from simulator.knobs import Knobs
-from submission import checkpoints
+from submission import checkpoints, listing
 from submission.decisions import ask_again, was_not_placed
 from submission.throttle import Throttle
 
@@ -219,6 +224,26 @@ def slow_failure(loop: Loop, seconds: float) -> NoReturn:
     """A list that ends in nothing after these seconds."""
     loop.clock.now += seconds
     raise OutcomeUnknownError("The outcome is unknown: the connection broke before a complete answer came.")
+
+
+def test_a_server_ends_no_transaction_because_a_list_is_long(
+    server_url: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows from the list alone is computed before the transaction, which may not be idle for long."""
+    options = f"{postgresql_server.CONNECTION['options']} -c idle_in_transaction_session_timeout=0.5s"
+    monkeypatch.setitem(postgresql_server.CONNECTION, "options", options)
+    with IMEIDatabase(server_url, data_dir) as database, started(database, tmp_path / "kept") as loop:
+        batch_id = sending(loop, 2)
+        loop.let(CALL, fault="lost after")
+        monkeypatch.setattr(listing, "read_dates", slow_dates)
+        loop.let(LIST)
+        assert loop.outcomes(batch_id) == ["ordered"] * 2
+
+
+def slow_dates(texts: Sequence[str]) -> list[datetime | None]:
+    """The dates of a very long list."""
+    time.sleep(1.5)
+    return read_dates(texts)
 
 
 def test_the_page_says_why_the_list_could_not_be_read(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
