@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 NEWEST = 5000
 NOT_RESTED = "The provider may still be working on this call. Its list of orders is read again until then."
 NEXT_TURN = "It is sent again as soon as no other call is on the wire and the provider's list still does not show it."
+PAUSED = "It is sent again once the batch is resumed, if the provider's list still does not show it."
+HELD = "It is sent again as soon as this account may send, if the provider's list still does not show it."
 UNLISTED = "The provider does not list its orders now."
 UNCLEAR = (
     f"The provider lists an order that may be of this call, but its data does not clearly say so. {absence.ON_SITE}"
@@ -64,6 +66,7 @@ class Turn:
 
     look: Look
     may_repeat: bool  #: one call may be repeated because of it
+    is_held: bool  #: it could have led to a repeated call, but nothing may be sent now
     listing: Listing | None = None  #: None: the provider did not list
     charges: Charges | None = None  #: None: the provider did not list
     piece: int | None = None  #: the planned chunk that repeats it
@@ -93,7 +96,7 @@ class Settler(Watches):
         """
         doubtful = [_take_late(connection, c) for c in self._open_calls(connection, ChunkState.IN_DOUBT)]
         doubtful = self._without_other_account(connection, doubtful)
-        turn = Turn(look, may_repeat and look.alone)
+        turn = Turn(look, may_repeat and look.alone, is_held=look.alone and not may_repeat)
         if look.answered:
             doubtful = self._read_list(connection, doubtful, turn)
         else:
@@ -176,7 +179,7 @@ class Settler(Watches):
             return _unlisted(turn.look)
         objection = self._objection(connection, chunk, turn.listing, watch)
         if objection or not turn.look.alone:
-            return objection or watch.objection or NEXT_TURN
+            return objection or watch.objection or self._hindrance(connection, chunk, watch, turn) or NEXT_TURN
         watch.objection = absence.money_objection(turn.charges.money(connection, chunk))
         if watch.objection:
             self._postpone(watch, turn.look)
@@ -216,8 +219,9 @@ class Settler(Watches):
             words = "cancelled: it was not placed by the provider's list"
             doubt_moves.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
             return ""
-        if not absent or not turn.may_repeat or batch_states.is_paused(connection, chunk.batch_id):
-            return NEXT_TURN
+        hindrance = self._hindrance(connection, chunk, watch, turn)
+        if not absent or hindrance:
+            return hindrance
         price = batch_states.unit_price(connection, chunk.batch_id)
         length = absence.piece_length(len(absent), price, self.resend_limit, _longest(connection, chunk))
         if not length:
@@ -228,10 +232,21 @@ class Settler(Watches):
         turn.repeat(connection, chunk, absent[:length], words)
         return NEXT_TURN
 
+    def _hindrance(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
+        """Return why nothing of a call can be sent again because of this look, whatever it shows."""
+        if batch_states.is_paused(connection, chunk.batch_id):
+            return PAUSED
+        if turn.is_held:
+            self._postpone(watch, turn.look)
+            watch.objection = HELD
+            return HELD
+        return "" if turn.may_repeat else NEXT_TURN
+
     def _repeat_cleared(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
         """Send again what a person cleared, right after a look that does not show it. Return why not all of it is."""
-        if not turn.may_repeat or batch_states.is_paused(connection, chunk.batch_id):
-            return NEXT_TURN
+        hindrance = self._hindrance(connection, chunk, watch, turn)
+        if hindrance:
+            return hindrance
         if turn.listing is None and self.idle_looks < USELESS_LOOKS:
             self._postpone(watch, turn.look)
             return _unlisted(turn.look)

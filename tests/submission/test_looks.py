@@ -18,8 +18,10 @@ from engines import postgresql_server
 from gsm_fusion_client import OutcomeUnknownError
 from provider import read_dates
 from simulator.knobs import Knobs
+from storage import account_store
 from submission import checkpoints, listing
 from submission.decisions import ask_again, was_not_placed
+from submission.settlement import HELD
 from submission.throttle import Throttle
 
 
@@ -296,6 +298,28 @@ def test_no_look_alone_is_taken_while_the_disk_is_full(loop: Loop, monkeypatch: 
         if LIST in loop.waiting:
             loop.let(LIST)
     assert LIST not in loop.waiting
+
+
+def test_the_list_is_not_read_without_a_pause_while_its_account_may_not_send(loop: Loop) -> None:
+    """An admin has stopped one of two accounts; what it may send again waits until it goes on."""
+    account_store.register(loop.database, {"main": "", "second": ""})
+    lost(loop, 2)
+    loop.let_all()
+    with loop.database.write() as connection:
+        account_store.stop(connection, "main", "stopped by an admin", None)
+    loop.step(3)
+    clear(loop)
+    loop.step(2)
+    for _ in range(3):
+        if LIST in loop.waiting:
+            loop.let(LIST)
+    assert LIST not in loop.waiting
+    assert one(loop.database, "SELECT message FROM chunks WHERE cleared") == HELD
+    with loop.database.write() as connection:
+        account_store.try_again(connection, "main")
+    pass_time(loop, 10.0)
+    loop.let_all(CALL)
+    assert loop.sent[-1] == imeis(2)
 
 
 def test_a_look_that_cannot_be_written_is_taken_again(loop: Loop) -> None:

@@ -24,7 +24,7 @@ from storage.call_records import write_intents
 from storage.list_limits import write_list_limit
 from submission.decisions import was_not_placed
 from submission.listing import Look
-from submission.settlement import DEARER, NEXT_TURN, UNCLEAR, Settler
+from submission.settlement import DEARER, HELD, NEXT_TURN, PAUSED, UNCLEAR, Settler
 from submission.watches import FOR_A_PERSON
 
 # The balance
@@ -105,7 +105,12 @@ def test_a_look_that_may_not_repeat_sends_nothing(database: IMEIDatabase) -> Non
         settler.note(connection, RESTED)
     with database.write() as connection:
         assert settler.apply(connection, Look(tuple(shown), RESTED, 99, alone=True, credits=99.8)) is None
-    assert reason(database, doubtful) == NEXT_TURN
+    assert reason(database, doubtful) == HELD
+    assert not settler.wants_turn(RESTED + 4.9)  # the list is not read without a pause meanwhile
+    assert settler.wants_turn(RESTED + 5.0)
+    look(database, settler, shown, RESTED + 1, alone=False)
+    assert reason(database, doubtful) == HELD
+    assert look(database, settler, shown, RESTED + 5.0) == again(doubtful)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,9 @@ def test_nothing_of_a_paused_batch_is_sent_again(database: IMEIDatabase) -> None
         assert batch_states.pause(connection, doubtful.batch_id, "a person paused it")
     shown = newer(database, known)
     assert look(database, settler, shown, RESTED) == []
-    assert reason(database, doubtful) == NEXT_TURN
+    assert reason(database, doubtful) == PAUSED
+    look(database, settler, shown, RESTED, alone=False)
+    assert reason(database, doubtful) == PAUSED
     assert not settler.wants_turn(RESTED)
     with database.write() as connection:
         assert batch_states.resume(connection, doubtful.batch_id)
@@ -273,7 +280,7 @@ def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: I
     with database.write() as connection:
         batch_states.pause(connection, doubtful.batch_id, "a person paused it")
     assert look(database, Settler(QUIET), known, START) == []
-    assert one(database, "SELECT message FROM chunks WHERE cleared") == NEXT_TURN
+    assert one(database, "SELECT message FROM chunks WHERE cleared") == PAUSED
 
 
 def test_what_a_person_cleared_goes_one_by_one_where_the_list_is_not_proven(database: IMEIDatabase) -> None:
