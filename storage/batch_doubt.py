@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, cast, func, or_, selec
 
 from database import IMEIDatabase
 from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, SAYS_IT_EXISTS, ChunkState, Outcome
-from schema import OPEN_CALL, attempts, batches, chunks, each_of, items
+from schema import OPEN_CALL, attempts, batches, chunks, items
 from storage import batch_undo, call_queries, guards
 from storage.rows import DoubtfulItem
 
@@ -136,15 +136,10 @@ def cleared_imeis(database: IMEIDatabase, batch_id: int, limit: int) -> list[str
         return list(connection.execute(query.limit(limit)).scalars())
 
 
-def doubtful_among(connection: Connection, batch_id: int, imeis: Iterable[str]) -> dict[str, int]:
-    """Return IMEI → item id of those of these IMEIs that are in doubt in a batch."""
-    query = doubtful(items.c.imei, items.c.id).where(items.c.batch_id == batch_id, items.c.imei.in_(each_of(imeis)))
+def imeis_in_doubt(connection: Connection, batch_id: int) -> dict[str, int]:
+    """Return IMEI → item id of what is in doubt in a batch, in the order of the batch."""
+    query = doubtful(items.c.imei, items.c.id).where(items.c.batch_id == batch_id).order_by(items.c.id)
     return {row.imei: row.id for row in connection.execute(query)}
-
-
-def count_doubtful(connection: Connection, batch_id: int) -> int:
-    """Return how many IMEIs of a batch are in doubt."""
-    return int(connection.execute(doubtful(func.count()).where(items.c.batch_id == batch_id)).scalar_one())
 
 
 def doubt_of(connection: Connection, batch_id: int) -> Doubt:

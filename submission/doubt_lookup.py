@@ -3,17 +3,14 @@
 Compares only; nothing is written. What is settled by itself is in settlement.py, what a person decides in decisions.py.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError
 from storage import batch_doubt, call_queries
-
-#: Characters that hide a digit of a listed IMEI, and the least number of digits that must be left to compare.
-HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
+from submission.listed_imeis import MaskedOrders, bodies, may_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +43,48 @@ class ListFindings:
 
 
 def compare_list(database: IMEIDatabase, batch_id: int, service_id: str, listed: Sequence[IMEIOrder]) -> ListFindings:
-    """Return what the list shows of what is in doubt in a batch of this service."""
+    """Return what the list shows of what is in doubt in a batch of this service.
+
+    An order that we know under another IMEI, or that another account has, is shown too: it may be the one in doubt.
+    """
     with database.read() as connection:
         known = call_queries.order_owners(connection, [order.id for order in listed])
         labels = call_queries.service_labels(connection)
-        unknown = [order for order in listed if order.id not in known]
-        items = batch_doubt.doubtful_among(connection, batch_id, [order.imei for order in unknown])
-        asked = batch_doubt.count_doubtful(connection, batch_id)
+        items = batch_doubt.imeis_in_doubt(connection, batch_id)
+    ours = [order for order in listed if order.id in known and _is_of(order, known[order.id][0])]
+    ids = {order.id for order in ours}
+    unknown = [order for order in listed if order.id not in ids]
     sightings = tuple(
         Sighting(
-            item_id=items[order.imei],
-            imei=order.imei,
+            item_id=items[imei],
+            imei=imei,
             order_id=order.id,
             status=order.status,
             service=order.service_id,
             requested_at=order.requested_at,
             other_service=labels.get(order.service_id.strip().lower(), service_id) != service_id,
         )
-        for order in unknown
-        if order.imei in items
+        for order, imei in _named(unknown, items)
     )
     newest = max((order.requested_at for order in listed), default="")
-    return ListFindings(len(listed), len(known), newest, asked, sightings)
+    return ListFindings(len(listed), len(ours), newest, len(items), sightings)
+
+
+def _is_of(order: IMEIOrder, imei: str) -> bool:
+    """Return whether a listed order does not contradict that it is one of this IMEI."""
+    return not order.imei or may_name(order.imei, imei)
+
+
+def _named(listed: Sequence[IMEIOrder], imeis: Mapping[str, int]) -> Iterator[tuple[IMEIOrder, str]]:
+    """Yield each order that may be of one of these IMEIs, with that IMEI."""
+    readable = dict[str, list[IMEIOrder]]()
+    for order in listed:
+        for body in bodies(order.imei):
+            readable.setdefault(body, []).append(order)
+    masked = MaskedOrders(listed)
+    for imei in imeis:
+        for order in (*readable.get(imei[:14], ()), *masked.of(imei)):
+            yield order, imei
 
 
 def find_order(
@@ -96,14 +113,3 @@ def find_order(
     if labels.get(order.service_id.strip().lower(), service_id) != service_id:
         raise NotPossibleError(f"Order {order_id} is one of another service: {order.service_id}.")
     return order
-
-
-def may_name(listed: str, imei: str) -> bool:
-    """Return whether a listed IMEI may be this one: whole, without first zero or check digit, or masked."""
-    listed = re.sub(r"[\s.-]", "", listed)
-    if listed.isdecimal():
-        whole = listed.zfill(15) == imei.zfill(15)
-        return whole or (len(listed) in (14, 16) and listed[:14] == imei[:14])
-    shown = [(sign, digit) for sign, digit in zip(listed, imei, strict=False) if sign not in HIDDEN]
-    same_length = len(listed) == len(imei) and len(shown) >= LEAST_SHOWN
-    return same_length and all(sign == digit for sign, digit in shown)

@@ -19,13 +19,12 @@ from provider import read_dates
 from settings import MAIN_ACCOUNT
 from storage import call_queries
 from submission.absence import ListView
+from submission.listed_imeis import MaskedOrders, bodies
 
 #: How many orders of ours nearest before a call are its clock, and must be in the list.
 NEAREST = 200
 #: An order that is older than another by more than this is older whatever clock changes the dates went through.
 CERTAINLY_OLDER = timedelta(days=1)
-#: Digits of an IMEI in a list: without its check digit or first zero, whole, or with a software version.
-READABLE = range(14, 17)
 
 
 @dataclass(frozen=True)
@@ -148,6 +147,7 @@ class Listing:
         for order in look.newest_first:
             for body in bodies(order.imei) if order.id not in owners else ():
                 self.unknown.setdefault(body, []).append(order)
+        self._masked = MaskedOrders(order for order in look.newest_first if order.id not in owners)
         self.contradictory = _contradictory(look, owners)  #: ids of which nothing here is believed
         ours = [order for order in look.listed if order.id in owners and order.id not in self.contradictory]
         self.final = frozenset(order.id for order in ours if order.status in FINAL_STATUSES)
@@ -241,7 +241,9 @@ class Listing:
 
     def possible(self, item: Item, service_id: str, clock: Clock) -> bool:
         """Return whether an unknown order is listed that may be of this IMEI's call: then the IMEI is not absent."""
-        return any(self._age(order, clock) is not Age.OLDER for order in self._candidates(item, service_id))
+        masked = [order for order in self._masked.of(item.imei) if self._may_be_of(order, service_id)]
+        found = [*self._candidates(item, service_id), *masked]
+        return any(self._age(order, clock) is not Age.OLDER for order in found)
 
     def _is_of(self, order: IMEIOrder, item: Item, clock: Clock, by_id: bool = False) -> bool:
         """Return whether an order, of the list or by_id, is clearly of this IMEI and of its call."""
@@ -283,18 +285,6 @@ def _contradictory(look: Look, owners: Mapping[str, tuple[str, int]]) -> frozens
 def label(order: IMEIOrder) -> str:
     """Return the provider's word for the service of an order, as the keys of labels are written."""
     return order.service_id.strip().lower()
-
-
-def bodies(imei: str) -> set[str]:
-    """Return the first 14 digits of each IMEI that this listed text may mean."""
-    if not imei.isdecimal() or len(imei) not in READABLE:
-        return set()
-    found = {imei[:14]}
-    if len(imei) == 14:
-        found.add(f"0{imei[:13]}")
-    if len(imei) == 16 and imei.startswith("0"):
-        found.add(imei[1:15])
-    return found
 
 
 def is_exact(order: IMEIOrder, imei: str) -> bool:

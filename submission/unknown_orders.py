@@ -13,7 +13,8 @@ from orders import ChunkState, IMEIOrder
 from provider import ORDER_ID
 from settings import MAIN_ACCOUNT
 from storage import batch_states, call_queries, chunk_moves
-from submission.listing import Listing, bodies, is_exact, label
+from submission.listed_imeis import bodies
+from submission.listing import Listing, is_exact, label
 
 logger = logging.getLogger(__name__)
 

@@ -47,14 +47,13 @@ def test_what_the_provider_says_it_has_comes_first_and_no_more_than_asked_for_is
     assert [item.item_id for item in batch_doubt.undecided_items(database, chunk.batch_id, 9)] == ids[2:]
 
 
-def test_the_imeis_of_a_list_are_found_among_those_in_doubt_in_one_batch(database: IMEIDatabase, chunk: Chunk) -> None:
+def test_the_imeis_in_doubt_are_those_of_one_batch(database: IMEIDatabase, chunk: Chunk) -> None:
     other = call(database, imeis(1, first=90))
     unanswered(database, other)
     with database.read() as connection:
-        listed = [chunk.items[1].imei, other.items[0].imei, "353000000000000"]
-        found = batch_doubt.doubtful_among(connection, chunk.batch_id, listed)
-        assert found == {chunk.items[1].imei: chunk.items[1].item_id}
-        assert batch_doubt.count_doubtful(connection, chunk.batch_id) == 4
+        found = batch_doubt.imeis_in_doubt(connection, chunk.batch_id)
+        assert found == {item.imei: item.item_id for item in chunk.items}
+        assert len(found) == 4
         count, cost = batch_doubt.at_stake(connection)
     assert (count, round(cost, 6)) == (5, 0.5)
 

@@ -9,7 +9,7 @@ from simulated_provider import SERVICE, imeis
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError, ServiceInfo
-from submission.doubt_lookup import compare_list, find_order, may_name
+from submission.doubt_lookup import compare_list, find_order
 
 IMEI = "353370080000001"
 
@@ -33,29 +33,34 @@ def test_unknown_orders_of_what_is_in_doubt_are_shown_and_the_rest_is_absent(dat
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "written",
     [
-        "353370080000001",
-        "35-337008-000000-1",
-        "35337008000000",
-        "3533700800000017",
-        "353370*****0001",
-        "35337008xxxxxxx",
+        "010000000000009",
+        "10000000000009",
+        "01000000000000",
+        "0100000000000099",
+        "010000*****0009",
+        "010000-*****-0009",
     ],
 )
-def test_a_listed_imei_may_be_written_whole_shortened_or_masked(shown: str) -> None:
-    assert may_name(shown, IMEI)
+def test_an_imei_that_is_listed_in_another_form_is_not_absent(database: IMEIDatabase, written: str) -> None:
+    """A person who reads that it is not on the list may send it again."""
+    doubtful = call(database, ["010000000000009", imeis(1)[0]])
+    unanswered(database, doubtful)
+    found = compare_list(database, doubtful.batch_id, SERVICE, [listed("7", written)])
+    assert (found.asked, found.absent, found.ours) == (2, 1, 0)
+    assert [(seen.order_id, seen.imei) for seen in found.sightings] == [("7", "010000000000009")]
 
 
-@pytest.mark.parametrize(
-    "shown", ["", "353370080000002", "3533700800000", "353371*****0001", "35337**********", "x" * 15]
-)
-def test_another_imei_or_too_few_digits_name_nothing(shown: str) -> None:
-    assert not may_name(shown, IMEI)
-
-
-def test_a_first_zero_that_is_lost_is_no_other_imei() -> None:
-    assert may_name("10000000000009", "010000000000009")
+def test_an_order_that_is_known_under_another_imei_is_shown(database: IMEIDatabase) -> None:
+    """A provider that names a wrong id in its answer lists the right one later."""
+    answered(database, call(database, imeis(2, first=50)), 7)
+    doubtful = call(database, imeis(1))
+    unanswered(database, doubtful)
+    shown = [listed("7", imeis(1)[0]), listed("8", "")]
+    found = compare_list(database, doubtful.batch_id, SERVICE, shown)
+    assert (found.ours, found.absent) == (1, 0)
+    assert [(seen.order_id, seen.imei) for seen in found.sightings] == [("7", imeis(1)[0])]
 
 
 @pytest.mark.parametrize(

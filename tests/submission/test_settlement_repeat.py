@@ -274,6 +274,16 @@ def test_what_a_person_cleared_is_not_sent_while_the_list_may_show_it(database: 
     assert look(database, settler, [*known, unclear[1]], START + 5.0) == again(doubtful)[:1]
 
 
+def test_what_a_person_cleared_is_not_sent_where_a_masked_order_may_be_its_own(database: IMEIDatabase) -> None:
+    """Also on the provider's site its IMEI was masked."""
+    doubtful, known = cleared(database)
+    stored_services(database)
+    first, *others = doubtful.items
+    masked = listed("7000", f"{first.imei[:6]}*****{first.imei[11:]}")
+    sent = look(database, Settler(QUIET), [*known, masked], START)
+    assert sent == [item.imei for item in others if item.imei[11:] != first.imei[11:]]
+
+
 def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: IMEIDatabase) -> None:
     doubtful, known = half_sent(database)
     was_not_placed(database, [doubtful.items[0].item_id], 0.0)

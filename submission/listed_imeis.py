@@ -1,0 +1,69 @@
+"""IMEIs as the provider's lists write them: whole, shortened, or with hidden digits; and which IMEI each may mean.
+
+A list that does not write an IMEI in full still lists its order: it must not count as absent. This module has no I/O.
+"""
+
+import re
+from collections.abc import Iterable
+
+from orders import IMEIOrder
+
+#: Digits of an IMEI in a list: without its check digit or first zero, whole, or with a software version.
+READABLE = range(14, 17)
+#: Characters that hide a digit of a listed IMEI, and the least number of digits that must be left to compare.
+HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
+#: Digits of an IMEI.
+WHOLE = 15
+SEPARATORS = re.compile(r"[\s.-]")
+
+
+def bodies(imei: str) -> set[str]:
+    """Return the first 14 digits of each IMEI that this listed text may mean."""
+    if not imei.isdecimal() or len(imei) not in READABLE:
+        return set()
+    found = {imei[:14]}
+    if len(imei) == 14:
+        found.add(f"0{imei[:13]}")
+    if len(imei) == 16 and imei.startswith("0"):
+        found.add(imei[1:15])
+    return found
+
+
+def may_name(listed: str, imei: str) -> bool:
+    """Return whether a listed IMEI may be this one: whole, without first zero or check digit, or masked."""
+    listed = SEPARATORS.sub("", listed)
+    if listed.isdecimal():
+        whole = listed.zfill(WHOLE) == imei.zfill(WHOLE)
+        return whole or (len(listed) in (14, 16) and listed[:14] == imei[:14])
+    places = shown_places(listed)
+    return bool(places) and len(listed) == len(imei) and all(listed[place] == imei[place] for place in places)
+
+
+def shown_places(listed: str) -> tuple[int, ...]:
+    """Return the places of the characters that a masked IMEI of full length shows; empty for any other text."""
+    places = tuple(place for place, sign in enumerate(listed) if sign not in HIDDEN)
+    return places if len(listed) == WHOLE and LEAST_SHOWN <= len(places) < WHOLE else ()
+
+
+class MaskedOrders:
+    """Listed orders whose IMEI is masked, found by the IMEIs that they may be of."""
+
+    def __init__(self, listed: Iterable[IMEIOrder]) -> None:
+        self._by_places: dict[tuple[int, ...], dict[str, list[IMEIOrder]]] = {}
+        for order in listed:
+            text = SEPARATORS.sub("", order.imei)
+            if places := shown_places(text):
+                by_digits = self._by_places.setdefault(places, {})
+                by_digits.setdefault(_at(text, places), []).append(order)
+
+    def of(self, imei: str) -> list[IMEIOrder]:
+        """Return the orders that may be of this IMEI (15 digits)."""
+        return [
+            order
+            for places, by_digits in (self._by_places.items() if len(imei) == WHOLE else ())
+            for order in by_digits.get(_at(imei, places), ())
+        ]
+
+
+def _at(text: str, places: tuple[int, ...]) -> str:
+    return "".join(text[place] for place in places)

@@ -1,0 +1,46 @@
+"""Which IMEI a text of the provider's list may mean."""
+
+import pytest
+from handmade_calls import listed
+
+from submission.listed_imeis import MaskedOrders, may_name, shown_places
+
+IMEI = "353370080000001"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "353370080000001",
+        "35-337008-000000-1",
+        "35337008000000",
+        "3533700800000017",
+        "353370*****0001",
+        "35337008xxxxxxx",
+    ],
+)
+def test_a_listed_imei_may_be_written_whole_shortened_or_masked(shown: str) -> None:
+    assert may_name(shown, IMEI)
+
+
+@pytest.mark.parametrize(
+    "shown", ["", "353370080000002", "3533700800000", "353371*****0001", "35337**********", "x" * 15]
+)
+def test_another_imei_or_too_few_digits_name_nothing(shown: str) -> None:
+    assert not may_name(shown, IMEI)
+
+
+def test_a_first_zero_that_is_lost_is_no_other_imei() -> None:
+    assert may_name("10000000000009", "010000000000009")
+
+
+@pytest.mark.parametrize("shown", ["353370*****0001", "35337008xxxxxxx", "******080000001", "353370-*****-0001"])
+def test_masked_orders_are_found_by_the_digits_that_they_show(shown: str) -> None:
+    orders = MaskedOrders([listed("7", shown), listed("8", "353371*****0001"), listed("9", IMEI), listed("10", "")])
+    assert [order.id for order in orders.of(IMEI)] == ["7"]
+    assert orders.of("3533700800000") == []
+
+
+@pytest.mark.parametrize("text", ["", IMEI, IMEI[:14], "35337**********", "35337*****0001", "No IMEI"])
+def test_a_text_that_is_whole_or_shows_too_little_is_no_mask(text: str) -> None:
+    assert shown_places(text) == ()
