@@ -52,6 +52,18 @@ def test_each_fault_strikes_before_or_after_charging(simulator: Simulator, fault
     assert simulator.calls()[0].status == (status or (200 if fault == "cut_body" else 0))
 
 
+def test_the_listing_alone_comes_as_slowly_as_its_wire_is(simulator: Simulator) -> None:
+    place(simulator, A)
+    simulator.set(history=100)
+    size = len(post(simulator, "getimeis").content)
+    simulator.set(list_rate=size / 0.3, list_pause=0.2)
+    begun = time.monotonic()
+    assert len(post(simulator, "getimeis", orderIds="0").content) == size
+    assert time.monotonic() - begun > 0.4
+    simulator.set(list_rate=1.0)  # a byte a second: nothing else may be so slow
+    assert post(simulator, "getimeis", orderIds=str(simulator.charges()[0].order_id)).ok
+
+
 def test_a_reset_is_a_reset_and_a_close_is_a_clean_end(simulator: Simulator) -> None:
     body = f"apiKey=DEMO-KEY&userId=demo&action=placeorder&imei={A}&networkId={SERVICE}".encode()
     simulator.set(fault="close")
