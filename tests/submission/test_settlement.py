@@ -168,9 +168,9 @@ def test_a_person_may_decide_before_the_list_does(simulator, database):
 
 def test_a_list_that_takes_longer_than_a_call_may_take_settles_all_doubt(simulator, database):
     """5,000 orders from a slow wire, with a silence in their middle."""
-    simulator.set(list_rate=1_500_000.0, list_pause=0.3)
-    simulator.set(fault="reset", fault_when="before", fault_calls=(1,))
-    with system(simulator, database, settle_quiet=0.3, patience=40.0, workers=1, timeout=0.6) as running:
+    simulator.set(list_rate=400_000.0, list_pause=1.0)
+    simulator.set(fault="reset", fault_when="after", fault_calls=(1,))
+    with system(simulator, database, settle_quiet=0.3, patience=40.0, timeout=2.0) as running:
         simulator.set(history=5000)
         result = running.submit_batch(imeis(TOTAL), SERVICE)
     assert (result.successful, result.in_doubt) == (TOTAL, 0)
