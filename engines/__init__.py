@@ -1,5 +1,6 @@
 """The two databases that the program runs on: how each is opened, begins a transaction, and cannot be used."""
 
+from engines.direct import Direct
 from engines.errors import (
     REPLACED,
     DatabaseReplacedError,
@@ -19,6 +20,7 @@ __all__ = [
     "SAFE_WAL_VERSION",
     "DatabaseReplacedError",
     "DatabaseUnavailableError",
+    "Direct",
     "Engines",
     "PostgreSQLServer",
     "SQLiteEngine",

@@ -6,7 +6,8 @@ after IDLE seconds, so that nobody waits for it for long.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
 from engines.clean_text import CleanTextDumper
+from engines.direct import Direct, direct
 from engines.errors import UnusableDatabaseError, unavailable_error
 from engines.postgresql_copies import write_dump
 from sqlite_file import Copy
@@ -30,6 +32,8 @@ PATIENCE, MOMENT = 30.0, 0.1
 IDLE = 10.0
 #: Connections that one process has at most. It keeps those that it has opened: to open one takes the server a while.
 CONNECTIONS = 20
+#: Connections beside them for the statements of paid calls: each is held for one or two statements only.
+DIRECT_CONNECTIONS = 8
 LEAST_VERSION = 15
 LOCK = f"SELECT pg_advisory_xact_lock({WRITERS})"
 #: The statements that begin a transaction that writes.
@@ -53,6 +57,9 @@ CONNECTION = {
     "application_name": "hammer-api",
     "prepare_threshold": None,
 }
+#: The exception: each statement is a transaction, and is prepared when it comes for the first time.
+DIRECT = {**CONNECTION, "prepare_threshold": 1}
+BY_ITSELF: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
 #: So that a connection whose other end is gone is noticed within half a minute. They are a part of the address, which
 #: the queue of jobs and what listens connect with.
 NETWORK = {
@@ -75,6 +82,11 @@ class PostgreSQLServer:
         self.readers: Engine = self.engine.execution_options(**SNAPSHOT)
         self.writers: Engine = self.engine.execution_options(begin=BEGIN_WRITING)
         self.hurried: Engine = self.engine.execution_options(begin=BEGIN_HURRIED)
+        self._direct: Engine = _engine(address, DIRECT_CONNECTIONS, DIRECT, **BY_ITSELF)
+
+    def by_itself(self) -> AbstractContextManager[Direct]:
+        """Open a connection on which each statement is a transaction, whose plan is kept."""
+        return direct(self._direct)
 
     @cached_property
     def place(self) -> str:
@@ -127,18 +139,20 @@ class PostgreSQLServer:
 
     def close(self) -> None:
         self.engine.dispose()
+        self._direct.dispose()
 
 
-def _engine(address: str) -> Engine:
+def _engine(address: str, size: int = CONNECTIONS, connecting: Mapping[str, Any] = CONNECTION, **given: Any) -> Engine:
     url = make_url(address).set(drivername="postgresql+psycopg")
     url = url.update_query_dict({**NETWORK, **url.query})
     engine = create_engine(
         url,
-        pool_size=CONNECTIONS,
+        pool_size=size,
         max_overflow=0,
         pool_use_lifo=True,
         hide_parameters=True,
-        connect_args=dict(CONNECTION),
+        connect_args=dict(connecting),
+        **given,
     )
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)

@@ -9,11 +9,12 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Row, text
 
 from database import IMEIDatabase, Transaction, utc_now
+from engines import Direct, PostgreSQLServer
 from orders import Chunk, Item
 from schema import attempts, last_id, skip_ids
 from storage.history_mark import IS_WHOLE
@@ -175,37 +176,32 @@ def at_once(database: IMEIDatabase) -> Iterator[Connection]:
 
 
 @contextmanager
-def each_by_itself(database: IMEIDatabase) -> Iterator[Connection]:
+def each_by_itself(database: IMEIDatabase) -> Iterator[Direct]:
     """Open a connection on which each statement is a transaction: it is committed when it returns.
 
     Their plans are kept: to plan them takes longer than to run them, and they look up single rows by their ids.
     """
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        driver: Any = connection.connection.dbapi_connection
-        driver.prepare_threshold = 1
-        try:
-            yield connection
-        finally:
-            driver.prepare_threshold = None
+    with cast(PostgreSQLServer, database.engines).by_itself() as connection:
+        yield connection
 
 
-def database_clock(connection: Connection) -> float:
+def database_clock(connection: Connection | Direct) -> float:
     """Return Unix seconds by the clock of the database."""
     return float(connection.execute(CLOCK).scalar_one())
 
 
-def is_open(connection: Connection, attempt_id: int, account: str) -> bool:
+def is_open(connection: Connection | Direct, attempt_id: int, account: str) -> bool:
     """Return whether an attempt of an account may still be begun."""
     return connection.execute(IS_OPEN, {"attempt": attempt_id, "account": account}).scalar() is not None
 
 
-def begin(connection: Connection, attempt_id: int, account: str, secret: str, latest: float) -> Begun | None:
+def begin(connection: Connection | Direct, attempt_id: int, account: str, secret: str, latest: float) -> Begun | None:
     """Begin an attempt of an account, up to `latest` by the clock of the database; None where it must not be sent."""
     values = {"attempt": attempt_id, "account": account, "secret": secret, "latest": latest}
     return _begun(connection.execute(BEGIN, values).first())
 
 
-def begun_by(connection: Connection, secret: str) -> Begun | None:
+def begun_by(connection: Connection | Direct, secret: str) -> Begun | None:
     """Return the call that was begun with this secret, if there is one: after a commit that may have failed."""
     return _begun(connection.execute(BEGUN_BY, {"secret": secret}).first())
 
@@ -243,13 +239,13 @@ def waits(connection: Connection, chunk: Chunk) -> bool:
     return connection.execute(WAITING, values).scalar() is not None
 
 
-def keep(connection: Connection, call: Begun, content: bytes | None, failure: str = "", job: int = 0) -> None:
+def keep(connection: Connection | Direct, call: Begun, content: bytes | None, failure: str = "", job: int = 0) -> None:
     """Store an answer, or how a call failed, wake the loop, and delete the job."""
     connection.execute(KEEP, _kept(call, content, failure, job))
 
 
 def keep_and_take(
-    connection: Connection, call: Begun, content: bytes | None, failure: str, thread: JobThread
+    connection: Connection | Direct, call: Begun, content: bytes | None, failure: str, thread: JobThread
 ) -> NextJob | None:
     """Do what keep() does, and take the next job, if one waits; its call is begun if it is of the same account."""
     values = {"worker": thread.worker, "queues": list(thread.queues), "secret": thread.secret, "latest": thread.latest}
@@ -258,7 +254,7 @@ def keep_and_take(
     return None if row.job is None else NextJob(row.job, row.queue, row.attempt, _begun(row) if row.id else None)
 
 
-def end_job(connection: Connection, job: int) -> None:
+def end_job(connection: Connection | Direct, job: int) -> None:
     """Delete a job that has no call to make."""
     connection.execute(END_JOB, {"job": job})
 

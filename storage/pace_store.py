@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from engines import Direct
 from storage.handed_calls import NOW
 
 ORDERS, READS = "orders", "reads"
@@ -116,7 +117,7 @@ def slots(connection: Connection, account: str) -> Slots | None:
     return _slots(row) if row else None
 
 
-def reserve_unlimited(connection: Connection, account: str) -> Slot | None:
+def reserve_unlimited(connection: Connection | Direct, account: str) -> Slot | None:
     """Reserve the next start for a paid call, in one statement; None where there is a limit, or no pace yet."""
     row = connection.execute(RESERVE, {"account": account, "least": LEAST}).first()
     return None if row is None else Slot(row.newest_start, row.wait, LENIENT)

@@ -65,7 +65,10 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "standardwebhooks": ("notices.signing",),
     "xml": ("gsm_fusion_client", "provider.*", "workbooks.parts", "simulator.*"),
     "sqlalchemy": ("database", "engines.*", "schema.*", "storage.*"),
-    "psycopg": ("engines.clean_text", "engines.errors", "storage.job_queue", "storage.listening", "workers.running"),
+    "psycopg": (
+        *("engines.clean_text", "engines.direct", "engines.errors"),
+        *("storage.job_queue", "storage.listening", "workers.running"),
+    ),
     "psycopg_pool": ("workers.jobs",),
     "procrastinate": ("storage.job_queue", "workers.*"),
     "alembic": ("database",),

@@ -13,6 +13,7 @@ from handed_over import ANSWER, Provider, call_jobs, handed_over, kept, let_call
 from sqlalchemy import Connection, update
 
 from database import DatabaseUnavailableError, IMEIDatabase
+from engines import Direct
 from gsm_fusion_client import NotSentError, OutcomeUnknownError, RateLimitedError
 from orders import ChunkState, Outcome, PlacementAnswer
 from schema import chunks, items
@@ -153,7 +154,7 @@ def test_a_cut_in_the_commit_that_begins_a_call_sends_nothing(
     cuts, begin = list[str](), handed_calls.begin
 
     @contextmanager
-    def cut(found: IMEIDatabase) -> Iterator[Connection]:
+    def cut(found: IMEIDatabase) -> Iterator[Direct]:
         with each_by_itself(found) as connection:
             yield connection
         if cuts:

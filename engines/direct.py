@@ -1,0 +1,93 @@
+"""Statements that are given to the driver of PostgreSQL at once, for what is on the way of each paid call.
+
+Through SQLAlchemy such a statement takes the process three times as long: it makes a context, a result and a row class
+for each. Its pool is used here too, its way to write parameters, and the errors of this package.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import psycopg
+from psycopg.rows import namedtuple_row
+from sqlalchemy import Engine, PoolProxiedConnection, TextClause
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from engines.errors import DatabaseUnavailableError, why_unusable
+
+#: Where a connection keeps its cursor: to make one takes half as long as to run such a statement.
+CURSOR = "cursor"
+DIALECT: Any = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+class DirectRows(list[Any]):
+    """The rows of a statement, with their columns as attributes."""
+
+    def first(self) -> Any:
+        """Return the first row, or None."""
+        return self[0] if self else None
+
+    def one(self) -> Any:
+        """Return the only row."""
+        (row,) = self
+        return row
+
+    def scalar(self) -> Any:
+        """Return the first column of the first row, or None."""
+        return self[0][0] if self else None
+
+    def scalar_one(self) -> Any:
+        """Return the first column of the only row."""
+        return self.one()[0]
+
+
+class Direct:
+    """A connection whose statements go to the driver."""
+
+    def __init__(self, connection: PoolProxiedConnection) -> None:
+        driver: Any = connection
+        if CURSOR not in connection.info:
+            connection.info[CURSOR] = driver.cursor(row_factory=namedtuple_row)
+        self._cursor: psycopg.Cursor[Any] = connection.info[CURSOR]
+
+    def execute(self, statement: TextClause, values: Mapping[str, Any] = NONE) -> DirectRows:
+        """Run a statement. Raises DatabaseUnavailableError."""
+        words = _of_driver(statement)
+        try:
+            self._cursor.execute(words, values)
+        except psycopg.Error as error:
+            raise _known(error, words) from error
+        return DirectRows(() if self._cursor.rownumber is None else self._cursor.fetchall())
+
+
+@contextmanager
+def direct(engine: Engine) -> Iterator[Direct]:
+    """Open a connection of an engine. Raises DatabaseUnavailableError, also where all are in use for too long."""
+    try:
+        connection = engine.raw_connection()
+    except (psycopg.Error, PoolTimeoutError) as error:
+        raise _known(error) from error
+    try:
+        yield Direct(connection)
+    finally:
+        driver: Any = connection.dbapi_connection
+        if driver.closed:
+            connection.invalidate()
+        connection.close()
+
+
+def _known(error: Exception, words: str = "") -> Exception:
+    """Return DatabaseUnavailableError in place of an error that means that the database cannot be used now."""
+    if isinstance(error, PoolTimeoutError) or why_unusable(error):
+        return DatabaseUnavailableError(words, None, error)
+    return error
+
+
+@cache
+def _of_driver(statement: TextClause) -> str:
+    """Return a statement with its parameters as the driver writes them."""
+    return str(statement.compile(dialect=DIALECT))

@@ -1,0 +1,76 @@
+"""Statements that go to the driver at once: transactions by themselves, with the errors of all other statements."""
+
+from typing import cast
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, text
+
+from database import DatabaseUnavailableError, IMEIDatabase
+from engines import PostgreSQLServer
+from engines.direct import direct
+
+INSERT = text("INSERT INTO settings (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING RETURNING key, value")
+OTHERS = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+)
+
+
+@pytest.fixture
+def server(server_database: IMEIDatabase) -> PostgreSQLServer:
+    return cast(PostgreSQLServer, server_database.engines)
+
+
+def test_each_statement_is_committed_when_it_returns(server_database: IMEIDatabase, server: PostgreSQLServer) -> None:
+    with server.by_itself() as connection:
+        row = connection.execute(INSERT, {"key": "a", "value": "100 %"}).one()
+        assert (row.key, row.value) == ("a", "100 %")
+        assert server_database.get_setting("a") == "100 %"
+
+
+def test_a_statement_without_rows_has_none(server: PostgreSQLServer) -> None:
+    with server.by_itself() as connection:
+        connection.execute(INSERT, {"key": "a", "value": "1"})
+        again = connection.execute(INSERT, {"key": "a", "value": "2"})
+        assert (again.first(), again.scalar()) == (None, None)
+        assert connection.execute(text("DELETE FROM settings WHERE key = :key"), {"key": "a"}).first() is None
+        assert connection.execute(text("SELECT 1 % 1")).scalar_one() == 0
+
+
+def test_a_text_may_have_the_character_nul(server: PostgreSQLServer) -> None:
+    with server.by_itself() as connection:
+        assert connection.execute(INSERT, {"key": "a", "value": "b\x00"}).one().value == "b\ufffd"
+
+
+def test_a_server_that_ended_the_connection_is_used_again(server: PostgreSQLServer) -> None:
+    with server.by_itself() as cut, server.by_itself() as connection:
+        connection.execute(OTHERS)
+        with pytest.raises(DatabaseUnavailableError, match="terminating"):
+            cut.execute(text("SELECT 1"))
+    for _ in range(2):
+        with server.by_itself() as connection, server.by_itself() as other:
+            assert connection.execute(text("SELECT 1")).scalar() == other.execute(text("SELECT 2 - 1")).scalar() == 1
+
+
+def test_a_server_that_is_not_there_is_an_outage() -> None:
+    """A thread that has an answer to store tries again."""
+    with (
+        pytest.raises(DatabaseUnavailableError, match="refused"),
+        direct(create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")),
+    ):
+        pass
+
+
+def test_a_thread_that_gets_no_connection_for_long_may_try_again(server_database: IMEIDatabase) -> None:
+    engine = create_engine(server_database.engine.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    with direct(engine), pytest.raises(DatabaseUnavailableError, match="limit"), direct(engine):
+        pass
+    engine.dispose()
+
+
+def test_a_bug_in_a_statement_is_no_outage(server: PostgreSQLServer) -> None:
+    with server.by_itself() as connection, pytest.raises(psycopg.errors.UndefinedTable):
+        connection.execute(text("SELECT * FROM nothing"))
+    with server.by_itself() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
