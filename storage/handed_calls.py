@@ -166,6 +166,7 @@ class NextJob:
     attempt_id: int
     begun: Begun | None  #: None: its call waits for its start, or may not be begun
     asked: float = 0.0  #: when it was asked for, by the clock of the process
+    start: float = 0.0  #: when the call that is begun may be made, by this clock
 
 
 @contextmanager

@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks whether a call that waits for its start may still be made, and between two tries to store.
 ASIDE, AGAIN = 1.0, 0.5
-#: A call may be made this many seconds before its start.
-EARLY = 0.001
+#: A call is begun at most so many seconds before its start, with the statement that stores the answer before it.
+SOON = 0.05
 #: Seconds for which a program that ends tries to store what it knows of a call.
 AT_THE_END = 60.0
 #: Seconds in which the first byte of a call is sent, or none: connecting may take as long.
@@ -155,14 +155,15 @@ class JobCalls:
         try:
             with each_by_itself(self.database) as connection:
                 slot = pace_store.reserve_unlimited(connection, self.account)
-                latest = slot.start + slot.tolerance if slot and slot.wait <= EARLY else 0.0
+                start = self.clock() + (slot.wait if slot else 0.0)
+                latest = slot.start + slot.tolerance if slot and slot.wait <= SOON else 0.0
                 begins = replace(thread, secret=secret, latest=latest)
                 taken = handed_calls.keep_and_take(connection, call, content, failure, begins)
         except DatabaseUnavailableError:
             self._store(call, content, failure, thread)
             self._give_back(secret)  # whether the next call was begun is not known, but nothing was sent
             return None
-        return taken and replace(taken, asked=asked)
+        return taken and replace(taken, asked=asked, start=start)
 
     def _store(self, call: Begun, content: bytes | None, failure: str = "", thread: JobThread | None = None) -> None:
         """Store an answer, as often as it takes: it is known to this process only.
@@ -224,6 +225,7 @@ class CallJobs:
     def _go_on(self, taken: NextJob, thread: JobThread) -> NextJob | None:
         account = self.calls[taken.queue]
         if taken.begun is not None:
+            time.sleep(max(0.0, taken.start - account.clock()))
             return account.send(taken.begun, taken.asked, None, thread)
         while not account.stopping.is_set():
             try:

@@ -260,6 +260,34 @@ def test_a_job_that_was_taken_so_keeps_to_the_pace(database: IMEIDatabase, held:
     assert jobs_left(database) == [(attempts[0], "doing")]
 
 
+def test_a_taken_call_is_begun_a_moment_before_its_start_and_made_at_it(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement for the answer and the next call, although the starts are some distance apart."""
+    attempts, provider, distance = handed_over(database, 3), Provider(), job_calls.SOON - 0.01
+    number, times, begun = in_queue(database, attempts), list[float](), list[int]()
+    place, begin = provider.place_imei_order, handed_calls.begin
+
+    def timed(*given: Any, **more: Any) -> PlacementAnswer:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            with at_once(database) as connection:
+                assert pace_store.reserve_unlimited(connection, "main")
+                pace_store.write_pace(connection, "main", CallPace(0.0, distance, None, 61.0, orders_wait=False))
+        return place(*given, **more)
+
+    def noted(connection: Direct, attempt_id: int, *given: Any) -> Begun | None:
+        begun.append(attempt_id)
+        return begin(connection, attempt_id, *given)
+
+    provider.place_imei_order = timed  # type: ignore[method-assign]
+    monkeypatch.setattr(handed_calls, "begin", noted)
+    call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
+    assert begun == attempts[:1]
+    assert times[1] - times[0] >= distance
+    assert times[2] - times[0] >= 2 * distance
+
+
 @pytest.mark.parametrize("reason", ["the program ends", "the worker is silent"])
 def test_no_job_is_taken_that_others_would_count_as_lost(database: IMEIDatabase, reason: str) -> None:
     attempts, provider, stopping = handed_over(database, 2), Provider(), threading.Event()
