@@ -17,7 +17,7 @@ JSON list. Three more words tell SQLite how to find rows, which PostgreSQL decid
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from functools import cache
 from itertools import chain
@@ -70,6 +70,8 @@ BY_INDEX = re.compile(r"\bby_index\((\w+)\)")
 ROWS = re.compile(r"\brows\(:(\w+) AS ([\w ,]+)\)")
 JSON_LIST = re.compile(r"\bjson_list\(([\w.]+)\)")
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
+#: Rows that one INSERT takes at most: SQLite compiles each bound value, PostgreSQL begins and plans each statement.
+ROWS_AT_ONCE = {SQLITE: 200, POSTGRESQL: 2000}
 #: How each database keeps the last id of a table.
 LAST_IDS = {
     SQLITE: "SELECT seq FROM sqlite_sequence WHERE name = '{}'",
@@ -179,10 +181,19 @@ def each_of(values: Iterable[int | str], kind: str = "TEXT") -> TextClause:
 def insert_rows(connection: Connection, words: str, rows: Sequence[Sequence[int | str | None]], **given: Any) -> int:
     """Run an INSERT that takes rows(:rows AS …), with these other values. Return how many rows it wrote.
 
-    SQLite gets bound values: to read the rows from JSON would take it as long as to insert them.
+    It is one statement for as many rows as the database takes well at once.
     """
-    if connection.dialect.name == POSTGRESQL:
-        return connection.execute(_cached(words), {"rows": json.dumps(rows), **given}).rowcount
+    insert = _insert_json if connection.dialect.name == POSTGRESQL else _insert_bound
+    most = ROWS_AT_ONCE[connection.dialect.name]
+    return sum(insert(connection, words, rows[first : first + most], given) for first in range(0, len(rows), most))
+
+
+def _insert_json(connection: Connection, words: str, rows: Sequence[Sequence[Any]], given: Mapping[str, Any]) -> int:
+    return connection.execute(_cached(words), {"rows": json.dumps(rows), **given}).rowcount
+
+
+def _insert_bound(connection: Connection, words: str, rows: Sequence[Sequence[Any]], given: Mapping[str, Any]) -> int:
+    """Insert with bound values: to read the rows from JSON would take SQLite as long as to insert them."""
     values = (value.isoformat(" ") if isinstance(value, datetime) else value for value in given.values())
     bound = _bound(words, tuple(given), len(rows))
     return connection.exec_driver_sql(bound, (*values, *chain.from_iterable(rows))).rowcount

@@ -88,8 +88,6 @@ JUDGED = sql(
     " WHERE chunks.id = given.id AND chunks.attempt = given.attempt"
     " AND chunks.state IN (SELECT value FROM each(:states AS TEXT) state)"
 )
-#: Orders that one statement inserts, at most.
-ORDERS_AT_ONCE = 200
 #: What an item may be while an answer can still decide it.
 OPEN_OUTCOMES = (Outcome.WAITING, Outcome.IN_DOUBT)
 #: Order id, IMEI, status, the provider's record as JSON, attempt id and batch id.
@@ -239,11 +237,8 @@ def _insert_orders(
 
     account: whose orders.
     """
-    rows, now, inserted = list(chain.from_iterable(calls)), utc_now(), 0
-    for first in range(0, len(rows), ORDERS_AT_ONCE):
-        part = rows[first : first + ORDERS_AT_ONCE]
-        inserted += insert_rows(connection, PLACE, part, now=now, notes=notes, account=account)
-    if inserted == len(rows):
+    rows = list(chain.from_iterable(calls))
+    if insert_rows(connection, PLACE, rows, now=utc_now(), notes=notes, account=account) == len(rows):
         return {}
     named = [(place, row[5], row[0], row[1]) for place, call in enumerate(calls) for row in call]
     found: dict[int, dict[str, tuple[Outcome, str]]] = {}

@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 
 from database import IMEIDatabase, utc_now
 from orders import Chunk, ItemOutcome, OrderStatus, Outcome, PlacedOrder
+from schema.dialect import ROWS_AT_ONCE
 from storage import call_queries, chunk_moves
 from storage.call_records import (
-    ORDERS_AT_ONCE,
     CallRecord,
     encode_orders,
     record_answers,
@@ -186,7 +186,7 @@ def test_an_order_keeps_the_record_of_the_provider_as_json_whatever_its_words_ho
 def test_orders_of_more_than_one_statement_are_all_inserted_and_one_that_was_known_is_found(
     database: IMEIDatabase,
 ) -> None:
-    calls = [call(database, imeis(100, first=100 * n)) for n in range(ORDERS_AT_ONCE // 100 + 1)]
+    calls = [call(database, imeis(100, first=100 * n)) for n in range(ROWS_AT_ONCE[database.dialect] // 100 + 1)]
     database.insert_order({"order_id": str(100 * len(calls) - 1), "imei": imeis(1, first=5000)[0], "status": "Pending"})
     with database.write() as connection:
         record_answers(connection, [clean(chunk, 100 * n) for n, chunk in enumerate(calls)])
