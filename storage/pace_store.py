@@ -23,7 +23,7 @@ WRITE = text(
     f" VALUES (:account, {NOW} + :hold, :spacing, :allowance, :seconds, :orders_wait)"
     " ON CONFLICT (account) DO UPDATE SET hold_until = greatest(pace.hold_until, excluded.hold_until),"
     " spacing = excluded.spacing, allowance = excluded.allowance, seconds = excluded.seconds,"
-    " orders_wait = excluded.orders_wait"
+    " orders_wait = excluded.orders_wait RETURNING set_config('synchronous_commit', 'off', true)"
 )
 HOLD = text(f"UPDATE pace SET hold_until = greatest(hold_until, {NOW} + :seconds) WHERE account = :account")
 READ = text(f"SELECT *, {NOW} AS now FROM pace WHERE account = :account")
@@ -100,8 +100,7 @@ class Slot:
 
 
 def write_pace(connection: Connection, account: str, pace: CallPace) -> None:
-    """Write how fast an account may be called. A hold that is longer stays."""
-    connection.execute(NO_FLUSH)
+    """Write how fast an account may be called, without a flush. A hold that is longer stays."""
     values = {"account": account, "hold": pace.hold, "spacing": pace.spacing, "allowance": pace.allowance}
     connection.execute(WRITE, {**values, "seconds": pace.seconds, "orders_wait": pace.orders_wait})
 

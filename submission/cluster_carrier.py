@@ -16,7 +16,7 @@ from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import OutcomeUnknownError
 from orders import Chunk, ChunkState
 from storage import call_queries, election_store, handed_calls, pace_store
-from storage.handed_calls import Begun, RawAnswer, at_once
+from storage.handed_calls import Begun, RawAnswer, at_once, without_begin
 from storage.job_queue import CALL_TASK, JobQueue
 from storage.listening import listening
 from storage.pace_store import CallPace
@@ -99,7 +99,7 @@ class ClusterCarrier:
         try:
             self._write_pace()
             self._look_after({chunk.attempt_id: chunk for chunk in on_the_wire})
-            with self._database.read() as connection:
+            with without_begin(self._database) as connection:
                 now = handed_calls.database_clock(connection)
                 rows = handed_calls.stored(connection, self._account)
                 found = handed_calls.arrived(connection, rows - self._known) if rows - self._known else []
@@ -161,7 +161,7 @@ class ClusterCarrier:
         hold, seconds = max(0.0, throttle.hold_until - now), throttle.window + throttle.slack
         pace = CallPace(hold, round(throttle.spacing, 4), throttle.allowance, seconds, throttle.orders_wait)
         if self._pace is None or replace(pace, hold=0.0) != self._pace or hold:
-            with at_once(self._database) as connection:
+            with without_begin(self._database) as connection:
                 pace_store.write_pace(connection, self._account, pace)
             self._pace = replace(pace, hold=0.0)
         if throttle.limit is not None:
