@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from planted_kills import context, start_fork_server
+from simulated_provider import account_settings
 
 from automation import running as automation_running
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -32,17 +33,7 @@ class AutomationJob:
     @property
     def settings(self) -> Settings:
         """The settings of an account at the simulator."""
-        return Settings(
-            api_key="DEMO-KEY",
-            username="demo",
-            base_url=self.base_url,
-            data_dir=self.data_dir,
-            workers=3,
-            chunk_size=5,
-            settle_quiet=0.2,
-            call_timeout=5.0,
-            auto_sync_interval=0,
-        )
+        return account_settings(self.base_url, self.data_dir, workers=3, chunk_size=5, auto_sync_interval=0)
 
 
 def start(job: AutomationJob) -> ForkServerProcess:

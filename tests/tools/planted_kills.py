@@ -16,6 +16,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+from simulated_provider import account_settings
+
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient
 from orders import Chunk
@@ -47,11 +49,9 @@ class Job:
 
     @property
     def settings(self) -> Settings:
-        return Settings(
-            api_key="DEMO-KEY",
-            username="demo",
-            base_url=self.base_url,
-            data_dir=self.data_dir,
+        return account_settings(
+            self.base_url,
+            self.data_dir,
             workers=self.workers,
             chunk_size=self.chunk,
             settle_quiet=self.quiet,

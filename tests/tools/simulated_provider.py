@@ -102,6 +102,12 @@ def system(
         yield ProductionSubmissionSystem(database, client, checkpoints, Options(**{**QUICK, **options}), throttle)
 
 
+def account_settings(base_url: str, data_dir: Path, **changes: Any) -> Settings:
+    """Return the settings of the account at a simulator, for a process of its own, with these changes."""
+    account = {"api_key": "DEMO-KEY", "username": "demo", "base_url": base_url, "data_dir": data_dir}
+    return Settings(**{**account, "settle_quiet": 0.2, "call_timeout": 5.0, **changes})
+
+
 def settings_at(simulator: Simulator, settings: Settings, **more: Any) -> Settings:
     """Return the settings of an account at this provider."""
     account = {"api_key": "DEMO-KEY", "username": "demo", "base_url": simulator.base_url, "admin_password": "x"}

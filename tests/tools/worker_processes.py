@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from planted_kills import context, start_fork_server
+from simulated_provider import account_settings
 
 from database import IMEIDatabase
 from settings import Settings
@@ -29,15 +30,8 @@ class WorkerJob:
 
     @property
     def settings(self) -> Settings:
-        usual: dict[str, Any] = {"workers": 6, "chunk_size": CHUNK, "settle_quiet": 0.2, "call_timeout": 3.0}
-        return Settings(
-            api_key="DEMO-KEY",
-            username="demo",
-            base_url=self.base_url,
-            data_dir=self.data_dir,
-            database_url=self.database_url,
-            **{**usual, **dict(self.changes)},
-        )
+        usual = {"workers": 6, "chunk_size": CHUNK, "call_timeout": 3.0, "database_url": self.database_url}
+        return account_settings(self.base_url, self.data_dir, **{**usual, **dict(self.changes)})
 
 
 def start_worker(job: WorkerJob) -> "multiprocessing.context.ForkServerProcess":
