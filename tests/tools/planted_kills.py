@@ -28,7 +28,7 @@ from submission.checkpoints import Checkpoints
 
 #: Processes are forked from one that has imported the program already, which is a hundred times quicker.
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["planted_kills", "web_app", "web_worker", "simulator", "gunicorn.app.wsgiapp"])
+context.set_forkserver_preload(["planted_kills", "warm_program", "web_worker", "simulator", "gunicorn.app.wsgiapp"])
 
 CHUNK = 50  #: IMEIs a call in these processes
 
