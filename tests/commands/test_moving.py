@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from forked_command import run_forked
-from moved_data import rows_of, used_file_fixture
+from moved_data import rows_of, stored, used_file_fixture
 
 from database import IMEIDatabase
 from results import moving
@@ -71,13 +71,16 @@ def tables_of(address: str) -> list[str]:
 def test_it_asks_moves_and_says_what_is_equal_and_the_file_is_used_no_more(
     data_dir: Path, demo: Settings, server_url: str
 ) -> None:
+    there = stored(demo.database_path)
+    assert (there.orders > 90, there.cost > 7, there.items) == (True, True, 120)
     code, output = run_forked(data_dir, MOVE, server_url, given="n\n")
     assert (code, tables_of(server_url)) == (1, [])
     assert "Move it?" in output
     assert "Nothing was moved. Both databases are as they were." in output
     code, output = run_forked(data_dir, MOVE, server_url, given="y\n")
     assert code == 0, output
-    for words in ("items 120", "Moved 93 orders for $7.36", "the audit log of 20 entries", "Set DATABASE_URL"):
+    moved = f"Moved {there.orders} orders for ${there.cost:.2f}"
+    for words in ("items 120", moved, "the audit log of 20 entries", "Set DATABASE_URL"):
         assert words in output
     code, output = run_forked(data_dir, "services")
     assert code == 1
@@ -125,7 +128,7 @@ def test_an_address_without_a_database_is_refused(
     assert code == 1
     assert words in output
     assert "Traceback" not in output
-    assert IMEIDatabase(demo.database_path).count_orders() == 93
+    assert IMEIDatabase(demo.database_path).count_orders() == stored(demo.database_path).orders
 
 
 def test_data_on_the_server_is_named_and_deleted_only_on_demand(
@@ -142,11 +145,12 @@ def test_data_on_the_server_is_named_and_deleted_only_on_demand(
 
 
 def test_a_move_back_needs_a_rebuild_and_stops_the_server(data_dir: Path, demo: Settings, server_url: str) -> None:
+    before = stored(demo.database_path)
     assert run_forked(data_dir, MOVE, server_url, "--yes")[0] == 0
     code, output = run_forked(data_dir, MOVE, server_url, "--undo", "--yes")
     assert code == 0, output
     assert "flask rebuild-from-provider" in output
     with IMEIDatabase(demo.database_path) as database:
-        assert database.count_orders() == 93
+        assert database.count_orders() == before.orders > 90
     code, output = run_forked(data_dir, MOVE, server_url, "--yes")
     assert code == 1

@@ -1,7 +1,10 @@
 """A file with all that the program stores, and a comparison of two databases past the product's own."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,11 +30,28 @@ def used_file_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with system(simulator, database, chunk_size=10, patience=0.3, workers=2) as running:
             running.submit_batch(imeis(60), "269", label="first")
             OrderSync(database, running.client, 0).sync()
-            simulator.set(fault="reset", fault_when="after", fault_every=2, listing="off")
+            simulator.set(fault="reset", fault_when="after", fault_calls=(8, 10), listing="off")
             running.submit_batch(imeis(60, 100), "269", label="ünïcode 📱 'quoted' \\ \t\n second")
         _use(database)
         kept_sums.tend(database)
     return path
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds, read with plain SQL and past the product's own sums."""
+
+    orders: int
+    cost: float  #: US dollars
+    items: int
+
+
+def stored(path: Path) -> Stored:
+    """Count the orders and IMEIs of a file."""
+    with closing(sqlite3.connect(path)) as plain:
+        orders, cost = plain.execute("SELECT count(*), sum(credits) FROM orders").fetchone()
+        [items] = plain.execute("SELECT count(*) FROM items").fetchone()
+    return Stored(orders, cost, items)
 
 
 def _use(database: IMEIDatabase) -> None:
