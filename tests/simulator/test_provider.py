@@ -155,13 +155,16 @@ def test_a_slow_call_goes_on_when_the_client_hangs_up_and_other_calls_are_answer
 
 
 def test_two_slow_calls_are_worked_on_at_once_and_give_each_order_an_id_of_its_own(simulator: Simulator) -> None:
+    """The second comes while the first has placed one of its two IMEIs, and is answered before the first goes on."""
+    simulator.set(seconds_per_imei=1.0)
+    first = threading.Thread(target=place, args=(simulator, A, B))
+    first.start()
+    wait_until(lambda: len(simulator.charges()) == 1, "the first call has placed one IMEI")
     simulator.set(seconds_per_imei=0.05)
-    threads = [threading.Thread(target=place, args=(simulator, *imeis)) for imeis in ((A, B), (C, D))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {charge.call for charge in simulator.charges()[:2]} == {1, 2}
+    place(simulator, C, D)
+    assert [call.ended is None for call in simulator.calls()] == [True, False]
+    first.join()
+    assert [charge.call for charge in simulator.charges()] == [1, 2, 2, 1]
     assert [charge.order_id for charge in simulator.charges()] == [FIRST_ORDER_ID + place for place in range(4)]
 
 
