@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from simulator.knobs import Knobs
 from simulator.ledger import Charge
-from simulator.texts import Package, is_rejected, rejection_text, result_text
+from simulator.texts import Package, catalogue, is_rejected, rejection_text, result_text
 
 #: The provider writes its local time without saying so.
 PROVIDER_ZONE = timedelta(hours=-5)
@@ -194,9 +194,10 @@ def _newest_per_service(charges: Iterable[Charge], limit: int) -> list[Charge]:
     return listed
 
 
-def services_xml(packages: Iterable[Package], price_factor: float) -> str:
+@lru_cache(maxsize=8)
+def services_xml(price_factor: float) -> str:
     """Return the answer to imeiservices, with every price multiplied by the factor."""
-    return f"<Packages>{''.join(_package_xml(package, price_factor) for package in packages)}</Packages>"
+    return f"<Packages>{''.join(_package_xml(package, price_factor) for package in catalogue())}</Packages>"
 
 
 def _package_xml(package: Package, price_factor: float) -> str:

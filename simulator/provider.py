@@ -154,7 +154,7 @@ class Provider:
             if action == "getimeis":
                 return self._show(fields.get("orderIds", ""))
             if action == "imeiservices":
-                return services_xml(self.packages.values(), self.knobs.price_factor)
+                return services_xml(self.knobs.price_factor)
             if action == "accountinfo" and self.knobs.accountinfo == "on":
                 xml = "<Client><ClientCredits>$ {:.2f} USD</ClientCredits></Client>"
                 return self._copied("balance", self.knobs.balance_cache, lambda: xml.format(self.balance()))
