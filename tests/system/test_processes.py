@@ -39,6 +39,7 @@ from settings import Settings
 
 KILLS = 20
 FEW = 10  #: IMEIs a call, where many calls matter
+SERVED = 50 * CHUNK  #: IMEIs of a batch that gunicorn orders
 
 
 @pytest.fixture
@@ -107,12 +108,12 @@ def test_killed_at_twenty_random_moments_every_imei_is_ordered_once(
 def test_when_one_of_two_web_processes_is_killed_the_other_goes_on(
     simulator: Simulator, database: IMEIDatabase, settings: Settings, server: Server
 ) -> None:
-    batch_id = new_batch(database, 2500, CHUNK)
-    wait_until(lambda: len(simulator.charges()) >= 400, "some calls are through")
+    batch_id = new_batch(database, SERVED, CHUNK)
+    wait_until(lambda: len(simulator.charges()) >= 8 * CHUNK, "some calls are through")
     first = runner_of(settings.data_dir)
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: runner_of(settings.data_dir) not in (0, first), "another process is the runner")
-    wait_until(lambda: outcomes(database, batch_id) == {"ordered": 2500}, "every IMEI is ordered")
+    wait_until(lambda: outcomes(database, batch_id) == {"ordered": SERVED}, "every IMEI is ordered")
     assert server.process.poll() is None
     assert_all_paid_once(simulator, database, batch_id)
 
@@ -121,7 +122,7 @@ def test_sigterm_waits_for_the_calls_on_the_wire_and_ends_inside_the_drain(
     simulator: Simulator, database: IMEIDatabase, settings: Settings, server: Server
 ) -> None:
     simulator.set(latency=1.5)
-    batch_id = new_batch(database, 2500, CHUNK)
+    batch_id = new_batch(database, SERVED, CHUNK)
     wait_until(lambda: waits(simulator) == 4, "four calls are on the wire")
     began = time.monotonic()
     server.process.terminate()
@@ -132,7 +133,7 @@ def test_sigterm_waits_for_the_calls_on_the_wire_and_ends_inside_the_drain(
     assert there.keys() == {"ordered", "waiting"}
     assert rows(database, "SELECT count(*) FROM chunks WHERE state IN ('sending', 'in_doubt')") == [(0,)]
     assert judge(simulator, database) == (0, 0)
-    assert f"{there['ordered']} of 2,500" in told_by_page(database, settings, batch_id)
+    assert f"{there['ordered']} of {SERVED:,}" in told_by_page(database, settings, batch_id)
 
 
 @pytest.mark.parametrize("timeout", [20.0, 1.0], ids=["within", "beyond"])

@@ -38,7 +38,7 @@ from storage import batch_states
 from submission import limit_estimate, price_check, throttle, watches
 from submission import older_copy as batch_older_copy
 
-TOTAL, FEW = 600, 300
+TOTAL, FEW = 12 * CHUNK, 6 * CHUNK
 #: Seconds, a hundredth of the defaults; looks at the list and into a limit come after a tenth of theirs.
 TIMEOUT, QUIET, LONGEST_PROOF, LONGEST_HOLD = 1.2, 0.6, 0.6, 0.6
 LOOKS = tuple(seconds / 10 for seconds in watches.LOOKS)
@@ -49,6 +49,7 @@ OPTIONS: dict[str, Any] = {
     "settle_quiet": QUIET,
     "patience": 2.5,
     "chunk_size": CHUNK,
+    "poll": 0.15,
 }
 
 
@@ -209,13 +210,13 @@ def copied(scene: Scene) -> int:
 
 
 def put_back(scene: Scene) -> int:
-    """Restore a backup from before the first call beside all kept answers, with a list of only 100 orders."""
+    """Restore a backup from before the first call beside all kept answers, with a list of only 40 orders."""
     database = scene.open()
     batch_id = new_batch(database, len(scene.numbers), CHUNK)
     backup = database.backup(scene.folder / "older")
     with scene.running(database) as running:
         running.run_batch(batch_id)
-    scene.simulator.set(listing_limit=100)
+    scene.simulator.set(listing_limit=40)
     shutil.copytree(scene.folder / "data" / "checkpoints", scene.folder / "older" / "checkpoints")
     backup.rename(backup.with_name("imei_orders.db"))
     older = scene.open("older")
@@ -260,10 +261,10 @@ def both(fault: str, share: float = 0.2, **knobs: Any) -> list[Row]:
 
 RESET = {"fault": "reset", "fault_share": 0.2, "fault_when": "after"}
 NEVER = {**RESET, "duplicates": "never"}
-#: Works 12 ms on an IMEI, so that a call of 50 takes half of its time limit, and continues when the client is gone.
-SLOW = {"seconds_per_imei": 0.012, "latency": 0.0, "duplicates": "never"}
+#: Works 30 ms on an IMEI, so that a call takes half of its time limit, and continues when the client is gone.
+SLOW = {"seconds_per_imei": 0.03, "latency": 0.0, "duplicates": "never"}
 #: Works longer than a call may take.
-SLOWER = {**SLOW, "seconds_per_imei": 0.03}
+SLOWER = {**SLOW, "seconds_per_imei": 0.075}
 #: IMEIs that begin with a zero, of which some lists lose it.
 ZEROS = tuple(with_check_digit(f"01{number:012d}") for number in range(FEW))
 
@@ -281,14 +282,14 @@ TRANSPORT = [
     *both("repeated_ids"),
     Row("429, 20% of calls", {"fault": "429", "fault_share": 0.2}, total=TOTAL),
     Row("maintenance, 25% of calls", {"fault": "maintenance", "fault_share": 0.25}, total=TOTAL),
-    Row("reads the last IMEI of a list only", {"comma_list": "last"}, 150, proven=False),
-    Row("charges a list, reports the last only", {"comma_list": "charge_all_report_last"}, 150, proven=False),
-    Row("reads the first 30 of a list", {"comma_list": "first", "first_n": 30}, 150, proven=False),
+    Row("reads the last IMEI of a list only", {"comma_list": "last"}, 60, proven=False),
+    Row("charges a list, reports the last only", {"comma_list": "charge_all_report_last"}, 60, proven=False),
+    Row("reads the first 12 of a list", {"comma_list": "first", "first_n": 12}, 60, proven=False),
     Row("never refuses duplicates, reset 20%", {**NEVER, "fault_when": "before"}, total=TOTAL),
 ]
 LISTS = [
     Row("lists its orders 1 s late, reset 20%", {**NEVER, "listing": "lagging", "listing_lag": 1.0}),
-    Row("lists its newest 100 orders, reset 20%", {**NEVER, "listing_limit": 100}, settles=False),
+    Row("lists its newest 40 orders, reset 20%", {**NEVER, "listing_limit": 40}, settles=False),
     Row("does not list, reset 20%", {**NEVER, "listing": "off"}, settles=False),
     Row("lists open orders only, reset 20%", {**NEVER, "listing_holes": "open_only"}, settles=False),
     Row(
@@ -297,13 +298,13 @@ LISTS = [
         settles=False,
     ),
     Row(
-        "lists the newest 60 of each service, reset 20%",
-        {**NEVER, "listing_holes": "newest_per_service", "listing_limit": 60},
+        "lists the newest 24 of each service, reset 20%",
+        {**NEVER, "listing_holes": "newest_per_service", "listing_limit": 24},
         settles=False,
     ),
     Row(
-        "lists the 60 with the newest change, reset 20%",
-        {**NEVER, "listing_holes": "newest_changed", "listing_limit": 60, "turnaround": 2.0},
+        "lists the 24 with the newest change, reset 20%",
+        {**NEVER, "listing_holes": "newest_changed", "listing_limit": 24, "turnaround": 2.0},
         settles=False,
     ),
     Row("lists a tenth of the orders 3 s late, reset 20%", {**NEVER, "late_share": 0.1, "late_seconds": 3.0}),
@@ -335,11 +336,11 @@ LISTS = [
         {**NEVER, "fault_when": "before", "rejection_share": 0.1, "turnaround": 20.0}, total=TOTAL),
 ]  # fmt: skip
 TIME = [
-    Row("works 12 ms on an IMEI, the program is killed", SLOW, play=killed),
-    Row("works 30 ms on an IMEI, the program is killed", SLOWER, play=killed),
-    Row("works 12 ms on an IMEI, a deploy", SLOW, play=deployed),
-    Row("works 12 ms on an IMEI, two runners", SLOW, play=two_runners),
-    Row("works 30 ms on an IMEI, longer than a call may take", SLOWER),
+    Row("works 30 ms on an IMEI, the program is killed", SLOW, play=killed),
+    Row("works 75 ms on an IMEI, the program is killed", SLOWER, play=killed),
+    Row("works 30 ms on an IMEI, a deploy", SLOW, play=deployed),
+    Row("works 30 ms on an IMEI, two runners", SLOW, play=two_runners),
+    Row("works 75 ms on an IMEI, longer than a call may take", SLOWER),
     *(
         Row(f"524 after 0.4 s, works on, {duplicates} refuses duplicates",
             {**SLOW, "gateway_timeout": 0.4, "duplicates": duplicates})
@@ -349,9 +350,9 @@ TIME = [
     Row("a proxy repeats 20% of calls", {"repeat_share": 0.2}),
     Row("a proxy repeats 20% of calls of one IMEI", {"repeat_share": 0.2}, 60, options={"chunk_size": 1}),
     Row("reset 50%, then 429 for a while", {**NEVER, "fault_share": 0.5, "rate_limit": 4, "rate_window": 0.7}),
-    Row("a copy of the data folder is started", {**SLOW, "seconds_per_imei": 0.002}, play=copied, settles=False),
+    Row("a copy of the data folder is started", {**SLOW, "seconds_per_imei": 0.005}, play=copied, settles=False),
     *(
-        Row(f"a copy is started, the list {words}", {**SLOW, "seconds_per_imei": 0.002, **knobs}, play=copied,
+        Row(f"a copy is started, the list {words}", {**SLOW, "seconds_per_imei": 0.005, **knobs}, play=copied,
             settles=False)
         for words, knobs in (
             ("shows open orders only", {"listing_holes": "open_only"}),
@@ -359,7 +360,7 @@ TIME = [
             ("masks IMEIs", {"imei_style": "masked"}),
         )
     ),
-    Row("a backup is put back, the list is cut at 100", {"duplicates": "never"}, TOTAL, play=put_back),
+    Row("a backup is put back, the list is cut at 40", {"duplicates": "never"}, TOTAL, play=put_back),
     Row("prices double in the middle of the batch", {"duplicates": "never", "latency": 0.2}, play=dearer),
 ]  # fmt: skip
 ROWS = TRANSPORT + LISTS + TIME

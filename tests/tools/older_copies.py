@@ -51,7 +51,7 @@ def browser_on(database: IMEIDatabase, settings: Settings) -> Browser:
     return Browser(make_app(settings, database, Provider(list(SERVICES))))
 
 
-MANY, CUT = 10 * CHUNK, 100
+MANY, CUT = 10 * CHUNK, 2 * CHUNK
 
 
 class KnowsNothing(GSMFusionClient):

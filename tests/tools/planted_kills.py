@@ -30,7 +30,8 @@ from submission.checkpoints import Checkpoints
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["planted_kills", "warm_program", "web_worker", "simulator", "gunicorn.app.wsgiapp"])
 
-CHUNK = 50  #: IMEIs a call in these processes
+#: IMEIs a call in these processes: what they prove is about calls, and each look at a list costs by the order.
+CHUNK = 20
 
 
 @dataclass(frozen=True)

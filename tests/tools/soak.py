@@ -29,14 +29,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from batch_checks import locked_by_another_program, new_batch, outcomes, see_through
 from cluster_site import Finding
-from planted_kills import CHUNK, Job, start
+from planted_kills import Job, start
 from simulated_provider import Knobs, Simulator, changed_again_and_again, judge, put_in_use, system
 from stored_orders import all_orders, imeis_in_doubt
 from twenty_blows import ALL_BLOWS, prove
 
 from database import IMEIDatabase
 
-TOTAL = 6000
+TOTAL, CHUNK = 6000, 50
 #: What the provider does wrong; nothing that stops the batch until a person resumes it.
 FAULTS = (
     *("", "503", "502", "429", "html200", "empty", "reset", "close", "hang", "late", "trickle", "cut_body"),
@@ -84,7 +84,9 @@ class Scene:
 
     def job(self) -> Job:
         folder = Path(self.database.path).parent
-        return Job(folder, self.simulator.base_url, self.batch_id, workers=self.chance.randint(2, 8), timeout=2.0)
+        return Job(
+            folder, self.simulator.base_url, self.batch_id, workers=self.chance.randint(2, 8), timeout=2.0, chunk=CHUNK
+        )
 
     def waits(self) -> bool:
         return "waiting" in outcomes(self.database, self.batch_id)
