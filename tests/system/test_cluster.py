@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from automation_scene import make_scene
 from batch_checks import PRICE, found, new_batch, outcomes, waits
-from cluster_site import LIMIT, PATIENCE, SAFE, ClusterSite, duplicating, kill, most_in_window
+from cluster_site import LIMIT, PATIENCE, PROOF_AFTER, SAFE, ClusterSite, duplicating, kill, most_in_window
 from cut_network import server_behind_links, why_not
 from postgresql_cluster import programs
 from scaled_cluster import IDLE, LEASE, automating, begun_by_everybody, begun_counts_as_unsent, scaled, unlimited
@@ -209,9 +209,9 @@ def all_settled(database: IMEIDatabase, batches: Sequence[int]) -> bool:
 def with_proofs(site: ClusterSite, is_true: Callable[[], bool], proofs: list[int] | None = None) -> None:
     """Wait until something is true; that a call placed nothing may be proven only by orders that are placed later."""
     with IMEIDatabase(site.url) as database:
-        for later in range(90_000, 90_060, 3):
+        for later in range(90_000, 90_120, 3):
             with contextlib.suppress(TimeoutError):
-                wait_until(is_true, "it is over", 10.0)
+                wait_until(is_true, "it is over", PROOF_AFTER)
                 return
             made = new_batch(database, 3, 100, first=later)
             if proofs is not None:

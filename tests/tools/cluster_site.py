@@ -36,6 +36,9 @@ REPLICAS = 3
 #: Calls in WINDOW seconds, in all.
 LIMIT = 30
 PATIENCE = 300.0  #: seconds; only a failure takes that long
+#: Seconds after which a later order is placed where only that proves that a call placed nothing: a rest of a call that
+#: was cut off is over by then.
+PROOF_AFTER = 5.0
 #: The newest orders, which the provider lists while blows fall: all of them would take seconds each time.
 LISTED = 4000
 
@@ -226,7 +229,7 @@ class ClusterSite:
         Fails where for this many seconds nothing was settled.
         """
         deadline, more, least = 0.0, 900_000, self.batches[batch_id] + 1
-        next_order = time.monotonic() + 15
+        next_order = time.monotonic() + PROOF_AFTER
         while True:
             now = self.batch(batch_id)
             if now["state"] == "paused":
@@ -238,7 +241,7 @@ class ClusterSite:
                 least, deadline = left, time.monotonic() + patience
             if not now["outcomes"]["waiting"] and time.monotonic() > next_order:
                 self.order(3, more)
-                more, next_order = more + 3, time.monotonic() + 15
+                more, next_order = more + 3, time.monotonic() + PROOF_AFTER
             assert time.monotonic() < deadline, f"all is settled: {now}"
             time.sleep(0.3)
 

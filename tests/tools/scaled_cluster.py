@@ -13,9 +13,12 @@ from sqlalchemy import Connection, literal_column, text
 
 import callers
 import production_submission_system
+from account import answerer
 from automation import running as automation_running
 from engines import postgresql_server
-from storage import handed_calls, history_mark, pace_store
+from notices import delivering
+from results import auditing, soon, sync
+from storage import handed_calls, history_mark, pace_store, regrading
 from storage.pace_store import Slot
 from submission import Throttle, cluster_carrier, job_calls, leader_locks, watches
 from submission.raw_failures import HELD_BACK
@@ -25,16 +28,21 @@ from workers import running
 WINDOW, LEASE = 4.0, 1.5
 #: Seconds after which the server ends a transaction that does nothing.
 IDLE = 3.0
+#: Seconds between two looks of duties that no test of a cluster waits for, and of those that answer a page: a second
+#: of the program would be four hundredths here, and half of what an idle leader does.
+SELDOM, SOON = 5.0, 0.2
 
 
 def scaled() -> None:
-    """Shorten what a minute of a test cannot wait for."""
+    """Shorten what a minute of a test cannot wait for, and do seldom what none waits for."""
     short_waits()
     leader_locks.LASTS, leader_locks.RENEWED = LEASE, 0.3
     cluster_carrier.SILENCE, cluster_carrier.SWEEP, running.HEARTBEAT = 2.5, 0.3, 0.5
     cluster_carrier.AFTER_OUTAGE, cluster_carrier.MARGIN = 2.0, 0.5
     pace_store.LENIENT, job_calls.SEND_WITHIN, cluster_carrier.SEND_BY = 0.5, 1.0, 1.5
     watches.LONGEST_PROOF = 2.0
+    sync.LOOK = auditing.LOOK = delivering.LOOK = regrading.LOOK = SELDOM
+    answerer.LOOK = soon.LOOK = SOON
     put(callers, "Throttle", partial(Throttle, window=WINDOW))
     quick = {"connect_timeout": "2", "keepalives_idle": "1", "keepalives_interval": "1", "tcp_user_timeout": "3000"}
     postgresql_server.NETWORK.update(quick)
