@@ -3,15 +3,16 @@
 To make them takes longer than most tests.
 """
 
-from collections.abc import Callable, Iterator
-from types import CodeType, MethodType
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from types import CodeType
+from typing import Any, ClassVar
 
 from flask import Flask
 from flask.templating import Environment
 from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import Connection, Engine, create_engine
-from werkzeug.routing import Rule
+from werkzeug.routing import Map, Rule, RuleFactory
 
 import database
 from engines import sqlite_engine
@@ -32,33 +33,40 @@ class CompiledTemplates(BytecodeCache):
             self._codes[bucket.key, bucket.checksum] = bucket.code
 
 
-class ParsedOnce(Rule):
-    """A rule that is parsed once for all apps, and compiled when the first of them builds an address of it."""
+class SharedMap(Map):
+    """A map of addresses that binds its rules when it is first used, once for all apps with the same rules."""
 
-    _parsed: ClassVar[dict[tuple[Any, ...], "ParsedOnce"]] = {}  #: by what decides how a rule is parsed
+    _bound: ClassVar[dict[tuple[Any, ...], Map]] = {}  #: the first map with these rules and converters
 
-    def compile(self) -> None:
-        assert self.map is not None
-        key = (self.rule, self.subdomain, self.merge_slashes, repr(self.defaults), *self.map.converters.values())
-        known = self._parsed.setdefault(key, self)
-        if known is self:
-            super().compile()
+    def add(self, rulefactory: RuleFactory) -> None:
+        self.__dict__.setdefault("_given", []).extend(rulefactory.get_rules(self))
+        self._remap = True
+
+    def update(self) -> None:
+        if not self._remap:
             return
-        self._parts, self._trace, self._converters = known._parts, known._trace, known._converters
-        self.arguments.update(self._converters)
-        self._build = MethodType(cast(MethodType, known._build).__func__, self)
-        self._build_unknown = MethodType(cast(MethodType, known._build_unknown).__func__, self)
+        with self._remap_lock:
+            if self._remap:
+                given = self.__dict__.get("_given", [])
+                key = (self.host_matching, *self.converters.values(), *map(_identity, given))
+                known = self._bound.get(key) or self._bound.setdefault(key, _bound_map(self, given))
+                self._matcher, self._rules_by_endpoint = known._matcher, known._rules_by_endpoint
+                self._remap = False
 
-    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        compile_now = super()._compile_builder
-        made: list[Callable[..., tuple[str, str]]] = []
 
-        def build(rule: Rule, **values: Any) -> tuple[str, str]:
-            if not made:
-                made.append(compile_now(append_unknown))
-            return made[0](rule, **values)
+def _identity(rule: Rule) -> tuple[Any, ...]:
+    """Return what decides how a rule of an app is matched and built."""
+    options = {**rule.get_empty_kwargs(), "methods": frozenset(rule.methods or ()), "defaults": repr(rule.defaults)}
+    return (rule.rule, getattr(rule, "provide_automatic_options", None), *options.values())
 
-        return build
+
+def _bound_map(like: Map, rules: Sequence[Rule]) -> Map:
+    """Return a map with these rules."""
+    made = Map(converters=like.converters, host_matching=like.host_matching)
+    for rule in rules:
+        made.add(copy(rule))
+    made.update()
+    return made
 
 
 class CopiedSchema:
@@ -108,6 +116,6 @@ def compile_once() -> None:
         return made
 
     Flask.jinja_environment = SharingEnvironment  # type: ignore[assignment]
-    Flask.url_rule_class = ParsedOnce
+    Flask.url_map_class = SharedMap
     database._upgrade = CopiedSchema(database._upgrade)
     sqlite_engine.create_engine = sharing_engine  # type: ignore[assignment, attr-defined]

