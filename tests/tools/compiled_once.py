@@ -11,12 +11,11 @@ from typing import Any, ClassVar
 from flask import Flask
 from flask.templating import Environment
 from jinja2.bccache import Bucket, BytecodeCache
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from werkzeug.routing import Map, Rule, RuleFactory
 
 import database
-from engines import sqlite_engine
-from sqlite_file import dbapi as driver
+from engines import postgresql_server, sqlite_engine
 
 
 class CompiledTemplates(BytecodeCache):
@@ -101,21 +100,35 @@ def _written(connection: Connection) -> Iterator[tuple[str, tuple[Any, ...]]]:
     yield from ((other.sql, ()) for other in others)
 
 
+class SharedDialect:
+    """Creates engines that share what the first of them that connected learned of its database, and compiled."""
+
+    def __init__(self) -> None:
+        self._first: Engine | None = None
+
+    def __call__(self, url: str | URL, **options: Any) -> Engine:
+        first = self._first
+        if first is None or first.dialect.server_version_info is None:  # it has not connected
+            self._first = create_engine(url, query_cache_size=5000, **options)
+            return self._first
+        made = create_engine(url, _initialize=False, **options)
+        made.dialect, made._compiled_cache = first.dialect, first._compiled_cache
+        prepare = first.dialect.on_connect()
+        if prepare is not None:
+            event.listen(made, "connect", lambda connection, _: prepare(connection))
+        return made
+
+
 def compile_once() -> None:
     """Let all apps and databases that this process opens from now on share what they compile."""
-    compiled, engine = CompiledTemplates(), create_engine("sqlite://", module=driver, query_cache_size=5000)
-    engine.connect().close()  # its dialect learns the version of SQLite
+    compiled = CompiledTemplates()
 
     class SharingEnvironment(Environment):
         def __init__(self, app: Flask, **options: Any) -> None:
             super().__init__(app, **{"bytecode_cache": compiled, **options})
 
-    def sharing_engine(url: str, **options: Any) -> Engine:
-        made = create_engine(url, **options)
-        made.dialect, made._compiled_cache = engine.dialect, engine._compiled_cache
-        return made
-
     Flask.jinja_environment = SharingEnvironment  # type: ignore[assignment]
     Flask.url_map_class = SharedMap
     database._upgrade = CopiedSchema(database._upgrade)
-    sqlite_engine.create_engine = sharing_engine  # type: ignore[assignment, attr-defined]
+    for engines in (sqlite_engine, postgresql_server):
+        engines.create_engine = SharedDialect()  # type: ignore[attr-defined]
