@@ -194,6 +194,13 @@ def server_database(server_url: str, data_dir: Path) -> Iterator[IMEIDatabase]:
 
 
 @pytest.fixture
+def emptied_database(cluster: Cluster, data_dir: Path) -> Iterator[IMEIDatabase]:
+    """An empty, migrated database of PostgreSQL that was emptied after an earlier test."""
+    with cluster.emptied() as address, IMEIDatabase(address, data_dir) as opened:
+        yield opened
+
+
+@pytest.fixture
 def rival(database: IMEIDatabase) -> Iterator[IMEIDatabase]:
     """The same database, opened a second time as another process does: it moves a row first."""
     with IMEIDatabase(database.address) as opened:

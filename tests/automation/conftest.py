@@ -10,7 +10,7 @@ from settings import Settings
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> IMEIDatabase:
     """An empty, migrated database: each test here runs on both kinds."""
-    fixture = "file_database" if request.param == "sqlite" else "server_database"
+    fixture = "file_database" if request.param == "sqlite" else "emptied_database"
     found: IMEIDatabase = request.getfixturevalue(fixture)
     return found
 

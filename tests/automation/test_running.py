@@ -388,7 +388,9 @@ def test_by_hand_it_orders_older_results_that_a_trial_has_shown_and_a_second_cli
     with pytest.raises(MustWaitError):
         run_by_hand(scene.backend, scene.get(rule), shown, anna)
     with scene.database.read() as connection:
-        row = connection.exec_driver_sql("SELECT ordered_by, user_id, confirm_token, source FROM batches").all()[-1]
+        columns = "ordered_by, user_id, confirm_token, source"
+        row = connection.exec_driver_sql(f"SELECT {columns} FROM batches ORDER BY id DESC").first()
+    assert row
     assert tuple(row) == (f"rule {scene.get(rule).terms.name}", anna.user_id, token_of(shown), "automation")
     assert scene.log(rule)[-1].batch_id == batch_id
 

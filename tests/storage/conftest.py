@@ -12,6 +12,6 @@ __all__ = ["batch_fixture", "known_fixture", "ordering_fixture"]
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> IMEIDatabase:
     """An empty, migrated database: each test here runs on both kinds."""
-    fixture = "file_database" if request.param == "sqlite" else "server_database"
+    fixture = "file_database" if request.param == "sqlite" else "emptied_database"
     found: IMEIDatabase = request.getfixturevalue(fixture)
     return found

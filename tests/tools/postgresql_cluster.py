@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from emptied_database import EmptiedDatabase
 
 from database import IMEIDatabase
 
@@ -49,6 +50,7 @@ class Cluster:
     names: Iterator[int] = field(default_factory=itertools.count)
     is_prepared: bool = False
     opened: "psycopg.Connection[Any] | None" = None
+    spare: EmptiedDatabase | None = None  #: that no test uses now
 
     def address(self, name: str) -> str:
         """Return the address of a database of this server."""
@@ -62,7 +64,9 @@ class Cluster:
         self.opened.execute(statement.encode())
 
     def close(self) -> None:
-        """Close the connection: a server waits for it before it ends."""
+        """Drop what was kept, and close the connections: a server waits for them before it ends."""
+        if self.spare is not None:
+            self._drop(self.spare)
         if self.opened is not None:
             self.opened.close()
 
@@ -77,8 +81,28 @@ class Cluster:
             self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     @contextlib.contextmanager
+    def emptied(self) -> Iterator[str]:
+        """Yield the address of a migrated database without rows, which a later test uses again."""
+        lent, self.spare = self.spare or EmptiedDatabase(self.address(self._copy())), None
+        try:
+            yield lent.address
+        finally:
+            if self.spare is None and lent.empty():
+                self.spare = lent
+            else:
+                self._drop(lent)
+
+    @contextlib.contextmanager
     def migrated(self) -> Iterator[str]:
         """Yield the address of a migrated database without rows, which is dropped afterwards."""
+        name = self._copy()
+        try:
+            yield self.address(name)
+        finally:
+            self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _copy(self) -> str:
+        """Create a migrated database without rows; return its name."""
         template = f"{MIGRATED}_{os.getpid()}"
         if not self.is_prepared:
             self.run(f"DROP DATABASE IF EXISTS {template} WITH (FORCE)")
@@ -87,10 +111,11 @@ class Cluster:
             self.is_prepared = True
         name = f"test_{os.getpid()}_{next(self.names)}"
         self.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        try:
-            yield self.address(name)
-        finally:
-            self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        return name
+
+    def _drop(self, lent: EmptiedDatabase) -> None:
+        lent.close()
+        self.run(f"DROP DATABASE IF EXISTS {lent.name} WITH (FORCE)")
 
 
 @contextlib.contextmanager
