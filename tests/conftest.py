@@ -41,6 +41,9 @@ __all__ = [
 #: What a developer's .env may hold and no test may see: importing web_app reads the environment.
 KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECRET_KEY", "DAILY_BUDGET", "DATABASE_URL")
 
+#: The variable with the folder of the code of templates, which all processes of a run share.
+TEMPLATES = "TEST_TEMPLATES"
+
 #: New objects after which garbage is collected, and how often the older ones are looked at.
 SELDOM = (20_000, 20, 100)
 
@@ -48,7 +51,10 @@ SELDOM = (20_000, 20, 100)
 def pytest_configure(config: pytest.Config) -> None:
     """Keep tests away from the real account and database, and let Hypothesis draw the same cases each time."""
     os.environ.update(dict.fromkeys(KEPT_OUT, ""))
-    compile_once()
+    if not hasattr(config, "workerinput"):  # the processes of xdist inherit the environment
+        os.environ[TEMPLATES] = tempfile.mkdtemp(prefix="hammer-templates-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ[TEMPLATES], ignore_errors=True))
+    compile_once(os.environ[TEMPLATES])
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="hammer-tests-")
     hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
     hypothesis.settings.load_profile("tests")

@@ -1,4 +1,4 @@
-"""What the apps and databases of a test process share: compiled templates, rules and queries, and the empty schema.
+"""What the apps and databases of a test process share: compiled templates, addresses and queries, and the empty schema.
 
 To make them takes longer than most tests.
 """
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from flask import Flask
 from flask.templating import Environment
-from jinja2.bccache import Bucket, BytecodeCache
+from jinja2.bccache import Bucket, FileSystemBytecodeCache
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from werkzeug.routing import Map, Rule, RuleFactory
 
@@ -18,16 +18,24 @@ import database
 from engines import postgresql_server, sqlite_engine
 
 
-class CompiledTemplates(BytecodeCache):
-    """The code of each template by its name and source, in memory."""
+class CompiledTemplates(FileSystemBytecodeCache):
+    """The code of each template by its name and source, in memory, and in a folder for the other processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
         self._codes: dict[tuple[str, str], CodeType] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
         bucket.code = self._codes.get((bucket.key, bucket.checksum))
+        if bucket.code is None:
+            super().load_bytecode(bucket)
+            self._keep(bucket)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
+        self._keep(bucket)
+        super().dump_bytecode(bucket)
+
+    def _keep(self, bucket: Bucket) -> None:
         if bucket.code is not None:
             self._codes[bucket.key, bucket.checksum] = bucket.code
 
@@ -119,9 +127,12 @@ class SharedDialect:
         return made
 
 
-def compile_once() -> None:
-    """Let all apps and databases that this process opens from now on share what they compile."""
-    compiled = CompiledTemplates()
+def compile_once(templates: str) -> None:
+    """Let all apps and databases that this process opens from now on share what they compile.
+
+    templates: a folder for the code of templates, which other processes may use as well.
+    """
+    compiled = CompiledTemplates(templates)
 
     class SharingEnvironment(Environment):
         def __init__(self, app: Flask, **options: Any) -> None:
