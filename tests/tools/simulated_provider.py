@@ -70,9 +70,12 @@ def imeis(count: int, first: int = 0) -> list[str]:
     return [with_check_digit(f"35{number:012d}") for number in range(first, first + count)]
 
 
+#: Each digit → the sum of the digits of its double.
+DOUBLED = str.maketrans("0123456789", "0246813579")
+
+
 def with_check_digit(body: str) -> str:
-    doubled = [int(digit) * (1 + position % 2) for position, digit in enumerate(body)]
-    return body + str(-sum(number // 10 + number % 10 for number in doubled) % 10)
+    return body + str(-sum(map(int, body[::2] + body[1::2].translate(DOUBLED))) % 10)
 
 
 @contextmanager
