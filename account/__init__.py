@@ -5,19 +5,3 @@ from account.call_counting import LIMITS, CallCounts, CallOutcome
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.requests import ProviderRequests
 from account.state import call_counts, provider_state, read_state, watching
-
-__all__ = [
-    "LIMITS",
-    "AccountBalance",
-    "CallCounts",
-    "CallOutcome",
-    "LocalProvider",
-    "ProviderRequests",
-    "Questions",
-    "ServiceCatalog",
-    "answering_requests",
-    "call_counts",
-    "provider_state",
-    "read_state",
-    "watching",
-]

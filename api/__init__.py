@@ -2,5 +2,3 @@
 
 from api.problems import answer_to, problem_answer
 from api.serving import init_api
-
-__all__ = ["answer_to", "init_api", "problem_answer"]

@@ -3,5 +3,3 @@
 from commands.backups import restore, works_on_the_file
 from commands.moving import move_to_postgres
 from commands.submit import init_commands
-
-__all__ = ["init_commands", "move_to_postgres", "restore", "works_on_the_file"]

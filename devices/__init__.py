@@ -3,14 +3,3 @@
 from devices.brands import brand_of, brands_of_service, fits
 from devices.device_report import read_report
 from devices.states import SimState, blacklist_state, fmi_state, sim_state
-
-__all__ = [
-    "SimState",
-    "blacklist_state",
-    "brand_of",
-    "brands_of_service",
-    "fits",
-    "fmi_state",
-    "read_report",
-    "sim_state",
-]

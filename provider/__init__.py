@@ -26,32 +26,3 @@ from provider.http import (
     sending_by,
 )
 from provider.xml import ORDER_ID
-
-__all__ = [
-    "MAX_BODY",
-    "ORDER_ID",
-    "BrokenCallError",
-    "GSMFusionAPIError",
-    "MaintenanceError",
-    "NotConnectedError",
-    "NotSentError",
-    "OutcomeUnknownError",
-    "Patience",
-    "PostSession",
-    "RateLimitedError",
-    "RefusalKind",
-    "RefusedError",
-    "Reply",
-    "SilentError",
-    "SlowProviderError",
-    "TooLargeError",
-    "UnreadableAnswerError",
-    "parse_account",
-    "parse_asked_orders",
-    "parse_placement",
-    "parse_recent_orders",
-    "parse_services",
-    "read_dates",
-    "refusal_kind",
-    "sending_by",
-]

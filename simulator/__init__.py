@@ -4,5 +4,3 @@
 """
 
 from simulator.demo import DemoError, DemoProvider, ensure_running
-
-__all__ = ["DemoError", "DemoProvider", "ensure_running"]

@@ -17,25 +17,3 @@ from sqlite_file.copying import (
 from sqlite_file.library import dbapi
 from sqlite_file.replacing import fold, replace
 from sqlite_file.use_lock import InUseError, alone, hold_alone, share
-
-__all__ = [
-    "NAME_FORMAT",
-    "SECRETS",
-    "SPARE",
-    "UNFINISHED",
-    "Copy",
-    "InUseError",
-    "alone",
-    "damage",
-    "dbapi",
-    "fold",
-    "hold_alone",
-    "moment_of",
-    "read_copy",
-    "remove_left_behind",
-    "replace",
-    "rotate",
-    "share",
-    "sync",
-    "write_copy",
-]

@@ -18,7 +18,6 @@ from submission.claiming import Claimer
 from submission.cluster_carrier import ClusterCarrier
 from submission.confirmation import may_be_one_order
 from submission.decisions import (
-    REQUESTED,
     ask_again,
     read_order_id,
     rest_before_decision,
@@ -80,7 +79,6 @@ __all__ = [
     "MINUTE",
     "NOT_AGAIN",
     "QUICK_CALL",
-    "REQUESTED",
     "SLACK",
     "AccountProvider",
     "AccountWatch",

@@ -288,12 +288,27 @@ def test_a_facade_names_nothing_like_a_module(package: str) -> None:
     assert modules & exported == set()
 
 
+@pytest.mark.parametrize("package", [package for package in PACKAGES if package != IMPORTED_BY_MODULE])
+def test_a_facade_names_only_what_others_use(package: str) -> None:
+    asking = re.compile(rf"^from {package} import (\([^)]*\)|.*)|\b{package}(\.\w+)", re.MULTILINE)
+    others = "\n".join(text for room, text in all_texts() if room != package)
+    used = {word for asked in asking.finditer(others) for word in re.findall(r"\w+", asked[1] or asked[2])}
+    used |= {node.id for node in ast.walk(tree(package)) if isinstance(node, ast.Name)}
+    assert exported_by(package) - used == set()
+
+
+@cache
+def all_texts() -> list[tuple[str, str]]:
+    """Every Python file of the repository with its room."""
+    folders = [folder for folder in ROOT.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    paths = [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]
+    return [(path.relative_to(ROOT).parts[0], path.read_text(encoding="utf-8")) for path in paths]
+
+
 def exported_by(package: str) -> set[str]:
-    """The names in the __all__ of a façade."""
-    for node in tree(package).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return set(ast.literal_eval(node.value))
-    return set()
+    """The names that a façade imports for others."""
+    nodes = [node for node in tree(package).body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name for node in nodes for alias in node.names}
 
 
 @pytest.mark.parametrize("library", OWNERS)

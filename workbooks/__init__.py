@@ -4,18 +4,3 @@ from workbooks.added import AddedColumn, AddedRow, Addition, add_columns
 from workbooks.guarded import Workbook
 from workbooks.kinds import Deadline, FileKind, Row, UnreadableFileError, Worksheet, find_kind
 from workbooks.titles import find_titles
-
-__all__ = [
-    "AddedColumn",
-    "AddedRow",
-    "Addition",
-    "Deadline",
-    "FileKind",
-    "Row",
-    "UnreadableFileError",
-    "Workbook",
-    "Worksheet",
-    "add_columns",
-    "find_kind",
-    "find_titles",
-]
