@@ -1,13 +1,11 @@
 """A million orders leave as CSV, fifty thousand as Excel, 20,000 in the user's own sheet: time and memory.
 
-Each export runs in a process of its own on one temporary database; the peak is the kernel's VmHWM, or of a user's own
-sheet that of the child process which changes it.
+Each export runs in a process of its own on one temporary database; the peak is its own, or of a user's own sheet that
+of the child process which changes it.
 """
 
 import json
-import re
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +15,7 @@ from pathlib import Path
 import xlsxwriter
 from sqlalchemy import insert
 
+from benchmarks.measuring import kilobytes, measured_apart
 from database import IMEIDatabase
 from imei import check_digit_of
 from schema import orders
@@ -26,7 +25,6 @@ from storage import order_filters
 from storage.order_filters import OrderFilter
 from workbooks import AddedRow, Addition, add_columns
 
-ROOT = Path(__file__).parents[1]
 ORDERS, PHONES = 1_000_000, 20_000
 PART = 10_000
 
@@ -97,9 +95,7 @@ def _order(number: int) -> dict[str, object]:
 
 
 def _measure(kind: str, path: Path, carrier: str) -> str:
-    command = [sys.executable, "-m", "benchmarks.bench_exports", kind, str(path), carrier]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    measured: dict[str, float] = json.loads(done.stdout)
+    measured = measured_apart("bench_exports", kind, path, carrier)
     return f"{measured['rows']:,} rows, {measured['seconds']:.1f} s, peak {measured['peak'] / 1024:.0f} MB"
 
 
@@ -117,8 +113,7 @@ def _child(kind: str, path: Path, carrier: str) -> None:
                 count += block.count(b"\r\n")
         else:
             count = write_xlsx(rows, out).rows
-    peak = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
-    _report(count, started, int(peak[1]) if peak else 0)
+    _report(count, started, kilobytes())
 
 
 def _report(rows: int, started: float, peak: int) -> None:

@@ -1,12 +1,9 @@
 """How fast and in how much memory files are read and written.
 
-Each measurement runs in a process of its own, so that the peak is that of the one file; the peak is the kernel's
-VmHWM, because getrusage's would begin with the parent's.
+Each measurement runs in a process of its own, so that the peak is that of the one file.
 """
 
 import json
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,12 +12,12 @@ from pathlib import Path
 
 import xlsxwriter
 
+from benchmarks.measuring import kilobytes, measured_apart
 from imei import check_digit_of
 from spreadsheets.reading import UnreadableFileError, read_file
 from spreadsheets.writing import write_xlsx
 
 ROUNDS = 5
-ROOT = Path(__file__).parents[1]
 ROWS, MANY = 20_000, 1_000_000
 
 
@@ -74,10 +71,7 @@ def _write_workbook(path: Path, rows: list[list[str]], as_numbers: bool) -> None
 
 
 def _measure(task: str, path: Path, limit: int = 100_000) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.bench_files", task, str(path), str(limit)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    measured: dict[str, float] = json.loads(done.stdout)
-    return measured
+    return measured_apart("bench_files", task, path, limit)
 
 
 def _seconds(measured: dict[str, float]) -> str:
@@ -92,8 +86,7 @@ def _child(task: str, path: Path, limit: int) -> None:
     work = (lambda: _read(path, limit)) if task == "read" else (lambda: _write(path, limit))
     once = _timed(work)
     seconds = once if once > 1 else min([once, *(_timed(work) for _ in range(ROUNDS - 1))])
-    peak = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
-    print(json.dumps({"seconds": seconds, "peak": int(peak[1]) if peak else 0}))
+    print(json.dumps({"seconds": seconds, "peak": kilobytes()}))
 
 
 def _read(path: Path, limit: int) -> None:

@@ -22,7 +22,7 @@ from postgresql_cluster import Cluster, private_cluster
 from sqlalchemy import text
 from waiting import wait_until
 
-from benchmarks.bench_submission import CHUNK, IMEIS, ROOT, SERVICE, WORKERS, imeis, planned, provider
+from benchmarks.bench_submission import CHUNK, IMEIS, SERVICE, WORKERS, imeis, planned, provider
 from benchmarks.fleet import (
     LOCK,
     OFFICE,
@@ -37,6 +37,7 @@ from benchmarks.fleet import (
     most,
 )
 from benchmarks.fleet_costs import Measured, Meter, measured_costs, server_of, ticks, worked
+from benchmarks.measuring import ROOT
 from database import IMEIDatabase
 from orders import BatchState
 from storage.batch_queries import batch_state

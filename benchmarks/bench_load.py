@@ -26,7 +26,8 @@ from typing import Any
 import requests
 
 from access import begin_session
-from benchmarks.bench_web import ROOT, SERVICE, listed, order, peak_megabytes, token, wait_for, workers_of
+from benchmarks.bench_web import SERVICE, listed, order, token, wait_for, workers_of
+from benchmarks.measuring import ROOT, kilobytes
 from database import IMEIDatabase, utc_now
 from people import Role
 from settings import load_settings
@@ -229,7 +230,7 @@ def run(imeis: int = IMEIS, turns: int = TURNS) -> list[tuple[str, str, str]]:
         for turn in range(turns):
             for is_loaded in (bool(turn % 2), not turn % 2):
                 seconds[is_loaded].append(found.batch(imeis, is_loaded))
-        peak = max(map(peak_megabytes, workers_of(found.master)))
+        peak = max(map(kilobytes, workers_of(found.master))) / 1024
     return rows(found, seconds, peak)
 
 

@@ -4,7 +4,6 @@ One process and one database all the way, with the sums kept beside the runner a
 ledger that grows too, so the processor time of our own process is measured beside the clock.
 """
 
-import re
 import sys
 import tempfile
 import threading
@@ -12,18 +11,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.bench_submission import CHUNK, SERVICE, WORKERS, imeis, provider
+from benchmarks.bench_submission import imeis, planned, provider, rig, see_through
+from benchmarks.measuring import kilobytes
 from database import IMEIDatabase
-from gsm_fusion_client import ClientOptions, GSMFusionClient
-from orders import BatchState
 from production_submission_system import ProductionSubmissionSystem
 from runner import spare_collector, use_one_heap
 from storage import kept_sums
-from storage.batch_creation import NewBatch, create_batch
-from storage.batch_queries import batch_state
-from storage.list_limits import write_list_limit
-from submission.checkpoints import Checkpoints
-from submission.options import Options
 
 FIRST, EACH, BATCHES = 20_000, 100_000, 10
 
@@ -56,16 +49,7 @@ def run() -> list[tuple[str, str, str]]:
 def legs(batches: int) -> list[Leg]:
     """The first 20,000 IMEIs, then this number of batches of 100,000, with memory treated as the server does."""
     use_one_heap()
-    with (
-        tempfile.TemporaryDirectory() as name,
-        provider(Path(name)) as url,
-        IMEIDatabase(Path(name) / "imei_orders.db") as database,
-        GSMFusionClient("DEMO-KEY", "demo", options=ClientOptions(url, pool_size=WORKERS)) as client,
-    ):
-        with database.write() as connection:
-            write_list_limit(connection, SERVICE, CHUNK)
-        options = Options(workers=WORKERS, chunk_size=CHUNK)
-        system = ProductionSubmissionSystem(database, client, Checkpoints(Path(name) / "checkpoints"), options)
+    with tempfile.TemporaryDirectory() as name, provider(Path(name)) as url, rig(url, Path(name)) as (database, system):
         stop = threading.Event()
         tending = threading.Thread(target=kept_sums.duties(database)[0].repeat, args=(stop,))
         tending.start()
@@ -88,12 +72,11 @@ def legs(batches: int) -> list[Leg]:
 def place(database: IMEIDatabase, system: ProductionSubmissionSystem, number: int, count: int) -> Leg:
     """One batch from its confirmation to its last outcome."""
     started = time.perf_counter()
-    listed = [(imei, row) for row, imei in enumerate(imeis(number, count), 1)]
-    batch_id = create_batch(database, NewBatch(f"{number}", "command", SERVICE, "Status", 0.08, listed))
-    planned, used = time.perf_counter(), time.process_time()
-    system.run(threading.Event(), lambda: batch_state(database, batch_id)[0] is BatchState.FINISHED)
-    placing, processor = time.perf_counter() - planned, time.process_time() - used
-    return Leg(count, planned - started, placing, processor, _megabytes())
+    batch_id = planned(database, imeis(number, count))
+    ready, used = time.perf_counter(), time.process_time()
+    see_through(database, system, batch_id)
+    placing, processor = time.perf_counter() - ready, time.process_time() - used
+    return Leg(count, ready - started, placing, processor, kilobytes(of="VmRSS") / 1024)
 
 
 def rows(found: list[Leg]) -> list[tuple[str, str, str]]:
@@ -122,11 +105,6 @@ def _range(found: list[Leg]) -> str:
 
 def _each(leg: Leg) -> str:
     return f"{leg.clock_each:.0f} us, {leg.processor_each:.0f} us of processor"
-
-
-def _megabytes() -> float:
-    held = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    return int(held[1]) / 1024 if held else 0.0
 
 
 if __name__ == "__main__":

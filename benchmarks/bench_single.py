@@ -10,22 +10,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.bench_submission import SERVICE, WORKERS, provider, see_through
+from benchmarks.bench_submission import SERVICE, WORKERS, imeis, planned, provider, see_through
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from production_submission_system import ProductionSubmissionSystem
 from runner import spare_collector
-from storage.batch_creation import NewBatch, create_batch
 from submission.checkpoints import Checkpoints
 from submission.options import Options
 
 IMEIS, TURNS = 6_000, 3
 LATENCY = 0.25  #: seconds a call
-
-
-def numbers(turn: int) -> list[str]:
-    """Return made-up IMEIs, other ones each turn."""
-    return [f"35{turn:04d}{number:09d}" for number in range(IMEIS)]
 
 
 def bare(url: str, turn: int, workers: int) -> float:
@@ -35,7 +29,7 @@ def bare(url: str, turn: int, workers: int) -> float:
         ThreadPoolExecutor(workers) as pool,
     ):
         started = time.perf_counter()
-        for answer in pool.map(lambda imei: client.place_imei_order([imei], SERVICE), numbers(turn)):
+        for answer in pool.map(lambda imei: client.place_imei_order([imei], SERVICE), imeis(turn, IMEIS)):
             if not answer.orders:
                 raise RuntimeError("an order was not placed")
         return time.perf_counter() - started
@@ -47,8 +41,7 @@ def ours(url: str, home: Path, turn: int, workers: int) -> float:
         IMEIDatabase(home / "imei_orders.db") as database,
         GSMFusionClient("DEMO-KEY", "demo", options=ClientOptions(url, pool_size=workers + 2)) as client,
     ):
-        listed = [(imei, row) for row, imei in enumerate(numbers(turn), 1)]
-        batch_id = create_batch(database, NewBatch("benchmark", "command", SERVICE, "Status", 0.08, listed), 1)
+        batch_id = planned(database, imeis(turn, IMEIS), 1)
         options = Options(workers=workers, chunk_size=1)
         system = ProductionSubmissionSystem(database, client, Checkpoints(home / "checkpoints"), options)
         started = time.perf_counter()

@@ -29,6 +29,7 @@ from xml.etree import ElementTree
 import requests
 from sqlalchemy import Connection, select
 
+from benchmarks.measuring import ROOT
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import BatchState
@@ -41,7 +42,6 @@ from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
 from submission.options import Options
 
-ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "269"
 IMEIS, CHUNK, WORKERS = 20_000, 100, 30
 TURNS = 5

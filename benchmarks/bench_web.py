@@ -12,22 +12,16 @@ from pathlib import Path
 
 import requests
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.measuring import ROOT, kilobytes
+from imei import luhn_check_digit
+
 IMEIS = 20_000
 SERVICE = "269"
 
 
 def with_check_digit(body: str) -> str:
-    """An IMEI from its first 14 digits."""
-    doubled = [int(digit) * (1 + position % 2) for position, digit in enumerate(body)]
-    return body + str(-sum(number // 10 + number % 10 for number in doubled) % 10)
-
-
-def peak_megabytes(pid: int) -> float:
-    """The most memory that a process has held, by the kernel's account."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else 0.0
+    """Return an IMEI from its first 14 digits."""
+    return body + luhn_check_digit(body)
 
 
 def token(page: str) -> str:
@@ -119,7 +113,7 @@ def measure(master: int, folder: Path) -> tuple[float, float]:
     port = json.loads((folder / "demo" / "simulator.json").read_text())["port"]
     requests.post(f"http://127.0.0.1:{port}/control", json={"latency": 0.3, "jitter": 0}, timeout=10).raise_for_status()
     seconds = send(base)
-    return seconds, max(peak_megabytes(pid) for pid in workers_of(master))
+    return seconds, max(map(kilobytes, workers_of(master))) / 1024
 
 
 if __name__ == "__main__":

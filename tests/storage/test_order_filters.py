@@ -1,18 +1,17 @@
 """What the history asks for is found by an index, in the order of the page, and never by reading everything."""
 
-import json
 import random
-import subprocess
-import sys
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from order_tables import NUMBER, plan
+from plain_sql import run
 from sqlalchemy import select
 
-from benchmarks import bench_history
+from benchmarks import bench_exports
+from benchmarks.measuring import measured_apart
 from database import IMEIDatabase
 from schema import batches, orders
 from storage import kept_sums, order_counts, order_filters, order_searches
@@ -20,7 +19,6 @@ from storage.order_counts import Count
 from storage.order_filters import Guide, OrderFilter, guide, page_query
 from storage.tag_store import tag_batches, tag_orders
 
-ROOT = Path(__file__).parents[2]
 #: Batch → who ordered it.
 PEOPLE = {1: "anna", 2: "bob", 3: "anna", 4: ""}
 #: Tag → the batches and the orders that have it.
@@ -295,16 +293,9 @@ def test_what_sums_are_kept_of_is_counted_exactly_however_many_orders_fit(
 
 def test_forty_thousand_orders_leave_as_csv_in_the_memory_of_half_of_them(tmp_path: Path) -> None:
     path = tmp_path / "orders.db"
-    with IMEIDatabase(path) as database:
-        bench_history.fill(database, 40_000)
-    half, whole = (exported(path, carrier) for carrier in ("AT&T", ""))
+    bench_exports.fill(path, 40_000)
+    with IMEIDatabase(path) as database, database.write() as connection:
+        run(connection, "UPDATE orders SET carrier = CASE id % 2 WHEN 0 THEN 'AT&T' ELSE 'T-Mobile' END")
+    half, whole = (measured_apart("bench_exports", "csv", path, carrier) for carrier in ("AT&T", ""))
     assert (half["rows"], whole["rows"]) == (20_000, 40_000)
     assert whole["peak"] - half["peak"] < 5 * 1024  # kilobytes; the rows alone take four times that
-
-
-def exported(path: Path, carrier: str) -> dict[str, float]:
-    """Rows of the CSV of this filter, and the peak of the process that made it (KB)."""
-    command = [sys.executable, "-m", "benchmarks.bench_exports", "csv", str(path), carrier]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
