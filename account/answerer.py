@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from account.call_counting import counted
-from account.requests import LIST_PATIENCE, ProviderRequests, failure_of
+from account.requests import LIST_PATIENCE, failure_of
 from account.state import state_of, write_state
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionAPIError, GSMFusionClient, NotSentError
@@ -216,15 +216,3 @@ def answering(database: IMEIDatabase, questions: Questions, more: Mapping[str, Q
         ended.set()
         answerer.end()
         thread.join(PATIENCE)
-
-
-class LocalProvider(ProviderRequests):
-    """Requests that this process answers itself, with given functions: for tests and benchmarks."""
-
-    def __init__(self, database: IMEIDatabase, questions: Questions, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(database, clock)
-        self._answerer = Answerer(database, questions, clock)
-
-    def _look(self, request_id: int) -> Request:
-        self._answerer.take_waiting()
-        return super()._look(request_id)

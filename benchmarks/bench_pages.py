@@ -21,10 +21,11 @@ from urllib.parse import urlencode
 
 from flask import Flask
 from flask.testing import FlaskClient
+from local_provider import LocalProvider
 from sqlalchemy import select
 
 from access import create_link
-from account import LocalProvider, Questions
+from account.answerer import Questions
 from backend import Backend
 from benchmarks.bench_web import with_check_digit
 from benchmarks.years import SERVICES, Years, fill

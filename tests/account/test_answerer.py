@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from counted_provider import LISTED, Provider
+from local_provider import LocalProvider
 from waiting import wait_until
 from web_client import SERVICES
 
-from account.answerer import LocalProvider, Questions, answering, request_ages
+from account.answerer import Questions, answering, request_ages
 from account.catalogue import ServiceCatalog
 from account.requests import ProviderRequests
 from database import IMEIDatabase

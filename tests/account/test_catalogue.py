@@ -4,10 +4,11 @@ import threading
 import time
 from dataclasses import replace
 
+from local_provider import LocalProvider
 from simulated_provider import imeis
 from web_client import SERVICES, Browser, Provider, answer_chunks, words
 
-from account.answerer import LocalProvider, Questions
+from account.answerer import Questions
 from account.catalogue import AccountBalance, ServiceCatalog
 from account.state import provider_state
 from database import IMEIDatabase

@@ -5,11 +5,12 @@ import time
 
 import pytest
 from counted_provider import Provider, slowly
+from local_provider import LocalProvider
 from simulated_provider import imeis
 from web_client import SERVICES
 
 from account import requests
-from account.answerer import LocalProvider, Questions
+from account.answerer import Questions
 from account.catalogue import ServiceCatalog
 from account.requests import LIST_KEPT, NO_LEADER, ProviderRequests
 from database import DatabaseUnavailableError, IMEIDatabase

@@ -10,13 +10,14 @@ from datetime import datetime, timedelta, tzinfo
 
 import pytest
 from batch_checks import assert_all_paid_once, at_work, new_batch, outcomes, rows, see_through
+from local_provider import LocalProvider
 from planted_kills import CHUNK
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from waiting import wait_until
 from web_client import CARRIER
 
 import database as database_module
-from account.answerer import LocalProvider, Questions
+from account.answerer import Questions
 from account.catalogue import AccountBalance, ServiceCatalog
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError

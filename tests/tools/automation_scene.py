@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from local_provider import LocalProvider
 from plain_sql import run as run_sql
 from sqlalchemy import select
 from web_client import CARRIER, SERVICES, Provider, answer_chunks
 
-from account.answerer import LocalProvider, Questions
+from account.answerer import Questions
 from automation import AutomationTurn
 from backend import Backend, make_backend
 from database import IMEIDatabase, utc_now

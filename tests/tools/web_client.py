@@ -12,11 +12,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from handmade_calls import record_outcomes
+from local_provider import LocalProvider
 from plain_sql import run
 from sqlalchemy import Connection
 from werkzeug.test import TestResponse
 
-from account.answerer import LocalProvider, Questions
+from account.answerer import Questions
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
 from orders import Account, Chunk, IMEIOrder, Item, ItemOutcome, Outcome, ServiceInfo

@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from local_provider import LocalProvider
 from login_client import PASSWORD, code_of, expired_page_token, log_in, make_app, token_on
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import web_app
 from access.logins import ATTACK, FREE_FAILURES, LONGEST_WAIT
 from access.sessions import IDLE
-from account.answerer import LocalProvider, Questions
+from account.answerer import Questions
 from database import IMEIDatabase
 from orders import Account
 from settings import Settings

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from local_provider import LocalProvider
 from login_client import PASSWORD, expired_page_token, log_in, make_app
 
 import web_app
-from account.answerer import LocalProvider, Questions
+from account.answerer import Questions
 from database import IMEIDatabase
 from orders import Account
 from settings import Settings

@@ -1,0 +1,21 @@
+"""A provider that the process of a test or benchmark asks itself, where a leader would answer its requests."""
+
+import time
+from collections.abc import Callable
+
+from account.answerer import Answerer, Questions
+from account.requests import ProviderRequests
+from database import IMEIDatabase
+from storage.request_store import Request
+
+
+class LocalProvider(ProviderRequests):
+    """Requests that are answered at once, with given functions."""
+
+    def __init__(self, database: IMEIDatabase, questions: Questions, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(database, clock)
+        self._answerer = Answerer(database, questions, clock)
+
+    def _look(self, request_id: int) -> Request:
+        self._answerer.take_waiting()
+        return super()._look(request_id)
